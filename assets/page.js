@@ -1,0 +1,136 @@
+// What the page knows by itself: how old its facts are, whether the server still answers, and the
+// reader's clock. The server's own age is the base, so that a wrong clock here cannot lie.
+(() => {
+  const AGING_MS = 60_000, STALE_MS = 120_000, WAKING_MS = 3_000, MISSED_POLLS = 2;
+  const root = document.documentElement;
+  const two = (number) => String(number).padStart(2, "0");
+  let pulse = null, receivedAt = 0, wokeAt = 0;
+
+  const span = (ms) => {
+    const seconds = Math.floor(ms / 1000);
+    for (const [length, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+      if (seconds >= length) return `${Math.floor(seconds / length)} ${unit}`;
+    }
+    return seconds >= 2 ? `${seconds} s` : "now";
+  };
+  const ago = (ms) => (ms < 2000 ? "now" : `${span(ms)} ago`);
+  const day = (date) => `${date.getDate()} ${date.toLocaleString("en", { month: "short" })}`;
+  const time = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
+  const zone = (date) =>
+    date.toLocaleString("en-GB", { timeZoneName: "short" }).split(" ").pop();
+  const full = (date) =>
+    `${day(date)} ${date.getFullYear()}, ${time(date)}:${two(date.getSeconds())} ${zone(date)}`;
+
+  const serverNow = () => Date.parse(pulse.takenAt) + pulse.ageMs + (Date.now() - receivedAt);
+  const clock = (date, now) => {
+    const old = now - date;
+    if (old > 7 * 86_400_000) return day(date);
+    return old > 86_400_000 ? `${time(date)} on ${day(date)}` : time(date);
+  };
+  const age = (date, now) => (now - date > 7 * 86_400_000 ? day(date) : ago(now - date));
+  const forms = { ago: age, clock, length: (date, now) => span(now - date) };
+
+  const write = (element, text) => {
+    if (element && element.textContent !== text) element.textContent = text;
+  };
+
+  const tellTimes = (now) => {
+    for (const element of document.querySelectorAll("time[data-form]")) {
+      const date = new Date(element.getAttribute("datetime"));
+      write(element, forms[element.dataset.form](date, now));
+      if (!element.title) element.title = full(date);
+    }
+    write(document.getElementById("zone"), `Times in ${zone(new Date())}.`);
+  };
+
+  // fresh, waking, aging, stale; and whether it is the server or its reading that is missing
+  const judge = (factsMs) => {
+    const silentMs = Date.now() - receivedAt;
+    const missed = silentMs > MISSED_POLLS * pulse.intervalMs + 2_000;
+    const waking = Date.now() - wokeAt < WAKING_MS && receivedAt < wokeAt;
+    if (waking) return ["waking", ""];
+    if (missed) return ["stale", "offline"];
+    if (pulse.ageMs > 3 * pulse.intervalMs) return ["stale", "stopped"];
+    return [factsMs >= STALE_MS ? "stale" : factsMs >= AGING_MS ? "aging" : "fresh", ""];
+  };
+
+  const notice = (trouble) => {
+    const at = time(new Date(trouble === "offline" ? receivedAt : Date.parse(pulse.takenAt)));
+    return {
+      "": "",
+      offline: `Can't reach the server since ${at}. Check that Tailscale is on.`,
+      stopped:
+        `The server answers but stopped reading at ${at}. It should restart by itself; ` +
+        "if not: systemctl --user restart mission-control.",
+    }[trouble];
+  };
+
+  const show = () => {
+    if (!pulse || !pulse.takenAt) return;
+    const now = serverNow();
+    const [freshness, trouble] = judge(now - Date.parse(pulse.takenAt));
+    root.dataset.freshness = freshness;
+    const shown = freshness === "waking" ? "Updating…" : `updated ${ago(now - Date.parse(pulse.takenAt))}`;
+    write(document.getElementById("age"), shown);
+    write(document.getElementById("notice"), notice(trouble));
+    tellTimes(now);
+    showState(freshness === "stale" ? "unknown" : pulse.level);
+  };
+
+  const showState = (level) => {
+    root.dataset.level = level;
+    const faults = level === "fault" ? pulse.faults : [];
+    const title = faults.length
+      ? `(${faults.length}) ${faults[0]} · Mission Control` : "Mission Control";
+    if (document.title !== title) document.title = title;
+    const icon = document.getElementById("icon"), href = `/assets/icons/state-${level}.svg`;
+    if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
+    const headline = document.querySelector("h1");
+    const spoken = headline ? headline.innerText : "";
+    write(document.getElementById("announcer"), spoken);
+  };
+
+  const received = (data) => {
+    if (pulse && data.build !== pulse.build) location.reload();
+    pulse = data;
+    receivedAt = Date.now();
+    setTimeout(show);
+  };
+
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
+  document.addEventListener("visibilitychange", () => {
+    if (!pulse) return;
+    if (document.hidden) return set("tick", { max_intervals: 0 });
+    wokeAt = Date.now();
+    set("tick", { max_intervals: -1, n_intervals: Date.now() });
+    show();
+  });
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest(".fold");
+    if (!button) return;
+    const open = button.getAttribute("aria-expanded") !== "true";
+    button.setAttribute("aria-expanded", String(open));
+    document.getElementById(button.getAttribute("aria-controls")).classList.toggle("is-open", open);
+  });
+
+  // The charts, and Plotly with them, are wanted once they come near the visible part.
+  const begun = new MutationObserver(() => {
+    const trends = document.getElementById("trends");
+    if (!trends) return;
+    begun.disconnect();
+    window.missionControlTheme();
+    const near = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      near.disconnect();
+      set("reader", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone } });
+    }, { rootMargin: "200px" });
+    near.observe(trends);
+  });
+  begun.observe(document, { childList: true, subtree: true });
+
+  setInterval(show, 1000);
+  window.dash_clientside = Object.assign({}, window.dash_clientside, {
+    missionControl: { received },
+  });
+})();

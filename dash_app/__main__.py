@@ -1,0 +1,5 @@
+"""`python -m dash_app`: the command line."""
+
+from dash_app.cli import main
+
+main()

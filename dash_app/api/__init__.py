@@ -1,0 +1,1 @@
+"""JSON for automation. Views of the newest snapshot and of the history; no pandas, no Dash."""

@@ -1,0 +1,126 @@
+"""The JSON routes, as a Flask blueprint."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar, get_args
+
+from flask import Blueprint, Response, jsonify, request
+
+from dash_app.api.views import history_document, status_document
+from dash_app.history import query
+from dash_app.history.query import Metric, Selection, Window
+
+if TYPE_CHECKING:
+    from dash_app.sampler import Sampler
+    from dash_app.settings import Settings
+
+Choice = TypeVar("Choice", bound=str)
+
+DEFAULT_REACH = timedelta(hours=24)
+MAX_POINTS = 5000
+PARAMETERS = ("database", "table", "metric", "from", "to", "points", "format")
+
+
+class ParameterError(ValueError):
+    """A query parameter that cannot be used; the text names it and what is allowed."""
+
+
+def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
+    """Return the routes under `/api`, and `/health`."""
+    api = Blueprint("api", __name__)
+
+    @api.get("/api/db-status")
+    def db_status() -> Response:
+        snapshot = sampler.snapshot
+        if snapshot is None:
+            response = error_response(503, "no_reading_yet", "The databases are being read.")
+            response.headers["Retry-After"] = "1"
+            return response
+        response = jsonify(status_document(snapshot))
+        age = datetime.now(UTC) - snapshot.taken_at
+        response.headers["Age"] = str(max(0, int(age.total_seconds())))
+        return response
+
+    @api.get("/api/history")
+    def history() -> Response:
+        try:
+            selection, window, as_csv = _parameters(settings)
+        except ParameterError as error:
+            return error_response(400, "bad_parameter", str(error))
+        found = query.series(settings.history.path, selection, window)
+        document = history_document(found)
+        if as_csv:
+            return Response(_as_csv(document["series"]), mimetype="text/csv")
+        return jsonify(document)
+
+    @api.get("/health")
+    def health() -> Response:
+        well = sampler.fresh() is not None
+        return Response("ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain")
+
+    return api
+
+
+def error_response(status: int, code: str, message: str) -> Response:
+    """Return an error of the contract."""
+    response = jsonify({"error": {"code": code, "message": message}})
+    response.status_code = status
+    return response
+
+
+def _parameters(settings: Settings) -> tuple[Selection, Window, bool]:
+    for name in request.args:
+        if name not in PARAMETERS:
+            raise ParameterError(f"There is no parameter {name}. Allowed: {', '.join(PARAMETERS)}.")
+    names = tuple(database.name for database in settings.databases)
+    databases = tuple(_one_of("database", name, names) for name in request.args.getlist("database"))
+    metric = _one_of("metric", request.args.get("metric", "rows"), get_args(Metric))
+    as_csv = _one_of("format", request.args.get("format", "json"), ("json", "csv")) == "csv"
+    until = _time("to", datetime.now(UTC))
+    since = _time("from", until - DEFAULT_REACH)
+    if since >= until:
+        raise ParameterError("from must lie before to.")
+    every_seconds = settings.history.every.total_seconds()
+    window = Window.between(since, until, _points(), every_seconds)
+    tables = tuple(request.args.getlist("table"))
+    return Selection(databases, tables, metric), window, as_csv
+
+
+def _one_of(name: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
+    for choice in allowed:
+        if choice == value:
+            return choice
+    raise ParameterError(f"{name} must be one of {', '.join(allowed)}.")
+
+
+def _points() -> int:
+    text = request.args.get("points", "500")
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_POINTS:
+        raise ParameterError(f"points must be a whole number from 1 to {MAX_POINTS}.")
+    return int(text)
+
+
+def _time(name: str, default: datetime) -> datetime:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise ParameterError(f"{name} must be a time with its zone, such as 2026-11-23T15:00:00Z.")
+    return time
+
+
+def _as_csv(series: list[dict[str, object]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("time", "database", "table", "metric", "unit", "value"))
+    for one in series:
+        labels = (one["database"], one["table"], one["metric"], one["unit"])
+        writer.writerows((time, *labels, value) for time, value in one["points"])
+    return text.getvalue()

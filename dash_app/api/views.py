@@ -1,0 +1,91 @@
+"""The contract's JSON documents, from values of the model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dash_app import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dash_app.history.query import Series
+    from dash_app.model import DatabaseStatus, Snapshot, TableCount
+
+Json = dict[str, Any]
+
+
+def status_document(snapshot: Snapshot) -> Json:
+    """Return the document of `/api/db-status`."""
+    return {
+        "takenAt": rfc3339(snapshot.taken_at),
+        "connected": snapshot.connected,
+        "total": len(snapshot.databases),
+        "level": snapshot.level,
+        "headline": words.headline(snapshot),
+        "databases": [database_document(status) for status in snapshot.databases],
+    }
+
+
+def database_document(status: DatabaseStatus) -> Json:
+    """Return one database of `/api/db-status`."""
+    reading, good = status.reading, status.last_good
+    tables = reading.tables
+    return {
+        "name": status.database.name,
+        "label": status.database.label,
+        "path": str(status.database.path),
+        "status": status.status,
+        "since": rfc3339(status.since),
+        "level": status.level,
+        "verdict": status.verdict,
+        "error": status.fault and asdict(status.fault),
+        "lastGood": good
+        and status.status == "error"
+        and {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
+        or None,
+        "rowCounts": {table: count.rows for table, count in tables.items()},
+        "totalRows": reading.total_rows,
+        "totalComplete": reading.total_complete,
+        "estimates": {t: _estimate(count) for t, count in tables.items() if count.estimate},
+        "tableErrors": {t: count.error for t, count in tables.items() if count.error},
+        "lastModified": rfc3339(reading.last_modified),
+        "sizeBytes": reading.size_bytes,
+        "walBytes": reading.wal_bytes,
+        "journalMode": reading.journal_mode,
+        "readAt": rfc3339(reading.read_at),
+        "verifiedAt": rfc3339(reading.verified_at),
+    }
+
+
+def history_document(series: Iterable[Series]) -> Json:
+    """Return the document of `/api/history`."""
+    return {
+        "series": [
+            {
+                "database": one.database,
+                "table": one.table,
+                "metric": one.metric,
+                "unit": one.unit,
+                "points": [[_instant(at), value] for at, value in one.points],
+            }
+            for one in series
+        ]
+    }
+
+
+def rfc3339(time: datetime | None) -> str | None:
+    """Return a time in UTC with milliseconds: 2026-11-23T15:00:05.120Z."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _instant(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _estimate(count: TableCount) -> Json:
+    return {"kind": count.estimate, "countedAt": rfc3339(count.counted_at)}

@@ -1,0 +1,131 @@
+"""Reads the history: at most as many points as a chart can show, each by one index seek."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+Metric = Literal["rows", "size_bytes", "wal_bytes"]
+UNITS: dict[Metric, str] = {"rows": "rows", "size_bytes": "bytes", "wal_bytes": "bytes"}
+
+LAST_VALUES = """
+    SELECT wanted.value, instant.value, (
+        SELECT point.value FROM point
+        WHERE point.series = wanted.value AND point.at <= instant.value
+        ORDER BY point.at DESC LIMIT 1
+    )
+    FROM json_each(:series) AS wanted, json_each(:instants) AS instant
+    ORDER BY wanted.key, instant.key
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A range of time on a regular grid of instants, in seconds since 1970."""
+
+    first: int
+    last: int
+    step: int
+
+    @classmethod
+    def between(cls, since: datetime, until: datetime, points: int, every_seconds: float) -> Window:
+        """Return the finest grid with at most so many instants, none finer than the record.
+
+        Instants are multiples of the step, so that a chart does not shimmer as time goes on.
+        """
+        begin, end = since.timestamp(), until.timestamp()
+        step = max(1, round(every_seconds), -int(-(end - begin) // points))
+        return cls(-int(-begin // step) * step, int(end // step) * step, step)
+
+    @property
+    def instants(self) -> list[int]:
+        """The instants, oldest first."""
+        return list(range(self.first, self.last + 1, self.step))
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One number over time; `points` are pairs of instant and value, None where not watched."""
+
+    database: str
+    table: str | None
+    metric: Metric
+    points: tuple[tuple[int, int | None], ...]
+
+    @property
+    def unit(self) -> str:
+        """The unit of the values."""
+        return UNITS[self.metric]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which series are wanted; an empty tuple of names means all."""
+
+    databases: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    metric: Metric = "rows"
+
+
+def series(path: Path, selection: Selection, window: Window) -> list[Series]:
+    """Return the last known values at each instant of a window. Raises sqlite3.Error."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        wanted = _wanted(connection, selection)
+        watched = {
+            database: _watched(connection, database, window)
+            for database in {database for database, _ in wanted.values()}
+        }
+        values: dict[int, list[tuple[int, int | None]]] = {identity: [] for identity in wanted}
+        parameters = {"series": json.dumps(list(wanted)), "instants": json.dumps(window.instants)}
+        for identity, at, value in connection.execute(LAST_VALUES, parameters):
+            seen = at in watched[wanted[identity][0]]
+            values[identity].append((at, value if seen else None))
+    return [
+        Series(database, table, selection.metric, tuple(values[identity]))
+        for identity, (database, table) in wanted.items()
+    ]
+
+
+def watched_since(path: Path) -> dict[str, int]:
+    """Return since when each database has been watched at all. Raises sqlite3.Error."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        return dict(connection.execute("SELECT database, min(since) FROM watched GROUP BY database"))
+
+
+def _wanted(
+    connection: sqlite3.Connection, selection: Selection
+) -> dict[int, tuple[str, str | None]]:
+    rows = connection.execute(
+        'SELECT id, database, "table" FROM series WHERE metric = ? ORDER BY database, "table"',
+        (selection.metric,),
+    )
+    return {
+        identity: (database, table)
+        for identity, database, table in rows
+        if (not selection.databases or database in selection.databases)
+        and (not selection.tables or table in selection.tables)
+    }
+
+
+def _watched(connection: sqlite3.Connection, database: str, window: Window) -> set[int]:
+    """Return the instants before which, within a step, a database was watched."""
+    spans: Sequence[tuple[int, int]] = connection.execute(
+        "SELECT since, until FROM watched WHERE database = ? AND until > ? AND since <= ?",
+        (database, window.first - window.step, window.last),
+    ).fetchall()
+    instants: set[int] = set()
+    for since, until in spans:
+        first = -(-max(since, window.first) // window.step) * window.step
+        instants.update(range(first, min(until + window.step, window.last + 1), window.step))
+    return instants

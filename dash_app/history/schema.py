@@ -1,0 +1,59 @@
+"""The layout of the history file, as steps from each version to the next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlite3
+
+MIGRATIONS = (
+    """
+    CREATE TABLE series (
+        id INTEGER PRIMARY KEY,
+        database TEXT NOT NULL,
+        "table" TEXT,               -- null for what belongs to the whole database
+        metric TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX series_key ON series (database, metric, ifnull("table", ''));
+    CREATE TABLE point (
+        series INTEGER NOT NULL REFERENCES series,
+        at INTEGER NOT NULL,
+        value INTEGER,              -- null when it stopped being known
+        PRIMARY KEY (series, at)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE watched (
+        database TEXT NOT NULL,
+        since INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (database, since)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE memory (
+        database TEXT NOT NULL,
+        path TEXT NOT NULL,
+        status TEXT NOT NULL,
+        code TEXT,
+        since TEXT NOT NULL,
+        read_at TEXT,
+        total_rows INTEGER,
+        tables INTEGER,
+        PRIMARY KEY (database, path)
+    ) STRICT, WITHOUT ROWID;
+    """,
+)
+
+
+class NewerSchemaError(Exception):
+    """The file was written by a later version of Mission Control."""
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file of any earlier version up to date, each step whole or not at all.
+
+    Raises NewerSchemaError, sqlite3.Error.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > len(MIGRATIONS):
+        raise NewerSchemaError(f"history has schema {version}, this version knows {len(MIGRATIONS)}")
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")

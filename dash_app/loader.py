@@ -1,0 +1,106 @@
+"""Pandas frames for the faces: the newest snapshot, and trends from the history.
+
+Counts stay integers to the last step: every column of numbers is `Int64` with `<NA>` for unknown.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from dash_app.history import query
+from dash_app.history.query import Selection, Window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dash_app.model import DatabaseStatus, Snapshot
+
+TIME = "datetime64[us, UTC]"
+STATUS_COLUMNS = {
+    "name": "str",
+    "label": "str",
+    "path": "str",
+    "status": "str",
+    "level": "str",
+    "since": TIME,
+    "cause": "str",
+    "remedy": "str",
+    "total_rows": "Int64",
+    "total_complete": "bool",
+    "last_modified": TIME,
+    "verified_at": TIME,
+    "last_good_at": TIME,
+    "last_good_rows": "Int64",
+    "size_bytes": "Int64",
+    "wal_bytes": "Int64",
+}
+COUNT_COLUMNS = {"database": "str", "table": "str", "rows": "Int64", "estimate": "str", "error": "str"}
+
+
+def status_frame(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row a database, in configured order, with the columns of STATUS_COLUMNS.
+
+    `cause` and `remedy` are missing where there is no fault, `last_good_*` where none is needed.
+    """
+    rows = [_status_row(status) for status in snapshot.databases]
+    return pd.DataFrame(rows, columns=list(STATUS_COLUMNS)).astype(STATUS_COLUMNS)
+
+
+def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row a table, with the columns of COUNT_COLUMNS.
+
+    Within a database: unknown counts first, then rows descending, then name.
+    """
+    rows = [
+        (status.database.name, table, count.rows, count.estimate, count.error)
+        for status in snapshot.databases
+        for table, count in status.reading.tables.items()
+    ]
+    frame = pd.DataFrame(rows, columns=list(COUNT_COLUMNS)).astype(COUNT_COLUMNS)
+    return frame.sort_values(
+        ["database", "rows", "table"], ascending=[True, False, True], na_position="first"
+    )
+
+
+def trend_frame(path: Path, reach: timedelta, points: int, every: timedelta) -> pd.DataFrame:
+    """Return all rows of each database over time.
+
+    Index: instants (TIME), regular, oldest first. Columns: database names, `Int64`, `<NA>` where
+    nobody watched. Raises sqlite3.Error.
+    """
+    now = datetime.now(UTC)
+    window = Window.between(now - reach, now, points, every.total_seconds())
+    found = query.series(path, Selection(metric="rows"), window)
+    index = pd.to_datetime(window.instants, unit="s", utc=True)
+    columns: dict[str, pd.Series[int]] = {}
+    for series in found:
+        values = pd.array([value for _, value in series.points], dtype="Int64")
+        table = pd.Series(values, index=index)
+        known = columns.get(series.database)
+        columns[series.database] = table if known is None else known.add(table, fill_value=0)
+    return pd.DataFrame(columns, index=index)
+
+
+def _status_row(status: DatabaseStatus) -> dict[str, object]:
+    reading, good = status.reading, status.last_good
+    return {
+        "name": status.database.name,
+        "label": status.database.label,
+        "path": str(status.database.path),
+        "status": status.status,
+        "level": status.level,
+        "since": status.since,
+        "cause": status.fault and status.fault.message,
+        "remedy": status.fault and status.fault.remedy,
+        "total_rows": reading.total_rows,
+        "total_complete": reading.total_complete,
+        "last_modified": reading.last_modified,
+        "verified_at": reading.verified_at,
+        "last_good_at": good and good.read_at,
+        "last_good_rows": good and good.total_rows,
+        "size_bytes": reading.size_bytes,
+        "wal_bytes": reading.wal_bytes,
+    }

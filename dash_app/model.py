@@ -1,0 +1,196 @@
+"""The vocabulary: frozen values that every other part passes on, and pure functions over them.
+
+No I/O, and nothing beyond the standard library: the airlock's child process imports this too.
+All times are aware datetimes in UTC; all sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+Level = Literal["well", "notice", "unknown", "fault"]
+Status = Literal["connected", "not_initialized", "error"]
+EstimateKind = Literal["about", "at_most"]
+Code = Literal[
+    "file_missing",
+    "folder_missing",
+    "file_empty",
+    "no_tables",
+    "not_a_file",
+    "permission_denied",
+    "read_only_folder",
+    "needs_recovery",
+    "locked",
+    "not_a_database",
+    "unsupported",
+    "corrupt",
+    "io_error",
+    "not_responding",
+    "reader_crashed",
+]
+
+ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_empty", "no_tables"})
+"""Codes that are calm until the database was once read with tables, and a fault after that."""
+
+SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
+"""Levels from best to worst."""
+
+LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
+"""The level of a status that is not stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A configured SQLite file: its name in URLs, its label on the page, its path."""
+
+    name: str
+    label: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class TableCount:
+    """Rows of one table.
+
+    `rows` is None when the count is not to be had; `error` then says why. `estimate` is None for
+    an exact count. `counted_at` is when the number was true.
+    """
+
+    rows: int | None
+    counted_at: datetime
+    estimate: EstimateKind | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one look at one database found.
+
+    `code` is None when it could be read. `detail` holds the facts that the words for a code need
+    (such as the kind of a thing that is not a file). `read_at` is when the file was opened,
+    `verified_at` when it was last seen unchanged since. `last_modified` is the latest write to
+    main file, WAL or journal. `journal_mode` is "wal", or "delete" for any rollback journal: which
+    kind is a property of the writer's connection and not of the file.
+    """
+
+    read_at: datetime
+    verified_at: datetime
+    code: Code | None = None
+    detail: Mapping[str, str] = field(default_factory=dict)
+    tables: Mapping[str, TableCount] = field(default_factory=dict)
+    last_modified: datetime | None = None
+    size_bytes: int | None = None
+    wal_bytes: int | None = None
+    journal_mode: str | None = None
+
+    @property
+    def total_rows(self) -> int | None:
+        """Sum of the rows that are known; None without a reading of tables."""
+        if self.code is not None:
+            return None
+        return sum(count.rows or 0 for count in self.tables.values())
+
+    @property
+    def total_complete(self) -> bool:
+        """Whether every table's count is known."""
+        return self.code is None and all(c.rows is not None for c in self.tables.values())
+
+
+@dataclass(frozen=True, slots=True)
+class LastGood:
+    """The last reading with tables: when, how many rows, in how many tables."""
+
+    read_at: datetime
+    total_rows: int
+    tables: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What outlives a restart about one database at one path.
+
+    `since` is when its present status and code began.
+    """
+
+    status: Status
+    code: Code | None
+    since: datetime
+    last_good: LastGood | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a database is not connected: a code for programs, a cause and one remedy for people."""
+
+    code: Code
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """One database as every face shows it."""
+
+    database: Database
+    reading: Reading
+    status: Status
+    since: datetime
+    level: Level
+    verdict: str
+    fault: Fault | None
+    last_good: LastGood | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The newest reading of each database, in configured order."""
+
+    taken_at: datetime
+    databases: tuple[DatabaseStatus, ...]
+
+    @property
+    def connected(self) -> int:
+        """How many databases can be read."""
+        return sum(status.status == "connected" for status in self.databases)
+
+    @property
+    def level(self) -> Level:
+        """The worst level of any database."""
+        return worst(status.level for status in self.databases)
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    """Return the worst of some levels; "well" when there are none."""
+    return max(levels, key=SEVERITY.index, default="well")
+
+
+def status_of(code: Code | None, last_good: LastGood | None) -> Status:
+    """Return what a reading's code means for a database with this past."""
+    if code is None:
+        return "connected"
+    return "not_initialized" if code in ABSENCES and last_good is None else "error"
+
+
+def remember(reading: Reading, before: Memory | None) -> Memory:
+    """Return what to remember after a reading, given what was remembered before it."""
+    last_good = before.last_good if before else None
+    if reading.code is None:
+        last_good = LastGood(reading.read_at, reading.total_rows or 0, len(reading.tables))
+    status = status_of(reading.code, last_good)
+    unchanged = before is not None and (before.status, before.code) == (status, reading.code)
+    since = before.since if before is not None and unchanged else reading.verified_at
+    return Memory(status, reading.code, since, last_good)
+
+
+def level_of(status: Status, unverified: timedelta, stale: timedelta) -> Level:
+    """Return how much a database needs a person.
+
+    A reading that stayed unverified for longer than `stale` says nothing any more.
+    """
+    return "unknown" if unverified > stale else LEVELS[status]

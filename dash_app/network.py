@@ -1,0 +1,224 @@
+"""Which addresses to bind, and which hosts and clients may ask."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hmac
+import json
+import os
+import socket
+import struct
+from http import HTTPStatus
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from dash_app.settings import ServerSettings
+
+Address = IPv4Address | IPv6Address
+
+TAILSCALE_INTERFACE = "tailscale0"
+NETWORKS = {
+    "loopback": (ip_network("127.0.0.0/8"), ip_network("::1/128")),
+    "tailscale": (ip_network("100.64.0.0/10"), ip_network("fd7a:115c:a1e0::/48")),
+}
+IP_FREEBIND = 15
+SIOCGIFADDR = 0x8915
+BACKLOG = 128
+LISTENING = "0A"
+
+
+class PortTakenError(Exception):
+    """An address and port that somebody else listens on; the text says who, and what is free."""
+
+
+def addresses_to_bind(named: Iterable[str]) -> list[Address]:
+    """Return the addresses behind the names: `loopback`, `tailscale`, or literal ones.
+
+    An address family or interface that is not there now is left out.
+    """
+    found: dict[Address, None] = {}
+    for name in named:
+        if name == "loopback":
+            found |= dict.fromkeys(_loopback_addresses())
+        elif name == "tailscale":
+            found |= dict.fromkeys(tailscale_addresses())
+        else:
+            found[ip_address(name)] = None
+    return list(found)
+
+
+def tailscale_addresses() -> list[Address]:
+    """Return the addresses of the Tailscale interface that lie in Tailscale's own networks."""
+    candidates = [*_interface_ipv4(TAILSCALE_INTERFACE), *_interface_ipv6(TAILSCALE_INTERFACE)]
+    return [a for a in candidates if any(a in network for network in NETWORKS["tailscale"])]
+
+
+def is_private_to_us(address: Address) -> bool:
+    """Whether only this machine or its tailnet can reach an address."""
+    return any(address in network for group in NETWORKS.values() for network in group)
+
+
+def listen(address: Address, port: int) -> socket.socket:
+    """Return a listening socket, also for an address that is not up yet.
+
+    Raises PortTakenError, OSError.
+    """
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((str(address), port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise PortTakenError(_who_has(address, port)) from error
+    return listener
+
+
+def link(address: Address, port: int) -> str:
+    """Return the page's address as a full link."""
+    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+    return f"http://{host}:{port}/"
+
+
+class Gate:
+    """Asks of every request, static files included: from whom, for which host, with which token."""
+
+    def __init__(
+        self, app: WSGIApplication, settings: ServerSettings, bound: Iterable[Address]
+    ) -> None:
+        """Take the application behind the gate. Raises OSError when the token can't be read."""
+        self._app = app
+        self._hosts = {"localhost", *settings.allowed_hosts, *map(str, bound)}
+        self._wildcard = any(address.is_unspecified for address in bound)
+        self._clients = [
+            network for name in settings.allowed_clients for network in _networks(name)
+        ]
+        token = settings.token_file and settings.token_file.read_text().strip()
+        self._authorization = f"Bearer {token}".encode() if token else None
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or refuse it."""
+        if not self._knows_client(environ.get("REMOTE_ADDR", "")):
+            return _refuse(start_response, HTTPStatus.FORBIDDEN, "client", "Not from this network.")
+        if not self._knows_host(environ.get("HTTP_HOST", "")):
+            message = "Unknown Host. Its name belongs into allowed_hosts under [server]."
+            return _refuse(start_response, HTTPStatus.BAD_REQUEST, "host", message)
+        if not self._has_token(environ):
+            message = "Send the header Authorization: Bearer and the token."
+            return _refuse(start_response, HTTPStatus.UNAUTHORIZED, "token", message)
+        return self._app(environ, start_response)
+
+    def _knows_client(self, text: str) -> bool:
+        try:
+            client = ip_address(text)
+        except ValueError:
+            return False
+        return any(client in network for network in self._clients)
+
+    def _knows_host(self, header: str) -> bool:
+        host = header[1:].partition("]")[0] if header.startswith("[") else header.partition(":")[0]
+        if host.lower().rstrip(".") in self._hosts:
+            return True
+        try:
+            literal = ip_address(host)
+        except ValueError:
+            return False
+        return self._wildcard or str(literal) in self._hosts
+
+    def _has_token(self, environ: WSGIEnvironment) -> bool:
+        path = environ.get("PATH_INFO", "")
+        if self._authorization is None or not path.startswith(("/api/", "/metrics")):
+            return True
+        sent = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+        return hmac.compare_digest(sent, self._authorization)
+
+
+def _refuse(
+    start_response: StartResponse, status: HTTPStatus, what: str, message: str
+) -> list[bytes]:
+    body = json.dumps({"error": {"code": f"{what}_not_allowed", "message": message}}).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [body]
+
+
+def _networks(name: str) -> tuple[object, ...]:
+    return NETWORKS[name] if name in NETWORKS else (ip_network(name),)
+
+
+def _loopback_addresses() -> list[Address]:
+    has_ipv6 = any(_interface_ipv6("lo"))
+    return [ip_address("127.0.0.1"), *([ip_address("::1")] if has_ipv6 else [])]
+
+
+def _interface_ipv4(interface: str) -> list[Address]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        request = struct.pack("256s", interface.encode())
+        try:
+            answer = fcntl.ioctl(asking.fileno(), SIOCGIFADDR, request)
+        except OSError:
+            return []
+    return [IPv4Address(answer[20:24])]
+
+
+def _interface_ipv6(interface: str) -> list[Address]:
+    try:
+        lines = Path("/proc/net/if_inet6").read_text().splitlines()
+    except OSError:
+        return []
+    fields = [line.split() for line in lines]
+    return [IPv6Address(bytes.fromhex(field[0])) for field in fields if field[5] == interface]
+
+
+def _who_has(address: Address, port: int) -> str:
+    inode = _listening_inode(port)
+    holder = _process_with_socket(inode) if inode else None
+    by = f"by {holder}" if holder else "by a process of another user"
+    free = _free_port(address, port)
+    return f"Port {port} on {address} is taken {by}. Port {free} is free: --port {free}"
+
+
+def _listening_inode(port: int) -> str | None:
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
+                return fields[9]
+    return None
+
+
+def _process_with_socket(inode: str) -> str | None:
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(descriptor) == f"socket:[{inode}]":
+                process = descriptor.parents[1]
+                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+        except OSError:
+            continue
+    return None
+
+
+def _free_port(address: Address, port: int) -> int:
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004
+    for candidate in range(port + 1, 65536):
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            try:
+                probe.bind((str(address), candidate))
+            except OSError:
+                continue
+        return candidate
+    return 0

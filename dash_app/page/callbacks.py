@@ -1,0 +1,137 @@
+"""Joins the page to the clock: each tick the newest snapshot, each minute the newest points."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from dash import ClientsideFunction, Dash, Input, Output, State, no_update
+
+from dash_app import VERSION, loader
+from dash_app.history import query
+from dash_app.page import charts, ids
+from dash_app.page.cards import cards
+from dash_app.page.headline import headline
+from dash_app.page.layout import layout
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from dash_app.model import Snapshot
+    from dash_app.sampler import Sampler
+    from dash_app.settings import Settings
+
+Pulse = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the page is drawn from."""
+
+    settings: Settings
+    sampler: Sampler
+    started_at: datetime
+
+    def layout(self) -> Component:
+        """Return the page as it is now."""
+        snapshot, now = self.sampler.snapshot, datetime.now(UTC)
+        interval_seconds = self.settings.sampler.interval.total_seconds()
+        return layout(
+            headline(snapshot, now),
+            self.cards(snapshot, now),
+            self.pulse(snapshot, now),
+            interval_seconds,
+            self.started_at,
+        )
+
+    def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
+        """Return the cards of a snapshot, through the loader's frames."""
+        if snapshot is None:
+            return []
+        return cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), now)
+
+    def pulse(self, snapshot: Snapshot | None, now: datetime) -> Pulse:
+        """Return what the browser needs to keep the time, the title and the icon itself.
+
+        `version` changes with whatever the cards show, `recorded` with each new point.
+        """
+        faults = [s.database.label for s in snapshot.databases if s.level == "fault"] if snapshot else []
+        recorded_at = self.sampler.recorded_at
+        return {
+            "build": VERSION,
+            "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
+            "ageMs": round((now - snapshot.taken_at).total_seconds() * 1000) if snapshot else None,
+            "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
+            "level": snapshot.level if snapshot else "unknown",
+            "faults": faults,
+            "version": version_of(snapshot),
+            "recorded": recorded_at.isoformat() if recorded_at else None,
+        }
+
+    def panels(self, chosen: charts.Range, zone: tzinfo) -> list[Component]:
+        """Return the trends, through the loader's frame."""
+        path, every = self.settings.history.path, self.settings.history.every
+        trends = loader.trend_frame(path, chosen.reach, charts.POINTS, every)
+        since = {
+            name: datetime.fromtimestamp(at, UTC) for name, at in query.watched_since(path).items()
+        }
+        return charts.panels(self.settings.databases, trends, since, chosen, zone)
+
+
+def register(app: Dash, page: Page) -> None:
+    """Give an app its layout and its callbacks."""
+    app.layout = page.layout
+
+    @app.callback(
+        Output(ids.HEADLINE, "children"),
+        Output(ids.CARDS, "children"),
+        Output(ids.SNAPSHOT, "data"),
+        Input(ids.TICK, "n_intervals"),
+        State(ids.SNAPSHOT, "data"),
+        # A callback slower than its interval would otherwise never update the page.
+        running=[(Output(ids.TICK, "disabled"), True, False)],
+        prevent_initial_call=True,
+    )
+    def tick(_beat: int, known: Pulse | None) -> tuple[object, object, Pulse]:
+        snapshot, now = page.sampler.snapshot, datetime.now(UTC)
+        pulse = page.pulse(snapshot, now)
+        if known and known.get("version") == pulse["version"]:
+            return no_update, no_update, pulse
+        return headline(snapshot, now), page.cards(snapshot, now), pulse
+
+    @app.callback(
+        Output(ids.RANGES, "children"),
+        Output(ids.PANELS, "children"),
+        Input(ids.URL, "search"),
+        Input(ids.READER, "data"),
+        prevent_initial_call=True,
+    )
+    def draw(search: str | None, reader: dict[str, Any] | None) -> tuple[object, object]:
+        chosen = charts.range_of(parse_qs((search or "").lstrip("?")).get("range", [""])[0])
+        if not reader:
+            return charts.choices(chosen), no_update
+        return charts.choices(chosen), page.panels(chosen, _zone(reader.get("zone")))
+
+    app.clientside_callback(
+        ClientsideFunction("missionControl", "received"), Input(ids.SNAPSHOT, "data")
+    )
+
+
+def version_of(snapshot: Snapshot | None) -> int:
+    """Return a number that changes with whatever the cards show of a snapshot."""
+    shown = snapshot and [
+        (s.status, s.level, s.fault, s.since, s.reading.last_modified, s.reading.tables)
+        for s in snapshot.databases
+    ]
+    return zlib.crc32(repr(shown).encode())
+
+
+def _zone(name: object) -> tzinfo:
+    try:
+        return ZoneInfo(name) if isinstance(name, str) else UTC
+    except (ZoneInfoNotFoundError, ValueError):
+        return UTC

@@ -1,0 +1,138 @@
+"""A database's card: a pure function from its rows of the loader's frames to components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import dash_bootstrap_components as dbc
+import pandas as pd
+from dash import html
+
+from dash_app import words
+from dash_app.page import ids
+from dash_app.page.parts import icon, middle_ellipsis, moment, prose
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dash.development.base_component import Component
+
+MOST_TABLES = 6
+
+BADGES = {
+    "connected": ("check", "ok", "Connected"),
+    "not_initialized": ("waiting", "warn", "Not Initialized"),
+    "error": ("cross", "bad", "Error"),
+}
+"""Icon, colour and word of each status."""
+
+
+def cards(statuses: pd.DataFrame, counts: pd.DataFrame, now: datetime) -> list[Component]:
+    """Return a card for each row of the status frame, with its tables of the counts frame."""
+    return [
+        card(row, counts[counts["database"] == row.name], now)
+        for row in statuses.itertuples(index=False)
+    ]
+
+
+def card(row: Any, counts: pd.DataFrame, now: datetime) -> Component:  # noqa: ANN401 - a named tuple
+    """Return one card: badge, what is true, and the tables, which a phone folds."""
+    lines = _facts(row, now) if row.status == "connected" else _trouble(row, now)
+    tables = [_tables(row.name, counts)] if len(counts) else []
+    head = _head(row, now, foldable=bool(tables))
+    return dbc.Card(
+        dbc.CardBody([head, *lines, *tables]),
+        id=ids.card(row.name),
+        class_name=f"database is-{row.level}",
+    )
+
+
+def _head(row: Any, now: datetime, *, foldable: bool) -> Component:  # noqa: ANN401
+    fold = html.Button(
+        html.Span(row.label, className="visually-hidden"),
+        className="fold",
+        type="button",
+        **{
+            "aria-expanded": "false",
+            "aria-controls": ids.tables(row.name),
+            "aria-label": f"Tables of {row.label}",
+        },
+    )
+    return html.Div(
+        [
+            html.H3(row.label, className="name"),
+            badge(row.status, row.level, row.verified_at, now),
+            *([fold] if foldable else []),
+        ],
+        className="card-head",
+    )
+
+
+def badge(status: str, level: str, verified_at: datetime, now: datetime) -> Component:
+    """Return the one badge of a card, and in its place "As of 14:02" when the reading is stale.
+
+    The page turns to the second by itself when it stops hearing from the server.
+    """
+    shape, colour, word = BADGES[status]
+    stale = [icon("unknown"), html.Span(["As of ", moment(verified_at, "clock", now)])]
+    aged = html.Span(stale, className="state state-idle when-stale")
+    if level == "unknown":
+        return html.Span(stale, className="state state-idle")
+    fresh = html.Span([icon(shape), word], className=f"state state-{colour} when-fresh")
+    return html.Span([fresh, aged])
+
+
+def _facts(row: Any, now: datetime) -> list[Component]:  # noqa: ANN401
+    rows = words.plural(int(row.total_rows), "row")
+    return [
+        html.P(
+            [
+                html.Span(["Last write ", moment(row.last_modified, "ago", now)]),
+                html.Span(rows if row.total_complete else f"{rows} counted", className="rows"),
+            ],
+            className="facts",
+        )
+    ]
+
+
+def _trouble(row: Any, now: datetime) -> list[Component]:  # noqa: ANN401
+    since = ["Since ", moment(row.since, "clock", now), " (", moment(row.since, "length", now), ")"]
+    lines = [html.P(prose(row.cause), className="cause")]
+    if row.status == "error":
+        lines.append(html.P(since, className="aside"))
+    lines.append(html.P(prose(row.remedy), className="remedy"))
+    if row.status == "error" and not pd.isna(row.last_good_rows):
+        rows = words.plural(int(row.last_good_rows), "row")
+        seen = [f"Last seen: {rows} at ", moment(row.last_good_at, "clock", now)]
+        lines.append(html.P(seen, className="aside"))
+    return lines
+
+
+def _tables(name: str, counts: pd.DataFrame) -> Component:
+    """Return the tables: unknown ones first, then by rows; empty ones and the rest in a line."""
+    empty = counts[(counts["rows"] == 0).fillna(value=False)]
+    filled = counts.drop(empty.index)
+    lines = [
+        html.Tr([html.Th(middle_ellipsis(one.table), scope="row"), html.Td(_count(one))])
+        for one in filled.head(MOST_TABLES).itertuples(index=False)
+    ]
+    rest = len(filled) - MOST_TABLES
+    notes = [f"and {words.number(rest)} more"] if rest > 0 else []
+    if len(empty):
+        notes.append(words.plural(len(empty), "empty table"))
+    caption = html.Caption(f"Rows of each table of {name}", className="visually-hidden")
+    return html.Div(
+        [
+            html.Table([caption, html.Tbody(lines)]),
+            *(html.P(note, className="aside") for note in notes),
+        ],
+        id=ids.tables(name),
+        className="tables",
+    )
+
+
+def _count(one: Any) -> str:  # noqa: ANN401
+    if pd.isna(one.rows):
+        return f"unknown: {one.error}"
+    mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")
+    return f"{mark}{words.short_number(int(one.rows))}"

@@ -1,0 +1,184 @@
+"""Trends as small multiples: a panel a database, each with its own scale, one time axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from dash import dcc, html
+
+from dash_app import words
+from dash_app.page import ids
+from dash_app.page.parts import moment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime, tzinfo
+
+    from dash.development.base_component import Component
+
+    from dash_app.model import Database
+
+HEIGHT = 120
+POINTS = 300
+"""A panel is at most some 400 pixels wide."""
+
+INK = "gray"
+"""Plotly wants a colour; the style sheet gives the real one, so that it follows the theme."""
+
+CONFIG = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False, "responsive": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A choice of how far back the charts reach."""
+
+    key: str
+    label: str
+    reach: timedelta
+    words: str
+    tick: str
+
+
+RANGES = (
+    Range("1h", "1 h", timedelta(hours=1), "in the last hour", "%H:%M"),
+    Range("6h", "6 h", timedelta(hours=6), "in the last 6 hours", "%H:%M"),
+    Range("24h", "24 h", timedelta(hours=24), "in the last 24 hours", "%H:%M"),
+    Range("7d", "7 d", timedelta(days=7), "in the last 7 days", "%-d %b"),
+    Range("30d", "30 d", timedelta(days=30), "in the last 30 days", "%-d %b"),
+    Range("1y", "1 y", timedelta(days=365), "in the last year", "%b %Y"),
+)
+DEFAULT_RANGE = RANGES[2]
+
+
+def range_of(key: str) -> Range:
+    """Return the range with a key; the default one for any other text."""
+    return next((one for one in RANGES if one.key == key), DEFAULT_RANGE)
+
+
+def choices(chosen: Range) -> list[Component]:
+    """Return the ranges as links, which keep the choice in the URL."""
+    return [
+        dcc.Link(
+            one.label,
+            href=f"?range={one.key}",
+            className="choice is-chosen" if one == chosen else "choice",
+        )
+        for one in RANGES
+    ]
+
+
+def panels(
+    databases: tuple[Database, ...],
+    trends: pd.DataFrame,
+    since: Mapping[str, datetime],
+    chosen: Range,
+    zone: tzinfo,
+) -> list[Component]:
+    """Return a panel for each database from the trend frame's column of its name.
+
+    `since` is when each database was first watched.
+    """
+    return [
+        _panel(database, trends.get(database.name), since.get(database.name), chosen, zone)
+        for database in databases
+    ]
+
+
+def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any]:
+    """Return the figure of one panel: a step line, gaps left open, least and greatest as ticks."""
+    index = pd.DatetimeIndex(values.index).tz_convert(zone)
+    known = values.dropna()
+    least, greatest = int(known.min()), int(known.max())
+    ticks = sorted({least, greatest})
+    margin = max((greatest - least) * 0.08, 0.5)
+    trace = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": index.strftime("%Y-%m-%d %H:%M:%S").tolist(),
+        "y": [None if pd.isna(value) else int(value) for value in values],
+        "line": {"shape": "hv", "width": 1.5, "color": INK},
+        "fill": "tozeroy",
+        "fillcolor": INK,
+        "connectgaps": False,
+        "hovertemplate": "%{y:,} rows<br>%{x|%-d %b, %H:%M}<extra></extra>",
+    }
+    axis = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False}
+    return {
+        "data": [trace],
+        "layout": {
+            "height": HEIGHT,
+            "margin": {"l": 0, "r": 0, "t": 4, "b": 20},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "showlegend": False,
+            "dragmode": False,
+            "hovermode": "x",
+            "uirevision": chosen.key,
+            "xaxis": {
+                **axis,
+                "range": _span(index),
+                "nticks": 4,
+                "tickformat": chosen.tick,
+                "showspikes": True,
+                "spikemode": "across",
+                "spikethickness": 1,
+                "spikedash": "solid",
+                "spikecolor": INK,
+            },
+            "yaxis": {
+                **axis,
+                "range": [least - margin, greatest + margin],
+                "tickvals": ticks,
+                "ticktext": [words.short_number(value) for value in ticks],
+                "ticklabelposition": "inside",
+                "ticklabeloverflow": "allow",
+                "showgrid": True,
+                "gridcolor": INK,
+            },
+        },
+    }
+
+
+def _panel(
+    database: Database,
+    values: pd.Series[int] | None,
+    since: datetime | None,
+    chosen: Range,
+    zone: tzinfo,
+) -> Component:
+    known = pd.Series(dtype="Int64") if values is None else values.dropna()
+    if values is None or len(known) < 2:  # noqa: PLR2004
+        body, newest = _waiting(since), ""
+    else:
+        graph = dcc.Graph(
+            id=ids.chart(database.name),
+            figure=figure(values, chosen, zone),
+            config=CONFIG,
+            className="chart",
+            style={"height": f"{HEIGHT}px"},
+        )
+        body = html.Div(graph, role="img", **{"aria-label": _summary(database, known, chosen)})
+        newest = words.plural(int(known.iloc[-1]), "row")
+    title = html.Div([html.H3(database.label), html.Span(newest)], className="panel-head")
+    return html.Div([title, body], className="panel")
+
+
+def _waiting(since: datetime | None) -> Component:
+    if since is None:
+        return html.P("Not watched yet: nothing was read so far.", className="waiting")
+    text = ["Watching since ", moment(since, "clock", since), ". The line starts with the next change."]
+    return html.P(text, className="waiting")
+
+
+def _summary(database: Database, known: pd.Series[int], chosen: Range) -> str:
+    least, greatest = words.number(int(known.min())), words.number(int(known.max()))
+    newest = words.plural(int(known.iloc[-1]), "row")
+    return f"{database.label}: {newest} now, least {least}, greatest {greatest} {chosen.words}."
+
+
+def _span(index: pd.DatetimeIndex) -> list[str]:
+    form = "%Y-%m-%d %H:%M:%S"
+    return [index[0].strftime(form), index[-1].strftime(form)]

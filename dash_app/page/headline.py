@@ -1,0 +1,46 @@
+"""The answer before all else: is everything well, and if not, which and since when."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dash import html
+
+from dash_app import words
+from dash_app.page import ids
+from dash_app.page.parts import moment
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dash.development.base_component import Component
+
+    from dash_app.model import DatabaseStatus, Snapshot
+
+MOST_FAULTS = 3
+
+
+def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
+    """Return the headline, a link for each of the worst faults, and how many are connected."""
+    if snapshot is None:
+        return [html.H1("Can't tell"), html.P("Nothing was read yet.", className="aside")]
+    faults = [status for status in snapshot.databases if status.level == "fault"]
+    connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
+    return [
+        html.H1(
+            [
+                html.Span(words.headline(snapshot), className="when-fresh"),
+                html.Span("Can't tell", className="when-stale"),
+            ]
+        ),
+        *(html.P(_link(status, now), className="fault") for status in faults[:MOST_FAULTS]),
+        html.P(connected, className="aside"),
+    ]
+
+
+def _link(status: DatabaseStatus, now: datetime) -> Component:
+    brief = words.IN_BRIEF[status.fault.code] if status.fault else ""
+    return html.A(
+        [f"{status.database.label}: {brief} since ", moment(status.since, "clock", now)],
+        href=f"#{ids.card(status.database.name)}",
+    )

@@ -1,0 +1,26 @@
+"""The ids of components that callbacks or our scripts speak to."""
+
+URL = "url"
+TICK = "tick"
+SNAPSHOT = "snapshot"
+RECORD = "record"
+READER = "reader"
+HEADLINE = "headline"
+CARDS = "cards"
+RANGES = "ranges"
+PANELS = "panels"
+
+
+def card(name: str) -> str:
+    """Return the id of a database's card, which the headline links to."""
+    return f"card-{name}"
+
+
+def tables(name: str) -> str:
+    """Return the id of the tables of a database's card."""
+    return f"tables-{name}"
+
+
+def chart(name: str) -> str:
+    """Return the id of a database's chart."""
+    return f"chart-{name}"

@@ -1,0 +1,55 @@
+"""The small parts that cards, charts and headline are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from dash import html
+
+from dash_app import words
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dash.development.base_component import Component
+
+Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
+Form = Literal["ago", "clock", "length"]
+
+
+def icon(name: Icon) -> Component:
+    """Return one of the five shapes; the words beside it carry the meaning."""
+    return html.Span(className=f"icon icon-{name}", **{"aria-hidden": "true"})
+
+
+def moment(time: datetime, form: Form, now: datetime) -> Component:
+    """Return a time that the reader's browser keeps up to date, in the reader's zone.
+
+    ago: "7 s ago"; clock: "14:02"; length: "58 min". Until then it says so in UTC.
+    """
+    texts = {
+        "ago": words.ago(now - time),
+        "clock": f"{time:%H:%M} UTC",
+        "length": words.age(now - time),
+    }
+    return html.Time(texts[form], dateTime=time.isoformat(), **{"data-form": form})
+
+
+def prose(text: str) -> list[Component | str]:
+    """Return a sentence with its `commands` as code that one tap selects."""
+    return [
+        html.Code(piece) if position % 2 else piece
+        for position, piece in enumerate(text.split("`"))
+        if piece
+    ]
+
+
+def middle_ellipsis(name: str) -> Component:
+    """Return a name that is cut in its middle where it does not fit, whole for a screen reader."""
+    tail = name[-8:] if len(name) > 16 else ""  # noqa: PLR2004
+    head = name[: len(name) - len(tail)]
+    return html.Span(
+        [html.Span(head, className="head"), html.Span(tail, className="tail")],
+        className="cut",
+        title=name,
+    )

@@ -1,0 +1,152 @@
+"""The WSGI application: Dash's page, the JSON routes, and the rules that hold for every answer."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import waitress
+from dash import Dash
+from dash.exceptions import DependencyException
+from flask import Response, abort, request, send_from_directory
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from dash_app.api.routes import create_api, error_response
+from dash_app.page import callbacks
+from dash_app.page.layout import INDEX
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+    from wsgiref.types import WSGIApplication
+
+    from flask import Flask
+
+    from dash_app.sampler import Sampler
+    from dash_app.settings import Settings
+
+ASSETS = Path(__file__).parent.parent / "assets"
+FRONTEND = Path(sys.prefix) / "share" / "mission-control"
+"""Where `ops/run` puts the style sheet and the chart library that are not ours."""
+
+BOOTSTRAP = "bootstrap.min.css"
+PLOTLY = "plotly-basic.min.js"
+PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
+"""Where Dash's charts look for Plotly once the first is drawn; the full bundle is four times as large."""
+
+CATCH_ALL = "/<path:path>"
+"""Dash's own route, which would answer any unknown path with the page."""
+
+WAITRESS = {
+    "threads": 8,  # a page load opens six connections
+    "connection_limit": 100,
+    "channel_timeout": 30,
+    "max_request_body_size": 1 << 16,
+    "max_request_header_size": 1 << 14,
+    "asyncore_use_poll": True,
+    "ident": None,
+}
+"""Limits, so that slow or greedy clients cannot hold the service; times in seconds, sizes in bytes."""
+
+YEAR_SECONDS = 31_536_000
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+)
+"""Inline styles are Dash's: its components bring style elements of their own."""
+
+
+class MissingFrontendError(Exception):
+    """The files that `ops/run` installs are not there."""
+
+
+def create_server(settings: Settings, sampler: Sampler) -> Flask:
+    """Return the application over a sampler's snapshots and the history.
+
+    Raises MissingFrontendError.
+    """
+    for name in (BOOTSTRAP, PLOTLY):
+        if not (FRONTEND / name).is_file():
+            raise MissingFrontendError(f"{FRONTEND / name} is missing. Start with ./ops/run.")
+    app = Dash(
+        __name__,
+        title="Mission Control",
+        update_title="",
+        assets_folder=str(ASSETS),
+        assets_ignore="theme.js",
+        external_stylesheets=[f"/frontend/{BOOTSTRAP}"],
+        meta_tags=[{"name": "viewport", "content": "width=device-width, viewport-fit=cover"}],
+        index_string=INDEX,
+        suppress_callback_exceptions=True,  # or the whole layout would stand in the page once more
+        use_pages=False,
+        enable_mcp=False,
+        add_log_handler=False,
+    )
+    callbacks.register(app, callbacks.Page(settings, sampler, datetime.now(UTC)))
+    server: Flask = app.server
+    server.register_blueprint(create_api(settings, sampler))
+    _serve_frontend(server)
+    _answer_unknown_paths(server)
+    _set_headers(server, " ".join(app.csp_hashes()))
+    return server
+
+
+def _serve_frontend(server: Flask) -> None:
+    @server.get("/frontend/<name>")
+    def frontend(name: str) -> Response:
+        return send_from_directory(FRONTEND, name, max_age=YEAR_SECONDS)
+
+    @server.before_request
+    def small_plotly() -> Response | None:
+        if request.path != PLOTLY_URL:
+            return None
+        return send_from_directory(FRONTEND, PLOTLY, max_age=YEAR_SECONDS)
+
+
+def _answer_unknown_paths(server: Flask) -> None:
+    @server.before_request
+    def known() -> None:
+        if request.url_rule is not None and request.url_rule.rule == CATCH_ALL:
+            abort(404)
+
+    @server.errorhandler(HTTPException)
+    def explain(error: HTTPException) -> Response:
+        status = error.code or 500
+        code = error.name.lower().replace(" ", "_")
+        if request.path.startswith("/api"):
+            response = error_response(status, code, f"{error.name}: {request.path}")
+        else:
+            response = Response(f"{error.name}.\n", status, mimetype="text/plain")
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(error.valid_methods or ())
+        return response
+
+    @server.errorhandler(DependencyException)
+    def no_such_file(_error: DependencyException) -> Response:
+        return Response("Not Found.\n", 404, mimetype="text/plain")
+
+
+def _set_headers(server: Flask, hashes: str) -> None:
+    policy = CONTENT_SECURITY_POLICY.format(hashes=hashes)
+
+    @server.after_request
+    def headers(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        if response.cache_control.max_age is None:
+            response.cache_control.no_cache = True
+        return response
+
+
+def run(app: WSGIApplication, listeners: Sequence[socket.socket]) -> None:
+    """Serve until SIGTERM or SIGINT; requests under way are finished first."""
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each waiting request
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    waitress.create_server(app, sockets=list(listeners), **WAITRESS).run()

@@ -1,0 +1,181 @@
+"""The parent's side: asks the child for readings, and replaces one that dies or hangs.
+
+All databases share one child. When it dies or overruns a deadline, the databases it was working
+on become suspects: each is then read by a child of its own, so that the next failure costs that
+database alone and says which it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from subprocess import TimeoutExpired
+from typing import TYPE_CHECKING
+
+from dash_app.model import Reading
+from dash_app.watched.process import ChildProcess, Limits
+from dash_app.watched.protocol import Message, reading_from_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from dash_app.model import Code, Database
+
+MAX_ABANDONED = 8
+"""Killed children that the kernel still holds, in a hung mount for instance; then no new ones."""
+
+MAX_REPLACEMENTS = 3
+"""Of failed children within one call: one that never lives long is tried again at the next."""
+
+BACK_OFF_SECONDS = 5.0
+MAX_BACK_OFF_SECONDS = 30.0
+CHECK_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Suspect:
+    """A database that is read alone: how often that failed, and when to try again."""
+
+    failures: int = 0
+    retry_at: float = 0.0
+    child: ChildProcess | None = None
+    killed: ChildProcess | None = None
+    reading: Reading | None = None
+
+    def may_be_asked(self) -> bool:
+        """Whether its pause is over and the kernel has let go of the child that it hung."""
+        return time.monotonic() >= self.retry_at and (self.killed is None or self.killed.gone())
+
+    def fail(self, code: Code) -> None:
+        """Note a failure as the database's reading, and wait longer before the next try."""
+        now = datetime.now(UTC)
+        self.reading = Reading(read_at=now, verified_at=now, code=code)
+        pause_seconds = min(BACK_OFF_SECONDS * 2**self.failures, MAX_BACK_OFF_SECONDS)
+        self.failures += 1
+        self.killed, self.child = self.child, None
+        self.retry_at = time.monotonic() + pause_seconds
+
+
+class Airlock:
+    """Readings of databases, whatever the files do. For one thread at a time."""
+
+    def __init__(self, databases: Iterable[Database], limits: Limits) -> None:
+        """Nothing is started before the first reading."""
+        self._paths = {database.name: os.path.abspath(database.path) for database in databases}
+        self._limits = limits
+        self._shared: ChildProcess | None = None
+        self._suspects: dict[str, Suspect] = {}
+        self._abandoned: list[ChildProcess] = []
+        self._readings: dict[str, Reading] = {}
+        self.guarded: bool | None = None
+
+    def read(self, wait_seconds: float) -> Mapping[str, Reading]:
+        """Return the newest reading of each database that has ever had one.
+
+        Waits until all have answered, but no longer than so many seconds: a later answer is in
+        the next call's result.
+        """
+        ends = time.monotonic() + wait_seconds
+        self._abandoned = [child for child in self._abandoned if not child.gone()]
+        replacements = 0
+        self._ask()
+        while self._awaited() and (left_seconds := ends - time.monotonic()) > 0:
+            self._receive(min(left_seconds, CHECK_SECONDS))
+            if self._kill_failed() and replacements < MAX_REPLACEMENTS:
+                replacements += 1
+                self._ask()
+        failures = {name: suspect.reading for name, suspect in self._suspects.items()}
+        return self._readings | {name: found for name, found in failures.items() if found}
+
+    def close(self) -> None:
+        """End every child."""
+        for child in self._children():
+            self._abandon(child)
+        for child in self._abandoned:
+            with suppress(TimeoutExpired):
+                child.wait()
+        self._shared = None
+        self._suspects.clear()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the living children, the shared one first."""
+        return [child.pid for child in self._children()]
+
+    def _children(self) -> list[ChildProcess]:
+        alone = [suspect.child for suspect in self._suspects.values()]
+        return [child for child in (self._shared, *alone) if child is not None]
+
+    def _awaited(self) -> set[str]:
+        return set().union(*(child.asked for child in self._children()))
+
+    def _ask(self) -> None:
+        """Ask for every database whose reading is not under way."""
+        awaited = self._awaited()
+        shared = [name for name in self._paths if name not in self._suspects.keys() | awaited]
+        if shared and (child := self._shared or self._start()):
+            self._shared = child
+            child.ask({name: self._paths[name] for name in shared})
+        for name, suspect in self._suspects.items():
+            due = name not in awaited and suspect.may_be_asked()
+            if due and (child := suspect.child or self._start()):
+                suspect.child = child
+                child.ask({name: self._paths[name]})
+
+    def _start(self) -> ChildProcess | None:
+        if len(self._abandoned) >= MAX_ABANDONED:
+            log.error("airlock: %d children cannot be killed; starting no more", MAX_ABANDONED)
+            return None
+        return ChildProcess(self._limits)
+
+    def _receive(self, wait_seconds: float) -> None:
+        ready, _, _ = select.select(self._children(), [], [], wait_seconds)
+        for child in ready:
+            for message in child.receive():
+                self._take(message)
+            self.guarded = child.guarded
+
+    def _take(self, message: Message) -> None:
+        name = message["name"]
+        if "reading" in message:
+            self._readings[name] = reading_from_message(message["reading"])
+        else:
+            verified_at = datetime.fromisoformat(message["verified_at"])
+            self._readings[name] = replace(self._readings[name], verified_at=verified_at)
+        if suspect := self._suspects.pop(name, None):
+            log.info("airlock: %s answers again", name)
+            if suspect.child:
+                self._abandon(suspect.child)
+
+    def _kill_failed(self) -> bool:
+        """Kill each child that has died, hangs or overruns; return whether there was one."""
+        failed = [c for c in self._children() if c.ended or c.hangs() or c.overdue()]
+        for child in failed:
+            code: Code = "reader_crashed" if child.ended else "not_responding"
+            self._abandon(child)
+            if child is self._shared:
+                self._shared = None
+                self._suspect(child, code)
+            for name, suspect in self._suspects.items():
+                if suspect.child is child:
+                    log.warning("airlock: %s, read alone: %s", name, code)
+                    suspect.fail(code)
+        return bool(failed)
+
+    def _suspect(self, child: ChildProcess, code: Code) -> None:
+        """Have the databases read alone that a failed child was working on."""
+        names = child.overdue() or set(child.began)
+        log.warning("airlock: %s while reading %s", code, ", ".join(sorted(names)) or "nothing")
+        for name in names:
+            self._suspects[name] = Suspect()
+
+    def _abandon(self, child: ChildProcess) -> None:
+        child.kill()
+        self._abandoned.append(child)

@@ -1,0 +1,68 @@
+"""Open a database so that nothing of ours can change it, and never for longer than a limit."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from threading import Timer
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Route = Literal["immutable", "lock_free", "shared"]
+"""How to read.
+
+immutable: no log beside the file; no lock, no side file (sqlite.org/uri.html).
+lock_free: a log that nobody wrote to lately; its index is rebuilt in our own memory and no lock is
+  taken, so that it works in a read-only folder and beside a writer with EXCLUSIVE locks.
+  Like immutable, what it found is valid only if the files did not change meanwhile.
+shared: beside an active writer, with a read lock like any other reader.
+"""
+
+QUERIES: dict[Route, str] = {
+    "immutable": "mode=ro&immutable=1",
+    "lock_free": "mode=ro&vfs=unix-none",
+    "shared": "mode=ro",
+}
+BUSY_SECONDS = 0.25
+
+
+@contextmanager
+def connect(path: str, route: Route) -> Iterator[sqlite3.Connection]:
+    """Open an absolute path read-only by one route; close at the end.
+
+    Names come back as bytes, since a schema may hold any. Raises sqlite3.Error.
+    """
+    # Unescaped, `?`, `#` and `%` would change the URI's meaning (sqlite.org/uri.html).
+    uri = f"file:{quote(path)}?{QUERIES[route]}"
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.text_factory = bytes
+        if route == "lock_free":
+            # Without shared memory the index of the log is kept on the heap
+            # (sqlite.org/wal.html, "Use of WAL Without Shared-Memory").
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA query_only = 1")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def time_limit(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Interrupt whatever the connection runs after so many seconds.
+
+    A progress handler would not do: `COUNT(*)` is one opcode and never calls it.
+    """
+    timer = Timer(max(seconds, 0), connection.interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()  # a late interrupt must not hit the next statement

@@ -1,0 +1,140 @@
+"""Row counts of every user table, each its own short read, within budgets."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import sqrt
+from typing import TYPE_CHECKING
+
+from dash_app.model import TableCount
+from dash_app.watched.connection import time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+COUNTED_KINDS = (b"table", b"virtual")
+COST_FLOOR_SECONDS = 20e-6
+"""The least that a count is taken to cost: preparing the statement takes about as long."""
+
+NOT_REACHED = "not counted yet"
+TOO_LARGE = "too large to count in one go"
+QUERY_FAILS = "its query fails"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits of counting: one table, one reading, and this database's share of a core."""
+
+    table_seconds: float
+    reading_seconds: float
+    core_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A table's newest count and what taking it cost, in CPU seconds.
+
+    `current` is whether the count was taken since the file last changed.
+    """
+
+    count: TableCount
+    cost_seconds: float
+    current: bool
+
+
+def user_tables(connection: sqlite3.Connection) -> list[bytes]:
+    """Return the names of the tables a person made, without views and shadow tables, sorted.
+
+    Raises sqlite3.Error.
+    """
+    rows = connection.execute("PRAGMA main.table_list").fetchall()
+    return sorted(
+        name
+        for _schema, name, kind, *_rest in rows
+        if kind in COUNTED_KINDS and not name.lower().startswith(b"sqlite_")
+    )
+
+
+def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
+    """Return tallies after the file changed: what was exact is now an estimate."""
+    return {
+        name: replace(tally, current=False, count=_estimated(tally.count))
+        for name, tally in tallies.items()
+    }
+
+
+def count_tables(
+    connection: sqlite3.Connection,
+    names: Iterable[bytes],
+    before: Mapping[bytes, Tally],
+    budget: Budget,
+) -> dict[bytes, Tally]:
+    """Return a tally for each table; those that have waited longest are counted first.
+
+    A table that is not due, or not reached in time, keeps the tally that it had.
+    """
+    nothing = Tally(TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED), 0, False)
+    tallies = {name: before.get(name, nothing) for name in names}
+    ends = time.monotonic() + budget.reading_seconds
+    turns = due(tallies, budget.core_share, datetime.now(UTC))
+    for name in sorted(turns, key=lambda name: tallies[name].count.counted_at):
+        left_seconds = ends - time.monotonic()
+        if left_seconds <= 0:
+            break
+        limit_seconds = min(budget.table_seconds, left_seconds)
+        tallies[name] = _count(connection, name, limit_seconds, tallies[name])
+    return tallies
+
+
+def due(tallies: Mapping[bytes, Tally], core_share: float, now: datetime) -> list[bytes]:
+    """Return the tables whose turn it is, of those whose count is not current.
+
+    With a turn every sqrt(cost) * sum(sqrt(costs)) / share seconds, counting takes exactly that
+    share of a core, and no other plan within it keeps the counts younger.
+    """
+    roots = {name: sqrt(max(t.cost_seconds, COST_FLOOR_SECONDS)) for name, t in tallies.items()}
+    scale_seconds = sum(roots.values()) / core_share
+    return [
+        name
+        for name, tally in tallies.items()
+        if not tally.current
+        and (now - tally.count.counted_at).total_seconds() >= roots[name] * scale_seconds
+    ]
+
+
+def _count(
+    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: Tally
+) -> Tally:
+    quoted = name.replace(b'"', b'""')
+    began = time.thread_time()
+    try:
+        with time_limit(connection, limit_seconds):
+            sql = f'SELECT count(*) FROM main."{quoted.decode()}"'  # noqa: S608
+            rows = connection.execute(sql).fetchone()[0]
+        count = TableCount(rows, datetime.now(UTC))
+    except UnicodeDecodeError:
+        count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
+    except sqlite3.OperationalError as error:
+        count = _uncounted(error, before.count)
+    return Tally(count, time.thread_time() - began, current=count.error != TOO_LARGE)
+
+
+def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCount:
+    """Return what is known of a table whose count failed; re-raise what concerns the file."""
+    if error.sqlite_errorname == "SQLITE_INTERRUPT":
+        if before.rows is not None:
+            return _estimated(before)
+        return TableCount(None, datetime.now(UTC), error=TOO_LARGE)
+    if error.sqlite_errorname != "SQLITE_ERROR":
+        raise error
+    module = re.search(r"no such module: (\w+)", str(error))
+    why = f"needs the {module[1]} module" if module else QUERY_FAILS
+    return TableCount(None, datetime.now(UTC), error=why)
+
+
+def _estimated(count: TableCount) -> TableCount:
+    return count if count.rows is None else replace(count, estimate="about")

@@ -1,0 +1,40 @@
+"""Finds SQLite files below a folder. For a process of its own that holds no connection."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from dash_app.watched.files import MAGIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv"}
+MAX_DEPTH = 4
+
+
+def sqlite_files(folder: str) -> Iterator[str]:
+    """Yield the paths of SQLite files below a folder, sorted within each folder.
+
+    Hidden folders are left out, and so is what may not be read.
+    """
+    for parent, folders, files in os.walk(folder):
+        depth = os.path.relpath(parent, folder).count(os.sep)
+        keep = [] if depth >= MAX_DEPTH else folders
+        folders[:] = sorted(f for f in keep if not f.startswith(".") and f not in SKIPPED_FOLDERS)
+        yield from (path for name in sorted(files) if _is_sqlite(path := os.path.join(parent, name)))
+
+
+def _is_sqlite(path: str) -> bool:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return os.read(descriptor, len(MAGIC)) == MAGIC
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False

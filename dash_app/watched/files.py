@@ -1,0 +1,155 @@
+"""What can be told of a database's files without SQLite."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from dash_app.watched.faults import UnreadableError, code_of_os_error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Self
+
+GRANULARITY_NS = 2_000_000_000
+"""Timestamps younger than this may not move with the next write: 4 ms on ext4, 2 s on FAT."""
+
+HEADER_BYTES = 100
+MAGIC = b"SQLite format 3\0"
+JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+READ_VERSION_OFFSET = 19
+WAL_FORMAT = 2
+
+KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+
+
+class Mark(NamedTuple):
+    """What changes about a file when it is written or replaced."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A database's files as `stat` saw them; `path` is resolved, since SQLite resolves it too."""
+
+    path: str
+    main: Mark
+    wal: Mark | None
+    journal: Mark | None
+
+    @property
+    def identity(self) -> tuple[int, int]:
+        """The main file's device and inode: the same for every name it has."""
+        return self.main.device, self.main.inode
+
+    @property
+    def wal_bytes(self) -> int:
+        """Size of the write-ahead log; 0 without one."""
+        return self.wal.size_bytes if self.wal else 0
+
+    @property
+    def has_journal(self) -> bool:
+        """Whether a rollback journal with content lies beside the file."""
+        return self.journal is not None and self.journal.size_bytes > 0
+
+    @property
+    def last_modified(self) -> datetime:
+        """The latest write to main file, WAL or journal; readers create empty side files."""
+        latest_ns = max(mark.mtime_ns for mark in self._marks() if mark.size_bytes)
+        return datetime.fromtimestamp(latest_ns / 1e9, UTC)
+
+    def settled(self, at: datetime) -> bool:
+        """Whether any write after `at` must show in a timestamp."""
+        latest_ns = max(max(mark.mtime_ns, mark.ctime_ns) for mark in self._marks())
+        return latest_ns < at.timestamp() * 1e9 - GRANULARITY_NS
+
+    def _marks(self) -> Iterator[Mark]:
+        return (mark for mark in (self.main, self.wal, self.journal) if mark)
+
+
+class Header(NamedTuple):
+    """What the first 100 bytes say (sqlite.org/fileformat2.html#the_database_header)."""
+
+    is_wal: bool
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self:
+        """Return the header. Raises UnreadableError where these bytes are no database's."""
+        if not data.startswith(MAGIC):
+            raise UnreadableError("not_a_database")
+        if len(data) < HEADER_BYTES:
+            raise UnreadableError("corrupt")
+        if data[READ_VERSION_OFFSET] > WAL_FORMAT:
+            raise UnreadableError("unsupported")
+        return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT)
+
+
+def look(path: str) -> Files:
+    """Return the files of a database.
+
+    Raises UnreadableError when there is no regular file with content, or no right to look.
+    """
+    try:
+        resolved = os.path.realpath(path, strict=True)
+        info = os.stat(resolved)
+        if not stat.S_ISREG(info.st_mode):
+            kind = KINDS.get(stat.S_IFMT(info.st_mode), "device")
+            raise UnreadableError("not_a_file", kind=kind)
+        if not info.st_size:
+            raise UnreadableError("file_empty")
+        wal, journal = _side(f"{resolved}-wal"), _side(f"{resolved}-journal")
+    except OSError as error:
+        raise UnreadableError(code_of_os_error(error, path)) from error
+    return Files(resolved, _mark(info), wal, journal)
+
+
+def read_header(files: Files) -> Header:
+    """Return the main file's header.
+
+    Closing the file drops this process's locks on it, so no connection to it may be open
+    meanwhile. Raises UnreadableError.
+    """
+    return Header.parse(_first_bytes(files.path))
+
+
+def journal_is_hot(files: Files) -> bool:
+    """Whether the journal's header is intact: its transaction is under way, or was cut off.
+
+    Raises UnreadableError.
+    """
+    try:
+        return _first_bytes(f"{files.path}-journal").startswith(JOURNAL_MAGIC)
+    except UnreadableError as error:
+        if error.code == "file_missing":
+            return False
+        raise
+
+
+def _first_bytes(path: str) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        try:
+            return os.read(descriptor, HEADER_BYTES)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UnreadableError(code_of_os_error(error, path)) from error
+
+
+def _mark(info: os.stat_result) -> Mark:
+    return Mark(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+
+
+def _side(path: str) -> Mark | None:
+    try:
+        return _mark(os.stat(path))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,152 @@
+"""One database's reader: look, open only if something changed, read, close."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dash_app.model import Reading
+from dash_app.watched.connection import Route, connect
+from dash_app.watched.counts import Budget, Tally, count_tables, due, outdated, user_tables
+from dash_app.watched.faults import UnreadableError, fault_of
+from dash_app.watched.files import Files, Header, journal_is_hot, look, read_header
+from dash_app.watched.locks import holder_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REREAD_SECONDS = 600
+"""Read again this often though nothing seems to have changed: timestamps can be set back."""
+
+LOCK_FREE_WAL_BYTES = 64_000_000
+"""Up to this size a log's index is rebuilt in our own memory in less than 0.1 s."""
+
+ATTEMPTS = 3
+"""How often to try a reading that is valid only while nobody writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The last reading, with the files and tallies behind it.
+
+    `settled` is whether any later write must show in the files' timestamps.
+    """
+
+    reading: Reading
+    files: Files | None = None
+    settled: bool = False
+    tallies: dict[bytes, Tally] = field(default_factory=dict)
+
+
+class Reader:
+    """Reads one database, and remembers its last reading in between."""
+
+    def __init__(
+        self,
+        path: str,
+        budget: Budget,
+        turn: Callable[[tuple[int, int]], AbstractContextManager[object]] = lambda _: nullcontext(),
+    ) -> None:
+        """Take an absolute path, and what grants one reader at a time a device and inode."""
+        self._path = path
+        self._budget = budget
+        self._turn = turn
+        self._found: Found | None = None
+
+    def read(self) -> Reading:
+        """Return the newest reading: the last one, verified, if nothing can have changed."""
+        now = datetime.now(UTC)
+        try:
+            files = look(self._path)
+            self._found = self._verified(files, now) or self._read(files, now)
+        except UnreadableError as error:
+            self._found = Found(_unreadable(error, now))
+        return self._found.reading
+
+    def _verified(self, files: Files, now: datetime) -> Found | None:
+        """Return the last finding, verified, or None where the file has to be read again."""
+        found = self._found
+        if found is None or not found.settled or found.files != files:
+            return None
+        if (now - found.reading.read_at).total_seconds() > REREAD_SECONDS:
+            return None
+        if due(found.tallies, self._budget.core_share, now):
+            return None
+        return replace(found, reading=replace(found.reading, verified_at=now))
+
+    def _read(self, files: Files, now: datetime) -> Found:
+        """Return a finding by the least intrusive route that yields a valid one."""
+        with self._turn(files.identity):
+            for _attempt in range(ATTEMPTS):
+                header = read_header(files)
+                if files.has_journal and journal_is_hot(files):
+                    return self._kept(files, now)
+                route = _route(files, now)
+                found = self._read_by(route, files, header, now)
+                after = look(self._path)
+                if after == files or route == "shared":
+                    return found
+                if header.is_wal:
+                    return self._read_by("shared", after, header, now)
+                files = after
+        return self._kept(files, now)
+
+    def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> Found:
+        about_files = {
+            "last_modified": files.last_modified,
+            "size_bytes": files.main.size_bytes,
+            "wal_bytes": files.wal_bytes,
+            "journal_mode": "wal" if header.is_wal else "delete",
+        }
+        try:
+            with connect(files.path, route) as connection:
+                tallies = count_tables(
+                    connection, user_tables(connection), self._before(files), self._budget
+                )
+        except (sqlite3.Error, UnicodeError, MemoryError) as error:
+            reading = _unreadable(fault_of(error, files), now)
+            return Found(replace(reading, **about_files))
+        if not tallies:
+            return Found(replace(_unreadable(UnreadableError("no_tables"), now), **about_files))
+        counts = {_shown(name): tally.count for name, tally in tallies.items()}
+        reading = Reading(read_at=now, verified_at=now, tables=counts, **about_files)
+        return Found(reading, files, files.settled(now), tallies)
+
+    def _before(self, files: Files) -> dict[bytes, Tally]:
+        """Return the tallies that still say something about these files."""
+        found = self._found
+        if found is None or found.files is None or found.files.identity != files.identity:
+            return {}
+        if found.settled and found.files == files:
+            return found.tallies
+        return outdated(found.tallies)
+
+    def _kept(self, files: Files, now: datetime) -> Found:
+        """Return the last finding with its age, since a writer leaves no moment to read.
+
+        Raises UnreadableError where there is none, or nobody is left to finish that work.
+        """
+        holder = holder_of(files)
+        if holder is None and files.has_journal:
+            raise UnreadableError("needs_recovery")
+        if self._found is None or self._found.files is None:
+            raise UnreadableError("locked", **({"holder": holder} if holder else {}))
+        return self._found
+
+
+def _route(files: Files, now: datetime) -> Route:
+    if not files.wal_bytes:
+        return "immutable"
+    quiet = files.settled(now) and files.wal_bytes <= LOCK_FREE_WAL_BYTES
+    return "lock_free" if quiet else "shared"
+
+
+def _unreadable(error: UnreadableError, now: datetime) -> Reading:
+    return Reading(read_at=now, verified_at=now, code=error.code, detail=error.detail)
+
+
+def _shown(name: bytes) -> str:
+    return name.decode("utf-8", "backslashreplace")
