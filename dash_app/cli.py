@@ -111,7 +111,9 @@ def discover(folder: Path, *, save: bool) -> None:
 def doctor(config: Path | None) -> None:
     """Find what is wrong with configuration, paths, permissions and port, and how to mend it."""
     well = True
-    for finding in examine(configured := _load(config), words.place_of(configured, getpass.getuser())):
+    for finding in examine(
+        configured := _load(config), words.place_of(configured, getpass.getuser())
+    ):
         click.echo(f"{'ok ' if finding.well else 'BAD'}  {finding.text}")
         if finding.cure:
             click.echo(f"     {finding.cure}")
@@ -161,7 +163,9 @@ def _listen(configured: Settings) -> tuple[list[Address], list[socket.socket]]:
         log.info("no Tailscale address now; serving loopback")
     for address in addresses:
         if not network.is_private_to_us(address):
-            log.warning("%s: the page can be reached from outside this machine and tailnet", address)
+            log.warning(
+                "%s: the page can be reached from outside this machine and tailnet", address
+            )
     try:
         return addresses, [network.listen(address, port) for address in addresses]
     except PortTakenError as error:
@@ -180,7 +184,9 @@ def _configuration(files: list[Path]) -> str:
         name = next(one for one in names if one not in taken)
         taken.add(name)
         # A JSON string is a TOML string too.
-        parts.append(f'[[databases]]\nname = "{name}"\npath = {json.dumps(str(path), ensure_ascii=False)}\n')
+        parts.append(
+            f'[[databases]]\nname = "{name}"\npath = {json.dumps(str(path), ensure_ascii=False)}\n'
+        )
     return "\n".join(parts)
 
 

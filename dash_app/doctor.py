@@ -63,7 +63,9 @@ def _databases(settings: Settings, place: Place) -> Iterator[Finding]:
         yield Finding(True, "The kernel refuses every write of our reader (Landlock).")
     else:
         cure = "A kernel from 5.13 on with Landlock would refuse them."
-        yield Finding(True, "Our reader opens files read-only; the kernel does not enforce it.", cure)
+        yield Finding(
+            True, "Our reader opens files read-only; the kernel does not enforce it.", cure
+        )
     yield Finding(True, f"SQLite {sqlite3.sqlite_version} reads the databases.")
 
 
@@ -73,7 +75,9 @@ def _database(database: Database, reading: Reading | None, place: Place) -> Find
     if reading.code is None:
         return Finding(True, f"{database.label}: {words.verdict(reading, None)}")
     fault = words.fault(reading.code, reading.detail, database, None, place)
-    cure = _grant(database.path, place.user) if reading.code == "permission_denied" else fault.remedy
+    cure = (
+        _grant(database.path, place.user) if reading.code == "permission_denied" else fault.remedy
+    )
     return Finding(reading.code in ABSENCES, f"{database.label}: {fault.message}", cure)
 
 

@@ -37,7 +37,13 @@ STATUS_COLUMNS = {
     "size_bytes": "Int64",
     "wal_bytes": "Int64",
 }
-COUNT_COLUMNS = {"database": "str", "table": "str", "rows": "Int64", "estimate": "str", "error": "str"}
+COUNT_COLUMNS = {
+    "database": "str",
+    "table": "str",
+    "rows": "Int64",
+    "estimate": "str",
+    "error": "str",
+}
 
 
 def status_frame(snapshot: Snapshot) -> pd.DataFrame:

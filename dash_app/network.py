@@ -69,7 +69,7 @@ def listen(address: Address, port: int) -> socket.socket:
 
     Raises PortTakenError, OSError.
     """
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -88,7 +88,7 @@ def listen(address: Address, port: int) -> socket.socket:
 
 def link(address: Address, port: int) -> str:
     """Return the page's address as a full link."""
-    host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004
+    host = f"[{address}]" if address.version == 6 else str(address)
     return f"http://{host}:{port}/"
 
 
@@ -213,7 +213,7 @@ def _process_with_socket(inode: str) -> str | None:
 
 
 def _free_port(address: Address, port: int) -> int:
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6  # noqa: PLR2004
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     for candidate in range(port + 1, 65536):
         with socket.socket(family, socket.SOCK_STREAM) as probe:
             try:

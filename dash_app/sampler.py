@@ -131,7 +131,7 @@ class Sampler:
         try:
             self._history.record(snapshot)
         except sqlite3.Error as error:
-            log.error("history paused: %s", error)  # noqa: TRY400 - one line an event
+            log.error("history paused: %s", error)
         self.recorded_at = snapshot.taken_at
         self._keep()
 
@@ -145,4 +145,4 @@ class Sampler:
         try:
             self._history.remember(database, memory)
         except sqlite3.Error as error:
-            log.error("memory of %s not stored: %s", database.name, error)  # noqa: TRY400
+            log.error("memory of %s not stored: %s", database.name, error)

@@ -51,7 +51,9 @@ def _size(value: object) -> int:
 
 
 def _quantity(value: object, units: Mapping[str, float], examples: str) -> tuple[float, str]:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+)", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+)", value) if isinstance(value, str) else None
+    )
     if match is None or match[2] not in units:
         raise ValueError(f"write a number and a unit, such as {examples}")
     return float(match[1]), match[2]
@@ -103,7 +105,10 @@ class ServerSettings(Section):
     addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = ("loopback", "tailscale")
     port: Port = 3001
     allowed_hosts: tuple[str, ...] = ()
-    allowed_clients: tuple[Annotated[str, AfterValidator(_network)], ...] = ("loopback", "tailscale")
+    allowed_clients: tuple[Annotated[str, AfterValidator(_network)], ...] = (
+        "loopback",
+        "tailscale",
+    )
     token_file: Annotated[Path | None, BeforeValidator(_optional_path)] = None
     trust_tailscale_identity: Literal[False] = False
     """Reserved: this version trusts nobody's word for who is asking."""
@@ -112,9 +117,9 @@ class ServerSettings(Section):
 class SamplerSettings(Section):
     """How often and how long databases are read."""
 
-    interval: Annotated[Duration, _between(timedelta(seconds=1), timedelta(hours=1), "1s and 1h")] = (
-        timedelta(seconds=5)
-    )
+    interval: Annotated[
+        Duration, _between(timedelta(seconds=1), timedelta(hours=1), "1s and 1h")
+    ] = timedelta(seconds=5)
     deadline: Annotated[
         Duration, _between(timedelta(seconds=0.5), timedelta(minutes=1), "500ms and 1m")
     ] = timedelta(seconds=2)
@@ -151,7 +156,9 @@ class DatabaseSettings(Section):
 
 def _default_databases() -> tuple[DatabaseSettings, ...]:
     home = Path.home() / "clawd"
-    return tuple(DatabaseSettings(name=name, path=str(home / f"{name}.db")) for name in DEFAULT_NAMES)
+    return tuple(
+        DatabaseSettings(name=name, path=str(home / f"{name}.db")) for name in DEFAULT_NAMES
+    )
 
 
 def _unique(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from dash_app.model import Code, Database, LastGood, Reading, Snapshot
     from dash_app.settings import Settings
 
-APPEARS = "It connects by itself once its program creates it. Wrong place? Change `path` in {config}."
+APPEARS = (
+    "It connects by itself once its program creates it. Wrong place? Change `path` in {config}."
+)
 SET_UP = "It connects by itself once its program sets it up."
 RESTORE = "Restore it from a backup, or start the program that writes it."
 STOP_WRITER = "Stop its writer before it goes on, then restore a backup."
@@ -178,14 +180,14 @@ def number(value: int) -> str:
 
 def short_number(value: int) -> str:
     """Return a count; from 10 million on to a tenth of a million: 12.4 M."""
-    return f"{value / 1e6:,.1f} M" if value >= 10_000_000 else number(value)  # noqa: PLR2004
+    return f"{value / 1e6:,.1f} M" if value >= 10_000_000 else number(value)
 
 
 def change(value: int) -> str:
     """Return a difference with its sign: +24, −3, no change."""
     if value == 0:
         return "no change"
-    return f"{'+' if value > 0 else '−'}{abs(value):,}"  # noqa: RUF001
+    return f"{'+' if value > 0 else '−'}{abs(value):,}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -197,10 +199,10 @@ def size(size_bytes: int) -> str:
     """Return bytes in powers of 1000: 41 kB, 1.2 GB."""
     value, unit = float(size_bytes), "B"
     for bigger in ("kB", "MB", "GB", "TB"):
-        if value < 1000:  # noqa: PLR2004
+        if value < 1000:
             break
         value, unit = value / 1000, bigger
-    digits = 1 if unit not in {"B", "kB"} and value < 10 else 0  # noqa: PLR2004
+    digits = 1 if unit not in {"B", "kB"} and value < 10 else 0
     return f"{value:.{digits}f} {unit}"
 
 
@@ -210,7 +212,7 @@ def age(elapsed: timedelta) -> str:
     for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds // length} {unit}"
-    return f"{seconds} s" if seconds >= 2 else "now"  # noqa: PLR2004
+    return f"{seconds} s" if seconds >= 2 else "now"
 
 
 def ago(elapsed: timedelta) -> str:

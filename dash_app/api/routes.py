@@ -59,7 +59,9 @@ def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
     @api.get("/health")
     def health() -> Response:
         well = sampler.fresh() is not None
-        return Response("ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain")
+        return Response(
+            "ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain"
+        )
 
     return api
 

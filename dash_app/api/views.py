@@ -42,9 +42,11 @@ def database_document(status: DatabaseStatus) -> Json:
         "level": status.level,
         "verdict": status.verdict,
         "error": status.fault and asdict(status.fault),
-        "lastGood": good
-        and status.status == "error"
-        and {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
+        "lastGood": (
+            good
+            and status.status == "error"
+            and {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
+        )
         or None,
         "rowCounts": {table: count.rows for table, count in tables.items()},
         "totalRows": reading.total_rows,

@@ -87,7 +87,7 @@ class World:
 def _writer(database: Database, wait_seconds: float) -> Iterator[None]:
     """Keep a writer running while in the context."""
     arguments = (database.name, str(database.path), f"--appear-after={wait_seconds}")
-    with subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    with subprocess.Popen(
         [sys.executable, "-B", "-m", "dash_app.demo.writer", *arguments],
         stdin=subprocess.PIPE,
         cwd=ROOT,

@@ -100,7 +100,9 @@ def watched_since(path: Path) -> dict[str, int]:
     """Return since when each database has been watched at all. Raises sqlite3.Error."""
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
-        return dict(connection.execute("SELECT database, min(since) FROM watched GROUP BY database"))
+        return dict(
+            connection.execute("SELECT database, min(since) FROM watched GROUP BY database")
+        )
 
 
 def _wanted(

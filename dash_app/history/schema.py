@@ -54,6 +54,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise NewerSchemaError(f"history has schema {version}, this version knows {len(MIGRATIONS)}")
+        raise NewerSchemaError(
+            f"history has schema {version}, this version knows {len(MIGRATIONS)}"
+        )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT"
+        )

@@ -157,7 +157,9 @@ class History:
             if row:
                 self._last[series] = row[0]
         if series not in self._last or self._last[series] != value:
-            self._connection.execute("INSERT OR REPLACE INTO point VALUES (?, ?, ?)", (series, at, value))
+            self._connection.execute(
+                "INSERT OR REPLACE INTO point VALUES (?, ?, ?)", (series, at, value)
+            )
             self._last[series] = value
 
     def _series_id(self, key: Key) -> int:

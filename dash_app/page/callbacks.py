@@ -59,7 +59,9 @@ class Page:
 
         `version` changes with whatever the cards show, `recorded` with each new point.
         """
-        faults = [s.database.label for s in snapshot.databases if s.level == "fault"] if snapshot else []
+        faults = (
+            [s.database.label for s in snapshot.databases if s.level == "fault"] if snapshot else []
+        )
         recorded_at = self.sampler.recorded_at
         return {
             "build": VERSION,

@@ -150,7 +150,7 @@ def _panel(
     zone: tzinfo,
 ) -> Component:
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
-    if values is None or len(known) < 2:  # noqa: PLR2004
+    if values is None or len(known) < 2:
         body, newest = _waiting(since), ""
     else:
         graph = dcc.Graph(
@@ -169,7 +169,11 @@ def _panel(
 def _waiting(since: datetime | None) -> Component:
     if since is None:
         return html.P("Not watched yet: nothing was read so far.", className="waiting")
-    text = ["Watching since ", moment(since, "clock", since), ". The line starts with the next change."]
+    text = [
+        "Watching since ",
+        moment(since, "clock", since),
+        ". The line starts with the next change.",
+    ]
     return html.P(text, className="waiting")
 
 

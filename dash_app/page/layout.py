@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 
 from dash_app import VERSION
-from dash_app.page import charts, ids
+from dash_app.page import ids
 from dash_app.page.parts import icon
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ def prose(text: str) -> list[Component | str]:
 
 def middle_ellipsis(name: str) -> Component:
     """Return a name that is cut in its middle where it does not fit, whole for a screen reader."""
-    tail = name[-8:] if len(name) > 16 else ""  # noqa: PLR2004
+    tail = name[-8:] if len(name) > 16 else ""
     head = name[: len(name) - len(tail)]
     return html.Span(
         [html.Span(head, className="head"), html.Span(tail, className="tail")],

@@ -24,7 +24,9 @@ def sqlite_files(folder: str) -> Iterator[str]:
         depth = os.path.relpath(parent, folder).count(os.sep)
         keep = [] if depth >= MAX_DEPTH else folders
         folders[:] = sorted(f for f in keep if not f.startswith(".") and f not in SKIPPED_FOLDERS)
-        yield from (path for name in sorted(files) if _is_sqlite(path := os.path.join(parent, name)))
+        yield from (
+            path for name in sorted(files) if _is_sqlite(path := os.path.join(parent, name))
+        )
 
 
 def _is_sqlite(path: str) -> bool:

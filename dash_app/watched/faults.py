@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 from typing import TYPE_CHECKING
 
 from dash_app.watched.locks import holder_of
@@ -68,6 +67,10 @@ def _code_of_refusal(files: Files) -> Code:
     present = [path for path in (files.path, f"{files.path}-wal", index) if os.path.exists(path)]
     if not all(os.access(path, os.R_OK) for path in present):
         return "permission_denied"
-    if files.wal_bytes and index not in present and not os.access(os.path.dirname(files.path), os.W_OK):
+    if (
+        files.wal_bytes
+        and index not in present
+        and not os.access(os.path.dirname(files.path), os.W_OK)
+    ):
         return "read_only_folder"
     return "needs_recovery"

@@ -37,7 +37,7 @@ class ChildProcess:
     def __init__(self, limits: Limits) -> None:
         """Start it. Raises OSError when the system refuses."""
         arguments = (os.getpid(), limits.deadline_seconds, limits.table_seconds)
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._process = subprocess.Popen(
             [sys.executable, "-S", "-B", "-m", "dash_app.watched", *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -126,10 +126,14 @@ class ChildProcess:
         """Take note of a message; return whether it carries a reading."""
         if "guarded" in message:
             self.guarded = message["guarded"]
-            self._acknowledge_by = time.monotonic() + HEARD_SECONDS if self._unacknowledged else None
+            self._acknowledge_by = (
+                time.monotonic() + HEARD_SECONDS if self._unacknowledged else None
+            )
         elif "heard" in message:
             self._unacknowledged -= 1
-            self._acknowledge_by = time.monotonic() + HEARD_SECONDS if self._unacknowledged else None
+            self._acknowledge_by = (
+                time.monotonic() + HEARD_SECONDS if self._unacknowledged else None
+            )
         elif "began" in message:
             self.waiting.discard(message["began"])
             self.began[message["began"]] = time.monotonic()

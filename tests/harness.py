@@ -1,0 +1,198 @@
+"""Real things for tests: databases, live writer processes, a served process."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+Answer = TypeVar("Answer")
+
+ROOT = Path(__file__).parent.parent
+PATIENCE_SECONDS = 20.0
+"""How long to await an event before a test fails: long, so that only a real fault is one."""
+
+WRITER = """
+import json, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for line in sys.stdin:
+    try:
+        answer = connection.execute(json.loads(line)).fetchall()
+    except sqlite3.Error as error:
+        answer = {"error": error.sqlite_errorname}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+def make_database(path: Path, *, wal: bool = True, **tables: int) -> Path:
+    """Make a cleanly closed database with tables of so many rows each."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if wal:
+            connection.execute("PRAGMA journal_mode = WAL")
+        for table, rows in tables.items():
+            connection.execute(f'CREATE TABLE "{table}" (id INTEGER PRIMARY KEY, text TEXT)')
+            connection.execute("BEGIN")
+            values = ((f"row {number}",) for number in range(rows))
+            connection.executemany(f'INSERT INTO "{table}" (text) VALUES (?)', values)
+            connection.execute("COMMIT")
+    return path
+
+
+class LiveWriter:
+    """Another process with an open connection to a database; runs the SQL it is told."""
+
+    def __init__(self, path: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def do(self, sql: str) -> Any:
+        """Run one statement there; return its rows, or {"error": NAME}."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(sql) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def kill(self) -> None:
+        """End it as a crash would: nothing is closed."""
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+def eventually(probe: Callable[[], Answer], within: float = PATIENCE_SECONDS) -> Answer:
+    """Return the first truthy answer of a probe; fail when none comes in time."""
+    ends = time.monotonic() + within
+    while not (answer := probe()):
+        assert time.monotonic() < ends, f"never happened within {within} s: {probe}"
+        time.sleep(0.02)
+    return answer
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def write_config(
+    folder: Path, databases: Iterable[tuple[str, Path]], *, interval: str = "1s", **more: str
+) -> Path:
+    """Write a configuration with its history in the same folder; return its path.
+
+    `more` maps a section's name to lines of TOML for it.
+    """
+    lines = [
+        f"[sampler]\ninterval = {json.dumps(interval)}\n{more.pop('sampler', '')}",
+        f"[history]\npath = {json.dumps(str(folder / 'history.db'))}\n{more.pop('history', '')}",
+        *(f"[{name}]\n{text}" for name, text in more.items()),
+        *(
+            f"[[databases]]\nname = {json.dumps(name)}\npath = {json.dumps(str(path))}"
+            for name, path in databases
+        ),
+    ]
+    config = folder / "config.toml"
+    config.write_text("\n".join(lines))
+    return config
+
+
+class Served:
+    """A really served process: `python -m dash_app serve` over a configuration."""
+
+    def __init__(self, config: Path, *, port: int | None = None) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._config = config
+        self._log = config.with_suffix(".log")
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        command = [sys.executable, "-m", "dash_app", "serve", "--config", str(self._config)]
+        with self._log.open("ab") as log:
+            process = subprocess.Popen(
+                [*command, "--address", "127.0.0.1", "--port", str(self.port)],
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+        eventually(lambda: self.answers() or process.poll() is not None)
+        assert process.poll() is None, self.log
+        return process
+
+    @property
+    def log(self) -> str:
+        """What it printed so far."""
+        return self._log.read_text()
+
+    def answers(self) -> bool:
+        """Whether it says that it is well."""
+        try:
+            return self.get("/health")[0] == 200
+        except OSError:
+            return False
+
+    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+        """Return status and body of a request."""
+        request = urllib.request.Request(self.url + path, headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def json(self, path: str) -> Any:
+        """Return the JSON of a route that answers 200."""
+        status, body = self.get(path)
+        assert status == 200, body
+        return json.loads(body)
+
+    def database(self, name: str) -> Any:
+        """Return one database of `/api/db-status`."""
+        found = self.json("/api/db-status")["databases"]
+        return next(one for one in found if one["name"] == name)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it; return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def restart(self) -> None:
+        """Start it again on the same port, after `stop`."""
+        self.process = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
