@@ -52,7 +52,8 @@ def _databases(settings: Settings, place: Place) -> Iterator[Finding]:
     sampler = settings.sampler
     deadline_seconds = sampler.deadline.total_seconds()
     airlock = Airlock(
-        settings.databases, Limits(deadline_seconds, sampler.table_budget.total_seconds())
+        settings.databases,
+        Limits(deadline_seconds, sampler.table_budget.total_seconds()),
     )
     readings = airlock.read(3 * deadline_seconds)
     guarded = airlock.guarded
@@ -64,7 +65,9 @@ def _databases(settings: Settings, place: Place) -> Iterator[Finding]:
     else:
         cure = "A kernel from 5.13 on with Landlock would refuse them."
         yield Finding(
-            True, "Our reader opens files read-only; the kernel does not enforce it.", cure
+            True,
+            "Our reader opens files read-only; the kernel does not enforce it.",
+            cure,
         )
     yield Finding(True, f"SQLite {sqlite3.sqlite_version} reads the databases.")
 
@@ -82,7 +85,7 @@ def _database(database: Database, reading: Reading | None, place: Place) -> Find
 
 
 def _grant(path: Path, user: str) -> str:
-    """Return the command that lets a user read a file, for the first thing on its path that does not."""
+    """Return the command that opens the first thing on a file's path that shuts a user out."""
     for folder in reversed(path.parents):
         if not os.access(folder, os.X_OK):
             return f"sudo setfacl -m u:{user}:x {folder}"

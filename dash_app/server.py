@@ -36,7 +36,7 @@ FRONTEND = Path(sys.prefix) / "share" / "mission-control"
 BOOTSTRAP = "bootstrap.min.css"
 PLOTLY = "plotly-basic.min.js"
 PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
-"""Where Dash's charts look for Plotly once the first is drawn; the full bundle is four times as large."""
+"""Where Dash's charts look for Plotly; the full bundle is four times as large."""
 
 CATCH_ALL = "/<path:path>"
 """Dash's own route, which would answer any unknown path with the page."""
@@ -50,7 +50,7 @@ WAITRESS = {
     "asyncore_use_poll": True,
     "ident": None,
 }
-"""Limits, so that slow or greedy clients cannot hold the service; times in seconds, sizes in bytes."""
+"""Limits, in seconds and bytes, so that slow or greedy clients cannot hold the service."""
 
 YEAR_SECONDS = 31_536_000
 CONTENT_SECURITY_POLICY = (

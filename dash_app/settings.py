@@ -60,6 +60,8 @@ def _quantity(value: object, units: Mapping[str, float], examples: str) -> tuple
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, Path):
+        return value
     if not isinstance(value, str) or not value:
         raise ValueError("write a path in quotes")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
@@ -102,7 +104,10 @@ class Section(BaseModel):
 class ServerSettings(Section):
     """Where the page is served, and to whom."""
 
-    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = ("loopback", "tailscale")
+    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = (
+        "loopback",
+        "tailscale",
+    )
     port: Port = 3001
     allowed_hosts: tuple[str, ...] = ()
     allowed_clients: tuple[Annotated[str, AfterValidator(_network)], ...] = (
@@ -124,7 +129,8 @@ class SamplerSettings(Section):
         Duration, _between(timedelta(seconds=0.5), timedelta(minutes=1), "500ms and 1m")
     ] = timedelta(seconds=2)
     table_budget: Annotated[
-        Duration, _between(timedelta(seconds=0.01), timedelta(seconds=10), "10ms and 10s")
+        Duration,
+        _between(timedelta(seconds=0.01), timedelta(seconds=10), "10ms and 10s"),
     ] = timedelta(seconds=0.25)
 
 
@@ -157,7 +163,7 @@ class DatabaseSettings(Section):
 def _default_databases() -> tuple[DatabaseSettings, ...]:
     home = Path.home() / "clawd"
     return tuple(
-        DatabaseSettings(name=name, path=str(home / f"{name}.db")) for name in DEFAULT_NAMES
+        DatabaseSettings(name=name, path=home / f"{name}.db") for name in DEFAULT_NAMES
     )
 
 
@@ -230,7 +236,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
-    return parse(data, path)
 
 
 def parse(data: dict[str, Any], source: Path) -> Settings:

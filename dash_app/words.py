@@ -24,6 +24,10 @@ APPEARS = (
 SET_UP = "It connects by itself once its program sets it up."
 RESTORE = "Restore it from a backup, or start the program that writes it."
 STOP_WRITER = "Stop its writer before it goes on, then restore a backup."
+COPY_FIRST = (
+    "Stop its writers and copy it with its `-wal` first. "
+    "Then restore a backup, or `.recover` the copy."
+)
 OPEN_ONCE = "Let its own program open it once."
 
 NEVER_SEEN: dict[Code, tuple[str, str]] = {
@@ -36,7 +40,10 @@ NEVER_SEEN: dict[Code, tuple[str, str]] = {
 
 WORDS: dict[Code, tuple[str, str]] = {
     "file_missing": ("The file is gone.", RESTORE),
-    "folder_missing": ("Its folder is gone.", "Mount its disk again, or restore it from a backup."),
+    "folder_missing": (
+        "Its folder is gone.",
+        "Mount its disk again, or restore it from a backup.",
+    ),
     "file_empty": ("The file was emptied: it held {rows}.", STOP_WRITER),
     "no_tables": (
         "All tables are gone: there {were} {tables}.",
@@ -54,20 +61,25 @@ WORDS: dict[Code, tuple[str, str]] = {
         "Its log has no index (`-shm`), and the folder is read-only.",
         OPEN_ONCE,
     ),
-    "needs_recovery": ("A crash left unfinished work in its journal or log.", OPEN_ONCE),
+    "needs_recovery": (
+        "A crash left unfinished work in its journal or log.",
+        OPEN_ONCE,
+    ),
     "locked": (
         "{holder} holds it locked.",
         "It clears when that program is done. If it stays, restart that program.",
     ),
-    "not_a_database": ("Not an SQLite file, or encrypted.", "Check `path` in {config}."),
+    "not_a_database": (
+        "Not an SQLite file, or encrypted.",
+        "Check `path` in {config}.",
+    ),
     "unsupported": (
         "This SQLite can't read it: newer format.",
         "Update Python; `./ops/run doctor` names the versions.",
     ),
     "corrupt": (
         "The file is damaged (malformed).",
-        "Stop its writers and copy it with its `-wal` first. "
-        "Then restore a backup, or `.recover` the copy.",
+        COPY_FIRST,
     ),
     "io_error": (
         "The disk did not return the data.",

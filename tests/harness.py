@@ -104,7 +104,11 @@ def free_port() -> int:
 
 
 def write_config(
-    folder: Path, databases: Iterable[tuple[str, Path]], *, interval: str = "1s", **more: str
+    folder: Path,
+    databases: Iterable[tuple[str, Path]],
+    *,
+    interval: str = "1s",
+    **more: str,
 ) -> Path:
     """Write a configuration with its history in the same folder; return its path.
 
@@ -136,7 +140,14 @@ class Served:
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, "-m", "dash_app", "serve", "--config", str(self._config)]
+        command = [
+            sys.executable,
+            "-m",
+            "dash_app",
+            "serve",
+            "--config",
+            str(self._config),
+        ]
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [*command, "--address", "127.0.0.1", "--port", str(self.port)],

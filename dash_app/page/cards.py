@@ -10,16 +10,18 @@ from dash import html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import icon, middle_ellipsis, moment, prose
+from dash_app.page.parts import aria, icon, middle_ellipsis, moment, prose
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from dash.development.base_component import Component
 
+    from dash_app.page.parts import Icon
+
 MOST_TABLES = 6
 
-BADGES = {
+BADGES: dict[str, tuple[Icon, str, str]] = {
     "connected": ("check", "ok", "Connected"),
     "not_initialized": ("waiting", "warn", "Not Initialized"),
     "error": ("cross", "bad", "Error"),
@@ -35,28 +37,28 @@ def cards(statuses: pd.DataFrame, counts: pd.DataFrame, now: datetime) -> list[C
     ]
 
 
-def card(row: Any, counts: pd.DataFrame, now: datetime) -> Component:  # noqa: ANN401 - a named tuple
+def card(row: Any, counts: pd.DataFrame, now: datetime) -> Component:
     """Return one card: badge, what is true, and the tables, which a phone folds."""
     lines = _facts(row, now) if row.status == "connected" else _trouble(row, now)
     tables = [_tables(row.name, counts)] if len(counts) else []
     head = _head(row, now, foldable=bool(tables))
-    return dbc.Card(
+    whole: Component = dbc.Card(
         dbc.CardBody([head, *lines, *tables]),
         id=ids.card(row.name),
         class_name=f"database is-{row.level}",
     )
+    return whole
 
 
-def _head(row: Any, now: datetime, *, foldable: bool) -> Component:  # noqa: ANN401
+def _head(row: Any, now: datetime, *, foldable: bool) -> Component:
     fold = html.Button(
-        html.Span(row.label, className="visually-hidden"),
         className="fold",
         type="button",
-        **{
-            "aria-expanded": "false",
-            "aria-controls": ids.tables(row.name),
-            "aria-label": f"Tables of {row.label}",
-        },
+        **aria(
+            expanded="false",
+            controls=ids.tables(row.name),
+            label=f"Tables of {row.label}",
+        ),
     )
     return html.Div(
         [
@@ -82,7 +84,7 @@ def badge(status: str, level: str, verified_at: datetime, now: datetime) -> Comp
     return html.Span([fresh, aged])
 
 
-def _facts(row: Any, now: datetime) -> list[Component]:  # noqa: ANN401
+def _facts(row: Any, now: datetime) -> list[Component]:
     rows = words.plural(int(row.total_rows), "row")
     return [
         html.P(
@@ -95,16 +97,16 @@ def _facts(row: Any, now: datetime) -> list[Component]:  # noqa: ANN401
     ]
 
 
-def _trouble(row: Any, now: datetime) -> list[Component]:  # noqa: ANN401
-    since = ["Since ", moment(row.since, "clock", now), " (", moment(row.since, "length", now), ")"]
-    lines = [html.P(prose(row.cause), className="cause")]
+def _trouble(row: Any, now: datetime) -> list[Component]:
+    began, length = moment(row.since, "clock", now), moment(row.since, "length", now)
+    lines: list[Component] = [html.P(prose(row.cause), className="cause")]
     if row.status == "error":
-        lines.append(html.P(since, className="aside"))
+        lines.append(html.P(["Since ", began, " (", length, ")"], className="aside"))
     lines.append(html.P(prose(row.remedy), className="remedy"))
     if row.status == "error" and not pd.isna(row.last_good_rows):
         rows = words.plural(int(row.last_good_rows), "row")
-        seen = [f"Last seen: {rows} at ", moment(row.last_good_at, "clock", now)]
-        lines.append(html.P(seen, className="aside"))
+        seen_at = moment(row.last_good_at, "clock", now)
+        lines.append(html.P([f"Last seen: {rows} at ", seen_at], className="aside"))
     return lines
 
 
@@ -113,7 +115,12 @@ def _tables(name: str, counts: pd.DataFrame) -> Component:
     empty = counts[(counts["rows"] == 0).fillna(value=False)]
     filled = counts.drop(empty.index)
     lines = [
-        html.Tr([html.Th(middle_ellipsis(one.table), scope="row"), html.Td(_count(one))])
+        html.Tr(
+            [
+                html.Th(middle_ellipsis(str(one.table)), scope="row"),
+                html.Td(_count(one)),
+            ]
+        )
         for one in filled.head(MOST_TABLES).itertuples(index=False)
     ]
     rest = len(filled) - MOST_TABLES
@@ -131,7 +138,7 @@ def _tables(name: str, counts: pd.DataFrame) -> Component:
     )
 
 
-def _count(one: Any) -> str:  # noqa: ANN401
+def _count(one: Any) -> str:
     if pd.isna(one.rows):
         return f"unknown: {one.error}"
     mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")

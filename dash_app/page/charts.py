@@ -11,7 +11,7 @@ from dash import dcc, html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import moment
+from dash_app.page.parts import aria, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,12 @@ POINTS = 300
 INK = "gray"
 """Plotly wants a colour; the style sheet gives the real one, so that it follows the theme."""
 
-CONFIG = {"displayModeBar": False, "doubleClick": False, "scrollZoom": False, "responsive": True}
+CONFIG: Any = {
+    "displayModeBar": False,
+    "doubleClick": False,
+    "scrollZoom": False,
+    "responsive": True,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,7 @@ def _panel(
             className="chart",
             style={"height": f"{HEIGHT}px"},
         )
-        body = html.Div(graph, role="img", **{"aria-label": _summary(database, known, chosen)})
+        body = html.Div(graph, role="img", **aria(label=_summary(database, known, chosen)))
         newest = words.plural(int(known.iloc[-1]), "row")
     title = html.Div([html.H3(database.label), html.Span(newest)], className="panel-head")
     return html.Div([title, body], className="panel")
@@ -169,7 +174,7 @@ def _panel(
 def _waiting(since: datetime | None) -> Component:
     if since is None:
         return html.P("Not watched yet: nothing was read so far.", className="waiting")
-    text = [
+    text: list[Component | str] = [
         "Watching since ",
         moment(since, "clock", since),
         ". The line starts with the next change.",

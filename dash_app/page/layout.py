@@ -8,7 +8,7 @@ from dash import dcc, html
 
 from dash_app import VERSION
 from dash_app.page import ids
-from dash_app.page.parts import icon
+from dash_app.page.parts import aria, data, icon
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -75,7 +75,7 @@ def layout(
 def _header() -> Component:
     return html.Header(
         [
-            html.Span(className="dot", **{"aria-hidden": "true"}),
+            html.Span(className="dot", **aria(hidden="true")),
             html.A("Mission Control", href="/", className="brand"),
             html.Span([icon("clock"), html.Span(id="age")], className="age"),
         ]
@@ -88,7 +88,7 @@ def _trends() -> Component:
             html.Div(
                 [
                     html.H2("Rows over time"),
-                    html.Nav(id=ids.RANGES, className="choices", **{"aria-label": "Range"}),
+                    html.Nav(id=ids.RANGES, className="choices", **aria(label="Range")),
                 ],
                 className="section-head",
             ),
@@ -101,14 +101,21 @@ def _trends() -> Component:
 
 def _footer(started_at: datetime) -> Component:
     themes = [
-        html.Button(label, type="button", className="choice", **{"data-theme": key})
+        html.Button(label, type="button", className="choice", **data(theme=key))
         for key, label in THEMES.items()
     ]
-    up = html.Time(dateTime=started_at.isoformat(), **{"data-form": "length"})
+    up = html.Time(dateTime=started_at.isoformat(), **data(form="length"))
     return html.Footer(
         [
-            html.Div(themes, className="choices", role="group", **{"aria-label": "Colours"}),
-            html.P([f"Mission Control {VERSION}. Service up ", up, ". ", html.Span(id="zone")]),
+            html.Div(themes, className="choices", role="group", **aria(label="Colours")),
+            html.P(
+                [
+                    f"Mission Control {VERSION}. Service up ",
+                    up,
+                    ". ",
+                    html.Span(id="zone"),
+                ]
+            ),
             html.P(html.A("The same facts as JSON", href="/api/db-status")),
         ]
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from dash import html
 
@@ -17,9 +17,19 @@ Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
 
 
+def aria(**values: str) -> dict[str, Any]:
+    """Return attributes with their prefix: `label` becomes `aria-label`."""
+    return {f"aria-{name}": value for name, value in values.items()}
+
+
+def data(**values: str) -> dict[str, Any]:
+    """Return attributes with their prefix: `form` becomes `data-form`."""
+    return {f"data-{name}": value for name, value in values.items()}
+
+
 def icon(name: Icon) -> Component:
     """Return one of the five shapes; the words beside it carry the meaning."""
-    return html.Span(className=f"icon icon-{name}", **{"aria-hidden": "true"})
+    return html.Span(className=f"icon icon-{name}", **aria(hidden="true"))
 
 
 def moment(time: datetime, form: Form, now: datetime) -> Component:
@@ -32,7 +42,7 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
         "clock": f"{time:%H:%M} UTC",
         "length": words.age(now - time),
     }
-    return html.Time(texts[form], dateTime=time.isoformat(), **{"data-form": form})
+    return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))
 
 
 def prose(text: str) -> list[Component | str]:
