@@ -70,6 +70,8 @@
     const now = serverNow();
     const [freshness, trouble] = judge(now - Date.parse(pulse.takenAt));
     root.dataset.freshness = freshness;
+    // A request that failed leaves the clock stopped that Dash had stopped for it.
+    if (trouble === "offline") set("tick", { disabled: false });
     const shown = freshness === "waking" ? "Updating…" : `updated ${ago(now - Date.parse(pulse.takenAt))}`;
     write(document.getElementById("age"), shown);
     write(document.getElementById("notice"), notice(trouble));
@@ -94,7 +96,33 @@
     if (pulse && data.build !== pulse.build) location.reload();
     pulse = data;
     receivedAt = Date.now();
-    setTimeout(show);
+    show();
+  };
+
+  // Changes in place only what differs: Dash would draw everything below a changed part anew, and
+  // close what the reader opened, lose the focus and clear a selection.
+  const isPart = (child) => child !== null && typeof child === "object";
+  const list = (children) => (Array.isArray(children) ? children : children == null ? [] : [children]);
+  const alike = (a, b) =>
+    isPart(a) ? isPart(b) && a.type === b.type && a.props.id === b.props.id : a === b;
+  const change = (drawn, wanted) => {
+    const before = list(drawn.props.children), after = list(wanted.props.children), changed = {};
+    if (before.length === after.length && before.every((child, at) => alike(child, after[at]))) {
+      before.forEach((child, at) => isPart(child) && change(child, after[at]));
+    } else {
+      changed.children = wanted.props.children;
+    }
+    for (const name of new Set([...Object.keys(drawn.props), ...Object.keys(wanted.props)])) {
+      if (name !== "children" && drawn.props[name] !== wanted.props[name]) {
+        changed[name] = wanted.props[name] ?? null;
+      }
+    }
+    if (Object.keys(changed).length) set(drawn.props.id, changed);
+  };
+  let facts = null;
+  const redraw = (wanted) => {
+    if (facts) facts.forEach((part, at) => change(part, wanted[at]));
+    facts = wanted;
   };
 
   const set = (id, props) => window.dash_clientside.set_props(id, props);
@@ -114,8 +142,20 @@
     document.getElementById(button.getAttribute("aria-controls")).classList.toggle("is-open", open);
   });
 
+  // The server's own drawing of the cards stands until the app has drawn them too.
+  const swap = () => {
+    const app = document.getElementById("app"), first = document.getElementById("first-view");
+    if (!first || !app || !app.querySelector("main")) return;
+    first.remove();
+    app.hidden = false;
+    // Times that were drawn anew are told in the reader's zone before they are painted.
+    new MutationObserver(show).observe(app, { childList: true, characterData: true, subtree: true });
+    show();
+  };
+
   // The charts, and Plotly with them, are wanted once they come near the visible part.
   const begun = new MutationObserver(() => {
+    swap();
     const trends = document.getElementById("trends");
     if (!trends) return;
     begun.disconnect();
@@ -131,6 +171,6 @@
 
   setInterval(show, 1000);
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    missionControl: { received },
+    missionControl: { received, redraw },
   });
 })();

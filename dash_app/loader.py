@@ -67,7 +67,9 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=list(COUNT_COLUMNS)).astype(COUNT_COLUMNS)
     return frame.sort_values(
-        ["database", "rows", "table"], ascending=[True, False, True], na_position="first"
+        ["database", "rows", "table"],
+        ascending=[True, False, True],
+        na_position="first",
     )
 
 
@@ -88,6 +90,17 @@ def trend_frame(path: Path, reach: timedelta, points: int, every: timedelta) -> 
         known = columns.get(series.database)
         columns[series.database] = table if known is None else known.add(table, fill_value=0)
     return pd.DataFrame(columns, index=index)
+
+
+def with_present(trends: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+    """Return a trend frame that ends with what is true now, so that no face lags behind another."""
+    totals = {
+        status.database.name: status.reading.total_rows
+        for status in snapshot.databases
+        if status.database.name in trends.columns
+    }
+    present = pd.DataFrame(totals, index=pd.DatetimeIndex([snapshot.taken_at]), dtype="Int64")
+    return pd.concat([trends, present])
 
 
 def _status_row(status: DatabaseStatus) -> dict[str, object]:

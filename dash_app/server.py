@@ -7,7 +7,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import waitress
 from dash import Dash
@@ -16,7 +16,7 @@ from flask import Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dash_app.api.routes import create_api, error_response
-from dash_app.page import callbacks
+from dash_app.page.callbacks import Page, register
 from dash_app.page.layout import INDEX
 
 if TYPE_CHECKING:
@@ -65,6 +65,20 @@ class MissingFrontendError(Exception):
     """The files that `ops/run` installs are not there."""
 
 
+class App(Dash):
+    """Dash, with the facts of now in its first response."""
+
+    def __init__(self, page: Page, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        """Take the page, and what Dash takes."""
+        self._page = page
+        super().__init__(*args, **options)
+
+    def interpolate_index(self, *args: Any, **parts: Any) -> str:  # noqa: ANN401
+        """Return the index; Dash calls this for each first request."""
+        index: str = super().interpolate_index(*args, **parts)  # type: ignore[no-untyped-call]
+        return self._page.first_response(index)
+
+
 def create_server(settings: Settings, sampler: Sampler) -> Flask:
     """Return the application over a sampler's snapshots and the history.
 
@@ -73,7 +87,9 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     for name in (BOOTSTRAP, PLOTLY):
         if not (FRONTEND / name).is_file():
             raise MissingFrontendError(f"{FRONTEND / name} is missing. Start with ./ops/run.")
-    app = Dash(
+    page = Page(settings, sampler, datetime.now(UTC))
+    app = App(
+        page,
         __name__,
         title="Mission Control",
         update_title="",
@@ -87,7 +103,7 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
         enable_mcp=False,
         add_log_handler=False,
     )
-    callbacks.register(app, callbacks.Page(settings, sampler, datetime.now(UTC)))
+    register(app, page)
     server: Flask = app.server
     server.register_blueprint(create_api(settings, sampler))
     _serve_frontend(server)

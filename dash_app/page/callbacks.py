@@ -16,7 +16,7 @@ from dash_app.history import query
 from dash_app.page import charts, ids
 from dash_app.page.cards import cards
 from dash_app.page.headline import headline
-from dash_app.page.layout import layout
+from dash_app.page.layout import Content, facts, first_view, layout
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
@@ -38,15 +38,20 @@ class Page:
 
     def layout(self) -> Component:
         """Return the page as it is now."""
-        snapshot, now = self.sampler.snapshot, datetime.now(UTC)
         interval_seconds = self.settings.sampler.interval.total_seconds()
-        return layout(
-            headline(snapshot, now),
-            self.cards(snapshot, now),
-            self.pulse(snapshot, now),
-            interval_seconds,
-            self.started_at,
-        )
+        return layout(self.content(), interval_seconds, self.started_at)
+
+    def first_response(self, index: str) -> str:
+        """Return Dash's index with the facts of now in it, before any script has run."""
+        content, snapshot = self.content(), self.sampler.snapshot
+        view = first_view(content, snapshot.taken_at if snapshot else None)
+        return index.replace("{%level%}", content.pulse["level"]).replace("{%first_view%}", view)
+
+    def content(self) -> Content:
+        """Return what the page shows of the newest snapshot."""
+        snapshot, now = self.sampler.snapshot, datetime.now(UTC)
+        pulse = self.pulse(snapshot, now)
+        return Content(facts(headline(snapshot, now), self.cards(snapshot, now)), pulse)
 
     def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
         """Return the cards of a snapshot, through the loader's frames."""
@@ -78,6 +83,8 @@ class Page:
         """Return the trends, through the loader's frame."""
         path, every = self.settings.history.path, self.settings.history.every
         trends = loader.trend_frame(path, chosen.reach, charts.POINTS, every)
+        if self.sampler.snapshot:
+            trends = loader.with_present(trends, self.sampler.snapshot)
         since = {
             name: datetime.fromtimestamp(at, UTC) for name, at in query.watched_since(path).items()
         }
@@ -89,38 +96,43 @@ def register(app: Dash, page: Page) -> None:
     app.layout = page.layout
 
     @app.callback(
-        Output(ids.HEADLINE, "children"),
-        Output(ids.CARDS, "children"),
+        Output(ids.FACTS, "data"),
         Output(ids.SNAPSHOT, "data"),
+        Output(ids.RECORD, "data"),
         Input(ids.TICK, "n_intervals"),
         State(ids.SNAPSHOT, "data"),
         # A callback slower than its interval would otherwise never update the page.
         running=[(Output(ids.TICK, "disabled"), True, False)],
         prevent_initial_call=True,
     )
-    def tick(_beat: int, known: Pulse | None) -> tuple[object, object, Pulse]:
-        snapshot, now = page.sampler.snapshot, datetime.now(UTC)
-        pulse = page.pulse(snapshot, now)
-        if known and known.get("version") == pulse["version"]:
-            return no_update, no_update, pulse
-        return headline(snapshot, now), page.cards(snapshot, now), pulse
+    def tick(_beat: int, known: Pulse | None) -> tuple[object, Pulse, object]:
+        content, known = page.content(), known or {}
+        pulse = content.pulse
+        recorded = no_update if known.get("recorded") == pulse["recorded"] else pulse["recorded"]
+        if known.get("version") == pulse["version"]:
+            return no_update, pulse, recorded
+        return content.facts, pulse, recorded
 
     @app.callback(
         Output(ids.RANGES, "children"),
         Output(ids.PANELS, "children"),
         Input(ids.URL, "search"),
         Input(ids.READER, "data"),
+        Input(ids.RECORD, "data"),
         prevent_initial_call=True,
     )
-    def draw(search: str | None, reader: dict[str, Any] | None) -> tuple[object, object]:
+    def draw(
+        search: str | None, reader: dict[str, Any] | None, _recorded: str | None
+    ) -> tuple[object, object]:
         chosen = charts.range_of(parse_qs((search or "").lstrip("?")).get("range", [""])[0])
         if not reader:
             return charts.choices(chosen), no_update
         return charts.choices(chosen), page.panels(chosen, _zone(reader.get("zone")))
 
-    app.clientside_callback(
-        ClientsideFunction("missionControl", "received"), Input(ids.SNAPSHOT, "data")
-    )
+    for function, source in (("received", ids.SNAPSHOT), ("redraw", ids.FACTS)):
+        app.clientside_callback(
+            ClientsideFunction("missionControl", function), Input(source, "data")
+        )
 
 
 def version_of(snapshot: Snapshot | None) -> int:

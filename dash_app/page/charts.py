@@ -115,7 +115,7 @@ def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any
         "data": [trace],
         "layout": {
             "height": HEIGHT,
-            "margin": {"l": 0, "r": 0, "t": 4, "b": 20},
+            "margin": {"l": 48, "r": 4, "t": 8, "b": 20},
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "showlegend": False,
@@ -138,7 +138,6 @@ def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any
                 "range": [least - margin, greatest + margin],
                 "tickvals": ticks,
                 "ticktext": [words.short_number(value) for value in ticks],
-                "ticklabelposition": "inside",
                 "ticklabeloverflow": "allow",
                 "showgrid": True,
                 "gridcolor": INK,

@@ -3,6 +3,7 @@
 URL = "url"
 TICK = "tick"
 SNAPSHOT = "snapshot"
+FACTS = "facts"
 RECORD = "record"
 READER = "reader"
 HEADLINE = "headline"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
 from dash_app import VERSION
 from dash_app.page import ids
-from dash_app.page.parts import aria, data, icon
+from dash_app.page.markup import draw
+from dash_app.page.parts import aria, data, icon, name_parts
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
 
 INDEX = """<!DOCTYPE html>
-<html lang="en" data-bs-theme="dark">
+<html lang="en" data-bs-theme="dark" data-level="{%level%}">
 <head>
 {%metas%}
 <title>{%title%}</title>
@@ -27,7 +29,8 @@ INDEX = """<!DOCTYPE html>
 {%css%}
 </head>
 <body>
-{%app_entry%}
+<div id="first-view">{%first_view%}</div>
+<div id="app" hidden>{%app_entry%}</div>
 {%config%}
 {%scripts%}
 {%renderer%}
@@ -38,48 +41,67 @@ INDEX = """<!DOCTYPE html>
 THEMES = {"system": "System", "dark": "Dark", "light": "Light"}
 
 
-def layout(
-    headline: list[Component],
-    cards: list[Component],
-    pulse: dict[str, Any],
-    interval_seconds: float,
-    started_at: datetime,
-) -> Component:
-    """Return the whole page around a headline and cards that are true now."""
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What changes on the page: facts to draw, and the pulse that the browser keeps time by.
+
+    Every part of the facts has an id of its own, by which our script changes it in place.
+    """
+
+    facts: list[Component]
+    pulse: dict[str, Any]
+
+
+def facts(headline: list[Component], cards: list[Component]) -> list[Component]:
+    """Return the parts of the page that show facts: the headline and the grid of cards."""
+    parts: list[Component] = [
+        html.Section(headline, id=ids.HEADLINE, className="headline"),
+        html.Section(
+            [
+                html.H2("Databases", className="visually-hidden"),
+                html.Div(cards, id=ids.CARDS, className="cards"),
+            ]
+        ),
+    ]
+    name_parts(parts, ids.FACTS)
+    return parts
+
+
+def layout(content: Content, interval_seconds: float, started_at: datetime) -> Component:
+    """Return the whole page around what is true now."""
     return html.Div(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Interval(id=ids.TICK, interval=round(interval_seconds * 1000)),
-            dcc.Store(id=ids.SNAPSHOT, data=pulse),
+            dcc.Store(id=ids.SNAPSHOT, data=content.pulse),
+            dcc.Store(id=ids.FACTS, data=content.facts),
+            dcc.Store(id=ids.RECORD),
             dcc.Store(id=ids.READER),
-            _header(),
-            html.Div(html.P(id="notice"), className="notice"),
-            html.Main(
-                [
-                    html.Section(headline, id=ids.HEADLINE, className="headline"),
-                    html.Section(
-                        [
-                            html.H2("Databases", className="visually-hidden"),
-                            html.Div(cards, id=ids.CARDS, className="cards"),
-                        ]
-                    ),
-                    _trends(),
-                ]
-            ),
+            *_top(""),
+            html.Main([*content.facts, _trends()]),
             _footer(started_at),
             html.Div(id="announcer", className="visually-hidden", role="status"),
         ]
     )
 
 
-def _header() -> Component:
-    return html.Header(
-        [
-            html.Span(className="dot", **aria(hidden="true")),
-            html.A("Mission Control", href="/", className="brand"),
-            html.Span([icon("clock"), html.Span(id="age")], className="age"),
-        ]
-    )
+def first_view(content: Content, taken_at: datetime | None) -> str:
+    """Return the top of the page as HTML: what stands until the app takes its place."""
+    as_of = f"as of {taken_at:%H:%M:%S} UTC" if taken_at else ""
+    return draw(html.Div([*_top(as_of), html.Main(content.facts)]))
+
+
+def _top(age: str) -> list[Component]:
+    return [
+        html.Header(
+            [
+                html.Span(className="dot", **aria(hidden="true")),
+                html.A("Mission Control", href="/", className="brand"),
+                html.Span([icon("clock"), html.Span(age, id="age")], className="age"),
+            ]
+        ),
+        html.Div(html.P(id="notice"), className="notice"),
+    ]
 
 
 def _trends() -> Component:

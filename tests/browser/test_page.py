@@ -1,0 +1,188 @@
+"""The page over a really served process, in a real browser, at a phone's size."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.harness import LiveWriter, Served, eventually, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser, Locator, Page
+
+NAMES = ("coordination", "observability", "content", "email", "health")
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> dict[str, Path]:
+    """Five configured paths; all but `content` hold a database."""
+    paths = {name: tmp_path / f"{name}.db" for name in NAMES}
+    for name in set(NAMES) - {"content"}:
+        make_database(paths[name], tasks=126, agents=7, drafts=0)
+    return paths
+
+
+@pytest.fixture
+def served(tmp_path: Path, paths: dict[str, Path]) -> Iterator[Served]:
+    with Served(write_config(tmp_path, paths.items())) as served:
+        yield served
+
+
+def headline(page: Page) -> Locator:
+    """The headline that can be seen; the one for stale facts waits beside it."""
+    return page.locator("#app h1 span >> visible=true")
+
+
+def test_five_cards_appear_in_configured_order(quiet_page: Page, served: Served) -> None:
+    quiet_page.goto(served.url)
+    names = quiet_page.locator("#app .card .name")
+    expect(names).to_have_text([name.capitalize() for name in NAMES])
+    expect(headline(quiet_page)).to_have_text("4 well, 1 not initialized")
+    expect(quiet_page.locator("#card-health .rows")).to_have_text("133 rows")
+    expect(quiet_page.locator("#age")).to_contain_text("updated")
+
+
+def test_the_first_response_carries_the_cards_without_any_script(
+    browser: Browser, served: Served
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(served.url)
+    expect(page.locator(".card .rows").first).to_be_visible()
+    expect(page.locator(".card .rows").first).to_have_text("133 rows")
+    expect(page.get_by_text("Loading")).to_be_hidden()
+    context.close()
+
+
+def test_a_number_changes_when_a_writer_commits(
+    quiet_page: Page, served: Served, paths: dict[str, Path]
+) -> None:
+    quiet_page.goto(served.url)
+    expect(quiet_page.locator("#card-email .rows")).to_have_text("133 rows")
+    with LiveWriter(paths["email"]) as writer:
+        writer.do("INSERT INTO tasks (text) VALUES ('one more')")
+        expect(quiet_page.locator("#card-email .rows")).to_have_text("134 rows")
+
+
+def test_what_the_reader_opened_stays_open_while_numbers_change(
+    quiet_page: Page, served: Served, paths: dict[str, Path]
+) -> None:
+    quiet_page.goto(served.url)
+    fold = quiet_page.locator("#card-email .fold")
+    fold.click()
+    fold.focus()
+    with LiveWriter(paths["email"]) as writer:
+        writer.do("INSERT INTO tasks (text) VALUES ('one more')")
+        expect(quiet_page.locator("#card-email .rows")).to_have_text("134 rows")
+    expect(quiet_page.locator("#tables-email")).to_be_visible()
+    expect(quiet_page.locator("#tables-email")).to_contain_text("1 empty table")
+    expect(fold).to_be_focused()
+    expect(fold).to_have_attribute("aria-expanded", "true")
+
+
+def test_the_badge_changes_when_a_database_appears_and_when_it_goes(
+    quiet_page: Page, served: Served, paths: dict[str, Path]
+) -> None:
+    quiet_page.goto(served.url)
+    card = quiet_page.locator("#card-content")
+    expect(card).to_contain_text("Not Initialized")
+    expect(card).to_contain_text(f"No file yet at {paths['content']}.")
+    make_database(paths["content"], articles=3)
+    expect(card).to_contain_text("Connected")
+    expect(headline(quiet_page)).to_have_text("All 5 well")
+    paths["content"].unlink()
+    expect(card).to_contain_text("Error")
+    expect(card).to_contain_text("The file is gone.")
+    expect(card).to_contain_text("Last seen: 3 rows")
+    expect(headline(quiet_page)).to_have_text("1 of 5 needs you")
+    expect(quiet_page).to_have_title("(1) Content · Mission Control")
+    quiet_page.get_by_role("link", name="Content: file gone").click()
+    expect(card).to_be_in_viewport()
+
+
+def test_the_tab_says_that_the_server_is_gone_and_recovers(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    expect(headline(page)).to_have_text("4 well, 1 not initialized")
+    served.stop()
+    expect(page.locator("#notice")).to_contain_text("Can't reach the server since")
+    expect(headline(page)).to_have_text("Can't tell")
+    expect(page.locator("#card-health .when-stale")).to_be_visible()
+    served.restart()
+    expect(page.locator("#notice")).to_be_empty()
+    expect(headline(page)).to_have_text("4 well, 1 not initialized")
+
+
+def test_trends_are_drawn_in_the_readers_zone_once_they_are_in_view(
+    quiet_page: Page, served: Served, tmp_path: Path
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "history.db")) as history:
+        at = "unixepoch() - unixepoch() % 86400 - 86400"  # midnight UTC
+        history.execute(f"UPDATE point SET at = {at}")
+        history.execute(f"UPDATE watched SET since = {at}")
+        history.commit()
+    quiet_page.set_viewport_size({"width": 390, "height": 320})
+    quiet_page.goto(f"{served.url}/?range=7d")
+    expect(quiet_page.locator(".choice.is-chosen")).to_have_text(["7 d"])
+    assert quiet_page.evaluate("typeof window.Plotly") == "undefined"
+    quiet_page.locator("#trends").scroll_into_view_if_needed()
+    expect(quiet_page.locator("#chart-email .js-line")).to_be_visible()
+    summary = quiet_page.get_by_role("img", name="Email: 133 rows now")
+    expect(summary).to_be_visible()
+    first = quiet_page.evaluate(
+        "document.querySelector('#chart-email .js-plotly-plot').data[0].x.at(-1)"
+    )
+    offset = quiet_page.evaluate("new Date().getTimezoneOffset()")
+    assert offset != 0
+    now = quiet_page.evaluate("new Date().toLocaleString('sv-SE').slice(0, 13)")
+    assert first.startswith(now)
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(browser: Browser, served: Served) -> None:
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    root = page.locator("html")
+    page.goto(served.url)
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    page.emulate_media(color_scheme="dark")
+    expect(root).to_have_attribute("data-bs-theme", "dark")
+    page.get_by_role("button", name="Light").click()
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    page.reload()
+    expect(root).to_have_attribute("data-bs-theme", "light")
+    context.close()
+
+
+def test_a_hidden_tab_asks_nothing_and_catches_up_at_once(quiet_page: Page, served: Served) -> None:
+    quiet_page.goto(served.url)
+    expect(quiet_page.locator("#age")).to_contain_text("updated")
+    asked: list[str] = []
+    quiet_page.on("request", lambda request: asked.append(request.url))
+    pretend(quiet_page, hidden=True)
+    asked.clear()
+    begun = served.json("/api/db-status")["takenAt"]
+    for _ in range(3):
+        begun = eventually(lambda seen=begun: newer(served, seen))
+    assert asked == []
+    pretend(quiet_page, hidden=False)
+    eventually(lambda: quiet_page.wait_for_timeout(20) or asked)
+
+
+def newer(served: Served, seen: str) -> str:
+    taken_at: str = served.json("/api/db-status")["takenAt"]
+    return taken_at if taken_at != seen else ""
+
+
+def pretend(page: Page, *, hidden: bool) -> None:
+    """Tell the page that its tab went to the background, or came back."""
+    value = str(hidden).lower()
+    page.evaluate(
+        f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}});"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
