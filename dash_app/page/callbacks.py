@@ -94,7 +94,15 @@ class Page:
 def register(app: Dash, page: Page) -> None:
     """Give an app its layout and its callbacks."""
     app.layout = page.layout
+    _follow_the_clock(app, page)
+    _draw_trends(app, page)
+    for function, source in (("received", ids.SNAPSHOT), ("redraw", ids.FACTS)):
+        app.clientside_callback(
+            ClientsideFunction("missionControl", function), Input(source, "data")
+        )
 
+
+def _follow_the_clock(app: Dash, page: Page) -> None:
     @app.callback(
         Output(ids.FACTS, "data"),
         Output(ids.SNAPSHOT, "data"),
@@ -109,10 +117,11 @@ def register(app: Dash, page: Page) -> None:
         content, known = page.content(), known or {}
         pulse = content.pulse
         recorded = no_update if known.get("recorded") == pulse["recorded"] else pulse["recorded"]
-        if known.get("version") == pulse["version"]:
-            return no_update, pulse, recorded
-        return content.facts, pulse, recorded
+        facts = no_update if known.get("version") == pulse["version"] else content.facts
+        return facts, pulse, recorded
 
+
+def _draw_trends(app: Dash, page: Page) -> None:
     @app.callback(
         Output(ids.RANGES, "children"),
         Output(ids.PANELS, "children"),
@@ -128,11 +137,6 @@ def register(app: Dash, page: Page) -> None:
         if not reader:
             return charts.choices(chosen), no_update
         return charts.choices(chosen), page.panels(chosen, _zone(reader.get("zone")))
-
-    for function, source in (("received", ids.SNAPSHOT), ("redraw", ids.FACTS)):
-        app.clientside_callback(
-            ClientsideFunction("missionControl", function), Input(source, "data")
-        )
 
 
 def version_of(snapshot: Snapshot | None) -> int:

@@ -28,6 +28,15 @@ POINTS = 300
 INK = "gray"
 """Plotly wants a colour; the style sheet gives the real one, so that it follows the theme."""
 
+AXIS = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False}
+SPIKE = {
+    "nticks": 4,
+    "showspikes": True,
+    "spikemode": "across",
+    "spikethickness": 1,
+    "spikedash": "solid",
+    "spikecolor": INK,
+}
 CONFIG: Any = {
     "displayModeBar": False,
     "doubleClick": False,
@@ -95,14 +104,11 @@ def panels(
 def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any]:
     """Return the figure of one panel: a step line, gaps left open, least and greatest as ticks."""
     index = pd.DatetimeIndex(values.index).tz_convert(zone)
-    known = values.dropna()
-    least, greatest = int(known.min()), int(known.max())
-    ticks = sorted({least, greatest})
-    margin = max((greatest - least) * 0.08, 0.5)
+    times = index.strftime("%Y-%m-%d %H:%M:%S").tolist()
     trace = {
         "type": "scatter",
         "mode": "lines",
-        "x": index.strftime("%Y-%m-%d %H:%M:%S").tolist(),
+        "x": times,
         "y": [None if pd.isna(value) else int(value) for value in values],
         "line": {"shape": "hv", "width": 1.5, "color": INK},
         "fill": "tozeroy",
@@ -110,39 +116,32 @@ def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any
         "connectgaps": False,
         "hovertemplate": "%{y:,} rows<br>%{x|%-d %b, %H:%M}<extra></extra>",
     }
-    axis = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False}
+    layout = {
+        "height": HEIGHT,
+        "margin": {"l": 48, "r": 4, "t": 8, "b": 20},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "x",
+        "uirevision": chosen.key,
+        "xaxis": AXIS | SPIKE | {"range": times[:: len(times) - 1], "tickformat": chosen.tick},
+        "yaxis": AXIS | _row_axis(values.dropna()),
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def _row_axis(known: pd.Series[int]) -> dict[str, Any]:
+    least, greatest = int(known.min()), int(known.max())
+    margin = max((greatest - least) * 0.08, 0.5)
+    ticks = sorted({least, greatest})
     return {
-        "data": [trace],
-        "layout": {
-            "height": HEIGHT,
-            "margin": {"l": 48, "r": 4, "t": 8, "b": 20},
-            "paper_bgcolor": "rgba(0,0,0,0)",
-            "plot_bgcolor": "rgba(0,0,0,0)",
-            "showlegend": False,
-            "dragmode": False,
-            "hovermode": "x",
-            "uirevision": chosen.key,
-            "xaxis": {
-                **axis,
-                "range": _span(index),
-                "nticks": 4,
-                "tickformat": chosen.tick,
-                "showspikes": True,
-                "spikemode": "across",
-                "spikethickness": 1,
-                "spikedash": "solid",
-                "spikecolor": INK,
-            },
-            "yaxis": {
-                **axis,
-                "range": [least - margin, greatest + margin],
-                "tickvals": ticks,
-                "ticktext": [words.short_number(value) for value in ticks],
-                "ticklabeloverflow": "allow",
-                "showgrid": True,
-                "gridcolor": INK,
-            },
-        },
+        "range": [least - margin, greatest + margin],
+        "tickvals": ticks,
+        "ticktext": [words.short_number(value) for value in ticks],
+        "ticklabeloverflow": "allow",
+        "showgrid": True,
+        "gridcolor": INK,
     }
 
 
@@ -185,8 +184,3 @@ def _summary(database: Database, known: pd.Series[int], chosen: Range) -> str:
     least, greatest = words.number(int(known.min())), words.number(int(known.max()))
     newest = words.plural(int(known.iloc[-1]), "row")
     return f"{database.label}: {newest} now, least {least}, greatest {greatest} {chosen.words}."
-
-
-def _span(index: pd.DatetimeIndex) -> list[str]:
-    form = "%Y-%m-%d %H:%M:%S"
-    return [index[0].strftime(form), index[-1].strftime(form)]

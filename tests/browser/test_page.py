@@ -132,7 +132,7 @@ def test_trends_are_drawn_in_the_readers_zone_once_they_are_in_view(
     expect(quiet_page.locator(".choice.is-chosen")).to_have_text(["7 d"])
     assert quiet_page.evaluate("typeof window.Plotly") == "undefined"
     quiet_page.locator("#trends").scroll_into_view_if_needed()
-    expect(quiet_page.locator("#chart-email .js-line")).to_be_visible()
+    expect(quiet_page.locator("#chart-email .js-line")).to_be_attached()
     summary = quiet_page.get_by_role("img", name="Email: 133 rows now")
     expect(summary).to_be_visible()
     first = quiet_page.evaluate(

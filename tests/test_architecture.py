@@ -1,0 +1,131 @@
+"""The house keeps its shape: imports run one way, parts stay small, the top level stays bare."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LAYERS = (
+    {"model"},
+    {"settings"},
+    {"words"},
+    {"watched"},
+    {"history"},
+    {"sampler"},
+    {"loader"},
+    {"network", "demo"},
+    {"doctor"},
+    {"page", "api"},
+    {"server"},
+    {"cli"},
+    {"__main__"},
+)
+"""What may import only from the layers before its own, and from its own part."""
+
+RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
+TOP_LEVEL = {"dash_app", "assets", "ops", "tests", "requirements.txt", "README.md"} | {
+    "pyproject.toml",
+    "LICENSE",
+    "CHANGELOG.md",
+}
+LATE_IMPORTS = {("cli.py", "dash_app")}
+"""Imports inside functions: only to keep a heavy library out of a process without need of it."""
+
+MOST_LINES_OF_A_FUNCTION = 40
+MOST_LINES_OF_A_FILE = 300
+
+
+def sources() -> list[Path]:
+    return sorted((ROOT / "dash_app").rglob("*.py"))
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(ROOT / "dash_app").parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The parts of dash_app that a file imports, for types or for running."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "dash_app":
+            yield from (alias.name for alias in node.names if alias.name != "VERSION")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dash_app."):
+            yield (node.module or "").split(".")[1]
+        elif isinstance(node, ast.Import):
+            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("dash_app."))
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_run_one_way(path: Path) -> None:
+    part = part_of(path)
+    if part == "__init__":
+        assert not list(imports(path))
+        return
+    backward = [name for name in imports(path) if name != part and RANK[name] >= RANK[part]]
+    assert backward == []
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_functions_and_files_stay_small(path: Path) -> None:
+    text = path.read_text()
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []
+    assert text.count("\n") <= MOST_LINES_OF_A_FILE
+
+
+def test_imports_stand_at_the_top() -> None:
+    late = {
+        (path.name, node.module)
+        for path in sources()
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert late == LATE_IMPORTS
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    tracked = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    names = {name.split("/")[0] for name in tracked}
+    assert {name for name in names if not name.startswith(".")} == TOP_LEVEL
+
+
+def loaded(module: str) -> set[str]:
+    """The top-level modules that importing one brings into a process of its own."""
+    code = f"import {module}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_the_child_needs_the_standard_library_alone() -> None:
+    beyond = loaded("dash_app.watched.__main__") - set(sys.stdlib_module_names)
+    assert {name for name in beyond if not name.startswith("_")} == {"dash_app"}
+
+
+def test_commands_start_without_dash_and_pandas() -> None:
+    assert not loaded("dash_app.cli") & {"dash", "pandas", "numpy", "flask", "plotly"}
+
+
+def test_no_arrow_library_is_installed_to_double_the_memory_of_pandas() -> None:
+    assert importlib.util.find_spec("pyarrow") is None
