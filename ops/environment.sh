@@ -1,5 +1,7 @@
-# Read by the scripts beside it, which set $repository. Makes the virtual environments from the locks:
-# once, and again when a lock, this file or the machine's Python changes.
+# Read by the scripts beside it. Makes the virtual environments from the locks: once, and again when
+# a lock, this file or the machine's Python changes.
+
+repository=$(dirname "$(dirname "${BASH_SOURCE[0]}")")
 
 # Settings of other Dash apps and of the person's own Python are not ours.
 unset "${!DASH_@}" PYTHONDONTWRITEBYTECODE PYTHONHOME
@@ -15,7 +17,7 @@ fail() { say "$@"; exit 1; }
 quietly() {
     local chatter
     chatter=$("$@" 2>&1 </dev/null) ||
-        fail "$chatter" "Could not install: the reason stands above. Start again to try again."
+        fail "$chatter" "Could not install, for the reason above. Starting again tries again."
 }
 
 # Prints the Python to make an environment with.
@@ -32,8 +34,7 @@ find_python() {
 
 # install_python FOLDER LOCK...: an empty environment, and in it what the locks name.
 install_python() {
-    local folder=$1 lock python
-    python=$(find_python)
+    local folder=$1 lock
     quietly "$python" -I -m venv --clear "$folder"
     for lock in "${@:2}"; do
         quietly "$folder/bin/python" -I -m pip install --require-hashes --only-binary :all: \
@@ -59,7 +60,7 @@ install_frontend() {
     local build=$production/frontend share=$production/share/mission-control package
     install_npm "$production/bin/python" "$build"
     cp "$repository"/ops/frontend/package*.json "$build"
-    quietly npm "$build" --prefix "$build" ci
+    quietly npm "$build" --prefix "$build" --omit=peer ci
     mkdir -p "$share"
     for package in bootstrap plotly.js-basic-dist-min; do
         cp "$build/node_modules/$package/LICENSE" "$share/$package.LICENSE"
@@ -89,15 +90,23 @@ ready() {
     [ -x "$1/bin/python" ] && [ "$(cat "$1/made-from" 2>/dev/null)" = "$2" ]
 }
 
-# prepare FOLDER INSTALL SOURCE...: runs INSTALL unless FOLDER is ready. The sources are noted last,
-# so that half an installation is never taken for a whole one.
+# Waits while another start installs, where the machine has the means.
+take_turns() {
+    command -v flock >/dev/null || return 0
+    flock -n 9 || { say "Another start is installing; waiting for it."; flock 9; }
+}
+
+# prepare FOLDER INSTALL [LOCK]: runs INSTALL unless FOLDER is ready. What it was made from is noted
+# in it last, so that half an installation is never taken for a whole one.
 prepare() {
     local folder=$1 install=$2 sources
-    sources=$(cd "$repository" && cksum ops/environment.sh "${@:3}")
+    sources=$(cd "$repository" && cksum ops/environment.sh requirements.txt \
+        ops/frontend/{requirements.txt,package.json,package-lock.json} "${@:3}")
     if ready "$folder" "$sources"; then return; fi
     (
         take_turns
         if ready "$folder" "$sources"; then exit; fi
+        python=$(find_python)
         rm -f "$folder/made-from"
         "$install"
         echo "$sources" >"$folder/made-from"
@@ -105,17 +114,11 @@ prepare() {
     ) 9<"$repository/requirements.txt"
 }
 
-# Waits while another start installs, where the machine has the means.
-take_turns() {
-    command -v flock >/dev/null || return 0
-    flock --nonblock 9 || { say "Another start is installing; waiting for it."; flock 9; }
-}
-
 prepare_production() {
-    prepare "$production" install_production requirements.txt ops/frontend/*
+    prepare "$production" install_production
 }
 
 prepare_testing() {
     prepare_production
-    prepare "$testing" install_testing requirements.txt tests/requirements.txt
+    prepare "$testing" install_testing tests/requirements.txt
 }
