@@ -103,7 +103,8 @@ def discover(folder: Path, *, save: bool) -> None:
         _fail(f"{path} exists and stays as it is. Without --save, this prints what you may add.")
     except OSError as error:
         _fail(f"{path} cannot be written: {error.strerror}.")
-    click.echo(f"Saved {text.count('[[databases]]')} databases to {path}. Next: ./ops/run")
+    found = words.plural(text.count("[[databases]]"), "database")
+    click.echo(f"Saved {found} to {path}. Next: ./ops/run")
 
 
 @main.command()
@@ -144,8 +145,11 @@ def _serve(configured: Settings, closing_line: str, world: World | None = None) 
         from dash_app import server  # noqa: PLC0415
 
         app = Gate(server.create_server(configured, sampler), configured.server, addresses)
+        click.echo(
+            f"Mission Control watches {words.plural(len(configured.databases), 'database')}:"
+        )
         for address in addresses:
-            click.echo(network.link(address, configured.server.port))
+            click.echo(f"  {network.link(address, configured.server.port)}")
         click.echo(closing_line)
         server.run(app, listeners)
     finally:

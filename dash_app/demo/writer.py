@@ -71,8 +71,8 @@ def coordination(pen: Pen) -> Iterator[float]:
 def observability(pen: Pen) -> Iterator[float]:
     """Write in bursts."""
     while True:
-        pen.add(tables.EVENTS, pen.random.randint(5, 40))
-        yield pen.random.uniform(3, 15)
+        pen.add(tables.EVENTS, pen.random.randint(2, 9))
+        yield pen.random.uniform(5, 20)
 
 
 def content(pen: Pen) -> Iterator[float]:
