@@ -1,0 +1,97 @@
+"""README and style sheet tell the truth: every setting, command and route, every colour."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dash_app import VERSION, cli, settings
+from dash_app.settings import Settings
+from tests.harness import ROOT
+
+README = (ROOT / "README.md").read_text()
+STYLE = (ROOT / "assets" / "page.css").read_text()
+
+TOKENS = {
+    "page": ("#09090b", "#f4f4f5"),
+    "card": ("#18181b", "#ffffff"),
+    "raised": ("#27272a", "#f4f4f5"),
+    "line": ("#27272a", "#e4e4e7"),
+    "edge": ("#71717a", "#71717a"),
+    "text": ("#fafafa", "#18181b"),
+    "muted": ("#a1a1aa", "#52525b"),
+    "accent": ("#60a5fa", "#1d4ed8"),
+    "on-accent": ("#09090b", "#ffffff"),
+    "ok": ("#4ade80", "#166534"),
+    "ok-fill": ("#052e16", "#dcfce7"),
+    "warn": ("#facc15", "#854d0e"),
+    "warn-fill": ("#422006", "#fef9c3"),
+    "bad": ("#f87171", "#b91c1c"),
+    "bad-fill": ("#450a0a", "#fee2e2"),
+    "idle": ("#d4d4d8", "#3f3f46"),
+    "idle-fill": ("#27272a", "#e4e4e7"),
+}
+"""Each colour, in the dark scheme and in the light one."""
+
+HEX = re.compile(r"#[0-9a-fA-F]{3,8}\b")
+
+
+def readme_block(language: str, holding: str) -> str:
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    return next(block for block in blocks if holding in block)
+
+
+def test_the_configuration_in_the_readme_is_the_default_one() -> None:
+    written = settings.parse(
+        tomllib.loads(readme_block("toml", "[server]")), settings.default_path()
+    )
+    assert written.model_dump(exclude={"declared"}) == Settings(
+        source=settings.default_path()
+    ).model_dump(exclude={"declared"})
+    assert written.databases == Settings().databases[:1]
+
+
+def test_the_readme_names_every_setting() -> None:
+    keys = {key for section in settings.SECTIONS.values() for key in section.model_fields}
+    written = set(re.findall(r"^(\w+) = ", readme_block("toml", "[server]"), re.MULTILINE))
+    assert written == keys
+
+
+def test_the_readme_names_every_command() -> None:
+    for name in cli.main.commands:
+        assert re.search(rf"\| `\./ops/run \[?{name}", README), name
+
+
+def test_the_version_stands_in_one_place_twice() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+
+
+@pytest.mark.parametrize(("scheme", "column"), [("dark", 0), ("light", 1)])
+def test_the_style_sheet_defines_exactly_the_tokens(scheme: str, column: int) -> None:
+    block = STYLE.split(f'[data-bs-theme="{scheme}"] {{')[1].split("}")[0]
+    found = dict(re.findall(r"--([\w-]+): (#\w+);", block))
+    assert found == {name: values[column] for name, values in TOKENS.items()}
+
+
+def test_no_other_colour_stands_anywhere() -> None:
+    known = {value for values in TOKENS.values() for value in values}
+    rest = STYLE.split("[data-bs-theme] {")[1]
+    assert HEX.findall(rest) == []
+    sources = [*(ROOT / "dash_app").rglob("*.py"), *(ROOT / "assets").rglob("*.[js][sv]*")]
+    for source in sources:
+        assert set(HEX.findall(source.read_text())) - known == set(), source
+
+
+def test_nothing_is_fetched_from_elsewhere() -> None:
+    sources = [*(ROOT / "dash_app").rglob("*.py"), *(ROOT / "assets").rglob("*.*")]
+    addresses = {
+        address
+        for source in sources
+        if source.suffix in {".py", ".js", ".css"}
+        for address in re.findall(r"https?://[\w.{]+", Path(source).read_text())
+    }
+    assert addresses == {"http://{host"}
