@@ -1,0 +1,186 @@
+"""Cards, headline and charts as pure functions: from what was read to what is shown."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+from dash import dcc, html
+
+from dash_app import loader, words
+from dash_app.model import (
+    Code,
+    Database,
+    DatabaseStatus,
+    Memory,
+    Reading,
+    Snapshot,
+    TableCount,
+    level_of,
+    remember,
+)
+from dash_app.page import charts
+from dash_app.page.callbacks import version_of
+from dash_app.page.cards import cards
+from dash_app.page.headline import headline
+from dash_app.page.layout import facts
+from dash_app.page.markup import UnknownPartError, draw
+
+NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+EARLIER = NOW - timedelta(minutes=58)
+PLACE = words.Place("~/.config/mission-control/config.toml", "clawd", 2.0)
+STALE = timedelta(seconds=60)
+
+
+def status_of(
+    reading: Reading, before: Memory | None = None, *, name: str = "email"
+) -> DatabaseStatus:
+    """Return what a reading means, as the sampler would."""
+    database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
+    memory = remember(reading, before)
+    fault = (
+        words.fault(reading.code, reading.detail, database, memory.last_good, PLACE)
+        if reading.code
+        else None
+    )
+    level = level_of(memory.status, NOW - reading.verified_at, STALE)
+    verdict = words.verdict(reading, fault)
+    return DatabaseStatus(
+        database, reading, memory.status, memory.since, level, verdict, fault, memory.last_good
+    )
+
+
+def well(verified_at: datetime = NOW, /, **rows: int | None) -> Reading:
+    tables = {name: TableCount(count, NOW) for name, count in rows.items()}
+    return Reading(NOW, verified_at, tables=tables, last_modified=NOW - timedelta(seconds=7))
+
+
+def broken(code: Code) -> Reading:
+    return Reading(EARLIER, NOW, code=code)
+
+
+def text_of(status: DatabaseStatus) -> str:
+    """Return what a person reads on the card of a database."""
+    snapshot = Snapshot(NOW, (status,))
+    drawn = draw(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW))
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", drawn))).strip()
+
+
+def test_a_well_card_says_last_write_and_rows() -> None:
+    text = text_of(status_of(well(tasks=126, agents=7)))
+    assert text.startswith("Email Connected")
+    assert "Last write 7 s ago 133 rows" in text
+    assert text.endswith("tasks 126 agents 7")
+
+
+def test_empty_tables_fold_into_a_line_and_more_than_six_into_another() -> None:
+    rows = {f"table_{number}": number for number in range(9)}
+    text = text_of(status_of(well(**rows, none=0)))
+    assert "table_8 8 table_7 7 table_6 6 table_5 5 table_4 4 table_3 3" in text
+    assert "table_2 2" not in text
+    assert text.endswith("and 2 more 2 empty tables")
+
+
+def test_an_unknown_count_comes_first_with_its_reason_and_is_never_zero() -> None:
+    reading = well(tasks=5)
+    vectors = TableCount(None, NOW, error="needs the vec0 module")
+    about = TableCount(12_400_000, EARLIER, estimate="about")
+    reading = Reading(
+        NOW, NOW, tables={**reading.tables, "vectors": vectors, "log": about}, last_modified=NOW
+    )
+    text = text_of(status_of(reading))
+    assert "12.4 M rows counted" in text
+    assert "vectors unknown: needs the vec0 module log ≈ 12.4 M tasks 5" in text
+
+
+def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:
+    before = text_of(status_of(broken("file_missing")))
+    assert before.startswith("Email Not Initialized")
+    assert "Since" not in before
+    good = remember(Reading(EARLIER, EARLIER, tables=well(a=10_640).tables), None)
+    after = text_of(status_of(broken("file_missing"), good))
+    assert after.startswith("Email Error")
+    assert "The file is gone. Since 15:00 UTC ( now )" in after
+    assert "Last seen: 10,640 rows at 14:02 UTC" in after
+
+
+def test_a_reading_that_nobody_verified_for_a_minute_is_grey() -> None:
+    assert "As of 14:02 UTC" in text_of(status_of(well(EARLIER, tasks=1)))
+    assert "Connected" not in text_of(status_of(well(EARLIER, tasks=1)))
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ([well(a=1)] * 5, "All 5 well"),
+        ([well(a=1)] * 4 + [broken("file_missing")], "4 well, 1 not initialized"),
+        ([broken("file_missing")] * 5, "Nothing here yet"),
+        ([well(a=1)] * 4 + [broken("corrupt")], "1 of 5 needs you"),
+        ([well(a=1)] * 3 + [broken("corrupt")] * 2, "2 of 5 need you"),
+        ([well(a=1)] * 4 + [well(EARLIER, a=1)], "Can't tell"),
+    ],
+)
+def test_the_headline_is_one_of_six(readings: list[Reading], expected: str) -> None:
+    statuses = tuple(status_of(reading) for reading in readings)
+    assert words.headline(Snapshot(NOW, statuses)) == expected
+
+
+def test_the_headline_links_at_most_three_faults() -> None:
+    statuses = tuple(status_of(broken("corrupt"), name=f"db-{n}") for n in range(5))
+    drawn = draw(headline(Snapshot(NOW, statuses), NOW))
+    assert drawn.count("<a ") == 3
+    assert "#card-db-0" in drawn
+    assert "0/5 databases connected" in drawn
+
+
+def test_every_part_of_the_facts_has_an_id_of_its_own() -> None:
+    snapshot = Snapshot(NOW, (status_of(well(tasks=126, none=0)),))
+    content = cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW)
+    parts = facts(headline(snapshot, NOW), content)
+    found = [part for root in parts for part in (root, *root._traverse())]
+    components = [part for part in found if hasattr(part, "to_plotly_json")]
+    names = [part.id for part in components]
+    assert len(set(names)) == len(names) > 20
+
+
+def test_the_version_changes_with_what_is_shown_and_with_nothing_else() -> None:
+    first = Snapshot(NOW, (status_of(well(tasks=1)),))
+    later = Snapshot(NOW + STALE, first.databases)
+    other = Snapshot(NOW, (status_of(well(tasks=2)),))
+    assert version_of(first) == version_of(later) != version_of(other)
+
+
+def test_the_drawing_escapes_and_knows_its_limits() -> None:
+    assert draw(html.P("<b>&", title='"')) == '<p title="&quot;">&lt;b&gt;&amp;</p>'
+    with pytest.raises(UnknownPartError):
+        draw(dcc.Graph())
+    with pytest.raises(UnknownPartError):
+        draw(html.P("x", style={"color": "red"}))
+
+
+def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
+    index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
+    values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
+    figure = charts.figure(values, charts.DEFAULT_RANGE, ZoneInfo("Asia/Kolkata"))
+    (trace,) = figure["data"]
+    assert trace["y"] == [5, None, 9_007_199_254_740_993]
+    assert trace["x"][0] == "2026-11-23 05:00:00"
+    assert not trace["connectgaps"]
+    assert figure["layout"]["yaxis"]["tickvals"] == [5, 9_007_199_254_740_993]
+
+
+def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
+    database = Database("email", "Email", Path("/srv/email.db"))
+    trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
+    (panel,) = charts.panels((database,), trends, {"email": NOW}, charts.DEFAULT_RANGE, UTC)
+    assert "The line starts with the next change." in draw(panel)
+
+
+def test_an_unknown_range_is_the_default_one() -> None:
+    assert charts.range_of("7d").reach == timedelta(days=7)
+    assert charts.range_of("<script>") is charts.DEFAULT_RANGE
