@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 ASSETS = Path(__file__).parent.parent / "assets"
 FRONTEND = Path(sys.prefix) / "share" / "mission-control"
@@ -108,6 +111,7 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     server.register_blueprint(create_api(settings, sampler))
     _serve_frontend(server)
     _answer_unknown_paths(server)
+    _explain_errors(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
 
@@ -130,21 +134,32 @@ def _answer_unknown_paths(server: Flask) -> None:
         if request.url_rule is not None and request.url_rule.rule == CATCH_ALL:
             abort(404)
 
+
+def _explain_errors(server: Flask) -> None:
     @server.errorhandler(HTTPException)
-    def explain(error: HTTPException) -> Response:
-        status = error.code or 500
-        code = error.name.lower().replace(" ", "_")
-        if request.path.startswith("/api"):
-            response = error_response(status, code, f"{error.name}: {request.path}")
-        else:
-            response = Response(f"{error.name}.\n", status, mimetype="text/plain")
+    def refused(error: HTTPException) -> Response:
+        response = _error(error.code or 500, error.name)
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or ())
         return response
 
     @server.errorhandler(DependencyException)
-    def no_such_file(_error: DependencyException) -> Response:
-        return Response("Not Found.\n", 404, mimetype="text/plain")
+    def no_such_file(_: DependencyException) -> Response:
+        return _error(404, "Not Found")
+
+    @server.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(frame.filename).name}:{frame.lineno}"
+        log.error("%s %s failed at %s: %r", request.method, request.path, place, error)
+        return _error(500, "Internal Server Error")
+
+
+def _error(status: int, name: str) -> Response:
+    """Return an error: JSON under /api, a line of text elsewhere; no detail of ours in either."""
+    if request.path.startswith("/api"):
+        return error_response(status, name.lower().replace(" ", "_"), f"{name}.")
+    return Response(f"{name}.\n", status, mimetype="text/plain")
 
 
 def _set_headers(server: Flask, hashes: str) -> None:

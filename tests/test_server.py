@@ -1,0 +1,102 @@
+"""What a hostile or confused client gets from a really served process."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import Served, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    database = make_database(folder / "email.db", messages=3)
+    with Served(write_config(folder, [("email", database)])) as served:
+        yield served
+
+
+def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int, str]:
+    request = urllib.request.Request(
+        served.url + path, data=body, headers={"Content-Type": content_type}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"{}", "application/json", 500),
+        (b'{"output": "no.such"}', "application/json", 500),
+        (b"x", "text/plain", 415),
+        (b" " * 70_000, "application/json", 413),
+    ],
+)
+def test_a_malformed_callback_gets_an_answer_without_a_traceback(
+    served: Served, body: bytes, content_type: str, status: int
+) -> None:
+    found, text = post(served, "/_dash-update-component", body, content_type)
+    assert found == status
+    assert "Traceback" not in text
+    assert "Traceback" not in served.log
+    assert served.answers()
+
+
+def test_a_failed_request_is_one_line_in_the_log(served: Served) -> None:
+    before = len(served.log.splitlines())
+    post(served, "/_dash-update-component", json.dumps({}).encode(), "application/json")
+    (line,) = served.log.splitlines()[before:]
+    assert line.startswith("ERROR dash_app.server: POST /_dash-update-component failed at ")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/assets/nope.css",
+        "/assets/../pyproject.toml",
+        "/assets/%2e%2e/pyproject.toml",
+        "/frontend/nope.js",
+        "/frontend/../stamp",
+        "/_dash-component-suites/plotly/nope.js",
+        "/_dash-component-suites/nope/nope.js",
+        "/databases/email",
+    ],
+)
+def test_an_unknown_path_is_not_found_and_never_the_page(served: Served, path: str) -> None:
+    assert served.get(path) == (404, "Not Found.\n")
+
+
+def test_a_tick_without_news_is_small(served: Served) -> None:
+    layout = served.json("/_dash-layout")
+    pulse = next(
+        part["props"]["data"]
+        for part in layout["props"]["children"]
+        if part["props"].get("id") == "snapshot"
+    )
+    body = {
+        "output": "..facts.data...snapshot.data...record.data..",
+        "outputs": [{"id": name, "property": "data"} for name in ("facts", "snapshot", "record")],
+        "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
+        "state": [{"id": "snapshot", "property": "data", "value": pulse}],
+        "changedPropIds": ["tick.n_intervals"],
+    }
+    status, text = post(
+        served, "/_dash-update-component", json.dumps(body).encode(), "application/json"
+    )
+    assert status == 200
+    assert "facts" not in json.loads(text)["response"]
+    assert len(text) < 1000
