@@ -166,17 +166,16 @@ def test_a_hidden_tab_asks_nothing_and_catches_up_at_once(quiet_page: Page, serv
     quiet_page.on("request", lambda request: asked.append(request.url))
     pretend(quiet_page, hidden=True)
     asked.clear()
-    begun = served.json("/api/db-status")["takenAt"]
     for _ in range(3):
-        begun = eventually(lambda seen=begun: newer(served, seen))
+        wait_for_a_tick(served)
     assert asked == []
-    pretend(quiet_page, hidden=False)
-    eventually(lambda: quiet_page.wait_for_timeout(20) or asked)
+    with quiet_page.expect_request("**/_dash-update-component*"):
+        pretend(quiet_page, hidden=False)
 
 
-def newer(served: Served, seen: str) -> str:
-    taken_at: str = served.json("/api/db-status")["takenAt"]
-    return taken_at if taken_at != seen else ""
+def wait_for_a_tick(served: Served) -> None:
+    seen = served.json("/api/db-status")["takenAt"]
+    eventually(lambda: served.json("/api/db-status")["takenAt"] != seen)
 
 
 def pretend(page: Page, *, hidden: bool) -> None:
@@ -186,3 +185,22 @@ def pretend(page: Page, *, hidden: bool) -> None:
         f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}});"
         "document.dispatchEvent(new Event('visibilitychange'))"
     )
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440, 2560])
+def test_nothing_is_cut_off_sideways(quiet_page: Page, tmp_path: Path, width: int) -> None:
+    long_name = "a_table_with_a_very_long_name_that_goes_on_and_on_and_on_and_on"
+    paths = {
+        "a-database-with-a-long-name-of-its-own": make_database(
+            tmp_path / "a.db", wal=True, **{long_name: 3}
+        ),
+        "b": make_database(tmp_path / "b.db"),
+        "c": make_database(tmp_path / "c.db", lines=1),
+    }
+    with Served(write_config(tmp_path, paths.items())) as served:
+        quiet_page.set_viewport_size({"width": width, "height": 700})
+        quiet_page.goto(served.url)
+        expect(quiet_page.locator("#app .card")).to_have_count(3)
+        for size in ("100%", "200%"):
+            quiet_page.evaluate(f"document.documentElement.style.fontSize = '{size}'")
+            assert quiet_page.evaluate("document.documentElement.scrollWidth") <= width
