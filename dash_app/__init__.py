@@ -1,7 +1,13 @@
 """Mission Control: one page that says whether the agents' SQLite databases are well.
 
-Imports run one way: model, settings, words -> watched -> history, sampler -> loader -> network,
-page, api -> server -> cli. Nothing is imported here, so that each process loads only what it needs.
+Imports run one way, from the left to the right of this line and never back:
+
+    model, settings, words -> watched, history -> sampler -> loader, network, doctor, demo
+    -> page, api -> server -> cli
+
+`model` holds the vocabulary, `watched` alone touches a watched file, `sampler` keeps the newest
+snapshot, and page and API are views of it. Nothing is imported here, so that each process loads
+only what it needs.
 """
 
 VERSION = "0.1.0"

@@ -168,8 +168,7 @@ def _listen(configured: Settings) -> tuple[list[Address], list[socket.socket]]:
     for address in addresses:
         if not network.is_private_to_us(address):
             log.warning(
-                "%s: the page can be reached from outside this machine and tailnet",
-                address,
+                "%s: the page can be reached from outside this machine and tailnet", address
             )
     try:
         return addresses, [network.listen(address, port) for address in addresses]

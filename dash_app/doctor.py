@@ -52,8 +52,7 @@ def _databases(settings: Settings, place: Place) -> Iterator[Finding]:
     sampler = settings.sampler
     deadline_seconds = sampler.deadline.total_seconds()
     airlock = Airlock(
-        settings.databases,
-        Limits(deadline_seconds, sampler.table_budget.total_seconds()),
+        settings.databases, Limits(deadline_seconds, sampler.table_budget.total_seconds())
     )
     readings = airlock.read(3 * deadline_seconds)
     guarded = airlock.guarded
@@ -65,9 +64,7 @@ def _databases(settings: Settings, place: Place) -> Iterator[Finding]:
     else:
         cure = "A kernel from 5.13 on with Landlock would refuse them."
         yield Finding(
-            True,
-            "Our reader opens files read-only; the kernel does not enforce it.",
-            cure,
+            True, "Our reader opens files read-only; the kernel does not enforce it.", cure
         )
     yield Finding(True, f"SQLite {sqlite3.sqlite_version} reads the databases.")
 

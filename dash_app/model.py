@@ -41,11 +41,7 @@ ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_e
 SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
 """Levels from best to worst."""
 
-LEVELS: dict[Status, Level] = {
-    "connected": "well",
-    "not_initialized": "notice",
-    "error": "fault",
-}
+LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
 """The level of a status that is not stale."""
 
 
@@ -187,10 +183,7 @@ def remember(reading: Reading, before: Memory | None) -> Memory:
     if reading.code is None:
         last_good = LastGood(reading.read_at, reading.total_rows or 0, len(reading.tables))
     status = status_of(reading.code, last_good)
-    unchanged = before is not None and (before.status, before.code) == (
-        status,
-        reading.code,
-    )
+    unchanged = before is not None and (before.status, before.code) == (status, reading.code)
     since = before.since if before is not None and unchanged else reading.verified_at
     return Memory(status, reading.code, since, last_good)
 

@@ -104,10 +104,7 @@ class Section(BaseModel):
 class ServerSettings(Section):
     """Where the page is served, and to whom."""
 
-    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = (
-        "loopback",
-        "tailscale",
-    )
+    addresses: tuple[Annotated[str, AfterValidator(_address)], ...] = ("loopback", "tailscale")
     port: Port = 3001
     allowed_hosts: tuple[str, ...] = ()
     allowed_clients: tuple[Annotated[str, AfterValidator(_network)], ...] = (
@@ -129,8 +126,7 @@ class SamplerSettings(Section):
         Duration, _between(timedelta(seconds=0.5), timedelta(minutes=1), "500ms and 1m")
     ] = timedelta(seconds=2)
     table_budget: Annotated[
-        Duration,
-        _between(timedelta(seconds=0.01), timedelta(seconds=10), "10ms and 10s"),
+        Duration, _between(timedelta(seconds=0.01), timedelta(seconds=10), "10ms and 10s")
     ] = timedelta(seconds=0.25)
 
 
@@ -162,9 +158,7 @@ class DatabaseSettings(Section):
 
 def _default_databases() -> tuple[DatabaseSettings, ...]:
     home = Path.home() / "clawd"
-    return tuple(
-        DatabaseSettings(name=name, path=home / f"{name}.db") for name in DEFAULT_NAMES
-    )
+    return tuple(DatabaseSettings(name=name, path=home / f"{name}.db") for name in DEFAULT_NAMES)
 
 
 def _unique(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:

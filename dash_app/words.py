@@ -40,10 +40,7 @@ NEVER_SEEN: dict[Code, tuple[str, str]] = {
 
 WORDS: dict[Code, tuple[str, str]] = {
     "file_missing": ("The file is gone.", RESTORE),
-    "folder_missing": (
-        "Its folder is gone.",
-        "Mount its disk again, or restore it from a backup.",
-    ),
+    "folder_missing": ("Its folder is gone.", "Mount its disk again, or restore it from a backup."),
     "file_empty": ("The file was emptied: it held {rows}.", STOP_WRITER),
     "no_tables": (
         "All tables are gone: there {were} {tables}.",
@@ -57,34 +54,19 @@ WORDS: dict[Code, tuple[str, str]] = {
         "User {user} may not read {path}.",
         "`./ops/run doctor` shows the command that grants it.",
     ),
-    "read_only_folder": (
-        "Its log has no index (`-shm`), and the folder is read-only.",
-        OPEN_ONCE,
-    ),
-    "needs_recovery": (
-        "A crash left unfinished work in its journal or log.",
-        OPEN_ONCE,
-    ),
+    "read_only_folder": ("Its log has no index (`-shm`), and the folder is read-only.", OPEN_ONCE),
+    "needs_recovery": ("A crash left unfinished work in its journal or log.", OPEN_ONCE),
     "locked": (
         "{holder} holds it locked.",
         "It clears when that program is done. If it stays, restart that program.",
     ),
-    "not_a_database": (
-        "Not an SQLite file, or encrypted.",
-        "Check `path` in {config}.",
-    ),
+    "not_a_database": ("Not an SQLite file, or encrypted.", "Check `path` in {config}."),
     "unsupported": (
         "This SQLite can't read it: newer format.",
         "Update Python; `./ops/run doctor` names the versions.",
     ),
-    "corrupt": (
-        "The file is damaged (malformed).",
-        COPY_FIRST,
-    ),
-    "io_error": (
-        "The disk did not return the data.",
-        "Check free space and `dmesg`; back up now.",
-    ),
+    "corrupt": ("The file is damaged (malformed).", COPY_FIRST),
+    "io_error": ("The disk did not return the data.", "Check free space and `dmesg`; back up now."),
     "not_responding": (
         "No answer within {seconds} s.",
         "Disk or network mount may hang. It is tried again by itself.",

@@ -80,10 +80,7 @@ def test_discover_saves_once_and_never_over_a_configuration(home: Path, tmp_path
     make_database(tmp_path / "data" / "email.db", messages=1)
     config = home / ".config" / "mission-control" / "config.toml"
     done = run(home, "discover", tmp_path / "data", "--save")
-    assert (done.returncode, done.stdout) == (
-        0,
-        f"Saved 1 database to {config}. Next: ./ops/run\n",
-    )
+    assert (done.returncode, done.stdout) == (0, f"Saved 1 database to {config}. Next: ./ops/run\n")
     saved = config.read_text()
     again = run(home, "discover", tmp_path, "--save")
     assert again.returncode == 1

@@ -158,13 +158,7 @@ def test_nights_and_weekends_are_quieter() -> None:
 
 def test_databases_grow_and_the_late_one_comes(world: World) -> None:
     paths = {database.name: database.path for database in world.databases}
-    assert list(paths) == [
-        "coordination",
-        "observability",
-        "content",
-        "email",
-        "health",
-    ]
+    assert list(paths) == ["coordination", "observability", "content", "email", "health"]
     wait_until(lambda: grew(paths["coordination"], "tasks", 126))
     wait_until(lambda: grew(paths["observability"], "events", 10_640))
     wait_until(lambda: grew(paths["email"], "messages", 384))
@@ -254,11 +248,7 @@ def test_demos_that_start_together_do_not_sweep_each_other(temp: Path) -> None:
         "        assert (folder / 'file').exists()\n"
     )
     demos = [start("-c", script) for _demo in range(3)]
-    assert [demo.communicate(timeout=30) and demo.returncode for demo in demos] == [
-        0,
-        0,
-        0,
-    ]
+    assert [demo.communicate(timeout=30) and demo.returncode for demo in demos] == [0, 0, 0]
     assert list(temp.iterdir()) == []
 
 

@@ -61,10 +61,7 @@ EXPECTED: dict[tuple[Code, bool], tuple[str, str]] = {
         "Its log has no index (`-shm`), and the folder is read-only.",
         OPEN_ONCE,
     ),
-    ("needs_recovery", True): (
-        "A crash left unfinished work in its journal or log.",
-        OPEN_ONCE,
-    ),
+    ("needs_recovery", True): ("A crash left unfinished work in its journal or log.", OPEN_ONCE),
     ("locked", True): (
         "node (pid 812) holds it locked.",
         "It clears when that program is done. If it stays, restart that program.",
@@ -74,10 +71,7 @@ EXPECTED: dict[tuple[Code, bool], tuple[str, str]] = {
         "This SQLite can't read it: newer format.",
         "Update Python; `./ops/run doctor` names the versions.",
     ),
-    ("corrupt", True): (
-        "The file is damaged (malformed).",
-        COPY_FIRST,
-    ),
+    ("corrupt", True): ("The file is damaged (malformed).", COPY_FIRST),
     ("io_error", True): (
         "The disk did not return the data.",
         "Check free space and `dmesg`; back up now.",

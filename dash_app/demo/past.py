@@ -25,10 +25,7 @@ TIMES: dict[str, dict[str, Callable[[Random, datetime], list[datetime]]]] = {
         "tasks": partial(spread, count=126),
     },
     "observability": {"events": partial(in_bursts, count=10_640)},
-    "email": {
-        "messages": partial(spread, count=384),
-        "attachments": partial(spread, count=0),
-    },
+    "email": {"messages": partial(spread, count=384), "attachments": partial(spread, count=0)},
     "health": {"readings": partial(at_full_hours, count=HOURS)},
 }
 """When the rows of each table were written, by database and table. `content` has no past."""

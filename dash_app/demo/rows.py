@@ -38,15 +38,7 @@ TOPICS = (
     "Birds of the harbour",
 )
 
-VERBS = (
-    "Draft",
-    "Review",
-    "Summarize",
-    "Collect sources for",
-    "Shorten",
-    "Translate",
-    "Archive",
-)
+VERBS = ("Draft", "Review", "Summarize", "Collect sources for", "Shorten", "Translate", "Archive")
 THINGS = (
     "the weekly digest",
     "the reading list",
@@ -81,15 +73,7 @@ SENTENCES = (
     "Patience matters more than equipment.",
     "A second look showed that the old advice still holds.",
 )
-MAILBOXES = (
-    "newsletter",
-    "support",
-    "library",
-    "workshop",
-    "harbour",
-    "allotment",
-    "bakery",
-)
+MAILBOXES = ("newsletter", "support", "library", "workshop", "harbour", "allotment", "bakery")
 SUBJECTS = (
     "Your weekly digest",
     "Question about the repair guide",
@@ -116,13 +100,7 @@ def tasks(random: Random, times: Iterable[datetime]) -> Iterator[Row]:
     for time in times:
         title = f"{random.choice(VERBS)} {random.choice(THINGS)}"
         agent = random.randint(1, len(AGENTS))
-        yield (
-            agent,
-            title,
-            random.choice(TASK_STATES),
-            random.randint(1, 5),
-            text_of(time),
-        )
+        yield (agent, title, random.choice(TASK_STATES), random.randint(1, 5), text_of(time))
 
 
 def events(random: Random, times: Iterable[datetime]) -> Iterator[Row]:
@@ -130,13 +108,7 @@ def events(random: Random, times: Iterable[datetime]) -> Iterator[Row]:
     for time in times:
         agent, _role = random.choice(AGENTS)
         duration_ms = int(random.lognormvariate(5, 1.2))
-        yield (
-            text_of(time),
-            agent,
-            random.choice(LEVELS),
-            random.choice(MESSAGES),
-            duration_ms,
-        )
+        yield (text_of(time), agent, random.choice(LEVELS), random.choice(MESSAGES), duration_ms)
 
 
 def topics(_random: Random, times: Iterable[datetime]) -> Iterator[Row]:

@@ -75,11 +75,7 @@ EVENTS = Table(
     ),
     rows.events,
 )
-TOPICS = Table(
-    "topics",
-    ("name TEXT NOT NULL UNIQUE", "created_at TEXT NOT NULL"),
-    rows.topics,
-)
+TOPICS = Table("topics", ("name TEXT NOT NULL UNIQUE", "created_at TEXT NOT NULL"), rows.topics)
 ARTICLES = Table(
     "articles",
     (

@@ -33,11 +33,7 @@ class World:
     """A living demo: its databases grow until it is closed, or until this process ends."""
 
     def __init__(
-        self,
-        folder: Path,
-        databases: tuple[Database, ...],
-        past: Past,
-        stack: ExitStack,
+        self, folder: Path, databases: tuple[Database, ...], past: Past, stack: ExitStack
     ) -> None:
         """Hold what `create` made; the stack stops and removes it."""
         self.folder = folder

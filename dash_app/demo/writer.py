@@ -115,11 +115,7 @@ def main() -> None:
     parser.add_argument("name", choices=WRITERS)
     parser.add_argument("path", type=Path)
     parser.add_argument(
-        "--appear-after",
-        type=float,
-        default=0,
-        metavar="SECONDS",
-        help="open the database then",
+        "--appear-after", type=float, default=0, metavar="SECONDS", help="open the database then"
     )
     arguments = parser.parse_args()
 

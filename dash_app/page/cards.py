@@ -54,11 +54,7 @@ def _head(row: Any, now: datetime, *, foldable: bool) -> Component:
     fold = html.Button(
         className="fold",
         type="button",
-        **aria(
-            expanded="false",
-            controls=ids.tables(row.name),
-            label=f"Tables of {row.label}",
-        ),
+        **aria(expanded="false", controls=ids.tables(row.name), label=f"Tables of {row.label}"),
     )
     return html.Div(
         [
@@ -115,12 +111,7 @@ def _tables(name: str, counts: pd.DataFrame) -> Component:
     empty = counts[(counts["rows"] == 0).fillna(value=False)]
     filled = counts.drop(empty.index)
     lines = [
-        html.Tr(
-            [
-                html.Th(middle_ellipsis(str(one.table)), scope="row"),
-                html.Td(_count(one)),
-            ]
-        )
+        html.Tr([html.Th(middle_ellipsis(str(one.table)), scope="row"), html.Td(_count(one))])
         for one in filled.head(MOST_TABLES).itertuples(index=False)
     ]
     rest = len(filled) - MOST_TABLES

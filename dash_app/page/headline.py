@@ -23,10 +23,7 @@ MOST_FAULTS = 3
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     """Return the headline, a link for each of the worst faults, and how many are connected."""
     if snapshot is None:
-        return [
-            html.H1("Can't tell"),
-            html.P("Nothing was read yet.", className="aside"),
-        ]
+        return [html.H1("Can't tell"), html.P("Nothing was read yet.", className="aside")]
     faults = [status for status in snapshot.databases if status.level == "fault"]
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
     return [
@@ -44,9 +41,6 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
 def _link(status: DatabaseStatus, now: datetime) -> Component:
     brief = words.IN_BRIEF[status.fault.code] if status.fault else ""
     return html.A(
-        [
-            f"{status.database.label}: {brief} since ",
-            moment(status.since, "clock", now),
-        ],
+        [f"{status.database.label}: {brief} since ", moment(status.since, "clock", now)],
         href=f"#{ids.card(status.database.name)}",
     )

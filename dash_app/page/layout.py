@@ -130,14 +130,7 @@ def _footer(started_at: datetime) -> Component:
     return html.Footer(
         [
             html.Div(themes, className="choices", role="group", **aria(label="Colours")),
-            html.P(
-                [
-                    f"Mission Control {VERSION}. Service up ",
-                    up,
-                    ". ",
-                    html.Span(id="zone"),
-                ]
-            ),
+            html.P([f"Mission Control {VERSION}. Service up ", up, ". ", html.Span(id="zone")]),
             html.P(html.A("The same facts as JSON", href="/api/db-status")),
         ]
     )
