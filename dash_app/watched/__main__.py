@@ -35,8 +35,9 @@ CRASHED = 70
 class Child:
     """The readers of all databases that were ever asked for, and the threads that run them."""
 
-    def __init__(self, deadline_seconds: float, table_seconds: float) -> None:
+    def __init__(self, deadline_seconds: float, table_seconds: float, *, guarded: bool) -> None:
         """Start the threads."""
+        self._guarded = guarded
         self._reading_seconds = deadline_seconds * COUNTING_SHARE_OF_DEADLINE
         self._table_seconds = table_seconds
         self._readers: dict[tuple[str, str], Reader] = {}
@@ -64,7 +65,7 @@ class Child:
         budget = Budget(self._table_seconds, self._reading_seconds, share)
         for name, path in paths.items():
             if (name, path) not in self._readers:
-                self._readers[name, path] = Reader(path, budget, self._turn)
+                self._readers[name, path] = Reader(path, budget, self._turn, guarded=self._guarded)
             self._queue.put((name, self._readers[name, path]))
 
     def _turn(self, identity: tuple[int, int]) -> Lock:
@@ -94,7 +95,7 @@ def main() -> None:
     parent_pid, deadline_seconds, table_seconds = sys.argv[1:]
     guard.die_with_parent(int(parent_pid))
     guarded = guard.refuse_writes()
-    child = Child(float(deadline_seconds), float(table_seconds))
+    child = Child(float(deadline_seconds), float(table_seconds), guarded=guarded)
     child.say({"guarded": guarded, "sqlite": sqlite3.sqlite_version})
     for line in sys.stdin.buffer:
         child.serve(from_line(line))

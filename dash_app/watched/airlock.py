@@ -133,7 +133,11 @@ class Airlock:
         if len(self._abandoned) >= MAX_ABANDONED:
             log.error("airlock: %d children cannot be killed; starting no more", MAX_ABANDONED)
             return None
-        return ChildProcess(self._limits)
+        try:
+            return ChildProcess(self._limits)
+        except OSError as error:
+            log.error("airlock: no child can be started: %s", error)
+            return None
 
     def _receive(self, wait_seconds: float) -> None:
         ready, _, _ = select.select(self._children(), [], [], wait_seconds)

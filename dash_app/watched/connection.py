@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager
-from threading import Timer
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
@@ -18,15 +18,18 @@ immutable: no log beside the file; no lock, no side file (sqlite.org/uri.html).
 lock_free: a log that nobody wrote to lately; its index is rebuilt in our own memory and no lock is
   taken, so that it works in a read-only folder and beside a writer with EXCLUSIVE locks.
   Like immutable, what it found is valid only if the files did not change meanwhile.
+  Only where the kernel refuses our writes: closing it, SQLite would remove a log that holds no
+  commit yet, and with it the transaction that its writer has under way.
 shared: beside an active writer, with a read lock like any other reader.
 """
 
 QUERIES: dict[Route, str] = {
     "immutable": "mode=ro&immutable=1",
     "lock_free": "mode=ro&vfs=unix-none",
-    "shared": "mode=ro",
+    "shared": "mode=ro&readonly_shm=1",
 }
 BUSY_SECONDS = 0.25
+AGAIN_SECONDS = 0.01
 
 
 @contextmanager
@@ -59,10 +62,18 @@ def time_limit(connection: sqlite3.Connection, seconds: float) -> Iterator[None]
 
     A progress handler would not do: `COUNT(*)` is one opcode and never calls it.
     """
-    timer = Timer(max(seconds, 0), connection.interrupt)
-    timer.start()
+    done = Event()
+
+    def interrupt() -> None:
+        pause_seconds = max(seconds, 0)
+        while not done.wait(pause_seconds):  # one that comes before the statement has no effect
+            connection.interrupt()
+            pause_seconds = AGAIN_SECONDS
+
+    watchdog = Thread(target=interrupt)
+    watchdog.start()
     try:
         yield
     finally:
-        timer.cancel()
-        timer.join()  # a late interrupt must not hit the next statement
+        done.set()
+        watchdog.join()  # a late interrupt must not hit the next statement

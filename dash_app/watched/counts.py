@@ -7,7 +7,7 @@ import sqlite3
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from math import sqrt
+from math import inf, sqrt
 from typing import TYPE_CHECKING
 
 from dash_app.model import TableCount
@@ -36,14 +36,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """A table's newest count and what taking it cost, in CPU seconds.
+    """A table's newest count and what the last try to take one cost, in CPU seconds.
 
-    `current` is whether the count was taken since the file last changed.
+    `current` is whether the count was taken since the file last changed. `tried_at` is on the
+    monotonic clock, so that a clock that is set moves no table's turn.
     """
 
     count: TableCount
     cost_seconds: float
     current: bool
+    tried_at: float
 
 
 def user_tables(connection: sqlite3.Connection) -> list[bytes]:
@@ -77,20 +79,21 @@ def count_tables(
 
     A table that is not due, or not reached in time, keeps the tally that it had.
     """
-    nothing = Tally(TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED), 0, False)
-    tallies = {name: before.get(name, nothing) for name in names}
+    nothing = TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED)
+    untried = Tally(nothing, 0, current=False, tried_at=-inf)
+    tallies = {name: before.get(name, untried) for name in names}
     ends = time.monotonic() + budget.reading_seconds
-    turns = due(tallies, budget.core_share, datetime.now(UTC))
-    for name in sorted(turns, key=lambda name: tallies[name].count.counted_at):
+    turns = due(tallies, budget.core_share, time.monotonic())
+    for name in sorted(turns, key=lambda name: tallies[name].tried_at):
         left_seconds = ends - time.monotonic()
         if left_seconds <= 0:
             break
         limit_seconds = min(budget.table_seconds, left_seconds)
-        tallies[name] = _count(connection, name, limit_seconds, tallies[name])
+        tallies[name] = _count(connection, name, limit_seconds, tallies[name].count)
     return tallies
 
 
-def due(tallies: Mapping[bytes, Tally], core_share: float, now: datetime) -> list[bytes]:
+def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[bytes]:
     """Return the tables whose turn it is, of those whose count is not current.
 
     With a turn every sqrt(cost) * sum(sqrt(costs)) / share seconds, counting takes exactly that
@@ -101,16 +104,16 @@ def due(tallies: Mapping[bytes, Tally], core_share: float, now: datetime) -> lis
     return [
         name
         for name, tally in tallies.items()
-        if not tally.current
-        and (now - tally.count.counted_at).total_seconds() >= roots[name] * scale_seconds
+        if not tally.current and now - tally.tried_at >= roots[name] * scale_seconds
     ]
 
 
 def _count(
-    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: Tally
+    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: TableCount
 ) -> Tally:
     quoted = name.replace(b'"', b'""')
     began = time.thread_time()
+    current = True
     try:
         with time_limit(connection, limit_seconds):
             sql = f'SELECT count(*) FROM main."{quoted.decode()}"'  # noqa: S608
@@ -119,8 +122,9 @@ def _count(
     except UnicodeDecodeError:
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
     except sqlite3.OperationalError as error:
-        count = _uncounted(error, before.count)
-    return Tally(count, time.thread_time() - began, current=count.error != TOO_LARGE)
+        current = error.sqlite_errorname != "SQLITE_INTERRUPT"
+        count = _uncounted(error, before)
+    return Tally(count, time.thread_time() - began, current, time.monotonic())
 
 
 def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCount:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CODES: dict[str, Code] = {
     "SQLITE_BUSY": "locked",
     "SQLITE_LOCKED": "locked",
+    "SQLITE_PROTOCOL": "locked",
     "SQLITE_NOTADB": "not_a_database",
     "SQLITE_CORRUPT": "corrupt",
     "SQLITE_IOERR": "io_error",

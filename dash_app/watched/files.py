@@ -61,10 +61,16 @@ class Files:
         return self.journal is not None and self.journal.size_bytes > 0
 
     @property
-    def last_modified(self) -> datetime:
-        """The latest write to main file, WAL or journal; readers create empty side files."""
+    def last_modified(self) -> datetime | None:
+        """The latest write to main file, WAL or journal; readers create empty side files.
+
+        None for a time that was set to what no calendar holds.
+        """
         latest_ns = max(mark.mtime_ns for mark in self._marks() if mark.size_bytes)
-        return datetime.fromtimestamp(latest_ns / 1e9, UTC)
+        try:
+            return datetime.fromtimestamp(latest_ns / 1e9, UTC)
+        except (ValueError, OverflowError):
+            return None
 
     def settled(self, at: datetime) -> bool:
         """Whether any write after `at` must show in a timestamp."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -49,11 +50,17 @@ class Reader:
         path: str,
         budget: Budget,
         turn: Callable[[tuple[int, int]], AbstractContextManager[object]] = lambda _: nullcontext(),
+        *,
+        guarded: bool = False,
     ) -> None:
-        """Take an absolute path, and what grants one reader at a time a device and inode."""
+        """Take an absolute path, and what grants one reader at a time a device and inode.
+
+        `guarded` is whether the kernel refuses every write of this process.
+        """
         self._path = path
         self._budget = budget
         self._turn = turn
+        self._guarded = guarded
         self._found: Found | None = None
 
     def read(self) -> Reading:
@@ -63,7 +70,8 @@ class Reader:
             files = look(self._path)
             self._found = self._verified(files, now) or self._read(files, now)
         except UnreadableError as error:
-            self._found = Found(_unreadable(error, now))
+            reading = Reading(read_at=now, verified_at=now, code=error.code, detail=error.detail)
+            self._found = Found(reading)
         return self._found.reading
 
     def _verified(self, files: Files, now: datetime) -> Found | None:
@@ -71,9 +79,9 @@ class Reader:
         found = self._found
         if found is None or not found.settled or found.files != files:
             return None
-        if (now - found.reading.read_at).total_seconds() > REREAD_SECONDS:
+        if abs((now - found.reading.read_at).total_seconds()) > REREAD_SECONDS:  # a clock was set
             return None
-        if due(found.tallies, self._budget.core_share, now):
+        if due(found.tallies, self._budget.core_share, time.monotonic()):
             return None
         return replace(found, reading=replace(found.reading, verified_at=now))
 
@@ -84,41 +92,40 @@ class Reader:
                 header = read_header(files)
                 if files.has_journal and journal_is_hot(files):
                     return self._kept(files, now)
-                route = _route(files, now)
+                route = self._route(files, now)
                 found = self._read_by(route, files, header, now)
                 after = look(self._path)
-                if after == files or route == "shared":
+                if after == files or (route == "shared" and found.files is not None):
                     return found
-                if header.is_wal:
-                    return self._read_by("shared", after, header, now)
                 files = after
-        return self._kept(files, now)
+            return found if route == "shared" else self._kept(files, now)
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> Found:
-        about_files = {
-            "last_modified": files.last_modified,
-            "size_bytes": files.main.size_bytes,
-            "wal_bytes": files.wal_bytes,
-            "journal_mode": "wal" if header.is_wal else "delete",
-        }
+        look_only = Reading(
+            read_at=now,
+            verified_at=now,
+            last_modified=files.last_modified,
+            size_bytes=files.main.size_bytes,
+            wal_bytes=files.wal_bytes,
+            journal_mode="wal" if header.is_wal else "delete",
+        )
         try:
             with connect(files.path, route) as connection:
                 tallies = count_tables(
                     connection, user_tables(connection), self._before(files), self._budget
                 )
         except (sqlite3.Error, UnicodeError, MemoryError) as error:
-            reading = _unreadable(fault_of(error, files), now)
-            return Found(replace(reading, **about_files))
+            fault = fault_of(error, files)
+            return Found(replace(look_only, code=fault.code, detail=fault.detail))
         if not tallies:
-            return Found(replace(_unreadable(UnreadableError("no_tables"), now), **about_files))
+            return Found(replace(look_only, code="no_tables"))
         counts = {_shown(name): tally.count for name, tally in tallies.items()}
-        reading = Reading(read_at=now, verified_at=now, tables=counts, **about_files)
-        return Found(reading, files, files.settled(now), tallies)
+        return Found(replace(look_only, tables=counts), files, files.settled(now), tallies)
 
     def _before(self, files: Files) -> dict[bytes, Tally]:
         """Return the tallies that still say something about these files."""
-        found = self._found
-        if found is None or found.files is None or found.files.identity != files.identity:
+        found = self._found_in(files)
+        if found is None:
             return {}
         if found.settled and found.files == files:
             return found.tallies
@@ -127,25 +134,28 @@ class Reader:
     def _kept(self, files: Files, now: datetime) -> Found:
         """Return the last finding with its age, since a writer leaves no moment to read.
 
-        Raises UnreadableError where there is none, or nobody is left to finish that work.
+        Raises UnreadableError where there is none, or nobody is left to finish that work: a
+        transaction that ended while we looked would show in the files.
         """
         holder = holder_of(files)
-        if holder is None and files.has_journal:
+        if files.has_journal and not holder and files.settled(now) and look(self._path) == files:
             raise UnreadableError("needs_recovery")
-        if self._found is None or self._found.files is None:
+        found = self._found_in(files)
+        if found is None:
             raise UnreadableError("locked", **({"holder": holder} if holder else {}))
-        return self._found
+        return found
 
+    def _found_in(self, files: Files) -> Found | None:
+        """Return the last finding, if it is one of tables and the same file."""
+        found = self._found
+        same = found and found.files and found.files.identity == files.identity
+        return found if same else None
 
-def _route(files: Files, now: datetime) -> Route:
-    if not files.wal_bytes:
-        return "immutable"
-    quiet = files.settled(now) and files.wal_bytes <= LOCK_FREE_WAL_BYTES
-    return "lock_free" if quiet else "shared"
-
-
-def _unreadable(error: UnreadableError, now: datetime) -> Reading:
-    return Reading(read_at=now, verified_at=now, code=error.code, detail=error.detail)
+    def _route(self, files: Files, now: datetime) -> Route:
+        if not files.wal_bytes:
+            return "immutable"
+        quiet = files.settled(now) and files.wal_bytes <= LOCK_FREE_WAL_BYTES
+        return "lock_free" if quiet and self._guarded else "shared"
 
 
 def _shown(name: bytes) -> str:
