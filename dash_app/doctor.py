@@ -6,7 +6,6 @@ import os
 import sqlite3
 import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash_app import network, words
@@ -17,6 +16,7 @@ from dash_app.watched.process import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from dash_app.model import Database, Reading
     from dash_app.settings import Settings
