@@ -78,6 +78,11 @@ def test_a_well_card_says_last_write_and_rows() -> None:
     assert text.endswith("tasks 126 agents 7")
 
 
+def test_a_time_that_no_calendar_holds_is_unknown() -> None:
+    reading = Reading(NOW, NOW, tables=well(tasks=1).tables, last_modified=None)
+    assert "Last write unknown 1 row" in text_of(status_of(reading))
+
+
 def test_empty_tables_fold_into_a_line_and_more_than_six_into_another() -> None:
     rows = {f"table_{number}": number for number in range(9)}
     text = text_of(status_of(well(**rows, none=0)))

@@ -82,10 +82,12 @@ def badge(status: str, level: str, verified_at: datetime, now: datetime) -> Comp
 
 def _facts(row: Any, now: datetime) -> list[Component]:
     rows = words.plural(int(row.total_rows), "row")
+    unknown = pd.isna(row.last_modified)
+    last_write = "unknown" if unknown else moment(row.last_modified, "ago", now)
     return [
         html.P(
             [
-                html.Span(["Last write ", moment(row.last_modified, "ago", now)]),
+                html.Span(["Last write ", last_write]),
                 html.Span(rows if row.total_complete else f"{rows} counted", className="rows"),
             ],
             className="facts",
