@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import contextmanager
 from threading import Event, Thread
@@ -39,7 +40,7 @@ def connect(path: str, route: Route) -> Iterator[sqlite3.Connection]:
     Names come back as bytes, since a schema may hold any. Raises sqlite3.Error.
     """
     # Unescaped, `?`, `#` and `%` would change the URI's meaning (sqlite.org/uri.html).
-    uri = f"file:{quote(path)}?{QUERIES[route]}"
+    uri = f"file:{quote(os.fsencode(path))}?{QUERIES[route]}"
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )

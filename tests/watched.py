@@ -1,0 +1,146 @@
+"""What the tests of the airlock share: reading by it, another user, a file's every trace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Self
+
+from dash_app.model import Database, Reading
+from dash_app.watched.airlock import Airlock
+from dash_app.watched.files import GRANULARITY_NS
+from dash_app.watched.process import Limits
+from dash_app.watched.protocol import reading_from_message
+from tests.harness import PATIENCE_SECONDS, ROOT, eventually
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterator
+
+LIMITS = Limits(deadline_seconds=5.0, table_seconds=1.0)
+NOBODY = 65534
+
+READ_ONCE = """
+import json, os, sys, time
+sys.path.insert(0, sys.argv[1])
+from dash_app.watched import guard
+from dash_app.watched.counts import Budget
+from dash_app.watched.protocol import reading_to_message
+from dash_app.watched.reader import Reader
+if os.geteuid() == 0 and sys.argv[3] == "as nobody":
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+guarded = sys.argv[4] == "guarded" and guard.refuse_writes()
+reader = Reader(sys.argv[2], Budget(1, 2, 0.02), guarded=guarded)
+for _line in sys.stdin:
+    print(json.dumps(reading_to_message(reader.read())), flush=True)
+"""
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """A folder that every user may look into, unlike those of pytest."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+@contextmanager
+def watching(*paths: Path, limits: Limits = LIMITS) -> Iterator[Airlock]:
+    """An airlock over databases named 0, 1, 2 and so on."""
+    airlock = Airlock([Database(str(n), str(n), path) for n, path in enumerate(paths)], limits)
+    try:
+        yield airlock
+    finally:
+        airlock.close()
+
+
+def read(airlock: Airlock, name: str = "0") -> Reading:
+    """Have all databases read, and return one of them."""
+    return airlock.read(PATIENCE_SECONDS)[name]
+
+
+def read_until(airlock: Airlock, holds: Callable[[Reading], bool], name: str = "0") -> Reading:
+    """Read until a reading is as wanted, and return it."""
+
+    def probe() -> Reading | None:
+        reading = airlock.read(1).get(name)
+        return reading if reading and holds(reading) else None
+
+    found = eventually(probe)
+    assert found is not None
+    return found
+
+
+def read_exact(airlock: Airlock, name: str = "0") -> Reading:
+    """Read until no count is an estimate: right after a count, the next may not be due yet."""
+    return read_until(airlock, is_exact, name)
+
+
+def is_exact(reading: Reading) -> bool:
+    """Whether every table was counted since the file last changed."""
+    counts = reading.tables.values()
+    return reading.code is None and all(c.estimate is None and not c.error for c in counts)
+
+
+def rows(reading: Reading) -> dict[str, int | None]:
+    """Rows by table of a reading without a fault."""
+    assert reading.code is None, reading
+    return {name: count.rows for name, count in reading.tables.items()}
+
+
+class LoneReader:
+    """A reader in a process of its own: as an ordinary user, or without the kernel's guard."""
+
+    def __init__(self, path: Path, *, nobody: bool = False, guarded: bool = True) -> None:
+        user, guard = "as nobody" if nobody else "", "guarded" if guarded else ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-B", "-c", READ_ONCE, str(ROOT), str(path), user, guard],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def read(self) -> Reading:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return reading_from_message(json.loads(self._process.stdout.readline()))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+def await_quiet(folder: Path) -> None:
+    """Return once no file has changed for longer than timestamps are coarse."""
+    latest = max(path.stat().st_ctime for path in folder.iterdir())
+    eventually(lambda: time.time() > latest + GRANULARITY_NS / 1e9 + 0.1)
+
+
+def traces(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Everything about the files of a folder that could show that someone touched them."""
+    return {
+        path.name: (*_facts(path.stat()), hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in [*sorted(folder.iterdir()), folder]
+        if path.is_file()
+    } | {".": _facts(folder.stat())}
+
+
+def _facts(info: os.stat_result) -> tuple[object, ...]:
+    return (
+        *(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns),
+        *(info.st_mode, info.st_uid, info.st_gid),
+    )
