@@ -38,8 +38,7 @@ class Page:
 
     def layout(self) -> Component:
         """Return the page as it is now."""
-        interval_seconds = self.settings.sampler.interval.total_seconds()
-        return layout(self.content(), interval_seconds, self.started_at)
+        return layout(self.content(), self.settings, self.started_at)
 
     def first_response(self, index: str) -> str:
         """Return Dash's index with the facts of now in it, before any script has run."""

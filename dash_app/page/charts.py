@@ -101,6 +101,11 @@ def panels(
     ]
 
 
+def empty_panels(databases: tuple[Database, ...]) -> list[Component]:
+    """Return panels of the right size for the time until the charts are in view."""
+    return [_framed(database, html.P(className="waiting"), "") for database in databases]
+
+
 def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any]:
     """Return the figure of one panel: a step line, gaps left open, least and greatest as ticks."""
     index = pd.DatetimeIndex(values.index).tz_convert(zone)
@@ -165,6 +170,10 @@ def _panel(
         )
         body = html.Div(graph, role="img", **aria(label=_summary(database, known, chosen)))
         newest = words.plural(int(known.iloc[-1]), "row")
+    return _framed(database, body, newest)
+
+
+def _framed(database: Database, body: Component, newest: str) -> Component:
     title = html.Div([html.H3(database.label), html.Span(newest)], className="panel-head")
     return html.Div([title, body], className="panel")
 

@@ -9,6 +9,7 @@ from dash import dcc, html
 
 from dash_app import VERSION
 from dash_app.page import ids
+from dash_app.page.charts import empty_panels
 from dash_app.page.markup import draw
 from dash_app.page.parts import aria, data, icon, name_parts
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dash.development.base_component import Component
+
+    from dash_app.model import Database
+    from dash_app.settings import Settings
 
 INDEX = """<!DOCTYPE html>
 <html lang="en" data-bs-theme="dark" data-level="{%level%}">
@@ -67,8 +71,9 @@ def facts(headline: list[Component], cards: list[Component]) -> list[Component]:
     return parts
 
 
-def layout(content: Content, interval_seconds: float, started_at: datetime) -> Component:
+def layout(content: Content, settings: Settings, started_at: datetime) -> Component:
     """Return the whole page around what is true now."""
+    interval_seconds = settings.sampler.interval.total_seconds()
     return html.Div(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
@@ -78,7 +83,7 @@ def layout(content: Content, interval_seconds: float, started_at: datetime) -> C
             dcc.Store(id=ids.RECORD),
             dcc.Store(id=ids.READER),
             *_top(""),
-            html.Main([*content.facts, _trends()]),
+            html.Main([*content.facts, _trends(settings.databases)]),
             _footer(started_at),
             html.Div(id="announcer", className="visually-hidden", role="status"),
         ]
@@ -104,7 +109,7 @@ def _top(age: str) -> list[Component]:
     ]
 
 
-def _trends() -> Component:
+def _trends(databases: tuple[Database, ...]) -> Component:
     return html.Section(
         [
             html.Div(
@@ -114,7 +119,7 @@ def _trends() -> Component:
                 ],
                 className="section-head",
             ),
-            html.Div(id=ids.PANELS, className="panels"),
+            html.Div(empty_panels(databases), id=ids.PANELS, className="panels"),
         ],
         className="trends",
         id="trends",
