@@ -1,0 +1,128 @@
+"""The configuration file: what it may say, and how a wrong word is refused."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from dash_app import settings
+from dash_app.settings import SettingsError
+
+DATABASE = '[[databases]]\nname = "a"\npath = "a.db"\n'
+
+
+def parse(text: str, source: Path = Path("/etc/mc/config.toml")) -> settings.Settings:
+    return settings.parse(tomllib.loads(text), source)
+
+
+def test_an_empty_file_means_the_defaults() -> None:
+    found = parse("")
+    assert [database.name for database in found.databases] == [
+        "coordination",
+        "observability",
+        "content",
+        "email",
+        "health",
+    ]
+    assert found.databases[0].path == Path.home() / "clawd" / "coordination.db"
+    assert found.server.port == 3001
+    assert found.server.addresses == ("loopback", "tailscale")
+    assert found.sampler.interval == timedelta(seconds=5)
+    assert found.history.retention == timedelta(days=400)
+
+
+def test_values_and_paths_are_taken_as_written() -> None:
+    found = parse(
+        '[sampler]\ninterval = "2s"\ndeadline = "0.5s"\n'
+        '[history]\npath = "~/h.db"\nevery = "2m"\nmax_size = "2GB"\n'
+        '[[databases]]\nname = "a_b-1"\npath = "data/a.db"\n'
+        '[[databases]]\nname = "b"\npath = "/srv/b.db"\nlabel = "Bee"\n'
+    )
+    first, second = found.databases
+    assert (first.label, first.path) == ("A b 1", Path("/etc/mc/data/a.db"))
+    assert (second.label, second.path) == ("Bee", Path("/srv/b.db"))
+    assert found.sampler.deadline == timedelta(seconds=0.5)
+    assert found.history.path == Path.home() / "h.db"
+    assert found.history.max_size == 2_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[sampler]\ninterval = 5", "[sampler] `interval` = 5: write a number and a unit"),
+        ('[sampler]\ninterval = "5"', "[sampler] `interval` = '5': write a number and a unit"),
+        ('[sampler]\ninterval = "5 weeks"', "[sampler] `interval` = '5 weeks': write a number"),
+        ('[sampler]\ninterval = "1ms"', "must lie between 1s and 1h"),
+        ('[sampler]\nperiod = "5s"', "[sampler] has no setting `period`. Allowed: interval,"),
+        ('[history]\nmax_size = "5"', "[history] `max_size` = '5': write a number and a unit"),
+        ("[history]\npath = 3", "[history] `path` = 3: write a path in quotes"),
+        ('[server]\nport = "3001"', "[server] `port` = '3001'"),
+        ("[server]\nport = 70000", "[server] `port` = 70000"),
+        ('[server]\naddresses = ["everywhere"]', "[server] `addresses` = 'everywhere'"),
+        ('[server]\nallowed_clients = ["10.0.0.0/99"]', "[server] `allowed_clients`"),
+        ("[server]\ntrust_tailscale_identity = true", "`trust_tailscale_identity` = True"),
+        ("[sampler]\ninterval = true", "[sampler] `interval` = True"),
+        ("server = 3", "The file `server` = 3"),
+        ("[sevrer]\nport = 1", "there is no [sevrer]. Allowed: server, sampler, history"),
+        ('source = "x"', "there is no [source]"),
+        ("[watch]", "[watch] is reserved for a later version"),
+        ("[fleet]", "[fleet] is reserved for a later version"),
+        ("databases = []", "name at least one database"),
+        (DATABASE * 2, "each name may stand once; given twice: a"),
+        ('[[databases]]\nname = "a"', "[[databases]] number 1 needs `path`"),
+        ('[[databases]]\nname = "A b"\npath = "x"', "[[databases]] number 1 `name` = 'A b'"),
+        (DATABASE + 'lable = "x"', "number 1 has no setting `lable`. Allowed: name, path, label"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place_and_what_is_allowed(text: str, place: str) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        parse(text)
+    assert str(refusal.value).startswith("/etc/mc/config.toml: ")
+    assert place in str(refusal.value)
+
+
+def test_every_wrong_line_is_named_at_once() -> None:
+    with pytest.raises(SettingsError) as refusal:
+        parse("[server]\nport = 0\nprot = 1\n[sampler]\ninterval = 1")
+    assert len(str(refusal.value).splitlines()) == 3
+
+
+def test_a_file_is_looked_for_by_option_then_environment_then_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("MISSION_CONTROL_CONFIG", raising=False)
+    assert settings.load(None).server.port == 3001
+    at_home = tmp_path / ".config" / "mission-control" / "config.toml"
+    at_home.parent.mkdir(parents=True)
+    at_home.write_text("[server]\nport = 1")
+    assert settings.load(None).server.port == 1
+    by_environment = tmp_path / "environment.toml"
+    by_environment.write_text("[server]\nport = 2")
+    monkeypatch.setenv("MISSION_CONTROL_CONFIG", str(by_environment))
+    assert settings.load(None).server.port == 2
+    by_option = tmp_path / "option.toml"
+    by_option.write_text("[server]\nport = 3")
+    assert settings.load(by_option).server.port == 3
+    assert settings.load(by_option, {"port": 4}).server.port == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "no such file"),
+        (b"[server", "not valid TOML: Expected ']'"),
+        (b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_a_named_file_that_cannot_be_read_is_refused(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "config.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=reason.replace("[", r"\[")):
+        settings.load(path)
