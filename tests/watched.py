@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+import os
+import struct
 import subprocess
 import sys
 import time
@@ -20,7 +23,6 @@ from dash_app.watched.protocol import reading_from_message
 from tests.harness import PATIENCE_SECONDS, ROOT, eventually
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Iterator
 
 LIMITS = Limits(deadline_seconds=5.0, table_seconds=1.0)
@@ -124,9 +126,59 @@ class LoneReader:
         self._process.communicate()
 
 
+EVENTS = {
+    0x2: "modified",
+    0x4: "attributes",
+    0x8: "closed after writing",
+    0x20: "opened",
+    0x40: "moved",
+    0x80: "moved",
+    0x100: "created",
+    0x200: "deleted",
+}
+"""By their bits (inotify(7))."""
+
+
+class Spy:
+    """What the kernel reports of every process's dealings with the files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = libc.inotify_init1(os.O_NONBLOCK)
+        assert self._descriptor >= 0
+        assert libc.inotify_add_watch(self._descriptor, os.fsencode(folder), sum(EVENTS)) >= 0
+
+    def seen(self) -> set[tuple[str, str]]:
+        """What happened to which file since the last call."""
+        try:
+            data = os.read(self._descriptor, 1 << 20)
+        except BlockingIOError:
+            return set()
+        events = set()
+        while data:
+            _watch, mask, _cookie, length = struct.unpack_from("iIII", data)
+            name = os.fsdecode(data[16 : 16 + length].rstrip(b"\0"))
+            events |= {(what, name) for bit, what in EVENTS.items() if mask & bit and name}
+            data = data[16 + length :]
+        return events
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def give_to_nobody(folder: Path) -> None:
+    """Make an ordinary user own what root made; anybody else owns it already."""
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+
+
 def await_quiet(folder: Path) -> None:
     """Return once no file has changed for longer than timestamps are coarse."""
-    latest = max(path.stat().st_ctime for path in folder.iterdir())
+    latest = max(path.stat().st_ctime for path in folder.rglob("*"))
     eventually(lambda: time.time() > latest + GRANULARITY_NS / 1e9 + 0.1)
 
 
