@@ -23,8 +23,11 @@ GAP_FACTOR = 3
 """Nothing recorded for so many times the usual pause: we were not watching."""
 
 PRUNE_EVERY = timedelta(hours=1)
-ROOM_SHARE = 0.1
-"""How much of the recorded time is given up when the file has reached its greatest size."""
+ROOM_SHARES = (0.1, 0.3, 0.7)
+"""How much of the recorded time is given up, one after the other, when the file is full.
+
+A page becomes free once little is left of it: with few points a series, a tenth frees none.
+"""
 
 
 class History:
@@ -52,13 +55,14 @@ class History:
         Gives up the oldest record where the file has reached its greatest size. Raises
         sqlite3.Error.
         """
-        try:
-            self._record(snapshot)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorname != "SQLITE_FULL":
-                raise
-            self._make_room()
-            self._record(snapshot)
+        for share in ROOM_SHARES:
+            try:
+                return self._record(snapshot)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_FULL" or not self._is_grown():
+                    raise
+                self._make_room(share)
+        return self._record(snapshot)
 
     def fill(self, points: Iterable[tuple[str, str, datetime, int]]) -> None:
         """Store row counts of earlier times: database, table, time and rows, in order of time.
@@ -177,10 +181,18 @@ class History:
             self._pruned_at = now
             self._forget_before(int((now - self._settings.retention).timestamp()))
 
-    def _make_room(self) -> None:
+    def _is_grown(self) -> bool:
+        """Whether the file is near its greatest size, so that it is not the disk that is full."""
+        pages, most = (
+            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("page_count", "max_page_count")
+        )
+        return bool(pages > 0.9 * most)
+
+    def _make_room(self, share: float) -> None:
         oldest, newest = self._connection.execute("SELECT min(at), max(at) FROM point").fetchone()
         with self._connection:
-            self._forget_before(int(oldest + (newest - oldest) * ROOM_SHARE) + 1)
+            self._forget_before(int(oldest + (newest - oldest) * share) + 1)
 
     def _forget_before(self, at: int) -> None:
         """Drop older points, but for the newest of each series: its value still stands at `at`."""

@@ -1,0 +1,232 @@
+"""Our own record: what is stored, what outlives a restart, and what a chart gets of it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dash_app.history import query
+from dash_app.history.query import Selection, Window
+from dash_app.history.schema import NewerSchemaError
+from dash_app.history.store import History
+from dash_app.model import Database, DatabaseStatus, LastGood, Memory, Reading, Snapshot, TableCount
+from dash_app.settings import HistorySettings
+from tests.harness import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "history.db"
+
+
+@pytest.fixture
+def history(path: Path) -> Iterator[History]:
+    with closing(History(HistorySettings(path=path))) as history:
+        yield history
+
+
+def snapshot(path: Path, at: datetime, rows: dict[str, int | None] | None) -> Snapshot:
+    """A snapshot of one database; without rows, of one that cannot be read."""
+    counts = {name: TableCount(count, at) for name, count in (rows or {}).items()}
+    reading = Reading(at, at, None if rows else "corrupt", tables=counts, size_bytes=4096)
+    database = Database("email", "Email", path)
+    if rows:
+        status = DatabaseStatus(database, reading, "connected", at, "well", "", None, None)
+    else:
+        status = DatabaseStatus(database, reading, "error", at, "fault", "", None, None)
+    return Snapshot(at, (status,))
+
+
+def points(path: Path, table: str = "tasks") -> list[tuple[int, int | None]]:
+    """The stored points of a table, in minutes since the start."""
+    sql = 'SELECT at, value FROM point JOIN series ON id = series WHERE "table" = ? ORDER BY at'
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(sql, (table,)).fetchall()
+    return [(round((at - START.timestamp()) / 60), value) for at, value in rows]
+
+
+def values(path: Path, minutes: range) -> list[int | None]:
+    """What a chart gets of the only table, at each of these minutes."""
+    start = int(START.timestamp())
+    window = Window(start + minutes.start * 60, start + (minutes.stop - 1) * 60, 60)
+    (found,) = query.series(path, Selection(tables=("tasks",)), window)
+    return [value for _, value in found.points]
+
+
+def test_the_file_is_for_its_owner_alone(history: History, path: Path) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(side.stat().st_mode) for side in path.parent.iterdir()} == {0o600}
+
+
+def test_a_point_is_stored_only_when_a_number_changed(history: History, path: Path) -> None:
+    for minute, rows in enumerate([5, 5, 6, 6, 5]):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    assert points(path) == [(0, 5), (2, 6), (4, 5)]
+
+
+def test_a_count_that_is_unknown_or_gone_is_stored_as_unknown(history: History, path: Path) -> None:
+    recorded: list[dict[str, int | None]] = [{"tasks": 5}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
+    for minute, rows in enumerate(recorded):
+        history.record(snapshot(path, START + minute * MINUTE, rows))
+    assert points(path) == [(0, 5), (1, None), (2, 5), (3, None)]
+
+
+def test_a_time_without_watching_is_a_gap(history: History, path: Path) -> None:
+    for minute in (0, 1, 2, 10, 11):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5}))
+    assert values(path, range(13)) == [5, 5, 5, *[None] * 7, 5, 5, None]
+
+
+def test_a_database_that_cannot_be_read_is_a_gap(history: History, path: Path) -> None:
+    for minute in range(8):
+        rows: dict[str, int | None] | None = {"tasks": 5} if minute < 2 or minute > 5 else None
+        history.record(snapshot(path, START + minute * MINUTE, rows))
+    assert values(path, range(8)) == [5, 5, None, None, None, None, 5, 5]
+
+
+def test_a_restart_goes_on_where_it_was(path: Path) -> None:
+    for minute, rows in enumerate([5, 5, 6]):
+        with closing(History(HistorySettings(path=path))) as history:
+            history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    assert points(path) == [(0, 5), (2, 6)]
+    assert values(path, range(3)) == [5, 5, 6]
+
+
+def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None:
+    memory = Memory("error", "file_missing", START, LastGood(START - MINUTE, 10_640, 7))
+    here, elsewhere = Database("email", "Email", path), Database("email", "Email", path / "other")
+    with closing(History(HistorySettings(path=path))) as history:
+        history.remember(here, memory)
+    with closing(History(HistorySettings(path=path))) as history:
+        assert history.memory_of(here) == memory
+        assert history.memory_of(elsewhere) is None
+
+
+def test_beyond_its_retention_only_the_value_that_still_stands_is_kept(path: Path) -> None:
+    with closing(History(HistorySettings(path=path, retention="2d"))) as history:  # type: ignore[arg-type]
+        for day, rows in enumerate([1, 2, 2, 2, 3]):
+            history.record(snapshot(path, START + timedelta(days=day), {"tasks": rows}))
+    assert points(path) == [(1440, 2), (4 * 1440, 3)]
+
+
+def test_the_file_never_outgrows_its_greatest_size_and_goes_on(path: Path) -> None:
+    with closing(History(HistorySettings(path=path, max_size="1MB"))) as history:  # type: ignore[arg-type]
+        for minute in range(900):
+            rows: dict[str, int | None] = {f"table_{n}": minute for n in range(200)}
+            history.record(snapshot(path, START + minute * MINUTE, {**rows, "tasks": minute}))
+    assert path.stat().st_size <= 1_000_000
+    assert points(path)[-1] == (899, 899)
+    assert points(path)[0][0] > 0
+
+
+def test_a_write_that_failed_leaves_nothing_half_known(history: History, path: Path) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON point BEGIN SELECT raise(FAIL, 'no'); END"
+        )
+        with pytest.raises(sqlite3.IntegrityError):
+            history.record(snapshot(path, START + MINUTE, {"fresh": 1, "tasks": 2}))
+        other.execute("DROP TRIGGER no")
+    history.record(snapshot(path, START + 2 * MINUTE, {"fresh": 1, "tasks": 2}))
+    assert points(path) == [(0, 1), (2, 2)]
+    assert points(path, "fresh") == [(2, 1)]
+
+
+def test_a_later_schema_is_refused(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(NewerSchemaError, match="history has schema 99"):
+        History(HistorySettings(path=path))
+
+
+WRITES_UNTIL_KILLED = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from dash_app.history.store import History
+from dash_app.settings import HistorySettings
+from tests.test_history import START, MINUTE, snapshot
+path = Path(sys.argv[1])
+history = History(HistorySettings(path=path))
+minute = 0
+while True:
+    history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+    print(minute, flush=True)
+    minute += 1
+"""
+
+
+def test_what_was_recorded_survives_a_kill(path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITES_UNTIL_KILLED, str(path)],
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        recorded = [int(process.stdout.readline()) for _ in range(50)][-1]
+        process.kill()
+    stored = points(path)
+    assert [value for _, value in stored[: recorded + 1]] == list(range(recorded + 1))
+    with closing(History(HistorySettings(path=path))) as history:
+        history.record(snapshot(path, START + timedelta(days=1), {"tasks": 0}))
+
+
+@given(
+    begin=st.integers(0, 10**9),
+    length=st.integers(1, 4 * 10**7),
+    wanted=st.integers(1, 2000),
+    every=st.floats(1, 3600),
+)
+def test_a_window_is_regular_and_never_finer_than_asked(
+    begin: int, length: int, wanted: int, every: float
+) -> None:
+    since, until = (datetime.fromtimestamp(at, UTC) for at in (begin, begin + length))
+    window = Window.between(since, until, wanted, every)
+    assert len(window.instants) <= wanted + 1
+    assert window.step >= round(every)
+    assert all(at % window.step == 0 and begin <= at <= begin + length for at in window.instants)
+
+
+@given(
+    changes=st.dictionaries(st.integers(0, 40), st.integers(0, 5), max_size=12),
+    watched=st.sets(st.integers(0, 40), min_size=1),
+)
+def test_a_chart_gets_the_last_value_at_each_instant_at_which_we_watched(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int], watched: set[int]
+) -> None:
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    truth: dict[int, int] = {}
+    rows = 0
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(41):
+            rows = changes.get(minute, rows)
+            truth[minute] = rows
+            if minute in watched:
+                history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    found = values(path, range(41))
+    for minute in watched:
+        assert found[minute] == truth[minute]
+    last = max(watched)
+    assert found[last + 1 :] == [None] * (40 - last)
