@@ -67,9 +67,7 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
     ]
     frame = pd.DataFrame(rows, columns=list(COUNT_COLUMNS)).astype(COUNT_COLUMNS)
     return frame.sort_values(
-        ["database", "rows", "table"],
-        ascending=[True, False, True],
-        na_position="first",
+        ["database", "rows", "table"], ascending=[True, False, True], na_position="first"
     )
 
 

@@ -6,11 +6,10 @@ import errno
 import fcntl
 import hmac
 import json
-import os
 import socket
 import struct
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,7 +155,7 @@ def _refuse(
     return [body]
 
 
-def _networks(name: str) -> tuple[object, ...]:
+def _networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return NETWORKS[name] if name in NETWORKS else (ip_network(name),)
 
 
@@ -204,7 +203,7 @@ def _listening_inode(port: int) -> str | None:
 def _process_with_socket(inode: str) -> str | None:
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            if os.readlink(descriptor) == f"socket:[{inode}]":
+            if str(descriptor.readlink()) == f"socket:[{inode}]":
                 process = descriptor.parents[1]
                 return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
         except OSError:

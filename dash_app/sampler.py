@@ -63,7 +63,7 @@ class Sampler:
         self._thread.join()
 
     def fresh(self) -> Snapshot | None:
-        """Return the newest snapshot, or None when there is none that is younger than three ticks."""
+        """Return the newest snapshot, or None when it is older than three intervals."""
         snapshot = self.snapshot
         limit = FRESH_INTERVALS * self._settings.sampler.interval
         if snapshot is None or datetime.now(UTC) - snapshot.taken_at > limit:
@@ -71,7 +71,7 @@ class Sampler:
         return snapshot
 
     def _run(self) -> None:
-        """Tick at a steady beat until stopped; a tick that took too long skips the beats it missed."""
+        """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
         try:
             while not self._stopping.is_set():
                 began = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -118,7 +118,7 @@ def _time(name: str, default: datetime) -> datetime:
     return time
 
 
-def _as_csv(series: list[dict[str, object]]) -> str:
+def _as_csv(series: list[dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("time", "database", "table", "metric", "unit", "value"))
