@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 GAP_FACTOR = 3
 """Nothing recorded for so many times the usual pause: we were not watching."""
 
+BUSY_SECONDS = 0.25
+"""How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""
+
 PRUNE_EVERY = timedelta(hours=1)
 ROOM_SHARES = (0.1, 0.3, 0.7)
 """How much of the recorded time is given up, one after the other, when the file is full.
@@ -215,7 +218,7 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
 def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]

@@ -1,0 +1,190 @@
+"""The JSON routes of a really served process, held against the contract."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import urllib.request
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.harness import LiveWriter, Served, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KEYS = {
+    "name": str,
+    "label": str,
+    "path": str,
+    "status": str,
+    "since": str,
+    "level": str,
+    "verdict": str,
+    "error": dict | None,
+    "lastGood": dict | None,
+    "rowCounts": dict,
+    "totalRows": int | None,
+    "totalComplete": bool,
+    "estimates": dict,
+    "tableErrors": dict,
+    "lastModified": str | None,
+    "sizeBytes": int | None,
+    "walBytes": int | None,
+    "journalMode": str | None,
+    "readAt": str,
+    "verifiedAt": str,
+}
+TIMES = ("since", "lastModified", "readAt", "verifiedAt")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("api")
+
+
+@pytest.fixture(scope="module")
+def served(folder: Path) -> Iterator[Served]:
+    with LiveWriter(make_database(folder / "email.db", messages=3, drafts=0)) as writer:
+        writer.do("INSERT INTO messages (text) VALUES ('x')")
+        broken = folder / "broken.db"
+        broken.write_text("hello " * 100)
+        paths = {"email": folder / "email.db", "late": folder / "late.db", "broken": broken}
+        with Served(write_config(folder, paths.items())) as served:
+            yield served
+
+
+def headers_of(served: Served, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+    request = urllib.request.Request(served.url + path, method=method)
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return response.status, dict(response.headers), response.read()
+
+
+def is_utc_with_milliseconds(text: str) -> bool:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").tzinfo == UTC and text.endswith("Z")
+
+
+def test_db_status_has_the_keys_and_types_of_the_contract(served: Served) -> None:
+    document = served.json("/api/db-status")
+    assert set(document) == {"takenAt", "connected", "total", "level", "headline", "databases"}
+    assert (document["connected"], document["total"]) == (1, 3)
+    assert (document["level"], document["headline"]) == ("fault", "1 of 3 needs you")
+    assert is_utc_with_milliseconds(document["takenAt"])
+    assert [one["name"] for one in document["databases"]] == ["email", "late", "broken"]
+    for one in document["databases"]:
+        assert set(one) == set(KEYS)
+        for key, kind in KEYS.items():
+            assert isinstance(one[key], kind), key
+        assert all(one[key] is None or is_utc_with_milliseconds(one[key]) for key in TIMES)
+
+
+def test_a_connected_database_carries_its_facts(served: Served, folder: Path) -> None:
+    one = served.database("email")
+    assert (one["status"], one["level"], one["error"]) == ("connected", "well", None)
+    assert one["rowCounts"] == {"messages": 4, "drafts": 0}
+    assert (one["totalRows"], one["totalComplete"]) == (4, True)
+    assert one["verdict"] == "4 rows in 2 tables."
+    assert one["sizeBytes"] == (folder / "email.db").stat().st_size
+    assert one["walBytes"] == (folder / "email.db-wal").stat().st_size
+    assert one["journalMode"] == "wal"
+
+
+def test_what_is_unknown_is_null_and_never_zero(served: Served) -> None:
+    late, broken = served.database("late"), served.database("broken")
+    assert (late["status"], late["error"]["code"]) == ("not_initialized", "file_missing")
+    assert (broken["status"], broken["error"]["code"]) == ("error", "not_a_database")
+    for one in (late, broken):
+        assert (one["rowCounts"], one["totalRows"], one["lastGood"]) == ({}, None, None)
+        assert set(one["error"]) == {"code", "message", "remedy"}
+
+
+def test_the_age_header_says_how_old_the_facts_are(served: Served) -> None:
+    _, headers, _ = headers_of(served, "/api/db-status")
+    assert 0 <= int(headers["Age"]) <= 3
+
+
+def history(served: Served, query: str = "") -> list[dict[str, Any]]:
+    series: list[dict[str, Any]] = served.json(f"/api/history{query}")["series"]
+    return series
+
+
+def test_history_gives_a_series_a_table_with_its_unit(served: Served) -> None:
+    found = history(served, "?points=10")
+    assert [(one["database"], one["table"]) for one in found] == [
+        ("email", "drafts"),
+        ("email", "messages"),
+    ]
+    assert {(one["metric"], one["unit"]) for one in found} == {("rows", "rows")}
+    assert len(found[1]["points"]) <= 11
+
+
+def test_history_knows_what_was_recorded_and_what_was_not(served: Served) -> None:
+    soon = quote((datetime.now(UTC) + timedelta(minutes=2)).isoformat())
+    points = history(served, f"?table=messages&to={soon}")[0]["points"]
+    assert 4 in [value for _, value in points]
+    assert points[0][1] is None
+    assert all(datetime.fromisoformat(at).tzinfo == UTC for at, _ in points)
+
+
+def test_history_gives_sizes_of_a_whole_database(served: Served) -> None:
+    (found,) = history(served, "?metric=size_bytes&database=email")
+    assert (found["table"], found["unit"]) == (None, "bytes")
+
+
+def test_history_speaks_csv(served: Served) -> None:
+    _, headers, body = headers_of(served, "/api/history?format=csv&table=messages&points=5")
+    assert headers["Content-Type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(body.decode())))
+    assert {row["table"] for row in rows} == {"messages"}
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("database=nope", "database must be one of email, late, broken"),
+        ("metric=nope", "metric must be one of rows, size_bytes, wal_bytes"),
+        ("format=xml", "format must be one of json, csv"),
+        ("points=0", "points must be a whole number from 1 to 5000"),
+        ("points=1e3", "points must be a whole number"),
+        ("points=9999999999", "points must be a whole number"),
+        ("from=yesterday", "from must be a time with its zone"),
+        ("from=2026-11-23T15:00:00", "from must be a time with its zone"),
+        ("from=2026-11-23T15:00:00Z&to=2026-11-23T14:00:00Z", "from must lie before to"),
+        ("form=json", "There is no parameter form"),
+    ],
+)
+def test_a_bad_parameter_is_named_with_what_is_allowed(
+    served: Served, query: str, named: str
+) -> None:
+    status, body = served.get(f"/api/history?{query}")
+    assert status == 400
+    error = json.loads(body)["error"]
+    assert error["code"] == "bad_parameter"
+    assert named in error["message"]
+
+
+@pytest.mark.parametrize("path", ["/api/nope", "/api/", "/api/db-status/x", "/api"])
+def test_an_unknown_route_under_api_is_not_found_in_json(served: Served, path: str) -> None:
+    status, body = served.get(path)
+    assert status == 404
+    assert json.loads(body)["error"]["code"] == "not_found"
+
+
+def test_head_answers_like_get_without_a_body(served: Served) -> None:
+    status, headers, body = headers_of(served, "/api/db-status", "HEAD")
+    assert (status, body) == (200, b"")
+    assert headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/db-status", "/health", "/assets/page.css"])
+def test_every_answer_carries_the_strict_headers(served: Served, path: str) -> None:
+    _, headers, _ = headers_of(served, path)
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert "unsafe-eval" not in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert "Server" not in headers
