@@ -21,8 +21,8 @@ def sqlite_files(folder: str) -> Iterator[str]:
     Hidden folders are left out, and so is what may not be read.
     """
     for parent, folders, files in os.walk(folder):
-        depth = os.path.relpath(parent, folder).count(os.sep)
-        keep = [] if depth >= MAX_DEPTH else folders
+        below = os.path.relpath(parent, folder).split(os.sep) if parent != folder else []
+        keep = [] if len(below) >= MAX_DEPTH else folders
         folders[:] = sorted(f for f in keep if not f.startswith(".") and f not in SKIPPED_FOLDERS)
         yield from (
             path for name in sorted(files) if _is_sqlite(path := os.path.join(parent, name))

@@ -1,0 +1,171 @@
+"""Counting keeps to its budgets, and what it left out says so."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dash_app.model import TableCount
+from dash_app.watched.connection import connect, time_limit
+from dash_app.watched.counts import (
+    NOT_REACHED,
+    TOO_LARGE,
+    Budget,
+    Tally,
+    count_tables,
+    due,
+    user_tables,
+)
+from dash_app.watched.process import Limits
+from tests.harness import LiveWriter, make_database
+from tests.watched import await_quiet, is_exact, read, read_exact, read_until, rows, watching
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dash_app.model import Reading
+
+TINY = Limits(deadline_seconds=20, table_seconds=0.002)
+AMPLE = Budget(table_seconds=30, reading_seconds=60, core_share=1e9)
+ADD = "INSERT INTO small (text) VALUES ('one more')"
+MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 2000000)"
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with one table that no reader counts in two milliseconds."""
+    path = make_database(tmp_path_factory.mktemp("large") / "a.db", small=3)
+    with LiveWriter(path) as writer:
+        assert writer.do("CREATE TABLE huge (x)") == []
+        assert writer.do(f"{MANY} INSERT INTO huge SELECT n FROM many") == []
+        assert writer.do("PRAGMA wal_checkpoint(TRUNCATE)") == [[0, 0, 0]]
+    return path
+
+
+def has_small(wanted: int, reading: Reading) -> bool:
+    return rows(reading)["small"] == wanted
+
+
+def test_a_table_too_large_says_so_and_the_others_are_exact(large: Path) -> None:
+    with LiveWriter(large) as writer, watching(large, limits=TINY) as airlock:
+        small = rows(read(airlock))["small"]
+        assert small is not None
+        for more in range(1, 4):
+            assert writer.do(ADD) == []
+            wanted = small + more
+            found = read_until(airlock, partial(has_small, wanted))
+            assert found.tables["huge"].error == TOO_LARGE
+            assert rows(found)["huge"] is None
+            assert found.tables["small"].estimate is None
+            assert not found.total_complete
+
+
+def test_a_count_that_became_too_slow_stays_as_an_estimate_with_its_age(large: Path) -> None:
+    with connect(str(large), "immutable") as connection:
+        names = user_tables(connection)
+        first = count_tables(connection, names, {}, AMPLE)
+        assert first[b"huge"].count.rows == 2_000_000
+        changed = {name: replace(tally, current=False) for name, tally in first.items()}
+        after = count_tables(connection, names, changed, replace(AMPLE, table_seconds=0.001))
+    huge = after[b"huge"]
+    assert huge.count == replace(first[b"huge"].count, estimate="about")
+    assert not huge.current
+    assert huge.tried_at > first[b"huge"].tried_at
+
+
+def test_tables_that_were_not_reached_come_first_next_time(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", t0=0, t1=1, t2=2, t3=3, t4=4, t5=5, t6=6, t7=7, t8=8)
+    with connect(str(path), "immutable") as connection:
+        names = user_tables(connection)
+        nothing_left = replace(AMPLE, reading_seconds=0)
+        tallies = count_tables(connection, names, {}, nothing_left)
+        assert {tally.count.error for tally in tallies.values()} == {NOT_REACHED}
+        some = names[:4]
+        tallies |= count_tables(connection, some, {}, AMPLE)
+        tallies = {name: replace(tally, current=False) for name, tally in tallies.items()}
+        order: list[str] = []
+        connection.set_trace_callback(order.append)
+        done = count_tables(connection, names, tallies, AMPLE)
+    counted = [sql.split('"')[1].encode() for sql in order if "count(*)" in sql]
+    assert sorted(counted[:5]) == names[4:]
+    assert sorted(counted[5:]) == some
+    assert [tally.count.rows for tally in done.values()] == list(range(9))
+
+
+def test_counts_not_due_are_estimates_until_counted_though_the_file_rests(large: Path) -> None:
+    limits = Limits(deadline_seconds=20, table_seconds=10)
+    with LiveWriter(large) as writer, watching(large, limits=limits) as airlock:
+        first = read(airlock)
+        assert is_exact(first)
+        assert writer.do(ADD) == []
+        second = read(airlock)
+        huge = second.tables["huge"]
+        assert huge == replace(first.tables["huge"], estimate="about")
+        await_quiet(large.parent)
+        resting = large.stat()
+        third = read_exact(airlock)
+        assert large.stat() == resting
+        assert third.tables["huge"].counted_at > huge.counted_at
+        assert third.tables["huge"].rows == 2_000_000
+        assert third.tables["small"].rows == (first.tables["small"].rows or 0) + 1
+
+
+def test_a_reading_of_many_large_tables_ends_within_its_budget(large: Path) -> None:
+    with connect(str(large), "immutable") as connection:
+        budget = Budget(table_seconds=60, reading_seconds=0.001, core_share=1)
+        tallies = count_tables(connection, [b"huge", b"small"], {}, budget)
+    assert tallies[b"huge"].count.error in {TOO_LARGE, NOT_REACHED}
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 0.001, 0.05])
+def test_a_limit_interrupts_even_when_it_ends_before_the_statement_begins(seconds: float) -> None:
+    many = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n FROM many)"
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+        for _again in range(20):
+            with pytest.raises(sqlite3.OperationalError) as caught, time_limit(connection, seconds):
+                connection.execute(f"{many} SELECT max(n) FROM many")
+            assert caught.value.sqlite_errorname == "SQLITE_INTERRUPT"
+            assert connection.execute("SELECT 1").fetchone() == (1,)  # a late one must not hit this
+    assert threading.active_count() < 10
+
+
+COSTS = st.lists(st.floats(min_value=0, max_value=0.25), min_size=1, max_size=30)
+NEVER = datetime.fromtimestamp(0, UTC)
+
+
+@settings(max_examples=60, deadline=None)
+@given(costs=COSTS, interval=st.floats(min_value=1, max_value=60))
+def test_counting_keeps_to_its_share_of_a_core(costs: list[float], interval: float) -> None:
+    """Over a simulated time in which the file changes before every reading."""
+    share = 0.02
+    tallies = {
+        str(n).encode(): Tally(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
+        for n, cost in enumerate(costs)
+    }
+    spent = 0.0
+    for tick in range(1, 2000):
+        for name in due(tallies, share, tick * interval):
+            spent += tallies[name].cost_seconds
+            tallies[name] = replace(tallies[name], tried_at=tick * interval)
+        assert spent <= share * tick * interval + sum(costs)
+
+
+@given(costs=COSTS)
+def test_no_table_waits_for_ever(costs: list[float]) -> None:
+    tallies = {
+        str(n).encode(): Tally(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
+        for n, cost in enumerate(costs)
+    }
+    longest = 30 * 30 * 0.25 / 0.02
+    assert due(tallies, 0.02, longest) == list(tallies)
+    current = {name: replace(tally, current=True) for name, tally in tallies.items()}
+    assert due(current, 0.02, longest) == []
