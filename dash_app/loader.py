@@ -6,7 +6,7 @@ Counts stay integers to the last step: every column of numbers is `Int64` with `
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -51,8 +51,7 @@ def status_frame(snapshot: Snapshot) -> pd.DataFrame:
 
     `cause` and `remedy` are missing where there is no fault, `last_good_*` where none is needed.
     """
-    rows = [_status_row(status) for status in snapshot.databases]
-    return pd.DataFrame(rows, columns=list(STATUS_COLUMNS)).astype(STATUS_COLUMNS)
+    return _frame([_status_row(status) for status in snapshot.databases], STATUS_COLUMNS)
 
 
 def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
@@ -61,12 +60,17 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
     Within a database: unknown counts first, then rows descending, then name.
     """
     rows = [
-        (status.database.name, table, count.rows, count.estimate, count.error)
+        {
+            "database": status.database.name,
+            "table": table,
+            "rows": count.rows,
+            "estimate": count.estimate,
+            "error": count.error,
+        }
         for status in snapshot.databases
         for table, count in status.reading.tables.items()
     ]
-    frame = pd.DataFrame(rows, columns=list(COUNT_COLUMNS)).astype(COUNT_COLUMNS)
-    return frame.sort_values(
+    return _frame(rows, COUNT_COLUMNS).sort_values(
         ["database", "rows", "table"], ascending=[True, False, True], na_position="first"
     )
 
@@ -97,11 +101,20 @@ def with_present(trends: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
         for status in snapshot.databases
         if status.database.name in trends.columns
     }
-    present = pd.DataFrame(totals, index=pd.DatetimeIndex([snapshot.taken_at]), dtype="Int64")
+    present = _frame([totals], dict.fromkeys(totals, "Int64"))
+    present.index = pd.DatetimeIndex([snapshot.taken_at])
     return pd.concat([trends, present])
 
 
-def _status_row(status: DatabaseStatus) -> dict[str, object]:
+def _frame(rows: list[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
+    """Return a frame of rows, each column made by itself: together, counts pass through floats."""
+    columns = {
+        name: pd.Series([row[name] for row in rows], dtype=kind) for name, kind in kinds.items()
+    }
+    return pd.DataFrame(columns)
+
+
+def _status_row(status: DatabaseStatus) -> dict[str, Any]:
     reading, good = status.reading, status.last_good
     return {
         "name": status.database.name,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
@@ -16,6 +18,8 @@ from dash_app.history.query import Metric, Selection, Window
 if TYPE_CHECKING:
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Choice = TypeVar("Choice", bound=str)
 
@@ -50,7 +54,11 @@ def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
             selection, window, as_csv = _parameters(settings)
         except ParameterError as error:
             return error_response(400, "bad_parameter", str(error))
-        found = query.series(settings.history.path, selection, window)
+        try:
+            found = query.series(settings.history.path, selection, window)
+        except sqlite3.Error as error:
+            log.error("history cannot be read: %s", error)
+            return error_response(503, "history_unavailable", "The history cannot be read now.")
         document = history_document(found)
         if as_csv:
             return Response(_as_csv(document["series"]), mimetype="text/csv")
@@ -86,7 +94,7 @@ def _parameters(settings: Settings) -> tuple[Selection, Window, bool]:
     if since >= until:
         raise ParameterError("from must lie before to.")
     every_seconds = settings.history.every.total_seconds()
-    window = Window.between(since, until, _points(), every_seconds)
+    window = Window.between(since, until, _points(), every_seconds).to_its_end(until)
     tables = tuple(request.args.getlist("table"))
     return Selection(databases, tables, metric), window, as_csv
 

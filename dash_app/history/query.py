@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -30,11 +29,15 @@ LAST_VALUES = """
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A range of time on a regular grid of instants, in seconds since 1970."""
+    """A range of time on a regular grid of instants, in seconds since 1970.
+
+    `end` is one more instant after the last one, where a series shall reach its range's very end.
+    """
 
     first: int
     last: int
     step: int
+    end: int | None = None
 
     @classmethod
     def between(cls, since: datetime, until: datetime, points: int, every_seconds: float) -> Window:
@@ -49,7 +52,12 @@ class Window:
     @property
     def instants(self) -> list[int]:
         """The instants, oldest first."""
-        return list(range(self.first, self.last + 1, self.step))
+        grid = list(range(self.first, self.last + 1, self.step))
+        return grid if self.end is None or self.end in grid[-1:] else [*grid, self.end]
+
+    def to_its_end(self, until: datetime) -> Window:
+        """Return the same window with its end as one more instant."""
+        return replace(self, end=int(until.timestamp()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +130,9 @@ def _wanted(
 
 def _watched(connection: sqlite3.Connection, database: str, window: Window) -> set[int]:
     """Return the instants before which, within a step, a database was watched."""
-    spans: Sequence[tuple[int, int]] = connection.execute(
+    instants = window.instants
+    spans: list[tuple[int, int]] = connection.execute(
         "SELECT since, until FROM watched WHERE database = ? AND until > ? AND since <= ?",
-        (database, window.first - window.step, window.last),
+        (database, instants[0] - window.step, instants[-1]) if instants else (database, 0, 0),
     ).fetchall()
-    instants: set[int] = set()
-    for since, until in spans:
-        first = -(-max(since, window.first) // window.step) * window.step
-        instants.update(range(first, min(until + window.step, window.last + 1), window.step))
-    return instants
+    return {at for since, until in spans for at in instants if since <= at < until + window.step}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
@@ -9,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dash import ClientsideFunction, Dash, Input, Output, State, no_update
+from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
 from dash_app import VERSION, loader
 from dash_app.history import query
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from dash_app.settings import Settings
 
 Pulse = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,13 @@ class Page:
 
     def panels(self, chosen: charts.Range, zone: tzinfo) -> list[Component]:
         """Return the trends, through the loader's frame."""
+        try:
+            return self._panels(chosen, zone)
+        except sqlite3.Error as error:
+            log.error("history cannot be read: %s", error)
+            return [html.P("The history can't be read now. Live counts go on.", className="aside")]
+
+    def _panels(self, chosen: charts.Range, zone: tzinfo) -> list[Component]:
         path, every = self.settings.history.path, self.settings.history.every
         trends = loader.trend_frame(path, chosen.reach, charts.POINTS, every)
         if self.sampler.snapshot:

@@ -1,0 +1,82 @@
+"""The loader's frames: whole numbers, true gaps, nothing made up."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+
+from dash_app import loader
+from dash_app.history.store import History
+from dash_app.model import Database, DatabaseStatus, Reading, Snapshot, TableCount
+from dash_app.settings import HistorySettings
+
+NOW = datetime.now(UTC).replace(second=0, microsecond=0)
+MINUTE = timedelta(minutes=1)
+HUGE = 9_007_199_254_740_993
+"""The first whole number that a float cannot hold."""
+
+
+def snapshot(at: datetime, **tables: dict[str, int | None]) -> Snapshot:
+    """A snapshot of databases with these tables; one without tables cannot be read."""
+    statuses = []
+    for name, rows in tables.items():
+        counts = {table: TableCount(count, at) for table, count in rows.items()}
+        reading = Reading(at, at, None if rows else "corrupt", tables=counts)
+        database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
+        status = "connected" if rows else "error"
+        level = "well" if rows else "fault"
+        statuses.append(
+            DatabaseStatus(database, reading, status, at, level, "", None, None)  # type: ignore[arg-type]
+        )
+    return Snapshot(at, tuple(statuses))
+
+
+def whole(values: pd.Series[int]) -> list[int | None]:
+    """The values of a column, None where it says that it does not know."""
+    return [None if pd.isna(value) else value for value in values]
+
+
+def test_the_status_frame_has_its_types_also_when_it_is_empty() -> None:
+    for taken in (snapshot(NOW), snapshot(NOW, a={"t": HUGE}, b={})):
+        frame = loader.status_frame(taken)
+        assert {name: str(kind) for name, kind in frame.dtypes.items()} == loader.STATUS_COLUMNS
+
+
+def test_a_total_is_whole_and_an_unknown_one_is_missing() -> None:
+    frame = loader.status_frame(snapshot(NOW, a={"t": HUGE, "u": None}, b={}))
+    assert whole(frame["total_rows"]) == [HUGE, None]
+    assert frame["total_complete"].tolist() == [False, False]
+
+
+def test_counts_stand_unknown_first_then_by_rows_then_by_name() -> None:
+    rows: dict[str, int | None] = {"b": 1, "a": 1, "much": HUGE, "none": 0, "unknown": None}
+    frame = loader.counts_frame(snapshot(NOW, email=rows))
+    assert {name: str(kind) for name, kind in frame.dtypes.items()} == loader.COUNT_COLUMNS
+    assert frame["table"].tolist() == ["unknown", "much", "a", "b", "none"]
+    assert whole(frame["rows"]) == [None, HUGE, 1, 1, 0]
+
+
+def test_counts_of_no_database_are_an_empty_frame() -> None:
+    assert loader.counts_frame(snapshot(NOW)).empty
+
+
+def test_trends_sum_the_tables_keep_gaps_and_end_in_the_present(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in (30, 29, 28, 10, 9):
+            rows: dict[str, int | None] = {"t": HUGE, "u": minute}
+            history.record(snapshot(NOW - minute * MINUTE, email=rows))
+    trends = loader.trend_frame(path, timedelta(minutes=40), 40, MINUTE)
+    assert str(trends.dtypes["email"]) == "Int64"
+    values = whole(trends["email"])
+    assert HUGE + 30 in values
+    assert HUGE + 9 in values
+    first, last = values.index(HUGE + 28), values.index(HUGE + 10)
+    assert set(values[first + 2 : last]) == {None}
+    present = loader.with_present(trends, snapshot(NOW, email={"t": 7}, other={"x": 1}))
+    assert present["email"].iloc[-1] == 7
+    assert present.index[-1] == pd.Timestamp(NOW)
+    assert list(present.columns) == ["email"]
