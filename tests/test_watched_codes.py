@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dash_app.watched.faults import UnreadableError
+from dash_app.watched.files import Files, Mark, look, read_header
+from dash_app.watched.locks import holder_of
 from tests.harness import LiveWriter, make_database
 from tests.watched import LoneReader, public_folder, read, read_until, rows, watching
 
@@ -194,8 +197,20 @@ def test_a_fault_still_says_what_the_file_looks_like(tmp_path: Path) -> None:
 
 
 def test_a_time_that_no_calendar_holds_is_unknown() -> None:
-    from dash_app.watched.files import Files, Mark
-
     mark = Mark(1, 2, 4096, mtime_ns=10**21, ctime_ns=0)
     assert Files("a.db", mark, None, None).last_modified is None
     assert Files("a.db", mark._replace(mtime_ns=0), None, None).last_modified is not None
+
+
+@pytest.mark.parametrize("swap", [pipe, device, dangling, circular, nothing])
+def test_a_file_swapped_while_it_is_looked_at_is_neither_followed_nor_waited_for(
+    tmp_path: Path, swap: Callable[[Path], None]
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    files = look(str(path))
+    path.unlink()
+    swap(path)
+    with pytest.raises(UnreadableError):
+        read_header(files)
+    assert holder_of(files) is None
+    assert path.is_fifo() or not path.is_file()
