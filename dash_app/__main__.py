@@ -2,4 +2,4 @@
 
 from dash_app.cli import main
 
-main()
+main(prog_name="./ops/run")

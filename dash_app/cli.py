@@ -16,7 +16,7 @@ import click
 from dash_app import VERSION, network, settings, words
 from dash_app.demo.world import World
 from dash_app.doctor import examine
-from dash_app.history.schema import NewerSchemaError
+from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.store import History
 from dash_app.network import Gate, PortTakenError
 from dash_app.sampler import Sampler
@@ -134,7 +134,7 @@ def _serve(configured: Settings, closing_line: str, world: World | None = None) 
     addresses, listeners = _listen(configured)
     try:
         history = History(configured.history)
-    except (OSError, sqlite3.Error, NewerSchemaError) as error:
+    except (OSError, sqlite3.Error, UnusableHistoryError) as error:
         _fail(f"History {configured.history.path} cannot be opened: {error}")
     if world:
         history.fill(world.points())

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 from dash_app import network, words
@@ -96,11 +97,28 @@ def _network(settings: Settings) -> Iterator[Finding]:
             network.listen(address, server.port).close()
             yield Finding(True, f"Port {server.port} on {address} is free.")
         except PortTakenError as error:
-            yield Finding(False, str(error))
+            if _is_mission_control(str(address), server.port):
+                yield Finding(
+                    True, f"Mission Control is served at {network.link(address, server.port)}"
+                )
+            else:
+                yield Finding(False, str(error))
         except OSError as error:
             yield Finding(False, f"{address} cannot be served: {error.strerror}.")
     if "tailscale" in server.addresses and not network.tailscale_addresses():
         yield Finding(True, "No Tailscale address now.", "sudo tailscale up")
+
+
+def _is_mission_control(host: str, port: int) -> bool:
+    """Whether what listens there answers as we do."""
+    connection = HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().read() in {b"ok\n", b"not reading\n"}
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _history(path: Path) -> Finding:

@@ -35,6 +35,9 @@ Code = Literal[
     "reader_crashed",
 ]
 
+HISTORY_APPLICATION_ID = 0x4D434831
+"""Marks our own history file ("MCH1"), so that nobody takes it for a database to watch."""
+
 ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_empty", "no_tables"})
 """Codes that are calm until the database was once read with tables, and a fault after that."""
 

@@ -244,12 +244,17 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
             allowed = ", ".join(SECTIONS)
             raise SettingsError(f"{source}: there is no [{name}]. Allowed: {allowed}.")
     try:
-        return Settings.model_validate(
+        found = Settings.model_validate(
             {**data, "source": source}, context={"folder": source.absolute().parent}
         )
     except ValidationError as error:
         lines = [f"{source}: {_explain(dict(problem))}" for problem in error.errors()]
         raise SettingsError("\n".join(lines)) from None
+    for database in found.databases:
+        if database.path.resolve() == found.history.path.resolve():
+            text = f"[history] `path` is the database {database.name}: give it a file of its own."
+            raise SettingsError(f"{source}: {text}")
+    return found
 
 
 def _from_environment() -> Path | None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dash_app.history.store import History
+from dash_app.settings import HistorySettings
 from tests.harness import ROOT, eventually, free_port, make_database, write_config
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def test_discover_prints_configuration_for_the_sqlite_files_of_a_folder(
     first = make_database(tmp_path / "data" / "Agents & co.db", agents=1)
     second = make_database(tmp_path / "data" / "deeper" / "agents-co.sqlite", tasks=1)
     (tmp_path / "data" / "notes.db").write_text("not a database")
+    History(HistorySettings(path=tmp_path / "data" / "history.db")).close()
     done = run(home, "discover", tmp_path / "data")
     assert done.returncode == 0
     assert tomllib.loads(done.stdout)["databases"] == [
@@ -142,6 +145,18 @@ def test_doctor_names_what_is_wrong_and_its_cure(home: Path, tmp_path: Path) -> 
     assert done.returncode == 3
     assert "BAD  Email: Not an SQLite file, or encrypted.\n     Check `path` in" in done.stdout
     assert re.search(r"BAD  Port \d+ on 127.0.0.1 is taken by", done.stdout)
+
+
+def test_doctor_knows_a_port_that_mission_control_itself_serves(home: Path, tmp_path: Path) -> None:
+    database = make_database(tmp_path / "email.db", messages=3)
+    port = free_port()
+    more = {"server": f'port = {port}\naddresses = ["127.0.0.1"]'}
+    config = write_config(tmp_path, [("email", database)], **more)
+    with running(home, "--config", config) as process:
+        said_until(process, "Your own databases")
+        done = run(home, "doctor", "--config", config)
+    assert done.returncode == 0, done.stdout
+    assert f"Mission Control is served at http://127.0.0.1:{port}/" in done.stdout
 
 
 def test_without_a_configuration_the_usual_five_are_watched_calmly(home: Path) -> None:

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from dash_app.history import query
 from dash_app.history.query import Selection, Window
-from dash_app.history.schema import NewerSchemaError
+from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.store import History
 from dash_app.model import Database, DatabaseStatus, LastGood, Memory, Reading, Snapshot, TableCount
 from dash_app.settings import HistorySettings
-from tests.harness import ROOT
+from tests.harness import ROOT, make_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,11 +153,19 @@ def test_a_write_that_failed_leaves_nothing_half_known(history: History, path: P
 
 
 def test_a_later_schema_is_refused(path: Path) -> None:
-    path.parent.mkdir()
+    History(HistorySettings(path=path)).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(NewerSchemaError, match="history has schema 99"):
+    with pytest.raises(UnusableHistoryError, match="history has schema 99"):
         History(HistorySettings(path=path))
+
+
+def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    before = path.read_bytes()
+    with pytest.raises(UnusableHistoryError, match="no history of Mission Control"):
+        History(HistorySettings(path=path))
+    assert path.read_bytes() == before
 
 
 WRITES_UNTIL_KILLED = """

@@ -68,6 +68,7 @@ def test_values_and_paths_are_taken_as_written() -> None:
         ("server = 3", "The file `server` = 3"),
         ("[sevrer]\nport = 1", "there is no [sevrer]. Allowed: server, sampler, history"),
         ('source = "x"', "there is no [source]"),
+        (DATABASE + '[history]\npath = "./a.db"', "`path` is the database a: give it a file"),
         ("[watch]", "[watch] is reserved for a later version"),
         ("[fleet]", "[fleet] is reserved for a later version"),
         ("databases = []", "name at least one database"),

@@ -43,18 +43,18 @@ MIGRATIONS = (
 )
 
 
-class NewerSchemaError(Exception):
-    """The file was written by a later version of Mission Control."""
+class UnusableHistoryError(Exception):
+    """A file that is not ours, or that a later version of Mission Control wrote."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a file of any earlier version up to date, each step whole or not at all.
 
-    Raises NewerSchemaError, sqlite3.Error.
+    Raises UnusableHistoryError, sqlite3.Error.
     """
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):
-        raise NewerSchemaError(
+        raise UnusableHistoryError(
             f"history has schema {version}, this version knows {len(MIGRATIONS)}"
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):

@@ -7,8 +7,8 @@ import sqlite3
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dash_app.history.schema import migrate
-from dash_app.model import LastGood, Memory
+from dash_app.history.schema import UnusableHistoryError, migrate
+from dash_app.model import HISTORY_APPLICATION_ID, LastGood, Memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,7 +39,7 @@ class History:
     def __init__(self, settings: HistorySettings) -> None:
         """Open the file, made for its owner alone where there is none.
 
-        Raises OSError, sqlite3.Error, NewerSchemaError.
+        Raises OSError, sqlite3.Error, UnusableHistoryError.
         """
         self._settings = settings
         self._connection = _open(settings.path, settings.max_size)
@@ -219,9 +219,25 @@ def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
+    _claim(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
     connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}")
     migrate(connection)
     return connection
+
+
+def _claim(connection: sqlite3.Connection) -> None:
+    """Mark a new file as ours, before its log begins; refuse one that is somebody else's.
+
+    Raises UnusableHistoryError.
+    """
+    pages, mark = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("page_count", "application_id")
+    )
+    if pages and mark != HISTORY_APPLICATION_ID:
+        raise UnusableHistoryError("it is a database, but no history of Mission Control")
+    if not pages:
+        connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")

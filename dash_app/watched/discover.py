@@ -6,13 +6,16 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from dash_app.watched.files import MAGIC
+from dash_app.model import HISTORY_APPLICATION_ID
+from dash_app.watched.files import HEADER_BYTES, MAGIC
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv"}
 MAX_DEPTH = 4
+APPLICATION_ID_BYTES = slice(68, 72)
+"""Where the header holds it (sqlite.org/fileformat2.html#application_id)."""
 
 
 def sqlite_files(folder: str) -> Iterator[str]:
@@ -25,18 +28,21 @@ def sqlite_files(folder: str) -> Iterator[str]:
         keep = [] if len(below) >= MAX_DEPTH else folders
         folders[:] = sorted(f for f in keep if not f.startswith(".") and f not in SKIPPED_FOLDERS)
         yield from (
-            path for name in sorted(files) if _is_sqlite(path := os.path.join(parent, name))
+            path for name in sorted(files) if _is_to_watch(path := os.path.join(parent, name))
         )
 
 
-def _is_sqlite(path: str) -> bool:
+def _is_to_watch(path: str) -> bool:
+    """Whether a file is an SQLite database, and not our own history."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            return os.read(descriptor, len(MAGIC)) == MAGIC
+            header = os.read(descriptor, HEADER_BYTES)
         finally:
             os.close(descriptor)
     except OSError:
         return False
+    mark = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
+    return header.startswith(MAGIC) and mark != HISTORY_APPLICATION_ID
