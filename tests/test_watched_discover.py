@@ -36,7 +36,9 @@ def test_what_is_no_readable_file_is_passed_by(tmp_path: Path) -> None:
     (tmp_path / "round").symlink_to(tmp_path, target_is_directory=True)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.db"))
-        assert found(tmp_path) == ["a.db"]
+        with Spy(tmp_path) as spy:
+            assert found(tmp_path) == ["a.db"]
+            assert spy.seen() == {("opened", "a.db")}
 
 
 def test_hidden_tool_and_very_deep_folders_are_left_out(tmp_path: Path) -> None:
