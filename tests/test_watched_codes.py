@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.watched.faults import UnreadableError
-from dash_app.watched.files import Files, Mark, look, read_header
+from dash_app.watched.files import Files, Mark, UnreadableError, look, read_header
 from dash_app.watched.locks import holder_of
 from tests.harness import LiveWriter, make_database
 from tests.watched import LoneReader, public_folder, read, read_until, rows, watching

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.watched.counts import Budget
-from dash_app.watched.faults import UnreadableError
-from dash_app.watched.files import look
+from dash_app.watched.files import UnreadableError, look
 from dash_app.watched.reader import Reader
 from tests.harness import LiveWriter, eventually, make_database
 from tests.watched import (

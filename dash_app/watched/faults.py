@@ -1,11 +1,11 @@
-"""What SQLite and the operating system say, as codes of the contract."""
+"""What SQLite says, as codes of the contract."""
 
 from __future__ import annotations
 
-import errno
 import os
 from typing import TYPE_CHECKING
 
+from dash_app.watched.files import UnreadableError
 from dash_app.watched.locks import holder_of
 
 if TYPE_CHECKING:
@@ -24,26 +24,6 @@ CODES: dict[str, Code] = {
     "SQLITE_TOOBIG": "corrupt",
 }
 """Primary result codes (sqlite.org/rescode.html) that mean one thing whatever the files."""
-
-
-class UnreadableError(Exception):
-    """A database that has no reading: its code, and the facts that the code's words need."""
-
-    def __init__(self, code: Code, **detail: str) -> None:
-        """Take the code, and details by name."""
-        super().__init__(code)
-        self.code = code
-        self.detail = detail
-
-
-def code_of_os_error(error: OSError, path: str) -> Code:
-    """Return the code for what the operating system said of a path."""
-    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
-        folder = os.path.dirname(path)
-        return "file_missing" if os.path.isdir(folder) else "folder_missing"
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        return "permission_denied"
-    return "io_error"
 
 
 def fault_of(error: Exception, files: Files) -> UnreadableError:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from dash_app.watched.faults import UnreadableError, code_of_os_error
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
+
+    from dash_app.model import Code
 
 GRANULARITY_NS = 2_000_000_000
 """Timestamps younger than this may not move with the next write: 4 ms on ext4, 2 s on FAT."""
@@ -24,6 +25,16 @@ READ_VERSION_OFFSET = 19
 WAL_FORMAT = 2
 
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+
+
+class UnreadableError(Exception):
+    """A database that has no reading: its code, and the facts that the code's words need."""
+
+    def __init__(self, code: Code, **detail: str) -> None:
+        """Take the code, and details by name."""
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
 
 
 class Mark(NamedTuple):
@@ -113,7 +124,7 @@ def look(path: str) -> Files:
             raise UnreadableError("file_empty")
         wal, journal = _side(f"{resolved}-wal"), _side(f"{resolved}-journal")
     except OSError as error:
-        raise UnreadableError(code_of_os_error(error, path)) from error
+        raise UnreadableError(_code_of(error, path)) from error
     return Files(resolved, _mark(info), wal, journal)
 
 
@@ -147,7 +158,7 @@ def _first_bytes(path: str) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise UnreadableError(code_of_os_error(error, path)) from error
+        raise UnreadableError(_code_of(error, path)) from error
 
 
 def _mark(info: os.stat_result) -> Mark:
@@ -159,3 +170,13 @@ def _side(path: str) -> Mark | None:
         return _mark(os.stat(path))
     except FileNotFoundError:
         return None
+
+
+def _code_of(error: OSError, path: str) -> Code:
+    """Return the code for what the operating system said of a path."""
+    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+        folder = os.path.dirname(path)
+        return "file_missing" if os.path.isdir(folder) else "folder_missing"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return "permission_denied"
+    return "io_error"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from dash_app.model import Reading
 from dash_app.watched.connection import Route, connect
 from dash_app.watched.counts import Budget, Tally, count_tables, due, outdated, user_tables
-from dash_app.watched.faults import UnreadableError, fault_of
-from dash_app.watched.files import Files, Header, journal_is_hot, look, read_header
+from dash_app.watched.faults import fault_of
+from dash_app.watched.files import Files, Header, UnreadableError, journal_is_hot, look, read_header
 from dash_app.watched.locks import holder_of
 
 if TYPE_CHECKING:
