@@ -64,7 +64,10 @@ def grew(path: Path, table: str, rows: int) -> bool:
 
 
 def writers_in(folder: Path) -> list[str]:
-    """Return the ids of the processes that were started for a file in a folder."""
+    """Return the ids of the processes that were started for a file in a folder.
+
+    A process has no command line for the first moments after its start.
+    """
     found = []
     for command in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -188,7 +191,7 @@ def test_a_living_world_is_private_and_not_swept(world: World) -> None:
 
 def test_nothing_is_left_after_the_context(temp: Path) -> None:
     with World.create() as world:
-        assert len(writers_in(world.folder)) == len(world.databases)
+        wait_until(lambda: len(writers_in(world.folder)) == len(world.databases))
     assert writers_in(world.folder) == []
     assert list(temp.iterdir()) == []
     world.close()
@@ -196,6 +199,7 @@ def test_nothing_is_left_after_the_context(temp: Path) -> None:
 
 def test_a_writer_that_does_not_end_is_killed(temp: Path) -> None:
     with World.create() as world:
+        wait_until(lambda: len(writers_in(world.folder)) == len(world.databases))
         os.kill(int(writers_in(world.folder)[0]), signal.SIGSTOP)
     assert writers_in(world.folder) == []
     assert list(temp.iterdir()) == []
@@ -211,7 +215,7 @@ def test_a_killed_world_leaves_no_process_and_is_swept(temp: Path) -> None:
     with start("-c", script) as owner:
         assert owner.stdout is not None
         folder = Path(owner.stdout.readline().strip())
-        assert len(writers_in(folder)) == 5
+        wait_until(lambda: len(writers_in(folder)) == 5)
         owner.kill()
     wait_until(lambda: not writers_in(folder))
     assert folder.parent == temp
