@@ -2,7 +2,7 @@
 
 Imports run one way, from the left to the right of this line and never back:
 
-    model, settings, words -> watched, history -> sampler -> loader, network, doctor, demo
+    model, settings, words -> watched, events, history -> sampler -> loader, network, doctor, demo
     -> page, api -> server -> cli
 
 `model` holds the vocabulary, `watched` alone touches a watched file, `sampler` keeps the newest

@@ -6,17 +6,32 @@ All times are aware datetimes in UTC; all sizes are bytes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from datetime import datetime, timedelta
     from pathlib import Path
 
 Level = Literal["well", "notice", "unknown", "fault"]
 Status = Literal["connected", "not_initialized", "error"]
 EstimateKind = Literal["about", "at_most"]
+EventKind = Literal[
+    "gone",
+    "back",
+    "replaced",
+    "truncated",
+    "emptied",
+    "rolled_back",
+    "schema_changed",
+    "rows_dropped",
+    "version_changed",
+]
+Facts = Mapping[str, Any]
+"""Facts by their name in the JSON documents, which hold nothing but JSON."""
+
 Code = Literal[
     "file_missing",
     "folder_missing",
@@ -70,6 +85,11 @@ class TableCount:
     estimate: EstimateKind | None = None
     error: str | None = None
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether the number is known, and no estimate."""
+        return self.rows is not None and self.estimate is None
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -80,6 +100,10 @@ class Reading:
     `verified_at` when it was last seen unchanged since. `last_modified` is the latest write to
     main file, WAL or journal. `journal_mode` is "wal", or "delete" for any rollback journal: which
     kind is a property of the writer's connection and not of the file.
+
+    `file` is the device and inode of the main file. `objects` maps "table tasks" or "column
+    tasks.owner" to a normalised definition; None where the schema could not be read.
+    `change_counter` and `sequences` only ever move forward in one and the same database.
     """
 
     read_at: datetime
@@ -91,6 +115,12 @@ class Reading:
     size_bytes: int | None = None
     wal_bytes: int | None = None
     journal_mode: str | None = None
+    file: str | None = None
+    change_counter: int | None = None
+    user_version: int | None = None
+    application_id: int | None = None
+    objects: Mapping[str, str] | None = None
+    sequences: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def total_rows(self) -> int | None:
@@ -118,13 +148,29 @@ class LastGood:
 class Memory:
     """What outlives a restart about one database at one path.
 
-    `since` is when its present status and code began.
+    `since` is when its present status and code began, `absence` the event that took its tables
+    away, and `baseline` what the next reading is compared with: the last one with tables, with
+    the newest exact count of each.
     """
 
     status: Status
     code: Code | None
     since: datetime
     last_good: LastGood | None
+    absence: EventKind | None = None
+    baseline: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A change worth remembering: what differed, before and after. `id` is None until stored."""
+
+    database: str
+    kind: EventKind
+    at: datetime
+    before: Facts
+    after: Facts
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +198,11 @@ class DatabaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The newest reading of each database, in configured order."""
+    """The newest reading of each database, in configured order; the newest events, newest first."""
 
     taken_at: datetime
     databases: tuple[DatabaseStatus, ...]
+    events: tuple[Event, ...] = ()
 
     @property
     def connected(self) -> int:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import getpass
 import logging
 import sqlite3
+import threading
 import time
 from datetime import UTC, datetime, timedelta
-from threading import Event, Thread
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.model import DatabaseStatus, Memory, Reading, Snapshot, level_of, remember
+from dash_app.events import HABIT, follow, queues_among
+from dash_app.history import query
+from dash_app.history.query import Wanted
+from dash_app.model import DatabaseStatus, Event, Memory, Reading, Snapshot, level_of
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.process import Limits
 
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
 
 FRESH_INTERVALS = 3
 """A snapshot older than so many intervals says nothing any more."""
+
+MOST_EVENTS = 20
+"""How many events a snapshot carries."""
 
 SLACK = timedelta(milliseconds=500)
 """A tick may come this much early and still count as a minute after the last record."""
@@ -47,11 +54,13 @@ class Sampler:
         self._memories: dict[str, Memory | None] = {
             database.name: history.memory_of(database) for database in settings.databases
         }
+        self._unsaved: dict[str, tuple[Event, ...]] = {}
         self.recorded_at: datetime | None = None
-        self._stopping = Event()
+        self._stopping = threading.Event()
         self._thread = Thread(target=self._run, name="sampler", daemon=True)
         self.snapshot: Snapshot | None = None
-        self.first_snapshot = Event()
+        self._events = self._newest_events()
+        self.first_snapshot = threading.Event()
 
     def start(self) -> None:
         """Begin to read."""
@@ -92,7 +101,7 @@ class Sampler:
         statuses = tuple(
             self._judge(database, readings, now) for database in self._settings.databases
         )
-        self.snapshot = Snapshot(now, statuses)
+        self.snapshot = Snapshot(now, statuses, self._events)
         self.first_snapshot.set()
         self._record(self.snapshot)
 
@@ -103,11 +112,19 @@ class Sampler:
         unanswered = Reading(read_at=now, verified_at=now, code="not_responding")
         reading = readings.get(database.name, unanswered)
         before = self._memories[database.name]
-        memory = remember(reading, before)
+        memory, events = follow(database.name, reading, before)
+        if any(event.kind == "rows_dropped" for event in events):
+            memory, events = follow(database.name, reading, before, self._queues(database))
         self._memories[database.name] = memory
-        if before is None or (before.status, before.code) != (memory.status, memory.code):
+        turned = before is None or (before.status, before.code) != (memory.status, memory.code)
+        if turned:
             log.info("%s: %s", database.name, memory.code or memory.status)
+        for event in events:
+            log.warning("%s: %s", database.name, event.kind)
+        self._unsaved[database.name] = self._unsaved.get(database.name, ()) + events
+        if turned or events:
             self._remember(database, memory)
+            self._events = self._newest_events()
         fault = reading.code and words.fault(
             reading.code, reading.detail, database, memory.last_good, self._place
         )
@@ -143,6 +160,26 @@ class Sampler:
 
     def _remember(self, database: Database, memory: Memory) -> None:
         try:
-            self._history.remember(database, memory)
+            self._history.remember(database, memory, self._unsaved.get(database.name, ()))
+            self._unsaved[database.name] = ()
         except sqlite3.Error as error:
             log.error("memory of %s not stored: %s", database.name, error)
+
+    def _newest_events(self) -> tuple[Event, ...]:
+        """Return the newest events, those first that could not be stored yet."""
+        waiting = [event for events in self._unsaved.values() for event in reversed(events)]
+        try:
+            stored = query.events(self._history.path, Wanted(most=MOST_EVENTS))
+        except sqlite3.Error as error:
+            log.error("events cannot be read: %s", error)
+            stored = list(self.snapshot.events) if self.snapshot else []
+        return tuple([*waiting, *stored][:MOST_EVENTS])
+
+    def _queues(self, database: Database) -> frozenset[str]:
+        """Return the tables of a database that empty by habit."""
+        try:
+            found = query.events(self._history.path, Wanted((database.name,), ("rows_dropped",)))
+        except sqlite3.Error:
+            return frozenset()
+        earliest = datetime.now(UTC) - HABIT
+        return queues_among(event for event in found if event.at > earliest)

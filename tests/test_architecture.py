@@ -21,7 +21,7 @@ LAYERS = (
     {"settings"},
     {"words"},
     {"watched"},
-    {"history"},
+    {"history", "events"},
     {"sampler"},
     {"loader"},
     {"network", "demo"},

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from flask import Blueprint, Response, jsonify, request
 
-from dash_app.api.views import history_document, status_document
+from dash_app.api.views import events_document, history_document, status_document
 from dash_app.history import query
-from dash_app.history.query import Metric, Selection, Window
+from dash_app.history.query import Metric, Selection, Wanted, Window
+from dash_app.model import EventKind
 
 if TYPE_CHECKING:
     from dash_app.sampler import Sampler
@@ -24,7 +25,11 @@ log = logging.getLogger(__name__)
 Choice = TypeVar("Choice", bound=str)
 
 DEFAULT_REACH = timedelta(hours=24)
+DEFAULT_POINTS = 500
 MAX_POINTS = 5000
+DEFAULT_EVENTS = 50
+MAX_EVENTS = 500
+EVENT_PARAMETERS = ("database", "kind", "before", "limit")
 PARAMETERS = ("database", "table", "metric", "from", "to", "points", "format")
 
 
@@ -48,6 +53,18 @@ def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
         response.headers["Age"] = str(max(0, int(age.total_seconds())))
         return response
 
+    @api.get("/health")
+    def health() -> Response:
+        well = sampler.fresh() is not None
+        return Response(
+            "ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain"
+        )
+
+    _serve_record(api, settings)
+    return api
+
+
+def _serve_record(api: Blueprint, settings: Settings) -> None:
     @api.get("/api/history")
     def history() -> Response:
         try:
@@ -64,14 +81,18 @@ def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
             return Response(_as_csv(document["series"]), mimetype="text/csv")
         return jsonify(document)
 
-    @api.get("/health")
-    def health() -> Response:
-        well = sampler.fresh() is not None
-        return Response(
-            "ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain"
-        )
-
-    return api
+    @api.get("/api/events")
+    def events() -> Response:
+        try:
+            wanted = _wanted_events(settings)
+        except ParameterError as error:
+            return error_response(400, "bad_parameter", str(error))
+        try:
+            found = query.events(settings.history.path, wanted)
+        except sqlite3.Error as error:
+            log.error("events cannot be read: %s", error)
+            return error_response(503, "history_unavailable", "The history cannot be read now.")
+        return jsonify(events_document(found, wanted.most))
 
 
 def error_response(status: int, code: str, message: str) -> Response:
@@ -82,11 +103,8 @@ def error_response(status: int, code: str, message: str) -> Response:
 
 
 def _parameters(settings: Settings) -> tuple[Selection, Window, bool]:
-    for name in request.args:
-        if name not in PARAMETERS:
-            raise ParameterError(f"There is no parameter {name}. Allowed: {', '.join(PARAMETERS)}.")
-    names = tuple(database.name for database in settings.databases)
-    databases = tuple(_one_of("database", name, names) for name in request.args.getlist("database"))
+    _refuse_others(PARAMETERS)
+    databases = _databases(settings)
     metric = _one_of("metric", request.args.get("metric", "rows"), get_args(Metric))
     as_csv = _one_of("format", request.args.get("format", "json"), ("json", "csv")) == "csv"
     until = _time("to", datetime.now(UTC))
@@ -94,9 +112,29 @@ def _parameters(settings: Settings) -> tuple[Selection, Window, bool]:
     if since >= until:
         raise ParameterError("from must lie before to.")
     every_seconds = settings.history.every.total_seconds()
-    window = Window.between(since, until, _points(), every_seconds).to_its_end(until)
+    points = _whole("points", DEFAULT_POINTS, MAX_POINTS) or DEFAULT_POINTS
+    window = Window.between(since, until, points, every_seconds).to_its_end(until)
     tables = tuple(request.args.getlist("table"))
     return Selection(databases, tables, metric), window, as_csv
+
+
+def _wanted_events(settings: Settings) -> Wanted:
+    _refuse_others(EVENT_PARAMETERS)
+    kinds = tuple(_one_of("kind", k, get_args(EventKind)) for k in request.args.getlist("kind"))
+    before = _whole("before", None, 2**63 - 1)
+    most = _whole("limit", DEFAULT_EVENTS, MAX_EVENTS) or DEFAULT_EVENTS
+    return Wanted(_databases(settings), kinds, before, most)
+
+
+def _refuse_others(allowed: tuple[str, ...]) -> None:
+    for name in request.args:
+        if name not in allowed:
+            raise ParameterError(f"There is no parameter {name}. Allowed: {', '.join(allowed)}.")
+
+
+def _databases(settings: Settings) -> tuple[str, ...]:
+    names = tuple(database.name for database in settings.databases)
+    return tuple(_one_of("database", name, names) for name in request.args.getlist("database"))
 
 
 def _one_of(name: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
@@ -106,10 +144,13 @@ def _one_of(name: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
     raise ParameterError(f"{name} must be one of {', '.join(allowed)}.")
 
 
-def _points() -> int:
-    text = request.args.get("points", "500")
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_POINTS:
-        raise ParameterError(f"points must be a whole number from 1 to {MAX_POINTS}.")
+def _whole(name: str, default: int | None, most: int) -> int | None:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    # int() refuses what has thousands of digits by an error of its own.
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or not 1 <= int(text) <= most:
+        raise ParameterError(f"{name} must be a whole number from 1 to {most}.")
     return int(text)
 
 

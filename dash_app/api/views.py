@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from dash_app import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from dash_app.history.query import Series
-    from dash_app.model import DatabaseStatus, Snapshot, TableCount
+    from dash_app.model import DatabaseStatus, Event, Snapshot, TableCount
 
 Json = dict[str, Any]
 
@@ -75,6 +75,26 @@ def history_document(series: Iterable[Series]) -> Json:
             }
             for one in series
         ]
+    }
+
+
+def events_document(events: Sequence[Event], most: int) -> Json:
+    """Return the document of `/api/events`; `next` is the `before` that leads to older ones."""
+    full = len(events) == most
+    return {
+        "events": [
+            {
+                "id": event.id,
+                "at": rfc3339(event.at),
+                "database": event.database,
+                "kind": event.kind,
+                "text": words.event(event),
+                "before": event.before,
+                "after": event.after,
+            }
+            for event in events
+        ],
+        "next": str(events[-1].id) if full else None,
     }
 
 

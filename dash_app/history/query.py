@@ -6,11 +6,13 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from dash_app.model import Event, EventKind
+
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
 Metric = Literal["rows", "size_bytes", "wal_bytes"]
@@ -24,6 +26,15 @@ LAST_VALUES = """
     )
     FROM json_each(:series) AS wanted, json_each(:instants) AS instant
     ORDER BY wanted.key, instant.key
+"""
+
+
+EVENTS = """
+    SELECT id, database, kind, at, before, after FROM event
+    WHERE id < ifnull(:before, id + 1)
+        AND (:databases = '[]' OR database IN (SELECT value FROM json_each(:databases)))
+        AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
+    ORDER BY id DESC LIMIT :most
 """
 
 
@@ -84,6 +95,19 @@ class Selection:
     metric: Metric = "rows"
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are wanted; an empty tuple means all.
+
+    `before` is the id of an event: only older ones are wanted, and at most `most`.
+    """
+
+    databases: tuple[str, ...] = ()
+    kinds: tuple[EventKind, ...] = ()
+    before: int | None = None
+    most: int = 50
+
+
 def series(path: Path, selection: Selection, window: Window) -> list[Series]:
     """Return the last known values at each instant of a window. Raises sqlite3.Error."""
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
@@ -111,6 +135,23 @@ def watched_since(path: Path) -> dict[str, int]:
         return dict(
             connection.execute("SELECT database, min(since) FROM watched GROUP BY database")
         )
+
+
+def events(path: Path, wanted: Wanted) -> list[Event]:
+    """Return events, newest first. Raises sqlite3.Error."""
+    parameters = {
+        "databases": json.dumps(wanted.databases),
+        "kinds": json.dumps(wanted.kinds),
+        "before": wanted.before,
+        "most": wanted.most,
+    }
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        rows = connection.execute(EVENTS, parameters).fetchall()
+    return [
+        Event(name, kind, datetime.fromisoformat(at), json.loads(was), json.loads(now), number)
+        for number, name, kind, at, was, now in rows
+    ]
 
 
 def _wanted(

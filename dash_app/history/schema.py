@@ -40,6 +40,19 @@ MIGRATIONS = (
         PRIMARY KEY (database, path)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE event (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        database TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        at TEXT NOT NULL,
+        before TEXT NOT NULL,       -- JSON, as is the next one
+        after TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX event_of_database ON event (database, id);
+    ALTER TABLE memory ADD COLUMN absence TEXT;
+    ALTER TABLE memory ADD COLUMN baseline TEXT;    -- a reading, as JSON
+    """,
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from datetime import datetime, timedelta
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from dash_app.history.schema import UnusableHistoryError, migrate
 from dash_app.model import HISTORY_APPLICATION_ID, LastGood, Memory
+from dash_app.watched.protocol import reading_from_message, reading_to_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from dash_app.model import Database, DatabaseStatus, Snapshot
+    from dash_app.model import Database, DatabaseStatus, Event, Reading, Snapshot
     from dash_app.settings import HistorySettings
 
     Key = tuple[str, str | None, str]
@@ -86,22 +88,39 @@ class History:
     def memory_of(self, database: Database) -> Memory | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
         row = self._connection.execute(
-            "SELECT status, code, since, read_at, total_rows, tables FROM memory"
+            "SELECT status, code, since, read_at, total_rows, tables, absence, baseline FROM memory"
             " WHERE database = ? AND path = ?",
             (database.name, str(database.path)),
         ).fetchone()
         if row is None:
             return None
-        status, code, since, read_at, rows, tables = row
+        status, code, since, read_at, rows, tables, absence, baseline = row
         good = LastGood(datetime.fromisoformat(read_at), rows, tables) if read_at else None
-        return Memory(status, code, datetime.fromisoformat(since), good)
+        known = reading_from_message(json.loads(baseline)) if baseline else None
+        return Memory(status, code, datetime.fromisoformat(since), good, absence, known)
 
-    def remember(self, database: Database, memory: Memory) -> None:
-        """Keep a memory of a database at its path. Raises sqlite3.Error."""
+    def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
+        """Keep a memory of a database at its path, and what happened to it, both or neither.
+
+        Raises sqlite3.Error.
+        """
         good = memory.last_good
         with self._connection:
+            self._connection.executemany(
+                "INSERT INTO event (database, kind, at, before, after) VALUES (?, ?, ?, ?, ?)",
+                [
+                    (
+                        e.database,
+                        e.kind,
+                        e.at.isoformat(),
+                        json.dumps(e.before),
+                        json.dumps(e.after),
+                    )
+                    for e in events
+                ],
+            )
             self._connection.execute(
-                "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     database.name,
                     str(database.path),
@@ -111,6 +130,8 @@ class History:
                     good and good.read_at.isoformat(),
                     good and good.total_rows,
                     good and good.tables,
+                    memory.absence,
+                    memory.baseline and _as_json(memory.baseline),
                 ),
             )
 
@@ -205,6 +226,7 @@ class History:
             {"at": at},
         )
         self._connection.execute("DELETE FROM watched WHERE until < ?", (at,))
+        self._connection.execute("DELETE FROM event WHERE unixepoch(at) < ?", (at,))
 
 
 def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
@@ -213,6 +235,10 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
         yield (name, table, "rows"), count.rows
     yield (name, None, "size_bytes"), reading.size_bytes
     yield (name, None, "wal_bytes"), reading.wal_bytes
+
+
+def _as_json(reading: Reading) -> str:
+    return json.dumps(reading_to_message(reading), separators=(",", ":"))
 
 
 def _open(path: Path, max_bytes: int) -> sqlite3.Connection:

@@ -18,6 +18,7 @@ from dash_app.history import query
 from dash_app.page import charts, ids
 from dash_app.page.cards import cards
 from dash_app.page.headline import headline
+from dash_app.page.lately import lately
 from dash_app.page.layout import Content, facts, first_view, layout
 
 if TYPE_CHECKING:
@@ -57,10 +58,13 @@ class Page:
         return Content(facts(headline(snapshot, now), self.cards(snapshot, now)), pulse)
 
     def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
-        """Return the cards of a snapshot, through the loader's frames."""
+        """Return the cards of a snapshot, through the loader's frames, and what happened lately."""
         if snapshot is None:
             return []
-        return cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), now)
+        return [
+            *cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), now),
+            lately(snapshot, self.started_at, now),
+        ]
 
     def pulse(self, snapshot: Snapshot | None, now: datetime) -> Pulse:
         """Return what the browser needs to keep the time, the title and the icon itself.
@@ -155,7 +159,7 @@ def version_of(snapshot: Snapshot | None) -> int:
         (s.status, s.level, s.fault, s.since, s.reading.last_modified, s.reading.tables)
         for s in snapshot.databases
     ]
-    return zlib.crc32(repr(shown).encode())
+    return zlib.crc32(repr((shown, snapshot and snapshot.events)).encode())
 
 
 def _zone(name: object) -> tzinfo:

@@ -8,6 +8,7 @@ RECORD = "record"
 READER = "reader"
 HEADLINE = "headline"
 CARDS = "cards"
+LATELY = "lately"
 RANGES = "ranges"
 PANELS = "panels"
 

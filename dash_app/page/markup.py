@@ -9,8 +9,8 @@ from dash.development.base_component import Component
 
 TAGS = {
     **{name: name.lower() for name in ("A", "Button", "Caption", "Code", "Div", "H1", "H2", "H3")},
-    **{name: name.lower() for name in ("Header", "Main", "P", "Section", "Span", "Time")},
-    **{name: name.lower() for name in ("Table", "Tbody", "Td", "Th", "Tr")},
+    **{name: name.lower() for name in ("Header", "Li", "Main", "P", "Section", "Span", "Time")},
+    **{name: name.lower() for name in ("Table", "Tbody", "Td", "Th", "Tr", "Ul")},
     "Card": "div",
     "CardBody": "div",
 }

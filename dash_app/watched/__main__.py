@@ -3,7 +3,8 @@
 Arguments: the parent's pid, the deadline of one database and the budget of one table in seconds.
 A request is `{"read": {NAME: PATH, ...}}`. It is acknowledged with `{"heard": true}`; then each
 database brings `{"began": NAME}` and `{"name": NAME, "reading": {...}}`, or, where the last
-reading still holds, `{"name": NAME, "verified_at": TIME}`.
+reading still holds, `{"name": NAME, "verified_at": TIME}`. A reading leaves out the
+objects of its schema where they are those of the one before it.
 """
 
 from __future__ import annotations
@@ -87,7 +88,10 @@ class Child:
         self._sent[name] = reading
         if sent is not None and sent.code is None and sent.read_at == reading.read_at:
             return {"verified_at": reading.verified_at.isoformat()}
-        return {"reading": reading_to_message(reading)}
+        message = reading_to_message(reading)
+        if sent is not None and sent.objects == reading.objects:
+            del message["objects"]  # the parent has them
+        return {"reading": message}
 
 
 def main() -> None:

@@ -149,6 +149,8 @@ class Airlock:
     def _take(self, message: Message) -> None:
         name = message["name"]
         if "reading" in message:
+            known = self._readings.get(name)
+            message["reading"].setdefault("objects", known and known.objects)
             self._readings[name] = reading_from_message(message["reading"])
         else:
             verified_at = datetime.fromisoformat(message["verified_at"])

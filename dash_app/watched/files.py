@@ -22,6 +22,7 @@ HEADER_BYTES = 100
 MAGIC = b"SQLite format 3\0"
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 READ_VERSION_OFFSET = 19
+CHANGE_COUNTER_BYTES = slice(24, 28)
 WAL_FORMAT = 2
 
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
@@ -96,6 +97,7 @@ class Header(NamedTuple):
     """What the first 100 bytes say (sqlite.org/fileformat2.html#the_database_header)."""
 
     is_wal: bool
+    change_counter: int
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -106,7 +108,8 @@ class Header(NamedTuple):
             raise UnreadableError("corrupt")
         if data[READ_VERSION_OFFSET] > WAL_FORMAT:
             raise UnreadableError("unsupported")
-        return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT)
+        counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
+        return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT, counter)
 
 
 def look(path: str) -> Files:

@@ -15,9 +15,10 @@ from dash_app.watched.counts import Budget, Tally, count_tables, due, outdated, 
 from dash_app.watched.faults import fault_of
 from dash_app.watched.files import Files, Header, UnreadableError, journal_is_hot, look, read_header
 from dash_app.watched.locks import holder_of
+from dash_app.watched.schema import Shape, shape_of, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 REREAD_SECONDS = 600
 """Read again this often though nothing seems to have changed: timestamps can be set back."""
@@ -39,6 +40,7 @@ class Found:
     reading: Reading
     files: Files | None = None
     settled: bool = False
+    shape: Shape | None = None
     tallies: dict[bytes, Tally] = field(default_factory=dict)
 
 
@@ -108,9 +110,15 @@ class Reader:
             size_bytes=files.main.size_bytes,
             wal_bytes=files.wal_bytes,
             journal_mode="wal" if header.is_wal else "delete",
+            file="{}:{}".format(*files.identity),
+            change_counter=header.change_counter,
         )
         try:
             with connect(files.path, route) as connection:
+                known = self._found_in(files)
+                shape = shape_of(
+                    connection, known.shape if known else None, self._budget.table_seconds
+                )
                 tallies = count_tables(
                     connection, user_tables(connection), self._before(files), self._budget
                 )
@@ -119,8 +127,7 @@ class Reader:
             return Found(replace(look_only, code=fault.code, detail=fault.detail))
         if not tallies:
             return Found(replace(look_only, code="no_tables"))
-        counts = {_shown(name): tally.count for name, tally in tallies.items()}
-        return Found(replace(look_only, tables=counts), files, files.settled(now), tallies)
+        return Found(_reading(look_only, shape, tallies), files, files.settled(now), shape, tallies)
 
     def _before(self, files: Files) -> dict[bytes, Tally]:
         """Return the tallies that still say something about these files."""
@@ -158,5 +165,14 @@ class Reader:
         return "lock_free" if quiet and self._guarded else "shared"
 
 
-def _shown(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+def _reading(look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, Tally]) -> Reading:
+    counted = replace(look_only, tables={text(name): t.count for name, t in tallies.items()})
+    if shape is None:
+        return counted
+    return replace(
+        counted,
+        user_version=shape.user_version,
+        application_id=shape.application_id,
+        objects=shape.objects,
+        sequences=shape.sequences,
+    )

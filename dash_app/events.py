@@ -1,0 +1,206 @@
+"""Compares a reading with what was known before: what happened to a database, told once.
+
+Pure functions over the model; the sampler calls them, the history keeps what they return.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from dash_app.model import ABSENCES, Event, EventKind, Memory, Reading, remember
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+HABIT = timedelta(days=7)
+HABIT_TIMES = 3
+"""A table that fell this often within that time is a queue that empties as its work is done."""
+
+CHANGES = "changes"
+"""The header's change counter (sqlite.org/fileformat2.html#file_change_counter)."""
+
+Differences = dict[str, tuple[Any, Any]]
+
+
+def follow(
+    database: str, reading: Reading, before: Memory | None, queues: frozenset[str] = frozenset()
+) -> tuple[Memory, tuple[Event, ...]]:
+    """Return what to remember after a reading, and what happened since the one before it.
+
+    `queues` are tables that may fall without a word. The first reading tells nothing.
+    """
+    memory = remember(reading, before)
+    if before is None or before.baseline is None:
+        return replace(memory, baseline=reading if reading.code is None else None), ()
+    baseline = before.baseline
+    if reading.code is not None:
+        absence = _absence(reading, baseline)
+        new = absence if before.absence is None else None
+        events = [_event(database, new, reading, _absent(baseline, reading))] if new else []
+        return replace(memory, absence=before.absence or absence, baseline=baseline), tuple(events)
+    events = []
+    if before.absence:
+        rows = baseline.total_rows, reading.total_rows
+        lasted = {"since": (before.since.isoformat(), None), "totalRows": rows}
+        events.append(_event(database, "back", reading, lasted))
+    kind, found = _compare(baseline, reading, queues, returned=before.absence is not None)
+    if kind:
+        events.append(_event(database, kind, reading, found))
+    return replace(memory, baseline=_newest_exact(baseline, reading)), tuple(events)
+
+
+def queues_among(events: Iterable[Event]) -> frozenset[str]:
+    """Return the tables that fell often enough to do so by habit, of the events of that time."""
+    falls = Counter(
+        table
+        for event in events
+        if event.kind == "rows_dropped"
+        for table in event.before.get("rows", {})
+    )
+    return frozenset(table for table, times in falls.items() if times >= HABIT_TIMES)
+
+
+def _absence(reading: Reading, baseline: Reading) -> EventKind | None:
+    """Return how the tables went away, if that is why there is no reading of them.
+
+    SQLite calls a file malformed that is shorter than its header says.
+    """
+    if reading.code in {"file_missing", "folder_missing"}:
+        return "gone"
+    if reading.code in ABSENCES:
+        return "emptied"
+    shorter = (reading.size_bytes or 0) < (baseline.size_bytes or 0)
+    return "truncated" if reading.code == "corrupt" and shorter else None
+
+
+def _absent(baseline: Reading, reading: Reading) -> Differences:
+    return {
+        "sizeBytes": (baseline.size_bytes, reading.size_bytes),
+        "totalRows": (baseline.total_rows, None),
+        "tables": (len(baseline.tables), None),
+    }
+
+
+def _compare(
+    before: Reading, after: Reading, queues: frozenset[str], *, returned: bool
+) -> tuple[EventKind | None, Differences]:
+    """Return the gravest name for what differs, with all of it: one cause is one report."""
+    found = _pair("counters", *_moved_back(before, after, returned=returned))
+    if before.file != after.file and not returned:
+        found["file"] = (before.file, after.file)
+    found |= _pair("rows", *_fallen(before, after, queues))
+    found |= _pair("objects", *_changed(before.objects, after.objects))
+    versions = (
+        ("userVersion", before.user_version, after.user_version),
+        ("applicationId", before.application_id, after.application_id),
+    )
+    for name, was, now in versions:
+        if None not in {was, now} and was != now:
+            found[name] = (was, now)
+    return _kind(found, same_kin=bool(before.tables.keys() & after.tables.keys())), found
+
+
+def _kind(found: Differences, *, same_kin: bool) -> EventKind | None:
+    if "counters" in found and same_kin:
+        return "rolled_back"
+    if "counters" in found or "file" in found:
+        return "replaced"
+    if "objects" in found:
+        return "schema_changed"
+    if "rows" in found:
+        return "rows_dropped"
+    return "version_changed" if found else None
+
+
+def _fallen(
+    before: Reading, after: Reading, queues: frozenset[str]
+) -> tuple[dict[str, int], dict[str, int | None]]:
+    """Return the tables that fell by more than half, to none, or away: rows before and after."""
+    was, new = _exact(before), after.tables.keys() - before.tables.keys()
+    renamed = {after.tables[name].rows for name in new}
+    fallen: dict[str, int | None] = {}
+    for name, rows in was.items():
+        count = after.tables.get(name)
+        if count is None and rows and rows not in renamed:
+            fallen[name] = None
+        elif count and count.is_exact and name not in queues and 2 * (count.rows or 0) < rows:
+            fallen[name] = count.rows
+    return {name: was[name] for name in fallen}, fallen
+
+
+def _changed(
+    before: Mapping[str, str] | None, after: Mapping[str, str] | None
+) -> tuple[list[str], list[str]]:
+    """Return the objects that are gone or were otherwise, and those that are new or are so now.
+
+    The columns of a table that came or went as a whole go without saying.
+    """
+    if before is None or after is None:
+        return [], []
+    removed = sorted(name for name, sql in before.items() if after.get(name) != sql)
+    added = sorted(name for name, sql in after.items() if before.get(name) != sql)
+    return _without_columns(removed), _without_columns(added)
+
+
+def _without_columns(objects: list[str]) -> list[str]:
+    tables = [one.removeprefix("table ") for one in objects if one.startswith("table ")]
+    whole = tuple(f"column {table}." for table in tables)
+    return [one for one in objects if not one.startswith(whole)]
+
+
+def _moved_back(
+    before: Reading, after: Reading, *, returned: bool
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the counters that only move forward in one database, and stand lower than before.
+
+    A copy made anew, as by VACUUM INTO, counts its changes from the start; an older copy is known
+    by its time. A file that was away may have come back as another one with the same inode.
+    """
+    was, now = _counters(before), _counters(after)
+    back = sorted(name for name in was.keys() & now.keys() if now[name] < was[name])
+    another = returned or before.file != after.file
+    if back == [CHANGES] and another and not _is_older(before, after):
+        back = []
+    return {name: was[name] for name in back}, {name: now[name] for name in back}
+
+
+def _counters(reading: Reading) -> dict[str, int]:
+    counters = {f"sequence of {table}": seq for table, seq in reading.sequences.items()}
+    if reading.change_counter is not None:
+        counters[CHANGES] = reading.change_counter
+    return counters
+
+
+def _is_older(before: Reading, after: Reading) -> bool:
+    was, now = before.last_modified, after.last_modified
+    return was is not None and now is not None and now < was
+
+
+def _exact(reading: Reading) -> dict[str, int]:
+    counts = reading.tables.items()
+    return {n: count.rows for n, count in counts if count.is_exact and count.rows is not None}
+
+
+def _newest_exact(before: Reading, after: Reading) -> Reading:
+    """Return a reading to compare the next one with: each table by its newest exact count."""
+    tables = {
+        name: count if count.is_exact else before.tables.get(name, count)
+        for name, count in after.tables.items()
+    }
+    objects = before.objects if after.objects is None else after.objects
+    return replace(after, tables=tables, objects=objects)
+
+
+def _pair(name: str, before: Any, after: Any) -> Differences:  # noqa: ANN401
+    return {name: (before, after)} if before or after else {}
+
+
+def _event(database: str, kind: EventKind, reading: Reading, found: Differences) -> Event:
+    before = {name: was for name, (was, _) in found.items()}
+    after = {name: now for name, (_, now) in found.items()}
+    if reading.code:
+        after["code"] = reading.code
+    return Event(database, kind, reading.verified_at, before, after)

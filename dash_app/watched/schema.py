@@ -1,0 +1,95 @@
+"""What a database is made of, as SQLite tells it: objects, columns, versions and counters."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dash_app.watched.connection import time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Row = tuple[bytes, bytes, bytes, bytes]
+"""Of the schema table: type, name, table, SQL."""
+
+COLUMNS = """
+    SELECT made.name, part.name, part.type
+    FROM main.sqlite_schema AS made JOIN pragma_table_xinfo(made.name) AS part
+    WHERE made.type = 'table' AND made.rootpage > 0
+"""
+"""Without virtual tables: naming their columns may need a module that we do not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What only moves forward or seldom changes; None where it could not be told in time.
+
+    `objects` maps "table tasks", "column tasks.owner" and the like to a normalised definition, so
+    that VACUUM and ANALYZE change nothing in it. `sequences` are the counters of AUTOINCREMENT
+    tables, which survive the deletion of rows (sqlite.org/autoinc.html).
+    """
+
+    digest: int
+    user_version: int
+    application_id: int
+    objects: Mapping[str, str] | None
+    sequences: Mapping[str, int] = field(default_factory=dict)
+
+
+def shape_of(
+    connection: sqlite3.Connection, before: Shape | None, limit_seconds: float
+) -> Shape | None:
+    """Return a database's shape; its objects are those of `before` where its schema is the same.
+
+    None where it cannot be told within the limit. Raises sqlite3.Error for what concerns the file.
+    """
+    try:
+        with time_limit(connection, limit_seconds):
+            return _shape(connection, before)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname in {"SQLITE_INTERRUPT", "SQLITE_ERROR"}:
+            return None
+        raise
+
+
+def _shape(connection: sqlite3.Connection, before: Shape | None) -> Shape:
+    user, application = (
+        connection.execute(f"PRAGMA main.{name}").fetchone()[0]
+        for name in ("user_version", "application_id")
+    )
+    rows = connection.execute("SELECT type, name, tbl_name, sql FROM main.sqlite_schema").fetchall()
+    digest = hash(tuple(rows))
+    # Not by the schema cookie: another file under the same name may happen to have the same.
+    unchanged = before is not None and before.digest == digest
+    objects = before.objects if before and unchanged else _objects(connection, rows)
+    return Shape(digest, user, application, objects, _sequences(connection))
+
+
+def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str]:
+    tables = connection.execute("PRAGMA main.table_list").fetchall()
+    shadows = {name for _schema, name, kind, *_rest in tables if kind == b"shadow"}
+    objects = {}
+    for kind, name, table, sql in rows:
+        if table not in shadows and not name.startswith(b"sqlite_"):
+            # A table's columns stand for it: its SQL changes with every renamed neighbour.
+            plain = kind == b"table" and not sql.upper().startswith(b"CREATE VIRTUAL")
+            objects[f"{text(kind)} {text(name)}"] = "" if plain else text(b" ".join(sql.split()))
+    for table, column, kind in connection.execute(COLUMNS).fetchall():
+        if f"table {text(table)}" in objects:
+            objects[f"column {text(table)}.{text(column)}"] = text(kind).upper()
+    return objects
+
+
+def _sequences(connection: sqlite3.Connection) -> dict[str, int]:
+    exists = "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'"
+    if not connection.execute(exists).fetchone():
+        return {}
+    rows = connection.execute("SELECT name, seq FROM main.sqlite_sequence").fetchall()
+    return {text(name): seq for name, seq in rows if isinstance(name, bytes)}
+
+
+def text(name: bytes) -> str:
+    """Return a name as people see it: a schema may hold what is no UTF-8."""
+    return name.decode("utf-8", "backslashreplace")
