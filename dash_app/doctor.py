@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One thing that was checked: whether it is well, what was found, and the cure."""
 
     well: bool
@@ -33,7 +33,7 @@ class Finding:
     cure: str = ""
 
 
-def examine(settings: Settings, place: Place) -> Iterator[Finding]:
+def examine(settings: Settings, place: Place) -> Iterator[Check]:
     """Yield what was found, in the order in which a person would mend it."""
     yield _configuration(settings)
     yield from _databases(settings, place)
@@ -41,45 +41,43 @@ def examine(settings: Settings, place: Place) -> Iterator[Finding]:
     yield _history(settings.history.path)
 
 
-def _configuration(settings: Settings) -> Finding:
+def _configuration(settings: Settings) -> Check:
     shown = words.short_path(settings.source)
     if settings.source.is_file():
-        return Finding(well=True, text=f"Configuration {shown} is valid.")
+        return Check(well=True, text=f"Configuration {shown} is valid.")
     cure = "./ops/run discover FOLDER --save"
-    return Finding(True, f"No configuration at {shown}: the usual five are watched.", cure)
+    return Check(True, f"No configuration at {shown}: the usual five are watched.", cure)
 
 
-def _databases(settings: Settings, place: Place) -> Iterator[Finding]:
+def _databases(settings: Settings, place: Place) -> Iterator[Check]:
     sampler = settings.sampler
     deadline_seconds = sampler.deadline.total_seconds()
     airlock = Airlock(
         settings.databases, Limits(deadline_seconds, sampler.table_budget.total_seconds())
     )
     readings = airlock.read(3 * deadline_seconds)
-    guarded = airlock.guarded
+    guards = " and ".join(airlock.guards or ())
     airlock.close()
     for database in settings.databases:
         yield _database(database, readings.get(database.name), place)
-    if guarded:
-        yield Finding(True, "The kernel refuses every write of our reader (Landlock).")
+    if guards:
+        yield Check(True, f"The kernel refuses every write of our reader ({guards}).")
     else:
         cure = "A kernel from 5.13 on with Landlock would refuse them."
-        yield Finding(
-            True, "Our reader opens files read-only; the kernel does not enforce it.", cure
-        )
-    yield Finding(True, f"SQLite {sqlite3.sqlite_version} reads the databases.")
+        yield Check(True, "Our reader opens files read-only; the kernel does not enforce it.", cure)
+    yield Check(True, f"SQLite {sqlite3.sqlite_version} reads the databases.")
 
 
-def _database(database: Database, reading: Reading | None, place: Place) -> Finding:
+def _database(database: Database, reading: Reading | None, place: Place) -> Check:
     if reading is None:
-        return Finding(False, f"{database.label}: no answer.", "Its disk or mount may hang.")
+        return Check(False, f"{database.label}: no answer.", "Its disk or mount may hang.")
     if reading.code is None:
-        return Finding(True, f"{database.label}: {words.verdict(reading, None)}")
+        return Check(True, f"{database.label}: {words.verdict(reading, None)}")
     fault = words.fault(reading.code, reading.detail, database, None, place)
     cure = (
         _grant(database.path, place.user) if reading.code == "permission_denied" else fault.remedy
     )
-    return Finding(reading.code in ABSENCES, f"{database.label}: {fault.message}", cure)
+    return Check(reading.code in ABSENCES, f"{database.label}: {fault.message}", cure)
 
 
 def _grant(path: Path, user: str) -> str:
@@ -90,23 +88,23 @@ def _grant(path: Path, user: str) -> str:
     return f"sudo setfacl -m u:{user}:r {path}"
 
 
-def _network(settings: Settings) -> Iterator[Finding]:
+def _network(settings: Settings) -> Iterator[Check]:
     server = settings.server
     for address in network.addresses_to_bind(server.addresses):
         try:
             network.listen(address, server.port).close()
-            yield Finding(True, f"Port {server.port} on {address} is free.")
+            yield Check(True, f"Port {server.port} on {address} is free.")
         except PortTakenError as error:
             if _is_mission_control(str(address), server.port):
-                yield Finding(
+                yield Check(
                     True, f"Mission Control is served at {network.link(address, server.port)}"
                 )
             else:
-                yield Finding(False, str(error))
+                yield Check(False, str(error))
         except OSError as error:
-            yield Finding(False, f"{address} cannot be served: {error.strerror}.")
+            yield Check(False, f"{address} cannot be served: {error.strerror}.")
     if "tailscale" in server.addresses and not network.tailscale_addresses():
-        yield Finding(True, "No Tailscale address now.", "sudo tailscale up")
+        yield Check(True, "No Tailscale address now.", "sudo tailscale up")
 
 
 def _is_mission_control(host: str, port: int) -> bool:
@@ -121,11 +119,11 @@ def _is_mission_control(host: str, port: int) -> bool:
         connection.close()
 
 
-def _history(path: Path) -> Finding:
+def _history(path: Path) -> Check:
     folder = next(parent for parent in path.parents if parent.exists())
     if os.access(folder, os.W_OK | os.X_OK) and (not path.exists() or os.access(path, os.W_OK)):
-        return Finding(True, f"History {words.short_path(path)} can be written.")
+        return Check(True, f"History {words.short_path(path)} can be written.")
     owner = folder.stat()
     mode = stat.filemode(owner.st_mode)
     text = f"History {words.short_path(path)} cannot be written: {folder} is {mode}."
-    return Finding(False, text, f"sudo chown $USER {folder}")
+    return Check(False, text, f"sudo chown $USER {folder}")

@@ -29,6 +29,19 @@ EventKind = Literal[
     "rows_dropped",
     "version_changed",
 ]
+FindingKind = Literal[
+    "gone",
+    "emptied",
+    "truncated",
+    "rows_dropped",
+    "rolled_back",
+    "replaced",
+    "log_held",
+    "disk_low",
+]
+Use = Literal["open", "read", "write", "checkpoint", "recover"]
+"""What a process does with a database, as far as its locks tell."""
+
 Facts = Mapping[str, Any]
 """Facts by their name in the JSON documents, which hold nothing but JSON."""
 
@@ -58,6 +71,12 @@ ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_e
 
 SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
 """Levels from best to worst."""
+
+DISK_LOW_SHARE, DISK_LOW_BYTES = 0.05, 500_000_000
+DISK_AMPLE_BYTES = 10_000_000_000
+"""With so much free, even a twentieth of a large disk is no reason to worry."""
+
+DISK_LINE_SHARE, DISK_LINE_BYTES = 0.1, 2_000_000_000
 
 LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
 """The level of a status that is not stale."""
@@ -92,6 +111,58 @@ class TableCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a database open, known by its locks.
+
+    `since` is when it was first seen. `pins_since` is since when at least it reads a state of the
+    log that newer frames cannot be checkpointed past; None when it holds nothing back.
+    """
+
+    pid: int
+    command: str
+    uses: tuple[Use, ...]
+    since: datetime
+    pins_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The file system under a file; `free_bytes` is what an ordinary user may still write."""
+
+    device: int
+    free_bytes: int
+    total_bytes: int
+
+    @property
+    def used_share(self) -> float:
+        """How much is taken, from 0 to 1."""
+        return 1 - self.free_bytes / self.total_bytes
+
+    @property
+    def is_low(self) -> bool:
+        """Whether a writer may soon find no room."""
+        nearly = self.used_share > 1 - DISK_LOW_SHARE and self.free_bytes < DISK_AMPLE_BYTES
+        return nearly or self.free_bytes < DISK_LOW_BYTES
+
+    @property
+    def is_worth_a_line(self) -> bool:
+        """Whether a person would want to know how full it is."""
+        return self.used_share > 1 - DISK_LINE_SHARE or self.free_bytes < DISK_LINE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is around a database's content; None for what could not be told.
+
+    `backlog_bytes` is the part of the log that is not yet checkpointed.
+    """
+
+    holders: tuple[Holder, ...] | None = None
+    backlog_bytes: int | None = None
+    disk: Disk | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What one look at one database found.
 
@@ -121,6 +192,7 @@ class Reading:
     application_id: int | None = None
     objects: Mapping[str, str] | None = None
     sequences: Mapping[str, int] = field(default_factory=dict)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
     def total_rows(self) -> int | None:
@@ -163,7 +235,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change worth remembering: what differed, before and after. `id` is None until stored."""
+    """A change worth remembering: what differed, before and after.
+
+    `id` is None until stored. `ended_at` is when what it found amiss was undone or acknowledged.
+    """
 
     database: str
     kind: EventKind
@@ -171,6 +246,7 @@ class Event:
     before: Facts
     after: Facts
     id: int | None = None
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +259,23 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """A rule that does not hold now: since when, in one sentence, and what to do.
+
+    One that `asks` stays until its cause is undone or a person acknowledges it.
+    """
+
+    kind: FindingKind
+    level: Level
+    since: datetime
+    text: str
+    remedy: str
+    asks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DatabaseStatus:
-    """One database as every face shows it."""
+    """One database as every face shows it; findings worst first."""
 
     database: Database
     reading: Reading
@@ -194,6 +285,12 @@ class DatabaseStatus:
     verdict: str
     fault: Fault | None
     last_good: LastGood | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def needs_you(self) -> bool:
+        """Whether a person should look at it."""
+        return self.level == "fault" or bool(self.findings)
 
 
 @dataclass(frozen=True, slots=True)

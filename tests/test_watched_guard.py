@@ -124,7 +124,7 @@ def test_the_child_is_guarded_in_every_thread(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path), watching(path) as airlock:
         airlock.read(20)
-        assert airlock.guarded
+        assert airlock.guards
         (pid,) = airlock.pids
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
             with open(f"/proc/{pid}/task/{thread}/status") as file:  # noqa: PTH123

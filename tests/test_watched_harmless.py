@@ -126,7 +126,7 @@ def test_many_reads_beside_a_busy_writer_change_and_lock_nothing(tmp_path: Path)
             assert traces(tmp_path) == before
             assert not _locks_of(airlock.pids)
             assert not _watched_descriptors(airlock.pids, tmp_path)
-        assert airlock.guarded
+        assert airlock.guards
 
 
 def _locks_of(pids: list[int]) -> list[str]:

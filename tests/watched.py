@@ -39,10 +39,10 @@ if os.geteuid() == 0 and sys.argv[3] == "as nobody":
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-guarded = sys.argv[4] == "guarded" and guard.refuse_writes()
+guarded = sys.argv[4] == "guarded" and bool(guard.refuse_writes())
 reader = Reader(sys.argv[2], Budget(1, 2, 0.02), guarded=guarded)
 for _line in sys.stdin:
-    print(json.dumps(reading_to_message(reader.read())), flush=True)
+    print(json.dumps([reading_to_message(reader.read()), reader.toll]), flush=True)
 """
 
 
@@ -112,12 +112,27 @@ class LoneReader:
             text=True,
         )
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def read(self) -> Reading:
+        self.ask()
+        return self.answer()
+
+    def ask(self) -> None:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return reading_from_message(json.loads(self._process.stdout.readline()))
+
+    def answer(self) -> Reading:
+        assert self._process.stdout is not None
+        message, (_open_seconds, self.sidecars_left) = json.loads(self._process.stdout.readline())
+        return reading_from_message(message)
+
+    def holds_locks(self) -> bool:
+        """Whether it has a lock on any file just now."""
+        return f" {self.pid} " in Path("/proc/locks").read_text()
 
     def __enter__(self) -> Self:
         return self

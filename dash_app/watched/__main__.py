@@ -2,9 +2,9 @@
 
 Arguments: the parent's pid, the deadline of one database and the budget of one table in seconds.
 A request is `{"read": {NAME: PATH, ...}}`. It is acknowledged with `{"heard": true}`; then each
-database brings `{"began": NAME}` and `{"name": NAME, "reading": {...}}`, or, where the last
-reading still holds, `{"name": NAME, "verified_at": TIME}`. A reading leaves out the
-objects of its schema where they are those of the one before it.
+database brings `{"began": NAME}` and `{"name": NAME, "toll": [...], "reading": {...}}`, or, where
+the last reading still holds, its `verified_at` and `surroundings` in place of the reading. A
+reading leaves out the objects of its schema where they are those of the one before it.
 """
 
 from __future__ import annotations
@@ -81,14 +81,13 @@ class Child:
             except BaseException as error:  # noqa: BLE001 - a thread must not die in silence
                 print(f"reading {name} crashed: {error!r}", file=sys.stderr)
                 os._exit(CRASHED)
-            self.say({"name": name, **self._news(name, reading)})
+            self.say({"name": name, "toll": reader.toll, **self._news(name, reading)})
 
     def _news(self, name: str, reading: Reading) -> Message:
-        sent = self._sent.get(name)
+        sent, message = self._sent.get(name), reading_to_message(reading)
         self._sent[name] = reading
         if sent is not None and sent.code is None and sent.read_at == reading.read_at:
-            return {"verified_at": reading.verified_at.isoformat()}
-        message = reading_to_message(reading)
+            return {"verified_at": message["verified_at"], "surroundings": message["surroundings"]}
         if sent is not None and sent.objects == reading.objects:
             del message["objects"]  # the parent has them
         return {"reading": message}
@@ -98,9 +97,9 @@ def main() -> None:
     """Serve the parent until it closes the pipe."""
     parent_pid, deadline_seconds, table_seconds = sys.argv[1:]
     guard.die_with_parent(int(parent_pid))
-    guarded = guard.refuse_writes()
-    child = Child(float(deadline_seconds), float(table_seconds), guarded=guarded)
-    child.say({"guarded": guarded, "sqlite": sqlite3.sqlite_version})
+    guards = guard.refuse_writes()
+    child = Child(float(deadline_seconds), float(table_seconds), guarded=bool(guards))
+    child.say({"guards": guards, "sqlite": sqlite3.sqlite_version})
     for line in sys.stdin.buffer:
         child.serve(from_line(line))
     os._exit(0)

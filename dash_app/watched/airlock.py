@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from dash_app.model import Reading
 from dash_app.watched.process import ChildProcess, Limits
-from dash_app.watched.protocol import Message, reading_from_message
+from dash_app.watched.protocol import Message, reading_from_message, surroundings_from_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -64,7 +64,11 @@ class Suspect:
 
 
 class Airlock:
-    """Readings of databases, whatever the files do. For one thread at a time."""
+    """Readings of databases, whatever the files do. For one thread at a time.
+
+    `guards` names what denies the children every write, `longest_open_seconds` is how long any
+    database was open, and `sidecars_left` how often a log stayed because its last writer met us.
+    """
 
     def __init__(self, databases: Iterable[Database], limits: Limits) -> None:
         """Nothing is started before the first reading."""
@@ -74,7 +78,9 @@ class Airlock:
         self._suspects: dict[str, Suspect] = {}
         self._abandoned: list[ChildProcess] = []
         self._readings: dict[str, Reading] = {}
-        self.guarded: bool | None = None
+        self.guards: tuple[str, ...] | None = None
+        self.longest_open_seconds = 0.0
+        self.sidecars_left = 0
 
     def read(self, wait_seconds: float) -> Mapping[str, Reading]:
         """Return the newest reading of each database that has ever had one.
@@ -144,17 +150,23 @@ class Airlock:
         for child in ready:
             for message in child.receive():
                 self._take(message)
-            self.guarded = child.guarded
+            self.guards = child.guards
 
     def _take(self, message: Message) -> None:
         name = message["name"]
+        open_seconds, sidecars_left = message["toll"]
+        self.longest_open_seconds = max(self.longest_open_seconds, open_seconds)
+        self.sidecars_left += sidecars_left
         if "reading" in message:
             known = self._readings.get(name)
             message["reading"].setdefault("objects", known and known.objects)
             self._readings[name] = reading_from_message(message["reading"])
         else:
             verified_at = datetime.fromisoformat(message["verified_at"])
-            self._readings[name] = replace(self._readings[name], verified_at=verified_at)
+            around = surroundings_from_message(message["surroundings"])
+            self._readings[name] = replace(
+                self._readings[name], verified_at=verified_at, surroundings=around
+            )
         if suspect := self._suspects.pop(name, None):
             log.info("airlock: %s answers again", name)
             if suspect.child:

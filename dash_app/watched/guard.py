@@ -61,15 +61,16 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(0)
 
 
-def refuse_writes() -> bool:
+def refuse_writes() -> tuple[str, ...]:
     """Have the kernel deny this process every change to any file or its metadata.
 
-    Returns whether it can. To be called before the first thread starts. Of the two ways, seccomp
-    reaches metadata and older kernels, Landlock any system call that is still to come.
+    Returns by what it does so: "seccomp", "landlock", both or neither. To be called before the
+    first thread starts. Seccomp reaches metadata and older kernels, Landlock any system call that
+    is still to come.
     """
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    refused = [_refuse_by_seccomp(), _refuse_by_landlock()]
-    return any(refused)
+    refused = {"seccomp": _refuse_by_seccomp(), "landlock": _refuse_by_landlock()}
+    return tuple(name for name, does in refused.items() if does)
 
 
 def _refuse_by_landlock() -> bool:

@@ -56,7 +56,7 @@ class ChildProcess:
         self._ended = False
         self.began: dict[str, float] = {}
         self.waiting: set[str] = set()
-        self.guarded: bool | None = None
+        self.guards: tuple[str, ...] | None = None
 
     @property
     def pid(self) -> int:
@@ -86,7 +86,7 @@ class ChildProcess:
             self._ended = True
         self.waiting.update(paths)
         self._unacknowledged += 1
-        if self.guarded is not None and self._acknowledge_by is None:
+        if self.guards is not None and self._acknowledge_by is None:
             self._acknowledge_by = time.monotonic() + HEARD_SECONDS
 
     def receive(self) -> list[Message]:
@@ -124,8 +124,8 @@ class ChildProcess:
 
     def _is_reading(self, message: Message) -> bool:
         """Take note of a message; return whether it carries a reading."""
-        if "guarded" in message:
-            self.guarded = message["guarded"]
+        if "guards" in message:
+            self.guards = tuple(message["guards"])
             self._acknowledge_by = (
                 time.monotonic() + HEARD_SECONDS if self._unacknowledged else None
             )

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from dash_app.model import Reading, TableCount
+from dash_app.model import Disk, Holder, Reading, Surroundings, TableCount
 
 Message = dict[str, Any]
 TIMES = ("read_at", "verified_at", "last_modified")
+HOLDER_TIMES = ("since", "pins_since")
 
 
 def to_line(message: Message) -> bytes:
@@ -29,22 +30,44 @@ def from_line(line: bytes) -> Message:
 def reading_to_message(reading: Reading) -> Message:
     """Return a reading with its times in ISO format."""
     message = asdict(reading)
-    for name in TIMES:
-        message[name] = message[name] and message[name].isoformat()
+    _write_times(message, TIMES)
     for count in message["tables"].values():
-        count["counted_at"] = count["counted_at"].isoformat()
+        _write_times(count, ("counted_at",))
+    for holder in message["surroundings"]["holders"] or ():
+        _write_times(holder, HOLDER_TIMES)
     return message
 
 
 def reading_from_message(message: Message) -> Reading:
     """Return the reading that `reading_to_message` was given."""
-    times = {name: _time(message[name]) for name in TIMES}
     tables = {
-        name: TableCount(**{**count, "counted_at": _time(count["counted_at"])})
+        name: TableCount(**{**count, **_times(count, ("counted_at",))})
         for name, count in message["tables"].items()
     }
-    return Reading(**{**message, **times, "tables": tables})
+    around = surroundings_from_message(message["surroundings"])
+    return Reading(
+        **{**message, **_times(message, TIMES), "tables": tables, "surroundings": around}
+    )
 
 
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def surroundings_from_message(message: Message) -> Surroundings:
+    """Return the surroundings of a message that `reading_to_message` made."""
+    holders, disk = message["holders"], message["disk"]
+    return Surroundings(
+        None if holders is None else tuple(map(_holder, holders)),
+        message["backlog_bytes"],
+        disk and Disk(**disk),
+    )
+
+
+def _holder(message: Message) -> Holder:
+    return Holder(**{**message, **_times(message, HOLDER_TIMES), "uses": tuple(message["uses"])})
+
+
+def _write_times(message: Message, names: tuple[str, ...]) -> None:
+    for name in names:
+        message[name] = message[name] and message[name].isoformat()
+
+
+def _times(message: Message, names: tuple[str, ...]) -> dict[str, datetime | None]:
+    return {name: message[name] and datetime.fromisoformat(message[name]) for name in names}

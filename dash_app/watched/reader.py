@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from dash_app.model import Reading
+from dash_app.model import Reading, Surroundings
+from dash_app.watched.around import Sight, disk_under, is_open_elsewhere, look_around
 from dash_app.watched.connection import Route, connect
 from dash_app.watched.counts import Budget, Tally, count_tables, due, outdated, user_tables
 from dash_app.watched.faults import fault_of
@@ -18,7 +20,7 @@ from dash_app.watched.locks import holder_of
 from dash_app.watched.schema import Shape, shape_of, text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 REREAD_SECONDS = 600
 """Read again this often though nothing seems to have changed: timestamps can be set back."""
@@ -44,6 +46,13 @@ class Found:
     tallies: dict[bytes, Tally] = field(default_factory=dict)
 
 
+class Toll(NamedTuple):
+    """What one look cost: the longest time a connection was open, and logs left behind."""
+
+    open_seconds: float = 0.0
+    sidecars_left: int = 0
+
+
 class Reader:
     """Reads one database, and remembers its last reading in between."""
 
@@ -64,17 +73,24 @@ class Reader:
         self._turn = turn
         self._guarded = guarded
         self._found: Found | None = None
+        self._sight: Sight | None = None
+        self.toll = Toll()
 
     def read(self) -> Reading:
         """Return the newest reading: the last one, verified, if nothing can have changed."""
         now = datetime.now(UTC)
+        self.toll = Toll()
+        around = Surroundings(disk=disk_under(self._path))
         try:
             files = look(self._path)
-            self._found = self._verified(files, now) or self._read(files, now)
+            with self._turn(files.identity):
+                self._sight = look_around(files, self._sight, now)
+                around = self._sight.surroundings
+                self._found = self._verified(files, now) or self._read(files, now)
         except UnreadableError as error:
             reading = Reading(read_at=now, verified_at=now, code=error.code, detail=error.detail)
             self._found = Found(reading)
-        return self._found.reading
+        return replace(self._found.reading, surroundings=around)
 
     def _verified(self, files: Files, now: datetime) -> Found | None:
         """Return the last finding, verified, or None where the file has to be read again."""
@@ -89,18 +105,17 @@ class Reader:
 
     def _read(self, files: Files, now: datetime) -> Found:
         """Return a finding by the least intrusive route that yields a valid one."""
-        with self._turn(files.identity):
-            for _attempt in range(ATTEMPTS):
-                header = read_header(files)
-                if files.has_journal and journal_is_hot(files):
-                    return self._kept(files, now)
-                route = self._route(files, now)
-                found = self._read_by(route, files, header, now)
-                after = look(self._path)
-                if after == files or (route == "shared" and found.files is not None):
-                    return found
-                files = after
-            return found if route == "shared" else self._kept(files, now)
+        for _attempt in range(ATTEMPTS):
+            header = read_header(files)
+            if files.has_journal and journal_is_hot(files):
+                return self._kept(files, now)
+            route = self._route(files, now)
+            found = self._read_by(route, files, header, now)
+            after = look(self._path)
+            if after == files or (route == "shared" and found.files is not None):
+                return found
+            files = after
+        return found if route == "shared" else self._kept(files, now)
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> Found:
         look_only = Reading(
@@ -114,7 +129,7 @@ class Reader:
             change_counter=header.change_counter,
         )
         try:
-            with connect(files.path, route) as connection:
+            with self._connect(files, route) as connection:
                 known = self._found_in(files)
                 shape = shape_of(
                     connection, known.shape if known else None, self._budget.table_seconds
@@ -128,6 +143,22 @@ class Reader:
         if not tallies:
             return Found(replace(look_only, code="no_tables"))
         return Found(_reading(look_only, shape, tallies), files, files.settled(now), shape, tallies)
+
+    @contextmanager
+    def _connect(self, files: Files, route: Route) -> Iterator[sqlite3.Connection]:
+        """Open a database, and note what that cost those who write it. Raises sqlite3.Error."""
+        were_others = route == "shared" and is_open_elsewhere(files.path)
+        began = time.monotonic()
+        try:
+            with connect(files.path, route) as connection:
+                yield connection
+        finally:
+            open_seconds = max(self.toll.open_seconds, time.monotonic() - began)
+            # The last one to close removes the log; that its writer met us kept it from doing so,
+            # and nothing of ours may.
+            left = were_others and os.path.exists(f"{files.path}-wal")
+            left = left and not is_open_elsewhere(files.path)
+            self.toll = Toll(open_seconds, self.toll.sidecars_left + left)
 
     def _before(self, files: Files) -> dict[bytes, Tally]:
         """Return the tallies that still say something about these files."""

@@ -1,0 +1,176 @@
+"""What is around a database's content: who has it open, what its log holds back, its disk."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+from dash_app.model import Disk, Holder, Surroundings
+from dash_app.watched.locks import PENDING_BYTE, RESERVED_BYTE, command_of, locks_on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from dash_app.model import Use
+    from dash_app.watched.files import Files
+    from dash_app.watched.locks import Lock
+
+INDEX_HEADER = Struct("=II IBBH II II 2I 2I")
+INDEX_BYTES = 136
+INDEX_VERSION = 3007000
+FRAME_HEADER_BYTES = 24
+MARKS = Struct("=I5I")
+MARKS_OFFSET = 96
+"""The index of a log, in the machine's byte order (sqlite.org/walformat.html)."""
+
+UNUSED_MARK = 0xFFFFFFFF
+INDEX_USES: dict[int, Use] = {120: "write", 121: "checkpoint", 122: "recover", 128: "open"}
+READ_BYTES = range(123, 128)
+"""Which byte of the index is locked for what (sqlite.org/walformat.html, "WAL Locks")."""
+
+
+class Index(NamedTuple):
+    """What a log's index says: frames in the log, those checkpointed, and five read marks."""
+
+    page_bytes: int
+    frames: int
+    checkpointed: int
+    marks: tuple[int, ...]
+
+    @property
+    def backlog_bytes(self) -> int:
+        """The size of the frames that are not yet checkpointed."""
+        return (self.frames - self.checkpointed) * (self.page_bytes + FRAME_HEADER_BYTES)
+
+    def pins(self, slot: int) -> bool:
+        """Whether a reader with this mark keeps newer frames from being checkpointed."""
+        behind = self.marks[slot] < self.frames
+        return self.backlog_bytes > 0 and behind and self.marks[slot] != UNUSED_MARK
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self | None:
+        """Return the index; None where it is being written, or none."""
+        size = INDEX_HEADER.size
+        if len(data) < INDEX_BYTES or data[:size] != data[size : 2 * size]:
+            return None
+        version, _, _, is_made, _, page_bytes, frames, *_ = INDEX_HEADER.unpack_from(data)
+        checkpointed, *marks = MARKS.unpack_from(data, MARKS_OFFSET)
+        if version != INDEX_VERSION or not is_made or checkpointed > frames:
+            return None
+        return cls(1 << 16 if page_bytes == 1 else page_bytes, frames, checkpointed, tuple(marks))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What was seen around a database: also since when each process was seen at what."""
+
+    surroundings: Surroundings
+    files: Files | None = None
+    index: Index | None = None
+    since: Mapping[tuple[int, object], datetime] = field(default_factory=dict)
+
+
+def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
+    """Return what is around a database now, given what was before.
+
+    The log's index is opened only where the database's files have changed. Closing it drops this
+    process's locks on it, so no connection to it may be open meanwhile.
+    """
+    disk = disk_under(files.path)
+    try:
+        shm = os.stat(f"{files.path}-shm")
+    except OSError:
+        shm = None
+    index = before.index if before and shm else None
+    if shm and (before is None or before.files != files):
+        index = _read_index(f"{files.path}-shm") or index
+    uses = _uses(files, shm)
+    seen: dict[tuple[int, object], datetime] = {(pid, "there"): now for pid in uses} | {
+        (pid, pin): now for pid, found in uses.items() for pin in _pins(found, index)
+    }
+    since = {key: before.since.get(key, now) if before else now for key in seen}
+    # A device number of the kernel's own, such as Btrfs has, may not be the one in the locks.
+    hidden = bool(shm and not uses and not os.major(files.main.device))
+    holders = tuple(_holder(pid, found, since, index) for pid, found in sorted(uses.items()))
+    backlog_bytes = index.backlog_bytes if index else None if files.wal_bytes else 0
+    return Sight(
+        Surroundings(None if hidden else holders, backlog_bytes, disk), files, index, since
+    )
+
+
+def disk_under(path: str) -> Disk | None:
+    """Return the file system under a path or its folder; None where nobody could write anyway."""
+    for place in (path, os.path.dirname(path)):
+        try:
+            found = os.statvfs(place)
+            device = os.stat(place).st_dev
+        except OSError:
+            continue
+        if found.f_flag & os.ST_RDONLY or not found.f_blocks:
+            return None
+        unit = found.f_frsize
+        return Disk(device, found.f_bavail * unit, found.f_blocks * unit)
+    return None
+
+
+def is_open_elsewhere(path: str) -> bool:
+    """Return whether another process has a database's log open."""
+    try:
+        shm = os.stat(f"{path}-shm")
+    except OSError:
+        return False
+    return any(lock.pid != os.getpid() for lock in locks_on(shm.st_dev, shm.st_ino))
+
+
+def _read_index(path: str) -> Index | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        try:
+            return Index.parse(os.read(descriptor, INDEX_BYTES))
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return None
+
+
+def _uses(files: Files, shm: os.stat_result | None) -> dict[int, set[tuple[Use, int | None]]]:
+    """Return what each other process does, and by which read mark."""
+    uses: defaultdict[int, set[tuple[Use, int | None]]] = defaultdict(set)
+    for lock in locks_on(*files.identity):
+        uses[lock.pid].add((_use_of_main(lock, in_log=shm is not None), None))
+    for lock in locks_on(shm.st_dev, shm.st_ino) if shm else ():
+        for byte in range(lock.first, lock.last + 1):
+            if byte in INDEX_USES:
+                uses[lock.pid].add((INDEX_USES[byte], None))
+            elif byte in READ_BYTES:
+                uses[lock.pid].add(("read", READ_BYTES.index(byte)))
+    uses.pop(os.getpid(), None)
+    return uses
+
+
+def _use_of_main(lock: Lock, *, in_log: bool) -> Use:
+    """Return what a lock on the main file means: beside a log it lasts as long as a connection."""
+    if lock.is_write and lock.first <= RESERVED_BYTE:
+        return "write"
+    return "open" if in_log or lock.first < PENDING_BYTE else "read"
+
+
+def _pins(uses: set[tuple[Use, int | None]], index: Index | None) -> Iterator[tuple[int, int]]:
+    for use, slot in uses:
+        if index and use == "read" and slot is not None and index.pins(slot):
+            yield slot, index.marks[slot]
+
+
+def _holder(
+    pid: int,
+    uses: set[tuple[Use, int | None]],
+    since: Mapping[tuple[int, object], datetime],
+    index: Index | None,
+) -> Holder:
+    pinned = [since[pid, pin] for pin in _pins(uses, index)]
+    names = tuple(sorted({use for use, _ in uses}))
+    return Holder(pid, command_of(pid), names, since[pid, "there"], min(pinned, default=None))
