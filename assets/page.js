@@ -81,9 +81,9 @@
 
   const showState = (level) => {
     root.dataset.level = level;
-    const faults = level === "fault" ? pulse.faults : [];
-    const title = faults.length
-      ? `(${faults.length}) ${faults[0]} · Mission Control` : "Mission Control";
+    const needing = level === "unknown" ? [] : pulse.needing;
+    const title = needing.length
+      ? `(${needing.length}) ${needing[0]} · Mission Control` : "Mission Control";
     if (document.title !== title) document.title = title;
     const icon = document.getElementById("icon"), href = `/assets/icons/state-${level}.svg`;
     if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
@@ -135,6 +135,8 @@
   });
 
   document.addEventListener("click", (event) => {
+    const seen = event.target.closest("[data-seen]");
+    if (seen) return set("seen", { data: { database: seen.dataset.seen, until: pulse.takenAt } });
     const button = event.target.closest(".fold");
     if (!button) return;
     const open = button.getAttribute("aria-expanded") !== "true";

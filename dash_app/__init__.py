@@ -2,12 +2,13 @@
 
 Imports run one way, from the left to the right of this line and never back:
 
-    model, settings, words -> watched, events, history -> sampler -> loader, network, doctor, demo
-    -> page, api -> server -> cli
+    model, settings, words -> watched, events, history -> findings, ledger, selfcheck -> sampler
+    -> loader, network, doctor, demo -> page, api -> server -> cli
 
-`model` holds the vocabulary, `watched` alone touches a watched file, `sampler` keeps the newest
-snapshot, and page and API are views of it. Nothing is imported here, so that each process loads
-only what it needs.
+`model` and `surroundings` hold the vocabulary, `watched` alone touches a watched file, `events` and
+`findings` say what a reading means, `ledger` keeps that, `sampler` keeps the newest snapshot, and
+page and API are views of it. Nothing is imported here, so that each process loads only what it
+needs.
 """
 
 VERSION = "0.1.0"

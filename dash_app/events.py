@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dash_app.model import ABSENCES, Event, EventKind, Memory, Reading, remember
+from dash_app.model import ABSENCES, Absence, Event, EventKind, Memory, Reading, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,6 +21,10 @@ HABIT_TIMES = 3
 
 CHANGES = "changes"
 """The header's change counter (sqlite.org/fileformat2.html#file_change_counter)."""
+
+TIME = "time of the file"
+OLDER_SECONDS = 60
+"""A clock that is corrected by less than that makes no older copy."""
 
 Differences = dict[str, tuple[Any, Any]]
 
@@ -63,7 +67,7 @@ def queues_among(events: Iterable[Event]) -> frozenset[str]:
     return frozenset(table for table, times in falls.items() if times >= HABIT_TIMES)
 
 
-def _absence(reading: Reading, baseline: Reading) -> EventKind | None:
+def _absence(reading: Reading, baseline: Reading) -> Absence | None:
     """Return how the tables went away, if that is why there is no reading of them.
 
     SQLite calls a file malformed that is shorter than its header says.
@@ -160,23 +164,22 @@ def _moved_back(
     by its time. A file that was away may have come back as another one with the same inode.
     """
     was, now = _counters(before), _counters(after)
-    back = sorted(name for name in was.keys() & now.keys() if now[name] < was[name])
-    another = returned or before.file != after.file
-    if back == [CHANGES] and another and not _is_older(before, after):
-        back = []
-    return {name: was[name] for name in back}, {name: now[name] for name in back}
+    back = {name for name in was.keys() & now.keys() if now[name] < was[name]}
+    clock_was_set_back = after.verified_at < before.verified_at
+    if TIME in back and (clock_was_set_back or was[TIME] - now[TIME] < OLDER_SECONDS):
+        back.remove(TIME)
+    if back == {CHANGES} and (returned or before.file != after.file):
+        back.clear()
+    return {name: was[name] for name in sorted(back)}, {name: now[name] for name in sorted(back)}
 
 
 def _counters(reading: Reading) -> dict[str, int]:
     counters = {f"sequence of {table}": seq for table, seq in reading.sequences.items()}
     if reading.change_counter is not None:
         counters[CHANGES] = reading.change_counter
+    if reading.file_modified is not None:
+        counters[TIME] = int(reading.file_modified.timestamp())
     return counters
-
-
-def _is_older(before: Reading, after: Reading) -> bool:
-    was, now = before.last_modified, after.last_modified
-    return was is not None and now is not None and now < was
 
 
 def _exact(reading: Reading) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from dash_app import words
 from dash_app.history import query
 from dash_app.history.query import Selection, Window
 
@@ -25,9 +26,12 @@ STATUS_COLUMNS = {
     "path": "str",
     "status": "str",
     "level": "str",
+    "badge": "str",
     "since": TIME,
     "cause": "str",
     "remedy": "str",
+    "asks": "bool",
+    "notes": "object",
     "total_rows": "Int64",
     "total_complete": "bool",
     "last_modified": TIME,
@@ -49,7 +53,9 @@ COUNT_COLUMNS = {
 def status_frame(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row a database, in configured order, with the columns of STATUS_COLUMNS.
 
-    `cause` and `remedy` are missing where there is no fault, `last_good_*` where none is needed.
+    `badge` is the worst thing true of it: a status, or the kind of a finding; it began at `since`.
+    `cause` and `remedy` are missing where nothing is amiss, `last_good_*` where there is none;
+    `asks` is whether a person may acknowledge it, `notes` a list of further lines.
     """
     return _frame([_status_row(status) for status in snapshot.databases], STATUS_COLUMNS)
 
@@ -116,15 +122,19 @@ def _frame(rows: list[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
 
 def _status_row(status: DatabaseStatus) -> dict[str, Any]:
     reading, good = status.reading, status.last_good
+    finding = status.findings[0] if status.findings and not status.fault else None
     return {
         "name": status.database.name,
         "label": status.database.label,
         "path": str(status.database.path),
         "status": status.status,
         "level": status.level,
-        "since": status.since,
-        "cause": status.fault and status.fault.message,
-        "remedy": status.fault and status.fault.remedy,
+        "badge": finding.kind if finding else status.status,
+        "since": finding.since if finding else status.since,
+        "cause": finding.text if finding else status.fault and status.fault.message,
+        "remedy": finding.remedy if finding else status.fault and status.fault.remedy,
+        "asks": any(one.asks for one in status.findings),
+        "notes": words.notes(status),
         "total_rows": reading.total_rows,
         "total_complete": reading.total_complete,
         "last_modified": reading.last_modified,

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from dash_app.surroundings import Surroundings
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime, timedelta
@@ -18,30 +20,24 @@ if TYPE_CHECKING:
 Level = Literal["well", "notice", "unknown", "fault"]
 Status = Literal["connected", "not_initialized", "error"]
 EstimateKind = Literal["about", "at_most"]
+Absence = Literal["gone", "emptied", "truncated"]
 EventKind = Literal[
-    "gone",
+    Absence,
     "back",
     "replaced",
-    "truncated",
-    "emptied",
     "rolled_back",
     "schema_changed",
     "rows_dropped",
     "version_changed",
 ]
 FindingKind = Literal[
-    "gone",
-    "emptied",
-    "truncated",
+    Absence,
     "rows_dropped",
     "rolled_back",
     "replaced",
     "log_held",
     "disk_low",
 ]
-Use = Literal["open", "read", "write", "checkpoint", "recover"]
-"""What a process does with a database, as far as its locks tell."""
-
 Facts = Mapping[str, Any]
 """Facts by their name in the JSON documents, which hold nothing but JSON."""
 
@@ -71,12 +67,6 @@ ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_e
 
 SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
 """Levels from best to worst."""
-
-DISK_LOW_SHARE, DISK_LOW_BYTES = 0.05, 500_000_000
-DISK_AMPLE_BYTES = 10_000_000_000
-"""With so much free, even a twentieth of a large disk is no reason to worry."""
-
-DISK_LINE_SHARE, DISK_LINE_BYTES = 0.1, 2_000_000_000
 
 LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
 """The level of a status that is not stale."""
@@ -111,58 +101,6 @@ class TableCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that has a database open, known by its locks.
-
-    `since` is when it was first seen. `pins_since` is since when at least it reads a state of the
-    log that newer frames cannot be checkpointed past; None when it holds nothing back.
-    """
-
-    pid: int
-    command: str
-    uses: tuple[Use, ...]
-    since: datetime
-    pins_since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """The file system under a file; `free_bytes` is what an ordinary user may still write."""
-
-    device: int
-    free_bytes: int
-    total_bytes: int
-
-    @property
-    def used_share(self) -> float:
-        """How much is taken, from 0 to 1."""
-        return 1 - self.free_bytes / self.total_bytes
-
-    @property
-    def is_low(self) -> bool:
-        """Whether a writer may soon find no room."""
-        nearly = self.used_share > 1 - DISK_LOW_SHARE and self.free_bytes < DISK_AMPLE_BYTES
-        return nearly or self.free_bytes < DISK_LOW_BYTES
-
-    @property
-    def is_worth_a_line(self) -> bool:
-        """Whether a person would want to know how full it is."""
-        return self.used_share > 1 - DISK_LINE_SHARE or self.free_bytes < DISK_LINE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What is around a database's content; None for what could not be told.
-
-    `backlog_bytes` is the part of the log that is not yet checkpointed.
-    """
-
-    holders: tuple[Holder, ...] | None = None
-    backlog_bytes: int | None = None
-    disk: Disk | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """What one look at one database found.
 
@@ -172,7 +110,8 @@ class Reading:
     main file, WAL or journal. `journal_mode` is "wal", or "delete" for any rollback journal: which
     kind is a property of the writer's connection and not of the file.
 
-    `file` is the device and inode of the main file. `objects` maps "table tasks" or "column
+    `file` is the device and inode of the main file, `file_modified` the last write to it alone.
+    `objects` maps "table tasks" or "column
     tasks.owner" to a normalised definition; None where the schema could not be read.
     `change_counter` and `sequences` only ever move forward in one and the same database.
     """
@@ -187,6 +126,7 @@ class Reading:
     wal_bytes: int | None = None
     journal_mode: str | None = None
     file: str | None = None
+    file_modified: datetime | None = None
     change_counter: int | None = None
     user_version: int | None = None
     application_id: int | None = None
@@ -229,7 +169,7 @@ class Memory:
     code: Code | None
     since: datetime
     last_good: LastGood | None
-    absence: EventKind | None = None
+    absence: Absence | None = None
     baseline: Reading | None = None
 
 

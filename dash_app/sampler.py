@@ -7,15 +7,17 @@ import logging
 import sqlite3
 import threading
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.events import HABIT, follow, queues_among
-from dash_app.history import query
-from dash_app.history.query import Wanted
-from dash_app.model import DatabaseStatus, Event, Memory, Reading, Snapshot, level_of
+from dash_app.findings import findings
+from dash_app.ledger import Ledger
+from dash_app.model import DatabaseStatus, Reading, Snapshot, level_of, worst
+from dash_app.selfcheck import Selfcheck
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.process import Limits
 
@@ -23,14 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dash_app.history.store import History
-    from dash_app.model import Database
+    from dash_app.model import Database, Finding
     from dash_app.settings import Settings
 
 FRESH_INTERVALS = 3
 """A snapshot older than so many intervals says nothing any more."""
-
-MOST_EVENTS = 20
-"""How many events a snapshot carries."""
 
 SLACK = timedelta(milliseconds=500)
 """A tick may come this much early and still count as a minute after the last record."""
@@ -38,11 +37,23 @@ SLACK = timedelta(milliseconds=500)
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """A person has seen what happened to a database until some time."""
+
+    database: str
+    seen_until: datetime
+    done: threading.Event
+
+
 class Sampler:
     """The one thread that has the databases read; everyone else asks for its newest snapshot."""
 
     def __init__(self, settings: Settings, history: History) -> None:
-        """Take the settings and our record; nothing is read before `start`."""
+        """Take the settings and our record; nothing is read before `start`.
+
+        Raises sqlite3.Error.
+        """
         sampler = settings.sampler
         self._settings = settings
         self._history = history
@@ -51,15 +62,15 @@ class Sampler:
         limits = Limits(self._deadline_seconds, sampler.table_budget.total_seconds())
         self._airlock = Airlock(settings.databases, limits)
         self._place = words.place_of(settings, getpass.getuser())
-        self._memories: dict[str, Memory | None] = {
-            database.name: history.memory_of(database) for database in settings.databases
-        }
-        self._unsaved: dict[str, tuple[Event, ...]] = {}
-        self.recorded_at: datetime | None = None
-        self._stopping = threading.Event()
+        self._ledger = Ledger(history, settings.databases)
+        self._findings: dict[str, tuple[Finding, ...]] = {}
+        self._acknowledgements: SimpleQueue[Acknowledgement] = SimpleQueue()
+        self._stopping = False
+        self._wake = threading.Event()
         self._thread = Thread(target=self._run, name="sampler", daemon=True)
+        self.recorded_at: datetime | None = None
+        self.selfcheck = Selfcheck(self._deadline_seconds)
         self.snapshot: Snapshot | None = None
-        self._events = self._newest_events()
         self.first_snapshot = threading.Event()
 
     def start(self) -> None:
@@ -68,7 +79,8 @@ class Sampler:
 
     def stop(self) -> None:
         """Finish the tick under way, keep what is known, and end the airlock."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         self._thread.join()
 
     def fresh(self) -> Snapshot | None:
@@ -79,64 +91,77 @@ class Sampler:
             return None
         return snapshot
 
+    def acknowledge(self, database: str, seen_until: datetime) -> None:
+        """End the findings of what happened to a database until then, in the next snapshot.
+
+        Returns once that is published, or after an interval.
+        """
+        acknowledgement = Acknowledgement(database, seen_until, threading.Event())
+        self._acknowledgements.put(acknowledgement)
+        self._wake.set()
+        acknowledgement.done.wait(self._interval_seconds)
+
     def _run(self) -> None:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
         try:
-            while not self._stopping.is_set():
+            while not self._stopping:
                 began = time.monotonic()
+                self._wake.clear()
                 try:
                     self._tick()
                 except Exception:  # a fault in one tick must not end the watch
                     log.exception("tick failed")
-                missed = (time.monotonic() - began) // self._interval_seconds
+                missed = int((time.monotonic() - began) // self._interval_seconds)
+                self.selfcheck.missed(missed)
                 wake = began + (missed + 1) * self._interval_seconds
-                self._stopping.wait(wake - time.monotonic())
+                self._wake.wait(wake - time.monotonic())
         finally:
             self._airlock.close()
-            self._keep()
+            self._ledger.keep()
 
     def _tick(self) -> None:
+        seen = [self._acknowledgements.get() for _ in range(self._acknowledgements.qsize())]
+        seen_until = {one.database: one.seen_until for one in seen}
         readings = self._airlock.read(min(self._deadline_seconds, self._interval_seconds / 2))
         now = datetime.now(UTC)
         statuses = tuple(
-            self._judge(database, readings, now) for database in self._settings.databases
+            self._judge(database, readings, seen_until, now)
+            for database in self._settings.databases
         )
-        self.snapshot = Snapshot(now, statuses, self._events)
+        self.snapshot = Snapshot(now, statuses, self._ledger.events)
         self.first_snapshot.set()
+        for one in seen:
+            one.done.set()
         self._record(self.snapshot)
+        self.selfcheck.look(self._airlock, readings.values())
 
     def _judge(
-        self, database: Database, readings: Mapping[str, Reading], now: datetime
+        self,
+        database: Database,
+        readings: Mapping[str, Reading],
+        seen_until: Mapping[str, datetime],
+        now: datetime,
     ) -> DatabaseStatus:
         """Return what a reading means, given what is remembered of this database."""
-        unanswered = Reading(read_at=now, verified_at=now, code="not_responding")
-        reading = readings.get(database.name, unanswered)
-        before = self._memories[database.name]
-        memory, events = follow(database.name, reading, before)
-        if any(event.kind == "rows_dropped" for event in events):
-            memory, events = follow(database.name, reading, before, self._queues(database))
-        self._memories[database.name] = memory
-        turned = before is None or (before.status, before.code) != (memory.status, memory.code)
-        if turned:
-            log.info("%s: %s", database.name, memory.code or memory.status)
-        for event in events:
-            log.warning("%s: %s", database.name, event.kind)
-        self._unsaved[database.name] = self._unsaved.get(database.name, ()) + events
-        if turned or events:
-            self._remember(database, memory)
-            self._events = self._newest_events()
+        name = database.name
+        reading = readings.get(name, Reading(now, now, code="not_responding"))
+        memory, unsettled = self._ledger.enter(database, reading, seen_until.get(name))
         fault = reading.code and words.fault(
             reading.code, reading.detail, database, memory.last_good, self._place
         )
+        found = findings(reading, memory, fault, unsettled, self._findings.get(name, ()))
+        self._findings[name] = found
+        level = level_of(memory.status, now - reading.verified_at, self._settings.stale_after)
         return DatabaseStatus(
             database=database,
             reading=reading,
             status=memory.status,
             since=memory.since,
-            level=level_of(memory.status, now - reading.verified_at, self._settings.stale_after),
-            verdict=words.verdict(reading, fault),
+            level=worst([level, *(one.level for one in found)]),
+            verdict=words.verdict(reading, fault, found),
             fault=fault,
             last_good=memory.last_good,
+            findings=found,
         )
 
     def _record(self, snapshot: Snapshot) -> None:
@@ -150,36 +175,4 @@ class Sampler:
         except sqlite3.Error as error:
             log.error("history paused: %s", error)
         self.recorded_at = snapshot.taken_at
-        self._keep()
-
-    def _keep(self) -> None:
-        """Store every memory, so that a restart knows the last good readings."""
-        for database in self._settings.databases:
-            if memory := self._memories[database.name]:
-                self._remember(database, memory)
-
-    def _remember(self, database: Database, memory: Memory) -> None:
-        try:
-            self._history.remember(database, memory, self._unsaved.get(database.name, ()))
-            self._unsaved[database.name] = ()
-        except sqlite3.Error as error:
-            log.error("memory of %s not stored: %s", database.name, error)
-
-    def _newest_events(self) -> tuple[Event, ...]:
-        """Return the newest events, those first that could not be stored yet."""
-        waiting = [event for events in self._unsaved.values() for event in reversed(events)]
-        try:
-            stored = query.events(self._history.path, Wanted(most=MOST_EVENTS))
-        except sqlite3.Error as error:
-            log.error("events cannot be read: %s", error)
-            stored = list(self.snapshot.events) if self.snapshot else []
-        return tuple([*waiting, *stored][:MOST_EVENTS])
-
-    def _queues(self, database: Database) -> frozenset[str]:
-        """Return the tables of a database that empty by habit."""
-        try:
-            found = query.events(self._history.path, Wanted((database.name,), ("rows_dropped",)))
-        except sqlite3.Error:
-            return frozenset()
-        earliest = datetime.now(UTC) - HABIT
-        return queues_among(event for event in found if event.at > earliest)
+        self._ledger.keep()

@@ -26,6 +26,7 @@ KEYS = {
     "level": str,
     "verdict": str,
     "error": dict | None,
+    "findings": list,
     "lastGood": dict | None,
     "rowCounts": dict,
     "totalRows": int | None,

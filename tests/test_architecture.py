@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERS = (
+    {"surroundings"},
     {"model"},
     {"settings"},
     {"words"},
     {"watched"},
     {"history", "events"},
+    {"findings"},
+    {"ledger", "selfcheck"},
     {"sampler"},
     {"loader"},
     {"network", "demo"},

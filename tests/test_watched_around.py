@@ -18,7 +18,8 @@ from tests.watched import LoneReader, await_quiet, read, read_until, watching
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dash_app.model import Holder, Reading
+    from dash_app.model import Reading
+    from dash_app.surroundings import Holder
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"

@@ -93,7 +93,7 @@ def test_each_code_says_its_cause_and_one_remedy(code: Code, seen: bool) -> None
 
 
 def test_every_code_has_words_and_only_absences_are_calm() -> None:
-    assert {code for code, _ in EXPECTED} == set(get_args(Code)) == set(words.IN_BRIEF)
+    assert {code for code, _ in EXPECTED} == set(get_args(Code)) == set(words.CODES_IN_BRIEF)
     assert {code for code, seen in EXPECTED if not seen} == ABSENCES
 
 

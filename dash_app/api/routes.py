@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from flask import Blueprint, Response, jsonify, request
 
-from dash_app.api.views import events_document, history_document, status_document
+from dash_app.api.views import (
+    detail_document,
+    events_document,
+    history_document,
+    service_document,
+    status_document,
+)
 from dash_app.history import query
 from dash_app.history.query import Metric, Selection, Wanted, Window
 from dash_app.model import EventKind
+from dash_app.watched.around import disk_under
 
 if TYPE_CHECKING:
     from dash_app.sampler import Sampler
@@ -45,9 +52,7 @@ def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
     def db_status() -> Response:
         snapshot = sampler.snapshot
         if snapshot is None:
-            response = error_response(503, "no_reading_yet", "The databases are being read.")
-            response.headers["Retry-After"] = "1"
-            return response
+            return _not_yet()
         response = jsonify(status_document(snapshot))
         age = datetime.now(UTC) - snapshot.taken_at
         response.headers["Age"] = str(max(0, int(age.total_seconds())))
@@ -60,8 +65,43 @@ def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
             "ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain"
         )
 
+    _serve_detail(api, settings, sampler)
     _serve_record(api, settings)
     return api
+
+
+def _serve_detail(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
+    started_at = datetime.now(UTC)
+
+    @api.get("/api/databases/<name>")
+    def database(name: str) -> Response:
+        if sampler.snapshot is None:
+            return _not_yet()
+        statuses = sampler.snapshot.databases
+        status = next((one for one in statuses if one.database.name == name), None)
+        if status is None:
+            return error_response(404, "not_found", "There is no database of that name.")
+        try:
+            found = query.events(settings.history.path, Wanted((name,)))
+        except sqlite3.Error as error:
+            return _no_history("events", error)
+        return jsonify(detail_document(status, found))
+
+    @api.get("/api/service")
+    def service() -> Response:
+        disk = disk_under(str(settings.history.path))
+        return jsonify(service_document(sampler, disk, started_at))
+
+
+def _not_yet() -> Response:
+    response = error_response(503, "no_reading_yet", "The databases are being read.")
+    response.headers["Retry-After"] = "1"
+    return response
+
+
+def _no_history(what: str, error: sqlite3.Error) -> Response:
+    log.error("%s cannot be read: %s", what, error)
+    return error_response(503, "history_unavailable", "The history cannot be read now.")
 
 
 def _serve_record(api: Blueprint, settings: Settings) -> None:
@@ -74,8 +114,7 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
         try:
             found = query.series(settings.history.path, selection, window)
         except sqlite3.Error as error:
-            log.error("history cannot be read: %s", error)
-            return error_response(503, "history_unavailable", "The history cannot be read now.")
+            return _no_history("history", error)
         document = history_document(found)
         if as_csv:
             return Response(_as_csv(document["series"]), mimetype="text/csv")
@@ -90,8 +129,7 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
         try:
             found = query.events(settings.history.path, wanted)
         except sqlite3.Error as error:
-            log.error("events cannot be read: %s", error)
-            return error_response(503, "history_unavailable", "The history cannot be read now.")
+            return _no_history("events", error)
         return jsonify(events_document(found, wanted.most))
 
 

@@ -6,13 +6,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dash_app import words
+from dash_app import VERSION, words
+from dash_app.selfcheck import memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from dash_app.history.query import Series
-    from dash_app.model import DatabaseStatus, Event, Snapshot, TableCount
+    from dash_app.model import DatabaseStatus, Event, Finding, Snapshot, TableCount
+    from dash_app.sampler import Sampler
+    from dash_app.surroundings import Disk, Holder
 
 Json = dict[str, Any]
 
@@ -42,6 +45,7 @@ def database_document(status: DatabaseStatus) -> Json:
         "level": status.level,
         "verdict": status.verdict,
         "error": status.fault and asdict(status.fault),
+        "findings": [_finding(finding) for finding in status.findings],
         "lastGood": (
             good
             and status.status == "error"
@@ -60,6 +64,47 @@ def database_document(status: DatabaseStatus) -> Json:
         "readAt": rfc3339(reading.read_at),
         "verifiedAt": rfc3339(reading.verified_at),
     }
+
+
+def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> Json:
+    """Return the document of `/api/databases/<name>`: all that is known of one database."""
+    reading, around = status.reading, status.reading.surroundings
+    return database_document(status) | {
+        "walBacklogBytes": around.backlog_bytes,
+        "holders": around.holders and [_holder(one) for one in around.holders],
+        "disk": around.disk and disk_document(around.disk),
+        "schema": reading.objects,
+        "userVersion": reading.user_version,
+        "applicationId": reading.application_id,
+        "changeCounter": reading.change_counter,
+        "events": [event_document(event) for event in events],
+    }
+
+
+def service_document(sampler: Sampler, history_disk: Disk | None, started_at: datetime) -> Json:
+    """Return the document of `/api/service`: how we are, and whether our promises are kept."""
+    check, promises = sampler.selfcheck, sampler.selfcheck.promises()
+    kept = all(promise.kept for promise in promises) and sampler.fresh() is not None
+    return {
+        "level": "well" if kept else "fault",
+        "version": VERSION,
+        "startedAt": rfc3339(started_at),
+        "uptimeSeconds": int((datetime.now(UTC) - started_at).total_seconds()),
+        "memory": {
+            "serviceBytes": memory_bytes("self"),
+            "readerBytes": [memory_bytes(pid) for pid in check.pids],
+        },
+        "ticks": {"done": check.ticks, "missed": check.ticks_missed},
+        "guards": check.guards,
+        "sidecarsLeft": check.sidecars_left,
+        "historyDisk": history_disk and disk_document(history_disk),
+        "promises": [{**asdict(promise), "kept": promise.kept} for promise in promises],
+    }
+
+
+def disk_document(disk: Disk) -> Json:
+    """Return a file system's free and whole size."""
+    return {"freeBytes": disk.free_bytes, "totalBytes": disk.total_bytes}
 
 
 def history_document(series: Iterable[Series]) -> Json:
@@ -82,19 +127,22 @@ def events_document(events: Sequence[Event], most: int) -> Json:
     """Return the document of `/api/events`; `next` is the `before` that leads to older ones."""
     full = len(events) == most
     return {
-        "events": [
-            {
-                "id": event.id,
-                "at": rfc3339(event.at),
-                "database": event.database,
-                "kind": event.kind,
-                "text": words.event(event),
-                "before": event.before,
-                "after": event.after,
-            }
-            for event in events
-        ],
+        "events": [event_document(event) for event in events],
         "next": str(events[-1].id) if full else None,
+    }
+
+
+def event_document(event: Event) -> Json:
+    """Return one event of `/api/events`."""
+    return {
+        "id": event.id,
+        "at": rfc3339(event.at),
+        "database": event.database,
+        "kind": event.kind,
+        "text": words.event(event),
+        "before": event.before,
+        "after": event.after,
+        "endedAt": rfc3339(event.ended_at),
     }
 
 
@@ -107,6 +155,26 @@ def rfc3339(time: datetime | None) -> str | None:
 
 def _instant(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _finding(finding: Finding) -> Json:
+    return {
+        "kind": finding.kind,
+        "level": finding.level,
+        "since": rfc3339(finding.since),
+        "text": finding.text,
+        "remedy": finding.remedy,
+    }
+
+
+def _holder(holder: Holder) -> Json:
+    return {
+        "pid": holder.pid,
+        "command": holder.command,
+        "uses": holder.uses,
+        "since": rfc3339(holder.since),
+        "holdsLogBackSince": rfc3339(holder.pins_since),
+    }
 
 
 def _estimate(count: TableCount) -> Json:

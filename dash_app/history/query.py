@@ -30,7 +30,7 @@ LAST_VALUES = """
 
 
 EVENTS = """
-    SELECT id, database, kind, at, before, after FROM event
+    SELECT id, database, kind, at, before, after, ended_at FROM event
     WHERE id < ifnull(:before, id + 1)
         AND (:databases = '[]' OR database IN (SELECT value FROM json_each(:databases)))
         AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
@@ -149,8 +149,16 @@ def events(path: Path, wanted: Wanted) -> list[Event]:
     with closing(sqlite3.connect(uri, uri=True)) as connection:
         rows = connection.execute(EVENTS, parameters).fetchall()
     return [
-        Event(name, kind, datetime.fromisoformat(at), json.loads(was), json.loads(now), number)
-        for number, name, kind, at, was, now in rows
+        Event(
+            database=name,
+            kind=kind,
+            at=datetime.fromisoformat(at),
+            before=json.loads(was),
+            after=json.loads(now),
+            id=number,
+            ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
+        )
+        for number, name, kind, at, was, now, ended_at in rows
     ]
 
 

@@ -47,7 +47,8 @@ MIGRATIONS = (
         kind TEXT NOT NULL,
         at TEXT NOT NULL,
         before TEXT NOT NULL,       -- JSON, as is the next one
-        after TEXT NOT NULL
+        after TEXT NOT NULL,
+        ended_at TEXT               -- when what it found amiss was undone or acknowledged
     ) STRICT;
     CREATE INDEX event_of_database ON event (database, id);
     ALTER TABLE memory ADD COLUMN absence TEXT;

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dash_app.history.schema import UnusableHistoryError, migrate
 from dash_app.model import HISTORY_APPLICATION_ID, LastGood, Memory
+from dash_app.surroundings import Surroundings
 from dash_app.watched.protocol import reading_from_message, reading_to_message
 
 if TYPE_CHECKING:
@@ -102,23 +104,12 @@ class History:
     def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
         """Keep a memory of a database at its path, and what happened to it, both or neither.
 
-        Raises sqlite3.Error.
+        An event that is stored already takes its end. Raises sqlite3.Error.
         """
         good = memory.last_good
         with self._connection:
-            self._connection.executemany(
-                "INSERT INTO event (database, kind, at, before, after) VALUES (?, ?, ?, ?, ?)",
-                [
-                    (
-                        e.database,
-                        e.kind,
-                        e.at.isoformat(),
-                        json.dumps(e.before),
-                        json.dumps(e.after),
-                    )
-                    for e in events
-                ],
-            )
+            for event in events:
+                self._keep(event)
             self._connection.execute(
                 "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -151,6 +142,21 @@ class History:
         except sqlite3.Error:
             self._series, self._last = self._load_series(), {}  # what was rolled back is unknown
             raise
+
+    def _keep(self, event: Event) -> None:
+        """Store an event, or the end of one that is stored."""
+        key = (event.database, event.kind, event.at.isoformat())
+        ended_at = event.ended_at and event.ended_at.isoformat()
+        stored = self._connection.execute(
+            "UPDATE event SET ended_at = ? WHERE database = ? AND kind = ? AND at = ?",
+            (ended_at, *key),
+        )
+        if stored.rowcount == 0:
+            self._connection.execute(
+                "INSERT INTO event (database, kind, at, before, after, ended_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (*key, json.dumps(event.before), json.dumps(event.after), ended_at),
+            )
 
     def _load_series(self) -> dict[Key, int]:
         rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
@@ -238,7 +244,9 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
 
 
 def _as_json(reading: Reading) -> str:
-    return json.dumps(reading_to_message(reading), separators=(",", ":"))
+    """Return a reading without what was around it then."""
+    message = reading_to_message(replace(reading, surroundings=Surroundings()))
+    return json.dumps(message, separators=(",", ":"))
 
 
 def _open(path: Path, max_bytes: int) -> sqlite3.Connection:

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
 
-from dash_app import VERSION, loader
+from dash_app import VERSION, loader, words
 from dash_app.history import query
 from dash_app.page import charts, ids
 from dash_app.page.cards import cards
@@ -24,7 +24,7 @@ from dash_app.page.layout import Content, facts, first_view, layout
 if TYPE_CHECKING:
     from dash.development.base_component import Component
 
-    from dash_app.model import Snapshot
+    from dash_app.model import Reading, Snapshot
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
 
@@ -71,9 +71,8 @@ class Page:
 
         `version` changes with whatever the cards show, `recorded` with each new point.
         """
-        faults = (
-            [s.database.label for s in snapshot.databases if s.level == "fault"] if snapshot else []
-        )
+        statuses = snapshot.databases if snapshot else ()
+        needing = [status.database.label for status in statuses if status.needs_you]
         recorded_at = self.sampler.recorded_at
         return {
             "build": VERSION,
@@ -81,7 +80,7 @@ class Page:
             "ageMs": round((now - snapshot.taken_at).total_seconds() * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
-            "faults": faults,
+            "needing": needing,
             "version": version_of(snapshot),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
@@ -109,6 +108,7 @@ def register(app: Dash, page: Page) -> None:
     """Give an app its layout and its callbacks."""
     app.layout = page.layout
     _follow_the_clock(app, page)
+    _acknowledge(app, page)
     _draw_trends(app, page)
     for function, source in (("received", ids.SNAPSHOT), ("redraw", ids.FACTS)):
         app.clientside_callback(
@@ -135,6 +135,20 @@ def _follow_the_clock(app: Dash, page: Page) -> None:
         return facts, pulse, recorded
 
 
+def _acknowledge(app: Dash, page: Page) -> None:
+    @app.callback(
+        Output(ids.FACTS, "data", allow_duplicate=True),
+        Output(ids.SNAPSHOT, "data", allow_duplicate=True),
+        Input(ids.SEEN, "data"),
+        prevent_initial_call=True,
+    )
+    def acknowledge(seen: dict[str, Any]) -> tuple[object, object]:
+        until = datetime.fromisoformat(seen["until"]).astimezone(UTC)
+        page.sampler.acknowledge(str(seen["database"]), until)
+        content = page.content()
+        return content.facts, content.pulse
+
+
 def _draw_trends(app: Dash, page: Page) -> None:
     @app.callback(
         Output(ids.RANGES, "children"),
@@ -156,10 +170,14 @@ def _draw_trends(app: Dash, page: Page) -> None:
 def version_of(snapshot: Snapshot | None) -> int:
     """Return a number that changes with whatever the cards show of a snapshot."""
     shown = snapshot and [
-        (s.status, s.level, s.fault, s.since, s.reading.last_modified, s.reading.tables)
+        (s.level, s.since, s.fault, s.findings, words.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
     return zlib.crc32(repr((shown, snapshot and snapshot.events)).encode())
+
+
+def _shown(reading: Reading) -> tuple[object, ...]:
+    return reading.last_modified, reading.tables
 
 
 def _zone(name: object) -> tzinfo:

@@ -10,7 +10,7 @@ from dash import html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import aria, icon, middle_ellipsis, moment, prose
+from dash_app.page.parts import aria, data, icon, middle_ellipsis, moment, prose
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +39,10 @@ def cards(statuses: pd.DataFrame, counts: pd.DataFrame, now: datetime) -> list[C
 
 def card(row: Any, counts: pd.DataFrame, now: datetime) -> Component:
     """Return one card: badge, what is true, and the tables, which a phone folds."""
-    lines = _facts(row, now) if row.status == "connected" else _trouble(row, now)
+    lines = [] if pd.isna(row.cause) else _trouble(row, now)
+    lines += [html.P(note, className="aside") for note in row.notes]
+    if row.status == "connected":
+        lines += _facts(row, now)
     tables = [_tables(row.name, counts)] if len(counts) else []
     head = _head(row, now, foldable=bool(tables))
     whole: Component = dbc.Card(
@@ -59,25 +62,30 @@ def _head(row: Any, now: datetime, *, foldable: bool) -> Component:
     return html.Div(
         [
             html.H3(row.label, className="name"),
-            badge(row.status, row.level, row.verified_at, now),
+            badge(row, now),
             *([fold] if foldable else []),
         ],
         className="card-head",
     )
 
 
-def badge(status: str, level: str, verified_at: datetime, now: datetime) -> Component:
+def badge(row: Any, now: datetime) -> Component:
     """Return the one badge of a card, and in its place "As of 14:02" when the reading is stale.
 
     The page turns to the second by itself when it stops hearing from the server.
     """
-    shape, colour, word = BADGES[status]
-    stale = [icon("unknown"), html.Span(["As of ", moment(verified_at, "clock", now)])]
+    shape, colour, word = BADGES.get(row.badge) or _badge_of_finding(row.badge, row.level)
+    stale = [icon("unknown"), html.Span(["As of ", moment(row.verified_at, "clock", now)])]
     aged = html.Span(stale, className="state state-idle when-stale")
-    if level == "unknown":
+    if row.level == "unknown":
         return html.Span(stale, className="state state-idle")
     fresh = html.Span([icon(shape), word], className=f"state state-{colour} when-fresh")
     return html.Span([fresh, aged])
+
+
+def _badge_of_finding(kind: Any, level: str) -> tuple[Icon, str, str]:
+    word = words.FINDINGS_IN_BRIEF[kind].capitalize()
+    return ("cross", "bad", word) if level == "fault" else ("clock", "warn", word)
 
 
 def _facts(row: Any, now: datetime) -> list[Component]:
@@ -98,14 +106,23 @@ def _facts(row: Any, now: datetime) -> list[Component]:
 def _trouble(row: Any, now: datetime) -> list[Component]:
     began, length = moment(row.since, "clock", now), moment(row.since, "length", now)
     lines: list[Component] = [html.P(prose(row.cause), className="cause")]
-    if row.status == "error":
+    if row.status != "not_initialized":
         lines.append(html.P(["Since ", began, " (", length, ")"], className="aside"))
     lines.append(html.P(prose(row.remedy), className="remedy"))
+    if row.asks:
+        lines.append(_seen_button(row))
     if row.status == "error" and not pd.isna(row.last_good_rows):
         rows = words.plural(int(row.last_good_rows), "row")
         seen_at = moment(row.last_good_at, "clock", now)
         lines.append(html.P([f"Last seen: {rows} at ", seen_at], className="aside"))
     return lines
+
+
+def _seen_button(row: Any) -> Component:
+    label = f"Mark as seen: {row.label}"
+    return html.Button(
+        "Mark as seen", type="button", className="seen", **data(seen=row.name), **aria(label=label)
+    )
 
 
 def _tables(name: str, counts: pd.DataFrame) -> Component:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dash import html
 
 from dash_app import words
+from dash_app.model import SEVERITY
 from dash_app.page import ids
 from dash_app.page.parts import moment
 
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
 
     from dash_app.model import DatabaseStatus, Snapshot
 
-MOST_FAULTS = 3
+MOST_LINKS = 3
 
 
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
-    """Return the headline, a link for each of the worst faults, and how many are connected."""
+    """Return the headline, a link for each of the worst troubles, and how many are connected."""
     if snapshot is None:
         return [html.H1("Can't tell"), html.P("Nothing was read yet.", className="aside")]
-    faults = [status for status in snapshot.databases if status.level == "fault"]
+    needing = sorted(
+        (status for status in snapshot.databases if status.needs_you),
+        key=lambda status: SEVERITY.index(status.level),
+        reverse=True,
+    )
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
     return [
         html.H1(
@@ -33,14 +38,14 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
                 html.Span("Can't tell", className="when-stale"),
             ]
         ),
-        *(html.P(_link(status, now), className="fault") for status in faults[:MOST_FAULTS]),
+        *(html.P(_link(status, now), className="fault") for status in needing[:MOST_LINKS]),
         html.P(connected, className="aside"),
     ]
 
 
 def _link(status: DatabaseStatus, now: datetime) -> Component:
-    brief = words.IN_BRIEF[status.fault.code] if status.fault else ""
+    since = status.since if status.fault else status.findings[0].since
     return html.A(
-        [f"{status.database.label}: {brief} since ", moment(status.since, "clock", now)],
+        [f"{status.database.label}: {words.in_brief(status)} since ", moment(since, "clock", now)],
         href=f"#{ids.card(status.database.name)}",
     )

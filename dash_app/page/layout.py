@@ -82,6 +82,7 @@ def layout(content: Content, settings: Settings, started_at: datetime) -> Compon
             dcc.Store(id=ids.FACTS, data=content.facts),
             dcc.Store(id=ids.RECORD),
             dcc.Store(id=ids.READER),
+            dcc.Store(id=ids.SEEN),
             *_top(""),
             html.Main([*content.facts, _trends(settings.databases)]),
             _footer(started_at),

@@ -111,6 +111,11 @@ class Airlock:
         self._suspects.clear()
 
     @property
+    def is_reading(self) -> bool:
+        """Whether a reading is under way, or a child that had one may not be gone yet."""
+        return bool(self._awaited() or self._abandoned)
+
+    @property
     def pids(self) -> list[int]:
         """The process ids of the living children, the shared one first."""
         return [child.pid for child in self._children()]

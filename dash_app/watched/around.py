@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from dash_app.model import Disk, Holder, Surroundings
+from dash_app.surroundings import Disk, Holder, Surroundings
 from dash_app.watched.locks import PENDING_BYTE, RESERVED_BYTE, command_of, locks_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from dash_app.model import Use
+    from dash_app.surroundings import Use
     from dash_app.watched.files import Files
     from dash_app.watched.locks import Lock
 

@@ -78,11 +78,12 @@ class Files:
 
         None for a time that was set to what no calendar holds.
         """
-        latest_ns = max(mark.mtime_ns for mark in self._marks() if mark.size_bytes)
-        try:
-            return datetime.fromtimestamp(latest_ns / 1e9, UTC)
-        except (ValueError, OverflowError):
-            return None
+        return _time(max(mark.mtime_ns for mark in self._marks() if mark.size_bytes))
+
+    @property
+    def main_modified(self) -> datetime | None:
+        """The last write to the main file, as `last_modified`."""
+        return _time(self.main.mtime_ns)
 
     def settled(self, at: datetime) -> bool:
         """Whether any write after `at` must show in a timestamp."""
@@ -162,6 +163,13 @@ def _first_bytes(path: str) -> bytes:
             os.close(descriptor)
     except OSError as error:
         raise UnreadableError(_code_of(error, path)) from error
+
+
+def _time(time_ns: int) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(time_ns / 1e9, UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _mark(info: os.stat_result) -> Mark:

@@ -40,7 +40,7 @@ def locks_on(device: int, inode: int) -> list[Lock]:
 
 
 def _all_locks() -> Iterator[tuple[str, Lock]]:
-    with open("/proc/locks", encoding="ascii") as lines:
+    with open("/proc/locks", encoding="utf-8") as lines:
         for line in lines:
             # 2: POSIX  ADVISORY  READ 812 08:02:1234 1073741826 1073742335
             _number, kind, _advice, mode, pid, file, first, last = line.split()[:8]

@@ -7,10 +7,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from dash_app.model import Disk, Holder, Reading, Surroundings, TableCount
+from dash_app.model import Reading, TableCount
+from dash_app.surroundings import Disk, Holder, Surroundings
 
 Message = dict[str, Any]
-TIMES = ("read_at", "verified_at", "last_modified")
+TIMES = ("read_at", "verified_at", "last_modified", "file_modified")
 HOLDER_TIMES = ("since", "pins_since")
 
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from dash_app.model import Reading, Surroundings
+from dash_app.model import Reading
+from dash_app.surroundings import Surroundings
 from dash_app.watched.around import Sight, disk_under, is_open_elsewhere, look_around
 from dash_app.watched.connection import Route, connect
 from dash_app.watched.counts import Budget, Tally, count_tables, due, outdated, user_tables
@@ -126,6 +127,7 @@ class Reader:
             wal_bytes=files.wal_bytes,
             journal_mode="wal" if header.is_wal else "delete",
             file="{}:{}".format(*files.identity),
+            file_modified=files.main_modified,
             change_counter=header.change_counter,
         )
         try:

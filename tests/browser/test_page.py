@@ -204,3 +204,25 @@ def test_nothing_is_cut_off_sideways(quiet_page: Page, tmp_path: Path, width: in
         for size in ("100%", "200%"):
             quiet_page.evaluate(f"document.documentElement.style.fontSize = '{size}'")
             assert quiet_page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_happened_is_told_until_it_is_marked_as_seen(
+    quiet_page: Page, served: Served, paths: dict[str, Path]
+) -> None:
+    quiet_page.goto(served.url)
+    expect(headline(quiet_page)).to_have_text("4 well, 1 not initialized")
+    make_database(paths["email"].with_name("new.db"), letters=5).replace(paths["email"])
+    card = quiet_page.locator("#card-email")
+    expect(card.locator(".when-fresh")).to_have_text("Replaced")
+    expect(card.locator(".cause")).to_contain_text("Replaced by another file; ")
+    expect(headline(quiet_page)).to_have_text("1 of 5 needs you")
+    expect(quiet_page.locator("#headline .fault")).to_contain_text("Email: replaced since ")
+    expect(quiet_page).to_have_title("(1) Email · Mission Control")
+    card.get_by_role("button", name="Mark as seen: Email").click()
+    expect(card.locator(".when-fresh")).to_have_text("Connected")
+    expect(headline(quiet_page)).to_have_text("4 well, 1 not initialized")
+    expect(card.get_by_role("button", name="Mark as seen")).to_have_count(0)
+    expect(quiet_page.locator("#lately li").first).to_contain_text("Replaced by another file")
+    served.stop()
+    served.restart()
+    assert served.database("email")["findings"] == []

@@ -1,0 +1,103 @@
+"""What is amiss with a database now, also while it can be read: rules that need no learning.
+
+Pure functions over the model. A finding ends by itself when its cause does; one that an event
+brought, for which nothing can be read any more, also when a person acknowledges it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.model import SEVERITY, Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from dash_app.model import Event, Fault, FindingKind, Level, Memory, Reading
+
+LOG_HELD_BYTES = 64_000_000
+LOG_HELD = timedelta(minutes=1)
+"""SQLite checkpoints every 4 MB by default: a log this far behind a reader this old goes on so."""
+
+
+def findings(
+    reading: Reading,
+    memory: Memory,
+    fault: Fault | None,
+    unsettled: Iterable[Event],
+    before: Iterable[Finding],
+) -> tuple[Finding, ...]:
+    """Return what is amiss, worst first.
+
+    `unsettled` are events whose findings have not ended, `before` what was found last.
+    """
+    found = [one for event in unsettled if (one := finding_of(event))]
+    if memory.absence and fault:
+        found.append(Finding(memory.absence, "fault", memory.since, fault.message, fault.remedy))
+    disk_low_since = next((one.since for one in before if one.kind == "disk_low"), None)
+    found += _around(reading, disk_low_since or reading.verified_at)
+    return tuple(sorted(found, key=lambda one: SEVERITY.index(one.level), reverse=True))
+
+
+def finding_of(event: Event) -> Finding | None:
+    """Return what an event leaves amiss; None where it is only worth knowing."""
+    lost = bool(event.before.get("rows"))
+    kinds: dict[str, FindingKind] = {"rolled_back": "rolled_back", "replaced": "replaced"}
+    kind = kinds.get(event.kind, "rows_dropped" if lost else None)
+    if kind is None:
+        return None
+    level: Level = "notice" if kind == "replaced" and not lost else "fault"
+    text, remedy = words.happened(event), words.REMEDIES[kind]
+    return Finding(kind, level, event.at, text, remedy, asks=True)
+
+
+def settle(
+    unsettled: Sequence[Event], new: Iterable[Event], reading: Reading, seen_until: datetime | None
+) -> tuple[Event, ...]:
+    """Return all these events, those with their end that are undone or acknowledged.
+
+    `seen_until` is up to when a person acknowledged what happened.
+    """
+    ended = [
+        replace(event, ended_at=reading.verified_at)
+        if _is_undone(event, reading) or (seen_until is not None and event.at <= seen_until)
+        else event
+        for event in unsettled
+    ]
+    # The former file's return is a replacement too, but one that leaves nothing amiss.
+    is_back = any("file" in event.before and _is_undone(event, reading) for event in unsettled)
+    return (
+        *ended,
+        *(
+            replace(event, ended_at=event.at) if is_back and "file" in event.before else event
+            for event in new
+        ),
+    )
+
+
+def _is_undone(event: Event, reading: Reading) -> bool:
+    """Whether the state before an event has come back."""
+    if reading.code is not None:
+        return False
+    if event.kind in {"replaced", "rolled_back"}:
+        # Counters that catch up prove nothing: new rows move them too.
+        return "file" in event.before and event.before["file"] == reading.file
+    counts = [(reading.tables.get(table), rows) for table, rows in event.before["rows"].items()]
+    return all(count and count.is_exact and 2 * (count.rows or 0) >= rows for count, rows in counts)
+
+
+def _around(reading: Reading, disk_low_since: datetime) -> Iterator[Finding]:
+    around = reading.surroundings
+    pins = [(one.pins_since, one) for one in around.holders or () if one.pins_since]
+    if pins and (around.backlog_bytes or 0) >= LOG_HELD_BYTES:
+        since, holder = min(pins, key=lambda pin: pin[0])
+        if reading.verified_at - since >= LOG_HELD:
+            text = words.log_held(reading, holder, since, reading.verified_at)
+            yield Finding("log_held", "notice", since, text, words.REMEDIES["log_held"])
+    if around.disk and around.disk.is_low:
+        text = f"{words.disk_line(around.disk)}."
+        yield Finding("disk_low", "notice", disk_low_since, text, words.REMEDIES["disk_low"])

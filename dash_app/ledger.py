@@ -1,0 +1,111 @@
+"""What is remembered of each database and what happened to it, kept in step with the history file.
+
+Where the history cannot be written, everything goes on in memory and is stored once it can be.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dash_app.events import HABIT, follow, queues_among
+from dash_app.findings import finding_of, settle
+from dash_app.history import query
+from dash_app.history.query import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dash_app.history.store import History
+    from dash_app.model import Database, Event, Memory, Reading
+
+MOST_EVENTS = 20
+"""How many events are at hand without a look into the history."""
+
+MOST_UNSETTLED = 500
+
+log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """The memories of some databases, and their events. For one thread."""
+
+    def __init__(self, history: History, databases: Iterable[Database]) -> None:
+        """Take up what the history remembers. Raises sqlite3.Error."""
+        self._history = history
+        self._databases = tuple(databases)
+        self._memories = {one.name: history.memory_of(one) for one in self._databases}
+        self._unsettled = {one.name: self._stored_unsettled(one) for one in self._databases}
+        self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
+        self.events: tuple[Event, ...] = ()
+        self._load_newest()
+
+    def enter(
+        self, database: Database, reading: Reading, seen_until: datetime | None
+    ) -> tuple[Memory, tuple[Event, ...]]:
+        """Take a reading; return what is remembered after it, and the events still to be settled.
+
+        `seen_until` is up to when a person acknowledged what happened, if one just did.
+        """
+        name, before = database.name, self._memories[database.name]
+        memory, new = follow(name, reading, before)
+        if any(event.kind == "rows_dropped" for event in new):
+            memory, new = follow(name, reading, before, self._queues(database))
+        for event in new:
+            log.warning("%s: %s", name, event.kind)
+        turned = before is None or (before.status, before.code) != (memory.status, memory.code)
+        if turned:
+            log.info("%s: %s", name, memory.code or memory.status)
+        self._memories[name] = memory
+        settled = settle(self._unsettled[name], new, reading, seen_until)
+        self._unsettled[name] = tuple(e for e in settled if not e.ended_at and finding_of(e))
+        changed = tuple(event for event in settled if event.ended_at or event in new)
+        self._unsaved[name] += changed
+        if turned or changed:
+            self._save(database)
+            self._load_newest()
+        return memory, self._unsettled[name]
+
+    def keep(self) -> None:
+        """Store every memory, so that a restart knows the last good readings."""
+        for database in self._databases:
+            self._save(database)
+
+    def _save(self, database: Database) -> None:
+        memory = self._memories[database.name]
+        if memory is None:
+            return
+        try:
+            self._history.remember(database, memory, self._unsaved[database.name])
+            self._unsaved[database.name] = ()
+        except sqlite3.Error as error:
+            log.error("memory of %s not stored: %s", database.name, error)
+
+    def _load_newest(self) -> None:
+        """Have the newest events at hand, with those that could not be stored yet."""
+        try:
+            stored = query.events(self._history.path, Wanted(most=MOST_EVENTS))
+        except sqlite3.Error as error:
+            log.error("events cannot be read: %s", error)
+            stored = list(self.events)
+        waiting = [event for events in self._unsaved.values() for event in events]
+        known = {(e.database, e.kind, e.at): e for e in [*stored, *waiting]}
+        newest = sorted(known.values(), key=lambda event: event.at, reverse=True)
+        self.events = tuple(newest[:MOST_EVENTS])
+
+    def _stored_unsettled(self, database: Database) -> tuple[Event, ...]:
+        if self._memories[database.name] is None:  # another file under the same name
+            return ()
+        stored = query.events(self._history.path, Wanted((database.name,), most=MOST_UNSETTLED))
+        return tuple(event for event in stored if not event.ended_at and finding_of(event))
+
+    def _queues(self, database: Database) -> frozenset[str]:
+        """Return the tables of a database that empty by habit."""
+        try:
+            found = query.events(self._history.path, Wanted((database.name,), ("rows_dropped",)))
+        except sqlite3.Error:
+            return frozenset()
+        earliest = datetime.now(UTC) - HABIT
+        return queues_among(event for event in found if event.at > earliest)

@@ -1,0 +1,73 @@
+"""What is around a database's content: who has it open, what its log holds back, its disk.
+
+Frozen values like those of the model, which carries them in each reading.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+Use = Literal["open", "read", "write", "checkpoint", "recover"]
+"""What a process does with a database, as far as its locks tell."""
+
+DISK_LOW_SHARE, DISK_LOW_BYTES = 0.05, 500_000_000
+DISK_AMPLE_BYTES = 10_000_000_000
+"""With so much free, even a twentieth of a large disk is no reason to worry."""
+
+DISK_LINE_SHARE, DISK_LINE_BYTES = 0.1, 2_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a database open, known by its locks.
+
+    `since` is when it was first seen. `pins_since` is since when at least it reads a state of the
+    log that newer frames cannot be checkpointed past; None when it holds nothing back.
+    """
+
+    pid: int
+    command: str
+    uses: tuple[Use, ...]
+    since: datetime
+    pins_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """The file system under a file; `free_bytes` is what an ordinary user may still write."""
+
+    device: int
+    free_bytes: int
+    total_bytes: int
+
+    @property
+    def used_share(self) -> float:
+        """How much is taken, from 0 to 1."""
+        return 1 - self.free_bytes / self.total_bytes
+
+    @property
+    def is_low(self) -> bool:
+        """Whether a writer may soon find no room."""
+        nearly = self.used_share > 1 - DISK_LOW_SHARE and self.free_bytes < DISK_AMPLE_BYTES
+        return nearly or self.free_bytes < DISK_LOW_BYTES
+
+    @property
+    def is_worth_a_line(self) -> bool:
+        """Whether a person would want to know how full it is."""
+        return self.used_share > 1 - DISK_LINE_SHARE or self.free_bytes < DISK_LINE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is around a database's content; None for what could not be told.
+
+    `backlog_bytes` is the part of the log that is not yet checkpointed.
+    """
+
+    holders: tuple[Holder, ...] | None = None
+    backlog_bytes: int | None = None
+    disk: Disk | None = None

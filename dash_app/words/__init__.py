@@ -1,0 +1,105 @@
+"""Every sentence, number and age that a person reads, for all faces alike.
+
+Pure functions from the model to text. No markup, no I/O, nothing of one face alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
+from dash_app.words.events import event
+from dash_app.words.findings import (
+    FINDINGS_IN_BRIEF,
+    REMEDIES,
+    disk_line,
+    happened,
+    log_held,
+)
+from dash_app.words.numbers import (
+    age,
+    ago,
+    change,
+    number,
+    plural,
+    short_number,
+    short_path,
+    size,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dash_app.model import DatabaseStatus, Fault, Finding, Reading, Snapshot
+
+__all__ = [
+    "CODES_IN_BRIEF",
+    "FINDINGS_IN_BRIEF",
+    "REMEDIES",
+    "Place",
+    "age",
+    "ago",
+    "change",
+    "disk_line",
+    "event",
+    "fault",
+    "happened",
+    "headline",
+    "in_brief",
+    "log_held",
+    "notes",
+    "number",
+    "place_of",
+    "plural",
+    "short_number",
+    "short_path",
+    "size",
+    "verdict",
+]
+
+
+def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
+    """Return one sentence on one database: the worst thing true of it."""
+    if why is not None:
+        return why.message
+    if findings:
+        return findings[0].text
+    rows = plural(reading.total_rows or 0, "row")
+    tables = plural(len(reading.tables), "table")
+    unknown = sum(count.rows is None for count in reading.tables.values())
+    if unknown:
+        return f"{rows} counted in {tables}, {number(unknown)} unknown."
+    return f"{rows} in {tables}."
+
+
+def notes(status: DatabaseStatus) -> list[str]:
+    """Return what else a person would want to know of a database, which is seldom anything."""
+    told = {status.verdict}
+    lines = [one.text for one in status.findings if one.text not in told]
+    disk = status.reading.surroundings.disk
+    if disk and disk.is_worth_a_line and not disk.is_low:
+        lines.append(f"{disk_line(disk)}.")
+    return lines
+
+
+def headline(snapshot: Snapshot) -> str:
+    """Return the one line that says whether everything is well."""
+    statuses, total = snapshot.databases, len(snapshot.databases)
+    needing = sum(status.needs_you for status in statuses)
+    if needing:
+        return f"{needing} of {total} {'needs' if needing == 1 else 'need'} you"
+    if any(status.level == "unknown" for status in statuses):
+        return "Can't tell"
+    missing = sum(status.status == "not_initialized" for status in statuses)
+    if missing == total:
+        return "Nothing here yet"
+    if missing:
+        return f"{total - missing} well, {missing} not initialized"
+    return f"All {total} well"
+
+
+def in_brief(status: DatabaseStatus) -> str:
+    """Return the worst thing true of a database in two or three words."""
+    if status.fault:
+        return CODES_IN_BRIEF[status.fault.code]
+    return FINDINGS_IN_BRIEF[status.findings[0].kind] if status.findings else ""

@@ -1,0 +1,82 @@
+"""What happened to a database, in one line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dash_app.words.numbers import age, number, plural, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dash_app.model import Event, EventKind
+
+MOST_PARTS = 3
+"""So many changes are named in the line of an event; the rest is a number."""
+
+
+def event(event: Event) -> str:
+    """Return what happened, in one line."""
+    told = TELL.get(event.kind)
+    text = told(event) if told else SAID[event.kind]
+    lost = fallen(event) if event.kind != "rows_dropped" else ""
+    return f"{text}; {lost}" if lost else text
+
+
+def _emptied(event: Event) -> str:
+    return f"Emptied: it held {plural(event.before['totalRows'], 'row')}"
+
+
+def _truncated(event: Event) -> str:
+    was, now = event.before["sizeBytes"], event.after["sizeBytes"]
+    return f"Cut short: {size(was)} → {size(now)}"
+
+
+def _back(event: Event) -> str:
+    return f"Back after {age(event.at - datetime.fromisoformat(event.before['since']))}"
+
+
+def _schema_changed(event: Event) -> str:
+    gone, new = event.before["objects"], event.after["objects"]
+    parts = [f"+ {one}" for one in new if one not in gone]
+    parts += [f"− {one}" for one in gone if one not in new]
+    parts += [f"changed {one}" for one in new if one in gone]
+    rest = len(parts) - MOST_PARTS
+    more = [f"{number(rest)} more"] if rest > 0 else []
+    return "Schema changed: " + ", ".join(parts[:MOST_PARTS] + more)
+
+
+def _rows_dropped(event: Event) -> str:
+    emptied = not any(event.after["rows"].values())
+    return f"{'Emptied' if emptied else 'Rows dropped'}: {fallen(event)}"
+
+
+def _version_changed(event: Event) -> str:
+    names = {"userVersion": "user_version", "applicationId": "application_id"}
+    parts = [f"{names[one]} {event.before[one]} → {event.after[one]}" for one in event.before]
+    return f"Version changed: {', '.join(parts)}"
+
+
+def fallen(event: Event) -> str:
+    """Return which tables fell: tasks 126 → 0, and at most two more."""
+    was, now = event.before.get("rows", {}), event.after.get("rows", {})
+    parts = [f"{name} {number(was[name])} → {number(now[name] or 0)}" for name in was]
+    rest = len(parts) - MOST_PARTS
+    more = [f"{number(rest)} more"] if rest > 0 else []
+    return ", ".join(parts[:MOST_PARTS] + more)
+
+
+SAID: dict[EventKind, str] = {
+    "gone": "Gone",
+    "replaced": "Replaced by another file",
+    "rolled_back": "Went back to an older state",
+}
+TELL: dict[EventKind, Callable[[Event], str]] = {
+    "emptied": _emptied,
+    "truncated": _truncated,
+    "back": _back,
+    "schema_changed": _schema_changed,
+    "rows_dropped": _rows_dropped,
+    "version_changed": _version_changed,
+}

@@ -1,0 +1,53 @@
+"""What is amiss with a database that can be read, and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dash_app.words.events import event
+from dash_app.words.numbers import age, size
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dash_app.model import Event, FindingKind, Reading
+    from dash_app.surroundings import Disk, Holder
+
+FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
+    "gone": "file gone",
+    "emptied": "file emptied",
+    "truncated": "file cut short",
+    "rows_dropped": "rows lost",
+    "rolled_back": "rolled back",
+    "replaced": "replaced",
+    "log_held": "log held",
+    "disk_low": "disk nearly full",
+}
+"""A finding in the headline, before "since 14:02"; with a capital, on a card's badge."""
+
+MEANT = "If it was meant, mark it as seen. If not, stop its writer and "
+REMEDIES: dict[FindingKind, str] = {
+    "rows_dropped": MEANT + "restore a backup.",
+    "rolled_back": MEANT + "look for the newer file.",
+    "replaced": MEANT + "look for the former file.",
+    "log_held": "A read in it never ended. Restart that program when it suits.",
+    "disk_low": "Free some space before its writers fail.",
+}
+
+
+def happened(one: Event) -> str:
+    """Return what happened, as a sentence."""
+    return f"{event(one)}."
+
+
+def log_held(reading: Reading, holder: Holder, pinned_since: datetime, now: datetime) -> str:
+    """Return who keeps the log from being checkpointed."""
+    held_by = f"{holder.command} (pid {holder.pid})"
+    return (
+        f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} for {age(now - pinned_since)}."
+    )
+
+
+def disk_line(disk: Disk) -> str:
+    """Return how full a disk is: Disk 94% full, 1.4 GB left."""
+    return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} left"

@@ -1,0 +1,63 @@
+"""Numbers, sizes, ages and paths as a person reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+
+def number(value: int) -> str:
+    """Return a count with thousands separated: 10,640."""
+    return f"{value:,}"
+
+
+def short_number(value: int) -> str:
+    """Return a count; from 10 million on to a tenth of a million: 12.4 M."""
+    return f"{value / 1e6:,.1f} M" if value >= 10_000_000 else number(value)
+
+
+def change(value: int) -> str:
+    """Return a difference with its sign: +24, −3, no change."""
+    if value == 0:
+        return "no change"
+    return f"{'+' if value > 0 else '−'}{abs(value):,}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 row, 0 rows, 12.4 M rows."""
+    return f"{short_number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def size(size_bytes: int) -> str:
+    """Return bytes in powers of 1000: 41 kB, 1.2 GB."""
+    value, unit = float(size_bytes), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, bigger
+    digits = 1 if unit not in {"B", "kB"} and value < 10 else 0
+    return f"{value:.{digits}f} {unit}"
+
+
+def age(elapsed: timedelta) -> str:
+    """Return a duration in one unit, rounded down: now, 7 s, 3 min, 2 h, 4 d."""
+    seconds = int(elapsed.total_seconds())
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s" if seconds >= 2 else "now"
+
+
+def ago(elapsed: timedelta) -> str:
+    """Return how long ago an event was: now, 7 s ago."""
+    text = age(elapsed)
+    return text if text == "now" else f"{text} ago"
+
+
+def short_path(path: Path) -> str:
+    """Return a path with the home folder as `~`."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
