@@ -1,0 +1,1 @@
+"""What Mission Control costs, measured beside a reference in the same run."""

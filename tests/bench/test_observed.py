@@ -1,0 +1,12 @@
+"""The bench of a watched writer, in its short form: it runs, and the writer met nobody's lock."""
+
+from __future__ import annotations
+
+from tests.bench import observed
+
+
+def test_a_watched_writer_is_never_told_to_wait() -> None:
+    ((alone, watched),) = observed.measure(rows=50_000, seconds=2, rate=300, rounds=1)
+    assert (alone.busy, watched.busy) == (0, 0)
+    assert watched.commits_per_second > 0
+    assert watched.log_mb > 0
