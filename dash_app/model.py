@@ -215,7 +215,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStatus:
-    """One database as every face shows it; findings worst first."""
+    """One database as every face shows it; findings worst first.
+
+    `is_stale` is whether its reading is too old to say anything.
+    """
 
     database: Database
     reading: Reading
@@ -226,6 +229,7 @@ class DatabaseStatus:
     fault: Fault | None
     last_good: LastGood | None
     findings: tuple[Finding, ...] = ()
+    is_stale: bool = False
 
     @property
     def needs_you(self) -> bool:

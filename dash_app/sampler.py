@@ -69,6 +69,7 @@ class Sampler:
         self._wake = threading.Event()
         self._thread = Thread(target=self._run, name="sampler", daemon=True)
         self.recorded_at: datetime | None = None
+        self.history_paused: str | None = None
         self.selfcheck = Selfcheck(self._deadline_seconds)
         self.snapshot: Snapshot | None = None
         self.first_snapshot = threading.Event()
@@ -162,6 +163,7 @@ class Sampler:
             fault=fault,
             last_good=memory.last_good,
             findings=found,
+            is_stale=level == "unknown",
         )
 
     def _record(self, snapshot: Snapshot) -> None:
@@ -172,7 +174,9 @@ class Sampler:
                 return  # a negative one is a clock that was set back
         try:
             self._history.record(snapshot)
+            self.history_paused = None
         except sqlite3.Error as error:
             log.error("history paused: %s", error)
+            self.history_paused = words.history_paused(error.sqlite_errorname)
         self.recorded_at = snapshot.taken_at
         self._ledger.keep()

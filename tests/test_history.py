@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 import subprocess
@@ -12,14 +13,24 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app.history import query
 from dash_app.history.query import Selection, Window
-from dash_app.history.schema import UnusableHistoryError
+from dash_app.history.rollups import DAY, HOUR
+from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryError
 from dash_app.history.store import History
-from dash_app.model import Database, DatabaseStatus, LastGood, Memory, Reading, Snapshot, TableCount
+from dash_app.model import (
+    HISTORY_APPLICATION_ID,
+    Database,
+    DatabaseStatus,
+    LastGood,
+    Memory,
+    Reading,
+    Snapshot,
+    TableCount,
+)
 from dash_app.settings import HistorySettings
 from tests.harness import ROOT, make_database
 
@@ -148,8 +159,8 @@ def test_a_write_that_failed_leaves_nothing_half_known(history: History, path: P
             history.record(snapshot(path, START + MINUTE, {"fresh": 1, "tasks": 2}))
         other.execute("DROP TRIGGER no")
     history.record(snapshot(path, START + 2 * MINUTE, {"fresh": 1, "tasks": 2}))
-    assert points(path) == [(0, 1), (2, 2)]
-    assert points(path, "fresh") == [(2, 1)]
+    assert points(path) == [(0, 1), (1, 2)]
+    assert points(path, "fresh") == [(1, 1)]
 
 
 def test_a_later_schema_is_refused(path: Path) -> None:
@@ -238,3 +249,113 @@ def test_a_chart_gets_the_last_value_at_each_instant_at_which_we_watched(
         assert found[minute] == truth[minute]
     last = max(watched)
     assert found[last + 1 :] == [None] * (40 - last)
+
+
+def spans(path: Path, span: int) -> dict[int, tuple[int | None, int | None, int | None]]:
+    """The stored hours or days of a table: last, least and greatest, by their begin."""
+    sql = (
+        "SELECT at, last, least, greatest FROM rollup JOIN series ON id = series"
+        " WHERE \"table\" = 'tasks' AND span = ?"
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        return {at: tuple(found) for at, *found in connection.execute(sql, (span,))}
+
+
+def summed_up(
+    stored: dict[int, int | None], span: int
+) -> dict[int, tuple[int | None, int | None, int | None]]:
+    """The same from the points: what stood at a span's begin belongs to it too."""
+    sums = {}
+    for begin in {at // span * span for at in stored}:
+        within = [at for at in stored if begin < at < begin + span]
+        standing = [at for at in stored if at <= begin][-1:]
+        found = [stored[at] for at in standing + within]
+        known = [value for value in found if value is not None]
+        sums[begin] = (found[-1], min(known, default=None), max(known, default=None))
+    return sums
+
+
+@settings(max_examples=40)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(-30, 1500), st.one_of(st.none(), st.integers(0, 9))), max_size=60
+    )
+)
+def test_hours_and_days_never_contradict_the_points_also_when_the_clock_is_set_back(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int | None]]
+) -> None:
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    minute = 0
+    with closing(History(HistorySettings(path=path))) as history:
+        for forward, rows in changes:
+            minute = max(0, minute + forward)
+            history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    stored = {int(START.timestamp()) + at * 60: value for at, value in points(path)}
+    for span in (HOUR, DAY):
+        assert spans(path, span) == summed_up(stored, span)
+
+
+def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, path: Path) -> None:
+    for minute, rows in ((0, 9), (90, 0), (91, 9), (180, 9)):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    start, instant = int(START.timestamp()), int(START.timestamp()) + 2 * HOUR
+    for span in (1, HOUR):
+        window = Window(start + HOUR, start + 3 * HOUR, HOUR, span)
+        (found,) = query.series(path, Selection(tables=("tasks",)), window)
+        assert dict(zip((at for at, _ in found.points), found.ranges, strict=True))[instant] == (
+            0,
+            9,
+        )
+
+
+def test_a_history_of_an_earlier_version_is_summed_up(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
+        for script in MIGRATIONS[: ROLLUPS_SINCE - 1]:
+            connection.executescript(script)
+        connection.execute(f"PRAGMA user_version = {ROLLUPS_SINCE - 1}")
+        connection.execute("INSERT INTO series VALUES (1, 'email', 'tasks', 'rows')")
+        connection.executemany("INSERT INTO point VALUES (1, ?, ?)", [(0, 5), (7200, 8), (9e4, 2)])
+        connection.commit()
+    History(HistorySettings(path=path)).close()
+    assert spans(path, HOUR) == {0: (5, 5, 5), 7200: (8, 8, 8), 90_000: (2, 2, 2)}
+    assert spans(path, DAY) == {0: (8, 5, 8), 86_400: (2, 2, 8)}
+
+
+def test_a_second_service_on_the_same_file_is_refused(history: History, path: Path) -> None:
+    with pytest.raises(UnusableHistoryError, match="another Mission Control"):
+        History(HistorySettings(path=path))
+    history.record(snapshot(path, START, {"tasks": 1}))
+    assert points(path) == [(0, 1)]
+
+
+def test_while_the_file_cannot_be_written_records_wait_and_are_stored_later(
+    history: History, path: Path
+) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for minute in (1, 2):
+            with pytest.raises(sqlite3.OperationalError):
+                history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute + 1}))
+        assert history.is_paused
+    history.record(snapshot(path, START + 3 * MINUTE, {"tasks": 4}))
+    assert not history.is_paused
+    assert points(path) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert values(path, range(4)) == [1, 2, 3, 4]
+
+
+def test_a_log_cut_short_by_a_power_cut_costs_its_end_alone(path: Path) -> None:
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(20):
+            history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+        log = path.with_name("history.db-wal")
+        cut = path.with_name("cut.db")
+        shutil.copyfile(path, cut)
+        cut.with_name("cut.db-wal").write_bytes(log.read_bytes()[: log.stat().st_size // 2 + 7])
+    with closing(History(HistorySettings(path=cut))) as history:
+        kept = points(cut)
+        assert 0 < len(kept) < 20
+        assert kept == [(minute, minute) for minute in range(len(kept))]
+        history.record(snapshot(cut, START + timedelta(days=1), {"tasks": 7}))

@@ -121,3 +121,17 @@ def test_health_fails_when_nothing_is_read_any_more(config: Path) -> None:
         assert client.get("/health").status_code == 200
     eventually(lambda: sampler.fresh() is None)
     assert client.get("/health").status_code == 503
+
+
+def test_a_history_that_cannot_be_written_says_so_and_goes_on_later(
+    config: Path, tmp_path: Path
+) -> None:
+    make_database(tmp_path / "email.db", tasks=3)
+    with sampling(config) as sampler:
+        assert sampler.history_paused is None
+        with closing(sqlite3.connect(tmp_path / "history.db", timeout=5)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            said = eventually(lambda: sampler.history_paused)
+            assert said == "History paused: its file can't be written. Live counts go on."
+            assert email(sampler).status == "connected"
+        eventually(lambda: sampler.history_paused is None)

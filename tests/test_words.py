@@ -131,3 +131,7 @@ def test_an_age_has_one_unit_rounded_down(seconds: float, expected: str) -> None
 def test_a_path_below_the_home_folder_is_shortened() -> None:
     assert words.short_path(HOME / "clawd" / "email.db") == "~/clawd/email.db"
     assert words.short_path(Path("/srv/email.db")) == "/srv/email.db"
+
+
+def test_a_full_disk_is_named_as_what_pauses_the_history() -> None:
+    assert words.history_paused("SQLITE_FULL").startswith("History paused: the disk is full.")

@@ -6,28 +6,36 @@ import json
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from dash_app.history.rollups import DAY, HOUR
+from dash_app.history.room import POINTS_KEPT
 from dash_app.model import Event, EventKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 Metric = Literal["rows", "size_bytes", "wal_bytes"]
 UNITS: dict[Metric, str] = {"rows": "rows", "size_bytes": "bytes", "wal_bytes": "bytes"}
 
-LAST_VALUES = """
-    SELECT wanted.value, instant.value, (
-        SELECT point.value FROM point
-        WHERE point.series = wanted.value AND point.at <= instant.value
-        ORDER BY point.at DESC LIMIT 1
+VALUES = """
+    SELECT wanted.value, instant.value ->> 1, (
+        SELECT last FROM {view} WHERE series = wanted.value AND at {until} instant.value ->> 1
+        ORDER BY at DESC LIMIT 1
+    ), (
+        SELECT min(least) FROM {view} WHERE series = wanted.value
+        AND at {since} instant.value ->> 0 AND at {until} instant.value ->> 1
+    ), (
+        SELECT max(greatest) FROM {view} WHERE series = wanted.value
+        AND at {since} instant.value ->> 0 AND at {until} instant.value ->> 1
     )
     FROM json_each(:series) AS wanted, json_each(:instants) AS instant
     ORDER BY wanted.key, instant.key
 """
-
+"""The last, least and greatest value of each series up to each instant, since the one before it."""
 
 EVENTS = """
     SELECT id, database, kind, at, before, after, ended_at FROM event
@@ -38,16 +46,23 @@ EVENTS = """
 """
 
 
+VIEWS = {1: "minute", HOUR: "hour", DAY: "day"}
+POINTS_REACH, HOURS_REACH = timedelta(days=2), timedelta(days=60)
+"""Longer ranges are answered from hours or days: a year of 60 series is half a million hours."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A range of time on a regular grid of instants, in seconds since 1970.
 
-    `end` is one more instant after the last one, where a series shall reach its range's very end.
+    `span` is what one row of the record that answers sums up: 1 for the points themselves. `end` is
+    one more instant after the last one, where a series shall reach its range's very end.
     """
 
     first: int
     last: int
     step: int
+    span: int = 1
     end: int | None = None
 
     @classmethod
@@ -58,7 +73,9 @@ class Window:
         """
         begin, end = since.timestamp(), until.timestamp()
         step = max(1, round(every_seconds), -int(-(end - begin) // points))
-        return cls(-int(-begin // step) * step, int(end // step) * step, step)
+        span = _span_of(since, until)
+        step = -(-step // span) * span
+        return cls(-int(-begin // step) * step, int(end // step) * step, step, span)
 
     @property
     def instants(self) -> list[int]:
@@ -71,14 +88,21 @@ class Window:
         return replace(self, end=int(until.timestamp()))
 
 
+_Value = tuple[tuple[int, int | None], tuple[int, int] | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One number over time; `points` are pairs of instant and value, None where not watched."""
+    """One number over time; `points` are pairs of instant and value, None where not watched.
+
+    `ranges` has for each point the least and greatest value since the one before it, if it moved.
+    """
 
     database: str
     table: str | None
     metric: Metric
     points: tuple[tuple[int, int | None], ...]
+    ranges: tuple[tuple[int, int] | None, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -117,13 +141,21 @@ def series(path: Path, selection: Selection, window: Window) -> list[Series]:
             database: _watched(connection, database, window)
             for database in {database for database, _ in wanted.values()}
         }
-        values: dict[int, list[tuple[int, int | None]]] = {identity: [] for identity in wanted}
-        parameters = {"series": json.dumps(list(wanted)), "instants": json.dumps(window.instants)}
-        for identity, at, value in connection.execute(LAST_VALUES, parameters):
+        found: dict[int, list[_Value]] = {identity: [] for identity in wanted}
+        for identity, at, last, least, greatest in connection.execute(*_values(wanted, window)):
             seen = at in watched[wanted[identity][0]]
-            values[identity].append((at, value if seen else None))
+            moved = seen and least is not None and least != greatest
+            found[identity].append(
+                ((at, last if seen else None), (least, greatest) if moved else None)
+            )
     return [
-        Series(database, table, selection.metric, tuple(values[identity]))
+        Series(
+            database,
+            table,
+            selection.metric,
+            tuple(point for point, _ in found[identity]),
+            tuple(extremes for _, extremes in found[identity]),
+        )
         for identity, (database, table) in wanted.items()
     ]
 
@@ -160,6 +192,27 @@ def events(path: Path, wanted: Wanted) -> list[Event]:
         )
         for number, name, kind, at, was, now, ended_at in rows
     ]
+
+
+def _values(wanted: Iterable[int], window: Window) -> tuple[str, dict[str, str]]:
+    """Return the statement, and its parameters, for the values of some series in a window."""
+    instants = window.instants
+    befores = [window.first - window.step, *instants[:-1]]
+    # A point counts from its own second on; an hour and a day from their end on, but for the
+    # running one, which ends now.
+    since, until = (">", "<=") if window.span == 1 else (">=", "<")
+    return VALUES.format(view=VIEWS[window.span], since=since, until=until), {
+        "series": json.dumps(list(wanted)),
+        "instants": json.dumps(list(zip(befores, instants, strict=True))),
+    }
+
+
+def _span_of(since: datetime, until: datetime) -> int:
+    reach = until - since
+    if reach > HOURS_REACH:
+        return DAY
+    is_kept = datetime.now(UTC) - since < POINTS_KEPT
+    return 1 if reach <= POINTS_REACH and is_kept else HOUR
 
 
 def _wanted(

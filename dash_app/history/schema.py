@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dash_app.history.rollups import roll_up_all
+
 if TYPE_CHECKING:
     import sqlite3
 
@@ -54,7 +56,24 @@ MIGRATIONS = (
     ALTER TABLE memory ADD COLUMN absence TEXT;
     ALTER TABLE memory ADD COLUMN baseline TEXT;    -- a reading, as JSON
     """,
+    """
+    CREATE TABLE rollup (
+        series INTEGER NOT NULL REFERENCES series,
+        span INTEGER NOT NULL,      -- in seconds: an hour or a day
+        at INTEGER NOT NULL,        -- its begin
+        last INTEGER,
+        least INTEGER,
+        greatest INTEGER,
+        PRIMARY KEY (span, series, at)
+    ) STRICT, WITHOUT ROWID;
+    CREATE VIEW minute AS
+        SELECT series, at, value AS last, value AS least, value AS greatest FROM point;
+    CREATE VIEW hour AS SELECT series, at, last, least, greatest FROM rollup WHERE span = 3600;
+    CREATE VIEW day AS SELECT series, at, last, least, greatest FROM rollup WHERE span = 86400;
+    """,
 )
+ROLLUPS_SINCE = 3
+"""The version from which on hours and days are summed up."""
 
 
 class UnusableHistoryError(Exception):
@@ -72,6 +91,8 @@ def migrate(connection: sqlite3.Connection) -> None:
             f"history has schema {version}, this version knows {len(MIGRATIONS)}"
         )
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT"
-        )
+        with connection:
+            connection.executescript(f"BEGIN IMMEDIATE; {script}")
+            if number == ROLLUPS_SINCE:
+                roll_up_all(connection)
+            connection.execute(f"PRAGMA user_version = {number}")

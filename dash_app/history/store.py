@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dash_app.history.schema import UnusableHistoryError, migrate
-from dash_app.model import HISTORY_APPLICATION_ID, LastGood, Memory
+from dash_app.history.file import connect, hold
+from dash_app.history.rollups import roll_up
+from dash_app.history.room import is_grown, make_room, prune
+from dash_app.model import LastGood, Memory
 from dash_app.surroundings import Surroundings
 from dash_app.watched.protocol import reading_from_message, reading_to_message
 
@@ -26,10 +29,10 @@ if TYPE_CHECKING:
 GAP_FACTOR = 3
 """Nothing recorded for so many times the usual pause: we were not watching."""
 
-BUSY_SECONDS = 0.25
-"""How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""
-
 PRUNE_EVERY = timedelta(hours=1)
+MOST_WAITING = 1440
+"""So many records are held in memory while the file cannot be written: a day of minutes."""
+
 ROOM_SHARES = (0.1, 0.3, 0.7)
 """How much of the recorded time is given up, one after the other, when the file is full.
 
@@ -46,10 +49,22 @@ class History:
         Raises OSError, sqlite3.Error, UnusableHistoryError.
         """
         self._settings = settings
-        self._connection = _open(settings.path, settings.max_size)
+        self._hold = hold(settings.path)
+        try:
+            self._connection = connect(settings.path, settings.max_size)
+        except BaseException:
+            os.close(self._hold)
+            raise
         self._series: dict[Key, int] = self._load_series()
         self._last: dict[int, int | None] = {}
+        self._changed: list[tuple[int, int]] = []
+        self._waiting: deque[Snapshot] = deque(maxlen=MOST_WAITING)
         self._pruned_at: datetime | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether records wait in memory because the file cannot be written."""
+        return bool(self._waiting)
 
     @property
     def path(self) -> Path:
@@ -59,17 +74,18 @@ class History:
     def record(self, snapshot: Snapshot) -> None:
         """Store what changed since the last record, and that we watched.
 
-        Gives up the oldest record where the file has reached its greatest size. Raises
-        sqlite3.Error.
+        Gives up the oldest record where the file has reached its greatest size. What cannot be
+        stored now is stored with the next record that can. Raises sqlite3.Error.
         """
+        self._waiting.append(snapshot)
         for share in ROOM_SHARES:
             try:
-                return self._record(snapshot)
+                return self._record()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorname != "SQLITE_FULL" or not self._is_grown():
+                if error.sqlite_errorname != "SQLITE_FULL" or not is_grown(self._connection):
                     raise
-                self._make_room(share)
-        return self._record(snapshot)
+                make_room(self._connection, share)
+        return self._record()
 
     def fill(self, points: Iterable[tuple[str, str, datetime, int]]) -> None:
         """Store row counts of earlier times: database, table, time and rows, in order of time.
@@ -86,6 +102,7 @@ class History:
                 "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)",
                 [(database, since, until) for database, (since, until) in spans.items()],
             )
+            self._roll_up()
 
     def memory_of(self, database: Database) -> Memory | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
@@ -127,20 +144,21 @@ class History:
             )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file, and let others have it."""
         self._connection.close()
+        os.close(self._hold)
 
-    def _record(self, snapshot: Snapshot) -> None:
-        at = int(snapshot.taken_at.timestamp())
+    def _record(self) -> None:
         try:
             with self._connection:
-                for status in snapshot.databases:
-                    if status.status == "connected" and status.level != "unknown":
-                        self._watch(status.database.name, at)
-                        self._store_all(at, status)
-                self._prune(snapshot.taken_at)
+                for snapshot in self._waiting:
+                    self._store_snapshot(snapshot)
+                self._roll_up()
+                self._prune(self._waiting[-1].taken_at)
+            self._waiting.clear()
         except sqlite3.Error:
-            self._series, self._last = self._load_series(), {}  # what was rolled back is unknown
+            # What was rolled back is unknown.
+            self._series, self._last, self._changed = self._load_series(), {}, []
             raise
 
     def _keep(self, event: Event) -> None:
@@ -157,6 +175,13 @@ class History:
                 " VALUES (?, ?, ?, ?, ?, ?)",
                 (*key, json.dumps(event.before), json.dumps(event.after), ended_at),
             )
+
+    def _store_snapshot(self, snapshot: Snapshot) -> None:
+        at = int(snapshot.taken_at.timestamp())
+        for status in snapshot.databases:
+            if status.status == "connected" and not status.is_stale:
+                self._watch(status.database.name, at)
+                self._store_all(at, status)
 
     def _load_series(self) -> dict[Key, int]:
         rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
@@ -195,6 +220,12 @@ class History:
                 "INSERT OR REPLACE INTO point VALUES (?, ?, ?)", (series, at, value)
             )
             self._last[series] = value
+            self._changed.append((series, at))
+
+    def _roll_up(self) -> None:
+        """Sum up the hours and days of what was stored since the last time."""
+        roll_up(self._connection, self._changed)
+        self._changed = []
 
     def _series_id(self, key: Key) -> int:
         if key not in self._series:
@@ -209,30 +240,7 @@ class History:
     def _prune(self, now: datetime) -> None:
         if self._pruned_at is None or now - self._pruned_at > PRUNE_EVERY:
             self._pruned_at = now
-            self._forget_before(int((now - self._settings.retention).timestamp()))
-
-    def _is_grown(self) -> bool:
-        """Whether the file is near its greatest size, so that it is not the disk that is full."""
-        pages, most = (
-            self._connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "max_page_count")
-        )
-        return bool(pages > 0.9 * most)
-
-    def _make_room(self, share: float) -> None:
-        oldest, newest = self._connection.execute("SELECT min(at), max(at) FROM point").fetchone()
-        with self._connection:
-            self._forget_before(int(oldest + (newest - oldest) * share) + 1)
-
-    def _forget_before(self, at: int) -> None:
-        """Drop older points, but for the newest of each series: its value still stands at `at`."""
-        self._connection.execute(
-            "DELETE FROM point WHERE at < :at AND EXISTS (SELECT 1 FROM point AS later WHERE"
-            " later.series = point.series AND later.at > point.at AND later.at <= :at)",
-            {"at": at},
-        )
-        self._connection.execute("DELETE FROM watched WHERE until < ?", (at,))
-        self._connection.execute("DELETE FROM event WHERE unixepoch(at) < ?", (at,))
+            prune(self._connection, now, self._settings.retention)
 
 
 def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
@@ -247,31 +255,3 @@ def _as_json(reading: Reading) -> str:
     """Return a reading without what was around it then."""
     message = reading_to_message(replace(reading, surroundings=Surroundings()))
     return json.dumps(message, separators=(",", ":"))
-
-
-def _open(path: Path, max_bytes: int) -> sqlite3.Connection:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-    _claim(connection)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
-    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-    connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}")
-    migrate(connection)
-    return connection
-
-
-def _claim(connection: sqlite3.Connection) -> None:
-    """Mark a new file as ours, before its log begins; refuse one that is somebody else's.
-
-    Raises UnusableHistoryError.
-    """
-    pages, mark = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "application_id")
-    )
-    if pages and mark != HISTORY_APPLICATION_ID:
-        raise UnusableHistoryError("it is a database, but no history of Mission Control")
-    if not pages:
-        connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")

@@ -87,8 +87,12 @@ class Page:
 
     def panels(self, chosen: charts.Range, zone: tzinfo) -> list[Component]:
         """Return the trends, through the loader's frame."""
+        paused = self.sampler.history_paused
         try:
-            return self._panels(chosen, zone)
+            return [
+                *([html.P(paused, className="aside")] if paused else []),
+                *self._panels(chosen, zone),
+            ]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return [html.P("The history can't be read now. Live counts go on.", className="aside")]

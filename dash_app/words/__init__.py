@@ -45,6 +45,7 @@ __all__ = [
     "fault",
     "happened",
     "headline",
+    "history_paused",
     "in_brief",
     "log_held",
     "notes",
@@ -80,6 +81,12 @@ def notes(status: DatabaseStatus) -> list[str]:
     if disk and disk.is_worth_a_line and not disk.is_low:
         lines.append(f"{disk_line(disk)}.")
     return lines
+
+
+def history_paused(sqlite_error: str) -> str:
+    """Return why our own record stands still, by SQLite's name for it."""
+    why = "the disk is full" if sqlite_error == "SQLITE_FULL" else "its file can't be written"
+    return f"History paused: {why}. Live counts go on."
 
 
 def headline(snapshot: Snapshot) -> str:
