@@ -45,6 +45,7 @@ COUNT_COLUMNS = {
     "database": "str",
     "table": "str",
     "rows": "Int64",
+    "counted_at": TIME,
     "estimate": "str",
     "error": "str",
 }
@@ -70,6 +71,7 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
             "database": status.database.name,
             "table": table,
             "rows": count.rows,
+            "counted_at": count.counted_at,
             "estimate": count.estimate,
             "error": count.error,
         }

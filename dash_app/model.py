@@ -86,18 +86,25 @@ class TableCount:
     """Rows of one table.
 
     `rows` is None when the count is not to be had; `error` then says why. `estimate` is None for
-    an exact count. `counted_at` is when the number was true.
+    an exact count. `counted_at` is when the number was true. `rowids` are the least and greatest
+    one, where the table has any.
     """
 
     rows: int | None
     counted_at: datetime
     estimate: EstimateKind | None = None
     error: str | None = None
+    rowids: tuple[int, int] | None = None
 
     @property
     def is_exact(self) -> bool:
         """Whether the number is known, and no estimate."""
         return self.rows is not None and self.estimate is None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the number is one of rows, and not only how many there may be at most."""
+        return self.rows is not None and self.estimate != "at_most"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +146,12 @@ class Reading:
         """Sum of the rows that are known; None without a reading of tables."""
         if self.code is not None:
             return None
-        return sum(count.rows or 0 for count in self.tables.values())
+        return sum(count.rows or 0 for count in self.tables.values() if count.is_known)
 
     @property
     def total_complete(self) -> bool:
         """Whether every table's count is known."""
-        return self.code is None and all(c.rows is not None for c in self.tables.values())
+        return self.code is None and all(count.is_known for count in self.tables.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class SamplerSettings(Section):
     ] = timedelta(seconds=2)
     table_budget: Annotated[
         Duration, _between(timedelta(seconds=0.01), timedelta(seconds=10), "10ms and 10s")
-    ] = timedelta(seconds=0.25)
+    ] = timedelta(seconds=0.05)
 
 
 class HistorySettings(Section):

@@ -100,7 +100,7 @@ def test_an_unknown_count_comes_first_with_its_reason_and_is_never_zero() -> Non
     )
     text = text_of(status_of(reading))
     assert "12.4 M rows counted" in text
-    assert "vectors unknown: needs the vec0 module log ≈ 12.4 M tasks 5" in text
+    assert "vectors unknown: needs the vec0 module log ≈ 12.4 M, exact 58 min ago tasks 5" in text
 
 
 def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:

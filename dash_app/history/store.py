@@ -246,7 +246,7 @@ class History:
 def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
     name, reading = status.database.name, status.reading
     for table, count in reading.tables.items():
-        yield (name, table, "rows"), count.rows
+        yield (name, table, "rows"), count.rows if count.is_known else None
     yield (name, None, "size_bytes"), reading.size_bytes
     yield (name, None, "wal_bytes"), reading.wal_bytes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dash_bootstrap_components as dbc
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from dash_app.page.parts import Icon
 
 MOST_TABLES = 6
+AGED = timedelta(minutes=1)
+"""An estimate says when its count was exact once that is longer ago."""
 
 BADGES: dict[str, tuple[Icon, str, str]] = {
     "connected": ("check", "ok", "Connected"),
@@ -43,7 +46,7 @@ def card(row: Any, counts: pd.DataFrame, now: datetime) -> Component:
     lines += [html.P(note, className="aside") for note in row.notes]
     if row.status == "connected":
         lines += _facts(row, now)
-    tables = [_tables(row.name, counts)] if len(counts) else []
+    tables = [_tables(row.name, counts, now)] if len(counts) else []
     head = _head(row, now, foldable=bool(tables))
     whole: Component = dbc.Card(
         dbc.CardBody([head, *lines, *tables]),
@@ -125,12 +128,12 @@ def _seen_button(row: Any) -> Component:
     )
 
 
-def _tables(name: str, counts: pd.DataFrame) -> Component:
+def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
     """Return the tables: unknown ones first, then by rows; empty ones and the rest in a line."""
     empty = counts[(counts["rows"] == 0).fillna(value=False)]
     filled = counts.drop(empty.index)
     lines = [
-        html.Tr([html.Th(middle_ellipsis(str(one.table)), scope="row"), html.Td(_count(one))])
+        html.Tr([html.Th(middle_ellipsis(str(one.table)), scope="row"), html.Td(_count(one, now))])
         for one in filled.head(MOST_TABLES).itertuples(index=False)
     ]
     rest = len(filled) - MOST_TABLES
@@ -148,8 +151,14 @@ def _tables(name: str, counts: pd.DataFrame) -> Component:
     )
 
 
-def _count(one: Any) -> str:
+def _count(one: Any, now: datetime) -> list[Component | str]:
     if pd.isna(one.rows):
-        return f"unknown: {one.error}"
-    mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")
-    return f"{mark}{words.short_number(int(one.rows))}"
+        return [f"unknown: {one.error}"]
+    rows = words.short_number(int(one.rows))
+    if one.estimate == "at_most":
+        return [f"≤ {rows}"]
+    if one.estimate != "about":
+        return [rows]
+    if now - one.counted_at < AGED:
+        return [f"≈ {rows}"]
+    return [f"≈ {rows}, exact ", moment(one.counted_at, "ago", now)]

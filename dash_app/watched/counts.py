@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from dash_app.model import TableCount
 from dash_app.watched.connection import time_limit
+from dash_app.watched.slices import Walk, advance, at_most, go_on, quoted, rowid_name, rowids_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,13 +40,15 @@ class Tally:
     """A table's newest count and what the last try to take one cost, in CPU seconds.
 
     `current` is whether the count was taken since the file last changed. `tried_at` is on the
-    monotonic clock, so that a clock that is set moves no table's turn.
+    monotonic clock, so that a clock that is set moves no table's turn. `walk` is how far a table
+    that is too large for one statement has been counted.
     """
 
     count: TableCount
     cost_seconds: float
     current: bool
     tried_at: float
+    walk: Walk | None = None
 
 
 def user_tables(connection: sqlite3.Connection) -> list[bytes]:
@@ -64,7 +67,12 @@ def user_tables(connection: sqlite3.Connection) -> list[bytes]:
 def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
     """Return tallies after the file changed: what was exact is now an estimate."""
     return {
-        name: replace(tally, current=False, count=_estimated(tally.count))
+        name: replace(
+            tally,
+            current=False,
+            count=_estimated(tally.count),
+            walk=tally.walk and replace(tally.walk, is_whole=False),
+        )
         for name, tally in tallies.items()
     }
 
@@ -89,7 +97,7 @@ def count_tables(
         if left_seconds <= 0:
             break
         limit_seconds = min(budget.table_seconds, left_seconds)
-        tallies[name] = _count(connection, name, limit_seconds, tallies[name].count)
+        tallies[name] = _count(connection, name, limit_seconds, tallies[name])
     return tallies
 
 
@@ -109,28 +117,53 @@ def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[b
 
 
 def _count(
-    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: TableCount
+    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: Tally
 ) -> Tally:
-    quoted = name.replace(b'"', b'""')
     began = time.thread_time()
-    current = True
+    walk = None
     try:
-        with time_limit(connection, limit_seconds):
-            sql = f'SELECT count(*) FROM main."{quoted.decode()}"'  # noqa: S608
-            rows = connection.execute(sql).fetchone()[0]
-        count = TableCount(rows, datetime.now(UTC))
+        count, walk = _counted(connection, name, limit_seconds, before)
     except UnicodeDecodeError:
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
     except sqlite3.OperationalError as error:
-        current = error.sqlite_errorname != "SQLITE_INTERRUPT"
-        count = _uncounted(error, before)
-    return Tally(count, time.thread_time() - began, current, time.monotonic())
+        count = _uncounted(error, before.count)
+    current = count.error != TOO_LARGE and (walk.is_at_end if walk else count.estimate is None)
+    return Tally(count, time.thread_time() - began, current, time.monotonic(), walk)
+
+
+def _counted(
+    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: Tally
+) -> tuple[TableCount, Walk | None]:
+    """Return a table's count, and the walk that goes on where one statement is too slow for it."""
+    rowid = rowid_name(connection, name)
+    rowids = rowids_of(connection, name, rowid) if rowid else None
+    if before.walk is None:
+        try:
+            with time_limit(connection, limit_seconds):
+                rows = connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]  # noqa: S608
+            return TableCount(rows, datetime.now(UTC), rowids=rowids), None
+        except sqlite3.OperationalError as error:
+            if rowid is None or error.sqlite_errorname != "SQLITE_INTERRUPT":
+                raise
+    walk = go_on(before.walk, rowids)
+    is_new = walk.position is None
+    walk = advance(connection, name, rowid or "", walk, limit_seconds)
+    if walk.is_at_end and walk.is_whole:
+        # A table that is counted in one turn has become small enough for one statement.
+        done = is_new and before.walk is not None
+        return TableCount(walk.rows, datetime.now(UTC), rowids=rowids), None if done else walk
+    if walk.ended_at:
+        return TableCount(walk.rows, walk.ended_at, "about", rowids=rowids), walk
+    if before.count.is_known:
+        return replace(_estimated(before.count), rowids=rowids), walk
+    bound = at_most(connection, rowids)
+    return TableCount(bound, datetime.now(UTC), "at_most", rowids=rowids), walk
 
 
 def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCount:
     """Return what is known of a table whose count failed; re-raise what concerns the file."""
     if error.sqlite_errorname == "SQLITE_INTERRUPT":
-        if before.rows is not None:
+        if before.is_known:
             return _estimated(before)
         return TableCount(None, datetime.now(UTC), error=TOO_LARGE)
     if error.sqlite_errorname != "SQLITE_ERROR":
@@ -141,4 +174,4 @@ def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCoun
 
 
 def _estimated(count: TableCount) -> TableCount:
-    return count if count.rows is None else replace(count, estimate="about")
+    return replace(count, estimate="about") if count.is_known else count

@@ -41,10 +41,7 @@ def reading_to_message(reading: Reading) -> Message:
 
 def reading_from_message(message: Message) -> Reading:
     """Return the reading that `reading_to_message` was given."""
-    tables = {
-        name: TableCount(**{**count, **_times(count, ("counted_at",))})
-        for name, count in message["tables"].items()
-    }
+    tables = {name: _count(count) for name, count in message["tables"].items()}
     around = surroundings_from_message(message["surroundings"])
     return Reading(
         **{**message, **_times(message, TIMES), "tables": tables, "surroundings": around}
@@ -59,6 +56,12 @@ def surroundings_from_message(message: Message) -> Surroundings:
         message["backlog_bytes"],
         disk and Disk(**disk),
     )
+
+
+def _count(message: Message) -> TableCount:
+    rowids = message["rowids"]
+    times = _times(message, ("counted_at",))
+    return TableCount(**{**message, **times, "rowids": rowids and tuple(rowids)})
 
 
 def _holder(message: Message) -> Holder:

@@ -67,7 +67,7 @@ def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = (
         return findings[0].text
     rows = plural(reading.total_rows or 0, "row")
     tables = plural(len(reading.tables), "table")
-    unknown = sum(count.rows is None for count in reading.tables.values())
+    unknown = sum(not count.is_known for count in reading.tables.values())
     if unknown:
         return f"{rows} counted in {tables}, {number(unknown)} unknown."
     return f"{rows} in {tables}."

@@ -1,0 +1,141 @@
+"""Counts a large table in slices of its rowids: each a short read of its own, spread over turns."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from dash_app.watched.connection import time_limit
+
+LEAST_ROWID, GREATEST_ROWID = -(2**63), 2**63 - 1
+ROWID_NAMES = (b"rowid", b"_rowid_", b"oid")
+"""A column of such a name hides the rowid behind it (sqlite.org/lang_createtable.html#rowid)."""
+
+SLICE_SHARE = 0.1
+"""A slice aims at this share of a table's budget. While it is read, the log cannot begin anew."""
+
+FIRST_SLICE_ROWS, LEAST_SLICE_ROWS = 10_000, 100
+LEAST_CELL_BYTES = 6
+"""No row takes less of a page (MX_CELL in sqlite.org's btreeInt.h)."""
+
+AGAIN_SECONDS = 3600
+"""A walk sees what is added behind its end, not what is removed before it: it is made again."""
+
+
+class Rowids(NamedTuple):
+    """The least and the greatest rowid of a table."""
+
+    least: int
+    greatest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """How far counting by slices has come: so many rows up to a position, which is the last rowid.
+
+    `is_whole` is whether the file stood still since the begin: then the end result is exact.
+    `ended_at` is when the end was first reached.
+    """
+
+    began_at: float
+    rows: int = 0
+    position: int | None = None
+    slice_rows: int = FIRST_SLICE_ROWS
+    is_at_end: bool = False
+    is_whole: bool = True
+    ended_at: datetime | None = None
+
+
+def rowid_name(connection: sqlite3.Connection, table: bytes) -> str | None:
+    """Return by which name a table's rowid can be asked for; None where it has none."""
+    sql = "SELECT lower(name) FROM pragma_table_xinfo(?)"
+    columns = {name for (name,) in connection.execute(sql, (table.decode(),))}
+    name = next((one.decode() for one in ROWID_NAMES if one not in columns), None)
+    try:
+        connection.execute(f"SELECT {name} FROM {quoted(table)} LIMIT 0")  # noqa: S608
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_ERROR":
+            raise
+        return None
+    return name
+
+
+def rowids_of(connection: sqlite3.Connection, table: bytes, name: str) -> Rowids | None:
+    """Return a table's least and greatest rowid, by two seeks; None where it is empty."""
+    source = quoted(table)
+    sql = f"SELECT (SELECT min({name}) FROM {source}), (SELECT max({name}) FROM {source})"  # noqa: S608
+    least, greatest = connection.execute(sql).fetchone()
+    return None if least is None else Rowids(least, greatest)
+
+
+def at_most(connection: sqlite3.Connection, rowids: Rowids | None) -> int:
+    """Return how many rows a table can have at most, by its rowids and by the file's size."""
+    if rowids is None:
+        return 0
+    pages: int = connection.execute("PRAGMA main.page_count").fetchone()[0]
+    page_bytes: int = connection.execute("PRAGMA main.page_size").fetchone()[0]
+    return min(rowids.greatest - rowids.least + 1, pages * page_bytes // LEAST_CELL_BYTES)
+
+
+def go_on(walk: Walk | None, rowids: Rowids | None) -> Walk:
+    """Return a walk to go on with: a new one where this one's result says nothing any more."""
+    now = time.monotonic()
+    if walk is None or walk.position is None:
+        return walk or Walk(now)
+    has_shrunk = rowids is None or rowids.greatest < walk.position
+    is_old = walk.ended_at is not None and now - walk.began_at > AGAIN_SECONDS
+    if has_shrunk or (is_old and not walk.is_whole):
+        return Walk(now, slice_rows=walk.slice_rows)
+    return replace(walk, is_at_end=False)
+
+
+def advance(
+    connection: sqlite3.Connection, table: bytes, name: str, walk: Walk, budget_seconds: float
+) -> Walk:
+    """Return a walk after counting on until its end, or for about so many seconds."""
+    ends = time.monotonic() + budget_seconds
+    walk = _slice(connection, table, name, walk, budget_seconds)
+    while not walk.is_at_end and (left_seconds := ends - time.monotonic()) > 0:
+        walk = _slice(connection, table, name, walk, min(left_seconds, budget_seconds))
+    return walk
+
+
+def quoted(table: bytes) -> str:
+    """Return a table's name for a statement. Raises UnicodeDecodeError."""
+    return f'main."{table.decode().replace(chr(34), chr(34) * 2)}"'
+
+
+def _slice(
+    connection: sqlite3.Connection, table: bytes, name: str, walk: Walk, limit_seconds: float
+) -> Walk:
+    if walk.position == GREATEST_ROWID:
+        return _at_end(walk)
+    first = LEAST_ROWID if walk.position is None else walk.position + 1
+    sql = (
+        f"SELECT count(*), max(k) FROM (SELECT {name} AS k FROM {quoted(table)}"  # noqa: S608
+        f" WHERE {name} >= ? ORDER BY {name} LIMIT ?)"
+    )
+    began = time.monotonic()
+    try:
+        with time_limit(connection, limit_seconds):
+            rows, last = connection.execute(sql, (first, walk.slice_rows)).fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorname != "SQLITE_INTERRUPT":
+            raise
+        return replace(walk, slice_rows=max(walk.slice_rows // 4, LEAST_SLICE_ROWS))
+    took_seconds = max(time.monotonic() - began, 1e-6)
+    factor = min(max(SLICE_SHARE * limit_seconds / took_seconds, 0.25), 4)
+    after = replace(
+        walk,
+        rows=walk.rows + rows,
+        position=walk.position if last is None else last,
+        slice_rows=max(int(walk.slice_rows * factor), LEAST_SLICE_ROWS),
+    )
+    return _at_end(after) if rows < walk.slice_rows else after
+
+
+def _at_end(walk: Walk) -> Walk:
+    return replace(walk, is_at_end=True, ended_at=walk.ended_at or datetime.now(UTC))
