@@ -251,7 +251,8 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
         lines = [f"{source}: {_explain(dict(problem))}" for problem in error.errors()]
         raise SettingsError("\n".join(lines)) from None
     for database in found.databases:
-        if database.path.resolve() == found.history.path.resolve():
+        # Compared as text: a disk that hangs would keep whoever looks at it from starting.
+        if os.path.normpath(database.path) == os.path.normpath(found.history.path):
             text = f"[history] `path` is the database {database.name}: give it a file of its own."
             raise SettingsError(f"{source}: {text}")
     return found
