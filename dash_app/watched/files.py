@@ -25,6 +25,9 @@ READ_VERSION_OFFSET = 19
 CHANGE_COUNTER_BYTES = slice(24, 28)
 WAL_FORMAT = 2
 
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
+"""Under such a path there can be no file."""
+
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 
 
@@ -185,7 +188,7 @@ def _side(path: str) -> Mark | None:
 
 def _code_of(error: OSError, path: str) -> Code:
     """Return the code for what the operating system said of a path."""
-    if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}:
+    if error.errno in ABSENT:
         folder = os.path.dirname(path)
         return "file_missing" if os.path.isdir(folder) else "folder_missing"
     if error.errno in {errno.EACCES, errno.EPERM}:
