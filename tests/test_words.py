@@ -23,32 +23,31 @@ APPEARS = (
 SET_UP = "It connects by itself once its program sets it up."
 OPEN_ONCE = "Let its own program open it once."
 COPY = "Copy it with its `-wal`, then `.recover` the copy."
-COPY_FIRST = (
-    "Stop its writers and copy it with its `-wal` first. "
-    "Then restore a backup, or `.recover` the copy."
+RESTORE = (
+    "Move its `-wal` and `-journal` aside, if any are left. "
+    "Then restore a backup, or start its program."
+)
+STOP_WRITER = (
+    "Stop its writer and move its `-wal` and `-journal` aside, if any are left. "
+    "Then restore a backup."
+)
+MOVE_FIRST = (
+    "Stop its writers and move it to another folder with its `-wal` and `-journal`. "
+    "Then restore a backup, or `.recover` it there."
 )
 CHECK = "Check `path` in ~/.config/mission-control/config.toml."
 EXPECTED: dict[tuple[Code, bool], tuple[str, str]] = {
     ("file_missing", False): ("No file yet at ~/clawd/email.db.", APPEARS),
-    ("file_missing", True): (
-        "The file is gone.",
-        "Restore it from a backup, or start the program that writes it.",
-    ),
+    ("file_missing", True): ("The file is gone.", RESTORE),
     ("folder_missing", False): ("No folder yet for ~/clawd/email.db.", APPEARS),
     ("folder_missing", True): (
         "Its folder is gone.",
         "Mount its disk again, or restore it from a backup.",
     ),
     ("file_empty", False): ("The file is empty: no tables yet.", SET_UP),
-    ("file_empty", True): (
-        "The file was emptied: it held 10,640 rows.",
-        "Stop its writer before it goes on, then restore a backup.",
-    ),
+    ("file_empty", True): ("The file was emptied: it held 10,640 rows.", STOP_WRITER),
     ("no_tables", False): ("A database without tables yet.", SET_UP),
-    ("no_tables", True): (
-        "All tables are gone: there were 7.",
-        "Stop its writer, then restore a backup.",
-    ),
+    ("no_tables", True): ("All tables are gone: there were 7.", STOP_WRITER),
     ("not_a_file", True): (
         "~/clawd/email.db is a folder, not a file.",
         "Point `path` in ~/.config/mission-control/config.toml to the database file.",
@@ -71,7 +70,7 @@ EXPECTED: dict[tuple[Code, bool], tuple[str, str]] = {
         "This SQLite can't read it: newer format.",
         "Update Python; `./ops/run doctor` names the versions.",
     ),
-    ("corrupt", True): ("The file is damaged (malformed).", COPY_FIRST),
+    ("corrupt", True): ("The file is damaged (malformed).", MOVE_FIRST),
     ("io_error", True): (
         "The disk did not return the data.",
         "Check free space and `dmesg`; back up now.",

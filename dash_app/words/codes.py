@@ -18,11 +18,19 @@ APPEARS = (
     "It connects by itself once its program creates it. Wrong place? Change `path` in {config}."
 )
 SET_UP = "It connects by itself once its program sets it up."
-RESTORE = "Restore it from a backup, or start the program that writes it."
-STOP_WRITER = "Stop its writer before it goes on, then restore a backup."
-COPY_FIRST = (
-    "Stop its writers and copy it with its `-wal` first. "
-    "Then restore a backup, or `.recover` the copy."
+# SQLite would apply a log left of the file before to the backup, and so damage it
+# (sqlite.org/howtocorrupt.html).
+RESTORE = (
+    "Move its `-wal` and `-journal` aside, if any are left. "
+    "Then restore a backup, or start its program."
+)
+STOP_WRITER = (
+    "Stop its writer and move its `-wal` and `-journal` aside, if any are left. "
+    "Then restore a backup."
+)
+MOVE_FIRST = (
+    "Stop its writers and move it to another folder with its `-wal` and `-journal`. "
+    "Then restore a backup, or `.recover` it there."
 )
 OPEN_ONCE = "Let its own program open it once."
 
@@ -38,10 +46,7 @@ WORDS: dict[Code, tuple[str, str]] = {
     "file_missing": ("The file is gone.", RESTORE),
     "folder_missing": ("Its folder is gone.", "Mount its disk again, or restore it from a backup."),
     "file_empty": ("The file was emptied: it held {rows}.", STOP_WRITER),
-    "no_tables": (
-        "All tables are gone: there {were} {tables}.",
-        "Stop its writer, then restore a backup.",
-    ),
+    "no_tables": ("All tables are gone: there {were} {tables}.", STOP_WRITER),
     "not_a_file": (
         "{path} is a {kind}, not a file.",
         "Point `path` in {config} to the database file.",
@@ -61,7 +66,7 @@ WORDS: dict[Code, tuple[str, str]] = {
         "This SQLite can't read it: newer format.",
         "Update Python; `./ops/run doctor` names the versions.",
     ),
-    "corrupt": ("The file is damaged (malformed).", COPY_FIRST),
+    "corrupt": ("The file is damaged (malformed).", MOVE_FIRST),
     "io_error": ("The disk did not return the data.", "Check free space and `dmesg`; back up now."),
     "not_responding": (
         "No answer within {seconds} s.",

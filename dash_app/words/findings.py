@@ -25,11 +25,11 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
 }
 """A finding in the headline, before "since 14:02"; with a capital, on a card's badge."""
 
-MEANT = "If it was meant, mark it as seen. If not, stop its writer and "
+MEANT = "If it was meant, mark it as seen. If not, stop its writer"
 REMEDIES: dict[FindingKind, str] = {
-    "rows_dropped": MEANT + "restore a backup.",
-    "rolled_back": MEANT + "look for the newer file.",
-    "replaced": MEANT + "look for the former file.",
+    "rows_dropped": MEANT + ", move its `-wal` aside and restore a backup.",
+    "rolled_back": MEANT + " and look for the newer file.",
+    "replaced": MEANT + " and look for the former file.",
     "log_held": "A read in it never ended. Restart that program when it suits.",
     "disk_low": "Free some space before its writers fail.",
 }
