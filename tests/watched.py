@@ -25,6 +25,8 @@ from tests.harness import PATIENCE_SECONDS, ROOT, eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import pytest
+
 LIMITS = Limits(deadline_seconds=5.0, table_seconds=1.0)
 NOBODY = 65534
 
@@ -44,6 +46,29 @@ reader = Reader(sys.argv[2], Budget(1, 2, 0.02), guarded=guarded)
 for _line in sys.stdin:
     print(json.dumps([reading_to_message(reader.read()), reader.toll]), flush=True)
 """
+
+CHILD_AS_NOBODY = """#!/bin/sh
+test "$4" = dash_app.watched || exec {python} "$@"
+shift 4
+exec {python} -S -B -c '
+import os
+from dash_app.watched.__main__ import main
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+main()
+' "$@"
+"""
+"""A stand-in for Python that reads our modules as root, and then is root no longer."""
+
+
+def run_children_as_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the airlock's children run as an ordinary user, where root would start them."""
+    if os.geteuid() == 0:
+        python = folder / "python"
+        python.write_text(CHILD_AS_NOBODY.format(python=sys.executable))
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
 
 
 @contextmanager

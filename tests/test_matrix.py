@@ -1,0 +1,299 @@
+"""The fault matrix: each way a database can go wrong, and what its card then says.
+
+Each row watches the faulty database beside four healthy ones, two of them with a live writer, and
+looks at every snapshot from the fault on.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import signal
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app import settings
+from dash_app.history.store import History
+from dash_app.sampler import Sampler
+from dash_app.words import short_path
+from tests import faults
+from tests.faults import ADD, large, rollback, run, well
+from tests.harness import LiveWriter, eventually, make_database, write_config
+from tests.mounts import CAN_MOUNT, BadDisk, Mount
+from tests.watched import public_folder, run_children_as_nobody
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from _pytest.mark import ParameterSet
+
+    from dash_app.model import DatabaseStatus
+
+    Fault = Callable[[Path], object]
+    Rows = dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is there at first, what happens after a reading of it, and what the card says then.
+
+    `strike` is a signal for the first two readers that are found at this database.
+    """
+
+    first: Fault | None
+    then: Fault | None
+    code: str | None
+    says: str
+    rows: Rows | None = None
+    status: str = "error"
+    name: str = "a.db"
+    nobody: bool = False
+    strike: signal.Signals | None = None
+
+
+def fine(first: Fault, then: Fault | None, name: str = "a.db", **rows: int | None) -> Row:
+    ((_table, count),) = rows.items()
+    return Row(first, then, None, f"{count} rows in 1 table.", rows, "connected", name)
+
+
+def calm(first: Fault | None, code: str, says: str, name: str = "a.db") -> Row:
+    return Row(first, None, code, says, status="not_initialized", name=name)
+
+
+def broken(first: Fault, code: str, says: str) -> Row:
+    return Row(first, None, code, says)
+
+
+def closed(then: Fault) -> Row:
+    says = "User {user} may not read {path}."
+    return Row(well, then, "permission_denied", says, name="folder/a.db", nobody=True)
+
+
+def struck(number: signal.Signals, code: str, says: str) -> Row:
+    return Row(well, faults.exclusive_large, code, says, strike=number)
+
+
+NO_FILE = "No file yet at {path}."
+NO_DATABASE = "Not an SQLite file, or encrypted."
+DAMAGED = "The file is damaged (malformed)."
+NEWER = "This SQLite can't read it: newer format."
+UNFINISHED = "A crash left unfinished work in its journal or log."
+HELD = "{holder} holds it locked."
+NO_INDEX = "Its log has no index (`-shm`), and the folder is read-only."
+NO_DATA = "The disk did not return the data."
+NO_ANSWER = "No answer within 1 s."
+ODD_NAME = "3 rows counted in 2 tables, 1 unknown."
+ODD_ROWS: Rows = {"agents": 3, "zz\\xff\\xfe": None}
+ON_DISK = "disk/a.db"
+
+MATRIX = {
+    "missing file": calm(None, "file_missing", NO_FILE),
+    "missing folder": calm(None, "folder_missing", "No folder yet for {path}.", "gone/a.db"),
+    "empty file": calm(Path.touch, "file_empty", "The file is empty: no tables yet."),
+    "no tables": calm(faults.without_tables, "no_tables", "A database without tables yet."),
+    "symlink loop": calm(partial(faults.link_to, target="a.db"), "file_missing", NO_FILE),
+    "name too long": calm(None, "file_missing", NO_FILE, "n" * 256),
+    "folder": broken(Path.mkdir, "not_a_file", "{path} is a folder, not a file."),
+    "pipe": broken(os.mkfifo, "not_a_file", "{path} is a pipe, not a file."),
+    "socket": broken(faults.listening, "not_a_file", "{path} is a socket, not a file."),
+    "device": broken(
+        partial(faults.link_to, target="/dev/null"), "not_a_file", "{path} is a device, not a file."
+    ),
+    "text": broken(lambda a: a.write_text("no\n" * 9999), "not_a_database", NO_DATABASE),
+    "random": broken(partial(faults.noise, size=54_321), "not_a_database", NO_DATABASE),
+    "encrypted": Row(well, partial(faults.noise, size=40_960), "not_a_database", NO_DATABASE),
+    "random body": Row(well, partial(faults.noise, size=40_860, after=100), "corrupt", DAMAGED),
+    "newer format": Row(well, faults.newer_format, "unsupported", NEWER),
+    "closed file": closed(lambda path: path.chmod(0o000)),
+    "closed folder": closed(lambda path: path.parent.chmod(0o000)),
+    "deleted": Row(well, Path.unlink, "file_missing", "The file is gone."),
+    "folder gone": Row(
+        well, faults.without_folder, "folder_missing", "Its folder is gone.", name="folder/a.db"
+    ),
+    "emptied": Row(well, faults.emptied, "file_empty", "The file was emptied: it held 3 rows."),
+    "dropped": Row(well, faults.drop, "no_tables", "All tables are gone: there was 1."),
+    "halved": Row(large, faults.halved, "corrupt", DAMAGED),
+    "replaced": fine(well, faults.replaced, agents=9),
+    "swapped": fine(well, faults.swapped, tasks=7),
+    "recreated": fine(well, faults.recreated, tasks=2),
+    "retargeted": fine(faults.link, faults.retargeted, tasks=8),
+    "restored": fine(faults.with_a_backup, faults.restored, agents=3),
+    "restored with its time": fine(
+        faults.with_a_backup, partial(faults.restored, copy=shutil.copy2), agents=3
+    ),
+    "clock back": fine(well, faults.clock_back, agents=5),
+    "two commits": fine(well, faults.two_commits, agents=5),
+    "odd path": fine(well, run, "a b?mode=rw#c%20.db", agents=4),
+    "path not UTF-8": fine(partial(faults.link, name=os.fsdecode(b"latin\xe9.db")), run, agents=4),
+    "hard link": fine(faults.second_name, None, agents=11),
+    "link to a live one": fine(partial(faults.link_to, target="live.db"), None, agents=6),
+    "table not UTF-8": Row(faults.not_utf8, None, None, ODD_NAME, ODD_ROWS, "connected"),
+    "log without index": fine(faults.log_left, None, agents=4),
+    "log of another": Row(large, faults.log_of_another, "corrupt", DAMAGED),
+    "log in closed folder": replace(
+        fine(faults.log_in_closed_folder, None, "folder/a.db", agents=4), nobody=True
+    ),
+    "large log in closed folder": Row(
+        partial(faults.log_in_closed_folder, size_bytes=faults.LARGE_LOG_BYTES),
+        None,
+        "read_only_folder",
+        NO_INDEX,
+        name="folder/a.db",
+        nobody=True,
+    ),
+    "hot journal": broken(lambda a: faults.killed(rollback(a)), "needs_recovery", UNFINISHED),
+    "journal of a killed writer": Row(rollback, faults.killed, "needs_recovery", UNFINISHED),
+    "log of a killed writer": fine(well, faults.killed, agents=3),
+    "writer at first sight": broken(lambda a: faults.writing(rollback(a)), "locked", HELD),
+    "stopped writer": fine(rollback, faults.stopped, agents=3),
+    "stopped writer of a log": fine(well, faults.stopped, agents=3),
+    "EXCLUSIVE transaction": fine(rollback, faults.locking, agents=3),
+    "EXCLUSIVE mode": fine(well, faults.exclusive, agents=4),
+    "EXCLUSIVE mode, large log": Row(well, faults.exclusive_large, "locked", HELD),
+    "reader killed": struck(signal.SIGSEGV, "reader_crashed", "Reading it crashed SQLite."),
+    "reader stopped": struck(signal.SIGSTOP, "not_responding", NO_ANSWER),
+    "unreadable file": broken(
+        partial(faults.link_to, target="/sys/class/net/lo/speed"), "io_error", NO_DATA
+    ),
+}
+MOUNTED = {
+    "disk that fails": (
+        Row(well, partial(BadDisk, behaviour="fails"), "io_error", NO_DATA, name=ON_DISK),
+        "unreadable file",
+    ),
+    "disk that hangs": (
+        Row(well, partial(BadDisk, behaviour="hangs"), "not_responding", NO_ANSWER, name=ON_DISK),
+        "reader stopped",
+    ),
+    "disk that hangs from the start": (
+        Row(partial(BadDisk, behaviour="hangs"), None, "not_responding", NO_ANSWER, name=ON_DISK),
+        "reader stopped",
+    ),
+    "read-only disk": (
+        fine(faults.on_a_read_only_disk, None, ON_DISK, agents=4),
+        "log in closed folder",
+    ),
+    "full disk": (fine(faults.on_a_full_disk, None, ON_DISK, agents=4), "log without index"),
+}
+"""Rows that take root, each with the row that shows the same to anybody."""
+
+
+def mounted(name: str) -> ParameterSet:
+    row, instead = MOUNTED[name]
+    reason = f"mounting takes root: the row {instead!r} shows the same"
+    return pytest.param(row, id=name, marks=pytest.mark.skipif(not CAN_MOUNT, reason=reason))
+
+
+ROWS = [*(pytest.param(row, id=name) for name, row in MATRIX.items()), *map(mounted, MOUNTED)]
+
+
+COMMITS = 3
+QUIET: list[Rows] = [{"agents": 11}, {"agents": 12, "tasks": 5}]
+
+
+def rows(status: DatabaseStatus) -> Rows:
+    return {name: count.rows for name, count in status.reading.tables.items()}
+
+
+def neighbours(folder: Path, stack: ExitStack) -> list[LiveWriter]:
+    """Make the four healthy databases; return the writers of two."""
+    make_database(folder / "quiet.db", agents=11)
+    make_database(folder / "plain.db", agents=12, tasks=5)
+    paths = well(folder / "live.db"), rollback(folder / "busy.db")
+    return [stack.enter_context(LiveWriter(path)) for path in paths]
+
+
+class Watch:
+    """A sampler whose ticks follow at once on one another, each of its snapshots looked at."""
+
+    def __init__(self, path: Path, folder: Path, stack: ExitStack) -> None:
+        names = ["live", "busy", "quiet", "plain"]
+        databases = [("faulty", path), *((name, folder / f"{name}.db") for name in names)]
+        config = write_config(folder, databases, sampler='deadline = "1s"')
+        loaded = settings.load(config)
+        history = stack.enter_context(closing(History(loaded.history)))
+        self._sampler = Sampler(loaded, history)
+        self._airlock = self._sampler._airlock
+        self._struck: set[int] = set()
+        stack.callback(self._airlock.close)
+
+    def tick(self) -> tuple[DatabaseStatus, ...]:
+        self._sampler._tick()
+        assert self._sampler.snapshot is not None
+        return self._sampler.snapshot.databases
+
+    def connected(self) -> bool:
+        """Whether all were read, but for the first, which may be at fault already."""
+        return {one.status for one in self.tick()[1:]} == {"connected"}
+
+    def strike(self, number: signal.Signals) -> bool:
+        """Send a signal to the child that is at the first database; return whether one is."""
+        self._airlock.read(0.02)
+        children = self._airlock._children()
+        found = {child.pid for child in children if "faulty" in child.began} - self._struck
+        for pid in found:
+            os.kill(pid, number)
+        self._struck |= found
+        return bool(found)
+
+    def look(self, commits: int) -> tuple[DatabaseStatus, bool]:
+        """Return the first database, and whether each commit to the others was seen.
+
+        Those must be right, or right as of a moment ago, in every snapshot.
+        """
+        faulty, live, busy, *quiet = self.tick()
+        assert {one.status for one in (live, busy, *quiet)} == {"connected"}
+        assert [rows(one) for one in quiet] == QUIET
+        counts = [one.reading.total_rows or 0 for one in (live, busy)]
+        assert all(3 <= count <= 3 + commits for count in counts)
+        return faulty, counts == [3 + commits] * 2
+
+
+def facts(path: Path, made: object) -> Mapping[str, str]:
+    """Return what the words may name: the path, our user, and who holds the file."""
+    found = {"path": short_path(path), "user": getpass.getuser()}
+    if isinstance(made, LiveWriter):
+        pid = made.process.pid
+        found["holder"] = f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"
+    return found
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_each_fault_is_told_by_its_card_alone(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    with public_folder() as folder, ExitStack() as stack:
+        path = folder / row.name
+        if row.nobody:
+            run_children_as_nobody(folder, monkeypatch)
+        writers = neighbours(folder, stack)
+        made = keep(row.first, path, stack)
+        watch = Watch(path, folder, stack)
+        eventually(watch.connected)
+        if row.then:
+            assert watch.tick()[0].status == "connected"
+            made = keep(row.then, path, stack)
+        for commits in range(COMMITS):
+            watch.look(commits)
+            assert [writer.do(ADD) for writer in writers] == [[], []]
+        if row.strike:
+            eventually(partial(watch.strike, row.strike))  # the reader of all
+            eventually(partial(watch.strike, row.strike))  # that of this database alone
+        says = row.says.format_map(facts(path, made))
+
+        def told() -> bool:
+            faulty, all_seen = watch.look(COMMITS)
+            found = (faulty.status, faulty.reading.code, faulty.verdict, rows(faulty) or None)
+            return all_seen and found == (row.status, row.code, says, row.rows)
+
+        eventually(told)
+
+
+def keep(fault: Fault | None, path: Path, stack: ExitStack) -> object:
+    """Make a fault, for as long as the stack lasts."""
+    made = fault and fault(path)
+    return stack.enter_context(made) if isinstance(made, LiveWriter | Mount | ExitStack) else made
