@@ -15,6 +15,8 @@ from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.harness import LiveWriter, make_database
 from tests.mounts import Mount
 
@@ -204,8 +206,7 @@ def on_a_full_disk(path: Path) -> ExitStack:
     with ExitStack() as stack:
         stack.enter_context(Mount(path.parent, "tmpfs", "size=200k"))
         writer = stack.enter_context(writer_that_ran(well(path), ADD))
-        try:
+        with pytest.raises(OSError, match="No space left"):
             path.with_name("filler").write_bytes(bytes(200_000))
-        except OSError:
-            assert writer.do(ADD) == {"error": "SQLITE_FULL"}
+        assert writer.do(ADD) == {"error": "SQLITE_FULL"}
         return stack.pop_all()
