@@ -166,8 +166,10 @@ def _moved_back(
     was, now = _counters(before), _counters(after)
     back = {name for name in was.keys() & now.keys() if now[name] < was[name]}
     clock_was_set_back = after.verified_at < before.verified_at
-    if TIME in back and (clock_was_set_back or was[TIME] - now[TIME] < OLDER_SECONDS):
-        back.remove(TIME)
+    may_have_grown = _has_estimates(after) or (after.total_rows or 0) > (before.total_rows or 0)
+    by_seconds = was.get(TIME, 0) - now.get(TIME, 0)
+    if clock_was_set_back or may_have_grown or by_seconds < OLDER_SECONDS:
+        back.discard(TIME)
     if back == {CHANGES} and (returned or before.file != after.file):
         back.clear()
     return {name: was[name] for name in sorted(back)}, {name: now[name] for name in sorted(back)}
@@ -187,6 +189,10 @@ def _exact(reading: Reading) -> dict[str, int]:
     return {n: count.rows for n, count in counts if count.is_exact and count.rows is not None}
 
 
+def _has_estimates(reading: Reading) -> bool:
+    return any(count.estimate for count in reading.tables.values())
+
+
 def _newest_exact(before: Reading, after: Reading) -> Reading:
     """Return a reading to compare the next one with: each table by its newest exact count."""
     tables = {
@@ -194,7 +200,8 @@ def _newest_exact(before: Reading, after: Reading) -> Reading:
         for name, count in after.tables.items()
     }
     objects = before.objects if after.objects is None else after.objects
-    return replace(after, tables=tables, objects=objects)
+    modified = before.file_modified if _has_estimates(after) else after.file_modified
+    return replace(after, tables=tables, objects=objects, file_modified=modified)
 
 
 def _pair(name: str, before: Any, after: Any) -> Differences:  # noqa: ANN401

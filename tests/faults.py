@@ -111,7 +111,7 @@ def swapped(path: Path) -> None:
 
 
 def recreated(path: Path) -> None:
-    path.unlink()
+    path.rename(path.with_name("former"))  # or the new file might be given the same inode
     make_database(path, tasks=2)
 
 
@@ -209,4 +209,5 @@ def on_a_full_disk(path: Path) -> ExitStack:
         with pytest.raises(OSError, match="No space left"):
             path.with_name("filler").write_bytes(bytes(200_000))
         assert writer.do(ADD) == {"error": "SQLITE_FULL"}
+        assert os.statvfs(path).f_bavail == 0
         return stack.pop_all()

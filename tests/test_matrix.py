@@ -57,9 +57,11 @@ class Row:
     strike: signal.Signals | None = None
 
 
-def fine(first: Fault, then: Fault | None, name: str = "a.db", **rows: int | None) -> Row:
+def fine(
+    first: Fault, then: Fault | None, name: str = "a.db", says: str = "", **rows: int | None
+) -> Row:
     ((_table, count),) = rows.items()
-    return Row(first, then, None, f"{count} rows in 1 table.", rows, "connected", name)
+    return Row(first, then, None, says or f"{count} rows in 1 table.", rows, "connected", name)
 
 
 def calm(first: Fault | None, code: str, says: str, name: str = "a.db") -> Row:
@@ -88,6 +90,7 @@ HELD = "{holder} holds it locked."
 NO_INDEX = "Its log has no index (`-shm`), and the folder is read-only."
 NO_DATA = "The disk did not return the data."
 NO_ANSWER = "No answer within 1 s."
+ANOTHER = "Replaced by another file; agents 3 → 0."
 ODD_NAME = "3 rows counted in 2 tables, 1 unknown."
 ODD_ROWS: Rows = {"agents": 3, "zz\\xff\\xfe": None}
 ON_DISK = "disk/a.db"
@@ -119,13 +122,16 @@ MATRIX = {
     "emptied": Row(well, faults.emptied, "file_empty", "The file was emptied: it held 3 rows."),
     "dropped": Row(well, faults.drop, "no_tables", "All tables are gone: there was 1."),
     "halved": Row(large, faults.halved, "corrupt", DAMAGED),
-    "replaced": fine(well, faults.replaced, agents=9),
-    "swapped": fine(well, faults.swapped, tasks=7),
-    "recreated": fine(well, faults.recreated, tasks=2),
-    "retargeted": fine(faults.link, faults.retargeted, tasks=8),
+    "replaced": fine(well, faults.replaced, says="Replaced by another file.", agents=9),
+    "swapped": fine(well, faults.swapped, says=ANOTHER, tasks=7),
+    "recreated": fine(well, faults.recreated, says=ANOTHER, tasks=2),
+    "retargeted": fine(faults.link, faults.retargeted, says=ANOTHER, tasks=8),
     "restored": fine(faults.with_a_backup, faults.restored, agents=3),
     "restored with its time": fine(
-        faults.with_a_backup, partial(faults.restored, copy=shutil.copy2), agents=3
+        faults.with_a_backup,
+        partial(faults.restored, copy=shutil.copy2),
+        says="Went back to an older state.",
+        agents=3,
     ),
     "clock back": fine(well, faults.clock_back, agents=5),
     "two commits": fine(well, faults.two_commits, agents=5),
@@ -179,7 +185,10 @@ MOUNTED = {
         fine(faults.on_a_read_only_disk, None, ON_DISK, agents=4),
         "log in closed folder",
     ),
-    "full disk": (fine(faults.on_a_full_disk, None, ON_DISK, agents=4), "log without index"),
+    "full disk": (
+        fine(faults.on_a_full_disk, None, ON_DISK, "Disk 100% full, 0 B left.", agents=4),
+        "log without index",
+    ),
 }
 """Rows that take root, each with the row that shows the same to anybody."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from dash_app.history.rollups import roll_up_all
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ def test_trends_are_drawn_in_the_readers_zone_once_they_are_in_view(
         at = "unixepoch() - unixepoch() % 86400 - 86400"  # midnight UTC
         history.execute(f"UPDATE point SET at = {at}")
         history.execute(f"UPDATE watched SET since = {at}")
+        history.execute("DELETE FROM rollup")
+        roll_up_all(history)
         history.commit()
     quiet_page.set_viewport_size({"width": 390, "height": 320})
     quiet_page.goto(f"{served.url}/?range=7d")
