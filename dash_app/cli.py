@@ -6,6 +6,7 @@ import getpass
 import json
 import logging
 import re
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -56,6 +57,7 @@ class ServeByDefault(click.Group):
 @click.version_option(VERSION, prog_name="Mission Control")
 def main() -> None:
     """Know on one page whether your agents' SQLite databases are well."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that everything is tidied up
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ def _network(settings: Settings) -> Iterator[Check]:
         except OSError as error:
             yield Check(False, f"{address} cannot be served: {error.strerror}.")
     if "tailscale" in server.addresses and not network.tailscale_addresses():
-        yield Check(True, "No Tailscale address now.", "sudo tailscale up")
+        cure = "sudo tailscale up" if shutil.which("tailscale") else ""
+        yield Check(True, "No Tailscale address now: loopback alone is served.", cure)
 
 
 def _is_mission_control(host: str, port: int) -> bool:

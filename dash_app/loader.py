@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from dash_app.model import DatabaseStatus, Snapshot
 
 TIME = "datetime64[us, UTC]"
+RECENT_POINTS = 8
+"""How finely the time since the last regular instant is drawn: a new database has no other."""
+
 STATUS_COLUMNS = {
     "name": "str",
     "label": "str",
@@ -86,11 +89,12 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
 def trend_frame(path: Path, reach: timedelta, points: int, every: timedelta) -> pd.DataFrame:
     """Return all rows of each database over time.
 
-    Index: instants (TIME), regular, oldest first. Columns: database names, `Int64`, `<NA>` where
-    nobody watched. Raises sqlite3.Error.
+    Index: instants (TIME), oldest first, regular but for the latest. Columns: database names,
+    `Int64`, `<NA>` where nobody watched. Raises sqlite3.Error.
     """
     now = datetime.now(UTC)
     window = Window.between(now - reach, now, points, every.total_seconds())
+    window = window.to_its_end(now, RECENT_POINTS)
     found = query.series(path, Selection(metric="rows"), window)
     index = pd.to_datetime(window.instants, unit="s", utc=True)
     columns: dict[str, pd.Series[int]] = {}

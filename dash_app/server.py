@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 import traceback
 from datetime import UTC, datetime
@@ -177,7 +176,6 @@ def _set_headers(server: Flask, hashes: str) -> None:
 
 
 def run(app: WSGIApplication, listeners: Sequence[socket.socket]) -> None:
-    """Serve until SIGTERM or SIGINT; requests under way are finished first."""
+    """Serve until SystemExit or KeyboardInterrupt; requests under way are finished first."""
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each waiting request
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     waitress.create_server(app, sockets=list(listeners), **WAITRESS).run()

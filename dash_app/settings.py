@@ -62,7 +62,7 @@ def _quantity(value: object, units: Mapping[str, float], examples: str) -> tuple
 def _path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("write a path in quotes")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
     return folder / Path(value).expanduser()
@@ -193,6 +193,17 @@ class Settings(Section):
         return max(timedelta(seconds=60), 3 * self.sampler.interval)
 
 
+MESSAGES = {
+    "int_type": "write a whole number",
+    "greater_than_equal": "that is too small",
+    "less_than_equal": "that is too large",
+    "string_type": "write a text in quotes",
+    "string_pattern_mismatch": "use a to z, 0 to 9, _ and - alone",
+    "tuple_type": "write a list in brackets",
+    "literal_error": "reserved for a later version; leave it false",
+}
+"""What is allowed, by what a value was refused for."""
+
 SECTIONS: dict[str, type[Section]] = {
     "server": ServerSettings,
     "sampler": SamplerSettings,
@@ -271,7 +282,7 @@ def _explain(problem: dict[str, Any]) -> str:
         return f"{place} has no setting `{key}`. Allowed: {allowed}."
     if problem["type"] == "missing":
         return f"{place} needs `{key}`."
-    message = str(problem["msg"]).removeprefix("Value error, ")
+    message = MESSAGES.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
     return f"{place} `{key}` = {problem['input']!r}: {message}."
 
 

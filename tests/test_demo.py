@@ -285,3 +285,15 @@ def test_health_writes_at_once_and_then_at_the_full_hour(tmp_path: Path) -> None
     assert row_counts(path) == {"readings": 721}
     assert 0 < pause <= 3600
     assert round(time.time() + pause) % 3600 == 0
+
+
+def test_old_tasks_are_cleared_away_so_that_present_and_past_agree(tmp_path: Path) -> None:
+    path = tmp_path / "coordination.db"
+    Past(NOW).fill("coordination", path)
+    rounds = writer.coordination(writer.Pen(path, Random(1)))
+    counts = set()
+    for _task in range(80):
+        next(rounds)
+        counts.add(row_counts(path)["tasks"])
+    assert counts == set(range(writer.KEPT_TASKS, writer.MOST_TASKS + 1))
+    assert ask(path, "SELECT max(id) FROM tasks") == [(126 + 80,)]

@@ -151,7 +151,8 @@ def _parameters(settings: Settings) -> tuple[Selection, Window, bool]:
         raise ParameterError("from must lie before to.")
     every_seconds = settings.history.every.total_seconds()
     points = _whole("points", DEFAULT_POINTS, MAX_POINTS) or DEFAULT_POINTS
-    window = Window.between(since, until, points, every_seconds).to_its_end(until)
+    # The end takes one of the points, and a grid that begins at an instant one more.
+    window = Window.between(since, until, max(1, points - 2), every_seconds).to_its_end(until)
     tables = tuple(request.args.getlist("table"))
     return Selection(databases, tables, metric), window, as_csv
 

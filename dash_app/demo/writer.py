@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 EMAIL_SECONDS = 90
 """After so long the postman hangs: alive, connected and silent."""
 
+MOST_TASKS, KEPT_TASKS = 150, 126
+"""Done tasks are cleared away now and then, so that there are as many as in the past."""
+
 UPDATE_SHARE = 0.2
 """How many tasks also change the state of an agent."""
 
@@ -48,6 +51,15 @@ class Pen:
         with self._connection:
             table.add(self._connection, self.random, [datetime.now(UTC)] * count)
 
+    def drop_old_tasks(self) -> None:
+        """Remove the oldest tasks once there are many. Raises sqlite3.Error."""
+        with self._connection:
+            self._connection.execute(
+                "DELETE FROM tasks WHERE (SELECT count(*) FROM tasks) > :most AND id <="
+                " (SELECT id FROM tasks ORDER BY id DESC LIMIT 1 OFFSET :kept)",
+                {"most": MOST_TASKS, "kept": KEPT_TASKS},
+            )
+
     def update_agent(self) -> None:
         """Let one of the agents be seen. Raises sqlite3.Error."""
         state = self.random.choice(rows.AGENT_STATES)
@@ -60,9 +72,10 @@ class Pen:
 
 
 def coordination(pen: Pen) -> Iterator[float]:
-    """Write steadily: a task every two seconds, now and then an agent's state."""
+    """Write steadily: a task every two seconds, now and then an agent's state; keep few tasks."""
     while True:
         pen.add(tables.TASKS)
+        pen.drop_old_tasks()
         if pen.random.random() < UPDATE_SHARE:
             pen.update_agent()
         yield pen.random.uniform(1.5, 2.5)
@@ -89,7 +102,7 @@ def email(pen: Pen) -> Iterator[float]:
     end = time.monotonic() + EMAIL_SECONDS
     while time.monotonic() < end:
         pen.add(tables.MESSAGES)
-        yield pen.random.uniform(2, 4)
+        yield pen.random.uniform(6, 10)
 
 
 def health(pen: Pen) -> Iterator[float]:

@@ -55,15 +55,15 @@ POINTS_REACH, HOURS_REACH = timedelta(days=2), timedelta(days=60)
 class Window:
     """A range of time on a regular grid of instants, in seconds since 1970.
 
-    `span` is what one row of the record that answers sums up: 1 for the points themselves. `end` is
-    one more instant after the last one, where a series shall reach its range's very end.
+    `span` is what one row of the record that answers sums up: 1 for the points themselves. `recent`
+    are further instants after the last one, where a series shall reach its range's very end.
     """
 
     first: int
     last: int
     step: int
     span: int = 1
-    end: int | None = None
+    recent: tuple[int, ...] = ()
 
     @classmethod
     def between(cls, since: datetime, until: datetime, points: int, every_seconds: float) -> Window:
@@ -80,12 +80,13 @@ class Window:
     @property
     def instants(self) -> list[int]:
         """The instants, oldest first."""
-        grid = list(range(self.first, self.last + 1, self.step))
-        return grid if self.end is None or self.end in grid[-1:] else [*grid, self.end]
+        return [*range(self.first, self.last + 1, self.step), *self.recent]
 
-    def to_its_end(self, until: datetime) -> Window:
-        """Return the same window with its end as one more instant."""
-        return replace(self, end=int(until.timestamp()))
+    def to_its_end(self, until: datetime, parts: int = 1) -> Window:
+        """Return the same window with so many more instants, up to its end where the grid ends."""
+        end = int(until.timestamp())
+        pause = max(1, -(-(end - self.last) // parts))
+        return replace(self, recent=tuple(range(end, self.last, -pause))[::-1])
 
 
 _Value = tuple[tuple[int, int | None], tuple[int, int] | None]

@@ -103,7 +103,7 @@ def panels(
 
 def empty_panels(databases: tuple[Database, ...]) -> list[Component]:
     """Return panels of the right size for the time until the charts are in view."""
-    return [_framed(database, html.P(className="waiting"), "") for database in databases]
+    return [_framed(database, html.P(className="waiting")) for database in databases]
 
 
 def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def _panel(
 ) -> Component:
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
     if values is None or len(known) < 2:
-        body, newest = _waiting(since), ""
+        body = _waiting(since)
     else:
         graph = dcc.Graph(
             id=ids.chart(database.name),
@@ -169,13 +169,11 @@ def _panel(
             style={"height": f"{HEIGHT}px"},
         )
         body = html.Div(graph, role="img", **aria(label=_summary(database, known, chosen)))
-        newest = words.plural(int(known.iloc[-1]), "row")
-    return _framed(database, body, newest)
+    return _framed(database, body)
 
 
-def _framed(database: Database, body: Component, newest: str) -> Component:
-    title = html.Div([html.H3(database.label), html.Span(newest)], className="panel-head")
-    return html.Div([title, body], className="panel")
+def _framed(database: Database, body: Component) -> Component:
+    return html.Div([html.H3(database.label), body], className="panel")
 
 
 def _waiting(since: datetime | None) -> Component:

@@ -115,7 +115,7 @@ def _trends(databases: tuple[Database, ...]) -> Component:
         [
             html.Div(
                 [
-                    html.H2("Rows over time"),
+                    html.H2("Trends"),
                     html.Nav(id=ids.RANGES, className="choices", **aria(label="Range")),
                 ],
                 className="section-head",

@@ -102,7 +102,7 @@ def headline(snapshot: Snapshot) -> str:
         return "Nothing here yet"
     if missing:
         return f"{total - missing} well, {missing} not initialized"
-    return f"All {total} well"
+    return f"All {total} well" if total > 1 else "All well"
 
 
 def in_brief(status: DatabaseStatus) -> str:
