@@ -133,7 +133,7 @@ def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
     empty = counts[(counts["rows"] == 0).fillna(value=False)]
     filled = counts.drop(empty.index)
     lines = [
-        html.Tr([html.Th(middle_ellipsis(str(one.table)), scope="row"), html.Td(_count(one, now))])
+        html.Tr([html.Th(middle_ellipsis(str(one.table)), scope="row"), _count(one, now)])
         for one in filled.head(MOST_TABLES).itertuples(index=False)
     ]
     rest = len(filled) - MOST_TABLES
@@ -151,14 +151,11 @@ def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
     )
 
 
-def _count(one: Any, now: datetime) -> list[Component | str]:
+def _count(one: Any, now: datetime) -> Component:
     if pd.isna(one.rows):
-        return [f"unknown: {one.error}"]
-    rows = words.short_number(int(one.rows))
-    if one.estimate == "at_most":
-        return [f"≤ {rows}"]
-    if one.estimate != "about":
-        return [rows]
-    if now - one.counted_at < AGED:
-        return [f"≈ {rows}"]
-    return [f"≈ {rows}, exact ", moment(one.counted_at, "ago", now)]
+        return html.Td(f"unknown: {one.error}", className="reason")
+    mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")
+    rows = f"{mark}{words.short_number(int(one.rows))}"
+    if one.estimate != "about" or now - one.counted_at < AGED:
+        return html.Td(rows)
+    return html.Td([f"{rows}, exact ", moment(one.counted_at, "ago", now)])
