@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from dash_app.events import HABIT, follow, queues_among
 from dash_app.findings import finding_of, settle
-from dash_app.history import query
-from dash_app.history.query import Wanted
+from dash_app.history.happened import Wanted, events_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,7 +85,7 @@ class Ledger:
     def _load_newest(self) -> None:
         """Have the newest events at hand, with those that could not be stored yet."""
         try:
-            stored = query.events(self._history.path, Wanted(most=MOST_EVENTS))
+            stored = events_of(self._history.path, Wanted(most=MOST_EVENTS))
         except sqlite3.Error as error:
             log.error("events cannot be read: %s", error)
             stored = list(self.events)
@@ -98,13 +97,13 @@ class Ledger:
     def _stored_unsettled(self, database: Database) -> tuple[Event, ...]:
         if self._memories[database.name] is None:  # another file under the same name
             return ()
-        stored = query.events(self._history.path, Wanted((database.name,), most=MOST_UNSETTLED))
+        stored = events_of(self._history.path, Wanted((database.name,), most=MOST_UNSETTLED))
         return tuple(event for event in stored if not event.ended_at and finding_of(event))
 
     def _queues(self, database: Database) -> frozenset[str]:
         """Return the tables of a database that empty by habit."""
         try:
-            found = query.events(self._history.path, Wanted((database.name,), ("rows_dropped",)))
+            found = events_of(self._history.path, Wanted((database.name,), ("rows_dropped",)))
         except sqlite3.Error:
             return frozenset()
         earliest = datetime.now(UTC) - HABIT

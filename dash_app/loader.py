@@ -12,7 +12,8 @@ import pandas as pd
 
 from dash_app import words
 from dash_app.history import query
-from dash_app.history.query import Selection, Window
+from dash_app.history.query import Selection
+from dash_app.history.window import Window
 
 if TYPE_CHECKING:
     from pathlib import Path

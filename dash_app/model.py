@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
+    from dash_app.surroundings import Activity
+
 Level = Literal["well", "notice", "unknown", "fault"]
 Status = Literal["connected", "not_initialized", "error"]
 EstimateKind = Literal["about", "at_most"]
@@ -30,14 +32,7 @@ EventKind = Literal[
     "rows_dropped",
     "version_changed",
 ]
-FindingKind = Literal[
-    Absence,
-    "rows_dropped",
-    "rolled_back",
-    "replaced",
-    "log_held",
-    "disk_low",
-]
+FindingKind = Literal[Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "disk_low"]
 Facts = Mapping[str, Any]
 """Facts by their name in the JSON documents, which hold nothing but JSON."""
 
@@ -237,6 +232,14 @@ class DatabaseStatus:
     last_good: LastGood | None
     findings: tuple[Finding, ...] = ()
     is_stale: bool = False
+    activity: Activity | None = None
+
+    @property
+    def change(self) -> int | None:
+        """How many rows more there are than there were; None where that is unknown."""
+        before = self.activity.rows_before if self.activity else None
+        rows = self.reading.total_rows
+        return None if before is None or rows is None else rows - before
 
     @property
     def needs_you(self) -> bool:

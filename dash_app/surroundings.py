@@ -1,4 +1,4 @@
-"""What is around a database's content: who has it open, what its log holds back, its disk.
+"""What is around a database's content: who has it open, its log, its disk, its last day.
 
 Frozen values like those of the model, which carries them in each reading.
 """
@@ -71,3 +71,15 @@ class Surroundings:
     holders: tuple[Holder, ...] | None = None
     backlog_bytes: int | None = None
     disk: Disk | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What was written lately: rows in each of 24 hours, the running one last, None if not watched.
+
+    `rows_before` is how many rows there were at `since`, which is a day ago or when we began.
+    """
+
+    hours: tuple[int | None, ...]
+    rows_before: int | None
+    since: datetime

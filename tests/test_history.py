@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app.history import query
-from dash_app.history.query import Selection, Window
+from dash_app.history.inserted import rows_inserted
+from dash_app.history.query import Selection
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryError
 from dash_app.history.store import History
+from dash_app.history.window import Window
 from dash_app.model import (
     HISTORY_APPLICATION_ID,
     Database,
@@ -67,9 +70,12 @@ def snapshot(path: Path, at: datetime, rows: dict[str, int | None] | None) -> Sn
 
 def points(path: Path, table: str = "tasks") -> list[tuple[int, int | None]]:
     """The stored points of a table, in minutes since the start."""
-    sql = 'SELECT at, value FROM point JOIN series ON id = series WHERE "table" = ? ORDER BY at'
+    sql = (
+        "SELECT at, value FROM point JOIN series ON id = series"
+        ' WHERE "table" = ? AND metric = ? ORDER BY at'
+    )
     with closing(sqlite3.connect(path)) as connection:
-        rows = connection.execute(sql, (table,)).fetchall()
+        rows = connection.execute(sql, (table, "rows")).fetchall()
     return [(round((at - START.timestamp()) / 60), value) for at, value in rows]
 
 
@@ -255,7 +261,7 @@ def spans(path: Path, span: int) -> dict[int, tuple[int | None, int | None, int 
     """The stored hours or days of a table: last, least and greatest, by their begin."""
     sql = (
         "SELECT at, last, least, greatest FROM rollup JOIN series ON id = series"
-        " WHERE \"table\" = 'tasks' AND span = ?"
+        " WHERE \"table\" = 'tasks' AND metric = 'rows' AND span = ?"
     )
     with closing(sqlite3.connect(path)) as connection:
         return {at: tuple(found) for at, *found in connection.execute(sql, (span,))}
@@ -359,3 +365,74 @@ def test_a_log_cut_short_by_a_power_cut_costs_its_end_alone(path: Path) -> None:
         assert 0 < len(kept) < 20
         assert kept == [(minute, minute) for minute in range(len(kept))]
         history.record(snapshot(cut, START + timedelta(days=1), {"tasks": 7}))
+
+
+def reading(rows: int | None, greatest: int | None = None, sequence: int | None = None) -> Reading:
+    rowids = (greatest - (rows or 1) + 1, greatest) if greatest else None
+    counts = {"tasks": TableCount(rows, START, rowids=rowids)}
+    sequences = {} if sequence is None else {"tasks": sequence}
+    return Reading(START, START, tables=counts, sequences=sequences)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "written"),
+    [
+        (reading(5, 5), reading(8, 8), 3),
+        (reading(5, 5), reading(5, 8), 3),  # three came and three went
+        (reading(8, 8), reading(2, 10), 2),
+        (reading(8, 8), reading(2, 2), 0),
+        (reading(5, None, 5), reading(0, None, 9), 4),
+        (reading(5, 5), reading(None), 0),
+        (reading(None), reading(5, 5), 0),
+        (Reading(START, START), reading(5, 5), 5),
+        (reading(2, 1_700_000_000), reading(3, 1_700_000_900), 900),
+    ],
+)
+def test_rows_written_are_told_from_rows_left(
+    before: Reading, after: Reading, written: int
+) -> None:
+    assert rows_inserted(before, after, "tasks") == written
+
+
+def test_rowids_that_are_times_are_not_counted_as_rows() -> None:
+    sparse = replace(reading(2), tables={"tasks": TableCount(2, START, rowids=(1, 1_700_000_000))})
+    later = replace(reading(3), tables={"tasks": TableCount(3, START, rowids=(1, 1_700_000_900))})
+    assert rows_inserted(sparse, later, "tasks") == 1
+
+
+def test_a_pruned_table_is_seen_to_be_written_and_a_dead_one_is_not(
+    history: History, path: Path
+) -> None:
+    now = START + timedelta(hours=30)
+    for minute in range(0, 30 * 60 + 1, 30):
+        at = START + minute * MINUTE
+        pruned = TableCount(100, at, rowids=(minute + 1, minute + 100))
+        taken = snapshot(path, at, {"pruned": 100, "dead": 7})
+        (status,) = taken.databases
+        tables = {**status.reading.tables, "pruned": pruned}
+        status = replace(status, reading=replace(status.reading, tables=tables))
+        history.record(replace(taken, databases=(status,)))
+    window = Window(int(now.timestamp()) - 3 * HOUR, int(now.timestamp()), HOUR)
+    found = query.series(path, Selection(metric="inserted"), window)
+    written = {one.table: [value for _, value in one.points] for one in found}
+    assert written == {"pruned": [60] * 4, "dead": [0] * 4}
+
+
+def test_the_last_day_is_told_in_hours_and_as_a_change(history: History, path: Path) -> None:
+    for minute in range(26 * 60 + 1):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5 + minute // 60}))
+    now = START + timedelta(hours=26, seconds=59)
+    lately = query.activity(path, ["email", "other"], now)
+    assert lately["email"].hours == (*[1] * 23, 0)
+    assert lately["email"].rows_before == 5 + 2
+    assert lately["email"].since == now - timedelta(days=1)
+    assert lately["other"].hours == (None,) * 24
+    assert lately["other"].rows_before is None
+
+
+def test_a_young_database_is_compared_with_its_first_record(history: History, path: Path) -> None:
+    for minute in range(90, 100):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+    lately = query.activity(path, ["email"], START + 100 * MINUTE)["email"]
+    assert (lately.rows_before, lately.since) == (90, START + 90 * MINUTE)
+    assert lately.hours == (*[None] * 23, 9)

@@ -19,7 +19,9 @@ from dash_app.api.views import (
     status_document,
 )
 from dash_app.history import query
-from dash_app.history.query import Metric, Selection, Wanted, Window
+from dash_app.history.happened import Wanted, events_of
+from dash_app.history.query import Metric, Selection
+from dash_app.history.window import Window
 from dash_app.model import EventKind
 from dash_app.watched.around import disk_under
 
@@ -82,7 +84,7 @@ def _serve_detail(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
         if status is None:
             return error_response(404, "not_found", "There is no database of that name.")
         try:
-            found = query.events(settings.history.path, Wanted((name,)))
+            found = events_of(settings.history.path, Wanted((name,)))
         except sqlite3.Error as error:
             return _no_history("events", error)
         return jsonify(detail_document(status, found))
@@ -127,7 +129,7 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
         except ParameterError as error:
             return error_response(400, "bad_parameter", str(error))
         try:
-            found = query.events(settings.history.path, wanted)
+            found = events_of(settings.history.path, wanted)
         except sqlite3.Error as error:
             return _no_history("events", error)
         return jsonify(events_document(found, wanted.most))

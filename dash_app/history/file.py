@@ -1,16 +1,20 @@
-"""Opens the history file for its one writer: ours, for its owner alone, no larger than allowed."""
+"""Opens the history file: for its one writer, made for its owner alone, and for readers."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sqlite3
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from dash_app.history.room import limit
 from dash_app.history.schema import UnusableHistoryError, migrate
 from dash_app.model import HISTORY_APPLICATION_ID
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 BUSY_SECONDS = 0.25
@@ -39,8 +43,7 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     _claim(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
-    connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes}")
+    limit(connection, max_bytes)
     migrate(connection)
     return connection
 
@@ -58,3 +61,11 @@ def _claim(connection: sqlite3.Connection) -> None:
         raise UnusableHistoryError("it is a database, but no history of Mission Control")
     if not pages:
         connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the file read-only, as long as the context lasts. Raises sqlite3.Error."""
+    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        yield connection

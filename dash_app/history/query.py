@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
+from itertools import pairwise
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from dash_app.history.file import reading
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.history.room import POINTS_KEPT
-from dash_app.model import Event, EventKind
+from dash_app.history.window import VIEWS, Window
+from dash_app.surroundings import Activity
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterable
     from pathlib import Path
 
-Metric = Literal["rows", "size_bytes", "wal_bytes"]
-UNITS: dict[Metric, str] = {"rows": "rows", "size_bytes": "bytes", "wal_bytes": "bytes"}
+Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
+_Points = tuple[tuple[int, int | None], ...]
+_Ranges = tuple[tuple[int, int] | None, ...]
+HOURS_SHOWN = 24
+
+UNITS: dict[Metric, str] = {
+    "rows": "rows",
+    "inserted": "rows",
+    "size_bytes": "bytes",
+    "wal_bytes": "bytes",
+}
 
 VALUES = """
     SELECT wanted.value, instant.value ->> 1, (
@@ -37,59 +46,22 @@ VALUES = """
 """
 """The last, least and greatest value of each series up to each instant, since the one before it."""
 
-EVENTS = """
-    SELECT id, database, kind, at, before, after, ended_at FROM event
-    WHERE id < ifnull(:before, id + 1)
-        AND (:databases = '[]' OR database IN (SELECT value FROM json_each(:databases)))
-        AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
-    ORDER BY id DESC LIMIT :most
-"""
 
+class _Value(NamedTuple):
+    """What the record says of a series at an instant, and whether we were watching then."""
 
-VIEWS = {1: "minute", HOUR: "hour", DAY: "day"}
-POINTS_REACH, HOURS_REACH = timedelta(days=2), timedelta(days=60)
-"""Longer ranges are answered from hours or days: a year of 60 series is half a million hours."""
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A range of time on a regular grid of instants, in seconds since 1970.
-
-    `span` is what one row of the record that answers sums up: 1 for the points themselves. `recent`
-    are further instants after the last one, where a series shall reach its range's very end.
-    """
-
-    first: int
-    last: int
-    step: int
-    span: int = 1
-    recent: tuple[int, ...] = ()
-
-    @classmethod
-    def between(cls, since: datetime, until: datetime, points: int, every_seconds: float) -> Window:
-        """Return the finest grid with at most so many instants, none finer than the record.
-
-        Instants are multiples of the step, so that a chart does not shimmer as time goes on.
-        """
-        begin, end = since.timestamp(), until.timestamp()
-        step = max(1, round(every_seconds), -int(-(end - begin) // points))
-        span = _span_of(since, until)
-        step = -(-step // span) * span
-        return cls(-int(-begin // step) * step, int(end // step) * step, step, span)
+    at: int
+    seen: bool
+    last: int | None
+    least: int | None
+    greatest: int | None
 
     @property
-    def instants(self) -> list[int]:
-        """The instants, oldest first."""
-        return [*range(self.first, self.last + 1, self.step), *self.recent]
-
-    def to_its_end(self, until: datetime, parts: int = 1) -> Window:
-        """Return the same window with so many more instants, up to its end where the grid ends."""
-        end = int(until.timestamp())
-        pause = max(1, -(-(end - self.last) // parts))
-        return replace(self, recent=tuple(range(end, self.last, -pause))[::-1])
-
-
-_Value = tuple[tuple[int, int | None], tuple[int, int] | None]
+    def range(self) -> tuple[int, int] | None:
+        """The least and greatest value since the instant before, if it moved."""
+        if self.least is None or self.greatest is None or self.least == self.greatest:
+            return None
+        return self.least, self.greatest
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,79 +92,89 @@ class Selection:
     metric: Metric = "rows"
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events are wanted; an empty tuple means all.
-
-    `before` is the id of an event: only older ones are wanted, and at most `most`.
-    """
-
-    databases: tuple[str, ...] = ()
-    kinds: tuple[EventKind, ...] = ()
-    before: int | None = None
-    most: int = 50
-
-
 def series(path: Path, selection: Selection, window: Window) -> list[Series]:
-    """Return the last known values at each instant of a window. Raises sqlite3.Error."""
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
+    """Return the last known values at each instant of a window. Raises sqlite3.Error.
+
+    Of a metric that only grows, each value is by how much since the instant before it.
+    """
+    grows = selection.metric == "inserted"
+    if grows:
+        window = replace(window, first=window.first - window.step)
+    with reading(path) as connection:
         wanted = _wanted(connection, selection)
         watched = {
             database: _watched(connection, database, window)
             for database in {database for database, _ in wanted.values()}
         }
         found: dict[int, list[_Value]] = {identity: [] for identity in wanted}
-        for identity, at, last, least, greatest in connection.execute(*_values(wanted, window)):
+        for identity, at, *values in connection.execute(*_values(wanted, window)):
             seen = at in watched[wanted[identity][0]]
-            moved = seen and least is not None and least != greatest
-            found[identity].append(
-                ((at, last if seen else None), (least, greatest) if moved else None)
-            )
+            found[identity].append(_Value(at, seen, *values))
     return [
-        Series(
-            database,
-            table,
-            selection.metric,
-            tuple(point for point, _ in found[identity]),
-            tuple(extremes for _, extremes in found[identity]),
-        )
+        Series(database, table, selection.metric, *(_growth if grows else _course)(found[identity]))
         for identity, (database, table) in wanted.items()
     ]
 
 
+def activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
+    """Return what was written into each database lately. Raises sqlite3.Error."""
+    last = int(now.timestamp()) // HOUR * HOUR
+    hourly = Window(last - (HOURS_SHOWN - 2) * HOUR, last, HOUR).to_its_end(now)
+    written = series(path, Selection(metric="inserted"), hourly)
+    found = {}
+    for name in databases:
+        hours = [_sum(column) for column in _columns(written, name)] or [None] * HOURS_SHOWN
+        since = _known_since(path, name, now - timedelta(seconds=DAY))
+        rows = series(path, Selection((name,)), Window(since, since, 1)) if since else []
+        before = _sum(one.points[0][1] for one in rows)
+        began = datetime.fromtimestamp(since or now.timestamp(), UTC)
+        found[name] = Activity(tuple(hours), before, began)
+    return found
+
+
 def watched_since(path: Path) -> dict[str, int]:
     """Return since when each database has been watched at all. Raises sqlite3.Error."""
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
+    with reading(path) as connection:
         return dict(
             connection.execute("SELECT database, min(since) FROM watched GROUP BY database")
         )
 
 
-def events(path: Path, wanted: Wanted) -> list[Event]:
-    """Return events, newest first. Raises sqlite3.Error."""
-    parameters = {
-        "databases": json.dumps(wanted.databases),
-        "kinds": json.dumps(wanted.kinds),
-        "before": wanted.before,
-        "most": wanted.most,
-    }
-    uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        rows = connection.execute(EVENTS, parameters).fetchall()
-    return [
-        Event(
-            database=name,
-            kind=kind,
-            at=datetime.fromisoformat(at),
-            before=json.loads(was),
-            after=json.loads(now),
-            id=number,
-            ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
-        )
-        for number, name, kind, at, was, now, ended_at in rows
-    ]
+def _course(values: list[_Value]) -> tuple[_Points, _Ranges]:
+    ranges = [one.range if one.seen else None for one in values]
+    return tuple((one.at, one.last if one.seen else None) for one in values), tuple(ranges)
+
+
+def _growth(values: list[_Value]) -> tuple[_Points, _Ranges]:
+    """Return by how much a sum grew up to each value but the first."""
+    grown = tuple(
+        (one.at, one.last - (before.last or 0))
+        if one.seen and one.last is not None and (before.seen or before.last is None)
+        else (one.at, None)
+        for before, one in pairwise(values)
+    )
+    return grown, (None,) * len(grown)
+
+
+def _columns(found: Iterable[Series], database: str) -> Iterable[tuple[int | None, ...]]:
+    """Return the values of a database's series at each instant."""
+    rows = [[value for _, value in one.points] for one in found if one.database == database]
+    return zip(*rows, strict=True)
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """Return the sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _known_since(path: Path, database: str, earliest: datetime) -> int | None:
+    """Return the first instant from a time on at which we watched a database."""
+    sql = "SELECT min(max(since, :at)) FROM watched WHERE database = :name AND until >= :at"
+    at = int(earliest.timestamp())
+    with reading(path) as connection:
+        found: int | None = connection.execute(sql, {"name": database, "at": at}).fetchone()[0]
+    return found
 
 
 def _values(wanted: Iterable[int], window: Window) -> tuple[str, dict[str, str]]:
@@ -206,14 +188,6 @@ def _values(wanted: Iterable[int], window: Window) -> tuple[str, dict[str, str]]
         "series": json.dumps(list(wanted)),
         "instants": json.dumps(list(zip(befores, instants, strict=True))),
     }
-
-
-def _span_of(since: datetime, until: datetime) -> int:
-    reach = until - since
-    if reach > HOURS_REACH:
-        return DAY
-    is_kept = datetime.now(UTC) - since < POINTS_KEPT
-    return 1 if reach <= POINTS_REACH and is_kept else HOUR
 
 
 def _wanted(

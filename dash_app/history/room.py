@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 POINTS_KEPT = timedelta(days=35)
 """Older than that, a chart shows hours or days, which stay for the whole retention."""
 
+SPARE_PAGES = 16
+"""Deleting may need some pages itself, of a file that has no more to give."""
+
 EXTENT = """
     SELECT min((SELECT at FROM {view} WHERE series = id ORDER BY at LIMIT 1 OFFSET 1)),
         max((SELECT at FROM {view} WHERE series = id ORDER BY at DESC LIMIT 1))
@@ -34,13 +37,23 @@ def is_grown(connection: sqlite3.Connection) -> bool:
     return bool(pages > 0.9 * most)
 
 
-def make_room(connection: sqlite3.Connection, share: float) -> None:
+def limit(connection: sqlite3.Connection, max_bytes: int, *, spare: int = SPARE_PAGES) -> None:
+    """Let the file grow to so many bytes but for some pages. Raises sqlite3.Error."""
+    page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {max_bytes // page_bytes - spare}")
+
+
+def make_room(connection: sqlite3.Connection, max_bytes: int, share: float) -> None:
     """Give up this share of the time of the points, and of their sums. Raises sqlite3.Error."""
-    with connection:
-        for view, forget in (("minute", _forget_points), ("hour", _forget_the_rest)):
-            oldest, newest = connection.execute(EXTENT.format(view=view)).fetchone()
-            if oldest is not None:
-                forget(connection, int(oldest + (newest - oldest) * share) + 1)
+    limit(connection, max_bytes, spare=0)
+    try:
+        with connection:
+            for view, forget in (("minute", _forget_points), ("hour", _forget_the_rest)):
+                oldest, newest = connection.execute(EXTENT.format(view=view)).fetchone()
+                if oldest is not None:
+                    forget(connection, int(oldest + (newest - oldest) * share) + 1)
+    finally:
+        limit(connection, max_bytes)
 
 
 def _forget_points(connection: sqlite3.Connection, before: int) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dash_app.history.file import connect, hold
+from dash_app.history.inserted import rows_inserted
 from dash_app.history.rollups import roll_up
 from dash_app.history.room import is_grown, make_room, prune
 from dash_app.model import LastGood, Memory
@@ -30,6 +31,9 @@ GAP_FACTOR = 3
 """Nothing recorded for so many times the usual pause: we were not watching."""
 
 PRUNE_EVERY = timedelta(hours=1)
+INSERTED = "inserted"
+"""The metric that only grows: all rows that were written into a table since we watch it."""
+
 MOST_WAITING = 1440
 """So many records are held in memory while the file cannot be written: a day of minutes."""
 
@@ -56,6 +60,7 @@ class History:
             os.close(self._hold)
             raise
         self._series: dict[Key, int] = self._load_series()
+        self._before: dict[str, Reading] = self._load_baselines()
         self._last: dict[int, int | None] = {}
         self._changed: list[tuple[int, int]] = []
         self._waiting: deque[Snapshot] = deque(maxlen=MOST_WAITING)
@@ -84,7 +89,7 @@ class History:
             except sqlite3.OperationalError as error:
                 if error.sqlite_errorname != "SQLITE_FULL" or not is_grown(self._connection):
                     raise
-                make_room(self._connection, share)
+                make_room(self._connection, self._settings.max_size, share)
         return self._record()
 
     def fill(self, points: Iterable[tuple[str, str, datetime, int]]) -> None:
@@ -97,6 +102,7 @@ class History:
             for database, table, time, rows in points:
                 at = int(time.timestamp())
                 self._store(at, (database, table, "rows"), rows)
+                self._store(at, (database, table, INSERTED), rows)
                 spans[database] = (spans.get(database, (at, at))[0], at)
             self._connection.executemany(
                 "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)",
@@ -149,6 +155,7 @@ class History:
         os.close(self._hold)
 
     def _record(self) -> None:
+        before = dict(self._before)
         try:
             with self._connection:
                 for snapshot in self._waiting:
@@ -159,6 +166,7 @@ class History:
         except sqlite3.Error:
             # What was rolled back is unknown.
             self._series, self._last, self._changed = self._load_series(), {}, []
+            self._before = before
             raise
 
     def _keep(self, event: Event) -> None:
@@ -183,6 +191,12 @@ class History:
                 self._watch(status.database.name, at)
                 self._store_all(at, status)
 
+    def _load_baselines(self) -> dict[str, Reading]:
+        rows = self._connection.execute(
+            "SELECT database, baseline FROM memory WHERE baseline IS NOT NULL"
+        )
+        return {name: reading_from_message(json.loads(baseline)) for name, baseline in rows}
+
     def _load_series(self) -> dict[Key, int]:
         rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
         return {(database, table, metric): identity for database, table, metric, identity in rows}
@@ -192,7 +206,12 @@ class History:
         name = status.database.name
         known = {key: None for key in self._series if key[0] == name}
         for key, value in (known | dict(_values(status))).items():
-            self._store(at, key, value)
+            if key[2] != INSERTED:
+                self._store(at, key, value)
+        before = self._before.get(name, status.reading)
+        for table in status.reading.tables:
+            self._add(at, (name, table, INSERTED), rows_inserted(before, status.reading, table))
+        self._before[name] = status.reading
 
     def _watch(self, database: str, at: int) -> None:
         """Prolong the span in which a database was watched, or begin a new one."""
@@ -209,13 +228,7 @@ class History:
 
     def _store(self, at: int, key: Key, value: int | None) -> None:
         series = self._series_id(key)
-        if series not in self._last:
-            row = self._connection.execute(
-                "SELECT value FROM point WHERE series = ? ORDER BY at DESC LIMIT 1", (series,)
-            ).fetchone()
-            if row:
-                self._last[series] = row[0]
-        if series not in self._last or self._last[series] != value:
+        if self._newest(series) != value or series not in self._last:
             self._connection.execute(
                 "INSERT OR REPLACE INTO point VALUES (?, ?, ?)", (series, at, value)
             )
@@ -226,6 +239,20 @@ class History:
         """Sum up the hours and days of what was stored since the last time."""
         roll_up(self._connection, self._changed)
         self._changed = []
+
+    def _add(self, at: int, key: Key, more: int) -> None:
+        """Move a sum on."""
+        self._store(at, key, (self._newest(self._series_id(key)) or 0) + more)
+
+    def _newest(self, series: int) -> int | None:
+        """Return the value that stands last in a series, which may be unknown."""
+        if series not in self._last:
+            row = self._connection.execute(
+                "SELECT value FROM point WHERE series = ? ORDER BY at DESC LIMIT 1", (series,)
+            ).fetchone()
+            if row:
+                self._last[series] = row[0]
+        return self._last.get(series)
 
     def _series_id(self, key: Key) -> int:
         if key not in self._series:

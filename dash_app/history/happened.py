@@ -1,0 +1,59 @@
+"""Reads the events of the history, newest first."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dash_app.history.file import reading
+from dash_app.model import Event, EventKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EVENTS = """
+    SELECT id, database, kind, at, before, after, ended_at FROM event
+    WHERE id < ifnull(:before, id + 1)
+        AND (:databases = '[]' OR database IN (SELECT value FROM json_each(:databases)))
+        AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
+    ORDER BY id DESC LIMIT :most
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are wanted; an empty tuple means all.
+
+    `before` is the id of an event: only older ones are wanted, and at most `most`.
+    """
+
+    databases: tuple[str, ...] = ()
+    kinds: tuple[EventKind, ...] = ()
+    before: int | None = None
+    most: int = 50
+
+
+def events_of(path: Path, wanted: Wanted) -> list[Event]:
+    """Return events, newest first. Raises sqlite3.Error."""
+    parameters = {
+        "databases": json.dumps(wanted.databases),
+        "kinds": json.dumps(wanted.kinds),
+        "before": wanted.before,
+        "most": wanted.most,
+    }
+    with reading(path) as connection:
+        rows = connection.execute(EVENTS, parameters).fetchall()
+    return [
+        Event(
+            database=name,
+            kind=kind,
+            at=datetime.fromisoformat(at),
+            before=json.loads(was),
+            after=json.loads(now),
+            id=number,
+            ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
+        )
+        for number, name, kind, at, was, now, ended_at in rows
+    ]
