@@ -113,7 +113,8 @@
       changed.children = wanted.props.children;
     }
     for (const name of new Set([...Object.keys(drawn.props), ...Object.keys(wanted.props)])) {
-      if (name !== "children" && drawn.props[name] !== wanted.props[name]) {
+      const same = JSON.stringify(drawn.props[name]) === JSON.stringify(wanted.props[name]);
+      if (name !== "children" && !same) {
         changed[name] = wanted.props[name] ?? null;
       }
     }

@@ -38,6 +38,9 @@ STATUS_COLUMNS = {
     "notes": "object",
     "total_rows": "Int64",
     "total_complete": "bool",
+    "change": "Int64",
+    "change_since": TIME,
+    "hours": "object",
     "last_modified": TIME,
     "verified_at": TIME,
     "last_good_at": TIME,
@@ -60,7 +63,9 @@ def status_frame(snapshot: Snapshot) -> pd.DataFrame:
 
     `badge` is the worst thing true of it: a status, or the kind of a finding; it began at `since`.
     `cause` and `remedy` are missing where nothing is amiss, `last_good_*` where there is none;
-    `asks` is whether a person may acknowledge it, `notes` a list of further lines.
+    `change` is by how many rows there are more than at `change_since`, and `hours` a tuple of rows
+    written in each of 24 hours. `asks` is whether a person may acknowledge it, `notes` a list of
+    further lines.
     """
     return _frame([_status_row(status) for status in snapshot.databases], STATUS_COLUMNS)
 
@@ -144,6 +149,9 @@ def _status_row(status: DatabaseStatus) -> dict[str, Any]:
         "notes": words.notes(status),
         "total_rows": reading.total_rows,
         "total_complete": reading.total_complete,
+        "change": status.change,
+        "change_since": status.activity and status.activity.since,
+        "hours": status.activity and status.activity.hours,
         "last_modified": reading.last_modified,
         "verified_at": reading.verified_at,
         "last_good_at": good and good.read_at,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.findings import findings
+from dash_app.history.query import activity
 from dash_app.ledger import Ledger
 from dash_app.model import DatabaseStatus, Reading, Snapshot, level_of, worst
 from dash_app.selfcheck import Selfcheck
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from dash_app.history.store import History
     from dash_app.model import Database, Finding
     from dash_app.settings import Settings
+    from dash_app.surroundings import Activity
 
 FRESH_INTERVALS = 3
 """A snapshot older than so many intervals says nothing any more."""
@@ -64,6 +66,7 @@ class Sampler:
         self._place = words.place_of(settings, getpass.getuser())
         self._ledger = Ledger(history, settings.databases)
         self._findings: dict[str, tuple[Finding, ...]] = {}
+        self._activity = self._load_activity()
         self._acknowledgements: SimpleQueue[Acknowledgement] = SimpleQueue()
         self._stopping = False
         self._wake = threading.Event()
@@ -164,6 +167,7 @@ class Sampler:
             last_good=memory.last_good,
             findings=found,
             is_stale=level == "unknown",
+            activity=self._activity.get(name),
         )
 
     def _record(self, snapshot: Snapshot) -> None:
@@ -180,3 +184,13 @@ class Sampler:
             self.history_paused = words.history_paused(error.sqlite_errorname)
         self.recorded_at = snapshot.taken_at
         self._ledger.keep()
+        self._activity = self._load_activity()
+
+    def _load_activity(self) -> dict[str, Activity]:
+        """Return what was written lately, once a minute for all who look."""
+        names = [database.name for database in self._settings.databases]
+        try:
+            return activity(self._history.path, names, datetime.now(UTC))
+        except sqlite3.Error as error:
+            log.error("history cannot be read: %s", error)
+            return {}

@@ -31,6 +31,7 @@ KEYS = {
     "rowCounts": dict,
     "totalRows": int | None,
     "totalComplete": bool,
+    "change": dict | None,
     "estimates": dict,
     "tableErrors": dict,
     "lastModified": str | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
@@ -30,6 +31,7 @@ from dash_app.page.cards import cards
 from dash_app.page.headline import headline
 from dash_app.page.layout import facts
 from dash_app.page.markup import UnknownPartError, draw
+from dash_app.surroundings import Activity
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=58)
@@ -165,7 +167,7 @@ def test_the_drawing_escapes_and_knows_its_limits() -> None:
     with pytest.raises(UnknownPartError):
         draw(dcc.Graph())
     with pytest.raises(UnknownPartError):
-        draw(html.P("x", style={"color": "red"}))
+        draw(html.P("x", hidden=True))
 
 
 def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
@@ -189,3 +191,16 @@ def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
 def test_an_unknown_range_is_the_default_one() -> None:
     assert charts.range_of("7d").reach == timedelta(days=7)
     assert charts.range_of("<script>") is charts.DEFAULT_RANGE
+
+
+def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
+    day = Activity((None, 0, *[5] * 22), 102, NOW - timedelta(days=1))
+    status = replace(status_of(well(tasks=126)), activity=day)
+    assert "+24 in 24 h" in text_of(status)
+    young = Activity((None,) * 24, 126, EARLIER)
+    assert "no change since 14:02 UTC" in text_of(replace(status, activity=young))
+    snapshot = Snapshot(NOW, (status,))
+    drawn = unescape(draw(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW)))
+    assert drawn.count("v-20h3") == 22
+    assert drawn.count("v-2h3v2") == 1
+    assert drawn.count('opacity="0.5"') == 1

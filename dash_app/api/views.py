@@ -55,6 +55,7 @@ def database_document(status: DatabaseStatus) -> Json:
         "rowCounts": {table: count.rows for table, count in tables.items()},
         "totalRows": reading.total_rows,
         "totalComplete": reading.total_complete,
+        "change": _change(status),
         "estimates": {t: _estimate(count) for t, count in tables.items() if count.estimate},
         "tableErrors": {t: count.error for t, count in tables.items() if count.error},
         "lastModified": rfc3339(reading.last_modified),
@@ -155,6 +156,13 @@ def rfc3339(time: datetime | None) -> str | None:
 
 def _instant(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _change(status: DatabaseStatus) -> Json | None:
+    """Return how many rows more there are than at some time; null where that is unknown."""
+    if status.activity is None or status.change is None:
+        return None
+    return {"rows": status.change, "since": rfc3339(status.activity.since)}
 
 
 def _finding(finding: Finding) -> Json:

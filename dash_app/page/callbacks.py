@@ -174,7 +174,7 @@ def _draw_trends(app: Dash, page: Page) -> None:
 def version_of(snapshot: Snapshot | None) -> int:
     """Return a number that changes with whatever the cards show of a snapshot."""
     shown = snapshot and [
-        (s.level, s.since, s.fault, s.findings, words.notes(s), *_shown(s.reading))
+        (s.level, s.since, s.fault, s.findings, s.activity, words.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
     return zlib.crc32(repr((shown, snapshot and snapshot.events)).encode())

@@ -11,7 +11,7 @@ from dash import html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import aria, data, icon, middle_ellipsis, moment, prose
+from dash_app.page.parts import aria, bars, data, icon, middle_ellipsis, moment, prose
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -102,8 +102,18 @@ def _facts(row: Any, now: datetime) -> list[Component]:
                 html.Span(rows if row.total_complete else f"{rows} counted", className="rows"),
             ],
             className="facts",
-        )
+        ),
+        html.P([html.Span(_change(row, now)), bars(row.hours)], className="facts"),
     ]
+
+
+def _change(row: Any, now: datetime) -> list[Component | str]:
+    if pd.isna(row.change):
+        return ["Watching since ", moment(row.since, "clock", now)]
+    change = words.change(int(row.change))
+    if words.is_a_day(row.change_since, now):
+        return [f"{change} in 24 h"]
+    return [f"{change} since ", moment(row.change_since, "clock", now)]
 
 
 def _trouble(row: Any, now: datetime) -> list[Component]:

@@ -56,6 +56,8 @@ def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
             continue
         if name.startswith(("aria-", "data-")):
             attributes[name] = value
+        elif name == "style":
+            attributes[name] = ";".join(f"{key}:{text}" for key, text in value.items())
         elif name in ATTRIBUTES:
             target = ATTRIBUTES[name]
             attributes[target] = f"{attributes.get(target, '')} {value}".strip()

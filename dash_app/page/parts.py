@@ -17,6 +17,9 @@ Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
 
 
+BARS_HEIGHT, BAR_PITCH = 20, 5
+
+
 def aria(**values: str) -> dict[str, Any]:
     """Return attributes with their prefix: `label` becomes `aria-label`."""
     return {f"aria-{name}": value for name, value in values.items()}
@@ -53,6 +56,39 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
         "length": words.age(now - time),
     }
     return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))
+
+
+def bars(hours: Sequence[int | None] | None) -> Component:
+    """Return 24 bars of rows written an hour, on a scale of their own; the words carry the fact.
+
+    An hour without a write is a stub, one that nobody watched is nothing, the running one is pale.
+    """
+    known = list(hours or ())
+    most = max((value or 0 for value in known), default=0)
+    drawn = [
+        f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-{max(2, round(BARS_HEIGHT * value / most))}h3V'
+        f'{BARS_HEIGHT}" opacity="{1 if at < len(known) - 1 else 0.5}"/>'
+        for at, value in enumerate(known)
+        if value
+    ]
+    stubs = [
+        f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-2h3v2"/>'
+        for at, value in enumerate(known)
+        if value == 0
+    ]
+    return html.Span(
+        [
+            html.Span(className=name, style={"--shape": _picture("".join(paths))})
+            for name, paths in (("written", drawn), ("silent", stubs))
+        ],
+        className="bars",
+        **aria(hidden="true"),
+    )
+
+
+def _picture(paths: str) -> str:
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 {BARS_HEIGHT}">{paths}</svg>'
+    return f"url('data:image/svg+xml,{svg}')"
 
 
 def prose(text: str) -> list[Component | str]:

@@ -5,6 +5,7 @@ Pure functions from the model to text. No markup, no I/O, nothing of one face al
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
@@ -29,6 +30,7 @@ from dash_app.words.numbers import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from dash_app.model import DatabaseStatus, Fault, Finding, Reading, Snapshot
 
@@ -47,6 +49,7 @@ __all__ = [
     "headline",
     "history_paused",
     "in_brief",
+    "is_a_day",
     "log_held",
     "notes",
     "number",
@@ -87,6 +90,11 @@ def history_paused(sqlite_error: str) -> str:
     """Return why our own record stands still, by SQLite's name for it."""
     why = "the disk is full" if sqlite_error == "SQLITE_FULL" else "its file can't be written"
     return f"History paused: {why}. Live counts go on."
+
+
+def is_a_day(since: datetime, now: datetime) -> bool:
+    """Return whether a change since then may be called one in 24 h."""
+    return now - since > timedelta(hours=23, minutes=50)
 
 
 def headline(snapshot: Snapshot) -> str:
