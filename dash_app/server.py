@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dash_app.api.routes import create_api, error_response
 from dash_app.page.callbacks import Page, register
+from dash_app.page.glance import glance_page, glance_text
 from dash_app.page.layout import INDEX
 
 if TYPE_CHECKING:
@@ -108,11 +109,21 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     register(app, page)
     server: Flask = app.server
     server.register_blueprint(create_api(settings, sampler))
+    _serve_glance(server, sampler)
     _serve_frontend(server)
     _answer_unknown_paths(server)
     _explain_errors(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
+
+
+def _serve_glance(server: Flask, sampler: Sampler) -> None:
+    @server.get("/glance")
+    def glance() -> Response:
+        now = datetime.now(UTC)
+        if "text/html" in request.headers.get("Accept", ""):  # as any browser asks
+            return Response(glance_page(sampler.snapshot, now), mimetype="text/html")
+        return Response(glance_text(sampler.snapshot, now), mimetype="text/plain")
 
 
 def _serve_frontend(server: Flask) -> None:

@@ -137,6 +137,14 @@ def _footer(started_at: datetime) -> Component:
         [
             html.Div(themes, className="choices", role="group", **aria(label="Colours")),
             html.P([f"Mission Control {VERSION}. Service up ", up, ". ", html.Span(id="zone")]),
-            html.P(html.A("The same facts as JSON", href="/api/db-status")),
+            html.Nav(
+                [
+                    html.A("Glance", href="/glance"),
+                    html.A("JSON", href="/api/db-status"),
+                    html.A("Self-check", href="/api/service"),
+                ],
+                className="links",
+                **aria(label="The same facts elsewhere"),
+            ),
         ]
     )

@@ -1,0 +1,112 @@
+"""The verdicts at a glance: one column, worst first, without any script; as HTML or plain text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dash import html
+
+from dash_app import words
+from dash_app.model import SEVERITY
+from dash_app.page.markup import draw
+
+if TYPE_CHECKING:
+    from dash.development.base_component import Component
+
+    from dash_app.model import DatabaseStatus, Snapshot
+
+REFRESH_SECONDS = 30
+STYLE = "/assets/page.css"
+DOCUMENT = """<!DOCTYPE html>
+<html lang="en" data-bs-theme="dark" data-level="{level}">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, viewport-fit=cover">
+<meta http-equiv="refresh" content="{seconds}">
+<title>{title}</title>
+<link rel="icon" type="image/svg+xml" href="/assets/icons/state-{level}.svg">
+<script src="/assets/theme.js"></script>
+<link rel="stylesheet" href="{style}">
+</head>
+<body class="glance">{body}</body>
+</html>
+"""
+
+
+def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
+    """Return a line a database under the headline, for terminals and shortcuts."""
+    if snapshot is None:
+        return "Can't tell · nothing was read yet\n"
+    lines = [(_word(one), one.database.label, _sentences(one, now)) for one in _ranked(snapshot)]
+    wide = max(len(word) for word, *_ in lines)
+    names = max(len(label) for _, label, _ in lines)
+    told = (f"{word:{wide}}  {label:{names}}  {text}" for word, label, text in lines)
+    return "\n".join([f"{words.headline(snapshot)} · {_age(snapshot, now)}", *told, ""])
+
+
+def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
+    """Return the same as a page that looks again by itself."""
+    headline = words.headline(snapshot) if snapshot else "Can't tell"
+    age = _age(snapshot, now) if snapshot else "nothing was read yet"
+    lines = [_line(one, now) for one in _ranked(snapshot)] if snapshot else []
+    parts = [html.H1(headline), html.P(age, className="aside"), html.Ul(lines)]
+    back = html.P(html.A("The whole page", href="/"))
+    return DOCUMENT.format(
+        level=snapshot.level if snapshot else "unknown",
+        seconds=REFRESH_SECONDS,
+        title=f"{headline} · Mission Control",
+        style=STYLE,
+        body=draw(html.Main([*parts, back])),
+    )
+
+
+def _line(status: DatabaseStatus, now: datetime) -> Component:
+    colour = {"well": "ok", "notice": "warn", "fault": "bad", "unknown": "idle"}[status.level]
+    word = html.Span(_word(status), className=f"state state-{colour}")
+    head = html.P([html.Span(status.database.label, className="subject"), word])
+    return html.Li([head, html.P(_sentences(status, now))])
+
+
+def _ranked(snapshot: Snapshot) -> list[DatabaseStatus]:
+    return sorted(snapshot.databases, key=lambda one: SEVERITY.index(one.level), reverse=True)
+
+
+def _word(status: DatabaseStatus) -> str:
+    if status.is_stale:
+        return "stale"
+    if status.status == "connected":
+        finding = status.findings[0] if status.findings else None
+        return words.FINDINGS_IN_BRIEF[finding.kind].upper() if finding else "ok"
+    return "ERROR" if status.status == "error" else "new"
+
+
+def _sentences(status: DatabaseStatus, now: datetime) -> str:
+    """Return what a card says, in a line; times in UTC, since the reader's zone is unknown."""
+    good, reading = status.last_good, status.reading
+    parts = []
+    if status.fault or status.findings:
+        since = status.since if status.fault else status.findings[0].since
+        parts = [status.verdict]
+        if status.status != "not_initialized":
+            parts.append(f"Since {since:%H:%M} UTC ({words.age(now - since)}).")
+    if status.status == "error" and good:
+        parts.append(f"Last seen {words.plural(good.total_rows, 'row')}.")
+    if status.status == "connected":
+        if reading.last_modified:
+            parts.append(f"Last write {words.ago(now - reading.last_modified)}.")
+        parts.append(f"{words.plural(reading.total_rows or 0, 'row')}{_change(status, now)}.")
+    return " ".join([*parts, *words.notes(status)])
+
+
+def _change(status: DatabaseStatus, now: datetime) -> str:
+    if status.change is None or status.activity is None:
+        return ""
+    since = status.activity.since
+    when = "in 24 h" if words.is_a_day(since, now) else f"since {since:%H:%M} UTC"
+    return f", {words.change(status.change)} {when}"
+
+
+def _age(snapshot: Snapshot, now: datetime) -> str:
+    taken_at = snapshot.taken_at.astimezone(UTC)
+    return f"{taken_at:%H:%M:%S} UTC, {words.ago(now - taken_at)}"
