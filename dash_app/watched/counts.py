@@ -71,7 +71,7 @@ def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
             tally,
             current=False,
             count=_estimated(tally.count),
-            walk=tally.walk and replace(tally.walk, is_whole=False),
+            walk=tally.walk and tally.walk.moved(),
         )
         for name, tally in tallies.items()
     }
@@ -127,7 +127,7 @@ def _count(
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
     except sqlite3.OperationalError as error:
         count = _uncounted(error, before.count)
-    current = count.error != TOO_LARGE and (walk.is_at_end if walk else count.estimate is None)
+    current = count.error != TOO_LARGE and count.estimate is None
     return Tally(count, time.thread_time() - began, current, time.monotonic(), walk)
 
 

@@ -18,8 +18,9 @@ SLICE_SHARE = 0.1
 """A slice aims at this share of a table's budget. While it is read, the log cannot begin anew."""
 
 FIRST_SLICE_ROWS, LEAST_SLICE_ROWS = 10_000, 100
-LEAST_CELL_BYTES = 6
-"""No row takes less of a page (MX_CELL in sqlite.org's btreeInt.h)."""
+LEAST_CELL_BYTES = 5
+"""No row takes less of a page: 2 bytes of pointer, 1 each of size, rowid and record header
+(sqlite.org/fileformat2.html#b_tree_pages)."""
 
 AGAIN_SECONDS = 3600
 """A walk sees what is added behind its end, not what is removed before it: it is made again."""
@@ -36,9 +37,13 @@ class Rowids(NamedTuple):
 class Walk:
     """How far counting by slices has come: so many rows up to a position, which is the last rowid.
 
-    `is_whole` is whether the file stood still since the begin: then the end result is exact.
-    `ended_at` is when the end was first reached.
+    `is_whole` is whether the file stood still since the begin: then the end result is exact;
+    `has_rested` is whether it did since the last turn. `ended_at` is when the end was first seen.
     """
+
+    def moved(self) -> Walk:
+        """Return the same walk once the file has changed."""
+        return replace(self, is_whole=False, has_rested=False)
 
     began_at: float
     rows: int = 0
@@ -46,6 +51,7 @@ class Walk:
     slice_rows: int = FIRST_SLICE_ROWS
     is_at_end: bool = False
     is_whole: bool = True
+    has_rested: bool = True
     ended_at: datetime | None = None
 
 
@@ -86,10 +92,11 @@ def go_on(walk: Walk | None, rowids: Rowids | None) -> Walk:
     if walk is None or walk.position is None:
         return walk or Walk(now)
     has_shrunk = rowids is None or rowids.greatest < walk.position
-    is_old = walk.ended_at is not None and now - walk.began_at > AGAIN_SECONDS
-    if has_shrunk or (is_old and not walk.is_whole):
+    is_old = now - walk.began_at > AGAIN_SECONDS
+    may_be_wrong = walk.ended_at is not None and not walk.is_whole
+    if has_shrunk or (may_be_wrong and (is_old or walk.has_rested)):
         return Walk(now, slice_rows=walk.slice_rows)
-    return replace(walk, is_at_end=False)
+    return replace(walk, is_at_end=False, has_rested=True)
 
 
 def advance(
@@ -114,14 +121,10 @@ def _slice(
     if walk.position == GREATEST_ROWID:
         return _at_end(walk)
     first = LEAST_ROWID if walk.position is None else walk.position + 1
-    sql = (
-        f"SELECT count(*), max(k) FROM (SELECT {name} AS k FROM {quoted(table)}"  # noqa: S608
-        f" WHERE {name} >= ? ORDER BY {name} LIMIT ?)"
-    )
     began = time.monotonic()
     try:
         with time_limit(connection, limit_seconds):
-            rows, last = connection.execute(sql, (first, walk.slice_rows)).fetchone()
+            rows, last = _count_on(connection, table, name, first, walk.slice_rows)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_INTERRUPT":
             raise
@@ -135,6 +138,22 @@ def _slice(
         slice_rows=max(int(walk.slice_rows * factor), LEAST_SLICE_ROWS),
     )
     return _at_end(after) if rows < walk.slice_rows else after
+
+
+def _count_on(
+    connection: sqlite3.Connection, table: bytes, name: str, first: int, most: int
+) -> tuple[int, int | None]:
+    """Return how many rows there are from a rowid on, but for the most, and the last rowid of them.
+
+    To skip rows takes 8 ns each, to count them 53 ns: only the last slice is counted.
+    """
+    source = f"FROM {quoted(table)} WHERE {name} >= ?"
+    step = f"SELECT {name} {source} ORDER BY {name} LIMIT 1 OFFSET ?"
+    found = connection.execute(step, (first, most - 1)).fetchone()
+    if found:
+        return most, found[0]
+    rows, last = connection.execute(f"SELECT count(*), max({name}) {source}", (first,)).fetchone()
+    return rows, last
 
 
 def _at_end(walk: Walk) -> Walk:
