@@ -139,7 +139,7 @@ def _serve(configured: Settings, closing_line: str, world: World | None = None) 
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
         _fail(f"History {configured.history.path} cannot be opened: {error}")
     if world:
-        history.fill(world.points())
+        history.fill(world.points(), world.events())
     sampler = Sampler(configured, history)
     sampler.start()
     try:

@@ -5,7 +5,8 @@ Counts stay integers to the last step: every column of numbers is `Int64` with `
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,12 +14,15 @@ import pandas as pd
 from dash_app import words
 from dash_app.history import query
 from dash_app.history.query import Selection
+from dash_app.history.rollups import HOUR
 from dash_app.history.window import Window
 
 if TYPE_CHECKING:
+    from datetime import timedelta
     from pathlib import Path
 
-    from dash_app.model import DatabaseStatus, Snapshot
+    from dash_app.history.query import TableDay
+    from dash_app.model import DatabaseStatus, Snapshot, TableCount
 
 TIME = "datetime64[us, UTC]"
 RECENT_POINTS = 8
@@ -47,6 +51,16 @@ STATUS_COLUMNS = {
     "last_good_rows": "Int64",
     "size_bytes": "Int64",
     "wal_bytes": "Int64",
+}
+TABLE_COLUMNS = {
+    "table": "str",
+    "rows": "Int64",
+    "counted_at": TIME,
+    "estimate": "str",
+    "error": "str",
+    "change": "Int64",
+    "per_hour": "float",
+    "grew_at": TIME,
 }
 COUNT_COLUMNS = {
     "database": "str",
@@ -92,36 +106,91 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
     )
 
 
-def trend_frame(path: Path, reach: timedelta, points: int, every: timedelta) -> pd.DataFrame:
-    """Return all rows of each database over time.
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """What a chart shows: how far back, at how many points, none finer than the record.
 
-    Index: instants (TIME), oldest first, regular but for the latest. Columns: database names,
-    `Int64`, `<NA>` where nobody watched. Raises sqlite3.Error.
+    `database` is the one whose tables are shown; None for all databases. `is_rate` is whether rows
+    written an hour are shown, and not rows.
+    """
+
+    reach: timedelta
+    points: int
+    every: timedelta
+    database: str | None = None
+    is_rate: bool = False
+
+
+def table_frame(path: Path, status: DatabaseStatus, now: datetime) -> pd.DataFrame:
+    """Return one row a table of a database, with the columns of TABLE_COLUMNS; by name.
+
+    `change` is by how many rows there are more than a day ago, or when we began; `per_hour` how
+    many were written an hour since then. Raises sqlite3.Error.
+    """
+    days = query.days_of_tables(path, status.database.name, now)
+    rows = [
+        _table_row(name, count, days.get(name)) for name, count in status.reading.tables.items()
+    ]
+    return _frame(rows, TABLE_COLUMNS).sort_values("table", ignore_index=True)
+
+
+def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
+    """Return rows, or rows written an hour, over time.
+
+    Index: instants (TIME), oldest first, regular but for the latest. Columns: names of databases,
+    or of the tables of one, `Int64`, `<NA>` where nobody watched. Raises sqlite3.Error.
     """
     now = datetime.now(UTC)
-    window = Window.between(now - reach, now, points, every.total_seconds())
-    window = window.to_its_end(now, RECENT_POINTS)
-    found = query.series(path, Selection(metric="rows"), window)
+    every_seconds = trend.every.total_seconds()
+    window = Window.between(now - trend.reach, now, trend.points, every_seconds)
+    if not trend.is_rate:
+        window = window.to_its_end(now, RECENT_POINTS)
+    databases = (trend.database,) if trend.database else ()
+    metric: query.Metric = "inserted" if trend.is_rate else "rows"
+    found = query.series(path, Selection(databases, metric=metric), window)
     index = pd.to_datetime(window.instants, unit="s", utc=True)
     columns: dict[str, pd.Series[int]] = {}
     for series in found:
         values = pd.array([value for _, value in series.points], dtype="Int64")
         table = pd.Series(values, index=index)
-        known = columns.get(series.database)
-        columns[series.database] = table if known is None else known.add(table, fill_value=0)
-    return pd.DataFrame(columns, index=index)
+        name = str(series.table) if trend.database else series.database
+        known = columns.get(name)
+        columns[name] = table if known is None else known.add(table, fill_value=0)
+    frame = pd.DataFrame(columns, index=index)
+    return frame * HOUR // window.step if trend.is_rate else frame
 
 
-def with_present(trends: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
+def with_present(
+    trends: pd.DataFrame, snapshot: Snapshot, database: str | None = None
+) -> pd.DataFrame:
     """Return a trend frame that ends with what is true now, so that no face lags behind another."""
     totals = {
-        status.database.name: status.reading.total_rows
-        for status in snapshot.databases
-        if status.database.name in trends.columns
+        name: rows for name, rows in _present(snapshot, database).items() if name in trends.columns
     }
     present = _frame([totals], dict.fromkeys(totals, "Int64"))
     present.index = pd.DatetimeIndex([snapshot.taken_at])
     return pd.concat([trends, present])
+
+
+def _present(snapshot: Snapshot, database: str | None) -> dict[str, int | None]:
+    if database is None:
+        return {s.database.name: s.reading.total_rows for s in snapshot.databases}
+    tables = next(s.reading.tables for s in snapshot.databases if s.database.name == database)
+    return {name: count.rows if count.is_known else None for name, count in tables.items()}
+
+
+def _table_row(name: str, count: TableCount, day: TableDay | None) -> dict[str, Any]:
+    known = day and day.rows_before is not None and count.is_known
+    return {
+        "table": name,
+        "rows": count.rows,
+        "counted_at": count.counted_at,
+        "estimate": count.estimate,
+        "error": count.error,
+        "change": (count.rows or 0) - (day.rows_before or 0) if day and known else None,
+        "per_hour": day.written * HOUR / max(day.seconds, 1) if day and day.written else 0.0,
+        "grew_at": datetime.fromtimestamp(day.grew_at, UTC) if day and day.grew_at else None,
+    }
 
 
 def _frame(rows: list[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:

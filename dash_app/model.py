@@ -24,13 +24,7 @@ Status = Literal["connected", "not_initialized", "error"]
 EstimateKind = Literal["about", "at_most"]
 Absence = Literal["gone", "emptied", "truncated"]
 EventKind = Literal[
-    Absence,
-    "back",
-    "replaced",
-    "rolled_back",
-    "schema_changed",
-    "rows_dropped",
-    "version_changed",
+    Absence, "back", "replaced", "rolled_back", "schema_changed", "rows_dropped", "version_changed"
 ]
 FindingKind = Literal[Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "disk_low"]
 Facts = Mapping[str, Any]
@@ -115,6 +109,7 @@ class Reading:
     `file` is the device and inode of the main file, `file_modified` the last write to it alone.
     `objects` maps "table tasks" or "column
     tasks.owner" to a normalised definition; None where the schema could not be read.
+    `free_bytes` is what the file holds but does not use.
     `change_counter` and `sequences` only ever move forward in one and the same database.
     """
 
@@ -132,6 +127,7 @@ class Reading:
     change_counter: int | None = None
     user_version: int | None = None
     application_id: int | None = None
+    free_bytes: int | None = None
     objects: Mapping[str, str] | None = None
     sequences: Mapping[str, int] = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
@@ -259,6 +255,10 @@ class Snapshot:
     def connected(self) -> int:
         """How many databases can be read."""
         return sum(status.status == "connected" for status in self.databases)
+
+    def of(self, name: str) -> DatabaseStatus:
+        """Return the status of a database by its name. Raises StopIteration."""
+        return next(status for status in self.databases if status.database.name == name)
 
     @property
     def level(self) -> Level:

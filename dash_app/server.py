@@ -111,7 +111,7 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     server.register_blueprint(create_api(settings, sampler))
     _serve_glance(server, sampler)
     _serve_frontend(server)
-    _answer_unknown_paths(server)
+    _answer_unknown_paths(server, page)
     _explain_errors(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
@@ -138,10 +138,11 @@ def _serve_frontend(server: Flask) -> None:
         return send_from_directory(FRONTEND, PLOTLY, max_age=YEAR_SECONDS)
 
 
-def _answer_unknown_paths(server: Flask) -> None:
+def _answer_unknown_paths(server: Flask, page: Page) -> None:
     @server.before_request
     def known() -> None:
-        if request.url_rule is not None and request.url_rule.rule == CATCH_ALL:
+        is_any = request.url_rule is not None and request.url_rule.rule == CATCH_ALL
+        if is_any and page.database_of(request.path) is None:
             abort(404)
 
 
@@ -179,7 +180,7 @@ def _set_headers(server: Flask, hashes: str) -> None:
     def headers(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = policy
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         if response.cache_control.max_age is None:
             response.cache_control.no_cache = True

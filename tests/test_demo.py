@@ -12,18 +12,21 @@ import time
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
+from dash_app import words
 from dash_app.demo import writer
 from dash_app.demo.folder import PREFIX, held_folder, sweep
-from dash_app.demo.past import TIMES, Past
+from dash_app.demo.past import GAP_LASTED, LOST_ROWS, LOST_TABLE, TIMES, Past
 from dash_app.demo.rhythm import spread
 from dash_app.demo.rows import TOPICS
 from dash_app.demo.world import World
+from dash_app.history.store import PAST_GAP_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,15 +130,16 @@ def test_the_past_is_the_same_each_time(database: str, tmp_path: Path) -> None:
 
 def test_points_end_with_the_rows_there_are() -> None:
     last: dict[str, dict[str, int]] = {}
-    for database, table, _at, rows in Past(NOW).points():
+    for database, table, _at, rows, written in Past(NOW).points():
+        assert written <= rows
         last.setdefault(database, {})[table] = rows
     assert last == ROWS_AT_FIRST
 
 
 def test_points_are_one_a_minute_in_order_over_thirty_days() -> None:
     points = Past(NOW).points()
-    minutes = [(database, table, at.replace(second=0)) for database, table, at, _rows in points]
-    times = [at for _database, _table, at, _rows in points]
+    minutes = [(database, table, at.replace(second=0)) for database, table, at, *_rows in points]
+    times = [at for _database, _table, at, *_rows in points]
     assert len(set(minutes)) == len(minutes)
     assert times == sorted(times)
     assert times[0] == NOW - timedelta(days=30)
@@ -145,10 +149,24 @@ def test_points_are_one_a_minute_in_order_over_thirty_days() -> None:
 def test_points_agree_with_the_times_in_the_rows(tmp_path: Path) -> None:
     past = Past(NOW)
     past.fill("observability", tmp_path / "past.db")
-    for _database, table, at, rows in past.points():
+    for _database, table, at, rows, _written in past.points():
         if table == "events" and at.day == NOW.day:
             known = f"SELECT COUNT(*) FROM events WHERE at <= '{at:%Y-%m-%dT%H:%M:%SZ}'"
             assert ask(tmp_path / "past.db", known) == [(rows,)]
+
+
+def test_the_past_has_a_gap_a_drop_and_a_change_of_schema() -> None:
+    past = Past(NOW)
+    times = [at for *_names, at, _rows, _written in past.points()]
+    longest = max(later - earlier for earlier, later in pairwise(times))
+    assert longest >= GAP_LASTED
+    assert longest.total_seconds() > PAST_GAP_SECONDS
+    rows = [rows for _database, table, _at, rows, _written in past.points() if table == LOST_TABLE]
+    drop = max((a, b) for a, b in pairwise(rows) if b < a)
+    lost, changed = past.events()
+    assert words.event(lost) == f"Rows dropped: events {drop[0]:,} → {drop[0] - LOST_ROWS:,}"
+    assert words.event(changed) == "Schema changed: + column tasks.priority"
+    assert lost.ended_at
 
 
 def test_nights_and_weekends_are_quieter() -> None:

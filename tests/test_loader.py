@@ -69,7 +69,7 @@ def test_trends_sum_the_tables_keep_gaps_and_end_in_the_present(tmp_path: Path) 
         for minute in (30, 29, 28, 10, 9):
             rows: dict[str, int | None] = {"t": HUGE, "u": minute}
             history.record(snapshot(NOW - minute * MINUTE, email=rows))
-    trends = loader.trend_frame(path, timedelta(minutes=40), 40, MINUTE)
+    trends = loader.trend_frame(path, loader.Trend(timedelta(minutes=40), 40, MINUTE))
     assert str(trends.dtypes["email"]) == "Int64"
     values = whole(trends["email"])
     assert HUGE + 30 in values

@@ -18,6 +18,7 @@ from dash_app.model import (
     Code,
     Database,
     DatabaseStatus,
+    Event,
     Memory,
     Reading,
     Snapshot,
@@ -29,7 +30,7 @@ from dash_app.page import charts
 from dash_app.page.callbacks import version_of
 from dash_app.page.cards import cards
 from dash_app.page.headline import headline
-from dash_app.page.layout import facts
+from dash_app.page.layout import facts, named
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.surroundings import Activity
 
@@ -148,7 +149,7 @@ def test_the_headline_links_at_most_three_faults() -> None:
 def test_every_part_of_the_facts_has_an_id_of_its_own() -> None:
     snapshot = Snapshot(NOW, (status_of(well(tasks=126, none=0)),))
     content = cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW)
-    parts = facts(headline(snapshot, NOW), content)
+    parts = named(facts(headline(snapshot, NOW), content))
     found = [part for root in parts for part in (root, *root._traverse())]
     components = [part for part in found if hasattr(part, "to_plotly_json")]
     names = [part.id for part in components]
@@ -173,18 +174,49 @@ def test_the_drawing_escapes_and_knows_its_limits() -> None:
 def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
-    figure = charts.figure(values, charts.DEFAULT_RANGE, ZoneInfo("Asia/Kolkata"))
+    happened = Event("email", "gone", index[1].to_pydatetime(), {}, {})
+    view = charts.View.of("?range=24h")
+    figure = charts.figure(values, view, ZoneInfo("Asia/Kolkata"), [happened])
     (trace,) = figure["data"]
     assert trace["y"] == [5, None, 9_007_199_254_740_993]
     assert trace["x"][0] == "2026-11-23 05:00:00"
     assert not trace["connectgaps"]
     assert figure["layout"]["yaxis"]["tickvals"] == [5, 9_007_199_254_740_993]
+    (mark,) = figure["layout"]["shapes"]
+    assert mark["x0"] == mark["x1"] == "2026-11-23 06:00:00"
+
+
+def test_rows_an_hour_are_bars_from_zero() -> None:
+    index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
+    values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
+    figure = charts.figure(values, charts.View.of("?show=rate"), UTC)
+    assert figure["data"][0]["type"] == "bar"
+    assert figure["layout"]["yaxis"]["range"][0] == 0
+    assert figure["layout"]["yaxis"]["tickvals"] == [0, 7]
+
+
+def test_the_same_numbers_stand_in_a_table_newest_first() -> None:
+    index = pd.date_range("2026-11-22 23:30", periods=50, freq="h", tz="UTC")
+    trends = pd.DataFrame({"email": pd.array([*range(1000, 1049), None], dtype="Int64")}, index)
+    table = draw(charts.as_table([charts.Panel("email", "Email", None)], trends, UTC))
+    assert table.index("25 Nov, 00:30") < table.index("24 Nov, 00:30")
+    assert "<td>not watched</td>" in table
+    assert "<td>1,047</td>" in table
+    assert table.count("<tr>") <= 27
+
+
+def test_a_view_stands_in_the_url() -> None:
+    view = charts.View.of("?range=7d&show=rate")
+    assert (view.chosen.key, view.is_rate, view.search) == ("7d", True, "?range=7d&show=rate")
+    drawn = [link.href for row in charts.choices(view) for link in row.children]
+    assert "?range=7d" in drawn
+    assert "?range=30d&show=rate" in drawn
 
 
 def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
-    database = Database("email", "Email", Path("/srv/email.db"))
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
-    (panel,) = charts.panels((database,), trends, {"email": NOW}, charts.DEFAULT_RANGE, UTC)
+    wanted = [charts.Panel("email", "Email", NOW)]
+    (panel,) = charts.panels(wanted, trends, charts.View.of(None), UTC)
     assert "The line starts with the next change." in draw(panel)
 
 

@@ -73,7 +73,8 @@ def test_a_failed_request_is_one_line_in_the_log(served: Served) -> None:
         "/frontend/../stamp",
         "/_dash-component-suites/plotly/nope.js",
         "/_dash-component-suites/nope/nope.js",
-        "/databases/email",
+        "/databases/nope",
+        "/databases/email/",
     ],
 )
 def test_an_unknown_path_is_not_found_and_never_the_page(served: Served, path: str) -> None:
@@ -91,7 +92,11 @@ def test_a_tick_without_news_is_small(served: Served) -> None:
         "output": "..facts.data...snapshot.data...record.data..",
         "outputs": [{"id": name, "property": "data"} for name in ("facts", "snapshot", "record")],
         "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
-        "state": [{"id": "snapshot", "property": "data", "value": pulse}],
+        "state": [
+            {"id": "snapshot", "property": "data", "value": pulse},
+            {"id": "url", "property": "pathname", "value": "/"},
+            {"id": "url", "property": "search", "value": ""},
+        ],
         "changedPropIds": ["tick.n_intervals"],
     }
     status, text = post(

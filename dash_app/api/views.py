@@ -78,6 +78,7 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> Json:
         "userVersion": reading.user_version,
         "applicationId": reading.application_id,
         "changeCounter": reading.change_counter,
+        "freelistBytes": reading.free_bytes,
         "events": [event_document(event) for event in events],
     }
 

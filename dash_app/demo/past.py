@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 from random import Random
@@ -11,13 +12,14 @@ from typing import TYPE_CHECKING
 from dash_app.demo.rhythm import HOURS, at_first, at_full_hours, in_bursts, spread
 from dash_app.demo.rows import AGENTS
 from dash_app.demo.tables import TABLES, connect
+from dash_app.model import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import datetime
     from pathlib import Path
 
-    Point = tuple[str, str, datetime, int]
+    Point = tuple[str, str, datetime, int, int]
 
 TIMES: dict[str, dict[str, Callable[[Random, datetime], list[datetime]]]] = {
     "coordination": {
@@ -29,6 +31,15 @@ TIMES: dict[str, dict[str, Callable[[Random, datetime], list[datetime]]]] = {
     "health": {"readings": partial(at_full_hours, count=HOURS)},
 }
 """When the rows of each table were written, by database and table. `content` has no past."""
+
+
+GAP_ENDED, GAP_LASTED = timedelta(days=19), timedelta(hours=31)
+"""Mission Control was not running then."""
+
+LOST_AT, LOST_TABLE, LOST_ROWS = timedelta(days=12, hours=5), "events", 8_000
+"""Somebody cleared out old events."""
+
+CHANGED_AT = timedelta(days=5, hours=3)
 
 
 class Past:
@@ -58,18 +69,39 @@ class Past:
             connection.commit()
 
     def points(self) -> list[Point]:
-        """Return database, table, time and rows after it, in order of time.
+        """Return database, table, time, rows after it and rows written so far, in order of time.
 
         One point for each minute in which a table grew, and one for every table at `now`: until
-        then its rows are known.
+        then its rows are known. None while nobody watched, and more rows before some were lost.
         """
+        gap_ends = self._now - GAP_ENDED
         points = (
-            (database, table, at, rows)
+            (database, table, at, rows + self._lost_later(table, at), rows)
             for database, tables in self._times.items()
             for table, times in tables.items()
             for at, rows in self._counts(times)
+            if not gap_ends - GAP_LASTED < at < gap_ends
         )
         return sorted(points, key=itemgetter(2))
+
+    def events(self) -> list[Event]:
+        """Return what happened in the past, all of it seen by somebody since."""
+        lost_at, changed_at = self._now - LOST_AT, self._now - CHANGED_AT
+        kept = sum(at < lost_at for at in self._times["observability"][LOST_TABLE])
+        lost = {"rows": {LOST_TABLE: kept + LOST_ROWS}}, {"rows": {LOST_TABLE: kept}}
+        return [
+            Event("observability", "rows_dropped", lost_at, *lost, ended_at=lost_at + GAP_LASTED),
+            Event(
+                "coordination",
+                "schema_changed",
+                changed_at,
+                {"objects": []},
+                {"objects": ["column tasks.priority"]},
+            ),
+        ]
+
+    def _lost_later(self, table: str, at: datetime) -> int:
+        return LOST_ROWS if table == LOST_TABLE and at < self._now - LOST_AT else 0
 
     def _counts(self, times: list[datetime]) -> Iterable[tuple[datetime, int]]:
         counts = {at.replace(second=0): (at, rows) for rows, at in enumerate(times, 1)}

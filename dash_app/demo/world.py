@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from dash_app.demo.past import Point
+    from dash_app.model import Event
 
 APPEAR_SECONDS = 60.0
 """So long a database without a past is not initialized: time to see it and then see it come."""
@@ -64,6 +65,10 @@ class World:
     def points(self) -> list[Point]:
         """Return the rows of the thirty days before: see `Past.points`."""
         return self._past.points()
+
+    def events(self) -> list[Event]:
+        """Return what happened in those days: see `Past.events`."""
+        return self._past.events()
 
     def close(self) -> None:
         """Stop the writers and remove the folder. Raises OSError."""

@@ -47,6 +47,16 @@ VALUES = """
 """The last, least and greatest value of each series up to each instant, since the one before it."""
 
 
+@dataclass(frozen=True, slots=True)
+class TableDay:
+    """A table's rows at first and rows written since, in so many seconds; when it last grew."""
+
+    rows_before: int | None
+    written: int | None
+    seconds: int
+    grew_at: int | None
+
+
 class _Value(NamedTuple):
     """What the record says of a series at an instant, and whether we were watching then."""
 
@@ -132,6 +142,35 @@ def activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, A
     return found
 
 
+def days_of_tables(path: Path, database: str, now: datetime) -> dict[str, TableDay]:
+    """Return what the last day brought to each table of a database. Raises sqlite3.Error."""
+    since = _known_since(path, database, now - timedelta(seconds=DAY))
+    if since is None:
+        return {}
+    then = Window(since, since, 1)
+    before = series(path, Selection((database,)), then)
+    span = int(now.timestamp()) - since
+    written = series(path, Selection((database,), metric="inserted"), then.to_its_end(now))
+    sums = {one.table: one.points[-1][1] for one in written}
+    grew_at = _last_changes(path, database)
+    return {
+        str(one.table): TableDay(
+            one.points[0][1], sums.get(one.table), span, grew_at.get(one.table)
+        )
+        for one in before
+    }
+
+
+def size_before(path: Path, database: str, now: datetime) -> tuple[int, datetime] | None:
+    """Return how large a database was a day ago, or when we began. Raises sqlite3.Error."""
+    since = _known_since(path, database, now - timedelta(seconds=DAY))
+    if since is None:
+        return None
+    found = series(path, Selection((database,), metric="size_bytes"), Window(since, since, 1))
+    size_bytes = found[0].points[0][1] if found else None
+    return (size_bytes, datetime.fromtimestamp(since, UTC)) if size_bytes is not None else None
+
+
 def watched_since(path: Path) -> dict[str, int]:
     """Return since when each database has been watched at all. Raises sqlite3.Error."""
     with reading(path) as connection:
@@ -154,6 +193,16 @@ def _growth(values: list[_Value]) -> tuple[_Points, _Ranges]:
         for before, one in pairwise(values)
     )
     return grown, (None,) * len(grown)
+
+
+def _last_changes(path: Path, database: str) -> dict[str | None, int]:
+    """Return when each table last grew: a sum is stored when it moves, and once at its begin."""
+    sql = (
+        'SELECT "table", max(at) FROM series JOIN point ON series = id'
+        " WHERE database = ? AND metric = 'inserted' AND value > 0 GROUP BY id"
+    )
+    with reading(path) as connection:
+        return dict(connection.execute(sql, (database,)))
 
 
 def _columns(found: Iterable[Series], database: str) -> Iterable[tuple[int | None, ...]]:

@@ -34,6 +34,9 @@ PRUNE_EVERY = timedelta(hours=1)
 INSERTED = "inserted"
 """The metric that only grows: all rows that were written into a table since we watch it."""
 
+PAST_GAP_SECONDS = 108_000
+"""A past has a point where a table grew, not where somebody looked."""
+
 MOST_WAITING = 1440
 """So many records are held in memory while the file cannot be written: a day of minutes."""
 
@@ -92,22 +95,21 @@ class History:
                 make_room(self._connection, self._settings.max_size, share)
         return self._record()
 
-    def fill(self, points: Iterable[tuple[str, str, datetime, int]]) -> None:
-        """Store row counts of earlier times: database, table, time and rows, in order of time.
+    def fill(
+        self, points: Iterable[tuple[str, str, datetime, int, int]], events: Iterable[Event]
+    ) -> None:
+        """Store a past: database, table, time, rows and rows written, in order of time; events.
 
-        Raises sqlite3.Error.
+        Longer than a gap without any point of a database, nobody watched it. Raises sqlite3.Error.
         """
-        spans: dict[str, tuple[int, int]] = {}
         with self._connection:
-            for database, table, time, rows in points:
+            for database, table, time, rows, written in points:
                 at = int(time.timestamp())
                 self._store(at, (database, table, "rows"), rows)
-                self._store(at, (database, table, INSERTED), rows)
-                spans[database] = (spans.get(database, (at, at))[0], at)
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)",
-                [(database, since, until) for database, (since, until) in spans.items()],
-            )
+                self._store(at, (database, table, INSERTED), written)
+                self._watch(database, at, PAST_GAP_SECONDS)
+            for event in events:
+                self._keep(event)
             self._roll_up()
 
     def memory_of(self, database: Database) -> Memory | None:
@@ -213,9 +215,10 @@ class History:
             self._add(at, (name, table, INSERTED), rows_inserted(before, status.reading, table))
         self._before[name] = status.reading
 
-    def _watch(self, database: str, at: int) -> None:
-        """Prolong the span in which a database was watched, or begin a new one."""
-        earliest = at - int(GAP_FACTOR * self._settings.every.total_seconds())
+    def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
+        """Prolong the span in which a database was watched, or begin a new one after a gap."""
+        usual_seconds = int(GAP_FACTOR * self._settings.every.total_seconds())
+        earliest = at - max(gap_seconds, usual_seconds)
         prolonged = self._connection.execute(
             "UPDATE watched SET until = max(until, :at) WHERE database = :database AND since ="
             " (SELECT max(since) FROM watched WHERE database = :database) AND until >= :earliest",

@@ -8,18 +8,21 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
+from flask import request
 
 from dash_app import VERSION, loader, words
 from dash_app.history import query
+from dash_app.history.happened import Wanted, events_of
 from dash_app.page import charts, ids
+from dash_app.page import database as database_page
 from dash_app.page.cards import cards
 from dash_app.page.headline import headline
 from dash_app.page.lately import lately
-from dash_app.page.layout import Content, facts, first_view, layout
+from dash_app.page.layout import Content, facts, first_view, layout, named
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from dash_app.settings import Settings
 
 Pulse = dict[str, Any]
+
+MOST_EVENTS = 20
+"""So many events are shown in the view of a database."""
 
 log = logging.getLogger(__name__)
 
@@ -42,20 +48,40 @@ class Page:
     started_at: datetime
 
     def layout(self) -> Component:
-        """Return the page as it is now."""
-        return layout(self.content(), self.settings, self.started_at)
+        """Return the page that was asked for, as it is now."""
+        path = urlsplit(request.referrer or "").path  # Dash asks for the layout by another path
+        database = self.database_of(path)
+        return layout(self.content(path), self.labels(database), self.settings, self.started_at)
 
     def first_response(self, index: str) -> str:
         """Return Dash's index with the facts of now in it, before any script has run."""
-        content, snapshot = self.content(), self.sampler.snapshot
+        content = self.content(request.path, request.query_string.decode())
+        snapshot = self.sampler.snapshot
         view = first_view(content, snapshot.taken_at if snapshot else None)
         return index.replace("{%level%}", content.pulse["level"]).replace("{%first_view%}", view)
 
-    def content(self) -> Content:
-        """Return what the page shows of the newest snapshot."""
+    def content(self, path: str | None, search: str | None = None) -> Content:
+        """Return what a page shows of the newest snapshot."""
         snapshot, now = self.sampler.snapshot, datetime.now(UTC)
-        pulse = self.pulse(snapshot, now)
-        return Content(facts(headline(snapshot, now), self.cards(snapshot, now)), pulse)
+        database, pulse = self.database_of(path), self.pulse(snapshot, now)
+        if database and snapshot:
+            return Content(named(self._view(snapshot, database, search, now)), pulse)
+        parts = facts(headline(snapshot, now), self.cards(snapshot, now))
+        return Content(named(parts), pulse)
+
+    def database_of(self, path: str | None) -> str | None:
+        """Return the database that a path is the view of; None for every other page."""
+        name = (path or "").removeprefix(database_page.PREFIX)
+        names = {database.name for database in self.settings.databases}
+        return name if name in names and name != path else None
+
+    def labels(self, database: str | None) -> list[str]:
+        """Return what the trends of a page will show: databases, or the tables of one."""
+        if database is None:
+            return [one.label for one in self.settings.databases]
+        snapshot = self.sampler.snapshot
+        tables = snapshot.of(database).reading.tables if snapshot else {}
+        return list(tables)[: charts.MOST_PANELS]
 
     def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
         """Return the cards of a snapshot, through the loader's frames, and what happened lately."""
@@ -65,6 +91,25 @@ class Page:
             *cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), now),
             lately(snapshot, self.started_at, now),
         ]
+
+    def _view(
+        self, snapshot: Snapshot, database: str, search: str | None, now: datetime
+    ) -> list[Component]:
+        status, path = snapshot.of(database), self.settings.history.path
+        row = next(
+            row
+            for row in loader.status_frame(snapshot).itertuples(index=False)
+            if row.name == database
+        )
+        known = database_page.Known(
+            status,
+            row,
+            loader.table_frame(path, status, now),
+            query.size_before(path, database, now),
+            events_of(path, Wanted((database,), most=MOST_EVENTS)),
+        )
+        sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
+        return database_page.view(known, sort, now)
 
     def pulse(self, snapshot: Snapshot | None, now: datetime) -> Pulse:
         """Return what the browser needs to keep the time, the title and the icon itself.
@@ -85,27 +130,47 @@ class Page:
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
 
-    def panels(self, chosen: charts.Range, zone: tzinfo) -> list[Component]:
+    def panels(self, path: str | None, view: charts.View, zone: tzinfo) -> list[Component]:
         """Return the trends, through the loader's frame."""
         paused = self.sampler.history_paused
+        told = [html.P(paused, className="aside")] if paused else []
         try:
-            return [
-                *([html.P(paused, className="aside")] if paused else []),
-                *self._panels(chosen, zone),
-            ]
+            return [*told, *self._panels(self.database_of(path), view, zone)]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return [html.P("The history can't be read now. Live counts go on.", className="aside")]
 
-    def _panels(self, chosen: charts.Range, zone: tzinfo) -> list[Component]:
-        path, every = self.settings.history.path, self.settings.history.every
-        trends = loader.trend_frame(path, chosen.reach, charts.POINTS, every)
-        if self.sampler.snapshot:
-            trends = loader.with_present(trends, self.sampler.snapshot)
+    def _panels(self, database: str | None, view: charts.View, zone: tzinfo) -> list[Component]:
+        snapshot, history = self.sampler.snapshot, self.settings.history
+        every, is_rate = history.every, view.is_rate
+        trend = loader.Trend(view.chosen.reach, charts.POINTS, every, database, is_rate=is_rate)
+        trends = loader.trend_frame(history.path, trend)
+        if snapshot and not is_rate:
+            trends = loader.with_present(trends, snapshot, database)
+        wanted = self._wanted(database)
+        return [
+            *charts.panels(wanted, trends, view, zone),
+            charts.as_table(wanted, trends, zone),
+            charts.csv_link(view, database, datetime.now(UTC)),
+        ]
+
+    def _wanted(self, database: str | None) -> list[charts.Panel]:
+        path = self.settings.history.path
         since = {
             name: datetime.fromtimestamp(at, UTC) for name, at in query.watched_since(path).items()
         }
-        return charts.panels(self.settings.databases, trends, since, chosen, zone)
+        if database:
+            return [charts.Panel(t, t, since.get(database)) for t in self.labels(database)]
+        events = self.sampler.snapshot.events if self.sampler.snapshot else ()
+        return [
+            charts.Panel(
+                one.name,
+                one.label,
+                since.get(one.name),
+                tuple(event for event in events if event.database == one.name),
+            )
+            for one in self.settings.databases
+        ]
 
 
 def register(app: Dash, page: Page) -> None:
@@ -127,12 +192,16 @@ def _follow_the_clock(app: Dash, page: Page) -> None:
         Output(ids.RECORD, "data"),
         Input(ids.TICK, "n_intervals"),
         State(ids.SNAPSHOT, "data"),
+        State(ids.URL, "pathname"),
+        State(ids.URL, "search"),
         # A callback slower than its interval would otherwise never update the page.
         running=[(Output(ids.TICK, "disabled"), True, False)],
         prevent_initial_call=True,
     )
-    def tick(_beat: int, known: Pulse | None) -> tuple[object, Pulse, object]:
-        content, known = page.content(), known or {}
+    def tick(
+        _beat: int, known: Pulse | None, path: str | None, search: str | None
+    ) -> tuple[object, Pulse, object]:
+        content, known = page.content(path, search), known or {}
         pulse = content.pulse
         recorded = no_update if known.get("recorded") == pulse["recorded"] else pulse["recorded"]
         facts = no_update if known.get("version") == pulse["version"] else content.facts
@@ -144,12 +213,16 @@ def _acknowledge(app: Dash, page: Page) -> None:
         Output(ids.FACTS, "data", allow_duplicate=True),
         Output(ids.SNAPSHOT, "data", allow_duplicate=True),
         Input(ids.SEEN, "data"),
+        State(ids.URL, "pathname"),
+        State(ids.URL, "search"),
         prevent_initial_call=True,
     )
-    def acknowledge(seen: dict[str, Any]) -> tuple[object, object]:
+    def acknowledge(
+        seen: dict[str, Any], path: str | None, search: str | None
+    ) -> tuple[object, object]:
         until = datetime.fromisoformat(seen["until"]).astimezone(UTC)
         page.sampler.acknowledge(str(seen["database"]), until)
-        content = page.content()
+        content = page.content(path, search)
         return content.facts, content.pulse
 
 
@@ -160,15 +233,16 @@ def _draw_trends(app: Dash, page: Page) -> None:
         Input(ids.URL, "search"),
         Input(ids.READER, "data"),
         Input(ids.RECORD, "data"),
+        State(ids.URL, "pathname"),
         prevent_initial_call=True,
     )
     def draw(
-        search: str | None, reader: dict[str, Any] | None, _recorded: str | None
+        search: str | None, reader: dict[str, Any] | None, _recorded: str | None, path: str | None
     ) -> tuple[object, object]:
-        chosen = charts.range_of(parse_qs((search or "").lstrip("?")).get("range", [""])[0])
+        view = charts.View.of(search)
         if not reader:
-            return charts.choices(chosen), no_update
-        return charts.choices(chosen), page.panels(chosen, _zone(reader.get("zone")))
+            return charts.choices(view), no_update
+        return charts.choices(view), page.panels(path, view, _zone(reader.get("zone")))
 
 
 def version_of(snapshot: Snapshot | None) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dash_bootstrap_components as dbc
@@ -11,7 +10,7 @@ from dash import html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import aria, bars, data, icon, middle_ellipsis, moment, prose
+from dash_app.page.parts import aria, bars, count, data, icon, middle_ellipsis, moment, prose
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from dash_app.page.parts import Icon
 
 MOST_TABLES = 6
-AGED = timedelta(minutes=1)
-"""An estimate says when its count was exact once that is longer ago."""
 
 BADGES: dict[str, tuple[Icon, str, str]] = {
     "connected": ("check", "ok", "Connected"),
@@ -42,7 +39,7 @@ def cards(statuses: pd.DataFrame, counts: pd.DataFrame, now: datetime) -> list[C
 
 def card(row: Any, counts: pd.DataFrame, now: datetime) -> Component:
     """Return one card: badge, what is true, and the tables, which a phone folds."""
-    lines = [] if pd.isna(row.cause) else _trouble(row, now)
+    lines = [] if pd.isna(row.cause) else trouble(row, now)
     lines += [html.P(note, className="aside") for note in row.notes]
     if row.status == "connected":
         lines += _facts(row, now)
@@ -64,7 +61,7 @@ def _head(row: Any, now: datetime, *, foldable: bool) -> Component:
     )
     return html.Div(
         [
-            html.H3(row.label, className="name"),
+            html.H3(html.A(row.label, href=f"/databases/{row.name}"), className="name"),
             badge(row, now),
             *([fold] if foldable else []),
         ],
@@ -116,7 +113,8 @@ def _change(row: Any, now: datetime) -> list[Component | str]:
     return [f"{change} since ", moment(row.change_since, "clock", now)]
 
 
-def _trouble(row: Any, now: datetime) -> list[Component]:
+def trouble(row: Any, now: datetime) -> list[Component]:
+    """Return what is amiss, since when, what to do, and what was there last."""
     began, length = moment(row.since, "clock", now), moment(row.since, "length", now)
     lines: list[Component] = [html.P(prose(row.cause), className="cause")]
     if row.status != "not_initialized":
@@ -143,11 +141,17 @@ def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
     empty = counts[(counts["rows"] == 0).fillna(value=False)]
     filled = counts.drop(empty.index)
     lines = [
-        html.Tr([html.Th(middle_ellipsis(str(one.table)), scope="row"), _count(one, now)])
+        html.Tr(
+            [
+                html.Th(middle_ellipsis(str(one.table)), scope="row"),
+                count(one, now, words.short_number),
+            ]
+        )
         for one in filled.head(MOST_TABLES).itertuples(index=False)
     ]
     rest = len(filled) - MOST_TABLES
-    notes = [f"and {words.number(rest)} more"] if rest > 0 else []
+    more = html.A(f"and {words.number(rest)} more", href=f"/databases/{name}")
+    notes: list[Component | str] = [more] if rest > 0 else []
     if len(empty):
         notes.append(words.plural(len(empty), "empty table"))
     caption = html.Caption(f"Rows of each table of {name}", className="visually-hidden")
@@ -159,13 +163,3 @@ def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
         id=ids.tables(name),
         className="tables",
     )
-
-
-def _count(one: Any, now: datetime) -> Component:
-    if pd.isna(one.rows):
-        return html.Td(f"unknown: {one.error}", className="reason")
-    mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")
-    rows = f"{mark}{words.short_number(int(one.rows))}"
-    if one.estimate != "about" or now - one.counted_at < AGED:
-        return html.Td(rows)
-    return html.Td([f"{rows}, exact ", moment(one.counted_at, "ago", now)])

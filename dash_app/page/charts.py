@@ -1,10 +1,11 @@
-"""Trends as small multiples: a panel a database, each with its own scale, one time axis."""
+"""Trends as small multiples: a panel a database, or a table, each with its own scale."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode
 
 import pandas as pd
 from dash import dcc, html
@@ -14,12 +15,12 @@ from dash_app.page import ids
 from dash_app.page.parts import aria, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from datetime import datetime, tzinfo
 
     from dash.development.base_component import Component
 
-    from dash_app.model import Database
+    from dash_app.model import Event
 
 HEIGHT = 120
 POINTS = 300
@@ -37,6 +38,18 @@ SPIKE = {
     "spikedash": "solid",
     "spikecolor": INK,
 }
+LINE: dict[str, Any] = {
+    "type": "scatter",
+    "mode": "lines",
+    "line": {"shape": "hv", "width": 1.5, "color": INK},
+    "fill": "tozeroy",
+    "fillcolor": INK,
+    "connectgaps": False,
+}
+BARS: dict[str, Any] = {"type": "bar", "marker": {"color": INK}}
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+MOST_PANELS, MOST_TABLE_ROWS = 12, 24
+
 CONFIG: Any = {
     "displayModeBar": False,
     "doubleClick": False,
@@ -72,54 +85,116 @@ def range_of(key: str) -> Range:
     return next((one for one in RANGES if one.key == key), DEFAULT_RANGE)
 
 
-def choices(chosen: Range) -> list[Component]:
-    """Return the ranges as links, which keep the choice in the URL."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """What of the charts is shown: a choice that stands in the URL."""
+
+    chosen: Range
+    is_rate: bool
+
+    @classmethod
+    def of(cls, search: str | None) -> View:
+        """Return the view that a URL's query names; the usual one for anything else."""
+        query = parse_qs((search or "").lstrip("?"))
+        named = query.get("range", [""])[0]
+        return cls(range_of(named), query.get("show", [""])[0] == "rate")
+
+    @property
+    def search(self) -> str:
+        """The query of the URL that leads to it."""
+        return f"?range={self.chosen.key}{'&show=rate' if self.is_rate else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One chart: the name and label of what it shows, and since when that is watched."""
+
+    name: str
+    label: str
+    since: datetime | None
+    events: tuple[Event, ...] = ()
+
+
+def choices(view: View) -> list[Component]:
+    """Return what to show and how far back as links, which keep the choice in the URL."""
+    modes = [("Rows", replace(view, is_rate=False)), ("Rows per hour", replace(view, is_rate=True))]
+    ranges = [(one.label, replace(view, chosen=one)) for one in RANGES]
     return [
-        dcc.Link(
-            one.label,
-            href=f"?range={one.key}",
-            className="choice is-chosen" if one == chosen else "choice",
+        html.Div(
+            [
+                dcc.Link(
+                    label,
+                    href=other.search,
+                    className="choice is-chosen" if other == view else "choice",
+                )
+                for label, other in row
+            ],
+            className="choices",
         )
-        for one in RANGES
+        for row in (modes, ranges)
     ]
 
 
 def panels(
-    databases: tuple[Database, ...],
-    trends: pd.DataFrame,
-    since: Mapping[str, datetime],
-    chosen: Range,
-    zone: tzinfo,
+    wanted: Sequence[Panel], trends: pd.DataFrame, view: View, zone: tzinfo
 ) -> list[Component]:
-    """Return a panel for each database from the trend frame's column of its name.
-
-    `since` is when each database was first watched.
-    """
+    """Return a chart for each panel from the trend frame's column of its name."""
     return [
-        _panel(database, trends.get(database.name), since.get(database.name), chosen, zone)
-        for database in databases
+        _panel(number, panel, trends.get(panel.name), view, zone)
+        for number, panel in enumerate(wanted)
     ]
 
 
-def empty_panels(databases: tuple[Database, ...]) -> list[Component]:
+def csv_link(view: View, database: str | None, now: datetime) -> Component:
+    """Return a link to the numbers of the charts for a spreadsheet."""
+    query = {
+        "format": "csv",
+        "metric": "inserted" if view.is_rate else "rows",
+        "from": (now - view.chosen.reach).isoformat(timespec="seconds"),
+        **({"database": database} if database else {}),
+    }
+    return html.P(html.A("CSV", href=f"/api/history?{urlencode(query)}"), className="as-table")
+
+
+def as_table(wanted: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:
+    """Return the same numbers as a folded table: some times, newest first, a column a chart."""
+    shown = trends.iloc[:: -max(1, len(trends) // MOST_TABLE_ROWS)]
+    times = pd.DatetimeIndex(shown.index).tz_convert(zone).strftime("%-d %b, %H:%M")
+    columns = [shown.get(panel.name) for panel in wanted]
+    lines = [
+        html.Tr([html.Th(time, scope="row"), *(html.Td(_cell(column, at)) for column in columns)])
+        for at, time in enumerate(times)
+    ]
+    head = html.Tr([html.Th("Time"), *(html.Th(panel.label, scope="col") for panel in wanted)])
+    table = html.Table([html.Thead(head), html.Tbody(lines)])
+    return html.Details(
+        [html.Summary("As a table"), html.Div(table, className="wide")], className="as-table"
+    )
+
+
+def _cell(column: pd.Series[int] | None, at: int) -> str:
+    if column is None or pd.isna(column.iloc[at]):
+        return "not watched"
+    return words.number(int(column.iloc[at]))
+
+
+def empty_panels(labels: Sequence[str]) -> list[Component]:
     """Return panels of the right size for the time until the charts are in view."""
-    return [_framed(database, html.P(className="waiting")) for database in databases]
+    return [_framed(label, html.P(className="waiting")) for label in labels]
 
 
-def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any]:
-    """Return the figure of one panel: a step line, gaps left open, least and greatest as ticks."""
+def figure(
+    values: pd.Series[int], view: View, zone: tzinfo, events: Sequence[Event] = ()
+) -> dict[str, Any]:
+    """Return the figure of one panel: a step line, or bars from zero; gaps left open."""
     index = pd.DatetimeIndex(values.index).tz_convert(zone)
-    times = index.strftime("%Y-%m-%d %H:%M:%S").tolist()
+    times = index.strftime(TIME_FORMAT).tolist()
+    unit = "rows/h" if view.is_rate else "rows"
     trace = {
-        "type": "scatter",
-        "mode": "lines",
+        **(BARS if view.is_rate else LINE),
         "x": times,
         "y": [None if pd.isna(value) else int(value) for value in values],
-        "line": {"shape": "hv", "width": 1.5, "color": INK},
-        "fill": "tozeroy",
-        "fillcolor": INK,
-        "connectgaps": False,
-        "hovertemplate": "%{y:,} rows<br>%{x|%-d %b, %H:%M}<extra></extra>",
+        "hovertemplate": f"%{{y:,}} {unit}<br>%{{x|%-d %b, %H:%M}}<extra></extra>",
     }
     layout = {
         "height": HEIGHT,
@@ -129,19 +204,28 @@ def figure(values: pd.Series[int], chosen: Range, zone: tzinfo) -> dict[str, Any
         "showlegend": False,
         "dragmode": False,
         "hovermode": "x",
-        "uirevision": chosen.key,
-        "xaxis": AXIS | SPIKE | {"range": times[:: len(times) - 1], "tickformat": chosen.tick},
-        "yaxis": AXIS | _row_axis(values.dropna()),
+        "bargap": 0.2,
+        "uirevision": view.search,
+        "shapes": [_mark(event, zone) for event in events if event.at >= values.index[0]],
+        "xaxis": AXIS | SPIKE | {"range": [times[0], times[-1]], "tickformat": view.chosen.tick},
+        "yaxis": AXIS | _axis(values.dropna(), is_rate=view.is_rate),
     }
     return {"data": [trace], "layout": layout}
 
 
-def _row_axis(known: pd.Series[int]) -> dict[str, Any]:
-    least, greatest = int(known.min()), int(known.max())
+def _mark(event: Event, zone: tzinfo) -> dict[str, Any]:
+    at = event.at.astimezone(zone).strftime(TIME_FORMAT)
+    line = {"color": INK, "width": 1, "dash": "dash"}
+    return {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def _axis(known: pd.Series[int], *, is_rate: bool) -> dict[str, Any]:
+    """Return an axis with two ticks: least and greatest, or, for rates, zero and greatest."""
+    least, greatest = 0 if is_rate else int(known.min()), int(known.max())
     margin = max((greatest - least) * 0.08, 0.5)
     ticks = sorted({least, greatest})
     return {
-        "range": [least - margin, greatest + margin],
+        "range": [least - (0 if is_rate else margin), greatest + margin],
         "tickvals": ticks,
         "ticktext": [words.short_number(value) for value in ticks],
         "ticklabeloverflow": "allow",
@@ -151,29 +235,24 @@ def _row_axis(known: pd.Series[int]) -> dict[str, Any]:
 
 
 def _panel(
-    database: Database,
-    values: pd.Series[int] | None,
-    since: datetime | None,
-    chosen: Range,
-    zone: tzinfo,
+    number: int, panel: Panel, values: pd.Series[int] | None, view: View, zone: tzinfo
 ) -> Component:
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
     if values is None or len(known) < 2:
-        body = _waiting(since)
-    else:
-        graph = dcc.Graph(
-            id=ids.chart(database.name),
-            figure=figure(values, chosen, zone),
-            config=CONFIG,
-            className="chart",
-            style={"height": f"{HEIGHT}px"},
-        )
-        body = html.Div(graph, role="img", **aria(label=_summary(database, known, chosen)))
-    return _framed(database, body)
+        return _framed(panel.label, _waiting(panel.since))
+    graph = dcc.Graph(
+        id=ids.chart(number),
+        figure=figure(values, view, zone, panel.events),
+        config=CONFIG,
+        className="chart",
+        style={"height": f"{HEIGHT}px"},
+    )
+    label = _summary(panel.label, known, view)
+    return _framed(panel.label, html.Div(graph, role="img", **aria(label=label)))
 
 
-def _framed(database: Database, body: Component) -> Component:
-    return html.Div([html.H3(database.label), body], className="panel")
+def _framed(label: str, body: Component) -> Component:
+    return html.Div([html.H3(label, title=label), body], className="panel")
 
 
 def _waiting(since: datetime | None) -> Component:
@@ -187,7 +266,9 @@ def _waiting(since: datetime | None) -> Component:
     return html.P(text, className="waiting")
 
 
-def _summary(database: Database, known: pd.Series[int], chosen: Range) -> str:
+def _summary(label: str, known: pd.Series[int], view: View) -> str:
     least, greatest = words.number(int(known.min())), words.number(int(known.max()))
     newest = words.plural(int(known.iloc[-1]), "row")
-    return f"{database.label}: {newest} now, least {least}, greatest {greatest} {chosen.words}."
+    per_hour = " an hour" if view.is_rate else ""
+    now = f"{newest}{per_hour} now, least {least}, greatest {greatest}"
+    return f"{label}: {now} {view.chosen.words}."

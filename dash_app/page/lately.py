@@ -24,7 +24,7 @@ def lately(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component
     """Return the newest events; without any, since when there would have been some."""
     labels = {s.database.name: s.database.label for s in snapshot.databases}
     known = [event for event in snapshot.events if event.database in labels]
-    lines = [_line(event, labels[event.database], now) for event in known[:MOST_LINES]]
+    lines = [line(event, labels[event.database], now) for event in known[:MOST_LINES]]
     since = moment(started_at, "clock", now)
     calm = html.P(["No events yet. Watching since ", since, "."], className="aside")
     return html.Section(
@@ -32,6 +32,7 @@ def lately(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component
     )
 
 
-def _line(event: Event, label: str, now: datetime) -> Component:
+def line(event: Event, label: str, now: datetime) -> Component:
+    """Return an event with its time, under a label."""
     when = html.Span(moment(event.at, "clock", now), className="aside")
     return html.Li([html.P([html.Span(label, className="subject"), when]), words.event(event)])

@@ -14,11 +14,11 @@ from dash_app.page.markup import draw
 from dash_app.page.parts import aria, data, icon, name_parts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from dash.development.base_component import Component
 
-    from dash_app.model import Database
     from dash_app.settings import Settings
 
 INDEX = """<!DOCTYPE html>
@@ -67,12 +67,19 @@ def facts(headline: list[Component], cards: list[Component]) -> list[Component]:
             ]
         ),
     ]
+    return parts
+
+
+def named(parts: list[Component]) -> list[Component]:
+    """Return parts with an id on each component, by which our script changes it in place."""
     name_parts(parts, ids.FACTS)
     return parts
 
 
-def layout(content: Content, settings: Settings, started_at: datetime) -> Component:
-    """Return the whole page around what is true now."""
+def layout(
+    content: Content, trends: Sequence[str], settings: Settings, started_at: datetime
+) -> Component:
+    """Return the whole page around what is true now, and room for trends of these labels."""
     interval_seconds = settings.sampler.interval.total_seconds()
     return html.Div(
         [
@@ -84,7 +91,7 @@ def layout(content: Content, settings: Settings, started_at: datetime) -> Compon
             dcc.Store(id=ids.READER),
             dcc.Store(id=ids.SEEN),
             *_top(""),
-            html.Main([*content.facts, _trends(settings.databases)]),
+            html.Main([*content.facts, _trends(trends)]),
             _footer(started_at),
             html.Div(id="announcer", className="visually-hidden", role="status"),
         ]
@@ -110,17 +117,17 @@ def _top(age: str) -> list[Component]:
     ]
 
 
-def _trends(databases: tuple[Database, ...]) -> Component:
+def _trends(labels: Sequence[str]) -> Component:
     return html.Section(
         [
             html.Div(
                 [
                     html.H2("Trends"),
-                    html.Nav(id=ids.RANGES, className="choices", **aria(label="Range")),
+                    html.Nav(id=ids.RANGES, **aria(label="What the charts show")),
                 ],
                 className="section-head",
             ),
-            html.Div(empty_panels(databases), id=ids.PANELS, className="panels"),
+            html.Div(empty_panels(labels), id=ids.PANELS, className="panels"),
         ],
         className="trends",
         id="trends",

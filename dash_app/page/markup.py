@@ -10,7 +10,8 @@ from dash.development.base_component import Component
 TAGS = {
     **{name: name.lower() for name in ("A", "Button", "Caption", "Code", "Div", "H1", "H2", "H3")},
     **{name: name.lower() for name in ("Header", "Li", "Main", "P", "Section", "Span", "Time")},
-    **{name: name.lower() for name in ("Table", "Tbody", "Td", "Th", "Tr", "Ul")},
+    **{name: name.lower() for name in ("Table", "Tbody", "Td", "Th", "Thead", "Tr", "Ul")},
+    **{name: name.lower() for name in ("Details", "Nav", "Summary")},
     "Card": "div",
     "CardBody": "div",
 }

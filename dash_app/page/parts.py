@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
 from dash_app import words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
 Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
 
+
+AGED = timedelta(minutes=1)
+"""An estimate says when its count was exact once that is longer ago."""
 
 BARS_HEIGHT, BAR_PITCH = 20, 5
 
@@ -109,3 +114,14 @@ def middle_ellipsis(name: str) -> Component:
         className="cut",
         title=name,
     )
+
+
+def count(one: Any, now: datetime, number: Callable[[int], str]) -> Component:
+    """Return a table's count of a row of the loader's frame, and how sure and how old it is."""
+    if pd.isna(one.rows):
+        return html.Td(f"unknown: {one.error}", className="reason")
+    mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")
+    rows = f"{mark}{number(int(one.rows))}"
+    if one.estimate != "about" or now - one.counted_at < AGED:
+        return html.Td(rows)
+    return html.Td([f"{rows}, exact ", moment(one.counted_at, "ago", now)])

@@ -112,8 +112,9 @@ def disk_under(path: str) -> Disk | None:
             continue
         if found.f_flag & os.ST_RDONLY or not found.f_blocks:
             return None
-        unit = found.f_frsize
-        return Disk(device, found.f_bavail * unit, found.f_blocks * unit)
+        # What is kept for root is neither free nor full, as df has it.
+        usable = found.f_blocks - found.f_bfree + found.f_bavail
+        return Disk(device, found.f_bavail * found.f_frsize, usable * found.f_frsize)
     return None
 
 

@@ -206,6 +206,7 @@ def _reading(look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, Ta
         counted,
         user_version=shape.user_version,
         application_id=shape.application_id,
+        free_bytes=shape.free_bytes,
         objects=shape.objects,
         sequences=shape.sequences,
     )

@@ -34,6 +34,7 @@ class Shape:
     digest: int
     user_version: int
     application_id: int
+    free_bytes: int
     objects: Mapping[str, str] | None
     sequences: Mapping[str, int] = field(default_factory=dict)
 
@@ -55,16 +56,17 @@ def shape_of(
 
 
 def _shape(connection: sqlite3.Connection, before: Shape | None) -> Shape:
-    user, application = (
+    user, application, free_pages, page_bytes = (
         connection.execute(f"PRAGMA main.{name}").fetchone()[0]
-        for name in ("user_version", "application_id")
+        for name in ("user_version", "application_id", "freelist_count", "page_size")
     )
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM main.sqlite_schema").fetchall()
     digest = hash(tuple(rows))
     # Not by the schema cookie: another file under the same name may happen to have the same.
     unchanged = before is not None and before.digest == digest
     objects = before.objects if before and unchanged else _objects(connection, rows)
-    return Shape(digest, user, application, objects, _sequences(connection))
+    free_bytes = free_pages * page_bytes
+    return Shape(digest, user, application, free_bytes, objects, _sequences(connection))
 
 
 def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str]:

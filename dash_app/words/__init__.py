@@ -14,6 +14,7 @@ from dash_app.words.findings import (
     FINDINGS_IN_BRIEF,
     REMEDIES,
     disk_line,
+    full_in,
     happened,
     log_held,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "disk_line",
     "event",
     "fault",
+    "full_in",
     "happened",
     "headline",
     "history_paused",

@@ -25,6 +25,7 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
 }
 """A finding in the headline, before "since 14:02"; with a capital, on a card's badge."""
 
+MOST_DAYS = 365
 MEANT = "If it was meant, mark it as seen. If not, stop its writer"
 REMEDIES: dict[FindingKind, str] = {
     "rows_dropped": MEANT + ", move its `-wal` aside and restore a backup.",
@@ -46,6 +47,14 @@ def log_held(reading: Reading, holder: Holder, pinned_since: datetime, now: date
     return (
         f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} for {age(now - pinned_since)}."
     )
+
+
+def full_in(disk: Disk, bytes_per_day: int) -> str:
+    """Return when a disk will be full, if that is near: , full in about 3 days at this rate."""
+    days = disk.free_bytes // bytes_per_day if bytes_per_day > 0 else MOST_DAYS
+    if days >= MOST_DAYS:
+        return ""
+    return f", full in about {days} {'day' if days == 1 else 'days'} at this rate"
 
 
 def disk_line(disk: Disk) -> str:

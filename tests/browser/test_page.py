@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -132,14 +133,14 @@ def test_trends_are_drawn_in_the_readers_zone_once_they_are_in_view(
         history.commit()
     quiet_page.set_viewport_size({"width": 390, "height": 320})
     quiet_page.goto(f"{served.url}/?range=7d")
-    expect(quiet_page.locator(".choice.is-chosen")).to_have_text(["7 d"])
+    expect(quiet_page.locator(".choice.is-chosen")).to_have_text(["Rows", "7 d"])
     assert quiet_page.evaluate("typeof window.Plotly") == "undefined"
     quiet_page.locator("#trends").scroll_into_view_if_needed()
-    expect(quiet_page.locator("#chart-email .js-line")).to_be_attached()
+    expect(quiet_page.locator("#chart-3 .js-line")).to_be_attached()
     summary = quiet_page.get_by_role("img", name="Email: 133 rows now")
     expect(summary).to_be_visible()
     first = quiet_page.evaluate(
-        "document.querySelector('#chart-email .js-plotly-plot').data[0].x.at(-1)"
+        "document.querySelector('#chart-3 .js-plotly-plot').data[0].x.at(-1)"
     )
     offset = quiet_page.evaluate("new Date().getTimezoneOffset()")
     assert offset != 0
@@ -229,3 +230,31 @@ def test_what_happened_is_told_until_it_is_marked_as_seen(
     served.stop()
     served.restart()
     assert served.database("email")["findings"] == []
+
+
+def test_a_database_has_a_view_of_its_own_that_keeps_up(
+    quiet_page: Page, served: Served, paths: dict[str, Path]
+) -> None:
+    with LiveWriter(paths["email"]) as writer:
+        quiet_page.goto(served.url)
+        quiet_page.get_by_role("link", name="Email", exact=True).click()
+        expect(quiet_page).to_have_url(f"{served.url}/databases/email")
+        expect(quiet_page.locator("#app h1")).to_have_text("Email")
+        rows = quiet_page.locator("#app .sortable tbody tr")
+        expect(rows.nth(0)).to_contain_text("tasks")
+        assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+        expect(quiet_page.locator("#app .pairs.four")).to_contain_text("Rows134")
+        expect(quiet_page.locator("#app .plain")).to_contain_text(f"(pid {writer.process.pid})")
+        quiet_page.get_by_role("link", name="Table", exact=True).click()
+        expect(rows.nth(0)).to_contain_text("agents8")
+        expect(quiet_page.locator('#app th[aria-sort="ascending"]')).to_have_text("Table")
+        schema = quiet_page.locator("#app .schema").first
+        schema.locator("summary").click()
+        expect(schema.get_by_role("row", name="text TEXT")).to_be_visible()
+        assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+        expect(rows.nth(0)).to_contain_text("agents9")
+        expect(schema.get_by_role("row", name="text TEXT")).to_be_visible()  # no tick closes it
+        expect(quiet_page.get_by_role("img", name="tasks: ")).to_be_attached()
+        quiet_page.get_by_role("link", name="Rows per hour").click()
+        expect(quiet_page).to_have_url(re.compile("show=rate"))
+        expect(quiet_page.locator(".choice.is-chosen").first).to_have_text("Rows per hour")

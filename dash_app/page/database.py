@@ -1,0 +1,209 @@
+"""The view of one database: what its card says, and all that there is no room for on a card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from dash import html
+
+from dash_app import words
+from dash_app.page import ids
+from dash_app.page.cards import badge, trouble
+from dash_app.page.lately import line
+from dash_app.page.parts import aria, count, middle_ellipsis, moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from dash.development.base_component import Component
+
+    from dash_app.model import DatabaseStatus, Event
+
+    Pair = tuple[str, Component | str]
+
+PREFIX = "/databases/"
+SORTS = {
+    "table": "Table",
+    "rows": "Rows",
+    "change": "24 h",
+    "per_hour": "Rows/h",
+    "grew_at": "Grew",
+}
+"""The columns of the tables, any of which may be sorted by."""
+
+MOST_ROWS = 500
+MOST_SCHEMAS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the view shows: a database, its row of the status frame, its tables and its events."""
+
+    status: DatabaseStatus
+    row: Any
+    tables: pd.DataFrame
+    size_before: tuple[int, datetime] | None
+    events: Sequence[Event]
+
+
+def view(known: Known, sort: str, now: datetime) -> list[Component]:
+    """Return the view's parts, of which each tick changes what differs."""
+    return [
+        html.Section(
+            [
+                html.P(html.A("All databases", href="/"), className="back"),
+                html.Div(
+                    [html.H1(known.row.label), badge(known.row, now)], className="section-head"
+                ),
+                *([] if pd.isna(known.row.cause) else trouble(known.row, now)),
+                *(html.P(note, className="aside") for note in words.notes(known.status)),
+                _pairs(_facts(known, now), "four"),
+            ],
+            id=ids.HEADLINE,
+            className="headline",
+        ),
+        html.Section([html.H2("Tables"), _tables(known.tables, sort, now)]),
+        html.Section([html.H2("Storage"), _pairs(_storage(known, now), "list")]),
+        html.Section([html.H2("Open by"), _holders(known.status, now)]),
+        html.Section([html.H2("Lately"), _events(known.events, now)], className="lately"),
+        html.Section([html.H2("Schema"), *_schema(known.status)]),
+    ]
+
+
+def _facts(known: Known, now: datetime) -> list[Pair]:
+    row, change = known.row, known.status.change
+    size = words.size(int(row.size_bytes)) if not pd.isna(row.size_bytes) else "unknown"
+    return [
+        ("Last write", _ago(row.last_modified, now)),
+        ("Rows", "unknown" if pd.isna(row.total_rows) else words.number(int(row.total_rows))),
+        ("In 24 h", "unknown" if change is None else words.change(change)),
+        ("Size + WAL", f"{size} + {words.size(int(row.wal_bytes or 0))}"),
+    ]
+
+
+def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
+    """Return the tables sorted; a tap on a heading sorts by it, which the URL keeps."""
+    key = sort if sort in SORTS else "rows"
+    ordered = tables.sort_values(
+        [key, "table"], ascending=[key == "table", True], na_position="first"
+    )
+    head = [
+        html.Th(
+            html.A(word, href=f"?sort={name}"),
+            scope="col",
+            **aria(
+                sort=("ascending" if name == "table" else "descending") if name == key else "none"
+            ),
+        )
+        for name, word in SORTS.items()
+    ]
+    lines = [_table(one, now) for one in ordered.head(MOST_ROWS).itertuples(index=False)]
+    rest = len(ordered) - MOST_ROWS
+    more = [html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []
+    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(lines)], className="sortable")
+    return html.Div([html.Div(table, className="wide"), *more])
+
+
+def _table(one: Any, now: datetime) -> Component:
+    return html.Tr(
+        [
+            html.Th(middle_ellipsis(str(one.table)), scope="row"),
+            count(one, now, words.number),
+            html.Td("unknown" if pd.isna(one.change) else words.change(int(one.change))),
+            html.Td(_rate(one.per_hour)),
+            html.Td("not seen" if pd.isna(one.grew_at) else _ago(one.grew_at, now)),
+        ]
+    )
+
+
+def _rate(per_hour: float) -> str:
+    return "under 1" if 0 < per_hour < 1 else words.number(int(per_hour))
+
+
+def _storage(known: Known, now: datetime) -> list[Pair]:
+    reading, around = known.status.reading, known.status.reading.surroundings
+    pairs: list[Pair] = [("Path", html.Code(words.short_path(known.status.database.path)))]
+    sizes = {
+        "File": reading.size_bytes,
+        "Of it unused": reading.free_bytes,
+        "WAL": reading.wal_bytes,
+        "Not checkpointed": around.backlog_bytes,
+    }
+    pairs += [
+        (name, "unknown" if value is None else words.size(value)) for name, value in sizes.items()
+    ]
+    per_day = _growth_per_day(known, now)
+    if per_day is not None:
+        pairs.append(("Growth", f"{words.size(max(per_day, 0))} a day"))
+    if around.disk:
+        full = words.full_in(around.disk, per_day or 0)
+        pairs.append(("Disk", f"{words.disk_line(around.disk).removeprefix('Disk ')}{full}"))
+    return pairs
+
+
+def _growth_per_day(known: Known, now: datetime) -> int | None:
+    size = known.status.reading.size_bytes
+    if known.size_before is None or size is None:
+        return None
+    before, since = known.size_before
+    seconds = (now - since).total_seconds()
+    return round((size - before) * 86_400 / seconds) if seconds >= 3600 else None
+
+
+def _holders(status: DatabaseStatus, now: datetime) -> Component:
+    holders = status.reading.surroundings.holders
+    if not holders:
+        text = "No other program has it open." if holders == () else "It can't be told here."
+        return html.P(text, className="aside")
+    lines = [
+        html.Li(
+            [
+                html.Span(f"{one.command} (pid {one.pid})", className="subject"),
+                f", {', '.join(one.uses)}, since ",
+                moment(one.since, "clock", now),
+                " at least",
+                *([", holds the log back"] if one.pins_since else []),
+            ]
+        )
+        for one in holders
+    ]
+    return html.Ul(lines, className="plain")
+
+
+def _events(events: Iterable[Event], now: datetime) -> Component:
+    lines = [line(event, "", now) for event in events]
+    return html.Ul(lines) if lines else html.P("No events yet.", className="aside")
+
+
+def _schema(status: DatabaseStatus) -> list[Component]:
+    """Return each table's columns, folded; no row content is ever shown."""
+    objects = status.reading.objects
+    if objects is None:
+        return [html.P("The schema could not be read in time.", className="aside")]
+    tables = sorted(name.removeprefix("table ") for name in objects if name.startswith("table "))
+    folded: list[Component] = [_columns(name, objects) for name in tables[:MOST_SCHEMAS]]
+    rest = len(tables) - MOST_SCHEMAS
+    return [*folded, *([html.P(f"and {rest} more", className="aside")] if rest > 0 else [])]
+
+
+def _columns(table: str, objects: Mapping[str, str]) -> Component:
+    start = f"column {table}."
+    columns = [
+        (name[len(start) :], kind) for name, kind in objects.items() if name.startswith(start)
+    ]
+    lines = [html.Tr([html.Th(name, scope="row"), html.Td(kind)]) for name, kind in columns]
+    return html.Details([html.Summary(table), html.Table(html.Tbody(lines))], className="schema")
+
+
+def _pairs(pairs: Iterable[Pair], name: str) -> Component:
+    parts = [
+        html.Div([html.Span(word, className="aside"), html.Span(value)]) for word, value in pairs
+    ]
+    return html.Div(parts, className=f"pairs {name}")
+
+
+def _ago(at: datetime, now: datetime) -> Component | str:
+    return "unknown" if pd.isna(at) else moment(at, "ago", now)
