@@ -77,11 +77,11 @@ class Child:
             name, reader = self._queue.get()
             self.say({"began": name})
             try:
-                reading = reader.read()
+                news = self._news(name, reader.read())
+                self.say({"name": name, "toll": reader.toll, **news})
             except BaseException as error:  # noqa: BLE001 - a thread must not die in silence
                 print(f"reading {name} crashed: {error!r}", file=sys.stderr)
                 os._exit(CRASHED)
-            self.say({"name": name, "toll": reader.toll, **self._news(name, reading)})
 
     def _news(self, name: str, reading: Reading) -> Message:
         sent, message = self._sent.get(name), reading_to_message(reading)
@@ -97,6 +97,7 @@ def main() -> None:
     """Serve the parent until it closes the pipe."""
     parent_pid, deadline_seconds, table_seconds = sys.argv[1:]
     guard.die_with_parent(int(parent_pid))
+    guard.limit_memory()
     guards = guard.refuse_writes()
     child = Child(float(deadline_seconds), float(table_seconds), guarded=bool(guards))
     child.say({"guards": guards, "sqlite": sqlite3.sqlite_version})

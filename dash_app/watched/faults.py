@@ -20,7 +20,6 @@ CODES: dict[str, Code] = {
     "SQLITE_CORRUPT": "corrupt",
     "SQLITE_IOERR": "io_error",
     "SQLITE_INTERRUPT": "not_responding",
-    "SQLITE_NOMEM": "corrupt",
     "SQLITE_TOOBIG": "corrupt",
 }
 """Primary result codes (sqlite.org/rescode.html) that mean one thing whatever the files."""

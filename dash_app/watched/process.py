@@ -21,6 +21,8 @@ HEARD_SECONDS = 0.5
 """A started child acknowledges a request at once: this much later it is taken to hang."""
 
 CHUNK_BYTES = 1 << 16
+MAX_ANSWER_BYTES = 1 << 25
+"""Of one line; 2,000 tables of 20 columns take 2 MB. A child that says more is out of its mind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,10 @@ class Limits:
 
 
 class ChildProcess:
-    """A running child: what it was asked for, and since when it works on which database."""
+    """A running child: what it was asked for, and since when it works on which database.
+
+    `ended` is whether it closed its end, since it has died or is about to, or talks nonsense.
+    """
 
     def __init__(self, limits: Limits) -> None:
         """Start it. Raises OSError when the system refuses."""
@@ -52,8 +57,8 @@ class ChildProcess:
         self._deadline_seconds = limits.deadline_seconds
         self._acknowledge_by: float | None = time.monotonic() + START_SECONDS
         self._unacknowledged = 0
-        self._buffer = b""
-        self._ended = False
+        self._buffer = bytearray()
+        self.ended = False
         self.began: dict[str, float] = {}
         self.waiting: set[str] = set()
         self.guards: tuple[str, ...] | None = None
@@ -68,11 +73,6 @@ class ChildProcess:
         """The databases whose readings are still to come, begun or not."""
         return self.waiting | self.began.keys()
 
-    @property
-    def ended(self) -> bool:
-        """Whether it closed its end: it has died, or is about to."""
-        return self._ended
-
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
         return self._answers.fileno()
@@ -81,9 +81,9 @@ class ChildProcess:
         """Ask for readings of databases by name and path."""
         line = to_line({"read": dict(paths)})
         try:
-            self._ended = os.write(self._requests.fileno(), line) < len(line)
+            self.ended = os.write(self._requests.fileno(), line) < len(line)
         except OSError:
-            self._ended = True
+            self.ended = True
         self.waiting.update(paths)
         self._unacknowledged += 1
         if self.guards is not None and self._acknowledge_by is None:
@@ -93,11 +93,18 @@ class ChildProcess:
         """Return the readings that have come in, without waiting."""
         try:
             data = os.read(self.fileno(), CHUNK_BYTES)
-            self._ended = self._ended or not data
         except BlockingIOError:
-            data = b""
-        *lines, self._buffer = (self._buffer + data).split(b"\n")
-        return [message for message in map(from_line, lines) if self._is_reading(message)]
+            return []
+        self._buffer += data
+        self.ended = self.ended or not data or len(self._buffer) > MAX_ANSWER_BYTES
+        if b"\n" not in data:  # a long line is not looked through again with each of its parts
+            return []
+        *lines, self._buffer = self._buffer.split(b"\n")
+        try:
+            return [message for message in map(from_line, lines) if self._is_reading(message)]
+        except (KeyError, RecursionError, TypeError, ValueError):
+            self.ended = True
+            return []
 
     def hangs(self) -> bool:
         """Whether it failed to acknowledge a request, or to start, in time."""

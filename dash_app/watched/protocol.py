@@ -20,7 +20,7 @@ def to_line(message: Message) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
-def from_line(line: bytes) -> Message:
+def from_line(line: bytes | bytearray) -> Message:
     """Return the message of a line. Raises ValueError when it is none."""
     message = json.loads(line)
     if not isinstance(message, dict):

@@ -139,7 +139,7 @@ class Reader:
                 tallies = count_tables(
                     connection, user_tables(connection), self._before(files), self._budget
                 )
-        except (sqlite3.Error, UnicodeError, MemoryError) as error:
+        except (sqlite3.Error, UnicodeError) as error:
             fault = fault_of(error, files)
             return Found(replace(look_only, code=fault.code, detail=fault.detail))
         if not tallies:

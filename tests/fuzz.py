@@ -1,0 +1,226 @@
+"""Reads damaged databases by a real airlock, and holds it to its promises for each.
+
+`python -m tests.fuzz --images 5000 --seed 1` prints a summary. Where a promise is broken, the image
+is kept in a folder, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from dash_app.events import follow
+from dash_app.model import Database, Memory, Reading
+from dash_app.watched.airlock import Airlock
+from dash_app.watched.process import Limits
+from dash_app.watched.protocol import reading_from_message, reading_to_message
+from tests.harness import PATIENCE_SECONDS, make_database
+from tests.images import Image, damaged, originals
+from tests.watched import await_quiet, rows, traces
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dash_app.watched.process import ChildProcess
+    from dash_app.watched.protocol import Message
+
+LIMITS = Limits(deadline_seconds=2.0, table_seconds=0.25)
+"""Those of production."""
+
+SLACK_SECONDS = 5.0
+"""On a busy machine, between a deadline and the parent's notice that it is over."""
+
+MAX_PEAK_MEGABYTES = 40
+"""16 at rest; the most that 10,000 images took was 19."""
+
+BATCH = 20
+ROUND = 10 * BATCH
+NEIGHBOUR = {"agents": 7, "tasks": 126}
+
+
+@dataclass
+class Report:
+    """What a run found; `broken` are promises, each with the images one of which broke it."""
+
+    images: int = 0
+    codes: Counter[str] = field(default_factory=Counter)
+    slowest_seconds: float = 0
+    peak_megabytes: int = 0
+    lost_children: int = 0
+    broken: list[tuple[range, str]] = field(default_factory=list)
+
+    def expect(self, images: range, promise: str, *, holds: bool) -> None:
+        """Note a promise that does not hold."""
+        if not holds:
+            self.broken.append((images, promise))
+
+
+class Measured(Airlock):
+    """An airlock that notes how long its readings took and how much memory its children."""
+
+    def __init__(self, images: range, folder: Path, report: Report) -> None:
+        databases = [Database(path.stem, path.stem, path) for path in folder.glob("*.db")]
+        super().__init__(databases, LIMITS)
+        self._images = images
+        self._report = report
+
+    def _take(self, message: Message) -> None:
+        super()._take(message)
+        took = datetime.now(UTC) - self._readings[message["name"]].read_at
+        self._report.slowest_seconds = max(self._report.slowest_seconds, took.total_seconds())
+
+    def _abandon(self, child: ChildProcess) -> None:
+        megabytes = _peak_megabytes(child.pid)
+        self._report.lost_children += child.ended or bool(child.overdue())
+        self._report.peak_megabytes = max(self._report.peak_megabytes, megabytes)
+        fits = megabytes <= MAX_PEAK_MEGABYTES
+        self._report.expect(self._images, f"memory is bounded: {megabytes} MB", holds=fits)
+        super()._abandon(child)
+
+
+def _peak_megabytes(pid: int) -> int:
+    """Return the most memory that a process ever had; 0 when it has ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return max((int(line.split()[1]) // 1000 for line in lines if "VmHWM" in line), default=0)
+
+
+def fuzz(images: int, seed: int, folder: Path) -> Report:
+    """Read so many images of a seed; every second round while its files are still young."""
+    report = Report()
+    valid = originals(folder / "valid")
+    for first in range(0, images, ROUND):
+        numbers = range(first, min(first + ROUND, images))
+        with TemporaryDirectory(dir=folder) as name:
+            batches = [numbers[at : at + BATCH] for at in range(0, len(numbers), BATCH)]
+            for batch in batches:
+                _write_batch(batch, seed, valid, _folder_of(batch, name))
+            if first // ROUND % 2 == 0:
+                await_quiet(Path(name))
+            for batch in batches:
+                _read_batch(batch, _folder_of(batch, name), report)
+    return report
+
+
+def image_of(seed: int, number: int, valid: list[Image]) -> Image:
+    """Return one image of a seed."""
+    random = Random(f"{seed} {number}")
+    return damaged(random.choice(valid), random)
+
+
+def write(image: Image, path: Path) -> None:
+    """Write an image's files."""
+    for suffix, data in image.items():
+        path.with_name(path.name + suffix).write_bytes(data)
+
+
+def _folder_of(batch: range, parent: str) -> Path:
+    return Path(parent) / str(batch[0])
+
+
+def _write_batch(batch: range, seed: int, valid: list[Image], folder: Path) -> None:
+    make_database(folder / "neighbour.db", wal=True, **NEIGHBOUR)
+    for number in batch:
+        write(image_of(seed, number, valid), folder / f"{number}.db")
+
+
+def _read_batch(batch: range, folder: Path, report: Report) -> None:
+    """Read a folder's databases until each has answered, and hold the answers to the promises."""
+    before = traces(folder)
+    with closing(Measured(batch, folder, report)) as airlock:
+        readings = _readings(airlock, batch, report)
+    memory = None
+    for number in batch:
+        image, reading = range(number, number + 1), readings.get(str(number))
+        report.images += 1
+        report.codes[reading.code or "read" if reading else "none"] += 1
+        report.expect(image, "it has a reading", holds=reading is not None)
+        if reading:
+            memory = _pass_on(image, reading, memory, report)
+    after = traces(folder)
+    for file in sorted(before.keys() | after.keys()):
+        report.expect(batch, f"{file} is unchanged", holds=before.get(file) == after.get(file))
+
+
+def _readings(airlock: Airlock, batch: range, report: Report) -> Mapping[str, Reading]:
+    """Ask until all have answered; a lost child costs a deadline together, and one alone."""
+    readings: Mapping[str, Reading] = {}
+    while len(readings) <= len(batch):
+        asked_at, began, lost = datetime.now(UTC), time.monotonic(), report.lost_children
+        readings = airlock.read(PATIENCE_SECONDS)
+        took_seconds, lost = time.monotonic() - began, report.lost_children - lost
+        allowed_seconds = (1 + lost) * LIMITS.deadline_seconds + SLACK_SECONDS
+        in_time = took_seconds < allowed_seconds
+        report.expect(batch, f"all answer in time, not in {took_seconds:.1f} s", holds=in_time)
+        found = readings.get("neighbour")
+        right = found is not None and found.verified_at > asked_at and rows(found) == NEIGHBOUR
+        report.expect(batch, f"its neighbour is read right: {found}", holds=right)
+        if not in_time:
+            break
+    return readings
+
+
+def _pass_on(
+    image: range, reading: Reading, memory: Memory | None, report: Report
+) -> Memory | None:
+    """Take a reading where the service takes it: compared, stored, told."""
+    try:
+        stored = reading_from_message(json.loads(json.dumps(reading_to_message(reading))))
+        report.expect(image, "its reading is stored whole", holds=stored == reading)
+        memory, events = follow("fuzzed", reading, memory)
+        json.dumps([(event.before, event.after) for event in events], allow_nan=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+        report.expect(image, f"its reading can be compared: {error!r}", holds=False)
+    return memory
+
+
+def summary(report: Report, seconds: float) -> str:
+    """Return a report in lines."""
+    codes = ", ".join(f"{code} {count}" for code, count in report.codes.most_common())
+    return "\n".join(
+        (
+            f"{report.images} images in {seconds:.0f} s: {codes}",
+            f"slowest reading {report.slowest_seconds:.2f} s",
+            f"greatest child {report.peak_megabytes} MB",
+            f"{report.lost_children} children lost, {len(report.broken)} promises broken",
+            *(f"{images[0]} to {images[-1]}: {promise}" for images, promise in report.broken),
+        )
+    )
+
+
+def keep(report: Report, seed: int, folder: Path) -> None:
+    """Make again each image that may have broken a promise, for a person to look at."""
+    with TemporaryDirectory() as name:
+        valid = originals(Path(name) / "valid")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in {number for images, _promise in report.broken for number in images}:
+        write(image_of(seed, number, valid), folder / f"{seed}-{number}.db")
+
+
+def main() -> None:
+    """Run as a command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, default=Path("fuzzed"), help="folder for findings")
+    wanted = parser.parse_args()
+    began = time.monotonic()
+    with TemporaryDirectory() as name:
+        report = fuzz(wanted.images, wanted.seed, Path(name))
+    sys.stdout.write(summary(report, time.monotonic() - began) + "\n")
+    if report.broken:
+        keep(report, wanted.seed, wanted.keep)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

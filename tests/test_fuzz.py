@@ -1,0 +1,152 @@
+"""Damaged and hostile files cost their own card at most, and memory stays bounded."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.watched.guard import MAX_DATA_BYTES
+from dash_app.watched.schema import MAX_OBJECTS_CHARACTERS
+from tests.fuzz import LIMITS, fuzz, image_of, summary
+from tests.harness import make_database
+from tests.images import originals
+from tests.watched import is_exact, read, rows, watching
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dash_app.model import Reading
+
+FEED = """
+    CREATE TABLE fine (a);
+    INSERT INTO fine VALUES (1);
+    CREATE VIEW feed AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n)
+        SELECT id, {body} AS body FROM n;
+    CREATE VIRTUAL TABLE texts USING fts5(body, content=feed, content_rowid=id);
+"""
+"""A full-text index over what never ends: counting its rows asks the view for all of them."""
+
+
+def test_a_hundred_damaged_images_break_no_promise(tmp_path: Path) -> None:
+    report = fuzz(100, 2, tmp_path)
+    assert not report.broken, summary(report, 0)
+    assert report.images == 100
+    assert report.codes["read"] > 20
+    assert report.codes["corrupt"] > 10
+
+
+def test_an_image_is_the_same_each_time(tmp_path: Path) -> None:
+    first, second = (originals(tmp_path / name) for name in ("first", "second"))
+    assert first == second
+    assert len({image_of(seed, 7, first)[""] for seed in range(20)}) > 15
+
+
+def test_every_original_is_valid(tmp_path: Path) -> None:
+    for number, image in enumerate(originals(tmp_path / "valid")):
+        path = tmp_path / f"{number}.db"
+        for suffix, data in image.items():
+            path.with_name(path.name + suffix).write_bytes(data)
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+            made = connection.execute("SELECT count(*) FROM sqlite_schema WHERE name GLOB 't[0-9]'")
+            assert made.fetchone()[0] == ("-wal" in image or image[""][18] == 2)
+
+
+def make(path: Path, script: str) -> Path:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+    return path
+
+
+def read_beside_a_neighbour(path: Path) -> Reading:
+    """Read a hostile database once, together with one that is well."""
+    neighbour = make_database(path.with_name("well.db"), agents=7)
+    with watching(path, neighbour, limits=LIMITS) as airlock:
+        readings = airlock.read(20)
+        assert rows(readings["1"]) == {"agents": 7}
+        assert is_exact(readings["1"])
+    return readings["0"]
+
+
+def test_a_table_that_asks_for_more_memory_than_there_is(tmp_path: Path) -> None:
+    assert MAX_DATA_BYTES < 400_000_000
+    path = make(tmp_path / "a.db", FEED.format(body="hex(zeroblob(400000000))"))
+    assert path.stat().st_size < 50_000
+    assert read_beside_a_neighbour(path).code == "reader_crashed"
+
+
+def test_a_table_that_never_ends_is_too_large_to_count(tmp_path: Path) -> None:
+    found = read_beside_a_neighbour(make(tmp_path / "a.db", FEED.format(body="'x'")))
+    assert rows(found) == {"fine": 1, "texts": None}
+
+
+def test_only_counters_of_tables_are_sequences(tmp_path: Path) -> None:
+    others = ("NULL", "'text'", "x'00ff'", "9e999", "1.5", "9223372036854775808")
+    tables = "".join(
+        f"CREATE TABLE t{n} (id INTEGER PRIMARY KEY AUTOINCREMENT);"
+        f"INSERT INTO sqlite_sequence VALUES ('t{n}', {value});"
+        for n, value in enumerate(("9223372036854775807", *others))
+    )
+    strangers = """
+        INSERT INTO sqlite_sequence VALUES (NULL, 1), (x'7430', 2), (CAST(x'ff' AS TEXT), 3);
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200000)
+            INSERT INTO sqlite_sequence SELECT 'stranger ' || i, i FROM n;
+    """
+    found = read_beside_a_neighbour(make(tmp_path / "a.db", tables + strangers))
+    assert found.sequences == {"t0": 9223372036854775807}
+
+
+def test_a_schema_that_would_fill_memory_is_not_compared(tmp_path: Path) -> None:
+    columns = ", ".join(f"c{number}" for number in range(1900))
+    tables = f"CREATE TABLE fine (a); CREATE TABLE {'t' * 10_000} ({columns});"
+    found = read_beside_a_neighbour(make(tmp_path / "a.db", tables))
+    assert (tmp_path / "a.db").stat().st_size < 60_000
+    assert MAX_OBJECTS_CHARACTERS < 1900 * 10_000
+    assert found.objects is None
+    assert set(rows(found)) == {"fine", "t" * 10_000}
+
+
+def test_a_large_schema_is_read(tmp_path: Path) -> None:
+    columns = ", ".join(f"column_{number} TEXT" for number in range(20))
+    tables = "".join(f"CREATE TABLE table_{number} ({columns});" for number in range(500))
+    found = read_beside_a_neighbour(make(tmp_path / "a.db", f"BEGIN; {tables} COMMIT;"))
+    assert rows(found) == {f"table_{number}": 0 for number in range(500)}
+    assert found.objects is not None
+    assert len(found.objects) == 500 * 21
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    script = "CREATE TABLE fine (a); CREATE VIEW spare AS SELECT 1;"
+    path = make(tmp_path / "a.db", script)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_schema SET type = NULL, name = CAST(x'ff00fe' AS TEXT), tbl_name = 7"
+            " WHERE name = 'spare'"
+        )
+        connection.commit()
+    found = read_beside_a_neighbour(path)
+    assert found.code in {None, "corrupt"}
+    if found.code is None:
+        assert rows(found)["fine"] == 0
+
+
+@pytest.mark.parametrize(
+    "says", ["exec yes", "exec cat /dev/zero", "exec yes '{}'", "exec yes '[1]'"]
+)
+def test_a_child_that_talks_nonsense_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    broken = tmp_path / "python"
+    broken.write_text(f"#!/bin/sh\n{says}\n")
+    broken.chmod(0o755)
+    with watching(path) as airlock:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(broken))
+            assert airlock.read(2.0) == {}
+        assert rows(read(airlock)) == {"agents": 3}
