@@ -219,7 +219,7 @@ def main() -> None:
     sys.stdout.write(summary(report, time.monotonic() - began) + "\n")
     if report.broken:
         keep(report, wanted.seed, wanted.keep)
-        sys.exit(1)
+        sys.exit(f"kept in {wanted.keep}: what may have broken them")
 
 
 if __name__ == "__main__":

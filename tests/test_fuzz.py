@@ -11,7 +11,7 @@ import pytest
 
 from dash_app.watched.guard import MAX_DATA_BYTES
 from dash_app.watched.schema import MAX_OBJECTS_CHARACTERS
-from tests.fuzz import LIMITS, fuzz, image_of, summary
+from tests.fuzz import LIMITS, fuzz, image_of, keep, summary
 from tests.harness import make_database
 from tests.images import originals
 from tests.watched import read, rows, watching
@@ -37,6 +37,15 @@ def test_a_hundred_damaged_images_break_no_promise(tmp_path: Path) -> None:
     assert report.images == 100
     assert report.codes["read"] > 20
     assert report.codes["corrupt"] > 10
+
+
+def test_a_broken_promise_names_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.fuzz.MAX_PEAK_MEGABYTES", 1)
+    report = fuzz(3, 2, tmp_path)
+    assert [images for images, _promise in report.broken] == [range(3)]
+    keep(report, 2, tmp_path / "kept")
+    kept = {path.name for path in (tmp_path / "kept").glob("*.db")}
+    assert kept == {"2-0.db", "2-1.db", "2-2.db"}
 
 
 def test_an_image_is_the_same_each_time(tmp_path: Path) -> None:
@@ -111,27 +120,23 @@ def test_a_schema_that_would_fill_memory_is_not_compared(tmp_path: Path) -> None
 
 def test_a_large_schema_is_read(tmp_path: Path) -> None:
     columns = ", ".join(f"column_{number} TEXT" for number in range(20))
-    tables = "".join(f"CREATE TABLE table_{number} ({columns});" for number in range(500))
-    found = read_beside_a_neighbour(make(tmp_path / "a.db", f"BEGIN; {tables} COMMIT;"))
-    assert rows(found) == {f"table_{number}": 0 for number in range(500)}
+    tables = "".join(f"CREATE TABLE table_{number} ({columns});" for number in range(300))
+    with watching(make(tmp_path / "a.db", f"BEGIN; {tables} COMMIT;")) as airlock:
+        found = read(airlock)
+    assert rows(found) == {f"table_{number}": 0 for number in range(300)}
     assert found.objects is not None
-    assert len(found.objects) == 500 * 21
+    assert len(found.objects) == 300 * 21
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
-    script = "CREATE TABLE fine (a); CREATE VIEW spare AS SELECT 1;"
-    path = make(tmp_path / "a.db", script)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA writable_schema = ON")
-        connection.execute(
-            "UPDATE sqlite_schema SET type = NULL, name = CAST(x'ff00fe' AS TEXT), tbl_name = 7"
-            " WHERE name = 'spare'"
-        )
-        connection.commit()
+@pytest.mark.parametrize(("kind", "table"), [("NULL", "'fine'"), ("'table'", "NULL")])
+def test_a_row_of_the_schema_that_holds_nothing(tmp_path: Path, kind: str, table: str) -> None:
+    index = "CREATE TABLE fine (a); CREATE INDEX by_a ON fine (a); PRAGMA writable_schema = ON;"
+    again = f"SELECT {kind}, name, {table}, rootpage, NULL FROM sqlite_schema WHERE name = 'by_a'"
+    path = make(tmp_path / "a.db", f"{index} INSERT INTO sqlite_schema {again};")
     found = read_beside_a_neighbour(path)
-    assert found.code in {None, "corrupt"}
-    if found.code is None:
-        assert rows(found)["fine"] == 0
+    assert rows(found) == {"fine": 0}
+    assert found.objects is not None
+    assert "column fine.a" in found.objects
 
 
 @pytest.mark.parametrize(
