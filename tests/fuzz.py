@@ -41,7 +41,7 @@ SLACK_SECONDS = 5.0
 """On a busy machine, between a deadline and the parent's notice that it is over."""
 
 MAX_PEAK_MEGABYTES = 40
-"""16 at rest; the most that 10,000 images took was 19."""
+"""16 at rest; the most that 30,000 images took was 20."""
 
 BATCH = 20
 ROUND = 10 * BATCH
