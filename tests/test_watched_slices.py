@@ -71,7 +71,7 @@ def started(count: TableCount = UNKNOWN) -> dict[bytes, Tally]:
 
 
 def turn(connection: sqlite3.Connection, before: dict[bytes, Tally]) -> dict[bytes, Tally]:
-    return count_tables(connection, [b"huge"], before, HASTY)
+    return count_tables(connection, {b"huge": True}, before, HASTY)
 
 
 def walked(
@@ -139,7 +139,7 @@ def test_what_is_removed_is_seen_by_the_next_walk_and_an_emptied_table_at_once(
 def test_an_earlier_exact_count_is_told_as_about_while_a_walk_is_under_way(
     reader: sqlite3.Connection,
 ) -> None:
-    exact = count_tables(reader, [b"huge"], {}, AT_ONCE)
+    exact = count_tables(reader, {b"huge": True}, {}, AT_ONCE)
     after = turn(reader, outdated(started(exact[b"huge"].count)))[b"huge"].count
     assert (after.estimate, after.rows) == ("about", ROWS)
     assert after.counted_at == exact[b"huge"].count.counted_at
@@ -151,7 +151,9 @@ def test_a_table_without_rowids_cannot_be_walked_and_says_so(
     writer.execute("CREATE TABLE plain (id INTEGER PRIMARY KEY, text TEXT) WITHOUT ROWID")
     writer.execute("INSERT INTO plain SELECT * FROM huge")
     interrupted = replace(AT_ONCE, table_seconds=0.001)  # one of many tries is
-    tries = (count_tables(reader, [b"plain"], {}, interrupted)[b"plain"] for _try in range(500))
+    tries = (
+        count_tables(reader, {b"plain": False}, {}, interrupted)[b"plain"] for _try in range(500)
+    )
     tally = next(tally for tally in tries if tally.count.rows is None)
     assert (tally.count.error, tally.walk, tally.current) == (TOO_LARGE, None, False)
 

@@ -15,7 +15,7 @@ from dash_app.watched.connection import time_limit
 from dash_app.watched.slices import Walk, advance, at_most, go_on, quoted, rowid_name, rowids_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 COUNTED_KINDS = (b"table", b"virtual")
 COST_FLOOR_SECONDS = 20e-6
@@ -51,17 +51,18 @@ class Tally:
     walk: Walk | None = None
 
 
-def user_tables(connection: sqlite3.Connection) -> list[bytes]:
-    """Return the names of the tables a person made, without views and shadow tables, sorted.
+def user_tables(connection: sqlite3.Connection) -> dict[bytes, bool]:
+    """Return the tables a person made, by name, and whether SQLite keeps them by rowid.
 
-    Raises sqlite3.Error.
+    Without views and shadow tables. What the rowids of a virtual table cost is known to its module
+    alone. Raises sqlite3.Error.
     """
     rows = connection.execute("PRAGMA main.table_list").fetchall()
-    return sorted(
-        name
-        for _schema, name, kind, *_rest in rows
+    return {
+        name: kind == b"table" and not without_rowid
+        for _schema, name, kind, _columns, without_rowid, *_rest in sorted(rows)
         if kind in COUNTED_KINDS and not name.lower().startswith(b"sqlite_")
-    )
+    }
 
 
 def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
@@ -79,17 +80,18 @@ def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
 
 def count_tables(
     connection: sqlite3.Connection,
-    names: Iterable[bytes],
+    tables: Mapping[bytes, bool],
     before: Mapping[bytes, Tally],
     budget: Budget,
 ) -> dict[bytes, Tally]:
     """Return a tally for each table; those that have waited longest are counted first.
 
-    A table that is not due, or not reached in time, keeps the tally that it had.
+    `tables` is as `user_tables` returns it. A table that is not due, or not reached in time, keeps
+    the tally that it had.
     """
     nothing = TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED)
     untried = Tally(nothing, 0, current=False, tried_at=-inf)
-    tallies = {name: before.get(name, untried) for name in names}
+    tallies = {name: before.get(name, untried) for name in tables}
     ends = time.monotonic() + budget.reading_seconds
     turns = due(tallies, budget.core_share, time.monotonic())
     for name in sorted(turns, key=lambda name: tallies[name].tried_at):
@@ -97,7 +99,9 @@ def count_tables(
         if left_seconds <= 0:
             break
         limit_seconds = min(budget.table_seconds, left_seconds)
-        tallies[name] = _count(connection, name, limit_seconds, tallies[name])
+        tallies[name] = _count(
+            connection, name, limit_seconds, tallies[name], has_rowids=tables[name]
+        )
     return tallies
 
 
@@ -117,12 +121,18 @@ def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[b
 
 
 def _count(
-    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: Tally
+    connection: sqlite3.Connection,
+    name: bytes,
+    limit_seconds: float,
+    before: Tally,
+    *,
+    has_rowids: bool,
 ) -> Tally:
     began = time.thread_time()
     walk = None
     try:
-        count, walk = _counted(connection, name, limit_seconds, before)
+        rowid = rowid_name(connection, name) if has_rowids else None
+        count, walk = _counted(connection, name, rowid, limit_seconds, before)
     except UnicodeDecodeError:
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
     except sqlite3.OperationalError as error:
@@ -132,10 +142,16 @@ def _count(
 
 
 def _counted(
-    connection: sqlite3.Connection, name: bytes, limit_seconds: float, before: Tally
+    connection: sqlite3.Connection,
+    name: bytes,
+    rowid: str | None,
+    limit_seconds: float,
+    before: Tally,
 ) -> tuple[TableCount, Walk | None]:
-    """Return a table's count, and the walk that goes on where one statement is too slow for it."""
-    rowid = rowid_name(connection, name)
+    """Return a table's count, and the walk that goes on where one statement is too slow for it.
+
+    `rowid` is by which name its rowids can be asked for, if it has any.
+    """
     rowids = rowids_of(connection, name, rowid) if rowid else None
     if before.walk is None:
         try:

@@ -56,17 +56,10 @@ class Walk:
 
 
 def rowid_name(connection: sqlite3.Connection, table: bytes) -> str | None:
-    """Return by which name a table's rowid can be asked for; None where it has none."""
+    """Return by which name a table's rowid can be asked for; None where columns hide it."""
     sql = "SELECT lower(name) FROM pragma_table_xinfo(?)"
     columns = {name for (name,) in connection.execute(sql, (table.decode(),))}
-    name = next((one.decode() for one in ROWID_NAMES if one not in columns), None)
-    try:
-        connection.execute(f"SELECT {name} FROM {quoted(table)} LIMIT 0")  # noqa: S608
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorname != "SQLITE_ERROR":
-            raise
-        return None
-    return name
+    return next((one.decode() for one in ROWID_NAMES if one not in columns), None)
 
 
 def rowids_of(connection: sqlite3.Connection, table: bytes, name: str) -> Rowids | None:
