@@ -52,7 +52,9 @@ def test_a_service_tells_how_it_is_and_that_it_keeps_its_promises(
             assert writer.do("INSERT INTO tasks (text) VALUES ('one more')") == []
         eventually(lambda: served.database("email")["totalRows"] == 14)
         document = served.json("/api/service")
-        assert document["level"] == "well"
+        assert broken(document) == []
+        # On a busy machine, a snapshot may for a moment be older than three short intervals.
+        eventually(lambda: served.json("/api/service")["level"] == "well")
         assert [one["name"] for one in document["promises"]] == [
             "bytesWritten",
             "locksHeldBetweenReadings",
