@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from http.client import OK
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +56,19 @@ WAITRESS = {
     "ident": None,
 }
 """Limits, in seconds and bytes, so that slow or greedy clients cannot hold the service."""
+
+COMPRESSED = {
+    "text/html",
+    "text/css",
+    "text/javascript",
+    "text/plain",
+    "text/csv",
+    "application/javascript",
+    "application/json",
+    "image/svg+xml",
+}
+LEAST_COMPRESSED_BYTES = 1000
+"""Less fits into one packet anyway."""
 
 YEAR_SECONDS = 31_536_000
 CONTENT_SECURITY_POLICY = (
@@ -113,6 +128,7 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     _serve_frontend(server)
     _answer_unknown_paths(server, page)
     _explain_errors(server)
+    _compress(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
 
@@ -171,6 +187,33 @@ def _error(status: int, name: str) -> Response:
     if request.path.startswith("/api"):
         return error_response(status, name.lower().replace(" ", "_"), f"{name}.")
     return Response(f"{name}.\n", status, mimetype="text/plain")
+
+
+def _compress(server: Flask) -> None:
+    """Send text compressed to whoever takes it; what never changes is compressed once."""
+    kept: dict[str, bytes] = {}
+
+    @server.after_request
+    def compress(response: Response) -> Response:
+        takes_it = "gzip" in request.headers.get("Accept-Encoding", "")
+        if not takes_it or response.status_code != OK or response.mimetype not in COMPRESSED:
+            return response
+        response.direct_passthrough = False
+        data = response.get_data()
+        if len(data) < LEAST_COMPRESSED_BYTES:
+            return response
+        if response.cache_control.max_age:
+            key = f"{request.full_path} {len(data)}"
+            kept[key] = small = kept.get(key) or gzip.compress(data, 9)
+        else:
+            small = gzip.compress(data, 5)
+        response.set_data(small)
+        response.headers["Content-Encoding"] = "gzip"
+        response.vary.add("Accept-Encoding")
+        etag, _is_weak = response.get_etag()
+        if etag:
+            response.set_etag(etag, weak=True)
+        return response
 
 
 def _set_headers(server: Flask, hashes: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -105,3 +106,44 @@ def test_a_tick_without_news_is_small(served: Served) -> None:
     assert status == 200
     assert "facts" not in json.loads(text)["response"]
     assert len(text) < 1000
+
+
+def fetch(served: Served, path: str, **headers: str) -> tuple[Any, bytes]:
+    request = urllib.request.Request(served.url + path, headers=headers)
+    with urllib.request.urlopen(request, timeout=20) as response:
+        return response.headers, response.read()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/_dash-dependencies", "/frontend/bootstrap.min.css", "/_dash-layout"]
+)
+def test_text_is_compressed_for_whoever_takes_it(served: Served, path: str) -> None:
+    headers, small = fetch(served, path, **{"Accept-Encoding": "br, gzip"})
+    plain, whole = fetch(served, path)
+    assert headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in headers["Vary"]
+    assert plain["Content-Encoding"] is None
+    assert len(small) < len(whole)
+    if path.startswith("/frontend"):  # the others tell the time
+        assert gzip.decompress(small) == whole
+
+
+def test_a_compressed_file_is_asked_for_once(served: Served) -> None:
+    path = "/frontend/bootstrap.min.css"
+    headers, _ = fetch(served, path, **{"Accept-Encoding": "gzip"})
+    again = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch(served, path, **again)
+    assert caught.value.code == 304
+
+
+def test_the_page_can_be_put_on_a_home_screen(served: Served) -> None:
+    _, manifest = fetch(served, "/assets/manifest.webmanifest")
+    icons = json.loads(manifest)["icons"]
+    assert len(icons) == 2
+    for icon in icons:
+        headers, image = fetch(served, icon["src"])
+        assert headers["Content-Type"] == icon["type"]
+        width = int.from_bytes(image[16:20], "big")  # of a PNG's header
+        assert f"{width}x{width}" == icon["sizes"]
+    assert 'rel="manifest"' in served.get("/")[1]

@@ -25,6 +25,7 @@ from dash_app.page.lately import lately
 from dash_app.page.layout import Content, facts, first_view, layout, named
 
 if TYPE_CHECKING:
+    import pandas as pd
     from dash.development.base_component import Component
 
     from dash_app.model import Reading, Snapshot
@@ -147,20 +148,22 @@ class Page:
         trends = loader.trend_frame(history.path, trend)
         if snapshot and not is_rate:
             trends = loader.with_present(trends, snapshot, database)
-        wanted = self._wanted(database)
+        wanted = self._wanted(database, trends)
         return [
             *charts.panels(wanted, trends, view, zone),
             charts.as_table(wanted, trends, zone),
             charts.csv_link(view, database, datetime.now(UTC)),
         ]
 
-    def _wanted(self, database: str | None) -> list[charts.Panel]:
+    def _wanted(self, database: str | None, trends: pd.DataFrame) -> list[charts.Panel]:
         path = self.settings.history.path
         since = {
             name: datetime.fromtimestamp(at, UTC) for name, at in query.watched_since(path).items()
         }
         if database:
-            return [charts.Panel(t, t, since.get(database)) for t in self.labels(database)]
+            # Of a database that is gone, the charts show what there was.
+            tables = self.labels(database) or list(trends.columns[: charts.MOST_PANELS])
+            return [charts.Panel(table, table, since.get(database)) for table in tables]
         events = self.sampler.snapshot.events if self.sampler.snapshot else ()
         return [
             charts.Panel(

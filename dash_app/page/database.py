@@ -74,13 +74,16 @@ def view(known: Known, sort: str, now: datetime) -> list[Component]:
 
 
 def _facts(known: Known, now: datetime) -> list[Pair]:
-    row, change = known.row, known.status.change
-    size = words.size(int(row.size_bytes)) if not pd.isna(row.size_bytes) else "unknown"
+    row, change, reading = known.row, known.status.change, known.status.reading
+    size, wal = reading.size_bytes, reading.wal_bytes
     return [
         ("Last write", _ago(row.last_modified, now)),
         ("Rows", "unknown" if pd.isna(row.total_rows) else words.number(int(row.total_rows))),
         ("In 24 h", "unknown" if change is None else words.change(change)),
-        ("Size + WAL", f"{size} + {words.size(int(row.wal_bytes or 0))}"),
+        (
+            "Size + WAL",
+            "unknown" if size is None else f"{words.size(size)} + {words.size(wal or 0)}",
+        ),
     ]
 
 

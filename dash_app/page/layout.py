@@ -29,6 +29,8 @@ INDEX = """<!DOCTYPE html>
 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#09090b">
 <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f4f4f5">
 <link rel="icon" id="icon" type="image/svg+xml" href="/assets/icons/state-unknown.svg">
+<link rel="manifest" href="/assets/manifest.webmanifest">
+<link rel="apple-touch-icon" href="/assets/icons/app-180.png">
 <script src="/assets/theme.js"></script>
 {%css%}
 </head>

@@ -1,0 +1,52 @@
+"""Nothing that a checker of accessibility finds, in any state of the page and either scheme."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.harness import Served, eventually, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+PATHS = ("/", "/?show=rate&range=7d", "/databases/email", "/databases/gone", "/glance")
+ALLOWED = {"/glance": {"meta-refresh"}}
+"""A page without scripts has no other way to look again."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A database of each state: well, lost rows, replaced, gone, never there."""
+    folder: Path = tmp_path_factory.mktemp("states")
+    names = ("email", "gone", "replaced")
+    paths = {name: make_database(folder / f"{name}.db", tasks=126, none=0) for name in names}
+    with Served(write_config(folder, [*paths.items(), ("late", folder / "late.db")])) as served:
+        eventually(lambda: served.json("/api/db-status")["connected"] == len(names))
+        paths["gone"].unlink()
+        make_database(folder / "new.db", tasks=1).replace(paths["replaced"])
+        eventually(lambda: served.json("/api/db-status")["headline"] == "2 of 4 need you")
+        yield served
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("path", PATHS)
+def test_axe_finds_nothing(browser: Browser, served: Served, path: str, scheme: str) -> None:
+    page = browser.new_context(
+        viewport={"width": 390, "height": 660},
+        color_scheme=scheme,  # type: ignore[arg-type]
+    ).new_page()
+    page.goto(served.url + path)
+    if path != "/glance":
+        page.locator("#trends").scroll_into_view_if_needed()
+        expect(page.locator("#app .panel").first).to_be_visible()
+        expect(page.locator(".as-table").first).to_be_attached()
+    found = {violation["id"] for violation in Axe().run(page).response["violations"]}
+    assert found <= ALLOWED.get(path, set())
+    page.context.close()
