@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
+Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes", "last_write"]
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[tuple[int, int] | None, ...]
 HOURS_SHOWN = 24
@@ -28,6 +28,7 @@ UNITS: dict[Metric, str] = {
     "inserted": "rows",
     "size_bytes": "bytes",
     "wal_bytes": "bytes",
+    "last_write": "seconds since 1970",
 }
 
 VALUES = """

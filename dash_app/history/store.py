@@ -279,6 +279,8 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
         yield (name, table, "rows"), count.rows if count.is_known else None
     yield (name, None, "size_bytes"), reading.size_bytes
     yield (name, None, "wal_bytes"), reading.wal_bytes
+    written_at = reading.last_modified
+    yield (name, None, "last_write"), int(written_at.timestamp()) if written_at else None
 
 
 def _as_json(reading: Reading) -> str:

@@ -258,3 +258,24 @@ def test_a_database_has_a_view_of_its_own_that_keeps_up(
         quiet_page.get_by_role("link", name="Rows per hour").click()
         expect(quiet_page).to_have_url(re.compile("show=rate"))
         expect(quiet_page.locator(".choice.is-chosen").first).to_have_text("Rows per hour")
+
+
+def test_all_verdicts_of_a_well_system_stand_above_the_fold_and_nothing_shifts(
+    quiet_page: Page, served: Served, paths: dict[str, Path]
+) -> None:
+    make_database(paths["content"], articles=3)
+    eventually(lambda: served.json("/api/db-status")["headline"] == "All 5 well")
+    quiet_page.add_init_script(
+        "window.shifted = 0; new PerformanceObserver((list) => list.getEntries().forEach("
+        "(entry) => { window.shifted += entry.value; }"
+        ")).observe({ type: 'layout-shift', buffered: true })"
+    )
+    quiet_page.goto(served.url)
+    expect(headline(quiet_page)).to_have_text("All 5 well")
+    last = quiet_page.locator("#card-health").bounding_box()
+    assert last is not None
+    assert last["y"] + last["height"] <= 660
+    with LiveWriter(paths["email"]) as writer:
+        assert writer.do("INSERT INTO tasks (text) VALUES ('x')") == []
+        expect(quiet_page.locator("#card-email .rows")).to_have_text("134 rows")
+    assert quiet_page.evaluate("window.shifted") < 0.01
