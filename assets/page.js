@@ -122,7 +122,12 @@
   };
   let facts = null;
   const redraw = (wanted) => {
-    if (facts) facts.forEach((part, at) => change(part, wanted[at]));
+    const isThis = (part, at) => wanted[at] && part.props.id === wanted[at].props.id;
+    if (facts && facts.length === wanted.length && facts.every(isThis)) {
+      facts.forEach((part, at) => change(part, wanted[at]));
+    } else if (facts) {
+      set("parts", { children: wanted });  // another page's: a browser may not say which it asks for
+    }
     facts = wanted;
   };
 

@@ -64,7 +64,7 @@ class Page:
     def content(self, path: str | None, search: str | None = None) -> Content:
         """Return what a page shows of the newest snapshot."""
         snapshot, now = self.sampler.snapshot, datetime.now(UTC)
-        database, pulse = self.database_of(path), self.pulse(snapshot, now)
+        database, pulse = self.database_of(path), self.pulse(snapshot, now, path)
         if database and snapshot:
             return Content(named(self._view(snapshot, database, search, now)), pulse)
         parts = facts(headline(snapshot, now), self.cards(snapshot, now))
@@ -112,7 +112,7 @@ class Page:
         sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
         return database_page.view(known, sort, now)
 
-    def pulse(self, snapshot: Snapshot | None, now: datetime) -> Pulse:
+    def pulse(self, snapshot: Snapshot | None, now: datetime, path: str | None) -> Pulse:
         """Return what the browser needs to keep the time, the title and the icon itself.
 
         `version` changes with whatever the cards show, `recorded` with each new point.
@@ -127,7 +127,7 @@ class Page:
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
             "needing": needing,
-            "version": version_of(snapshot),
+            "version": version_of(snapshot, self.database_of(path)),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
 
@@ -248,13 +248,13 @@ def _draw_trends(app: Dash, page: Page) -> None:
         return charts.choices(view), page.panels(path, view, _zone(reader.get("zone")))
 
 
-def version_of(snapshot: Snapshot | None) -> int:
-    """Return a number that changes with whatever the cards show of a snapshot."""
+def version_of(snapshot: Snapshot | None, database: str | None = None) -> int:
+    """Return a number that changes with whatever a page shows of a snapshot."""
     shown = snapshot and [
         (s.level, s.since, s.fault, s.findings, s.activity, words.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
-    return zlib.crc32(repr((shown, snapshot and snapshot.events)).encode())
+    return zlib.crc32(repr((database, shown, snapshot and snapshot.events)).encode())
 
 
 def _shown(reading: Reading) -> tuple[object, ...]:

@@ -31,7 +31,7 @@ INK = "gray"
 
 AXIS = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False}
 SPIKE = {
-    "nticks": 4,
+    "nticks": 3,
     "showspikes": True,
     "spikemode": "across",
     "spikethickness": 1,

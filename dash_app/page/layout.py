@@ -93,7 +93,7 @@ def layout(
             dcc.Store(id=ids.READER),
             dcc.Store(id=ids.SEEN),
             *_top(""),
-            html.Main([*content.facts, _trends(trends)]),
+            html.Main([html.Div(content.facts, id=ids.PARTS, className="parts"), _trends(trends)]),
             _footer(started_at),
             html.Div(id="announcer", className="visually-hidden", role="status"),
         ]

@@ -279,3 +279,18 @@ def test_all_verdicts_of_a_well_system_stand_above_the_fold_and_nothing_shifts(
         assert writer.do("INSERT INTO tasks (text) VALUES ('x')") == []
         expect(quiet_page.locator("#card-email .rows")).to_have_text("134 rows")
     assert quiet_page.evaluate("window.shifted") < 0.01
+
+
+def test_a_browser_that_hides_where_it_comes_from_gets_the_view_all_the_same(
+    page: Page, served: Served
+) -> None:
+    page.route(
+        "**/_dash-layout",
+        lambda route: route.continue_(
+            headers={k: v for k, v in route.request.headers.items() if k != "referer"}
+        ),
+    )
+    page.goto(f"{served.url}/databases/email")
+    expect(page.locator("#app h1")).to_have_text("Email")
+    expect(page.locator("#app .sortable tbody tr").first).to_contain_text("tasks126")
+    expect(page.locator("#app .cards")).to_have_count(0)
