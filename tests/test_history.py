@@ -36,6 +36,7 @@ from dash_app.model import (
 )
 from dash_app.settings import HistorySettings
 from tests.harness import ROOT, make_database
+from tests.mounts import CAN_MOUNT, Mount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -436,3 +437,29 @@ def test_a_young_database_is_compared_with_its_first_record(history: History, pa
     lately = query.activity(path, ["email"], START + 100 * MINUTE)["email"]
     assert (lately.rows_before, lately.since) == (90, START + 90 * MINUTE)
     assert lately.hours == (*[None] * 23, 9)
+
+
+def record_minutes(history: History, minutes: range) -> None:
+    for minute in minutes:
+        history.record(snapshot(history.path, START + minute * MINUTE, {"tasks": minute}))
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root; a locked file shows the same")
+def test_on_a_full_disk_records_wait_until_there_is_room(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    with Mount(folder, "tmpfs", "size=400k"):
+        path = folder / "history.db"
+        with closing(History(HistorySettings(path=path))) as history:
+            history.record(snapshot(path, START, {"tasks": 0}))
+            filler = folder / "filler"
+            filler.write_bytes(bytes(shutil.disk_usage(folder).free))
+            with pytest.raises(sqlite3.OperationalError) as caught:
+                record_minutes(history, range(1, 500))
+            assert caught.value.sqlite_errorname == "SQLITE_FULL"
+            assert history.is_paused
+            filler.unlink()
+            history.record(snapshot(path, START + timedelta(hours=10), {"tasks": 600}))
+            assert not history.is_paused
+            stored = points(path)
+            assert stored[:-1] == [(n, n) for n in range(len(stored) - 1)]
+            assert stored[-1] == (600, 600)
