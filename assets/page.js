@@ -126,7 +126,9 @@
     if (facts && facts.length === wanted.length && facts.every(isThis)) {
       facts.forEach((part, at) => change(part, wanted[at]));
     } else if (facts) {
-      set("parts", { children: wanted });  // another page's: a browser may not say which it asks for
+      // Another page's: a browser may not say which it asks for.
+      set("parts", { children: wanted.slice(0, 2) });
+      set("after", { children: wanted.slice(2) });
     }
     facts = wanted;
   };

@@ -6,7 +6,7 @@ Counts stay integers to the last step: every column of numbers is `Int64` with `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -14,17 +14,17 @@ import pandas as pd
 from dash_app import words
 from dash_app.history import query
 from dash_app.history.query import Selection
-from dash_app.history.rollups import HOUR
+from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.window import Window
 
 if TYPE_CHECKING:
-    from datetime import timedelta
     from pathlib import Path
 
     from dash_app.history.query import TableDay
     from dash_app.model import DatabaseStatus, Snapshot, TableCount
 
 TIME = "datetime64[us, UTC]"
+WRITTEN_BY_HOUR = timedelta(days=2)
 RECENT_POINTS = 8
 """How finely the time since the last regular instant is drawn: a new database has no other."""
 
@@ -111,7 +111,7 @@ class Trend:
     """What a chart shows: how far back, at how many points, none finer than the record.
 
     `database` is the one whose tables are shown; None for all databases. `is_rate` is whether rows
-    written an hour are shown, and not rows.
+    written are shown, and not rows.
     """
 
     reach: timedelta
@@ -135,20 +135,22 @@ def table_frame(path: Path, status: DatabaseStatus, now: datetime) -> pd.DataFra
 
 
 def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
-    """Return rows, or rows written an hour, over time.
+    """Return rows over time, or rows written in each hour, day or more from its begin on.
 
     Index: instants (TIME), oldest first, regular but for the latest. Columns: names of databases,
     or of the tables of one, `Int64`, `<NA>` where nobody watched. Raises sqlite3.Error.
     """
     now = datetime.now(UTC)
     every_seconds = trend.every.total_seconds()
+    if trend.is_rate:
+        every_seconds = DAY if trend.reach > WRITTEN_BY_HOUR else HOUR
     window = Window.between(now - trend.reach, now, trend.points, every_seconds)
-    if not trend.is_rate:
-        window = window.to_its_end(now, RECENT_POINTS)
+    window = window.to_its_end(now, 1 if trend.is_rate else RECENT_POINTS)
     databases = (trend.database,) if trend.database else ()
     metric: query.Metric = "inserted" if trend.is_rate else "rows"
     found = query.series(path, Selection(databases, metric=metric), window)
-    index = pd.to_datetime(window.instants, unit="s", utc=True)
+    begins = [window.first - window.step, *window.instants[:-1]]
+    index = pd.to_datetime(begins if trend.is_rate else window.instants, unit="s", utc=True)
     columns: dict[str, pd.Series[int]] = {}
     for series in found:
         values = pd.array([value for _, value in series.points], dtype="Int64")
@@ -156,8 +158,7 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
         name = str(series.table) if trend.database else series.database
         known = columns.get(name)
         columns[name] = table if known is None else known.add(table, fill_value=0)
-    frame = pd.DataFrame(columns, index=index)
-    return frame * HOUR // window.step if trend.is_rate else frame
+    return pd.DataFrame(columns, index=index)
 
 
 def with_present(
@@ -180,16 +181,24 @@ def _present(snapshot: Snapshot, database: str | None) -> dict[str, int | None]:
 
 
 def _table_row(name: str, count: TableCount, day: TableDay | None) -> dict[str, Any]:
-    known = day and day.rows_before is not None and count.is_known
-    return {
+    row = {
         "table": name,
         "rows": count.rows,
         "counted_at": count.counted_at,
         "estimate": count.estimate,
         "error": count.error,
-        "change": (count.rows or 0) - (day.rows_before or 0) if day and known else None,
-        "per_hour": day.written * HOUR / max(day.seconds, 1) if day and day.written else 0.0,
-        "grew_at": datetime.fromtimestamp(day.grew_at, UTC) if day and day.grew_at else None,
+        "change": None,
+        "per_hour": None,
+        "grew_at": None,
+    }
+    if day is None or not count.is_known or count.rows is None or day.rows_before is None:
+        return row
+    since_record = max(0, count.rows - (count.rows if day.rows_last is None else day.rows_last))
+    grew_at = datetime.fromtimestamp(day.grew_at, UTC) if day.grew_at else None
+    return row | {
+        "change": count.rows - day.rows_before,
+        "per_hour": ((day.written or 0) + since_record) * HOUR / max(day.seconds, HOUR),
+        "grew_at": count.counted_at if since_record else grew_at,
     }
 
 

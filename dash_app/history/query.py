@@ -50,9 +50,10 @@ VALUES = """
 
 @dataclass(frozen=True, slots=True)
 class TableDay:
-    """A table's rows at first and rows written since, in so many seconds; when it last grew."""
+    """A table's rows at first and at last, and rows written between, in seconds; when it grew."""
 
     rows_before: int | None
+    rows_last: int | None
     written: int | None
     seconds: int
     grew_at: int | None
@@ -149,16 +150,20 @@ def days_of_tables(path: Path, database: str, now: datetime) -> dict[str, TableD
     if since is None:
         return {}
     then = Window(since, since, 1)
-    before = series(path, Selection((database,)), then)
+    rows = series(path, Selection((database,)), then.to_its_end(now))
     span = int(now.timestamp()) - since
     written = series(path, Selection((database,), metric="inserted"), then.to_its_end(now))
     sums = {one.table: one.points[-1][1] for one in written}
     grew_at = _last_changes(path, database)
     return {
         str(one.table): TableDay(
-            one.points[0][1], sums.get(one.table), span, grew_at.get(one.table)
+            rows_before=one.points[0][1],
+            rows_last=one.points[-1][1],
+            written=sums.get(one.table),
+            seconds=span,
+            grew_at=grew_at.get(one.table),
         )
-        for one in before
+        for one in rows
     }
 
 

@@ -144,7 +144,8 @@ class Page:
     def _panels(self, database: str | None, view: charts.View, zone: tzinfo) -> list[Component]:
         snapshot, history = self.sampler.snapshot, self.settings.history
         every, is_rate = history.every, view.is_rate
-        trend = loader.Trend(view.chosen.reach, charts.POINTS, every, database, is_rate=is_rate)
+        points = charts.MOST_BARS if is_rate else charts.POINTS
+        trend = loader.Trend(view.chosen.reach, points, every, database, is_rate=is_rate)
         trends = loader.trend_frame(history.path, trend)
         if snapshot and not is_rate:
             trends = loader.with_present(trends, snapshot, database)

@@ -12,7 +12,7 @@ from dash import dcc, html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import aria, moment
+from dash_app.page.parts import aria, middle_ellipsis, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,11 @@ LINE: dict[str, Any] = {
     "fillcolor": INK,
     "connectgaps": False,
 }
-BARS: dict[str, Any] = {"type": "bar", "marker": {"color": INK}}
+BARS: dict[str, Any] = {"type": "bar", "marker": {"color": INK}, "offset": 0}
+MOST_BARS = 60
+NARROWEST = 0.03
+"""A line over less of the range, 8 pixels, is no line yet."""
+
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 MOST_PANELS, MOST_TABLE_ROWS = 12, 24
 
@@ -117,7 +121,7 @@ class Panel:
 
 def choices(view: View) -> list[Component]:
     """Return what to show and how far back as links, which keep the choice in the URL."""
-    modes = [("Rows", replace(view, is_rate=False)), ("Rows per hour", replace(view, is_rate=True))]
+    modes = [("Rows", replace(view, is_rate=False)), ("Rows written", replace(view, is_rate=True))]
     ranges = [(one.label, replace(view, chosen=one)) for one in RANGES]
     return [
         html.Div(
@@ -189,7 +193,7 @@ def figure(
     """Return the figure of one panel: a step line, or bars from zero; gaps left open."""
     index = pd.DatetimeIndex(values.index).tz_convert(zone)
     times = index.strftime(TIME_FORMAT).tolist()
-    unit = "rows/h" if view.is_rate else "rows"
+    unit = f"rows {_span(index)}" if view.is_rate else "rows"
     trace = {
         **(BARS if view.is_rate else LINE),
         "x": times,
@@ -238,7 +242,7 @@ def _panel(
     number: int, panel: Panel, values: pd.Series[int] | None, view: View, zone: tzinfo
 ) -> Component:
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
-    if values is None or len(known) < 2:
+    if values is None or len(known) < 2 or not _is_wide(known, view):
         return _framed(panel.label, _waiting(panel.since))
     graph = dcc.Graph(
         id=ids.chart(number),
@@ -251,8 +255,12 @@ def _panel(
     return _framed(panel.label, html.Div(graph, role="img", **aria(label=label)))
 
 
+def _is_wide(known: pd.Series[int], view: View) -> bool:
+    return view.is_rate or bool(known.index[-1] - known.index[0] >= NARROWEST * view.chosen.reach)
+
+
 def _framed(label: str, body: Component) -> Component:
-    return html.Div([html.H3(label, title=label), body], className="panel")
+    return html.Div([html.H3(middle_ellipsis(label)), body], className="panel")
 
 
 def _waiting(since: datetime | None) -> Component:
@@ -261,7 +269,7 @@ def _waiting(since: datetime | None) -> Component:
     text: list[Component | str] = [
         "Watching since ",
         moment(since, "clock", since),
-        ". The line starts with the next change.",
+        ". The line grows from there.",
     ]
     return html.P(text, className="waiting")
 
@@ -269,6 +277,16 @@ def _waiting(since: datetime | None) -> Component:
 def _summary(label: str, known: pd.Series[int], view: View) -> str:
     least, greatest = words.number(int(known.min())), words.number(int(known.max()))
     newest = words.plural(int(known.iloc[-1]), "row")
-    per_hour = " an hour" if view.is_rate else ""
-    now = f"{newest}{per_hour} now, least {least}, greatest {greatest}"
-    return f"{label}: {now} {view.chosen.words}."
+    if view.is_rate:
+        written = words.plural(int(known.sum()), "row")
+        span = _span(pd.DatetimeIndex(known.index))
+        return f"{label}: {written} written {view.chosen.words}, at most {greatest} {span}."
+    return f"{label}: {newest} now, least {least}, greatest {greatest} {view.chosen.words}."
+
+
+def _span(index: pd.DatetimeIndex) -> str:
+    """Return what one bar counts: in an hour, in a day, in 7 days."""
+    hours = round((index[1] - index[0]).total_seconds() / 3600) if len(index) > 1 else 1
+    if hours < 24:
+        return "in an hour" if hours == 1 else f"in {hours} h"
+    return "in a day" if hours == 24 else f"in {hours // 24} days"

@@ -50,7 +50,8 @@ class Known:
 
 
 def view(known: Known, sort: str, now: datetime) -> list[Component]:
-    """Return the view's parts, of which each tick changes what differs."""
+    """Return the view's parts, of which a tick changes what differs; charts follow the second."""
+    is_read = known.status.status == "connected"
     return [
         html.Section(
             [
@@ -65,26 +66,29 @@ def view(known: Known, sort: str, now: datetime) -> list[Component]:
             id=ids.HEADLINE,
             className="headline",
         ),
-        html.Section([html.H2("Tables"), _tables(known.tables, sort, now)]),
-        html.Section([html.H2("Storage"), _pairs(_storage(known, now), "list")]),
-        html.Section([html.H2("Open by"), _holders(known.status, now)]),
+        html.Section(
+            [html.H2("Tables"), _tables(known.tables, sort, now)] if len(known.tables) else []
+        ),
         html.Section([html.H2("Lately"), _events(known.events, now)], className="lately"),
-        html.Section([html.H2("Schema"), *_schema(known.status)]),
+        html.Section([html.H2("Storage"), _pairs(_storage(known, now), "list")]),
+        *([_holders(known.status, now), _schema(known.status)] if is_read else []),
     ]
 
 
 def _facts(known: Known, now: datetime) -> list[Pair]:
-    row, change, reading = known.row, known.status.change, known.status.reading
-    size, wal = reading.size_bytes, reading.wal_bytes
-    return [
-        ("Last write", _ago(row.last_modified, now)),
-        ("Rows", "unknown" if pd.isna(row.total_rows) else words.number(int(row.total_rows))),
-        ("In 24 h", "unknown" if change is None else words.change(change)),
-        (
-            "Size + WAL",
-            "unknown" if size is None else f"{words.size(size)} + {words.size(wal or 0)}",
-        ),
+    """Return four facts, without those that are unknown."""
+    row, reading, good = known.row, known.status.reading, known.status.last_good
+    size, wal, change = reading.size_bytes, reading.wal_bytes, known.status.change
+    rows, label = reading.total_rows, "Rows"
+    if rows is None and good:
+        rows, label = good.total_rows, "Rows when last read"
+    pairs: list[tuple[str, Component | str | None]] = [
+        ("Last write", None if pd.isna(row.last_modified) else _ago(row.last_modified, now)),
+        (label, None if rows is None else words.number(rows)),
+        ("In 24 h", None if change is None else words.change(change)),
+        ("Size + WAL", None if size is None else f"{words.size(size)} + {words.size(wal or 0)}"),
     ]
+    return [(name, value) for name, value in pairs if value is not None]
 
 
 def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
@@ -123,6 +127,8 @@ def _table(one: Any, now: datetime) -> Component:
 
 
 def _rate(per_hour: float) -> str:
+    if pd.isna(per_hour):
+        return "unknown"
     return "under 1" if 0 < per_hour < 1 else words.number(int(per_hour))
 
 
@@ -135,9 +141,7 @@ def _storage(known: Known, now: datetime) -> list[Pair]:
         "WAL": reading.wal_bytes,
         "Not checkpointed": around.backlog_bytes,
     }
-    pairs += [
-        (name, "unknown" if value is None else words.size(value)) for name, value in sizes.items()
-    ]
+    pairs += [(name, words.size(value)) for name, value in sizes.items() if value is not None]
     per_day = _growth_per_day(known, now)
     if per_day is not None:
         pairs.append(("Growth", f"{words.size(max(per_day, 0))} a day"))
@@ -158,9 +162,6 @@ def _growth_per_day(known: Known, now: datetime) -> int | None:
 
 def _holders(status: DatabaseStatus, now: datetime) -> Component:
     holders = status.reading.surroundings.holders
-    if not holders:
-        text = "No other program has it open." if holders == () else "It can't be told here."
-        return html.P(text, className="aside")
     lines = [
         html.Li(
             [
@@ -171,9 +172,11 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
                 *([", holds the log back"] if one.pins_since else []),
             ]
         )
-        for one in holders
+        for one in holders or ()
     ]
-    return html.Ul(lines, className="plain")
+    nobody = "It can't be told here." if holders is None else "No other program has it open."
+    told = html.Ul(lines, className="plain") if lines else html.P(nobody, className="aside")
+    return html.Section([html.H2("Open by"), told])
 
 
 def _events(events: Iterable[Event], now: datetime) -> Component:
@@ -181,15 +184,15 @@ def _events(events: Iterable[Event], now: datetime) -> Component:
     return html.Ul(lines) if lines else html.P("No events yet.", className="aside")
 
 
-def _schema(status: DatabaseStatus) -> list[Component]:
+def _schema(status: DatabaseStatus) -> Component:
     """Return each table's columns, folded; no row content is ever shown."""
-    objects = status.reading.objects
-    if objects is None:
-        return [html.P("The schema could not be read in time.", className="aside")]
+    objects = status.reading.objects or {}
     tables = sorted(name.removeprefix("table ") for name in objects if name.startswith("table "))
-    folded: list[Component] = [_columns(name, objects) for name in tables[:MOST_SCHEMAS]]
     rest = len(tables) - MOST_SCHEMAS
-    return [*folded, *([html.P(f"and {rest} more", className="aside")] if rest > 0 else [])]
+    more = [html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []
+    summary = html.Summary(f"Schema, {words.plural(len(tables), 'table')}")
+    folded = [_columns(name, objects) for name in tables[:MOST_SCHEMAS]]
+    return html.Section(html.Details([summary, *folded, *more], className="schemas"))
 
 
 def _columns(table: str, objects: Mapping[str, str]) -> Component:

@@ -30,6 +30,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
         key=lambda status: SEVERITY.index(status.level),
         reverse=True,
     )
+    rest = len(needing) - MOST_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
     return [
         html.H1(
@@ -39,7 +40,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
             ]
         ),
         *(html.P(_link(status, now), className="fault") for status in needing[:MOST_LINKS]),
-        html.P(connected, className="aside"),
+        html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),
     ]
 
 

@@ -35,4 +35,7 @@ def lately(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component
 def line(event: Event, label: str, now: datetime) -> Component:
     """Return an event with its time, under a label."""
     when = html.Span(moment(event.at, "clock", now), className="aside")
-    return html.Li([html.P([html.Span(label, className="subject"), when]), words.event(event)])
+    told = words.event(event)
+    if not label:
+        return html.Li(html.P([html.Span(told), when]))
+    return html.Li([html.P([html.Span(label, className="subject"), when]), told])

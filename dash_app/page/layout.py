@@ -31,6 +31,7 @@ INDEX = """<!DOCTYPE html>
 <link rel="icon" id="icon" type="image/svg+xml" href="/assets/icons/state-unknown.svg">
 <link rel="manifest" href="/assets/manifest.webmanifest">
 <link rel="apple-touch-icon" href="/assets/icons/app-180.png">
+<noscript><meta http-equiv="refresh" content="30"></noscript>
 <script src="/assets/theme.js"></script>
 {%css%}
 </head>
@@ -51,7 +52,8 @@ THEMES = {"system": "System", "dark": "Dark", "light": "Light"}
 class Content:
     """What changes on the page: facts to draw, and the pulse that the browser keeps time by.
 
-    Every part of the facts has an id of its own, by which our script changes it in place.
+    Every part of the facts has an id of its own, by which our script changes it in place. The
+    charts stand after the first two.
     """
 
     facts: list[Component]
@@ -93,7 +95,13 @@ def layout(
             dcc.Store(id=ids.READER),
             dcc.Store(id=ids.SEEN),
             *_top(""),
-            html.Main([html.Div(content.facts, id=ids.PARTS, className="parts"), _trends(trends)]),
+            html.Main(
+                [
+                    html.Div(content.facts[:2], id=ids.PARTS, className="parts"),
+                    _trends(trends),
+                    html.Div(content.facts[2:], id=ids.AFTER, className="parts"),
+                ]
+            ),
             _footer(started_at),
             html.Div(id="announcer", className="visually-hidden", role="status"),
         ]
@@ -103,7 +111,8 @@ def layout(
 def first_view(content: Content, taken_at: datetime | None) -> str:
     """Return the top of the page as HTML: what stands until the app takes its place."""
     as_of = f"as of {taken_at:%H:%M:%S} UTC" if taken_at else ""
-    return draw(html.Div([*_top(as_of), html.Main(content.facts)]))
+    links = html.Footer(_links(), className="no-script")
+    return draw(html.Div([*_top(as_of), html.Main(content.facts), links]))
 
 
 def _top(age: str) -> list[Component]:
@@ -146,14 +155,13 @@ def _footer(started_at: datetime) -> Component:
         [
             html.Div(themes, className="choices", role="group", **aria(label="Colours")),
             html.P([f"Mission Control {VERSION}. Service up ", up, ". ", html.Span(id="zone")]),
-            html.Nav(
-                [
-                    html.A("Glance", href="/glance"),
-                    html.A("JSON", href="/api/db-status"),
-                    html.A("Self-check", href="/api/service"),
-                ],
-                className="links",
-                **aria(label="The same facts elsewhere"),
-            ),
+            _links(),
         ]
     )
+
+
+def _links() -> Component:
+    """Return links to the same facts elsewhere."""
+    hrefs = {"Glance": "/glance", "JSON": "/api/db-status", "Self-check": "/api/service"}
+    links = [html.A(name, href=href) for name, href in hrefs.items()]
+    return html.Nav(links, className="links", **aria(label="The same facts elsewhere"))

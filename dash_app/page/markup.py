@@ -8,10 +8,13 @@ from typing import Any
 from dash.development.base_component import Component
 
 TAGS = {
-    **{name: name.lower() for name in ("A", "Button", "Caption", "Code", "Div", "H1", "H2", "H3")},
-    **{name: name.lower() for name in ("Header", "Li", "Main", "P", "Section", "Span", "Time")},
-    **{name: name.lower() for name in ("Table", "Tbody", "Td", "Th", "Thead", "Tr", "Ul")},
-    **{name: name.lower() for name in ("Details", "Nav", "Summary")},
+    **{
+        name: name.lower()
+        for name in ("A", "Button", "Caption", "Code", "Details", "Div", "Footer")
+    },
+    **{name: name.lower() for name in ("H1", "H2", "H3", "Header", "Li", "Main", "Nav", "P")},
+    **{name: name.lower() for name in ("Section", "Span", "Summary", "Time", "Ul")},
+    **{name: name.lower() for name in ("Table", "Tbody", "Td", "Th", "Thead", "Tr")},
     "Card": "div",
     "CardBody": "div",
 }

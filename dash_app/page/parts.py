@@ -56,8 +56,8 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
     ago: "7 s ago"; clock: "14:02"; length: "58 min". Until then it says so in UTC.
     """
     texts = {
-        "ago": words.ago(now - time),
-        "clock": f"{time:%H:%M} UTC",
+        "ago": words.day(time) if now - time > words.A_WEEK else words.ago(now - time),
+        "clock": words.clock(time, now),
         "length": words.age(now - time),
     }
     return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))

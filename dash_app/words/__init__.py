@@ -19,9 +19,12 @@ from dash_app.words.findings import (
     log_held,
 )
 from dash_app.words.numbers import (
+    A_WEEK,
     age,
     ago,
     change,
+    clock,
+    day,
     number,
     plural,
     short_number,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from dash_app.model import DatabaseStatus, Fault, Finding, Reading, Snapshot
 
 __all__ = [
+    "A_WEEK",
     "CODES_IN_BRIEF",
     "FINDINGS_IN_BRIEF",
     "REMEDIES",
@@ -43,6 +47,8 @@ __all__ = [
     "age",
     "ago",
     "change",
+    "clock",
+    "day",
     "disk_line",
     "event",
     "fault",

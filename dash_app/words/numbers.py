@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime
+
+A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
 
 
 def number(value: int) -> str:
@@ -55,6 +58,18 @@ def ago(elapsed: timedelta) -> str:
     """Return how long ago an event was: now, 7 s ago."""
     text = age(elapsed)
     return text if text == "now" else f"{text} ago"
+
+
+def day(time: datetime) -> str:
+    """Return a day: 12 Nov."""
+    return f"{time.day} {time:%b}"
+
+
+def clock(time: datetime, now: datetime) -> str:
+    """Return a time in UTC, with its day once it is not of the last 24 hours: 14:02 UTC, 12 Nov."""
+    if now - time > A_WEEK:
+        return day(time)
+    return f"{time:%H:%M} UTC on {day(time)}" if now - time > A_DAY else f"{time:%H:%M} UTC"
 
 
 def short_path(path: Path) -> str:
