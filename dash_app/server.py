@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dash_app.api.routes import create_api, error_response
 from dash_app.page.callbacks import Page, register
-from dash_app.page.glance import glance_page, glance_text
+from dash_app.page.glance import glance_page, glance_text, plain_page
 from dash_app.page.layout import INDEX
 
 if TYPE_CHECKING:
@@ -183,9 +183,11 @@ def _explain_errors(server: Flask) -> None:
 
 
 def _error(status: int, name: str) -> Response:
-    """Return an error: JSON under /api, a line of text elsewhere; no detail of ours in either."""
+    """Return an error: JSON under /api, a line of text elsewhere, with a way back for a browser."""
     if request.path.startswith("/api"):
         return error_response(status, name.lower().replace(" ", "_"), f"{name}.")
+    if "text/html" in request.headers.get("Accept", ""):
+        return Response(plain_page(f"{name}."), status, mimetype="text/html")
     return Response(f"{name}.\n", status, mimetype="text/plain")
 
 

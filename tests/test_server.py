@@ -147,3 +147,9 @@ def test_the_page_can_be_put_on_a_home_screen(served: Served) -> None:
         width = int.from_bytes(image[16:20], "big")  # of a PNG's header
         assert f"{width}x{width}" == icon["sizes"]
     assert 'rel="manifest"' in served.get("/")[1]
+
+
+def test_a_browser_that_is_lost_is_led_back(served: Served) -> None:
+    status, page = served.get("/nope", {"Accept": "text/html"})
+    assert status == 404
+    assert '<a href="/">All databases</a>' in page

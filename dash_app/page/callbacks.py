@@ -149,11 +149,14 @@ class Page:
         trends = loader.trend_frame(history.path, trend)
         if snapshot and not is_rate:
             trends = loader.with_present(trends, snapshot, database)
-        wanted = self._wanted(database, trends)
+        if trends.dropna(how="all").empty:
+            return [html.P("Charts start once a database is connected.", className="aside")]
+        wanted, now = self._wanted(database, trends), datetime.now(UTC)
         return [
             *charts.panels(wanted, trends, view, zone),
-            charts.as_table(wanted, trends, zone),
-            charts.csv_link(view, database, datetime.now(UTC)),
+            charts.elsewhere(
+                charts.as_table(wanted, trends, zone), charts.csv_link(view, database, now)
+            ),
         ]
 
     def _wanted(self, database: str | None, trends: pd.DataFrame) -> list[charts.Panel]:

@@ -157,7 +157,12 @@ def csv_link(view: View, database: str | None, now: datetime) -> Component:
         "from": (now - view.chosen.reach).isoformat(timespec="seconds"),
         **({"database": database} if database else {}),
     }
-    return html.P(html.A("CSV", href=f"/api/history?{urlencode(query)}"), className="as-table")
+    return html.A("CSV", href=f"/api/history?{urlencode(query)}")
+
+
+def elsewhere(*parts: Component) -> Component:
+    """Return where else the numbers of the charts stand."""
+    return html.Div(list(parts), className="elsewhere")
 
 
 def as_table(wanted: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from dash_app.model import DatabaseStatus, Snapshot
 
-REFRESH_SECONDS = 30
+REFRESH = '<meta http-equiv="refresh" content="30">'
 STYLE = "/assets/page.css"
 DOCUMENT = """<!DOCTYPE html>
 <html lang="en" data-bs-theme="dark" data-level="{level}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, viewport-fit=cover">
-<meta http-equiv="refresh" content="{seconds}">
+{refresh}
 <title>{title}</title>
 <link rel="icon" type="image/svg+xml" href="/assets/icons/state-{level}.svg">
 <script src="/assets/theme.js"></script>
@@ -54,10 +54,22 @@ def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
     back = html.P(html.A("The whole page", href="/"))
     return DOCUMENT.format(
         level=snapshot.level if snapshot else "unknown",
-        seconds=REFRESH_SECONDS,
+        refresh=REFRESH,
         title=f"{headline} · Mission Control",
         style=STYLE,
         body=draw(html.Main([*parts, back])),
+    )
+
+
+def plain_page(text: str) -> str:
+    """Return a page that says one thing and leads back."""
+    parts = [html.H1(text), html.P(html.A("All databases", href="/"))]
+    return DOCUMENT.format(
+        level="unknown",
+        refresh="",
+        title="Mission Control",
+        style=STYLE,
+        body=draw(html.Main(parts)),
     )
 
 
