@@ -29,6 +29,7 @@ from dash_app.model import (
 from dash_app.page import charts
 from dash_app.page.callbacks import version_of
 from dash_app.page.cards import cards
+from dash_app.page.figures import figure
 from dash_app.page.headline import headline
 from dash_app.page.layout import facts, named
 from dash_app.page.markup import UnknownPartError, draw
@@ -176,23 +177,32 @@ def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
     values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
     happened = Event("email", "gone", index[1].to_pydatetime(), {}, {})
     view = charts.View.of("?range=24h")
-    figure = charts.figure(values, view, ZoneInfo("Asia/Kolkata"), [happened])
-    (trace,) = figure["data"]
+    drawn = figure(values, view, ZoneInfo("Asia/Kolkata"), [happened])
+    (trace,) = drawn["data"]
     assert trace["y"] == [5, None, 9_007_199_254_740_993]
     assert trace["x"][0] == "2026-11-23 05:00:00"
     assert not trace["connectgaps"]
-    assert figure["layout"]["yaxis"]["tickvals"] == [5, 9_007_199_254_740_993]
-    (mark,) = figure["layout"]["shapes"]
+    assert drawn["layout"]["yaxis"]["tickvals"] == [5, 9_007_199_254_740_993]
+    (mark,) = drawn["layout"]["shapes"]
     assert mark["x0"] == mark["x1"] == "2026-11-23 06:00:00"
+    assert [sign["text"] for sign in drawn["layout"]["annotations"]] == ["✕"]
+
+
+def test_a_time_that_nobody_watched_is_a_band() -> None:
+    index = pd.date_range("2026-11-22", periods=24, freq="h", tz="UTC")
+    known = pd.array([5] * 10 + [None] * 6 + [7] * 8, dtype="Int64")
+    drawn = figure(pd.Series(known, index=index), charts.View.of(None), UTC)
+    (band,) = drawn["layout"]["shapes"]
+    assert (band["x0"], band["x1"]) == ("2026-11-22 09:00:00", "2026-11-22 15:00:00")
 
 
 def test_rows_an_hour_are_bars_from_zero() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
-    figure = charts.figure(values, charts.View.of("?show=rate"), UTC)
-    assert figure["data"][0]["type"] == "bar"
-    assert figure["layout"]["yaxis"]["range"][0] == 0
-    assert figure["layout"]["yaxis"]["tickvals"] == [0, 7]
+    drawn = figure(values, charts.View.of("?show=rate"), UTC)
+    assert drawn["data"][0]["type"] == "bar"
+    assert drawn["layout"]["yaxis"]["range"][0] == 0
+    assert drawn["layout"]["yaxis"]["tickvals"] == [0, 7]
 
 
 def test_the_same_numbers_stand_in_a_table_newest_first() -> None:

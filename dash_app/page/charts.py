@@ -12,6 +12,7 @@ from dash import dcc, html
 
 from dash_app import words
 from dash_app.page import ids
+from dash_app.page.figures import HEIGHT, NARROWEST, figure, span_of
 from dash_app.page.parts import aria, middle_ellipsis, moment
 
 if TYPE_CHECKING:
@@ -22,37 +23,10 @@ if TYPE_CHECKING:
 
     from dash_app.model import Event
 
-HEIGHT = 120
 POINTS = 300
 """A panel is at most some 400 pixels wide."""
 
-INK = "gray"
-"""Plotly wants a colour; the style sheet gives the real one, so that it follows the theme."""
-
-AXIS = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False}
-SPIKE = {
-    "nticks": 3,
-    "showspikes": True,
-    "spikemode": "across",
-    "spikethickness": 1,
-    "spikedash": "solid",
-    "spikecolor": INK,
-}
-LINE: dict[str, Any] = {
-    "type": "scatter",
-    "mode": "lines",
-    "line": {"shape": "hv", "width": 1.5, "color": INK},
-    "fill": "tozeroy",
-    "fillcolor": INK,
-    "connectgaps": False,
-}
-BARS: dict[str, Any] = {"type": "bar", "marker": {"color": INK}, "offset": 0}
-MOST_BARS = 60
-NARROWEST = 0.03
-"""A line over less of the range, 8 pixels, is no line yet."""
-
-TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-MOST_PANELS, MOST_TABLE_ROWS = 12, 24
+MOST_BARS, MOST_PANELS, MOST_TABLE_ROWS = 60, 12, 24
 
 CONFIG: Any = {
     "displayModeBar": False,
@@ -192,57 +166,6 @@ def empty_panels(labels: Sequence[str]) -> list[Component]:
     return [_framed(label, html.P(className="waiting")) for label in labels]
 
 
-def figure(
-    values: pd.Series[int], view: View, zone: tzinfo, events: Sequence[Event] = ()
-) -> dict[str, Any]:
-    """Return the figure of one panel: a step line, or bars from zero; gaps left open."""
-    index = pd.DatetimeIndex(values.index).tz_convert(zone)
-    times = index.strftime(TIME_FORMAT).tolist()
-    unit = f"rows {_span(index)}" if view.is_rate else "rows"
-    trace = {
-        **(BARS if view.is_rate else LINE),
-        "x": times,
-        "y": [None if pd.isna(value) else int(value) for value in values],
-        "hovertemplate": f"%{{y:,}} {unit}<br>%{{x|%-d %b, %H:%M}}<extra></extra>",
-    }
-    layout = {
-        "height": HEIGHT,
-        "margin": {"l": 48, "r": 4, "t": 8, "b": 20},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "showlegend": False,
-        "dragmode": False,
-        "hovermode": "x",
-        "bargap": 0.2,
-        "uirevision": view.search,
-        "shapes": [_mark(event, zone) for event in events if event.at >= values.index[0]],
-        "xaxis": AXIS | SPIKE | {"range": [times[0], times[-1]], "tickformat": view.chosen.tick},
-        "yaxis": AXIS | _axis(values.dropna(), is_rate=view.is_rate),
-    }
-    return {"data": [trace], "layout": layout}
-
-
-def _mark(event: Event, zone: tzinfo) -> dict[str, Any]:
-    at = event.at.astimezone(zone).strftime(TIME_FORMAT)
-    line = {"color": INK, "width": 1, "dash": "dash"}
-    return {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
-
-
-def _axis(known: pd.Series[int], *, is_rate: bool) -> dict[str, Any]:
-    """Return an axis with two ticks: least and greatest, or, for rates, zero and greatest."""
-    least, greatest = 0 if is_rate else int(known.min()), int(known.max())
-    margin = max((greatest - least) * 0.08, 0.5)
-    ticks = sorted({least, greatest})
-    return {
-        "range": [least - (0 if is_rate else margin), greatest + margin],
-        "tickvals": ticks,
-        "ticktext": [words.short_number(value) for value in ticks],
-        "ticklabeloverflow": "allow",
-        "showgrid": True,
-        "gridcolor": INK,
-    }
-
-
 def _panel(
     number: int, panel: Panel, values: pd.Series[int] | None, view: View, zone: tzinfo
 ) -> Component:
@@ -284,14 +207,6 @@ def _summary(label: str, known: pd.Series[int], view: View) -> str:
     newest = words.plural(int(known.iloc[-1]), "row")
     if view.is_rate:
         written = words.plural(int(known.sum()), "row")
-        span = _span(pd.DatetimeIndex(known.index))
+        span = span_of(pd.DatetimeIndex(known.index))
         return f"{label}: {written} written {view.chosen.words}, at most {greatest} {span}."
     return f"{label}: {newest} now, least {least}, greatest {greatest} {view.chosen.words}."
-
-
-def _span(index: pd.DatetimeIndex) -> str:
-    """Return what one bar counts: in an hour, in a day, in 7 days."""
-    hours = round((index[1] - index[0]).total_seconds() / 3600) if len(index) > 1 else 1
-    if hours < 24:
-        return "in an hour" if hours == 1 else f"in {hours} h"
-    return "in a day" if hours == 24 else f"in {hours // 24} days"
