@@ -17,10 +17,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.model import TableCount
-from dash_app.watched import slices
+from dash_app.watched import counts, slices
 from dash_app.watched.connection import connect
 from dash_app.watched.counts import TOO_LARGE, Budget, Tally, count_tables, outdated
-from dash_app.watched.slices import GREATEST_ROWID, LEAST_ROWID, Rowids, Walk, advance, rowid_name
+from dash_app.watched.slices import (
+    GREATEST_ROWID,
+    LEAST_ROWID,
+    Rowids,
+    Table,
+    Walk,
+    advance,
+    rowid_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,8 +191,22 @@ def test_slices_count_each_row_once_wherever_rowids_lie(rowids: set[int], slice_
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         connection.executemany("INSERT INTO t VALUES (?)", [(one,) for one in rowids])
-        walk = advance(connection, b"t", "rowid", Walk(0, slice_rows=slice_rows), 10)
+        walk = advance(connection, Table(b"t", "rowid"), Walk(0, slice_rows=slice_rows), 10)
         assert (walk.rows, walk.is_at_end) == (len(rowids), True)
-        found = slices.rowids_of(connection, b"t", "rowid")
+        found = slices.rowids_of(connection, Table(b"t", "rowid"))
         assert found == (Rowids(min(rowids), max(rowids)) if rowids else None)
         assert slices.at_most(connection, found) >= len(rowids)
+
+
+def test_beside_a_writer_a_large_table_is_not_tried_in_one_statement(
+    reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "MOST_WHOLE_ROWS", ROWS - 1)
+    ran: list[str] = []
+    reader.set_trace_callback(ran.append)
+    beside = replace(AT_ONCE, beside_writer=True)
+    tally = count_tables(reader, {b"huge": True}, {}, beside)[b"huge"]
+    assert (tally.count.rows, tally.count.estimate) == (ROWS, None)
+    assert not any(sql.startswith("SELECT count(*) FROM") for sql in ran)
+    count_tables(reader, {b"huge": True}, {}, AT_ONCE)
+    assert any(sql.startswith("SELECT count(*) FROM") for sql in ran)

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from dash_app.model import TableCount
 from dash_app.watched.connection import time_limit
-from dash_app.watched.slices import Walk, advance, at_most, go_on, quoted, rowid_name, rowids_of
+from dash_app.watched.slices import (
+    Table,
+    Walk,
+    advance,
+    at_most,
+    go_on,
+    quoted,
+    rowid_name,
+    rowids_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +30,12 @@ COUNTED_KINDS = (b"table", b"virtual")
 COST_FLOOR_SECONDS = 20e-6
 """The least that a count is taken to cost: preparing the statement takes about as long."""
 
+MOST_WHOLE_ROWS = 1_000_000
+"""So many are counted in 3 to 6 ms; slices take 1 ms on average."""
+
+PAUSE = 4.0
+"""So many times as long as a slice took, its table is left alone."""
+
 NOT_REACHED = "not counted yet"
 TOO_LARGE = "too large to count in one go"
 QUERY_FAILS = "its query fails"
@@ -28,11 +43,16 @@ QUERY_FAILS = "its query fails"
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of counting: one table, one reading, and this database's share of a core."""
+    """Limits of counting: one table, one reading, and this database's share of a core.
+
+    Beside a writer, a large table is not even tried to be counted by one statement, and slices
+    leave pauses: while one runs, the log of a busy writer cannot begin anew.
+    """
 
     table_seconds: float
     reading_seconds: float
     core_share: float
+    beside_writer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +119,8 @@ def count_tables(
         if left_seconds <= 0:
             break
         limit_seconds = min(budget.table_seconds, left_seconds)
-        tallies[name] = _count(
-            connection, name, limit_seconds, tallies[name], has_rowids=tables[name]
-        )
+        limits = replace(budget, table_seconds=limit_seconds)
+        tallies[name] = _count(connection, name, limits, tallies[name], has_rowids=tables[name])
     return tallies
 
 
@@ -123,7 +142,7 @@ def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[b
 def _count(
     connection: sqlite3.Connection,
     name: bytes,
-    limit_seconds: float,
+    limits: Budget,
     before: Tally,
     *,
     has_rowids: bool,
@@ -132,7 +151,7 @@ def _count(
     walk = None
     try:
         rowid = rowid_name(connection, name) if has_rowids else None
-        count, walk = _counted(connection, name, rowid, limit_seconds, before)
+        count, walk = _counted(connection, name, rowid, limits, before)
     except UnicodeDecodeError:
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
     except sqlite3.OperationalError as error:
@@ -145,17 +164,19 @@ def _counted(
     connection: sqlite3.Connection,
     name: bytes,
     rowid: str | None,
-    limit_seconds: float,
+    limits: Budget,
     before: Tally,
 ) -> tuple[TableCount, Walk | None]:
     """Return a table's count, and the walk that goes on where one statement is too slow for it.
 
     `rowid` is by which name its rowids can be asked for, if it has any.
     """
-    rowids = rowids_of(connection, name, rowid) if rowid else None
-    if before.walk is None:
+    table = Table(name, rowid or "")
+    rowids = rowids_of(connection, table) if rowid else None
+    spares = limits.beside_writer and rowid is not None
+    if before.walk is None and not (spares and at_most(connection, rowids) > MOST_WHOLE_ROWS):
         try:
-            with time_limit(connection, limit_seconds):
+            with time_limit(connection, limits.table_seconds):
                 rows = connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]  # noqa: S608
             return TableCount(rows, datetime.now(UTC), rowids=rowids), None
         except sqlite3.OperationalError as error:
@@ -163,7 +184,8 @@ def _counted(
                 raise
     walk = go_on(before.walk, rowids)
     is_new = walk.position is None
-    walk = advance(connection, name, rowid or "", walk, limit_seconds)
+    pause = PAUSE if limits.beside_writer else 0
+    walk = advance(connection, table, walk, limits.table_seconds, pause)
     if walk.is_at_end and walk.is_whole:
         # A table that is counted in one turn has become small enough for one statement.
         done = is_new and before.walk is not None

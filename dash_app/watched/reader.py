@@ -136,9 +136,9 @@ class Reader:
                 shape = shape_of(
                     connection, known.shape if known else None, self._budget.table_seconds
                 )
-                tallies = count_tables(
-                    connection, user_tables(connection), self._before(files), self._budget
-                )
+                budget = replace(self._budget, beside_writer=route == "shared")
+                tables = user_tables(connection)
+                tallies = count_tables(connection, tables, self._before(files), budget)
         except (sqlite3.Error, UnicodeError) as error:
             fault = fault_of(error, files)
             return Found(replace(look_only, code=fault.code, detail=fault.detail))

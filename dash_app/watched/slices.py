@@ -26,6 +26,13 @@ AGAIN_SECONDS = 3600
 """A walk sees what is added behind its end, not what is removed before it: it is made again."""
 
 
+class Table(NamedTuple):
+    """A table, and by which name its rowid can be asked for."""
+
+    name: bytes
+    rowid: str
+
+
 class Rowids(NamedTuple):
     """The least and the greatest rowid of a table."""
 
@@ -62,9 +69,9 @@ def rowid_name(connection: sqlite3.Connection, table: bytes) -> str | None:
     return next((one.decode() for one in ROWID_NAMES if one not in columns), None)
 
 
-def rowids_of(connection: sqlite3.Connection, table: bytes, name: str) -> Rowids | None:
+def rowids_of(connection: sqlite3.Connection, table: Table) -> Rowids | None:
     """Return a table's least and greatest rowid, by two seeks; None where it is empty."""
-    source = quoted(table)
+    source, name = quoted(table.name), table.rowid
     sql = f"SELECT (SELECT min({name}) FROM {source}), (SELECT max({name}) FROM {source})"  # noqa: S608
     least, greatest = connection.execute(sql).fetchone()
     return None if least is None else Rowids(least, greatest)
@@ -93,14 +100,25 @@ def go_on(walk: Walk | None, rowids: Rowids | None) -> Walk:
 
 
 def advance(
-    connection: sqlite3.Connection, table: bytes, name: str, walk: Walk, budget_seconds: float
+    connection: sqlite3.Connection,
+    table: Table,
+    walk: Walk,
+    budget_seconds: float,
+    pause: float = 0,
 ) -> Walk:
-    """Return a walk after counting on until its end, or for about so many seconds."""
-    ends = time.monotonic() + budget_seconds
-    walk = _slice(connection, table, name, walk, budget_seconds)
-    while not walk.is_at_end and (left_seconds := ends - time.monotonic()) > 0:
-        walk = _slice(connection, table, name, walk, min(left_seconds, budget_seconds))
-    return walk
+    """Return a walk after counting on until its end, or for about so many seconds.
+
+    After each slice, a pause of so many times its length is left, which does not count.
+    """
+    spent_seconds = 0.0
+    while True:
+        began = time.monotonic()
+        walk = _slice(connection, table, walk, budget_seconds - spent_seconds)
+        took_seconds = time.monotonic() - began
+        spent_seconds += took_seconds
+        if walk.is_at_end or spent_seconds >= budget_seconds:
+            return walk
+        time.sleep(pause * took_seconds)
 
 
 def quoted(table: bytes) -> str:
@@ -108,16 +126,14 @@ def quoted(table: bytes) -> str:
     return f'main."{table.decode().replace(chr(34), chr(34) * 2)}"'
 
 
-def _slice(
-    connection: sqlite3.Connection, table: bytes, name: str, walk: Walk, limit_seconds: float
-) -> Walk:
+def _slice(connection: sqlite3.Connection, table: Table, walk: Walk, limit_seconds: float) -> Walk:
     if walk.position == GREATEST_ROWID:
         return _at_end(walk)
     first = LEAST_ROWID if walk.position is None else walk.position + 1
     began = time.monotonic()
     try:
         with time_limit(connection, limit_seconds):
-            rows, last = _count_on(connection, table, name, first, walk.slice_rows)
+            rows, last = _count_on(connection, table, first, walk.slice_rows)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_INTERRUPT":
             raise
@@ -134,13 +150,14 @@ def _slice(
 
 
 def _count_on(
-    connection: sqlite3.Connection, table: bytes, name: str, first: int, most: int
+    connection: sqlite3.Connection, table: Table, first: int, most: int
 ) -> tuple[int, int | None]:
     """Return how many rows there are from a rowid on, but for the most, and the last rowid of them.
 
     To skip rows takes 8 ns each, to count them 53 ns: only the last slice is counted.
     """
-    source = f"FROM {quoted(table)} WHERE {name} >= ?"
+    name = table.rowid
+    source = f"FROM {quoted(table.name)} WHERE {name} >= ?"
     step = f"SELECT {name} {source} ORDER BY {name} LIMIT 1 OFFSET ?"
     found = connection.execute(step, (first, most - 1)).fetchone()
     if found:
