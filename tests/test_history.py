@@ -463,3 +463,14 @@ def test_on_a_full_disk_records_wait_until_there_is_room(tmp_path: Path) -> None
             stored = points(path)
             assert stored[:-1] == [(n, n) for n in range(len(stored) - 1)]
             assert stored[-1] == (600, 600)
+
+
+def test_what_a_day_brought_to_each_table_counts_up_to_the_last_record(
+    history: History, path: Path
+) -> None:
+    for minute in range(30):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5 + minute // 10, "x": 1}))
+    days = query.days_of_tables(path, "email", START + 30 * MINUTE + timedelta(seconds=20))
+    assert days["tasks"] == query.TableDay(5, 7, 2, 1820, int(START.timestamp()) + 1200)
+    assert days["x"] == query.TableDay(1, 1, 0, 1820, None)
+    assert query.size_before(path, "email", START + 30 * MINUTE) == (4096, START)

@@ -149,7 +149,7 @@ def days_of_tables(path: Path, database: str, now: datetime) -> dict[str, TableD
     since = _known_since(path, database, now - timedelta(seconds=DAY))
     if since is None:
         return {}
-    then = Window(since, since, 1)
+    then = Window(since, since, HOUR)  # what was recorded within that time still stands
     rows = series(path, Selection((database,)), then.to_its_end(now))
     span = int(now.timestamp()) - since
     written = series(path, Selection((database,), metric="inserted"), then.to_its_end(now))

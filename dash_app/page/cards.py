@@ -74,7 +74,7 @@ def badge(row: Any, now: datetime) -> Component:
 
     The page turns to the second by itself when it stops hearing from the server.
     """
-    shape, colour, word = BADGES.get(row.badge) or _badge_of_finding(row.badge, row.level)
+    shape, colour, word = badge_of(row.badge, row.level)
     stale = [icon("unknown"), html.Span(["As of ", moment(row.verified_at, "clock", now)])]
     aged = html.Span(stale, className="state state-idle when-stale")
     if row.level == "unknown":
@@ -83,8 +83,11 @@ def badge(row: Any, now: datetime) -> Component:
     return html.Span([fresh, aged])
 
 
-def _badge_of_finding(kind: Any, level: str) -> tuple[Icon, str, str]:
-    word = words.FINDINGS_IN_BRIEF[kind].capitalize()
+def badge_of(key: Any, level: str) -> tuple[Icon, str, str]:
+    """Return icon, colour and word of a status or of the kind of a finding."""
+    if key in BADGES:
+        return BADGES[key]
+    word = words.FINDINGS_IN_BRIEF[key].capitalize()
     return ("cross", "bad", word) if level == "fault" else ("clock", "warn", word)
 
 

@@ -34,6 +34,9 @@ SORTS = {
 }
 """The columns of the tables, any of which may be sorted by."""
 
+WIDE_ONLY = {"per_hour", "grew_at"}
+"""What a phone has no room for as a column; when a table grew stands below its name there."""
+
 MOST_ROWS = 500
 MOST_SCHEMAS = 100
 
@@ -101,6 +104,7 @@ def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
         html.Th(
             html.A(word, href=f"?sort={name}"),
             scope="col",
+            className="wide-only" if name in WIDE_ONLY else "",
             **aria(
                 sort=("ascending" if name == "table" else "descending") if name == key else "none"
             ),
@@ -115,13 +119,19 @@ def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
 
 
 def _table(one: Any, now: datetime) -> Component:
+    grew = ["Not seen to grow"] if pd.isna(one.grew_at) else ["Grew ", _ago(one.grew_at, now)]
     return html.Tr(
         [
-            html.Th(middle_ellipsis(str(one.table)), scope="row"),
+            html.Th(
+                [middle_ellipsis(str(one.table)), html.Span(grew, className="grew")], scope="row"
+            ),
             count(one, now, words.number),
             html.Td("unknown" if pd.isna(one.change) else words.change(int(one.change))),
-            html.Td(_rate(one.per_hour)),
-            html.Td("not seen" if pd.isna(one.grew_at) else _ago(one.grew_at, now)),
+            html.Td(_rate(one.per_hour), className="wide-only"),
+            html.Td(
+                "not seen" if pd.isna(one.grew_at) else _ago(one.grew_at, now),
+                className="wide-only",
+            ),
         ]
     )
 

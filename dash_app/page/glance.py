@@ -9,7 +9,9 @@ from dash import html
 
 from dash_app import words
 from dash_app.model import SEVERITY
+from dash_app.page.cards import badge_of
 from dash_app.page.markup import draw
+from dash_app.page.parts import icon
 
 if TYPE_CHECKING:
     from dash.development.base_component import Component
@@ -74,14 +76,22 @@ def plain_page(text: str) -> str:
 
 
 def _line(status: DatabaseStatus, now: datetime) -> Component:
-    colour = {"well": "ok", "notice": "warn", "fault": "bad", "unknown": "idle"}[status.level]
-    word = html.Span(_word(status), className=f"state state-{colour}")
-    head = html.P([html.Span(status.database.label, className="subject"), word])
+    shape, colour, word = badge_of(_key(status), status.level)
+    if status.is_stale:
+        shape, colour, word = "unknown", "idle", "Stale"
+    mark = html.Span([icon(shape), word], className=f"state state-{colour}")
+    head = html.P([html.Span(status.database.label, className="subject"), mark])
     return html.Li([head, html.P(_sentences(status, now))])
 
 
 def _ranked(snapshot: Snapshot) -> list[DatabaseStatus]:
     return sorted(snapshot.databases, key=lambda one: SEVERITY.index(one.level), reverse=True)
+
+
+def _key(status: DatabaseStatus) -> str:
+    """Return the worst thing true of a database: a status, or the kind of a finding."""
+    is_amiss = status.status == "connected" and status.findings
+    return status.findings[0].kind if is_amiss else status.status
 
 
 def _word(status: DatabaseStatus) -> str:

@@ -68,7 +68,8 @@ def bars(hours: Sequence[int | None] | None) -> Component:
 
     An hour without a write is a stub, one that nobody watched is nothing, the running one is pale.
     """
-    known = list(hours or ())
+    watched = [value for value in hours or () if value is not None]
+    known = list(hours or ()) if len(watched) > 1 or any(watched) else []
     most = max((value or 0 for value in known), default=0)
     drawn = [
         f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-{max(2, round(BARS_HEIGHT * value / most))}h3V'
