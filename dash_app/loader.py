@@ -20,7 +20,7 @@ from dash_app.history.window import Window
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dash_app.history.query import TableDay
+    from dash_app.history.query import Series, TableDay
     from dash_app.model import DatabaseStatus, Snapshot, TableCount
 
 TIME = "datetime64[us, UTC]"
@@ -137,8 +137,9 @@ def table_frame(path: Path, status: DatabaseStatus, now: datetime) -> pd.DataFra
 def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     """Return rows over time, or rows written in each hour, day or more from its begin on.
 
-    Index: instants (TIME), oldest first, regular but for the latest. Columns: names of databases,
-    or of the tables of one, `Int64`, `<NA>` where nobody watched. Raises sqlite3.Error.
+    Index: instants (TIME), oldest first, regular but for the latest and for dips between two of
+    them. Columns: names of databases, or of the tables of one, `Int64`, `<NA>` where nobody
+    watched. Raises sqlite3.Error.
     """
     now = datetime.now(UTC)
     every_seconds = trend.every.total_seconds()
@@ -149,12 +150,18 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     databases = (trend.database,) if trend.database else ()
     metric: query.Metric = "inserted" if trend.is_rate else "rows"
     found = query.series(path, Selection(databases, metric=metric), window)
-    begins = [window.first - window.step, *window.instants[:-1]]
-    index = pd.to_datetime(begins if trend.is_rate else window.instants, unit="s", utc=True)
+    instants = (
+        [window.first - window.step, *window.instants[:-1]]
+        if trend.is_rate
+        else sorted({*window.instants, *(at for one in found for at in _dips(one))})
+    )
+    index = pd.to_datetime(instants, unit="s", utc=True)
     columns: dict[str, pd.Series[int]] = {}
     for series in found:
-        values = pd.array([value for _, value in series.points], dtype="Int64")
-        table = pd.Series(values, index=index)
+        values = [value for _, value in series.points]
+        if not trend.is_rate:
+            values = _values_at(series, instants)
+        table = pd.Series(pd.array(values, dtype="Int64"), index=index)
         name = str(series.table) if trend.database else series.database
         known = columns.get(name)
         columns[name] = table if known is None else known.add(table, fill_value=0)
@@ -171,6 +178,26 @@ def with_present(
     present = _frame([totals], dict.fromkeys(totals, "Int64"))
     present.index = pd.DatetimeIndex([snapshot.taken_at])
     return pd.concat([trends, present])
+
+
+def _dips(series: Series) -> dict[int, int]:
+    """Return the values below both their neighbours, half-way between: emptied and filled again."""
+    dips = {}
+    for (before, was), (at, now), moved in zip(
+        series.points, series.points[1:], series.ranges[1:], strict=False
+    ):
+        if moved and was is not None and now is not None and moved[0] < min(was, now):
+            dips[(before + at) // 2] = moved[0]
+    return dips
+
+
+def _values_at(series: Series, instants: list[int]) -> list[int | None]:
+    """Return a series at its own instants, its dips, and others at which it stood unchanged."""
+    known: dict[int, int | None] = {**dict(series.points), **_dips(series)}
+    values: list[int | None] = []
+    for at in instants:
+        values.append(known[at] if at in known else values[-1])
+    return values
 
 
 def _present(snapshot: Snapshot, database: str | None) -> dict[str, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -80,3 +81,19 @@ def test_trends_sum_the_tables_keep_gaps_and_end_in_the_present(tmp_path: Path) 
     assert present["email"].iloc[-1] == 7
     assert present.index[-1] == pd.Timestamp(NOW)
     assert list(present.columns) == ["email"]
+
+
+def test_a_table_emptied_and_filled_again_between_two_points_shows(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    now = datetime.now(UTC).replace(minute=59, second=0, microsecond=0) - timedelta(hours=2)
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(5 * 60, -1, -1):
+            rows = 0 if minute == 90 else 9
+            history.record(snapshot(now - minute * MINUTE, email={"t": rows, "u": 1}))
+    week = loader.Trend(timedelta(days=7), 300, MINUTE)
+    known = [value for value in whole(loader.trend_frame(path, week)["email"]) if value is not None]
+    assert set(known) == {10, 1}
+    assert known.count(1) == 1
+    tables = loader.trend_frame(path, replace(week, database="email"))
+    assert set(tables["t"].dropna()) == {9, 0}
+    assert set(tables["u"].dropna()) == {1}

@@ -119,6 +119,7 @@ def history_document(series: Iterable[Series]) -> Json:
                 "metric": one.metric,
                 "unit": one.unit,
                 "points": [[_instant(at), value] for at, value in one.points],
+                "ranges": one.ranges,
             }
             for one in series
         ]
