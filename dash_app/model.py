@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from pathlib import Path
 
-    from dash_app.surroundings import Activity
+    from dash_app.surroundings import Activity, Disk
 
 Level = Literal["well", "notice", "unknown", "fault"]
 Status = Literal["connected", "not_initialized", "error"]
@@ -250,6 +250,7 @@ class Snapshot:
     taken_at: datetime
     databases: tuple[DatabaseStatus, ...]
     events: tuple[Event, ...] = ()
+    history_disk: Disk | None = None
 
     @property
     def connected(self) -> int:

@@ -20,6 +20,7 @@ from dash_app.ledger import Ledger
 from dash_app.model import DatabaseStatus, Reading, Snapshot, level_of, worst
 from dash_app.selfcheck import Selfcheck
 from dash_app.watched.airlock import Airlock
+from dash_app.watched.around import disk_under
 from dash_app.watched.process import Limits
 
 if TYPE_CHECKING:
@@ -132,7 +133,8 @@ class Sampler:
             self._judge(database, readings, seen_until, now)
             for database in self._settings.databases
         )
-        self.snapshot = Snapshot(now, statuses, self._ledger.events)
+        disk = disk_under(str(self._history.path))
+        self.snapshot = Snapshot(now, statuses, self._ledger.events, disk)
         self.first_snapshot.set()
         for one in seen:
             one.done.set()

@@ -33,7 +33,7 @@ from dash_app.page.figures import figure
 from dash_app.page.headline import headline
 from dash_app.page.layout import facts, named
 from dash_app.page.markup import UnknownPartError, draw
-from dash_app.surroundings import Activity
+from dash_app.surroundings import Activity, Disk, Surroundings
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=58)
@@ -246,3 +246,12 @@ def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
     assert drawn.count("v-20h3") == 22
     assert drawn.count("v-2h3v2") == 1
     assert drawn.count('opacity="0.5"') == 1
+
+
+def test_a_full_disk_of_our_own_record_is_told_where_no_card_tells_it() -> None:
+    full = Disk(7, 1_000_000_000, 50_000_000_000)
+    snapshot = Snapshot(NOW, (status_of(well(tasks=1)),), history_disk=full)
+    assert "The history's disk 98% full, 1.0 GB left." in unescape(draw(headline(snapshot, NOW)))
+    (status,) = snapshot.databases
+    told = replace(status, reading=replace(status.reading, surroundings=Surroundings(disk=full)))
+    assert "history" not in draw(headline(replace(snapshot, databases=(told,)), NOW))

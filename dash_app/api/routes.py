@@ -23,7 +23,6 @@ from dash_app.history.happened import Wanted, events_of
 from dash_app.history.query import Metric, Selection
 from dash_app.history.window import Window
 from dash_app.model import EventKind
-from dash_app.watched.around import disk_under
 
 if TYPE_CHECKING:
     from dash_app.sampler import Sampler
@@ -91,8 +90,7 @@ def _serve_detail(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
 
     @api.get("/api/service")
     def service() -> Response:
-        disk = disk_under(str(settings.history.path))
-        return jsonify(service_document(sampler, disk, started_at))
+        return jsonify(service_document(sampler, started_at))
 
 
 def _not_yet() -> Response:

@@ -83,9 +83,10 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> Json:
     }
 
 
-def service_document(sampler: Sampler, history_disk: Disk | None, started_at: datetime) -> Json:
+def service_document(sampler: Sampler, started_at: datetime) -> Json:
     """Return the document of `/api/service`: how we are, and whether our promises are kept."""
     check, promises = sampler.selfcheck, sampler.selfcheck.promises()
+    disk = sampler.snapshot and sampler.snapshot.history_disk
     kept = all(promise.kept for promise in promises) and sampler.fresh() is not None
     return {
         "level": "well" if kept else "fault",
@@ -99,7 +100,7 @@ def service_document(sampler: Sampler, history_disk: Disk | None, started_at: da
         "ticks": {"done": check.ticks, "missed": check.ticks_missed},
         "guards": check.guards,
         "sidecarsLeft": check.sidecars_left,
-        "historyDisk": history_disk and disk_document(history_disk),
+        "historyDisk": disk and disk_document(disk),
         "promises": [{**asdict(promise), "kept": promise.kept} for promise in promises],
     }
 

@@ -258,7 +258,8 @@ def version_of(snapshot: Snapshot | None, database: str | None = None) -> int:
         (s.level, s.since, s.fault, s.findings, s.activity, words.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
-    return zlib.crc32(repr((database, shown, snapshot and snapshot.events)).encode())
+    around = snapshot and (snapshot.events, words.history_disk(snapshot))
+    return zlib.crc32(repr((database, shown, around)).encode())
 
 
 def _shown(reading: Reading) -> tuple[object, ...]:

@@ -40,6 +40,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
             ]
         ),
         *(html.P(_link(status, now), className="fault") for status in needing[:MOST_LINKS]),
+        *([html.P(disk, className="aside")] if (disk := words.history_disk(snapshot)) else []),
         html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),
     ]
 

@@ -55,6 +55,7 @@ __all__ = [
     "full_in",
     "happened",
     "headline",
+    "history_disk",
     "history_paused",
     "in_brief",
     "is_a_day",
@@ -92,6 +93,16 @@ def notes(status: DatabaseStatus) -> list[str]:
     if disk and disk.is_worth_a_line and not disk.is_low:
         lines.append(f"{disk_line(disk)}.")
     return lines
+
+
+def history_disk(snapshot: Snapshot) -> str:
+    """Return how full the disk of our own record is, if that matters and no card says so."""
+    disk = snapshot.history_disk
+    disks = [status.reading.surroundings.disk for status in snapshot.databases]
+    told = {one.device for one in disks if one}
+    if disk is None or not disk.is_worth_a_line or disk.device in told:
+        return ""
+    return f"The history's {disk_line(disk).replace('Disk', 'disk')}."
 
 
 def history_paused(sqlite_error: str) -> str:
