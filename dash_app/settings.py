@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from dash_app.model import Database
+from dash_app.settings_errors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -193,17 +194,6 @@ class Settings(Section):
         return max(timedelta(seconds=60), 3 * self.sampler.interval)
 
 
-MESSAGES = {
-    "int_type": "write a whole number",
-    "greater_than_equal": "that is too small",
-    "less_than_equal": "that is too large",
-    "string_type": "write a text in quotes",
-    "string_pattern_mismatch": "use a to z, 0 to 9, _ and - alone",
-    "tuple_type": "write a list in brackets",
-    "literal_error": "reserved for a later version; leave it false",
-}
-"""What is allowed, by what a value was refused for."""
-
 SECTIONS: dict[str, type[Section]] = {
     "server": ServerSettings,
     "sampler": SamplerSettings,
@@ -259,7 +249,7 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
             {**data, "source": source}, context={"folder": source.absolute().parent}
         )
     except ValidationError as error:
-        lines = [f"{source}: {_explain(dict(problem))}" for problem in error.errors()]
+        lines = [f"{source}: {explain(dict(problem), SECTIONS)}" for problem in error.errors()]
         raise SettingsError("\n".join(lines)) from None
     for database in found.databases:
         # Compared as text: a disk that hangs would keep whoever looks at it from starting.
@@ -272,28 +262,3 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
 def _from_environment() -> Path | None:
     value = os.environ.get("MISSION_CONTROL_CONFIG")
     return Path(value).expanduser() if value else None
-
-
-def _explain(problem: dict[str, Any]) -> str:
-    """Return one problem as its place and what is allowed there."""
-    place, key = _place(problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        allowed = ", ".join(_allowed_keys(problem["loc"]))
-        return f"{place} has no setting `{key}`. Allowed: {allowed}."
-    if problem["type"] == "missing":
-        return f"{place} needs `{key}`."
-    message = MESSAGES.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
-    return f"{place} `{key}` = {problem['input']!r}: {message}."
-
-
-def _place(location: tuple[str | int, ...]) -> tuple[str, str]:
-    section, *rest = location
-    numbers = [part + 1 for part in rest if isinstance(part, int)]
-    key = next((str(part) for part in reversed(rest) if isinstance(part, str)), str(section))
-    if section == "databases":
-        return (f"[[databases]] number {numbers[0]}" if numbers else "[[databases]]"), key
-    return (f"[{section}]" if rest else "The file"), key
-
-
-def _allowed_keys(location: tuple[str | int, ...]) -> list[str]:
-    return list(SECTIONS[str(location[0])].model_fields)

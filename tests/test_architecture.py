@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 LAYERS = (
     {"surroundings"},
-    {"model"},
+    {"model", "settings_errors"},
     {"settings"},
     {"words"},
     {"watched"},
