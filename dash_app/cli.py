@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from dash_app import VERSION, network, settings, words
+from dash_app import VERSION, logs, network, settings, words
 from dash_app.demo.world import World
 from dash_app.doctor import examine
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.store import History
-from dash_app.network import Gate, PortTakenError
+from dash_app.network import PortTakenError
 from dash_app.sampler import Sampler
 from dash_app.settings import SettingsError
 from dash_app.watched.discover import sqlite_files
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from dash_app.network import Address
-    from dash_app.settings import Settings
+    from dash_app.settings import ServerSettings, Settings
 
 NEEDS_YOU = 3
-LOG_FORMAT = "%(levelname)s %(name)s: %(message)s"
 LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
 
 log = logging.getLogger(__name__)
@@ -52,13 +52,21 @@ class ServeByDefault(click.Group):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; settings that cannot be used are what its person is told."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            return _fail(str(error))
+
 
 @click.group(cls=ServeByDefault, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="Mission Control")
 def main() -> None:
     """Know on one page whether your agents' SQLite databases are well."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that everything is tidied up
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, lambda *_: sys.exit(0))  # so that everything is tidied up
+    logs.start()
 
 
 @main.command()
@@ -67,7 +75,9 @@ def main() -> None:
 @port_option
 def serve(config: Path | None, address: tuple[str, ...], port: int | None) -> None:
     """Serve the page over the configured databases."""
-    _serve(_load(config, {"addresses": address or None, "port": port}), LEAD_ON)
+    chosen = {"addresses": address or None, "port": port}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    _serve(lambda: settings.load(config, given))
 
 
 @main.command()
@@ -82,7 +92,7 @@ def demo(port: int | None) -> None:
         server = {"port": port} if port is not None else {}
         data = {"databases": databases, "history": history, "server": server}
         configured = settings.parse(data, settings.default_path())
-        _serve(configured, f"A demo, gone when it ends. {LEAD_ON}", world)
+        _serve(lambda: configured, f"A demo, gone when it ends. {LEAD_ON}", world)
 
 
 @main.command()
@@ -115,7 +125,7 @@ def doctor(config: Path | None) -> None:
     """Find what is wrong with configuration, paths, permissions and port, and how to mend it."""
     well = True
     for finding in examine(
-        configured := _load(config), words.place_of(configured, getpass.getuser())
+        configured := settings.load(config), words.place_of(configured, getpass.getuser())
     ):
         click.echo(f"{'ok ' if finding.well else 'BAD'}  {finding.text}")
         if finding.cure:
@@ -124,16 +134,13 @@ def doctor(config: Path | None) -> None:
     sys.exit(0 if well else NEEDS_YOU)
 
 
-def _load(config: Path | None, server: dict[str, object] | None = None) -> Settings:
-    given = {name: value for name, value in (server or {}).items() if value is not None}
-    try:
-        return settings.load(config, given)
-    except SettingsError as error:
-        _fail(str(error))
-
-
-def _serve(configured: Settings, closing_line: str, world: World | None = None) -> None:
-    addresses, listeners = _listen(configured)
+def _serve(
+    load: Callable[[], Settings],
+    closing_line: str = LEAD_ON,
+    world: World | None = None,
+) -> None:
+    configured = load()
+    sockets = _listen(configured.server)
     try:
         history = History(configured.history)
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
@@ -144,40 +151,35 @@ def _serve(configured: Settings, closing_line: str, world: World | None = None) 
     sampler.start()
     try:
         # The airlock's first readings are under way while Dash and pandas load.
-        from dash_app import server  # noqa: PLC0415
+        from dash_app.service import MissingFrontendError, Service  # noqa: PLC0415
 
-        app = Gate(server.create_server(configured, sampler), configured.server, addresses)
-        click.echo(
-            f"Mission Control watches {words.plural(len(configured.databases), 'database')}:"
-        )
-        for address in addresses:
-            click.echo(f"  {network.link(address, configured.server.port)}")
+        service = Service(configured, history, sampler, sockets)
+        watching = words.plural(len(configured.databases), "database")
+        links = [network.link(address, configured.server.port) for address in sockets]
+        click.echo("\n  ".join([f"Mission Control watches {watching}:", *links]))
         click.echo(closing_line)
-        server.run(app, listeners)
+        service.run(load)
+    except MissingFrontendError as error:
+        _fail(str(error))
     finally:
         sampler.stop()
         history.close()
     log.info("stopped")
 
 
-def _listen(configured: Settings) -> tuple[list[Address], list[socket.socket]]:
-    port = configured.server.port
-    addresses = network.addresses_to_bind(configured.server.addresses)
-    if not addresses:
-        _fail("No address to serve: Tailscale is not up. Name loopback too, or start Tailscale.")
-    if "tailscale" in configured.server.addresses and not network.tailscale_addresses():
-        log.info("no Tailscale address now; serving loopback")
+def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
+    addresses = network.addresses_to_bind(server.addresses)
+    if "tailscale" in server.addresses and not network.tailscale_addresses():
+        log.info("no Tailscale address now: served as soon as there is one")
     for address in addresses:
         if not network.is_private_to_us(address):
-            log.warning(
-                "%s: the page can be reached from outside this machine and tailnet", address
-            )
+            log.warning("%s: whoever reaches it can ask; allowed_clients decides", address)
     try:
-        return addresses, [network.listen(address, port) for address in addresses]
+        return {address: network.listen(address, server.port) for address in addresses}
     except PortTakenError as error:
         _fail(str(error))
     except OSError as error:
-        _fail(f"Port {port} cannot be served: {error.strerror}.")
+        _fail(f"Port {server.port} cannot be served: {error.strerror}.")
 
 
 def _configuration(files: list[Path]) -> str:

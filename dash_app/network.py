@@ -1,23 +1,18 @@
-"""Which addresses to bind, and which hosts and clients may ask."""
+"""Which addresses there are to serve, and the sockets that listen there."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hmac
-import json
 import socket
 import struct
-from http import HTTPStatus
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from dash_app.settings import ServerSettings
 
 Address = IPv4Address | IPv6Address
 
@@ -39,7 +34,7 @@ class PortTakenError(Exception):
 def addresses_to_bind(named: Iterable[str]) -> list[Address]:
     """Return the addresses behind the names: `loopback`, `tailscale`, or literal ones.
 
-    An address family or interface that is not there now is left out.
+    An address family or interface that is not there now is left out, as is what a wildcard covers.
     """
     found: dict[Address, None] = {}
     for name in named:
@@ -49,7 +44,8 @@ def addresses_to_bind(named: Iterable[str]) -> list[Address]:
             found |= dict.fromkeys(tailscale_addresses())
         else:
             found[ip_address(name)] = None
-    return list(found)
+    every = {address.version for address in found if address.is_unspecified}
+    return [a for a in found if a.is_unspecified or a.version not in every]
 
 
 def tailscale_addresses() -> list[Address]:
@@ -89,74 +85,6 @@ def link(address: Address, port: int) -> str:
     """Return the page's address as a full link."""
     host = f"[{address}]" if address.version == 6 else str(address)
     return f"http://{host}:{port}/"
-
-
-class Gate:
-    """Asks of every request, static files included: from whom, for which host, with which token."""
-
-    def __init__(
-        self, app: WSGIApplication, settings: ServerSettings, bound: Iterable[Address]
-    ) -> None:
-        """Take the application behind the gate. Raises OSError when the token can't be read."""
-        self._app = app
-        self._hosts = {"localhost", *settings.allowed_hosts, *map(str, bound)}
-        self._wildcard = any(address.is_unspecified for address in bound)
-        self._clients = [
-            network for name in settings.allowed_clients for network in _networks(name)
-        ]
-        token = settings.token_file and settings.token_file.read_text().strip()
-        self._authorization = f"Bearer {token}".encode() if token else None
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request, or refuse it."""
-        if not self._knows_client(environ.get("REMOTE_ADDR", "")):
-            return _refuse(start_response, HTTPStatus.FORBIDDEN, "client", "Not from this network.")
-        if not self._knows_host(environ.get("HTTP_HOST", "")):
-            message = "Unknown Host. Its name belongs into allowed_hosts under [server]."
-            return _refuse(start_response, HTTPStatus.BAD_REQUEST, "host", message)
-        if not self._has_token(environ):
-            message = "Send the header Authorization: Bearer and the token."
-            return _refuse(start_response, HTTPStatus.UNAUTHORIZED, "token", message)
-        return self._app(environ, start_response)
-
-    def _knows_client(self, text: str) -> bool:
-        try:
-            client = ip_address(text)
-        except ValueError:
-            return False
-        return any(client in network for network in self._clients)
-
-    def _knows_host(self, header: str) -> bool:
-        host = header[1:].partition("]")[0] if header.startswith("[") else header.partition(":")[0]
-        if host.lower().rstrip(".") in self._hosts:
-            return True
-        try:
-            literal = ip_address(host)
-        except ValueError:
-            return False
-        return self._wildcard or str(literal) in self._hosts
-
-    def _has_token(self, environ: WSGIEnvironment) -> bool:
-        path = environ.get("PATH_INFO", "")
-        if self._authorization is None or not path.startswith(("/api/", "/metrics")):
-            return True
-        sent = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
-        return hmac.compare_digest(sent, self._authorization)
-
-
-def _refuse(
-    start_response: StartResponse, status: HTTPStatus, what: str, message: str
-) -> list[bytes]:
-    body = json.dumps({"error": {"code": f"{what}_not_allowed", "message": message}}).encode()
-    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers.append(("WWW-Authenticate", "Bearer"))
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [body]
-
-
-def _networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return NETWORKS[name] if name in NETWORKS else (ip_network(name),)
 
 
 def _loopback_addresses() -> list[Address]:

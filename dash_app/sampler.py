@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 FRESH_INTERVALS = 3
 """A snapshot older than so many intervals says nothing any more."""
 
+HANGS_AFTER_SECONDS = 60.0
+"""Readings have deadlines; a tick that takes so long waits for something that will not come."""
+
+STOP_SECONDS = 4.0
+"""How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
+
 SLACK = timedelta(milliseconds=500)
 """A tick may come this much early and still count as a minute after the last record."""
 
@@ -71,6 +77,7 @@ class Sampler:
         self._acknowledgements: SimpleQueue[Acknowledgement] = SimpleQueue()
         self._stopping = False
         self._wake = threading.Event()
+        self._tick_began: float | None = None
         self._thread = Thread(target=self._run, name="sampler", daemon=True)
         self.recorded_at: datetime | None = None
         self.history_paused: str | None = None
@@ -82,11 +89,21 @@ class Sampler:
         """Begin to read."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Finish the tick under way, keep what is known, and end the airlock."""
+    def stop(self) -> bool:
+        """Finish the tick under way, keep what is known, end the airlock; return whether it did."""
         self._stopping = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
+        if self._thread.is_alive():
+            log.error("the reading under way does not end")
+        return not self._thread.is_alive()
+
+    @property
+    def hangs(self) -> bool:
+        """Whether no tick can be expected any more."""
+        began = self._tick_began
+        is_late = began is not None and time.monotonic() - began > HANGS_AFTER_SECONDS
+        return is_late or not self._thread.is_alive()
 
     def fresh(self) -> Snapshot | None:
         """Return the newest snapshot, or None when it is older than three intervals."""
@@ -110,12 +127,13 @@ class Sampler:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
         try:
             while not self._stopping:
-                began = time.monotonic()
+                began = self._tick_began = time.monotonic()
                 self._wake.clear()
                 try:
                     self._tick()
                 except Exception:  # a fault in one tick must not end the watch
                     log.exception("tick failed")
+                self._tick_began = None
                 missed = int((time.monotonic() - began) // self._interval_seconds)
                 self.selfcheck.missed(missed)
                 wake = began + (missed + 1) * self._interval_seconds

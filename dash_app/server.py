@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
 import sys
-import traceback
 from datetime import UTC, datetime
 from http.client import OK
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import waitress
 from dash import Dash
 from dash.exceptions import DependencyException
 from flask import Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dash_app.api.routes import create_api, error_response
+from dash_app.logs import described
 from dash_app.page.callbacks import Page, register
 from dash_app.page.glance import glance_page, glance_text, plain_page
 from dash_app.page.layout import INDEX
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Sequence
-    from wsgiref.types import WSGIApplication
-
     from flask import Flask
 
     from dash_app.sampler import Sampler
@@ -45,17 +41,6 @@ PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 
 CATCH_ALL = "/<path:path>"
 """Dash's own route, which would answer any unknown path with the page."""
-
-WAITRESS = {
-    "threads": 8,  # a page load opens six connections
-    "connection_limit": 100,
-    "channel_timeout": 30,
-    "max_request_body_size": 1 << 16,
-    "max_request_header_size": 1 << 14,
-    "asyncore_use_poll": True,
-    "ident": None,
-}
-"""Limits, in seconds and bytes, so that slow or greedy clients cannot hold the service."""
 
 COMPRESSED = {
     "text/html",
@@ -105,6 +90,7 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     for name in (BOOTSTRAP, PLOTLY):
         if not (FRONTEND / name).is_file():
             raise MissingFrontendError(f"{FRONTEND / name} is missing. Start with ./ops/run.")
+    _ignore_environment()
     page = Page(settings, sampler, datetime.now(UTC))
     app = App(
         page,
@@ -131,6 +117,13 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     _compress(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
+
+
+def _ignore_environment() -> None:
+    """Forget what would have Dash and Flask debug, open developers' routes or serve elsewhere."""
+    for name in list(os.environ):
+        if name.upper().startswith(("DASH_", "FLASK_")):
+            del os.environ[name]
 
 
 def _serve_glance(server: Flask, sampler: Sampler) -> None:
@@ -176,9 +169,7 @@ def _explain_errors(server: Flask) -> None:
 
     @server.errorhandler(Exception)
     def failed(error: Exception) -> Response:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(frame.filename).name}:{frame.lineno}"
-        log.error("%s %s failed at %s: %r", request.method, request.path, place, error)
+        log.error("%s %s failed: %s", request.method, request.path, described(error))
         return _error(500, "Internal Server Error")
 
 
@@ -227,12 +218,7 @@ def _set_headers(server: Flask, hashes: str) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         if response.cache_control.max_age is None:
             response.cache_control.no_cache = True
         return response
-
-
-def run(app: WSGIApplication, listeners: Sequence[socket.socket]) -> None:
-    """Serve until SystemExit or KeyboardInterrupt; requests under way are finished first."""
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each waiting request
-    waitress.create_server(app, sockets=list(listeners), **WAITRESS).run()

@@ -1,6 +1,6 @@
 """Settings from a TOML file, complete and frozen; wrong ones are refused with their place.
 
-Nobody else reads the configuration file or the environment.
+Nobody else reads the configuration file or the environment, but for what a service manager says.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tomllib
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -69,8 +69,16 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return folder / Path(value).expanduser()
 
 
-def _optional_path(value: object, info: ValidationInfo) -> Path | None:
-    return None if value == "" else _path(value, info)
+def _token_file(value: object, info: ValidationInfo) -> Path | None:
+    if value in {"", None}:
+        return None
+    path = _path(value, info)
+    try:
+        if path.read_text(encoding="utf-8").strip():
+            return path
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    raise ValueError("is empty: write the token into it")
 
 
 def _address(value: str) -> str:
@@ -79,6 +87,12 @@ def _address(value: str) -> str:
 
 def _network(value: str) -> str:
     return value if value in {"loopback", "tailscale"} else str(ip_network(value))
+
+
+def _users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    if value and not info.data.get("trust_tailscale_identity"):
+        raise ValueError("who asks is known only with trust_tailscale_identity = true")
+    return value
 
 
 def _between(least: timedelta, most: timedelta, words: str) -> AfterValidator:
@@ -112,9 +126,9 @@ class ServerSettings(Section):
         "loopback",
         "tailscale",
     )
-    token_file: Annotated[Path | None, BeforeValidator(_optional_path)] = None
-    trust_tailscale_identity: Literal[False] = False
-    """Reserved: this version trusts nobody's word for who is asking."""
+    token_file: Annotated[Path | None, BeforeValidator(_token_file)] = None
+    trust_tailscale_identity: Annotated[bool, Field(strict=True)] = False
+    allowed_users: Annotated[tuple[str, ...], AfterValidator(_users)] = ()
 
 
 class SamplerSettings(Section):

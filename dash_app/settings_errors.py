@@ -16,7 +16,7 @@ MESSAGES = {
     "string_type": "write a text in quotes",
     "string_pattern_mismatch": "use a to z, 0 to 9, _ and - alone",
     "tuple_type": "write a list in brackets",
-    "literal_error": "reserved for a later version; leave it false",
+    "bool_type": "write true or false",
 }
 """What is allowed, by what a value was refused for."""
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERS = (
-    {"surroundings"},
+    {"surroundings", "logs", "notify"},
     {"model", "settings_errors"},
     {"settings"},
     {"words"},
@@ -28,9 +28,12 @@ LAYERS = (
     {"sampler"},
     {"loader"},
     {"network", "demo"},
+    {"gate"},
+    {"listeners"},
     {"doctor"},
     {"page", "api"},
     {"server"},
+    {"service"},
     {"cli"},
     {"__main__"},
 )
@@ -42,7 +45,7 @@ TOP_LEVEL = {"dash_app", "assets", "ops", "tests", "requirements.txt", "README.m
     "LICENSE",
     "CHANGELOG.md",
 }
-LATE_IMPORTS = {("cli.py", "dash_app")}
+LATE_IMPORTS = {("cli.py", "dash_app.service")}
 """Imports inside functions: only to keep a heavy library out of a process without need of it."""
 
 MOST_LINES_OF_A_FUNCTION = 40

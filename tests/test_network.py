@@ -1,4 +1,4 @@
-"""Which addresses are bound, and who may ask: every answer passes one gate."""
+"""Which addresses are bound, and who holds a port that is taken."""
 
 from __future__ import annotations
 
@@ -7,101 +7,12 @@ import socket
 import subprocess
 import sys
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import pytest
 
 from dash_app import network
-from dash_app.network import Gate, PortTakenError
-from dash_app.settings import ServerSettings
+from dash_app.network import PortTakenError
 from tests.harness import ROOT, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-    from wsgiref.types import StartResponse, WSGIEnvironment
-
-BOUND = [ip_address("127.0.0.1"), ip_address("::1"), ip_address("100.101.102.103")]
-
-
-def app(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    start_response("200 OK", [])
-    return [b"behind the gate"]
-
-
-def ask(
-    host: str = "localhost",
-    *,
-    client: str = "127.0.0.1",
-    path: str = "/",
-    authorization: str | None = None,
-    settings: ServerSettings | None = None,
-) -> str:
-    """Return the status line that a request gets."""
-    said: list[str] = []
-    environ = {"REMOTE_ADDR": client, "HTTP_HOST": host, "PATH_INFO": path}
-    if authorization is not None:
-        environ["HTTP_AUTHORIZATION"] = authorization
-    gate = Gate(app, settings or ServerSettings(), BOUND)
-    gate(environ, lambda status, *_: said.append(status))  # type: ignore[arg-type]
-    return said[0]
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "localhost",
-        "localhost:3001",
-        "LOCALHOST",
-        "localhost.",
-        "127.0.0.1:3001",
-        "[::1]:3001",
-        "[0:0:0:0:0:0:0:1]:3001",
-        "100.101.102.103",
-        "box.example.ts.net:3001",
-    ],
-)
-def test_a_known_host_may_be_asked_for(host: str) -> None:
-    named = ServerSettings(allowed_hosts=("box.example.ts.net",))
-    assert ask(host, settings=named) == "200 OK"
-
-
-@pytest.mark.parametrize(
-    "host", ["", "evil.example", "localhost.evil.example", "127.0.0.2", "[::2]", "::1", "[", "a b"]
-)
-def test_any_other_host_is_refused(host: str) -> None:
-    assert ask(host) == "400 Bad Request"
-
-
-@pytest.mark.parametrize(
-    "client", ["127.0.0.1", "127.9.9.9", "::1", "100.64.0.1", "fd7a:115c:a1e0::5"]
-)
-def test_this_machine_and_its_tailnet_may_ask(client: str) -> None:
-    assert ask(client=client) == "200 OK"
-
-
-@pytest.mark.parametrize("client", ["192.0.2.1", "100.128.0.1", "2001:db8::1", "", "unix"])
-def test_nobody_else_may_ask(client: str) -> None:
-    assert ask(client=client) == "403 Forbidden"
-
-
-def test_other_networks_may_ask_when_named() -> None:
-    named = ServerSettings(allowed_clients=("192.0.2.0/24",))
-    assert ask(client="192.0.2.7", settings=named) == "200 OK"
-    assert ask(client="127.0.0.1", settings=named) == "403 Forbidden"
-
-
-def test_a_token_guards_the_routes_for_machines_and_not_the_page(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("s3cret\n")
-    guarded = ServerSettings.model_validate(
-        {"token_file": str(tmp_path / "token")}, context={"folder": tmp_path}
-    )
-    assert ask(path="/", settings=guarded) == "200 OK"
-    for path in ("/api/db-status", "/metrics"):
-        assert ask(path=path, settings=guarded) == "401 Unauthorized"
-        for wrong in ("Bearer s3cre", "Bearer s3crett", "Basic s3cret", "s3cret", ""):
-            assert ask(path=path, authorization=wrong, settings=guarded) == "401 Unauthorized"
-        assert ask(path=path, authorization="Bearer s3cret", settings=guarded) == "200 OK"
 
 
 def test_a_taken_port_names_its_holder_and_a_free_port() -> None:
@@ -117,6 +28,13 @@ def test_a_taken_port_names_its_holder_and_a_free_port() -> None:
 
 def test_an_address_that_is_not_up_yet_can_be_listened_on() -> None:
     network.listen(ip_address("100.64.99.99"), free_port()).close()
+
+
+def test_a_wildcard_covers_the_addresses_of_its_family() -> None:
+    """Each would find its port taken by the wildcard."""
+    found = network.addresses_to_bind(["loopback", "0.0.0.0", "192.0.2.1"])
+    assert ip_address("0.0.0.0") in found
+    assert not {ip_address("127.0.0.1"), ip_address("192.0.2.1")} & set(found)
 
 
 def test_loopback_is_never_left_out_and_literals_are_taken_as_they_are() -> None:

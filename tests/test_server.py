@@ -60,7 +60,7 @@ def test_a_failed_request_is_one_line_in_the_log(served: Served) -> None:
     before = len(served.log.splitlines())
     post(served, "/_dash-update-component", json.dumps({}).encode(), "application/json")
     (line,) = served.log.splitlines()[before:]
-    assert line.startswith("ERROR dash_app.server: POST /_dash-update-component failed at ")
+    assert line.startswith("ERROR dash_app.server: POST /_dash-update-component failed: ")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""The service while it runs: sampler, application and listeners, and what signals do to them."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import time
+from http.client import HTTPConnection, HTTPException
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Literal
+
+from dash_app import network, notify, words
+from dash_app.listeners import Listeners
+from dash_app.sampler import Sampler
+from dash_app.server import MissingFrontendError, create_server
+from dash_app.settings import SettingsError
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+
+    from dash_app.history.store import History
+    from dash_app.network import Address
+    from dash_app.settings import Settings
+
+__all__ = ["MissingFrontendError", "Service"]
+
+BEAT_SECONDS = 2.0
+"""How often addresses are looked at."""
+
+SIGNS_IN_TIME = 3
+"""So many signs of life are given in the time after which the service manager would miss one."""
+
+ANSWER_SECONDS = 5.0
+
+Wish = Literal["stop", "reload"]
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """The running whole. For one thread, which is the main one: it alone hears signals."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        history: History,
+        sampler: Sampler,
+        sockets: Mapping[Address, socket.socket],
+    ) -> None:
+        """Begin to answer at sockets that listen already.
+
+        Raises MissingFrontendError, OSError for a token that can't be read.
+        """
+        self._settings, self._history, self._sampler = settings, history, sampler
+        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._sign_due = 0.0
+        self._is_ready = False
+        self._told = ""
+        app = create_server(settings, sampler)
+        self._listeners = Listeners(app, settings.server, sockets)
+
+    def run(self, load: Callable[[], Settings]) -> None:
+        """Serve until told to end; on SIGHUP, take over the settings that `load` returns then."""
+        signal.signal(signal.SIGTERM, lambda *_: self._wishes.put("stop"))
+        signal.signal(signal.SIGINT, lambda *_: self._wishes.put("stop"))
+        # A terminal that is closed hangs up too, and means the end.
+        hang_up: Wish = "stop" if sys.stdin and sys.stdin.isatty() else "reload"
+        signal.signal(signal.SIGHUP, lambda *_: self._wishes.put(hang_up))
+        wish: Wish | None = None
+        while wish != "stop":
+            if wish == "reload":
+                self._reload(load)
+            self._listeners.follow()
+            self._tell_manager()
+            wish = self._wish()
+        self._stop()
+
+    def _reload(self, load: Callable[[], Settings]) -> None:
+        """Take over new settings without dropping a request; of a bad file, nothing."""
+        notify.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            self._take_over(load())
+        except SettingsError as error:
+            for line in str(error).splitlines():
+                log.error("not reloaded, all stays as it was: %s", line)
+        notify.tell("READY=1")
+
+    def _take_over(self, wanted: Settings) -> None:
+        settings = _as_far_as_possible(self._settings, wanted)
+        if not self._sampler.stop():
+            return  # and the watchdog has us started anew
+        sampler = Sampler(settings, self._history)
+        sampler.start()
+        sampler.first_snapshot.wait(ANSWER_SECONDS)
+        self._listeners.use(create_server(settings, sampler), settings.server)
+        self._settings, self._sampler = settings, sampler
+        watching = words.plural(len(settings.databases), "database")
+        restart = _waiting_for_restart(settings, wanted)
+        after = f"; after a restart also {' and '.join(restart)}" if restart else ""
+        log.info("reloaded: watching %s%s", watching, after)
+
+    def _stop(self) -> None:
+        """Answer what is under way and finish the tick, both at once."""
+        notify.tell("STOPPING=1")
+        self._listeners.end()
+        self._sampler.stop()
+        self._listeners.join()
+
+    def _wish(self) -> Wish | None:
+        try:
+            return self._wishes.get(timeout=BEAT_SECONDS)
+        except Empty:
+            return None
+
+    def _tell_manager(self) -> None:
+        """Say that we are ready, once; what we do, when that changes; and that we live."""
+        if not self._is_ready and self._answers():
+            self._is_ready = True
+            notify.tell("READY=1")
+        port = self._settings.server.port
+        links = " ".join(network.link(address, port) for address in self._listeners.addresses)
+        if links != self._told:
+            self._told = links
+            notify.tell(f"STATUS=Serving {links}")
+        self._give_sign()
+
+    def _give_sign(self) -> None:
+        every_seconds, now = notify.watchdog_seconds(), time.monotonic()
+        if every_seconds is None or now < self._sign_due:
+            return
+        self._sign_due = now + every_seconds / SIGNS_IN_TIME
+        if self._sampler.hangs:
+            log.error("no reading ends any more: waiting to be started anew")
+        elif not self._answers():
+            log.error("our own page does not answer: waiting to be started anew")
+        else:
+            notify.tell("WATCHDOG=1")
+
+    def _answers(self) -> bool:
+        """Whether a request to this machine's own address is answered, with whatever."""
+        own = [one for one in self._listeners.addresses if one.is_loopback or one.is_unspecified]
+        for address in own[:1]:
+            connection = HTTPConnection(str(address), self._settings.server.port, ANSWER_SECONDS)
+            try:
+                connection.request("HEAD", "/health")
+                connection.getresponse()
+            except (OSError, HTTPException):
+                return False
+            finally:
+                connection.close()
+        return True
+
+
+def _as_far_as_possible(now: Settings, wanted: Settings) -> Settings:
+    """Return the wanted settings, with what is fixed while we run as it is now."""
+    server = wanted.server.model_copy(update={"port": now.server.port})
+    return wanted.model_copy(update={"server": server, "history": now.history})
+
+
+def _waiting_for_restart(now: Settings, wanted: Settings) -> list[str]:
+    """Return the names of the settings that a reload could not take over."""
+    differs = {
+        "[history]": now.history != wanted.history,
+        "[server] port": now.server.port != wanted.server.port,
+    }
+    return [name for name, is_different in differs.items() if is_different]

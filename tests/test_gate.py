@@ -1,0 +1,157 @@
+"""Who may ask: every answer passes the gate of the address that was asked."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.gate import Gate
+from dash_app.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+
+def app(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [])
+    return [b"behind the gate"]
+
+
+def ask(
+    host: str = "localhost",
+    *,
+    client: str = "127.0.0.1",
+    path: str = "/",
+    at: str = "127.0.0.1",
+    settings: ServerSettings | None = None,
+    **headers: str,
+) -> str:
+    """Return the status line that a request to an address gets."""
+    said: list[str] = []
+    environ = {"REMOTE_ADDR": client, "HTTP_HOST": host, "PATH_INFO": path}
+    environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    gate = Gate(app, settings or ServerSettings(), ip_address(at))
+    gate(environ, lambda status, *_: said.append(status))  # type: ignore[arg-type]
+    return said[0]
+
+
+@pytest.mark.parametrize(
+    ("at", "host"),
+    [
+        ("127.0.0.1", "localhost"),
+        ("127.0.0.1", "LOCALHOST:3001"),
+        ("::1", "localhost."),
+        ("127.0.0.1", "127.0.0.1:3001"),
+        ("::1", "[::1]:3001"),
+        ("::1", "[0:0:0:0:0:0:0:1]:3001"),
+        ("100.101.102.103", "100.101.102.103"),
+        ("100.101.102.103", "box.example.ts.net:3001"),
+        ("127.0.0.1", "BOX.example.ts.net"),
+        ("0.0.0.0", "192.0.2.7:3001"),
+    ],
+)
+def test_a_known_host_may_be_asked_for(at: str, host: str) -> None:
+    named = ServerSettings(allowed_hosts=("Box.example.ts.net",))
+    assert ask(host, at=at, settings=named) == "200 OK"
+
+
+@pytest.mark.parametrize(
+    ("at", "host"), [("100.101.102.103", "localhost"), ("127.0.0.1", "100.101.102.103")]
+)
+def test_the_host_of_another_address_is_refused(at: str, host: str) -> None:
+    assert ask(host, at=at) == "400 Bad Request"
+
+
+@pytest.mark.parametrize(
+    "host", ["", "evil.example", "localhost.evil.example", "127.0.0.2", "[::2]", "::1", "[", "a b"]
+)
+def test_any_other_host_is_refused(host: str) -> None:
+    assert ask(host) == "400 Bad Request"
+
+
+@pytest.mark.parametrize(
+    "client", ["127.0.0.1", "127.9.9.9", "::1", "100.64.0.1", "fd7a:115c:a1e0::5"]
+)
+def test_this_machine_and_its_tailnet_may_ask(client: str) -> None:
+    assert ask(client=client) == "200 OK"
+
+
+@pytest.mark.parametrize("client", ["192.0.2.1", "100.128.0.1", "2001:db8::1", "", "unix"])
+def test_nobody_else_may_ask(client: str) -> None:
+    assert ask(client=client) == "403 Forbidden"
+
+
+def test_other_networks_may_ask_when_named() -> None:
+    named = ServerSettings(allowed_clients=("192.0.2.0/24",))
+    assert ask(client="192.0.2.7", settings=named) == "200 OK"
+    assert ask(client="127.0.0.1", settings=named) == "403 Forbidden"
+
+
+def test_a_token_guards_the_routes_for_machines_and_not_the_page(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret\n")
+    guarded = ServerSettings.model_validate(
+        {"token_file": str(tmp_path / "token")}, context={"folder": tmp_path}
+    )
+    assert ask(path="/", settings=guarded) == "200 OK"
+    for path in ("/api/db-status", "/metrics"):
+        assert ask(path=path, settings=guarded) == "401 Unauthorized"
+        assert ask(path=path, authorization="Bearer s3cret", settings=guarded) == "200 OK"
+        for wrong in ("Bearer s3cre", "Bearer s3crett", "Basic s3cret", "s3cret", ""):
+            assert ask(path=path, authorization=wrong, settings=guarded) == "401 Unauthorized"
+
+
+def known(users: Iterable[str] = ()) -> ServerSettings:
+    return ServerSettings(trust_tailscale_identity=True, allowed_users=tuple(users))
+
+
+def who(settings: ServerSettings, client: str) -> str | None:
+    """Return whom the application sees when a client says that it is Ann."""
+    seen: list[WSGIEnvironment] = []
+
+    def note(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        seen.append(environ)
+        return app(environ, start_response)
+
+    environ = {
+        "REMOTE_ADDR": client,
+        "HTTP_HOST": "localhost",
+        "HTTP_TAILSCALE_USER_LOGIN": "ann@example.com",
+        "REMOTE_USER": "eve",
+    }
+    Gate(note, settings, ip_address("127.0.0.1"))(environ, lambda *_: None)  # type: ignore[arg-type]
+    assert not any(name.startswith("HTTP_TAILSCALE_") for name in seen[0])
+    user: str | None = seen[0].get("REMOTE_USER")
+    return user
+
+
+def test_identity_is_taken_from_this_machine_alone_and_only_when_wanted() -> None:
+    assert who(known(), "127.0.0.1") == "ann@example.com"
+    assert who(known(), "100.64.0.9") is None
+    assert who(ServerSettings(), "127.0.0.1") is None
+
+
+def test_where_users_are_named_nobody_else_gets_in() -> None:
+    only_ann = known(["Ann@example.com"])
+    assert ask(settings=only_ann, tailscale_user_login="ann@example.com") == "200 OK"
+    assert ask(settings=only_ann, tailscale_user_login="eve@example.com") == "403 Forbidden"
+    assert ask(settings=only_ann) == "403 Forbidden"
+    forged = ask(settings=only_ann, client="100.64.0.9", tailscale_user_login="ann@example.com")
+    assert forged == "403 Forbidden"
+
+
+def test_a_named_user_needs_no_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("s3cret")
+    both = known(["ann@example.com"]).model_copy(update={"token_file": tmp_path / "token"})
+    path = "/api/db-status"
+    assert ask(path=path, settings=both, tailscale_user_login="ann@example.com") == "200 OK"
+    assert ask(path=path, settings=both, authorization="Bearer s3cret") == "200 OK"
+    assert ask(path="/", settings=both, authorization="Bearer s3cret") == "403 Forbidden"
+    assert ask(path=path, settings=both) == "401 Unauthorized"
+
+
+def test_what_a_funnel_lets_in_from_the_internet_is_refused() -> None:
+    assert ask(tailscale_funnel_request="?1") == "403 Forbidden"
