@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 FRESH_INTERVALS = 3
 """A snapshot older than so many intervals says nothing any more."""
 
-HANGS_AFTER_SECONDS = 60.0
-"""Readings have deadlines; a tick that takes so long waits for something that will not come."""
-
 STOP_SECONDS = 4.0
 """How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
 
@@ -77,7 +74,7 @@ class Sampler:
         self._acknowledgements: SimpleQueue[Acknowledgement] = SimpleQueue()
         self._stopping = False
         self._wake = threading.Event()
-        self._tick_began: float | None = None
+        self._due = time.monotonic()
         self._thread = Thread(target=self._run, name="sampler", daemon=True)
         self.recorded_at: datetime | None = None
         self.history_paused: str | None = None
@@ -99,11 +96,9 @@ class Sampler:
         return not self._thread.is_alive()
 
     @property
-    def hangs(self) -> bool:
-        """Whether no tick can be expected any more."""
-        began = self._tick_began
-        is_late = began is not None and time.monotonic() - began > HANGS_AFTER_SECONDS
-        return is_late or not self._thread.is_alive()
+    def overdue_seconds(self) -> float:
+        """How long the tick under way takes, or the next one keeps us waiting; negative before."""
+        return time.monotonic() - self._due
 
     def fresh(self) -> Snapshot | None:
         """Return the newest snapshot, or None when it is older than three intervals."""
@@ -127,17 +122,16 @@ class Sampler:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
         try:
             while not self._stopping:
-                began = self._tick_began = time.monotonic()
+                began = self._due = time.monotonic()
                 self._wake.clear()
                 try:
                     self._tick()
                 except Exception:  # a fault in one tick must not end the watch
                     log.exception("tick failed")
-                self._tick_began = None
                 missed = int((time.monotonic() - began) // self._interval_seconds)
                 self.selfcheck.missed(missed)
-                wake = began + (missed + 1) * self._interval_seconds
-                self._wake.wait(wake - time.monotonic())
+                self._due = began + (missed + 1) * self._interval_seconds
+                self._wake.wait(self._due - time.monotonic())
         finally:
             self._airlock.close()
             self._ledger.keep()

@@ -131,7 +131,7 @@ class Service:
         if every_seconds is None or now < self._sign_due:
             return
         self._sign_due = now + every_seconds / SIGNS_IN_TIME
-        if self._sampler.hangs:
+        if self._sampler.overdue_seconds > every_seconds:
             log.error("no reading ends any more: waiting to be started anew")
         elif not self._answers():
             log.error("our own page does not answer: waiting to be started anew")

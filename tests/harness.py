@@ -131,7 +131,8 @@ def write_config(
 class Served:
     """A really served process: `python -m dash_app serve` over a configuration."""
 
-    def __init__(self, config: Path, *, port: int | None = None) -> None:
+    def __init__(self, config: Path, *, port: int | None = None, **environment: str) -> None:
+        self._more_environment = environment
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._config = config
@@ -140,6 +141,7 @@ class Served:
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment |= self._more_environment
         command = [
             sys.executable,
             "-m",
