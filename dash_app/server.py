@@ -20,7 +20,7 @@ from dash_app.api.routes import create_api, error_response
 from dash_app.logs import described
 from dash_app.page.callbacks import Page, register
 from dash_app.page.glance import glance_page, glance_text, plain_page
-from dash_app.page.layout import INDEX
+from dash_app.page.layout import ASSETS, INDEX
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ASSETS = Path(__file__).parent.parent / "assets"
 FRONTEND = Path(sys.prefix) / "share" / "mission-control"
 """Where `ops/run` puts the style sheet and the chart library that are not ours."""
 
@@ -41,6 +40,9 @@ PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 
 CATCH_ALL = "/<path:path>"
 """Dash's own route, which would answer any unknown path with the page."""
+
+UNWANTED = {"/_reload-hash", "/_favicon.ico", "/static/<path:filename>"}
+"""Routes for developers that Dash and Flask answer whatever they are told."""
 
 COMPRESSED = {
     "text/html",
@@ -82,7 +84,7 @@ class App(Dash):
         return self._page.first_response(index)
 
 
-def create_server(settings: Settings, sampler: Sampler) -> Flask:
+def create_server(settings: Settings, sampler: Sampler, started_at: datetime) -> Flask:
     """Return the application over a sampler's snapshots and the history.
 
     Raises MissingFrontendError.
@@ -91,7 +93,7 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
         if not (FRONTEND / name).is_file():
             raise MissingFrontendError(f"{FRONTEND / name} is missing. Start with ./ops/run.")
     _ignore_environment()
-    page = Page(settings, sampler, datetime.now(UTC))
+    page = Page(settings, sampler, started_at)
     app = App(
         page,
         __name__,
@@ -109,7 +111,7 @@ def create_server(settings: Settings, sampler: Sampler) -> Flask:
     )
     register(app, page)
     server: Flask = app.server
-    server.register_blueprint(create_api(settings, sampler))
+    server.register_blueprint(create_api(settings, sampler, started_at))
     _serve_glance(server, sampler)
     _serve_frontend(server)
     _answer_unknown_paths(server, page)
@@ -150,8 +152,8 @@ def _serve_frontend(server: Flask) -> None:
 def _answer_unknown_paths(server: Flask, page: Page) -> None:
     @server.before_request
     def known() -> None:
-        is_any = request.url_rule is not None and request.url_rule.rule == CATCH_ALL
-        if is_any and page.database_of(request.path) is None:
+        rule = request.url_rule.rule if request.url_rule else ""
+        if rule in UNWANTED or (rule == CATCH_ALL and page.database_of(request.path) is None):
             abort(404)
 
 

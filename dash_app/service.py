@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import time
+from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Literal
@@ -58,7 +59,8 @@ class Service:
         self._sign_due = 0.0
         self._is_ready = False
         self._told = ""
-        app = create_server(settings, sampler)
+        self._started_at = datetime.now(UTC)
+        app = create_server(settings, sampler, self._started_at)
         self._listeners = Listeners(app, settings.server, sockets)
 
     def run(self, load: Callable[[], Settings]) -> None:
@@ -94,7 +96,8 @@ class Service:
         sampler = Sampler(settings, self._history)
         sampler.start()
         sampler.first_snapshot.wait(ANSWER_SECONDS)
-        self._listeners.use(create_server(settings, sampler), settings.server)
+        app = create_server(settings, sampler, self._started_at)
+        self._listeners.use(app, settings.server)
         self._settings, self._sampler = settings, sampler
         watching = words.plural(len(settings.databases), "database")
         restart = _waiting_for_restart(settings, wanted)

@@ -117,7 +117,7 @@ def test_recording_goes_on_when_the_clock_is_set_back(config: Path, tmp_path: Pa
 
 def test_health_fails_when_nothing_is_read_any_more(config: Path) -> None:
     with sampling(config) as sampler:
-        client = create_server(settings.load(config), sampler).test_client()
+        client = create_server(settings.load(config), sampler, datetime.now(UTC)).test_client()
         assert client.get("/health").status_code == 200
     eventually(lambda: sampler.fresh() is None)
     assert client.get("/health").status_code == 503

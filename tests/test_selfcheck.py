@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -34,7 +35,7 @@ def service(tmp_path: Path, path: Path) -> Iterator[Callable[[], Any]]:
         sampler.start()
         try:
             assert sampler.first_snapshot.wait(10)
-            client = create_server(loaded, sampler).test_client()
+            client = create_server(loaded, sampler, datetime.now(UTC)).test_client()
             yield lambda: client.get("/api/service").get_json()
         finally:
             sampler.stop()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from dash_app import VERSION
 from tests.harness import Served, make_database, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +111,15 @@ def test_a_tick_without_news_is_small(served: Served) -> None:
     assert len(text) < 1000
 
 
+def fetch_any(served: Served, path: str) -> tuple[Any, bytes]:
+    """Return headers and body of an answer, whatever its status."""
+    try:
+        return fetch(served, path)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.headers, error.read()
+
+
 def fetch(served: Served, path: str, **headers: str) -> tuple[Any, bytes]:
     request = urllib.request.Request(served.url + path, headers=headers)
     with urllib.request.urlopen(request, timeout=20) as response:
@@ -147,6 +159,55 @@ def test_the_page_can_be_put_on_a_home_screen(served: Served) -> None:
         width = int.from_bytes(image[16:20], "big")  # of a PNG's header
         assert f"{width}x{width}" == icon["sizes"]
     assert 'rel="manifest"' in served.get("/")[1]
+
+
+HOSTILE_ENVIRONMENT = {
+    "DASH_DEBUG": "true",
+    "DASH_HOT_RELOAD": "true",
+    "DASH_UI": "true",
+    "DASH_MCP_ENABLED": "true",
+    "dash_url_base_pathname": "/elsewhere/",
+    "FLASK_DEBUG": "1",
+}
+
+
+def test_no_environment_opens_what_developers_use(tmp_path: Path) -> None:
+    database = make_database(tmp_path / "email.db", messages=3)
+    config = write_config(tmp_path, [("email", database)])
+    with Served(config, **HOSTILE_ENVIRONMENT) as served:  # type: ignore[arg-type]
+        status, page = served.get("/")
+        assert status == 200
+        assert "/_dash-component-suites/" in page
+        (given,) = re.findall(r'id="_dash-config" type="application/json">(.*?)</script>', page)
+        found = json.loads(given)
+        assert (found["url_base_pathname"], found["ui"]) == (None, False)
+        assert "hot_reload" not in found
+        for path in ("/_mcp", "/_reload-hash", "/_favicon.ico", "/elsewhere/"):
+            assert served.get(path) == (404, "Not Found.\n")
+        status, text = post(served, "/_dash-update-component", b"{}", "application/json")
+        assert (status, text) == (500, "Internal Server Error.\n")
+        assert '"hot_reload"' not in page
+        assert 'ui":true' not in page.replace(" ", "")
+
+
+def test_nothing_says_which_versions_run(served: Served) -> None:
+    """Which fault of which library could be tried is for nobody to read in a header or the page."""
+    for path in ("/", "/glance", "/health", "/api/db-status", "/nope"):
+        headers, body = fetch_any(served, path)
+        assert headers["Server"] is None
+        assert VERSION not in body.decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/assets/page.js", "/frontend/bootstrap.min.css", "/nope"])
+def test_every_answer_tells_the_browser_what_it_may_do(served: Served, path: str) -> None:
+    headers, _ = fetch_any(served, path)
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Access-Control-Allow-Origin"] is None
 
 
 def test_a_browser_that_is_lost_is_led_back(served: Served) -> None:

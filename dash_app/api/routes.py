@@ -45,7 +45,7 @@ class ParameterError(ValueError):
     """A query parameter that cannot be used; the text names it and what is allowed."""
 
 
-def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
+def create_api(settings: Settings, sampler: Sampler, started_at: datetime) -> Blueprint:
     """Return the routes under `/api`, and `/health`."""
     api = Blueprint("api", __name__)
 
@@ -67,13 +67,12 @@ def create_api(settings: Settings, sampler: Sampler) -> Blueprint:
         )
 
     _serve_detail(api, settings, sampler)
+    _serve_selfcheck(api, sampler, started_at)
     _serve_record(api, settings)
     return api
 
 
 def _serve_detail(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
-    started_at = datetime.now(UTC)
-
     @api.get("/api/databases/<name>")
     def database(name: str) -> Response:
         if sampler.snapshot is None:
@@ -88,6 +87,8 @@ def _serve_detail(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
             return _no_history("events", error)
         return jsonify(detail_document(status, found))
 
+
+def _serve_selfcheck(api: Blueprint, sampler: Sampler, started_at: datetime) -> None:
     @api.get("/api/service")
     def service() -> Response:
         return jsonify(service_document(sampler, started_at))

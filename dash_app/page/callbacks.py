@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,7 +23,7 @@ from dash_app.page import database as database_page
 from dash_app.page.cards import cards
 from dash_app.page.headline import headline
 from dash_app.page.lately import lately
-from dash_app.page.layout import Content, facts, first_view, layout, named
+from dash_app.page.layout import ASSETS, Content, facts, first_view, layout, named
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,13 +41,21 @@ MOST_EVENTS = 20
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Page:
     """What the page is drawn from."""
 
     settings: Settings
     sampler: Sampler
     started_at: datetime
+
+    @cached_property
+    def build(self) -> str:
+        """What an open page was made for, told by nothing but that it differs: then it reloads."""
+        names = [database.name for database in self.settings.databases]
+        changed_at = max(path.stat().st_mtime_ns for path in ASSETS.iterdir())
+        made_for = (VERSION, changed_at, names, self.settings.sampler.interval)
+        return f"{zlib.crc32(repr(made_for).encode()):08x}"
 
     def layout(self) -> Component:
         """Return the page that was asked for, as it is now."""
@@ -121,7 +130,7 @@ class Page:
         needing = [status.database.label for status in statuses if status.needs_you]
         recorded_at = self.sampler.recorded_at
         return {
-            "build": VERSION,
+            "build": self.build,
             "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
             "ageMs": round((now - snapshot.taken_at).total_seconds() * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
-from dash_app import VERSION
 from dash_app.page import ids
 from dash_app.page.charts import empty_panels
 from dash_app.page.markup import draw
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dash.development.base_component import Component
 
     from dash_app.settings import Settings
+
+ASSETS = Path(__file__).parents[2] / "assets"
 
 INDEX = """<!DOCTYPE html>
 <html lang="en" data-bs-theme="dark" data-level="{%level%}">
@@ -154,7 +156,7 @@ def _footer(started_at: datetime) -> Component:
     return html.Footer(
         [
             html.Div(themes, className="choices", role="group", **aria(label="Colours")),
-            html.P([f"Mission Control {VERSION}. Service up ", up, ". ", html.Span(id="zone")]),
+            html.P(["Service up ", up, ". ", html.Span(id="zone")]),
             _links(),
         ]
     )

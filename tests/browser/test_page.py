@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -71,6 +72,17 @@ def test_a_number_changes_when_a_writer_commits(
     with LiveWriter(paths["email"]) as writer:
         writer.do("INSERT INTO tasks (text) VALUES ('one more')")
         expect(quiet_page.locator("#card-email .rows")).to_have_text("134 rows")
+
+
+def test_an_open_page_takes_over_new_settings(page: Page, served: Served, tmp_path: Path) -> None:
+    extra = make_database(tmp_path / "extra.db", notes=5)
+    page.goto(served.url)
+    expect(headline(page)).to_have_text("4 well, 1 not initialized")
+    with (tmp_path / "config.toml").open("a") as config:
+        config.write(f'\n[[databases]]\nname = "extra"\npath = "{extra}"\n')
+    served.process.send_signal(signal.SIGHUP)
+    expect(page.locator("#app #card-extra .rows")).to_have_text("5 rows")
+    expect(headline(page)).to_have_text("5 well, 1 not initialized")
 
 
 def test_what_the_reader_opened_stays_open_while_numbers_change(
