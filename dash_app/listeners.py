@@ -141,10 +141,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def _make_room(self) -> None:
         connections = list(self.active_channels.values())
         of_client = Counter(connection.addr[0] for connection in connections)
-        idle = [connection for connection in connections if connection.is_idle]
+        idle = [one for one in connections if one.is_idle and not one.will_close]
         if idle:
-            least = max(idle, key=lambda one: (of_client[one.addr[0]], -one.last_activity))
-            least.handle_close()
+            # Closed at the next turn: at once, its descriptor would be the new connection's, which
+            # would be taken to have said what the old one said in this turn.
+            max(
+                idle, key=lambda one: (of_client[one.addr[0]], -one.last_activity)
+            ).will_close = True
 
 
 class Listeners:

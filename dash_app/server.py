@@ -38,6 +38,8 @@ PLOTLY = "plotly-basic.min.js"
 PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 """Where Dash's charts look for Plotly; the full bundle is four times as large."""
 
+CALLBACK_URL, LISTS = "/_dash-update-component", ("inputs", "state")
+
 CATCH_ALL = "/<path:path>"
 """Dash's own route, which would answer any unknown path with the page."""
 
@@ -111,6 +113,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     )
     register(app, page)
     server: Flask = app.server
+    _refuse_malformed_callbacks(server, frozenset(app.callback_map))
     server.register_blueprint(create_api(settings, sampler, started_at))
     _serve_glance(server, sampler)
     _serve_frontend(server)
@@ -126,6 +129,22 @@ def _ignore_environment() -> None:
     for name in list(os.environ):
         if name.upper().startswith(("DASH_", "FLASK_")):
             del os.environ[name]
+
+
+def _refuse_malformed_callbacks(server: Flask, outputs: frozenset[str]) -> None:
+    """Answer 400 to what no page of ours sends; Dash would fail on it, a line in the log each."""
+
+    @server.before_request
+    def check() -> None:
+        if request.path != CALLBACK_URL or request.method != "POST":
+            return
+        try:
+            asked = request.get_json()
+        except RecursionError:
+            asked = None
+        is_ours = isinstance(asked, dict) and str(asked.get("output")) in outputs
+        if not (is_ours and all(isinstance(asked.get(part, []), list) for part in LISTS)):
+            abort(400)
 
 
 def _serve_glance(server: Flask, sampler: Sampler) -> None:

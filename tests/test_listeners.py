@@ -48,6 +48,7 @@ def test_idle_connections_give_way_to_who_asks(served: Served) -> None:
             idle.enter_context(connect(served))
         assert served.get("/health") == (200, "ok\n")
         assert ended(first)
+    assert "Socket error" not in served.log
 
 
 def test_a_connection_that_is_used_outlives_idle_ones(served: Served) -> None:

@@ -43,8 +43,16 @@ def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int
     ("body", "content_type", "status"),
     [
         (b"{", "application/json", 400),
-        (b"{}", "application/json", 500),
-        (b'{"output": "no.such"}', "application/json", 500),
+        (b"{}", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"[" * 30_000, "application/json", 400),
+        (b'{"output": "no.such"}', "application/json", 400),
+        (b'{"output": ["unhashable"]}', "application/json", 400),
+        (
+            b'{"output": "..facts.data...snapshot.data...record.data..", "inputs": 1}',
+            "application/json",
+            400,
+        ),
         (b"x", "text/plain", 415),
         (b" " * 70_000, "application/json", 413),
     ],
@@ -61,7 +69,8 @@ def test_a_malformed_callback_gets_an_answer_without_a_traceback(
 
 def test_a_failed_request_is_one_line_in_the_log(served: Served) -> None:
     before = len(served.log.splitlines())
-    post(served, "/_dash-update-component", json.dumps({}).encode(), "application/json")
+    body = {"output": "..facts.data...snapshot.data...record.data..", "inputs": []}
+    post(served, "/_dash-update-component", json.dumps(body).encode(), "application/json")
     (line,) = served.log.splitlines()[before:]
     assert line.startswith("ERROR dash_app.server: POST /_dash-update-component failed: ")
 
@@ -185,7 +194,7 @@ def test_no_environment_opens_what_developers_use(tmp_path: Path) -> None:
         for path in ("/_mcp", "/_reload-hash", "/_favicon.ico", "/elsewhere/"):
             assert served.get(path) == (404, "Not Found.\n")
         status, text = post(served, "/_dash-update-component", b"{}", "application/json")
-        assert (status, text) == (500, "Internal Server Error.\n")
+        assert (status, text) == (400, "Bad Request.\n")
         assert '"hot_reload"' not in page
         assert 'ui":true' not in page.replace(" ", "")
 
