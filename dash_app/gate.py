@@ -52,7 +52,8 @@ class Gate:
             return _refuse(start_response, HTTPStatus.BAD_REQUEST, "host", message)
         self._identify(environ)
         for_machines = environ.get("PATH_INFO", "").startswith(("/api/", "/metrics"))
-        if self._knows_user(environ) or (for_machines and self._has_token(environ)):
+        is_known = self._has_token(environ) or _is_preflight(environ)
+        if self._knows_user(environ) or (for_machines and is_known):
             return self._app(environ, start_response)
         if for_machines and self._authorization:
             message = "Send the header Authorization: Bearer and the token."
@@ -93,6 +94,12 @@ class Gate:
     def _has_token(self, environ: WSGIEnvironment) -> bool:
         sent = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
         return bool(self._authorization) and hmac.compare_digest(sent, self._authorization)
+
+
+def _is_preflight(environ: WSGIEnvironment) -> bool:
+    """Whether a browser asks, without token as it must, what a script may ask."""
+    asks = "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    return asks and environ.get("REQUEST_METHOD") == "OPTIONS"
 
 
 def _refuse(

@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from datetime import UTC, datetime
-from http.client import OK
+from http.client import NOT_MODIFIED, OK
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from dash.exceptions import DependencyException
 from flask import Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from dash_app.api.routes import create_api, error_response
+from dash_app.api.answers import error_response
+from dash_app.api.parameters import ParameterError
+from dash_app.api.routes import create_api
 from dash_app.logs import described
 from dash_app.page.callbacks import Page, register
 from dash_app.page.glance import glance_page, glance_text, plain_page
@@ -152,8 +154,11 @@ def _serve_glance(server: Flask, sampler: Sampler) -> None:
     def glance() -> Response:
         now = datetime.now(UTC)
         if "text/html" in request.headers.get("Accept", ""):  # as any browser asks
-            return Response(glance_page(sampler.snapshot, now), mimetype="text/html")
-        return Response(glance_text(sampler.snapshot, now), mimetype="text/plain")
+            response = Response(glance_page(sampler.snapshot, now), mimetype="text/html")
+        else:
+            response = Response(glance_text(sampler.snapshot, now), mimetype="text/plain")
+        response.vary.add("Accept")
+        return response
 
 
 def _serve_frontend(server: Flask) -> None:
@@ -181,8 +186,12 @@ def _explain_errors(server: Flask) -> None:
     def refused(error: HTTPException) -> Response:
         response = _error(error.code or 500, error.name)
         if isinstance(error, MethodNotAllowed):
-            response.headers["Allow"] = ", ".join(error.valid_methods or ())
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
         return response
+
+    @server.errorhandler(ParameterError)
+    def bad_parameter(error: ParameterError) -> Response:
+        return _error(400, "Bad Parameter", str(error))
 
     @server.errorhandler(DependencyException)
     def no_such_file(_: DependencyException) -> Response:
@@ -194,13 +203,17 @@ def _explain_errors(server: Flask) -> None:
         return _error(500, "Internal Server Error")
 
 
-def _error(status: int, name: str) -> Response:
+def _error(status: int, name: str, message: str = "") -> Response:
     """Return an error: JSON under /api, a line of text elsewhere, with a way back for a browser."""
+    text = message or f"{name}."
     if request.path.startswith("/api"):
-        return error_response(status, name.lower().replace(" ", "_"), f"{name}.")
+        return error_response(status, name.lower().replace(" ", "_"), text)
     if "text/html" in request.headers.get("Accept", ""):
-        return Response(plain_page(f"{name}."), status, mimetype="text/html")
-    return Response(f"{name}.\n", status, mimetype="text/plain")
+        response = Response(plain_page(text), status, mimetype="text/html")
+    else:
+        response = Response(f"{text}\n", status, mimetype="text/plain")
+    response.vary.add("Accept")
+    return response
 
 
 def _compress(server: Flask) -> None:
@@ -209,8 +222,10 @@ def _compress(server: Flask) -> None:
 
     @server.after_request
     def compress(response: Response) -> Response:
-        takes_it = "gzip" in request.headers.get("Accept-Encoding", "")
-        if not takes_it or response.status_code != OK or response.mimetype not in COMPRESSED:
+        if response.status_code not in {OK, NOT_MODIFIED} or response.mimetype not in COMPRESSED:
+            return response
+        response.vary.add("Accept-Encoding")
+        if response.status_code != OK or not request.accept_encodings["gzip"]:
             return response
         response.direct_passthrough = False
         data = response.get_data()
@@ -223,7 +238,6 @@ def _compress(server: Flask) -> None:
             small = gzip.compress(data, 5)
         response.set_data(small)
         response.headers["Content-Encoding"] = "gzip"
-        response.vary.add("Accept-Encoding")
         etag, _is_weak = response.get_etag()
         if etag:
             response.set_etag(etag, weak=True)
@@ -240,6 +254,6 @@ def _set_headers(server: Flask, hashes: str) -> None:
         response.headers["Referrer-Policy"] = "same-origin"
         response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        if response.cache_control.max_age is None:
+        if not response.cache_control:
             response.cache_control.no_cache = True
         return response

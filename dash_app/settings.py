@@ -95,6 +95,12 @@ def _users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     return value
 
 
+def _origin(value: str) -> str:
+    if not re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", value):
+        raise ValueError('write a scheme and a host, such as "https://box.example.ts.net"')
+    return value
+
+
 def _between(least: timedelta, most: timedelta, words: str) -> AfterValidator:
     def check(value: timedelta) -> timedelta:
         if not least <= value <= most:
@@ -126,6 +132,7 @@ class ServerSettings(Section):
         "loopback",
         "tailscale",
     )
+    allowed_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
     token_file: Annotated[Path | None, BeforeValidator(_token_file)] = None
     trust_tailscale_identity: Annotated[bool, Field(strict=True)] = False
     allowed_users: Annotated[tuple[str, ...], AfterValidator(_users)] = ()

@@ -16,6 +16,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from tests import contract
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -174,14 +176,16 @@ class Served:
             return False
 
     def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
-        """Return status and body of a request."""
+        """Return status and body of a request, held to the description of the API."""
         request = urllib.request.Request(self.url + path, headers=headers or {})
         try:
-            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
-                return response.status, response.read().decode()
+            answer = urllib.request.urlopen(request, timeout=PATIENCE_SECONDS)
         except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
+            answer = error
+        with answer:
+            status, body = answer.status, answer.read().decode()
+        contract.check(path, status, answer.headers["Content-Type"], body)
+        return status, body
 
     def json(self, path: str) -> Any:
         """Return the JSON of a route that answers 200."""

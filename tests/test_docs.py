@@ -94,5 +94,5 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
         if source.suffix in {".py", ".js", ".css"}
         for address in re.findall(r"https?://[\w.{]+", Path(source).read_text())
     }
-    # A link is printed; a namespace is a name.
-    assert addresses == {"http://{host", "http://www.w3.org"}
+    # A link is printed; a namespace is a name; an example says how to write an origin.
+    assert addresses == {"http://{host", "http://www.w3.org", "https://box.example.ts.net"}

@@ -28,11 +28,13 @@ def ask(
     path: str = "/",
     at: str = "127.0.0.1",
     settings: ServerSettings | None = None,
+    method: str = "GET",
     **headers: str,
 ) -> str:
     """Return the status line that a request to an address gets."""
     said: list[str] = []
     environ = {"REMOTE_ADDR": client, "HTTP_HOST": host, "PATH_INFO": path}
+    environ["REQUEST_METHOD"] = method
     environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
     gate = Gate(app, settings or ServerSettings(), ip_address(at))
     gate(environ, lambda status, *_: said.append(status))  # type: ignore[arg-type]
@@ -102,6 +104,10 @@ def test_a_token_guards_the_routes_for_machines_and_not_the_page(tmp_path: Path)
         assert ask(path=path, authorization="Bearer s3cret", settings=guarded) == "200 OK"
         for wrong in ("Bearer s3cre", "Bearer s3crett", "Basic s3cret", "s3cret", ""):
             assert ask(path=path, authorization=wrong, settings=guarded) == "401 Unauthorized"
+        asking = {"origin": "https://a.example", "access_control_request_method": "GET"}
+        assert ask(path=path, settings=guarded, method="OPTIONS", **asking) == "200 OK"
+        assert ask(path=path, settings=guarded, method="OPTIONS") == "401 Unauthorized"
+        assert ask(path=path, settings=guarded, **asking) == "401 Unauthorized"
 
 
 def known(users: Iterable[str] = ()) -> ServerSettings:

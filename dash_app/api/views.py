@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, overload
 
 from dash_app import VERSION, words
 from dash_app.selfcheck import memory_bytes
@@ -12,15 +11,25 @@ from dash_app.selfcheck import memory_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from dash_app.api import documents
+    from dash_app.history.happened import Wanted
     from dash_app.history.query import Series
-    from dash_app.model import DatabaseStatus, Event, Finding, Snapshot, TableCount
+    from dash_app.model import (
+        DatabaseStatus,
+        EstimateKind,
+        Event,
+        Fault,
+        Finding,
+        LastGood,
+        Snapshot,
+        TableCount,
+    )
     from dash_app.sampler import Sampler
+    from dash_app.selfcheck import Promise
     from dash_app.surroundings import Disk, Holder
 
-Json = dict[str, Any]
 
-
-def status_document(snapshot: Snapshot) -> Json:
+def status_document(snapshot: Snapshot) -> documents.StatusDocument:
     """Return the document of `/api/db-status`."""
     return {
         "takenAt": rfc3339(snapshot.taken_at),
@@ -32,7 +41,7 @@ def status_document(snapshot: Snapshot) -> Json:
     }
 
 
-def database_document(status: DatabaseStatus) -> Json:
+def database_document(status: DatabaseStatus) -> documents.Database:
     """Return one database of `/api/db-status`."""
     reading, good = status.reading, status.last_good
     tables = reading.tables
@@ -44,19 +53,18 @@ def database_document(status: DatabaseStatus) -> Json:
         "since": rfc3339(status.since),
         "level": status.level,
         "verdict": status.verdict,
-        "error": status.fault and asdict(status.fault),
+        "error": _fault(status.fault) if status.fault else None,
         "findings": [_finding(finding) for finding in status.findings],
-        "lastGood": (
-            good
-            and status.status == "error"
-            and {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
-        )
-        or None,
+        "lastGood": _last_good(good) if good and status.status == "error" else None,
         "rowCounts": {table: count.rows for table, count in tables.items()},
         "totalRows": reading.total_rows,
         "totalComplete": reading.total_complete,
         "change": _change(status),
-        "estimates": {t: _estimate(count) for t, count in tables.items() if count.estimate},
+        "estimates": {
+            table: _estimate(count.estimate, count)
+            for table, count in tables.items()
+            if count.estimate
+        },
         "tableErrors": {t: count.error for t, count in tables.items() if count.error},
         "lastModified": rfc3339(reading.last_modified),
         "sizeBytes": reading.size_bytes,
@@ -67,14 +75,15 @@ def database_document(status: DatabaseStatus) -> Json:
     }
 
 
-def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> Json:
+def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> documents.DatabaseDocument:
     """Return the document of `/api/databases/<name>`: all that is known of one database."""
     reading, around = status.reading, status.reading.surroundings
-    return database_document(status) | {
+    return {
+        **database_document(status),
         "walBacklogBytes": around.backlog_bytes,
-        "holders": around.holders and [_holder(one) for one in around.holders],
-        "disk": around.disk and disk_document(around.disk),
-        "schema": reading.objects,
+        "holders": None if around.holders is None else [_holder(one) for one in around.holders],
+        "disk": disk_document(around.disk) if around.disk else None,
+        "schema": None if reading.objects is None else dict(reading.objects),
         "userVersion": reading.user_version,
         "applicationId": reading.application_id,
         "changeCounter": reading.change_counter,
@@ -83,10 +92,10 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> Json:
     }
 
 
-def service_document(sampler: Sampler, started_at: datetime) -> Json:
+def service_document(sampler: Sampler, started_at: datetime) -> documents.ServiceDocument:
     """Return the document of `/api/service`: how we are, and whether our promises are kept."""
     check, promises = sampler.selfcheck, sampler.selfcheck.promises()
-    disk = sampler.snapshot and sampler.snapshot.history_disk
+    disk = sampler.snapshot.history_disk if sampler.snapshot else None
     kept = all(promise.kept for promise in promises) and sampler.fresh() is not None
     return {
         "level": "well" if kept else "fault",
@@ -98,19 +107,19 @@ def service_document(sampler: Sampler, started_at: datetime) -> Json:
             "readerBytes": [memory_bytes(pid) for pid in check.pids],
         },
         "ticks": {"done": check.ticks, "missed": check.ticks_missed},
-        "guards": check.guards,
+        "guards": list(check.guards),
         "sidecarsLeft": check.sidecars_left,
-        "historyDisk": disk and disk_document(disk),
-        "promises": [{**asdict(promise), "kept": promise.kept} for promise in promises],
+        "historyDisk": disk_document(disk) if disk else None,
+        "promises": [_promise(promise) for promise in promises],
     }
 
 
-def disk_document(disk: Disk) -> Json:
+def disk_document(disk: Disk) -> documents.Disk:
     """Return a file system's free and whole size."""
     return {"freeBytes": disk.free_bytes, "totalBytes": disk.total_bytes}
 
 
-def history_document(series: Iterable[Series]) -> Json:
+def history_document(series: Iterable[Series]) -> documents.HistoryDocument:
     """Return the document of `/api/history`."""
     return {
         "series": [
@@ -119,24 +128,27 @@ def history_document(series: Iterable[Series]) -> Json:
                 "table": one.table,
                 "metric": one.metric,
                 "unit": one.unit,
-                "points": [[_instant(at), value] for at, value in one.points],
-                "ranges": one.ranges,
+                "points": [(instant(at), value) for at, value in one.points],
+                "ranges": list(one.ranges),
             }
             for one in series
         ]
     }
 
 
-def events_document(events: Sequence[Event], most: int) -> Json:
-    """Return the document of `/api/events`; `next` is the `before` that leads to older ones."""
-    full = len(events) == most
-    return {
-        "events": [event_document(event) for event in events],
-        "next": str(events[-1].id) if full else None,
-    }
+def events_document(events: Sequence[Event], wanted: Wanted) -> documents.EventsDocument:
+    """Return the document of `/api/events`; its `next` is where to go on."""
+    last = str(events[-1].id) if events else None
+    if wanted.since is not None:
+        return {
+            "events": [event_document(event) for event in events],
+            "next": last or _sent(wanted.since),
+        }
+    full = len(events) == wanted.most
+    return {"events": [event_document(event) for event in events], "next": last if full else None}
 
 
-def event_document(event: Event) -> Json:
+def event_document(event: Event) -> documents.Event:
     """Return one event of `/api/events`."""
     return {
         "id": event.id,
@@ -150,6 +162,12 @@ def event_document(event: Event) -> Json:
     }
 
 
+@overload
+def rfc3339(time: datetime) -> str: ...
+@overload
+def rfc3339(time: None) -> None: ...
+@overload
+def rfc3339(time: datetime | None) -> str | None: ...
 def rfc3339(time: datetime | None) -> str | None:
     """Return a time in UTC with milliseconds: 2026-11-23T15:00:05.120Z."""
     if time is None:
@@ -157,18 +175,32 @@ def rfc3339(time: datetime | None) -> str | None:
     return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _instant(at: int) -> str:
+def instant(at: int) -> str:
+    """Return a time of the record: 2026-11-23T15:00:05Z."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
-def _change(status: DatabaseStatus) -> Json | None:
+def _sent(since: int | datetime) -> str:
+    """Return a `since` as it may be sent."""
+    return str(since) if isinstance(since, int) else since.isoformat().replace("+00:00", "Z")
+
+
+def _change(status: DatabaseStatus) -> documents.Change | None:
     """Return how many rows more there are than at some time; null where that is unknown."""
     if status.activity is None or status.change is None:
         return None
     return {"rows": status.change, "since": rfc3339(status.activity.since)}
 
 
-def _finding(finding: Finding) -> Json:
+def _fault(fault: Fault) -> documents.Fault:
+    return {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+
+
+def _last_good(good: LastGood) -> documents.LastGood:
+    return {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
+
+
+def _finding(finding: Finding) -> documents.Finding:
     return {
         "kind": finding.kind,
         "level": finding.level,
@@ -178,15 +210,24 @@ def _finding(finding: Finding) -> Json:
     }
 
 
-def _holder(holder: Holder) -> Json:
+def _holder(holder: Holder) -> documents.Holder:
     return {
         "pid": holder.pid,
         "command": holder.command,
-        "uses": holder.uses,
+        "uses": list(holder.uses),
         "since": rfc3339(holder.since),
         "holdsLogBackSince": rfc3339(holder.pins_since),
     }
 
 
-def _estimate(count: TableCount) -> Json:
-    return {"kind": count.estimate, "countedAt": rfc3339(count.counted_at)}
+def _estimate(kind: EstimateKind, count: TableCount) -> documents.Estimate:
+    return {"kind": kind, "countedAt": rfc3339(count.counted_at)}
+
+
+def _promise(promise: Promise) -> documents.Promise:
+    return {
+        "name": promise.name,
+        "measured": promise.measured,
+        "most": promise.most,
+        "kept": promise.kept,
+    }

@@ -1,4 +1,4 @@
-"""Reads the events of the history, newest first."""
+"""Reads the events of the history: newest first, or on from what somebody saw."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 EVENTS = """
     SELECT id, database, kind, at, before, after, ended_at FROM event
-    WHERE id < ifnull(:before, id + 1)
+    WHERE id < ifnull(:before, id + 1) AND id > ifnull(:since_id, id - 1)
+        AND at > ifnull(:since_time, '')
         AND (:databases = '[]' OR database IN (SELECT value FROM json_each(:databases)))
         AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
-    ORDER BY id DESC LIMIT :most
+    ORDER BY id {order} LIMIT :most
 """
 
 
@@ -26,25 +27,31 @@ EVENTS = """
 class Wanted:
     """Which events are wanted; an empty tuple means all.
 
-    `before` is the id of an event: only older ones are wanted, and at most `most`.
+    `before` is the id of an event: only older ones are wanted, and at most `most`. `since` is an id
+    or a time: only newer ones are wanted, oldest first, so that none is left out between two looks.
     """
 
     databases: tuple[str, ...] = ()
     kinds: tuple[EventKind, ...] = ()
     before: int | None = None
     most: int = 50
+    since: int | datetime | None = None
 
 
 def events_of(path: Path, wanted: Wanted) -> list[Event]:
-    """Return events, newest first. Raises sqlite3.Error."""
+    """Return events, newest first; oldest first with `since`. Raises sqlite3.Error."""
+    since = wanted.since
     parameters = {
+        "since_id": since if isinstance(since, int) else None,
+        "since_time": since.isoformat() if isinstance(since, datetime) else None,
         "databases": json.dumps(wanted.databases),
         "kinds": json.dumps(wanted.kinds),
         "before": wanted.before,
         "most": wanted.most,
     }
     with reading(path) as connection:
-        rows = connection.execute(EVENTS, parameters).fetchall()
+        sql = EVENTS.format(order="DESC" if since is None else "ASC")
+        rows = connection.execute(sql, parameters).fetchall()
     return [
         Event(
             database=name,

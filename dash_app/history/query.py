@@ -128,6 +128,12 @@ def series(path: Path, selection: Selection, window: Window) -> list[Series]:
     ]
 
 
+def number_of_series(path: Path, selection: Selection) -> int:
+    """Return how many series a selection names. Raises sqlite3.Error."""
+    with reading(path) as connection:
+        return len(_wanted(connection, selection))
+
+
 def activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
     """Return what was written into each database lately. Raises sqlite3.Error."""
     last = int(now.timestamp()) // HOUR * HOUR

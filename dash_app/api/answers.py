@@ -1,0 +1,92 @@
+"""How the JSON routes answer: what a client may keep, and who else may read it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from flask import Response, jsonify, request
+
+from dash_app.api.parameters import ROUTES, refuse_unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask import Blueprint
+
+TIMES_OF_LOOKING = {"takenAt", "readAt", "verifiedAt"}
+PREFLIGHT = {
+    "Access-Control-Allow-Methods": "GET, HEAD",
+    "Access-Control-Allow-Headers": "Authorization, If-None-Match",
+    "Access-Control-Max-Age": "600",
+}
+
+
+def answer(document: object, facts: object = None, taken_at: datetime | None = None) -> Response:
+    """Return a document as JSON, or 304 to whoever has its facts; its age where it has one.
+
+    `facts` are the document without what changes by looking, where anything does.
+    """
+    response = jsonify(document)
+    if taken_at:
+        age_seconds = int((datetime.now(UTC) - taken_at).total_seconds())
+        response.headers["Age"] = str(max(0, age_seconds))
+    return tagged(response, json.dumps(facts).encode() if facts else response.get_data())
+
+
+def tagged(response: Response, facts: bytes) -> Response:
+    """Return a response marked by its facts, or 304 to whoever has them already."""
+    response.set_etag(hashlib.blake2b(facts, digest_size=16).hexdigest(), weak=True)
+    response.cache_control.private = True
+    response.cache_control.no_cache = True
+    response.make_conditional(request)
+    return response
+
+
+def lasting(document: Mapping[str, object]) -> dict[str, object]:
+    """Return a document without the times of looking."""
+    return {key: value for key, value in document.items() if key not in TIMES_OF_LOOKING}
+
+
+def error_response(status: int, code: str, message: str) -> Response:
+    """Return an error of the contract."""
+    response = jsonify({"error": {"code": code, "message": message}})
+    response.status_code = status
+    response.cache_control.no_store = True
+    return response
+
+
+def check_requests(api: Blueprint) -> None:
+    """Refuse unknown parameters of every described route, and say which methods it has."""
+
+    @api.before_app_request
+    def check() -> Response | None:
+        rule = request.url_rule
+        if rule is None or rule.rule not in ROUTES:
+            return None
+        if request.method == "OPTIONS":
+            response = Response(status=204)
+            response.allow.update(sorted(rule.methods or ()))
+            del response.headers["Content-Type"]
+            return response
+        refuse_unknown(ROUTES[rule.rule])
+        return None
+
+
+def allow_origins(api: Blueprint, origins: tuple[str, ...]) -> None:
+    """Let scripts of some origins read what is under `/api`."""
+
+    @api.after_app_request
+    def allow(response: Response) -> Response:
+        if not origins or not request.path.startswith("/api/"):
+            return response
+        response.vary.add("Origin")
+        origin = request.headers.get("Origin", "")
+        if origin in origins:
+            response.headers["Access-Control-Allow-Origin"] = origin
+            response.headers["Access-Control-Expose-Headers"] = "Age, ETag, Retry-After"
+            if request.method == "OPTIONS":
+                response.headers.update(PREFLIGHT)
+        return response
