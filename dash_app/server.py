@@ -177,8 +177,19 @@ def _answer_unknown_paths(server: Flask, page: Page) -> None:
     @server.before_request
     def known() -> None:
         rule = request.url_rule.rule if request.url_rule else ""
+        if isinstance(request.routing_exception, MethodNotAllowed):
+            rule = _rule_of(server, request.path)
         if rule in UNWANTED or (rule == CATCH_ALL and page.database_of(request.path) is None):
             abort(404)
+
+
+def _rule_of(server: Flask, path: str) -> str:
+    """Return the route that a path has for GET; none where only other methods have one."""
+    try:
+        rule, _values = server.url_map.bind("").match(path, method="GET", return_rule=True)
+    except MethodNotAllowed:
+        return ""
+    return rule.rule
 
 
 def _explain_errors(server: Flask) -> None:

@@ -12,11 +12,11 @@ from flask import Response, jsonify, request
 from dash_app.api.parameters import ROUTES, refuse_unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from flask import Blueprint
 
-TIMES_OF_LOOKING = {"takenAt", "readAt", "verifiedAt"}
+    from dash_app.api import documents
+
+TIMES_OF_LOOKING = {"readAt", "verifiedAt"}
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Allow-Headers": "Authorization, If-None-Match",
@@ -45,9 +45,10 @@ def tagged(response: Response, facts: bytes) -> Response:
     return response
 
 
-def lasting(document: Mapping[str, object]) -> dict[str, object]:
-    """Return a document without the times of looking."""
-    return {key: value for key, value in document.items() if key not in TIMES_OF_LOOKING}
+def lasting(database: documents.Database) -> dict[str, object]:
+    """Return a database's facts, without the times of looking and of a day before."""
+    kept = {key: value for key, value in database.items() if key not in TIMES_OF_LOOKING}
+    return kept | {"change": database["change"] and database["change"]["rows"]}
 
 
 def error_response(status: int, code: str, message: str) -> Response:

@@ -65,8 +65,8 @@ def _serve_status(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
         if snapshot is None:
             return _not_yet()
         document = status_document(snapshot)
-        databases = [lasting(one) for one in document["databases"]]
-        return answer(document, lasting(document) | {"databases": databases}, snapshot.taken_at)
+        facts = [document["headline"], *map(lasting, document["databases"])]
+        return answer(document, facts, snapshot.taken_at)
 
     @api.get("/api/databases/<name>")
     def database(name: str) -> Response:
