@@ -175,6 +175,17 @@ def test_what_may_be_given_once_is_refused_twice(served: Served, name: str) -> N
     assert answer.json["error"]["message"] == f"{name} may be given once."
 
 
+@pytest.mark.parametrize(
+    ("path", "length", "status"),
+    [("/api/events", 70_000, 413), (f"/api/history?table={'a' * 20_000}", 0, 431)],
+)
+def test_what_is_too_large_is_refused_unread(
+    served: Served, path: str, length: int, status: int
+) -> None:
+    answer = ask(served, path, Content_Length=str(length))
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "text/plain; charset=utf-8")
+
+
 def test_times_from_any_zone_and_age_are_taken(served: Served) -> None:
     for time in (
         "0001-01-01T00:00:00%2B14:00",

@@ -35,6 +35,17 @@ def test_the_file_is_what_the_types_say_now() -> None:
     assert FILE.read_text(encoding="utf-8") == openapi.as_text()
 
 
+def test_the_service_loads_no_word_of_the_description() -> None:
+    code = "import dash_app.service, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    parts = {name for name in done.stdout.split() if name.startswith("dash_app.api.")}
+    assert parts == {
+        f"dash_app.api.{part}" for part in ("answers", "parameters", "routes", "views")
+    }
+
+
 def test_it_is_openapi() -> None:
     OPENAPI_31_VALIDATOR.validate(DESCRIPTION)
 

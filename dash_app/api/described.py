@@ -209,3 +209,9 @@ REFUSALS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
 }
 """Each error: its code, when it comes, what it says, which headers it carries."""
 EVERYWHERE = (400, 403, 405, 500)
+
+TOO_LARGE: dict[int, str] = {
+    413: "A body of more than 64 kB; no route takes any.",
+    431: "An address and headers of more than 16 kB.",
+}
+"""What is refused in plain text before anything looks at it."""

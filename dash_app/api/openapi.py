@@ -23,6 +23,8 @@ from dash_app.api.described import (
     PARAMETERS,
     REFUSALS,
     ROUTES,
+    TEXT,
+    TOO_LARGE,
     Json,
     Route,
     ref,
@@ -66,7 +68,8 @@ def description() -> Json:
             "schemas": _schemas(),
             "parameters": {name: _parameter(name) for name in PARAMETERS},
             "headers": {name: _header(name) for name in HEADERS},
-            "responses": {str(status): _refusal(status) for status in REFUSALS},
+            "responses": {str(status): _refusal(status) for status in REFUSALS}
+            | {str(status): _too_large(status) for status in TOO_LARGE},
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -104,6 +107,8 @@ def _operation(rule: str, route: Route) -> Json:
     for status in sorted(statuses):
         plain = {} if route.is_json else _plain(route, status)
         operation["responses"][str(status)] = plain or ref("responses", str(status))
+    for status in TOO_LARGE:
+        operation["responses"][str(status)] = ref("responses", str(status))
     return operation
 
 
@@ -155,6 +160,10 @@ def _refusal(status: int) -> Json:
         "headers": {name: ref("headers", name) for name in ("Cache-Control", *headers)},
         "content": {JSON: {"schema": ref("schemas", "ErrorDocument"), "example": example}},
     }
+
+
+def _too_large(status: int) -> Json:
+    return {"description": TOO_LARGE[status], "content": {TEXT: {"schema": {"type": "string"}}}}
 
 
 def as_text() -> str:
