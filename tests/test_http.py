@@ -290,3 +290,24 @@ def test_no_answer_is_larger_than_its_bound(tmp_path: Path) -> None:
         assert status == 400
         assert f"points must be at most {within} for 30 series" in body
         assert served.get(f"/api/history?{day}&points={beyond}&table=t01")[0] == 200
+
+
+def test_events_that_tell_much_come_in_more_answers(tmp_path: Path) -> None:
+    config = write_config(tmp_path, [("a", make_database(tmp_path / "a.db", a=1))])
+    with closing(History(settings.load(config).history)):
+        pass
+    much = json.dumps({"objects": [f"table {number:0100}" for number in range(5000)]})
+    with closing(sqlite3.connect(tmp_path / "history.db")) as connection, connection:
+        connection.executemany(
+            "INSERT INTO event (database, kind, at, before, after)"
+            " VALUES ('a', 'schema_changed', ?, ?, ?)",
+            [(at, much, '{"objects": []}') for at in EVENTS],
+        )
+    with Served(config) as served:
+        first = served.json("/api/events")
+        assert ids(first) == [5, 4, 3]
+        assert ids(served.json(f"/api/events?before={first['next']}")) == [2, 1]
+        newer = served.json("/api/events?since=0")
+        assert ids(newer) == [1, 2, 3]
+        assert ids(served.json(f"/api/events?since={newer['next']}")) == [4, 5]
+        assert ids(served.json("/api/databases/a")) == [5, 4, 3]

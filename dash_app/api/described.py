@@ -157,7 +157,7 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
         CURSOR | {"minimum": 1, "examples": [17]},
     ),
     "limit": (
-        "At most so many events.",
+        "At most so many events; fewer where they tell of very large schemas.",
         {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": DEFAULT_EVENTS},
     ),
 }

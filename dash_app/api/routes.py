@@ -31,7 +31,7 @@ from dash_app.api.views import (
     status_document,
 )
 from dash_app.history import query
-from dash_app.history.happened import Wanted, events_of
+from dash_app.history.happened import Wanted, page_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,7 +77,7 @@ def _serve_status(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
         if status is None:
             return error_response(404, "not_found", "There is no database of that name.")
         try:
-            found = events_of(settings.history.path, Wanted((name,)))
+            found, _more = page_of(settings.history.path, Wanted((name,)))
         except sqlite3.Error as error:
             return _no_history("events", error)
         document = detail_document(status, found)
@@ -137,10 +137,10 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
     def events() -> Response:
         wanted = wanted_events(settings)
         try:
-            found = events_of(settings.history.path, wanted)
+            found, more = page_of(settings.history.path, wanted)
         except sqlite3.Error as error:
             return _no_history("events", error)
-        return answer(events_document(found, wanted))
+        return answer(events_document(found, wanted, more=more))
 
 
 def _history(path: Path, wanted: WantedHistory) -> Response:

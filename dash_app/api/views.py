@@ -136,16 +136,14 @@ def history_document(series: Iterable[Series]) -> documents.HistoryDocument:
     }
 
 
-def events_document(events: Sequence[Event], wanted: Wanted) -> documents.EventsDocument:
+def events_document(
+    events: Sequence[Event], wanted: Wanted, *, more: bool
+) -> documents.EventsDocument:
     """Return the document of `/api/events`; its `next` is where to go on."""
     last = str(events[-1].id) if events else None
-    if wanted.since is not None:
-        return {
-            "events": [event_document(event) for event in events],
-            "next": last or _sent(wanted.since),
-        }
-    full = len(events) == wanted.most
-    return {"events": [event_document(event) for event in events], "next": last if full else None}
+    older = last if more else None
+    next_ = older if wanted.since is None else last or _sent(wanted.since)
+    return {"events": [event_document(event) for event in events], "next": next_}
 
 
 def event_document(event: Event) -> documents.Event:

@@ -11,6 +11,7 @@ from dash_app.history.file import reading
 from dash_app.model import Event, EventKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 EVENTS = """
@@ -21,6 +22,9 @@ EVENTS = """
         AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
     ORDER BY id {order} LIMIT :most
 """
+
+MOST_BYTES = 2_000_000
+"""Of what the events of one answer tell, unless a single one tells more: a schema may be 4 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,26 @@ class Wanted:
 
 def events_of(path: Path, wanted: Wanted) -> list[Event]:
     """Return events, newest first; oldest first with `since`. Raises sqlite3.Error."""
+    return [event for event, _bytes in _events(path, wanted)]
+
+
+def page_of(path: Path, wanted: Wanted) -> tuple[list[Event], bool]:
+    """Return as many of the events as one answer may hold, and whether more may follow.
+
+    Raises sqlite3.Error.
+    """
+    found: list[Event] = []
+    held_bytes = 0
+    for event, size_bytes in _events(path, wanted):
+        held_bytes += size_bytes
+        if found and held_bytes > MOST_BYTES:
+            return found, True
+        found.append(event)
+    return found, len(found) == wanted.most
+
+
+def _events(path: Path, wanted: Wanted) -> Iterator[tuple[Event, int]]:
+    """Yield events with the size of what they tell, each read when it is asked for."""
     since = wanted.since
     parameters = {
         "since_id": since if isinstance(since, int) else None,
@@ -49,18 +73,16 @@ def events_of(path: Path, wanted: Wanted) -> list[Event]:
         "before": wanted.before,
         "most": wanted.most,
     }
+    sql = EVENTS.format(order="DESC" if since is None else "ASC")
     with reading(path) as connection:
-        sql = EVENTS.format(order="DESC" if since is None else "ASC")
-        rows = connection.execute(sql, parameters).fetchall()
-    return [
-        Event(
-            database=name,
-            kind=kind,
-            at=datetime.fromisoformat(at),
-            before=json.loads(was),
-            after=json.loads(now),
-            id=number,
-            ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
-        )
-        for number, name, kind, at, was, now, ended_at in rows
-    ]
+        for number, name, kind, at, was, now, ended_at in connection.execute(sql, parameters):
+            event = Event(
+                database=name,
+                kind=kind,
+                at=datetime.fromisoformat(at),
+                before=json.loads(was),
+                after=json.loads(now),
+                id=number,
+                ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
+            )
+            yield event, len(was) + len(now)

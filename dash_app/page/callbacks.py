@@ -17,7 +17,7 @@ from flask import request
 
 from dash_app import VERSION, loader, words
 from dash_app.history import query
-from dash_app.history.happened import Wanted, events_of
+from dash_app.history.happened import Wanted, page_of
 from dash_app.page import charts, ids
 from dash_app.page import database as database_page
 from dash_app.page.cards import cards
@@ -116,7 +116,7 @@ class Page:
             row,
             loader.table_frame(path, status, now),
             query.size_before(path, database, now),
-            events_of(path, Wanted((database,), most=MOST_EVENTS)),
+            page_of(path, Wanted((database,), most=MOST_EVENTS))[0],
         )
         sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
         return database_page.view(known, sort, now)
