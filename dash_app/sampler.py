@@ -128,8 +128,9 @@ class Sampler:
                     self._tick()
                 except Exception:  # a fault in one tick must not end the watch
                     log.exception("tick failed")
-                missed = int((time.monotonic() - began) // self._interval_seconds)
-                self.selfcheck.missed(missed)
+                took_seconds = time.monotonic() - began
+                missed = int(took_seconds // self._interval_seconds)
+                self.selfcheck.ticked(took_seconds, missed)
                 self._due = began + (missed + 1) * self._interval_seconds
                 self._wake.wait(self._due - time.monotonic())
         finally:

@@ -47,11 +47,13 @@ class Selfcheck:
         self.sidecars_left = 0
         self.ticks = 0
         self.ticks_missed = 0
+        self.ticks_seconds = 0.0
 
-    def missed(self, ticks: int) -> None:
+    def ticked(self, took_seconds: float, missed: int) -> None:
         """Count a tick, and those that had to be left out because it took too long."""
         self.ticks += 1
-        self.ticks_missed += ticks
+        self.ticks_seconds += took_seconds
+        self.ticks_missed += missed
 
     def look(self, airlock: Airlock, readings: Iterable[Reading]) -> None:
         """Look at ourselves, after a tick: while a reading goes on, its file is rightly open."""

@@ -20,6 +20,7 @@ from dash_app.api.answers import error_response
 from dash_app.api.parameters import ParameterError
 from dash_app.api.routes import create_api
 from dash_app.logs import described
+from dash_app.metrics import create_metrics
 from dash_app.page.callbacks import Page, register
 from dash_app.page.glance import glance_page, glance_text, plain_page
 from dash_app.page.layout import ASSETS, INDEX
@@ -56,6 +57,7 @@ COMPRESSED = {
     "text/csv",
     "application/javascript",
     "application/json",
+    "application/openmetrics-text",
     "image/svg+xml",
 }
 LEAST_COMPRESSED_BYTES = 1000
@@ -117,6 +119,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     server: Flask = app.server
     _refuse_malformed_callbacks(server, frozenset(app.callback_map))
     server.register_blueprint(create_api(settings, sampler, started_at))
+    server.register_blueprint(create_metrics(settings, sampler))
     _serve_glance(server, sampler)
     _serve_frontend(server)
     _answer_unknown_paths(server, page)

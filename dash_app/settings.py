@@ -165,6 +165,13 @@ class HistorySettings(Section):
     max_size: Annotated[Size, Field(ge=1_000_000)] = 500_000_000
 
 
+class MetricsSettings(Section):
+    """How much `/metrics` tells."""
+
+    max_tables: Annotated[int, Field(ge=0, strict=True)] = 200
+    """Of each database: one with thousands costs the others nothing."""
+
+
 class DatabaseSettings(Section):
     """One watched file."""
 
@@ -199,6 +206,7 @@ class Settings(Section):
     server: ServerSettings = ServerSettings()
     sampler: SamplerSettings = SamplerSettings()
     history: HistorySettings = HistorySettings()
+    metrics: MetricsSettings = MetricsSettings()
     declared: Annotated[tuple[DatabaseSettings, ...], AfterValidator(_unique)] = Field(
         default_factory=_default_databases, alias="databases"
     )
@@ -219,6 +227,7 @@ SECTIONS: dict[str, type[Section]] = {
     "server": ServerSettings,
     "sampler": SamplerSettings,
     "history": HistorySettings,
+    "metrics": MetricsSettings,
     "databases": DatabaseSettings,
 }
 """The tables that a file may have."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -97,6 +98,13 @@ def eventually(probe: Callable[[], Answer], within: float = PATIENCE_SECONDS) ->
     return answer
 
 
+def prometheus(program: str) -> str:
+    """Return the path of `prometheus` or `promtool`: the system's, or what ops/test unpacked."""
+    path = shutil.which(program, path=f"{os.environ['PATH']}:{Path(sys.executable).parent}")
+    assert path is not None, f"{program} is missing; ./ops/test brings it"
+    return path
+
+
 def free_port() -> int:
     """Return a port that nobody listens on now."""
     with socket.socket() as probe:
@@ -187,9 +195,9 @@ class Served:
         contract.check(path, status, answer.headers["Content-Type"], body)
         return status, body
 
-    def json(self, path: str) -> Any:
+    def json(self, path: str, headers: dict[str, str] | None = None) -> Any:
         """Return the JSON of a route that answers 200."""
-        status, body = self.get(path)
+        status, body = self.get(path, headers)
         assert status == 200, body
         return json.loads(body)
 

@@ -31,7 +31,7 @@ LAYERS = (
     {"gate"},
     {"listeners"},
     {"doctor"},
-    {"page", "api"},
+    {"page", "api", "metrics"},
     {"server"},
     {"service"},
     {"cli"},
