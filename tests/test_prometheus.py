@@ -1,0 +1,169 @@
+"""A real Prometheus over real services understands what ops/ has for it and for Grafana."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.parse
+import urllib.request
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from tests.harness import (
+    PATIENCE_SECONDS,
+    ROOT,
+    LiveWriter,
+    Served,
+    eventually,
+    free_port,
+    make_database,
+    prometheus,
+    write_config,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FILES = ROOT / "ops" / "prometheus"
+MACHINES = ("here", "attic", "cellar")
+TOKEN = "a token"
+
+
+def promtool(*arguments: str | Path) -> str:
+    """Return what promtool says; it must have no objection."""
+    done = subprocess.run(
+        [prometheus("promtool"), *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+class Prometheus:
+    """A real one, over the configuration for a fleet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = f"http://127.0.0.1:{free_port()}"
+        self._log = (folder / "log").open("wb")
+        self._process = subprocess.Popen(
+            [
+                prometheus("prometheus"),
+                f"--config.file={folder / 'fleet.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address={self._url.removeprefix('http://')}",
+            ],
+            stdout=self._log,
+            stderr=self._log,
+        )
+        eventually(self._is_ready)
+
+    def _is_ready(self) -> bool:
+        assert self._process.poll() is None
+        try:
+            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=1) as response:
+                return bool(response.status == 200)
+        except OSError:
+            return False
+
+    def ask(self, expression: str) -> dict[str, float]:
+        """Return the value for each machine that an expression has an answer for."""
+        query = urllib.parse.urlencode({"query": expression})
+        with urllib.request.urlopen(f"{self._url}/api/v1/query?{query}", timeout=10) as response:
+            answer: Any = json.load(response)
+        return {
+            one["metric"].get("instance", ""): float(one["value"][1])
+            for one in answer["data"]["result"]
+        }
+
+    def eventually(self, expression: str, answer: dict[str, float]) -> None:
+        """Await an answer."""
+        eventually(lambda: self.ask(expression) == answer)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(PATIENCE_SECONDS)
+        self._log.close()
+
+
+class Fleet(NamedTuple):
+    prometheus: Prometheus
+    services: dict[str, Served]
+    writer: LiveWriter
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """Three services, a writer on the first, and a Prometheus that scrapes them each second."""
+    folder = tmp_path_factory.mktemp("fleet")
+    with ExitStack() as stack:
+        services = {name: stack.enter_context(serve(folder / name)) for name in MACHINES}
+        writer = stack.enter_context(LiveWriter(folder / "here" / "email.db"))
+        shutil.copytree(FILES, folder / "prometheus")
+        configure(folder / "prometheus", services)
+        server = Prometheus(folder / "prometheus")
+        stack.callback(server.stop)
+        yield Fleet(server, services, writer)
+
+
+def serve(folder: Path) -> Served:
+    database = make_database(folder / "email.db", messages=3)
+    (folder / "token").write_text(TOKEN)
+    server = f"token_file = {json.dumps(str(folder / 'token'))}"
+    return Served(write_config(folder, [("email", database)], server=server))
+
+
+def configure(folder: Path, services: dict[str, Served]) -> None:
+    """Put a token and machines beside the configuration, and hurry it."""
+    config = folder / "fleet.yml"
+    config.write_text(re.sub(r"interval: 15s", "interval: 1s", config.read_text()))
+    (folder / "mission-control.token").write_text(TOKEN)
+    machines = [
+        {"targets": [f"127.0.0.1:{served.port}"], "labels": {"instance": name}}
+        for name, served in services.items()
+    ]
+    (folder / "hosts" / "example.yml").write_text(json.dumps(machines))
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml", "fleet.yml"])
+def test_promtool_accepts_the_configurations(tmp_path: Path, name: str) -> None:
+    folder = shutil.copytree(FILES, tmp_path / "prometheus")
+    (folder / "mission-control.token").write_text(TOKEN)
+    assert "is valid prometheus config file" in promtool("check", "config", folder / name)
+
+
+def test_the_rules_do_what_they_say() -> None:
+    promtool("check", "rules", "--lint-fatal", FILES / "rules.yml", FILES / "table.yml")
+    assert "SUCCESS" in promtool("test", "rules", ROOT / "tests" / "prometheus_rules.yml")
+
+
+def test_each_rule_is_tested() -> None:
+    tested = (ROOT / "tests" / "prometheus_rules.yml").read_text()
+    rules = [path.read_text() for path in (FILES / "rules.yml", FILES / "table.yml")]
+    names = re.findall(r"- (?:alert|record): (\S+)", "".join(rules))
+    assert len(names) > 5
+    assert [name for name in names if name not in tested] == []
+
+
+def test_prometheus_answers_how_many_rows_a_writer_wrote(fleet: Fleet) -> None:
+    rows = 'mission_control_table_rows{database="email", table="messages"}'
+    fleet.prometheus.eventually(rows, dict.fromkeys(MACHINES, 3.0))
+    for number in range(4):
+        fleet.writer.do(f"INSERT INTO messages (text) VALUES ('{number}')")
+    fleet.prometheus.eventually(rows, {"here": 7, "attic": 3, "cellar": 3})
+    grown = f"max_over_time({rows}[5m]) - min_over_time({rows}[5m])"
+    assert fleet.prometheus.ask(f"{grown} > 0") == {"here": 4}
+
+
+def test_prometheus_answers_which_host_went_silent(fleet: Fleet) -> None:
+    silent = 'up{job="mission-control"} == 0'
+    fleet.prometheus.eventually('up{job="mission-control"} == 1', dict.fromkeys(MACHINES, 1.0))
+    assert fleet.prometheus.ask(silent) == {}
+    fleet.services["cellar"].stop()
+    fleet.prometheus.eventually(silent, {"cellar": 0})
+    pending = 'ALERTS{alertname="MissionControlHostSilent", alertstate="pending"}'
+    fleet.prometheus.eventually(pending, {"cellar": 1})
+    assert set(fleet.prometheus.ask("mission_control_build_info")) == {"here", "attic"}
