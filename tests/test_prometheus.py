@@ -12,6 +12,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.harness import (
     PATIENCE_SECONDS,
@@ -32,6 +35,9 @@ if TYPE_CHECKING:
 FILES = ROOT / "ops" / "prometheus"
 MACHINES = ("here", "attic", "cellar")
 TOKEN = "a token"
+DASHBOARD = json.loads((ROOT / "ops" / "grafana" / "mission-control.json").read_text())
+VARIABLES = {"$host": ".*", "$database": ".*", "$__rate_interval": "1m"}
+METRIC = re.compile(r"\b(?:mission_control|process)_\w+|\bup\b")
 
 
 def promtool(*arguments: str | Path) -> str:
@@ -167,3 +173,58 @@ def test_prometheus_answers_which_host_went_silent(fleet: Fleet) -> None:
     pending = 'ALERTS{alertname="MissionControlHostSilent", alertstate="pending"}'
     fleet.prometheus.eventually(pending, {"cellar": 1})
     assert set(fleet.prometheus.ask("mission_control_build_info")) == {"here", "attic"}
+
+
+def expressions() -> list[str]:
+    """Every expression of the dashboard, with its variables filled in."""
+    found = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    for name, text in VARIABLES.items():
+        found = [one.replace(name, text) for one in found]
+    return found
+
+
+def test_grafanas_own_model_knows_every_key_of_the_dashboard() -> None:
+    plugins.register_default_plugins()
+    model = Dashboard.from_json(json.loads(json.dumps(DASHBOARD)))
+    assert lost(DASHBOARD, json.loads(JSONEncoder().encode(model))) == []
+
+
+def lost(before: Any, after: Any, place: str = "") -> list[str]:
+    """Where something of a document is missing or another in a copy, which may hold more."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            one
+            for key, value in before.items()
+            for one in lost(value, after.get(key), f"{place}.{key}")
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [one for at, (a, b) in pairs for one in lost(a, b, f"{place}[{at}]")]
+    return [] if before == after else [place]
+
+
+def test_the_dashboard_has_hosts_and_databases_to_choose() -> None:
+    variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
+    assert list(variables) == ["datasource", "host", "database"]
+    for panel in DASHBOARD["panels"]:
+        assert all("$host" in target["expr"] for target in panel["targets"]), panel["title"]
+
+
+def test_prometheus_understands_each_expression_of_the_dashboard(fleet: Fleet) -> None:
+    for expression in expressions():
+        fleet.prometheus.ask(expression)
+
+
+def test_each_metric_of_dashboard_and_rules_is_exposed(fleet: Fleet) -> None:
+    """Those that are absent while all is well are known by their description."""
+    status, exposed = fleet.services["here"].get("/metrics", {"Authorization": f"Bearer {TOKEN}"})
+    assert status == 200
+    known = set(re.findall(r"^# HELP (\S+)", exposed, re.MULTILINE)) | {"up"}
+    rules = "".join((FILES / name).read_text() for name in ("rules.yml", "table.yml"))
+    queries = [one["query"]["query"] for one in DASHBOARD["templating"]["list"][1:]]
+    in_rules = re.sub(r"^ *- record:.*", "", rules, flags=re.MULTILINE)
+    named = set(METRIC.findall("".join([*expressions(), *queries, in_rules])))
+    assert len(named) > 15
+    assert {
+        re.sub(r"_duration_seconds_(sum|count)$", "_duration_seconds", one) for one in named
+    } <= known
