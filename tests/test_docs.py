@@ -61,7 +61,7 @@ def test_the_readme_names_every_setting() -> None:
 
 
 def test_the_readme_names_every_command() -> None:
-    for name in cli.main.commands:
+    for name in cli.MODULES:
         assert re.search(rf"\| `\./ops/run \[?{name}", README), name
 
 

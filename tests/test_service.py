@@ -74,7 +74,7 @@ def test_an_end_answers_what_is_under_way(config: Path) -> None:
         (length,) = [line for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")]
         assert len(body) == int(length.split()[1]) > 1_000_000
         assert served.process.wait(20) == 0
-        assert served.log.splitlines()[-1] == "INFO dash_app.cli: stopped"
+        assert served.log.splitlines()[-1] == "INFO dash_app.cli.serve: stopped"
 
 
 def test_an_end_does_not_wait_for_who_never_reads(config: Path) -> None:

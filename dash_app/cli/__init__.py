@@ -1,0 +1,86 @@
+"""The commands: a module for each group of them, and no logic but that of a terminal.
+
+A command's module is imported when that command is asked for, so that `status` starts without what
+`serve` needs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+
+import click
+
+from dash_app import VERSION, logs
+from dash_app.cli.terminal import fail
+from dash_app.settings import SettingsError
+
+MODULES = {
+    "serve": "serve",
+    "demo": "serve",
+    "discover": "discover",
+    "doctor": "doctor",
+}
+"""The commands in the order in which a person meets them, and the module of each."""
+
+
+class LateCommands(click.Group):
+    """Commands that are imported when they are asked for, of which `serve` may be left out."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the names of all commands."""
+        return list(MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command by its name, from its module."""
+        if cmd_name not in MODULES:
+            return None
+        command = getattr(import_module(f"dash_app.cli.{MODULES[cmd_name]}"), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take options without a command as those of `serve`."""
+        own = {"--help", "-h", "--version"}
+        if not args or (args[0].startswith("-") and args[0] not in own):
+            args = ["serve", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; settings that cannot be used are what its person is told."""
+        try:
+            return super().invoke(ctx)
+        except SettingsError as error:
+            return fail(str(error))
+
+
+EXAMPLES = """\b
+Examples:
+  ./ops/run demo                                five demo databases, to look around
+  ./ops/run discover ~/clawd --save             find your own, and watch them
+  ./ops/run                                     serve the page
+
+\b
+Exit codes of status and doctor:
+  0  well (a database that is not initialized is well)
+  3  something needs you
+  4  cannot tell: the facts are too old
+Of every command: 1 is a failure, 2 a wrong call. COMMAND --help shows more.
+"""
+
+
+@click.group(
+    cls=LateCommands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXAMPLES,
+)
+@click.version_option(VERSION, prog_name="Mission Control")
+@click.pass_context
+def main(ctx: click.Context) -> None:
+    """Know on one page whether your agents' SQLite databases are well."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # no-color.org
+        ctx.color = False
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, lambda *_: sys.exit(0))  # so that everything is tidied up
+    logs.start()

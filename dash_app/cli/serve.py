@@ -1,0 +1,103 @@
+"""The commands that serve the page: `serve` and `demo`."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING
+
+import click
+
+from dash_app import network, settings, words
+from dash_app.cli.terminal import config_option, fail, port_option
+from dash_app.demo.world import World
+from dash_app.history.schema import UnusableHistoryError
+from dash_app.history.store import History
+from dash_app.network import PortTakenError
+from dash_app.sampler import Sampler
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dash_app.network import Address
+    from dash_app.settings import ServerSettings, Settings
+
+LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
+
+log = logging.getLogger(__name__)
+
+
+@click.command()
+@config_option
+@click.option("--address", multiple=True, help="loopback, tailscale or an IP address; repeatable.")
+@port_option
+def serve(config: Path | None, address: tuple[str, ...], port: int | None) -> None:
+    """Serve the page over the configured databases."""
+    chosen = {"addresses": address or None, "port": port}
+    given = {name: value for name, value in chosen.items() if value is not None}
+    _serve(lambda: settings.load(config, given))
+
+
+@click.command()
+@port_option
+def demo(port: int | None) -> None:
+    """Serve the page over five demo databases with live writers, in a temporary folder."""
+    with World.create() as world:
+        databases = [
+            {"name": one.name, "label": one.label, "path": str(one.path)} for one in world.databases
+        ]
+        history = {"path": str(world.folder / "history.db")}
+        server = {"port": port} if port is not None else {}
+        data = {"databases": databases, "history": history, "server": server}
+        configured = settings.parse(data, settings.default_path())
+        _serve(lambda: configured, f"A demo, gone when it ends. {LEAD_ON}", world)
+
+
+def _serve(
+    load: Callable[[], Settings],
+    closing_line: str = LEAD_ON,
+    world: World | None = None,
+) -> None:
+    configured = load()
+    sockets = _listen(configured.server)
+    try:
+        history = History(configured.history)
+    except (OSError, sqlite3.Error, UnusableHistoryError) as error:
+        fail(f"History {configured.history.path} cannot be opened: {error}")
+    if world:
+        history.fill(world.points(), world.events())
+    sampler = Sampler(configured, history)
+    sampler.start()
+    try:
+        # The airlock's first readings are under way while Dash and pandas load.
+        from dash_app.service import MissingFrontendError, Service  # noqa: PLC0415
+
+        service = Service(configured, history, sampler, sockets)
+        watching = words.plural(len(configured.databases), "database")
+        links = [network.link(address, configured.server.port) for address in sockets]
+        click.echo("\n  ".join([f"Mission Control watches {watching}:", *links]))
+        click.echo(closing_line)
+        service.run(load)
+    except MissingFrontendError as error:
+        fail(str(error))
+    finally:
+        sampler.stop()
+        history.close()
+    log.info("stopped")
+
+
+def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
+    addresses = network.addresses_to_bind(server.addresses)
+    if "tailscale" in server.addresses and not network.tailscale_addresses():
+        log.info("no Tailscale address now: served as soon as there is one")
+    for address in addresses:
+        if not network.is_private_to_us(address):
+            log.warning("%s: whoever reaches it can ask; allowed_clients decides", address)
+    try:
+        return {address: network.listen(address, server.port) for address in addresses}
+    except PortTakenError as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"Port {server.port} cannot be served: {error.strerror}.")
