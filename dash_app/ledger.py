@@ -17,6 +17,7 @@ from dash_app.history.happened import Wanted, events_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from dash_app.history.recall import Recall
     from dash_app.history.store import History
     from dash_app.model import Database, Event, Memory, Reading
 
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 class Ledger:
     """The memories of some databases, and their events. For one thread."""
 
-    def __init__(self, history: History, databases: Iterable[Database]) -> None:
+    def __init__(self, history: History | Recall, databases: Iterable[Database]) -> None:
         """Take up what the history remembers. Raises sqlite3.Error."""
         self._history = history
         self._databases = tuple(databases)

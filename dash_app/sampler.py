@@ -26,13 +26,11 @@ from dash_app.watched.process import Limits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dash_app.history.recall import Recall
     from dash_app.history.store import History
     from dash_app.model import Database, Finding
     from dash_app.settings import Settings
     from dash_app.surroundings import Activity
-
-FRESH_INTERVALS = 3
-"""A snapshot older than so many intervals says nothing any more."""
 
 STOP_SECONDS = 4.0
 """How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
@@ -55,7 +53,7 @@ class Acknowledgement:
 class Sampler:
     """The one thread that has the databases read; everyone else asks for its newest snapshot."""
 
-    def __init__(self, settings: Settings, history: History) -> None:
+    def __init__(self, settings: Settings, history: History | Recall) -> None:
         """Take the settings and our record; nothing is read before `start`.
 
         Raises sqlite3.Error.
@@ -86,6 +84,13 @@ class Sampler:
         """Begin to read."""
         self._thread.start()
 
+    def look(self) -> Snapshot:
+        """Read once, in the thread that asks, instead of beginning to."""
+        try:
+            return self._tick()
+        finally:
+            self._airlock.close()
+
     def stop(self) -> bool:
         """Finish the tick under way, keep what is known, end the airlock; return whether it did."""
         self._stopping = True
@@ -103,7 +108,7 @@ class Sampler:
     def fresh(self) -> Snapshot | None:
         """Return the newest snapshot, or None when it is older than three intervals."""
         snapshot = self.snapshot
-        limit = FRESH_INTERVALS * self._settings.sampler.interval
+        limit = self._settings.fresh_for
         if snapshot is None or datetime.now(UTC) - snapshot.taken_at > limit:
             return None
         return snapshot
@@ -137,7 +142,7 @@ class Sampler:
             self._airlock.close()
             self._ledger.keep()
 
-    def _tick(self) -> None:
+    def _tick(self) -> Snapshot:
         seen = [self._acknowledgements.get() for _ in range(self._acknowledgements.qsize())]
         seen_until = {one.database: one.seen_until for one in seen}
         readings = self._airlock.read(min(self._deadline_seconds, self._interval_seconds / 2))
@@ -153,6 +158,7 @@ class Sampler:
             one.done.set()
         self._record(self.snapshot)
         self.selfcheck.look(self._airlock, readings.values())
+        return self.snapshot
 
     def _judge(
         self,

@@ -1,6 +1,7 @@
 """Settings from a TOML file, complete and frozen; wrong ones are refused with their place.
 
-Nobody else reads the configuration file or the environment, but for what a service manager says.
+Nobody else reads the configuration file or the environment, but for what a service manager or a
+terminal says.
 """
 
 from __future__ import annotations
@@ -218,9 +219,14 @@ class Settings(Section):
         return tuple(declared.database() for declared in self.declared)
 
     @property
+    def fresh_for(self) -> timedelta:
+        """The age from which a snapshot says nothing any more: three ticks were missed."""
+        return 3 * self.sampler.interval
+
+    @property
     def stale_after(self) -> timedelta:
         """The age from which a reading says nothing any more."""
-        return max(timedelta(seconds=60), 3 * self.sampler.interval)
+        return max(timedelta(seconds=60), self.fresh_for)
 
 
 SECTIONS: dict[str, type[Section]] = {

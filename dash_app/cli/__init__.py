@@ -20,6 +20,7 @@ from dash_app.settings import SettingsError
 MODULES = {
     "serve": "serve",
     "demo": "serve",
+    "status": "status",
     "discover": "discover",
     "doctor": "doctor",
 }
@@ -60,6 +61,8 @@ Examples:
   ./ops/run demo                                five demo databases, to look around
   ./ops/run discover ~/clawd --save             find your own, and watch them
   ./ops/run                                     serve the page
+  ./ops/run status                              a line a database, here and now
+  ./ops/run status --json | jq -r .headline     the same for a script
 
 \b
 Exit codes of status and doctor:

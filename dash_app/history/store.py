@@ -7,22 +7,23 @@ import os
 import sqlite3
 from collections import deque
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dash_app.history.file import connect, hold
 from dash_app.history.inserted import rows_inserted
+from dash_app.history.recall import memory_in
 from dash_app.history.rollups import roll_up
 from dash_app.history.room import is_grown, make_room, prune
-from dash_app.model import LastGood, Memory
 from dash_app.surroundings import Surroundings
 from dash_app.watched.protocol import reading_from_message, reading_to_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
     from pathlib import Path
 
-    from dash_app.model import Database, DatabaseStatus, Event, Reading, Snapshot
+    from dash_app.model import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
     from dash_app.settings import HistorySettings
 
     Key = tuple[str, str | None, str]
@@ -114,17 +115,7 @@ class History:
 
     def memory_of(self, database: Database) -> Memory | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
-        row = self._connection.execute(
-            "SELECT status, code, since, read_at, total_rows, tables, absence, baseline FROM memory"
-            " WHERE database = ? AND path = ?",
-            (database.name, str(database.path)),
-        ).fetchone()
-        if row is None:
-            return None
-        status, code, since, read_at, rows, tables, absence, baseline = row
-        good = LastGood(datetime.fromisoformat(read_at), rows, tables) if read_at else None
-        known = reading_from_message(json.loads(baseline)) if baseline else None
-        return Memory(status, code, datetime.fromisoformat(since), good, absence, known)
+        return memory_in(self._connection, database)
 
     def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
         """Keep a memory of a database at its path, and what happened to it, both or neither.

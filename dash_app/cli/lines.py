@@ -1,0 +1,91 @@
+"""The lines of `status`: from the document of `/api/db-status` to text for a terminal."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dash_app import words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Document = dict[str, Any]
+
+COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
+
+
+def is_fresh(document: Document, now: datetime, fresh_for: timedelta) -> bool:
+    """Whether a document of the service is young enough to say how things are."""
+    return now - _time(document["takenAt"]) <= fresh_for
+
+
+def lines(document: Document, now: datetime, fresh_for: timedelta) -> Iterator[str]:
+    """Yield the headline and a line a database, in configured order; remedies stand below."""
+    fresh, taken_at = is_fresh(document, now, fresh_for), _time(document["takenAt"])
+    headline = document["headline"] if fresh else "Can't tell"
+    yield f"{headline} · {taken_at:%H:%M:%S} UTC, {words.ago(now - taken_at)}"
+    if not fresh:
+        yield "The service answers but stopped reading then. What it knew last:"
+    databases = document["databases"]
+    marks = [_mark(one) for one in databases]
+    wide = max(len(mark) for mark in marks)
+    names = max(len(one["label"]) for one in databases)
+    for mark, one in zip(marks, databases, strict=True):
+        colour = COLOURS[one["level"] if fresh else "unknown"]
+        state = click.style(mark.ljust(wide), fg=colour)
+        yield f"{state}  {one['label']:{names}}  {_sentences(one, now)}"
+        for remedy in _remedies(one):
+            yield f"{'':{wide}}  {'':{names}}  {remedy}"
+
+
+def _mark(one: Document) -> str:
+    """Return the worst thing true of a database, in the words of the glance."""
+    if one["level"] == "unknown":
+        return "stale"
+    if one["findings"] and one["status"] == "connected":
+        return words.FINDINGS_IN_BRIEF[one["findings"][0]["kind"]].upper()
+    return {"connected": "ok", "not_initialized": "new", "error": "ERROR"}[one["status"]]
+
+
+def _sentences(one: Document, now: datetime) -> str:
+    """Return what is true of a database, and since when; times in UTC."""
+    parts = [one["verdict"]]
+    amiss = [finding["since"] for finding in one["findings"]] or [one["since"]]
+    if one["findings"] or one["status"] == "error":
+        since = _time(one["since"] if one["error"] else amiss[0])
+        parts.append(f"Since {words.clock(since, now)} ({words.age(now - since)}).")
+    parts += [f["text"] for f in one["findings"] if f["text"] != one["verdict"]]
+    if good := one["lastGood"]:
+        parts.append(f"Last seen {words.plural(good['totalRows'], 'row')}.")
+    if one["status"] == "connected":
+        parts += _numbers(one, now)
+    if one["level"] == "unknown":
+        verified_at = _time(one["verifiedAt"])
+        as_of = f"As of {words.clock(verified_at, now)}"
+        parts.append(f"{as_of}, {words.ago(now - verified_at)}.")
+    return " ".join(parts)
+
+
+def _numbers(one: Document, now: datetime) -> Iterator[str]:
+    if one["findings"]:
+        yield f"{words.plural(one['totalRows'], 'row')}."
+    if change := one["change"]:
+        since = _time(change["since"])
+        when = "in 24 h" if words.is_a_day(since, now) else f"since {words.clock(since, now)}"
+        text = words.change(change["rows"])
+        yield f"{text[0].upper()}{text[1:]} {when}."
+    if one["lastModified"]:
+        yield f"Last write {words.ago(now - _time(one['lastModified']))}."
+
+
+def _remedies(one: Document) -> list[str]:
+    """Return what to do, each thing once."""
+    found = [one["error"]["remedy"]] if one["error"] else []
+    return list(dict.fromkeys([*found, *(finding["remedy"] for finding in one["findings"])]))
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,116 @@
+"""The command that says on a terminal how the databases are: `status`."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPException
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dash_app import network, settings
+from dash_app.api.views import status_document
+from dash_app.cli.lines import is_fresh, lines
+from dash_app.cli.terminal import CANNOT_TELL, NEEDS_YOU, config_option, end, fail, patience
+from dash_app.history.recall import Recall
+from dash_app.sampler import Sampler
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dash_app.network import Address
+    from dash_app.settings import Settings
+
+Document = dict[str, Any]
+
+ANSWER_SECONDS = 2.0
+"""A service that takes longer to say what it has in memory is not waited for."""
+
+EXAMPLES = """\b
+Examples:
+  ./ops/run status                             a line a database
+  ./ops/run status || notify-send "Look"       tell yourself when something needs you
+  ./ops/run status --json | jq .databases[].totalRows
+  watch -c -n 5 ./ops/run status
+
+\b
+Asks the service that runs over the same configuration; where none answers, reads by itself.
+Exit codes: 0 well, 3 something needs you, 4 cannot tell.
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print the document of /api/db-status.")
+def status(config: Path | None, *, as_json: bool) -> None:
+    """Say in a line a database how it is, whether the service runs or not."""
+    logging.disable()  # what is amiss is the answer
+    configured = settings.load(config)
+    with patience("Reading the databases"):
+        document = _from_service(configured) or _from_files(configured)
+    now = datetime.now(UTC)
+    if as_json:
+        click.echo(json.dumps(document, indent=2, sort_keys=True))
+    else:
+        for line in lines(document, now, configured.fresh_for):
+            click.echo(line)
+    end(_exit_code(document, is_fresh=is_fresh(document, now, configured.fresh_for)))
+
+
+def _exit_code(document: Document, *, is_fresh: bool) -> int:
+    databases = document["databases"]
+    if not is_fresh:
+        return CANNOT_TELL
+    if any(one["level"] == "fault" or one["findings"] for one in databases):
+        return NEEDS_YOU
+    return CANNOT_TELL if any(one["level"] == "unknown" for one in databases) else 0
+
+
+def _from_files(configured: Settings) -> Document:
+    """Read the databases once, as the service does, with what it remembers of them."""
+    path = configured.history.path
+    try:
+        return status_document(Sampler(configured, Recall(path)).look())
+    except sqlite3.Error as error:
+        fail(f"History {path} cannot be read: {error}")
+
+
+def _from_service(configured: Settings) -> Document | None:
+    """Return what a service over the same databases says; None where there is none."""
+    addresses = network.addresses_to_bind(configured.server.addresses)
+    document = _ask(_nearest(addresses), configured) if addresses else None
+    return document if _watches_the_same(document, configured) else None
+
+
+def _nearest(addresses: list[Address]) -> str:
+    address = max(addresses, key=lambda one: one.is_loopback or one.is_unspecified)
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "::1"
+    return str(address)
+
+
+def _ask(host: str, configured: Settings) -> Document | None:
+    token = configured.server.token_file
+    connection = HTTPConnection(host, configured.server.port, timeout=ANSWER_SECONDS)
+    try:
+        headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token else {}
+        connection.request("GET", "/api/db-status", headers=headers)
+        answer = json.load(connection.getresponse())
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) else None
+
+
+def _watches_the_same(document: Document | None, configured: Settings) -> bool:
+    """Whether an answer is Mission Control's, over the databases of this configuration."""
+    expected = [(one.name, one.label, str(one.path)) for one in configured.databases]
+    try:
+        told = document and [(d["name"], d["label"], d["path"]) for d in document["databases"]]
+    except (KeyError, TypeError):
+        return False
+    return bool(document and "takenAt" in document and told == expected)
