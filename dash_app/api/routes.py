@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import sqlite3
@@ -22,6 +20,7 @@ from dash_app.api.answers import (
     tagged,
 )
 from dash_app.api.parameters import WantedHistory, wanted_events, wanted_history
+from dash_app.api.sheet import csv_of
 from dash_app.api.views import (
     detail_document,
     events_document,
@@ -34,10 +33,8 @@ from dash_app.history import query
 from dash_app.history.happened import Wanted, page_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
 
-    from dash_app.api import documents
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
 
@@ -147,19 +144,9 @@ def _history(path: Path, wanted: WantedHistory) -> Response:
     window = wanted.window(query.number_of_series(path, wanted.selection))
     document = history_document(query.series(path, wanted.selection, window))
     if wanted.as_csv:
-        response = Response(_as_csv(document["series"]), mimetype="text/csv")
+        response = Response(csv_of(document["series"]), mimetype="text/csv")
     else:
         response = jsonify(document)
     # Where a series ends now, only its last time says when we looked.
     now = instant(int(wanted.until.timestamp())).encode() if wanted.ends_now else None
     return tagged(response, response.get_data().replace(now, b"") if now else response.get_data())
-
-
-def _as_csv(series: Iterable[documents.Series]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(("time", "database", "table", "metric", "unit", "value"))
-    for one in series:
-        labels = (one["database"], one["table"], one["metric"], one["unit"])
-        writer.writerows((time, *labels, value) for time, value in one["points"])
-    return text.getvalue()

@@ -21,6 +21,8 @@ MODULES = {
     "serve": "serve",
     "demo": "serve",
     "status": "status",
+    "history": "record",
+    "events": "record",
     "discover": "discover",
     "doctor": "doctor",
 }
@@ -63,6 +65,8 @@ Examples:
   ./ops/run                                     serve the page
   ./ops/run status                              a line a database, here and now
   ./ops/run status --json | jq -r .headline     the same for a script
+  ./ops/run history --database email --from 7d  what a week brought
+  ./ops/run events --since 24h                  what happened since yesterday
 
 \b
 Exit codes of status and doctor:

@@ -1,0 +1,144 @@
+"""The commands that tell of the past, from our own record: `history` and `events`."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, TypedDict, Unpack, get_args
+
+import click
+
+from dash_app import settings, words
+from dash_app.api.sheet import csv_of
+from dash_app.api.views import history_document
+from dash_app.cli.sums import sums
+from dash_app.cli.terminal import (
+    Instant,
+    config_option,
+    database_option,
+    fail,
+    patience,
+    refuse_unknown,
+    table,
+)
+from dash_app.history import query
+from dash_app.history.happened import Wanted, events_of
+from dash_app.history.query import Metric, Selection
+from dash_app.history.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dash_app.history.query import Series
+    from dash_app.settings import Settings
+
+REACH = timedelta(hours=24)
+POINTS = 500
+"""As many as `/api/history` answers with."""
+
+MOST_EVENTS = 50
+
+HISTORY_EXAMPLES = """\b
+Examples:
+  ./ops/run history                             rows of every table, since yesterday
+  ./ops/run history --database email --from 7d  of one database, since a week
+  ./ops/run history --metric inserted --from 1h rows written in the last hour
+  ./ops/run history --from 30d --csv > rows.csv for a spreadsheet
+  ./ops/run history --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
+"""
+
+EVENTS_EXAMPLES = """\b
+Examples:
+  ./ops/run events                              what happened last
+  ./ops/run events --since 24h                  since yesterday
+  ./ops/run events --database email --limit 5
+"""
+
+
+class Asked(TypedDict):
+    """Which series are asked for, and of which time."""
+
+    databases: tuple[str, ...]
+    tables: tuple[str, ...]
+    metric: Metric
+    since: datetime | None
+    until: datetime | None
+
+
+@click.command(epilog=HISTORY_EXAMPLES)
+@config_option
+@database_option
+@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Alone; repeatable.")
+@click.option(
+    "--metric", type=click.Choice(get_args(Metric)), default="rows", help="What; rows by default."
+)
+@click.option("--from", "since", type=Instant(), help="24h by default; a span or a time.")
+@click.option("--to", "until", type=Instant(), help="Now by default; a span or a time.")
+@click.option("--csv", "wants_csv", is_flag=True, help="Every value, as /api/history?format=csv.")
+def history(config: Path | None, *, wants_csv: bool, **asked: Unpack[Asked]) -> None:
+    """Say what became of row counts and sizes, from our own record; no service is needed."""
+    configured = settings.load(config)
+    refuse_unknown(configured, asked["databases"])
+    selection = Selection(asked["databases"], asked["tables"], asked["metric"])
+    with _record(configured) as path:
+        found = query.series(path, selection, _window(configured, asked["since"], asked["until"]))
+    if wants_csv:
+        click.echo(csv_of(history_document(found)["series"]), nl=False)
+    else:
+        _print(found)
+
+
+@click.command(epilog=EVENTS_EXAMPLES)
+@config_option
+@database_option
+@click.option("--limit", type=click.IntRange(1), default=MOST_EVENTS, help="50 by default.")
+@click.option("--since", type=Instant(), help="Not before: a span such as 24h, or a time.")
+def events(
+    config: Path | None, databases: tuple[str, ...], limit: int, since: datetime | None
+) -> None:
+    """Say what happened, newest first, from our own record; no service is needed."""
+    configured = settings.load(config)
+    refuse_unknown(configured, databases)
+    with _record(configured) as path:
+        found = events_of(path, Wanted(databases, most=limit))
+    labels = {database.name: database.label for database in configured.databases}
+    told = [
+        (
+            f"{one.at:%Y-%m-%d %H:%M} UTC",
+            labels.get(one.database, one.database),
+            words.event(one)
+            + (f" (ended {one.ended_at:%Y-%m-%d %H:%M} UTC)" if one.ended_at else ""),
+        )
+        for one in found
+        if since is None or one.at >= since
+    ]
+    click.echo("\n".join(table(told)) if told else "No events.")
+
+
+def _window(configured: Settings, since: datetime | None, until: datetime | None) -> Window:
+    until = until or datetime.now(UTC)
+    since = since or until - REACH
+    if since >= until:
+        raise click.UsageError("--from must lie before --to.")
+    every_seconds = configured.history.every.total_seconds()
+    return Window.between(since, until, POINTS - 2, every_seconds).to_its_end(until)
+
+
+@contextmanager
+def _record(configured: Settings) -> Iterator[Path]:
+    """Lead to our own record; where there is none, or it cannot be read, that is the answer."""
+    path = configured.history.path
+    if not path.exists():
+        fail(f"No history yet at {words.short_path(path)}. It begins with ./ops/run")
+    try:
+        with patience("Reading the history"):
+            yield path
+    except sqlite3.Error as error:
+        fail(f"History {words.short_path(path)} cannot be read: {error}")
+
+
+def _print(found: list[Series]) -> None:
+    lines = table(sums(found), right=frozenset({2, 3, 4, 5}))
+    click.echo("\n".join(lines) if found else "Nothing was recorded of that.")
