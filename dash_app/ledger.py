@@ -68,6 +68,14 @@ class Ledger:
             self._load_newest()
         return memory, self._unsettled[name]
 
+    def forget(self, database: Database) -> None:
+        """Know nothing of a database any more. Raises sqlite3.Error, and then knows all."""
+        self._history.forget(database, datetime.now(UTC))
+        self._memories[database.name] = None
+        self._unsettled[database.name] = self._unsaved[database.name] = ()
+        self._load_newest()
+        log.info("%s: forgotten", database.name)
+
     def keep(self) -> None:
         """Store every memory, so that a restart knows the last good readings."""
         for database in self._databases:

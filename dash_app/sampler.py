@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.findings import findings
+from dash_app.history.errands import to_forget
 from dash_app.history.query import activity
 from dash_app.ledger import Ledger
 from dash_app.model import DatabaseStatus, Reading, Snapshot, level_of, worst
@@ -25,6 +26,7 @@ from dash_app.watched.process import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from dash_app.history.recall import Recall
     from dash_app.history.store import History
@@ -130,7 +132,10 @@ class Sampler:
                 began = self._due = time.monotonic()
                 self._wake.clear()
                 try:
+                    done = self._forget_what_is_asked()
                     self._tick()
+                    for errand in done:
+                        errand.unlink(missing_ok=True)
                 except Exception:  # a fault in one tick must not end the watch
                     log.exception("tick failed")
                 took_seconds = time.monotonic() - began
@@ -141,6 +146,22 @@ class Sampler:
         finally:
             self._airlock.close()
             self._ledger.keep()
+
+    def _forget_what_is_asked(self) -> list[Path]:
+        """Make databases new that a command asks for; return the files that asked."""
+        done = []
+        for database in self._settings.databases:
+            errand = to_forget(self._history.path, database.name)
+            if not errand.exists():
+                continue
+            try:
+                self._ledger.forget(database)
+            except sqlite3.Error as error:
+                log.error("%s is not forgotten yet: %s", database.name, error)
+                continue
+            self._findings.pop(database.name, None)
+            done.append(errand)
+        return done
 
     def _tick(self) -> Snapshot:
         seen = [self._acknowledgements.get() for _ in range(self._acknowledgements.qsize())]

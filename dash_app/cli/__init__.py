@@ -23,6 +23,7 @@ MODULES = {
     "status": "status",
     "history": "record",
     "events": "record",
+    "forget": "forget",
     "discover": "discover",
     "doctor": "doctor",
 }

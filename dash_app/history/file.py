@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dash_app.history.room import limit
-from dash_app.history.schema import UnusableHistoryError, migrate
+from dash_app.history.schema import HistoryInUseError, UnusableHistoryError, migrate
 from dash_app.model import HISTORY_APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def hold(path: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise UnusableHistoryError("another Mission Control writes it now") from error
+        raise HistoryInUseError("another Mission Control writes it now") from error
     return descriptor
 
 

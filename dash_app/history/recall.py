@@ -35,6 +35,9 @@ class Recall:
     def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
         """Keep nothing."""
 
+    def forget(self, database: Database, now: datetime) -> None:
+        """Forget nothing."""
+
     def record(self, snapshot: Snapshot) -> None:
         """Store nothing."""
 

@@ -80,6 +80,10 @@ class UnusableHistoryError(Exception):
     """A file that is not ours, or that a later version of Mission Control wrote."""
 
 
+class HistoryInUseError(UnusableHistoryError):
+    """A file that another Mission Control writes now."""
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a file of any earlier version up to date, each step whole or not at all.
 

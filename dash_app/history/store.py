@@ -142,6 +142,19 @@ class History:
                 ),
             )
 
+    def forget(self, database: Database, now: datetime) -> None:
+        """Drop the memory of a database, and end what it found amiss; its past stays.
+
+        Raises sqlite3.Error.
+        """
+        with self._connection:
+            self._connection.execute("DELETE FROM memory WHERE database = ?", (database.name,))
+            self._connection.execute(
+                "UPDATE event SET ended_at = ? WHERE database = ? AND ended_at IS NULL",
+                (now.isoformat(), database.name),
+            )
+        self._before.pop(database.name, None)
+
     def close(self) -> None:
         """Close the file, and let others have it."""
         self._connection.close()

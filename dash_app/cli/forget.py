@@ -1,0 +1,110 @@
+"""The command that makes a database new again: `forget`."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from dash_app import settings, words
+from dash_app.cli.terminal import CANNOT_TELL, config_option, fail, patience, refuse_unknown
+from dash_app.history.errands import to_forget
+from dash_app.history.recall import Recall
+from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
+from dash_app.history.store import History
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dash_app.model import Database, Memory
+    from dash_app.settings import Settings
+
+LOOK_SECONDS = 0.05
+TICKS_AWAITED = 2
+"""One may be under way when it is asked."""
+
+EXAMPLES = """\b
+Examples:
+  ./ops/run forget email         a database that was moved or emptied for good
+  ./ops/run forget email --yes   in a script
+
+\b
+What it held at last and what it found amiss is forgotten: where it is missing, it is calmly
+awaited again. Its charts and events stay. A service that runs does it with its next look.
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("name")
+@config_option
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def forget(name: str, config: Path | None, *, yes: bool) -> None:
+    """Make the database NAME new again, as if it had never been read."""
+    configured = settings.load(config)
+    refuse_unknown(configured, [name])
+    database = next(one for one in configured.databases if one.name == name)
+    memory = _remembered(configured, database)
+    if memory is None:
+        click.echo(f"{database.label} is new already.")
+        return
+    if not yes:
+        _confirm(database, memory)
+    try:
+        history = History(configured.history)
+    except HistoryInUseError:
+        _ask_service(configured, database)
+    except (OSError, sqlite3.Error, UnusableHistoryError) as error:
+        fail(f"History {words.short_path(configured.history.path)} cannot be opened: {error}")
+    else:
+        _forget(history, database)
+    click.echo(f"{database.label} is new again.")
+
+
+def _remembered(configured: Settings, database: Database) -> Memory | None:
+    path = configured.history.path
+    try:
+        return Recall(path).memory_of(database)
+    except sqlite3.Error as error:
+        fail(f"History {words.short_path(path)} cannot be read: {error}")
+
+
+def _confirm(database: Database, memory: Memory) -> None:
+    if not sys.stdin.isatty():
+        raise click.UsageError("Nobody can be asked here: say --yes.")
+    good = memory.last_good
+    held = f", {words.plural(good.total_rows, 'row')} at last" if good else ""
+    click.confirm(f"Forget what is remembered of {database.label}{held}?", abort=True)
+
+
+def _forget(history: History, database: Database) -> None:
+    try:
+        history.forget(database, datetime.now(UTC))
+        to_forget(history.path, database.name).unlink(missing_ok=True)
+    except (OSError, sqlite3.Error) as error:
+        fail(f"{database.label} cannot be forgotten: {error}")
+    finally:
+        history.close()
+
+
+def _ask_service(configured: Settings, database: Database) -> None:
+    """Have the service that writes the history do it, and wait until it has."""
+    errand = to_forget(configured.history.path, database.name)
+    try:
+        errand.touch(mode=0o600)
+    except OSError as error:
+        fail(f"The service cannot be asked: {error}")
+    sampler = configured.sampler
+    patience_seconds = (TICKS_AWAITED * (sampler.interval + sampler.deadline)).total_seconds()
+    ends = time.monotonic() + patience_seconds
+    with patience("The service forgets it with its next look"):
+        while errand.exists() and time.monotonic() < ends:
+            time.sleep(LOOK_SECONDS)
+    if errand.exists():
+        click.echo(
+            "The service did not get to it yet. It will, or when it is started next.", err=True
+        )
+        sys.exit(CANNOT_TELL)
