@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import os
 import socket
 import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 Address = IPv4Address | IPv6Address
@@ -81,6 +82,12 @@ def listen(address: Address, port: int) -> socket.socket:
     return listener
 
 
+def is_listened_on_by_us(port: int) -> bool:
+    """Whether somebody listens at a port of this machine, and nobody but our own user."""
+    users = {int(fields[7]) for fields in _listening(port)}
+    return users == {os.getuid()}
+
+
 def link(address: Address, port: int) -> str:
     """Return the page's address as a full link."""
     host = f"[{address}]" if address.version == 6 else str(address)
@@ -112,20 +119,20 @@ def _interface_ipv6(interface: str) -> list[Address]:
 
 
 def _who_has(address: Address, port: int) -> str:
-    inode = _listening_inode(port)
+    inode = next((fields[9] for fields in _listening(port)), None)
     holder = _process_with_socket(inode) if inode else None
     by = f"by {holder}" if holder else "by a process of another user"
     free = _free_port(address, port)
     return f"Port {port} on {address} is taken {by}. Port {free} is free: --port {free}"
 
 
-def _listening_inode(port: int) -> str | None:
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+def _listening(port: int) -> Iterator[list[str]]:
+    """Yield what the kernel says of each socket that listens at a port, proc(5)."""
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
             fields = line.split()
             if fields[3] == LISTENING and int(fields[1].rpartition(":")[2], 16) == port:
-                return fields[9]
-    return None
+                yield fields
 
 
 def _process_with_socket(inode: str) -> str | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dash_app.cli.lines import lines
+from dash_app.cli.terminal import table
 from tests.harness import ROOT, Served, eventually, free_port, make_database, write_config
 from tests.test_cli import environment, run
 
@@ -285,6 +286,15 @@ def test_lines_are_aligned_and_say_change_finding_and_age() -> None:
             " As of 14:50 UTC, 10 min ago."
         ),
     ]
+
+
+def test_the_name_of_a_table_cannot_command_the_terminal() -> None:
+    lost = one(verdict="Emptied: \x1b]0;owned\x07\nok  All → 0.")
+    found = {"takenAt": "2026-11-23T15:00:03Z", "headline": "", "databases": [lost]}
+    said = list(lines(found, NOW, FRESH))
+    assert len(said) == 2
+    assert "Emptied: �]0;owned��ok  All → 0." in said[1]
+    assert table([["\x1b[2Jx", "y"]]) == ["�[2Jx  y"]
 
 
 def test_a_service_that_stopped_reading_cannot_tell() -> None:

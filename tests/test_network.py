@@ -26,6 +26,16 @@ def test_a_taken_port_names_its_holder_and_a_free_port() -> None:
     network.listen(address, int(text.rpartition(" ")[2])).close()
 
 
+def test_a_port_is_ours_while_our_own_user_alone_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    assert not network.is_listened_on_by_us(port)
+    with socket.create_server(("127.0.0.1", port)):
+        assert network.is_listened_on_by_us(port)
+        stranger = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: stranger)
+        assert not network.is_listened_on_by_us(port)
+
+
 def test_an_address_that_is_not_up_yet_can_be_listened_on() -> None:
     network.listen(ip_address("100.64.99.99"), free_port()).close()
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from dash_app.settings import Settings
 
 LOOK_SECONDS = 0.05
-TICKS_AWAITED = 2
-"""One may be under way when it is asked."""
+MOST_SECONDS = 30.0
+"""No longer than that is a service awaited that looks once in an hour."""
 
 EXAMPLES = """\b
 Examples:
@@ -43,7 +43,7 @@ awaited again. Its charts and events stay. A service that runs does it with its 
 @config_option
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def forget(name: str, config: Path | None, *, yes: bool) -> None:
-    """Make the database NAME new again, as if it had never been read."""
+    """Make the database NAME new again."""
     configured = settings.load(config)
     refuse_unknown(configured, [name])
     database = next(one for one in configured.databases if one.name == name)
@@ -97,14 +97,12 @@ def _ask_service(configured: Settings, database: Database) -> None:
         errand.touch(mode=0o600)
     except OSError as error:
         fail(f"The service cannot be asked: {error}")
-    sampler = configured.sampler
-    patience_seconds = (TICKS_AWAITED * (sampler.interval + sampler.deadline)).total_seconds()
-    ends = time.monotonic() + patience_seconds
+    # A tick may be under way, and begin before it was asked.
+    two_ticks = 2 * (configured.sampler.interval + configured.sampler.deadline)
+    ends = time.monotonic() + min(two_ticks.total_seconds(), MOST_SECONDS)
     with patience("The service forgets it with its next look"):
         while errand.exists() and time.monotonic() < ends:
             time.sleep(LOOK_SECONDS)
     if errand.exists():
-        click.echo(
-            "The service did not get to it yet. It will, or when it is started next.", err=True
-        )
+        click.echo("The service did not get to it yet. It will with its next look.", err=True)
         sys.exit(CANNOT_TELL)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dash_app import words
+from dash_app.cli.terminal import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +37,7 @@ def lines(document: Document, now: datetime, fresh_for: timedelta) -> Iterator[s
     for mark, one in zip(marks, databases, strict=True):
         colour = COLOURS[one["level"] if fresh else "unknown"]
         state = click.style(mark.ljust(wide), fg=colour)
-        yield f"{state}  {one['label']:{names}}  {_sentences(one, now)}"
+        yield f"{state}  {one['label']:{names}}  {printable(_sentences(one, now))}"
         for remedy in _remedies(one):
             yield f"{'':{wide}}  {'':{names}}  {remedy}"
 
@@ -53,9 +54,8 @@ def _mark(one: Document) -> str:
 def _sentences(one: Document, now: datetime) -> str:
     """Return what is true of a database, and since when; times in UTC."""
     parts = [one["verdict"]]
-    amiss = [finding["since"] for finding in one["findings"]] or [one["since"]]
-    if one["findings"] or one["status"] == "error":
-        since = _time(one["since"] if one["error"] else amiss[0])
+    if one["status"] != "not_initialized" and (one["error"] or one["findings"]):
+        since = _time((one if one["error"] else one["findings"][0])["since"])
         parts.append(f"Since {words.clock(since, now)} ({words.age(now - since)}).")
     parts += [f["text"] for f in one["findings"] if f["text"] != one["verdict"]]
     if good := one["lastGood"]:

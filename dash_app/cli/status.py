@@ -33,8 +33,8 @@ EXAMPLES = """\b
 Examples:
   ./ops/run status                             a line a database
   ./ops/run status || notify-send "Look"       tell yourself when something needs you
-  ./ops/run status --json | jq .databases[].totalRows
-  watch -c -n 5 ./ops/run status
+  ./ops/run status --json | jq '.databases[].totalRows'
+  watch ./ops/run status                       look again every two seconds
 
 \b
 Asks the service that runs over the same configuration; where none answers, reads by itself.
@@ -46,7 +46,7 @@ Exit codes: 0 well, 3 something needs you, 4 cannot tell.
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the document of /api/db-status.")
 def status(config: Path | None, *, as_json: bool) -> None:
-    """Say in a line a database how it is, whether the service runs or not."""
+    """Say how the databases are, a line each."""
     logging.disable()  # what is amiss is the answer
     configured = settings.load(config)
     with patience("Reading the databases"):
@@ -80,6 +80,8 @@ def _from_files(configured: Settings) -> Document:
 
 def _from_service(configured: Settings) -> Document | None:
     """Return what a service over the same databases says; None where there is none."""
+    if not network.is_listened_on_by_us(configured.server.port):
+        return None  # a stranger would learn the token
     addresses = network.addresses_to_bind(configured.server.addresses)
     document = _ask(_nearest(addresses), configured) if addresses else None
     return document if _watches_the_same(document, configured) else None

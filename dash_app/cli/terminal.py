@@ -84,6 +84,7 @@ def refuse_unknown(settings: Settings, databases: Sequence[str]) -> None:
 
 def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
     """Return lines with aligned columns; those whose numbers are in `right` end at one edge."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     wide = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -92,6 +93,11 @@ def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) ->
         ).rstrip()
         for row in rows
     ]
+
+
+def printable(text: str) -> str:
+    """Return a text that cannot command the terminal, whatever a table in it is called."""
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 @contextmanager
