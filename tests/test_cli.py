@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from click import Context
 
+from dash_app.cli import MODULES, main
 from dash_app.history.store import History
 from dash_app.settings import HistorySettings
 from tests.harness import ROOT, eventually, free_port, make_database, write_config
@@ -62,6 +64,20 @@ def said_until(process: subprocess.Popen[str], pattern: str) -> str:
         if re.search(pattern, line):
             return said
     raise AssertionError(said)
+
+
+def test_every_example_of_the_help_can_be_typed(home: Path) -> None:
+    helped = [name for name in MODULES if name != "doctor"]
+    for shown in ([], *([name] for name in helped)):
+        text = run(home, *shown, "--help").stdout
+        examples = re.findall(r"^ +\./ops/run ?(.*?)(?:  .*| [|>].*)?$", text, re.MULTILINE)
+        assert examples, text
+        for example in examples:
+            name, *arguments = example.split() or ["serve"]
+            command = main.get_command(Context(main), name)
+            assert command is not None, example
+            known = {option for parameter in command.params for option in parameter.opts}
+            assert {one for one in arguments if one.startswith("--")} <= known, example
 
 
 def test_discover_prints_configuration_for_the_sqlite_files_of_a_folder(

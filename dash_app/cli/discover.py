@@ -12,8 +12,14 @@ from dash_app import settings, words
 from dash_app.cli.terminal import fail
 from dash_app.watched.discover import sqlite_files
 
+EXAMPLES = """\b
+Examples:
+  ./ops/run discover ~/clawd         look what there is
+  ./ops/run discover ~/clawd --save  write it to the configuration, if there is none yet
+"""
 
-@click.command()
+
+@click.command(short_help="Find SQLite files below a folder.", epilog=EXAMPLES)
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--save", is_flag=True, help="Write the configuration instead of printing it.")
 def discover(folder: Path, *, save: bool) -> None:

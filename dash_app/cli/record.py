@@ -42,11 +42,14 @@ MOST_EVENTS = 50
 
 HISTORY_EXAMPLES = """\b
 Examples:
-  ./ops/run history                             rows of every table, since yesterday
-  ./ops/run history --database email --from 7d  of one database, since a week
-  ./ops/run history --metric inserted --from 1h rows written in the last hour
-  ./ops/run history --from 30d --csv > rows.csv for a spreadsheet
+  ./ops/run history                              rows of every table, since yesterday
+  ./ops/run history --database email --from 7d   of one database, since a week
+  ./ops/run history --metric inserted --from 1h  rows written in the last hour
+  ./ops/run history --from 30d --csv > rows.csv  for a spreadsheet
   ./ops/run history --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
+
+\b
+Our own record is read; no service is needed.
 """
 
 EVENTS_EXAMPLES = """\b
@@ -54,6 +57,9 @@ Examples:
   ./ops/run events                              what happened last
   ./ops/run events --since 24h                  since yesterday
   ./ops/run events --database email --limit 5
+
+\b
+Our own record is read; no service is needed.
 """
 
 
@@ -70,15 +76,20 @@ class Asked(TypedDict):
 @click.command(epilog=HISTORY_EXAMPLES)
 @config_option
 @database_option
-@click.option("--table", "tables", multiple=True, metavar="TABLE", help="Alone; repeatable.")
 @click.option(
-    "--metric", type=click.Choice(get_args(Metric)), default="rows", help="What; rows by default."
+    "--table", "tables", multiple=True, metavar="TABLE", help="Of this one alone; repeatable."
+)
+@click.option(
+    "--metric",
+    type=click.Choice(get_args(Metric)),
+    default="rows",
+    help="What to tell; rows by default.",
 )
 @click.option("--from", "since", type=Instant(), help="24h by default; a span or a time.")
 @click.option("--to", "until", type=Instant(), help="Now by default; a span or a time.")
 @click.option("--csv", "wants_csv", is_flag=True, help="Every value, as /api/history?format=csv.")
 def history(config: Path | None, *, wants_csv: bool, **asked: Unpack[Asked]) -> None:
-    """Say what became of row counts and sizes, from our own record; no service is needed."""
+    """Say what became of rows and sizes."""
     configured = settings.load(config)
     refuse_unknown(configured, asked["databases"])
     selection = Selection(asked["databases"], asked["tables"], asked["metric"])
@@ -98,7 +109,7 @@ def history(config: Path | None, *, wants_csv: bool, **asked: Unpack[Asked]) -> 
 def events(
     config: Path | None, databases: tuple[str, ...], limit: int, since: datetime | None
 ) -> None:
-    """Say what happened, newest first, from our own record; no service is needed."""
+    """Say what happened, newest first."""
     configured = settings.load(config)
     refuse_unknown(configured, databases)
     with _record(configured) as path:

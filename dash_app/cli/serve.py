@@ -29,7 +29,21 @@ LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
 log = logging.getLogger(__name__)
 
 
-@click.command()
+SERVE_EXAMPLES = """\b
+Examples:
+  ./ops/run                                      serve what is configured; `serve` may be left out
+  ./ops/run serve --address loopback --port 4000
+  ./ops/run serve --address tailscale --address 192.168.7.2
+"""
+
+DEMO_EXAMPLES = """\b
+Examples:
+  ./ops/run demo
+  ./ops/run demo --port 4000  beside a service that runs
+"""
+
+
+@click.command(epilog=SERVE_EXAMPLES)
 @config_option
 @click.option("--address", multiple=True, help="loopback, tailscale or an IP address; repeatable.")
 @port_option
@@ -40,7 +54,7 @@ def serve(config: Path | None, address: tuple[str, ...], port: int | None) -> No
     _serve(lambda: settings.load(config, given))
 
 
-@click.command()
+@click.command(short_help="Serve five demo databases with live writers.", epilog=DEMO_EXAMPLES)
 @port_option
 def demo(port: int | None) -> None:
     """Serve the page over five demo databases with live writers, in a temporary folder."""
