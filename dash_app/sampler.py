@@ -22,7 +22,6 @@ from dash_app.model import DatabaseStatus, Reading, Snapshot, level_of, worst
 from dash_app.selfcheck import Selfcheck
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.around import disk_under
-from dash_app.watched.process import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,8 +54,12 @@ class Acknowledgement:
 class Sampler:
     """The one thread that has the databases read; everyone else asks for its newest snapshot."""
 
-    def __init__(self, settings: Settings, history: History | Recall) -> None:
-        """Take the settings and our record; nothing is read before `start`.
+    def __init__(
+        self, settings: Settings, history: History | Recall, airlock: Airlock | None = None
+    ) -> None:
+        """Take the settings, our record, and an airlock that starts already, if there is one.
+
+        Nothing is read before `start`.
 
         Raises sqlite3.Error.
         """
@@ -65,8 +68,7 @@ class Sampler:
         self._history = history
         self._deadline_seconds = sampler.deadline.total_seconds()
         self._interval_seconds = sampler.interval.total_seconds()
-        limits = Limits(self._deadline_seconds, sampler.table_budget.total_seconds())
-        self._airlock = Airlock(settings.databases, limits)
+        self._airlock = airlock or Airlock.of(settings)
         self._place = words.place_of(settings, getpass.getuser())
         self._ledger = Ledger(history, settings.databases)
         self._findings: dict[str, tuple[Finding, ...]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dash_app import network, settings
-from dash_app.api.views import status_document
 from dash_app.cli.lines import is_fresh, lines
-from dash_app.cli.terminal import CANNOT_TELL, NEEDS_YOU, config_option, end, fail, patience
-from dash_app.history.recall import Recall
-from dash_app.sampler import Sampler
+from dash_app.cli.terminal import CANNOT_TELL, NEEDS_YOU, config_option, end, patience
+from dash_app.watched.airlock import Airlock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,12 +67,13 @@ def _exit_code(document: Document, *, is_fresh: bool) -> int:
 
 
 def _from_files(configured: Settings) -> Document:
-    """Read the databases once, as the service does, with what it remembers of them."""
-    path = configured.history.path
-    try:
-        return status_document(Sampler(configured, Recall(path)).look())
-    except sqlite3.Error as error:
-        fail(f"History {path} cannot be read: {error}")
+    """Have the databases read once by a reader of our own."""
+    airlock = Airlock.of(configured)
+    airlock.start()
+    # Its process comes up while the rest is loaded, which who asks the service has no use for.
+    from dash_app.cli.looking import look  # noqa: PLC0415
+
+    return look(configured, airlock)
 
 
 def _from_service(configured: Settings) -> Document | None:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from subprocess import TimeoutExpired
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from dash_app.model import Reading
 from dash_app.watched.process import ChildProcess, Limits
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from dash_app.model import Code, Database
+    from dash_app.settings import Settings
 
 MAX_ABANDONED = 8
 """Killed children that the kernel still holds, in a hung mount for instance; then no new ones."""
@@ -81,6 +82,17 @@ class Airlock:
         self.guards: tuple[str, ...] | None = None
         self.longest_open_seconds = 0.0
         self.sidecars_left = 0
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the airlock over the databases of some settings."""
+        sampler = settings.sampler
+        limits = Limits(sampler.deadline.total_seconds(), sampler.table_budget.total_seconds())
+        return cls(settings.databases, limits)
+
+    def start(self) -> None:
+        """Have a child start now, and not with the first reading."""
+        self._shared = self._shared or self._start()
 
     def read(self, wait_seconds: float) -> Mapping[str, Reading]:
         """Return the newest reading of each database that has ever had one.
