@@ -111,6 +111,7 @@ class Reading:
     tasks.owner" to a normalised definition; None where the schema could not be read.
     `free_bytes` is what the file holds but does not use.
     `change_counter` and `sequences` only ever move forward in one and the same database.
+    `sqlite_version` is that of who wrote the main file last, as 3040001 for 3.40.1.
     """
 
     read_at: datetime
@@ -125,6 +126,7 @@ class Reading:
     file: str | None = None
     file_modified: datetime | None = None
     change_counter: int | None = None
+    sqlite_version: int | None = None
     user_version: int | None = None
     application_id: int | None = None
     free_bytes: int | None = None

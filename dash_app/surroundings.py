@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
 Use = Literal["open", "read", "write", "checkpoint", "recover"]
@@ -62,6 +63,20 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Access:
+    """Whose a database's files are, and what shuts us out.
+
+    `owners` maps what is there, "" for the main file and "-wal" and the like for those beside it,
+    to user ids. `closed` is the first thing on the way that we may not enter or read: a folder, or
+    one of the files.
+    """
+
+    owners: Mapping[str, int]
+    closed: str | None = None
+    closed_is_folder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What is around a database's content; None for what could not be told.
 
@@ -71,6 +86,7 @@ class Surroundings:
     holders: tuple[Holder, ...] | None = None
     backlog_bytes: int | None = None
     disk: Disk | None = None
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)

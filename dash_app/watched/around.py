@@ -9,6 +9,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from dash_app.surroundings import Disk, Holder, Surroundings
+from dash_app.watched.access import access_to
 from dash_app.watched.locks import PENDING_BYTE, RESERVED_BYTE, command_of, locks_on
 
 if TYPE_CHECKING:
@@ -97,9 +98,8 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     hidden = bool(shm and not uses and not os.major(files.main.device))
     holders = tuple(_holder(pid, found, since, index) for pid, found in sorted(uses.items()))
     backlog_bytes = index.backlog_bytes if index else None if files.wal_bytes else 0
-    return Sight(
-        Surroundings(None if hidden else holders, backlog_bytes, disk), files, index, since
-    )
+    around = Surroundings(None if hidden else holders, backlog_bytes, disk, access_to(files.path))
+    return Sight(around, files, index, since)
 
 
 def disk_under(path: str) -> Disk | None:

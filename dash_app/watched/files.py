@@ -23,6 +23,7 @@ MAGIC = b"SQLite format 3\0"
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 READ_VERSION_OFFSET = 19
 CHANGE_COUNTER_BYTES = slice(24, 28)
+SQLITE_VERSION_BYTES = slice(96, 100)
 WAL_FORMAT = 2
 
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
@@ -98,10 +99,14 @@ class Files:
 
 
 class Header(NamedTuple):
-    """What the first 100 bytes say (sqlite.org/fileformat2.html#the_database_header)."""
+    """What the first 100 bytes say (sqlite.org/fileformat2.html#the_database_header).
+
+    `sqlite_version` is that of who wrote them last, as 3040001 for 3.40.1.
+    """
 
     is_wal: bool
     change_counter: int
+    sqlite_version: int
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -113,7 +118,8 @@ class Header(NamedTuple):
         if data[READ_VERSION_OFFSET] > WAL_FORMAT:
             raise UnreadableError("unsupported")
         counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
-        return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT, counter)
+        version = int.from_bytes(data[SQLITE_VERSION_BYTES], "big")
+        return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT, counter, version)
 
 
 def look(path: str) -> Files:

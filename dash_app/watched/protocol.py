@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dash_app.model import Reading, TableCount
-from dash_app.surroundings import Disk, Holder, Surroundings
+from dash_app.surroundings import Access, Disk, Holder, Surroundings
 
 Message = dict[str, Any]
 TIMES = ("read_at", "verified_at", "last_modified", "file_modified")
@@ -50,11 +50,12 @@ def reading_from_message(message: Message) -> Reading:
 
 def surroundings_from_message(message: Message) -> Surroundings:
     """Return the surroundings of a message that `reading_to_message` made."""
-    holders, disk = message["holders"], message["disk"]
+    holders, disk, access = message["holders"], message["disk"], message["access"]
     return Surroundings(
         None if holders is None else tuple(map(_holder, holders)),
         message["backlog_bytes"],
         disk and Disk(**disk),
+        access and Access(**access),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from dash_app.model import Reading
 from dash_app.surroundings import Surroundings
+from dash_app.watched.access import access_to
 from dash_app.watched.around import Sight, disk_under, is_open_elsewhere, look_around
 from dash_app.watched.connection import Route, connect
 from dash_app.watched.counts import Budget, Tally, count_tables, due, outdated, user_tables
@@ -81,7 +82,7 @@ class Reader:
         """Return the newest reading: the last one, verified, if nothing can have changed."""
         now = datetime.now(UTC)
         self.toll = Toll()
-        around = Surroundings(disk=disk_under(self._path))
+        around = Surroundings(disk=disk_under(self._path), access=access_to(self._path))
         try:
             files = look(self._path)
             with self._turn(files.identity):
@@ -129,6 +130,7 @@ class Reader:
             file="{}:{}".format(*files.identity),
             file_modified=files.main_modified,
             change_counter=header.change_counter,
+            sqlite_version=header.sqlite_version,
         )
         try:
             with self._connect(files, route) as connection:
