@@ -66,11 +66,12 @@ class Disk:
 class Access:
     """Whose a database's files are, and what shuts us out.
 
-    `owners` maps what is there, "" for the main file and "-wal" and the like for those beside it,
+    `path` is the main file's, resolved: the others lie beside that. `owners` maps what is there, "" for the main file and "-wal" and the like for those beside it,
     to user ids. `closed` is the first thing on the way that we may not enter or read: a folder, or
     one of the files.
     """
 
+    path: str
     owners: Mapping[str, int]
     closed: str | None = None
     closed_is_folder: bool = False

@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-import getpass
+import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from dash_app import settings, words
-from dash_app.cli.terminal import NEEDS_YOU, config_option
-from dash_app.doctor import examine
+from dash_app import settings
+from dash_app.cli.terminal import config_option
+from dash_app.doctor import examine, exit_code
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MARKS = {"well": "ok ", "notice": "see", "unknown": "?  ", "fault": "BAD"}
+"""Before each line, by its level."""
+
 
 @click.command()
 @config_option
-def doctor(config: Path | None) -> None:
-    """Find what is wrong with configuration, paths, permissions and port, and how to mend it."""
-    well = True
-    for finding in examine(
-        configured := settings.load(config), words.place_of(configured, getpass.getuser())
-    ):
-        click.echo(f"{'ok ' if finding.well else 'BAD'}  {finding.text}")
-        if finding.cure:
-            click.echo(f"     {finding.cure}")
-        well = well and finding.well
-    sys.exit(0 if well else NEEDS_YOU)
+@click.option("--json", "as_json", is_flag=True, help="Print an array: level, code, text, cure.")
+def doctor(config: Path | None, *, as_json: bool) -> None:
+    """Find what is wrong with service, databases, address, port, history, clock; how to mend it."""
+    found = []
+    for check in examine(settings.load(config)):
+        found.append(check)
+        if not as_json:
+            click.echo(f"{MARKS[check.level]}  {check.text}")
+            if check.cure:
+                click.echo(f"     {check.cure}")
+    if as_json:
+        click.echo(json.dumps([asdict(check) for check in found], indent=2))
+    sys.exit(exit_code(found))

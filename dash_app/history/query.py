@@ -191,6 +191,13 @@ def watched_since(path: Path) -> dict[str, int]:
         )
 
 
+def last_watched(path: Path) -> int | None:
+    """Return when anything was watched last, in seconds since 1970. Raises sqlite3.Error."""
+    with reading(path) as connection:
+        last: int | None = connection.execute("SELECT max(until) FROM watched").fetchone()[0]
+        return last
+
+
 def _course(values: list[_Value]) -> tuple[_Points, _Ranges]:
     ranges = [one.range if one.seen else None for one in values]
     return tuple((one.at, one.last if one.seen else None) for one in values), tuple(ranges)

@@ -19,9 +19,10 @@ def access_to(path: str) -> Access:
     owners = {side: owner for side in ("", *SIDES) if (owner := _owner(path + side)) is not None}
     for folder in reversed(list(_folders(path))):
         if not os.access(folder, os.X_OK) and os.path.isdir(folder):
-            return Access(owners, folder, closed_is_folder=True)
+            return Access(path, owners, folder, closed_is_folder=True)
     files = (path + side for side in owners)
-    return Access(owners, next((one for one in files if not os.access(one, os.R_OK)), None))
+    closed = next((one for one in files if not os.access(one, os.R_OK)), None)
+    return Access(path, owners, closed)
 
 
 def _owner(path: str) -> int | None:

@@ -1,0 +1,78 @@
+"""Finds what is wrong with this installation, and says how to mend it.
+
+A module for each part of it: `service`, `databases`, `network`, `history` and `clock`. Each looks
+and changes nothing; watched files are looked at by the airlock alone.
+"""
+
+from __future__ import annotations
+
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.doctor import clock, databases, history, network, service
+from dash_app.doctor.check import Check, own_name
+from dash_app.model import worst
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from dash_app.settings import Settings
+
+__all__ = ["Check", "examine", "exit_code"]
+
+LIMIT_SECONDS = 15.0
+"""A part may take so long beyond what its databases may: a disk that hangs must not hang us."""
+
+NEEDS_YOU, CANNOT_TELL = 3, 4
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Yield what was found, in the order in which a person would mend it."""
+    place = words.place_of(settings, own_name())
+    limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline_seconds
+    parts: dict[str, Callable[[], Iterable[Check]]] = {
+        "configuration": lambda: [_configuration(settings)],
+        "service": service.examine,
+        "databases": lambda: databases.examine(settings, place),
+        "network": lambda: network.examine(settings.server),
+        "history": lambda: history.examine(settings.history.path, place),
+        "clock": lambda: clock.examine(settings.history.path),
+    }
+    for name, part in parts.items():
+        yield from checked(name, part, limit_seconds)
+
+
+def exit_code(checks: Iterable[Check]) -> int:
+    """Return what the commands' contract says of these: 0, 3 or 4."""
+    return {"fault": NEEDS_YOU, "unknown": CANNOT_TELL}.get(worst(c.level for c in checks), 0)
+
+
+def checked(
+    name: str, part: Callable[[], Iterable[Check]], limit_seconds: float
+) -> Iterable[Check]:
+    """Return what a part found; that it cannot be told where it fails or finds no end."""
+    answers: SimpleQueue[list[Check]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answers.put(list(part()))
+        except Exception as error:  # noqa: BLE001 - the other parts go on
+            text = f"The {name} could not be checked: {error!r}."
+            answers.put([Check("unknown", "check_failed", text)])
+
+    Thread(target=run, daemon=True).start()
+    try:
+        return answers.get(timeout=limit_seconds)
+    except Empty:
+        text = f"The {name} could not be checked within {limit_seconds:g} s."
+        return [Check("unknown", "check_hangs", text, "A disk or mount may hang: see `dmesg`.")]
+
+
+def _configuration(settings: Settings) -> Check:
+    shown = words.short_path(settings.source)
+    if settings.source.is_file():
+        return Check("well", "configuration", f"Configuration {shown} is valid.")
+    text = f"No configuration at {shown}: the usual five are watched."
+    return Check("notice", "no_configuration", text, "./ops/run discover FOLDER --save")

@@ -1,0 +1,139 @@
+"""What is wrong with the databases: by a reading of the airlock's, and by nothing else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.doctor.check import Check, user_name
+from dash_app.model import ABSENCES
+from dash_app.watched.airlock import Airlock
+from dash_app.watched.process import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from dash_app.model import Database, Level, Reading
+    from dash_app.settings import Settings
+    from dash_app.surroundings import Access
+    from dash_app.words import Place
+
+WAITS = 3
+"""A database that hangs is read once more, alone; so many deadlines are enough for both."""
+
+RESET_BUG = ((3_007_000, 3_044_006), (3_045_000, 3_050_007), (3_051_000, 3_051_003))
+"""Versions from and up to which SQLite may damage a database as its log begins anew: two programs
+that write or checkpoint at the same moment (sqlite.org/wal.html, "The WAL-Reset Bug")."""
+
+MENDED = "3.51.3 or later (or 3.50.7, 3.44.6)"
+
+
+def examine(settings: Settings, place: Place) -> Iterator[Check]:
+    """Yield what was found of each database, and of what reads them."""
+    readings, guards = _read(settings)
+    for database in settings.databases:
+        reading = readings.get(database.name)
+        if reading is None:
+            text, cure = f"{database.label}: no answer.", "Its disk or mount may hang: see `dmesg`."
+            yield Check("unknown", "not_responding", text, cure)
+            continue
+        yield _content(database, reading, place)
+        if reading.surroundings.access:
+            yield from _owners(database, reading.surroundings.access, place)
+        if reading.code is None:
+            yield from _writers(database, reading)
+    yield from _reader(guards)
+
+
+def has_reset_bug(version: int) -> bool:
+    """Whether an SQLite, as 3040001 for 3.40.1, has the WAL-reset bug."""
+    return any(first <= version < mended for first, mended in RESET_BUG)
+
+
+def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
+    deadline_seconds = settings.sampler.deadline.total_seconds()
+    limits = Limits(deadline_seconds, settings.sampler.table_budget.total_seconds())
+    airlock = Airlock(settings.databases, limits)
+    try:
+        return airlock.read(WAITS * deadline_seconds), airlock.guards or ()
+    finally:
+        airlock.close()
+
+
+def _content(database: Database, reading: Reading, place: Place) -> Check:
+    if reading.code is None:
+        return Check("well", "readable", f"{database.label}: {words.verdict(reading, None)}")
+    fault = words.fault(reading.code, reading.detail, database, None, place)
+    access = reading.surroundings.access
+    if reading.code == "permission_denied" and access and access.closed:
+        return _closed(database, access, access.closed, place.user)
+    level: Level = "notice" if reading.code in ABSENCES else "fault"
+    text = f"{database.label}: {fault.message}"
+    return Check(level, reading.code, text, fault.remedy)
+
+
+def _closed(database: Database, access: Access, closed: str, user: str) -> Check:
+    what = "folder " if access.closed_is_folder else ""
+    right = "x" if access.closed_is_folder else "r"
+    code = "folder_closed" if access.closed_is_folder else "permission_denied"
+    install = "" if shutil.which("setfacl") else "sudo apt-get install --yes acl && "
+    cure = f"{install}sudo setfacl -m u:{user}:{right} {shlex.quote(closed)}"
+    text = f"{database.label}: user {user} may not read {what}{words.short_path(Path(closed))}."
+    return Check("fault", code, text, cure)
+
+
+def _owners(database: Database, access: Access, place: Place) -> Iterator[Check]:
+    """Yield files of another owner: whose program may not write what we can read."""
+    path = shlex.quote(access.path)
+    owner = access.owners.get("")
+    if owner is None:
+        return
+    if owner != os.geteuid() and os.geteuid() != 0:
+        text = f"{database.label} belongs to {user_name(owner)}, not to {place.user}."
+        yield Check("notice", "database_owner", text, f"sudo chown {place.user}: {path}")
+    for side in access.owners:
+        if access.owners[side] != owner:
+            whose, right = user_name(access.owners[side]), user_name(owner)
+            text = f"{database.label}: its {side} belongs to {whose}, the database to {right}."
+            yield Check("fault", "side_file_owner", text, f"sudo chown {right}: {path}{side}")
+
+
+def _writers(database: Database, reading: Reading) -> Iterator[Check]:
+    """Yield what its programs would do better."""
+    if reading.journal_mode != "wal":
+        path = shlex.quote(str(database.path))
+        text = f"{database.label} is not in WAL mode: its writers and readers wait for each other."
+        yield Check("notice", "not_wal", text, f"sqlite3 {path} 'PRAGMA journal_mode = WAL'")
+    elif has_reset_bug(reading.sqlite_version or 0):
+        by = f"{database.label} was last written by SQLite {_shown(reading.sqlite_version or 0)}"
+        text = f"{by}: its WAL-reset bug seldom, but truly, damages a database."
+        cure = f"Update the SQLite of its programs to {MENDED}."
+        yield Check("notice", "old_sqlite", text, cure)
+
+
+def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
+    if guards:
+        text = f"The kernel refuses every write of our reader ({' and '.join(guards)})."
+        yield Check("well", "guarded", text)
+    else:
+        text = "Our reader opens files read-only; the kernel does not enforce it."
+        cure = "A kernel from 5.13 on with Landlock would refuse its writes."
+        yield Check("notice", "not_guarded", text, cure)
+    text = f"SQLite {sqlite3.sqlite_version} reads the databases"
+    major, minor, patch = sqlite3.sqlite_version_info
+    if has_reset_bug(major * 1_000_000 + minor * 1_000 + patch):
+        text = f"{text}; its WAL-reset bug takes writing, and we write our own history alone."
+        yield Check(
+            "notice", "own_sqlite_old", text, f"A Python with SQLite {MENDED} has no such bug."
+        )
+    else:
+        yield Check("well", "own_sqlite", f"{text}.")
+
+
+def _shown(version: int) -> str:
+    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"

@@ -1,0 +1,63 @@
+"""Whether our own record can be written."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.doctor.check import Check, user_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dash_app.words import Place
+
+
+def examine(path: Path, place: Place) -> Iterator[Check]:
+    """Yield the first thing that keeps us from writing, or that nothing does."""
+    shown = words.short_path(path)
+    closed = next((one for one in _needed(path) if not _can_write(one)), None)
+    if closed is None:
+        yield Check("well", "history", f"History {shown} can be written.")
+        return
+    text = f"History {shown} cannot be written: {_why(closed)}"
+    yield Check("fault", "history_not_writable", text, _cure(closed, place))
+
+
+def _needed(path: Path) -> Iterator[Path]:
+    """Yield what has to be written: the folder there is, and the files in it."""
+    yield next(folder for folder in path.parents if _is_there(folder))
+    sides = (path.with_name(f"{path.name}{side}") for side in ("", "-wal", "-shm"))
+    yield from (side for side in sides if _is_there(side))
+
+
+def _is_there(path: Path) -> bool:
+    """Whether we can see it: unlike `exists`, this answers behind a closed folder too."""
+    return os.access(path, os.F_OK)
+
+
+def _can_write(path: Path) -> bool:
+    return os.access(path, os.W_OK | os.X_OK if path.is_dir() else os.W_OK)
+
+
+def _is_read_only(path: Path) -> bool:
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+def _why(closed: Path) -> str:
+    shown = words.short_path(closed)
+    if _is_read_only(closed):
+        return f"the file system of {shown} is read-only."
+    return f"{shown} belongs to {user_name(closed.stat().st_uid)} and is closed to us."
+
+
+def _cure(closed: Path, place: Place) -> str:
+    if _is_read_only(closed) or not closed.is_relative_to(Path.home()):
+        # A folder of the system's is not to be given away.
+        return f"Name another `path` under [history] in {place.config}."
+    if closed.stat().st_uid == os.geteuid():
+        return f"chmod u+rwX {shlex.quote(str(closed))}"
+    return f"sudo chown {place.user}: {shlex.quote(str(closed))}"

@@ -1,0 +1,70 @@
+"""Whether the page can be served where it should be, or already is."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from dash_app import network
+from dash_app.doctor.check import Check
+from dash_app.network import PortTakenError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dash_app.network import Address
+    from dash_app.settings import ServerSettings
+
+HEALTHY = (b"\r\n\r\nok\n", b"\r\n\r\nnot reading\n")
+ANSWER_SECONDS, ANSWER_BYTES = 2.0, 4096
+"""What else listens on our port may say anything, and for ever."""
+
+
+def examine(server: ServerSettings) -> Iterator[Check]:
+    """Yield what was found of each address that is served, and of Tailscale's."""
+    for address in network.addresses_to_bind(server.addresses):
+        yield _address(address, server.port)
+    if "tailscale" in server.addresses and not network.tailscale_addresses():
+        yield _no_tailscale()
+
+
+def _address(address: Address, port: int) -> Check:
+    try:
+        network.listen(address, port).close()
+    except PortTakenError as error:
+        if is_mission_control(str(address), port):
+            text = f"Mission Control is served at {network.link(address, port)}"
+            return Check("well", "served", text)
+        found, _, free = str(error).partition(". ")
+        cure = f"{free}, or `port` in the configuration; or stop that program."
+        return Check("fault", "port_taken", f"{found}.", cure)
+    except OSError as error:
+        text = f"{address} port {port} cannot be served: {error.strerror}."
+        return Check("fault", "address_refused", text, "Name another address or port.")
+    return Check("well", "port_free", f"Port {port} on {address} is free.")
+
+
+def _no_tailscale() -> Check:
+    text = "No Tailscale address now: other machines cannot reach the page."
+    if shutil.which("tailscale"):
+        return Check("fault", "tailscale_missing", text, "sudo tailscale up")
+    return Check("notice", "tailscale_missing", text, "Install Tailscale, where a phone is to.")
+
+
+def is_mission_control(host: str, port: int) -> bool:
+    """Whether what listens there answers as we do."""
+    ends = time.monotonic() + ANSWER_SECONDS
+    answer = b""
+    try:
+        with socket.create_connection((host, port), timeout=ANSWER_SECONDS) as connection:
+            connection.sendall(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            while len(answer) < ANSWER_BYTES and not answer.endswith(HEALTHY):
+                connection.settimeout(max(ends - time.monotonic(), 0.001))
+                if not (part := connection.recv(ANSWER_BYTES)):
+                    break
+                answer += part
+    except OSError:
+        return False
+    return answer.endswith(HEALTHY)

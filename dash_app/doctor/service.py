@@ -1,0 +1,106 @@
+"""Whether the service is installed, runs, and starts by itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.doctor.check import Check, own_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+UNIT = "mission-control.service"
+UNIT_FILE = Path("~/.config/systemd/user") / UNIT
+BOOTED = Path("/run/systemd/system")
+"""There where systemd runs the system (sd_booted(3))."""
+
+LINGERING = Path("/var/lib/systemd/linger")
+ASKING_SECONDS = 5.0
+INSTALL = "./ops/install"
+
+
+def examine() -> Iterator[Check]:
+    """Yield what was found, nothing of which matters where systemd does not run the system."""
+    if not BOOTED.is_dir():
+        text = "This system was not started by systemd: no service here."
+        yield Check("well", "no_systemd", text, "./ops/run serves the page for as long as it runs.")
+        return
+    file = UNIT_FILE.expanduser()
+    if not file.is_file():
+        text = "Not installed as a service: the page is served only while ./ops/run runs."
+        yield Check("notice", "service_not_installed", text, INSTALL)
+        return
+    yield from _unit(file.read_text(encoding="utf-8", errors="replace"))
+    yield _state()
+    yield _lingering(own_name())
+
+
+def _unit(text: str) -> Iterator[Check]:
+    """Yield which version a unit runs, and whether it holds all that it might."""
+    folders = [Path(one) for one in re.findall(r"/[^\"\s]*/(?:app|environment)-[0-9a-f]+", text)]
+    gone = [folder for folder in folders if not folder.is_dir()]
+    names = ", ".join(dict.fromkeys(folder.name for folder in folders)) or "unknown"
+    if gone:
+        found = f"The service's folder {words.short_path(gone[0])} is gone."
+        yield Check("fault", "service_folder_missing", found, INSTALL)
+    else:
+        yield Check("well", "service_installed", f"Installed as a service: {names}.")
+    if not re.search(r"^PrivateUsers=yes", text, re.MULTILINE):
+        found = (
+            "The service runs without its own view of files (PrivateUsers=): home not read-only."
+        )
+        cure = f"{INSTALL}, once the system allows user namespaces."
+        yield Check("notice", "unit_reduced", found, cure)
+
+
+def _state() -> Check:
+    if f"/{UNIT}" in Path("/proc/self/cgroup").read_text(encoding="utf-8"):
+        return Check("well", "service_running", "The service runs: this is it.")
+    found = _ask_manager()
+    if found is None:
+        text = (
+            "The service manager of this user does not answer: whether the service runs is unknown."
+        )
+        cure = f"sudo systemctl start user@{os.geteuid()}.service"
+        return Check("unknown", "service_unknown", text, cure)
+    state, pid = found.get("ActiveState", "unknown"), found.get("MainPID", "0")
+    if state in {"active", "reloading"}:
+        return Check("well", "service_running", f"The service runs (pid {pid}).")
+    text = f"The service does not run: it is {state}."
+    if found.get("UnitFileState") != "enabled":
+        return Check("fault", "service_not_running", text, INSTALL)
+    if state in {"failed", "activating"}:
+        text = f"{text} Why: journalctl --user --unit {UNIT} --lines 20"
+    cure = f"systemctl --user restart {UNIT}"
+    return Check("fault", "service_not_running", text, cure)
+
+
+def _ask_manager() -> dict[str, str] | None:
+    """Return properties of the unit; None where its manager cannot be asked, as in its sandbox."""
+    command = ["systemctl", "--user", "show", UNIT, "-p", "ActiveState,MainPID,UnitFileState"]
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    try:
+        done = subprocess.run(
+            command,
+            env={**os.environ, "XDG_RUNTIME_DIR": runtime},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=True,
+            timeout=ASKING_SECONDS,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def _lingering(user: str) -> Check:
+    if (LINGERING / user).exists():
+        return Check("well", "lingering", "It starts at boot, without a login.")
+    text = f"It runs only while {user} is logged in."
+    return Check("fault", "not_lingering", text, f"sudo loginctl enable-linger {user}")
