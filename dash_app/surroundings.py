@@ -66,9 +66,9 @@ class Disk:
 class Access:
     """Whose a database's files are, and what shuts us out.
 
-    `path` is the main file's, resolved: the others lie beside that. `owners` maps what is there, "" for the main file and "-wal" and the like for those beside it,
-    to user ids. `closed` is the first thing on the way that we may not enter or read: a folder, or
-    one of the files.
+    `path` is the main file's, resolved; the others lie beside it. `owners` maps what is there, ""
+    for the main file and "-wal" and the like for the others, to user ids. `closed` is the first
+    thing on the way that we may not enter or read: a folder, or one of the files.
     """
 
     path: str

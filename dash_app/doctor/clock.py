@@ -18,8 +18,8 @@ from dash_app.history.query import last_watched
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-TIMEX = struct.Struct("@IlllliL")
-"""The head of the kernel's struct: modes, offset, freq, maxerror, esterror, status (adjtimex(2))."""
+TIMEX = struct.Struct("@Illl")
+"""The head of the kernel's struct: modes, offset, freq, maxerror (adjtimex(2))."""
 
 TIMEX_BYTES = 256
 MAX_ERROR_MICROSECONDS = 16_000_000
@@ -45,9 +45,8 @@ def behind_of(now: float, happened: Mapping[str, float]) -> Check | None:
     what = max(happened, key=lambda one: happened[one])
     if now >= happened[what] - SLACK_SECONDS:
         return None
-    text = (
-        f"The clock is wrong: it says {_shown(now)}, and {what} is from {_shown(happened[what])}."
-    )
+    then = _shown(happened[what])
+    text = f"The clock is wrong: it says {_shown(now)}, and {what} is from {then}."
     return Check("fault", "clock_wrong", text, CURE)
 
 
