@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict
+from ipaddress import ip_address
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -209,7 +210,7 @@ def test_a_stranger_on_our_port_that_never_stops_talking_holds_nothing_up() -> N
     with socket.create_server(("127.0.0.1", 0)) as server:
         talker = Thread(target=drip, args=(server,))
         talker.start()
-        assert not network.is_mission_control("127.0.0.1", server.getsockname()[1])
+        assert not network.is_mission_control(ip_address("127.0.0.1"), server.getsockname()[1])
         stop.set()
         talker.join()
 
@@ -244,6 +245,32 @@ def test_a_missing_tailscale_address(tmp_path: Path, address: str, *, has_comman
         level, cure = ("fault", "sudo tailscale up") if has_command else ("notice", "Install")
         assert found.one("tailscale_missing")["level"] == level
         assert found.one("tailscale_missing")["cure"].startswith(cure)
+
+
+WHILE_SERVED = """
+{python} -m dash_app serve --config {config} >/dev/null 2>&1 &
+until {python} -c "import socket; socket.create_connection(('100.101.102.103', {port}))" 2>/dev/null
+do sleep 0.1; done
+"$@"
+code=$?
+kill %1
+exit $code
+"""
+
+
+@pytest.mark.parametrize("allowed", ["tailscale", "192.0.2.1"])
+def test_our_own_page_is_known_at_every_address(tmp_path: Path, allowed: str) -> None:
+    path, port = make_database(tmp_path / "email.db", messages=3), free_port()
+    config = tmp_path / "config.toml"
+    script = IN_A_TAILNET.format(address="100.101.102.103/32").replace('exec "$@"', "set +e")
+    script += WHILE_SERVED.format(python=sys.executable, config=config, port=port)
+    before = ["unshare", "--net", "--map-root-user", "sh", "-mc", script, "sh"]
+    server = f'port = {port}\nallowed_clients = ["{allowed}"]'
+    found = report(tmp_path, path, *before, server=server)
+    assert "port_taken" not in found.codes
+    assert f"Mission Control is served at http://100.101.102.103:{port}/" in [
+        check["text"] for check in found.found
+    ]
 
 
 @pytest.mark.parametrize("closed", ["state", "state/history.db", "state/history.db-wal"])

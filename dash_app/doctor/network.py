@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from dash_app.settings import ServerSettings
 
 HEALTHY = (b"\r\n\r\nok\n", b"\r\n\r\nnot reading\n")
+REFUSAL = b'"client_not_allowed"'
+"""Where `allowed_clients` leaves out this machine, it is refused as we alone do."""
+
 ANSWER_SECONDS, ANSWER_BYTES = 2.0, 4096
 """What else listens on our port may say anything, and for ever."""
 
@@ -34,7 +37,7 @@ def _address(address: Address, port: int) -> Check:
     try:
         network.listen(address, port).close()
     except PortTakenError as error:
-        if is_mission_control(str(address), port):
+        if is_mission_control(address, port):
             text = f"Mission Control is served at {network.link(address, port)}"
             return Check("well", "served", text)
         found, _, free = str(error).partition(". ")
@@ -53,13 +56,14 @@ def _no_tailscale() -> Check:
     return Check("notice", "tailscale_missing", text, "Install Tailscale, where a phone is to.")
 
 
-def is_mission_control(host: str, port: int) -> bool:
+def is_mission_control(address: Address, port: int) -> bool:
     """Whether what listens there answers as we do."""
     ends = time.monotonic() + ANSWER_SECONDS
     answer = b""
+    host = network.link(address, port).split("/")[2]
     try:
-        with socket.create_connection((host, port), timeout=ANSWER_SECONDS) as connection:
-            connection.sendall(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        with socket.create_connection((str(address), port), timeout=ANSWER_SECONDS) as connection:
+            connection.sendall(f"GET /health HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
             while len(answer) < ANSWER_BYTES and not answer.endswith(HEALTHY):
                 connection.settimeout(max(ends - time.monotonic(), 0.001))
                 if not (part := connection.recv(ANSWER_BYTES)):
@@ -67,4 +71,4 @@ def is_mission_control(host: str, port: int) -> bool:
                 answer += part
     except OSError:
         return False
-    return answer.endswith(HEALTHY)
+    return answer.endswith(HEALTHY) or REFUSAL in answer
