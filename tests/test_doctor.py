@@ -438,7 +438,12 @@ def test_a_reduced_unit_is_told(installed: Path) -> None:
     ("answer", "expected"),
     [
         ("ActiveState=inactive\nUnitFileState=disabled", ("service_not_running", "./ops/install")),
-        ("ActiveState=failed\nUnitFileState=enabled", ("service_not_running", "systemctl --user")),
+        ("ActiveState=inactive\nUnitFileState=enabled", ("service_not_running", "systemctl")),
+        (
+            "ActiveState=activating\nSubState=auto-restart\nUnitFileState=enabled",
+            ("service_not_running", "journalctl --user -u mission-control"),
+        ),
+        ("ActiveState=activating\nSubState=start", ("service_starting", "Ask again")),
         ("", ("service_unknown", "sudo systemctl start user@")),
     ],
 )
@@ -448,7 +453,7 @@ def test_a_service_that_does_not_run(
     manager(installed, monkeypatch, answer)
     code, cure = expected
     found = service_checks()[code]
-    assert found["level"] == ("fault" if answer else "unknown")
+    assert found["level"] == ("fault" if code == "service_not_running" else "unknown")
     assert found["cure"].startswith(cure)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from dash_app import network
 from dash_app.doctor.check import Check
+from dash_app.doctor.service import UNIT, is_the_service
 from dash_app.network import PortTakenError
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ def _address(address: Address, port: int) -> Check:
         if is_mission_control(address, port):
             text = f"Mission Control is served at {network.link(address, port)}"
             return Check("well", "served", text)
+        holder = re.search(r"\(pid (\d+)\)", str(error))
+        if holder and is_the_service(holder[1]):
+            text = f"The service has port {port} on {address} and does not answer."
+            cure = f"It may be starting. If it stays so: systemctl --user restart {UNIT}"
+            return Check("unknown", "service_silent", text, cure)
         found, _, free = str(error).partition(". ")
         cure = f"{free}, or `port` in the configuration; or stop that program."
         return Check("fault", "port_taken", f"{found}.", cure)

@@ -22,6 +22,7 @@ BOOTED = Path("/run/systemd/system")
 LINGERING = Path("/var/lib/systemd/linger")
 ASKING_SECONDS = 5.0
 INSTALL = "./ops/install"
+PROPERTIES = "ActiveState,SubState,MainPID,UnitFileState"
 
 
 def examine() -> Iterator[Check]:
@@ -59,7 +60,7 @@ def _unit(text: str) -> Iterator[Check]:
 
 
 def _state() -> Check:
-    if f"/{UNIT}" in Path("/proc/self/cgroup").read_text(encoding="utf-8"):
+    if is_the_service("self"):
         return Check("well", "service_running", "The service runs: this is it.")
     found = _ask_manager()
     if found is None:
@@ -68,21 +69,36 @@ def _state() -> Check:
         )
         cure = f"sudo systemctl start user@{os.geteuid()}.service"
         return Check("unknown", "service_unknown", text, cure)
+    return _told(found)
+
+
+def _told(found: dict[str, str]) -> Check:
+    """Return what the manager says of the service, by its properties."""
     state, pid = found.get("ActiveState", "unknown"), found.get("MainPID", "0")
     if state in {"active", "reloading"}:
         return Check("well", "service_running", f"The service runs (pid {pid}).")
-    text = f"The service does not run: it is {state}."
+    if state == "activating" and found.get("SubState") == "start":
+        return Check("unknown", "service_starting", "The service is starting.", "Ask again soon.")
     if found.get("UnitFileState") != "enabled":
-        return Check("fault", "service_not_running", text, INSTALL)
-    if state in {"failed", "activating"}:
-        text = f"{text} Why: journalctl --user --unit {UNIT} --lines 20"
-    cure = f"systemctl --user restart {UNIT}"
+        return Check("fault", "service_not_running", "The service is not switched on.", INSTALL)
+    if state == "inactive":
+        text, cure = "The service was stopped.", f"systemctl --user start {UNIT}"
+    else:
+        text, cure = "The service ends as soon as it starts.", f"journalctl --user -u {UNIT} -n 20"
     return Check("fault", "service_not_running", text, cure)
+
+
+def is_the_service(pid: str) -> bool:
+    """Whether a process is one of the service's, by its control group."""
+    try:
+        return f"/{UNIT}" in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
+    except OSError:
+        return False
 
 
 def _ask_manager() -> dict[str, str] | None:
     """Return properties of the unit; None where its manager cannot be asked, as in its sandbox."""
-    command = ["systemctl", "--user", "show", UNIT, "-p", "ActiveState,MainPID,UnitFileState"]
+    command = ["systemctl", "--user", "show", UNIT, "-p", PROPERTIES]
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     try:
         done = subprocess.run(
