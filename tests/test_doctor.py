@@ -21,6 +21,7 @@ from dash_app import doctor
 from dash_app.doctor import Check, clock, network, service
 from dash_app.doctor.databases import has_reset_bug
 from dash_app.history.schema import migrate
+from dash_app.settings import ServerSettings
 from tests.harness import ROOT, LiveWriter, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
 from tests.watched import give_to_nobody, public_folder
@@ -196,6 +197,17 @@ def test_a_taken_port_names_who_has_it_and_another(tmp_path: Path) -> None:
     assert f"(pid {os.getpid()})" in check["text"]
     assert "--port" in check["cure"]
     assert found.exit_code == 3
+
+
+def test_our_own_service_that_does_not_answer_is_no_stranger(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whose control group it is, only a booted system can show."""
+    monkeypatch.setattr(network, "is_the_service", lambda pid: pid == str(os.getpid()))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = ServerSettings(addresses=("127.0.0.1",), port=silent.getsockname()[1])
+        (check,) = network.examine(server)
+    assert (check.level, check.code) == ("unknown", "service_silent")
 
 
 def test_a_stranger_on_our_port_that_never_stops_talking_holds_nothing_up() -> None:
