@@ -71,7 +71,7 @@ install_frontend() {
 }
 
 install_production() {
-    say "Installing Mission Control into .venv: once, about a minute." "1 of 2: Python libraries"
+    say "Installing Mission Control into ${production##*/}: once, about a minute." "1 of 2: Python libraries"
     install_python "$production" requirements.txt
     "$production/bin/python" -m compileall -q "$repository/dash_app"
     say "2 of 2: style sheet and chart library"

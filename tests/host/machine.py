@@ -1,0 +1,212 @@
+"""A Debian 12 that boots with systemd as PID 1, with a neighbour on each of its networks.
+
+    tailnet neighbour              the machine                  public neighbour
+    100.64.1.2  tailscale0 ----- tailscale0 100.101.102.103
+                                 eth0       203.0.113.10 ----- eth0  203.0.113.5
+
+It is a container: its own disk, processes and networks, and this machine's kernel. Needs root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.harness import ROOT, eventually
+from tests.host.proxy import Proxy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CACHE = Path(os.environ.get("MISSION_CONTROL_HOST_CACHE", "/var/tmp/mission-control-host"))
+PACKAGES = (
+    "ca-certificates,curl,dbus,dbus-user-session,iproute2,initramfs-tools,iptables,libpam-systemd,"
+    "linux-image-cloud-amd64,procps,python3,python3-venv,sqlite3,sudo,systemd,systemd-sysv,udev,ufw"
+)
+USER = "clawd"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MACHINE, TAILNET, PUBLIC = "mission-host", "mission-tailnet", "mission-public"
+PUBLIC_ADDRESS, TAILNET_ADDRESS = "203.0.113.10", "100.101.102.103"
+TAILNET_ADDRESS_6 = "fd7a:115c:a1e0::1"
+WIRE = "wire"
+"""What tailscale0 is called while Tailscale is down."""
+
+NETWORKS = f"""
+ip -n {MACHINE} link set lo up
+ip -n {PUBLIC} link set lo up
+ip -n {TAILNET} link set lo up
+ip -n {PUBLIC} link add eth0 type veth peer name eth0 netns {MACHINE}
+ip -n {PUBLIC} address add 203.0.113.5/24 dev eth0
+ip -n {PUBLIC} link set eth0 up
+ip -n {MACHINE} address add {PUBLIC_ADDRESS}/24 dev eth0
+ip -n {MACHINE} link set eth0 up
+ip -n {PUBLIC} route add 100.64.0.0/10 via {PUBLIC_ADDRESS}
+ip -n {TAILNET} link add tailscale0 type veth peer name {WIRE} netns {MACHINE}
+ip -n {TAILNET} address add 100.64.1.2/32 dev tailscale0
+ip -n {TAILNET} address add fd7a:115c:a1e0::2/48 dev tailscale0 nodad
+ip -n {TAILNET} link set tailscale0 up
+ip -n {TAILNET} route add 100.64.0.0/10 dev tailscale0
+"""
+"""The public neighbour sends what is for the tailnet to the machine, as anybody on its wire can."""
+
+INDEX_SETTINGS = ("PIP_", "SSL_CERT_", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE")
+"""How this machine reaches the package indexes."""
+
+
+def run(*command: str | Path, check: bool = True, timeout: float = 300.0) -> str:
+    """Run a command here; return what it printed."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=timeout, check=False, errors="replace"
+    )
+    if check and done.returncode:
+        raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return (done.stdout + done.stderr).strip()
+
+
+def disk() -> Path:
+    """Return the folder of the disk that machines are copied from, made once."""
+    made = CACHE / "disk"
+    if not made.is_dir():
+        new = CACHE / "disk.new"
+        shutil.rmtree(new, ignore_errors=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", new, timeout=900)
+        run("chroot", new, "useradd", "--create-home", "--shell", "/bin/bash", USER)
+        run("systemctl", f"--root={new}", "mask", "apt-daily.timer", "apt-daily-upgrade.timer")
+        (new / "etc/hostname").write_text("mission-host\n")
+        (new / "etc/hosts").write_text("127.0.0.1 localhost mission-host\n::1 localhost\n")
+        new.rename(made)
+    return made
+
+
+class Machine:
+    """The machine, once booted; its disk is thrown away when the next is made."""
+
+    def __init__(self) -> None:
+        """Take a fresh disk."""
+        self.disk = CACHE / "machine"
+        shutil.rmtree(self.disk, ignore_errors=True)
+        run("cp", "--archive", "--reflink=auto", disk(), self.disk)
+        self._began = time.monotonic()
+
+    def tell(self, text: str) -> None:
+        """Print a line of the transcript."""
+        print(f"{time.monotonic() - self._began:7.1f} s  {text}", flush=True)
+
+    def boot(self, *, tailscale: bool = True) -> None:
+        """Boot in new networks, since the old ones would still hold a firewall's rules."""
+        for name in (MACHINE, TAILNET, PUBLIC):
+            run("ip", "netns", "delete", name, check=False)
+            run("ip", "netns", "add", name)
+        run("sh", "-ec", NETWORKS)
+        if tailscale:
+            self.tailscale_up()
+        self._nspawn = subprocess.Popen(
+            self._command(),
+            stdin=subprocess.DEVNULL,
+            stdout=(CACHE / "console.log").open("wb"),
+            stderr=subprocess.STDOUT,
+            preexec_fn=enter_cgroups,  # noqa: PLW1509
+        )
+        self._init = eventually(lambda: run("pgrep", "-P", str(self._nspawn.pid), check=False))
+        eventually(lambda: self.run("systemctl", "is-system-running", check=False) == "running")
+        # A deleted file stands there, over which no unit with ProtectKernelLogs= can mount.
+        self.run("umount", "/proc/kmsg")
+        self.tell("booted")
+
+    def _command(self) -> list[str]:
+        settings = [f"--bind-ro={path}" for path in ("/etc/pip.conf",) if Path(path).is_file()]
+        return [
+            *("setpriv", "--pdeathsig", "KILL", "env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"),
+            "SYSTEMD_SECCOMP=0",  # its own filter refuses Landlock, which a server does not
+            *("systemd-nspawn", "--boot", "--quiet", f"--directory={self.disk}"),
+            *("--register=no", "--keep-unit", "--console=pipe", "--link-journal=no"),
+            *("--resolv-conf=off", "--timezone=off", "--bind-ro=/etc/ssl/certs", *settings),
+            "--capability=all",  # as on a server, so that what fails there fails here too
+            f"--network-namespace-path=/run/netns/{MACHINE}",
+            f"--machine={MACHINE}",
+        ]
+
+    def stop(self) -> None:
+        """Shut down in order."""
+        self._nspawn.terminate()
+        self._nspawn.wait(60)
+        self.tell("shut down")
+
+    def reboot(self) -> None:
+        """Shut down and boot the same disk."""
+        self.stop()
+        self.boot()
+
+    def tailscale_up(self, address: str = TAILNET_ADDRESS) -> None:
+        """Have tailscale0 appear with an address, as tailscaled does."""
+        run("ip", "-n", MACHINE, "link", "set", WIRE, "name", "tailscale0", check=False)
+        for one in (f"{address}/32", f"{TAILNET_ADDRESS_6}/48"):
+            run("ip", "-n", MACHINE, "address", "replace", one, "dev", "tailscale0", "nodad")
+        run("ip", "-n", MACHINE, "link", "set", "tailscale0", "up")
+        run("ip", "-n", MACHINE, "route", "replace", "100.64.0.0/10", "dev", "tailscale0")
+
+    def tailscale_down(self) -> None:
+        """Have tailscale0 go away."""
+        run("ip", "-n", MACHINE, "address", "flush", "dev", "tailscale0")
+        run("ip", "-n", MACHINE, "link", "set", "tailscale0", "down")
+        run("ip", "-n", MACHINE, "link", "set", "tailscale0", "name", WIRE)
+
+    def run(self, *command: str, user: str = "root", check: bool = True, **more: str) -> str:
+        """Run a command in the machine; `more` goes into its environment."""
+        home = "/root" if user == "root" else f"/home/{user}"
+        environment = {"PATH": PATH, "HOME": home, "USER": user, "LANG": "C.UTF-8", **more}
+        become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+        return run(
+            *("nsenter", f"--target={self._init}", "-m", "-u", "-i", "-n", "-p", "-C", "-r", "-w"),
+            *([] if user == "root" else become),
+            *("env", "-i", "-C", home, *(f"{name}={value}" for name, value in environment.items())),
+            *command,
+            check=check,
+        )
+
+    def user(self, script: str, *, check: bool = True, **more: str) -> str:
+        """Run a shell script as the ordinary user, who has not logged in."""
+        more = {"XDG_RUNTIME_DIR": "/run/user/1000", **more}
+        return self.run("bash", "-c", script, user=USER, check=check, **more)
+
+    @contextmanager
+    def online(self) -> Iterator[dict[str, str]]:
+        """Yield an environment in which the package indexes can be reached."""
+        settings = {
+            name: value for name, value in os.environ.items() if name.startswith(INDEX_SETTINGS)
+        }
+        with Proxy(Path("/run/netns") / MACHINE) as link:
+            yield {**settings, "https_proxy": link, "http_proxy": link}
+
+    def copy_project(self, folder: str = "mission-control") -> None:
+        """Put the project's files as they are now into the user's home."""
+        files = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
+        target = self.disk / "home" / USER / folder
+        target.mkdir()
+        pack = f"{' '.join(files)} | tar -C {ROOT} -c --null -T - | tar -C {target} -x"
+        run("sh", "-ec", pack)
+        run("chown", "--recursive", "1000:1000", target)
+
+    def http(self, address: str, path: str = "/", *, of: str = TAILNET, port: int = 3001) -> str:
+        """Return the status that a neighbour gets, or 000 without an answer."""
+        host = f"[{address}]" if ":" in address else address
+        link = f"http://{host}:{port}{path}"
+        command = ("curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", link)
+        return run("ip", "netns", "exec", of, *command, check=False)
+
+
+def enter_cgroups() -> None:
+    """Give the machine a group of its own in each hierarchy that systemd uses."""
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, where, kind, options, *_ = line.split()
+        if kind == "cgroup2" or "name=systemd" in options.split(","):
+            group = Path(where) / MACHINE
+            with suppress(FileExistsError):
+                group.mkdir()
+            (group / "cgroup.procs").write_text("0")
