@@ -103,6 +103,7 @@ prepare() {
     sources=$(cd "$repository" && cksum ops/environment.sh requirements.txt \
         ops/frontend/{requirements.txt,package.json,package-lock.json} "${@:3}")
     if ready "$folder" "$sources"; then return; fi
+    [ ! -L "$folder" ] || fail "$folder is a link, and what it leads to is another's: remove the link."
     (
         take_turns
         if ready "$folder" "$sources"; then exit; fi

@@ -134,6 +134,18 @@ def test_half_an_installation_is_not_used(checkout: Path, tmp_path: Path) -> Non
     assert (done.returncode, done.stdout) == (1, "")
 
 
+def test_an_environment_that_is_a_link_is_left_alone(checkout: Path, tmp_path: Path) -> None:
+    """To make it anew would empty somebody else's."""
+    shutil.rmtree(checkout / ".venv")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "made-from").write_text("other locks")
+    (checkout / ".venv").symlink_to(tmp_path / "theirs")
+    done = run(checkout / "ops" / "run", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "is a link" in done.stderr
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["made-from"]
+
+
 def test_says_which_python_is_needed(checkout: Path, tmp_path: Path) -> None:
     """Without a Python, one line says what to install."""
     shutil.rmtree(checkout / ".venv")

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ PACKAGES = (
     "linux-image-cloud-amd64,procps,python3,python3-venv,sqlite3,sudo,systemd,systemd-sysv,udev,ufw"
 )
 USER = "clawd"
+BUS = {"XDG_RUNTIME_DIR": "/run/user/1000"}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 MACHINE, TAILNET, PUBLIC = "mission-host", "mission-tailnet", "mission-public"
 PUBLIC_ADDRESS, TAILNET_ADDRESS = "203.0.113.10", "100.101.102.103"
@@ -75,7 +77,9 @@ def disk() -> Path:
         new = CACHE / "disk.new"
         shutil.rmtree(new, ignore_errors=True)
         CACHE.mkdir(parents=True, exist_ok=True)
-        run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", new, timeout=900)
+        run(
+            "mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", new, timeout=900
+        )
         run("chroot", new, "useradd", "--create-home", "--shell", "/bin/bash", USER)
         run("systemctl", f"--root={new}", "mask", "apt-daily.timer", "apt-daily-upgrade.timer")
         (new / "etc/hostname").write_text("mission-host\n")
@@ -93,10 +97,12 @@ class Machine:
         shutil.rmtree(self.disk, ignore_errors=True)
         run("cp", "--archive", "--reflink=auto", disk(), self.disk)
         self._began = time.monotonic()
+        self._way_out: dict[str, str] = {}
 
     def tell(self, text: str) -> None:
         """Print a line of the transcript."""
-        print(f"{time.monotonic() - self._began:7.1f} s  {text}", flush=True)
+        sys.stdout.write(f"{time.monotonic() - self._began:7.1f} s  {text}\n")
+        sys.stdout.flush()
 
     def boot(self, *, tailscale: bool = True) -> None:
         """Boot in new networks, since the old ones would still hold a firewall's rules."""
@@ -170,19 +176,22 @@ class Machine:
             check=check,
         )
 
-    def user(self, script: str, *, check: bool = True, **more: str) -> str:
+    def user(self, script: str, *, check: bool = True) -> str:
         """Run a shell script as the ordinary user, who has not logged in."""
-        more = {"XDG_RUNTIME_DIR": "/run/user/1000", **more}
-        return self.run("bash", "-c", script, user=USER, check=check, **more)
+        return self.run("bash", "-c", script, user=USER, check=check, **self._way_out, **BUS)
 
     @contextmanager
-    def online(self) -> Iterator[dict[str, str]]:
-        """Yield an environment in which the package indexes can be reached."""
+    def online(self) -> Iterator[None]:
+        """Let its user reach the package indexes, as this machine does."""
         settings = {
             name: value for name, value in os.environ.items() if name.startswith(INDEX_SETTINGS)
         }
         with Proxy(Path("/run/netns") / MACHINE) as link:
-            yield {**settings, "https_proxy": link, "http_proxy": link}
+            self._way_out = {**settings, "https_proxy": link, "http_proxy": link}
+            try:
+                yield
+            finally:
+                self._way_out = {}
 
     def copy_project(self, folder: str = "mission-control") -> None:
         """Put the project's files as they are now into the user's home."""

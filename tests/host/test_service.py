@@ -1,0 +1,150 @@
+"""It runs from boot on, at the right addresses, and comes back from whatever ends it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from tests.harness import eventually
+from tests.host.machine import PUBLIC, PUBLIC_ADDRESS, TAILNET_ADDRESS, TAILNET_ADDRESS_6
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.host.machine import Machine
+
+RECOVERY_SECONDS = 90.0
+"""Of the slowest way back: a watchdog of thirty, an abort of ten, a pause of five, and a start."""
+
+
+def main_pid(machine: Machine) -> str:
+    return machine.user("systemctl --user show -P MainPID mission-control")
+
+
+def journal(machine: Machine) -> str:
+    return machine.user("journalctl --user --unit mission-control --output cat")
+
+
+def api(machine: Machine, route: str) -> Any:
+    return json.loads(machine.user(f"curl -s http://127.0.0.1:3001/api/{route}"))
+
+
+def answers(machine: Machine, address: str = TAILNET_ADDRESS) -> bool:
+    return machine.http(address) == "200"
+
+
+def took(machine: Machine, what: str, probe: Callable[[], object], within: float = 20.0) -> None:
+    """Await something, and put into the transcript how long it took."""
+    began = time.monotonic()
+    eventually(probe, within)
+    machine.tell(f"{what}: {time.monotonic() - began:.1f} s")
+
+
+def is_back(machine: Machine, before: str) -> Callable[[], bool]:
+    return lambda: main_pid(machine) not in {before, "0"} and answers(machine)
+
+
+def test_the_databases_are_read_and_our_reader_is_denied_writing(machine: Machine) -> None:
+    databases = api(machine, "db-status")["databases"]
+    assert [one["totalRows"] for one in databases] == [7, 7, 7, None, None]
+    assert api(machine, "service")["guards"] == ["seccomp", "landlock"]
+
+
+def test_it_answers_on_loopback_and_the_tailnet_in_both_families(machine: Machine) -> None:
+    assert answers(machine)
+    assert answers(machine, TAILNET_ADDRESS_6)
+    for address in ("127.0.0.1", "[::1]"):
+        assert "Mission Control" in machine.user(f"curl -s http://{address}:3001/")
+
+
+def test_nothing_listens_on_the_public_address(machine: Machine) -> None:
+    """And who sends to the tailnet address through the public one learns nothing."""
+    assert machine.http(PUBLIC_ADDRESS, of=PUBLIC) == "000"
+    refused = machine.http(TAILNET_ADDRESS, of=PUBLIC)
+    machine.tell(f"firewall off, public neighbour at the tailnet address: {refused}")
+    assert refused in {"000", "403"}
+
+
+def test_a_reboot_needs_no_login(machine: Machine) -> None:
+    machine.reboot()
+    took(machine, "served after a boot", lambda: answers(machine))
+    assert machine.run("loginctl", "list-sessions", "--no-legend") == ""
+
+
+def test_memory_is_given_up_before_the_gateway_does(machine: Machine) -> None:
+    pid = main_pid(machine)
+    assert machine.run("cat", f"/proc/{pid}/oom_score_adj") == "500"
+
+
+def test_killed_it_is_back(machine: Machine) -> None:
+    before = main_pid(machine)
+    machine.run("kill", "-KILL", before)
+    took(machine, "back after kill -9", is_back(machine, before))
+    assert "Main process exited, code=killed, status=9/KILL" in journal(machine)
+
+
+def test_hung_it_is_started_anew(machine: Machine) -> None:
+    before = main_pid(machine)
+    machine.run("kill", "-STOP", before)
+    took(machine, "back after kill -STOP", is_back(machine, before), RECOVERY_SECONDS)
+    assert "Watchdog timeout (limit 30s)!" in journal(machine)
+
+
+def test_the_tailscale_address_is_followed(machine: Machine) -> None:
+    before = main_pid(machine)
+    machine.tailscale_down()
+    took(
+        machine,
+        "address gone: closed",
+        lambda: f"{TAILNET_ADDRESS} is gone" in journal(machine),
+    )
+    machine.tailscale_up("100.90.80.70")
+    took(machine, "another address: served", lambda: answers(machine, "100.90.80.70"))
+    machine.tailscale_down()
+    machine.tailscale_up()
+    took(machine, "the first again: served", lambda: answers(machine))
+    assert main_pid(machine) == before
+
+
+def test_without_tailscale_at_boot_loopback_is_served_and_the_rest_follows(
+    machine: Machine,
+) -> None:
+    machine.stop()
+    machine.boot(tailscale=False)
+    took(
+        machine,
+        "served on loopback",
+        lambda: "Mission Control" in machine.user("curl -s http://127.0.0.1:3001/", check=False),
+    )
+    assert "no Tailscale address now" in journal(machine).split("Mission Control watches")[-2]
+    machine.tailscale_up()
+    took(machine, "address added after the start: served", lambda: answers(machine))
+
+
+def test_a_reload_takes_over_the_configuration_and_refuses_a_bad_one(machine: Machine) -> None:
+    before = main_pid(machine)
+    config = '[[databases]]\nname = "one"\npath = "~/clawd/content.db"\n'
+    machine.user(f"mkdir -p .config/mission-control; echo '{config}' >{CONFIG}")
+    machine.user("systemctl --user reload mission-control")
+    took(machine, "reloaded", lambda: len(api(machine, "db-status")["databases"]) == 1)
+    machine.user(f"echo 'nonsense' >{CONFIG}; systemctl --user reload mission-control")
+    took(machine, "a bad file refused", lambda: "not reloaded, all stays" in journal(machine))
+    assert len(api(machine, "db-status")["databases"]) == 1
+    machine.user(f"rm {CONFIG}; systemctl --user reload mission-control")
+    eventually(lambda: len(api(machine, "db-status")["databases"]) == 5)
+    assert main_pid(machine) == before
+
+
+CONFIG = ".config/mission-control/config.toml"
+
+
+def test_a_stop_ends_within_five_seconds(machine: Machine) -> None:
+    began = time.monotonic()
+    machine.user("systemctl --user stop mission-control")
+    seconds = time.monotonic() - began
+    machine.tell(f"stopped: {seconds:.1f} s")
+    assert machine.user("systemctl --user show -P Result mission-control") == "success"
+    machine.user("systemctl --user start mission-control")
+    eventually(lambda: answers(machine))
+    assert seconds < 5
