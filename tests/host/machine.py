@@ -56,6 +56,17 @@ ip -n {TAILNET} route add 100.64.0.0/10 dev tailscale0
 """
 """The public neighbour sends what is for the tailnet to the machine, as anybody on its wire can."""
 
+UNCOVER = """[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=-/usr/bin/umount /proc/kmsg
+[Install]
+WantedBy=sysinit.target
+"""
+"""The container has a deleted file there, over which no unit with ProtectKernelLogs= can mount."""
+
 INDEX_SETTINGS = ("PIP_", "SSL_CERT_", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE")
 """How this machine reaches the package indexes."""
 
@@ -82,6 +93,8 @@ def disk() -> Path:
         )
         run("chroot", new, "useradd", "--create-home", "--shell", "/bin/bash", USER)
         run("systemctl", f"--root={new}", "mask", "apt-daily.timer", "apt-daily-upgrade.timer")
+        (new / "etc/systemd/system/uncover.service").write_text(UNCOVER)
+        run("systemctl", f"--root={new}", "enable", "uncover")
         (new / "etc/hostname").write_text("mission-host\n")
         (new / "etc/hosts").write_text("127.0.0.1 localhost mission-host\n::1 localhost\n")
         new.rename(made)
@@ -121,8 +134,6 @@ class Machine:
         )
         self._init = eventually(lambda: run("pgrep", "-P", str(self._nspawn.pid), check=False))
         eventually(lambda: self.run("systemctl", "is-system-running", check=False) == "running")
-        # A deleted file stands there, over which no unit with ProtectKernelLogs= can mount.
-        self.run("umount", "/proc/kmsg")
         self.tell("booted")
 
     def _command(self) -> list[str]:

@@ -1,0 +1,74 @@
+"""Out of memory: only a virtual machine enforces the limit, and only it shows who dies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.host.virtual import run_in_virtual_machine
+
+if TYPE_CHECKING:
+    from tests.host.machine import Machine
+
+EATER = """
+import signal
+def eat(*_):
+    eaten = []
+    while True:
+        eaten.append(bytearray(b"x" * 10_000_000))
+signal.signal(signal.SIGUSR1, eat)
+"""
+"""Python imports `sitecustomize` before the service: asked to, it takes memory without end."""
+
+DROP_IN = """[Service]
+Environment="PYTHONPATH={app}:/home/clawd/eater"
+"""
+
+SCRIPT = """
+ctl() { setpriv --reuid=clawd --regid=clawd --init-groups env XDG_RUNTIME_DIR=/run/user/1000 "$@"; }
+show() { ctl systemctl --user show mission-control -P "$1"; }
+served() { curl -s -m 20 -o /dev/null -w '%{http_code}' http://127.0.0.1:3001/health; }
+await() { for i in {1..400}; do [ "$(served)" = 200 ] && [ "$(show MainPID)" != "${1:-0}" ] && return; sleep 0.5; done; }
+now() { cut -d' ' -f1 /proc/uptime; }
+await
+echo "served $(now)"
+ctl systemd-run --user --quiet --unit gateway sleep infinity
+gateway=$(ctl systemctl --user show gateway -P MainPID)
+before=$(show MainPID)
+group=/sys/fs/cgroup$(show ControlGroup)
+echo "memory.max $(cat $group/memory.max)"
+echo "memory.swap.max $(cat $group/memory.swap.max)"
+echo "pids.max $(cat $group/pids.max)"
+echo "scores $(cat /proc/$before/oom_score_adj) $(cat /proc/$gateway/oom_score_adj)"
+echo "peak $(cat $group/memory.current)"
+kill -USR1 $before
+await $before
+echo "back $(now)"
+echo "gateway $(ctl systemctl --user show gateway -P MainPID) was $gateway"
+echo "pid $(show MainPID) was $before"
+ctl journalctl --user --unit mission-control --output cat | grep -m1 'OOM killer'
+"""
+
+
+def test_eating_memory_it_is_killed_and_started_anew_and_the_gateway_lives(
+    machine: Machine,
+) -> None:
+    app = machine.user("echo .local/share/mission-control/app-*")
+    drop_in = DROP_IN.format(app=f"/home/clawd/{app}")
+    folder = ".config/systemd/user/mission-control.service.d"
+    machine.user(f"mkdir -p eater {folder}")
+    (machine.disk / "home/clawd/eater/sitecustomize.py").write_text(EATER)
+    (machine.disk / "home/clawd" / folder / "eater.conf").write_text(drop_in)
+    machine.stop()
+    printed = run_in_virtual_machine(machine, SCRIPT)
+    machine.boot()
+    machine.user(f"rm -r eater {folder}")
+    for line in printed.splitlines():
+        machine.tell(f"virtual: {line}")
+    found = dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
+    assert (found["memory.max"], found["memory.swap.max"]) == ("536870912", "0")
+    assert (found["pids.max"], found["scores"]) == ("128", "500 200")
+    pid, _was, before = found["pid"].split()
+    assert pid not in {"0", before}
+    gateway, _was, gateway_before = found["gateway"].split()
+    assert gateway == gateway_before != "0"
+    assert "has been killed by the OOM killer" in printed
