@@ -74,7 +74,7 @@ def test_holds_after_a_reboot(walled: Machine) -> None:
 
 
 def test_applied_twice_is_applied_once_and_removal_leaves_the_rest(walled: Machine) -> None:
-    walled.run("ufw", "allow", "OpenSSH")
+    walled.run("ufw", "allow", "22/tcp")
     before = walled.run("ufw", "show", "added")
     once = walled.run(FIREWALL, "apply")
     rules = walled.run("ufw", "show", "added")

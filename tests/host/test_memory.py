@@ -27,7 +27,12 @@ SCRIPT = """
 ctl() { setpriv --reuid=clawd --regid=clawd --init-groups env XDG_RUNTIME_DIR=/run/user/1000 "$@"; }
 show() { ctl systemctl --user show mission-control -P "$1"; }
 served() { curl -s -m 20 -o /dev/null -w '%{http_code}' http://127.0.0.1:3001/health; }
-await() { for i in {1..400}; do [ "$(served)" = 200 ] && [ "$(show MainPID)" != "${1:-0}" ] && return; sleep 0.5; done; }
+await() {
+    for _ in {1..400}; do
+        [ "$(served)" = 200 ] && [ "$(show MainPID)" != "${1:-0}" ] && return
+        sleep 0.5
+    done
+}
 now() { cut -d' ' -f1 /proc/uptime; }
 await
 echo "served $(now)"
@@ -39,7 +44,7 @@ echo "memory.max $(cat $group/memory.max)"
 echo "memory.swap.max $(cat $group/memory.swap.max)"
 echo "pids.max $(cat $group/pids.max)"
 echo "scores $(cat /proc/$before/oom_score_adj) $(cat /proc/$gateway/oom_score_adj)"
-echo "peak $(cat $group/memory.current)"
+echo "taken $(cat $group/memory.current)"
 kill -USR1 $before
 await $before
 echo "back $(now)"
