@@ -31,7 +31,7 @@ LAYERS = (
     {"network", "demo"},
     {"gate"},
     {"listeners"},
-    {"doctor"},
+    {"doctor", "deployment"},
     {"page", "api", "metrics"},
     {"server"},
     {"service"},

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-SCRIPTS = ("ops/run", "ops/test", "ops/fuzz", "ops/lock", ".ci/run")
+SCRIPTS = (
+    *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host"),
+    *("ops/fuzz", "ops/lock", ".ci/run"),
+)
 LOCKS = ("requirements.txt", "tests/requirements.txt", "ops/frontend/requirements.txt")
 TOOLS = ("bash", "cat", "cksum", "dirname", "flock", "readlink", "rm")
 """All that ops/run needs besides a Python."""

@@ -1,0 +1,110 @@
+"""The unit is one that systemd takes, and who cannot install is told why; the rest is in host/."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEMPLATE = (ROOT / "ops" / "mission-control.service").read_text()
+NEEDS_NAMESPACE = re.compile(r"^# With a user namespace.*?^$", re.DOTALL | re.MULTILINE)
+"""What ops/install leaves out of the reduced unit."""
+
+IN_A_SYSTEM = """
+set -e
+mount -t tmpfs none /run
+{made}
+exec {script}
+"""
+
+
+def install(*arguments: str, home: str = "/", systemd: bool = True) -> tuple[int, str]:
+    """Run ops/install as root of a system of its own; return exit code and what it said."""
+    made = "mkdir -p /run/systemd/system" if systemd else ""
+    script = IN_A_SYSTEM.format(made=made, script=" ".join([f"{ROOT}/ops/install", *arguments]))
+    done = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", "sh", "-c", script],
+        env={"PATH": os.environ["PATH"], "HOME": home},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("text", [TEMPLATE, NEEDS_NAMESPACE.sub("", TEMPLATE)], ids=["", "reduced"])
+def test_systemd_takes_the_unit_without_a_word(text: str, tmp_path: Path) -> None:
+    for name, value in (
+        ("app", ROOT),
+        ("environment", ROOT / ".venv"),
+        ("history", tmp_path),
+    ):
+        text = text.replace(f"@{name}@", str(value))
+    unit = tmp_path / "mission-control.service"
+    unit.write_text(text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--user", "--recursive-errors=no", unit],
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "mission-control.service" not in done.stderr
+
+
+def test_the_reduced_unit_is_all_but_what_needs_a_namespace() -> None:
+    reduced = NEEDS_NAMESPACE.sub("", TEMPLATE)
+    for directive in ("PrivateUsers", "ProtectHome", "CapabilityBoundingSet", "@history@"):
+        assert directive in TEMPLATE
+        assert directive not in reduced
+    for directive in ("SystemCallFilter", "OOMScoreAdjust", "WantedBy"):
+        assert directive in reduced
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    code, said = install("--nonsense")
+    assert code == 2
+    assert said.startswith("Usage:")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--purge"], "--purge goes with --uninstall."),
+        ([], "a service of root could read everything"),
+        (["--as-root"], "HOME is /nowhere, which is not root's"),
+    ],
+)
+def test_who_cannot_install_is_told_why_in_a_line(arguments: list[str], why: str) -> None:
+    code, said = install(*arguments, home="/nowhere")
+    assert code == 1
+    assert why in said
+    assert said.count("\n") == 1
+
+
+def test_without_systemd_there_is_a_way_too() -> None:
+    code, said = install(systemd=False)
+    assert code == 1
+    assert "was not started by systemd" in said
+    assert "./ops/run" in said
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "http", ""])
+def test_a_firewall_rule_is_for_a_port(port: str) -> None:
+    done = subprocess.run(
+        [ROOT / "ops" / "firewall", "apply", "--port", port],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr == "--port takes a number from 1 to 65535.\n"
