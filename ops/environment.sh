@@ -13,11 +13,21 @@ testing=$repository/.venv-test
 say() { printf '%s\n' "$@" >&2; }
 fail() { say "$@"; exit 1; }
 
+# Prints a dot every few seconds for whoever looks on, until it or the script ends.
+show_progress() {
+    while [ -t 2 ] && sleep 3 && kill -0 $$ 2>/dev/null; do printf . >&2; done
+}
+
 # Runs a command without its chatter, which is shown if it fails.
 quietly() {
-    local chatter
+    local chatter progress
+    show_progress >/dev/null 8>&- 9>&- &
+    progress=$!
     chatter=$("$@" 2>&1 </dev/null) ||
         fail "$chatter" "Could not install, for the reason above. Starting again tries again."
+    kill "$progress" 2>/dev/null || true
+    wait "$progress" 2>/dev/null || true
+    [ ! -t 2 ] || printf '\r\033[K' >&2
 }
 
 # Prints the Python to make an environment with.
@@ -29,7 +39,7 @@ find_python() {
     done
     [ -z "$without_venv" ] ||
         fail "$without_venv is here without its venv module; on Debian and Ubuntu: sudo apt-get install $without_venv-venv"
-    fail "Mission Control needs Python 3.11, 3.12 or 3.13; on Debian and Ubuntu: sudo apt-get install python3 python3-venv"
+    fail "Mission Control needs Python 3.11, 3.12 or 3.13; on Debian and Ubuntu: sudo apt-get install python3 python3-venv (on Ubuntu 22.04: python3.11 python3.11-venv)"
 }
 
 # install_python FOLDER LOCK...: an empty environment, and in it what the locks name.

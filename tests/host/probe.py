@@ -142,6 +142,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "write a database": lambda: write(HOME / "clawd/coordination.db"),
     "change a database's mode": lambda: done((HOME / "clawd/coordination.db").chmod, 0o644),
     "write our history": write_to(HISTORY / "file"),
+    "write where all may": write_to(Path("/run/lock/new")),
+    "write to another disk": write_to(Path("/srv/new")),
     "write own control group": lambda: done((cgroup() / "new").mkdir),
     "read a database": lambda: read(HOME / "clawd/coordination.db")[:6],
     "read a secret": lambda: read(HOME / ".ssh/id"),
@@ -161,6 +163,8 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "make a root program": make_root_program,
     "change an owner": change_owner,
     "bind to a processor": lambda: done(os.sched_setaffinity, 0, os.sched_getaffinity(0)),
+    "trace a process": lambda: call("ptrace", 0, 0, 0, 0),
+    "give up writing": lambda: call("syscall", 444, 0, 0, 1),
     "limit its memory": lambda: done(
         resource.setrlimit, resource.RLIMIT_DATA, resource.getrlimit(resource.RLIMIT_DATA)
     ),

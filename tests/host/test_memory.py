@@ -44,6 +44,7 @@ echo "memory.max $(cat $group/memory.max)"
 echo "memory.swap.max $(cat $group/memory.swap.max)"
 echo "pids.max $(cat $group/pids.max)"
 echo "scores $(cat /proc/$before/oom_score_adj) $(cat /proc/$gateway/oom_score_adj)"
+echo "tunables $(grep -c ' /proc/sys ro' /proc/$before/mountinfo)"
 echo "taken $(cat $group/memory.current)"
 kill -USR1 $before
 await $before
@@ -72,6 +73,7 @@ def test_eating_memory_it_is_killed_and_started_anew_and_the_gateway_lives(
     found = dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
     assert (found["memory.max"], found["memory.swap.max"]) == ("536870912", "0")
     assert (found["pids.max"], found["scores"]) == ("128", "500 200")
+    assert found["tunables"] != "0"
     pid, _was, before = found["pid"].split()
     assert pid not in {"0", before}
     gateway, _was, gateway_before = found["gateway"].split()

@@ -163,6 +163,18 @@ def test_uninstalling_leaves_configuration_and_history_and_purging_nothing(
     assert machine.user(units) == ""
 
 
+def test_a_first_version_that_does_not_start_is_not_left_behind(machine: Machine) -> None:
+    machine.user("cp -a mission-control broken")
+    machine.user(f'echo "{BROKEN}" >>broken/dash_app/service.py')
+    with machine.online():
+        said = machine.user("broken/ops/install; echo exit $?")
+    assert "this version is broken" in said
+    assert "Nothing is installed." in said
+    assert "exit 1" in said
+    assert "mission-control.service" not in machine.user(FILES)
+    machine.user("rm -r broken")
+
+
 def test_with_root_does_what_needs_root_and_undoes_it(machine: Machine) -> None:
     machine.run("loginctl", "disable-linger", "clawd")
     machine.run("sh", "-c", "echo 'clawd ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/clawd")
