@@ -74,8 +74,10 @@ def run_from(folder: Path) -> Callable[[], str]:
         program = folder / "program"
         program.write_text("#!/bin/sh\n")
         program.chmod(0o700)
-        subprocess.run([program], check=True)
-        program.unlink()
+        try:
+            subprocess.run([program], check=True)
+        finally:
+            program.unlink()
         return "done"
 
     return start
@@ -97,9 +99,10 @@ def run_32_bit_program() -> str:
 def make_root_program() -> str:
     path = HISTORY / "file"
     write(path)
-    path.chmod(0o4700)
-    path.unlink()
-    return "done"
+    try:
+        return done(path.chmod, 0o4700)
+    finally:
+        path.unlink()
 
 
 def write_and_run_memory() -> str:
@@ -110,9 +113,15 @@ def write_and_run_memory() -> str:
 def change_owner() -> str:
     path = HISTORY / "file"
     write(path)
-    os.chown(path, os.getuid(), os.getgid())
-    path.unlink()
-    return "done"
+    try:
+        return done(os.chown, path, os.getuid(), os.getgid())
+    finally:
+        path.unlink()
+
+
+def make_and_remove() -> str:
+    write(HISTORY / "file")
+    return done((HISTORY / "file").unlink)
 
 
 def netlink() -> str:
@@ -141,7 +150,7 @@ ATTEMPTS: dict[str, Callable[[], object]] = {
     "write beside a database": write_to(HOME / "clawd/new"),
     "write a database": lambda: write(HOME / "clawd/coordination.db"),
     "change a database's mode": lambda: done((HOME / "clawd/coordination.db").chmod, 0o644),
-    "write our history": write_to(HISTORY / "file"),
+    "write our history": make_and_remove,
     "write where all may": write_to(Path("/run/lock/new")),
     "write to another disk": write_to(Path("/srv/new")),
     "write own control group": lambda: done((cgroup() / "new").mkdir),

@@ -47,7 +47,7 @@ def is_back(machine: Machine, before: str) -> Callable[[], bool]:
 
 def test_the_databases_are_read_and_our_reader_is_denied_writing(machine: Machine) -> None:
     databases = api(machine, "db-status")["databases"]
-    assert [one["totalRows"] for one in databases] == [7, 7, 7, None, None]
+    assert [one["totalRows"] for one in databases[:3]] == [7, 7, 7]
     assert api(machine, "service")["guards"] == ["seccomp", "landlock"]
 
 

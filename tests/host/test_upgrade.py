@@ -171,8 +171,8 @@ def test_a_first_version_that_does_not_start_is_not_left_behind(machine: Machine
     assert "this version is broken" in said
     assert "Nothing is installed." in said
     assert "exit 1" in said
-    assert "mission-control.service" not in machine.user(FILES)
     machine.user("rm -r broken")
+    assert "mission-control.service" not in machine.user(FILES)
 
 
 def test_with_root_does_what_needs_root_and_undoes_it(machine: Machine) -> None:
