@@ -21,9 +21,12 @@ if TYPE_CHECKING:
 
 SCRIPTS = (
     *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host"),
-    *("ops/fuzz", "ops/lock", ".ci/run"),
+    *("ops/fuzz", "ops/bench", "ops/lock", ".ci/run"),
 )
-LOCKS = ("requirements.txt", "tests/requirements.txt", "ops/frontend/requirements.txt")
+LOCKS = (
+    *("requirements.txt", "tests/requirements.txt", "tests/bench/requirements.txt"),
+    "ops/frontend/requirements.txt",
+)
 TOOLS = ("bash", "cat", "cksum", "dirname", "flock", "readlink", "rm")
 """All that ops/run needs besides a Python."""
 

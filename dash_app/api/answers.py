@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -24,21 +25,45 @@ PREFLIGHT = {
 }
 
 
-def answer(document: object, facts: object = None, taken_at: datetime | None = None) -> Response:
-    """Return a document as JSON, or 304 to whoever has its facts; its age where it has one.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document as it is sent, and the mark of its facts."""
 
-    `facts` are the document without what changes by looking, where anything does.
-    """
-    response = jsonify(document)
+    body: bytes
+    mark: str
+
+
+def written(document: object, facts: object = None) -> Written:
+    """Return a document as JSON; `facts` are it without what changes by looking, if anything does."""
+    body = json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    return Written(body, _mark(json.dumps(facts).encode() if facts else body))
+
+
+def answer(document: object, facts: object = None, taken_at: datetime | None = None) -> Response:
+    """Return a document as JSON, or 304 to whoever has its facts; its age where it has one."""
+    return sent(written(document, facts), taken_at)
+
+
+def sent(document: Written, taken_at: datetime | None = None) -> Response:
+    """Return what is written already, or 304 to whoever has its facts."""
+    response = Response(document.body, mimetype="application/json")
     if taken_at:
         age_seconds = int((datetime.now(UTC) - taken_at).total_seconds())
         response.headers["Age"] = str(max(0, age_seconds))
-    return tagged(response, json.dumps(facts).encode() if facts else response.get_data())
+    return _marked(response, document.mark)
 
 
 def tagged(response: Response, facts: bytes) -> Response:
     """Return a response marked by its facts, or 304 to whoever has them already."""
-    response.set_etag(hashlib.blake2b(facts, digest_size=16).hexdigest(), weak=True)
+    return _marked(response, _mark(facts))
+
+
+def _mark(facts: bytes) -> str:
+    return hashlib.blake2b(facts, digest_size=16).hexdigest()
+
+
+def _marked(response: Response, mark: str) -> Response:
+    response.set_etag(mark, weak=True)
     response.cache_control.private = True
     response.cache_control.no_cache = True
     response.make_conditional(request)

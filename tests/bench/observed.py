@@ -1,26 +1,25 @@
-"""What being watched costs a writer: `python -m tests.bench.observed`, or `./ops/bench`.
+"""The observed: what being watched at the shortest interval costs a writer.
 
-A writer commits with and without Mission Control looking on at the shortest interval, in turns.
-Printed: commits a second, the 99th percentile of a commit, the greatest log, SQLITE_BUSY met; and
-the ratios of the medians.
+One and the same writer commits alone and watched, in turns, on one and the same database.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from sqlite3 import connect
-from statistics import median
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-import click
-
+from tests.bench.report import Table
+from tests.bench.workloads import make
 from tests.harness import Served, eventually, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.bench.run import Run
 
 WRITER = """
 import json, os, sqlite3, sys, time
@@ -46,12 +45,12 @@ print(json.dumps({
     "busy": busy,
 }))
 """
-MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < {rows})"
 FASTEST = "1s"
+LARGE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Course:
     """What one writer met in one run."""
 
     commits_per_second: float
@@ -60,56 +59,51 @@ class Run:
     busy: int
 
 
-def make(path: Path, rows: int) -> None:
-    """Make a database with a large table, and a small one to write."""
-    with closing(connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        for table in ("events", "tasks"):
-            connection.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, text TEXT)")
-        fill = MANY.format(rows=rows) + " INSERT INTO events (text) SELECT 'event ' || n FROM many"
-        connection.execute(fill)
+def ask(run: Run) -> Iterator[Table]:
+    """Write at a steady pace and flat out, beside a small table and one of ten million rows."""
+    rounds, seconds = run.either(3, 7), run.either(8, 30)
+    for rows, rate in ((10_000, 500), (10_000, 0), (LARGE, 0)):
+        pace = f"{rate} commits a second" if rate else "flat out"
+        folder = run.folder / f"observed-{rows}-{rate}"
+        yield from _tables(
+            f"{pace} beside {rows:,} rows", measure(folder, rows, seconds, rate, rounds)
+        )
 
 
-def write(path: Path, seconds: float, rate: float) -> Run:
+def _tables(title: str, pairs: list[tuple[Course, Course]]) -> Iterator[Table]:
+    for unit, name, limit in (
+        ("commits per second", "commits_per_second", 0.98),
+        ("ms, p99 of a commit", "p99_ms", 1.05),
+        ("MB, greatest log", "log_mb", 1.1),
+    ):
+        table = Table(f"The observed, {title}", unit)
+        for alone, watched in pairs:
+            table.add("alone", getattr(alone, name))
+            table.add("watched", getattr(watched, name))
+        is_pace = name == "commits_per_second"
+        table.ratio("watched, of alone", "watched", "alone", limit, at_most=not is_pace)
+        busy = sum(watched.busy for _, watched in pairs)
+        table.notes.append(f"told that the database is busy: {busy} times")
+        yield table
+
+
+def write(path: Path, seconds: float, rate: float) -> Course:
     """Let a writer of its own process commit for so long."""
     command = [sys.executable, "-c", WRITER, str(path), str(seconds), str(rate)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Run(**json.loads(done.stdout))
+    return Course(**json.loads(done.stdout))
 
 
-def measure(rows: int, seconds: float, rate: float, rounds: int) -> list[tuple[Run, Run]]:
+def measure(
+    folder: Path, rows: int, seconds: float, rate: float, rounds: int
+) -> list[tuple[Course, Course]]:
     """Return pairs of runs, alone and watched, made in turns on one and the same database."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        path = folder / "busy.db"
-        make(path, rows)
-        config = write_config(folder, [("busy", path)], interval=FASTEST)
-        pairs = []
-        for _round in range(rounds):
-            alone = write(path, seconds, rate)
-            with Served(config) as served:
-                eventually(lambda s=served: s.database("busy")["status"] == "connected")  # type: ignore[misc]
-                pairs.append((alone, write(path, seconds, rate)))
-        return pairs
-
-
-@click.command(help=__doc__)
-@click.option("--rows", default=1_000_000, help="Rows of the large table.")
-@click.option("--seconds", default=20.0, help="Length of a run.")
-@click.option("--rounds", default=3, help="How often each of both is measured.")
-@click.option("--rate", default=0.0, help="Commits a second; 0 is flat out.")
-def main(rows: int, seconds: float, rounds: int, rate: float) -> None:
-    """Measure and print."""
-    pairs = measure(rows, seconds, rate, rounds)
-    load = os.getloadavg()[0]
-    click.echo(f"{rows:,} rows, {seconds:g} s a run, load {load:.1f}; alone / watched:")
-    for name in ("commits_per_second", "p99_ms", "log_mb", "busy"):
-        values = [(getattr(a, name), getattr(w, name)) for a, w in pairs]
-        runs = "  ".join(f"{alone:.6g} / {watched:.6g}" for alone, watched in values)
-        alone, watched = (median(side) for side in zip(*values, strict=True))
-        ratio = f"  ratio {watched / alone:.3f}" if alone else ""
-        click.echo(f"{name:20}{runs}{ratio}")
-
-
-if __name__ == "__main__":
-    main()
+    path = make(folder / "busy.db", {"events": rows, "tasks": 0})
+    config = write_config(folder, [("busy", path)], interval=FASTEST)
+    pairs = []
+    for _round in range(rounds):
+        alone = write(path, seconds, rate)
+        with Served(config) as served:
+            eventually(lambda s=served: s.database("busy")["status"] == "connected")  # type: ignore[misc]
+            pairs.append((alone, write(path, seconds, rate)))
+    return pairs

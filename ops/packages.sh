@@ -1,0 +1,24 @@
+# Read by the scripts that need more of the system than the service does.
+
+find_chromium() {
+    command -v chromium || command -v chromium-browser || command -v google-chrome
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+install_packages() {
+    say "Installing for this, once: $*"
+    { as_root apt-get update && as_root apt-get install --yes "$@"; } >/dev/null 2>&1 </dev/null || true
+}
+
+# Installs what missing_packages, of the script that reads this, prints.
+require_packages() {
+    local missing
+    missing=$(missing_packages)
+    [ -n "$missing" ] || return 0
+    install_packages $missing
+    missing=$(missing_packages)
+    [ -z "$missing" ] || fail "This needs more of the system; on Debian and Ubuntu: sudo apt-get install" $missing
+}

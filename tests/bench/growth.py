@@ -1,0 +1,51 @@
+"""Growth: what ten times as much costs, in databases, tables and history."""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import TYPE_CHECKING
+
+from tests.bench.clients import load
+from tests.bench.history import chart_ms, past
+from tests.bench.report import Table
+from tests.bench.systems import STATUS, watching
+from tests.bench.watching import SETTLE_SECONDS, share
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.run import Run
+    from tests.bench.workloads import Files
+
+DATABASES, TABLES, DAYS = (6, 50, 200), (10, 1_000, 10_000), (1, 365, 5 * 365)
+
+
+def ask(run: Run) -> Iterator[Table]:
+    """Measure each size once, and mark the steepest step."""
+    yield from _watched(run, "databases", {n: run.workloads.many(n, 5) for n in DATABASES})
+    yield from _watched(run, "tables", {n: run.workloads.many(1, n, 1) for n in TABLES})
+    table = Table("Growth: days of history, a chart of 60 series over all of them", "ms")
+    for days in DAYS:
+        names = [(f"db{n}", run.folder / f"{n}.db") for n in range(5)]
+        config = run.workloads.config(f"days-{days}", names)
+        past(config.with_name("history.db"), days)
+        with watching(config) as system:
+            table.add(f"days {days}", median(chart_ms(system, days) for _ in range(10)))
+    table.growth("days ", DAYS)
+    yield table
+
+
+def _watched(run: Run, what: str, sizes: dict[int, Files]) -> Iterator[Table]:
+    memory = Table(f"Growth: {what}, memory", "MB")
+    idle = Table(f"Growth: {what}, nothing changes", "% of a core")
+    answer = Table(f"Growth: {what}, status route", "ms")
+    for size, files in sizes.items():
+        with watching(run.workloads.config(f"{what}-{size}", files)) as system:
+            time.sleep(SETTLE_SECONDS)
+            idle.add(f"{what} {size}", max(0.01, share(system, run.either(20, 120))))
+            answer.add(f"{what} {size}", load(system.port, STATUS, 1, 3).p50_ms)
+            memory.add(f"{what} {size}", system.memory_mb())
+    for table in (memory, idle, answer):
+        table.growth(f"{what} ", tuple(sizes))
+        yield table

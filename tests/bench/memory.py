@@ -1,0 +1,62 @@
+"""Memory: what service and child take, beside a bare Dash + pandas + waitress process."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tests.bench.browser import chromium
+from tests.bench.clients import load
+from tests.bench.report import OURS, Table
+from tests.bench.systems import ALLOCATOR, STATUS, bare_dash, running, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.run import Run
+    from tests.bench.systems import System
+
+BARE = "bare Dash + pandas + waitress"
+BROWSERS, REQUESTS = 5, 10_000
+AT_FIRST, AFTER = f"{OURS}, at first", f"{OURS}, after work"
+MANY = "200 databases"
+TABLES = 5
+
+
+def ask(run: Run) -> Iterator[Table]:
+    """Have five browsers look on while ten thousand requests are answered."""
+    work = run.workloads
+    table = Table("Memory: Pss of all processes", "MB")
+    body = run.folder / "body.json"
+    body.write_bytes(b"x" * 3000)
+    for _ in range(run.either(1, 2)):
+        with running(bare_dash(body, **ALLOCATOR)) as bare:
+            _work(bare, 1, 5)
+            table.add(BARE, bare.memory_mb())
+        with watching(work.config("seed", work.seed, "1s")) as system:
+            table.add(AT_FIRST, system.memory_mb())
+            _work(system, BROWSERS, run.either(60, 3600))
+            table.add(AFTER, system.memory_mb())
+        few, many = work.many(6, TABLES), work.many(200, TABLES)
+        for name, files in (("6 databases", few), (MANY, many)):
+            with watching(work.config("many", files)) as system:
+                _work(system, 1, 20)
+                table.add(name, system.memory_mb())
+    table.difference("above the bare process, after work", AFTER, BARE, 20)
+    table.difference("200 databases above 6", MANY, "6 databases", 30)
+    yield table
+
+
+def _work(system: System, browsers: int, seconds: float) -> None:
+    """Look at the page, down to its charts, in some browsers; ask the status route besides."""
+    with ExitStack() as opened:
+        browser = opened.enter_context(chromium())
+        for _ in range(browsers):
+            page = browser.new_page()
+            page.goto(system.url)
+            page.wait_for_load_state("networkidle")
+            page.evaluate("window.scrollTo(0, document.body.scrollHeight)")
+        asked = 0.0
+        while asked < REQUESTS:
+            asked += load(system.port, STATUS, 4, 2).per_second * 2
+        page.wait_for_timeout(seconds * 1000)

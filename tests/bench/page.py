@@ -1,0 +1,133 @@
+"""Page: when the cards stand, on a slow network and on a phone; what a visit and a tick take."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tests.bench.browser import DESK, PHONE, Profile, Visitor, chromium, main_thread_seconds
+from tests.bench.report import OURS, Table
+from tests.bench.systems import (
+    ALLOCATOR,
+    STATUS,
+    bare_dash,
+    datasette,
+    running,
+    sqlite_web,
+    watching,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+    from tests.bench.run import Run
+    from tests.bench.systems import System
+
+PLACES = {
+    OURS: ".card",
+    "bare Dash": "#cards .card",
+    "Datasette": "h2",
+    "sqlite-web": "ul.nav li, table",
+}
+"""What is waited for in each system's page."""
+
+
+def ask(run: Run) -> Iterator[Table]:
+    """Visit the systems in turns."""
+    rounds = run.either(3, 9)
+    with ExitStack() as running_now:
+        enter = running_now.enter_context
+        files = run.workloads.seed
+        system = enter(watching(run.workloads.config("seed", files, "1s")))
+        body = run.folder / "body.json"
+        body.write_bytes(system.get(STATUS)[1])
+        systems = {
+            OURS: system,
+            "bare Dash": enter(running(bare_dash(body, **ALLOCATOR))),
+            "Datasette": enter(running(datasette(files))),
+            "sqlite-web": enter(running(sqlite_web(files, "coordination"))),
+        }
+        browser = enter(chromium())
+        cold, warm = _visits(browser, systems, DESK, rounds)
+        table = _table("Page: cards visible at 10 Mbit/s, 40 ms, cold", cold, "visible")
+        table.value("cards visible", OURS, 300)
+        yield table
+        yield from _bytes(cold, warm)
+        yield from _phone(*_visits(browser, systems, PHONE, rounds))
+        yield from _ticks(browser, system, run.either(20, 120))
+
+
+Visits = dict[str, list[dict[str, float]]]
+
+
+def _visits(
+    browser: Browser, systems: dict[str, System], profile: Profile, rounds: int
+) -> tuple[Visits, Visits]:
+    """Return visits with an empty cache, and those right after them."""
+    cold: Visits = {name: [] for name in systems}
+    warm: Visits = {name: [] for name in systems}
+    for _ in range(rounds):
+        for name, system in systems.items():
+            visitor = Visitor(browser, profile)
+            cold[name].append(visitor.visit(f"{system.url}/", PLACES[name]))
+            warm[name].append(visitor.visit(f"{system.url}/", PLACES[name]))
+            visitor.close()
+    return cold, warm
+
+
+def _table(title: str, visits: Visits, what: str, unit: str = "ms") -> Table:
+    rows = {name: [one.get(what, 0) for one in each] for name, each in visits.items()}
+    return Table(title, unit, rows)
+
+
+def _bytes(cold: Visits, warm: Visits) -> Iterator[Table]:
+    for name, visits, most in (("cold", cold, 450_000), ("warm", warm, 40_000)):
+        table = _table(f"Page: bytes until a chart is in view, {name}", visits, "bytes", "bytes")
+        table.value(name, OURS, most)
+        yield table
+
+
+def _phone(cold: Visits, warm: Visits) -> Iterator[Table]:
+    for name, visits, most in (("cold", cold, 700), ("warm", warm, 400)):
+        title = f"Page: cards visible on a phone (4x slower, 60 ms, 10 Mbit/s), {name}"
+        table = _table(title, visits, "visible")
+        table.value("cards visible", OURS, most)
+        yield table
+    table = Table("Page on a phone, cold: until the app has taken over", "ms")
+    table.rows[OURS] = [one["app"] for one in cold[OURS]]
+    table.value("interactive", OURS, 2500)
+    yield table
+    table = _table("Page on a phone, cold: layout shift", cold, "shift", "CLS")
+    table.value("layout shift", OURS, 0.02)
+    yield table
+
+
+def _ticks(browser: Browser, system: System, seconds: float) -> Iterator[Table]:
+    """Have a page open while it ticks each second and nothing changes."""
+    page = browser.new_page()
+    sizes: list[float] = []
+    page.goto(system.url)
+    page.wait_for_load_state("networkidle")
+    page.on(
+        "requestfinished",
+        lambda request: sizes.append(request.sizes()["responseBodySize"]),
+    )
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    page.wait_for_timeout(2000)
+    sizes.clear()
+    before, began = main_thread_seconds(session), time.monotonic()
+    page.wait_for_timeout(seconds * 1000)
+    worked_ms = (main_thread_seconds(session) - before) * 1000
+    ticks = time.monotonic() - began
+    table = Table("Page: a tick without news", "bytes", {OURS: sizes})
+    table.value("bytes of a tick", OURS, 1000)
+    yield table
+    table = Table("Page: a tick and a second of its clock", "ms of main thread")
+    table.rows[OURS] = [worked_ms / ticks]
+    table.value("main thread of a tick", OURS, 15)
+    yield table
+    page.close()

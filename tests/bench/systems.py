@@ -1,0 +1,146 @@
+"""The systems that are measured: served processes, and what the kernel knows of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dash_app.selfcheck import memory_bytes
+from tests.harness import ROOT, eventually, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.bench.workloads import Files
+
+PEERS = ROOT / ".venv-bench" / "bin"
+TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+STATUS = "/api/db-status"
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""As ops/run sets it."""
+
+
+class System:
+    """A process that serves HTTP on this machine."""
+
+    def __init__(self, command: list[str], port: int, path: str, **environment: str) -> None:
+        """Start it; `path` is what it answers when it is up, `{port}` in the command its port."""
+        self.port, self.path = port, path
+        self.url = f"http://127.0.0.1:{port}"
+        own = {"PYTHONPATH": str(ROOT), "MALLOC_ARENA_MAX": "", "MALLOC_TRIM_THRESHOLD_": ""}
+        wanted = {**os.environ, **own, **environment}
+        self._began = time.perf_counter()
+        self.process = subprocess.Popen(
+            command,
+            env={name: value for name, value in wanted.items() if value},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def seconds_to_answer(self, path: str | None = None) -> float:
+        """Return how long after its start it first answered 200."""
+        while True:
+            try:
+                if self.get(path or self.path)[0] == 200:
+                    return time.perf_counter() - self._began
+            except OSError:
+                assert self.process.poll() is None, self.process.args
+            time.sleep(0.005)
+
+    def get(self, path: str, **headers: str) -> tuple[int, bytes]:
+        """Return status and body of a request."""
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request("GET", path, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    @property
+    def pids(self) -> list[int]:
+        """Its process and the children of that."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task").glob("*/children")
+        return [pid, *(int(child) for path in children for child in path.read_text().split())]
+
+    def memory_mb(self) -> float:
+        """Return the memory of all its processes, what is shared counted in parts (Pss)."""
+        return sum(memory_bytes(pid) or 0 for pid in self.pids) / 1e6
+
+    def cpu_seconds(self, *, child_alone: bool = False) -> float:
+        """Return how long its processes have kept a core busy."""
+        return sum(map(cpu_seconds, self.pids[1:] if child_alone else self.pids))
+
+    def stop(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how long a process has kept a core busy (proc_pid_stat(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+
+@contextmanager
+def running(system: System) -> Iterator[System]:
+    """Wait until a system answers, and end it afterwards."""
+    try:
+        system.seconds_to_answer()
+        yield system
+    finally:
+        system.stop()
+
+
+def ours(config: Path) -> System:
+    """Mission Control over a configuration, started as ops/run does."""
+    port = free_port()
+    command = [sys.executable, "-m", "dash_app", "serve", "--config", str(config)]
+    command += ["--address", "127.0.0.1", "--port", str(port)]
+    return System(command, port, STATUS, **ALLOCATOR)
+
+
+@contextmanager
+def watching(config: Path) -> Iterator[System]:
+    """Mission Control once it has read all its databases and counted what it counts at first."""
+    with running(ours(config)) as system:
+        eventually(lambda: system.get("/health")[0] == 200)
+        time.sleep(2)
+        yield system
+
+
+def bare_dash(body: Path, **environment: str) -> System:
+    """Return a bare Dash app with pandas that answers the bytes of a file."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.bare", "dash", str(port), str(body)]
+    return System(command, port, STATUS, **environment)
+
+
+def hello() -> System:
+    """Return a bare WSGI function."""
+    port = free_port()
+    return System([sys.executable, "-m", "tests.bench.bare", "hello", str(port), ""], port, "/")
+
+
+def datasette(files: Files) -> System:
+    """Datasette over the databases that exist; its front page's JSON counts their tables."""
+    port = free_port()
+    paths = [str(path) for _, path in files if path.exists()]
+    command = [str(PEERS / "datasette"), *paths, "--port", str(port), "--setting"]
+    return System([*command, "num_sql_threads", "8"], port, "/.json")
+
+
+def sqlite_web(files: Files, name: str) -> System:
+    """sqlite-web over one database; its front page lists the tables."""
+    port = free_port()
+    path = dict(files)[name]
+    command = [str(PEERS / "sqlite_web"), "--no-browser", "--port", str(port), str(path)]
+    return System(command, port, "/")
