@@ -34,7 +34,7 @@ class Written:
 
 
 def written(document: object, facts: object = None) -> Written:
-    """Return a document as JSON; `facts` are it without what changes by looking, if anything does."""
+    """Return a document as JSON; `facts` are it without what changes by looking."""
     body = json.dumps(document, separators=(",", ":")).encode() + b"\n"
     return Written(body, _mark(json.dumps(facts).encode() if facts else body))
 

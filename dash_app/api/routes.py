@@ -61,7 +61,7 @@ def create_api(settings: Settings, sampler: Sampler, started_at: datetime) -> Bl
 
 
 def _status_once() -> Callable[[Snapshot], Written]:
-    """Return what writes the status of a snapshot, once for all who ask: half of an answer's time."""
+    """Return what writes the status of a snapshot once for all: it is half of an answer's time."""
     newest: tuple[Snapshot, Written] | None = None
 
     def status(snapshot: Snapshot) -> Written:
