@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf, sqrt
@@ -25,6 +26,9 @@ from dash_app.watched.slices import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
+    from dash_app.watched.slices import Rowids
 
 COUNTED_KINDS = (b"table", b"virtual")
 COST_FLOOR_SECONDS = 20e-6
@@ -32,6 +36,9 @@ COST_FLOOR_SECONDS = 20e-6
 
 MOST_WHOLE_ROWS = 1_000_000
 """So many are counted in 3 to 6 ms; slices take 1 ms on average."""
+
+FEW_ROWS = 1_000
+"""So many are counted at once, of 4 MB at most: a limit to their time would cost thrice as much."""
 
 PAUSE = 4.0
 """So many times as long as a slice took, its table is left alone."""
@@ -176,7 +183,7 @@ def _counted(
     spares = limits.beside_writer and rowid is not None
     if before.walk is None and not (spares and at_most(connection, rowids) > MOST_WHOLE_ROWS):
         try:
-            with time_limit(connection, limits.table_seconds):
+            with _limit(connection, rowid, rowids, limits):
                 rows = connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]  # noqa: S608
             return TableCount(rows, datetime.now(UTC), rowids=rowids), None
         except sqlite3.OperationalError as error:
@@ -196,6 +203,15 @@ def _counted(
         return replace(_estimated(before.count), rowids=rowids), walk
     bound = at_most(connection, rowids)
     return TableCount(bound, datetime.now(UTC), "at_most", rowids=rowids), walk
+
+
+def _limit(
+    connection: sqlite3.Connection, rowid: str | None, rowids: Rowids | None, limits: Budget
+) -> AbstractContextManager[None]:
+    """Return what holds the count of a table to its time; nothing where it can have few rows."""
+    if rowid and (rowids is None or rowids.greatest - rowids.least < FEW_ROWS):
+        return nullcontext()
+    return time_limit(connection, limits.table_seconds)
 
 
 def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCount:
