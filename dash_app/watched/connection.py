@@ -7,7 +7,6 @@ import sqlite3
 from contextlib import contextmanager
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +39,9 @@ def connect(path: str, route: Route) -> Iterator[sqlite3.Connection]:
     Names come back as bytes, since a schema may hold any. Raises sqlite3.Error.
     """
     # Unescaped, `?`, `#` and `%` would change the URI's meaning (sqlite.org/uri.html).
-    uri = f"file:{quote(os.fsencode(path))}?{QUERIES[route]}"
+    # Each byte by its number: urllib's quote would cost the child 0.5 MB.
+    encoded = "".join(f"%{byte:02x}" for byte in os.fsencode(path))
+    uri = f"file:{encoded}?{QUERIES[route]}"
     connection = sqlite3.connect(
         uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
     )
