@@ -56,7 +56,8 @@ def dash_app(body: bytes) -> Any:
 
     @app.server.after_request  # type: ignore[untyped-decorator]
     def headers(response: Response) -> Response:
-        response.headers.update(HEADERS)
+        if response.mimetype == "application/json":
+            response.headers.update(HEADERS)
         return response
 
     return app.server

@@ -66,17 +66,17 @@ class Visitor:
         self._context: BrowserContext = browser.new_context(viewport={"width": 390, "height": 660})
 
     def visit(self, url: str, selector: str) -> dict[str, float]:
-        """Open a page; return milliseconds to its cards and app, layout shift and bytes."""
+        """Open a page; return milliseconds to its cards and app, layout shift, bytes."""
         page = self._context.new_page()
         page.add_init_script(NOTE.replace("SELECTOR", repr(selector)))
         session, received = self._slow(page)
         page.goto(url)
-        page.wait_for_function("window.noted.visible")
+        page.wait_for_selector(selector)
         page.wait_for_load_state("networkidle")
         noted: dict[str, float] = page.evaluate("window.noted")
         session.detach()
         page.close()
-        return {**noted, "bytes": sum(received)}
+        return {**noted, "bytes": sum(received), "requests": len(received)}
 
     def close(self) -> None:
         """Forget everything."""
@@ -87,7 +87,8 @@ class Visitor:
         received: list[float] = []
 
         def note(event: dict[str, Any]) -> None:
-            received.append(event["encodedDataLength"])
+            if event["encodedDataLength"]:  # nothing comes of what is cached
+                received.append(event["encodedDataLength"])
 
         session.on("Network.loadingFinished", note)
         session.send("Network.enable")

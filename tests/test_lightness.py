@@ -1,0 +1,144 @@
+"""What nothing to do costs, counted: reads, writes, opened files, allocations. No time is taken."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app import settings
+from dash_app.history.store import History
+from dash_app.sampler import Sampler
+from tests.harness import ROOT, make_database, write_config
+from tests.watched import await_quiet, read_exact, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TICKS = 200
+MOST_KEPT_BYTES = 20_000
+"""The newest snapshot and a few caches; 100 bytes a tick would be more."""
+
+MOST_READS_A_TICK = 30
+
+OPENED = """
+import json, sys
+from dash_app.watched.counts import Budget
+from dash_app.watched.reader import Reader
+reader, opened = Reader(sys.argv[1], Budget(1, 2, 0.02)), []
+reader.read()
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event in EVENTS else None)
+EVENTS = {"open", "sqlite3.connect"}
+for _ in range(10):
+    reader.read()
+print(json.dumps(opened))
+"""
+
+
+STARTED = """
+import sys
+from dash_app.watched.counts import Budget
+from dash_app.watched.reader import Reader
+started = []
+sys.addaudithook(lambda event, args: event == "_thread.start_new_thread" and started.append(1))
+reading = Reader(sys.argv[1], Budget(1, 5, 0.02)).read()
+print(sum(count.rows for count in reading.tables.values()), len(started))
+"""
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> list[tuple[str, Path]]:
+    """Five databases that were written long enough ago."""
+    folder = tmp_path / "watched"
+    paths = [(f"db{n}", make_database(folder / f"db{n}.db", a=3, b=40)) for n in range(5)]
+    await_quiet(folder)
+    return paths
+
+
+def calls(pid: int) -> tuple[int, int]:
+    """How often a process called read and write, of whatever kind (proc_pid_io(5))."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    numbers = dict(line.split(": ") for line in lines)
+    return int(numbers["syscr"]), int(numbers["syscw"])
+
+
+def output(code: str, path: Path) -> str:
+    """What some code prints in a process of its own, since a hook stays for ever."""
+    command = [sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_small_tables_are_counted_without_a_thread_each(tmp_path: Path) -> None:
+    """Two hundred of them would otherwise wait 20 s for their turns within 2% of a core."""
+    tables = {f"t{n}": n % 7 for n in range(200)}
+    wide = make_database(tmp_path / "wide.db", wal=True, **tables)
+    assert output(STARTED, wide).split() == [str(sum(n % 7 for n in range(200))), "0"]
+
+
+def test_a_look_at_files_that_did_not_change_opens_none_of_them(
+    quiet: list[tuple[str, Path]],
+) -> None:
+    assert json.loads(output(OPENED, quiet[0][1])) == ["/proc/locks"] * 10
+
+
+def test_an_idle_tick_of_the_child_is_a_question_and_its_answers(
+    quiet: list[tuple[str, Path]],
+) -> None:
+    """For each of five databases it reads the kernel's locks and writes two lines."""
+    with watching(*(path for _, path in quiet)) as airlock:
+        read_exact(airlock)
+        airlock.read(5)
+        (pid,) = airlock.pids
+        before = calls(pid)
+        for _ in range(10):
+            airlock.read(5)
+        reads, writes = (now - then for now, then in zip(calls(pid), before, strict=True))
+    assert reads <= 120
+    assert writes == 110
+
+
+@pytest.fixture
+def sampler(tmp_path: Path, quiet: list[tuple[str, Path]]) -> Iterator[Sampler]:
+    """A sampler that ticks when it is told to."""
+    configured = settings.load(write_config(tmp_path, quiet, history='every = "1d"'))
+    with closing(History(configured.history)) as history:
+        sampler = Sampler(configured, history)
+        yield sampler
+        sampler._airlock.close()
+
+
+def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
+    for _ in range(20):
+        sampler._tick()
+    tracemalloc.start()
+    for _ in range(5):
+        sampler._tick()
+    gc.collect()
+    before, _ = tracemalloc.get_traced_memory()
+    for _ in range(TICKS):
+        sampler._tick()
+    gc.collect()
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert after - before < MOST_KEPT_BYTES
+
+
+def test_an_idle_tick_of_the_service_is_a_question_and_a_look_at_itself(sampler: Sampler) -> None:
+    """The child's answers, the kernel's locks, and how much both processes wrote."""
+    for _ in range(20):
+        sampler._tick()
+    before = calls(os.getpid())
+    for _ in range(10):
+        sampler._tick()
+    reads, writes = (now - then for now, then in zip(calls(os.getpid()), before, strict=True))
+    assert reads <= 10 * MOST_READS_A_TICK
+    assert writes == 10
