@@ -26,7 +26,6 @@ from dash_app.watched.slices import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractContextManager
 
     from dash_app.watched.slices import Rowids
 
@@ -180,10 +179,12 @@ def _counted(
     """
     table = Table(name, rowid or "")
     rowids = rowids_of(connection, table) if rowid else None
-    spares = limits.beside_writer and rowid is not None
+    is_small = rowid is not None and _is_few(rowids)
+    spares = limits.beside_writer and rowid is not None and not is_small
     if before.walk is None and not (spares and at_most(connection, rowids) > MOST_WHOLE_ROWS):
+        limit = nullcontext() if is_small else time_limit(connection, limits.table_seconds)
         try:
-            with _limit(connection, rowid, rowids, limits):
+            with limit:
                 rows = connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]  # noqa: S608
             return TableCount(rows, datetime.now(UTC), rowids=rowids), None
         except sqlite3.OperationalError as error:
@@ -205,13 +206,8 @@ def _counted(
     return TableCount(bound, datetime.now(UTC), "at_most", rowids=rowids), walk
 
 
-def _limit(
-    connection: sqlite3.Connection, rowid: str | None, rowids: Rowids | None, limits: Budget
-) -> AbstractContextManager[None]:
-    """Return what holds the count of a table to its time; nothing where it can have few rows."""
-    if rowid and (rowids is None or rowids.greatest - rowids.least < FEW_ROWS):
-        return nullcontext()
-    return time_limit(connection, limits.table_seconds)
+def _is_few(rowids: Rowids | None) -> bool:
+    return rowids is None or rowids.greatest - rowids.least < FEW_ROWS
 
 
 def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCount:
