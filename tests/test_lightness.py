@@ -78,7 +78,7 @@ def output(code: str, path: Path) -> str:
 
 
 def test_small_tables_are_counted_without_a_thread_each(tmp_path: Path) -> None:
-    """Two hundred of them would otherwise wait 20 s for their turns within 2% of a core."""
+    """To start one costs more than the count, and their turns share 2% of a core."""
     tables = {f"t{n}": n % 7 for n in range(200)}
     wide = make_database(tmp_path / "wide.db", wal=True, **tables)
     assert output(STARTED, wide).split() == [str(sum(n % 7 for n in range(200))), "0"]
