@@ -45,7 +45,7 @@ class Gate:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or refuse it; who asks is its REMOTE_USER."""
-        if FUNNEL in environ or not self._knows_client(environ.get("REMOTE_ADDR", "")):
+        if FUNNEL in environ or not self.knows_client(environ.get("REMOTE_ADDR", "")):
             return _refuse(start_response, HTTPStatus.FORBIDDEN, "client", "Not from this network.")
         if not self._knows_host(environ.get("HTTP_HOST", "")):
             message = "Unknown Host. Its name belongs into allowed_hosts under [server]."
@@ -62,7 +62,8 @@ class Gate:
             return _refuse(start_response, HTTPStatus.FORBIDDEN, "user", "Not for this user.")
         return self._app(environ, start_response)
 
-    def _knows_client(self, text: str) -> bool:
+    def knows_client(self, text: str) -> bool:
+        """Whether who asks from an address may."""
         try:
             client = ip_address(text)
         except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from select import select
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -115,16 +116,26 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Answer until told to end, then finish what is under way."""
         while not self._is_ending:
             self._turn(self.adj.asyncore_loop_timeout)
-        wasyncore.dispatcher.close(self)
         ends = time.monotonic() + DRAIN_SECONDS
+        while select([self.socket], [], [], 0)[0] and time.monotonic() < ends:
+            self._turn(0)  # who has connected already is let in: a closed listener resets them
+        wasyncore.dispatcher.close(self)
         while self.active_channels and time.monotonic() < ends:
+            self._turn(0.05)  # first of all, to read what has come
             for connection in self.active_channels.values():
                 connection.will_close |= connection.is_idle and connection.request is None
-            self._turn(0.05)
         wasyncore.close_all(self._map)
 
     def _turn(self, wait_seconds: float) -> None:
         wasyncore.loop(wait_seconds, self.adj.asyncore_use_poll, self._map, count=1)
+
+    def accept(self) -> tuple[socket.socket, tuple[str, int]] | None:
+        """Return a connection and whose it is; who may not ask is hung up on, unheard."""
+        taken: tuple[socket.socket, tuple[str, int]] | None = super().accept()
+        if taken and not self.gate.knows_client(taken[1][0]):
+            taken[0].close()
+            return None
+        return taken
 
     def handle_accept(self) -> None:
         """Take a connection, at the cost of an idle one when there are too many."""

@@ -263,7 +263,7 @@ def test_lines_are_aligned_and_say_change_finding_and_age() -> None:
         "remedy": "Restart that program.",
     }
     day = {"rows": 24, "since": "2026-11-22T15:00:00Z"}
-    found = {
+    found: Any = {
         "takenAt": "2026-11-23T15:00:03Z",
         "headline": "1 of 3 needs you",
         "databases": [
@@ -290,7 +290,7 @@ def test_lines_are_aligned_and_say_change_finding_and_age() -> None:
 
 def test_the_name_of_a_table_cannot_command_the_terminal() -> None:
     lost = one(verdict="Emptied: \x1b]0;owned\x07\nok  All → 0.")
-    found = {"takenAt": "2026-11-23T15:00:03Z", "headline": "", "databases": [lost]}
+    found: Any = {"takenAt": "2026-11-23T15:00:03Z", "headline": "", "databases": [lost]}
     said = list(lines(found, NOW, FRESH))
     assert len(said) == 2
     assert "Emptied: �]0;owned��ok  All → 0." in said[1]
@@ -298,7 +298,7 @@ def test_the_name_of_a_table_cannot_command_the_terminal() -> None:
 
 
 def test_a_service_that_stopped_reading_cannot_tell() -> None:
-    found = {"takenAt": "2026-11-23T14:02:00Z", "headline": "All well", "databases": [one()]}
+    found: Any = {"takenAt": "2026-11-23T14:02:00Z", "headline": "All well", "databases": [one()]}
     said = list(lines(found, NOW, FRESH))
     assert said[0] == "Can't tell · 14:02:00 UTC, 58 min ago"
     assert said[1].startswith("The service answers but stopped reading then.")

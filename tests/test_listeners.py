@@ -102,29 +102,35 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "0")])
     return [b""]
 
-def asks(address):
+def asks(address, source):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as client:
         client.settimeout(5)
+        client.bind((source, 0))
         try:
             client.connect((address, 3001))
         except OSError:
             return None
         host = f"[{address}]" if ":" in address else address
         client.sendall(f"GET / HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n".encode())
-        return client.recv(100).split(b"\\r\\n")[0].decode()
+        try:
+            return client.recv(100).split(b"\\r\\n")[0].decode()
+        except ConnectionResetError:
+            return ""
 
 ip("link set lo up")
 ip("link add tailscale0 type veth peer name peer")
 ip("link set peer up")
 ip("link set tailscale0 up")
+ip("address add 203.0.113.9/32 dev lo")
 settings = ServerSettings()
 here = network.addresses_to_bind(settings.addresses)
 listeners = Listeners(app, settings, {one: network.listen(one, 3001) for one in here})
 for line in sys.stdin:
-    command, address = line.split()
+    command, address, *source = line.split()
     if command == "is":
-        print(json.dumps([asks(address), sorted(map(str, listeners.addresses))]), flush=True)
+        got = asks(address, *source or [""])
+        print(json.dumps([got, sorted(map(str, listeners.addresses))]), flush=True)
     else:
         ip(f"address {command} {address} dev tailscale0" + (" nodad" if ":" in address else ""))
         listeners.follow()
@@ -148,9 +154,9 @@ class Tailnet:
         self.process.stdin.write(f"{text}\n")
         self.process.stdin.flush()
 
-    def ask(self, address: str) -> list[object]:
+    def ask(self, address: str, source: str = "") -> list[object]:
         """Return what a request to an address gets, and the addresses that are open."""
-        self.say(f"is {address}")
+        self.say(f"is {address} {source}")
         assert self.process.stdout
         found: list[object] = json.loads(self.process.stdout.readline())
         return found
@@ -181,3 +187,11 @@ def test_a_tailscale_address_is_followed(tailnet: Tailnet) -> None:
     tailnet.say(f"add {second}/32")
     assert tailnet.ask(second) == [OK, sorted([*LOOPBACK, second, six])]
     assert tailnet.ask("::1") == [OK, sorted([*LOOPBACK, second, six])]
+
+
+def test_who_may_not_ask_is_hung_up_on(tailnet: Tailnet) -> None:
+    """As a neighbour on the public network that sends its packets to the Tailscale address."""
+    tailnet.say("add 100.101.102.103/32")
+    assert tailnet.ask("100.101.102.103", "203.0.113.9")[0] == ""
+    assert tailnet.ask("127.0.0.1", "203.0.113.9")[0] == ""
+    assert tailnet.ask("100.101.102.103")[0] == OK

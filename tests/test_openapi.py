@@ -42,7 +42,7 @@ def test_the_service_loads_no_word_of_the_description() -> None:
     )
     parts = {name for name in done.stdout.split() if name.startswith("dash_app.api.")}
     assert parts == {
-        f"dash_app.api.{part}" for part in ("answers", "parameters", "routes", "views")
+        f"dash_app.api.{part}" for part in ("answers", "parameters", "routes", "sheet", "views")
     }
 
 

@@ -53,6 +53,7 @@ class Route:
 
 
 JSON, CSV, TEXT, HTML = "application/json", "text/csv", "text/plain", "text/html"
+OPENMETRICS = "application/openmetrics-text"
 ANY_TEXT: Json = {"type": "string"}
 
 
@@ -110,6 +111,11 @@ ROUTES: dict[str, Route] = {
         "getGlance",
         "The verdicts, worst first; as a page for a browser, which asks for `text/html`",
         {TEXT: (ANY_TEXT, examples.GLANCE), HTML: (ANY_TEXT, "<!DOCTYPE html>")},
+    ),
+    "/metrics": Route(
+        "getMetrics",
+        "Every number for Prometheus; as OpenMetrics for whoever asks for that",
+        {TEXT: (ANY_TEXT, examples.METRICS), OPENMETRICS: (ANY_TEXT, f"{examples.METRICS}# EOF\n")},
     ),
 }
 

@@ -144,3 +144,9 @@ GLANCE = (
     "ERROR  Observability  The file is gone. Since 14:02 UTC (58 min). Last seen 10,640 rows.\n"
     "ok     Coordination   Last write 7 s ago. 133 rows, +24 in 24 h.\n"
 )
+METRICS = (
+    "# HELP mission_control_table_rows Rows of a table, counted or estimated; "
+    "absent where neither is to be had.\n"
+    "# TYPE mission_control_table_rows gauge\n"
+    'mission_control_table_rows{database="coordination",table="tasks"} 126.0\n'
+)

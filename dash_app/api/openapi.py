@@ -100,7 +100,7 @@ def _operation(rule: str, route: Route) -> Json:
         "parameters": [*given, *([_IF_NONE_MATCH] if route.is_json else [])],
         "responses": _answers(route),
     }
-    if rule.startswith("/api/"):
+    if rule.startswith(("/api/", "/metrics")):
         statuses = (*statuses, 401)
     else:
         operation["security"] = []

@@ -40,6 +40,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/openapi.json": (),
     "/health": (),
     "/glance": (),
+    "/metrics": (),
 }
 """The parameters of each route that OpenAPI describes; any other is refused."""
 

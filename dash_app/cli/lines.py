@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,17 +13,17 @@ from dash_app.cli.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Document = dict[str, Any]
+    from dash_app.api.documents import Database, StatusDocument
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 
 
-def is_fresh(document: Document, now: datetime, fresh_for: timedelta) -> bool:
+def is_fresh(document: StatusDocument, now: datetime, fresh_for: timedelta) -> bool:
     """Whether a document of the service is young enough to say how things are."""
     return now - _time(document["takenAt"]) <= fresh_for
 
 
-def lines(document: Document, now: datetime, fresh_for: timedelta) -> Iterator[str]:
+def lines(document: StatusDocument, now: datetime, fresh_for: timedelta) -> Iterator[str]:
     """Yield the headline and a line a database, in configured order; remedies stand below."""
     fresh, taken_at = is_fresh(document, now, fresh_for), _time(document["takenAt"])
     headline = document["headline"] if fresh else "Can't tell"
@@ -42,7 +42,7 @@ def lines(document: Document, now: datetime, fresh_for: timedelta) -> Iterator[s
             yield f"{'':{wide}}  {'':{names}}  {remedy}"
 
 
-def _mark(one: Document) -> str:
+def _mark(one: Database) -> str:
     """Return the worst thing true of a database, in the words of the glance."""
     if one["level"] == "unknown":
         return "stale"
@@ -51,7 +51,7 @@ def _mark(one: Document) -> str:
     return {"connected": "ok", "not_initialized": "new", "error": "ERROR"}[one["status"]]
 
 
-def _sentences(one: Document, now: datetime) -> str:
+def _sentences(one: Database, now: datetime) -> str:
     """Return what is true of a database, and since when; times in UTC."""
     parts = [one["verdict"]]
     if one["status"] != "not_initialized" and (one["error"] or one["findings"]):
@@ -69,8 +69,8 @@ def _sentences(one: Document, now: datetime) -> str:
     return " ".join(parts)
 
 
-def _numbers(one: Document, now: datetime) -> Iterator[str]:
-    if one["findings"]:
+def _numbers(one: Database, now: datetime) -> Iterator[str]:
+    if one["findings"] and one["totalRows"] is not None:
         yield f"{words.plural(one['totalRows'], 'row')}."
     if change := one["change"]:
         since = _time(change["since"])
@@ -81,7 +81,7 @@ def _numbers(one: Document, now: datetime) -> Iterator[str]:
         yield f"Last write {words.ago(now - _time(one['lastModified']))}."
 
 
-def _remedies(one: Document) -> list[str]:
+def _remedies(one: Database) -> list[str]:
     """Return what to do, each thing once."""
     found = [one["error"]["remedy"]] if one["error"] else []
     return list(dict.fromkeys([*found, *(finding["remedy"] for finding in one["findings"])]))

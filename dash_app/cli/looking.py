@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.api.views import status_document
@@ -12,11 +12,12 @@ from dash_app.history.recall import Recall
 from dash_app.sampler import Sampler
 
 if TYPE_CHECKING:
+    from dash_app.api.documents import StatusDocument
     from dash_app.settings import Settings
     from dash_app.watched.airlock import Airlock
 
 
-def look(configured: Settings, airlock: Airlock) -> dict[str, Any]:
+def look(configured: Settings, airlock: Airlock) -> StatusDocument:
     """Return the document of what an airlock reads, judged by what the history remembers."""
     path = configured.history.path
     try:

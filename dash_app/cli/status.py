@@ -6,7 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,10 +18,9 @@ from dash_app.watched.airlock import Airlock
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from dash_app.api.documents import StatusDocument as Document
     from dash_app.network import Address
     from dash_app.settings import Settings
-
-Document = dict[str, Any]
 
 ANSWER_SECONDS = 2.0
 """A service that takes longer to say what it has in memory is not waited for."""
@@ -98,7 +97,7 @@ def _ask(host: str, configured: Settings) -> Document | None:
     try:
         headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token else {}
         connection.request("GET", "/api/db-status", headers=headers)
-        answer = json.load(connection.getresponse())
+        answer: Document | None = json.load(connection.getresponse())
     except (OSError, HTTPException, ValueError):
         return None
     finally:
