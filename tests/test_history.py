@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -127,6 +128,28 @@ def test_a_restart_goes_on_where_it_was(path: Path) -> None:
             history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
     assert points(path) == [(0, 5), (2, 6)]
     assert values(path, range(3)) == [5, 5, 6]
+
+
+def test_a_memory_of_another_version_is_read(path: Path) -> None:
+    """An upgrade finds fields missing, and the way back finds some that it does not know."""
+    here = Database("email", "Email", path)
+    with closing(History(HistorySettings(path=path))) as history:
+        known = snapshot(path, START, {"tasks": 3}).databases[0].reading
+        history.remember(here, Memory("connected", None, START, None, None, known))
+    with closing(sqlite3.connect(path)) as connection:
+        (stored,) = connection.execute("SELECT baseline FROM memory").fetchone()
+        message = json.loads(stored)
+        assert message.pop("file_modified", "") != ""
+        assert message["surroundings"].pop("access", "") != ""
+        message["weather"] = "fine"
+        next(iter(message["tables"].values()))["colour"] = "blue"
+        connection.execute("UPDATE memory SET baseline = ?", (json.dumps(message),))
+        connection.commit()
+    with closing(History(HistorySettings(path=path))) as history:
+        found = history.memory_of(here)
+        assert found is not None
+        assert found.baseline is not None
+        assert found.baseline.tables == known.tables
 
 
 def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,10 @@ from dash_app.surroundings import Access, Disk, Holder, Surroundings
 Message = dict[str, Any]
 TIMES = ("read_at", "verified_at", "last_modified", "file_modified")
 HOLDER_TIMES = ("since", "pins_since")
+FIELDS: dict[type, frozenset[str]] = {
+    kind: frozenset(field.name for field in fields(kind))
+    for kind in (Reading, TableCount, Disk, Access)
+}
 
 
 def to_line(message: Message) -> bytes:
@@ -40,29 +44,36 @@ def reading_to_message(reading: Reading) -> Message:
 
 
 def reading_from_message(message: Message) -> Reading:
-    """Return the reading that `reading_to_message` was given."""
+    """Return the reading that `reading_to_message` was given.
+
+    The history keeps messages over upgrades, and over the return to an older version: what is not
+    known here is left out, and what was not known there is as by default.
+    """
     tables = {name: _count(count) for name, count in message["tables"].items()}
-    around = surroundings_from_message(message["surroundings"])
-    return Reading(
-        **{**message, **_times(message, TIMES), "tables": tables, "surroundings": around}
-    )
+    around = surroundings_from_message(message.get("surroundings", {}))
+    known = _known(Reading, message)
+    return Reading(**{**known, **_times(known, TIMES), "tables": tables, "surroundings": around})
 
 
 def surroundings_from_message(message: Message) -> Surroundings:
     """Return the surroundings of a message that `reading_to_message` made."""
-    holders, disk, access = message["holders"], message["disk"], message["access"]
+    holders, disk, access = (message.get(name) for name in ("holders", "disk", "access"))
     return Surroundings(
         None if holders is None else tuple(map(_holder, holders)),
-        message["backlog_bytes"],
-        disk and Disk(**disk),
-        access and Access(**access),
+        message.get("backlog_bytes"),
+        disk and Disk(**_known(Disk, disk)),
+        access and Access(**_known(Access, access)),
     )
 
 
+def _known(kind: type, message: Message) -> Message:
+    return {name: value for name, value in message.items() if name in FIELDS[kind]}
+
+
 def _count(message: Message) -> TableCount:
-    rowids = message["rowids"]
-    times = _times(message, ("counted_at",))
-    return TableCount(**{**message, **times, "rowids": rowids and tuple(rowids)})
+    rowids = message.get("rowids")
+    known, times = _known(TableCount, message), _times(message, ("counted_at",))
+    return TableCount(**{**known, **times, "rowids": rowids and tuple(rowids)})
 
 
 def _holder(message: Message) -> Holder:
@@ -75,4 +86,5 @@ def _write_times(message: Message, names: tuple[str, ...]) -> None:
 
 
 def _times(message: Message, names: tuple[str, ...]) -> dict[str, datetime | None]:
-    return {name: message[name] and datetime.fromisoformat(message[name]) for name in names}
+    given = {name: message[name] for name in names if name in message}
+    return {name: time and datetime.fromisoformat(time) for name, time in given.items()}
