@@ -19,8 +19,18 @@ if TYPE_CHECKING:
 MARKS = {"well": "ok ", "notice": "see", "unknown": "?  ", "fault": "BAD"}
 """Before each line, by its level."""
 
+EXAMPLES = """\b
+Examples:
+  ./ops/run doctor                         a line for each thing, with its cure below
+  ./ops/run doctor --config other.toml     with another configuration
+  ./ops/run doctor --json | jq '.[] | select(.level == "fault")'
 
-@click.command()
+\b
+Exit codes: 0 well, 3 something needs you, 4 cannot tell.
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print an array: level, code, text, cure.")
 def doctor(config: Path | None, *, as_json: bool) -> None:
