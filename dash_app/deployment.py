@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 30.0
 """A small machine loads the page's libraries in ten."""
 
+HIDDEN = {Path("/tmp"), Path("/var/tmp")}  # noqa: S108
+"""Private to the service, by PrivateTmp= of its unit."""
+
 SERVED = {200, 401, 403}
 """Answers of a page that is served: the last two to a machine that may not ask, as configured."""
 
@@ -42,6 +46,9 @@ def plan(configured: Settings) -> Iterator[tuple[str, str]]:
         if history.parent in database.path.parents:
             text = f"{history.parent} holds our history and can be written: {database.name} too."
             yield "warning", f"{text} Give the history a folder of its own."
+        if HIDDEN & set(database.path.parents):
+            text = f"{database.name} lies where a service sees only files of its own"
+            yield "warning", f"{text}, and would be missing: move it out of {database.path.parent}."
 
 
 def _taken(address: Address, port: int) -> Iterator[tuple[str, str]]:

@@ -132,10 +132,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def accept(self) -> tuple[socket.socket, tuple[str, int]] | None:
         """Return a connection and whose it is; who may not ask is hung up on, unheard."""
         taken: tuple[socket.socket, tuple[str, int]] | None = super().accept()
-        if taken and not self.gate.knows_client(taken[1][0]):
-            taken[0].close()
+        if taken is None:
             return None
-        return taken
+        connection, (client, *_) = taken
+        # This machine at the very address is told why: so it can know that it serves.
+        if self.gate.knows_client(client) or client == connection.getsockname()[0]:
+            return taken
+        connection.close()
+        return None
 
     def handle_accept(self) -> None:
         """Take a connection, at the cost of an idle one when there are too many."""

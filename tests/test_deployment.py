@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash_app import settings
@@ -12,9 +13,9 @@ from dash_app.deployment import faults, plan
 from tests.harness import ROOT, Served, free_port, make_database, write_config
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from dash_app.settings import Settings
+
+FOLDER = Path("/srv/agents")
 
 
 def configured(folder: Path, port: int, *, history: str = "own/history.db") -> Settings:
@@ -26,10 +27,10 @@ def configured(folder: Path, port: int, *, history: str = "own/history.db") -> S
     return settings.parse(data, folder / "config.toml")
 
 
-def test_the_plan_names_history_port_and_link(tmp_path: Path) -> None:
+def test_the_plan_names_history_port_and_link() -> None:
     port = free_port()
-    assert list(plan(configured(tmp_path, port))) == [
-        ("history", str(tmp_path / "own/history.db")),
+    assert list(plan(configured(FOLDER, port))) == [
+        ("history", str(FOLDER / "own/history.db")),
         ("port", str(port)),
         ("link", f"http://127.0.0.1:{port}/"),
     ]
@@ -41,9 +42,14 @@ def test_the_plan_names_who_has_the_port(tmp_path: Path) -> None:
     assert "is taken by" in facts["taken"]
 
 
-def test_a_history_beside_a_database_would_open_its_folder(tmp_path: Path) -> None:
-    facts = dict(plan(configured(tmp_path, free_port(), history="history.db")))
-    assert facts["warning"].startswith(f"{tmp_path} holds our history and can be written: one too")
+def test_a_history_beside_a_database_would_open_its_folder() -> None:
+    facts = dict(plan(configured(FOLDER, free_port(), history="history.db")))
+    assert facts["warning"].startswith(f"{FOLDER} holds our history and can be written: one too")
+
+
+def test_a_database_that_the_service_could_not_see_is_named() -> None:
+    facts = dict(plan(configured(Path("/tmp/agents"), free_port())))
+    assert facts["warning"].endswith("would be missing: move it out of /tmp/agents/databases.")
 
 
 def test_a_page_that_answers_has_no_fault(tmp_path: Path) -> None:
