@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from dash_app import network, notify, words
 from dash_app.listeners import Listeners
 from dash_app.sampler import Sampler
-from dash_app.server import MissingFrontendError, create_server
+from dash_app.server import create_server
 from dash_app.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from dash_app.history.store import History
     from dash_app.network import Address
     from dash_app.settings import Settings
-
-__all__ = ["MissingFrontendError", "Service"]
 
 BEAT_SECONDS = 2.0
 """How often addresses are looked at."""

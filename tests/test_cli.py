@@ -66,6 +66,24 @@ def said_until(process: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(said)
 
 
+def test_a_fault_of_ours_is_told_in_a_line(home: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, [("email", make_database(tmp_path / "email.db", messages=1))])
+    (tmp_path / "waitress.py").write_text('raise RuntimeError("this library is broken")')
+    command = [sys.executable, "-m", "dash_app", "--config", str(config), "--port"]
+    done = subprocess.run(
+        [*command, str(free_port())],
+        env=environment(home) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    said = "Mission Control failed: RuntimeError('this library is broken') at waitress.py:1\n"
+    assert done.stderr.endswith(said)
+    assert "Traceback" not in done.stderr
+
+
 def test_every_example_of_the_help_can_be_typed(home: Path) -> None:
     for shown in ([], *([name] for name in MODULES)):
         text = run(home, *shown, "--help").stdout

@@ -52,11 +52,15 @@ class LateCommands(click.Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; settings that cannot be used are what its person is told."""
+        """Run a command; of what it cannot do, its person is told a line, and no traceback."""
         try:
             return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
         except SettingsError as error:
             return fail(str(error))
+        except Exception as error:  # noqa: BLE001
+            return fail(f"Mission Control failed: {logs.described(error)}")
 
 
 EXAMPLES = """\b

@@ -86,7 +86,7 @@ def _serve(
     sampler.start()
     try:
         # The airlock's first readings are under way while Dash and pandas load.
-        from dash_app.service import MissingFrontendError, Service  # noqa: PLC0415
+        from dash_app.service import Service  # noqa: PLC0415
 
         service = Service(configured, history, sampler, sockets)
         watching = words.plural(len(configured.databases), "database")
@@ -94,8 +94,6 @@ def _serve(
         click.echo("\n  ".join([f"Mission Control watches {watching}:", *links]))
         click.echo(closing_line)
         service.run(load)
-    except MissingFrontendError as error:
-        fail(str(error))
     finally:
         sampler.stop()
         history.close()
