@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parents[2] / "assets"
 
+ELSEWHERE = {
+    "Glance": "/glance",
+    "JSON": "/api/db-status",
+    "Metrics": "/metrics",
+    "Self-check": "/api/service",
+}
+"""The same facts for other readers."""
+
 INDEX = """<!DOCTYPE html>
 <html lang="en" data-bs-theme="dark" data-level="{%level%}">
 <head>
@@ -164,6 +172,5 @@ def _footer(started_at: datetime) -> Component:
 
 def _links() -> Component:
     """Return links to the same facts elsewhere."""
-    hrefs = {"Glance": "/glance", "JSON": "/api/db-status", "Self-check": "/api/service"}
-    links = [html.A(name, href=href) for name, href in hrefs.items()]
+    links = [html.A(name, href=href) for name, href in ELSEWHERE.items()]
     return html.Nav(links, className="links", **aria(label="The same facts elsewhere"))
