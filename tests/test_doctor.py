@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 WITH_OUR_PYTHON = """
 set -e
-case $1 in /root/*)
+closed=~root
+case $1 in "$closed"/*)
     held=$(mktemp -d)
     mount --bind "$1" "$held"
-    mount -t tmpfs -o mode=755 none /root
+    mount -t tmpfs -o mode=755 none "$closed"
     mkdir -p "$1"
     mount --bind "$held" "$1"
     umount "$held"

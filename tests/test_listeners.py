@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import ROOT, Served, eventually, make_database, write_config
+from tests.harness import ROOT, Served, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("served")
-    database = make_database(folder / "email.db", messages=3)
-    with Served(write_config(folder, [("email", database)])) as served:
-        yield served
 
 
 def connect(served: Served) -> socket.socket:

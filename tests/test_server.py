@@ -15,16 +15,7 @@ from dash_app import VERSION
 from tests.harness import Served, make_database, write_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("served")
-    database = make_database(folder / "email.db", messages=3)
-    with Served(write_config(folder, [("email", database)])) as served:
-        yield served
 
 
 def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int, str]:

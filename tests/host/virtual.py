@@ -15,7 +15,7 @@ MOST_SECONDS = 600
 SERVICE = """[Unit]
 After=multi-user.target
 [Service]
-ExecStart=/bin/bash /root/script
+ExecStart=/bin/bash /usr/local/sbin/script
 ExecStopPost=/usr/bin/systemctl poweroff --force
 StandardOutput=file:/dev/ttyS1
 StandardError=inherit
@@ -27,7 +27,7 @@ WantedBy=multi-user.target
 def run_in_virtual_machine(machine: Machine, script: str) -> str:
     """Return what a script of root prints on a machine that is shut down, on a copy of its disk."""
     etc = machine.disk / "etc"
-    (machine.disk / "root/script").write_text(script)
+    (machine.disk / "usr/local/sbin/script").write_text(script)
     (etc / "systemd/system/script.service").write_text(SERVICE)
     run("systemctl", f"--root={machine.disk}", "enable", "script")
     image, printed = CACHE / "virtual.img", CACHE / "virtual.log"

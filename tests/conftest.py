@@ -1,0 +1,21 @@
+"""What tests of several files share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import Served, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A really served process over one database, for all tests of a file."""
+    folder = tmp_path_factory.mktemp("served")
+    database = make_database(folder / "email.db", messages=3)
+    with Served(write_config(folder, [("email", database)])) as served:
+        yield served
