@@ -21,6 +21,7 @@ from dash_app.watched import counts, slices
 from dash_app.watched.connection import connect
 from dash_app.watched.counts import TOO_LARGE, Budget, Tally, count_tables, outdated
 from dash_app.watched.slices import (
+    FEW_ROWS,
     GREATEST_ROWID,
     LEAST_ROWID,
     Rowids,
@@ -79,7 +80,7 @@ def started(count: TableCount = UNKNOWN) -> dict[bytes, Tally]:
 
 
 def turn(connection: sqlite3.Connection, before: dict[bytes, Tally]) -> dict[bytes, Tally]:
-    return count_tables(connection, {b"huge": True}, before, HASTY)
+    return count_tables(connection, [Table(b"huge", "rowid")], before, HASTY)
 
 
 def walked(
@@ -147,7 +148,7 @@ def test_what_is_removed_is_seen_by_the_next_walk_and_an_emptied_table_at_once(
 def test_an_earlier_exact_count_is_told_as_about_while_a_walk_is_under_way(
     reader: sqlite3.Connection,
 ) -> None:
-    exact = count_tables(reader, {b"huge": True}, {}, AT_ONCE)
+    exact = count_tables(reader, [Table(b"huge", "rowid")], {}, AT_ONCE)
     after = turn(reader, outdated(started(exact[b"huge"].count)))[b"huge"].count
     assert (after.estimate, after.rows) == ("about", ROWS)
     assert after.counted_at == exact[b"huge"].count.counted_at
@@ -160,7 +161,8 @@ def test_a_table_without_rowids_cannot_be_walked_and_says_so(
     writer.execute("INSERT INTO plain SELECT * FROM huge")
     interrupted = replace(AT_ONCE, table_seconds=0.001)  # one of many tries is
     tries = (
-        count_tables(reader, {b"plain": False}, {}, interrupted)[b"plain"] for _try in range(500)
+        count_tables(reader, [Table(b"plain", None)], {}, interrupted)[b"plain"]
+        for _try in range(500)
     )
     tally = next(tally for tally in tries if tally.count.rows is None)
     assert (tally.count.error, tally.walk, tally.current) == (TOO_LARGE, None, False)
@@ -193,8 +195,10 @@ def test_slices_count_each_row_once_wherever_rowids_lie(rowids: set[int], slice_
         connection.executemany("INSERT INTO t VALUES (?)", [(one,) for one in rowids])
         walk = advance(connection, Table(b"t", "rowid"), Walk(0, slice_rows=slice_rows), 10)
         assert (walk.rows, walk.is_at_end) == (len(rowids), True)
-        found = slices.rowids_of(connection, Table(b"t", "rowid"))
+        found, rows = slices.glance(connection, Table(b"t", "rowid"))
         assert found == (Rowids(min(rowids), max(rowids)) if rowids else None)
+        is_few = not rowids or max(rowids) - min(rowids) < FEW_ROWS
+        assert rows == (len(rowids) if is_few else None)
         assert slices.at_most(connection, found) >= len(rowids)
 
 
@@ -205,8 +209,8 @@ def test_beside_a_writer_a_large_table_is_not_tried_in_one_statement(
     ran: list[str] = []
     reader.set_trace_callback(ran.append)
     beside = replace(AT_ONCE, beside_writer=True)
-    tally = count_tables(reader, {b"huge": True}, {}, beside)[b"huge"]
+    tally = count_tables(reader, [Table(b"huge", "rowid")], {}, beside)[b"huge"]
     assert (tally.count.rows, tally.count.estimate) == (ROWS, None)
     assert not any(sql.startswith("SELECT count(*) FROM") for sql in ran)
-    count_tables(reader, {b"huge": True}, {}, AT_ONCE)
+    count_tables(reader, [Table(b"huge", "rowid")], {}, AT_ONCE)
     assert any(sql.startswith("SELECT count(*) FROM") for sql in ran)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf, sqrt
@@ -18,16 +17,14 @@ from dash_app.watched.slices import (
     Walk,
     advance,
     at_most,
+    glance,
     go_on,
     quoted,
     rowid_name,
-    rowids_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dash_app.watched.slices import Rowids
+    from collections.abc import Iterable, Mapping
 
 COUNTED_KINDS = (b"table", b"virtual")
 COST_FLOOR_SECONDS = 20e-6
@@ -35,9 +32,6 @@ COST_FLOOR_SECONDS = 20e-6
 
 MOST_WHOLE_ROWS = 1_000_000
 """So many are counted in 3 to 6 ms; slices take 1 ms on average."""
-
-FEW_ROWS = 1_000
-"""So many are counted at once, of 4 MB at most: a limit to their time would cost thrice as much."""
 
 PAUSE = 4.0
 """So many times as long as a slice took, its table is left alone."""
@@ -77,18 +71,20 @@ class Tally:
     walk: Walk | None = None
 
 
-def user_tables(connection: sqlite3.Connection) -> dict[bytes, bool]:
-    """Return the tables a person made, by name, and whether SQLite keeps them by rowid.
+def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
+    """Return the tables a person made, by name, with the name of their rowids if SQLite keeps them.
 
     Without views and shadow tables. What the rowids of a virtual table cost is known to its module
     alone. Raises sqlite3.Error.
     """
     rows = connection.execute("PRAGMA main.table_list").fetchall()
-    return {
-        name: kind == b"table" and not without_rowid
+    return tuple(
+        Table(
+            name, rowid_name(connection, name) if kind == b"table" and not without_rowid else None
+        )
         for _schema, name, kind, _columns, without_rowid, *_rest in sorted(rows)
         if kind in COUNTED_KINDS and not name.lower().startswith(b"sqlite_")
-    }
+    )
 
 
 def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
@@ -106,27 +102,28 @@ def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
 
 def count_tables(
     connection: sqlite3.Connection,
-    tables: Mapping[bytes, bool],
+    tables: Iterable[Table],
     before: Mapping[bytes, Tally],
     budget: Budget,
 ) -> dict[bytes, Tally]:
     """Return a tally for each table; those that have waited longest are counted first.
 
-    `tables` is as `user_tables` returns it. A table that is not due, or not reached in time, keeps
-    the tally that it had.
+    A table that is not due, or not reached in time, keeps the tally that it had.
     """
     nothing = TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED)
     untried = Tally(nothing, 0, current=False, tried_at=-inf)
-    tallies = {name: before.get(name, untried) for name in tables}
+    known = {table.name: table for table in tables}
+    tallies = {name: before.get(name, untried) for name in known}
     ends = time.monotonic() + budget.reading_seconds
     turns = due(tallies, budget.core_share, time.monotonic())
     for name in sorted(turns, key=lambda name: tallies[name].tried_at):
         left_seconds = ends - time.monotonic()
         if left_seconds <= 0:
             break
-        limit_seconds = min(budget.table_seconds, left_seconds)
-        limits = replace(budget, table_seconds=limit_seconds)
-        tallies[name] = _count(connection, name, limits, tallies[name], has_rowids=tables[name])
+        limits = budget
+        if left_seconds < budget.table_seconds:
+            limits = replace(budget, table_seconds=left_seconds)
+        tallies[name] = _count(connection, known[name], limits, tallies[name])
     return tallies
 
 
@@ -145,19 +142,11 @@ def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[b
     ]
 
 
-def _count(
-    connection: sqlite3.Connection,
-    name: bytes,
-    limits: Budget,
-    before: Tally,
-    *,
-    has_rowids: bool,
-) -> Tally:
+def _count(connection: sqlite3.Connection, table: Table, limits: Budget, before: Tally) -> Tally:
     began = time.thread_time()
     walk = None
     try:
-        rowid = rowid_name(connection, name) if has_rowids else None
-        count, walk = _counted(connection, name, rowid, limits, before)
+        count, walk = _counted(connection, table, limits, before)
     except UnicodeDecodeError:
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
     except sqlite3.OperationalError as error:
@@ -167,28 +156,21 @@ def _count(
 
 
 def _counted(
-    connection: sqlite3.Connection,
-    name: bytes,
-    rowid: str | None,
-    limits: Budget,
-    before: Tally,
+    connection: sqlite3.Connection, table: Table, limits: Budget, before: Tally
 ) -> tuple[TableCount, Walk | None]:
-    """Return a table's count, and the walk that goes on where one statement is too slow for it.
-
-    `rowid` is by which name its rowids can be asked for, if it has any.
-    """
-    table = Table(name, rowid or "")
-    rowids = rowids_of(connection, table) if rowid else None
-    is_small = rowid is not None and _is_few(rowids)
-    spares = limits.beside_writer and rowid is not None and not is_small
+    """Return a table's count, and the walk that goes on where one statement is too slow for it."""
+    rowids, rows = glance(connection, table) if table.rowid else (None, None)
+    if rows is not None:
+        return TableCount(rows, datetime.now(UTC), rowids=rowids), None
+    spares = limits.beside_writer and table.rowid
     if before.walk is None and not (spares and at_most(connection, rowids) > MOST_WHOLE_ROWS):
-        limit = nullcontext() if is_small else time_limit(connection, limits.table_seconds)
         try:
-            with limit:
-                rows = connection.execute(f"SELECT count(*) FROM {quoted(name)}").fetchone()[0]  # noqa: S608
+            with time_limit(connection, limits.table_seconds):
+                sql = f"SELECT count(*) FROM {quoted(table.name)}"  # noqa: S608
+                rows = connection.execute(sql).fetchone()[0]
             return TableCount(rows, datetime.now(UTC), rowids=rowids), None
         except sqlite3.OperationalError as error:
-            if rowid is None or error.sqlite_errorname != "SQLITE_INTERRUPT":
+            if table.rowid is None or error.sqlite_errorname != "SQLITE_INTERRUPT":
                 raise
     walk = go_on(before.walk, rowids)
     is_new = walk.position is None
@@ -204,10 +186,6 @@ def _counted(
         return replace(_estimated(before.count), rowids=rowids), walk
     bound = at_most(connection, rowids)
     return TableCount(bound, datetime.now(UTC), "at_most", rowids=rowids), walk
-
-
-def _is_few(rowids: Rowids | None) -> bool:
-    return rowids is None or rowids.greatest - rowids.least < FEW_ROWS
 
 
 def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCount:

@@ -24,6 +24,8 @@ from dash_app.watched.schema import Shape, shape_of, text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from dash_app.watched.slices import Table
+
 REREAD_SECONDS = 600
 """Read again this often though nothing seems to have changed: timestamps can be set back."""
 
@@ -45,6 +47,7 @@ class Found:
     files: Files | None = None
     settled: bool = False
     shape: Shape | None = None
+    tables: tuple[Table, ...] = ()
     tallies: dict[bytes, Tally] = field(default_factory=dict)
 
 
@@ -139,14 +142,16 @@ class Reader:
                     connection, known.shape if known else None, self._budget.table_seconds
                 )
                 budget = replace(self._budget, beside_writer=route == "shared")
-                tables = user_tables(connection)
+                is_same = shape and known and known.shape and known.shape.digest == shape.digest
+                tables = known.tables if known and is_same else user_tables(connection)
                 tallies = count_tables(connection, tables, self._before(files), budget)
         except (sqlite3.Error, UnicodeError) as error:
             fault = fault_of(error, files)
             return Found(replace(look_only, code=fault.code, detail=fault.detail))
         if not tallies:
             return Found(replace(look_only, code="no_tables"))
-        return Found(_reading(look_only, shape, tallies), files, files.settled(now), shape, tallies)
+        reading = _reading(look_only, shape, tallies)
+        return Found(reading, files, files.settled(now), shape, tables, tallies)
 
     @contextmanager
     def _connect(self, files: Files, route: Route) -> Iterator[sqlite3.Connection]:

@@ -26,11 +26,26 @@ AGAIN_SECONDS = 3600
 """A walk sees what is added behind its end, not what is removed before it: it is made again."""
 
 
+FEW_ROWS = 1_000
+"""So many are counted at once, of 4 MB at most: a limit to their time would cost thrice as much."""
+
+GLANCE = """
+    SELECT least, greatest, CASE
+        WHEN least IS NULL THEN 0
+        WHEN greatest - least < {few} THEN (SELECT count(*) FROM {table})
+    END FROM (
+        SELECT (SELECT min({rowid}) FROM {table}) AS least,
+            (SELECT max({rowid}) FROM {table}) AS greatest
+    )
+"""
+"""Two seeks, and the count where that is small: most of the cost is to prepare a statement."""
+
+
 class Table(NamedTuple):
-    """A table, and by which name its rowid can be asked for."""
+    """A table, and by which name its rowid can be asked for, if it has any."""
 
     name: bytes
-    rowid: str
+    rowid: str | None
 
 
 class Rowids(NamedTuple):
@@ -64,17 +79,19 @@ class Walk:
 
 def rowid_name(connection: sqlite3.Connection, table: bytes) -> str | None:
     """Return by which name a table's rowid can be asked for; None where columns hide it."""
-    sql = "SELECT lower(name) FROM pragma_table_xinfo(?)"
-    columns = {name for (name,) in connection.execute(sql, (table.decode(),))}
+    sql = "SELECT lower(name) FROM pragma_table_xinfo(CAST(? AS TEXT))"
+    columns = {name for (name,) in connection.execute(sql, (table,))}
     return next((one.decode() for one in ROWID_NAMES if one not in columns), None)
 
 
-def rowids_of(connection: sqlite3.Connection, table: Table) -> Rowids | None:
-    """Return a table's least and greatest rowid, by two seeks; None where it is empty."""
-    source, name = quoted(table.name), table.rowid
-    sql = f"SELECT (SELECT min({name}) FROM {source}), (SELECT max({name}) FROM {source})"  # noqa: S608
-    least, greatest = connection.execute(sql).fetchone()
-    return None if least is None else Rowids(least, greatest)
+def glance(connection: sqlite3.Connection, table: Table) -> tuple[Rowids | None, int | None]:
+    """Return a table's least and greatest rowid, None where it is empty; its rows if they are few.
+
+    Raises UnicodeDecodeError, sqlite3.Error.
+    """
+    sql = GLANCE.format(few=FEW_ROWS, table=quoted(table.name), rowid=table.rowid)
+    least, greatest, rows = connection.execute(sql).fetchone()
+    return None if least is None else Rowids(least, greatest), rows
 
 
 def at_most(connection: sqlite3.Connection, rowids: Rowids | None) -> int:
