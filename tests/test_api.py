@@ -147,7 +147,7 @@ def test_history_speaks_csv(served: Served) -> None:
     ("query", "named"),
     [
         ("database=nope", "database must be one of email, late, broken"),
-        ("metric=nope", "metric must be one of rows, inserted, size_bytes, wal_bytes, last_write"),
+        ("metric=nope", "metric must be one of rows, inserted, size_bytes, wal_bytes"),
         ("format=xml", "format must be one of json, csv"),
         ("points=0", "points must be a whole number from 1 to 5000"),
         ("points=1e3", "points must be a whole number"),

@@ -353,6 +353,32 @@ def test_a_history_of_an_earlier_version_is_summed_up(path: Path) -> None:
     assert spans(path, DAY) == {0: (8, 5, 8), 86_400: (2, 2, 8)}
 
 
+def test_what_was_written_into_a_table_moves_beside_its_rows(path: Path) -> None:
+    path.parent.mkdir()
+    kinds = ("rows", "inserted", "last_write", "size_bytes")
+    of_table = {"rows": "tasks", "inserted": "tasks"}
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
+        connection.executescript(";".join(MIGRATIONS[:ROLLUPS_SINCE]))
+        connection.execute(f"PRAGMA user_version = {ROLLUPS_SINCE}")
+        for number, kind in enumerate(kinds):
+            key = (number, "email", of_table.get(kind), kind)
+            connection.execute("INSERT INTO series VALUES (?, ?, ?, ?)", key)
+        told = [(0, 60, 5), (1, 60, 0), (1, 120, 4), (0, 180, 2), (1, 240, 9), (2, 240, 7)]
+        connection.executemany("INSERT INTO point VALUES (?, ?, ?)", told)
+        sums = [(0, HOUR, 0, 2, 2, 5), (1, HOUR, 0, 9, 0, 9), (1, HOUR, HOUR, 11, 9, 11)]
+        connection.executemany("INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?)", sums)
+        connection.commit()
+    History(HistorySettings(path=path)).close()
+    with closing(sqlite3.connect(path)) as connection:
+        points = connection.execute("SELECT * FROM point ORDER BY series, at").fetchall()
+        hours = connection.execute("SELECT * FROM rollup ORDER BY series, at").fetchall()
+        left = connection.execute("SELECT metric FROM series ORDER BY id").fetchall()
+    assert points == [(0, 60, 5, 0), (0, 120, 5, 4), (0, 180, 2, 4), (0, 240, 2, 9)]
+    assert hours == [(0, HOUR, 0, 2, 2, 5, 9), (0, HOUR, HOUR, 2, 2, 2, 11)]
+    assert left == [("rows",), ("size_bytes",)]
+
+
 def test_a_second_service_on_the_same_file_is_refused(history: History, path: Path) -> None:
     with pytest.raises(UnusableHistoryError, match="another Mission Control"):
         History(HistorySettings(path=path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dash_app import words
@@ -42,8 +41,6 @@ def _course(one: Series) -> Row:
 
 
 def _value(metric: Metric, value: int) -> str:
-    if metric == "last_write":
-        return f"{datetime.fromtimestamp(value, UTC):%Y-%m-%d %H:%M:%S} UTC"
     return words.number(value) if metric == "rows" else words.size(value)
 
 
@@ -51,6 +48,4 @@ def _change(metric: Metric, value: int) -> str:
     if metric == "rows" or value == 0:
         return words.change(value)
     sign = "+" if value > 0 else "−"
-    if metric == "last_write":
-        return f"{sign}{words.age(timedelta(seconds=abs(value)))}"
     return f"{sign}{words.size(abs(value))}"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes", "last_write"]
+Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[tuple[int, int] | None, ...]
 HOURS_SHOWN = 24
@@ -28,12 +28,11 @@ UNITS: dict[Metric, str] = {
     "inserted": "rows",
     "size_bytes": "bytes",
     "wal_bytes": "bytes",
-    "last_write": "seconds since 1970",
 }
 
 VALUES = """
     SELECT wanted.value, instant.value ->> 1, (
-        SELECT last FROM {view} WHERE series = wanted.value AND at {until} instant.value ->> 1
+        SELECT {column} FROM {view} WHERE series = wanted.value AND at {until} instant.value ->> 1
         ORDER BY at DESC LIMIT 1
     ), (
         SELECT min(least) FROM {view} WHERE series = wanted.value
@@ -46,6 +45,9 @@ VALUES = """
     ORDER BY wanted.key, instant.key
 """
 """The last, least and greatest value of each series up to each instant, since the one before it."""
+
+INSERTED: Metric = "inserted"
+"""Stored beside the rows of a table, and not as a series of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def series(path: Path, selection: Selection, window: Window) -> list[Series]:
 
     Of a metric that only grows, each value is by how much since the instant before it.
     """
-    grows = selection.metric == "inserted"
+    grows = selection.metric == INSERTED
     if grows:
         window = replace(window, first=window.first - window.step)
     with reading(path) as connection:
@@ -119,7 +121,8 @@ def series(path: Path, selection: Selection, window: Window) -> list[Series]:
             for database in {database for database, _ in wanted.values()}
         }
         found: dict[int, list[_Value]] = {identity: [] for identity in wanted}
-        for identity, at, *values in connection.execute(*_values(wanted, window)):
+        column = "written" if grows else "last"
+        for identity, at, *values in connection.execute(*_values(wanted, window, column)):
             seen = at in watched[wanted[identity][0]]
             found[identity].append(_Value(at, seen, *values))
     return [
@@ -215,11 +218,13 @@ def _growth(values: list[_Value]) -> tuple[_Points, _Ranges]:
 
 
 def _last_changes(path: Path, database: str) -> dict[str | None, int]:
-    """Return when each table last grew: a sum is stored when it moves, and once at its begin."""
-    sql = (
-        'SELECT "table", max(at) FROM series JOIN point ON series = id'
-        " WHERE database = ? AND metric = 'inserted' AND value > 0 GROUP BY id"
-    )
+    """Return when each table last grew: when the sum of what was written reached its end."""
+    sql = """
+        SELECT "table", min(at) FROM series JOIN point ON series = id
+        WHERE database = ? AND written > 0 AND written = (
+            SELECT written FROM point WHERE series = id ORDER BY at DESC LIMIT 1
+        ) GROUP BY id
+    """
     with reading(path) as connection:
         return dict(connection.execute(sql, (database,)))
 
@@ -245,14 +250,15 @@ def _known_since(path: Path, database: str, earliest: datetime) -> int | None:
     return found
 
 
-def _values(wanted: Iterable[int], window: Window) -> tuple[str, dict[str, str]]:
+def _values(wanted: Iterable[int], window: Window, column: str) -> tuple[str, dict[str, str]]:
     """Return the statement, and its parameters, for the values of some series in a window."""
     instants = window.instants
     befores = [window.first - window.step, *instants[:-1]]
     # A point counts from its own second on; an hour and a day from their end on, but for the
     # running one, which ends now.
     since, until = (">", "<=") if window.span == 1 else (">=", "<")
-    return VALUES.format(view=VIEWS[window.span], since=since, until=until), {
+    view = VIEWS[window.span]
+    return VALUES.format(column=column, view=view, since=since, until=until), {
         "series": json.dumps(list(wanted)),
         "instants": json.dumps(list(zip(befores, instants, strict=True))),
     }
@@ -263,7 +269,7 @@ def _wanted(
 ) -> dict[int, tuple[str, str | None]]:
     rows = connection.execute(
         'SELECT id, database, "table" FROM series WHERE metric = ? ORDER BY database, "table"',
-        (selection.metric,),
+        ("rows" if selection.metric == INSERTED else selection.metric,),
     )
     return {
         identity: (database, table)

@@ -1,7 +1,8 @@
 """The record in hours and days: the last, least and greatest value of each in which one changed.
 
-An hour or day without a change has no row: what stood at its begin stood throughout. Each row is
-made anew from what it sums up, so that it never contradicts it.
+Of a table, also all that was written into it up to the end. An hour or day without a change has no
+row: what stood at its begin stood throughout. Each row is made anew from what it sums up, so that
+it never contradicts it.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ HOUR, DAY = 3_600, 86_400
 _SUM_UP = """
     INSERT OR REPLACE INTO rollup
     WITH within AS (
-        SELECT at, last, least, greatest FROM {finer}
+        SELECT at, last, least, greatest, written FROM {finer}
         WHERE series = :series AND at >= :at AND at < :at + {span}
         UNION ALL
-        SELECT at, last, last, last FROM (
-            SELECT at, last FROM {finer} WHERE series = :series AND at <= :at
+        SELECT at, last, last, last, written FROM (
+            SELECT at, last, written FROM {finer} WHERE series = :series AND at <= :at
             ORDER BY at DESC LIMIT 1
         )
     )
     SELECT :series, {span}, :at, (SELECT last FROM within ORDER BY at DESC LIMIT 1),
-        min(least), max(greatest)
+        min(least), max(greatest), (SELECT written FROM within ORDER BY at DESC LIMIT 1)
     FROM within
 """
 _HOURS = _SUM_UP.format(finer="minute", span=HOUR)

@@ -71,6 +71,47 @@ MIGRATIONS = (
     CREATE VIEW hour AS SELECT series, at, last, least, greatest FROM rollup WHERE span = 3600;
     CREATE VIEW day AS SELECT series, at, last, least, greatest FROM rollup WHERE span = 86400;
     """,
+    # What a table holds and what was written into it move together: one row for both is half the
+    # file. The time of the last write moved each minute, and was shown nowhere.
+    """
+    DROP VIEW minute;
+    DROP VIEW hour;
+    DROP VIEW day;
+    ALTER TABLE point ADD COLUMN written INTEGER;   -- all rows written up to then
+    ALTER TABLE rollup ADD COLUMN written INTEGER;  -- at its end
+    CREATE VIEW minute AS SELECT series, at, value AS last, value AS least, value AS greatest,
+        written FROM point;
+    CREATE VIEW hour AS SELECT * FROM rollup WHERE span = 3600;
+    CREATE VIEW day AS SELECT * FROM rollup WHERE span = 86400;
+    CREATE TEMP VIEW pair AS SELECT rows.id AS rows, inserted.id AS inserted
+        FROM main.series AS rows JOIN main.series AS inserted USING (database, "table")
+        WHERE rows.metric = 'rows' AND inserted.metric = 'inserted';
+    INSERT OR REPLACE INTO point SELECT rows, here.at,
+        (SELECT value FROM point WHERE series = rows AND at <= here.at ORDER BY at DESC),
+        (SELECT value FROM point WHERE series = inserted AND at <= here.at ORDER BY at DESC)
+        FROM pair JOIN point AS here ON here.series IN (rows, inserted);
+    INSERT OR REPLACE INTO rollup
+        SELECT rows, span, at, last, ifnull(least, last), ifnull(greatest, last), written FROM (
+            SELECT rows, span, here.at AS at,
+            (SELECT last FROM rollup WHERE span = here.span AND series = rows AND at <= here.at
+                ORDER BY at DESC) AS last,
+            (SELECT least FROM rollup WHERE span = here.span AND series = rows AND at = here.at)
+                AS least,
+            (SELECT greatest FROM rollup WHERE span = here.span AND series = rows AND at = here.at)
+                AS greatest,
+            (SELECT last FROM rollup WHERE span = here.span AND series = inserted AND at <= here.at
+                ORDER BY at DESC) AS written
+            FROM pair JOIN rollup AS here ON here.series IN (rows, inserted)
+        );
+    DROP VIEW temp.pair;
+    DELETE FROM point WHERE series IN (
+        SELECT id FROM series WHERE metric IN ('inserted', 'last_write')
+    );
+    DELETE FROM rollup WHERE series IN (
+        SELECT id FROM series WHERE metric IN ('inserted', 'last_write')
+    );
+    DELETE FROM series WHERE metric IN ('inserted', 'last_write');
+    """,
 )
 ROLLUPS_SINCE = 3
 """The version from which on hours and days are summed up."""
@@ -85,7 +126,7 @@ class HistoryInUseError(UnusableHistoryError):
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file of any earlier version up to date, each step whole or not at all.
+    """Bring a file of any earlier version up to date, wholly or not at all.
 
     Raises UnusableHistoryError, sqlite3.Error.
     """
@@ -94,9 +135,10 @@ def migrate(connection: sqlite3.Connection) -> None:
         raise UnusableHistoryError(
             f"history has schema {version}, this version knows {len(MIGRATIONS)}"
         )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        with connection:
-            connection.executescript(f"BEGIN IMMEDIATE; {script}")
-            if number == ROLLUPS_SINCE:
-                roll_up_all(connection)
-            connection.execute(f"PRAGMA user_version = {number}")
+    if version == len(MIGRATIONS):
+        return
+    with connection:
+        connection.executescript(";".join(("BEGIN IMMEDIATE", *MIGRATIONS[version:])))
+        if version < ROLLUPS_SINCE:
+            roll_up_all(connection)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")

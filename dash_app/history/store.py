@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from dash_app.settings import HistorySettings
 
     Key = tuple[str, str | None, str]
+    Stored = tuple[int | None, int | None]
 
 GAP_FACTOR = 3
 """Nothing recorded for so many times the usual pause: we were not watching."""
 
 PRUNE_EVERY = timedelta(hours=1)
-INSERTED = "inserted"
-"""The metric that only grows: all rows that were written into a table since we watch it."""
-
 PAST_GAP_SECONDS = 108_000
 """A past has a point where a table grew, not where somebody looked."""
 
@@ -65,7 +63,7 @@ class History:
             raise
         self._series: dict[Key, int] = self._load_series()
         self._before: dict[str, Reading] = self._load_baselines()
-        self._last: dict[int, int | None] = {}
+        self._last: dict[int, Stored] = {}
         self._changed: list[tuple[int, int]] = []
         self._waiting: deque[Snapshot] = deque(maxlen=MOST_WAITING)
         self._pruned_at: datetime | None = None
@@ -106,8 +104,7 @@ class History:
         with self._connection:
             for database, table, time, rows, written in points:
                 at = int(time.timestamp())
-                self._store(at, (database, table, "rows"), rows)
-                self._store(at, (database, table, INSERTED), written)
+                self._store(at, (database, table, "rows"), (rows, written))
                 self._watch(database, at, PAST_GAP_SECONDS)
             for event in events:
                 self._keep(event)
@@ -211,12 +208,14 @@ class History:
         """Store every number of a database; what it had once and has no more becomes unknown."""
         name = status.database.name
         known = {key: None for key in self._series if key[0] == name}
-        for key, value in (known | dict(_values(status))).items():
-            if key[2] != INSERTED:
-                self._store(at, key, value)
         before = self._before.get(name, status.reading)
-        for table in status.reading.tables:
-            self._add(at, (name, table, INSERTED), rows_inserted(before, status.reading, table))
+        for key, value in (known | dict(_values(status))).items():
+            written = None
+            if table := key[1]:
+                _, written_before = self._newest(self._series_id(key))
+                more = rows_inserted(before, status.reading, table)
+                written = (written_before or 0) + more
+            self._store(at, key, (value, written))
         self._before[name] = status.reading
 
     def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
@@ -233,13 +232,14 @@ class History:
                 "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)", (database, at, at)
             )
 
-    def _store(self, at: int, key: Key, value: int | None) -> None:
+    def _store(self, at: int, key: Key, new: Stored) -> None:
+        """Store a value, and for a table all that was written into it, where one changed."""
         series = self._series_id(key)
-        if self._newest(series) != value or series not in self._last:
+        if self._newest(series) != new or series not in self._last:
             self._connection.execute(
-                "INSERT OR REPLACE INTO point VALUES (?, ?, ?)", (series, at, value)
+                "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", (series, at, *new)
             )
-            self._last[series] = value
+            self._last[series] = new
             self._changed.append((series, at))
 
     def _roll_up(self) -> None:
@@ -247,19 +247,16 @@ class History:
         roll_up(self._connection, self._changed)
         self._changed = []
 
-    def _add(self, at: int, key: Key, more: int) -> None:
-        """Move a sum on."""
-        self._store(at, key, (self._newest(self._series_id(key)) or 0) + more)
-
-    def _newest(self, series: int) -> int | None:
-        """Return the value that stands last in a series, which may be unknown."""
+    def _newest(self, series: int) -> Stored:
+        """Return what stands last in a series, of which the value may be unknown."""
         if series not in self._last:
             row = self._connection.execute(
-                "SELECT value FROM point WHERE series = ? ORDER BY at DESC LIMIT 1", (series,)
+                "SELECT value, written FROM point WHERE series = ? ORDER BY at DESC LIMIT 1",
+                (series,),
             ).fetchone()
             if row:
-                self._last[series] = row[0]
-        return self._last.get(series)
+                self._last[series] = row
+        return self._last.get(series, (None, None))
 
     def _series_id(self, key: Key) -> int:
         if key not in self._series:
@@ -283,8 +280,6 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
         yield (name, table, "rows"), count.rows if count.is_known else None
     yield (name, None, "size_bytes"), reading.size_bytes
     yield (name, None, "wal_bytes"), reading.wal_bytes
-    written_at = reading.last_modified
-    yield (name, None, "last_write"), int(written_at.timestamp()) if written_at else None
 
 
 def _as_json(reading: Reading) -> str:

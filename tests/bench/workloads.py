@@ -89,11 +89,15 @@ class Workloads:
         return self.many(len(NAMES), WIDE_TABLES)
 
     def many(self, databases: int, tables: int, rows: int = 10) -> Files:
-        """So many databases of so many tables, made anew."""
-        kind = f"{databases}x{tables}"
+        """So many databases of so many tables."""
+        kind = f"{databases}x{tables}x{rows}"
         names = NAMES if databases == len(NAMES) else [f"db{n}" for n in range(databases)]
         wanted = {f"table{n}": rows for n in range(tables)}
-        return [(name, make(self._path(kind, name), wanted)) for name in names]
+        paths = [self._path(kind, name) for name in names]
+        for path in paths:
+            if not path.exists():
+                make(path, wanted)
+        return list(zip(names, paths, strict=True))
 
     def config(self, kind: str, files: Sequence[tuple[str, Path]], interval: str = "5s") -> Path:
         """Write a configuration with a history of its own, empty at first; return its path."""
