@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from dash_app.network import Address
-    from dash_app.settings import ServerSettings
+    from dash_app.settings.sections import ServerSettings
 
 TAILSCALE_HEADERS = "HTTP_TAILSCALE_"
 LOGIN = "HTTP_TAILSCALE_USER_LOGIN"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from dash_app.network import Address
-    from dash_app.settings import ServerSettings
+    from dash_app.settings.sections import ServerSettings
 
 THREADS = 8
 """They answer for all addresses: a page load opens six connections."""

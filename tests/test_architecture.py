@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LAYERS = (
     {"surroundings", "logs", "notify"},
-    {"model", "settings_errors"},
+    {"model"},
     {"settings"},
     {"words"},
     {"watched"},

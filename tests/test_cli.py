@@ -18,7 +18,7 @@ from click import Context
 
 from dash_app.cli import MODULES, main
 from dash_app.history.store import History
-from dash_app.settings import HistorySettings
+from dash_app.settings.sections import HistorySettings
 from tests.harness import ROOT, eventually, free_port, make_database, write_config
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from dash_app.history.errands import to_forget
 from dash_app.history.store import History
-from dash_app.settings import HistorySettings
+from dash_app.settings.sections import HistorySettings
 from tests.harness import ROOT, Served, eventually, make_database, write_config
 from tests.test_cli import environment, run
 from tests.test_cli_record import refused, said

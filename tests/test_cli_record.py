@@ -15,7 +15,7 @@ from dash_app.cli.sums import sums
 from dash_app.history.query import Series
 from dash_app.history.store import History
 from dash_app.model import Event
-from dash_app.settings import HistorySettings
+from dash_app.settings.sections import HistorySettings
 from tests.harness import ROOT, Served, eventually, make_database, write_config
 from tests.test_cli import environment, run
 

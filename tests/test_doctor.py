@@ -21,7 +21,7 @@ from dash_app import doctor
 from dash_app.doctor import Check, clock, network, service
 from dash_app.doctor.databases import has_reset_bug
 from dash_app.history.schema import migrate
-from dash_app.settings import ServerSettings
+from dash_app.settings.sections import ServerSettings
 from tests.harness import ROOT, LiveWriter, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
 from tests.watched import give_to_nobody, public_folder

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.gate import Gate
-from dash_app.settings import ServerSettings
+from dash_app.settings.sections import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -35,7 +35,7 @@ from dash_app.model import (
     Snapshot,
     TableCount,
 )
-from dash_app.settings import HistorySettings
+from dash_app.settings.sections import HistorySettings
 from tests.harness import ROOT, make_database
 from tests.mounts import CAN_MOUNT, Mount
 
@@ -214,7 +214,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from dash_app.history.store import History
-from dash_app.settings import HistorySettings
+from dash_app.settings.sections import HistorySettings
 from tests.test_history import START, MINUTE, snapshot
 path = Path(sys.argv[1])
 history = History(HistorySettings(path=path))

@@ -85,7 +85,7 @@ from subprocess import run
 from dash_app import network
 from dash_app.gate import Gate
 from dash_app.listeners import Listeners
-from dash_app.settings import ServerSettings
+from dash_app.settings.sections import ServerSettings
 
 def ip(words):
     run(["ip", *words.split()], check=True)

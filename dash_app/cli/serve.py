@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dash_app.network import Address
-    from dash_app.settings import ServerSettings, Settings
+    from dash_app.settings import Settings
+    from dash_app.settings.sections import ServerSettings
 
 LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
 

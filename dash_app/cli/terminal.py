@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from dash_app.settings import DURATION_UNITS
+from dash_app.settings.values import DURATION_UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from dash_app.network import Address
-    from dash_app.settings import ServerSettings
+    from dash_app.settings.sections import ServerSettings
 
 HEALTHY = (b"\r\n\r\nok\n", b"\r\n\r\nnot reading\n")
 REFUSAL = b'"client_not_allowed"'

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dash_app.model import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
-    from dash_app.settings import HistorySettings
+    from dash_app.settings.sections import HistorySettings
 
     Key = tuple[str, str | None, str]
     Stored = tuple[int | None, int | None]

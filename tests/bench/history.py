@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dash_app.history.store import History
 from dash_app.model import Database, DatabaseStatus, Reading, Snapshot, TableCount
-from dash_app.settings import HistorySettings
+from dash_app.settings.sections import HistorySettings
 from tests.bench.report import OURS, Table
 from tests.bench.systems import watching
 

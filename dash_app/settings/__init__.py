@@ -1,0 +1,152 @@
+"""Settings from a TOML file, complete and frozen; wrong ones are refused with their place.
+
+Nobody else reads the configuration file or the environment, but for what a service manager or a
+terminal says.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from dash_app.settings.errors import explain
+from dash_app.settings.sections import (
+    DatabaseSettings,
+    HistorySettings,
+    MetricsSettings,
+    SamplerSettings,
+    Section,
+    ServerSettings,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dash_app.model import Database
+
+DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
+DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")
+RESERVED = ("watch", "alerts", "fleet")
+
+
+class SettingsError(Exception):
+    """Settings that cannot be used; the text says what is wrong, where, and what is allowed."""
+
+
+def _default_databases() -> tuple[DatabaseSettings, ...]:
+    home = Path.home() / "clawd"
+    return tuple(DatabaseSettings(name=name, path=home / f"{name}.db") for name in DEFAULT_NAMES)
+
+
+def _unique(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:
+    if not databases:
+        raise ValueError("name at least one database, or leave the list out for the usual five")
+    names = [database.name for database in databases]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"each name may stand once; given twice: {', '.join(twice)}")
+    return databases
+
+
+class Settings(Section):
+    """Everything that can be configured. `source` is the file it came from, if there was one."""
+
+    server: ServerSettings = ServerSettings()
+    sampler: SamplerSettings = SamplerSettings()
+    history: HistorySettings = HistorySettings()
+    metrics: MetricsSettings = MetricsSettings()
+    declared: Annotated[tuple[DatabaseSettings, ...], AfterValidator(_unique)] = Field(
+        default_factory=_default_databases, alias="databases"
+    )
+    source: Annotated[Path, Field(exclude=True)] = DEFAULT_PATH
+
+    @property
+    def databases(self) -> tuple[Database, ...]:
+        """The databases to watch, in configured order."""
+        return tuple(declared.database() for declared in self.declared)
+
+    @property
+    def fresh_for(self) -> timedelta:
+        """The age from which a snapshot says nothing any more: three ticks were missed."""
+        return 3 * self.sampler.interval
+
+    @property
+    def stale_after(self) -> timedelta:
+        """The age from which a reading says nothing any more."""
+        return max(timedelta(seconds=60), self.fresh_for)
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "server": ServerSettings,
+    "sampler": SamplerSettings,
+    "history": HistorySettings,
+    "metrics": MetricsSettings,
+    "databases": DatabaseSettings,
+}
+"""The tables that a file may have."""
+
+
+def load(config: Path | None, server: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings of a file: the named one, or the default one if it exists.
+
+    `server` holds what the command line says instead of [server]. Raises SettingsError.
+    """
+    chosen = config or _from_environment()
+    path = default_path() if chosen is None else chosen
+    data = {} if chosen is None and not path.exists() else _read(path)
+    if server:
+        data["server"] = {**data.get("server", {}), **server}
+    return parse(data, path)
+
+
+def default_path() -> Path:
+    """Return where the configuration is looked for when nobody names a file."""
+    return DEFAULT_PATH.expanduser()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        text = f"{path}: no such file. Name one that exists, or leave it out."
+        raise SettingsError(text) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+
+
+def parse(data: dict[str, Any], source: Path) -> Settings:
+    """Return the settings of a parsed file; relative paths are relative to it.
+
+    Raises SettingsError, with a line for each thing that is wrong.
+    """
+    for name in data:
+        if name in RESERVED:
+            raise SettingsError(f"{source}: [{name}] is reserved for a later version; remove it.")
+        if name not in SECTIONS:
+            allowed = ", ".join(SECTIONS)
+            raise SettingsError(f"{source}: there is no [{name}]. Allowed: {allowed}.")
+    try:
+        found = Settings.model_validate(
+            {**data, "source": source}, context={"folder": source.absolute().parent}
+        )
+    except ValidationError as error:
+        lines = [f"{source}: {explain(dict(problem), SECTIONS)}" for problem in error.errors()]
+        raise SettingsError("\n".join(lines)) from None
+    for database in found.databases:
+        # Compared as text: a disk that hangs would keep whoever looks at it from starting.
+        if os.path.normpath(database.path) == os.path.normpath(found.history.path):
+            text = f"[history] `path` is the database {database.name}: give it a file of its own."
+            raise SettingsError(f"{source}: {text}")
+    return found
+
+
+def _from_environment() -> Path | None:
+    value = os.environ.get("MISSION_CONTROL_CONFIG")
+    return Path(value).expanduser() if value else None
