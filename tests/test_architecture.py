@@ -26,6 +26,7 @@ LAYERS = (
     {"history", "events"},
     {"findings"},
     {"ledger", "selfcheck"},
+    {"watch"},
     {"sampler"},
     {"loader"},
     {"network", "demo"},

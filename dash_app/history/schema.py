@@ -112,6 +112,37 @@ MIGRATIONS = (
     );
     DELETE FROM series WHERE metric IN ('inserted', 'last_write');
     """,
+    """
+    CREATE TABLE incident (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL,          -- of its cause
+        kind TEXT NOT NULL,
+        level TEXT NOT NULL,
+        databases TEXT NOT NULL,    -- names, as JSON
+        text TEXT NOT NULL,
+        remedy TEXT NOT NULL,
+        since TEXT NOT NULL,
+        ended_at TEXT,
+        acknowledged_by TEXT,
+        acknowledged_at TEXT,
+        acknowledged_until TEXT
+    ) STRICT;
+    CREATE INDEX incident_of_cause ON incident (key, id);
+    CREATE TABLE message (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        incident INTEGER REFERENCES incident,   -- null for a summary of several
+        kind TEXT NOT NULL,
+        title TEXT NOT NULL,
+        body TEXT NOT NULL,
+        made_at TEXT NOT NULL,
+        due_at TEXT NOT NULL,       -- the next try
+        attempts INTEGER NOT NULL,
+        sent_at TEXT,
+        failure TEXT                -- why the last try failed
+    ) STRICT;
+    CREATE INDEX message_of_incident ON message (incident, id);
+    CREATE INDEX message_waiting ON message (due_at) WHERE sent_at IS NULL;
+    """,
 )
 ROLLUPS_SINCE = 3
 """The version from which on hours and days are summed up."""

@@ -1,0 +1,42 @@
+"""What a person is told about: one cause, from its begin to its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from dash_app.model import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Somebody knows: who, since when, and until when that keeps reminders away."""
+
+    by: str
+    at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Findings of one cause.
+
+    `key` names the cause, so that it is one incident for as long as it lasts: "email:gone",
+    "process:812". `databases` are names in configured order, `kind` is that of its worst finding
+    or a fault's code. `text` is one sentence and names what it concerns. `id` is None until stored,
+    `ended_at` until it is over.
+    """
+
+    key: str
+    databases: tuple[str, ...]
+    kind: str
+    level: Level
+    text: str
+    remedy: str
+    since: datetime
+    ended_at: datetime | None = None
+    acknowledged: Acknowledgement | None = None
+    id: int | None = None
