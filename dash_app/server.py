@@ -21,9 +21,10 @@ from dash_app.api.parameters import ParameterError
 from dash_app.api.routes import create_api
 from dash_app.logs import described
 from dash_app.metrics import create_metrics
+from dash_app.page import files
 from dash_app.page.callbacks import Page, register
 from dash_app.page.glance import glance_page, glance_text, plain_page
-from dash_app.page.layout import ASSETS, INDEX
+from dash_app.page.layout import INDEX
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -105,8 +106,8 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
         __name__,
         title="Mission Control",
         update_title="",
-        assets_folder=str(ASSETS),
-        assets_ignore="theme.js",
+        assets_folder=str(files.ASSETS),
+        assets_ignore="start.js|theme.js",
         external_stylesheets=[f"/frontend/{BOOTSTRAP}"],
         meta_tags=[{"name": "viewport", "content": "width=device-width, viewport-fit=cover"}],
         index_string=INDEX,
@@ -125,6 +126,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     _answer_unknown_paths(server, page)
     _explain_errors(server)
     _compress(server)
+    _keep_versions(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
 
@@ -174,6 +176,19 @@ def _serve_frontend(server: Flask) -> None:
         if request.path != PLOTLY_URL:
             return None
         return send_from_directory(FRONTEND, PLOTLY, max_age=YEAR_SECONDS)
+
+
+def _keep_versions(server: Flask) -> None:
+    """Let a browser keep what is asked for by its version; registered last, it runs first."""
+
+    @server.after_request
+    def keep(response: Response) -> Response:
+        is_versioned = request.path.startswith(files.URL) and "m" in request.args
+        if is_versioned and response.status_code == OK:
+            response.cache_control.no_cache = None
+            response.cache_control.public = True
+            response.cache_control.max_age = YEAR_SECONDS
+        return response
 
 
 def _answer_unknown_paths(server: Flask, page: Page) -> None:
@@ -246,7 +261,7 @@ def _compress(server: Flask) -> None:
         if len(data) < LEAST_COMPRESSED_BYTES:
             return response
         if response.cache_control.max_age:
-            key = f"{request.full_path} {len(data)}"
+            key = f"{request.path} {len(data)}"
             kept[key] = small = kept.get(key) or gzip.compress(data, 9)
         else:
             small = gzip.compress(data, 5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import json
+import re
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -205,6 +206,18 @@ def test_answers_are_compressed_for_whoever_takes_it(served: Served) -> None:
     assert len(small.body) < len(plain.body) / 4
     refused = ask(served, "/api/openapi.json", Accept_Encoding="gzip;q=0, identity")
     assert "Content-Encoding" not in refused.headers
+
+
+@pytest.mark.parametrize("page", ["/", "/glance"])
+def test_our_own_files_are_kept_by_their_version_alone(served: Served, page: str) -> None:
+    html = ask(served, page, Accept="text/html").body.decode()
+    ours = re.findall(r'"(/assets/[\w.-]+\.(?:js|css)[^"]*)"', html)
+    assert {path.partition("?")[0] for path in ours} >= {"/assets/theme.js", "/assets/page.css"}
+    for path in ours:
+        assert ask(served, path).headers["Cache-Control"] == "public, max-age=31536000"
+        plain = path.partition("?")[0]
+        assert ask(served, plain).headers["Cache-Control"] == "no-cache"
+        assert ask(served, f"{plain}nope?m=1").headers["Cache-Control"] == "no-cache"
 
 
 def test_scripts_of_an_allowed_origin_may_read(served: Served) -> None:

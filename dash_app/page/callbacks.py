@@ -21,9 +21,10 @@ from dash_app.history.happened import Wanted, page_of
 from dash_app.page import charts, ids
 from dash_app.page import database as database_page
 from dash_app.page.cards import cards
+from dash_app.page.files import ASSETS
 from dash_app.page.headline import headline
 from dash_app.page.lately import lately
-from dash_app.page.layout import ASSETS, Content, facts, first_view, layout, named
+from dash_app.page.layout import Content, facts, first_view, layout, named
 
 if TYPE_CHECKING:
     import pandas as pd

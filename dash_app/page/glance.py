@@ -10,6 +10,7 @@ from dash import html
 from dash_app import words
 from dash_app.model import SEVERITY
 from dash_app.page.cards import badge_of
+from dash_app.page.files import versioned
 from dash_app.page.markup import draw
 from dash_app.page.parts import icon
 
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from dash_app.model import DatabaseStatus, Snapshot
 
 REFRESH = '<meta http-equiv="refresh" content="30">'
-STYLE = "/assets/page.css"
-DOCUMENT = """<!DOCTYPE html>
+DOCUMENT = versioned("""<!DOCTYPE html>
 <html lang="en" data-bs-theme="dark" data-level="{level}">
 <head>
 <meta charset="utf-8">
@@ -29,11 +29,11 @@ DOCUMENT = """<!DOCTYPE html>
 <title>{title}</title>
 <link rel="icon" type="image/svg+xml" href="/assets/icons/state-{level}.svg">
 <script src="/assets/theme.js"></script>
-<link rel="stylesheet" href="{style}">
+<link rel="stylesheet" href="/assets/page.css">
 </head>
 <body class="glance">{body}</body>
 </html>
-"""
+""")
 
 
 def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
@@ -58,7 +58,6 @@ def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
         level=snapshot.level if snapshot else "unknown",
         refresh=REFRESH,
         title=f"{headline} · Mission Control",
-        style=STYLE,
         body=draw(html.Main([*parts, back])),
     )
 
@@ -70,7 +69,6 @@ def plain_page(text: str) -> str:
         level="unknown",
         refresh="",
         title="Mission Control",
-        style=STYLE,
         body=draw(html.Main(parts)),
     )
 

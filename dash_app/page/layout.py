@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dash import dcc, html
 
 from dash_app.page import ids
 from dash_app.page.charts import empty_panels
+from dash_app.page.files import versioned
 from dash_app.page.markup import draw
 from dash_app.page.parts import aria, data, icon, name_parts
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from dash_app.settings import Settings
 
-ASSETS = Path(__file__).parents[2] / "assets"
-
 ELSEWHERE = {
     "Glance": "/glance",
     "JSON": "/api/db-status",
@@ -31,7 +29,7 @@ ELSEWHERE = {
 }
 """The same facts for other readers."""
 
-INDEX = """<!DOCTYPE html>
+INDEX = versioned("""<!DOCTYPE html>
 <html lang="en" data-bs-theme="dark" data-level="{%level%}">
 <head>
 {%metas%}
@@ -44,16 +42,19 @@ INDEX = """<!DOCTYPE html>
 <noscript><meta http-equiv="refresh" content="30"></noscript>
 <script src="/assets/theme.js"></script>
 {%css%}
+<script src="/assets/start.js" defer></script>
 </head>
 <body>
 <div id="first-view">{%first_view%}</div>
 <div id="app" hidden>{%app_entry%}</div>
 {%config%}
+<template id="scripts">
 {%scripts%}
 {%renderer%}
+</template>
 </body>
 </html>
-"""
+""")
 
 THEMES = {"system": "System", "dark": "Dark", "light": "Light"}
 
