@@ -16,8 +16,9 @@
   const ago = (ms) => (ms < 2000 ? "now" : `${span(ms)} ago`);
   const day = (date) => `${date.getDate()} ${date.toLocaleString("en", { month: "short" })}`;
   const time = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
-  const zone = (date) =>
-    date.toLocaleString("en-GB", { timeZoneName: "short" }).split(" ").pop();
+  const zones = {};  // by offset: asking for a name takes longer than all else that a second asks
+  const zone = (date) => (zones[date.getTimezoneOffset()] ??=
+    date.toLocaleString("en-GB", { timeZoneName: "short" }).split(" ").pop());
   const full = (date) =>
     `${day(date)} ${date.getFullYear()}, ${time(date)}:${two(date.getSeconds())} ${zone(date)}`;
 
