@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app.model import TableCount
+from dash_app.watched import counts
 from dash_app.watched.connection import connect, time_limit
 from dash_app.watched.counts import (
     NOT_REACHED,
@@ -82,7 +83,9 @@ def test_a_count_that_became_too_slow_stays_as_an_estimate_with_its_age(large: P
     assert huge.tried_at > first[b"huge"].tried_at
 
 
-def test_tables_that_were_not_reached_come_first_next_time(tmp_path: Path) -> None:
+def test_tables_that_were_not_reached_come_first_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_database(tmp_path / "a.db", t0=0, t1=1, t2=2, t3=3, t4=4, t5=5, t6=6, t7=7, t8=8)
     with connect(str(path), "immutable") as connection:
         names = user_tables(connection)
@@ -92,6 +95,7 @@ def test_tables_that_were_not_reached_come_first_next_time(tmp_path: Path) -> No
         some = names[:4]
         tallies |= count_tables(connection, some, {}, AMPLE)
         tallies = {name: replace(tally, current=False) for name, tally in tallies.items()}
+        monkeypatch.setattr(counts, "TOGETHER", 1)
         order: list[str] = []
         connection.set_trace_callback(order.append)
         done = count_tables(connection, names, tallies, AMPLE)
@@ -99,6 +103,23 @@ def test_tables_that_were_not_reached_come_first_next_time(tmp_path: Path) -> No
     assert sorted(counted[:5]) == [table.name for table in names[4:]]
     assert sorted(counted[5:]) == [table.name for table in some]
     assert [tally.count.rows for tally in done.values()] == list(range(9))
+
+
+def test_small_tables_are_counted_together_and_one_of_them_costs_as_another(
+    tmp_path: Path,
+) -> None:
+    sizes = {f"t{n}": n for n in range(120)}
+    path = make_database(tmp_path / "a.db", wal=True, **sizes)
+    with connect(str(path), "immutable") as connection:
+        tables = user_tables(connection)
+        ran: list[str] = []
+        connection.set_trace_callback(ran.append)
+        done = count_tables(connection, tables, {}, AMPLE)
+    assert len(ran) == 3
+    assert {name: tally.count.rows for name, tally in done.items()} == {
+        f"t{n}".encode(): n for n in range(120)
+    }
+    assert len({tally.cost_seconds for tally in done.values()}) == 3
 
 
 def test_counts_not_due_are_estimates_until_counted_though_the_file_rests(large: Path) -> None:

@@ -195,7 +195,7 @@ def test_slices_count_each_row_once_wherever_rowids_lie(rowids: set[int], slice_
         connection.executemany("INSERT INTO t VALUES (?)", [(one,) for one in rowids])
         walk = advance(connection, Table(b"t", "rowid"), Walk(0, slice_rows=slice_rows), 10)
         assert (walk.rows, walk.is_at_end) == (len(rowids), True)
-        found, rows = slices.glance(connection, Table(b"t", "rowid"))
+        found, rows = slices.glances(connection, [Table(b"t", "rowid")])[b"t"]
         assert found == (Rowids(min(rowids), max(rowids)) if rowids else None)
         is_few = not rowids or max(rowids) - min(rowids) < FEW_ROWS
         assert rows == (len(rowids) if is_few else None)

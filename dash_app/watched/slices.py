@@ -6,9 +6,12 @@ import sqlite3
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dash_app.watched.connection import time_limit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LEAST_ROWID, GREATEST_ROWID = -(2**63), 2**63 - 1
 ROWID_NAMES = (b"rowid", b"_rowid_", b"oid")
@@ -30,7 +33,7 @@ FEW_ROWS = 1_000
 """So many are counted at once, of 4 MB at most: a limit to their time would cost thrice as much."""
 
 GLANCE = """
-    SELECT least, greatest, CASE
+    SELECT {number}, least, greatest, CASE
         WHEN least IS NULL THEN 0
         WHEN greatest - least < {few} THEN (SELECT count(*) FROM {table})
     END FROM (
@@ -38,7 +41,7 @@ GLANCE = """
             (SELECT max({rowid}) FROM {table}) AS greatest
     )
 """
-"""Two seeks, and the count where that is small: most of the cost is to prepare a statement."""
+"""Two seeks, and the count where that is small."""
 
 
 class Table(NamedTuple):
@@ -78,20 +81,39 @@ class Walk:
 
 
 def rowid_name(connection: sqlite3.Connection, table: bytes) -> str | None:
-    """Return by which name a table's rowid can be asked for; None where columns hide it."""
-    sql = "SELECT lower(name) FROM pragma_table_xinfo(CAST(? AS TEXT))"
-    columns = {name for (name,) in connection.execute(sql, (table,))}
+    """Return by which name a table's rowid can be asked for; None where columns hide it.
+
+    Nothing can be asked of a table whose name is not UTF-8.
+    """
+    sql = "SELECT lower(name) FROM pragma_table_xinfo(?)"
+    try:
+        columns = {name for (name,) in connection.execute(sql, (table.decode(),))}
+    except UnicodeDecodeError:
+        return None
     return next((one.decode() for one in ROWID_NAMES if one not in columns), None)
 
 
-def glance(connection: sqlite3.Connection, table: Table) -> tuple[Rowids | None, int | None]:
-    """Return a table's least and greatest rowid, None where it is empty; its rows if they are few.
+class Glance(NamedTuple):
+    """A table's rowids, None where it is empty, and its rows where these can be few."""
 
+    rowids: Rowids | None = None
+    rows: int | None = None
+
+
+def glances(connection: sqlite3.Connection, tables: Sequence[Table]) -> dict[bytes, Glance]:
+    """Return a glance at each of some tables that have rowids, by one statement.
+
+    For 200 small tables, a statement each takes 19 us a table, one for 50 of them 4 us.
     Raises UnicodeDecodeError, sqlite3.Error.
     """
-    sql = GLANCE.format(few=FEW_ROWS, table=quoted(table.name), rowid=table.rowid)
-    least, greatest, rows = connection.execute(sql).fetchone()
-    return None if least is None else Rowids(least, greatest), rows
+    sql = " UNION ALL ".join(
+        GLANCE.format(number=number, few=FEW_ROWS, table=quoted(table.name), rowid=table.rowid)
+        for number, table in enumerate(tables)
+    )
+    return {
+        tables[number].name: Glance(None if least is None else Rowids(least, greatest), rows)
+        for number, least, greatest, rows in connection.execute(sql)
+    }
 
 
 def at_most(connection: sqlite3.Connection, rowids: Rowids | None) -> int:
