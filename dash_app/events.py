@@ -10,10 +10,20 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dash_app.model import ABSENCES, Absence, Event, EventKind, Memory, Reading, remember
+from dash_app.model import (
+    ABSENCES,
+    Absence,
+    Event,
+    EventKind,
+    LastGood,
+    Memory,
+    Reading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from dash_app.model import Code, Status
 
 HABIT = timedelta(days=7)
 HABIT_TIMES = 3
@@ -54,6 +64,24 @@ def follow(
     if kind:
         events.append(_event(database, kind, reading, found))
     return replace(memory, baseline=_newest_exact(baseline, reading)), tuple(events)
+
+
+def remember(reading: Reading, before: Memory | None) -> Memory:
+    """Return what to remember after a reading, given what was remembered before it."""
+    last_good = before.last_good if before else None
+    if reading.code is None:
+        last_good = LastGood(reading.read_at, reading.total_rows or 0, len(reading.tables))
+    status = status_of(reading.code, last_good)
+    unchanged = before is not None and (before.status, before.code) == (status, reading.code)
+    since = before.since if before is not None and unchanged else reading.verified_at
+    return Memory(status, reading.code, since, last_good)
+
+
+def status_of(code: Code | None, last_good: LastGood | None) -> Status:
+    """Return what a reading's code means for a database with this past."""
+    if code is None:
+        return "connected"
+    return "not_initialized" if code in ABSENCES and last_good is None else "error"
 
 
 def queues_among(events: Iterable[Event]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from dash_app.expectations import Rules
 from dash_app.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -63,11 +64,15 @@ LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice",
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A configured SQLite file: its name in URLs, its label on the page, its path."""
+    """A configured SQLite file: its name in URLs, its label on the page, its path.
+
+    `rules` is what a person expects of it.
+    """
 
     name: str
     label: str
     path: Path
+    rules: Rules = field(default_factory=Rules, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,24 +277,6 @@ class Snapshot:
 def worst(levels: Iterable[Level]) -> Level:
     """Return the worst of some levels; "well" when there are none."""
     return max(levels, key=SEVERITY.index, default="well")
-
-
-def status_of(code: Code | None, last_good: LastGood | None) -> Status:
-    """Return what a reading's code means for a database with this past."""
-    if code is None:
-        return "connected"
-    return "not_initialized" if code in ABSENCES and last_good is None else "error"
-
-
-def remember(reading: Reading, before: Memory | None) -> Memory:
-    """Return what to remember after a reading, given what was remembered before it."""
-    last_good = before.last_good if before else None
-    if reading.code is None:
-        last_good = LastGood(reading.read_at, reading.total_rows or 0, len(reading.tables))
-    status = status_of(reading.code, last_good)
-    unchanged = before is not None and (before.status, before.code) == (status, reading.code)
-    since = before.since if before is not None and unchanged else reading.verified_at
-    return Memory(status, reading.code, since, last_good)
 
 
 def level_of(status: Status, unverified: timedelta, stale: timedelta) -> Level:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERS = (
-    {"surroundings", "logs", "notify"},
+    {"surroundings", "logs", "notify", "hours"},
+    {"expectations"},
     {"model"},
     {"settings"},
     {"words"},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from dash_app import VERSION, cli, settings
+from dash_app.expectations import Expectation
 from dash_app.settings import Settings
 from tests.harness import ROOT
 
@@ -36,6 +38,7 @@ TOKENS = {
 }
 """Each colour, in the dark scheme and in the light one."""
 
+MINUTE = timedelta(minutes=1)
 HEX = re.compile(r"#[0-9a-fA-F]{3,8}\b")
 
 
@@ -56,8 +59,17 @@ def test_the_configuration_in_the_readme_is_the_default_one() -> None:
 
 def test_the_readme_names_every_setting() -> None:
     keys = {key for section in settings.SECTIONS.values() for key in section.model_fields}
-    written = set(re.findall(r"^(\w+) = ", readme_block("toml", "[server]"), re.MULTILINE))
-    assert written == keys
+    blocks = readme_block("toml", "[server]") + readme_block("toml", "expect = ")
+    written = set(re.findall(r"^(\w+) = ", blocks, re.MULTILINE))
+    assert written | {"tables"} == keys
+
+
+def test_what_is_expected_in_the_readme_is_a_configuration() -> None:
+    written = tomllib.loads(readme_block("toml", "expect = "))
+    (database,) = settings.parse(written, settings.default_path()).databases
+    assert database.rules.of("messages").expect == Expectation(5 * MINUTE, 1.25 * MINUTE)
+    tables = written["databases"][0]["tables"]["messages"]
+    assert tables.keys() == settings.WITHIN["databases.tables"].model_fields.keys()
 
 
 def test_the_readme_names_every_command() -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.model import Snapshot, remember
+from dash_app.events import remember
+from dash_app.model import Snapshot
 from dash_app.page.glance import glance_page, glance_text
 from dash_app.surroundings import Activity
 from tests.harness import Served, make_database, write_config

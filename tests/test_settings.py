@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from dash_app import settings
+from dash_app.expectations import Expectation, TableRules
+from dash_app.hours import NEVER
 from dash_app.settings import SettingsError
 
 DATABASE = '[[databases]]\nname = "a"\npath = "a.db"\n'
+TABLE = f"{DATABASE}[databases.tables.a]\n"
 
 
 def parse(text: str, source: Path = Path("/etc/mc/config.toml")) -> settings.Settings:
@@ -79,6 +82,28 @@ def test_values_and_paths_are_taken_as_written() -> None:
         ('[[databases]]\nname = "a"', "[[databases]] number 1 needs `path`"),
         ('[[databases]]\nname = "A b"\npath = "x"', "[[databases]] number 1 `name` = 'A b'"),
         (DATABASE + 'lable = "x"', "number 1 has no setting `lable`. Allowed: name, path, label"),
+        (DATABASE + 'expect = "1h"', "number 1 `expect` = '1h': write how often something is"),
+        (DATABASE + 'expect = {grace = "1h"}', "[[databases]] number 1 needs `expect.every`"),
+        (DATABASE + 'expect = {every = "1s"}', "`expect.every` = '1s': must lie between 1m and"),
+        (DATABASE + 'expect = {evry = "1h"}', "no setting `expect.evry`. Allowed: every, grace."),
+        (DATABASE + 'quiet = "22:00-07:00"', "number 1 `quiet` = '22:00-07:00': write days or"),
+        (DATABASE + 'quiet = "22:00-07:00 Mars"', "number 1 `quiet` = '22:00-07:00 Mars': there"),
+        (DATABASE + 'max_drop = "120%"', "`max_drop` = '120%': write a share from \"0%\" to"),
+        (DATABASE + "max_drop = 0.2", "number 1 `max_drop` = 0.2: write a share"),
+        (DATABASE + 'min_free = "2"', "number 1 `min_free` = '2': write a number and a unit"),
+        (DATABASE + "tables = 3", "[[databases]] number 1 `tables` = 3: write a table"),
+        (DATABASE + "tables = {a = 3}", "[[databases]] number 1 `tables.a` = 3: write a table"),
+        (TABLE + "min_rows = -1", "[databases.tables.a] of database number 1 `min_rows` = -1"),
+        (
+            TABLE + "paused = 1",
+            "[databases.tables.a] of database number 1 `paused` = 1: write true",
+        ),
+        (TABLE + 'max_wal = "1GB"', "has no setting `max_wal`. Allowed: expect, quiet, paused"),
+        (TABLE + "expect = {}", "[databases.tables.a] of database number 1 needs `expect.every`"),
+        (
+            '[sampler]\ninterval = "5m"\n' + TABLE + 'expect = {every = "4m"}',
+            "database number 1 `expect.every`: [sampler] `interval` is longer",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place_and_what_is_allowed(text: str, place: str) -> None:
@@ -86,6 +111,41 @@ def test_what_is_wrong_is_named_with_its_place_and_what_is_allowed(text: str, pl
         parse(text)
     assert str(refusal.value).startswith("/etc/mc/config.toml: ")
     assert place in str(refusal.value)
+
+
+EXPECTED = """
+expect = {every = "1h", grace = "10m"}
+quiet = ["22:00-07:00 Europe/Paris", "Sat-Sun Europe/Paris"]
+max_drop = "20%"
+max_wal = "1GB"
+max_size = "5GB"
+min_free = "2GB"
+[databases.tables.messages]
+expect = {every = "8m"}
+quiet = ""
+min_rows = 10
+max_drop = "100%"
+[databases.tables.drafts]
+paused = true
+"""
+
+
+def test_what_is_expected_is_told_of_a_database_and_of_its_tables() -> None:
+    (database,) = parse(DATABASE + EXPECTED).databases
+    rules, hour = database.rules, timedelta(hours=1)
+    assert rules.expect == Expectation(hour, hour / 6)
+    assert (rules.max_wal, rules.max_size, rules.min_free) == (10**9, 5 * 10**9, 2 * 10**9)
+    assert (rules.max_drop, rules.min_rows, rules.paused) == (0.2, None, False)
+    assert len(rules.quiet.spans) == 2
+    messages = TableRules(Expectation(hour * 8 / 60, hour / 30), NEVER, False, 10, 1.0)
+    drafts = TableRules(quiet=rules.quiet, paused=True, max_drop=0.2)
+    assert rules.tables == {"messages": messages, "drafts": drafts}
+
+
+def test_a_paused_database_has_paused_tables() -> None:
+    (database,) = parse(f"{DATABASE}paused = true\n[databases.tables.a]\nmin_rows = 1").databases
+    assert database.rules.of("a").paused
+    assert database.rules.of("b").paused
 
 
 def test_every_wrong_line_is_named_at_once() -> None:

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from dash_app.settings.base import Section
 from dash_app.settings.errors import explain
+from dash_app.settings.expected import ExpectSettings, TableSettings
 from dash_app.settings.sections import (
     DatabaseSettings,
     HistorySettings,
     MetricsSettings,
     SamplerSettings,
-    Section,
     ServerSettings,
 )
 
@@ -90,6 +91,9 @@ SECTIONS: dict[str, type[Section]] = {
 }
 """The tables that a file may have."""
 
+WITHIN: dict[str, type[Section]] = {"databases.tables": TableSettings, "expect": ExpectSettings}
+"""The tables that the table of a database may have."""
+
 
 def load(config: Path | None, server: Mapping[str, Any] | None = None) -> Settings:
     """Return the settings of a file: the named one, or the default one if it exists.
@@ -137,13 +141,28 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
             {**data, "source": source}, context={"folder": source.absolute().parent}
         )
     except ValidationError as error:
-        lines = [f"{source}: {explain(dict(problem), SECTIONS)}" for problem in error.errors()]
+        lines = [
+            f"{source}: {explain(dict(problem), SECTIONS | WITHIN)}" for problem in error.errors()
+        ]
         raise SettingsError("\n".join(lines)) from None
     for database in found.databases:
         # Compared as text: a disk that hangs would keep whoever looks at it from starting.
         if os.path.normpath(database.path) == os.path.normpath(found.history.path):
             text = f"[history] `path` is the database {database.name}: give it a file of its own."
             raise SettingsError(f"{source}: {text}")
+    return _looking_often_enough(found)
+
+
+def _looking_often_enough(found: Settings) -> Settings:
+    """Return settings whose every expectation can be seen to be met. Raises SettingsError."""
+    for number, one in enumerate(found.declared, 1):
+        places: dict[str, TableSettings] = {f"[[databases]] number {number}": one}
+        for name, table in one.tables.items():
+            places[f"[databases.tables.{name}] of database number {number}"] = table
+        for place, rules in places.items():
+            if rules.expect and rules.expect.every < found.sampler.interval:
+                text = f"{place} `expect.every`: [sampler] `interval` is longer; look more often."
+                raise SettingsError(f"{found.source}: {text}")
     return found
 
 

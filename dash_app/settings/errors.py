@@ -17,15 +17,21 @@ MESSAGES = {
     "string_pattern_mismatch": "use a to z, 0 to 9, _ and - alone",
     "tuple_type": "write a list in brackets",
     "bool_type": "write true or false",
+    "dict_type": "write a table",
+    "model_type": "write a table",
 }
 """What is allowed, by what a value was refused for."""
 
 
 def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]]) -> str:
-    """Return one problem that pydantic found as its place and what is allowed there."""
-    place, key = _place(problem["loc"])
+    """Return one problem that pydantic found as its place and what is allowed there.
+
+    `sections` maps the names of tables to their settings; "databases.tables" and "expect" are those
+    within the table of a database.
+    """
+    section, place, key = _place(problem["loc"])
     if problem["type"] == "extra_forbidden":
-        allowed = ", ".join(sections[str(problem["loc"][0])].model_fields)
+        allowed = ", ".join(sections[section].model_fields)
         return f"{place} has no setting `{key}`. Allowed: {allowed}."
     if problem["type"] == "missing":
         return f"{place} needs `{key}`."
@@ -33,10 +39,19 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
     return f"{place} `{key}` = {problem['input']!r}: {message}."
 
 
-def _place(location: tuple[str | int, ...]) -> tuple[str, str]:
-    section, *rest = location
-    numbers = [part + 1 for part in rest if isinstance(part, int)]
-    key = next((str(part) for part in reversed(rest) if isinstance(part, str)), str(section))
-    if section == "databases":
-        return (f"[[databases]] number {numbers[0]}" if numbers else "[[databases]]"), key
-    return (f"[{section}]" if rest else "The file"), key
+def _place(location: tuple[str | int, ...]) -> tuple[str, str, str]:
+    """Return which kind of table a setting stands in, that table's place, and the setting."""
+    match location:
+        case ("databases", int(number), "tables", str(table), _, *_):
+            rest = list(location[4:])
+            section = "databases.tables"
+            place = f"[databases.tables.{table}] of database number {number + 1}"
+        case ("databases", int(number), *rest):
+            section, place = "databases", f"[[databases]] number {number + 1}"
+        case (str(section), *rest):
+            place = f"[{section}]" if rest else "The file"
+            place = "[[databases]]" if section == "databases" else place
+        case _:
+            raise AssertionError(location)
+    keys = [str(part) for part in rest if isinstance(part, str)] or [section]
+    return "expect" if keys[0] == "expect" and keys[1:] else section, place, ".".join(keys)

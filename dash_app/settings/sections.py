@@ -6,9 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dash_app.model import Database
+from dash_app.settings.base import Section
+from dash_app.settings.expected import RulesSettings
 from dash_app.settings.values import (
     ConfigPath,
     Duration,
@@ -21,12 +23,6 @@ from dash_app.settings.values import (
     origin,
     users,
 )
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are refused, values never change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerSettings(Section):
@@ -79,14 +75,18 @@ class MetricsSettings(Section):
     """Of each database: one with thousands costs the others nothing."""
 
 
-class DatabaseSettings(Section):
-    """One watched file."""
+class FileSettings(Section):
+    """Where a watched file lies, and how it is called."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
     path: ConfigPath
     label: str = ""
 
+
+class DatabaseSettings(RulesSettings, FileSettings):
+    """One watched file, and what is expected of it."""
+
     def database(self) -> Database:
         """Return the database, with its name as the label where there is none."""
         label = self.label or self.name.replace("_", " ").replace("-", " ").capitalize()
-        return Database(self.name, label, self.path)
+        return Database(self.name, label, self.path, self.rules())
