@@ -27,7 +27,9 @@ Absence = Literal["gone", "emptied", "truncated"]
 EventKind = Literal[
     Absence, "back", "replaced", "rolled_back", "schema_changed", "rows_dropped", "version_changed"
 ]
-FindingKind = Literal[Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "disk_low"]
+FindingKind = Literal[
+    Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "disk_low", "late", "down"
+]
 Facts = Mapping[str, Any]
 """Facts by their name in the JSON documents, which hold nothing but JSON."""
 
@@ -105,18 +107,15 @@ class TableCount:
 class Reading:
     """What one look at one database found.
 
-    `code` is None when it could be read. `detail` holds the facts that the words for a code need
-    (such as the kind of a thing that is not a file). `read_at` is when the file was opened,
-    `verified_at` when it was last seen unchanged since. `last_modified` is the latest write to
-    main file, WAL or journal. `journal_mode` is "wal", or "delete" for any rollback journal: which
-    kind is a property of the writer's connection and not of the file.
-
-    `file` is the device and inode of the main file, `file_modified` the last write to it alone.
-    `objects` maps "table tasks" or "column
-    tasks.owner" to a normalised definition; None where the schema could not be read.
-    `free_bytes` is what the file holds but does not use.
-    `change_counter` and `sequences` only ever move forward in one and the same database.
-    `sqlite_version` is that of who wrote the main file last, as 3040001 for 3.40.1.
+    `code` is None when it could be read. `detail` holds the facts that the words for a code need.
+    `read_at` is when the file was opened, `verified_at` when it was last seen unchanged since.
+    `last_modified` is the latest write to main file, WAL or journal. `journal_mode` is "wal", or
+    "delete" for any rollback journal: which kind is a property of the writer's connection and not
+    of the file. `file` is the device and inode of the main file, `file_modified` the last write to
+    it alone. `objects` maps "table tasks" or "column tasks.owner" to a normalised definition; None
+    where the schema could not be read. `free_bytes` is what the file holds but does not use.
+    `change_counter` and `sequences` only ever move forward in one database. `sqlite_version` is
+    that of who wrote the main file last, as 3040001 for 3.40.1.
     """
 
     read_at: datetime
@@ -207,7 +206,7 @@ class Fault:
 class Finding:
     """A rule that does not hold now: since when, in one sentence, and what to do.
 
-    One that `asks` stays until its cause is undone or a person acknowledges it.
+    One that `asks` stays until its cause is undone or a person acknowledges it; `table` is its own.
     """
 
     kind: FindingKind
@@ -216,6 +215,7 @@ class Finding:
     text: str
     remedy: str
     asks: bool = False
+    table: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

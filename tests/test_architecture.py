@@ -21,7 +21,7 @@ LAYERS = (
     {"surroundings", "logs", "notify", "hours"},
     {"expectations"},
     {"model"},
-    {"settings"},
+    {"settings", "incident"},
     {"words"},
     {"watched"},
     {"history", "events"},

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from dash_app.incident import Incident
     from dash_app.model import Database, Event, Snapshot
 
 
@@ -34,6 +35,10 @@ class Recall:
 
     def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
         """Keep nothing."""
+
+    def keep(self, changed: Iterable[Incident]) -> list[Incident]:
+        """Store nothing."""
+        return list(changed)
 
     def forget(self, database: Database, now: datetime) -> None:
         """Forget nothing."""

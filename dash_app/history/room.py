@@ -74,3 +74,9 @@ def _forget_the_rest(connection: sqlite3.Connection, before: int) -> None:
     )
     connection.execute("DELETE FROM watched WHERE until < ?", (before,))
     connection.execute("DELETE FROM event WHERE unixepoch(at) < ?", (before,))
+    connection.execute("DELETE FROM incident WHERE unixepoch(ended_at) < ?", (before,))
+    connection.execute(
+        "DELETE FROM message WHERE incident NOT IN (SELECT id FROM incident)"
+        " OR (incident IS NULL AND unixepoch(made_at) < ?)",
+        (before,),
+    )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from dash_app.history import incidents
 from dash_app.history.file import connect, hold
 from dash_app.history.inserted import rows_inserted
 from dash_app.history.recall import memory_in
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from dash_app.incident import Incident
     from dash_app.model import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
     from dash_app.settings.sections import HistorySettings
 
@@ -138,6 +140,11 @@ class History:
                     memory.baseline and _as_json(memory.baseline),
                 ),
             )
+
+    def keep(self, changed: Iterable[Incident]) -> list[Incident]:
+        """Store incidents as they are now; return them with their ids. Raises sqlite3.Error."""
+        with self._connection:
+            return [incidents.keep(self._connection, one) for one in changed]
 
     def forget(self, database: Database, now: datetime) -> None:
         """Drop the memory of a database, and end what it found amiss; its past stays.

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody knows: who, since when, and until when that keeps reminders away."""
+    """Somebody knows: who, since when, and until when that keeps reminders away.
+
+    `until` is None for as long as the incident lasts.
+    """
 
     by: str
     at: datetime
-    until: datetime
+    until: datetime | None
+
+    def holds(self, now: datetime) -> bool:
+        """Whether it still keeps reminders away."""
+        return self.until is None or now < self.until
 
 
 @dataclass(frozen=True, slots=True)

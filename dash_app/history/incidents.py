@@ -1,0 +1,147 @@
+"""Keeps incidents: begun, changed and ended by the one writer, read by anybody."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dash_app.history.file import reading
+from dash_app.incident import Acknowledgement, Incident
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from pathlib import Path
+    from typing import Any
+
+COLUMNS = (
+    "key, databases, kind, level, text, remedy, since, ended_at,"
+    " acknowledged_by, acknowledged_at, acknowledged_until"
+)
+INCIDENTS = """
+    SELECT {columns}, id FROM incident
+    WHERE id < ifnull(:before, id + 1)
+        AND (:open IS NULL OR :open = (ended_at IS NULL))
+        AND ifnull(ended_at, :since) >= :since
+        AND (:databases = '[]' OR EXISTS (
+            SELECT value FROM json_each(databases)
+            INTERSECT SELECT value FROM json_each(:databases)
+        ))
+    ORDER BY id DESC LIMIT :most
+"""
+MESSAGES = """
+    SELECT incident, kind, title, made_at, sent_at, attempts, failure FROM message
+    WHERE incident IN (SELECT value FROM json_each(?)) ORDER BY id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class WantedIncidents:
+    """Which incidents are wanted, newest first.
+
+    Without `databases` of all, without `is_open` both open ones and such as are over. `before` is
+    the id of one: only such as were stored earlier, and at most `most`. Those that ended earlier
+    than `ended_since` are left out.
+    """
+
+    databases: tuple[str, ...] = ()
+    is_open: bool | None = None
+    before: int | None = None
+    most: int = 50
+    ended_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message about an incident: made, and sent if it could be."""
+
+    kind: str
+    title: str
+    made_at: datetime
+    sent_at: datetime | None
+    attempts: int
+    failure: str | None
+
+
+def keep(connection: sqlite3.Connection, incident: Incident) -> Incident:
+    """Store an incident as it is now; return it with its id. Raises sqlite3.Error."""
+    marks = ", ".join("?" * (COLUMNS.count(",") + 1))
+    values = _values(incident)
+    if incident.id is not None:
+        sql = f"UPDATE incident SET ({COLUMNS}) = ({marks}) WHERE id = ?"  # noqa: S608
+        connection.execute(sql, (*values, incident.id))
+        return incident
+    sql = f"INSERT INTO incident ({COLUMNS}) VALUES ({marks})"  # noqa: S608
+    return replace(incident, id=connection.execute(sql, values).lastrowid)
+
+
+def incidents_of(path: Path, wanted: WantedIncidents) -> list[Incident]:
+    """Return incidents, newest first. Raises sqlite3.Error."""
+    since = wanted.ended_since
+    parameters = {
+        "before": wanted.before,
+        "open": wanted.is_open,
+        "since": since.isoformat() if since else "",
+        "databases": json.dumps(wanted.databases),
+        "most": wanted.most,
+    }
+    with reading(path) as connection:
+        found = connection.execute(INCIDENTS.format(columns=COLUMNS), parameters)
+        return [_incident(*row) for row in found]
+
+
+def messages_of(path: Path, incidents: Iterable[Incident]) -> dict[int, list[Message]]:
+    """Return the messages about some incidents by their id, oldest first. Raises sqlite3.Error."""
+    found: dict[int, list[Message]] = {}
+    ids = json.dumps([one.id for one in incidents])
+    with reading(path) as connection:
+        for number, kind, title, made, sent, attempts, failure in connection.execute(
+            MESSAGES, (ids,)
+        ):
+            message = Message(kind, title, _required(made), _time(sent), attempts, failure)
+            found.setdefault(number, []).append(message)
+    return found
+
+
+def _values(one: Incident) -> tuple[Any, ...]:
+    known = one.acknowledged
+    return (
+        one.key,
+        json.dumps(one.databases),
+        one.kind,
+        one.level,
+        one.text,
+        one.remedy,
+        one.since.isoformat(),
+        one.ended_at and one.ended_at.isoformat(),
+        known and known.by,
+        known and known.at.isoformat(),
+        known and known.until and known.until.isoformat(),
+    )
+
+
+def _incident(*row: Any) -> Incident:  # noqa: ANN401 - as SQLite holds it
+    key, databases, kind, level, text, remedy, since, ended_at, by, at, until, number = row
+    known = Acknowledgement(by, _required(at), _time(until)) if at else None
+    return Incident(
+        key=key,
+        databases=tuple(json.loads(databases)),
+        kind=kind,
+        level=level,
+        text=text,
+        remedy=remedy,
+        since=_required(since),
+        ended_at=_time(ended_at),
+        acknowledged=known,
+        id=number,
+    )
+
+
+def _required(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
