@@ -100,39 +100,20 @@
     show();
   };
 
-  // Changes in place only what differs: Dash would draw everything below a changed part anew, and
-  // close what the reader opened, lose the focus and clear a selection.
-  const isPart = (child) => child !== null && typeof child === "object";
-  const list = (children) => (Array.isArray(children) ? children : children == null ? [] : [children]);
-  const alike = (a, b) =>
-    isPart(a) ? isPart(b) && a.type === b.type && a.props.id === b.props.id : a === b;
-  const change = (drawn, wanted) => {
-    const before = list(drawn.props.children), after = list(wanted.props.children), changed = {};
-    if (before.length === after.length && before.every((child, at) => alike(child, after[at]))) {
-      before.forEach((child, at) => isPart(child) && change(child, after[at]));
-    } else {
-      changed.children = wanted.props.children;
-    }
-    for (const name of new Set([...Object.keys(drawn.props), ...Object.keys(wanted.props)])) {
-      const same = JSON.stringify(drawn.props[name]) === JSON.stringify(wanted.props[name]);
-      if (name !== "children" && !same) {
-        changed[name] = wanted.props[name] ?? null;
-      }
-    }
-    if (Object.keys(changed).length) set(drawn.props.id, changed);
+  // Draws the facts as plain elements. What is drawn again changes in place only where it differs:
+  // nothing closes what the reader opened, loses the focus or clears a selection.
+  const KINDS = { Card: ["div", "card"], CardBody: ["div", "card-body"] };
+  const list = (children) => (Array.isArray(children) ? children : [children]);
+  const draw = (part) => {
+    if (part === null || typeof part !== "object") return part;
+    const { children = null, class_name, className, ...props } = part.props;
+    const [tag, kind] = KINDS[part.type] || [part.type.toLowerCase()];
+    const names = [kind, class_name, className].filter(Boolean).join(" ");
+    return React.createElement(tag, { ...props, className: names || null }, ...list(children).map(draw));
   };
-  let facts = null;
-  const redraw = (wanted) => {
-    const isThis = (part, at) => wanted[at] && part.props.id === wanted[at].props.id;
-    if (facts && facts.length === wanted.length && facts.every(isThis)) {
-      facts.forEach((part, at) => change(part, wanted[at]));
-    } else if (facts) {
-      // Another page's: a browser may not say which it asks for.
-      set("parts", { children: wanted.slice(0, 2) });
-      set("after", { children: wanted.slice(2) });
-    }
-    facts = wanted;
-  };
+  const Parts = ({ id, parts }) =>
+    React.createElement("div", { id, className: "parts" }, ...parts.map(draw));
+  window.mission_control = { Parts };
 
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   document.addEventListener("visibilitychange", () => {
@@ -182,6 +163,6 @@
 
   setInterval(show, 1000);
   window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    missionControl: { received, redraw },
+    missionControl: { received },
   });
 })();

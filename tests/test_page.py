@@ -31,7 +31,6 @@ from dash_app.page.callbacks import version_of
 from dash_app.page.cards import cards
 from dash_app.page.figures import figure
 from dash_app.page.headline import headline
-from dash_app.page.layout import facts, named
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.surroundings import Activity, Disk, Surroundings
 
@@ -145,16 +144,6 @@ def test_the_headline_links_at_most_three_faults() -> None:
     assert drawn.count("<a ") == 3
     assert "#card-db-0" in drawn
     assert "0/5 databases connected" in drawn
-
-
-def test_every_part_of_the_facts_has_an_id_of_its_own() -> None:
-    snapshot = Snapshot(NOW, (status_of(well(tasks=126, none=0)),))
-    content = cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW)
-    parts = named(facts(headline(snapshot, NOW), content))
-    found = [part for root in parts for part in (root, *root._traverse())]
-    components = [part for part in found if hasattr(part, "to_plotly_json")]
-    names = [part.id for part in components]
-    assert len(set(names)) == len(names) > 20
 
 
 def test_the_version_changes_with_what_is_shown_and_with_nothing_else() -> None:

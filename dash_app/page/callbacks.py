@@ -24,7 +24,7 @@ from dash_app.page.cards import cards
 from dash_app.page.files import ASSETS
 from dash_app.page.headline import headline
 from dash_app.page.lately import lately
-from dash_app.page.layout import Content, facts, first_view, layout, named
+from dash_app.page.layout import Content, facts, first_view, layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,11 +74,16 @@ class Page:
     def content(self, path: str | None, search: str | None = None) -> Content:
         """Return what a page shows of the newest snapshot."""
         snapshot, now = self.sampler.snapshot, datetime.now(UTC)
-        database, pulse = self.database_of(path), self.pulse(snapshot, now, path)
+        return Content(self.facts(snapshot, now, path, search), self.pulse(snapshot, now, path))
+
+    def facts(
+        self, snapshot: Snapshot | None, now: datetime, path: str | None, search: str | None
+    ) -> list[Component]:
+        """Return what a page draws of a snapshot."""
+        database = self.database_of(path)
         if database and snapshot:
-            return Content(named(self._view(snapshot, database, search, now)), pulse)
-        parts = facts(headline(snapshot, now), self.cards(snapshot, now))
-        return Content(named(parts), pulse)
+            return self._view(snapshot, database, search, now)
+        return facts(headline(snapshot, now), self.cards(snapshot, now))
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database that a path is the view of; None for every other page."""
@@ -196,15 +201,15 @@ def register(app: Dash, page: Page) -> None:
     _follow_the_clock(app, page)
     _acknowledge(app, page)
     _draw_trends(app, page)
-    for function, source in (("received", ids.SNAPSHOT), ("redraw", ids.FACTS)):
-        app.clientside_callback(
-            ClientsideFunction("missionControl", function), Input(source, "data")
-        )
+    app.clientside_callback(
+        ClientsideFunction("missionControl", "received"), Input(ids.SNAPSHOT, "data")
+    )
 
 
 def _follow_the_clock(app: Dash, page: Page) -> None:
     @app.callback(
-        Output(ids.FACTS, "data"),
+        Output(ids.PARTS, "parts"),
+        Output(ids.AFTER, "parts"),
         Output(ids.SNAPSHOT, "data"),
         Output(ids.RECORD, "data"),
         Input(ids.TICK, "n_intervals"),
@@ -217,17 +222,20 @@ def _follow_the_clock(app: Dash, page: Page) -> None:
     )
     def tick(
         _beat: int, known: Pulse | None, path: str | None, search: str | None
-    ) -> tuple[object, Pulse, object]:
-        content, known = page.content(path, search), known or {}
-        pulse = content.pulse
+    ) -> tuple[object, object, Pulse, object]:
+        snapshot, now, known = page.sampler.snapshot, datetime.now(UTC), known or {}
+        pulse = page.pulse(snapshot, now, path)
         recorded = no_update if known.get("recorded") == pulse["recorded"] else pulse["recorded"]
-        facts = no_update if known.get("version") == pulse["version"] else content.facts
-        return facts, pulse, recorded
+        if known.get("version") == pulse["version"]:
+            return no_update, no_update, pulse, recorded
+        facts = page.facts(snapshot, now, path, search)
+        return facts[:2], facts[2:], pulse, recorded
 
 
 def _acknowledge(app: Dash, page: Page) -> None:
     @app.callback(
-        Output(ids.FACTS, "data", allow_duplicate=True),
+        Output(ids.PARTS, "parts", allow_duplicate=True),
+        Output(ids.AFTER, "parts", allow_duplicate=True),
         Output(ids.SNAPSHOT, "data", allow_duplicate=True),
         Input(ids.SEEN, "data"),
         State(ids.URL, "pathname"),
@@ -236,11 +244,11 @@ def _acknowledge(app: Dash, page: Page) -> None:
     )
     def acknowledge(
         seen: dict[str, Any], path: str | None, search: str | None
-    ) -> tuple[object, object]:
+    ) -> tuple[object, object, object]:
         until = datetime.fromisoformat(seen["until"]).astimezone(UTC)
         page.sampler.acknowledge(str(seen["database"]), until)
         content = page.content(path, search)
-        return content.facts, content.pulse
+        return content.facts[:2], content.facts[2:], content.pulse
 
 
 def _draw_trends(app: Dash, page: Page) -> None:

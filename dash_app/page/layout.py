@@ -9,9 +9,10 @@ from dash import dcc, html
 
 from dash_app.page import ids
 from dash_app.page.charts import empty_panels
+from dash_app.page.component import Parts
 from dash_app.page.files import versioned
 from dash_app.page.markup import draw
-from dash_app.page.parts import aria, data, icon, name_parts
+from dash_app.page.parts import aria, data, icon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,8 +64,7 @@ THEMES = {"system": "System", "dark": "Dark", "light": "Light"}
 class Content:
     """What changes on the page: facts to draw, and the pulse that the browser keeps time by.
 
-    Every part of the facts has an id of its own, by which our script changes it in place. The
-    charts stand after the first two.
+    The charts stand after the first two facts.
     """
 
     facts: list[Component]
@@ -85,12 +85,6 @@ def facts(headline: list[Component], cards: list[Component]) -> list[Component]:
     return parts
 
 
-def named(parts: list[Component]) -> list[Component]:
-    """Return parts with an id on each component, by which our script changes it in place."""
-    name_parts(parts, ids.FACTS)
-    return parts
-
-
 def layout(
     content: Content, trends: Sequence[str], settings: Settings, started_at: datetime
 ) -> Component:
@@ -101,20 +95,18 @@ def layout(
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Interval(id=ids.TICK, interval=round(interval_seconds * 1000)),
             dcc.Store(id=ids.SNAPSHOT, data=content.pulse),
-            dcc.Store(id=ids.FACTS, data=content.facts),
             dcc.Store(id=ids.RECORD),
             dcc.Store(id=ids.READER),
             dcc.Store(id=ids.SEEN),
-            *_top(""),
+            Parts(ids.TOP, _top("")),
             html.Main(
                 [
-                    html.Div(content.facts[:2], id=ids.PARTS, className="parts"),
+                    Parts(ids.PARTS, content.facts[:2]),
                     _trends(trends),
-                    html.Div(content.facts[2:], id=ids.AFTER, className="parts"),
+                    Parts(ids.AFTER, content.facts[2:]),
                 ]
             ),
-            _footer(started_at),
-            html.Div(id="announcer", className="visually-hidden", role="status"),
+            Parts(ids.BOTTOM, _bottom(started_at)),
         ]
     )
 
@@ -156,19 +148,22 @@ def _trends(labels: Sequence[str]) -> Component:
     )
 
 
-def _footer(started_at: datetime) -> Component:
+def _bottom(started_at: datetime) -> list[Component]:
     themes = [
         html.Button(label, type="button", className="choice", **data(theme=key))
         for key, label in THEMES.items()
     ]
     up = html.Time(dateTime=started_at.isoformat(), **data(form="length"))
-    return html.Footer(
-        [
-            html.Div(themes, className="choices", role="group", **aria(label="Colours")),
-            html.P(["Service up ", up, ". ", html.Span(id="zone")]),
-            _links(),
-        ]
-    )
+    return [
+        html.Footer(
+            [
+                html.Div(themes, className="choices", role="group", **aria(label="Colours")),
+                html.P(["Service up ", up, ". ", html.Span(id="zone")]),
+                _links(),
+            ]
+        ),
+        html.Div(id="announcer", className="visually-hidden", role="status"),
+    ]
 
 
 def _links() -> Component:

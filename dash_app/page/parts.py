@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 from dash import html
-from dash.development.base_component import Component
 
 from dash_app import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
+
+    from dash.development.base_component import Component
 
 Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
@@ -33,16 +34,6 @@ def aria(**values: str) -> dict[str, Any]:
 def data(**values: str) -> dict[str, Any]:
     """Return attributes with their prefix: `form` becomes `data-form`."""
     return {f"data-{name}": value for name, value in values.items()}
-
-
-def name_parts(parts: Sequence[object], name: str) -> None:
-    """Give every component among some parts and below them the id of its place, if it has none."""
-    for position, part in enumerate(parts):
-        if isinstance(part, Component):
-            own = getattr(part, "id", None) or f"{name}-{position}"
-            setattr(part, "id", own)  # noqa: B010 - which components have ids is known at run time
-            children = getattr(part, "children", None)
-            name_parts(children if isinstance(children, list) else [children], own)
 
 
 def icon(name: Icon) -> Component:

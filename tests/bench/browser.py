@@ -73,6 +73,8 @@ class Visitor:
         page.goto(url)
         page.wait_for_selector(selector)
         page.wait_for_load_state("networkidle")
+        if page.query_selector("#app"):
+            page.wait_for_selector("#app:not([hidden])")
         noted: dict[str, float] = page.evaluate("window.noted")
         session.detach()
         page.close()
