@@ -47,3 +47,23 @@ class Incident:
     ended_at: datetime | None = None
     acknowledged: Acknowledgement | None = None
     id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message about an incident: made, and sent if it could be; `failure` of its last try."""
+
+    kind: str
+    title: str
+    made_at: datetime
+    sent_at: datetime | None
+    attempts: int
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An incident with the messages about it, oldest first."""
+
+    incident: Incident
+    messages: tuple[Message, ...] = ()

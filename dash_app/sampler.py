@@ -7,7 +7,6 @@ import logging
 import sqlite3
 import threading
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 from threading import Thread
@@ -20,18 +19,23 @@ from dash_app.history.query import activity
 from dash_app.ledger import Ledger
 from dash_app.model import DatabaseStatus, Reading, Snapshot, level_of, worst
 from dash_app.selfcheck import Selfcheck
+from dash_app.watch.docket import Docket
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.around import disk_under
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from dash_app.history.recall import Recall
     from dash_app.history.store import History
+    from dash_app.incident import Acknowledgement
     from dash_app.model import Database, Finding
     from dash_app.settings import Settings
     from dash_app.surroundings import Activity
+
+SETTLE = timedelta(minutes=5)
+"""What comes back so soon after its end is the same incident."""
 
 STOP_SECONDS = 4.0
 """How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
@@ -40,15 +44,6 @@ SLACK = timedelta(milliseconds=500)
 """A tick may come this much early and still count as a minute after the last record."""
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """A person has seen what happened to a database until some time."""
-
-    database: str
-    seen_until: datetime
-    done: threading.Event
 
 
 class Sampler:
@@ -71,9 +66,11 @@ class Sampler:
         self._airlock = airlock or Airlock.of(settings)
         self._place = words.place_of(settings, getpass.getuser())
         self._ledger = Ledger(history, settings.databases)
+        self.docket = Docket(history.incidents, SETTLE)
         self._findings: dict[str, tuple[Finding, ...]] = {}
         self._activity = self._load_activity()
-        self._acknowledgements: SimpleQueue[Acknowledgement] = SimpleQueue()
+        self._asked: SimpleQueue[tuple[Callable[[], object], threading.Event]] = SimpleQueue()
+        self._seen_until: dict[str, datetime] = {}
         self._stopping = False
         self._wake = threading.Event()
         self._due = time.monotonic()
@@ -117,15 +114,23 @@ class Sampler:
             return None
         return snapshot
 
-    def acknowledge(self, database: str, seen_until: datetime) -> None:
-        """End the findings of what happened to a database until then, in the next snapshot.
+    def see(self, database: str, until: datetime) -> None:
+        """End what happened to a database until then, in the next snapshot."""
+        self._ask(lambda: self._seen_until.update({database: until}))
 
-        Returns once that is published, or after an interval.
+    def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
+        """Have an incident known to somebody, or to nobody any more."""
+        self._ask(lambda: self.docket.acknowledge(incident, known))
+
+    def _ask(self, work: Callable[[], object]) -> None:
+        """Have something done before the next look, which comes at once.
+
+        Returns once its outcome is published, or after an interval.
         """
-        acknowledgement = Acknowledgement(database, seen_until, threading.Event())
-        self._acknowledgements.put(acknowledgement)
+        done = threading.Event()
+        self._asked.put((work, done))
         self._wake.set()
-        acknowledgement.done.wait(self._interval_seconds)
+        done.wait(self._interval_seconds)
 
     def _run(self) -> None:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
@@ -166,19 +171,21 @@ class Sampler:
         return done
 
     def _tick(self) -> Snapshot:
-        seen = [self._acknowledgements.get() for _ in range(self._acknowledgements.qsize())]
-        seen_until = {one.database: one.seen_until for one in seen}
+        asked = [self._asked.get() for _ in range(self._asked.qsize())]
+        for work, _done in asked:
+            work()
         readings = self._airlock.read(min(self._deadline_seconds, self._interval_seconds / 2))
         now = datetime.now(UTC)
         statuses = tuple(
-            self._judge(database, readings, seen_until, now)
-            for database in self._settings.databases
+            self._judge(database, readings, now) for database in self._settings.databases
         )
+        self._seen_until.clear()
         disk = disk_under(str(self._history.path))
         self.snapshot = Snapshot(now, statuses, self._ledger.events, disk)
+        self.docket.take(self.snapshot)
         self.first_snapshot.set()
-        for one in seen:
-            one.done.set()
+        for _work, done in asked:
+            done.set()
         self._record(self.snapshot)
         self.selfcheck.look(self._airlock, readings.values())
         return self.snapshot
@@ -187,13 +194,12 @@ class Sampler:
         self,
         database: Database,
         readings: Mapping[str, Reading],
-        seen_until: Mapping[str, datetime],
         now: datetime,
     ) -> DatabaseStatus:
         """Return what a reading means, given what is remembered of this database."""
         name = database.name
         reading = readings.get(name, Reading(now, now, code="not_responding"))
-        memory, unsettled = self._ledger.enter(database, reading, seen_until.get(name))
+        memory, unsettled = self._ledger.enter(database, reading, self._seen_until.get(name))
         fault = reading.code and words.fault(
             reading.code, reading.detail, database, memory.last_good, self._place
         )

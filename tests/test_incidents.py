@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,15 +11,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.history.incidents import WantedIncidents, incidents_of, messages_of
+from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.store import History
 from dash_app.incident import Acknowledgement, Incident
 from dash_app.model import Database, DatabaseStatus, Fault, Finding, Reading, Snapshot, worst
 from dash_app.settings.sections import HistorySettings
 from dash_app.surroundings import Disk, Holder, Surroundings
+from dash_app.watch.docket import Docket
 from dash_app.watch.incidents import Course, follow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dash_app.model import Code, FindingKind, Level, Status
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -210,20 +215,62 @@ def test_moving_numbers_are_no_news_and_an_acknowledgement_stays() -> None:
 def test_incidents_are_kept_paged_and_forgotten_with_their_messages(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     history = History(HistorySettings.model_validate({"path": str(path), "retention": "1d"}))
-    told = Told()
+    told, keep = Told(), history.incidents.keep
     gone = [status(one, at(0), finding("gone", 0), code="folder_missing") for one in ("a", "b")]
-    stored = history.keep([*told.see(0, *gone, status("c", at(0), code="locked"))])
+    first, second = keep(told.see(0, *gone, status("c", at(0), code="locked")))
     known = Acknowledgement("100.64.0.7", at(2), at(62))
-    first, second = stored
-    (first,) = history.keep([replace(first, acknowledged=known)])
-    (second,) = history.keep([replace(second, ended_at=at(3))])
-    assert incidents_of(path, WantedIncidents()) == [second, first]
-    assert incidents_of(path, WantedIncidents(before=second.id)) == [first]
-    assert incidents_of(path, WantedIncidents(is_open=True)) == [first]
-    assert incidents_of(path, WantedIncidents(is_open=False, databases=("c",))) == [second]
-    assert incidents_of(path, WantedIncidents(databases=("b",))) == [first]
-    assert incidents_of(path, WantedIncidents(ended_since=at(4))) == [first]
-    assert messages_of(path, [first, second]) == {}
+    (first,) = keep([replace(first, acknowledged=known)])
+    (second,) = keep([replace(second, ended_at=at(3))])
+
+    def found(wanted: WantedIncidents) -> list[Incident]:
+        return [one.incident for one in incidents_of(path, wanted)]
+
+    assert found(WantedIncidents()) == [second, first]
+    assert found(WantedIncidents(before=second.id)) == [first]
+    assert found(WantedIncidents(is_open=True)) == [first]
+    assert found(WantedIncidents(is_open=False, databases=("c",))) == [second]
+    assert found(WantedIncidents(databases=("b",))) == [first]
+    assert found(WantedIncidents(ended_since=at(4))) == [first]
     history.record(Snapshot(at(3 * 24 * 60), ()))
-    assert incidents_of(path, WantedIncidents()) == [first]
+    assert found(WantedIncidents()) == [first]
     history.close()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Iterator[History]:
+    settings = HistorySettings.model_validate({"path": str(tmp_path / "history.db")})
+    with closing(History(settings)) as history:
+        yield history
+
+
+def test_a_restart_goes_on_with_what_is_open_and_who_knows_of_it(history: History) -> None:
+    now = datetime.now(UTC)
+    locked = status("email", now, code="locked")
+    docket = Docket(history.incidents, SETTLE)
+    docket.take(Snapshot(now, (locked, status("health", now, code="io_error"))))
+    email, health = (one.incident for one in docket.entries)
+    assert email.id
+    known = Acknowledgement("ann@example.com", now, None)
+    docket.acknowledge(email.id, known)
+    docket.take(Snapshot(now, (locked, status("health", now))))
+    again = Docket(history.incidents, SETTLE)
+    expected = [replace(email, acknowledged=known), replace(health, ended_at=now)]
+    assert [one.incident for one in again.entries] == expected
+    again.take(Snapshot(now, (status("email", now), status("health", now, code="io_error"))))
+    ended, back = (entry.incident for entry in again.entries[::-1])
+    assert (ended.id, ended.ended_at, back) == (email.id, now, health)
+
+
+def test_a_history_that_can_not_be_written_costs_no_incident(history: History) -> None:
+    now = datetime.now(UTC)
+    docket = Docket(history.incidents, SETTLE)
+    with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        docket.take(Snapshot(now, (status("email", now, code="locked"),)))
+        assert [one.incident.id for one in docket.entries] == [None]
+        other.execute("COMMIT")
+    docket.take(Snapshot(now, (status("email", now, code="locked"),)))
+    assert [one.incident.id for one in docket.entries] == [1]
+    assert [one.incident for one in history.incidents.found(WantedIncidents())] == list(
+        docket.incidents
+    )

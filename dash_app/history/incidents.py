@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app.history.file import reading
-from dash_app.incident import Acknowledgement, Incident
+from dash_app.incident import Acknowledgement, Entry, Incident, Message
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,56 +53,55 @@ class WantedIncidents:
     ended_since: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message about an incident: made, and sent if it could be."""
+class Incidents:
+    """The incidents of a history, and the messages about them."""
 
-    kind: str
-    title: str
-    made_at: datetime
-    sent_at: datetime | None
-    attempts: int
-    failure: str | None
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Take a connection to the history's file."""
+        self._connection = connection
+
+    def keep(self, changed: Iterable[Incident]) -> list[Incident]:
+        """Store incidents as they are now; return them with their ids. Raises sqlite3.Error."""
+        with self._connection:
+            return [self._keep(one) for one in changed]
+
+    def found(self, wanted: WantedIncidents) -> list[Entry]:
+        """Return incidents with their messages, newest first. Raises sqlite3.Error."""
+        since = wanted.ended_since
+        parameters = {
+            "before": wanted.before,
+            "open": wanted.is_open,
+            "since": since.isoformat() if since else "",
+            "databases": json.dumps(wanted.databases),
+            "most": wanted.most,
+        }
+        rows = self._connection.execute(INCIDENTS.format(columns=COLUMNS), parameters)
+        return self.with_messages([_incident(*row) for row in rows])
+
+    def with_messages(self, incidents: Iterable[Incident]) -> list[Entry]:
+        """Return incidents with their messages, in the same order. Raises sqlite3.Error."""
+        stored = list(incidents)
+        messages: dict[int | None, list[Message]] = {}
+        ids = json.dumps([one.id for one in stored])
+        for number, *row in self._connection.execute(MESSAGES, (ids,)):
+            messages.setdefault(number, []).append(_message(*row))
+        return [Entry(one, tuple(messages.get(one.id, ()))) for one in stored]
+
+    def _keep(self, incident: Incident) -> Incident:
+        marks = ", ".join("?" * (COLUMNS.count(",") + 1))
+        values = _values(incident)
+        if incident.id is not None:
+            sql = f"UPDATE incident SET ({COLUMNS}) = ({marks}) WHERE id = ?"  # noqa: S608
+            self._connection.execute(sql, (*values, incident.id))
+            return incident
+        sql = f"INSERT INTO incident ({COLUMNS}) VALUES ({marks})"  # noqa: S608
+        return replace(incident, id=self._connection.execute(sql, values).lastrowid)
 
 
-def keep(connection: sqlite3.Connection, incident: Incident) -> Incident:
-    """Store an incident as it is now; return it with its id. Raises sqlite3.Error."""
-    marks = ", ".join("?" * (COLUMNS.count(",") + 1))
-    values = _values(incident)
-    if incident.id is not None:
-        sql = f"UPDATE incident SET ({COLUMNS}) = ({marks}) WHERE id = ?"  # noqa: S608
-        connection.execute(sql, (*values, incident.id))
-        return incident
-    sql = f"INSERT INTO incident ({COLUMNS}) VALUES ({marks})"  # noqa: S608
-    return replace(incident, id=connection.execute(sql, values).lastrowid)
-
-
-def incidents_of(path: Path, wanted: WantedIncidents) -> list[Incident]:
-    """Return incidents, newest first. Raises sqlite3.Error."""
-    since = wanted.ended_since
-    parameters = {
-        "before": wanted.before,
-        "open": wanted.is_open,
-        "since": since.isoformat() if since else "",
-        "databases": json.dumps(wanted.databases),
-        "most": wanted.most,
-    }
+def incidents_of(path: Path, wanted: WantedIncidents) -> list[Entry]:
+    """Return incidents with their messages, newest first. Raises sqlite3.Error."""
     with reading(path) as connection:
-        found = connection.execute(INCIDENTS.format(columns=COLUMNS), parameters)
-        return [_incident(*row) for row in found]
-
-
-def messages_of(path: Path, incidents: Iterable[Incident]) -> dict[int, list[Message]]:
-    """Return the messages about some incidents by their id, oldest first. Raises sqlite3.Error."""
-    found: dict[int, list[Message]] = {}
-    ids = json.dumps([one.id for one in incidents])
-    with reading(path) as connection:
-        for number, kind, title, made, sent, attempts, failure in connection.execute(
-            MESSAGES, (ids,)
-        ):
-            message = Message(kind, title, _required(made), _time(sent), attempts, failure)
-            found.setdefault(number, []).append(message)
-    return found
+        return Incidents(connection).found(wanted)
 
 
 def _values(one: Incident) -> tuple[Any, ...]:
@@ -137,6 +136,11 @@ def _incident(*row: Any) -> Incident:  # noqa: ANN401 - as SQLite holds it
         acknowledged=known,
         id=number,
     )
+
+
+def _message(*row: Any) -> Message:  # noqa: ANN401
+    kind, title, made_at, sent_at, attempts, failure = row
+    return Message(kind, title, _required(made_at), _time(sent_at), attempts, failure)
 
 
 def _required(text: str) -> datetime:

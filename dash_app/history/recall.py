@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from dash_app.incident import Incident
     from dash_app.model import Database, Event, Snapshot
 
 
@@ -25,6 +24,7 @@ class Recall:
     def __init__(self, path: Path) -> None:
         """Take where the file lies; where there is none, nothing is remembered."""
         self.path = path
+        self.incidents: None = None
 
     def memory_of(self, database: Database) -> Memory | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
@@ -35,10 +35,6 @@ class Recall:
 
     def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
         """Keep nothing."""
-
-    def keep(self, changed: Iterable[Incident]) -> list[Incident]:
-        """Store nothing."""
-        return list(changed)
 
     def forget(self, database: Database, now: datetime) -> None:
         """Forget nothing."""

@@ -10,8 +10,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dash_app.history import incidents
 from dash_app.history.file import connect, hold
+from dash_app.history.incidents import Incidents
 from dash_app.history.inserted import rows_inserted
 from dash_app.history.recall import memory_in
 from dash_app.history.rollups import roll_up
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from dash_app.incident import Incident
     from dash_app.model import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
     from dash_app.settings.sections import HistorySettings
 
@@ -63,6 +62,7 @@ class History:
         except BaseException:
             os.close(self._hold)
             raise
+        self.incidents = Incidents(self._connection)
         self._series: dict[Key, int] = self._load_series()
         self._before: dict[str, Reading] = self._load_baselines()
         self._last: dict[int, Stored] = {}
@@ -140,11 +140,6 @@ class History:
                     memory.baseline and _as_json(memory.baseline),
                 ),
             )
-
-    def keep(self, changed: Iterable[Incident]) -> list[Incident]:
-        """Store incidents as they are now; return them with their ids. Raises sqlite3.Error."""
-        with self._connection:
-            return [incidents.keep(self._connection, one) for one in changed]
 
     def forget(self, database: Database, now: datetime) -> None:
         """Drop the memory of a database, and end what it found amiss; its past stays.

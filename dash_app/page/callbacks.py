@@ -246,7 +246,7 @@ def _acknowledge(app: Dash, page: Page) -> None:
         seen: dict[str, Any], path: str | None, search: str | None
     ) -> tuple[object, object, object]:
         until = datetime.fromisoformat(seen["until"]).astimezone(UTC)
-        page.sampler.acknowledge(str(seen["database"]), until)
+        page.sampler.see(str(seen["database"]), until)
         content = page.content(path, search)
         return content.facts[:2], content.facts[2:], content.pulse
 

@@ -1,0 +1,104 @@
+"""The incidents of now, kept in step with the history.
+
+Where the history cannot be written, everything goes on in memory and is stored once it can be.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from dash_app.history.incidents import WantedIncidents
+from dash_app.incident import Entry
+from dash_app.watch.incidents import Course, follow
+
+if TYPE_CHECKING:
+    from dash_app.history.incidents import Incidents
+    from dash_app.incident import Acknowledgement, Incident
+    from dash_app.model import Snapshot
+
+LATELY = timedelta(days=7)
+MOST_LATELY = 50
+"""So many incidents that ended lately are at hand without a look into the history."""
+
+MOST_OPEN = 1000
+
+log = logging.getLogger(__name__)
+
+
+class Docket:
+    """The incidents that a person may want to see, and the acknowledgements of them.
+
+    For one thread, but for `entries`: open incidents with their messages, worst first, then those
+    that ended lately, newest first.
+    """
+
+    def __init__(self, store: Incidents | None, settle: timedelta) -> None:
+        """Take up what the history knows, if anything is to be stored. Raises sqlite3.Error."""
+        self._store = store
+        self._settle = settle
+        earlier: list[Entry] = []
+        if store:
+            open_ = WantedIncidents(is_open=True, most=MOST_OPEN)
+            ended = WantedIncidents(is_open=False, ended_since=datetime.now(UTC) - settle)
+            earlier = [*store.found(ended), *store.found(open_)]
+        self._course = Course(tuple(one.incident for one in earlier))
+        self._stored = set(self._course.incidents)
+        self.entries: tuple[Entry, ...] = ()
+        self._refresh(datetime.now(UTC))
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """The incidents that are open, or over for so short a time that they may go on."""
+        return self._course.incidents
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Take what is amiss now."""
+        before = self._course.incidents
+        self._course = follow(self._course, snapshot, self._settle)
+        for one in self._course.open:
+            if one.key not in {known.key for known in before if not known.ended_at}:
+                log.warning("incident: %s", one.text)
+        self._save()
+        if before or self._course.incidents:
+            self._refresh(snapshot.taken_at)
+
+    def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
+        """Have an open incident known to somebody, or to nobody any more, from the next look on."""
+        self._replace(
+            tuple(
+                replace(one, acknowledged=known) if one.id == incident and not one.ended_at else one
+                for one in self._course.incidents
+            )
+        )
+
+    def _save(self) -> None:
+        """Store what changed, and learn the ids of what is new."""
+        changed = [one for one in self._course.incidents if one not in self._stored]
+        if not changed or self._store is None:
+            return
+        try:
+            stored = dict(zip(changed, self._store.keep(changed), strict=True))
+        except sqlite3.Error as error:
+            log.error("incidents not stored: %s", error)
+            return
+        self._replace(tuple(stored.get(one, one) for one in self._course.incidents))
+        self._stored = set(self._course.incidents)
+
+    def _replace(self, incidents: tuple[Incident, ...]) -> None:
+        self._course = replace(self._course, incidents=incidents)
+
+    def _refresh(self, now: datetime) -> None:
+        """Have at hand what a person may want to see."""
+        if self._store is None:
+            return
+        lately = WantedIncidents(is_open=False, most=MOST_LATELY, ended_since=now - LATELY)
+        try:
+            shown = self._store.with_messages(self._course.open)
+            self.entries = (*shown, *self._store.found(lately))
+        except sqlite3.Error as error:
+            log.error("incidents cannot be read: %s", error)
+            self.entries = tuple(Entry(one) for one in self._course.open)
