@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dash_app.expectations import Rules
 from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.store import History
 from dash_app.incident import Acknowledgement, Incident
@@ -199,6 +200,14 @@ def test_what_can_not_be_told_does_not_end() -> None:
     assert keys(told.look(2, held)) == ["email:log_held"]
     told.look(3, code="not_responding")
     assert told.look(4) == []
+
+
+def test_a_database_that_is_paused_makes_no_incident() -> None:
+    locked = status("email", at(0), code="locked")
+    told = Told()
+    assert keys(told.see(0, locked)) == ["email:locked"]
+    paused = replace(locked.database, rules=Rules(paused=True))
+    assert told.see(1, replace(locked, database=paused)) == []
 
 
 def test_moving_numbers_are_no_news_and_an_acknowledgement_stays() -> None:

@@ -43,8 +43,12 @@ class Trouble:
 
 
 def troubles_of(snapshot: Snapshot) -> list[Trouble]:
-    """Return what is amiss, in configured order, worst first within a database."""
-    return [one for status in snapshot.databases for one in _troubles(status)]
+    """Return what is amiss, in configured order, worst first within a database.
+
+    Of a paused database nothing is told.
+    """
+    watched = (one for one in snapshot.databases if not one.database.rules.paused)
+    return [one for status in watched for one in _troubles(status)]
 
 
 def _troubles(status: DatabaseStatus) -> Iterator[Trouble]:
