@@ -93,6 +93,12 @@ ROUTES: dict[str, Route] = {
         _json("EventsDocument", examples.EVENTS),
         refusals=(503,),
     ),
+    "/api/incidents": Route(
+        "getIncidents",
+        "What one cause did: since when, to whom, who knows and what was sent; newest first",
+        _json("IncidentsDocument", examples.INCIDENTS),
+        refusals=(503,),
+    ),
     "/api/service": Route(
         "getService",
         "The self-check: whether this service keeps its promises",
@@ -162,8 +168,12 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
         "Only what is older than this `next` of an answer.",
         CURSOR | {"minimum": 1, "examples": [17]},
     ),
+    "open": (
+        "Only incidents that are not over, or only such as are.",
+        {"type": "string", "enum": ["true", "false"]},
+    ),
     "limit": (
-        "At most so many events; fewer where they tell of very large schemas.",
+        "At most so many; fewer where events tell of very large schemas.",
         {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": DEFAULT_EVENTS},
     ),
 }

@@ -14,7 +14,7 @@ from dash_app.model import Code, EventKind, Facts, FindingKind, Level, Status
 from dash_app.surroundings import Use
 
 
-def _open(known: object, what: str) -> WithJsonSchema:
+def open_text(known: object, what: str) -> WithJsonSchema:
     """Describe a text that has known values and may have others in later versions."""
     return WithJsonSchema(
         {
@@ -50,7 +50,7 @@ ErrorCode = Literal[
 class Fault(TypedDict):
     """Why a database is not connected."""
 
-    code: Annotated[Code, _open(Code, "The cause, for programs.")]
+    code: Annotated[Code, open_text(Code, "The cause, for programs.")]
     message: str
     """The cause, for people."""
     remedy: str
@@ -60,7 +60,7 @@ class Fault(TypedDict):
 class Finding(TypedDict):
     """A rule that does not hold now, also where the database can be read."""
 
-    kind: Annotated[FindingKind, _open(FindingKind, "What is amiss.")]
+    kind: Annotated[FindingKind, open_text(FindingKind, "What is amiss.")]
     level: Level
     since: Time
     text: str
@@ -154,7 +154,7 @@ class Holder(TypedDict):
 
     pid: int
     command: str
-    uses: list[Annotated[Use, _open(Use, "What it does with the database.")]]
+    uses: list[Annotated[Use, open_text(Use, "What it does with the database.")]]
     since: Time
     """When it was first seen."""
     holdsLogBackSince: Time | None
@@ -175,7 +175,7 @@ class Event(TypedDict):
     id: int | None
     at: Time
     database: str
-    kind: Annotated[EventKind, _open(EventKind, "What happened.")]
+    kind: Annotated[EventKind, open_text(EventKind, "What happened.")]
     text: str
     """What happened, in words."""
     before: Facts
@@ -279,7 +279,7 @@ class ServiceDocument(TypedDict):
 class Error(TypedDict):
     """What went wrong with a request."""
 
-    code: Annotated[ErrorCode, _open(ErrorCode, "The cause, for programs.")]
+    code: Annotated[ErrorCode, open_text(ErrorCode, "The cause, for programs.")]
     message: str
     """The cause, for people: a parameter by its name, with what is allowed."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dash_app.api import documents
+    from dash_app.api import documents, documents_incidents
 
 WELL: documents.Database = {
     "name": "coordination",
@@ -107,6 +107,38 @@ DATABASE: documents.DatabaseDocument = {
     "events": [EMPTIED],
 }
 EVENTS: documents.EventsDocument = {"events": [EMPTIED], "next": "17"}
+INCIDENTS: documents_incidents.IncidentsDocument = {
+    "incidents": [
+        {
+            "id": 4,
+            "key": "process:812",
+            "databases": ["coordination", "observability"],
+            "kind": "down",
+            "level": "fault",
+            "text": "Coordination and Observability: Nothing written for 2 h. "
+            "node (pid 812) had them open until 13:02 UTC.",
+            "remedy": "Start node again, if it should run.",
+            "since": "2026-11-23T14:02:10.000Z",
+            "endedAt": None,
+            "acknowledged": {
+                "by": "ann@example.com",
+                "at": "2026-11-23T14:10:00.000Z",
+                "until": "2026-11-23T22:10:00.000Z",
+            },
+            "messages": [
+                {
+                    "kind": "began",
+                    "title": "Coordination and Observability: down",
+                    "madeAt": "2026-11-23T14:03:10.000Z",
+                    "sentAt": "2026-11-23T14:03:11.000Z",
+                    "attempts": 1,
+                    "failure": None,
+                }
+            ],
+        }
+    ],
+    "next": None,
+}
 HISTORY: documents.HistoryDocument = {
     "series": [
         {

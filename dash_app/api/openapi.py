@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from dash_app import VERSION
-from dash_app.api import documents, parameters
+from dash_app.api import documents, documents_incidents, parameters
 from dash_app.api.described import (
     DESCRIPTION,
     EVERYWHERE,
@@ -36,6 +36,7 @@ Documents = tuple[
     documents.DatabaseDocument,
     documents.HistoryDocument,
     documents.EventsDocument,
+    documents_incidents.IncidentsDocument,
     documents.ServiceDocument,
     documents.ErrorDocument,
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 from flask import request
 
 from dash_app.history.happened import Wanted
+from dash_app.history.incidents import WantedIncidents
 from dash_app.history.query import Metric, Selection
 from dash_app.history.window import Window
 from dash_app.model import EventKind
@@ -36,6 +37,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
     "/api/databases/<name>": (),
     "/api/history": ("database", "table", "metric", "from", "to", "points", "format"),
     "/api/events": ("database", "kind", "since", "before", "limit"),
+    "/api/incidents": ("open", "database", "before", "limit"),
     "/api/service": (),
     "/api/openapi.json": (),
     "/health": (),
@@ -44,6 +46,7 @@ ROUTES: dict[str, tuple[str, ...]] = {
 }
 """The parameters of each route that OpenAPI describes; any other is refused."""
 
+TRUTHS = ("true", "false")
 REPEATABLE = {"database", "table", "kind"}
 
 
@@ -116,6 +119,17 @@ def wanted_events(settings: Settings) -> Wanted:
         before=_whole("before", 1, MAX_CURSOR),
         most=_whole("limit", 1, MAX_EVENTS) or DEFAULT_EVENTS,
         since=_cursor_or_time("since"),
+    )
+
+
+def wanted_incidents(settings: Settings) -> WantedIncidents:
+    """Return which incidents a request asks for. Raises ParameterError."""
+    is_open = request.args.get("open")
+    return WantedIncidents(
+        databases=_databases(settings),
+        is_open=None if is_open is None else _one_of("open", is_open, TRUTHS) == "true",
+        before=_whole("before", 1, MAX_CURSOR),
+        most=_whole("limit", 1, MAX_EVENTS) or DEFAULT_EVENTS,
     )
 
 

@@ -22,18 +22,25 @@ from dash_app.api.answers import (
     tagged,
     written,
 )
-from dash_app.api.parameters import WantedHistory, wanted_events, wanted_history
+from dash_app.api.parameters import (
+    WantedHistory,
+    wanted_events,
+    wanted_history,
+    wanted_incidents,
+)
 from dash_app.api.sheet import csv_of
 from dash_app.api.views import (
     detail_document,
     events_document,
     history_document,
+    incidents_document,
     instant,
     service_document,
     status_document,
 )
 from dash_app.history import query
 from dash_app.history.happened import Wanted, page_of
+from dash_app.history.incidents import incidents_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +166,14 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
         except sqlite3.Error as error:
             return _no_history("events", error)
         return answer(events_document(found, wanted, more=more))
+
+    @api.get("/api/incidents")
+    def incidents() -> Response:
+        wanted = wanted_incidents(settings)
+        try:
+            return answer(incidents_document(incidents_of(settings.history.path, wanted), wanted))
+        except sqlite3.Error as error:
+            return _no_history("incidents", error)
 
 
 def _history(path: Path, wanted: WantedHistory) -> Response:

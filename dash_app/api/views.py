@@ -11,9 +11,11 @@ from dash_app.selfcheck import memory_bytes
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dash_app.api import documents
+    from dash_app.api import documents, documents_incidents
     from dash_app.history.happened import Wanted
+    from dash_app.history.incidents import WantedIncidents
     from dash_app.history.query import Series
+    from dash_app.incident import Acknowledgement, Entry, Incident, Message
     from dash_app.model import (
         DatabaseStatus,
         EstimateKind,
@@ -146,6 +148,17 @@ def events_document(
     return {"events": [event_document(event) for event in events], "next": next_}
 
 
+def incidents_document(
+    entries: Sequence[Entry], wanted: WantedIncidents
+) -> documents_incidents.IncidentsDocument:
+    """Return the document of `/api/incidents`; its `next` is where to go on."""
+    last = entries[-1].incident.id if len(entries) == wanted.most else None
+    return {
+        "incidents": [_incident(entry.incident, entry.messages) for entry in entries],
+        "next": None if last is None else str(last),
+    }
+
+
 def event_document(event: Event) -> documents.Event:
     """Return one event of `/api/events`."""
     return {
@@ -206,6 +219,37 @@ def _finding(finding: Finding) -> documents.Finding:
         "text": finding.text,
         "remedy": finding.remedy,
     }
+
+
+def _incident(one: Incident, messages: Iterable[Message]) -> documents_incidents.Incident:
+    known = one.acknowledged
+    return {
+        "id": one.id or 0,
+        "key": one.key,
+        "databases": list(one.databases),
+        "kind": one.kind,
+        "level": one.level,
+        "text": one.text,
+        "remedy": one.remedy,
+        "since": rfc3339(one.since),
+        "endedAt": rfc3339(one.ended_at),
+        "acknowledged": _acknowledgement(known) if known else None,
+        "messages": [
+            {
+                "kind": message.kind,
+                "title": message.title,
+                "madeAt": rfc3339(message.made_at),
+                "sentAt": rfc3339(message.sent_at),
+                "attempts": message.attempts,
+                "failure": message.failure,
+            }
+            for message in messages
+        ],
+    }
+
+
+def _acknowledgement(known: Acknowledgement) -> documents_incidents.Acknowledgement:
+    return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
 
 
 def _holder(holder: Holder) -> documents.Holder:

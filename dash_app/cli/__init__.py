@@ -23,6 +23,7 @@ MODULES = {
     "status": "status",
     "history": "record",
     "events": "record",
+    "incidents": "record",
     "forget": "forget",
     "discover": "discover",
     "doctor": "doctor",
@@ -72,6 +73,7 @@ Examples:
   ./ops/run status --json | jq -r .headline     the same for a script
   ./ops/run history --database email --from 7d  what a week brought
   ./ops/run events --since 24h                  what happened since yesterday
+  ./ops/run incidents --open                    what went wrong, why, and who knows
 
 \b
 Exit codes of status and doctor:

@@ -1,7 +1,8 @@
-"""The commands that tell of the past, from our own record: `history` and `events`."""
+"""The commands that tell of the past, from our own record: `history`, `events`, `incidents`."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ import click
 
 from dash_app import settings, words
 from dash_app.api.sheet import csv_of
-from dash_app.api.views import history_document
+from dash_app.api.views import history_document, incidents_document
 from dash_app.cli.sums import sums
 from dash_app.cli.terminal import (
     Instant,
@@ -24,6 +25,7 @@ from dash_app.cli.terminal import (
 )
 from dash_app.history import query
 from dash_app.history.happened import Wanted, events_of
+from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.query import Metric, Selection
 from dash_app.history.window import Window
 
@@ -57,6 +59,17 @@ Examples:
   ./ops/run events                              what happened last
   ./ops/run events --since 24h                  since yesterday
   ./ops/run events --database email --limit 5
+
+\b
+Our own record is read; no service is needed.
+"""
+
+
+INCIDENTS_EXAMPLES = """\b
+Examples:
+  ./ops/run incidents                           what went wrong last, and why
+  ./ops/run incidents --open                    what is not over yet
+  ./ops/run incidents --json | jq '.incidents[].text'
 
 \b
 Our own record is read; no service is needed.
@@ -117,15 +130,40 @@ def events(
     labels = {database.name: database.label for database in configured.databases}
     told = [
         (
-            f"{one.at:%Y-%m-%d %H:%M} UTC",
+            _minute(one.at),
             labels.get(one.database, one.database),
-            words.event(one)
-            + (f" (ended {one.ended_at:%Y-%m-%d %H:%M} UTC)" if one.ended_at else ""),
+            words.event(one) + (f" (ended {_minute(one.ended_at)})" if one.ended_at else ""),
         )
         for one in found
         if since is None or one.at >= since
     ]
     click.echo("\n".join(table(told)) if told else "No events.")
+
+
+@click.command(epilog=INCIDENTS_EXAMPLES)
+@config_option
+@database_option
+@click.option("--limit", type=click.IntRange(1), default=MOST_EVENTS, help="50 by default.")
+@click.option("--open", "only_open", is_flag=True, help="Those alone that are not over.")
+@click.option("--json", "as_json", is_flag=True, help="Print the document of /api/incidents.")
+def incidents(
+    config: Path | None, databases: tuple[str, ...], limit: int, *, only_open: bool, as_json: bool
+) -> None:
+    """Say what went wrong and why, newest first."""
+    configured = settings.load(config)
+    refuse_unknown(configured, databases)
+    wanted = WantedIncidents(databases, True if only_open else None, most=limit)
+    with _record(configured) as path:
+        found = incidents_of(path, wanted)
+    if as_json:
+        click.echo(json.dumps(incidents_document(found, wanted), indent=2))
+    else:
+        told = [(_minute(one.incident.since), words.told_of(one)) for one in found]
+        click.echo("\n".join(table(told)) if told else "No incidents.")
+
+
+def _minute(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC"
 
 
 def _window(configured: Settings, since: datetime | None, until: datetime | None) -> Window:

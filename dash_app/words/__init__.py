@@ -21,9 +21,12 @@ from dash_app.words.findings import (
 from dash_app.words.incidents import (
     folder_gone,
     incident,
+    known,
+    messages,
     names,
     process_gone,
     process_remedy,
+    told_of,
 )
 from dash_app.words.numbers import (
     A_WEEK,
@@ -68,7 +71,9 @@ __all__ = [
     "in_brief",
     "incident",
     "is_a_day",
+    "known",
     "log_held",
+    "messages",
     "names",
     "notes",
     "number",
@@ -79,6 +84,7 @@ __all__ = [
     "short_number",
     "short_path",
     "size",
+    "told_of",
     "verdict",
 ]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash_app.words.numbers import number, short_path
+from dash_app.words.numbers import age, day, number, plural, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from dash_app.incident import Acknowledgement, Entry
 
 MOST_NAMES = 3
 MOST_SENTENCES = 2
@@ -44,3 +46,33 @@ def process_gone(command: str, pid: int, until: datetime, labels: Sequence[str])
 def process_remedy(command: str) -> str:
     """Return what to do where a process that wrote is gone."""
     return f"Start {command} again, if it should run."
+
+
+def told_of(entry: Entry) -> str:
+    """Return an incident in a line, with its end, who knows of it, and what was sent."""
+    one = entry.incident
+    parts = [one.text]
+    if one.ended_at:
+        parts.append(f"Over after {age(one.ended_at - one.since)}.")
+    elif one.acknowledged:
+        parts.append(f"{known(one.acknowledged)}.")
+    if entry.messages:
+        parts.append(f"{messages(entry)}.")
+    return " ".join(parts)
+
+
+def known(one: Acknowledgement) -> str:
+    """Return who knows of an incident, and until when; with times in UTC."""
+    until = f"{one.until:%H:%M} UTC on {day(one.until)}" if one.until else "it ends"
+    return f"{one.by} knows of it until {until}"
+
+
+def messages(entry: Entry) -> str:
+    """Return how many messages were sent, and why not all of them."""
+    sent = sum(one.sent_at is not None for one in entry.messages)
+    rest = [one for one in entry.messages if one.sent_at is None]
+    told = f"{plural(sent, 'message')} sent"
+    if not rest:
+        return told
+    why = f": {rest[-1].failure}" if rest[-1].failure else ""
+    return f"{told}, {number(len(rest))} not yet{why}"
