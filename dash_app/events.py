@@ -6,10 +6,11 @@ Pure functions over the model; the sampler calls them, the history keeps what th
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from dash_app.expectations import NO_RULES
 from dash_app.model import (
     ABSENCES,
     Absence,
@@ -23,7 +24,11 @@ from dash_app.model import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from dash_app.expectations import Rules
     from dash_app.model import Code, Status
+
+MAX_DROP_PERCENT = 50
+"""A table that loses more of its rows at once is told, where nothing else is said."""
 
 HABIT = timedelta(days=7)
 HABIT_TIMES = 3
@@ -39,13 +44,35 @@ OLDER_SECONDS = 60
 Differences = dict[str, tuple[Any, Any]]
 
 
+@dataclass(frozen=True, slots=True)
+class Falls:
+    """Which falls of a table are told: by what a person said, or else unless it is a queue."""
+
+    rules: Rules
+    queues: frozenset[str] = frozenset()
+
+    def is_too_far(self, table: str, was: int, now: int) -> bool:
+        """Whether a table lost too many rows at once."""
+        rules = self.rules.of(table)
+        percent = rules.max_drop_percent
+        if rules.paused or (percent is None and table in self.queues):
+            return False
+        return 100 * (was - now) > (MAX_DROP_PERCENT if percent is None else percent) * was
+
+
 def follow(
-    database: str, reading: Reading, before: Memory | None, queues: frozenset[str] = frozenset()
+    database: str,
+    reading: Reading,
+    before: Memory | None,
+    rules: Rules = NO_RULES,
+    queues: frozenset[str] = frozenset(),
 ) -> tuple[Memory, tuple[Event, ...]]:
     """Return what to remember after a reading, and what happened since the one before it.
 
-    `queues` are tables that may fall without a word. The first reading tells nothing.
+    `rules` say which falls of a table are told; `queues` are tables that may fall without a word
+    where nothing is said. The first reading tells nothing.
     """
+    told = Falls(rules, queues)
     memory = remember(reading, before)
     if before is None or before.baseline is None:
         return replace(memory, baseline=reading if reading.code is None else None), ()
@@ -60,7 +87,7 @@ def follow(
         rows = baseline.total_rows, reading.total_rows
         lasted = {"since": (before.since.isoformat(), None), "totalRows": rows}
         events.append(_event(database, "back", reading, lasted))
-    kind, found = _compare(baseline, reading, queues, returned=before.absence is not None)
+    kind, found = _compare(baseline, reading, told, returned=before.absence is not None)
     if kind:
         events.append(_event(database, kind, reading, found))
     return replace(memory, baseline=_newest_exact(baseline, reading)), tuple(events)
@@ -117,13 +144,13 @@ def _absent(baseline: Reading, reading: Reading) -> Differences:
 
 
 def _compare(
-    before: Reading, after: Reading, queues: frozenset[str], *, returned: bool
+    before: Reading, after: Reading, told: Falls, *, returned: bool
 ) -> tuple[EventKind | None, Differences]:
     """Return the gravest name for what differs, with all of it: one cause is one report."""
     found = _pair("counters", *_moved_back(before, after, returned=returned))
     if before.file != after.file and not returned:
         found["file"] = (before.file, after.file)
-    found |= _pair("rows", *_fallen(before, after, queues))
+    found |= _pair("rows", *_fallen(before, after, told))
     found |= _pair("objects", *_changed(before.objects, after.objects))
     versions = (
         ("userVersion", before.user_version, after.user_version),
@@ -148,17 +175,17 @@ def _kind(found: Differences, *, same_kin: bool) -> EventKind | None:
 
 
 def _fallen(
-    before: Reading, after: Reading, queues: frozenset[str]
+    before: Reading, after: Reading, told: Falls
 ) -> tuple[dict[str, int], dict[str, int | None]]:
-    """Return the tables that fell by more than half, to none, or away: rows before and after."""
+    """Return the tables that fell too far, or away: rows before and after."""
     was, new = _exact(before), after.tables.keys() - before.tables.keys()
     renamed = {after.tables[name].rows for name in new}
     fallen: dict[str, int | None] = {}
     for name, rows in was.items():
         count = after.tables.get(name)
-        if count is None and rows and rows not in renamed:
+        if count is None and rows and rows not in renamed and told.is_too_far(name, rows, 0):
             fallen[name] = None
-        elif count and count.is_exact and name not in queues and 2 * (count.rows or 0) < rows:
+        elif count and count.is_exact and told.is_too_far(name, rows, count.rows or 0):
             fallen[name] = count.rows
     return {name: was[name] for name in fallen}, fallen
 

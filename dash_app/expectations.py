@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 State = Literal["new", "on_time", "late", "down", "paused"]
 
-MAX_DROP = 0.5
-"""A table that loses more of its rows at once is told, where nothing else is said."""
-
 NOTHING = timedelta(0)
 
 
@@ -37,53 +34,55 @@ class Expectation:
 class TableRules:
     """What is expected of one table.
 
-    `expect` is of rows written; no time counts that is `quiet`. `max_drop` is the greatest share of
-    its rows that it may lose at once without a word, None for what goes without saying. Nothing is
-    told of one that is `paused`.
+    `expect` is of rows written; no time counts that is `quiet`. It may lose `max_drop_percent` of
+    its rows at once without a word, None for what goes without saying. Nothing is told of one that
+    is `paused`.
     """
 
     expect: Expectation | None = None
     quiet: Quiet = NEVER
     paused: bool = False
     min_rows: int | None = None
-    max_drop: float | None = None
+    max_drop_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What is expected of one database: `expect` of its last write, `min_rows` of all its rows.
 
-    `tables` has rules of their own for some tables; sizes are in bytes.
+    `tables` has rules of their own for some tables.
     """
 
     expect: Expectation | None = None
     quiet: Quiet = NEVER
     paused: bool = False
     min_rows: int | None = None
-    max_drop: float | None = None
-    max_wal: int | None = None
-    max_size: int | None = None
-    min_free: int | None = None
+    max_drop_percent: float | None = None
+    max_wal_bytes: int | None = None
+    max_size_bytes: int | None = None
+    min_free_bytes: int | None = None
     tables: Mapping[str, TableRules] = field(default_factory=dict)
 
     def of(self, table: str) -> TableRules:
         """Return the rules of a table, which has those of its database where it has none."""
-        return self.tables.get(table) or TableRules(max_drop=self.max_drop, paused=self.paused)
+        own = self.tables.get(table)
+        return own or TableRules(max_drop_percent=self.max_drop_percent, paused=self.paused)
+
+
+NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """How something stands to what is expected of it.
 
-    `last_at` is when it was last seen to be written, None if never. `counted` is how much of the
-    time since then counts: it was watched, and it was not quiet. `due_at` is by when the next write
-    is expected, or was; None while it is paused.
+    `last_at` is when it was last seen to be written, None if never. `due_at` is by when the next
+    write is expected, or was; None while it is paused.
     """
 
     state: State
     expect: Expectation
     last_at: datetime | None
-    counted: timedelta
     due_at: datetime | None
 
 

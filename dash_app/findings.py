@@ -11,17 +11,23 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dash_app import words
+from dash_app.events import Falls
+from dash_app.expectations import NO_RULES
 from dash_app.model import SEVERITY, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from dash_app.model import Event, Fault, FindingKind, Level, Memory, Reading
+    from dash_app.expectations import Rules
+    from dash_app.model import Event, Fault, FindingKind, Level, Memory, Reading, Status
 
 LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)
 """SQLite checkpoints every 4 MB by default: a log this far behind a reader this old goes on so."""
+
+LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
+"""The level of a status that is not stale."""
 
 
 def findings(
@@ -29,18 +35,28 @@ def findings(
     memory: Memory,
     fault: Fault | None,
     unsettled: Iterable[Event],
-    before: Iterable[Finding],
 ) -> tuple[Finding, ...]:
     """Return what is amiss, worst first.
 
-    `unsettled` are events whose findings have not ended, `before` what was found last.
+    `unsettled` are events whose findings have not ended.
     """
     found = [one for event in unsettled if (one := finding_of(event))]
     if memory.absence and fault:
         found.append(Finding(memory.absence, "fault", memory.since, fault.message, fault.remedy))
-    disk_low_since = next((one.since for one in before if one.kind == "disk_low"), None)
-    found += _around(reading, disk_low_since or reading.verified_at)
+    return worst_first([*found, *_around(reading)])
+
+
+def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings by their level."""
     return tuple(sorted(found, key=lambda one: SEVERITY.index(one.level), reverse=True))
+
+
+def level_of(status: Status, unverified: timedelta, stale: timedelta) -> Level:
+    """Return how much a database needs a person.
+
+    A reading that stayed unverified for longer than `stale` says nothing any more.
+    """
+    return "unknown" if unverified > stale else LEVELS[status]
 
 
 def finding_of(event: Event) -> Finding | None:
@@ -56,7 +72,11 @@ def finding_of(event: Event) -> Finding | None:
 
 
 def settle(
-    unsettled: Sequence[Event], new: Iterable[Event], reading: Reading, seen_until: datetime | None
+    unsettled: Sequence[Event],
+    new: Iterable[Event],
+    reading: Reading,
+    seen_until: datetime | None,
+    rules: Rules = NO_RULES,
 ) -> tuple[Event, ...]:
     """Return all these events, those with their end that are undone or acknowledged.
 
@@ -64,12 +84,14 @@ def settle(
     """
     ended = [
         replace(event, ended_at=reading.verified_at)
-        if _is_undone(event, reading) or (seen_until is not None and event.at <= seen_until)
+        if _is_undone(event, reading, rules) or (seen_until is not None and event.at <= seen_until)
         else event
         for event in unsettled
     ]
     # The former file's return is a replacement too, but one that leaves nothing amiss.
-    is_back = any("file" in event.before and _is_undone(event, reading) for event in unsettled)
+    is_back = any(
+        "file" in event.before and _is_undone(event, reading, rules) for event in unsettled
+    )
     return (
         *ended,
         *(
@@ -79,18 +101,23 @@ def settle(
     )
 
 
-def _is_undone(event: Event, reading: Reading) -> bool:
+def _is_undone(event: Event, reading: Reading, rules: Rules) -> bool:
     """Whether the state before an event has come back."""
     if reading.code is not None:
         return False
     if event.kind in {"replaced", "rolled_back"}:
         # Counters that catch up prove nothing: new rows move them too.
         return "file" in event.before and event.before["file"] == reading.file
-    counts = [(reading.tables.get(table), rows) for table, rows in event.before["rows"].items()]
-    return all(count and count.is_exact and 2 * (count.rows or 0) >= rows for count, rows in counts)
+    told = Falls(rules)
+    return all(
+        (count := reading.tables.get(table)) is not None
+        and count.is_exact
+        and not told.is_too_far(table, rows, count.rows or 0)
+        for table, rows in event.before["rows"].items()
+    )
 
 
-def _around(reading: Reading, disk_low_since: datetime) -> Iterator[Finding]:
+def _around(reading: Reading) -> Iterator[Finding]:
     around = reading.surroundings
     pins = [(one.pins_since, one) for one in around.holders or () if one.pins_since]
     if pins and (around.backlog_bytes or 0) >= LOG_HELD_BYTES:
@@ -98,6 +125,3 @@ def _around(reading: Reading, disk_low_since: datetime) -> Iterator[Finding]:
         if reading.verified_at - since >= LOG_HELD:
             text = words.log_held(reading, holder, since, reading.verified_at)
             yield Finding("log_held", "notice", since, text, words.REMEDIES["log_held"])
-    if around.disk and around.disk.is_low:
-        text = f"{words.disk_line(around.disk)}."
-        yield Finding("disk_low", "notice", disk_low_since, text, words.REMEDIES["disk_low"])

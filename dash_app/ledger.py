@@ -50,16 +50,16 @@ class Ledger:
         `seen_until` is up to when a person acknowledged what happened, if one just did.
         """
         name, before = database.name, self._memories[database.name]
-        memory, new = follow(name, reading, before)
+        memory, new = follow(name, reading, before, database.rules)
         if any(event.kind == "rows_dropped" for event in new):
-            memory, new = follow(name, reading, before, self._queues(database))
+            memory, new = follow(name, reading, before, database.rules, self._queues(database))
         for event in new:
             log.warning("%s: %s", name, event.kind)
         turned = before is None or (before.status, before.code) != (memory.status, memory.code)
         if turned:
             log.info("%s: %s", name, memory.code or memory.status)
         self._memories[name] = memory
-        settled = settle(self._unsettled[name], new, reading, seen_until)
+        settled = settle(self._unsettled[name], new, reading, seen_until, database.rules)
         self._unsettled[name] = tuple(e for e in settled if not e.ended_at and finding_of(e))
         changed = tuple(event for event in settled if event.ended_at or event in new)
         self._unsaved[name] += changed
@@ -67,6 +67,11 @@ class Ledger:
             self._save(database)
             self._load_newest()
         return memory, self._unsettled[name]
+
+    def last_of(self, database: Database) -> Reading | None:
+        """Return the last reading with tables, None for a database that is new at its path."""
+        memory = self._memories[database.name]
+        return memory.baseline if memory else None
 
     def forget(self, database: Database) -> None:
         """Know nothing of a database any more. Raises sqlite3.Error, and then knows all."""

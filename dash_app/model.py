@@ -15,9 +15,10 @@ from dash_app.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from pathlib import Path
 
+    from dash_app.expectations import Watch
     from dash_app.surroundings import Activity, Disk
 
 Level = Literal["well", "notice", "unknown", "fault"]
@@ -27,9 +28,8 @@ Absence = Literal["gone", "emptied", "truncated"]
 EventKind = Literal[
     Absence, "back", "replaced", "rolled_back", "schema_changed", "rows_dropped", "version_changed"
 ]
-FindingKind = Literal[
-    Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "disk_low", "late", "down"
-]
+Unexpected = Literal["late", "down", "few_rows", "wal_large", "file_large", "disk_low"]
+FindingKind = Literal[Absence, "rows_dropped", "rolled_back", "replaced", "log_held", Unexpected]
 Facts = Mapping[str, Any]
 """Facts by their name in the JSON documents, which hold nothing but JSON."""
 
@@ -59,9 +59,6 @@ ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_e
 
 SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
 """Levels from best to worst."""
-
-LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
-"""The level of a status that is not stale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +219,8 @@ class Finding:
 class DatabaseStatus:
     """One database as every face shows it; findings worst first.
 
-    `is_stale` is whether its reading is too old to say anything.
+    `is_stale` is whether its reading is too old to say anything, `watch` how it stands to what is
+    expected of it.
     """
 
     database: Database
@@ -236,6 +234,7 @@ class DatabaseStatus:
     findings: tuple[Finding, ...] = ()
     is_stale: bool = False
     activity: Activity | None = None
+    watch: Watch | None = None
 
     @property
     def change(self) -> int | None:
@@ -246,8 +245,13 @@ class DatabaseStatus:
 
     @property
     def needs_you(self) -> bool:
-        """Whether a person should look at it."""
-        return self.level == "fault" or bool(self.findings)
+        """Whether a person should look at it, who did not say that nothing is to be told of it."""
+        return not self.is_paused and (self.level == "fault" or bool(self.findings))
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is to be told of it."""
+        return self.database.rules.paused
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,11 +281,3 @@ class Snapshot:
 def worst(levels: Iterable[Level]) -> Level:
     """Return the worst of some levels; "well" when there are none."""
     return max(levels, key=SEVERITY.index, default="well")
-
-
-def level_of(status: Status, unverified: timedelta, stale: timedelta) -> Level:
-    """Return how much a database needs a person.
-
-    A reading that stayed unverified for longer than `stale` says nothing any more.
-    """
-    return "unknown" if unverified > stale else LEVELS[status]

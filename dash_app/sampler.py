@@ -13,13 +13,15 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.findings import findings
+from dash_app.findings import findings, level_of, worst_first
 from dash_app.history.errands import to_forget
 from dash_app.history.query import activity
 from dash_app.ledger import Ledger
-from dash_app.model import DatabaseStatus, Reading, Snapshot, level_of, worst
+from dash_app.model import DatabaseStatus, Reading, Snapshot, worst
 from dash_app.selfcheck import Selfcheck
 from dash_app.watch.docket import Docket
+from dash_app.watch.expected import expected_of
+from dash_app.watch.limits import beyond
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.around import disk_under
 
@@ -67,6 +69,9 @@ class Sampler:
         self._place = words.place_of(settings, getpass.getuser())
         self._ledger = Ledger(history, settings.databases)
         self.docket = Docket(history.incidents, SETTLE)
+        self._expected = expected_of(
+            settings.databases, settings.stale_after, history.path, self._ledger
+        )
         self._findings: dict[str, tuple[Finding, ...]] = {}
         self._activity = self._load_activity()
         self._asked: SimpleQueue[tuple[Callable[[], object], threading.Event]] = SimpleQueue()
@@ -152,6 +157,8 @@ class Sampler:
                 self._wake.wait(self._due - time.monotonic())
         finally:
             self._airlock.close()
+            if self.snapshot:  # what came since the last record would be taken for silence
+                self._record(self.snapshot)
             self._ledger.keep()
 
     def _forget_what_is_asked(self) -> list[Path]:
@@ -186,7 +193,8 @@ class Sampler:
         self.first_snapshot.set()
         for _work, done in asked:
             done.set()
-        self._record(self.snapshot)
+        if self._is_to_be_recorded(now):
+            self._record(self.snapshot)
         self.selfcheck.look(self._airlock, readings.values())
         return self.snapshot
 
@@ -203,7 +211,11 @@ class Sampler:
         fault = reading.code and words.fault(
             reading.code, reading.detail, database, memory.last_good, self._place
         )
-        found = findings(reading, memory, fault, unsettled, self._findings.get(name, ()))
+        watch = self._expected[name].look(reading)
+        amiss = beyond(database.rules, reading, watch, self._findings.get(name, ()))
+        found = worst_first([*findings(reading, memory, fault, unsettled), *amiss])
+        if database.rules.paused:
+            found = ()
         self._findings[name] = found
         level = level_of(memory.status, now - reading.verified_at, self._settings.stale_after)
         return DatabaseStatus(
@@ -211,21 +223,24 @@ class Sampler:
             reading=reading,
             status=memory.status,
             since=memory.since,
-            level=worst([level, *(one.level for one in found)]),
+            level="well" if database.rules.paused else worst([level, *(f.level for f in found)]),
             verdict=words.verdict(reading, fault, found),
             fault=fault,
             last_good=memory.last_good,
             findings=found,
             is_stale=level == "unknown",
             activity=self._activity.get(name),
+            watch=watch,
         )
 
+    def _is_to_be_recorded(self, now: datetime) -> bool:
+        """Whether the last record is a minute old, or the clock was set back since."""
+        since_last = None if self.recorded_at is None else now - self.recorded_at
+        least = self._settings.history.every - SLACK
+        return since_last is None or not timedelta(0) <= since_last < least
+
     def _record(self, snapshot: Snapshot) -> None:
-        """Hand a snapshot to the history once a minute; live readings go on without it."""
-        if self.recorded_at is not None:
-            since_last = snapshot.taken_at - self.recorded_at
-            if timedelta(0) <= since_last < self._settings.history.every - SLACK:
-                return  # a negative one is a clock that was set back
+        """Hand a snapshot to the history; live readings go on without it."""
         try:
             self._history.record(snapshot)
             self.history_paused = None

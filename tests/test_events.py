@@ -14,7 +14,9 @@ import pytest
 
 from dash_app import words
 from dash_app.events import HABIT_TIMES, follow, queues_among
-from dash_app.model import Event, Memory, Reading
+from dash_app.expectations import NO_RULES, Rules, TableRules
+from dash_app.findings import settle
+from dash_app.model import Event, Memory, Reading, TableCount
 from tests.harness import Served, eventually, make_database, write_config
 from tests.watched import read, read_exact, watching
 
@@ -173,7 +175,47 @@ def test_a_table_that_empties_again_and_again_is_a_queue(path: Path) -> None:
     before = replace(now, tables={**now.tables, "tasks": replace(now.tables["agents"], rows=126)})
     memory = Memory("connected", None, now.read_at, None, None, before)
     assert [e.kind for e in follow("a", now, memory)[1]] == ["rows_dropped"]
-    assert follow("a", now, memory, frozenset({"tasks"}))[1] == ()
+    assert follow("a", now, memory, NO_RULES, frozenset({"tasks"}))[1] == ()
+
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def holding(rows: int) -> Reading:
+    return Reading(NOW, NOW, tables={"tasks": TableCount(rows, NOW), "agents": TableCount(7, NOW)})
+
+
+@pytest.mark.parametrize(
+    ("rules", "rows", "is_told"),
+    [
+        (Rules(), 50, False),
+        (Rules(), 49, True),
+        (Rules(max_drop_percent=29), 71, False),
+        (Rules(max_drop_percent=29), 70, True),
+        (Rules(max_drop_percent=100), 0, False),
+        (Rules(tables={"tasks": TableRules(max_drop_percent=90)}), 10, False),
+        (Rules(tables={"tasks": TableRules(max_drop_percent=90)}), 9, True),
+        (Rules(tables={"tasks": TableRules(paused=True)}), 0, False),
+    ],
+)
+def test_a_fall_is_told_that_is_further_than_a_person_said(
+    rules: Rules, rows: int, *, is_told: bool
+) -> None:
+    """And it is undone once the table is back within that."""
+    memory, _ = follow("a", holding(100), None)
+    memory, events = follow("a", holding(rows), memory, rules)
+    assert [event.before["rows"] for event in events] == [{"tasks": 100}] * is_told
+    for event in events:
+        still = settle([event], (), holding(rows), None, rules)
+        back = settle([event], (), holding(rows + 1), None, rules)
+        assert [one.ended_at is not None for one in (*still, *back)] == [False, True]
+
+
+def test_a_queue_is_told_of_where_a_person_said_how_far_it_may_fall() -> None:
+    memory, _ = follow("a", holding(100), None)
+    queues = frozenset({"tasks"})
+    assert follow("a", holding(0), memory, NO_RULES, queues)[1] == ()
+    assert follow("a", holding(0), memory, Rules(max_drop_percent=50), queues)[1]
 
 
 def test_an_estimate_is_compared_with_nothing(path: Path) -> None:

@@ -66,6 +66,6 @@ def test_it_is_due_when_so_much_time_counts(spans: list[Part], since: int, minut
 
 def test_a_table_has_the_rules_of_its_database_where_it_has_none() -> None:
     own = TableRules(min_rows=1)
-    rules = Rules(max_drop=0.2, paused=True, tables={"a": own})
+    rules = Rules(max_drop_percent=20, paused=True, tables={"a": own})
     assert rules.of("a") is own
-    assert rules.of("b") == TableRules(max_drop=0.2, paused=True)
+    assert rules.of("b") == TableRules(max_drop_percent=20, paused=True)

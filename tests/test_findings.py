@@ -12,7 +12,7 @@ import pytest
 
 from dash_app.events import follow
 from dash_app.findings import LOG_HELD, LOG_HELD_BYTES, findings, settle
-from dash_app.surroundings import Disk, Surroundings
+from dash_app.surroundings import Disk
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.test_events import run
 from tests.watched import read, read_exact, watching
@@ -118,9 +118,9 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
         eventually(lambda: amiss(served) == [])
 
 
-def found(reading: Reading, *before: Finding) -> tuple[Finding, ...]:
+def found(reading: Reading) -> tuple[Finding, ...]:
     memory, _events = follow("a", reading, None)
-    return findings(reading, memory, None, (), before)
+    return findings(reading, memory, None, ())
 
 
 def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
@@ -161,15 +161,6 @@ def test_a_full_disk_is_found_before_it_is_full(
 ) -> None:
     disk = Disk(1, int(free), int(total))
     assert (disk.is_worth_a_line, disk.is_low) == (is_worth_a_line, is_low)
-
-
-def test_a_low_disk_keeps_the_time_at_which_it_was_first_seen_so(tmp_path: Path) -> None:
-    with watching(make_database(tmp_path / "a.db", tasks=1)) as airlock:
-        reading = replace(read(airlock), surroundings=Surroundings(disk=Disk(1, GB // 3, 4 * GB)))
-    (first,) = found(reading)
-    assert first.text == "Disk 91% full, 333 MB left."
-    (later,) = found(replace(reading, verified_at=reading.verified_at + timedelta(hours=1)), first)
-    assert later.since == first.since
 
 
 def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) -> None:

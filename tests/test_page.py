@@ -15,6 +15,7 @@ from dash import dcc, html
 
 from dash_app import loader, words
 from dash_app.events import remember
+from dash_app.findings import level_of
 from dash_app.model import (
     Code,
     Database,
@@ -24,7 +25,6 @@ from dash_app.model import (
     Reading,
     Snapshot,
     TableCount,
-    level_of,
 )
 from dash_app.page import charts
 from dash_app.page.callbacks import version_of

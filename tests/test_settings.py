@@ -134,11 +134,11 @@ def test_what_is_expected_is_told_of_a_database_and_of_its_tables() -> None:
     (database,) = parse(DATABASE + EXPECTED).databases
     rules, hour = database.rules, timedelta(hours=1)
     assert rules.expect == Expectation(hour, hour / 6)
-    assert (rules.max_wal, rules.max_size, rules.min_free) == (10**9, 5 * 10**9, 2 * 10**9)
-    assert (rules.max_drop, rules.min_rows, rules.paused) == (0.2, None, False)
+    assert (rules.max_wal_bytes, rules.max_size_bytes) == (10**9, 5 * 10**9)
+    assert (rules.max_drop_percent, rules.min_free_bytes) == (20, 2 * 10**9)
     assert len(rules.quiet.spans) == 2
-    messages = TableRules(Expectation(hour * 8 / 60, hour / 30), NEVER, False, 10, 1.0)
-    drafts = TableRules(quiet=rules.quiet, paused=True, max_drop=0.2)
+    messages = TableRules(Expectation(hour * 8 / 60, hour / 30), NEVER, False, 10, 100)
+    drafts = TableRules(quiet=rules.quiet, paused=True, max_drop_percent=20)
     assert rules.tables == {"messages": messages, "drafts": drafts}
 
 

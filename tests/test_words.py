@@ -127,6 +127,14 @@ def test_an_age_has_one_unit_rounded_down(seconds: float, expected: str) -> None
     assert words.ago(timedelta(seconds=seconds)) == expected
 
 
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [(0.5, "30 s"), (5, "5 min"), (60, "1 h"), (90, "90 min"), (36 * 60, "36 h"), (2880, "2 d")],
+)
+def test_a_length_that_a_person_chose_is_told_exactly(minutes: float, expected: str) -> None:
+    assert words.every(timedelta(minutes=minutes)) == expected
+
+
 def test_a_path_below_the_home_folder_is_shortened() -> None:
     assert words.short_path(HOME / "clawd" / "email.db") == "~/clawd/email.db"
     assert words.short_path(Path("/srv/email.db")) == "/srv/email.db"

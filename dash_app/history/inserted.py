@@ -25,12 +25,12 @@ def rows_inserted(before: Reading, after: Reading, table: str) -> int:
     net = (now.rows or 0) - (was.rows or 0)
     if table in before.sequences and table in after.sequences:
         return max(net, after.sequences[table] - before.sequences[table], 0)
-    if not was.rowids or not now.rowids or not _is_packed(now):
+    if not was.rowids or not now.rowids or not is_packed(now):
         return max(net, 0)
     return max(net, now.rowids[1] - was.rowids[1], 0)
 
 
-def _is_packed(count: TableCount) -> bool:
+def is_packed(count: TableCount) -> bool:
     """Whether rowids are numbers in a row, and not times or the like: most of them are in use."""
     least, greatest = count.rowids or (0, 0)
     return greatest - least < 2 * (count.rows or 0) + PACKED_ROWS

@@ -163,7 +163,7 @@ def days_of_tables(path: Path, database: str, now: datetime) -> dict[str, TableD
     span = int(now.timestamp()) - since
     written = series(path, Selection((database,), metric="inserted"), then.to_its_end(now))
     sums = {one.table: one.points[-1][1] for one in written}
-    grew_at = _last_changes(path, database)
+    grew_at = last_changes(path, database)
     return {
         str(one.table): TableDay(
             rows_before=one.points[0][1],
@@ -217,7 +217,7 @@ def _growth(values: list[_Value]) -> tuple[_Points, _Ranges]:
     return grown, (None,) * len(grown)
 
 
-def _last_changes(path: Path, database: str) -> dict[str | None, int]:
+def last_changes(path: Path, database: str) -> dict[str | None, int]:
     """Return when each table last grew: when the sum of what was written reached its end."""
     sql = """
         SELECT "table", min(at) FROM series JOIN point ON series = id

@@ -25,14 +25,14 @@ def _expect(value: object) -> object:
     raise ValueError('write how often something is written, such as {every = "1h", grace = "10m"}')
 
 
-def _share(value: object) -> float:
+def _percent(value: object) -> float:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value) if isinstance(value, str) else None
     if match is None or not 0 <= float(match[1]) <= 100:
         raise ValueError('write a share from "0%" to "100%", such as "20%"')
-    return float(match[1]) / 100
+    return float(match[1])
 
 
-Share = Annotated[float, BeforeValidator(_share)]
+Percent = Annotated[float, BeforeValidator(_percent)]
 Rows = Annotated[int, Field(ge=0, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
@@ -51,7 +51,7 @@ class TableSettings(Section):
     quiet: QuietHours | None = None
     paused: Flag = False
     min_rows: Rows | None = None
-    max_drop: Share | None = None
+    max_drop: Percent | None = None
 
     @property
     def expectation(self) -> Expectation | None:
@@ -77,10 +77,10 @@ class RulesSettings(TableSettings):
             quiet=self.quiet or NEVER,
             paused=self.paused,
             min_rows=self.min_rows,
-            max_drop=self.max_drop,
-            max_wal=self.max_wal,
-            max_size=self.max_size,
-            min_free=self.min_free,
+            max_drop_percent=self.max_drop,
+            max_wal_bytes=self.max_wal,
+            max_size_bytes=self.max_size,
+            min_free_bytes=self.min_free,
             tables={name: self._rules_of(table) for name, table in self.tables.items()},
         )
 
@@ -90,5 +90,5 @@ class RulesSettings(TableSettings):
             quiet=(self.quiet or NEVER) if table.quiet is None else table.quiet,
             paused=self.paused or table.paused,
             min_rows=table.min_rows,
-            max_drop=self.max_drop if table.max_drop is None else table.max_drop,
+            max_drop_percent=self.max_drop if table.max_drop is None else table.max_drop,
         )

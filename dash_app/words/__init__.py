@@ -14,9 +14,13 @@ from dash_app.words.findings import (
     FINDINGS_IN_BRIEF,
     REMEDIES,
     disk_line,
+    few_rows,
     full_in,
     happened,
     log_held,
+    overdue,
+    rhythm,
+    too_large,
 )
 from dash_app.words.incidents import (
     folder_gone,
@@ -35,6 +39,7 @@ from dash_app.words.numbers import (
     change,
     clock,
     day,
+    every,
     number,
     plural,
     short_number,
@@ -61,7 +66,9 @@ __all__ = [
     "day",
     "disk_line",
     "event",
+    "every",
     "fault",
+    "few_rows",
     "folder_gone",
     "full_in",
     "happened",
@@ -77,16 +84,22 @@ __all__ = [
     "names",
     "notes",
     "number",
+    "overdue",
     "place_of",
     "plural",
     "process_gone",
     "process_remedy",
+    "rhythm",
     "short_number",
     "short_path",
     "size",
     "told_of",
+    "too_large",
     "verdict",
 ]
+
+MOST_NOTES = 5
+"""So many findings stand on a card besides the worst; the rest is a number."""
 
 
 def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
@@ -107,8 +120,12 @@ def notes(status: DatabaseStatus) -> list[str]:
     """Return what else a person would want to know of a database, which is seldom anything."""
     told = {status.verdict}
     lines = [one.text for one in status.findings if one.text not in told]
+    rest = len(lines) - MOST_NOTES
+    if rest > 0:
+        lines = [*lines[:MOST_NOTES], f"And {number(rest)} more of the kind."]
     disk = status.reading.surroundings.disk
-    if disk and disk.is_worth_a_line and not disk.is_low:
+    is_told = any(one.kind == "disk_low" for one in status.findings)
+    if disk and disk.is_worth_a_line and not is_told:
         lines.append(f"{disk_line(disk)}.")
     return lines
 
@@ -142,11 +159,16 @@ def headline(snapshot: Snapshot) -> str:
         return f"{needing} of {total} {'needs' if needing == 1 else 'need'} you"
     if any(status.level == "unknown" for status in statuses):
         return "Can't tell"
-    missing = sum(status.status == "not_initialized" for status in statuses)
+    paused = sum(status.is_paused for status in statuses)
+    missing = sum(
+        status.status == "not_initialized" and not status.is_paused for status in statuses
+    )
     if missing == total:
         return "Nothing here yet"
-    if missing:
-        return f"{total - missing} well, {missing} not initialized"
+    if missing or paused:
+        counts = (total - missing - paused, missing, paused)
+        words = zip(counts, ("well", "not initialized", "paused"), strict=True)
+        return ", ".join(f"{count} {word}" for count, word in words if count)
     return f"All {total} well" if total > 1 else "All well"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dash_app.words.events import event
-from dash_app.words.numbers import age, size
+from dash_app.words.numbers import age, ago, every, number, plural, size
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from dash_app.expectations import Standing
     from dash_app.model import Event, FindingKind, Reading
     from dash_app.surroundings import Disk, Holder
 
@@ -22,6 +23,11 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "replaced": "replaced",
     "log_held": "log held",
     "disk_low": "disk nearly full",
+    "late": "late",
+    "down": "down",
+    "few_rows": "too few rows",
+    "wal_large": "log too large",
+    "file_large": "file too large",
 }
 """A finding in the headline, before "since 14:02"; with a capital, on a card's badge."""
 
@@ -33,6 +39,11 @@ REMEDIES: dict[FindingKind, str] = {
     "replaced": MEANT + " and look for the former file.",
     "log_held": "A read in it never ended. Restart that program when it suits.",
     "disk_low": "Free some space before its writers fail.",
+    "late": "It may still come. If it does not, see whether its writer runs.",
+    "down": "See whether its writer still runs, and what it said last.",
+    "few_rows": "See what removed them, or lower `min_rows`.",
+    "wal_large": "See who has it open: a long read or write keeps it from beginning anew.",
+    "file_large": "Remove what is old and let its program `VACUUM` it, or raise `max_size`.",
 }
 
 
@@ -60,3 +71,26 @@ def full_in(disk: Disk, bytes_per_day: int) -> str:
 def disk_line(disk: Disk) -> str:
     """Return how full a disk is: Disk 94% full, 1.4 GB left."""
     return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} left"
+
+
+def rhythm(standing: Standing, now: datetime) -> str:
+    """Return what is expected and what came: expected every 1 h, last 3 h ago."""
+    last = f"last {ago(now - standing.last_at)}" if standing.last_at else "nothing seen yet"
+    return f"expected every {every(standing.expect.every)}, {last}"
+
+
+def overdue(standing: Standing, table: str | None, now: datetime) -> str:
+    """Return which table, or that a file, was not written as expected."""
+    told = rhythm(standing, now)
+    return f"{table}: {told}." if table else f"A write is {told}."
+
+
+def few_rows(table: str | None, rows: int | None, least: int) -> str:
+    """Return how many rows there are; None where there is no such table."""
+    held = "there is no such table" if rows is None else plural(rows, "row")
+    return f"{table or 'All tables'}: {held}, at least {number(least)} expected."
+
+
+def too_large(what: str, size_bytes: int, most_bytes: int) -> str:
+    """Return how large a file is: WAL 1.2 GB, at most 1.0 GB expected."""
+    return f"{what} {size(size_bytes)}, at most {size(most_bytes)} expected."

@@ -54,6 +54,15 @@ def age(elapsed: timedelta) -> str:
     return f"{seconds} s" if seconds >= 2 else "now"
 
 
+def every(length: timedelta) -> str:
+    """Return a length that a person chose, exactly: 5 min, 90 min, 36 h."""
+    seconds = round(length.total_seconds())
+    for unit_seconds, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds % unit_seconds == 0:
+            return f"{seconds // unit_seconds} {unit}"
+    return f"{seconds} s"
+
+
 def ago(elapsed: timedelta) -> str:
     """Return how long ago an event was: now, 7 s ago."""
     text = age(elapsed)

@@ -1,0 +1,77 @@
+"""What is amiss by what a person expects: silence, and numbers beyond their limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.model import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from dash_app.expectations import Rules, Standing, Watch
+    from dash_app.model import FindingKind, Level, Reading
+
+LIMITS: dict[FindingKind, Level] = {
+    "few_rows": "fault",
+    "wal_large": "notice",
+    "file_large": "notice",
+    "disk_low": "notice",
+}
+
+
+def beyond(
+    rules: Rules, reading: Reading, watch: Watch | None, before: Iterable[Finding]
+) -> Iterator[Finding]:
+    """Yield what does not hold of what is expected of a database.
+
+    `before` is what was found last: it says since when, and stands while nothing can be read.
+    """
+    if watch:
+        for table, standing in [(None, watch.own), *watch.tables.items()]:
+            if standing and standing.due_at and standing.state in {"late", "down"}:
+                yield _silence(table, standing, standing.due_at, reading.verified_at)
+    known = {(one.kind, one.table): one for one in before if one.kind in LIMITS}
+    if reading.code is not None:
+        yield from known.values()
+        return
+    for kind, table, text in (*_rows(rules, reading), *_sizes(rules, reading)):
+        last = known.get((kind, table))
+        since = last.since if last else reading.verified_at
+        yield Finding(kind, LIMITS[kind], since, text, words.REMEDIES[kind], table=table)
+
+
+def _silence(table: str | None, standing: Standing, since: datetime, now: datetime) -> Finding:
+    text = words.overdue(standing, table, now)
+    if standing.state == "late":
+        return Finding("late", "notice", since, text, words.REMEDIES["late"], table=table)
+    return Finding("down", "fault", since, text, words.REMEDIES["down"], table=table)
+
+
+def _rows(rules: Rules, reading: Reading) -> Iterator[tuple[FindingKind, str | None, str]]:
+    if rules.min_rows is not None and reading.total_complete:
+        rows = reading.total_rows or 0
+        if rows < rules.min_rows:
+            yield "few_rows", None, words.few_rows(None, rows, rules.min_rows)
+    for table, own in rules.tables.items():
+        count = reading.tables.get(table)
+        if own.paused or own.min_rows is None or (count and not count.is_known):
+            continue
+        rows = (count.rows or 0) if count else 0
+        if rows < own.min_rows:
+            text = words.few_rows(table, rows if count else None, own.min_rows)
+            yield "few_rows", table, text
+
+
+def _sizes(rules: Rules, reading: Reading) -> Iterator[tuple[FindingKind, None, str]]:
+    wal, size, disk = reading.wal_bytes, reading.size_bytes, reading.surroundings.disk
+    if rules.max_wal_bytes is not None and (wal or 0) > rules.max_wal_bytes:
+        yield "wal_large", None, words.too_large("WAL", wal or 0, rules.max_wal_bytes)
+    if rules.max_size_bytes is not None and (size or 0) > rules.max_size_bytes:
+        yield "file_large", None, words.too_large("File", size or 0, rules.max_size_bytes)
+    if disk and (
+        disk.is_low if rules.min_free_bytes is None else disk.free_bytes < rules.min_free_bytes
+    ):
+        yield "disk_low", None, f"{words.disk_line(disk)}."
