@@ -21,7 +21,7 @@ LAYERS = (
     {"surroundings", "logs", "notify", "hours"},
     {"expectations"},
     {"model"},
-    {"settings", "incident"},
+    {"settings", "incident", "message"},
     {"words"},
     {"watched"},
     {"history", "events"},

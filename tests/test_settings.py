@@ -12,6 +12,7 @@ from dash_app import settings
 from dash_app.expectations import Expectation, TableRules
 from dash_app.hours import NEVER
 from dash_app.settings import SettingsError
+from dash_app.settings.secret import place_of
 
 DATABASE = '[[databases]]\nname = "a"\npath = "a.db"\n'
 TABLE = f"{DATABASE}[databases.tables.a]\n"
@@ -75,7 +76,11 @@ def test_values_and_paths_are_taken_as_written() -> None:
         ("[sevrer]\nport = 1", "there is no [sevrer]. Allowed: server, sampler, history"),
         ('source = "x"', "there is no [source]"),
         (DATABASE + '[history]\npath = "./a.db"', "`path` is the database a: give it a file"),
-        ("[watch]", "[watch] is reserved for a later version"),
+        ('[watch]\nheartbeat_file = "none"', "[watch] `heartbeat_file` = 'none': cannot be read"),
+        ('[alerts]\nurls_file = "none"', "[alerts] `urls_file` = 'none': cannot be read"),
+        ('[alerts]\nlink = "box"', "[alerts] `link` = 'box': write where the page is"),
+        ("[alerts]\nmost_an_hour = 0", "[alerts] `most_an_hour` = 0: that is too small"),
+        ('[alerts]\nquiet = "22-7"', "[alerts] `quiet` = '22-7': write days or times and a zone"),
         ("[fleet]", "[fleet] is reserved for a later version"),
         ("databases = []", "name at least one database"),
         (DATABASE * 2, "each name may stand once; given twice: a"),
@@ -146,6 +151,61 @@ def test_a_paused_database_has_paused_tables() -> None:
     (database,) = parse(f"{DATABASE}paused = true\n[databases.tables.a]\nmin_rows = 1").databases
     assert database.rules.of("a").paused
     assert database.rules.of("b").paused
+
+
+SECRET = "s3cr3t"
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "refusal"),
+    [
+        (f"ntfys://ntfy.sh/{SECRET}\n", 0o640, "others may read it: chmod 600 '{path}'"),
+        (f"# mine\n\nntfys://ntfy.sh/{SECRET}\nmailto:{SECRET}\n", 0o600, "number 2 is no URL"),
+        ("# nothing yet\n", 0o600, "is empty"),
+    ],
+)
+@pytest.mark.parametrize("key", ["[alerts]\nurls_file", "[watch]\nheartbeat_file"])
+def test_secrets_are_their_owners_alone_and_are_never_shown(
+    tmp_path: Path, key: str, content: str, mode: int, refusal: str
+) -> None:
+    path = tmp_path / "a secret"
+    path.write_text(content)
+    path.chmod(mode)
+    with pytest.raises(SettingsError) as raised:
+        parse(f'{key} = "{path}"')
+    assert refusal.format(path=path) in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+def test_a_heartbeat_goes_over_the_web(tmp_path: Path) -> None:
+    path = tmp_path / "heartbeat"
+    path.touch(0o600)
+    path.write_text(f"ntfys://ntfy.sh/{SECRET}")
+    with pytest.raises(SettingsError, match="with http:// or https://"):
+        parse(f'[watch]\nheartbeat_file = "{path}"')
+    path.write_text(f"https://hc-ping.com/{SECRET}")
+    assert parse(f'[watch]\nheartbeat_file = "{path}"').watch.heartbeat_file == path
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        (
+            f"ntfys://user:{SECRET}@ntfy.example.com/{SECRET}?auth={SECRET}",
+            "ntfys://ntfy.example.com",
+        ),
+        (f"ntfy://{SECRET}", "ntfy://"),
+        (f"tgram://123456789:{SECRET}/12345", "tgram://"),
+        (f"slack://{SECRET}/B/C", "slack://"),
+        (f"sendgrid://SG.{SECRET}.x:me@example.com", "sendgrid://"),
+        (f"mailtos://me:{SECRET}@mail.example.com", "mailtos://mail.example.com"),
+        (f"https://hc-ping.com/{SECRET}", "https://hc-ping.com"),
+        (f"json://localhost:8080/{SECRET}", "json://localhost"),
+        (f"https://[{SECRET}", "a URL"),
+    ],
+)
+def test_a_url_is_named_by_scheme_and_host_alone(url: str, place: str) -> None:
+    assert place_of(url) == place
 
 
 def test_every_wrong_line_is_named_at_once() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from dash_app.settings.alerts import AlertsSettings, WatchSettings
 from dash_app.settings.base import Section
 from dash_app.settings.errors import explain
 from dash_app.settings.expected import ExpectSettings, TableSettings
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")
-RESERVED = ("watch", "alerts", "fleet")
+RESERVED = ("fleet",)
 
 
 class SettingsError(Exception):
@@ -61,6 +62,8 @@ class Settings(Section):
     sampler: SamplerSettings = SamplerSettings()
     history: HistorySettings = HistorySettings()
     metrics: MetricsSettings = MetricsSettings()
+    watch: WatchSettings = WatchSettings()
+    alerts: AlertsSettings = AlertsSettings()
     declared: Annotated[tuple[DatabaseSettings, ...], AfterValidator(_unique)] = Field(
         default_factory=_default_databases, alias="databases"
     )
@@ -87,6 +90,8 @@ SECTIONS: dict[str, type[Section]] = {
     "sampler": SamplerSettings,
     "history": HistorySettings,
     "metrics": MetricsSettings,
+    "watch": WatchSettings,
+    "alerts": AlertsSettings,
     "databases": DatabaseSettings,
 }
 """The tables that a file may have."""

@@ -45,11 +45,16 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return folder / Path(value).expanduser()
 
 
+def path_or_none(value: object, info: ValidationInfo) -> Path | None:
+    """Return a path; None for no file. Raises ValueError."""
+    return None if value in {"", None} else _path(value, info)
+
+
 def file_with_token(value: object, info: ValidationInfo) -> Path | None:
     """Return the path of a file that holds a token; None for no file. Raises ValueError."""
-    if value in {"", None}:
+    path = path_or_none(value, info)
+    if path is None:
         return None
-    path = _path(value, info)
     try:
         if path.read_text(encoding="utf-8").strip():
             return path
@@ -80,6 +85,13 @@ def origin(value: str) -> str:
     if not re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", value):
         raise ValueError('write a scheme and a host, such as "https://box.example.ts.net"')
     return value
+
+
+def page_link(value: str) -> str:
+    """Return the base of links, without a slash at its end. Raises ValueError."""
+    if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise ValueError('write where the page is, such as "https://box.example.ts.net"')
+    return value.rstrip("/")
 
 
 def between(least: timedelta, most: timedelta, words: str) -> AfterValidator:

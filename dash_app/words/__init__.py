@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from dash_app.words.alerts import alert_body, alert_title, alerts_held_back, alerts_lost
 from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
 from dash_app.words.events import event
 from dash_app.words.findings import (
@@ -61,6 +62,10 @@ __all__ = [
     "Place",
     "age",
     "ago",
+    "alert_body",
+    "alert_title",
+    "alerts_held_back",
+    "alerts_lost",
     "change",
     "clock",
     "day",

@@ -1,0 +1,43 @@
+"""What a person is sent about incidents, and how far it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MessageKind = Literal["fault", "reminder", "over", "summary"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message about an incident, or one in place of several.
+
+    `mark` is its own and stands in its text: whoever gets one twice can tell. `cause` is the key of
+    its incident, and `incident` that one's id once it has one. It is not tried before `due_at`;
+    `reached` are the receivers that have it, by their marks. `told_in` is the mark of the message
+    that tells of it in its place.
+    """
+
+    mark: str
+    kind: MessageKind
+    cause: str
+    incident: int | None
+    title: str
+    body: str
+    made_at: datetime
+    due_at: datetime
+    attempts: int = 0
+    tried_at: datetime | None = None
+    sent_at: datetime | None = None
+    failure: str | None = None
+    reached: tuple[str, ...] = ()
+    is_given_up: bool = False
+    told_in: str | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still to be sent, or sent again."""
+        return self.sent_at is None and self.told_in is None and not self.is_given_up

@@ -1,0 +1,296 @@
+"""When who is told what, at instants that the tests choose: no clock, no process, no receiver."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.hours import NEVER
+from dash_app.incident import Acknowledgement, Incident
+from dash_app.settings.quiet import quiet
+from dash_app.watch.alerts import Manners, Outbox, follow, release, settled
+
+if TYPE_CHECKING:
+    from dash_app.model import Level
+
+NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+MANNERS = Manners(
+    after=MINUTE, settle=5 * MINUTE, remind=24 * HOUR, quiet=NEVER, most_an_hour=10, link=""
+)
+NIGHT = quiet("22:00-07:00 UTC")
+
+
+class Desk:
+    """An outbox through time: what is open is told each minute, and what is sent arrives or not."""
+
+    def __init__(self, manners: Manners = MANNERS) -> None:
+        self.manners, self.now, self.outbox = manners, NOON, Outbox()
+        self.incidents: dict[str, Incident] = {}
+        self.arrived: list[tuple[datetime, str]] = []
+        self.bodies: list[str] = []
+        self.tries: list[datetime] = []
+        self.is_reachable = True
+
+    def begins(self, name: str, level: Level = "fault") -> None:
+        known = self.incidents.get(name)
+        text = f"{name.capitalize()}: The file is gone."
+        since, number = (known.since, known.id) if known else (self.now, 1 + len(self.incidents))
+        self.incidents[name] = Incident(
+            f"{name}:gone", (name,), "gone", level, text, "Restore it.", since, id=number
+        )
+
+    def ends(self, name: str) -> None:
+        self.incidents[name] = replace(self.incidents[name], ended_at=self.now)
+
+    def acknowledges(self, name: str, until: datetime | None = None) -> None:
+        known = Acknowledgement("ann", self.now, until)
+        self.incidents[name] = replace(self.incidents[name], acknowledged=known)
+
+    def passes(self, time: timedelta, step: timedelta = MINUTE) -> None:
+        ends = self.now + time
+        while self.now < ends:
+            self.looks()
+            self.now += step
+
+    def looks(self) -> None:
+        of_late = [
+            one
+            for one in self.incidents.values()
+            if not one.ended_at or self.now - one.ended_at <= self.manners.settle
+        ]
+        self.outbox = follow(self.outbox, of_late, self.manners, self.now)
+        self.outbox, sent = release(self.outbox, self.manners, self.now)
+        for one in sent:
+            self.tries.append(self.now)
+            failure = None if self.is_reachable else "no answer"
+            if self.is_reachable:
+                self.arrived.append((self.now, one.title))
+                self.bodies.append(one.body)
+            self.outbox = settled(self.outbox, one.mark, (), failure, self.now)
+
+    @property
+    def titles(self) -> list[str]:
+        return [title for _, title in self.arrived]
+
+
+def test_a_fault_is_told_once_when_it_has_lasted_and_once_when_it_is_over() -> None:
+    desk = Desk()
+    desk.begins("email")
+    desk.passes(MINUTE, SECOND)
+    assert desk.titles == []
+    desk.passes(3 * HOUR)
+    assert desk.arrived == [(NOON + MINUTE, "Email: needs you")]
+    desk.ends("email")
+    desk.passes(2 * HOUR)
+    over = NOON + 3 * HOUR + 6 * MINUTE
+    assert desk.arrived[1:] == [(over, "Email: over after 3 h")]
+    text, since, *_ = desk.bodies[1].splitlines()
+    assert text == "Email: The file is gone."
+    assert since == "Since 12:00 UTC, over since 15:01 UTC."
+    assert desk.outbox == Outbox()
+
+
+def test_what_is_over_before_it_lasted_and_a_mere_notice_are_not_told() -> None:
+    desk = Desk()
+    desk.begins("email")
+    desk.begins("content", level="notice")
+    desk.passes(30 * SECOND, SECOND)
+    desk.ends("email")
+    desk.passes(HOUR)
+    assert desk.titles == []
+    desk.begins("content")
+    desk.passes(MINUTE)
+    assert desk.titles == ["Content: needs you"]
+
+
+def test_flapping_is_told_once() -> None:
+    desk = Desk()
+    for _ in range(20):
+        desk.begins("email")
+        desk.passes(2 * MINUTE)
+        desk.ends("email")
+        desk.passes(3 * MINUTE)
+    assert desk.titles == ["Email: needs you"]
+    desk.passes(HOUR)
+    assert desk.titles[1:] == ["Email: over after 1 h"]
+
+
+def test_a_cause_that_returns_after_its_end_was_told_is_told_again() -> None:
+    desk = Desk()
+    for name in ("email", "email"):
+        desk.incidents.pop(name, None)
+        desk.begins(name)
+        desk.passes(HOUR)
+        desk.ends(name)
+        desk.passes(HOUR)
+    assert [title.partition(" o")[0] for title in desk.titles] == 2 * ["Email: needs you", "Email:"]
+
+
+def test_reminders_come_until_somebody_knows_and_again_when_that_expires() -> None:
+    desk = Desk()
+    desk.begins("email")
+    desk.passes(50 * HOUR)
+    assert desk.titles == [
+        "Email: needs you",
+        "Email: needs you still, 1 d",
+        "Email: needs you still, 2 d",
+    ]
+    desk.acknowledges("email", until=desk.now + 72 * HOUR)
+    desk.passes(72 * HOUR)
+    assert len(desk.titles) == 3
+    desk.passes(MINUTE)
+    assert desk.titles[3:] == ["Email: needs you still, 5 d"]
+
+
+def test_what_somebody_knew_before_it_was_told_is_never_told() -> None:
+    desk = Desk()
+    desk.begins("email")
+    desk.acknowledges("email")
+    desk.passes(48 * HOUR)
+    desk.ends("email")
+    desk.passes(HOUR)
+    assert desk.titles == []
+
+
+def test_reminders_can_be_switched_off() -> None:
+    desk = Desk(replace(MANNERS, remind=timedelta(0)))
+    desk.begins("email")
+    desk.passes(72 * HOUR)
+    assert desk.titles == ["Email: needs you"]
+
+
+def test_quiet_hours_hold_back_until_their_end_and_then_tell_as_one() -> None:
+    desk = Desk(replace(MANNERS, quiet=NIGHT))
+    desk.passes(11 * HOUR)
+    desk.begins("email")
+    desk.begins("content")
+    desk.passes(2 * HOUR)
+    desk.ends("content")
+    desk.passes(6 * HOUR)
+    assert desk.titles == []
+    desk.passes(12 * HOUR)
+    assert desk.arrived == [(NOON + 19 * HOUR, "2 messages held back")]
+    assert desk.bodies[0].splitlines()[:2] == [
+        "23:01 UTC, Email: needs you.",
+        "01:05 UTC, Content: over after 2 h.",
+    ]
+
+
+def test_a_single_message_of_quiet_hours_goes_as_itself() -> None:
+    desk = Desk(replace(MANNERS, quiet=NIGHT))
+    desk.passes(11 * HOUR)
+    desk.begins("email")
+    desk.passes(9 * HOUR)
+    assert desk.titles == ["Email: needs you"]
+
+
+def test_no_more_an_hour_than_a_person_bears_and_nothing_is_lost() -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=4))
+    for number in range(30):
+        desk.begins(f"db{number}")
+    desk.passes(10 * MINUTE)
+    assert desk.titles[:3] == ["Db0: needs you", "Db1: needs you", "Db2: needs you"]
+    assert desk.titles[3:] == ["27 messages held back"]
+    assert "And 7 more." in desk.bodies[3]
+    desk.begins("late")
+    desk.begins("later")
+    desk.passes(50 * MINUTE)
+    assert len(desk.titles) == 4
+    desk.passes(5 * MINUTE)
+    assert sorted(desk.titles[4:]) == ["Late: needs you", "Later: needs you"]
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_the_most_of_an_hour_holds_at_every_instant(most: int) -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=most, remind=20 * MINUTE))
+    for number in range(90):
+        desk.begins(f"db{number}")
+        desk.is_reachable = number % 7 > 2
+        desk.passes(3 * MINUTE)
+    desk.is_reachable = True
+    times = [at for at, _ in desk.arrived]
+    assert len(times) > 2 * most
+    for at in times:
+        assert sum(at - HOUR < other <= at for other in times) <= most
+
+
+def test_tries_end_and_what_was_lost_is_told_in_the_next_message() -> None:
+    desk = Desk()
+    desk.is_reachable = False
+    desk.begins("email")
+    desk.passes(3 * HOUR)
+    minutes = [(at - NOON) // MINUTE for at in desk.tries]
+    assert minutes == [1, 2, 6, 16, 31, 61]
+    assert [one.is_given_up for one in desk.outbox.messages] == [True]
+    desk.begins("content")
+    desk.passes(3 * HOUR)
+    desk.is_reachable = True
+    desk.ends("email")
+    desk.passes(HOUR)
+    assert desk.titles == ["Email: over after 6 h"]
+    assert (
+        "2 messages before this one could not be sent:"
+        " 12:01 UTC, Email: needs you; 15:01 UTC, Content: needs you." in desk.bodies[0]
+    )
+
+
+def test_a_receiver_that_has_a_message_is_not_sent_it_again() -> None:
+    desk = Desk()
+    desk.begins("email")
+    desk.now += MINUTE
+    outbox = follow(Outbox(), desk.incidents.values(), MANNERS, desk.now)
+    outbox, (one,) = release(outbox, MANNERS, desk.now)
+    outbox = settled(outbox, one.mark, ["phone"], "mail: no answer", desk.now)
+    later = desk.now + MINUTE
+    outbox, (again,) = release(outbox, MANNERS, later)
+    assert (again.mark, again.reached, again.attempts) == (one.mark, ("phone",), 2)
+    outbox = settled(outbox, one.mark, ["mail"], None, later)
+    assert [(one.reached, one.sent_at) for one in outbox.messages] == [(("mail", "phone"), later)]
+
+
+def test_that_it_is_over_takes_the_place_of_what_still_waits() -> None:
+    desk = Desk()
+    desk.is_reachable = False
+    desk.begins("email")
+    desk.passes(3 * MINUTE)
+    desk.ends("email")
+    desk.passes(10 * MINUTE)
+    desk.is_reachable = True
+    desk.passes(2 * HOUR)
+    assert desk.titles == ["Email: over after 3 min"]
+
+
+def test_a_clock_that_is_set_back_silences_nobody() -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=1))
+    desk.begins("email")
+    desk.passes(5 * MINUTE)
+    desk.now = NOON - 48 * HOUR
+    desk.begins("content")
+    desk.passes(5 * MINUTE)
+    assert desk.titles == ["Email: needs you", "Content: needs you"]
+
+
+def test_an_incident_that_gets_its_id_later_stays_one() -> None:
+    desk = Desk()
+    desk.begins("email")
+    stored = desk.incidents["email"]
+    desk.incidents["email"] = replace(stored, id=None)
+    desk.passes(5 * MINUTE)
+    desk.incidents["email"] = stored
+    desk.passes(5 * MINUTE)
+    desk.ends("email")
+    desk.passes(HOUR)
+    assert desk.titles == ["Email: needs you", "Email: over after 10 min"]
+
+
+def test_a_message_leads_to_what_it_concerns_and_bears_its_mark() -> None:
+    desk = Desk(replace(MANNERS, link="http://box:3001"))
+    desk.begins("email")
+    desk.passes(2 * MINUTE)
+    *_, remedy, link, mark = desk.bodies[0].splitlines()
+    assert (remedy, link) == ("Restore it.", "http://box:3001/databases/email")
+    assert mark == f"({desk.outbox.messages[0].mark})"
