@@ -26,6 +26,7 @@ MODULES = {
     "incidents": "record",
     "forget": "forget",
     "discover": "discover",
+    "suggest": "suggest",
     "doctor": "doctor",
 }
 """The commands in the order in which a person meets them, and the module of each."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict, Unpack, get_args
 
@@ -18,8 +16,7 @@ from dash_app.cli.terminal import (
     Instant,
     config_option,
     database_option,
-    fail,
-    patience,
+    recorded,
     refuse_unknown,
     table,
 )
@@ -30,7 +27,6 @@ from dash_app.history.query import Metric, Selection
 from dash_app.history.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from dash_app.history.query import Series
@@ -106,7 +102,7 @@ def history(config: Path | None, *, wants_csv: bool, **asked: Unpack[Asked]) -> 
     configured = settings.load(config)
     refuse_unknown(configured, asked["databases"])
     selection = Selection(asked["databases"], asked["tables"], asked["metric"])
-    with _record(configured) as path:
+    with recorded(configured) as path:
         found = query.series(path, selection, _window(configured, asked["since"], asked["until"]))
     if wants_csv:
         click.echo(csv_of(history_document(found)["series"]), nl=False)
@@ -125,7 +121,7 @@ def events(
     """Say what happened, newest first."""
     configured = settings.load(config)
     refuse_unknown(configured, databases)
-    with _record(configured) as path:
+    with recorded(configured) as path:
         found = events_of(path, Wanted(databases, most=limit))
     labels = {database.name: database.label for database in configured.databases}
     told = [
@@ -173,19 +169,6 @@ def _window(configured: Settings, since: datetime | None, until: datetime | None
         raise click.UsageError("--from must lie before --to.")
     every_seconds = configured.history.every.total_seconds()
     return Window.between(since, until, POINTS - 2, every_seconds).to_its_end(until)
-
-
-@contextmanager
-def _record(configured: Settings) -> Iterator[Path]:
-    """Lead to our own record; where there is none, or it cannot be read, that is the answer."""
-    path = configured.history.path
-    if not path.exists():
-        fail(f"No history yet at {words.short_path(path)}. It begins with ./ops/run")
-    try:
-        with patience("Reading the history"):
-            yield path
-    except sqlite3.Error as error:
-        fail(f"History {words.short_path(path)} cannot be read: {error}")
 
 
 def _print(found: list[Series]) -> None:

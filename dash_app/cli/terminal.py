@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import time
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from dash_app import words
 from dash_app.settings.values import DURATION_UNITS
 
 if TYPE_CHECKING:
@@ -98,6 +100,19 @@ def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) ->
 def printable(text: str) -> str:
     """Return a text that cannot command the terminal, whatever a table in it is called."""
     return "".join(character if character.isprintable() else "�" for character in text)
+
+
+@contextmanager
+def recorded(settings: Settings) -> Iterator[Path]:
+    """Lead to our own record; where there is none, or it cannot be read, that is the answer."""
+    path = settings.history.path
+    if not path.exists():
+        fail(f"No history yet at {words.short_path(path)}. It begins with ./ops/run")
+    try:
+        with patience("Reading the history"):
+            yield path
+    except sqlite3.Error as error:
+        fail(f"History {words.short_path(path)} cannot be read: {error}")
 
 
 @contextmanager
