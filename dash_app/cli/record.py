@@ -149,7 +149,7 @@ def incidents(
     configured = settings.load(config)
     refuse_unknown(configured, databases)
     wanted = WantedIncidents(databases, True if only_open else None, most=limit)
-    with _record(configured) as path:
+    with recorded(configured) as path:
         found = incidents_of(path, wanted)
     if as_json:
         click.echo(json.dumps(incidents_document(found, wanted), indent=2))
