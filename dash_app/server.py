@@ -73,6 +73,14 @@ CONTENT_SECURITY_POLICY = (
 """Inline styles are Dash's: its components bring style elements of their own."""
 
 
+HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "same-origin"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
+
 class MissingFrontendError(Exception):
     """The files that `ops/run` installs are not there."""
 
@@ -274,15 +282,11 @@ def _compress(server: Flask) -> None:
 
 
 def _set_headers(server: Flask, hashes: str) -> None:
-    policy = CONTENT_SECURITY_POLICY.format(hashes=hashes)
+    fixed = [("Content-Security-Policy", CONTENT_SECURITY_POLICY.format(hashes=hashes)), *HEADERS]
 
     @server.after_request
     def headers(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = policy
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
-        if not response.cache_control:
-            response.cache_control.no_cache = True
+        response.headers.extend(fixed)
+        if "Cache-Control" not in response.headers:
+            response.headers["Cache-Control"] = "no-cache"
         return response

@@ -63,10 +63,10 @@ def _mark(facts: bytes) -> str:
 
 
 def _marked(response: Response, mark: str) -> Response:
-    response.set_etag(mark, weak=True)
-    response.cache_control.private = True
-    response.cache_control.no_cache = True
-    response.make_conditional(request)
+    response.headers["ETag"] = f'W/"{mark}"'
+    response.headers["Cache-Control"] = "private, no-cache"
+    if "If-None-Match" in request.headers:
+        response.make_conditional(request)
     return response
 
 
