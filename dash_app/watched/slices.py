@@ -17,7 +17,7 @@ LEAST_ROWID, GREATEST_ROWID = -(2**63), 2**63 - 1
 ROWID_NAMES = (b"rowid", b"_rowid_", b"oid")
 """A column of such a name hides the rowid behind it (sqlite.org/lang_createtable.html#rowid)."""
 
-SLICE_SHARE = 0.1
+SLICE_SHARE = 0.05
 """A slice aims at this share of a table's budget. While it is read, the log cannot begin anew."""
 
 FIRST_SLICE_ROWS, LEAST_SLICE_ROWS = 10_000, 100
