@@ -127,6 +127,8 @@
   document.addEventListener("click", (event) => {
     const seen = event.target.closest("[data-seen]");
     if (seen) return set("seen", { data: { database: seen.dataset.seen, until: pulse.takenAt } });
+    const known = event.target.closest("[data-incident]");
+    if (known) return set("seen", { data: { ...known.dataset, at: Date.now() } });
     const button = event.target.closest(".fold");
     if (!button) return;
     const open = button.getAttribute("aria-expanded") !== "true";

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from math import inf
 from typing import TYPE_CHECKING
 
 from dash_app import words
@@ -20,7 +21,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dash_app.expectations import Rules
-    from dash_app.model import Event, Fault, FindingKind, Level, Memory, Reading, Status
+    from dash_app.model import (
+        DatabaseStatus,
+        Event,
+        Fault,
+        FindingKind,
+        Level,
+        Memory,
+        Reading,
+        Snapshot,
+        Status,
+    )
 
 LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)
@@ -57,6 +68,21 @@ def level_of(status: Status, unverified: timedelta, stale: timedelta) -> Level:
     A reading that stayed unverified for longer than `stale` says nothing any more.
     """
     return "unknown" if unverified > stale else LEVELS[status]
+
+
+def amiss_since(status: DatabaseStatus) -> datetime:
+    """Return since when the worst thing is true of a database."""
+    return status.findings[0].since if status.findings and not status.fault else status.since
+
+
+def ranked(snapshot: Snapshot) -> list[DatabaseStatus]:
+    """Return the databases, worst level first, and then what needs a person longest."""
+
+    def rank(one: DatabaseStatus) -> tuple[int, float]:
+        since = amiss_since(one).timestamp() if one.needs_you else inf
+        return -SEVERITY.index(one.level), since
+
+    return sorted(snapshot.databases, key=rank)
 
 
 def finding_of(event: Event) -> Finding | None:

@@ -69,16 +69,14 @@ def lose_the_file(tmp_path: Path, config: Path, port: int) -> None:
     path.unlink()
 
 
-def test_without_the_service_a_line_a_database_in_configured_order(
-    tmp_path: Path, config: Path
-) -> None:
+def test_without_the_service_a_line_a_database_worst_first(tmp_path: Path, config: Path) -> None:
     make_database(tmp_path / "email.db", messages=3, letters=4)
     code, said = status(tmp_path, config)
     assert code == 0
     assert re.fullmatch(r"1 well, 1 not initialized · \d\d:\d\d:\d\d UTC, (now|\d+ s ago)", said[0])
-    assert re.fullmatch(r"ok   Email  7 rows in 2 tables\. Last write (now|\d+ s ago)\.", said[1])
-    assert said[2].startswith("new  Late   No file yet at ")
-    assert said[3].startswith(" " * 12 + "It connects by itself")
+    assert said[1].startswith("new  Late   No file yet at ")
+    assert said[2].startswith(" " * 12 + "It connects by itself")
+    assert re.fullmatch(r"ok   Email  7 rows in 2 tables\. Last write (now|\d+ s ago)\.", said[3])
     assert not (tmp_path / "history.db").exists()
 
 
@@ -105,7 +103,7 @@ def test_a_service_that_runs_is_asked(tmp_path: Path, config: Path, port: int) -
         assert served.database("email")["totalRows"] == 3
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM messages")
-        assert "3 rows in 1 table." in status(tmp_path, config)[1][1]
+        assert "3 rows in 1 table." in status(tmp_path, config)[1][-1]
     assert "Emptied: messages 3 → 0." in status(tmp_path, config)[1][1]
 
 
@@ -171,7 +169,7 @@ def test_who_is_not_mission_control_over_the_same_databases_is_not_believed(
         code, said = status(tmp_path, config)
         server.shutdown()
     assert code == 0
-    assert "3 rows in 1 table." in said[1]
+    assert "3 rows in 1 table." in said[-1]
 
 
 def test_no_colour_but_on_a_terminal_and_none_where_it_is_not_wanted(
@@ -275,16 +273,16 @@ def test_lines_are_aligned_and_say_change_finding_and_age() -> None:
     plain = [re.sub(r"\x1b\[\d*m", "", line) for line in lines(found, NOW, FRESH)]
     assert plain == [
         "1 of 3 needs you · 15:00:03 UTC, 2 s ago",
-        "ok        Email    133 rows in 2 tables. +24 in 24 h. Last write 7 s ago.",
+        (
+            "stale     Health   133 rows in 2 tables. Last write 7 s ago."
+            " As of 14:50 UTC, 10 min ago."
+        ),
         (
             "LOG HELD  Content  WAL 1.2 GB, held back by node (pid 812) for 3 h."
             " Since 14:00 UTC (1 h). 133 rows. Last write 7 s ago."
         ),
         "                   Restart that program.",
-        (
-            "stale     Health   133 rows in 2 tables. Last write 7 s ago."
-            " As of 14:50 UTC, 10 min ago."
-        ),
+        "ok        Email    133 rows in 2 tables. +24 in 24 h. Last write 7 s ago.",
     ]
 
 

@@ -9,6 +9,7 @@ import click
 
 from dash_app import words
 from dash_app.cli.terminal import printable
+from dash_app.model import SEVERITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +25,13 @@ def is_fresh(document: StatusDocument, now: datetime, fresh_for: timedelta) -> b
 
 
 def lines(document: StatusDocument, now: datetime, fresh_for: timedelta) -> Iterator[str]:
-    """Yield the headline and a line a database, in configured order; remedies stand below."""
+    """Yield the headline and a line a database, worst first; remedies stand below."""
     fresh, taken_at = is_fresh(document, now, fresh_for), _time(document["takenAt"])
     headline = document["headline"] if fresh else "Can't tell"
     yield f"{headline} · {taken_at:%H:%M:%S} UTC, {words.ago(now - taken_at)}"
     if not fresh:
         yield "The service answers but stopped reading then. What it knew last:"
-    databases = document["databases"]
+    databases = sorted(document["databases"], key=_rank)
     marks = [_mark(one) for one in databases]
     wide = max(len(mark) for mark in marks)
     names = max(len(one["label"]) for one in databases)
@@ -40,6 +41,17 @@ def lines(document: StatusDocument, now: datetime, fresh_for: timedelta) -> Iter
         yield f"{state}  {one['label']:{names}}  {printable(_sentences(one, now))}"
         for remedy in _remedies(one):
             yield f"{'':{wide}}  {'':{names}}  {remedy}"
+
+
+def _rank(one: Database) -> tuple[int, str]:
+    """Return less for what needs a person more, or longer."""
+    since = _since(one) if one["level"] == "fault" or one["findings"] else "~"
+    return -SEVERITY.index(one["level"]), since
+
+
+def _since(one: Database) -> str:
+    """Return since when the worst thing is true of a database."""
+    return one["findings"][0]["since"] if one["findings"] and not one["error"] else one["since"]
 
 
 def _mark(one: Database) -> str:
@@ -55,7 +67,7 @@ def _sentences(one: Database, now: datetime) -> str:
     """Return what is true of a database, and since when; times in UTC."""
     parts = [one["verdict"]]
     if one["status"] != "not_initialized" and (one["error"] or one["findings"]):
-        since = _time((one if one["error"] else one["findings"][0])["since"])
+        since = _time(_since(one))
         parts.append(f"Since {words.clock(since, now)} ({words.age(now - since)}).")
     parts += [f["text"] for f in one["findings"] if f["text"] != one["verdict"]]
     if good := one["lastGood"]:

@@ -20,9 +20,11 @@ from dash_app.history import query
 from dash_app.history.happened import Wanted, page_of
 from dash_app.page import charts, ids
 from dash_app.page import database as database_page
+from dash_app.page.acknowledging import acknowledge
 from dash_app.page.cards import cards
 from dash_app.page.files import ASSETS
 from dash_app.page.headline import headline
+from dash_app.page.incidents import incidents, shown
 from dash_app.page.lately import lately
 from dash_app.page.layout import Content, facts, first_view, layout
 
@@ -83,7 +85,8 @@ class Page:
         database = self.database_of(path)
         if database and snapshot:
             return self._view(snapshot, database, search, now)
-        return facts(headline(snapshot, now), self.cards(snapshot, now))
+        told = headline(snapshot, now, self.sampler.docket.incidents)
+        return facts(told, self.cards(snapshot, now), self.incidents(now))
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database that a path is the view of; None for every other page."""
@@ -108,6 +111,11 @@ class Page:
             lately(snapshot, self.started_at, now),
         ]
 
+    def incidents(self, now: datetime, database: str | None = None) -> Component:
+        """Return the incidents of a database, or of all."""
+        entries = shown(self.sampler.docket.entries, now, database)
+        return incidents(entries, self.sampler.snapshot, now)
+
     def _view(
         self, snapshot: Snapshot, database: str, search: str | None, now: datetime
     ) -> list[Component]:
@@ -125,7 +133,7 @@ class Page:
             page_of(path, Wanted((database,), most=MOST_EVENTS))[0],
         )
         sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
-        return database_page.view(known, sort, now)
+        return database_page.view(known, sort, now, self.incidents(now, database))
 
     def pulse(self, snapshot: Snapshot | None, now: datetime, path: str | None) -> Pulse:
         """Return what the browser needs to keep the time, the title and the icon itself.
@@ -142,9 +150,16 @@ class Page:
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
             "needing": needing,
-            "version": version_of(snapshot, self.database_of(path)),
+            "version": version_of(snapshot, self.database_of(path), self._told(now)),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
+
+    def _told(self, now: datetime) -> list[object]:
+        """Return what incidents show, which an acknowledgement's end changes too."""
+        found = shown(self.sampler.docket.entries, now)
+        return [
+            (entry, (known := entry.incident.acknowledged) and known.holds(now)) for entry in found
+        ]
 
     def panels(self, path: str | None, view: charts.View, zone: tzinfo) -> list[Component]:
         """Return the trends, through the loader's frame."""
@@ -199,7 +214,7 @@ def register(app: Dash, page: Page) -> None:
     """Give an app its layout and its callbacks."""
     app.layout = page.layout
     _follow_the_clock(app, page)
-    _acknowledge(app, page)
+    acknowledge(app, page)
     _draw_trends(app, page)
     app.clientside_callback(
         ClientsideFunction("missionControl", "received"), Input(ids.SNAPSHOT, "data")
@@ -232,25 +247,6 @@ def _follow_the_clock(app: Dash, page: Page) -> None:
         return facts[:2], facts[2:], pulse, recorded
 
 
-def _acknowledge(app: Dash, page: Page) -> None:
-    @app.callback(
-        Output(ids.PARTS, "parts", allow_duplicate=True),
-        Output(ids.AFTER, "parts", allow_duplicate=True),
-        Output(ids.SNAPSHOT, "data", allow_duplicate=True),
-        Input(ids.SEEN, "data"),
-        State(ids.URL, "pathname"),
-        State(ids.URL, "search"),
-        prevent_initial_call=True,
-    )
-    def acknowledge(
-        seen: dict[str, Any], path: str | None, search: str | None
-    ) -> tuple[object, object, object]:
-        until = datetime.fromisoformat(seen["until"]).astimezone(UTC)
-        page.sampler.see(str(seen["database"]), until)
-        content = page.content(path, search)
-        return content.facts[:2], content.facts[2:], content.pulse
-
-
 def _draw_trends(app: Dash, page: Page) -> None:
     @app.callback(
         Output(ids.RANGES, "children"),
@@ -270,14 +266,16 @@ def _draw_trends(app: Dash, page: Page) -> None:
         return charts.choices(view), page.panels(path, view, _zone(reader.get("zone")))
 
 
-def version_of(snapshot: Snapshot | None, database: str | None = None) -> int:
-    """Return a number that changes with whatever a page shows of a snapshot."""
+def version_of(
+    snapshot: Snapshot | None, database: str | None = None, incidents: object = None
+) -> int:
+    """Return a number that changes with whatever a page shows of a snapshot and of incidents."""
     shown = snapshot and [
         (s.level, s.since, s.fault, s.findings, s.activity, words.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
     around = snapshot and (snapshot.events, words.history_disk(snapshot))
-    return zlib.crc32(repr((database, shown, around)).encode())
+    return zlib.crc32(repr((database, shown, around, incidents)).encode())
 
 
 def _shown(reading: Reading) -> tuple[object, ...]:

@@ -52,7 +52,7 @@ class Known:
     events: Sequence[Event]
 
 
-def view(known: Known, sort: str, now: datetime) -> list[Component]:
+def view(known: Known, sort: str, now: datetime, incidents: Component) -> list[Component]:
     """Return the view's parts, of which a tick changes what differs; charts follow the second."""
     is_read = known.status.status == "connected"
     return [
@@ -69,9 +69,7 @@ def view(known: Known, sort: str, now: datetime) -> list[Component]:
             id=ids.HEADLINE,
             className="headline",
         ),
-        html.Section(
-            [html.H2("Tables"), _tables(known.tables, sort, now)] if len(known.tables) else []
-        ),
+        html.Div([incidents, _tables_section(known, sort, now)], className="parts"),
         html.Section([html.H2("Lately"), _events(known.events, now)], className="lately"),
         html.Section([html.H2("Storage"), _pairs(_storage(known, now), "list")]),
         *([_holders(known.status, now), _schema(known.status)] if is_read else []),
@@ -92,6 +90,11 @@ def _facts(known: Known, now: datetime) -> list[Pair]:
         ("Size + WAL", None if size is None else f"{words.size(size)} + {words.size(wal or 0)}"),
     ]
     return [(name, value) for name, value in pairs if value is not None]
+
+
+def _tables_section(known: Known, sort: str, now: datetime) -> Component:
+    has_any = len(known.tables) > 0
+    return html.Section([html.H2("Tables"), _tables(known.tables, sort, now)] if has_any else [])
 
 
 def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:

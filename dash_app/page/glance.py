@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dash import html
 
 from dash_app import words
-from dash_app.model import SEVERITY
+from dash_app.findings import amiss_since, ranked
 from dash_app.page.cards import badge_of
 from dash_app.page.files import versioned
 from dash_app.page.markup import draw
@@ -40,7 +40,7 @@ def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
     """Return a line a database under the headline, for terminals and shortcuts."""
     if snapshot is None:
         return "Can't tell · nothing was read yet\n"
-    lines = [(_word(one), one.database.label, _sentences(one, now)) for one in _ranked(snapshot)]
+    lines = [(_word(one), one.database.label, _sentences(one, now)) for one in ranked(snapshot)]
     wide = max(len(word) for word, *_ in lines)
     names = max(len(label) for _, label, _ in lines)
     told = (f"{word:{wide}}  {label:{names}}  {text}" for word, label, text in lines)
@@ -51,7 +51,7 @@ def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
     """Return the same as a page that looks again by itself."""
     headline = words.headline(snapshot) if snapshot else "Can't tell"
     age = _age(snapshot, now) if snapshot else "nothing was read yet"
-    lines = [_line(one, now) for one in _ranked(snapshot)] if snapshot else []
+    lines = [_line(one, now) for one in ranked(snapshot)] if snapshot else []
     parts = [html.H1(headline), html.P(age, className="aside"), html.Ul(lines)]
     back = html.P(html.A("The whole page", href="/"))
     return DOCUMENT.format(
@@ -82,10 +82,6 @@ def _line(status: DatabaseStatus, now: datetime) -> Component:
     return html.Li([head, html.P(_sentences(status, now))])
 
 
-def _ranked(snapshot: Snapshot) -> list[DatabaseStatus]:
-    return sorted(snapshot.databases, key=lambda one: SEVERITY.index(one.level), reverse=True)
-
-
 def _key(status: DatabaseStatus) -> str:
     """Return the worst thing true of a database: a status, or the kind of a finding."""
     is_amiss = status.status == "connected" and status.findings
@@ -106,7 +102,7 @@ def _sentences(status: DatabaseStatus, now: datetime) -> str:
     good, reading = status.last_good, status.reading
     parts = []
     if status.fault or status.findings:
-        since = status.since if status.fault else status.findings[0].since
+        since = amiss_since(status)
         parts = [status.verdict]
         if status.status != "not_initialized":
             parts.append(f"Since {since:%H:%M} UTC ({words.age(now - since)}).")

@@ -7,30 +7,34 @@ from typing import TYPE_CHECKING
 from dash import html
 
 from dash_app import words
-from dash_app.model import SEVERITY
+from dash_app.findings import amiss_since, ranked
 from dash_app.page import ids
 from dash_app.page.parts import moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from dash.development.base_component import Component
 
+    from dash_app.incident import Incident
     from dash_app.model import DatabaseStatus, Snapshot
 
 MOST_LINKS = 3
 
 
-def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
-    """Return the headline, a link for each of the worst troubles, and how many are connected."""
+def headline(
+    snapshot: Snapshot | None, now: datetime, incidents: Iterable[Incident] = ()
+) -> list[Component]:
+    """Return the headline, a link for each of the worst troubles, and how many are connected.
+
+    Databases of one incident, of which the open ones are given worst first, share a link.
+    """
     if snapshot is None:
         return [html.H1("Can't tell"), html.P("Nothing was read yet.", className="aside")]
-    needing = sorted(
-        (status for status in snapshot.databases if status.needs_you),
-        key=lambda status: SEVERITY.index(status.level),
-        reverse=True,
-    )
-    rest = len(needing) - MOST_LINKS
+    shared = [one for one in incidents if len(one.databases) > 1]
+    links = _links(snapshot, shared, now)
+    rest = len(links) - MOST_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
     return [
         html.H1(
@@ -39,15 +43,35 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
                 html.Span("Can't tell", className="when-stale"),
             ]
         ),
-        *(html.P(_link(status, now), className="fault") for status in needing[:MOST_LINKS]),
+        *(html.P(link, className="fault") for link in links[:MOST_LINKS]),
         *([html.P(disk, className="aside")] if (disk := words.history_disk(snapshot)) else []),
         html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),
     ]
 
 
-def _link(status: DatabaseStatus, now: datetime) -> Component:
-    since = status.since if status.fault else status.findings[0].since
-    return html.A(
-        [f"{status.database.label}: {words.in_brief(status)} since ", moment(since, "clock", now)],
-        href=f"#{ids.card(status.database.name)}",
-    )
+def _links(snapshot: Snapshot, shared: Iterable[Incident], now: datetime) -> list[Component]:
+    """Return a link for each trouble, worst first, by the cause that it has."""
+    links = {}
+    for status in ranked(snapshot):
+        if not status.needs_you:
+            continue
+        cause = next((one for one in shared if _is_why(one, status)), None)
+        if cause is None:
+            database = status.database
+            told = f"{database.label}: {words.in_brief(status)} since "
+            links[database.name] = (told, amiss_since(status), ids.card(database.name))
+        else:
+            labels = [snapshot.of(name).database.label for name in cause.databases]
+            told = f"{words.names(labels)}: {words.kind_in_brief(cause.kind)} since "
+            links.setdefault(cause.key, (told, cause.since, ids.incident(cause)))
+    return [
+        html.A([told, moment(since, "clock", now)], href=f"#{place}")
+        for told, since, place in links.values()
+    ]
+
+
+def _is_why(incident: Incident, status: DatabaseStatus) -> bool:
+    """Whether an incident is the worst thing that is amiss with a database."""
+    kinds = {status.fault.code} if status.fault else set()
+    worst = kinds | {one.kind for one in status.findings[:1]}
+    return status.database.name in incident.databases and incident.kind in worst

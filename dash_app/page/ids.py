@@ -1,5 +1,12 @@
 """The ids of components that callbacks or our scripts speak to."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dash_app.incident import Incident
+
 URL = "url"
 TICK = "tick"
 SNAPSHOT = "snapshot"
@@ -15,11 +22,17 @@ SEEN = "seen"
 LATELY = "lately"
 RANGES = "ranges"
 PANELS = "panels"
+INCIDENTS = "incidents"
 
 
 def card(name: str) -> str:
     """Return the id of a database's card, which the headline links to."""
     return f"card-{name}"
+
+
+def incident(one: Incident) -> str:
+    """Return the id of an incident, which the headline links to."""
+    return f"incident-{one.id}"
 
 
 def tables(name: str) -> str:

@@ -71,15 +71,23 @@ class Content:
     pulse: dict[str, Any]
 
 
-def facts(headline: list[Component], cards: list[Component]) -> list[Component]:
-    """Return the parts of the page that show facts: the headline and the grid of cards."""
+def facts(
+    headline: list[Component], cards: list[Component], incidents: Component
+) -> list[Component]:
+    """Return the parts of the page that show facts: headline, grid of cards, and incidents."""
     parts: list[Component] = [
         html.Section(headline, id=ids.HEADLINE, className="headline"),
-        html.Section(
+        html.Div(
             [
-                html.H2("Databases", className="visually-hidden"),
-                html.Div(cards, id=ids.CARDS, className="cards"),
-            ]
+                html.Section(
+                    [
+                        html.H2("Databases", className="visually-hidden"),
+                        html.Div(cards, id=ids.CARDS, className="cards"),
+                    ]
+                ),
+                incidents,
+            ],
+            className="parts",
         ),
     ]
     return parts

@@ -61,7 +61,7 @@ class Docket:
         self._course = follow(self._course, snapshot, self._settle)
         for one in self._course.open:
             if one.key not in {known.key for known in before if not known.ended_at}:
-                log.warning("incident: %s", one.text)
+                log.info("incident: %s", one.text)
         self._save()
         if before or self._course.incidents:
             self._refresh(snapshot.taken_at)

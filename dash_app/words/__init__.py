@@ -6,7 +6,7 @@ Pure functions from the model to text. No markup, no I/O, nothing of one face al
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dash_app.words.alerts import alert_body, alert_title, alerts_held_back, alerts_lost
 from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
@@ -27,11 +27,12 @@ from dash_app.words.incidents import (
     folder_gone,
     incident,
     known,
-    messages,
     names,
     process_gone,
     process_remedy,
+    sent,
     told_of,
+    unsent,
 )
 from dash_app.words.numbers import (
     A_WEEK,
@@ -83,9 +84,9 @@ __all__ = [
     "in_brief",
     "incident",
     "is_a_day",
+    "kind_in_brief",
     "known",
     "log_held",
-    "messages",
     "names",
     "notes",
     "number",
@@ -95,11 +96,13 @@ __all__ = [
     "process_gone",
     "process_remedy",
     "rhythm",
+    "sent",
     "short_number",
     "short_path",
     "size",
     "told_of",
     "too_large",
+    "unsent",
     "verdict",
 ]
 
@@ -182,3 +185,9 @@ def in_brief(status: DatabaseStatus) -> str:
     if status.fault:
         return CODES_IN_BRIEF[status.fault.code]
     return FINDINGS_IN_BRIEF[status.findings[0].kind] if status.findings else ""
+
+
+def kind_in_brief(kind: str) -> str:
+    """Return the kind of an incident in two or three words: a finding's, or a code."""
+    known: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF)
+    return next((brief[kind] for brief in known if kind in brief), kind)

@@ -56,8 +56,7 @@ def told_of(entry: Entry) -> str:
         parts.append(f"Over after {age(one.ended_at - one.since)}.")
     elif one.acknowledged:
         parts.append(f"{known(one.acknowledged)}.")
-    if entry.messages:
-        parts.append(f"{messages(entry)}.")
+    parts += [f"{told}." for told in (sent(entry), unsent(entry)) if told]
     return " ".join(parts)
 
 
@@ -67,12 +66,14 @@ def known(one: Acknowledgement) -> str:
     return f"{one.by} knows of it until {until}"
 
 
-def messages(entry: Entry) -> str:
-    """Return how many messages were sent, and why not all of them."""
-    sent = sum(one.sent_at is not None for one in entry.messages)
-    rest = [one for one in entry.messages if one.sent_at is None]
-    told = f"{plural(sent, 'message')} sent"
-    if not rest:
-        return told
-    why = f": {rest[-1].failure}" if rest[-1].failure else ""
-    return f"{told}, {number(len(rest))} not yet{why}"
+def sent(entry: Entry) -> str:
+    """Return how many messages were sent about an incident; nothing where there are none."""
+    count = sum(one.sent_at is not None for one in entry.messages)
+    return f"{plural(count, 'message')} sent" if count else ""
+
+
+def unsent(entry: Entry) -> str:
+    """Return how many messages could not be sent yet, and why; nothing where all could."""
+    waiting = [one for one in entry.messages if one.sent_at is None]
+    why = next((f": {one.failure}" for one in reversed(waiting) if one.failure), "")
+    return f"{plural(len(waiting), 'message')} not sent yet{why}" if waiting else ""

@@ -1,0 +1,48 @@
+"""Incidents in a real browser: known by a tap, taken back, and folded when over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from tests.harness import Served, eventually, make_database, write_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+
+def test_a_tap_says_who_knows_of_an_incident_until_it_is_taken_back_or_over(
+    quiet_page: Page, tmp_path: Path
+) -> None:
+    agents = tmp_path / "agents"
+    names = ("email", "health")
+    paths = [(name, make_database(agents / f"{name}.db", tasks=9)) for name in names]
+    config = write_config(tmp_path, paths, server="trust_tailscale_identity = true")
+    quiet_page.set_extra_http_headers({"Tailscale-User-Login": "ann@example.com"})
+    with Served(config) as served:
+        quiet_page.goto(served.url)
+        expect(quiet_page.locator("#app .card.database")).to_have_count(2)
+        expect(quiet_page.locator("#app #incidents")).to_be_empty()
+        agents.rename(tmp_path / "away")
+        card = quiet_page.locator("#app .card.incident")
+        expect(card).to_contain_text("is gone.")
+        quiet_page.get_by_role("link", name="Email and Health: file gone").click()
+        expect(card).to_be_in_viewport()
+        card.get_by_role("button", name="8 h").click()
+        expect(card).to_contain_text("ann@example.com knows of it until")
+        (one,) = served.json("/api/incidents")["incidents"]
+        assert one["acknowledged"]["by"] == "ann@example.com"
+        assert one["acknowledged"]["until"] > one["acknowledged"]["at"]
+        quiet_page.goto(f"{served.url}/databases/health")
+        card.get_by_role("button", name="Take back").click()
+        expect(card.get_by_role("group")).to_contain_text("I know.")
+        assert served.json("/api/incidents")["incidents"][0]["acknowledged"] is None
+        (tmp_path / "away").rename(agents)
+        expect(card).to_have_count(0)
+        over = quiet_page.locator("#app .over")
+        over.get_by_text("1 incident over").click()
+        expect(over.get_by_role("listitem")).to_contain_text("Email and Health")
+        assert eventually(lambda: served.json("/api/incidents?open=false")["incidents"])
