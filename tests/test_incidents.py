@@ -50,8 +50,9 @@ def status(
     since: float = 0,
     written: float | None = None,
     pids: tuple[int, ...] = (),
+    held: float = -60,
 ) -> DatabaseStatus:
-    holders = tuple(Holder(pid, f"agent-{pid}", ("open",), at(-60)) for pid in pids)
+    holders = tuple(Holder(pid, f"agent-{pid}", ("open",), at(held)) for pid in pids)
     around = Surroundings(holders, disk=Disk(8, 1, 100))
     last = at(written) if written is not None else None
     reading = Reading(now, now, code, last_modified=last, surroundings=around)
@@ -152,6 +153,8 @@ def test_databases_that_fall_silent_with_a_process_name_it() -> None:
 def test_a_process_is_not_blamed_for_what_went_on_after_it_or_for_coming_and_going() -> None:
     told = Told()
     told.see(0, status("email", at(0), pids=(812,)))
+    told.see(1, status("email", at(1)))
+    told.see(29, status("email", at(29), written=29, pids=(900,), held=29))
     told.see(30, status("email", at(30), written=29))
     (one,) = told.see(60, status("email", at(60), finding("down", 50), written=29))
     assert (one.key, one.text) == ("email:down", "Email: down is amiss.")
@@ -160,14 +163,30 @@ def test_a_process_is_not_blamed_for_what_went_on_after_it_or_for_coming_and_goi
 def test_a_table_alone_is_an_incident_of_its_own_while_others_are_written() -> None:
     told = Told()
     a, b = finding("down", 0, table="a"), finding("down", 30, table="b")
-    assert keys(told.see(1, status("email", at(1), a, written=1.5))) == ["email.a:down"]
-    two = told.see(40, status("email", at(40), a, b, written=40))
+    assert keys(told.see(1, status("email", at(1), a, written=0.5))) == ["email.a:down"]
+    two = told.see(40, status("email", at(40), a, b, written=29))
     assert keys(two) == ["email.a:down", "email.b:down"]
     told.forget()
-    assert keys(told.see(41, status("email", at(41), a, b, written=40))) == keys(two)
-    whole = Told()
-    c = finding("down", 2, table="c")
-    assert keys(whole.see(2, status("email", at(2), a, c, written=0))) == ["email:down"]
+    assert keys(told.see(41, status("email", at(41), a, b, written=29))) == keys(two)
+
+
+def test_a_database_that_falls_silent_table_by_table_is_one_incident() -> None:
+    told = Told()
+    tables = [finding("down", since, table=table) for table, since in (("a", 0), ("b", 3))]
+    told.see(1, status("email", at(1), tables[0], written=-2))
+    (one,) = told.see(4, status("email", at(4), *tables, written=-2))
+    assert one.text == "Email: a is amiss. b is amiss."
+    told.forget()
+    own = finding("down", 60)
+    (same,) = told.see(61, status("email", at(61), *tables, own, written=-2))
+    assert (same.key, same.text[-11:]) == (one.key, "And 1 more.")
+
+
+def test_a_large_log_is_one_with_whoever_holds_it() -> None:
+    told, held = Told(), finding("log_held", 0, level="notice")
+    told.look(0, held)
+    (one,) = told.look(50, held, finding("wal_large", 50, level="notice"))
+    assert (one.key, one.since) == ("email:log_held", at(0))
 
 
 def test_a_folder_that_goes_file_by_file_is_one_incident() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 from dash_app import words
 from dash_app.incident import Incident
 from dash_app.model import ABSENCES, SEVERITY, Code, worst
-from dash_app.watch.troubles import SILENCE, Trouble, troubles_of
+from dash_app.watch.troubles import SILENCE, Trouble, family, troubles_of
 from dash_app.watch.writers import Seen, Writer, look, writers_gone
 
 if TYPE_CHECKING:
@@ -72,6 +72,27 @@ def _rank(one: Incident) -> tuple[bool, int, datetime]:
     return one.ended_at is not None, -SEVERITY.index(one.level), one.since
 
 
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """With what an incident began."""
+
+    databases: tuple[str, ...]
+    since: datetime
+    family: str
+
+    def is_of(self, trouble: Trouble, key: str) -> bool:
+        """Whether a trouble that is new is more of the same.
+
+        Silence is where nothing at all was written into its database since then.
+        """
+        name, written_at = trouble.database.name, trouble.written_at
+        if trouble.is_silence and self.family == SILENCE:
+            is_silent = written_at is None or written_at <= self.since + ONE_BLOW
+            return name in self.databases and is_silent
+        is_own = key.startswith((f"{name}:", f"{name}."))
+        return is_own and abs(trouble.since - self.since) <= ONE_BLOW
+
+
 def _homes(
     course: Course, troubles: Sequence[Trouble], writers: Mapping[str, str]
 ) -> dict[object, str]:
@@ -85,15 +106,15 @@ def _homes(
     }
     causes = {one.mark: _cause(one, writers) for one in troubles}
     of_cause = {causes[mark]: key for mark, key in reversed(homes.items())}
-    begun = {one.key: one.since for one in known}
+    begun = {one.key: _Begin(one.databases, one.since, family(one.kind)) for one in known}
     for one in sorted(troubles, key=lambda trouble: trouble.since):
         if one.mark in homes:
             continue
         cause = causes[one.mark]
-        blow = next((key for key, since in begun.items() if _is_one_blow(one, key, since)), None)
+        blow = next((key for key, begin in begun.items() if begin.is_of(one, key)), None)
         key = of_cause.get(cause) or blow or cause
         homes[one.mark] = of_cause[cause] = key
-        begun.setdefault(key, one.since)
+        begun.setdefault(key, _Begin((one.database.name,), one.since, family(one.kind)))
     return homes
 
 
@@ -102,7 +123,7 @@ def _at(trouble: Trouble, known: Iterable[Incident]) -> str | None:
     name = trouble.database.name
     for one in known:
         is_another_tables = one.key.startswith(f"{name}.") and one.key != trouble.key
-        same_kind = trouble.kind == one.kind or {trouble.kind, one.kind} <= SILENCE
+        same_kind = family(trouble.kind) == family(one.kind)
         same_begin = not trouble.asks or abs(trouble.since - one.since) <= ONE_BLOW
         if name in one.databases and same_kind and same_begin and not is_another_tables:
             return one.key
@@ -110,18 +131,13 @@ def _at(trouble: Trouble, known: Iterable[Incident]) -> str | None:
 
 
 def _cause(trouble: Trouble, writers: Mapping[str, str]) -> str:
-    if trouble.kind in SILENCE:
+    if trouble.is_silence:
         return writers.get(trouble.database.name, trouble.key)
     return trouble.key
 
 
-def _is_one_blow(trouble: Trouble, key: str, since: datetime) -> bool:
-    name = trouble.database.name
-    return key.startswith((f"{name}:", f"{name}.")) and abs(trouble.since - since) <= ONE_BLOW
-
-
 def _writer_of(group: Iterable[Trouble], writers: Mapping[str, Writer]) -> Writer | None:
-    names = (one.database.name for one in group if one.kind in SILENCE)
+    names = (one.database.name for one in group if one.is_silence)
     return next((writers[name] for name in names if name in writers), None)
 
 

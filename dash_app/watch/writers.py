@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
-
-from dash_app.watch.troubles import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 RESIDENT = timedelta(minutes=1)
 """Who has a database open for less comes and goes by nature, as a job does each hour."""
 
-SLACK = timedelta(minutes=1)
-"""Closing a database writes its log into it, later than anybody was seen to have it open."""
+SLACK = timedelta(seconds=2)
+"""A file's time may be that of a coarser clock."""
 
 REMEMBERED = timedelta(days=7)
 MOST_REMEMBERED = 16
@@ -28,12 +27,16 @@ MOST_REMEMBERED = 16
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """A process that had a database open, from when until when it was seen to."""
+    """A process that had a database open, from when until when it was seen to.
+
+    `missed_at` is when it was first seen not to have it open any more.
+    """
 
     pid: int
     command: str
     since: datetime
     until: datetime
+    missed_at: datetime | None = None
 
     @property
     def key(self) -> str:
@@ -60,7 +63,7 @@ def _look(before: Mapping[int, Writer], status: DatabaseStatus, now: datetime) -
         for one in status.reading.surroundings.holders or ()
     }
     gone = [
-        one
+        one if one.missed_at else replace(one, missed_at=now)
         for pid, one in before.items()
         if pid not in here and one.until - one.since >= RESIDENT and now - one.until <= REMEMBERED
     ]
@@ -71,28 +74,33 @@ def _look(before: Mapping[int, Writer], status: DatabaseStatus, now: datetime) -
 def writers_gone(seen: Seen, snapshot: Snapshot, troubles: Iterable[Trouble]) -> dict[str, Writer]:
     """Return the process whose end explains most of the silence, by silent database.
 
-    It had the database open at its last write or after, and has none open now.
+    It had the database open until nothing was written any more and before something was due, and
+    has none open now.
     """
-    silent = dict.fromkeys(one.database.name for one in troubles if one.kind in SILENCE)
     here = {
         holder.pid
         for status in snapshot.databases
         for holder in status.reading.surroundings.holders or ()
     }
+    silent = [one for one in troubles if one.is_silence]
     gone = {
-        name: {pid: one for pid, one in seen[name].items() if pid not in here} for name in silent
+        one.database.name: {
+            pid: writer
+            for pid, writer in seen[one.database.name].items()
+            if pid not in here and _explains(writer, one)
+        }
+        for one in reversed(silent)
     }
-    found = {}
-    for name in silent:
-        last = snapshot.of(name).reading.last_modified
-        able = [one for one in gone[name].values() if last is None or one.until >= last - SLACK]
-        if able:
-            found[name] = max(
-                able, key=lambda one: (sum(one.pid in of for of in gone.values()), _early(one))
-            )
-    return found
+    shared = Counter(pid for writers in gone.values() for pid in writers)
+    return {
+        name: max(writers.values(), key=lambda one: (shared[one.pid], -one.until.timestamp()))
+        for name, writers in gone.items()
+        if writers
+    }
 
 
-def _early(one: Writer) -> float:
-    """Return a number that is greater the nearer to the last write a process went."""
-    return -one.until.timestamp()
+def _explains(writer: Writer, silence: Trouble) -> bool:
+    """Whether nothing was written after a process went, and it went before something was due."""
+    if writer.missed_at is None or writer.until > silence.since:
+        return False
+    return silence.written_at is None or silence.written_at <= writer.missed_at + SLACK
