@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from dash_app.message import Message
     from dash_app.model import Level
 
 
@@ -47,18 +48,6 @@ class Incident:
     ended_at: datetime | None = None
     acknowledged: Acknowledgement | None = None
     id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A message about an incident: made, and sent if it could be; `failure` of its last try."""
-
-    kind: str
-    title: str
-    made_at: datetime
-    sent_at: datetime | None
-    attempts: int
-    failure: str | None
 
 
 @dataclass(frozen=True, slots=True)

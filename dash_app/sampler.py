@@ -22,6 +22,7 @@ from dash_app.selfcheck import Selfcheck
 from dash_app.watch.docket import Docket
 from dash_app.watch.expected import expected_of
 from dash_app.watch.limits import beyond
+from dash_app.watch.teller import Teller
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.around import disk_under
 
@@ -36,10 +37,7 @@ if TYPE_CHECKING:
     from dash_app.settings import Settings
     from dash_app.surroundings import Activity
 
-SETTLE = timedelta(minutes=5)
-"""What comes back so soon after its end is the same incident."""
-
-STOP_SECONDS = 4.0
+STOP_SECONDS = 5.0
 """How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
 
 SLACK = timedelta(milliseconds=500)
@@ -68,7 +66,7 @@ class Sampler:
         self._airlock = airlock or Airlock.of(settings)
         self._place = words.place_of(settings, getpass.getuser())
         self._ledger = Ledger(history, settings.databases)
-        self.docket = Docket(history.incidents, SETTLE)
+        self.docket = Docket(history.incidents, settings.alerts.settle)
         self._expected = expected_of(
             settings.databases, settings.stale_after, history.path, self._ledger
         )
@@ -78,6 +76,7 @@ class Sampler:
         self._seen_until: dict[str, datetime] = {}
         self._stopping = False
         self._wake = threading.Event()
+        self._teller = Teller(settings, history, self._wake.set)
         self._due = time.monotonic()
         self._thread = Thread(target=self._run, name="sampler", daemon=True)
         self.recorded_at: datetime | None = None
@@ -100,6 +99,7 @@ class Sampler:
     def stop(self) -> bool:
         """Finish the tick under way, keep what is known, end the airlock; return whether it did."""
         self._stopping = True
+        self._teller.hurry()
         self._wake.set()
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
@@ -160,6 +160,7 @@ class Sampler:
             if self.snapshot:  # what came since the last record would be taken for silence
                 self._record(self.snapshot)
             self._ledger.keep()
+            self._teller.end()
 
     def _forget_what_is_asked(self) -> list[Path]:
         """Make databases new that a command asks for; return the files that asked."""
@@ -189,7 +190,8 @@ class Sampler:
         self._seen_until.clear()
         disk = disk_under(str(self._history.path))
         self.snapshot = Snapshot(now, statuses, self._ledger.events, disk)
-        self.docket.take(self.snapshot)
+        self.docket.take(self.snapshot, self._teller.troubles())
+        self._teller.tell(self.docket.incidents, now)
         self.first_snapshot.set()
         for _work, done in asked:
             done.set()

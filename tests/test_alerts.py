@@ -11,7 +11,7 @@ import pytest
 from dash_app.hours import NEVER
 from dash_app.incident import Acknowledgement, Incident
 from dash_app.settings.quiet import quiet
-from dash_app.watch.alerts import Manners, Outbox, follow, release, settled
+from dash_app.watch.alerts import Manners, Outbox, follow, reached, release, settled
 
 if TYPE_CHECKING:
     from dash_app.model import Level
@@ -70,7 +70,7 @@ class Desk:
             if self.is_reachable:
                 self.arrived.append((self.now, one.title))
                 self.bodies.append(one.body)
-            self.outbox = settled(self.outbox, one.mark, (), failure, self.now)
+            self.outbox = settled(self.outbox, one.mark, failure, self.now)
 
     @property
     def titles(self) -> list[str]:
@@ -244,12 +244,13 @@ def test_a_receiver_that_has_a_message_is_not_sent_it_again() -> None:
     desk.now += MINUTE
     outbox = follow(Outbox(), desk.incidents.values(), MANNERS, desk.now)
     outbox, (one,) = release(outbox, MANNERS, desk.now)
-    outbox = settled(outbox, one.mark, ["phone"], "mail: no answer", desk.now)
+    outbox = reached(outbox, one.mark, "phone")
+    outbox = settled(outbox, one.mark, "mail: no answer", desk.now)
     later = desk.now + MINUTE
     outbox, (again,) = release(outbox, MANNERS, later)
     assert (again.mark, again.reached, again.attempts) == (one.mark, ("phone",), 2)
-    outbox = settled(outbox, one.mark, ["mail"], None, later)
-    assert [(one.reached, one.sent_at) for one in outbox.messages] == [(("mail", "phone"), later)]
+    outbox = settled(reached(outbox, one.mark, "mail"), one.mark, None, later)
+    assert [(one.reached, one.sent_at) for one in outbox.messages] == [(("phone", "mail"), later)]
 
 
 def test_that_it_is_over_takes_the_place_of_what_still_waits() -> None:

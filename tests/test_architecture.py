@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERS = (
-    {"surroundings", "logs", "notify", "hours"},
-    {"expectations"},
+    {"surroundings", "logs", "notify", "hours", "secret", "network"},
+    {"expectations", "message"},
     {"model"},
-    {"settings", "incident", "message"},
+    {"settings", "incident"},
     {"words"},
     {"watched"},
     {"history", "events"},
@@ -30,7 +30,7 @@ LAYERS = (
     {"watch"},
     {"sampler"},
     {"loader"},
-    {"network", "demo"},
+    {"demo"},
     {"gate"},
     {"listeners"},
     {"doctor", "deployment"},

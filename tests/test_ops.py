@@ -25,7 +25,7 @@ SCRIPTS = (
 )
 LOCKS = (
     *("requirements.txt", "tests/requirements.txt", "tests/bench/requirements.txt"),
-    "ops/frontend/requirements.txt",
+    *("ops/frontend/requirements.txt", "ops/alerts.txt"),
 )
 TOOLS = ("bash", "cat", "cksum", "dirname", "flock", "readlink", "rm")
 """All that ops/run needs besides a Python."""

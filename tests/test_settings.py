@@ -11,8 +11,8 @@ import pytest
 from dash_app import settings
 from dash_app.expectations import Expectation, TableRules
 from dash_app.hours import NEVER
+from dash_app.secret import place_of
 from dash_app.settings import SettingsError
-from dash_app.settings.secret import place_of
 
 DATABASE = '[[databases]]\nname = "a"\npath = "a.db"\n'
 TABLE = f"{DATABASE}[databases.tables.a]\n"

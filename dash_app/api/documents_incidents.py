@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from dash_app.api.documents import Time, open_text
 from dash_app.model import Code, FindingKind, Level
 
-IncidentKind = Literal[FindingKind, Code]
+IncidentKind = Literal[FindingKind, Code, "alerts_failing"]
 
 
 class Acknowledgement(TypedDict):
@@ -43,7 +43,10 @@ class Incident(TypedDict):
     """Names the cause; the same one may come again later, as another incident."""
     databases: list[str]
     """Whom it ever concerned, in configured order."""
-    kind: Annotated[str, open_text(IncidentKind, "The worst of it: a finding's, or an error's.")]
+    kind: Annotated[
+        str,
+        open_text(IncidentKind, "The worst of it: a finding's, an error's, or that alerts fail."),
+    ]
     level: Level
     """The worst it is or was when it ended."""
     text: str

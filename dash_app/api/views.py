@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from dash_app.history.happened import Wanted
     from dash_app.history.incidents import WantedIncidents
     from dash_app.history.query import Series
-    from dash_app.incident import Acknowledgement, Entry, Incident, Message
+    from dash_app.incident import Acknowledgement, Entry, Incident
+    from dash_app.message import Message
     from dash_app.model import (
         DatabaseStatus,
         EstimateKind,

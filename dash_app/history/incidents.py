@@ -8,13 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app.history.file import reading
-from dash_app.incident import Acknowledgement, Entry, Incident, Message
+from dash_app.history.messages import Messages
+from dash_app.incident import Acknowledgement, Entry, Incident
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable
     from pathlib import Path
     from typing import Any
+
+    from dash_app.message import Message
 
 COLUMNS = (
     "key, databases, kind, level, text, remedy, since, ended_at,"
@@ -25,15 +28,12 @@ INCIDENTS = """
     WHERE id < ifnull(:before, id + 1)
         AND (:open IS NULL OR :open = (ended_at IS NULL))
         AND ifnull(ended_at, :since) >= :since
+        AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
         AND (:databases = '[]' OR EXISTS (
             SELECT value FROM json_each(databases)
             INTERSECT SELECT value FROM json_each(:databases)
         ))
     ORDER BY id DESC LIMIT :most
-"""
-MESSAGES = """
-    SELECT incident, kind, title, made_at, sent_at, attempts, failure FROM message
-    WHERE incident IN (SELECT value FROM json_each(?)) ORDER BY id
 """
 
 
@@ -43,7 +43,7 @@ class WantedIncidents:
 
     Without `databases` of all, without `is_open` both open ones and such as are over. `before` is
     the id of one: only such as were stored earlier, and at most `most`. Those that ended earlier
-    than `ended_since` are left out.
+    than `ended_since` are left out, and with `ids` all others than those.
     """
 
     databases: tuple[str, ...] = ()
@@ -51,6 +51,7 @@ class WantedIncidents:
     before: int | None = None
     most: int = 50
     ended_since: datetime | None = None
+    ids: tuple[int, ...] | None = None
 
 
 class Incidents:
@@ -73,6 +74,7 @@ class Incidents:
             "open": wanted.is_open,
             "since": since.isoformat() if since else "",
             "databases": json.dumps(wanted.databases),
+            "ids": None if wanted.ids is None else json.dumps(wanted.ids),
             "most": wanted.most,
         }
         rows = self._connection.execute(INCIDENTS.format(columns=COLUMNS), parameters)
@@ -82,9 +84,8 @@ class Incidents:
         """Return incidents with their messages, in the same order. Raises sqlite3.Error."""
         stored = list(incidents)
         messages: dict[int | None, list[Message]] = {}
-        ids = json.dumps([one.id for one in stored])
-        for number, *row in self._connection.execute(MESSAGES, (ids,)):
-            messages.setdefault(number, []).append(_message(*row))
+        for message in Messages(self._connection).about(one.id for one in stored):
+            messages.setdefault(message.incident, []).append(message)
         return [Entry(one, tuple(messages.get(one.id, ()))) for one in stored]
 
     def _keep(self, incident: Incident) -> Incident:
@@ -136,11 +137,6 @@ def _incident(*row: Any) -> Incident:  # noqa: ANN401 - as SQLite holds it
         acknowledged=known,
         id=number,
     )
-
-
-def _message(*row: Any) -> Message:  # noqa: ANN401
-    kind, title, made_at, sent_at, attempts, failure = row
-    return Message(kind, title, _required(made_at), _time(sent_at), attempts, failure)
 
 
 def _required(text: str) -> datetime:

@@ -25,6 +25,7 @@ class Recall:
         """Take where the file lies; where there is none, nothing is remembered."""
         self.path = path
         self.incidents: None = None
+        self.messages: None = None
 
     def memory_of(self, database: Database) -> Memory | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""

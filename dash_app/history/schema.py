@@ -130,18 +130,25 @@ MIGRATIONS = (
     CREATE INDEX incident_of_cause ON incident (key, id);
     CREATE TABLE message (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
+        mark TEXT NOT NULL UNIQUE,  -- stands in its text
         incident INTEGER REFERENCES incident,   -- null for a summary of several
+        cause TEXT NOT NULL,        -- the key of its incident
         kind TEXT NOT NULL,
         title TEXT NOT NULL,
         body TEXT NOT NULL,
         made_at TEXT NOT NULL,
         due_at TEXT NOT NULL,       -- the next try
         attempts INTEGER NOT NULL,
+        tried_at TEXT,
         sent_at TEXT,
-        failure TEXT                -- why the last try failed
+        failure TEXT,               -- why the last try failed
+        reached TEXT NOT NULL,      -- marks of receivers that have it, as JSON
+        is_given_up INTEGER NOT NULL,
+        told_in TEXT                -- the mark of the message that tells of it in its place
     ) STRICT;
     CREATE INDEX message_of_incident ON message (incident, id);
-    CREATE INDEX message_waiting ON message (due_at) WHERE sent_at IS NULL;
+    CREATE INDEX message_unsent ON message (mark) WHERE sent_at IS NULL AND told_in IS NULL;
+    CREATE INDEX message_within ON message (told_in) WHERE told_in IS NOT NULL;
     """,
 )
 ROLLUPS_SINCE = 3

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dash_app.history.file import connect, hold
 from dash_app.history.incidents import Incidents
 from dash_app.history.inserted import rows_inserted
+from dash_app.history.messages import Messages
 from dash_app.history.recall import memory_in
 from dash_app.history.rollups import roll_up
 from dash_app.history.room import is_grown, make_room, prune
@@ -63,6 +64,7 @@ class History:
             os.close(self._hold)
             raise
         self.incidents = Incidents(self._connection)
+        self.messages = Messages(self._connection)
         self._series: dict[Key, int] = self._load_series()
         self._before: dict[str, Reading] = self._load_baselines()
         self._last: dict[int, Stored] = {}

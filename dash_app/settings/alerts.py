@@ -3,23 +3,42 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path  # noqa: TC003 - pydantic asks for it at run time
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from dash_app.hours import NEVER
+from dash_app.secret import urls_in
 from dash_app.settings.base import Section
-from dash_app.settings.quiet import QuietHours  # noqa: TC001 - pydantic asks for it at run time
-from dash_app.settings.secret import UrlsFile, WebAddressFile  # noqa: TC001 - as above
-from dash_app.settings.values import Duration, between, page_link
+from dash_app.settings.quiet import QuietHours  # noqa: TC001 - as above
+from dash_app.settings.values import Duration, between, page_link, path_or_none
 
 A_YEAR = timedelta(days=366)
+
+
+def _with_urls(value: object, info: ValidationInfo) -> Path | None:
+    """Return the path of a file that holds URLs; None for no file. Raises ValueError."""
+    path = path_or_none(value, info)
+    try:
+        if path:
+            urls_in(path)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    return path
+
+
+def _with_web_address(value: object, info: ValidationInfo) -> Path | None:
+    path = _with_urls(value, info)
+    if path and not urls_in(path)[0].startswith(("http://", "https://")):
+        raise ValueError("write the heartbeat's URL into it, with http:// or https://")
+    return path
 
 
 class WatchSettings(Section):
     """Who hears that we live, so that silence means something."""
 
-    heartbeat_file: WebAddressFile = None
+    heartbeat_file: Annotated[Path | None, BeforeValidator(_with_web_address)] = None
     heartbeat_every: Annotated[
         Duration, between(timedelta(seconds=1), timedelta(days=1), "1s and 1d")
     ] = timedelta(minutes=1)
@@ -28,7 +47,7 @@ class WatchSettings(Section):
 class AlertsSettings(Section):
     """Who is told of faults, when, and how often; nobody without `urls_file`."""
 
-    urls_file: UrlsFile = None
+    urls_file: Annotated[Path | None, BeforeValidator(_with_urls)] = None
     after: Annotated[Duration, between(timedelta(0), timedelta(days=1), "0s and 1d")] = timedelta(
         minutes=1
     )

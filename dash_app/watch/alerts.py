@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
 """Between tries, which come to an end after an hour."""
 
+TRIES_UNTIL_TOLD = 3
+"""So many tries without success are no mere hiccup: five minutes have passed."""
+
 AN_HOUR = timedelta(hours=1)
 
 
@@ -62,6 +65,9 @@ def follow(
     told: list[Incident] = []
     for one in (*known, *new):
         about = _about(one, outbox.messages)
+        outbox = _replaced(
+            outbox, [replace(m, incident=one.id) for m in about if m.incident != one.id]
+        )
         kind = _kind(one, about, manners, now)
         if kind:
             outbox = _tell(outbox, kind, one, manners, now)
@@ -89,22 +95,41 @@ def release(outbox: Outbox, manners: Manners, now: datetime) -> tuple[Outbox, li
     return _replaced(outbox, tried), tried
 
 
-def settled(
-    outbox: Outbox, mark: str, reached: Iterable[str], failure: str | None, now: datetime
-) -> Outbox:
-    """Return the outbox after a try of one message: whom it reached, and what failed if not all."""
+def reached(outbox: Outbox, mark: str, receiver: str) -> Outbox:
+    """Return the outbox after one receiver has a message, which is not sent to that one again."""
+    return _replaced(
+        outbox,
+        [
+            replace(one, reached=(*one.reached, receiver))
+            for one in outbox.messages
+            if one.mark == mark and receiver not in one.reached
+        ],
+    )
+
+
+def settled(outbox: Outbox, mark: str, failure: str | None, now: datetime) -> Outbox:
+    """Return the outbox after a try of one message; `failure` is None where all have it."""
     one = next((one for one in outbox.messages if one.mark == mark), None)
     if one is None:
         return outbox
-    one = replace(one, reached=tuple(sorted({*one.reached, *reached})), failure=failure)
     if failure is None:
-        return _replaced(outbox, [replace(one, sent_at=now)])
+        return _replaced(outbox, [replace(one, failure=None, sent_at=now)])
+    one = replace(one, failure=failure)
     if one.attempts <= len(PAUSES):
         return _replaced(outbox, [one])
     # What it told of in place of others is as lost as itself, and the next one tells of all.
     within = [replace(m, told_in=None) for m in outbox.messages if m.told_in == mark]
     lost = [replace(m, is_given_up=True) for m in (*within, one)]
     return _replaced(outbox, lost)
+
+
+def failing(outbox: Outbox) -> list[Message]:
+    """Return the messages that were given up and not told of since, or fail for minutes."""
+    return [
+        one
+        for one in outbox.messages
+        if _is_lost(one) or (one.waits and one.failure and one.attempts >= TRIES_UNTIL_TOLD)
+    ]
 
 
 def _about(one: Incident, messages: Iterable[Message]) -> list[Message]:

@@ -16,9 +16,12 @@ from dash_app.incident import Entry
 from dash_app.watch.incidents import Course, follow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dash_app.history.incidents import Incidents
     from dash_app.incident import Acknowledgement, Incident
     from dash_app.model import Snapshot
+    from dash_app.watch.troubles import Trouble
 
 LATELY = timedelta(days=7)
 MOST_LATELY = 50
@@ -55,10 +58,10 @@ class Docket:
         """The incidents that are open, or over for so short a time that they may go on."""
         return self._course.incidents
 
-    def take(self, snapshot: Snapshot) -> None:
-        """Take what is amiss now."""
+    def take(self, snapshot: Snapshot, others: Iterable[Trouble] = ()) -> None:
+        """Take what is amiss now: with databases, and with ourselves."""
         before = self._course.incidents
-        self._course = follow(self._course, snapshot, self._settle)
+        self._course = follow(self._course, snapshot, self._settle, others)
         for one in self._course.open:
             if one.key not in {known.key for known in before if not known.ended_at}:
                 log.info("incident: %s", one.text)

@@ -44,10 +44,13 @@ class Course:
         return tuple(one for one in self.incidents if one.ended_at is None)
 
 
-def follow(course: Course, snapshot: Snapshot, settle: timedelta) -> Course:
+def follow(
+    course: Course, snapshot: Snapshot, settle: timedelta, others: Iterable[Trouble] = ()
+) -> Course:
     """Return the course after a snapshot; its incidents worst first, then by their begin.
 
-    What is back within `settle` of its end is the same incident.
+    `others` are troubles of ourselves, and of no database. What is back within `settle` of its end
+    is the same incident.
     """
     now = snapshot.taken_at
     recent = [
@@ -55,7 +58,7 @@ def follow(course: Course, snapshot: Snapshot, settle: timedelta) -> Course:
     ]
     known = {one.key: one for one in recent}
     seen = look(course.seen, snapshot)
-    troubles = troubles_of(snapshot)
+    troubles = [*troubles_of(snapshot), *others]
     writers = writers_gone(seen, snapshot, troubles)
     homes = _homes(course, troubles, {name: one.key for name, one in writers.items()})
     databases = [status.database for status in snapshot.databases]

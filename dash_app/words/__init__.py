@@ -8,7 +8,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dash_app.words.alerts import alert_body, alert_title, alerts_held_back, alerts_lost
+from dash_app.words.alerts import (
+    alert_body,
+    alert_title,
+    alerts_failing,
+    alerts_held_back,
+    alerts_lost,
+)
 from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
 from dash_app.words.events import event
 from dash_app.words.findings import (
@@ -65,6 +71,7 @@ __all__ = [
     "ago",
     "alert_body",
     "alert_title",
+    "alerts_failing",
     "alerts_held_back",
     "alerts_lost",
     "change",

@@ -51,6 +51,13 @@ def alerts_held_back(held: Sequence[Message], now: datetime) -> tuple[str, str]:
     return f"{plural(len(held), 'message')} held back", "\n".join(lines)
 
 
+def alerts_failing(lost: Sequence[Message]) -> tuple[str, str]:
+    """Return that messages do not arrive, and what to do; `lost` are some that failed."""
+    why = next((one.failure for one in reversed(lost) if one.failure), "")
+    text = f"{plural(len(lost), 'message')} could not be sent: {why}."
+    return text, "Mend that; `./ops/run alerts test` says whether messages arrive."
+
+
 def alerts_lost(lost: Sequence[Message], now: datetime) -> str:
     """Return what could not be sent before, for a line of the next message."""
     told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[:MOST_LINES])

@@ -1,0 +1,128 @@
+"""Has messages sent by a short-lived child, so that what sends them never stays in the service."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from queue import Empty, SimpleQueue
+from threading import Thread, Timer
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from dash_app.message import Message
+
+LIMIT_SECONDS = 60.0
+"""The child ends in seconds unless receivers hang: what they did not get is tried again."""
+
+LAST_SECONDS = 2.5
+"""At the end, what is under way may take so long: it would be sent twice if nobody heard of it."""
+
+News = dict[str, Any]
+"""What the child says: the `mark` of a message, and whom it `reached` or what `failure` was."""
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Sends some messages at a time. For one thread, but for `hurry`."""
+
+    def __init__(self, urls_file: Path, on_news: Callable[[], object]) -> None:
+        """Take where the URLs stand, and what to do once there is news."""
+        self._urls_file = urls_file
+        self._on_news = on_news
+        self._news: SimpleQueue[News] = SimpleQueue()
+        self._process: subprocess.Popen[str] | None = None
+        self._thread: Thread | None = None
+        self._is_ending = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether messages may be sent now."""
+        return not self._is_ending and (self._thread is None or not self._thread.is_alive())
+
+    def begin(self, messages: Sequence[Message]) -> None:
+        """Have messages sent, while `is_ready`."""
+        self._thread = Thread(target=self._send, args=(messages,), name="delivery", daemon=True)
+        self._thread.start()
+
+    def news(self) -> Iterator[News]:
+        """Yield what was heard since the last time."""
+        while True:
+            try:
+                yield self._news.get_nowait()
+            except Empty:
+                return
+
+    def hurry(self) -> None:
+        """Begin nothing more; the child finishes what is under way."""
+        self._is_ending = True
+        if self._process:
+            self._process.terminate()
+
+    def end(self) -> None:
+        """Wait for what is under way, and no longer than it may take."""
+        self.hurry()
+        if self._thread:
+            self._thread.join(LAST_SECONDS)
+        if self._process:
+            self._process.kill()
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        unheard = {one.mark for one in messages}
+        failure = f"was not sent within {LIMIT_SECONDS:.0f} s"
+        try:
+            for news in self._talk(messages):
+                unheard -= {news["mark"]} if "failure" in news else set()
+                self._tell(news)
+        except (OSError, ValueError) as error:
+            failure = f"could not be sent: {error}"
+        if not self._is_ending:
+            for mark in unheard:
+                self._tell({"mark": mark, "failure": failure})
+
+    def _tell(self, news: News) -> None:
+        self._news.put(news)
+        self._on_news()
+
+    def _talk(self, messages: Sequence[Message]) -> Iterator[News]:
+        """Start the child and yield what it says. Raises OSError, ValueError."""
+        asked = {"urls_file": str(self._urls_file), "messages": [_asked(one) for one in messages]}
+        with subprocess.Popen(
+            [sys.executable, "-B", "-m", "dash_app.watch.send"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # a library's complaint may hold a token
+            text=True,
+            process_group=0,  # a Ctrl-C in the terminal is for the service to handle
+        ) as process:
+            if process.stdin is None or process.stdout is None:
+                raise OSError("no pipes")
+            self._process = process
+            if self._is_ending:
+                process.terminate()
+            limit = Timer(LIMIT_SECONDS, process.kill)
+            limit.start()
+            try:
+                process.stdin.write(json.dumps(asked))
+                process.stdin.close()
+                for line in process.stdout:
+                    yield json.loads(line)
+            finally:
+                limit.cancel()
+                self._process = None
+
+
+def _asked(one: Message) -> dict[str, Any]:
+    """Return what the child needs to know of a message."""
+    return {
+        "mark": one.mark,
+        "kind": one.kind,
+        "title": one.title,
+        "body": one.body,
+        "reached": one.reached,
+    }

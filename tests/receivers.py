@@ -1,0 +1,131 @@
+"""Receivers of messages for tests: real servers of this machine that can be away and come back."""
+
+from __future__ import annotations
+
+import json
+from email import message_from_string, policy
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseServer, StreamRequestHandler, ThreadingTCPServer
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from tests.harness import eventually, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Receiver:
+    """A server at a port of its own: what it received, and whether it is there."""
+
+    def __init__(self) -> None:
+        self.port = free_port()
+        self.received: list[tuple[str, str]] = []
+        self.answers = Event()
+        self.answers.set()
+        self._server: BaseServer | None = None
+
+    def make(self) -> BaseServer:
+        """Return the server, not yet running."""
+        raise NotImplementedError
+
+    def starts(self) -> Self:
+        self._server = self.make()
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def goes_away(self) -> None:
+        self.answers.set()
+        if self._server:
+            self._server.shutdown()
+            self._server.server_close()
+        self._server = None
+
+    def got(self, count: int) -> list[tuple[str, str]]:
+        """Await so many messages in all; return title and text of each."""
+        eventually(lambda: len(self.received) >= count)
+        assert len(self.received) == count, self.received
+        return self.received
+
+    def __enter__(self) -> Self:
+        return self.starts()
+
+    def __exit__(self, *_: object) -> None:
+        self.goes_away()
+
+
+class Phone(Receiver):
+    """Takes what apprise's json:// sends, and says so once it `answers`, with its `code`."""
+
+    code = 200
+
+    def make(self) -> BaseServer:
+        phone = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if phone.code == 200:
+                    phone.received.append((body["title"], body["message"]))
+                phone.answers.wait(20)
+                self.send_response(phone.code)
+                self.end_headers()
+
+            do_GET = do_HEAD = do_POST  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return _Server(("127.0.0.1", self.port), Handler)
+
+    def url(self, secret: str) -> str:
+        return f"json://localhost:{self.port}/{secret}"
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+
+class Mailbox(Receiver):
+    """Takes mail by SMTP, as much of it as one client speaks."""
+
+    def make(self) -> BaseServer:
+        mailbox = self
+
+        class Handler(StreamRequestHandler):
+            ANSWERS: ClassVar[dict[str, str]] = {"DATA": "354 go on", "QUIT": "221 bye"}
+
+            def handle(self) -> None:
+                self._say("220 here")
+                while line := self.rfile.readline().decode():
+                    command = line[:4].upper().strip()
+                    self._say(self.ANSWERS.get(command, "250 fine"))
+                    if command == "DATA":
+                        mailbox.received.append(_read(self.rfile.readline))
+                        self._say("250 taken")
+
+            def _say(self, text: str) -> None:
+                self.wfile.write(f"{text}\r\n".encode())
+
+        class Server(ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+            block_on_close = False
+
+        return Server(("127.0.0.1", self.port), Handler)
+
+    @property
+    def url(self) -> str:
+        return f"mailto://localhost:{self.port}?from=mc@example.org&to=ann@example.org"
+
+
+def _read(readline: Callable[[], bytes]) -> tuple[str, str]:
+    """Return subject and text of a mail up to its end."""
+    lines = []
+    while (line := readline().decode()) not in {".\r\n", ""}:
+        lines.append(line.removeprefix("."))
+    mail = message_from_string("".join(lines), policy=policy.default)
+    text = mail.get_body(("html", "plain"))
+    assert text is not None
+    return str(mail["Subject"]), str(text.get_content())
