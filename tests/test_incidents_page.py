@@ -7,7 +7,8 @@ from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 
-from dash_app.incident import Acknowledgement, Entry, Incident, Message
+from dash_app.incident import Acknowledgement, Entry, Incident
+from dash_app.message import Message
 from dash_app.model import Finding, Snapshot
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
@@ -42,7 +43,7 @@ def test_an_open_incident_tells_cause_since_remedy_and_asks_for_how_long() -> No
 def test_who_knows_is_told_until_that_ends_and_what_was_sent() -> None:
     known = Acknowledgement("ann@example.com", EARLIER, NOW + timedelta(hours=1))
     one = replace(incident("email"), acknowledged=known)
-    sent = Message("began", "", EARLIER, EARLIER, 1, None)
+    sent = Message("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
     failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")
     text = told(one, sent, failed)
     assert "1 message sent, last at 14:02 UTC 1 message not sent yet: no route to ntfy.sh" in text
