@@ -205,10 +205,15 @@ def on_a_terminal(home: Path, config: Path, **more: str) -> str:
 
 def read(descriptor: int) -> bytes:
     """What is left in a terminal whose other end is closed; Linux reports its end as an error."""
-    try:
-        return os.read(descriptor, 65536)
-    except OSError:
-        return b""
+    left = b""
+    while True:
+        try:
+            more = os.read(descriptor, 65536)
+        except OSError:
+            return left
+        if not more:
+            return left
+        left += more
 
 
 def test_what_takes_longer_than_a_second_says_so_on_a_terminal(

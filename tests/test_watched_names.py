@@ -139,10 +139,11 @@ def test_only_tables_that_people_made_are_counted(tmp_path: Path) -> None:
 
 def test_many_tables_are_all_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    with closing(sqlite3.connect(path)) as connection:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
         for number in range(1000):
             connection.execute(f"CREATE TABLE table_number_{number:04} (x)")
-        connection.commit()
+        connection.execute("COMMIT")
     with watching(path) as airlock:
         reading = read_exact(airlock)
     assert len(reading.tables) == 1000
