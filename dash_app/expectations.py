@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 State = Literal["new", "on_time", "late", "down", "paused"]
 
+SILENCE: frozenset[State] = frozenset({"late", "down"})
+"""What is overdue."""
+
 NOTHING = timedelta(0)
 
 
@@ -92,6 +95,26 @@ class Watch:
 
     own: Standing | None = None
     tables: Mapping[str, Standing] = field(default_factory=dict)
+
+    @property
+    def standings(self) -> dict[str | None, Standing]:
+        """Of what something is expected: a table by its name, the file without one."""
+        own: dict[str | None, Standing] = {None: self.own} if self.own else {}
+        own.update(self.tables)
+        return own
+
+    @property
+    def state(self) -> State:
+        """The worst state of any; paused where nothing else is."""
+        states = {one.state for one in self.standings.values()}
+        order: tuple[State, ...] = ("down", "late", "on_time", "new")
+        return next((one for one in order if one in states), "paused")
+
+    @property
+    def due_at(self) -> datetime | None:
+        """By when the first of the next writes is expected, or was."""
+        due = [one.due_at for one in self.standings.values() if one.due_at]
+        return min(due, default=None)
 
 
 def state_of(expect: Expectation, counted: timedelta, *, is_new: bool) -> State:

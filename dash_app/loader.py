@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dash_app import words
+from dash_app.expectations import SILENCE
 from dash_app.history import query
 from dash_app.history.query import Selection
 from dash_app.history.rollups import DAY, HOUR
@@ -52,12 +53,16 @@ STATUS_COLUMNS = {
     "size_bytes": "Int64",
     "wal_bytes": "Int64",
 }
+EXPECTED_COLUMNS = {"state": "str", "is_silent": "bool", "every": "str", "written_at": TIME}
+"""How a table stands to what is expected of it, whether it is overdue; missing where nothing is."""
+
 TABLE_COLUMNS = {
     "table": "str",
     "rows": "Int64",
     "counted_at": TIME,
     "estimate": "str",
     "error": "str",
+    **EXPECTED_COLUMNS,
     "change": "Int64",
     "per_hour": "float",
     "grew_at": TIME,
@@ -69,13 +74,15 @@ COUNT_COLUMNS = {
     "counted_at": TIME,
     "estimate": "str",
     "error": "str",
+    **EXPECTED_COLUMNS,
 }
 
 
 def status_frame(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row a database, in configured order, with the columns of STATUS_COLUMNS.
 
-    `badge` is the worst thing true of it: a status, or the kind of a finding; it began at `since`.
+    `badge` is the worst thing true of it: a status, the kind of a finding, or "paused"; it began at
+    `since`.
     `cause` and `remedy` are missing where nothing is amiss, `last_good_*` where there is none;
     `change` is by how many rows there are more than at `change_since`, and `hours` a tuple of rows
     written in each of 24 hours. `asks` is whether a person may acknowledge it, `notes` a list of
@@ -87,7 +94,7 @@ def status_frame(snapshot: Snapshot) -> pd.DataFrame:
 def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
     """Return one row a table, with the columns of COUNT_COLUMNS.
 
-    Within a database: unknown counts first, then rows descending, then name.
+    Within a database: silent tables first, then unknown counts, then rows descending, then name.
     """
     rows = [
         {
@@ -97,12 +104,15 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
             "counted_at": count.counted_at,
             "estimate": count.estimate,
             "error": count.error,
+            **_expected(status, table),
         }
         for status in snapshot.databases
         for table, count in status.reading.tables.items()
     ]
     return _frame(rows, COUNT_COLUMNS).sort_values(
-        ["database", "rows", "table"], ascending=[True, False, True], na_position="first"
+        ["database", "is_silent", "rows", "table"],
+        ascending=[True, False, False, True],
+        na_position="first",
     )
 
 
@@ -129,7 +139,8 @@ def table_frame(path: Path, status: DatabaseStatus, now: datetime) -> pd.DataFra
     """
     days = query.days_of_tables(path, status.database.name, now)
     rows = [
-        _table_row(name, count, days.get(name)) for name, count in status.reading.tables.items()
+        _table_row(name, count, days.get(name)) | _expected(status, name)
+        for name, count in status.reading.tables.items()
     ]
     return _frame(rows, TABLE_COLUMNS).sort_values("table", ignore_index=True)
 
@@ -229,6 +240,16 @@ def _table_row(name: str, count: TableCount, day: TableDay | None) -> dict[str, 
     }
 
 
+def _expected(status: DatabaseStatus, table: str) -> dict[str, Any]:
+    standing = status.watch.tables.get(table) if status.watch else None
+    return {
+        "state": standing and standing.state,
+        "is_silent": standing is not None and standing.state in SILENCE,
+        "every": standing and words.every(standing.expect.every),
+        "written_at": standing and standing.last_at,
+    }
+
+
 def _frame(rows: list[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
     """Return a frame of rows, each column made by itself: together, counts pass through floats."""
     columns = {
@@ -246,7 +267,7 @@ def _status_row(status: DatabaseStatus) -> dict[str, Any]:
         "path": str(status.database.path),
         "status": status.status,
         "level": status.level,
-        "badge": finding.kind if finding else status.status,
+        "badge": words.badge(status),
         "since": finding.since if finding else status.since,
         "cause": finding.text if finding else status.fault and status.fault.message,
         "remedy": finding.remedy if finding else status.fault and status.fault.remedy,

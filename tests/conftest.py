@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from tests.harness import Served, make_database, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+
+settings.register_profile("ours", deadline=None)  # how long an example takes says nothing here
+settings.load_profile("ours")
 
 
 @pytest.fixture(scope="module")

@@ -27,6 +27,7 @@ KEYS = {
     "verdict": str,
     "error": dict | None,
     "findings": list,
+    "watch": dict | None,
     "lastGood": dict | None,
     "rowCounts": dict,
     "totalRows": int | None,

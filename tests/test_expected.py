@@ -210,6 +210,15 @@ def test_a_disk_is_low_by_what_a_person_said(free: int, least: int | None, *, is
     assert [kind for kind, *_ in found] == ["disk_low"] * is_low
 
 
+def test_a_table_that_is_not_there_is_called_so() -> None:
+    rules = Rules(tables={"taks": TableRules(OFTEN)})
+    expected, looks = Expected(rules, HOUR, Past()), [START, START + HOUR]
+    watch = final(expected, [reading(at, 1, at) for at in looks])
+    (found,) = beyond(rules, reading(looks[1], 1, looks[1]), watch, ())
+    assert (found.kind, found.table, found.since) == ("down", "taks", START + OFTEN.every)
+    assert found.text == "taks: there is no such table, rows expected every 750 s."
+
+
 def test_what_is_beyond_a_limit_keeps_its_begin_also_while_nothing_can_be_read() -> None:
     rules = Rules(tables={"tasks": TableRules(min_rows=4)})
     (first,) = beyond(rules, reading(START, 3, START), None, ())

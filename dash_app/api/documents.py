@@ -4,32 +4,17 @@ The service needs them for no answer, so it loads neither this module nor its de
 stands below a field describes it in `openapi.json`. Names are those of the JSON.
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 from typing_extensions import TypedDict
 
+from dash_app.api.documents_common import Time, open_text
+from dash_app.api.documents_expected import Watch
 from dash_app.history.query import Metric
 from dash_app.model import Code, EventKind, Facts, FindingKind, Level, Status
 from dash_app.surroundings import Use
 
-
-def open_text(known: object, what: str) -> WithJsonSchema:
-    """Describe a text that has known values and may have others in later versions."""
-    return WithJsonSchema(
-        {
-            "description": f"{what} Later versions may add values.",
-            "anyOf": [{"enum": list(get_args(known))}, {"type": "string"}],
-        }
-    )
-
-
-Time = Annotated[
-    str,
-    WithJsonSchema(
-        {"type": "string", "format": "date-time", "examples": ["2026-11-23T15:00:05.120Z"]}
-    ),
-]
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 ErrorCode = Literal[
@@ -67,6 +52,8 @@ class Finding(TypedDict):
     """What is amiss, in a sentence."""
     remedy: str
     """One thing to do."""
+    table: str | None
+    """The table that it concerns; null for the whole database."""
 
 
 class LastGood(TypedDict):
@@ -110,6 +97,8 @@ class Database(TypedDict):
     error: Fault | None
     findings: list[Finding]
     """What is amiss besides, worst first."""
+    watch: Watch | None
+    """How it stands to what is expected of it; null where nothing is."""
     lastGood: LastGood | None
     rowCounts: dict[str, int | None]
     """Rows by table; null where the count is not to be had, with the reason in `tableErrors`."""

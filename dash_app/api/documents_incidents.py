@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from dash_app.api.documents import Time, open_text
+from dash_app.api.documents_common import Time, open_text
 from dash_app.model import Code, FindingKind, Level
 
 IncidentKind = Literal[FindingKind, Code, "alerts_failing"]

@@ -17,6 +17,21 @@ WELL: documents.Database = {
     "verdict": "133 rows in 2 tables.",
     "error": None,
     "findings": [],
+    "watch": {
+        "state": "on_time",
+        "paused": False,
+        "dueAt": "2026-11-23T15:59:58.118Z",
+        "file": None,
+        "tables": {
+            "tasks": {
+                "state": "on_time",
+                "everySeconds": 3600.0,
+                "graceSeconds": 600.0,
+                "lastAt": "2026-11-23T14:59:58.118Z",
+                "dueAt": "2026-11-23T15:59:58.118Z",
+            }
+        },
+    },
     "lastGood": None,
     "rowCounts": {"agents": 7, "tasks": 126},
     "totalRows": 133,
@@ -54,8 +69,10 @@ GONE: documents.Database = {
             "text": "The file is gone.",
             "remedy": "Move its `-wal` and `-journal` aside, if any are left. "
             "Then restore a backup, or start its program.",
+            "table": None,
         }
     ],
+    "watch": None,
     "lastGood": {"readAt": "2026-11-23T14:01:58.000Z", "totalRows": 10640},
     "rowCounts": {},
     "totalRows": None,

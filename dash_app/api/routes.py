@@ -29,12 +29,12 @@ from dash_app.api.parameters import (
     wanted_incidents,
 )
 from dash_app.api.sheet import csv_of
+from dash_app.api.times import instant
 from dash_app.api.views import (
     detail_document,
     events_document,
     history_document,
     incidents_document,
-    instant,
     service_document,
     status_document,
 )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 from dash_app import VERSION, words
+from dash_app.api.times import instant, rfc3339
+from dash_app.expectations import Watch
 from dash_app.selfcheck import memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dash_app.api import documents, documents_incidents
+    from dash_app.api import documents, documents_expected, documents_incidents
+    from dash_app.expectations import Standing
     from dash_app.history.happened import Wanted
     from dash_app.history.incidents import WantedIncidents
     from dash_app.history.query import Series
@@ -58,6 +61,7 @@ def database_document(status: DatabaseStatus) -> documents.Database:
         "verdict": status.verdict,
         "error": _fault(status.fault) if status.fault else None,
         "findings": [_finding(finding) for finding in status.findings],
+        "watch": _watch(status),
         "lastGood": _last_good(good) if good and status.status == "error" else None,
         "rowCounts": {table: count.rows for table, count in tables.items()},
         "totalRows": reading.total_rows,
@@ -174,24 +178,6 @@ def event_document(event: Event) -> documents.Event:
     }
 
 
-@overload
-def rfc3339(time: datetime) -> str: ...
-@overload
-def rfc3339(time: None) -> None: ...
-@overload
-def rfc3339(time: datetime | None) -> str | None: ...
-def rfc3339(time: datetime | None) -> str | None:
-    """Return a time in UTC with milliseconds: 2026-11-23T15:00:05.120Z."""
-    if time is None:
-        return None
-    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def instant(at: int) -> str:
-    """Return a time of the record: 2026-11-23T15:00:05Z."""
-    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
-
-
 def _sent(since: int | datetime) -> str:
     """Return a `since` as it may be sent."""
     return str(since) if isinstance(since, int) else since.isoformat().replace("+00:00", "Z")
@@ -219,6 +205,30 @@ def _finding(finding: Finding) -> documents.Finding:
         "since": rfc3339(finding.since),
         "text": finding.text,
         "remedy": finding.remedy,
+        "table": finding.table,
+    }
+
+
+def _watch(status: DatabaseStatus) -> documents_expected.Watch | None:
+    watch = status.watch or (Watch() if status.is_paused else None)
+    if watch is None:
+        return None
+    return {
+        "state": watch.state,
+        "paused": status.is_paused,
+        "dueAt": rfc3339(watch.due_at),
+        "file": _standing(watch.own) if watch.own else None,
+        "tables": {name: _standing(one) for name, one in watch.tables.items()},
+    }
+
+
+def _standing(standing: Standing) -> documents_expected.Standing:
+    return {
+        "state": standing.state,
+        "everySeconds": standing.expect.every.total_seconds(),
+        "graceSeconds": standing.expect.grace.total_seconds(),
+        "lastAt": rfc3339(standing.last_at),
+        "dueAt": rfc3339(standing.due_at),
     }
 
 

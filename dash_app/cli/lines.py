@@ -36,7 +36,7 @@ def lines(document: StatusDocument, now: datetime, fresh_for: timedelta) -> Iter
     wide = max(len(mark) for mark in marks)
     names = max(len(one["label"]) for one in databases)
     for mark, one in zip(marks, databases, strict=True):
-        colour = COLOURS[one["level"] if fresh else "unknown"]
+        colour = COLOURS[one["level"] if fresh and not _is_paused(one) else "unknown"]
         state = click.style(mark.ljust(wide), fg=colour)
         yield f"{state}  {one['label']:{names}}  {printable(_sentences(one, now))}"
         for remedy in _remedies(one):
@@ -58,9 +58,16 @@ def _mark(one: Database) -> str:
     """Return the worst thing true of a database, in the words of the glance."""
     if one["level"] == "unknown":
         return "stale"
+    if _is_paused(one):
+        return words.MARKS["paused"]
     if one["findings"] and one["status"] == "connected":
-        return words.FINDINGS_IN_BRIEF[one["findings"][0]["kind"]].upper()
-    return {"connected": "ok", "not_initialized": "new", "error": "ERROR"}[one["status"]]
+        return words.MARKS[one["findings"][0]["kind"]]
+    return words.MARKS[one["status"]]
+
+
+def _is_paused(one: Database) -> bool:
+    watch = one.get("watch")  # which a service that is older than this command does not tell
+    return bool(watch and watch["paused"])
 
 
 def _sentences(one: Database, now: datetime) -> str:
@@ -69,7 +76,8 @@ def _sentences(one: Database, now: datetime) -> str:
     if one["status"] != "not_initialized" and (one["error"] or one["findings"]):
         since = _time(_since(one))
         parts.append(f"Since {words.clock(since, now)} ({words.age(now - since)}).")
-    parts += [f["text"] for f in one["findings"] if f["text"] != one["verdict"]]
+    found = [(f["kind"], f.get("table"), f["text"]) for f in one["findings"]]
+    parts += words.besides(one["verdict"], found)
     if good := one["lastGood"]:
         parts.append(f"Last seen {words.plural(good['totalRows'], 'row')}.")
     if one["status"] == "connected":

@@ -10,7 +10,17 @@ from dash import html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import aria, bars, count, data, icon, middle_ellipsis, moment, prose
+from dash_app.page.parts import (
+    aria,
+    bars,
+    count,
+    data,
+    expected,
+    icon,
+    middle_ellipsis,
+    moment,
+    prose,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -25,8 +35,9 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
     "connected": ("check", "ok", "Connected"),
     "not_initialized": ("waiting", "warn", "Not Initialized"),
     "error": ("cross", "bad", "Error"),
+    "paused": ("waiting", "idle", "Paused"),
 }
-"""Icon, colour and word of each status."""
+"""Icon, colour and word of each status, and of a database of which nothing is told."""
 
 
 def cards(statuses: pd.DataFrame, counts: pd.DataFrame, now: datetime) -> list[Component]:
@@ -109,7 +120,8 @@ def _facts(row: Any, now: datetime) -> list[Component]:
 
 def _change(row: Any, now: datetime) -> list[Component | str]:
     if pd.isna(row.change):
-        return ["Watching since ", moment(row.since, "clock", now)]
+        since = row.since if pd.isna(row.change_since) else row.change_since
+        return ["Watching since ", moment(since, "clock", now)]
     change = words.change(int(row.change))
     if words.is_a_day(row.change_since, now):
         return [f"{change} in 24 h"]
@@ -139,14 +151,19 @@ def _seen_button(row: Any) -> Component:
     )
 
 
+def _overdue(one: Any, now: datetime) -> list[Component]:
+    """Return what was expected of a table and did not come; the rest stands in its own view."""
+    return expected(one, now) if one.is_silent else []
+
+
 def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
-    """Return the tables: unknown ones first, then by rows; empty ones and the rest in a line."""
-    empty = counts[(counts["rows"] == 0).fillna(value=False)]
+    """Return the tables: trouble first, then by rows; empty ones and the rest in a line."""
+    empty = counts[(counts["rows"] == 0).fillna(value=False) & ~counts["is_silent"]]
     filled = counts.drop(empty.index)
     lines = [
         html.Tr(
             [
-                html.Th(middle_ellipsis(str(one.table)), scope="row"),
+                html.Th([middle_ellipsis(str(one.table)), *_overdue(one, now)], scope="row"),
                 count(one, now, words.short_number),
             ]
         )

@@ -12,7 +12,7 @@ from dash_app import words
 from dash_app.page import ids
 from dash_app.page.cards import badge, trouble
 from dash_app.page.lately import line
-from dash_app.page.parts import aria, count, middle_ellipsis, moment
+from dash_app.page.parts import aria, count, expected, middle_ellipsis, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,6 +64,7 @@ def view(known: Known, sort: str, now: datetime, incidents: Component) -> list[C
                 ),
                 *([] if pd.isna(known.row.cause) else trouble(known.row, now)),
                 *(html.P(note, className="aside") for note in words.notes(known.status)),
+                *_expected_write(known.status, now),
                 _pairs(_facts(known, now), "four"),
             ],
             id=ids.HEADLINE,
@@ -74,6 +75,15 @@ def view(known: Known, sort: str, now: datetime, incidents: Component) -> list[C
         html.Section([html.H2("Storage"), _pairs(_storage(known, now), "list")]),
         *([_holders(known.status, now), _schema(known.status)] if is_read else []),
     ]
+
+
+def _expected_write(status: DatabaseStatus, now: datetime) -> list[Component]:
+    """Return by when the file will be written, if that is expected and yet to come."""
+    own = status.watch.own if status.watch else None
+    if own is None or own.due_at is None or own.due_at < now:
+        return []
+    told = f"A write is expected every {words.every(own.expect.every)}, the next by "
+    return [html.P([told, moment(own.due_at, "clock", now)], className="aside")]
 
 
 def _facts(known: Known, now: datetime) -> list[Pair]:
@@ -122,11 +132,16 @@ def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
 
 
 def _table(one: Any, now: datetime) -> Component:
+    told = expected(one, now)
     grew = ["Not seen to grow"] if pd.isna(one.grew_at) else ["Grew ", _ago(one.grew_at, now)]
     return html.Tr(
         [
             html.Th(
-                [middle_ellipsis(str(one.table)), html.Span(grew, className="grew")], scope="row"
+                [
+                    middle_ellipsis(str(one.table)),
+                    *(told or [html.Span(grew, className="grew")]),
+                ],
+                scope="row",
             ),
             count(one, now, words.number),
             html.Td("unknown" if pd.isna(one.change) else words.change(int(one.change))),

@@ -74,7 +74,7 @@ def plain_page(text: str) -> str:
 
 
 def _line(status: DatabaseStatus, now: datetime) -> Component:
-    shape, colour, word = badge_of(_key(status), status.level)
+    shape, colour, word = badge_of(words.badge(status), status.level)
     if status.is_stale:
         shape, colour, word = "unknown", "idle", "Stale"
     mark = html.Span([icon(shape), word], className=f"state state-{colour}")
@@ -82,19 +82,8 @@ def _line(status: DatabaseStatus, now: datetime) -> Component:
     return html.Li([head, html.P(_sentences(status, now))])
 
 
-def _key(status: DatabaseStatus) -> str:
-    """Return the worst thing true of a database: a status, or the kind of a finding."""
-    is_amiss = status.status == "connected" and status.findings
-    return status.findings[0].kind if is_amiss else status.status
-
-
 def _word(status: DatabaseStatus) -> str:
-    if status.is_stale:
-        return "stale"
-    if status.status == "connected":
-        finding = status.findings[0] if status.findings else None
-        return words.FINDINGS_IN_BRIEF[finding.kind].upper() if finding else "ok"
-    return "ERROR" if status.status == "error" else "new"
+    return "stale" if status.is_stale else words.MARKS[words.badge(status)]
 
 
 def _sentences(status: DatabaseStatus, now: datetime) -> str:

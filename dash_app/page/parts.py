@@ -23,6 +23,15 @@ Form = Literal["ago", "clock", "length"]
 AGED = timedelta(minutes=1)
 """An estimate says when its count was exact once that is longer ago."""
 
+STATES: dict[str, tuple[Icon, str, str]] = {
+    "new": ("waiting", "muted", "New"),
+    "on_time": ("check", "muted", "On time"),
+    "late": ("clock", "warn", "Late"),
+    "down": ("cross", "bad", "Down"),
+    "paused": ("waiting", "idle", "Paused"),
+}
+"""Icon, colour and word of how a table stands to what is expected of it."""
+
 BARS_HEIGHT, BAR_PITCH = 20, 5
 
 
@@ -117,3 +126,19 @@ def count(one: Any, now: datetime, number: Callable[[int], str]) -> Component:
     if one.estimate != "about" or now - one.counted_at < AGED:
         return html.Td(rows)
     return html.Td([f"{rows}, exact ", moment(one.counted_at, "ago", now)])
+
+
+def expected(one: Any, now: datetime) -> list[Component]:
+    """Return how the table of a row of the loader's frame stands to what is expected of it, if so.
+
+    Late: expected every 1 h, last 3 h ago
+    """
+    if pd.isna(one.state):
+        return []
+    shape, colour, word = STATES[one.state]
+    if one.state == "paused":
+        return [html.Span([icon(shape), word], className="expected expected-idle")]
+    never = pd.isna(one.written_at)
+    last = ["nothing seen yet"] if never else ["last ", moment(one.written_at, "ago", now)]
+    told = [icon(shape), f"{word}: expected every {one.every}, ", *last]
+    return [html.Span(told, className=f"expected expected-{colour}")]

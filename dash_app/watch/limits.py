@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dash_app import words
+from dash_app.expectations import SILENCE
 from dash_app.model import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import datetime
 
-    from dash_app.expectations import Rules, Standing, Watch
+    from dash_app.expectations import Rules, State, Watch
     from dash_app.model import FindingKind, Level, Reading
 
 LIMITS: dict[FindingKind, Level] = {
@@ -30,9 +31,12 @@ def beyond(
     `before` is what was found last: it says since when, and stands while nothing can be read.
     """
     if watch:
-        for table, standing in [(None, watch.own), *watch.tables.items()]:
-            if standing and standing.due_at and standing.state in {"late", "down"}:
-                yield _silence(table, standing, standing.due_at, reading.verified_at)
+        for table, standing in watch.standings.items():
+            if standing.due_at and standing.state in SILENCE:
+                text = words.overdue(standing, table, reading.verified_at)
+                if table and reading.code is None and table not in reading.tables:
+                    text = words.no_such_table(standing, table)
+                yield _silence(table, standing.state, standing.due_at, text)
     known = {(one.kind, one.table): one for one in before if one.kind in LIMITS}
     if reading.code is not None:
         yield from known.values()
@@ -43,9 +47,8 @@ def beyond(
         yield Finding(kind, LIMITS[kind], since, text, words.REMEDIES[kind], table=table)
 
 
-def _silence(table: str | None, standing: Standing, since: datetime, now: datetime) -> Finding:
-    text = words.overdue(standing, table, now)
-    if standing.state == "late":
+def _silence(table: str | None, state: State, since: datetime, text: str) -> Finding:
+    if state == "late":
         return Finding("late", "notice", since, text, words.REMEDIES["late"], table=table)
     return Finding("down", "fault", since, text, words.REMEDIES["down"], table=table)
 

@@ -19,12 +19,16 @@ from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
 from dash_app.words.events import event
 from dash_app.words.findings import (
     FINDINGS_IN_BRIEF,
+    MARKS,
+    MOST_NOTES,
     REMEDIES,
+    besides,
     disk_line,
     few_rows,
     full_in,
     happened,
     log_held,
+    no_such_table,
     overdue,
     rhythm,
     too_large,
@@ -65,6 +69,8 @@ __all__ = [
     "A_WEEK",
     "CODES_IN_BRIEF",
     "FINDINGS_IN_BRIEF",
+    "MARKS",
+    "MOST_NOTES",
     "REMEDIES",
     "Place",
     "age",
@@ -74,6 +80,8 @@ __all__ = [
     "alerts_failing",
     "alerts_held_back",
     "alerts_lost",
+    "badge",
+    "besides",
     "change",
     "clock",
     "day",
@@ -95,6 +103,7 @@ __all__ = [
     "known",
     "log_held",
     "names",
+    "no_such_table",
     "notes",
     "number",
     "overdue",
@@ -113,9 +122,6 @@ __all__ = [
     "verdict",
 ]
 
-MOST_NOTES = 5
-"""So many findings stand on a card besides the worst; the rest is a number."""
-
 
 def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
     """Return one sentence on one database: the worst thing true of it."""
@@ -133,11 +139,9 @@ def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = (
 
 def notes(status: DatabaseStatus) -> list[str]:
     """Return what else a person would want to know of a database, which is seldom anything."""
-    told = {status.verdict}
-    lines = [one.text for one in status.findings if one.text not in told]
-    rest = len(lines) - MOST_NOTES
-    if rest > 0:
-        lines = [*lines[:MOST_NOTES], f"And {number(rest)} more of the kind."]
+    if status.is_paused:
+        return ["Nothing is told of it while it is paused."]
+    lines = besides(status.verdict, [(one.kind, one.table, one.text) for one in status.findings])
     disk = status.reading.surroundings.disk
     is_told = any(one.kind == "disk_low" for one in status.findings)
     if disk and disk.is_worth_a_line and not is_told:
@@ -185,6 +189,14 @@ def headline(snapshot: Snapshot) -> str:
         words = zip(counts, ("well", "not initialized", "paused"), strict=True)
         return ", ".join(f"{count} {word}" for count, word in words if count)
     return f"All {total} well" if total > 1 else "All well"
+
+
+def badge(status: DatabaseStatus) -> str:
+    """Return the worst thing true of a database: a status, the kind of a finding, or paused."""
+    if status.is_paused:
+        return "paused"
+    is_amiss = status.status == "connected" and status.findings
+    return status.findings[0].kind if is_amiss else status.status
 
 
 def in_brief(status: DatabaseStatus) -> str:

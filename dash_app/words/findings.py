@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dash_app.expectations import SILENCE
 from dash_app.words.events import event
+from dash_app.words.incidents import names
 from dash_app.words.numbers import age, ago, every, number, plural, size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from dash_app.expectations import Standing
@@ -31,6 +34,14 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
 }
 """A finding in the headline, before "since 14:02"; with a capital, on a card's badge."""
 
+MARKS = {"connected": "ok", "not_initialized": "new", "error": "ERROR", "paused": "paused"} | {
+    str(kind): text.upper() for kind, text in FINDINGS_IN_BRIEF.items()
+}
+"""What begins a line of plain text, by what a badge says."""
+
+MOST_NOTES = 5
+"""So many findings are told in words besides the worst; the rest is a number."""
+
 MOST_DAYS = 365
 MEANT = "If it was meant, mark it as seen. If not, stop its writer"
 REMEDIES: dict[FindingKind, str] = {
@@ -45,6 +56,20 @@ REMEDIES: dict[FindingKind, str] = {
     "wal_large": "See who has it open: a long read or write keeps it from beginning anew.",
     "file_large": "Remove what is old and let its program `VACUUM` it, or raise `max_size`.",
 }
+
+
+def besides(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[str]:
+    """Return what is amiss besides the verdict, of findings by kind, table and text.
+
+    Tables that are overdue too are named in one line.
+    """
+    rest = [one for one in found if one[2] != verdict]
+    silent = [table for kind, table, _ in rest if table and kind in SILENCE]
+    lines = [text for kind, table, text in rest if not table or kind not in SILENCE]
+    if silent:
+        lines.insert(0, f"Also overdue: {names(silent)}.")
+    more = len(lines) - MOST_NOTES
+    return [*lines[:MOST_NOTES], f"And {number(more)} more."] if more > 0 else lines
 
 
 def happened(one: Event) -> str:
@@ -83,6 +108,11 @@ def overdue(standing: Standing, table: str | None, now: datetime) -> str:
     """Return which table, or that a file, was not written as expected."""
     told = rhythm(standing, now)
     return f"{table}: {told}." if table else f"A write is {told}."
+
+
+def no_such_table(standing: Standing, table: str) -> str:
+    """Return that rows are expected of what is not there."""
+    return f"{table}: there is no such table, rows expected every {every(standing.expect.every)}."
 
 
 def few_rows(table: str | None, rows: int | None, least: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from hashlib import sha256
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import TYPE_CHECKING, get_args
 
 from flask import Blueprint, Response, request
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -21,31 +21,23 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from dash_app import VERSION
+from dash_app.expectations import State
+from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model import Level, Status
 from dash_app.selfcheck import memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from datetime import datetime
 
     from prometheus_client.metrics_core import Metric
 
-    from dash_app.model import DatabaseStatus, Snapshot, TableCount
+    from dash_app.model import DatabaseStatus, Snapshot
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
-    from dash_app.surroundings import Disk
 
 PREFIX = "mission_control"
 MOST_CHARACTERS = 200
 """A longer name, and one that no UTF-8 can hold, is told apart by a part of its hash."""
-
-
-class Gauge(NamedTuple):
-    """One number of each database: its name, what it says, and how it is found."""
-
-    name: str
-    help: str
-    value: Callable[[DatabaseStatus], float | None]
 
 
 def create_metrics(settings: Settings, sampler: Sampler) -> Blueprint:
@@ -79,6 +71,7 @@ class SnapshotCollector(Collector):
             yield from _snapshot(snapshot)
             yield from _databases(snapshot.databases)
             yield from _tables(snapshot.databases, self._max_tables)
+            yield from _expectations(snapshot.databases)
 
 
 def label(name: str) -> str:
@@ -119,9 +112,9 @@ def _service(sampler: Sampler) -> Iterator[Metric]:
 
 def _snapshot(snapshot: Snapshot) -> Iterator[Metric]:
     taken = "When the databases were last looked at."
-    yield _gauge("snapshot_timestamp_seconds", taken, [({}, _seconds(snapshot.taken_at))])
+    yield _gauge("snapshot_timestamp_seconds", taken, [({}, seconds(snapshot.taken_at))])
     free = "What may still be written on the disk of our own history."
-    yield _gauge("history_disk_free_bytes", free, [({}, _free_bytes(snapshot.history_disk))])
+    yield _gauge("history_disk_free_bytes", free, [({}, free_bytes(snapshot.history_disk))])
 
 
 def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
@@ -177,6 +170,30 @@ def _tables(databases: Iterable[DatabaseStatus], most: int) -> Iterator[Metric]:
     )
 
 
+def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
+    """Return how all stands of which something is expected; a file is the one without a table."""
+    standings = [
+        ({"database": one.database.name, "table": label(table or "")}, standing)
+        for one in databases
+        if one.watch
+        for table, standing in one.watch.standings.items()
+    ]
+    yield _gauge(
+        "expectation_state",
+        "1 for how a table, or a file where none is named, stands to what is expected of it.",
+        (
+            (labels | {"state": state}, float(state == standing.state))
+            for labels, standing in standings
+            for state in get_args(State)
+        ),
+    )
+    yield _gauge(
+        "expectation_due_timestamp_seconds",
+        "By when the next write is expected, or was.",
+        ((labels, seconds(standing.due_at)) for labels, standing in standings),
+    )
+
+
 def _gauge(
     name: str, text: str, samples: Iterable[tuple[Mapping[str, str], float | None]]
 ) -> GaugeMetricFamily:
@@ -197,94 +214,3 @@ def _one_hot(
     for one in databases:
         for state in states:
             yield {"database": one.database.name, name: state}, float(state == state_of(one))
-
-
-def _seconds(time: datetime | None) -> float | None:
-    return time.timestamp() if time else None
-
-
-def _free_bytes(disk: Disk | None) -> float | None:
-    return disk.free_bytes if disk else None
-
-
-def _disk(one: DatabaseStatus) -> Disk | None:
-    return one.reading.surroundings.disk
-
-
-def _tables_uncounted(one: DatabaseStatus) -> float | None:
-    if one.reading.code is not None:
-        return None
-    return sum(not count.is_known for count in one.reading.tables.values())
-
-
-def _at_most(count: TableCount) -> float | None:
-    return count.rows if count.estimate == "at_most" else None
-
-
-GAUGES = (
-    Gauge("rows", "Rows of all tables whose count is known.", lambda one: one.reading.total_rows),
-    Gauge("tables_uncounted", "Tables whose count is not known.", _tables_uncounted),
-    Gauge("size_bytes", "Size of the main file.", lambda one: one.reading.size_bytes),
-    Gauge("wal_bytes", "Size of the write-ahead log.", lambda one: one.reading.wal_bytes),
-    Gauge(
-        "wal_backlog_bytes",
-        "The part of the log that is not yet checkpointed.",
-        lambda one: one.reading.surroundings.backlog_bytes,
-    ),
-    Gauge(
-        "freelist_bytes",
-        "What the main file holds and does not use.",
-        lambda one: one.reading.free_bytes,
-    ),
-    Gauge(
-        "disk_free_bytes",
-        "What an ordinary user may still write on the database's disk.",
-        lambda one: _free_bytes(_disk(one)),
-    ),
-    Gauge(
-        "disk_size_bytes",
-        "The size of the database's disk.",
-        lambda one: disk.total_bytes if (disk := _disk(one)) else None,
-    ),
-    Gauge(
-        "last_write_timestamp_seconds",
-        "The latest write to main file, log or journal.",
-        lambda one: _seconds(one.reading.last_modified),
-    ),
-    Gauge(
-        "last_read_timestamp_seconds",
-        "When the file was last opened to be read.",
-        lambda one: _seconds(one.reading.read_at),
-    ),
-    Gauge(
-        "verified_timestamp_seconds",
-        "When the file was last seen as it was read.",
-        lambda one: _seconds(one.reading.verified_at),
-    ),
-    Gauge(
-        "status_since_timestamp_seconds", "When its status began.", lambda one: _seconds(one.since)
-    ),
-)
-
-TABLE_GAUGES: tuple[tuple[str, str, Callable[[TableCount], float | None]], ...] = (
-    (
-        "table_rows",
-        "Rows of a table, counted or estimated; absent where neither is to be had.",
-        lambda count: count.rows if count.is_known else None,
-    ),
-    (
-        "table_rows_estimated",
-        "Whether the number of rows is an estimate.",
-        lambda count: float(not count.is_exact) if count.is_known else None,
-    ),
-    (
-        "table_rows_at_most",
-        "How many rows a table may have at most, until it was counted once.",
-        _at_most,
-    ),
-    (
-        "table_counted_timestamp_seconds",
-        "When the rows of a table were last counted.",
-        lambda count: _seconds(count.counted_at) if count.rows is not None else None,
-    ),
-)
