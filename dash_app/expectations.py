@@ -66,6 +66,11 @@ class Rules:
     min_free_bytes: int | None = None
     tables: Mapping[str, TableRules] = field(default_factory=dict)
 
+    @property
+    def expects_writes(self) -> bool:
+        """Whether any is expected, of the file or of a table."""
+        return self.expect is not None or any(one.expect for one in self.tables.values())
+
     def of(self, table: str) -> TableRules:
         """Return the rules of a table, which has those of its database where it has none."""
         own = self.tables.get(table)

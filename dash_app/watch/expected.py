@@ -36,7 +36,8 @@ def expected_of(
         last = ledger.last_of(one)
         past = Past(last=last)
         try:
-            past = past_of(path, one.name, last) if last else past
+            if last and one.rules.expects_writes:
+                past = past_of(path, one.name, last)
         except sqlite3.Error as error:
             log.error("history of %s cannot be read: %s", one.name, error)
         found[one.name] = Expected(one.rules, gap, past)
