@@ -50,8 +50,10 @@ class Docket:
             earlier = [*store.found(ended), *store.found(open_)]
         self._course = Course(tuple(one.incident for one in earlier))
         self._stored = set(self._course.incidents)
+        self._over: list[Incident] = []
         self.entries: tuple[Entry, ...] = ()
-        self._refresh(datetime.now(UTC))
+        self._look_back(datetime.now(UTC))
+        self._refresh()
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
@@ -62,12 +64,14 @@ class Docket:
         """Take what is amiss now: with databases, and with ourselves."""
         before = self._course.incidents
         self._course = follow(self._course, snapshot, self._settle, others)
+        open_before = {one.key for one in before if not one.ended_at}
         for one in self._course.open:
-            if one.key not in {known.key for known in before if not known.ended_at}:
+            if one.key not in open_before:
                 log.info("incident: %s", one.text)
-        self._save()
+        if self._save():
+            self._look_back(snapshot.taken_at)
         if before or self._course.incidents:
-            self._refresh(snapshot.taken_at)
+            self._refresh()
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
         """Have an open incident known to somebody, or to nobody any more, from the next look on."""
@@ -78,30 +82,39 @@ class Docket:
             )
         )
 
-    def _save(self) -> None:
-        """Store what changed, and learn the ids of what is new."""
+    def _save(self) -> bool:
+        """Store what changed, and learn the ids of what is new; return whether anything was."""
         changed = [one for one in self._course.incidents if one not in self._stored]
         if not changed or self._store is None:
-            return
+            return False
         try:
             stored = dict(zip(changed, self._store.keep(changed), strict=True))
         except sqlite3.Error as error:
             log.error("incidents not stored: %s", error)
-            return
+            return False
         self._replace(tuple(stored.get(one, one) for one in self._course.incidents))
         self._stored = set(self._course.incidents)
+        return True
 
     def _replace(self, incidents: tuple[Incident, ...]) -> None:
         self._course = replace(self._course, incidents=incidents)
 
-    def _refresh(self, now: datetime) -> None:
-        """Have at hand what a person may want to see."""
-        if self._store is None:
-            return
-        lately = WantedIncidents(is_open=False, most=MOST_LATELY, ended_since=now - LATELY)
+    def _look_back(self, now: datetime) -> None:
+        """Have at hand what ended lately."""
+        wanted = WantedIncidents(is_open=False, most=MOST_LATELY, ended_since=now - LATELY)
         try:
-            shown = self._store.with_messages(self._course.open)
-            self.entries = (*shown, *self._store.found(lately))
+            found = self._store.found(wanted) if self._store else []
+            self._over = [one.incident for one in found]
         except sqlite3.Error as error:
             log.error("incidents cannot be read: %s", error)
-            self.entries = tuple(Entry(one) for one in self._course.open)
+
+    def _refresh(self) -> None:
+        """Have at hand what a person may want to see, with what was told of it by now."""
+        open_ = self._course.open
+        shown = [*open_, *(one for one in self._over if one.id not in {now.id for now in open_})]
+        try:
+            found = self._store.with_messages(shown) if self._store else []
+            self.entries = tuple(found)
+        except sqlite3.Error as error:
+            log.error("messages cannot be read: %s", error)
+            self.entries = tuple(Entry(one) for one in shown)
