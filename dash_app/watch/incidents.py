@@ -14,7 +14,7 @@ from dash_app import words
 from dash_app.incident import Incident
 from dash_app.model import ABSENCES, SEVERITY, Code, worst
 from dash_app.watch.troubles import SILENCE, Trouble, family, troubles_of
-from dash_app.watch.writers import Seen, Writer, look, writers_gone
+from dash_app.watch.writers import PROCESS, Seen, Writer, look, writers_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -167,6 +167,9 @@ def _incident(
     )
     if known is None:
         return new
+    if writer is None and key.startswith(PROCESS) and new.databases == known.databases:
+        # Who had it open is not known over a restart.
+        new = replace(new, text=known.text, remedy=known.remedy)
     same = (new.databases, new.kind, new.level) == (known.databases, known.kind, known.level)
     if same and known.ended_at is None and _letters(new.text) == _letters(known.text):
         return known
@@ -190,6 +193,8 @@ def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
     folders = {one.folder for one in group}
     if len(labels) > 1 and len(folders) == 1 and (folder := folders.pop()):
         sentences = [words.folder_gone(folder)]
+    if len(labels) > 1 and all(one.is_silence for one in group):
+        sentences = [words.SILENT]
     if writer:
         gone = words.process_gone(writer.command, writer.pid, writer.until, labels)
         sentences = [sentences[0], gone, *sentences[1:]]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dash_app.model import DatabaseStatus, Snapshot
     from dash_app.watch.troubles import Trouble
 
+PROCESS = "process:"
 RESIDENT = timedelta(minutes=1)
 """Who has a database open for less comes and goes by nature, as a job does each hour."""
 
@@ -41,7 +42,7 @@ class Writer:
     @property
     def key(self) -> str:
         """The name of the cause that its end is."""
-        return f"process:{self.pid}"
+        return f"{PROCESS}{self.pid}"
 
 
 Seen = dict[str, dict[int, Writer]]

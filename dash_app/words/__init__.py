@@ -34,6 +34,7 @@ from dash_app.words.findings import (
     too_large,
 )
 from dash_app.words.incidents import (
+    SILENT,
     folder_gone,
     incident,
     known,
@@ -72,6 +73,7 @@ __all__ = [
     "MARKS",
     "MOST_NOTES",
     "REMEDIES",
+    "SILENT",
     "Place",
     "age",
     "ago",

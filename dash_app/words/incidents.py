@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MOST_NAMES = 3
 MOST_SENTENCES = 2
+SILENT = "Nothing is written any more."
 
 
 def incident(labels: Sequence[str], sentences: Sequence[str]) -> str:
