@@ -78,3 +78,12 @@ def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
     ]
     alone = unescape(draw(headline(Snapshot(NOW, both), NOW, [incident("email")])))
     assert re.findall(r'href="(#[^"]+)"', alone) == ["#card-email", "#card-health"]
+
+
+def test_what_is_amiss_with_ourselves_stands_in_the_headline_too() -> None:
+    ours = replace(incident(), kind="alerts_failing", text="Alerts: Nobody was told.", id=9)
+    drawn = unescape(draw(headline(Snapshot(NOW, (status_of(well(a=1)),)), NOW, [ours])))
+    assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
+        ("#incident-9", "Alerts: messages not sent since ")
+    ]
+    assert told(ours).startswith("Incidents Alerts Messages not sent Nobody was told.")

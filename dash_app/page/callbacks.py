@@ -85,7 +85,7 @@ class Page:
         database = self.database_of(path)
         if database and snapshot:
             return self._view(snapshot, database, search, now)
-        told = headline(snapshot, now, self.sampler.docket.incidents)
+        told = headline(snapshot, now, self.sampler.docket.open)
         return facts(told, self.cards(snapshot, now), self.incidents(now))
 
     def database_of(self, path: str | None) -> str | None:

@@ -12,7 +12,7 @@ from dash_app.page import ids
 from dash_app.page.parts import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from dash.development.base_component import Component
@@ -28,12 +28,11 @@ def headline(
 ) -> list[Component]:
     """Return the headline, a link for each of the worst troubles, and how many are connected.
 
-    Databases of one incident, of which the open ones are given worst first, share a link.
+    `incidents` are open; the databases of one share a link.
     """
     if snapshot is None:
         return [html.H1("Can't tell"), html.P("Nothing was read yet.", className="aside")]
-    shared = [one for one in incidents if len(one.databases) > 1]
-    links = _links(snapshot, shared, now)
+    links = _links(snapshot, [one for one in incidents if len(one.databases) != 1], now)
     rest = len(links) - MOST_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
     return [
@@ -49,25 +48,31 @@ def headline(
     ]
 
 
-def _links(snapshot: Snapshot, shared: Iterable[Incident], now: datetime) -> list[Component]:
-    """Return a link for each trouble, worst first, by the cause that it has."""
-    links = {}
+def _links(snapshot: Snapshot, shared: Sequence[Incident], now: datetime) -> list[Component]:
+    """Return a link for each trouble by the cause that it has, worst first; our own last."""
+    links: dict[str, Component] = {}
     for status in ranked(snapshot):
         if not status.needs_you:
             continue
         cause = next((one for one in shared if _is_why(one, status)), None)
-        if cause is None:
-            database = status.database
-            told = f"{database.label}: {words.in_brief(status)} since "
-            links[database.name] = (told, amiss_since(status), ids.card(database.name))
+        if cause:
+            links.setdefault(cause.key, _link_of(cause, now))
         else:
-            labels = [snapshot.of(name).database.label for name in cause.databases]
-            told = f"{words.names(labels)}: {words.kind_in_brief(cause.kind)} since "
-            links.setdefault(cause.key, (told, cause.since, ids.incident(cause)))
-    return [
-        html.A([told, moment(since, "clock", now)], href=f"#{place}")
-        for told, since, place in links.values()
-    ]
+            database, brief = status.database, words.in_brief(status)
+            place, since = ids.card(database.name), amiss_since(status)
+            links[database.name] = _link(f"{database.label}: {brief}", since, place, now)
+    ours = {one.key: _link_of(one, now) for one in shared if not one.databases}
+    return list((links | ours).values())
+
+
+def _link_of(incident: Incident, now: datetime) -> Component:
+    whom, _ = words.parted(incident)
+    told = f"{whom}: {words.kind_in_brief(incident.kind)}"
+    return _link(told, incident.since, ids.incident(incident), now)
+
+
+def _link(told: str, since: datetime, place: str, now: datetime) -> Component:
+    return html.A([f"{told} since ", moment(since, "clock", now)], href=f"#{place}")
 
 
 def _is_why(incident: Incident, status: DatabaseStatus) -> bool:

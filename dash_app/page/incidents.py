@@ -13,7 +13,7 @@ from dash_app.page import ids
 from dash_app.page.parts import aria, data, icon, moment, prose
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Sequence
     from datetime import datetime
 
     from dash.development.base_component import Component
@@ -43,16 +43,15 @@ def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime
     A remedy that stands on a card is not told once more.
     """
     statuses = snapshot.databases if snapshot else ()
-    labels = {one.database.name: one.database.label for one in statuses}
     told = {one.remedy for status in statuses for one in _on_card(status)}
     open_ = [one for one in entries if not one.incident.ended_at]
     over = [one for one in entries if one.incident.ended_at]
     rest = len(open_) - MOST_OPEN
     parts = [
         html.H2("Incidents"),
-        html.Div([_card(one, labels, told, now) for one in open_[:MOST_OPEN]], className="cards"),
+        html.Div([_card(one, told, now) for one in open_[:MOST_OPEN]], className="cards"),
         *([html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []),
-        *([_over(over, labels, now)] if over else []),
+        *([_over(over, now)] if over else []),
     ]
     return html.Section(parts if entries else [], id=ids.INCIDENTS, className="incidents")
 
@@ -62,16 +61,14 @@ def _on_card(status: DatabaseStatus) -> Sequence[Fault | Finding]:
     return [status.fault] if status.fault else status.findings[:1]
 
 
-def _card(
-    entry: Entry, labels: Mapping[str, str], told_remedies: Container[str], now: datetime
-) -> Component:
+def _card(entry: Entry, told_remedies: Container[str], now: datetime) -> Component:
     one = entry.incident
-    names = _names(one, labels)
+    names, cause = words.parted(one)
     began, length = moment(one.since, "clock", now), moment(one.since, "length", now)
     known = one.acknowledged if one.acknowledged and one.acknowledged.holds(now) else None
     lines = [
         html.Div([html.H3(names, className="names"), _badge(one)], className="card-head"),
-        html.P(prose(_cause(one, names)), className="cause"),
+        html.P(prose(cause), className="cause"),
         html.P(["Since ", began, " (", length, ")"], className="aside"),
         *([] if one.remedy in told_remedies else [html.P(prose(one.remedy), className="remedy")]),
         *_messages(entry, now),
@@ -123,26 +120,18 @@ def _messages(entry: Entry, now: datetime) -> list[Component]:
     return [html.P(line, className="aside") for line in lines]
 
 
-def _over(entries: Sequence[Entry], labels: Mapping[str, str], now: datetime) -> Component:
-    lines = [_line(one, labels, now) for one in entries]
+def _over(entries: Sequence[Entry], now: datetime) -> Component:
+    lines = [_line(one, now) for one in entries]
     summary = html.Summary(f"{words.plural(len(entries), 'incident')} over in the last 7 days")
     return html.Details([summary, html.Ul(lines)], className="lately over")
 
 
-def _line(entry: Entry, labels: Mapping[str, str], now: datetime) -> Component:
+def _line(entry: Entry, now: datetime) -> Component:
     one = entry.incident
-    names = _names(one, labels)
+    names, cause = words.parted(one)
     length = words.age((one.ended_at or now) - one.since)
     lasted = f", over after {length}" if length != "now" else ", over at once"
     when = html.Span([moment(one.since, "clock", now), lasted], className="aside")
     told = [f"{told}." for told in (words.sent(entry), words.unsent(entry)) if told]
-    text = " ".join([_cause(one, names), *told])
+    text = " ".join([cause, *told])
     return html.Li([html.P([html.Span(names, className="subject"), when]), text])
-
-
-def _names(one: Incident, labels: Mapping[str, str]) -> str:
-    return words.names([labels.get(name, name) for name in one.databases])
-
-
-def _cause(one: Incident, names: str) -> str:
-    return one.text.removeprefix(f"{names}: ")

@@ -60,6 +60,11 @@ class Docket:
         """The incidents that are open, or over for so short a time that they may go on."""
         return self._course.incidents
 
+    @property
+    def open(self) -> tuple[Incident, ...]:
+        """The incidents that are open, worst first."""
+        return self._course.open
+
     def take(self, snapshot: Snapshot, others: Iterable[Trouble] = ()) -> None:
         """Take what is amiss now: with databases, and with ourselves."""
         before = self._course.incidents

@@ -34,11 +34,13 @@ from dash_app.words.findings import (
     too_large,
 )
 from dash_app.words.incidents import (
+    OURS_IN_BRIEF,
     SILENT,
     folder_gone,
     incident,
     known,
     names,
+    parted,
     process_gone,
     process_remedy,
     sent,
@@ -109,6 +111,7 @@ __all__ = [
     "notes",
     "number",
     "overdue",
+    "parted",
     "place_of",
     "plural",
     "process_gone",
@@ -210,5 +213,5 @@ def in_brief(status: DatabaseStatus) -> str:
 
 def kind_in_brief(kind: str) -> str:
     """Return the kind of an incident in two or three words: a finding's, or a code."""
-    known: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF)
+    known: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF, OURS_IN_BRIEF)
     return next((brief[kind] for brief in known if kind in brief), kind)

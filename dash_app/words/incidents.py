@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from dash_app.incident import Acknowledgement, Entry
+    from dash_app.incident import Acknowledgement, Entry, Incident
 
 MOST_NAMES = 3
 MOST_SENTENCES = 2
+OURS_IN_BRIEF = {"alerts_failing": "messages not sent"}
+"""What is amiss with ourselves, as a finding is told in the headline."""
+
 SILENT = "Nothing is written any more."
 
 
@@ -24,6 +27,12 @@ def incident(labels: Sequence[str], sentences: Sequence[str]) -> str:
     rest = len(once) - MOST_SENTENCES
     more = [f"And {number(rest)} more."] if rest > 0 else []
     return f"{names(labels)}: {' '.join([*once[:MOST_SENTENCES], *more])}"
+
+
+def parted(one: Incident) -> tuple[str, str]:
+    """Return whom an incident concerns, and what is amiss."""
+    whom, _, cause = one.text.partition(": ")
+    return whom, cause
 
 
 def names(labels: Sequence[str]) -> str:
@@ -74,7 +83,8 @@ def sent(entry: Entry) -> str:
 
 
 def unsent(entry: Entry) -> str:
-    """Return how many messages could not be sent yet, and why; nothing where all could."""
-    waiting = [one for one in entry.messages if one.sent_at is None]
-    why = next((f": {one.failure}" for one in reversed(waiting) if one.failure), "")
-    return f"{plural(len(waiting), 'message')} not sent yet{why}" if waiting else ""
+    """Return how many messages reached nobody, alone or with others, and why; nothing if none."""
+    rest = [one for one in entry.messages if one.waits or one.is_given_up]
+    yet = " yet" if any(one.waits for one in rest) else ""
+    why = next((f": {one.failure}" for one in reversed(rest) if one.failure), "")
+    return f"{plural(len(rest), 'message')} not sent{yet}{why}" if rest else ""
