@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from click import Context
+from click import Context, Group
 
 from dash_app.cli import MODULES, main
 from dash_app.history.store import History
@@ -92,6 +92,9 @@ def test_every_example_of_the_help_can_be_typed(home: Path) -> None:
         for example in examples:
             name, *arguments = example.split() or ["serve"]
             command = main.get_command(Context(main), name)
+            if isinstance(command, Group):
+                name, *arguments = arguments
+                command = command.get_command(Context(command), name)
             assert command is not None, example
             known = {option for parameter in command.params for option in parameter.opts}
             assert {one for one in arguments if one.startswith("--")} <= known, example

@@ -27,6 +27,7 @@ MODULES = {
     "forget": "forget",
     "discover": "discover",
     "suggest": "suggest",
+    "alerts": "alerts",
     "doctor": "doctor",
 }
 """The commands in the order in which a person meets them, and the module of each."""
@@ -75,6 +76,7 @@ Examples:
   ./ops/run history --database email --from 7d  what a week brought
   ./ops/run events --since 24h                  what happened since yesterday
   ./ops/run incidents --open                    what went wrong, why, and who knows
+  ./ops/run alerts test                         whether messages arrive
 
 \b
 Exit codes of status and doctor:

@@ -23,7 +23,8 @@ LAST_SECONDS = 2.5
 """At the end, what is under way may take so long: it would be sent twice if nobody heard of it."""
 
 News = dict[str, Any]
-"""What the child says: the `mark` of a message, and whom it `reached` or what `failure` was."""
+"""What the child says of a message by its `mark`: the `problem` with a `receiver`, or None for none;
+at last the `failure` of the whole, or None."""
 
 log = logging.getLogger(__name__)
 
@@ -72,22 +73,23 @@ class Delivery:
         if self._process:
             self._process.kill()
 
-    def _send(self, messages: Sequence[Message]) -> None:
+    def send(self, messages: Sequence[Message]) -> Iterator[News]:
+        """Send messages, and yield what is heard of them; at last of each whether all have it."""
         unheard = {one.mark for one in messages}
         failure = f"was not sent within {LIMIT_SECONDS:.0f} s"
         try:
             for news in self._talk(messages):
                 unheard -= {news["mark"]} if "failure" in news else set()
-                self._tell(news)
+                yield news
         except (OSError, ValueError) as error:
             failure = f"could not be sent: {error}"
         if not self._is_ending:
-            for mark in unheard:
-                self._tell({"mark": mark, "failure": failure})
+            yield from ({"mark": mark, "failure": failure} for mark in unheard)
 
-    def _tell(self, news: News) -> None:
-        self._news.put(news)
-        self._on_news()
+    def _send(self, messages: Sequence[Message]) -> None:
+        for news in self.send(messages):
+            self._news.put(news)
+            self._on_news()
 
     def _talk(self, messages: Sequence[Message]) -> Iterator[News]:
         """Start the child and yield what it says. Raises OSError, ValueError."""

@@ -1,9 +1,9 @@
-"""Sends messages by apprise, in a process of its own: its 44 MB end with it.
+"""Sends messages by apprise, in a process of its own: its 47 MB end with it.
 
 Reads a JSON document from standard input: the `urls_file`, and `messages` each with `mark`, `kind`,
-`title`, `body` and the marks of receivers that it has `reached`. Says in a line of JSON when it
-reached another, and in a last one of each message what `failure` there was. Told to end, it
-finishes what is under way. No URL and nothing that apprise says of one leaves it.
+`title`, `body` and the marks of receivers that it has `reached`. Says in a line of JSON what
+`problem` there was with a `receiver`, or none, and in a last one of each message the `failure` of
+the whole. Told to end, it finishes what is under way. No URL leaves it, nor what apprise says.
 """
 
 from __future__ import annotations
@@ -58,18 +58,17 @@ class Sender:
             mark = message["mark"]
             if self.ending.is_set():
                 return
-            failure = None if receiver in message["reached"] else failure_of(url, message)
+            problem = None if receiver in message["reached"] else problem_of(url, message)
             with self._lock:
                 left[mark] -= 1
-                if failure:
-                    failures[mark].append(f"{place_of(url)} {failure}")
-                else:
-                    say({"mark": mark, "reached": receiver})
+                say({"mark": mark, "receiver": receiver, "problem": problem})
+                if problem:
+                    failures[mark].append(f"{place_of(url)} {problem}")
                 if not left[mark]:
                     say({"mark": mark, "failure": "; ".join(sorted(failures[mark])) or None})
 
 
-def failure_of(url: str, message: Line) -> str | None:
+def problem_of(url: str, message: Line) -> str | None:
     """Send a message to one receiver; return why it was not taken, without its secrets."""
     asset = apprise.AppriseAsset(
         app_id="Mission Control",

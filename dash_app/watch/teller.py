@@ -97,8 +97,9 @@ class Teller:
         """Take what became of messages."""
         for news in delivery.news():
             mark = news["mark"]
-            if "reached" in news:
-                self._outbox = reached(self._outbox, mark, news["reached"])
+            if "receiver" in news:
+                if news["problem"] is None:
+                    self._outbox = reached(self._outbox, mark, news["receiver"])
                 continue
             self._outbox = settled(self._outbox, mark, news["failure"], now)
             if news["failure"]:

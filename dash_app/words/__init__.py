@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from dash_app.words.alerts import (
     alert_body,
+    alert_state,
+    alert_test,
     alert_title,
     alerts_failing,
     alerts_held_back,
@@ -80,6 +82,8 @@ __all__ = [
     "age",
     "ago",
     "alert_body",
+    "alert_state",
+    "alert_test",
     "alert_title",
     "alerts_failing",
     "alerts_held_back",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash_app.words.numbers import age, clock, number, plural
+from dash_app.words.numbers import age, ago, clock, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +56,24 @@ def alerts_failing(lost: Sequence[Message]) -> tuple[str, str]:
     why = next((one.failure for one in reversed(lost) if one.failure), "")
     text = f"{plural(len(lost), 'message')} could not be sent: {why}."
     return text, "Mend that; `./ops/run alerts test` says whether messages arrive."
+
+
+def alert_test(now: datetime) -> tuple[str, str]:
+    """Return the title and text of a message that only tries whether it arrives."""
+    return "Mission Control: a test", f"Messages arrive. Sent at {clock(now, now)}, on request."
+
+
+def alert_state(one: Message, now: datetime) -> str:
+    """Return how far a message has come, in a few words."""
+    if one.sent_at:
+        return f"sent {ago(now - one.sent_at)}"
+    why = f": {one.failure}" if one.failure else ""
+    if one.is_given_up:
+        return f"given up{why}"
+    if one.told_in:
+        return f"told in {one.told_in}"
+    tries = {0: "", 1: " after a try"}.get(one.attempts, f" after {number(one.attempts)} tries")
+    return f"waits{tries}{why}"
 
 
 def alerts_lost(lost: Sequence[Message], now: datetime) -> str:

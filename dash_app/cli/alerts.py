@@ -1,0 +1,104 @@
+"""The commands about messages: `alerts install`, `alerts test` and `alerts list`."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import click
+
+from dash_app import settings, words
+from dash_app.cli.terminal import config_option, fail, table
+from dash_app.history.messages import newest_messages
+from dash_app.message import Message
+from dash_app.secret import mark_of, place_of, urls_in
+from dash_app.watch.delivery import Delivery
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dash_app.settings import Settings
+
+MOST_MESSAGES = 20
+
+EXAMPLES = """\b
+Examples:
+  ./ops/run alerts install          bring what sends messages; upgrades keep it
+  ./ops/run alerts test             send one to each receiver
+  ./ops/run alerts list --limit 50  receivers, and what they were told
+
+\b
+Of a URL no more is ever shown than its scheme and its host.
+"""
+
+
+@click.group(epilog=EXAMPLES)
+def alerts() -> None:
+    """Send a test message, name receivers and messages, install what sends them."""
+
+
+@alerts.command()
+def install() -> None:
+    """Install apprise beside Mission Control; upgrades keep it."""
+    try:
+        found = version("apprise")
+    except PackageNotFoundError:
+        fail("./ops/run alerts install does it.")
+    click.echo(f"apprise {found} is installed. Next: a file of URLs, and ./ops/run alerts test")
+
+
+@alerts.command()
+@config_option
+def test(config: Path | None) -> None:
+    """Send one message to each receiver and say what came of it."""
+    configured = settings.load(config)
+    path, urls = _receivers(configured)
+    if not urls or path is None:
+        place = words.short_path(configured.source)
+        fail(f"No receivers: name a file of URLs as `urls_file` under [alerts] in {place}.")
+    now, mark = datetime.now(UTC), secrets.token_hex(4)
+    title, body = words.alert_test(now)
+    message = Message(mark, "summary", "", None, title, f"{body}\n({mark})", now, now)
+    problems: dict[str, str | None] = {}
+    failure = None
+    for news in Delivery(path, lambda: None).send([message]):
+        if "receiver" in news:
+            problems[news["receiver"]] = news["problem"]
+        else:
+            failure = news["failure"]
+    for url in urls:
+        problem = problems.get(mark_of(url), failure)
+        click.echo(f"{place_of(url)}: {problem or 'sent'}")
+    sys.exit(1 if failure else 0)
+
+
+@alerts.command(name="list")
+@config_option
+@click.option("--limit", type=click.IntRange(1), default=MOST_MESSAGES, help="20 by default.")
+def list_(config: Path | None, limit: int) -> None:
+    """Name the receivers, and the newest messages with what became of them."""
+    configured = settings.load(config)
+    _path, urls = _receivers(configured)
+    for url in urls:
+        click.echo(f"Receiver {place_of(url)}")
+    if not urls:
+        click.echo("No receivers.")
+    try:
+        found = newest_messages(configured.history.path, limit)
+    except sqlite3.OperationalError:  # none yet
+        found = []
+    now = datetime.now(UTC)
+    told = [
+        (f"{one.made_at:%Y-%m-%d %H:%M} UTC", one.mark, one.title, words.alert_state(one, now))
+        for one in found
+    ]
+    click.echo("\n".join(table(told)) if told else "No messages.")
+
+
+def _receivers(configured: Settings) -> tuple[Path | None, list[str]]:
+    path = configured.alerts.urls_file
+    return path, urls_in(path) if path else []
