@@ -9,6 +9,8 @@ export PYTHONPATH=$repository PYTHONSAFEPATH=1
 
 production=$repository/.venv
 testing=$repository/.venv-test
+# Stands where this user wants messages sent, by whichever version: ./ops/run alerts install
+alerts_wanted=${HOME:-}/.local/share/mission-control/alerts
 
 say() { printf '%s\n' "$@" >&2; }
 fail() { say "$@"; exit 1; }
@@ -125,8 +127,25 @@ prepare() {
     ) 9<"$repository/requirements.txt"
 }
 
+# What sends messages, into an environment that is ready: it is made anew without it.
+prepare_alerts() {
+    local lock=ops/alerts.txt sources
+    [ -e "$alerts_wanted" ] || return 0
+    sources=$(cd "$repository" && cksum "$lock")
+    [ "$(cat "$production/alerts-from" 2>/dev/null)" != "$sources" ] || return 0
+    (
+        take_turns
+        [ "$(cat "$production/alerts-from" 2>/dev/null)" != "$sources" ] || exit 0
+        say "Installing apprise, which sends messages: once, a few seconds."
+        quietly "$production/bin/python" -I -m pip install --require-hashes --only-binary :all: \
+            --requirement "$repository/$lock"
+        echo "$sources" >"$production/alerts-from"
+    ) 9<"$repository/requirements.txt" || say "All else works; until then, no message is sent."
+}
+
 prepare_production() {
     prepare "$production" install_production
+    prepare_alerts
 }
 
 prepare_testing() {

@@ -183,6 +183,37 @@ def test_shows_why_an_installation_failed(checkout: Path, tmp_path: Path) -> Non
     assert not (checkout / ".venv" / "made-from").exists()
 
 
+def test_what_sends_messages_is_installed_where_it_is_wanted_and_kept(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """Once for each lock, also into an environment that was made anew; a failure stops nothing."""
+    (checkout / ".venv" / "bin").unlink()
+    (checkout / ".venv" / "alerts-from").unlink(missing_ok=True)
+    python = checkout / ".venv" / "bin" / "python"
+    python.parent.mkdir()
+    said = tmp_path / "said"
+    python.write_text(f'#!/usr/bin/env bash\necho "$*" >>"{said}"\n[ ! -e "{said}.fails" ]\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "HOME": str(tmp_path / "home")}
+
+    def starts(*arguments: str) -> list[str]:
+        said.write_text("")
+        run(checkout / "ops" / "run", *arguments, cwd=tmp_path, environment=environment)
+        lock = f"--requirement {checkout}/ops/alerts.txt"
+        return [line.replace(lock, "LOCK").split()[-1] for line in said.read_text().splitlines()]
+
+    assert starts("status") == ["status"]
+    assert starts("alerts", "install") == ["LOCK", "install"]
+    assert starts("status") == ["status"]
+    with (checkout / "ops" / "alerts.txt").open("a") as lock:
+        lock.write("\n")
+    said.with_name("said.fails").touch()
+    assert starts("status") == ["LOCK", "status"]
+    said.with_name("said.fails").unlink()
+    assert starts("status") == ["LOCK", "status"]
+    assert starts("status") == ["status"]
+
+
 @pytest.mark.parametrize("script", [*SCRIPTS, "ops/environment.sh"])
 def test_scripts_parse_and_can_be_started(script: str) -> None:
     """Those that a person or a machine starts are executable."""

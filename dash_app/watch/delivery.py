@@ -23,8 +23,8 @@ LAST_SECONDS = 2.5
 """At the end, what is under way may take so long: it would be sent twice if nobody heard of it."""
 
 News = dict[str, Any]
-"""What the child says of a message by its `mark`: the `problem` with a `receiver`, or None for none;
-at last the `failure` of the whole, or None."""
+"""What the child says of a message by its `mark`: the `problem` with a `receiver`, or None; at last
+the `failure` of the whole, or None."""
 
 log = logging.getLogger(__name__)
 
