@@ -17,6 +17,7 @@ from dash_app.listeners import Listeners
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
 from dash_app.settings import SettingsError
+from dash_app.watch.heartbeat import Heartbeat
 
 if TYPE_CHECKING:
     import socket
@@ -64,6 +65,7 @@ class Service:
         self._started_at = datetime.now(UTC)
         app = create_server(settings, sampler, self._started_at)
         self._listeners = Listeners(app, settings.server, sockets)
+        self._heartbeat = self._beating(settings)
 
     def run(self, load: Callable[[], Settings]) -> None:
         """Serve until told to end; on SIGHUP, take over the settings that `load` returns then."""
@@ -101,14 +103,23 @@ class Service:
         app = create_server(settings, sampler, self._started_at)
         self._listeners.use(app, settings.server)
         self._settings, self._sampler = settings, sampler
+        self._heartbeat.stop()
+        self._heartbeat = self._beating(settings)
         watching = words.plural(len(settings.databases), "database")
         restart = _waiting_for_restart(settings, wanted)
         after = f"; after a restart also {' and '.join(restart)}" if restart else ""
         log.info("reloaded: watching %s%s", watching, after)
 
+    def _beating(self, settings: Settings) -> Heartbeat:
+        """Return a heartbeat that has begun, and beats while there are fresh readings."""
+        heartbeat = Heartbeat(settings.watch, lambda: self._sampler.fresh() is not None)
+        heartbeat.start()
+        return heartbeat
+
     def _stop(self) -> None:
         """Answer what is under way and finish the tick, both at once."""
         notify.tell("STOPPING=1")
+        self._heartbeat.stop()
         self._listeners.end()
         self._sampler.stop()
         self._listeners.join()

@@ -71,8 +71,6 @@ class Phone(Receiver):
                 self.send_response(phone.code)
                 self.end_headers()
 
-            do_GET = do_HEAD = do_POST  # noqa: N815
-
             def log_message(self, *_: Any) -> None:
                 pass
 
@@ -85,6 +83,31 @@ class Phone(Receiver):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+
+
+class Monitor(Receiver):
+    """Takes signs of life: how often, and at which paths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = 200
+        self.beats = 0
+        self.paths: set[str] = set()
+
+    def make(self) -> BaseServer:
+        monitor = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                monitor.beats += 1
+                monitor.paths.add(self.path)
+                self.send_response(monitor.code)
+                self.end_headers()
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        return _Server(("127.0.0.1", self.port), Handler)
 
 
 class Mailbox(Receiver):
