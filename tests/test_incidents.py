@@ -151,6 +151,34 @@ def test_databases_that_fall_silent_with_a_process_name_it() -> None:
     assert after == one
 
 
+def test_what_is_over_in_part_is_told_of_as_a_whole() -> None:
+    told = Told()
+    names = ("a", "b")
+
+    def look(minutes: float, *down: str, pid: int) -> list[Incident]:
+        return told.see(
+            minutes,
+            *(
+                status(
+                    name,
+                    at(minutes),
+                    *([finding("down", 5)] if name in down else []),
+                    written=0 if name in down else minutes,
+                    pids=(pid,),
+                )
+                for name in names
+            ),
+        )
+
+    look(0, pid=812)
+    (whole,) = look(6, *names, pid=900)
+    assert whole.text.startswith("A and B: down is amiss. agent-812")
+    assert look(7, "b", pid=900) == [whole]
+    assert look(8, "b", pid=900) == [whole]
+    look(9, pid=900)
+    assert told.course.incidents == (replace(whole, ended_at=at(9)),)
+
+
 def test_a_process_is_not_blamed_for_what_went_on_after_it_or_for_coming_and_going() -> None:
     told = Told()
     told.see(0, status("email", at(0), pids=(812,)))

@@ -30,12 +30,13 @@ ONE_BLOW = timedelta(minutes=1)
 class Course:
     """How far incidents have come: those that are open, or over for no longer than they may return.
 
-    `homes` says to which of them each trouble belongs, by its mark, and `seen` who had a database
-    open; after a restart both are empty.
+    `homes` says to which of them each trouble belongs, by its mark, `marks` which troubles each of
+    them ever had, and `seen` who had a database open; after a restart all are empty.
     """
 
     incidents: tuple[Incident, ...] = ()
     homes: Mapping[object, str] = field(default_factory=dict)
+    marks: Mapping[str, frozenset[object]] = field(default_factory=dict)
     seen: Seen = field(default_factory=dict)
 
     @property
@@ -62,13 +63,26 @@ def follow(
     writers = writers_gone(seen, snapshot, troubles)
     homes = _homes(course, troubles, {name: one.key for name, one in writers.items()})
     databases = [status.database for status in snapshot.databases]
-    found = {}
+    found, marks = {}, {}
     for key in dict.fromkeys(homes.values()):
         group = [one for one in troubles if homes[one.mark] == key]
-        found[key] = _incident(known.get(key), key, group, _writer_of(group, writers), databases)
+        one = _incident(known.get(key), key, group, _writer_of(group, writers), databases)
+        before, there = course.marks.get(key, frozenset()), {one.mark for one in group}
+        found[key] = _as_wide(one, known[key]) if key in known and there < before else one
+        marks[key] = before.union(there)
     over = [_over(one, snapshot) for key, one in known.items() if key not in found]
     incidents = sorted([*found.values(), *over], key=_rank)
-    return Course(tuple(incidents), homes, seen)
+    return Course(tuple(incidents), homes, marks, seen)
+
+
+def _as_wide(one: Incident, known: Incident) -> Incident:
+    """Return an incident of which a part is over: unless it got worse, it tells of all that it was.
+
+    Its end would otherwise be told of the last table alone, and without the cause.
+    """
+    if SEVERITY.index(one.level) > SEVERITY.index(known.level):
+        return one
+    return replace(one, kind=known.kind, text=known.text, remedy=known.remedy)
 
 
 def _rank(one: Incident) -> tuple[bool, int, datetime]:
