@@ -35,12 +35,12 @@ class Desk:
         self.tries: list[datetime] = []
         self.is_reachable = True
 
-    def begins(self, name: str, level: Level = "fault") -> None:
+    def begins(self, name: str, level: Level = "fault", kind: str = "gone") -> None:
         known = self.incidents.get(name)
         text = f"{name.capitalize()}: The file is gone."
         since, number = (known.since, known.id) if known else (self.now, 1 + len(self.incidents))
         self.incidents[name] = Incident(
-            f"{name}:gone", (name,), "gone", level, text, "Restore it.", since, id=number
+            f"{name}:gone", (name,), kind, level, text, "Restore it.", since, id=number
         )
 
     def ends(self, name: str) -> None:
@@ -94,17 +94,25 @@ def test_a_fault_is_told_once_when_it_has_lasted_and_once_when_it_is_over() -> N
     assert desk.outbox == Outbox()
 
 
-def test_what_is_over_before_it_lasted_and_a_mere_notice_are_not_told() -> None:
+def test_what_is_over_before_it_lasted_and_what_is_merely_late_are_not_told() -> None:
     desk = Desk()
     desk.begins("email")
-    desk.begins("content", level="notice")
+    desk.begins("content", level="notice", kind="late")
     desk.passes(30 * SECOND, SECOND)
     desk.ends("email")
     desk.passes(HOUR)
     assert desk.titles == []
-    desk.begins("content")
+    desk.begins("content", kind="down")
     desk.passes(MINUTE)
     assert desk.titles == ["Content: needs you"]
+
+
+def test_a_notice_that_needs_a_person_is_told_too() -> None:
+    desk = Desk()
+    desk.begins("email", level="notice", kind="disk_low")
+    desk.begins("alerts", level="notice", kind="alerts_failing")
+    desk.passes(HOUR)
+    assert desk.titles == ["Email: needs you"]
 
 
 def test_flapping_is_told_once() -> None:
@@ -222,20 +230,34 @@ def test_tries_end_and_what_was_lost_is_told_in_the_next_message() -> None:
     desk = Desk()
     desk.is_reachable = False
     desk.begins("email")
-    desk.passes(3 * HOUR)
+    desk.passes(2 * HOUR)
     minutes = [(at - NOON) // MINUTE for at in desk.tries]
     assert minutes == [1, 2, 6, 16, 31, 61]
     assert [one.is_given_up for one in desk.outbox.messages] == [True]
     desk.begins("content")
-    desk.passes(3 * HOUR)
+    desk.acknowledges("email")
+    desk.passes(90 * MINUTE)
     desk.is_reachable = True
     desk.ends("email")
     desk.passes(HOUR)
-    assert desk.titles == ["Email: over after 6 h"]
+    assert desk.titles[0] == "Email: over after 3 h"
     assert (
         "2 messages before this one could not be sent:"
-        " 12:01 UTC, Email: needs you; 15:01 UTC, Content: needs you." in desk.bodies[0]
+        " 12:01 UTC, Email: needs you; 14:01 UTC, Content: needs you." in desk.bodies[0]
     )
+
+
+def test_a_fault_whose_tries_came_to_an_end_is_told_once_the_receiver_is_back() -> None:
+    desk = Desk()
+    desk.is_reachable = False
+    desk.begins("email")
+    desk.passes(100 * MINUTE)
+    desk.is_reachable = True
+    desk.passes(20 * HOUR)
+    assert desk.arrived == [(NOON + 121 * MINUTE, "Email: needs you")]
+    assert "1 message before this one could not be sent" in desk.bodies[0]
+    desk.passes(6 * HOUR)
+    assert desk.titles[1:] == ["Email: needs you still, 1 d"]
 
 
 def test_a_receiver_that_has_a_message_is_not_sent_it_again() -> None:

@@ -1,8 +1,8 @@
 """When who is told what: from incidents, and what was told of them, to messages.
 
-Pure functions. A fault is told once, when it has lasted; that it is over once, when that has lasted
-too; in between there are reminders. What may not be sent yet waits, and what waited together goes
-as one.
+Pure functions. What needs a person is told once, when it has lasted; that it is over once, when
+that has lasted too; in between there are reminders. What may not be sent yet waits, and what waited
+together goes as one. What is merely late is told once it is down.
 """
 
 from __future__ import annotations
@@ -26,10 +26,15 @@ if TYPE_CHECKING:
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
 """Between tries, which come to an end after an hour."""
 
+FAILING = "alerts_failing"
+UNTOLD = frozenset({"late", FAILING})
+"""Kinds of which no message tells: what is late is soon down, and lost messages are in the next."""
+
 TRIES_UNTIL_TOLD = 3
 """So many tries without success are no mere hiccup: five minutes have passed."""
 
 AN_HOUR = timedelta(hours=1)
+"""Also how long tries rest before what is amiss still is told anew: a receiver may be back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +159,16 @@ def _kind(
     """Return what is to be told of an incident now."""
     if one.ended_at:
         return "over" if about and now - one.ended_at >= manners.settle else None
-    if one.level != "fault" or (one.acknowledged and one.acknowledged.holds(now)):
+    if one.kind in UNTOLD or (one.acknowledged and one.acknowledged.holds(now)):
         return None
     if not about:
         return "fault" if now - one.since >= manners.after else None
+    last = about[-1]
+    if last.is_given_up:
+        return last.kind if now - (last.tried_at or last.made_at) >= AN_HOUR else None
     if not manners.remind or any(message.waits for message in about):
         return None
-    return "reminder" if now - about[-1].made_at >= manners.remind else None
+    return "reminder" if now - last.made_at >= manners.remind else None
 
 
 def _tell(

@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING
 from dash_app import network, words
 from dash_app.history.incidents import WantedIncidents
 from dash_app.model import Database
-from dash_app.watch.alerts import Manners, Outbox, failing, follow, reached, release, settled
+from dash_app.watch.alerts import (
+    FAILING,
+    Manners,
+    Outbox,
+    failing,
+    follow,
+    reached,
+    release,
+    settled,
+)
 from dash_app.watch.delivery import Delivery
 from dash_app.watch.troubles import Trouble
 
@@ -27,7 +36,6 @@ if TYPE_CHECKING:
     from dash_app.message import Message
     from dash_app.settings import Settings
 
-FAILING = "alerts_failing"
 MOST_UNTOLD = 1000
 
 log = logging.getLogger(__name__)
