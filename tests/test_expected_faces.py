@@ -142,7 +142,7 @@ def test_the_worst_is_told_first_everywhere() -> None:
             "DOWN  Email   A write is expected every 1 h, last 3 h ago. Since 13:00 UTC (2 h)."
         )
     )
-    (_, _, line, *remedies) = map(unstyle, lines(status_document(snapshot), NOW, HOUR))
+    (_, line, *remedies, _) = map(unstyle, lines(status_document(snapshot), NOW, HOUR))
     assert line.startswith("DOWN  Email   A write is expected every 1 h, last 3 h ago.")
     assert "Also overdue: log." in line
     assert len(remedies) == 2

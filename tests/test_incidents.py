@@ -172,7 +172,7 @@ def test_what_is_over_in_part_is_told_of_as_a_whole() -> None:
 
     look(0, pid=812)
     (whole,) = look(6, *names, pid=900)
-    assert whole.text.startswith("A and B: down is amiss. agent-812")
+    assert whole.text.startswith("A and B: Nothing is written any more. agent-812")
     assert look(7, "b", pid=900) == [whole]
     assert look(8, "b", pid=900) == [whole]
     look(9, pid=900)
