@@ -49,6 +49,7 @@ TOP_LEVEL = {"dash_app", "assets", "ops", "tests", "requirements.txt", "README.m
     "CHANGELOG.md",
 }
 LATE_IMPORTS = {
+    ("__init__.py", "dash_app.metrics.exposition"),
     ("serve.py", "dash_app.service"),
     ("status.py", "dash_app.cli.looking"),
 }

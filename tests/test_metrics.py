@@ -17,7 +17,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from dash_app import VERSION
-from dash_app.metrics import MOST_CHARACTERS, SnapshotCollector, label
+from dash_app.metrics.exposition import MOST_CHARACTERS, SnapshotCollector, label
 from dash_app.model import Database, DatabaseStatus, Reading, Snapshot, TableCount
 from dash_app.selfcheck import Selfcheck
 from tests.harness import LiveWriter, Served, eventually, make_database, prometheus, write_config
