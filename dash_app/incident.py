@@ -33,9 +33,10 @@ class Incident:
     """Findings of one cause.
 
     `key` names the cause, so that it is one incident for as long as it lasts: "email:gone",
-    "process:812". `databases` are names in configured order, `kind` is that of its worst finding
-    or a fault's code. `text` is one sentence and names what it concerns. `id` is None until stored,
-    `ended_at` until it is over.
+    "process:812". `databases` are names, in the order in which they came to it, `kind` is that of
+    its worst finding or a fault's code, and `troubles` are the marks of what it is made of now.
+    `text` is one sentence and names what it concerns. `id` is None until stored, `ended_at` until
+    it is over.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Incident:
     since: datetime
     ended_at: datetime | None = None
     acknowledged: Acknowledgement | None = None
+    troubles: tuple[str, ...] = ()
     id: int | None = None
 
 

@@ -173,10 +173,11 @@ def test_what_is_over_in_part_is_told_of_as_a_whole() -> None:
     look(0, pid=812)
     (whole,) = look(6, *names, pid=900)
     assert whole.text.startswith("A and B: Nothing is written any more. agent-812")
-    assert look(7, "b", pid=900) == [whole]
-    assert look(8, "b", pid=900) == [whole]
+    part = replace(whole, troubles=("b:down",))
+    assert look(7, "b", pid=900) == [part]
+    assert look(8, "b", pid=900) == [part]
     look(9, pid=900)
-    assert told.course.incidents == (replace(whole, ended_at=at(9)),)
+    assert told.course.incidents == (replace(part, ended_at=at(9)),)
 
 
 def test_a_process_is_not_blamed_for_what_went_on_after_it_or_for_coming_and_going() -> None:
@@ -209,6 +210,9 @@ def test_a_database_that_falls_silent_table_by_table_is_one_incident() -> None:
     own = finding("down", 60)
     (same,) = told.see(61, status("email", at(61), *tables, own, written=-2))
     assert (same.key, same.text[-11:]) == (one.key, "And 1 more.")
+    told.forget()
+    others_are_written = status("email", at(90), *tables, written=89)
+    assert keys(told.see(90, others_are_written)) == [one.key]
 
 
 def test_a_large_log_is_one_with_whoever_holds_it() -> None:
@@ -245,7 +249,8 @@ def test_what_can_not_be_told_does_not_end() -> None:
     held = finding("log_held", -30, level="notice")
     told.look(-30, held)
     assert keys(told.look(1, code="not_responding")) == ["email:not_responding", "email:log_held"]
-    assert keys(told.look(2, held)) == ["email:log_held"]
+    (still,) = told.look(2, held)
+    assert (still.key, still.troubles) == ("email:log_held", ("email:log_held",))
     told.look(3, code="not_responding")
     assert told.look(4) == []
 
@@ -258,15 +263,23 @@ def test_a_database_that_is_paused_makes_no_incident() -> None:
     assert told.see(1, replace(locked, database=paused)) == []
 
 
-def test_moving_numbers_are_no_news_and_an_acknowledgement_stays() -> None:
-    told = Told()
-    told.look(0, replace(finding("log_held", 0), text="WAL 95 MB."))
+def test_moving_numbers_are_no_news_and_who_knows_does_so_until_it_is_worse() -> None:
+    told, held = Told(), finding("log_held", 0, level="notice")
+    told.look(0, replace(held, text="WAL 95 MB."))
     known = Acknowledgement("ann@example.com", at(1), None)
     one = replace(told.course.incidents[0], acknowledged=known, id=1)
     told.course = replace(told.course, incidents=(one,))
-    assert told.look(1, replace(finding("log_held", 0), text="WAL 99 MB.")) == [one]
-    (more,) = told.look(2, finding("log_held", 0), finding("down", 0))
+    assert told.look(1, replace(held, text="WAL 99 MB.")) == [one]
+    (more,) = told.look(2, held, finding("few_rows", 1, level="notice"))
     assert (more.acknowledged, more.id) == (known, 1)
+    (worse,) = told.look(3, held, finding("few_rows", 1))
+    assert (worse.acknowledged, worse.id) == (None, 1)
+
+
+def test_silence_is_no_part_of_what_happened_in_the_same_minute() -> None:
+    told, lost = Told(), finding("rows_dropped", 0)
+    silent = finding("down", 0, table="a")
+    assert len(told.look(0, lost, silent)) == 2
 
 
 def test_incidents_are_kept_paged_and_forgotten_with_their_messages(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Incident(TypedDict):
     key: str
     """Names the cause; the same one may come again later, as another incident."""
     databases: list[str]
-    """Whom it ever concerned, in configured order."""
+    """Whom it ever concerned, in the order in which they came to it."""
     kind: Annotated[
         str,
         open_text(IncidentKind, "The worst of it: a finding's, an error's, or that alerts fail."),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dash_app.message import Message
 
 COLUMNS = (
-    "key, databases, kind, level, text, remedy, since, ended_at,"
+    "key, databases, troubles, kind, level, text, remedy, since, ended_at,"
     " acknowledged_by, acknowledged_at, acknowledged_until"
 )
 INCIDENTS = """
@@ -110,6 +110,7 @@ def _values(one: Incident) -> tuple[Any, ...]:
     return (
         one.key,
         json.dumps(one.databases),
+        json.dumps(one.troubles),
         one.kind,
         one.level,
         one.text,
@@ -123,11 +124,14 @@ def _values(one: Incident) -> tuple[Any, ...]:
 
 
 def _incident(*row: Any) -> Incident:  # noqa: ANN401 - as SQLite holds it
-    key, databases, kind, level, text, remedy, since, ended_at, by, at, until, number = row
+    key, databases, troubles, kind, level, text, remedy, since, ended_at, by, at, until, number = (
+        row
+    )
     known = Acknowledgement(by, _required(at), _time(until)) if at else None
     return Incident(
         key=key,
         databases=tuple(json.loads(databases)),
+        troubles=tuple(json.loads(troubles)),
         kind=kind,
         level=level,
         text=text,

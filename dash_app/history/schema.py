@@ -119,6 +119,7 @@ MIGRATIONS = (
         kind TEXT NOT NULL,
         level TEXT NOT NULL,
         databases TEXT NOT NULL,    -- names, as JSON
+        troubles TEXT NOT NULL,     -- what it is made of now, as JSON
         text TEXT NOT NULL,
         remedy TEXT NOT NULL,
         since TEXT NOT NULL,

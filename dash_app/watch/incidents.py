@@ -6,6 +6,7 @@ soon after its end goes on as the same one.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, get_args
@@ -14,13 +15,16 @@ from dash_app import words
 from dash_app.incident import Incident
 from dash_app.model import ABSENCES, SEVERITY, Code, worst
 from dash_app.watch.troubles import SILENCE, Trouble, family, troubles_of
-from dash_app.watch.writers import PROCESS, Seen, Writer, look, writers_gone
+from dash_app.watch.writers import Seen, Writer, look, writers_gone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from dash_app.model import Database, Snapshot
+    from dash_app.model import DatabaseStatus, Snapshot
+
+DATABASE = re.compile("[.:]")
+"""What ends its name in the mark of a trouble."""
 
 ONE_BLOW = timedelta(minutes=1)
 """What begins in one database within so long is one cause: an update takes more than one look."""
@@ -30,13 +34,10 @@ ONE_BLOW = timedelta(minutes=1)
 class Course:
     """How far incidents have come: those that are open, or over for no longer than they may return.
 
-    `homes` says to which of them each trouble belongs, by its mark, `marks` which troubles each of
-    them ever had, and `seen` who had a database open; after a restart all are empty.
+    `seen` is who had a database open; after a restart nobody is known.
     """
 
     incidents: tuple[Incident, ...] = ()
-    homes: Mapping[object, str] = field(default_factory=dict)
-    marks: Mapping[str, frozenset[object]] = field(default_factory=dict)
     seen: Seen = field(default_factory=dict)
 
     @property
@@ -62,27 +63,16 @@ def follow(
     troubles = [*troubles_of(snapshot), *others]
     writers = writers_gone(seen, snapshot, troubles)
     homes = _homes(course, troubles, {name: one.key for name, one in writers.items()})
-    databases = [status.database for status in snapshot.databases]
-    found, marks = {}, {}
+    names = [status.database.name for status in snapshot.databases]
+    untold = frozenset(one.database.name for one in snapshot.databases if _is_untold(one))
+    found = {}
     for key in dict.fromkeys(homes.values()):
         group = [one for one in troubles if homes[one.mark] == key]
-        one = _incident(known.get(key), key, group, _writer_of(group, writers), databases)
-        before, there = course.marks.get(key, frozenset()), {one.mark for one in group}
-        found[key] = _as_wide(one, known[key]) if key in known and there < before else one
-        marks[key] = before.union(there)
-    over = [_over(one, snapshot) for key, one in known.items() if key not in found]
+        new = _incident(key, group, _writer_of(group, writers), names)
+        found[key] = _grown(known[key], new, untold) if key in known else new
+    over = [_over(one, untold, now) for key, one in known.items() if key not in found]
     incidents = sorted([*found.values(), *over], key=_rank)
-    return Course(tuple(incidents), homes, marks, seen)
-
-
-def _as_wide(one: Incident, known: Incident) -> Incident:
-    """Return an incident of which a part is over: unless it got worse, it tells of all that it was.
-
-    Its end would otherwise be told of the last table alone, and without the cause.
-    """
-    if SEVERITY.index(one.level) > SEVERITY.index(known.level):
-        return one
-    return replace(one, kind=known.kind, text=known.text, remedy=known.remedy)
+    return Course(tuple(incidents), seen)
 
 
 def _rank(one: Incident) -> tuple[bool, int, datetime]:
@@ -100,27 +90,28 @@ class _Begin:
     def is_of(self, trouble: Trouble, key: str) -> bool:
         """Whether a trouble that is new is more of the same.
 
-        Silence is where nothing at all was written into its database since then.
+        Silence is where nothing at all was written into its database since then; it comes by its
+        own time, and so is no part of another blow.
         """
         name, written_at = trouble.database.name, trouble.written_at
-        if trouble.is_silence and self.family == SILENCE:
+        if trouble.is_silence or self.family == SILENCE:
             is_silent = written_at is None or written_at <= self.since + ONE_BLOW
-            return name in self.databases and is_silent
+            both = trouble.is_silence and self.family == SILENCE
+            return both and is_silent and name in self.databases
         is_own = key.startswith((f"{name}:", f"{name}."))
         return is_own and abs(trouble.since - self.since) <= ONE_BLOW
 
 
 def _homes(
     course: Course, troubles: Sequence[Trouble], writers: Mapping[str, str]
-) -> dict[object, str]:
+) -> dict[str, str]:
     """Return the key of the incident of each trouble, by its mark.
 
     One that is known stays where it is; a new one joins those of the same cause.
     """
     known = course.open
-    homes = {
-        one.mark: key for one in troubles if (key := course.homes.get(one.mark) or _at(one, known))
-    }
+    before = {mark: one.key for one in known for mark in one.troubles}
+    homes = {one.mark: before[one.mark] for one in troubles if one.mark in before}
     causes = {one.mark: _cause(one, writers) for one in troubles}
     of_cause = {causes[mark]: key for mark, key in reversed(homes.items())}
     begun = {one.key: _Begin(one.databases, one.since, family(one.kind)) for one in known}
@@ -135,18 +126,6 @@ def _homes(
     return homes
 
 
-def _at(trouble: Trouble, known: Iterable[Incident]) -> str | None:
-    """Return the open incident that must be a trouble's, where a restart has forgotten it."""
-    name = trouble.database.name
-    for one in known:
-        is_another_tables = one.key.startswith(f"{name}.") and one.key != trouble.key
-        same_kind = family(trouble.kind) == family(one.kind)
-        same_begin = not trouble.asks or abs(trouble.since - one.since) <= ONE_BLOW
-        if name in one.databases and same_kind and same_begin and not is_another_tables:
-            return one.key
-    return None
-
-
 def _cause(trouble: Trouble, writers: Mapping[str, str]) -> str:
     if trouble.is_silence:
         return writers.get(trouble.database.name, trouble.key)
@@ -159,45 +138,43 @@ def _writer_of(group: Iterable[Trouble], writers: Mapping[str, Writer]) -> Write
 
 
 def _incident(
-    known: Incident | None,
-    key: str,
-    group: Sequence[Trouble],
-    writer: Writer | None,
-    databases: Iterable[Database],
+    key: str, group: Sequence[Trouble], writer: Writer | None, names: Iterable[str]
 ) -> Incident:
-    """Return an incident as it is now: it keeps its begin, and whom it ever concerned."""
     gravest = max(group, key=lambda one: (SEVERITY.index(one.level), -one.since.timestamp()))
-    concerned = {one.database.name for one in group} | set(known.databases if known else ())
-    new = Incident(
+    by_process = writer if gravest.is_silence else None
+    concerned = {one.database.name for one in group}
+    return Incident(
         key=key,
-        databases=tuple(one.name for one in databases if one.name in concerned),
+        databases=tuple(name for name in names if name in concerned),
         kind=gravest.kind,
         level=worst(one.level for one in group),
         text=_text(group, writer),
-        remedy=words.process_remedy(writer.command)
-        if writer and gravest.kind in SILENCE
-        else gravest.remedy,
+        remedy=words.process_remedy(by_process.command) if by_process else gravest.remedy,
         since=min(one.since for one in group),
+        troubles=tuple(one.mark for one in group),
     )
-    if known is None:
-        return new
-    if writer is None and key.startswith(PROCESS) and new.databases == known.databases:
-        # Who had it open is not known over a restart.
-        new = replace(new, text=known.text, remedy=known.remedy)
-    same = (new.databases, new.kind, new.level) == (known.databases, known.kind, known.level)
-    if same and known.ended_at is None and _letters(new.text) == _letters(known.text):
-        return known
+
+
+def _grown(known: Incident, new: Incident, untold: Container[str]) -> Incident:
+    """Return an incident as it is now: it keeps its begin, and whom it ever concerned.
+
+    It tells of all that it was, also when a part is over: its end would otherwise be told of the
+    last table alone, without the cause. Only what is new or worse changes that, and so do neither
+    numbers that moved on nor a restart. Who knew of a lesser evil knows nothing of the greater.
+    """
+    is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)
+    told = new if is_worse or set(new.troubles) - set(known.troubles) else known
+    kept = [one for one in known.troubles if DATABASE.split(one)[0] in untold]
     return replace(
-        new,
+        told,
+        databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
+        level=new.level,
         since=min(new.since, known.since),
-        acknowledged=known.acknowledged,
+        ended_at=None,
+        acknowledged=None if is_worse else known.acknowledged,
+        troubles=tuple(dict.fromkeys([*new.troubles, *kept])),
         id=known.id,
     )
-
-
-def _letters(text: str) -> str:
-    """Return a text without its numbers: that they moved on is no news."""
-    return "".join(one for one in text if not one.isdigit())
 
 
 def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
@@ -215,17 +192,14 @@ def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
     return words.incident(labels, sentences)
 
 
-def _over(known: Incident, snapshot: Snapshot) -> Incident:
+def _over(known: Incident, untold: Container[str], now: datetime) -> Incident:
     """Return an incident of which nothing is found any more: over, unless that can't be told."""
-    if known.ended_at or (known.kind not in get_args(Code) and _is_untold(known, snapshot)):
+    is_untold = any(name in untold for name in known.databases)
+    if known.ended_at or (is_untold and known.kind not in get_args(Code)):
         return known
-    return replace(known, ended_at=snapshot.taken_at)
+    return replace(known, ended_at=now)
 
 
-def _is_untold(incident: Incident, snapshot: Snapshot) -> bool:
-    """Whether one of its databases can't be read now, while it is not known to be away."""
-    return any(
-        status.is_stale or (status.fault is not None and status.fault.code not in ABSENCES)
-        for status in snapshot.databases
-        if status.database.name in incident.databases
-    )
+def _is_untold(status: DatabaseStatus) -> bool:
+    """Whether a database can't be read now, while it is not known to be away."""
+    return status.is_stale or (status.fault is not None and status.fault.code not in ABSENCES)

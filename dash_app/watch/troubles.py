@@ -34,7 +34,7 @@ class Trouble:
     text: str
     remedy: str
     key: str
-    mark: object
+    mark: str
     asks: bool = False
     written_at: datetime | None = None
     folder: Path | None = None
@@ -79,8 +79,6 @@ def _troubles(status: DatabaseStatus) -> Iterator[Trouble]:
 
 
 def _of_finding(status: DatabaseStatus, finding: Finding) -> Trouble:
-    kind = SILENCE if family(finding.kind) == SILENCE else finding.kind
-    mark: tuple[object, ...] = (status.database.name, kind, finding.table)
     return Trouble(
         status.database,
         finding.kind,
@@ -89,11 +87,19 @@ def _of_finding(status: DatabaseStatus, finding: Finding) -> Trouble:
         finding.text,
         finding.remedy,
         _key(status, finding),
-        (*mark, finding.since) if finding.asks else mark,
+        _mark(status, finding),
         finding.asks,
         status.reading.last_modified,
         status.database.path.parent if _folder_is_gone(status, finding) else None,
     )
+
+
+def _mark(status: DatabaseStatus, finding: Finding) -> str:
+    """Return the same for a finding as long as it is the same; the next that asks is another."""
+    kind = SILENCE if family(finding.kind) == SILENCE else finding.kind
+    table = f".{finding.table}" if finding.table else ""
+    since = f":{finding.since:%Y-%m-%dT%H:%M:%S}" if finding.asks else ""
+    return f"{status.database.name}{table}:{kind}{since}"
 
 
 def _key(status: DatabaseStatus, finding: Finding) -> str:
@@ -102,10 +108,8 @@ def _key(status: DatabaseStatus, finding: Finding) -> str:
         return f"folder:{status.database.path.parent}"
     if kind == "disk_low" and disk:
         return f"disk:{disk.device}"
-    if finding.asks:  # it stays until somebody says so: the next one is another
-        return f"{status.database.name}:{kind}:{finding.since:%Y-%m-%dT%H:%M:%S}"
-    table = f".{finding.table}" if finding.table else ""
-    return f"{status.database.name}{table}:{kind}"
+    mark = _mark(status, finding)
+    return mark if finding.asks else f"{mark.rpartition(':')[0]}:{kind}"
 
 
 def _folder_is_gone(status: DatabaseStatus, finding: Finding) -> bool:
