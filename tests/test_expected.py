@@ -273,3 +273,15 @@ def test_silence_is_told_from_what_was_watched_before_and_ends_with_a_write(
         eventually(lambda: silent(served) == [])
         watched_for(served, tmp_path, HOUR)
         assert silent(served) == []
+
+
+def test_a_paused_database_that_is_gone_needs_nobody(tmp_path: Path) -> None:
+    with Served(expecting(tmp_path, "paused = true\nmin_rows = 100")) as served:
+        eventually(lambda: served.json("/api/db-status")["headline"] == "1 paused")
+        (tmp_path / "email.db").unlink()
+        eventually(lambda: served.database("email")["status"] == "error")
+        email = served.database("email")
+        assert (email["level"], email["findings"], email["watch"]["paused"]) == ("well", [], True)
+        assert email["error"]["code"] == "file_missing"
+        assert served.json("/api/db-status")["headline"] == "1 paused"
+        assert [one["kind"] for one in served.json("/api/events")["events"]] == ["gone"]
