@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -143,3 +146,20 @@ def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, pho
 def incident(served: Served, kind: str) -> Any:
     found = served.json("/api/incidents")["incidents"]
     return next((one for one in found if one["kind"] == kind), None)
+
+
+WITHOUT = "import sys; sys.modules['apprise'] = None; from dash_app.watch import send; send.main()"
+
+
+def test_without_apprise_a_message_says_what_is_to_be_done(tmp_path: Path) -> None:
+    configured(tmp_path, f"ntfys://ntfy.sh/{SECRET}")
+    asked = {"urls_file": str(tmp_path / "alerts.urls"), "messages": [{"mark": "0badcafe"}]}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    failure = "apprise is missing: ./ops/run alerts install"
+    assert json.loads(done.stdout) == {"mark": "0badcafe", "failure": failure}

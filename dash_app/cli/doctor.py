@@ -34,7 +34,7 @@ Exit codes: 0 well, 3 something needs you, 4 cannot tell.
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print an array: level, code, text, cure.")
 def doctor(config: Path | None, *, as_json: bool) -> None:
-    """Find what is wrong with service, databases, address, port, history, clock; how to mend it."""
+    """Find what is wrong with service, databases, port, alerts, history, clock; how to mend it."""
     found = []
     for check in examine(settings.load(config)):
         found.append(check)

@@ -1,7 +1,7 @@
 """Finds what is wrong with this installation, and says how to mend it.
 
-A module for each part of it: `service`, `databases`, `network`, `history` and `clock`. Each looks
-and changes nothing; watched files are looked at by the airlock alone.
+A module for each part of it: `service`, `databases`, `network`, `alerts`, `history` and `clock`.
+Each looks and changes nothing; watched files are looked at by the airlock alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.doctor import clock, databases, history, network, service
+from dash_app.doctor import alerts, clock, databases, history, network, service
 from dash_app.doctor.check import Check, own_name
 from dash_app.model import worst
 
@@ -37,6 +37,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         "service": service.examine,
         "databases": lambda: databases.examine(settings, place),
         "network": lambda: network.examine(settings.server),
+        "alerts": lambda: alerts.examine(settings.alerts),
         "history": lambda: history.examine(settings.history.path, place),
         "clock": lambda: clock.examine(settings.history.path),
     }

@@ -1,0 +1,45 @@
+"""Whether those who are to be told of faults can be told."""
+
+from __future__ import annotations
+
+import re
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.doctor.check import Check
+from dash_app.doctor.service import INSTALL, UNIT_FILE
+from dash_app.secret import place_of, urls_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from dash_app.settings.alerts import AlertsSettings
+
+NEXT = "./ops/run alerts test says whether messages arrive."
+
+
+def examine(alerts: AlertsSettings) -> Iterator[Check]:
+    """Yield whether messages can be sent, where any are to be."""
+    if alerts.urls_file is None:
+        return
+    if find_spec("apprise") is None:
+        text = "Nobody is told of faults: apprise, which sends messages, is not installed."
+        yield Check("fault", "apprise_missing", text, "./ops/run alerts install")
+    elif bare := _bare_environment():
+        text = f"The service tells nobody of faults: {words.short_path(bare)} has no apprise."
+        yield Check("fault", "apprise_missing", text, INSTALL)
+    else:
+        places = [place_of(url) for url in urls_in(alerts.urls_file)]
+        text = f"Faults are told to {words.names(places)}."
+        yield Check("well", "alerts", text, NEXT)
+
+
+def _bare_environment() -> Path | None:
+    """Return the environment of the installed service, if that cannot send."""
+    file = UNIT_FILE.expanduser()
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    found = re.search(r"/[^\"\s]*/environment-[0-9a-f]+", text)
+    folder = Path(found[0]) if found else None
+    return folder if folder and not (folder / "alerts-from").is_file() else None
