@@ -37,7 +37,7 @@ def urls_in(path: Path) -> list[str]:
     for number, url in enumerate(urls, 1):
         if not _is_url(url):
             raise ValueError(f"what it says as number {number} is no URL")
-    return urls
+    return list(dict.fromkeys(urls))
 
 
 def place_of(url: str) -> str:

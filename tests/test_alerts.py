@@ -34,6 +34,7 @@ class Desk:
         self.bodies: list[str] = []
         self.tries: list[datetime] = []
         self.is_reachable = True
+        self.reaches: tuple[str, ...] = ()
 
     def begins(self, name: str, level: Level = "fault", kind: str = "gone") -> None:
         known = self.incidents.get(name)
@@ -70,6 +71,8 @@ class Desk:
             if self.is_reachable:
                 self.arrived.append((self.now, one.title))
                 self.bodies.append(one.body)
+            for receiver in self.reaches:
+                self.outbox = reached(self.outbox, one.mark, receiver)
             self.outbox = settled(self.outbox, one.mark, failure, self.now)
 
     @property
@@ -242,7 +245,7 @@ def test_tries_end_and_what_was_lost_is_told_in_the_next_message() -> None:
     desk.passes(HOUR)
     assert desk.titles[0] == "Email: over after 3 h"
     assert (
-        "2 messages before this one could not be sent:"
+        "2 messages before this one did not reach everybody:"
         " 12:01 UTC, Email: needs you; 14:01 UTC, Content: needs you." in desk.bodies[0]
     )
 
@@ -255,7 +258,7 @@ def test_a_fault_whose_tries_came_to_an_end_is_told_once_the_receiver_is_back() 
     desk.is_reachable = True
     desk.passes(20 * HOUR)
     assert desk.arrived == [(NOON + 121 * MINUTE, "Email: needs you")]
-    assert "1 message before this one could not be sent" in desk.bodies[0]
+    assert "1 message before this one did not reach everybody" in desk.bodies[0]
     desk.passes(6 * HOUR)
     assert desk.titles[1:] == ["Email: needs you still, 1 d"]
 
@@ -273,6 +276,17 @@ def test_a_receiver_that_has_a_message_is_not_sent_it_again() -> None:
     assert (again.mark, again.reached, again.attempts) == (one.mark, ("phone",), 2)
     outbox = settled(reached(outbox, one.mark, "mail"), one.mark, None, later)
     assert [(one.reached, one.sent_at) for one in outbox.messages] == [(("phone", "mail"), later)]
+
+
+def test_one_receiver_that_never_takes_anything_brings_the_others_nothing_twice() -> None:
+    desk = Desk()
+    desk.is_reachable = False
+    desk.reaches = ("phone",)
+    desk.begins("email")
+    desk.passes(23 * HOUR)
+    assert [(one.kind, one.is_given_up) for one in desk.outbox.messages] == [("fault", True)]
+    desk.passes(2 * HOUR)
+    assert [one.kind for one in desk.outbox.messages] == ["fault", "reminder"]
 
 
 def test_that_it_is_over_takes_the_place_of_what_still_waits() -> None:

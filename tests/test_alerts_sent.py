@@ -133,13 +133,15 @@ def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, pho
         served.restart()
         failing = eventually(lambda: incident(served, "alerts_failing"))
         assert failing["text"] == (
-            "Alerts: 1 message could not be sent: json://localhost answered 403."
+            "Alerts: 1 message did not reach everybody: json://localhost answered 403."
         )
         assert (failing["databases"], failing["level"]) == ([], "notice")
         phone.code = 200
         (tmp_path / "away.db").rename(tmp_path / "email.db")
         ((_, text),) = phone.got(1)
-        assert re.search("1 message before this one could not be sent: .*, Email: needs you", text)
+        assert re.search(
+            "1 message before this one did not reach everybody: .*, Email: needs you", text
+        )
         eventually(lambda: incident(served, "alerts_failing")["endedAt"])
 
 

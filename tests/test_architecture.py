@@ -144,5 +144,9 @@ def test_commands_start_without_dash_and_pandas(command: str) -> None:
     assert not found & heavy
 
 
+def test_the_service_loads_nothing_that_sends_messages() -> None:
+    assert not loaded("dash_app.service") & {"apprise", "requests", "yaml", "smtplib"}
+
+
 def test_no_arrow_library_is_installed_to_double_the_memory_of_pandas() -> None:
     assert importlib.util.find_spec("pyarrow") is None

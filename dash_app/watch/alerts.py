@@ -164,7 +164,7 @@ def _kind(
     if not about:
         return "fault" if now - one.since >= manners.after else None
     last = about[-1]
-    if last.is_given_up:
+    if last.is_given_up and not last.reached:
         return last.kind if now - (last.tried_at or last.made_at) >= AN_HOUR else None
     if not manners.remind or any(message.waits for message in about):
         return None

@@ -29,6 +29,7 @@ TRY_SECONDS = 20.0
 """Of one message to one receiver, to which apprise gives 4 s to connect and 4 s to answer."""
 
 TYPES = {"fault": "failure", "reminder": "warning", "over": "success"}
+AWAY = "cannot be reached"
 MISSING = "apprise is missing: ./ops/run alerts install"
 
 Line = dict[str, Any]
@@ -53,12 +54,15 @@ class Sender:
                 one.result()
 
     def _send_to(self, url: str, failures: dict[str, list[str]], left: dict[str, int]) -> None:
-        receiver = mark_of(url)
+        receiver, problem = mark_of(url), None
         for message in self._messages:
             mark = message["mark"]
             if self.ending.is_set():
                 return
-            problem = None if receiver in message["reached"] else problem_of(url, message)
+            if receiver in message["reached"]:
+                problem = None
+            elif problem != AWAY:  # or each message would wait for it as long
+                problem = problem_of(url, message)
             with self._lock:
                 left[mark] -= 1
                 say({"mark": mark, "receiver": receiver, "problem": problem})
@@ -96,7 +100,7 @@ def _reason(told: str) -> str:
     """Return what apprise told, in words of ours: its own may hold a token."""
     if answer := re.search(r"error=(\d{3})\b", told):
         return f"answered {answer[1]}"
-    return "cannot be reached" if re.search("onnection|ocket", told) else "did not take it"
+    return AWAY if re.search("onnection|ocket", told) else "did not take it"
 
 
 def say(line: Line) -> None:

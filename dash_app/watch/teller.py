@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dash_app import network, words
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from dash_app.settings import Settings
 
 MOST_UNTOLD = 1000
+LATELY = timedelta(days=7)
+"""An end that nobody was told of for longer, since nobody was to be told, is no news any more."""
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +55,14 @@ class Teller:
         self._delivery: Delivery | None = None
         self._outbox = Outbox()
         if settings.alerts.urls_file and history.messages and history.incidents:
+            now = datetime.now(UTC)
             self._delivery = Delivery(settings.alerts.urls_file, on_news)
             untold = tuple(history.messages.untold())
-            known = history.incidents.found(WantedIncidents(ids=untold, most=MOST_UNTOLD))
+            lately = now - LATELY
+            wanted = WantedIncidents(ids=untold, most=MOST_UNTOLD, ended_since=lately)
+            known = history.incidents.found(wanted)
             self._outbox = Outbox(
-                tuple(history.messages.open(datetime.now(UTC))),
+                tuple(history.messages.open(now)),
                 tuple(entry.incident for entry in reversed(known)),
             )
         self._stored = set(self._outbox.messages)

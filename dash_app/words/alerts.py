@@ -54,7 +54,7 @@ def alerts_held_back(held: Sequence[Message], now: datetime) -> tuple[str, str]:
 def alerts_failing(lost: Sequence[Message]) -> tuple[str, str]:
     """Return that messages do not arrive, and what to do; `lost` are some that failed."""
     why = next((one.failure for one in reversed(lost) if one.failure), "")
-    text = f"{plural(len(lost), 'message')} could not be sent: {why}."
+    text = f"{plural(len(lost), 'message')} did not reach everybody: {why}."
     return text, "Mend that; `./ops/run alerts test` says whether messages arrive."
 
 
@@ -77,6 +77,6 @@ def alert_state(one: Message, now: datetime) -> str:
 
 
 def alerts_lost(lost: Sequence[Message], now: datetime) -> str:
-    """Return what could not be sent before, for a line of the next message."""
+    """Return what did not arrive before, for a line of the next message."""
     told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[:MOST_LINES])
-    return f"{plural(len(lost), 'message')} before this one could not be sent: {told}."
+    return f"{plural(len(lost), 'message')} before this one did not reach everybody: {told}."
