@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING
 
-import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dash_app.hours import NEVER
 from dash_app.incident import Acknowledgement, Incident
@@ -33,13 +36,14 @@ class Desk:
         self.arrived: list[tuple[datetime, str]] = []
         self.bodies: list[str] = []
         self.tries: list[datetime] = []
+        self.ids = count(1)
         self.is_reachable = True
         self.reaches: tuple[str, ...] = ()
 
     def begins(self, name: str, level: Level = "fault", kind: str = "gone") -> None:
         known = self.incidents.get(name)
         text = f"{name.capitalize()}: The file is gone."
-        since, number = (known.since, known.id) if known else (self.now, 1 + len(self.incidents))
+        since, number = (known.since, known.id) if known else (self.now, next(self.ids))
         self.incidents[name] = Incident(
             f"{name}:gone", (name,), kind, level, text, "Restore it.", since, id=number
         )
@@ -215,20 +219,6 @@ def test_no_more_an_hour_than_a_person_bears_and_nothing_is_lost() -> None:
     assert sorted(desk.titles[4:]) == ["Late: needs you", "Later: needs you"]
 
 
-@pytest.mark.parametrize("most", [1, 2, 5])
-def test_the_most_of_an_hour_holds_at_every_instant(most: int) -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=most, remind=20 * MINUTE))
-    for number in range(90):
-        desk.begins(f"db{number}")
-        desk.is_reachable = number % 7 > 2
-        desk.passes(3 * MINUTE)
-    desk.is_reachable = True
-    times = [at for at, _ in desk.arrived]
-    assert len(times) > 2 * most
-    for at in times:
-        assert sum(at - HOUR < other <= at for other in times) <= most
-
-
 def test_tries_end_and_what_was_lost_is_told_in_the_next_message() -> None:
     desk = Desk()
     desk.is_reachable = False
@@ -331,3 +321,45 @@ def test_a_message_leads_to_what_it_concerns_and_bears_its_mark() -> None:
     *_, remedy, link, mark = desk.bodies[0].splitlines()
     assert (remedy, link) == ("Restore it.", "http://box:3001/databases/email")
     assert mark == f"({desk.outbox.messages[0].mark})"
+
+
+WHAT_MAY_HAPPEN = st.tuples(
+    st.sampled_from(["begins", "ends", "acknowledges", "away", "back"]),
+    st.sampled_from(["email", "content", "health"]),
+    st.integers(1, 400),
+)
+
+
+def happens(desk: Desk, what: str, name: str) -> None:
+    known = desk.incidents.get(name)
+    if what in {"away", "back"}:
+        desk.is_reachable = what == "back"
+    elif what == "begins":
+        if known and known.ended_at and desk.now - known.ended_at > desk.manners.settle:
+            del desk.incidents[name]
+        desk.begins(name)
+    elif known and not known.ended_at and what == "ends":
+        desk.ends(name)
+    elif known and not known.ended_at:
+        desk.acknowledges(name, desk.now + 2 * HOUR)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(WHAT_MAY_HAPPEN, min_size=5, max_size=30), st.integers(1, 3))
+def test_whatever_happens_nobody_is_woken_or_flooded_and_all_comes_to_an_end(
+    steps: list[tuple[str, str, int]], most: int
+) -> None:
+    desk = Desk(replace(MANNERS, quiet=NIGHT, most_an_hour=most, remind=20 * MINUTE))
+    for what, name, minutes in steps:
+        happens(desk, what, name)
+        desk.passes(minutes * MINUTE)
+    for name in desk.incidents:
+        happens(desk, "ends", name)
+    desk.is_reachable = True
+    desk.passes(30 * HOUR, 3 * MINUTE)
+    times = [at for at, _ in desk.arrived]
+    marks = [re.findall(r"\((\w{8})\)$", body)[0] for body in desk.bodies]
+    assert all(sum(at - HOUR < other <= at for other in times) <= most for at in times)
+    assert not any(NIGHT.covers(at) for at in times)
+    assert len(set(marks)) == len(marks)
+    assert desk.outbox == Outbox()
