@@ -177,10 +177,11 @@ def test_time_that_nobody_watched_is_no_silence(tmp_path: Path) -> None:
     history.fill([("a", "gone by", seen[-1], 1, 1)], [])
     history.close()
 
-    instants, spans = grown(path, START), watched(path, START)
-    assert instants["a"] == {"gone by": [], "t": seen[1:]}
+    instants, spans = dict(grown(path, "a", START)), watched(path, "a", START)
+    assert instants == {"gone by": [], "t": seen[1:]}
     back = next(at for at in seen if at > away[1])
-    assert spans["a"] == [(START, max(at for at in seen if at < away[0])), (back, seen[-1])]
-    found = rhythm_of(instants["a"]["t"], spans["a"], ZONE)
+    assert spans == [(START, max(at for at in seen if at < away[0])), (back, seen[-1])]
+    found = rhythm_of(instants["t"], spans, ZONE)
     assert found.reason == "gained rows every 58 to 62 min over 17 days"
-    assert grown(path, START + 15 * DAY)["a"]["t"] == [at for at in seen if at >= START + 15 * DAY]
+    later = START + 15 * DAY
+    assert dict(grown(path, "a", later))["t"] == [at for at in seen if at >= later]

@@ -87,11 +87,11 @@ def _seen(configured: Settings, wanted: Iterable[Database]) -> list[Seen]:
     """Return every table of which nothing is expected yet, with its rhythm."""
     since, zone = datetime.now(UTC) - POINTS_KEPT, _zone()
     with recorded(configured) as path:
-        grown, watched = growth.grown(path, since), growth.watched(path, since)
         return [
-            Seen(database, table, rhythm_of(instants, watched[database.name], zone))
+            Seen(database, table, rhythm_of(instants, spans, zone))
             for database in wanted
-            for table, instants in grown[database.name].items()
+            for spans in [growth.watched(path, database.name, since)]
+            for table, instants in growth.grown(path, database.name, since)
             if database.rules.of(table).expect is None
         ]
 
