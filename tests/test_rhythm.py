@@ -80,8 +80,8 @@ def learnt(times: Iterable[datetime], lasts: timedelta = LEARNT) -> Rhythm:
 @pytest.mark.parametrize(
     ("times", "reason", "expected"),
     [
-        (every(1), "gained rows every minute over 30 days", "2m+2m"),
-        (every(5, 1), "gained rows every 4 to 6 min over 30 days", "7m+2m"),
+        (every(1), "gained rows every minute over 30 days", "3m+2m"),
+        (every(5, 1), "gained rows every 4 to 6 min over 30 days", "8m+2m"),
         (every(60, 2), "gained rows every 58 to 62 min over 30 days", "65m+15m"),
         (every(6 * 60, 5), "gained rows every 6 h over 30 days", "480m+100m"),
         (at_half_past_two, "gained rows every 24 h over 30 days", "1560m+315m"),

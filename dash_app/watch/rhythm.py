@@ -56,6 +56,9 @@ STEPS = ((10, 1), (120, 5), (360, 15), (2_880, 60), (1_000_000, 1_440))
 """Up to so many minutes a proposal is a multiple of so many."""
 
 LEAST_GRACE = 2 * A_MINUTE
+COARSE = 1.5 * A_MINUTE
+"""The record is one of minutes, and looks come later: a silence may last longer than known."""
+
 CLOCK_CHANGES_FROM = 3 * AN_HOUR
 """So long a silence may hold the hour that a clock is set back in autumn."""
 
@@ -94,7 +97,7 @@ class _Beat:
         if not self.is_steady or (self.straddles and self.longest < A_DAY / 2):
             return Expectation(_up(2 * self.longest), _up(self.longest / 2))
         clock = AN_HOUR if self.longest >= CLOCK_CHANGES_FROM else timedelta(0)
-        every = _up(self.longest + clock + A_MINUTE)  # the record is one of minutes
+        every = _up(self.longest + clock + COARSE)
         return Expectation(every, _up(max(LEAST_GRACE, every / 5)))
 
 
