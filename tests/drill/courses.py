@@ -19,6 +19,7 @@ from tests.drill.plants import (
     log_large,
     receiver_down,
     replaced,
+    rolled_back,
     rows_deleted,
     service_down,
     service_killed,
@@ -119,6 +120,7 @@ def _rest_of_the_month() -> list[Plant]:
         unreadable("a lock is held", (_at(9, 9), 20 * MINUTE), "locked", Told(("db09",), "lock")),
         rows_deleted(_at(10, 9), 3 * HOUR, "db12"),
         replaced(_at(11, 9), 3 * HOUR, "db13"),
+        rolled_back(_at(11, 15), 3 * HOUR, "db14"),
         unreadable(
             "a file is emptied", (_at(12, 9), 2 * HOUR), "no_tables", Told(("db14",), "gone")
         ),

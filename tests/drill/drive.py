@@ -148,6 +148,11 @@ class Drill:
             if name in one.databases and one.id is not None:
                 self._sampler.docket.acknowledge(one.id, by)
 
+    def see(self, name: str) -> None:
+        """Have the person mark what happened to a database as seen."""
+        assert self._sampler is not None
+        self._sampler._seen_until[name] = self.world.wall
+
     def hear(self, messages: Sequence[Message]) -> None:
         """Have the person told."""
         assert self._sampler is not None
@@ -176,7 +181,7 @@ def _simulated() -> Iterator[None]:
             stack.enter_context(patch.object(module, "datetime", Wall))
         # What only the page shows, and what only a real child has, would take most of the time.
         stack.enter_context(patch("dash_app.sampler.activity", lambda *_: {}))
-        stack.enter_context(patch.object(Selfcheck, "look"))
+        stack.enter_context(patch.object(Selfcheck, "look", lambda *_: None))
         yield
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -272,17 +272,31 @@ def receiver_down(begin: datetime, lasts: timedelta) -> Plant:
 
 
 def replaced(begin: datetime, lasts: timedelta, name: str) -> Plant:
-    """An older copy is put in the place of a database, and later the newer one again."""
-    kept: list[Store] = []
+    """Another file takes the place of a database, until the former one is put back."""
 
-    def older(store: Store) -> None:
-        kept.append(replace(store))
-        store.inode, store.changes, store.is_dirty = 101, 1, True
+    def put(inode: int) -> Act:
+        def change(store: Store) -> None:
+            store.inode, store.is_dirty = inode, True
 
-    def newer(store: Store) -> None:
-        store.inode, store.changes, store.is_dirty = kept[0].inode, store.changes + 10**6, True
+        return _of(name, change)
+
+    told = Told((name,), "replaced")
+    return _plant("a file is replaced", begin, lasts, put(101), put(100), told)
+
+
+def rolled_back(begin: datetime, lasts: timedelta, name: str) -> Plant:
+    """An older copy is written over a database, until a person says that this was meant."""
+
+    def restore(store: Store) -> None:
+        store.changes //= 2
+        store.is_dirty = True
 
     told = Told((name,), "older")
     return _plant(
-        "an older copy is restored", begin, lasts, _of(name, older), _of(name, newer), told
+        "an older copy is restored",
+        begin,
+        lasts,
+        _of(name, restore),
+        lambda drill: drill.see(name),
+        told,
     )
