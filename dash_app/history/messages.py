@@ -31,9 +31,13 @@ UNTOLD = """
     AND NOT EXISTS (
         SELECT 1 FROM message AS later
         WHERE later.incident = told.incident AND later.kind = 'over' AND later.id > told.id
+        AND EXISTS (
+            SELECT 1 FROM message AS heard WHERE heard.mark IN (later.mark, later.told_in)
+            AND (heard.sent_at IS NOT NULL OR heard.reached <> '[]')
+        )
     )
 """
-"""The incidents of which people know that they began, and not yet that they are over."""
+"""The incidents of which was told that they began, and nobody has heard yet that they are over."""
 
 UNSENT = "SELECT mark FROM message WHERE sent_at IS NULL AND told_in IS NULL"
 OPEN = f"""

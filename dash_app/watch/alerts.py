@@ -76,7 +76,7 @@ def follow(
         kind = _kind(one, about, manners, now)
         if kind:
             outbox = _tell(outbox, kind, one, manners, now)
-        if kind != "over" and (kind or about):
+        if _about(one, outbox.messages):
             told.append(one)
     return replace(_without_what_is_done(outbox, told, now), incidents=tuple(told))
 
@@ -86,8 +86,14 @@ def release(outbox: Outbox, manners: Manners, now: datetime) -> tuple[Outbox, li
     if manners.quiet.covers(now):
         return outbox, []
     waiting = [one for one in outbox.messages if one.waits]
+    left = manners.most_an_hour - sum(_was_tried_of_late(one, now) for one in outbox.messages)
     again = [one for one in waiting if one.attempts and _is_due(one, now)]
-    alone, together = _shared_out(outbox, [m for m in waiting if not m.attempts], manners, now)
+    # The hour has room already for what was tried in it, but not for what quiet hours kept since.
+    rested = [one for one in again if not _was_tried_of_late(one, now)]
+    again = [one for one in again if one not in rested[max(left, 0) :]]
+    left -= min(len(rested), max(left, 0))
+    fresh = [one for one in waiting if not one.attempts]
+    alone, together = _shared_out(fresh, left, manners)
     if together:
         summary = _summary(together, now)
         outbox = _replaced(outbox, [replace(one, told_in=summary.mark) for one in together])
@@ -137,8 +143,8 @@ def failing(outbox: Outbox) -> list[Message]:
     ]
 
 
-def _about(one: Incident, messages: Iterable[Message]) -> list[Message]:
-    """Return what was told of an incident, since it was told to be over if it ever was."""
+def _about(one: Incident, messages: Sequence[Message]) -> list[Message]:
+    """Return what was told of an incident, since somebody heard that it was over if it ever was."""
     about = [
         message
         for message in messages
@@ -149,8 +155,13 @@ def _about(one: Incident, messages: Iterable[Message]) -> list[Message]:
             else message.made_at >= one.since
         )
     ]
-    over = max((n for n, message in enumerate(about, 1) if message.kind == "over"), default=0)
-    return about[over:]
+    heard = {m.mark for m in messages if m.sent_at or m.reached}
+    ends = [
+        n
+        for n, message in enumerate(about, 1)
+        if message.kind == "over" and heard & {message.mark, message.told_in}
+    ]
+    return about[max(ends, default=0) :]
 
 
 def _kind(
@@ -158,17 +169,25 @@ def _kind(
 ) -> MessageKind | None:
     """Return what is to be told of an incident now."""
     if one.ended_at:
-        return "over" if about and now - one.ended_at >= manners.settle else None
+        is_told = about and about[-1].kind == "over" and not _is_to_be_told_anew(about[-1], now)
+        is_over = now - one.ended_at >= manners.settle
+        return "over" if about and is_over and not is_told else None
     if one.kind in UNTOLD or (one.acknowledged and one.acknowledged.holds(now)):
         return None
     if not about:
         return "fault" if now - one.since >= manners.after else None
     last = about[-1]
-    if last.is_given_up and not last.reached:
-        return last.kind if now - (last.tried_at or last.made_at) >= AN_HOUR else None
+    if _is_to_be_told_anew(last, now):
+        return "fault" if last.kind == "over" else last.kind
     if not manners.remind or any(message.waits for message in about):
         return None
     return "reminder" if now - last.made_at >= manners.remind else None
+
+
+def _is_to_be_told_anew(one: Message, now: datetime) -> bool:
+    """Whether a message reached nobody, and its tries have rested for an hour."""
+    rested = now - (one.tried_at or one.made_at) >= AN_HOUR
+    return one.is_given_up and not one.reached and rested
 
 
 def _tell(
@@ -202,14 +221,13 @@ def _page(one: Incident) -> str:
 
 
 def _shared_out(
-    outbox: Outbox, fresh: Sequence[Message], manners: Manners, now: datetime
+    fresh: Sequence[Message], left: int, manners: Manners
 ) -> tuple[list[Message], list[Message]]:
     """Return which new messages go alone now and which together as one; the others wait.
 
-    Together go those of quiet hours, and those for which the hour has no room: what it has left
+    Together go those of quiet hours, and those for which the hour has no room: what it has `left`
     is for one that tells of them.
     """
-    left = manners.most_an_hour - sum(_was_tried_of_late(one, now) for one in outbox.messages)
     if left <= 0:
         return [], []
     together = [one for one in fresh if manners.quiet.covers(one.made_at)]
