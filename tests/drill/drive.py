@@ -90,7 +90,7 @@ class Receiver:
 class Drill:
     """A world, its failures, the service that watches it, and the person whom it tells."""
 
-    def __init__(self, folder: Path, course: Course) -> None:
+    def __init__(self, folder: Path, course: Course, seed: int = 1) -> None:
         urls = folder / "alerts.urls"
         urls.touch(0o600)
         urls.write_text("json://receiver.example\n")
@@ -102,7 +102,7 @@ class Drill:
             },
             folder / "config.toml",
         )
-        self.world = World(self.settings.databases, course.lasts)
+        self.world = World(self.settings.databases, course.lasts, seed)
         self.is_held = False
         self.receiver_answers = True
         self.looks = 0

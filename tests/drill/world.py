@@ -129,7 +129,7 @@ class Store:
 class World:
     """All of it, at one instant. Instants of the world go on; the clock on the wall may be set."""
 
-    def __init__(self, databases: Sequence[Database], lasts: timedelta, seed: int = 1) -> None:
+    def __init__(self, databases: Sequence[Database], lasts: timedelta, seed: int) -> None:
         """Lay out what will be written in so much time."""
         self.now, self.ends = START, START + lasts
         self.clock_is_off = timedelta(0)
