@@ -51,7 +51,7 @@ def test_the_list_names_receivers_and_what_became_of_messages(tmp_path: Path) ->
     store = History(history)
     sent = Message(
         "00000002", "over", "email:gone", None, "Email: over after 3 min", "", NOW, NOW, 1,
-        sent_at=NOW - timedelta(minutes=3),
+        sent_at=NOW - timedelta(hours=3, minutes=30),
     )  # fmt: skip
     store.messages.keep([WAITS, sent])
     store.close()
@@ -60,7 +60,7 @@ def test_the_list_names_receivers_and_what_became_of_messages(tmp_path: Path) ->
     assert receivers == ["Receiver ntfys://ntfy.sh", "Receiver tgram://"]
     made = f"{NOW:%Y-%m-%d %H:%M} UTC"
     assert told == [
-        f"{made}  00000002  Email: over after 3 min  sent 3 min ago",
+        f"{made}  00000002  Email: over after 3 min  sent 3 h ago",
         f"{made}  00000001  Email: needs you         waits",
     ]
 
