@@ -176,18 +176,20 @@ class Served:
         """What it printed so far."""
         return self._log.read_text()
 
-    def answers(self) -> bool:
+    def answers(self, within: float = PATIENCE_SECONDS) -> bool:
         """Whether it says that it is well."""
         try:
-            return self.get("/health")[0] == 200
+            return self.get("/health", within=within)[0] == 200
         except OSError:
             return False
 
-    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, str]:
+    def get(
+        self, path: str, headers: dict[str, str] | None = None, *, within: float = PATIENCE_SECONDS
+    ) -> tuple[int, str]:
         """Return status and body of a request, held to the description of the API."""
         request = urllib.request.Request(self.url + path, headers=headers or {})
         try:
-            answer = urllib.request.urlopen(request, timeout=PATIENCE_SECONDS)
+            answer = urllib.request.urlopen(request, timeout=within)
         except urllib.error.HTTPError as error:
             answer = error
         with answer:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LARGE = "/_dash-component-suites/plotly/package_data/plotly.min.js"
-PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 0x4206, 0x4207, 0x40000000
+PTRACE_CONT, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 7, 0x4206, 0x4207, 0x40000000
 """See ptrace(2) and waitpid(2)."""
 
 
@@ -122,23 +122,41 @@ def test_the_service_manager_is_told(config: Path) -> None:
 
 
 @contextmanager
-def hung(pid: int) -> Iterator[None]:
-    """Stop one thread of a process, the first that it started, and kill all at the end."""
+def hung(served: Served) -> Iterator[None]:
+    """Stop one thread of a service, the first that it started, and kill all at the end.
+
+    It goes on for a moment when it was stopped at something that all threads wait for, such as the
+    interpreter's lock.
+    """
+    pid = served.process.pid
     libc = ctypes.CDLL(None, use_errno=True)
     thread = sorted(int(path.name) for path in Path(f"/proc/{pid}/task").iterdir())[1]
-    for request in (PTRACE_SEIZE, PTRACE_INTERRUPT):
+
+    def trace(request: int) -> None:
         assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
-    os.waitpid(thread, WALL)
-    yield
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(thread, WALL)
+
+    def stopped_alone() -> bool:
+        trace(PTRACE_INTERRUPT)
+        os.waitpid(thread, WALL)
+        if served.answers(within=2):
+            return True
+        trace(PTRACE_CONT)
+        return False
+
+    trace(PTRACE_SEIZE)
+    try:
+        eventually(stopped_alone)
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(thread, WALL)
 
 
 def test_a_hung_sampler_gives_no_sign_of_life(config: Path) -> None:
     """So that the service manager starts us anew; until then the page says how old it is."""
     with managed(config) as (served, manager):
         manager.hears("WATCHDOG=1")
-        with hung(served.process.pid):
+        with hung(served):
             eventually(lambda: "no reading ends any more" in served.log)
             eventually(lambda: served.get("/health") == (503, "not reading\n"))
             signs = manager.count("WATCHDOG=1")

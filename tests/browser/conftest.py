@@ -53,7 +53,14 @@ def quiet_page(page: Page) -> Iterator[Page]:
     noise: list[str] = []
     page.on("console", lambda message: noise.append(message.text))
     page.on("pageerror", lambda error: noise.append(str(error)))
-    page.on("requestfailed", lambda request: noise.append(f"failed: {request.url}"))
+    page.on(
+        "requestfailed",
+        lambda request: (
+            noise.append(f"failed: {request.url}")
+            if request.failure != "net::ERR_ABORTED"  # given up by the page, as when it is left
+            else None
+        ),
+    )
     page.on(
         "request",
         lambda request: (
