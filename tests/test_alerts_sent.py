@@ -136,6 +136,7 @@ def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, pho
             "Alerts: 1 message did not reach everybody: json://localhost answered 403."
         )
         assert (failing["databases"], failing["level"]) == ([], "notice")
+        eventually(lambda: stored(config)[0]["is_given_up"])
         phone.code = 200
         (tmp_path / "away.db").rename(tmp_path / "email.db")
         ((_, text),) = phone.got(1)
