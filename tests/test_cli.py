@@ -66,6 +66,18 @@ def said_until(process: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(said)
 
 
+def test_who_stops_listening_hears_no_complaint(home: Path) -> None:
+    """As `head` does once it has its lines."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "dash_app", "doctor"]
+    with os.fdopen(theirs, "wb") as closed:
+        done = subprocess.run(
+            command, env=environment(home), stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_a_fault_of_ours_is_told_in_a_line(home: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, [("email", make_database(tmp_path / "email.db", messages=1))])
     (tmp_path / "waitress.py").write_text('raise RuntimeError("this library is broken")')

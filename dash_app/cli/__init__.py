@@ -58,7 +58,7 @@ class LateCommands(click.Group):
         """Run a command; of what it cannot do, its person is told a line, and no traceback."""
         try:
             return super().invoke(ctx)
-        except (click.exceptions.Exit, click.ClickException, click.Abort):
+        except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
             raise
         except SettingsError as error:
             return fail(str(error))
