@@ -31,18 +31,20 @@ UNITS: dict[Metric, str] = {
 }
 
 VALUES = """
-    SELECT wanted.value, instant.value ->> 1, (
-        SELECT {column} FROM {view} WHERE series = wanted.value AND at {until} instant.value ->> 1
+    WITH instant (number, since, until) AS MATERIALIZED (
+        SELECT key, value ->> 0, value ->> 1 FROM json_each(:instants)
+    )
+    SELECT wanted.value, until, (
+        SELECT {column} FROM {view} WHERE series = wanted.value AND at {until} until
         ORDER BY at DESC LIMIT 1
     ), (
         SELECT min(least) FROM {view} WHERE series = wanted.value
-        AND at {since} instant.value ->> 0 AND at {until} instant.value ->> 1
+        AND at {since} since AND at {until} until
     ), (
         SELECT max(greatest) FROM {view} WHERE series = wanted.value
-        AND at {since} instant.value ->> 0 AND at {until} instant.value ->> 1
+        AND at {since} since AND at {until} until
     )
-    FROM json_each(:series) AS wanted, json_each(:instants) AS instant
-    ORDER BY wanted.key, instant.key
+    FROM json_each(:series) AS wanted CROSS JOIN instant ORDER BY wanted.key, number
 """
 """The last, least and greatest value of each series up to each instant, since the one before it."""
 
