@@ -78,7 +78,10 @@
     write(document.getElementById("notice"), notice(trouble));
     tellTimes(now);
     showState(freshness === "stale" ? "unknown" : pulse.level);
+    drawn.takeRecords();
   };
+  // Times that were drawn anew are told in the reader's zone before they are painted.
+  const drawn = new MutationObserver(show);
 
   const showState = (level) => {
     root.dataset.level = level;
@@ -88,9 +91,9 @@
     if (document.title !== title) document.title = title;
     const icon = document.getElementById("icon"), href = `/assets/icons/state-${level}.svg`;
     if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
-    const headline = document.querySelector("h1");
-    const spoken = headline ? headline.innerText : "";
-    write(document.getElementById("announcer"), spoken);
+    const told = ["aging", "stale"].includes(root.dataset.freshness) ? "stale" : "fresh";
+    const headline = document.querySelector(`h1 .when-${told}`);
+    write(document.getElementById("announcer"), headline ? headline.textContent : "");
   };
 
   const received = (data) => {
@@ -113,7 +116,11 @@
   };
   const Parts = ({ id, parts }) =>
     React.createElement("div", { id, className: "parts" }, ...parts.map(draw));
-  window.mission_control = { Parts };
+  const Pulse = ({ data }) => {
+    React.useEffect(() => received(data), [data]);
+    return null;
+  };
+  window.mission_control = { Parts, Pulse };
 
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   document.addEventListener("visibilitychange", () => {
@@ -139,11 +146,12 @@
   // The server's own drawing of the cards stands until the app has drawn them too.
   const swap = () => {
     const app = document.getElementById("app"), first = document.getElementById("first-view");
-    if (!first || !app || !app.querySelector("main")) return;
+    const main = app && app.querySelector("main");
+    if (!first || !main) return;
     first.remove();
     app.hidden = false;
-    // Times that were drawn anew are told in the reader's zone before they are painted.
-    new MutationObserver(show).observe(app, { childList: true, characterData: true, subtree: true });
+    // Of the page alone: beside it, Dash puts up and takes down a mark at each request.
+    drawn.observe(main.parentElement, { childList: true, characterData: true, subtree: true });
     show();
   };
 
@@ -164,7 +172,4 @@
   begun.observe(document, { childList: true, subtree: true });
 
   setInterval(show, 1000);
-  window.dash_clientside = Object.assign({}, window.dash_clientside, {
-    missionControl: { received },
-  });
 })();

@@ -216,7 +216,7 @@ def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
     wanted = [charts.Panel("email", "Email", NOW)]
     (panel,) = charts.panels(wanted, trends, charts.View.of(None), UTC)
-    assert "The line grows from there." in draw(panel)
+    assert "The line grows from there." in draw(panel.to_plotly_json()["props"]["parts"])
 
 
 def test_an_unknown_range_is_the_default_one() -> None:

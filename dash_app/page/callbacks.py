@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dash import ClientsideFunction, Dash, Input, Output, State, html, no_update
+from dash import Dash, Input, Output, State, html, no_update
 from flask import request
 
 from dash_app import VERSION, loader, words
@@ -216,9 +216,6 @@ def register(app: Dash, page: Page) -> None:
     _follow_the_clock(app, page)
     acknowledge(app, page)
     _draw_trends(app, page)
-    app.clientside_callback(
-        ClientsideFunction("missionControl", "received"), Input(ids.SNAPSHOT, "data")
-    )
 
 
 def _follow_the_clock(app: Dash, page: Page) -> None:

@@ -12,6 +12,7 @@ from dash import dcc, html
 
 from dash_app import words
 from dash_app.page import ids
+from dash_app.page.component import Parts
 from dash_app.page.figures import HEIGHT, NARROWEST, figure, span_of
 from dash_app.page.parts import aria, middle_ellipsis, moment
 
@@ -136,7 +137,7 @@ def csv_link(view: View, database: str | None, now: datetime) -> Component:
 
 def elsewhere(*parts: Component) -> Component:
     """Return where else the numbers of the charts stand."""
-    return html.Div(list(parts), className="elsewhere")
+    return Parts([html.Div(list(parts), className="elsewhere")])
 
 
 def as_table(wanted: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:
@@ -163,7 +164,7 @@ def _cell(column: pd.Series[int] | None, at: int) -> str:
 
 def empty_panels(labels: Sequence[str]) -> list[Component]:
     """Return panels of the right size for the time until the charts are in view."""
-    return [_framed(label, html.P(className="waiting")) for label in labels]
+    return [Parts([_without_chart(label, html.P(className="waiting")) for label in labels])]
 
 
 def _panel(
@@ -171,7 +172,7 @@ def _panel(
 ) -> Component:
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
     if values is None or len(known) < 2 or not _is_wide(known, view):
-        return _framed(panel.label, _waiting(panel.since))
+        return Parts([_without_chart(panel.label, _waiting(panel.since))])
     graph = dcc.Graph(
         id=ids.chart(number),
         figure=figure(values, view, zone, panel.events),
@@ -180,15 +181,20 @@ def _panel(
         style={"height": f"{HEIGHT}px"},
     )
     label = _summary(panel.label, known, view)
-    return _framed(panel.label, html.Div(graph, role="img", **aria(label=label)))
+    chart = html.Div(graph, role="img", **aria(label=label))
+    return html.Div([Parts([_title(panel.label)]), chart], className="panel")
 
 
 def _is_wide(known: pd.Series[int], view: View) -> bool:
     return view.is_rate or bool(known.index[-1] - known.index[0] >= NARROWEST * view.chosen.reach)
 
 
-def _framed(label: str, body: Component) -> Component:
-    return html.Div([html.H3(middle_ellipsis(label)), body], className="panel")
+def _without_chart(label: str, body: Component) -> Component:
+    return html.Div([_title(label), body], className="panel")
+
+
+def _title(label: str) -> Component:
+    return html.H3(middle_ellipsis(label))
 
 
 def _waiting(since: datetime | None) -> Component:

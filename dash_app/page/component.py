@@ -1,24 +1,43 @@
-"""A component of our own: the facts as plain elements, which change in place.
+"""Components of our own: the facts as plain elements, which change in place, and the pulse.
 
-Its other half stands in assets/page.js. As components of Dash, each element would have an entry in
-its tree that is looked up at every change of anything: 45 ms of a browser's time at each tick.
+Their other half stands in assets/page.js. As components of Dash, each element would have an entry
+in its tree that is looked up at every change of anything: 45 ms of a browser's time at each tick.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 from dash.development.base_component import Component
 
 
-class Parts(Component):
-    """Draws `parts`, components of those kinds that `markup.draw` knows, in a block named `id`."""
-
+class _Own(Component):
     _namespace = "mission_control"
-    _type = "Parts"
     _base_nodes: list[str] = []  # noqa: RUF012 - as Dash declares it
     _children_props: list[str] = []  # noqa: RUF012
 
-    def __init__(self, id: str, parts: list[Component]) -> None:  # noqa: A002 - as Dash names it
-        """Take what to draw at first."""
-        self._prop_names = self.available_properties = ["id", "parts"]
+    def __init__(self, **properties: object) -> None:
+        self._prop_names = self.available_properties = ["id", *properties]
         self._valid_wildcard_attributes = self.available_wildcard_properties = []
-        super().__init__(id=id, parts=parts)  # type: ignore[no-untyped-call]
+        given = {name: value for name, value in properties.items() if value is not None}
+        super().__init__(**given)  # type: ignore[no-untyped-call]
+
+
+class Parts(_Own):
+    """Draws `parts`, components of the kinds that `markup.draw` knows; a callback may set them."""
+
+    _type = "Parts"
+
+    def __init__(self, parts: list[Component], id: str | None = None) -> None:  # noqa: A002
+        """Take what to draw at first, and the id that a callback knows it by."""
+        super().__init__(parts=parts, id=id)
+
+
+class Pulse(_Own):
+    """Draws nothing: hands `data`, what the browser keeps time by, to the page's script."""
+
+    _type = "Pulse"
+
+    def __init__(self, data: dict[str, Any], id: str) -> None:  # noqa: A002
+        """Take the first pulse, and the id that callbacks know it by."""
+        super().__init__(data=data, id=id)

@@ -9,7 +9,7 @@ from dash import dcc, html
 
 from dash_app.page import ids
 from dash_app.page.charts import empty_panels
-from dash_app.page.component import Parts
+from dash_app.page.component import Parts, Pulse
 from dash_app.page.files import versioned
 from dash_app.page.markup import draw
 from dash_app.page.parts import aria, data, icon
@@ -102,19 +102,19 @@ def layout(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Interval(id=ids.TICK, interval=round(interval_seconds * 1000)),
-            dcc.Store(id=ids.SNAPSHOT, data=content.pulse),
+            Pulse(content.pulse, ids.SNAPSHOT),
             dcc.Store(id=ids.RECORD),
             dcc.Store(id=ids.READER),
             dcc.Store(id=ids.SEEN),
-            Parts(ids.TOP, _top("")),
+            Parts(_top("")),
             html.Main(
                 [
-                    Parts(ids.PARTS, content.facts[:2]),
+                    Parts(content.facts[:2], ids.PARTS),
                     _trends(trends),
-                    Parts(ids.AFTER, content.facts[2:]),
+                    Parts(content.facts[2:], ids.AFTER),
                 ]
             ),
-            Parts(ids.BOTTOM, _bottom(started_at)),
+            Parts(_bottom(started_at)),
         ]
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from tests.bench.browser import Profile, Visitor
 from tests.harness import Served, make_database, write_config
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser
 
+MOST_COMPONENTS = 20
 MOST_COLD_BYTES, MOST_WARM_BYTES = 450_000, 40_000
 MOST_COLD_REQUESTS, MOST_WARM_REQUESTS = 26, 12
 
@@ -28,3 +30,17 @@ def test_a_visit_keeps_within_its_bytes_and_requests(browser: Browser, tmp_path:
     assert cold["requests"] <= MOST_COLD_REQUESTS
     assert warm["requests"] <= MOST_WARM_REQUESTS
     assert cold["shift"] < 0.02
+
+
+def test_what_dash_keeps_of_a_page_is_little_and_grows_with_nothing(tmp_path: Path) -> None:
+    """Each of its components is looked up a dozen times a tick."""
+    paths = [(f"db{n}", make_database(tmp_path / f"db{n}.db", tasks=126)) for n in range(9)]
+    with Served(write_config(tmp_path, paths, interval="5s")) as served:
+        layout = json.loads(served.get("/_dash-layout")[1])
+    assert 10 < _components(layout) <= MOST_COMPONENTS
+
+
+def _components(part: Any) -> int:
+    if isinstance(part, list):
+        return sum(map(_components, part))
+    return 1 + _components(part["props"].get("children")) if isinstance(part, dict) else 0
