@@ -37,7 +37,7 @@ def dash_app(body: bytes) -> Any:
     app: Any = Dash(__name__, update_title="")
     app.layout = html.Div(
         [
-            dcc.Interval(id="tick", interval=5000),
+            dcc.Interval(id="tick", interval=1000),
             html.Div(
                 [dbc.Card(dbc.CardBody([row.name, str(row.rows)])) for row in frame.itertuples()],
                 id="cards",

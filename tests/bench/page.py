@@ -57,7 +57,8 @@ def ask(run: Run) -> Iterator[Table]:
         yield table
         yield from _bytes(cold, warm)
         yield from _phone(*_visits(browser, systems, PHONE, rounds))
-        yield from _ticks(browser, system, run.either(20, 120))
+        ticking = {name: systems[name] for name in (OURS, "bare Dash")}
+        yield from _ticks(browser, ticking, rounds, run.either(10, 60))
 
 
 Visits = dict[str, list[dict[str, float]]]
@@ -105,8 +106,25 @@ def _phone(cold: Visits, warm: Visits) -> Iterator[Table]:
     yield table
 
 
-def _ticks(browser: Browser, system: System, seconds: float) -> Iterator[Table]:
-    """Have a page open while it ticks each second and nothing changes."""
+def _ticks(
+    browser: Browser, systems: dict[str, System], rounds: int, seconds: float
+) -> Iterator[Table]:
+    """Have pages open while they tick each second and nothing changes."""
+    size = Table("Page: a tick without news", "bytes")
+    work = Table("Page: a tick and a second of its clock", "ms of main thread")
+    for _ in range(rounds):
+        for name, system in systems.items():
+            sizes, worked_ms = _tick(browser, system, seconds)
+            size.rows.setdefault(name, []).extend(sizes)
+            work.add(name, worked_ms)
+    size.value("bytes of a tick", OURS, 1000)
+    yield size
+    work.value("main thread of a tick", OURS, 15)
+    yield work
+
+
+def _tick(browser: Browser, system: System, seconds: float) -> tuple[list[float], float]:
+    """Return the bytes of each answer, and milliseconds of work a second."""
     page = browser.new_page()
     sizes: list[float] = []
     page.goto(system.url)
@@ -121,13 +139,6 @@ def _ticks(browser: Browser, system: System, seconds: float) -> Iterator[Table]:
     sizes.clear()
     before, began = main_thread_seconds(session), time.monotonic()
     page.wait_for_timeout(seconds * 1000)
-    worked_ms = (main_thread_seconds(session) - before) * 1000
-    ticks = time.monotonic() - began
-    table = Table("Page: a tick without news", "bytes", {OURS: sizes})
-    table.value("bytes of a tick", OURS, 1000)
-    yield table
-    table = Table("Page: a tick and a second of its clock", "ms of main thread")
-    table.rows[OURS] = [worked_ms / ticks]
-    table.value("main thread of a tick", OURS, 15)
-    yield table
+    worked_ms = (main_thread_seconds(session) - before) * 1000 / (time.monotonic() - began)
     page.close()
+    return sizes, worked_ms

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from http.client import HTTPConnection
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.bench.workloads import Files
+
+PRODUCTION = str(ROOT / ".venv" / "bin" / "python")
+"""What users run: beside the tests' packages, pydantic looks for plugins in each of them."""
 
 PEERS = ROOT / ".venv-bench" / "bin"
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
@@ -103,7 +105,7 @@ def running(system: System) -> Iterator[System]:
 def ours(config: Path) -> System:
     """Mission Control over a configuration, started as ops/run does."""
     port = free_port()
-    command = [sys.executable, "-m", "dash_app", "serve", "--config", str(config)]
+    command = [PRODUCTION, "-m", "dash_app", "serve", "--config", str(config)]
     command += ["--address", "127.0.0.1", "--port", str(port)]
     return System(command, port, STATUS, **ALLOCATOR)
 
@@ -120,14 +122,14 @@ def watching(config: Path) -> Iterator[System]:
 def bare_dash(body: Path, **environment: str) -> System:
     """Return a bare Dash app with pandas that answers the bytes of a file."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.bench.bare", "dash", str(port), str(body)]
+    command = [PRODUCTION, "-m", "tests.bench.bare", "dash", str(port), str(body)]
     return System(command, port, STATUS, **environment)
 
 
 def hello() -> System:
     """Return a bare WSGI function."""
     port = free_port()
-    return System([sys.executable, "-m", "tests.bench.bare", "hello", str(port), ""], port, "/")
+    return System([PRODUCTION, "-m", "tests.bench.bare", "hello", str(port), ""], port, "/")
 
 
 def datasette(files: Files) -> System:
