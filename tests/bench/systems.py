@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash_app.selfcheck import memory_bytes
-from tests.harness import ROOT, eventually, free_port
+from tests.harness import OPTIMIZED, ROOT, eventually, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ PEERS = ROOT / ".venv-bench" / "bin"
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 STATUS = "/api/db-status"
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""As ops/run sets it."""
+"""As ops/run and the unit set it."""
 
 
 class System:
@@ -103,11 +103,11 @@ def running(system: System) -> Iterator[System]:
 
 
 def ours(config: Path) -> System:
-    """Mission Control over a configuration, started as ops/run does."""
+    """Mission Control over a configuration, started as the unit does."""
     port = free_port()
     command = [PRODUCTION, "-m", "dash_app", "serve", "--config", str(config)]
     command += ["--address", "127.0.0.1", "--port", str(port)]
-    return System(command, port, STATUS, **ALLOCATOR)
+    return System(command, port, STATUS, **ALLOCATOR, **OPTIMIZED)
 
 
 @contextmanager

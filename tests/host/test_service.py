@@ -77,6 +77,20 @@ def test_memory_is_given_up_before_the_gateway_does(machine: Machine) -> None:
     assert machine.run("cat", f"/proc/{pid}/oom_score_adj") == "500"
 
 
+def test_what_it_loads_is_compiled_already(machine: Machine) -> None:
+    """It can write no compiled files: without them, each start would take three seconds more."""
+    folder = ".config/systemd/user/mission-control.service.d"
+    anew = "systemctl --user daemon-reload; systemctl --user restart mission-control"
+    verbose = "printf '[Service]\\nEnvironment=PYTHONVERBOSE=1\\n'"
+    machine.user(f"mkdir {folder}; {verbose} >{folder}/verbose.conf; {anew}")
+    api(machine, "history")
+    machine.user("curl -s http://127.0.0.1:3001/_dash-layout http://127.0.0.1:3001/metrics")
+    loaded = [line for line in journal(machine).splitlines() if "code object from" in line]
+    machine.user(f"rm -r {folder}; {anew}")
+    assert len(loaded) > 500
+    assert [line for line in loaded if ".opt-2.pyc" not in line] == []
+
+
 def test_killed_it_is_back(machine: Machine) -> None:
     before = main_pid(machine)
     machine.run("kill", "-KILL", before)
