@@ -262,11 +262,13 @@ def test_a_missing_tailscale_address(tmp_path: Path, address: str, *, has_comman
 
 WHILE_SERVED = """
 {python} -m dash_app serve --config {config} >/dev/null 2>&1 &
+server=$!
 until {python} -c "import socket; socket.create_connection(('100.101.102.103', {port}))" 2>/dev/null
 do sleep 0.1; done
 "$@"
 code=$?
-kill %1
+kill $server
+wait $server
 exit $code
 """
 
@@ -277,7 +279,7 @@ def test_our_own_page_is_known_at_every_address(tmp_path: Path, allowed: str) ->
     config = tmp_path / "config.toml"
     script = IN_A_TAILNET.format(address="100.101.102.103/32").replace('exec "$@"', "set +e")
     script += WHILE_SERVED.format(python=sys.executable, config=config, port=port)
-    before = ["unshare", "--net", "--map-root-user", "sh", "-mc", script, "sh"]
+    before = ["unshare", "--net", "--map-root-user", "sh", "-c", script, "sh"]
     server = f'port = {port}\nallowed_clients = ["{allowed}"]'
     found = report(tmp_path, path, *before, server=server)
     assert "port_taken" not in found.codes

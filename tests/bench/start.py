@@ -27,7 +27,7 @@ def ask(run: Run) -> Iterator[Table]:
         "Datasette": lambda: _start(datasette(files)),
     }
     table = Table("Start: to the first 200", "s")
-    in_turns(run.either(5, 15), measures, table)
+    in_turns(run.either(9, 15), measures, table)
     table.ratio(f"first 200 of {STATUS}, of the bare process's", OURS, BARE, 1.1)
     yield table
 
