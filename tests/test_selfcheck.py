@@ -86,9 +86,9 @@ def test_a_watched_file_that_this_process_opens_is_found(
 def test_a_lock_that_this_process_holds_is_found(path: Path, service: Callable[[], Any]) -> None:
     with path.open("r+b") as file:
         os.lockf(file.fileno(), os.F_LOCK, 1)
-        eventually(
-            lambda: broken(service()) == ["locksHeldBetweenReadings", "watchedFilesLeftOpen"]
-        )
+        found = {"locksHeldBetweenReadings", "watchedFilesLeftOpen"}
+        # A machine that stood still for a while has broken the promise of short readings besides.
+        eventually(lambda: found <= set(broken(service())))
 
 
 def test_a_process_that_holds_locks_open_files_and_writes_is_seen_to(path: Path) -> None:
