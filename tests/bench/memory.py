@@ -9,6 +9,7 @@ from tests.bench.browser import chromium
 from tests.bench.clients import load
 from tests.bench.report import OURS, Table
 from tests.bench.systems import ALLOCATOR, STATUS, bare_dash, running, watching
+from tests.harness import OPTIMIZED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,9 @@ def ask(run: Run) -> Iterator[Table]:
         with running(bare_dash(body, **ALLOCATOR)) as bare:
             _work(bare, 1, 5)
             table.add(BARE, bare.memory_mb())
+        with running(bare_dash(body, **ALLOCATOR, **OPTIMIZED)) as bare:
+            _work(bare, 1, 5)
+            table.add(f"{BARE}, without docstrings as ours", bare.memory_mb())
         with watching(work.config("seed", work.seed, "1s")) as system:
             table.add(AT_FIRST, system.memory_mb())
             _work(system, BROWSERS, run.either(60, 3600))
