@@ -91,9 +91,10 @@
     if (document.title !== title) document.title = title;
     const icon = document.getElementById("icon"), href = `/assets/icons/state-${level}.svg`;
     if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
-    const told = ["aging", "stale"].includes(root.dataset.freshness) ? "stale" : "fresh";
-    const headline = document.querySelector(`h1 .when-${told}`);
-    write(document.getElementById("announcer"), headline ? headline.textContent : "");
+    // As it is seen: the headline, or a database's name and its badge.
+    const headline = document.querySelector(".headline > h1, .headline > .section-head");
+    const spoken = headline ? headline.innerText.replace(/\s+/g, " ") : "";
+    write(document.getElementById("announcer"), spoken);
   };
 
   const received = (data) => {

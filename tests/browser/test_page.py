@@ -117,6 +117,7 @@ def test_the_badge_changes_when_a_database_appears_and_when_it_goes(
     expect(card).to_contain_text("The file is gone.")
     expect(card).to_contain_text("Last seen: 3 rows")
     expect(headline(quiet_page)).to_have_text("1 of 5 needs you")
+    expect(quiet_page.get_by_role("status")).to_have_text("1 of 5 needs you")
     expect(quiet_page).to_have_title("(1) Content · Mission Control")
     quiet_page.get_by_role("link", name="Content: file gone").click()
     expect(card).to_be_in_viewport()
@@ -128,6 +129,7 @@ def test_the_tab_says_that_the_server_is_gone_and_recovers(page: Page, served: S
     served.stop()
     expect(page.locator("#notice")).to_contain_text("Can't reach the server since")
     expect(headline(page)).to_have_text("Can't tell")
+    expect(page.get_by_role("status")).to_have_text("Can't tell")
     expect(page.locator("#card-health .when-stale")).to_be_visible()
     served.restart()
     expect(page.locator("#notice")).to_be_empty()
@@ -252,6 +254,7 @@ def test_a_database_has_a_view_of_its_own_that_keeps_up(
         quiet_page.get_by_role("link", name="Email", exact=True).click()
         expect(quiet_page).to_have_url(f"{served.url}/databases/email")
         expect(quiet_page.locator("#app h1")).to_have_text("Email")
+        expect(quiet_page.get_by_role("status")).to_have_text("Email Connected")
         rows = quiet_page.locator("#app .sortable tbody tr")
         expect(rows.nth(0)).to_contain_text("tasks")
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
