@@ -20,39 +20,40 @@ if TYPE_CHECKING:
 BARE = "bare Dash + pandas + waitress"
 BROWSERS, REQUESTS = 5, 10_000
 AT_FIRST, AFTER = f"{OURS}, at first", f"{OURS}, after work"
+BEFORE = f"{OURS}, a quarter of the work before"
 MANY = "200 databases"
 TABLES = 5
 
 
 def ask(run: Run) -> Iterator[Table]:
-    """Have five browsers look on while ten thousand requests are answered."""
+    """Have five browsers look on after ten thousand requests; for an hour in the long form."""
     work = run.workloads
     table = Table("Memory: Pss of all processes", "MB")
     body = run.folder / "body.json"
     body.write_bytes(b"x" * 3000)
-    for _ in range(run.either(1, 2)):
-        with running(bare_dash(body, **ALLOCATOR)) as bare:
-            _work(bare, 1, 5)
-            table.add(BARE, bare.memory_mb())
-        with running(bare_dash(body, **ALLOCATOR, **OPTIMIZED)) as bare:
-            _work(bare, 1, 5)
-            table.add(f"{BARE}, without docstrings as ours", bare.memory_mb())
-        with watching(work.config("seed", work.seed, "1s")) as system:
-            table.add(AT_FIRST, system.memory_mb())
-            _work(system, BROWSERS, run.either(60, 3600))
-            table.add(AFTER, system.memory_mb())
-        few, many = work.many(6, TABLES), work.many(200, TABLES)
-        for name, files in (("6 databases", few), (MANY, many)):
-            with watching(work.config("many", files)) as system:
-                _work(system, 1, 20)
-                table.add(name, system.memory_mb())
+    for name, optimized in ((BARE, {}), (f"{BARE}, without docstrings as ours", OPTIMIZED)):
+        with running(bare_dash(body, **ALLOCATOR, **optimized)) as bare:
+            table.add(name, _work(bare, 1, 5)[-1])
+    with watching(work.config("seed", work.seed, "1s")) as system:
+        table.add(AT_FIRST, system.memory_mb())
+        before, after = _work(system, BROWSERS, run.either(60, 3600))
+    table.add(BEFORE, before)
+    table.add(AFTER, after)
+    few, many = work.many(6, TABLES), work.many(200, TABLES)
+    for name, files in (("6 databases", few), (MANY, many)):
+        with watching(work.config("many", files)) as system:
+            table.add(name, _work(system, 1, 20)[-1])
     table.difference("above the bare process, after work", AFTER, BARE, 20)
+    table.ratio("flat: after work / a quarter of it before", AFTER, BEFORE, 1.02)
     table.difference("200 databases above 6", MANY, "6 databases", 30)
     yield table
 
 
-def _work(system: System, browsers: int, seconds: float) -> None:
-    """Look at the page, down to its charts, in some browsers; ask the status route besides."""
+def _work(system: System, browsers: int, seconds: float) -> tuple[float, float]:
+    """Ask the status route, and look at the page, down to its charts, in some browsers.
+
+    Returns the memory when three quarters of the time are over, and at its end.
+    """
     with ExitStack() as opened:
         browser = opened.enter_context(chromium())
         for _ in range(browsers):
@@ -63,4 +64,7 @@ def _work(system: System, browsers: int, seconds: float) -> None:
         asked = 0.0
         while asked < REQUESTS:
             asked += load(system.port, STATUS, 4, 2).per_second * 2
-        page.wait_for_timeout(seconds * 1000)
+        page.wait_for_timeout(seconds * 750)
+        before = system.memory_mb()
+        page.wait_for_timeout(seconds * 250)
+        return before, system.memory_mb()
