@@ -160,23 +160,16 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     window = window.to_its_end(now, 1 if trend.is_rate else RECENT_POINTS)
     databases = (trend.database,) if trend.database else ()
     metric: query.Metric = "inserted" if trend.is_rate else "rows"
-    found = query.series(path, Selection(databases, metric=metric), window)
-    instants = (
-        [window.first - window.step, *window.instants[:-1]]
-        if trend.is_rate
-        else sorted({*window.instants, *(at for one in found for at in _dips(one))})
-    )
-    index = pd.to_datetime(instants, unit="s", utc=True)
     columns: dict[str, pd.Series[int]] = {}
-    for series in found:
-        values = [value for _, value in series.points]
-        if not trend.is_rate:
-            values = _values_at(series, instants)
-        table = pd.Series(pd.array(values, dtype="Int64"), index=index)
-        name = str(series.table) if trend.database else series.database
-        known = columns.get(name)
-        columns[name] = table if known is None else known.add(table, fill_value=0)
-    return pd.DataFrame(columns, index=index)
+    for one in query.series(path, Selection(databases, metric=metric), window):
+        name, course = str(one.table) if trend.database else one.database, _course(one)
+        columns[name] = _sum(columns[name], course) if name in columns else course
+    index = pd.Index(window.instants)
+    for column in columns.values():
+        index = index.union(column.index)
+    trends = pd.DataFrame({name: _at(one, index) for name, one in columns.items()}, index=index)
+    begins = [window.first - window.step, *window.instants[:-1]]
+    return trends.set_axis(pd.to_datetime(begins if trend.is_rate else index, unit="s", utc=True))
 
 
 def with_present(
@@ -202,13 +195,20 @@ def _dips(series: Series) -> dict[int, int]:
     return dips
 
 
-def _values_at(series: Series, instants: list[int]) -> list[int | None]:
-    """Return a series at its own instants, its dips, and others at which it stood unchanged."""
-    known: dict[int, int | None] = {**dict(series.points), **_dips(series)}
-    values: list[int | None] = []
-    for at in instants:
-        values.append(known[at] if at in known else values[-1])
-    return values
+def _course(series: Series) -> pd.Series[int]:
+    """Return a series at its own instants and its dips, in seconds since 1970."""
+    known = dict(sorted({**dict(series.points), **_dips(series)}.items()))
+    return pd.Series(pd.array(list(known.values()), dtype="Int64"), index=list(known))
+
+
+def _sum(one: pd.Series[int], other: pd.Series[int]) -> pd.Series[int]:
+    index = one.index.union(other.index)
+    return _at(one, index).add(_at(other, index), fill_value=0)
+
+
+def _at(course: pd.Series[int], index: pd.Index[int]) -> pd.Series[int]:
+    """Return a course at more instants, at which it stood unchanged."""
+    return course if course.index.equals(index) else course.reindex(index, method="ffill")
 
 
 def _present(snapshot: Snapshot, database: str | None) -> dict[str, int | None]:

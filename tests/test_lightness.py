@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cProfile
 import gc
 import json
 import os
@@ -9,15 +10,19 @@ import subprocess
 import sys
 import tracemalloc
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app import settings
+from dash_app import loader, settings
 from dash_app.history.store import History
+from dash_app.page.cards import cards
 from dash_app.sampler import Sampler
+from dash_app.settings.sections import HistorySettings
 from tests.harness import ROOT, make_database, write_config
+from tests.test_loader import snapshot
 from tests.watched import await_quiet, read_exact, watching
 
 if TYPE_CHECKING:
@@ -28,6 +33,7 @@ MOST_KEPT_BYTES = 20_000
 """The newest snapshot and a few caches; 100 bytes a tick would be more."""
 
 MOST_READS_A_TICK = 30
+MOST_CALLS_A_CARD = 2_000
 
 OPENED = """
 import json, sys
@@ -139,6 +145,37 @@ def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert after - before < MOST_KEPT_BYTES
+
+
+def test_a_chart_of_many_series_takes_little_more_memory_than_of_few(tmp_path: Path) -> None:
+    peaks, now = [], datetime.now(UTC)
+    for tables in (20, 400):
+        path = tmp_path / f"{tables}.db"
+        with closing(History(HistorySettings(path=path))) as history:
+            for minute in (20, 10, 1):
+                rows: dict[str, int | None] = dict.fromkeys(map(str, range(tables)), minute)
+                history.record(snapshot(now - timedelta(minutes=minute), email=rows))
+        trend = loader.Trend(timedelta(hours=24), 300, timedelta(minutes=1))
+        loader.trend_frame(path, trend)
+        tracemalloc.start()
+        loader.trend_frame(path, trend)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 4 * peaks[0]
+
+
+def test_a_card_more_takes_few_calls() -> None:
+    """Choosing its rows of a frame by pandas took 7,000 a card."""
+
+    def calls_of(databases: int) -> int:
+        rows: dict[str, int | None] = {"a": 1, "b": 20, "empty": 0}
+        taken = snapshot(datetime.now(UTC), **{f"d{one}": rows for one in range(databases)})
+        statuses, counts = loader.status_frame(taken), loader.counts_frame(taken)
+        profile = cProfile.Profile()
+        profile.runcall(cards, statuses, counts, taken.taken_at)
+        return sum(entry.callcount for entry in profile.getstats())
+
+    assert (calls_of(60) - calls_of(10)) / 50 < MOST_CALLS_A_CARD
 
 
 def test_an_idle_tick_of_the_service_is_a_question_and_a_look_at_itself(sampler: Sampler) -> None:

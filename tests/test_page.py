@@ -29,7 +29,7 @@ from dash_app.model import (
 from dash_app.page import charts
 from dash_app.page.callbacks import version_of
 from dash_app.page.cards import cards
-from dash_app.page.figures import figure
+from dash_app.page.figures import TimeAxis, figure
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.surroundings import Activity, Disk, Surroundings
@@ -166,7 +166,7 @@ def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
     values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
     happened = Event("email", "gone", index[1].to_pydatetime(), {}, {})
     view = charts.View.of("?range=24h")
-    drawn = figure(values, view, ZoneInfo("Asia/Kolkata"), [happened])
+    drawn = figure(values, TimeAxis.of(values.index, view, ZoneInfo("Asia/Kolkata")), [happened])
     (trace,) = drawn["data"]
     assert trace["y"] == [5, None, 9_007_199_254_740_993]
     assert trace["x"][0] == "2026-11-23 05:00:00"
@@ -180,7 +180,8 @@ def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
 def test_a_time_that_nobody_watched_is_a_band() -> None:
     index = pd.date_range("2026-11-22", periods=24, freq="h", tz="UTC")
     known = pd.array([5] * 10 + [None] * 6 + [7] * 8, dtype="Int64")
-    drawn = figure(pd.Series(known, index=index), charts.View.of(None), UTC)
+    axis = TimeAxis.of(index, charts.View.of(None), UTC)
+    drawn = figure(pd.Series(known, index=index), axis)
     (band,) = drawn["layout"]["shapes"]
     assert (band["x0"], band["x1"]) == ("2026-11-22 09:00:00", "2026-11-22 15:00:00")
 
@@ -188,7 +189,7 @@ def test_a_time_that_nobody_watched_is_a_band() -> None:
 def test_rows_an_hour_are_bars_from_zero() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
-    drawn = figure(values, charts.View.of("?show=rate"), UTC)
+    drawn = figure(values, TimeAxis.of(values.index, charts.View.of("?show=rate"), UTC))
     assert drawn["data"][0]["type"] == "bar"
     assert drawn["layout"]["yaxis"]["range"][0] == 0
     assert drawn["layout"]["yaxis"]["tickvals"] == [0, 7]

@@ -103,7 +103,8 @@ def history(config: Path | None, *, wants_csv: bool, **asked: Unpack[Asked]) -> 
     refuse_unknown(configured, asked["databases"])
     selection = Selection(asked["databases"], asked["tables"], asked["metric"])
     with recorded(configured) as path:
-        found = query.series(path, selection, _window(configured, asked["since"], asked["until"]))
+        window = _window(configured, asked["since"], asked["until"])
+        found = list(query.series(path, selection, window))
     if wants_csv:
         click.echo(csv_of(history_document(found)["series"]), nl=False)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dash_app.history.file import reading
@@ -15,7 +15,7 @@ from dash_app.surroundings import Activity
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
@@ -34,7 +34,7 @@ VALUES = """
     WITH instant (number, since, until) AS MATERIALIZED (
         SELECT key, value ->> 0, value ->> 1 FROM json_each(:instants)
     )
-    SELECT wanted.value, until, (
+    SELECT until, (
         SELECT {column} FROM {view} WHERE series = wanted.value AND at {until} until
         ORDER BY at DESC LIMIT 1
     ), (
@@ -108,10 +108,11 @@ class Selection:
     metric: Metric = "rows"
 
 
-def series(path: Path, selection: Selection, window: Window) -> list[Series]:
-    """Return the last known values at each instant of a window. Raises sqlite3.Error.
+def series(path: Path, selection: Selection, window: Window) -> Iterator[Series]:
+    """Yield the last known values at each instant of a window. Raises sqlite3.Error.
 
-    Of a metric that only grows, each value is by how much since the instant before it.
+    Of a metric that only grows, each value is by how much since the instant before it. One series
+    after the other: a thousand of 300 points, kept at once as they are read, took 45 MB.
     """
     grows = selection.metric == INSERTED
     if grows:
@@ -122,15 +123,12 @@ def series(path: Path, selection: Selection, window: Window) -> list[Series]:
             database: _watched(connection, database, window)
             for database in {database for database, _ in wanted.values()}
         }
-        found: dict[int, list[_Value]] = {identity: [] for identity in wanted}
-        column = "written" if grows else "last"
-        for identity, at, *values in connection.execute(*_values(wanted, window, column)):
-            seen = at in watched[wanted[identity][0]]
-            found[identity].append(_Value(at, seen, *values))
-    return [
-        Series(database, table, selection.metric, *(_growth if grows else _course)(found[identity]))
-        for identity, (database, table) in wanted.items()
-    ]
+        column, course = ("written", _growth) if grows else ("last", _course)
+        rows = connection.execute(*_values(wanted, window, column))
+        for database, table in wanted.values():
+            own, seen = islice(rows, len(window.instants)), watched[database]
+            values = [_Value(at, at in seen, *more) for at, *more in own]
+            yield Series(database, table, selection.metric, *course(values))
 
 
 def number_of_series(path: Path, selection: Selection) -> int:
@@ -143,7 +141,7 @@ def activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, A
     """Return what was written into each database lately. Raises sqlite3.Error."""
     last = int(now.timestamp()) // HOUR * HOUR
     hourly = Window(last - (HOURS_SHOWN - 2) * HOUR, last, HOUR).to_its_end(now)
-    written = series(path, Selection(metric="inserted"), hourly)
+    written = list(series(path, Selection(metric="inserted"), hourly))
     found = {}
     for name in databases:
         hours = [_sum(column) for column in _columns(written, name)] or [None] * HOURS_SHOWN
@@ -184,7 +182,7 @@ def size_before(path: Path, database: str, now: datetime) -> tuple[int, datetime
     if since is None:
         return None
     found = series(path, Selection((database,), metric="size_bytes"), Window(since, since, 1))
-    size_bytes = found[0].points[0][1] if found else None
+    size_bytes = next((one.points[0][1] for one in found), None)
     return (size_bytes, datetime.fromtimestamp(since, UTC)) if size_bytes is not None else None
 
 

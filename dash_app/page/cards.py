@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import dash_bootstrap_components as dbc
@@ -41,20 +43,23 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
 
 
 def cards(statuses: pd.DataFrame, counts: pd.DataFrame, now: datetime) -> list[Component]:
-    """Return a card for each row of the status frame, with its tables of the counts frame."""
-    return [
-        card(row, counts[counts["database"] == row.name], now)
-        for row in statuses.itertuples(index=False)
-    ]
+    """Return a card for each row of the status frame, with its tables of the counts frame.
+
+    Each frame is gone through once: choosing rows of a frame for each card took four fifths of a
+    page's time.
+    """
+    tables = groupby(counts.itertuples(index=False), key=attrgetter("database"))
+    of = {database: list(rows) for database, rows in tables}
+    return [card(row, of.get(row.name, []), now) for row in statuses.itertuples(index=False)]
 
 
-def card(row: Any, counts: pd.DataFrame, now: datetime) -> Component:
+def card(row: Any, counts: list[Any], now: datetime) -> Component:
     """Return one card: badge, what is true, and the tables, which a phone folds."""
     lines = [] if pd.isna(row.cause) else trouble(row, now)
     lines += [html.P(note, className="aside") for note in row.notes]
     if row.status == "connected":
         lines += _facts(row, now)
-    tables = [_tables(row.name, counts, now)] if len(counts) else []
+    tables = [_tables(row.name, counts, now)] if counts else []
     head = _head(row, now, foldable=bool(tables))
     whole: Component = dbc.Card(
         dbc.CardBody([head, *lines, *tables]),
@@ -156,10 +161,13 @@ def _overdue(one: Any, now: datetime) -> list[Component]:
     return expected(one, now) if one.is_silent else []
 
 
-def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
+def _is_empty(one: Any) -> bool:
+    return not one.is_silent and not pd.isna(one.rows) and one.rows == 0
+
+
+def _tables(name: str, counts: list[Any], now: datetime) -> Component:
     """Return the tables: trouble first, then by rows; empty ones and the rest in a line."""
-    empty = counts[(counts["rows"] == 0).fillna(value=False) & ~counts["is_silent"]]
-    filled = counts.drop(empty.index)
+    filled = [one for one in counts if not _is_empty(one)]
     lines = [
         html.Tr(
             [
@@ -167,13 +175,13 @@ def _tables(name: str, counts: pd.DataFrame, now: datetime) -> Component:
                 count(one, now, words.short_number),
             ]
         )
-        for one in filled.head(MOST_TABLES).itertuples(index=False)
+        for one in filled[:MOST_TABLES]
     ]
     rest = len(filled) - MOST_TABLES
     more = html.A(f"and {words.number(rest)} more", href=f"/databases/{name}")
     notes: list[Component | str] = [more] if rest > 0 else []
-    if len(empty):
-        notes.append(words.plural(len(empty), "empty table"))
+    if len(counts) > len(filled):
+        notes.append(words.plural(len(counts) - len(filled), "empty table"))
     caption = html.Caption(f"Rows of each table of {name}", className="visually-hidden")
     return html.Div(
         [

@@ -13,7 +13,7 @@ from dash import dcc, html
 from dash_app import words
 from dash_app.page import ids
 from dash_app.page.component import Parts
-from dash_app.page.figures import HEIGHT, NARROWEST, figure, span_of
+from dash_app.page.figures import HEIGHT, NARROWEST, TimeAxis, figure, span_of
 from dash_app.page.parts import aria, middle_ellipsis, moment
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ def panels(
     wanted: Sequence[Panel], trends: pd.DataFrame, view: View, zone: tzinfo
 ) -> list[Component]:
     """Return a chart for each panel from the trend frame's column of its name."""
+    axis = TimeAxis.of(trends.index, view, zone)
     return [
-        _panel(number, panel, trends.get(panel.name), view, zone)
-        for number, panel in enumerate(wanted)
+        _panel(number, panel, trends.get(panel.name), axis) for number, panel in enumerate(wanted)
     ]
 
 
@@ -167,15 +167,14 @@ def empty_panels(labels: Sequence[str]) -> list[Component]:
     return [Parts([_without_chart(label, html.P(className="waiting")) for label in labels])]
 
 
-def _panel(
-    number: int, panel: Panel, values: pd.Series[int] | None, view: View, zone: tzinfo
-) -> Component:
+def _panel(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeAxis) -> Component:
+    view = axis.view
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
     if values is None or len(known) < 2 or not _is_wide(known, view):
         return Parts([_without_chart(panel.label, _waiting(panel.since))])
     graph = dcc.Graph(
         id=ids.chart(number),
-        figure=figure(values, view, zone, panel.events),
+        figure=figure(values, axis, panel.events),
         config=CONFIG,
         className="chart",
         style={"height": f"{HEIGHT}px"},

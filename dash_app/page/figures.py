@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -45,14 +46,29 @@ NARROWEST = 0.03
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
-def figure(
-    values: pd.Series[int], view: View, zone: tzinfo, events: Sequence[Event] = ()
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class TimeAxis:
+    """What the figures of a page share: the choice of what is shown, and the instants of its frame.
+
+    `times` are those in the reader's zone, as Plotly takes them: made once, not once a figure.
+    """
+
+    view: View
+    zone: tzinfo
+    times: list[str]
+
+    @classmethod
+    def of(cls, instants: pd.Index[Any], view: View, zone: tzinfo) -> TimeAxis:
+        """Return the axis of a trend frame's index."""
+        times = pd.DatetimeIndex(instants).tz_convert(zone).strftime(TIME_FORMAT)
+        return cls(view, zone, times.tolist())
+
+
+def figure(values: pd.Series[int], axis: TimeAxis, events: Sequence[Event] = ()) -> dict[str, Any]:
     """Return the figure of one panel: a step line, or bars from zero; gaps left open."""
-    index = pd.DatetimeIndex(values.index).tz_convert(zone)
-    times = index.strftime(TIME_FORMAT).tolist()
+    view, zone, times = axis.view, axis.zone, axis.times
     marked = [event for event in events if event.at >= values.index[0]]
-    unit = f"rows {span_of(index)}" if view.is_rate else "rows"
+    unit = f"rows {span_of(pd.DatetimeIndex(values.index))}" if view.is_rate else "rows"
     trace = {
         **(BARS if view.is_rate else LINE),
         "x": times,
