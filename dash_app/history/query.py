@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from dash_app.history.file import reading
 from dash_app.history.rollups import DAY, HOUR
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
+_Value = tuple[int, int | None, int | None, int | None]
+"""An instant, and what the record says of a series then: last, least and greatest."""
+
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[tuple[int, int] | None, ...]
 HOURS_SHOWN = 24
@@ -61,23 +64,6 @@ class TableDay:
     written: int | None
     seconds: int
     grew_at: int | None
-
-
-class _Value(NamedTuple):
-    """What the record says of a series at an instant, and whether we were watching then."""
-
-    at: int
-    seen: bool
-    last: int | None
-    least: int | None
-    greatest: int | None
-
-    @property
-    def range(self) -> tuple[int, int] | None:
-        """The least and greatest value since the instant before, if it moved."""
-        if self.least is None or self.greatest is None or self.least == self.greatest:
-            return None
-        return self.least, self.greatest
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,9 +112,8 @@ def series(path: Path, selection: Selection, window: Window) -> Iterator[Series]
         column, course = ("written", _growth) if grows else ("last", _course)
         rows = connection.execute(*_values(wanted, window, column))
         for database, table in wanted.values():
-            own, seen = islice(rows, len(window.instants)), watched[database]
-            values = [_Value(at, at in seen, *more) for at, *more in own]
-            yield Series(database, table, selection.metric, *course(values))
+            values = list(islice(rows, len(window.instants)))
+            yield Series(database, table, selection.metric, *course(values, watched[database]))
 
 
 def number_of_series(path: Path, selection: Selection) -> int:
@@ -201,18 +186,25 @@ def last_watched(path: Path) -> int | None:
         return last
 
 
-def _course(values: list[_Value]) -> tuple[_Points, _Ranges]:
-    ranges = [one.range if one.seen else None for one in values]
-    return tuple((one.at, one.last if one.seen else None) for one in values), tuple(ranges)
+def _course(values: list[_Value], seen: set[int]) -> tuple[_Points, _Ranges]:
+    """Return the last values at instants at which we were watching, and ranges where they moved."""
+    points = tuple((at, last if at in seen else None) for at, last, _, _ in values)
+    ranges = tuple(
+        (least, greatest)
+        if least is not None and greatest is not None and least != greatest and at in seen
+        else None
+        for at, _, least, greatest in values
+    )
+    return points, ranges
 
 
-def _growth(values: list[_Value]) -> tuple[_Points, _Ranges]:
+def _growth(values: list[_Value], seen: set[int]) -> tuple[_Points, _Ranges]:
     """Return by how much a sum grew up to each value but the first."""
     grown = tuple(
-        (one.at, one.last - (before.last or 0))
-        if one.seen and one.last is not None and (before.seen or before.last is None)
-        else (one.at, None)
-        for before, one in pairwise(values)
+        (at, last - (before or 0))
+        if at in seen and last is not None and (then in seen or before is None)
+        else (at, None)
+        for (then, before, _, _), (at, last, _, _) in pairwise(values)
     )
     return grown, (None,) * len(grown)
 
