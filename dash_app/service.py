@@ -50,7 +50,7 @@ class Service:
         sampler: Sampler,
         sockets: Mapping[Address, socket.socket],
     ) -> None:
-        """Begin to answer at sockets that listen already.
+        """Begin to answer at sockets that listen already, and to hear signals for `run`.
 
         Raises MissingFrontendError, OSError for a token that can't be read.
         """
@@ -59,6 +59,7 @@ class Service:
         gc.enable()
         self._settings, self._history, self._sampler = settings, history, sampler
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._hear_signals()
         self._sign_due = 0.0
         self._is_ready = False
         self._told = ""
@@ -69,11 +70,6 @@ class Service:
 
     def run(self, load: Callable[[], Settings]) -> None:
         """Serve until told to end; on SIGHUP, take over the settings that `load` returns then."""
-        signal.signal(signal.SIGTERM, lambda *_: self._wishes.put("stop"))
-        signal.signal(signal.SIGINT, lambda *_: self._wishes.put("stop"))
-        # A terminal that is closed hangs up too, and means the end.
-        hang_up: Wish = "stop" if sys.stdin and sys.stdin.isatty() else "reload"
-        signal.signal(signal.SIGHUP, lambda *_: self._wishes.put(hang_up))
         wish: Wish | None = None
         while wish != "stop":
             if wish == "reload":
@@ -82,6 +78,13 @@ class Service:
             self._tell_manager()
             wish = self._wish()
         self._stop()
+
+    def _hear_signals(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: self._wishes.put("stop"))
+        signal.signal(signal.SIGINT, lambda *_: self._wishes.put("stop"))
+        # A terminal that is closed hangs up too, and means the end.
+        hang_up: Wish = "stop" if sys.stdin and sys.stdin.isatty() else "reload"
+        signal.signal(signal.SIGHUP, lambda *_: self._wishes.put(hang_up))
 
     def _reload(self, load: Callable[[], Settings]) -> None:
         """Take over new settings without dropping a request; of a bad file, nothing."""
