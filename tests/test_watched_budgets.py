@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,9 +30,11 @@ from tests.harness import LiveWriter, eventually, make_database
 from tests.watched import await_quiet, is_exact, read, read_exact, read_until, rows, watching
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from dash_app.model import Reading
+    from dash_app.watched.airlock import Airlock
 
 TINY = Limits(deadline_seconds=20, table_seconds=0.002)
 AMPLE = Budget(table_seconds=30, reading_seconds=60, core_share=1e9)
@@ -55,18 +57,32 @@ def has_small(wanted: int, reading: Reading) -> bool:
     return rows(reading)["small"] == wanted
 
 
+@contextmanager
+def watching_cut_short(path: Path) -> Iterator[tuple[Airlock, Reading]]:
+    """An airlock whose first reading had no time for the huge table, and that reading.
+
+    On a busy machine, time may be looked at too late to cut a count short: then another begins.
+    """
+    for _ in range(20):
+        with watching(path, limits=TINY) as airlock:
+            first = read(airlock)
+            if first.tables["huge"].estimate == "at_most":
+                yield airlock, first
+                return
+    pytest.fail("the huge table was counted within two milliseconds each time")
+
+
 def test_a_table_too_large_for_one_statement_leaves_the_others_exact(large: Path) -> None:
-    with LiveWriter(large) as writer, watching(large, limits=TINY) as airlock:
-        first = read(airlock)
+    with LiveWriter(large) as writer, watching_cut_short(large) as (airlock, first):
         small = first.tables["small"].rows
         assert small is not None
-        assert first.tables["huge"].estimate == "at_most"
         assert (first.total_rows, first.total_complete) == (small, False)
         for more in range(1, 4):
             assert writer.do(ADD) == []
             wanted = small + more
             found = read_until(airlock, partial(has_small, wanted))
-            assert found.tables["huge"].estimate in {"at_most", "about"}
+            huge = found.tables["huge"]
+            assert huge.estimate in {"at_most", "about"} or huge.rows == 2_000_000
             assert found.tables["small"].estimate is None
 
 
