@@ -44,13 +44,14 @@ find_python() {
     fail "Mission Control needs Python 3.11, 3.12 or 3.13; on Debian and Ubuntu: sudo apt-get install python3 python3-venv (on Ubuntu 22.04: python3.11 python3.11-venv)"
 }
 
-# install_python FOLDER LOCK...: an empty environment, and in it what the locks name.
+# install_python FOLDER LOCK...: an empty environment, and in it what the locks name. Compiled is what
+# is loaded, once it is: pip would compile all of it, libraries' own tests too, on one core.
 install_python() {
     local folder=$1 lock
     quietly "$python" -I -m venv --clear "$folder"
     for lock in "${@:2}"; do
         quietly "$folder/bin/python" -I -m pip install --require-hashes --only-binary :all: \
-            --requirement "$repository/$lock"
+            --no-compile --requirement "$repository/$lock"
     done
 }
 
@@ -82,10 +83,12 @@ install_frontend() {
     rm -rf "$build"
 }
 
+# What cannot be compiled shows when it is loaded.
 install_production() {
     say "Installing Mission Control into ${production##*/}: once, about a minute." "1 of 2: Python libraries"
     install_python "$production" requirements.txt
-    "$production/bin/python" -m compileall -q "$repository/dash_app"
+    "$production/bin/python" -m compileall -qq -j 0 -x '/site-packages/.*/tests/' \
+        "$production/lib" "$repository/dash_app" || true
     say "2 of 2: style sheet and chart library"
     install_frontend
 }
