@@ -149,7 +149,7 @@ def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
 
 def test_a_chart_of_many_series_takes_little_more_memory_than_of_few(tmp_path: Path) -> None:
     peaks, now = [], datetime.now(UTC)
-    for tables in (20, 400):
+    for tables in (10, 100):
         path = tmp_path / f"{tables}.db"
         with closing(History(HistorySettings(path=path))) as history:
             for minute in (20, 10, 1):
