@@ -93,13 +93,16 @@ install_production() {
     install_frontend
 }
 
-# The tests' environment sees the libraries of production, and has their tools besides.
+# The tests' environment sees all of production, which may still be on its way, and has their tools
+# besides.
 install_testing() {
+    local libraries
     say "Installing what the tests need into .venv-test: once, half a minute."
     install_python "$testing" tests/requirements.txt
-    echo "$production"/lib/python3.*/site-packages >"$(echo "$testing"/lib/python3.*/site-packages)/production.pth"
+    libraries=$(echo "$testing"/lib/python3.*/site-packages)
+    echo "$production${libraries#"$testing"}" >"$libraries/production.pth"
     mkdir -p "$testing/share"
-    cp -R "$production/share/mission-control" "$testing/share"
+    ln -s ../../.venv/share/mission-control "$testing/share"
 }
 
 # ready FOLDER SOURCES: whether the environment stands there, made from these very sources.
@@ -113,12 +116,12 @@ take_turns() {
     flock -n 9 || { say "Another start is installing; waiting for it."; flock 9; }
 }
 
-# prepare FOLDER INSTALL [LOCK]: runs INSTALL unless FOLDER is ready. What it was made from is noted
+# prepare FOLDER INSTALL LOCK: runs INSTALL unless FOLDER is ready. What it was made from is noted
 # in it last, so that half an installation is never taken for a whole one.
 prepare() {
-    local folder=$1 install=$2 sources
+    local folder=$1 install=$2 lock=$3 sources
     sources=$(cd "$repository" && cksum ops/environment.sh requirements.txt \
-        ops/frontend/{requirements.txt,package.json,package-lock.json} "${@:3}")
+        ops/frontend/{requirements.txt,package.json,package-lock.json} "$lock")
     if ready "$folder" "$sources"; then return; fi
     [ ! -L "$folder" ] || fail "$folder is a link, and what it leads to is another's: remove the link."
     (
@@ -129,7 +132,7 @@ prepare() {
         "$install"
         echo "$sources" >"$folder/made-from"
         say "Ready."
-    ) 9<"$repository/requirements.txt"
+    ) 9<"$repository/$lock"
 }
 
 # What sends messages, into an environment that is ready: it is made anew without it.
@@ -149,11 +152,15 @@ prepare_alerts() {
 }
 
 prepare_production() {
-    prepare "$production" install_production
+    prepare "$production" install_production requirements.txt
     prepare_alerts
 }
 
+# Both at once: pip and npm use one core each.
 prepare_testing() {
+    local tools
+    prepare "$testing" install_testing tests/requirements.txt &
+    tools=$!
     prepare_production
-    prepare "$testing" install_testing tests/requirements.txt
+    wait "$tools"
 }
