@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import stat
@@ -24,7 +25,7 @@ from dash_app.history.query import Selection
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryError
 from dash_app.history.store import History
-from dash_app.history.window import Window
+from dash_app.history.window import VIEWS, Window
 from dash_app.model import (
     HISTORY_APPLICATION_ID,
     Database,
@@ -336,6 +337,19 @@ def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, pat
             0,
             9,
         )
+
+
+@pytest.mark.parametrize("view", VIEWS.values())
+def test_a_chart_walks_each_series_along_an_index(history: History, path: Path, view: str) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    with closing(sqlite3.connect(path)) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN " + query.WALK.format(column="last", view=view),
+            {"series": 1, "since": 0, "until": 1},
+        ).fetchall()
+    details = " ".join(detail for *_, detail in plan)
+    assert re.search(r"series=\? AND (span=\? AND )?at>\? AND at<\?", details), details
+    assert not re.search("SCAN|TEMP B-TREE", details), details
 
 
 def test_a_history_of_an_earlier_version_is_summed_up(path: Path) -> None:

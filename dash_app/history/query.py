@@ -1,16 +1,15 @@
-"""Reads the history: at most as many points as a chart can show, each by one index seek."""
+"""Reads the history: at most as many points as a chart can show, by one walk a series."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from dash_app.history.file import reading
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.history.window import VIEWS, Window
+from dash_app.history.window import VIEWS, Step, Window
 from dash_app.surroundings import Activity
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
 _Value = tuple[int, int | None, int | None, int | None]
-"""An instant, and what the record says of a series then: last, least and greatest."""
+"""A time, and what the record says of a series then: last, least and greatest."""
 
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[tuple[int, int] | None, ...]
@@ -33,23 +32,13 @@ UNITS: dict[Metric, str] = {
     "wal_bytes": "bytes",
 }
 
-VALUES = """
-    WITH instant (number, since, until) AS MATERIALIZED (
-        SELECT key, value ->> 0, value ->> 1 FROM json_each(:instants)
-    )
-    SELECT until, (
-        SELECT {column} FROM {view} WHERE series = wanted.value AND at {until} until
-        ORDER BY at DESC LIMIT 1
-    ), (
-        SELECT min(least) FROM {view} WHERE series = wanted.value
-        AND at {since} since AND at {until} until
-    ), (
-        SELECT max(greatest) FROM {view} WHERE series = wanted.value
-        AND at {since} since AND at {until} until
-    )
-    FROM json_each(:series) AS wanted CROSS JOIN instant ORDER BY wanted.key, number
+WALK = """
+    SELECT at, {column}, least, greatest FROM {view}
+    WHERE series = :series AND at < :until AND at >= coalesce(
+        (SELECT max(at) FROM {view} WHERE series = :series AND at < :since), :since
+    ) ORDER BY at
 """
-"""The last, least and greatest value of each series up to each instant, since the one before it."""
+"""A series from what was known at the start of a window to its end, in the order of the index."""
 
 INSERTED: Metric = "inserted"
 """Stored beside the rows of a table, and not as a series of its own."""
@@ -110,9 +99,12 @@ def series(path: Path, selection: Selection, window: Window) -> Iterator[Series]
             for database in {database for database, _ in wanted.values()}
         }
         column, course = ("written", _growth) if grows else ("last", _course)
-        rows = connection.execute(*_values(wanted, window, column))
-        for database, table in wanted.values():
-            values = list(islice(rows, len(window.instants)))
+        walk = WALK.format(column=column, view=VIEWS[window.span])
+        steps = window.steps
+        reach = {"since": steps[0][1], "until": steps[-1][2]}
+        for identity, (database, table) in wanted.items():
+            rows = connection.execute(walk, {"series": identity, **reach})
+            values = list(_values(rows, steps))
             yield Series(database, table, selection.metric, *course(values, watched[database]))
 
 
@@ -242,18 +234,18 @@ def _known_since(path: Path, database: str, earliest: datetime) -> int | None:
     return found
 
 
-def _values(wanted: Iterable[int], window: Window, column: str) -> tuple[str, dict[str, str]]:
-    """Return the statement, and its parameters, for the values of some series in a window."""
-    instants = window.instants
-    befores = [window.first - window.step, *instants[:-1]]
-    # A point counts from its own second on; an hour and a day from their end on, but for the
-    # running one, which ends now.
-    since, until = (">", "<=") if window.span == 1 else (">=", "<")
-    view = VIEWS[window.span]
-    return VALUES.format(column=column, view=view, since=since, until=until), {
-        "series": json.dumps(list(wanted)),
-        "instants": json.dumps(list(zip(befores, instants, strict=True))),
-    }
+def _values(rows: Iterator[_Value], steps: list[Step]) -> Iterator[_Value]:
+    """Yield what a walk says at each instant: what was last known, and the extremes of its step."""
+    row, last = next(rows, None), None
+    for instant, since, until in steps:
+        least = greatest = None
+        while row and row[0] < until:
+            at, last, low, high = row
+            if at >= since and low is not None and high is not None:
+                least = low if least is None or low < least else least
+                greatest = high if greatest is None or high > greatest else greatest
+            row = next(rows, None)
+        yield instant, last, least, greatest
 
 
 def _wanted(

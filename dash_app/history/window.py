@@ -9,6 +9,9 @@ from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.room import POINTS_KEPT
 
 VIEWS = {1: "minute", HOUR: "hour", DAY: "day"}
+Step = tuple[int, int, int]
+"""An instant, and from when until before when rows of the record count at it."""
+
 POINTS_REACH, HOURS_REACH = timedelta(days=2), timedelta(days=60)
 """Longer ranges are answered from hours or days: a year of 60 series is half a million hours."""
 
@@ -43,6 +46,17 @@ class Window:
     def instants(self) -> list[int]:
         """The instants, oldest first."""
         return [*range(self.first, self.last + 1, self.step), *self.recent]
+
+    @property
+    def steps(self) -> list[Step]:
+        """Each instant with its step, which begins where the one before it ends.
+
+        A point counts from its own second on; an hour and a day from their end on, but for the
+        running one, which ends now.
+        """
+        own = 1 if self.span == 1 else 0
+        ends = [instant + own for instant in (self.first - self.step, *self.instants)]
+        return list(zip(self.instants, ends, ends[1:], strict=False))
 
     def to_its_end(self, until: datetime, parts: int = 1) -> Window:
         """Return the same window with so many more instants, up to its end where the grid ends."""
