@@ -24,13 +24,25 @@ if TYPE_CHECKING:
 NAMES = ("coordination", "observability", "content", "email", "health")
 
 
-@pytest.fixture
-def paths(tmp_path: Path) -> dict[str, Path]:
-    """Five configured paths; all but `content` hold a database."""
-    paths = {name: tmp_path / f"{name}.db" for name in NAMES}
+def five(folder: Path) -> dict[str, Path]:
+    """Five paths to configure; all but `content` hold a database."""
+    paths = {name: folder / f"{name}.db" for name in NAMES}
     for name in set(NAMES) - {"content"}:
         make_database(paths[name], tasks=126, agents=7, drafts=0)
     return paths
+
+
+@pytest.fixture(scope="module")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """What all tests look at that change nothing."""
+    folder = tmp_path_factory.mktemp("unchanged")
+    with Served(write_config(folder, five(folder).items())) as served:
+        yield served
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> dict[str, Path]:
+    return five(tmp_path)
 
 
 @pytest.fixture
@@ -44,8 +56,8 @@ def headline(page: Page) -> Locator:
     return page.locator("#app h1 span >> visible=true")
 
 
-def test_five_cards_appear_in_configured_order(quiet_page: Page, served: Served) -> None:
-    quiet_page.goto(served.url)
+def test_five_cards_appear_in_configured_order(quiet_page: Page, unchanged: Served) -> None:
+    quiet_page.goto(unchanged.url)
     names = quiet_page.locator("#app .card .name")
     expect(names).to_have_text([name.capitalize() for name in NAMES])
     expect(headline(quiet_page)).to_have_text("4 well, 1 not initialized")
@@ -54,11 +66,11 @@ def test_five_cards_appear_in_configured_order(quiet_page: Page, served: Served)
 
 
 def test_the_first_response_carries_the_cards_without_any_script(
-    browser: Browser, served: Served
+    browser: Browser, unchanged: Served
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
-    page.goto(served.url)
+    page.goto(unchanged.url)
     expect(page.locator(".card .rows").first).to_be_visible()
     expect(page.locator(".card .rows").first).to_have_text("133 rows")
     expect(page.get_by_text("Loading")).to_be_hidden()
@@ -163,11 +175,13 @@ def test_trends_are_drawn_in_the_readers_zone_once_they_are_in_view(
     assert first.startswith(now)
 
 
-def test_the_theme_follows_the_system_until_it_is_chosen(browser: Browser, served: Served) -> None:
+def test_the_theme_follows_the_system_until_it_is_chosen(
+    browser: Browser, unchanged: Served
+) -> None:
     context = browser.new_context(color_scheme="light")
     page = context.new_page()
     root = page.locator("html")
-    page.goto(served.url)
+    page.goto(unchanged.url)
     expect(root).to_have_attribute("data-bs-theme", "light")
     page.emulate_media(color_scheme="dark")
     expect(root).to_have_attribute("data-bs-theme", "dark")
@@ -178,15 +192,17 @@ def test_the_theme_follows_the_system_until_it_is_chosen(browser: Browser, serve
     context.close()
 
 
-def test_a_hidden_tab_asks_nothing_and_catches_up_at_once(quiet_page: Page, served: Served) -> None:
-    quiet_page.goto(served.url)
+def test_a_hidden_tab_asks_nothing_and_catches_up_at_once(
+    quiet_page: Page, unchanged: Served
+) -> None:
+    quiet_page.goto(unchanged.url)
     expect(quiet_page.locator("#age")).to_contain_text("updated")
     asked: list[str] = []
     quiet_page.on("request", lambda request: asked.append(request.url))
     pretend(quiet_page, hidden=True)
     asked.clear()
     for _ in range(3):
-        wait_for_a_tick(served)
+        wait_for_a_tick(unchanged)
     assert asked == []
     with quiet_page.expect_request("**/_dash-update-component*"):
         pretend(quiet_page, hidden=False)
@@ -298,7 +314,7 @@ def test_all_verdicts_of_a_well_system_stand_above_the_fold_and_nothing_shifts(
 
 
 def test_a_browser_that_hides_where_it_comes_from_gets_the_view_all_the_same(
-    page: Page, served: Served
+    page: Page, unchanged: Served
 ) -> None:
     page.route(
         "**/_dash-layout",
@@ -306,7 +322,7 @@ def test_a_browser_that_hides_where_it_comes_from_gets_the_view_all_the_same(
             headers={k: v for k, v in route.request.headers.items() if k != "referer"}
         ),
     )
-    page.goto(f"{served.url}/databases/email")
+    page.goto(f"{unchanged.url}/databases/email")
     expect(page.locator("#app h1")).to_have_text("Email")
     expect(page.locator("#app .sortable tbody td").first).to_have_text("126")
     expect(page.locator("#app .cards")).to_have_count(0)
