@@ -95,7 +95,7 @@ class Delivery:
         """Start the child and yield what it says. Raises OSError, ValueError."""
         asked = {"urls_file": str(self._urls_file), "messages": [_asked(one) for one in messages]}
         with subprocess.Popen(
-            [sys.executable, "-B", "-m", "dash_app.watch.send"],
+            [sys.executable, "-m", "dash_app.watch.send"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # a library's complaint may hold a token

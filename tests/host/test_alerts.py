@@ -73,6 +73,8 @@ def test_the_unit_lets_out_messages_and_signs_of_life(telling: Machine, heard: P
     machine.user("touch .local/share/mission-control/alerts")  # as `alerts install` does
     with machine.online():
         machine.user("cd mission-control && ./ops/install")
+    compiled = machine.user("cd .local/share/mission-control; find environment-*/optimized")
+    assert "/apprise/plugins/custom_json.cpython-311.opt-2.pyc" in compiled
     machine.user("systemctl --user restart mission-control")
     eventually(lambda: "GET /heartbeat" in heard.read_text(), 60)
     machine.user("mv clawd/content.db clawd/away.db")
