@@ -213,6 +213,15 @@ def test_a_view_stands_in_the_url() -> None:
     assert "?range=30d&show=rate" in drawn
 
 
+def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -> None:
+    times = pd.DatetimeIndex([NOW - timedelta(days=1), NOW - timedelta(minutes=7), NOW])
+    trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
+    wanted = [charts.Panel("new", "new", NOW - timedelta(days=40))]
+    (panel,) = charts.panels(wanted, trends, charts.View.of(None), UTC)
+    assert "Watching since <time" in (text := draw(panel.to_plotly_json()["props"]["parts"]))
+    assert times[1].isoformat() in text
+
+
 def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
     wanted = [charts.Panel("email", "Email", NOW)]

@@ -71,8 +71,9 @@ class Past:
     def points(self) -> list[Point]:
         """Return database, table, time, rows after it and rows written so far, in order of time.
 
-        One point for each minute in which a table grew, and one for every table at `now`: until
-        then its rows are known. None while nobody watched, and more rows before some were lost.
+        One point for each minute in which a table grew, and two for every table, at the beginning
+        and at `now`: in between its rows are known. None while nobody watched, and more rows before
+        some were lost.
         """
         gap_ends = self._now - GAP_ENDED
         points = (
@@ -104,7 +105,9 @@ class Past:
         return LOST_ROWS if table == LOST_TABLE and at < self._now - LOST_AT else 0
 
     def _counts(self, times: list[datetime]) -> Iterable[tuple[datetime, int]]:
-        counts = {at.replace(second=0): (at, rows) for rows, at in enumerate(times, 1)}
+        began = self._now - timedelta(hours=HOURS)
+        counts = {began.replace(second=0): (began, 0)}
+        counts |= {at.replace(second=0): (at, rows) for rows, at in enumerate(times, 1)}
         counts[self._now.replace(second=0)] = (self._now, len(times))
         return counts.values()
 

@@ -171,7 +171,7 @@ def _panel(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeA
     view = axis.view
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
     if values is None or len(known) < 2 or not _is_wide(known, view):
-        return Parts([_without_chart(panel.label, _waiting(panel.since))])
+        return Parts([_without_chart(panel.label, _waiting(_begin(panel.since, values)))])
     graph = dcc.Graph(
         id=ids.chart(number),
         figure=figure(values, axis, panel.events),
@@ -182,6 +182,14 @@ def _panel(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeA
     label = _summary(panel.label, known, view)
     chart = html.Div(graph, role="img", **aria(label=label))
     return html.Div([Parts([_title(panel.label)]), chart], className="panel")
+
+
+def _begin(since: datetime | None, values: pd.Series[int] | None) -> datetime | None:
+    """Return since when the numbers are watched: those of a new table later than its database."""
+    if since is None or values is None or values.isna().all() or since >= values.index[0]:
+        return since
+    begin: datetime = values.dropna().index[0].to_pydatetime()
+    return begin
 
 
 def _is_wide(known: pd.Series[int], view: View) -> bool:
