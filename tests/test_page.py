@@ -32,6 +32,7 @@ from dash_app.page.cards import cards
 from dash_app.page.figures import TimeAxis, figure
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
+from dash_app.page.view import DEFAULT_RANGE, View, range_of
 from dash_app.surroundings import Activity, Disk, Surroundings
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -165,7 +166,7 @@ def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
     happened = Event("email", "gone", index[1].to_pydatetime(), {}, {})
-    view = charts.View.of("?range=24h")
+    view = View.of("?range=24h")
     drawn = figure(values, TimeAxis.of(values.index, view, ZoneInfo("Asia/Kolkata")), [happened])
     (trace,) = drawn["data"]
     assert trace["y"] == [5, None, 9_007_199_254_740_993]
@@ -180,7 +181,7 @@ def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
 def test_a_time_that_nobody_watched_is_a_band() -> None:
     index = pd.date_range("2026-11-22", periods=24, freq="h", tz="UTC")
     known = pd.array([5] * 10 + [None] * 6 + [7] * 8, dtype="Int64")
-    axis = TimeAxis.of(index, charts.View.of(None), UTC)
+    axis = TimeAxis.of(index, View.of(None), UTC)
     drawn = figure(pd.Series(known, index=index), axis)
     (band,) = drawn["layout"]["shapes"]
     assert (band["x0"], band["x1"]) == ("2026-11-22 09:00:00", "2026-11-22 15:00:00")
@@ -189,7 +190,7 @@ def test_a_time_that_nobody_watched_is_a_band() -> None:
 def test_rows_an_hour_are_bars_from_zero() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
-    drawn = figure(values, TimeAxis.of(values.index, charts.View.of("?show=rate"), UTC))
+    drawn = figure(values, TimeAxis.of(values.index, View.of("?show=rate"), UTC))
     assert drawn["data"][0]["type"] == "bar"
     assert drawn["layout"]["yaxis"]["range"][0] == 0
     assert drawn["layout"]["yaxis"]["tickvals"] == [0, 7]
@@ -206,7 +207,7 @@ def test_the_same_numbers_stand_in_a_table_newest_first() -> None:
 
 
 def test_a_view_stands_in_the_url() -> None:
-    view = charts.View.of("?range=7d&show=rate")
+    view = View.of("?range=7d&show=rate")
     assert (view.chosen.key, view.is_rate, view.search) == ("7d", True, "?range=7d&show=rate")
     drawn = [link.href for row in charts.choices(view) for link in row.children]
     assert "?range=7d" in drawn
@@ -217,7 +218,7 @@ def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -
     times = pd.DatetimeIndex([NOW - timedelta(days=1), NOW - timedelta(minutes=7), NOW])
     trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
     wanted = [charts.Panel("new", "new", NOW - timedelta(days=40))]
-    (panel,) = charts.panels(wanted, trends, charts.View.of(None), UTC)
+    (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
     assert "Watching since <time" in (text := draw(panel.to_plotly_json()["props"]["parts"]))
     assert times[1].isoformat() in text
 
@@ -225,13 +226,13 @@ def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -
 def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
     wanted = [charts.Panel("email", "Email", NOW)]
-    (panel,) = charts.panels(wanted, trends, charts.View.of(None), UTC)
+    (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
     assert "The line grows from there." in draw(panel.to_plotly_json()["props"]["parts"])
 
 
 def test_an_unknown_range_is_the_default_one() -> None:
-    assert charts.range_of("7d").reach == timedelta(days=7)
-    assert charts.range_of("<script>") is charts.DEFAULT_RANGE
+    assert range_of("7d").reach == timedelta(days=7)
+    assert range_of("<script>") is DEFAULT_RANGE
 
 
 def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:

@@ -27,6 +27,7 @@ from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
 from dash_app.page.lately import lately
 from dash_app.page.layout import Content, facts, first_view, layout
+from dash_app.page.view import View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +162,7 @@ class Page:
             (entry, (known := entry.incident.acknowledged) and known.holds(now)) for entry in found
         ]
 
-    def panels(self, path: str | None, view: charts.View, zone: tzinfo) -> list[Component]:
+    def panels(self, path: str | None, view: View, zone: tzinfo) -> list[Component]:
         """Return the trends, through the loader's frame."""
         paused = self.sampler.history_paused
         told = [html.P(paused, className="aside")] if paused else []
@@ -171,7 +172,7 @@ class Page:
             log.error("history cannot be read: %s", error)
             return [html.P("The history can't be read now. Live counts go on.", className="aside")]
 
-    def _panels(self, database: str | None, view: charts.View, zone: tzinfo) -> list[Component]:
+    def _panels(self, database: str | None, view: View, zone: tzinfo) -> list[Component]:
         snapshot, history = self.sampler.snapshot, self.settings.history
         every, is_rate = history.every, view.is_rate
         points = charts.MOST_BARS if is_rate else charts.POINTS
@@ -257,7 +258,7 @@ def _draw_trends(app: Dash, page: Page) -> None:
     def draw(
         search: str | None, reader: dict[str, Any] | None, _recorded: str | None, path: str | None
     ) -> tuple[object, object]:
-        view = charts.View.of(search)
+        view = View.of(search)
         if not reader:
             return charts.choices(view), no_update
         return charts.choices(view), page.panels(path, view, _zone(reader.get("zone")))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from dash_app.model import Event
-    from dash_app.page.charts import View
+    from dash_app.page.view import View
 
 HEIGHT = 120
 INK = "gray"
