@@ -27,8 +27,8 @@ from dash_app.model import (
     TableCount,
 )
 from dash_app.page import charts
-from dash_app.page.callbacks import version_of
 from dash_app.page.cards import cards
+from dash_app.page.content import version_of
 from dash_app.page.figures import TimeAxis, figure
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw

@@ -2,213 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import sqlite3
-import zlib
-from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dash import Dash, Input, Output, State, html, no_update
-from flask import request
+from dash import Dash, Input, Output, State, no_update
 
-from dash_app import VERSION, loader, words
-from dash_app.history import query
-from dash_app.history.happened import Wanted, page_of
 from dash_app.page import charts, ids
-from dash_app.page import database as database_page
 from dash_app.page.acknowledging import acknowledge
-from dash_app.page.cards import cards
-from dash_app.page.files import ASSETS
-from dash_app.page.headline import headline
-from dash_app.page.incidents import incidents, shown
-from dash_app.page.lately import lately
-from dash_app.page.layout import Content, facts, first_view, layout
 from dash_app.page.view import View
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from dash.development.base_component import Component
-
-    from dash_app.model import Reading, Snapshot
-    from dash_app.sampler import Sampler
-    from dash_app.settings import Settings
-
-Pulse = dict[str, Any]
-
-MOST_EVENTS = 20
-"""So many events are shown in the view of a database."""
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Page:
-    """What the page is drawn from."""
-
-    settings: Settings
-    sampler: Sampler
-    started_at: datetime
-
-    @cached_property
-    def build(self) -> str:
-        """What an open page was made for, told by nothing but that it differs: then it reloads."""
-        names = [database.name for database in self.settings.databases]
-        changed_at = max(path.stat().st_mtime_ns for path in ASSETS.iterdir())
-        made_for = (VERSION, changed_at, names, self.settings.sampler.interval)
-        return f"{zlib.crc32(repr(made_for).encode()):08x}"
-
-    def layout(self) -> Component:
-        """Return the page that was asked for, as it is now."""
-        path = urlsplit(request.referrer or "").path  # Dash asks for the layout by another path
-        database = self.database_of(path)
-        return layout(self.content(path), self.labels(database), self.settings, self.started_at)
-
-    def first_response(self, index: str) -> str:
-        """Return Dash's index with the facts of now in it, before any script has run."""
-        content = self.content(request.path, request.query_string.decode())
-        snapshot = self.sampler.snapshot
-        view = first_view(content, snapshot.taken_at if snapshot else None)
-        return index.replace("{%level%}", content.pulse["level"]).replace("{%first_view%}", view)
-
-    def content(self, path: str | None, search: str | None = None) -> Content:
-        """Return what a page shows of the newest snapshot."""
-        snapshot, now = self.sampler.snapshot, datetime.now(UTC)
-        return Content(self.facts(snapshot, now, path, search), self.pulse(snapshot, now, path))
-
-    def facts(
-        self, snapshot: Snapshot | None, now: datetime, path: str | None, search: str | None
-    ) -> list[Component]:
-        """Return what a page draws of a snapshot."""
-        database = self.database_of(path)
-        if database and snapshot:
-            return self._view(snapshot, database, search, now)
-        told = headline(snapshot, now, self.sampler.docket.open)
-        return facts(told, self.cards(snapshot, now), self.incidents(now))
-
-    def database_of(self, path: str | None) -> str | None:
-        """Return the database that a path is the view of; None for every other page."""
-        name = (path or "").removeprefix(database_page.PREFIX)
-        names = {database.name for database in self.settings.databases}
-        return name if name in names and name != path else None
-
-    def labels(self, database: str | None) -> list[str]:
-        """Return what the trends of a page will show: databases, or the tables of one."""
-        if database is None:
-            return [one.label for one in self.settings.databases]
-        snapshot = self.sampler.snapshot
-        tables = snapshot.of(database).reading.tables if snapshot else {}
-        return list(tables)[: charts.MOST_PANELS]
-
-    def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
-        """Return the cards of a snapshot, through the loader's frames, and what happened lately."""
-        if snapshot is None:
-            return []
-        return [
-            *cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), now),
-            lately(snapshot, self.started_at, now),
-        ]
-
-    def incidents(self, now: datetime, database: str | None = None) -> Component:
-        """Return the incidents of a database, or of all."""
-        entries = shown(self.sampler.docket.entries, now, database)
-        return incidents(entries, self.sampler.snapshot, now)
-
-    def _view(
-        self, snapshot: Snapshot, database: str, search: str | None, now: datetime
-    ) -> list[Component]:
-        status, path = snapshot.of(database), self.settings.history.path
-        row = next(
-            row
-            for row in loader.status_frame(snapshot).itertuples(index=False)
-            if row.name == database
-        )
-        known = database_page.Known(
-            status,
-            row,
-            loader.table_frame(path, status, now),
-            query.size_before(path, database, now),
-            page_of(path, Wanted((database,), most=MOST_EVENTS))[0],
-        )
-        sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
-        return database_page.view(known, sort, now, self.incidents(now, database))
-
-    def pulse(self, snapshot: Snapshot | None, now: datetime, path: str | None) -> Pulse:
-        """Return what the browser needs to keep the time, the title and the icon itself.
-
-        `version` changes with whatever the cards show, `recorded` with each new point.
-        """
-        statuses = snapshot.databases if snapshot else ()
-        needing = [status.database.label for status in statuses if status.needs_you]
-        recorded_at = self.sampler.recorded_at
-        return {
-            "build": self.build,
-            "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
-            "ageMs": round((now - snapshot.taken_at).total_seconds() * 1000) if snapshot else None,
-            "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
-            "level": snapshot.level if snapshot else "unknown",
-            "needing": needing,
-            "version": version_of(snapshot, self.database_of(path), self._told(now)),
-            "recorded": recorded_at.isoformat() if recorded_at else None,
-        }
-
-    def _told(self, now: datetime) -> list[object]:
-        """Return what incidents show, which an acknowledgement's end changes too."""
-        found = shown(self.sampler.docket.entries, now)
-        return [
-            (entry, (known := entry.incident.acknowledged) and known.holds(now)) for entry in found
-        ]
-
-    def panels(self, path: str | None, view: View, zone: tzinfo) -> list[Component]:
-        """Return the trends, through the loader's frame."""
-        paused = self.sampler.history_paused
-        told = [html.P(paused, className="aside")] if paused else []
-        try:
-            return [*told, *self._panels(self.database_of(path), view, zone)]
-        except sqlite3.Error as error:
-            log.error("history cannot be read: %s", error)
-            return [html.P("The history can't be read now. Live counts go on.", className="aside")]
-
-    def _panels(self, database: str | None, view: View, zone: tzinfo) -> list[Component]:
-        snapshot, history = self.sampler.snapshot, self.settings.history
-        every, is_rate = history.every, view.is_rate
-        points = charts.MOST_BARS if is_rate else charts.POINTS
-        trend = loader.Trend(view.chosen.reach, points, every, database, is_rate=is_rate)
-        trends = loader.trend_frame(history.path, trend)
-        if snapshot and not is_rate:
-            trends = loader.with_present(trends, snapshot, database)
-        if trends.dropna(how="all").empty:
-            return [html.P("Charts start once a database is connected.", className="aside")]
-        wanted, now = self._wanted(database, trends), datetime.now(UTC)
-        return [
-            *charts.panels(wanted, trends, view, zone),
-            charts.elsewhere(
-                charts.as_table(wanted, trends, zone), charts.csv_link(view, database, now)
-            ),
-        ]
-
-    def _wanted(self, database: str | None, trends: pd.DataFrame) -> list[charts.Panel]:
-        path = self.settings.history.path
-        since = {
-            name: datetime.fromtimestamp(at, UTC) for name, at in query.watched_since(path).items()
-        }
-        if database:
-            # Of a database that is gone, the charts show what there was.
-            tables = self.labels(database) or list(trends.columns[: charts.MOST_PANELS])
-            return [charts.Panel(table, table, since.get(database)) for table in tables]
-        events = self.sampler.snapshot.events if self.sampler.snapshot else ()
-        return [
-            charts.Panel(
-                one.name,
-                one.label,
-                since.get(one.name),
-                tuple(event for event in events if event.database == one.name),
-            )
-            for one in self.settings.databases
-        ]
+    from dash_app.page.content import Page, Pulse
 
 
 def register(app: Dash, page: Page) -> None:
@@ -262,22 +67,6 @@ def _draw_trends(app: Dash, page: Page) -> None:
         if not reader:
             return charts.choices(view), no_update
         return charts.choices(view), page.panels(path, view, _zone(reader.get("zone")))
-
-
-def version_of(
-    snapshot: Snapshot | None, database: str | None = None, incidents: object = None
-) -> int:
-    """Return a number that changes with whatever a page shows of a snapshot and of incidents."""
-    shown = snapshot and [
-        (s.level, s.since, s.fault, s.findings, s.activity, words.notes(s), *_shown(s.reading))
-        for s in snapshot.databases
-    ]
-    around = snapshot and (snapshot.events, words.history_disk(snapshot))
-    return zlib.crc32(repr((database, shown, around, incidents)).encode())
-
-
-def _shown(reading: Reading) -> tuple[object, ...]:
-    return reading.last_modified, reading.tables
 
 
 def _zone(name: object) -> tzinfo:
