@@ -13,6 +13,7 @@ import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import pytest
@@ -350,6 +351,64 @@ def test_a_chart_walks_each_series_along_an_index(history: History, path: Path, 
     details = " ".join(detail for *_, detail in plan)
     assert re.search(r"series=\? AND (span=\? AND )?at>\? AND at<\?", details), details
     assert not re.search("SCAN|TEMP B-TREE", details), details
+
+
+def window_of(span: int, first: int, step: int, number: int, recent: list[int]) -> Window:
+    """A window in units of what a row of the record sums up."""
+    last = first + step * (number - 1)
+    further = tuple((last + end) * span for end in accumulate(recent))
+    return Window(first * span, last * span, step * span, span, further)
+
+
+FOUND = st.one_of(
+    st.just((None, None, None)),
+    st.lists(st.integers(0, 9), min_size=3, max_size=3).map(lambda x: (x[0], min(x), max(x))),
+)
+"""What a row says: last, least and greatest."""
+
+
+@settings(max_examples=60)
+@given(
+    found=st.dictionaries(st.integers(0, 40), FOUND),
+    window=st.builds(
+        window_of,
+        st.sampled_from(list(VIEWS)),
+        st.integers(0, 30),
+        st.integers(1, 9),
+        st.integers(1, 12),
+        st.lists(st.integers(1, 4), max_size=3),
+    ),
+)
+def test_a_chart_says_of_each_instant_what_was_last_known_and_how_far_it_went(
+    tmp_path_factory: pytest.TempPathFactory,
+    found: dict[int, tuple[int | None, int | None, int | None]],
+    window: Window,
+) -> None:
+    """Each instant is looked up by itself, and a point counts from its own second on."""
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    History(HistorySettings(path=path)).close()
+    is_point = window.span == 1
+    rows = sorted(
+        (at * window.span, last, *((last, last) if is_point else extremes))
+        for at, (last, *extremes) in found.items()
+    )
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO series VALUES (1, 'email', 'tasks', 'rows')")
+        connection.execute("INSERT INTO watched VALUES ('email', 0, 1e9)")
+        points = [(at, last) for at, last, *_ in rows if is_point]
+        connection.executemany("INSERT INTO point VALUES (1, ?, ?, NULL)", points)
+        sums = [(window.span, *row) for row in rows if not is_point]
+        connection.executemany("INSERT INTO rollup VALUES (1, ?, ?, ?, ?, ?, NULL)", sums)
+    (chart,) = query.series(path, Selection(), window)
+    assert [at for at, _ in chart.points] == window.instants
+    since = window.first - window.step + is_point
+    for (at, value), moved in zip(chart.points, chart.ranges, strict=True):
+        until = at + is_point
+        assert value == next((last for when, last, *_ in reversed(rows) if when < until), None)
+        step = [extremes for when, _, *extremes in rows if since <= when < until]
+        known = {one for extremes in step for one in extremes if one is not None}
+        assert moved == ((min(known), max(known)) if len(known) > 1 else None)
+        since = until
 
 
 def test_a_history_of_an_earlier_version_is_summed_up(path: Path) -> None:
