@@ -23,9 +23,9 @@ from dash_app.logs import described
 from dash_app.metrics import create_metrics
 from dash_app.page import files
 from dash_app.page.callbacks import register
-from dash_app.page.content import Page
 from dash_app.page.glance import glance_page, glance_text, plain_page
 from dash_app.page.layout import INDEX
+from dash_app.page.page import Page
 
 if TYPE_CHECKING:
     from flask import Flask

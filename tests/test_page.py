@@ -28,10 +28,10 @@ from dash_app.model import (
 )
 from dash_app.page import charts
 from dash_app.page.cards import cards
-from dash_app.page.content import version_of
 from dash_app.page.figures import TimeAxis, figure
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
+from dash_app.page.page import version_of
 from dash_app.page.view import DEFAULT_RANGE, View, range_of
 from dash_app.surroundings import Activity, Disk, Surroundings
 

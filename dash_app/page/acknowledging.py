@@ -12,7 +12,7 @@ from dash_app.incident import Acknowledgement
 from dash_app.page import ids
 
 if TYPE_CHECKING:
-    from dash_app.page.content import Page
+    from dash_app.page.page import Page
 
 LASTS: dict[str, timedelta | None] = {
     "1h": timedelta(hours=1),

@@ -13,7 +13,7 @@ from dash_app.page.acknowledging import acknowledge
 from dash_app.page.view import View
 
 if TYPE_CHECKING:
-    from dash_app.page.content import Page, Pulse
+    from dash_app.page.page import Page, Pulse
 
 
 def register(app: Dash, page: Page) -> None:
