@@ -56,7 +56,7 @@ LATE_IMPORTS = {
 """Imports inside functions: only to keep a heavy library out of a process without need of it."""
 
 MOST_LINES_OF_A_FUNCTION = 40
-MOST_LINES_OF_A_FILE = 300
+MAX_LINES_OF_A_FILE = 500
 
 
 def sources() -> list[Path]:
@@ -99,7 +99,7 @@ def test_functions_and_files_stay_small(path: Path) -> None:
         and node.end_lineno - node.lineno >= MOST_LINES_OF_A_FUNCTION
     ]
     assert long == []
-    assert text.count("\n") <= MOST_LINES_OF_A_FILE
+    assert text.count("\n") <= MAX_LINES_OF_A_FILE
 
 
 def test_imports_stand_at_the_top() -> None:
