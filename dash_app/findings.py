@@ -110,7 +110,7 @@ def settle(
     """
     ended = [
         replace(event, ended_at=reading.verified_at)
-        if _is_undone(event, reading, rules) or (seen_until is not None and event.at <= seen_until)
+        if _is_undone(event, reading, rules) or _is_seen(event, reading, seen_until)
         else event
         for event in unsettled
     ]
@@ -125,6 +125,13 @@ def settle(
             for event in new
         ),
     )
+
+
+def _is_seen(event: Event, reading: Reading, seen_until: datetime | None) -> bool:
+    """Whether a person acknowledged an event: its time, or one before the clock was set back."""
+    if seen_until is None:
+        return False
+    return event.at <= seen_until or event.at > reading.verified_at
 
 
 def _is_undone(event: Event, reading: Reading, rules: Rules) -> bool:

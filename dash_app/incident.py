@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from dash_app.message import Message
     from dash_app.model import Level
@@ -50,6 +50,30 @@ class Incident:
     acknowledged: Acknowledgement | None = None
     troubles: tuple[str, ...] = ()
     id: int | None = None
+
+    def moved(self, by: timedelta) -> Incident:
+        """Return the incident with its times moved by as much as the clock was set."""
+        known = self.acknowledged
+        return replace(
+            self,
+            since=self.since + by,
+            ended_at=self.ended_at and self.ended_at + by,
+            acknowledged=known
+            and replace(known, at=known.at + by, until=known.until and known.until + by),
+        )
+
+    def up_to(self, now: datetime) -> Incident:
+        """Return the incident with `now` in place of times of the past that are in the future.
+
+        Such times were stored before the clock was set back.
+        """
+        known = self.acknowledged
+        if known and known.at > now:
+            by = now - known.at
+            known = replace(known, at=now, until=known.until and known.until + by)
+        ended_at = self.ended_at and min(self.ended_at, now)
+        since = min(self.since, ended_at or now)
+        return replace(self, since=since, ended_at=ended_at, acknowledged=known)
 
 
 @dataclass(frozen=True, slots=True)

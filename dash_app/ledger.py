@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from dash_app.history.happened import Wanted, events_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import timedelta
 
     from dash_app.history.recall import Recall
     from dash_app.history.store import History
@@ -36,7 +38,8 @@ class Ledger:
         """Take up what the history remembers. Raises sqlite3.Error."""
         self._history = history
         self._databases = tuple(databases)
-        self._memories = {one.name: history.memory_of(one) for one in self._databases}
+        now = datetime.now(UTC)
+        self._memories = {one.name: _up_to(now, history.memory_of(one)) for one in self._databases}
         self._unsettled = {one.name: self._stored_unsettled(one) for one in self._databases}
         self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
         self.events: tuple[Event, ...] = ()
@@ -67,6 +70,15 @@ class Ledger:
             self._save(database)
             self._load_newest()
         return memory, self._unsettled[name]
+
+    def move(self, by: timedelta) -> None:
+        """Move the begin of each status by as much as the clock was set."""
+        for name, memory in self._memories.items():
+            if memory:
+                good = memory.last_good and replace(
+                    memory.last_good, read_at=memory.last_good.read_at + by
+                )
+                self._memories[name] = replace(memory, since=memory.since + by, last_good=good)
 
     def last_of(self, database: Database) -> Reading | None:
         """Return the last reading with tables, None for a database that is new at its path."""
@@ -122,3 +134,8 @@ class Ledger:
             return frozenset()
         earliest = datetime.now(UTC) - HABIT
         return queues_among(event for event in found if event.at > earliest)
+
+
+def _up_to(now: datetime, memory: Memory | None) -> Memory | None:
+    """Return a memory whose status began no later than now: the clock may have been set back."""
+    return memory and replace(memory, since=min(memory.since, now))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+AN_HOUR = timedelta(hours=1)
 
 MessageKind = Literal["fault", "reminder", "over", "summary"]
 
@@ -41,3 +44,25 @@ class Message:
     def waits(self) -> bool:
         """Whether it is still to be sent, or sent again."""
         return self.sent_at is None and self.told_in is None and not self.is_given_up
+
+    def moved(self, by: timedelta) -> Message:
+        """Return the message with its times moved by as much as the clock was set."""
+        return replace(
+            self,
+            made_at=self.made_at + by,
+            due_at=self.due_at + by,
+            tried_at=self.tried_at and self.tried_at + by,
+            sent_at=self.sent_at and self.sent_at + by,
+        )
+
+    def up_to(self, now: datetime) -> Message:
+        """Return the message with no attempt or creation in the future.
+
+        Such times were stored before the clock was set back. When exactly the attempt was is
+        unknown, so it does not count towards the hourly limit.
+        """
+        newest = max(self.made_at, self.tried_at or self.made_at)
+        if newest <= now:
+            return self
+        moved = self.moved(now - newest)
+        return replace(moved, tried_at=moved.tried_at and moved.tried_at - AN_HOUR)

@@ -7,12 +7,14 @@ import logging
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from dash_app import words
+from dash_app.clock import WallClock, steady_seconds
 from dash_app.findings import findings, level_of, worst_first
 from dash_app.history.errands import to_forget
 from dash_app.history.query import activity
@@ -74,6 +76,9 @@ class Sampler:
         self._activity = self._load_activity()
         self._asked: SimpleQueue[tuple[Callable[[], object], threading.Event]] = SimpleQueue()
         self._seen_until: dict[str, datetime] = {}
+        self._clock = WallClock()
+        self._verified: dict[str, tuple[datetime, float]] = {}
+        self._taken_at_seconds = 0.0
         self._stopping = False
         self._wake = threading.Event()
         self._teller = Teller(settings, history, self._wake.set)
@@ -114,8 +119,8 @@ class Sampler:
     def fresh(self) -> Snapshot | None:
         """Return the newest snapshot, or None when it is older than three intervals."""
         snapshot = self.snapshot
-        limit = self._settings.fresh_for
-        if snapshot is None or datetime.now(UTC) - snapshot.taken_at > limit:
+        limit_seconds = self._settings.fresh_for.total_seconds()
+        if snapshot is None or steady_seconds() - self._taken_at_seconds > limit_seconds:
             return None
         return snapshot
 
@@ -184,11 +189,14 @@ class Sampler:
             work()
         readings = self._airlock.read(min(self._deadline_seconds, self._interval_seconds / 2))
         now = datetime.now(UTC)
+        if by := self._clock.adjustment():
+            self._follow_clock(by)
         statuses = tuple(
             self._judge(database, readings, now) for database in self._settings.databases
         )
         self._seen_until.clear()
         disk = disk_under(str(self._history.path))
+        self._taken_at_seconds = steady_seconds()
         self.snapshot = Snapshot(now, statuses, self._ledger.events, disk)
         self.docket.take(self.snapshot, self._teller.troubles())
         self._teller.tell(self.docket.incidents, now)
@@ -219,7 +227,8 @@ class Sampler:
         if database.rules.paused:
             found = ()
         self._findings[name] = found
-        level = level_of(memory.status, now - reading.verified_at, self._settings.stale_after)
+        unverified = self._unverified(name, reading.verified_at, now)
+        level = level_of(memory.status, unverified, self._settings.stale_after)
         return DatabaseStatus(
             database=database,
             reading=reading,
@@ -234,6 +243,25 @@ class Sampler:
             activity=self._activity.get(name),
             watch=watch,
         )
+
+    def _follow_clock(self, by: timedelta) -> None:
+        """Move what is remembered by as much as the clock was set, so that durations stay."""
+        log.warning("the clock was set by %+.0f s", by.total_seconds())
+        self._ledger.move(by)
+        self.docket.move(by)
+        self._teller.move(by)
+        self._findings = {
+            name: tuple(one if one.asks else replace(one, since=one.since + by) for one in found)
+            for name, found in self._findings.items()
+        }
+
+    def _unverified(self, name: str, verified_at: datetime, now: datetime) -> timedelta:
+        """Return for how long a reading has stayed unverified, however the clock was set."""
+        known = self._verified.get(name)
+        if known is None or known[0] != verified_at:
+            age_seconds = max((now - verified_at).total_seconds(), 0.0)
+            known = self._verified[name] = verified_at, steady_seconds() - age_seconds
+        return timedelta(seconds=steady_seconds() - known[1])
 
     def _is_to_be_recorded(self, now: datetime) -> bool:
         """Whether the last record is a minute old, or the clock was set back since."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERS = (
-    {"surroundings", "logs", "notify", "hours", "secret", "network"},
+    {"surroundings", "logs", "notify", "hours", "clock", "secret", "network"},
     {"expectations", "message"},
     {"model"},
     {"settings", "incident"},

@@ -324,26 +324,27 @@ def test_a_history_folder_of_another_user(*, home: bool) -> None:
     assert check["cure"].startswith(f"sudo chown nobody: {history}" if home else "Name another")
 
 
-def test_a_clock_before_what_has_happened() -> None:
-    happened = {"our own program": 1_000_000.0, "the last record": 2_000_000.0}
-    check = clock.behind_of(1_500_000.0, happened)
+def test_a_clock_before_the_program_was_installed_is_wrong() -> None:
+    check = clock.before_installation(1_500_000.0, 2_000_000.0)
     assert check is not None
     assert (check.level, check.code) == ("fault", "clock_wrong")
-    assert check.text.endswith("and the last record is from 24 Jan 1970, 03:33 UTC.")
+    assert check.text.endswith("and our own program is from 24 Jan 1970, 03:33 UTC.")
     assert check.cure == "sudo timedatectl set-ntp true"
-    assert clock.behind_of(2_000_000.0, happened) is None
-    assert clock.behind_of(1_999_990.0, happened) is None
+    assert clock.before_installation(1_999_990.0, 2_000_000.0) is None
 
 
-def test_a_record_from_the_future_shows_that_the_clock_is_wrong(tmp_path: Path) -> None:
+def test_a_record_from_the_future_does_not_make_the_clock_of_now_wrong(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     with closing(sqlite3.connect(tmp_path / "history.db")) as history:
         migrate(history)
         history.execute("INSERT INTO watched VALUES ('email', 0, ?)", (int(time.time()) + 86_400,))
         history.commit()
     found = report(tmp_path, path)
-    assert "and the last record is from" in found.one("clock_wrong")["text"]
-    assert found.exit_code == 3
+    check = found.one("clock_set_back")
+    assert check["level"] == "notice"
+    assert "the last record is from" in check["text"]
+    assert "clock_wrong" not in found.codes
+    assert clock.before_record(1_999_990.0, 2_000_000.0) is None
 
 
 def test_the_kernel_says_whether_the_clock_is_kept() -> None:

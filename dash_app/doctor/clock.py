@@ -7,6 +7,7 @@ import sqlite3
 import struct
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from dash_app.doctor.check import Check
 from dash_app.history.query import last_watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 TIMEX = struct.Struct("@Illl")
 """The head of the kernel's struct: modes, offset, freq, maxerror (adjtimex(2))."""
@@ -32,22 +33,38 @@ CURE = "sudo timedatectl set-ntp true"
 
 
 def examine(history: Path) -> Iterator[Check]:
-    """Yield whether the clock stands before what has happened already, and whether it is kept."""
-    behind = behind_of(time.time(), _happened(history))
-    yield behind or _kept(synchronised=is_synchronised())
+    """Yield whether something sets the clock, and whether it agrees with what has happened."""
+    synchronised = is_synchronised()
+    yield _kept(synchronised=synchronised)
+    now = time.time()
+    if not synchronised and (wrong := before_installation(now, _installed_at())):
+        yield wrong
+    with suppress(sqlite3.Error):
+        if set_back := before_record(now, float(last_watched(history) or 0)):
+            yield replace(set_back, cure="" if synchronised else CURE)
 
 
-def behind_of(now: float, happened: Mapping[str, float]) -> Check | None:
-    """Return that the clock stands before something that has happened, by its words; None if not.
-
-    All times are seconds since 1970.
-    """
-    what = max(happened, key=lambda one: happened[one])
-    if now >= happened[what] - SLACK_SECONDS:
+def before_installation(now: float, installed_at: float) -> Check | None:
+    """Return that the clock is before our own files, in seconds since 1970; None if it is not."""
+    if now >= installed_at - SLACK_SECONDS:
         return None
-    then = _shown(happened[what])
-    text = f"The clock is wrong: it says {_shown(now)}, and {what} is from {then}."
+    then = _shown(installed_at)
+    text = f"The clock is wrong: it says {_shown(now)}, and our own program is from {then}."
     return Check("fault", "clock_wrong", text, CURE)
+
+
+def before_record(now: float, recorded_at: float) -> Check | None:
+    """Return that the clock is before the last record, in seconds since 1970; None if it is not.
+
+    That alone does not say which of them is wrong: the clock may have been ahead, and put right.
+    """
+    if now >= recorded_at - SLACK_SECONDS:
+        return None
+    text = (
+        f"The clock was set back: it says {_shown(now)}, and the last record is from"
+        f" {_shown(recorded_at)}. Charts show records of the future once their time comes."
+    )
+    return Check("notice", "clock_set_back", text, CURE)
 
 
 def is_synchronised() -> bool | None:
@@ -70,13 +87,9 @@ def _kept(*, synchronised: bool | None) -> Check:
     return Check("notice", "clock_not_synchronised", text, CURE)
 
 
-def _happened(history: Path) -> dict[str, float]:
-    """Return times in the past whatever the clock says."""
+def _installed_at() -> float:
     sources = Path(dash_app.__file__).parent.rglob("*.py")
-    found = {"our own program": max(source.stat().st_mtime for source in sources)}
-    with suppress(sqlite3.Error):
-        found["the last record"] = float(last_watched(history) or 0)
-    return found
+    return max(source.stat().st_mtime for source in sources)
 
 
 def _shown(seconds: float) -> str:

@@ -59,12 +59,20 @@ class Outbox:
     messages: tuple[Message, ...] = ()
     incidents: tuple[Incident, ...] = ()
 
+    def moved(self, by: timedelta) -> Outbox:
+        """Return the outbox with all times moved by as much as the clock was set."""
+        return Outbox(
+            tuple(one.moved(by) for one in self.messages),
+            tuple(one.moved(by) for one in self.incidents),
+        )
+
 
 def follow(
     outbox: Outbox, incidents: Iterable[Incident], manners: Manners, now: datetime
 ) -> Outbox:
     """Return the outbox with what is to be told of incidents that are open or over of late."""
-    new = list(incidents)
+    outbox = replace(outbox, messages=tuple(one.up_to(now) for one in outbox.messages))
+    new = [_begun(one, outbox, manners, now) for one in incidents]
     seen = {(one.key, number) for one in new for number in (one.id, None)}
     known = [one for one in outbox.incidents if (one.key, one.id) not in seen]
     told: list[Incident] = []
@@ -141,6 +149,20 @@ def failing(outbox: Outbox) -> list[Message]:
         for one in outbox.messages
         if _is_lost(one) or (one.waits and one.failure and one.attempts >= TRIES_UNTIL_TOLD)
     ]
+
+
+def _begun(one: Incident, outbox: Outbox, manners: Manners, now: datetime) -> Incident:
+    """Return an incident without times in the future, which nobody corrected.
+
+    How long it has lasted, or been over, is unknown then: it counts as long enough.
+    """
+    ended_at = one.ended_at
+    if ended_at and ended_at > now:
+        ended_at = now - manners.settle
+    if one.since <= now:
+        return replace(one, ended_at=ended_at)
+    known = next((other.since for other in outbox.incidents if other.key == one.key), now)
+    return replace(one, since=min(known, now - manners.after), ended_at=ended_at)
 
 
 def _about(one: Incident, messages: Sequence[Message]) -> list[Message]:

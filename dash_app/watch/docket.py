@@ -48,11 +48,12 @@ class Docket:
             open_ = WantedIncidents(is_open=True, most=MOST_OPEN)
             ended = WantedIncidents(is_open=False, ended_since=datetime.now(UTC) - settle)
             earlier = [*store.found(ended), *store.found(open_)]
-        self._course = Course(tuple(one.incident for one in earlier))
-        self._stored = set(self._course.incidents)
+        now = datetime.now(UTC)
+        self._course = Course(tuple(one.incident.up_to(now) for one in earlier))
+        self._stored = {one.incident for one in earlier}
         self._over: list[Incident] = []
         self.entries: tuple[Entry, ...] = ()
-        self._look_back(datetime.now(UTC))
+        self._look_back(now)
         self._refresh()
 
     @property
@@ -77,6 +78,10 @@ class Docket:
             self._look_back(snapshot.taken_at)
         if before or self._course.incidents:
             self._refresh()
+
+    def move(self, by: timedelta) -> None:
+        """Move all times by as much as the clock was set, so that durations stay what they are."""
+        self._course = self._course.moved(by)
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
         """Have an open incident known to somebody, or to nobody any more, from the next look on."""

@@ -45,6 +45,14 @@ class Course:
         """Those that are not over."""
         return tuple(one for one in self.incidents if one.ended_at is None)
 
+    def moved(self, by: timedelta) -> Course:
+        """Return the course with all times moved by as much as the clock was set."""
+        seen = {
+            name: {pid: writer.moved(by) for pid, writer in writers.items()}
+            for name, writers in self.seen.items()
+        }
+        return Course(tuple(one.moved(by) for one in self.incidents), seen)
+
 
 def follow(
     course: Course, snapshot: Snapshot, settle: timedelta, others: Iterable[Trouble] = ()
@@ -68,8 +76,8 @@ def follow(
     found = {}
     for key in dict.fromkeys(homes.values()):
         group = [one for one in troubles if homes[one.mark] == key]
-        new = _incident(key, group, _writer_of(group, writers), names)
-        found[key] = _grown(known[key], new, untold) if key in known else new
+        new = _incident(key, group, _writer_of(group, writers), names).up_to(now)
+        found[key] = _grown(known[key], new, group, untold) if key in known else new
     over = [_over(one, untold, now) for key, one in known.items() if key not in found]
     incidents = sorted([*found.values(), *over], key=_rank)
     return Course(tuple(incidents), seen)
@@ -155,13 +163,17 @@ def _incident(
     )
 
 
-def _grown(known: Incident, new: Incident, untold: Container[str]) -> Incident:
+def _grown(
+    known: Incident, new: Incident, group: Iterable[Trouble], untold: Container[str]
+) -> Incident:
     """Return an incident as it is now: it keeps its begin, and whom it ever concerned.
 
     It tells of all that it was, also when a part is over: its end would otherwise be told of the
     last table alone, without the cause. Only what is new or worse changes that, and so do neither
     numbers that moved on nor a restart. Who knew of a lesser evil knows nothing of the greater.
+    A known problem may have another begin once the clock was set; only a new one moves ours.
     """
+    begins = [one.since for one in group if one.mark not in known.troubles]
     is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)
     told = new if is_worse or set(new.troubles) - set(known.troubles) else known
     kept = [one for one in known.troubles if DATABASE.split(one)[0] in untold]
@@ -169,7 +181,7 @@ def _grown(known: Incident, new: Incident, untold: Container[str]) -> Incident:
         told,
         databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
         level=new.level,
-        since=min(new.since, known.since),
+        since=min([known.since, *begins]),
         ended_at=None,
         acknowledged=None if is_worse else known.acknowledged,
         troubles=tuple(dict.fromkeys([*new.troubles, *kept])),

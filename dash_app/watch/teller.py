@@ -63,7 +63,7 @@ class Teller:
             known = history.incidents.found(wanted)
             self._outbox = Outbox(
                 tuple(history.messages.open(now)),
-                tuple(entry.incident for entry in reversed(known)),
+                tuple(entry.incident.up_to(now) for entry in reversed(known)),
             )
         self._stored = set(self._outbox.messages)
         self._is_stored = True
@@ -83,6 +83,10 @@ class Teller:
         self._save()
         if sent:
             self._delivery.begin(sent)
+
+    def move(self, by: timedelta) -> None:
+        """Move all times by as much as the clock was set, so that durations stay what they are."""
+        self._outbox = self._outbox.moved(by)
 
     def troubles(self) -> list[Trouble]:
         """Return what keeps messages from those whom they are for, if anything does."""

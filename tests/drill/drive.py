@@ -114,7 +114,10 @@ class Drill:
 
     def run(self) -> list[Said]:
         """Go through the whole time, look by look; return what the person was told."""
-        with _simulated(), patch("dash_app.watch.teller.Delivery", lambda *_: Receiver(self)):
+        with (
+            _simulated(self.world),
+            patch("dash_app.watch.teller.Delivery", lambda *_: Receiver(self)),
+        ):
             self.start()
             while self.world.now < self.world.ends:
                 self._go_on()
@@ -173,13 +176,19 @@ class Drill:
 
 
 @contextmanager
-def _simulated() -> Iterator[None]:
+def _simulated(world: World) -> Iterator[None]:
     """Have the clock on the wall of the world in every part that asks for the time."""
+
+    def steady() -> float:
+        return (world.now - START).total_seconds()
+
     asking = [module for module in _own_modules() if "datetime.now(" in inspect.getsource(module)]
     with ExitStack() as stack:
         for module in asking:
             stack.enter_context(patch.object(module, "datetime", Wall))
         # What only the page shows, and what only a real child has, would take most of the time.
+        stack.enter_context(patch("dash_app.clock.steady_seconds", steady))
+        stack.enter_context(patch("dash_app.sampler.steady_seconds", steady))
         stack.enter_context(patch("dash_app.sampler.activity", lambda *_: {}))
         stack.enter_context(patch.object(Selfcheck, "look", lambda *_: None))
         yield

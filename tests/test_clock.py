@@ -1,0 +1,225 @@
+"""The wall clock is set while we watch, or while we do not: nothing is sent twice or held back."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dash_app import clock, sampler
+from dash_app import settings as configuration
+from dash_app.findings import settle
+from dash_app.history.store import History
+from dash_app.hours import NEVER
+from dash_app.ledger import Ledger
+from dash_app.model import Database, Event, Memory, Reading
+from dash_app.settings.sections import HistorySettings
+from dash_app.watch.alerts import Manners, Outbox, follow, release, settled
+from tests.harness import make_database
+from tests.test_alerts import HOUR, MINUTE, NOON, Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pytest
+
+DAY = 24 * HOUR
+MANNERS = Manners(
+    after=MINUTE, settle=5 * MINUTE, remind=6 * HOUR, quiet=NEVER, most_an_hour=10, link=""
+)
+STEP = st.sampled_from([-400 * DAY, -DAY, -HOUR, -3 * MINUTE, 7 * MINUTE, HOUR, DAY, 400 * DAY])
+STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)
+
+
+class SteppedDesk(Desk):
+    """A desk whose wall clock is set now and then; `passed` is what really went by."""
+
+    def __init__(self, manners: Manners = MANNERS) -> None:
+        super().__init__(manners)
+        self.passed = timedelta(0)
+        self.received: list[tuple[timedelta, str]] = []
+
+    def looks(self) -> None:
+        before = len(self.arrived)
+        super().looks()
+        self.received += [(self.passed, title) for _, title in self.arrived[before:]]
+        self.passed += MINUTE
+
+    def sets_clock(self, by: timedelta) -> None:
+        """Set the clock while the service runs, which moves what it remembers."""
+        self.now += by
+        self.outbox = self.outbox.moved(by)
+        self.incidents = {name: one.moved(by) for name, one in self.incidents.items()}
+
+    def restarts(self, by: timedelta) -> None:
+        """Start the service again after the clock was set; it knows only what it stored."""
+        self.now += by
+        self.incidents = {name: one.up_to(self.now) for name, one in self.incidents.items()}
+        self.outbox = Outbox(
+            self.outbox.messages, tuple(one.up_to(self.now) for one in self.outbox.incidents)
+        )
+
+
+def lives_through(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> SteppedDesk:
+    desk = SteppedDesk()
+    desk.begins("email")
+    for minutes, by in steps:
+        desk.passes(minutes * MINUTE)
+        if by_steps:
+            desk.sets_clock(by)
+    desk.ends("email")
+    desk.passes(HOUR)
+    return desk
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_setting_the_clock_changes_nothing_of_what_is_sent_and_when(
+    steps: list[tuple[int, timedelta]],
+) -> None:
+    stepped, steady = (lives_through(steps, by_steps=one) for one in (True, False))
+    assert stepped.received == steady.received
+
+
+@settings(max_examples=40, deadline=None)
+@given(STEPS)
+def test_each_start_with_another_clock_sends_a_new_fault_in_time_and_only_once(
+    steps: list[tuple[int, timedelta]],
+) -> None:
+    desk = SteppedDesk(replace(MANNERS, remind=timedelta(0)))
+    for number, (minutes, by) in enumerate(steps):
+        desk.begins(f"db{number}")
+        began = desk.passed
+        desk.restarts(by)
+        desk.passes(max(minutes, 3) * MINUTE)
+        sent = [at for at, title in desk.received if title == f"Db{number}: needs you"]
+        assert len(sent) == 1
+        assert sent[0] - began <= MANNERS.after + MINUTE
+    titles = [title for _, title in desk.received]
+    assert len(set(titles)) == len(titles)
+
+
+def test_the_hour_has_room_for_a_new_fault_after_the_clock_was_put_right() -> None:
+    desk = SteppedDesk(replace(MANNERS, most_an_hour=2))
+    for name in ("email", "content"):
+        desk.begins(name)
+    desk.passes(5 * MINUTE)
+    assert len(desk.received) == 2
+    desk.restarts(-DAY)
+    desk.begins("health")
+    desk.passes(5 * MINUTE)
+    assert [title for _, title in desk.received][2:] == ["Health: needs you"]
+
+
+def test_an_acknowledgement_expires_after_its_time_and_not_by_the_clock() -> None:
+    desk = SteppedDesk()
+    desk.begins("email")
+    desk.passes(5 * MINUTE)
+    desk.acknowledges("email", until=desk.now + 8 * HOUR)
+    desk.sets_clock(-DAY)
+    desk.passes(7 * HOUR)
+    assert len(desk.received) == 1
+    desk.passes(90 * MINUTE)
+    assert len(desk.received) == 2
+
+
+def test_incidents_that_began_in_the_future_are_sent_though_nobody_moved_them() -> None:
+    """A begin in the future, as openclaw/openclaw pull 127731 met it."""
+    one = Desk()
+    one.begins("email")
+    incident = replace(one.incidents["email"], id=None)
+    outbox, sent, now = Outbox(), [], NOON - DAY
+    for _ in range(10):
+        outbox = follow(outbox, [incident], MANNERS, now)
+        outbox, due = release(outbox, MANNERS, now)
+        sent += due
+        for message in due:
+            outbox = settled(outbox, message.mark, None, now)
+        now += MINUTE
+    assert [message.kind for message in sent] == ["fault"]
+
+
+class Clocks:
+    """The wall clock and the one that nobody can set, of one machine."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.wall, self.seconds = NOON, 1000.0
+        clocks = self
+
+        class Wall(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> Any:
+                return clocks.wall.astimezone(tz)
+
+        patch.setattr(clock, "datetime", Wall)
+        patch.setattr(clock, "steady_seconds", lambda: clocks.seconds)
+
+    def passes(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.wall += timedelta(seconds=seconds)
+
+
+def test_a_clock_that_is_set_is_told_from_time_that_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clocks = Clocks(monkeypatch)
+    wall = clock.WallClock()
+    clocks.passes(9 * 3600)  # asleep or not
+    assert wall.adjustment() == timedelta(0)
+    clocks.wall -= DAY
+    clocks.passes(5)
+    assert wall.adjustment() == -DAY
+    assert wall.adjustment() == timedelta(0)
+    for _ in range(3):
+        clocks.wall += timedelta(seconds=0.9)
+    assert wall.adjustment() == timedelta(seconds=2.7)
+
+
+def test_a_reading_is_fresh_by_the_time_that_passed_and_not_by_the_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = make_database(tmp_path / "email.db", messages=3)
+    configured = configuration.parse(
+        {
+            "history": {"path": str(tmp_path / "history.db")},
+            "databases": [{"name": "email", "path": str(database)}],
+        },
+        tmp_path / "config.toml",
+    )
+    history = History(configured.history)
+    watch = sampler.Sampler(configured, history)
+    snapshot = watch.look()
+    taken = clock.steady_seconds()
+    for seconds, is_fresh in ((5, True), (3600, False)):
+        monkeypatch.setattr(sampler, "steady_seconds", lambda passed=seconds: taken + passed)
+        watch.snapshot = replace(snapshot, taken_at=datetime.now(UTC) + DAY)
+        assert (watch.fresh() is not None) == is_fresh
+    history.close()
+
+
+def test_an_event_of_a_clock_that_was_ahead_can_be_acknowledged() -> None:
+    reading = Reading(NOON, NOON)
+    of_tomorrow = Event("email", "replaced", NOON + DAY, {"file": "1:1"}, {"file": "1:2"})
+    of_now = replace(of_tomorrow, at=NOON)
+    drawn_at = NOON - MINUTE
+    left = settle((of_tomorrow, of_now), (), reading, drawn_at)
+    assert [one.ended_at for one in left] == [NOON, None]
+
+
+def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_path: Path) -> None:
+    database = Database("email", "Email", tmp_path / "email.db")
+    now = datetime.now(UTC)
+    with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
+        history.remember(database, Memory("error", "locked", now + DAY, None))
+        ledger = Ledger(history, [database])
+        reading = Reading(now, now, code="locked")
+        memory, _ = ledger.enter(database, reading, None)
+        assert abs(memory.since - now) < HOUR
+        ledger.move(-DAY)
+        memory, _ = ledger.enter(database, reading, None)
+        assert abs(memory.since + DAY - now) < HOUR
