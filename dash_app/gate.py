@@ -29,9 +29,9 @@ class Gate:
     """Asks of every request: from whom, for which host, with which token."""
 
     def __init__(self, app: WSGIApplication, settings: ServerSettings, address: Address) -> None:
-        """Take the application behind it. Raises OSError when the token can't be read."""
+        """Take the application behind it."""
         self._app = app
-        self._hosts = {str(address), *(host.lower() for host in settings.allowed_hosts)}
+        self._hosts = {str(address), *settings.allowed_hosts}
         self._any_address = address.is_unspecified
         if address.is_loopback or address.is_unspecified:
             self._hosts.add("localhost")
@@ -40,8 +40,8 @@ class Gate:
         ]
         self._trusts_identity = settings.trust_tailscale_identity
         self._users = {user.lower() for user in settings.allowed_users}
-        token = settings.token_file and settings.token_file.read_text().strip()
-        self._authorization = f"Bearer {token}".encode() if token else None
+        token = settings.token_file
+        self._authorization = token.authorization.encode() if token else None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or refuse it; who asks is its REMOTE_USER."""

@@ -174,7 +174,7 @@ class Listeners:
         settings: ServerSettings,
         sockets: Mapping[Address, socket.socket],
     ) -> None:
-        """Begin to answer at sockets that listen already. Raises OSError for a lost token."""
+        """Begin to answer at sockets that listen already."""
         self._app, self._settings = app, settings
         self._servers: dict[Address, Server] = {}
         self._refusals: dict[Address, str] = {}
@@ -189,10 +189,7 @@ class Listeners:
         return list(self._servers)
 
     def use(self, app: WSGIApplication, settings: ServerSettings) -> None:
-        """Have the next requests answered by another application, under other rules.
-
-        Raises OSError, with nothing changed, for a token that can't be read.
-        """
+        """Have the next requests answered by another application, under other rules."""
         gates = {address: Gate(app, settings, address) for address in self._servers}
         self._app, self._settings = app, settings
         for address, gate in gates.items():

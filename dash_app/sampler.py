@@ -79,11 +79,12 @@ class Sampler:
         self._clock = WallClock()
         self._verified: dict[str, tuple[datetime, float]] = {}
         self._taken_at_seconds = 0.0
-        self._stopping = False
+        self._stopping = self._has_left = False
+        self._leaving = threading.Lock()
         self._wake = threading.Event()
         self._teller = Teller(settings, history, self._wake.set)
         self._due = time.monotonic()
-        self._thread = Thread(target=self._run, name="sampler", daemon=True)
+        self._thread = self._new_thread()
         self.recorded_at: datetime | None = None
         self.history_paused: str | None = None
         self.selfcheck = Selfcheck(self._deadline_seconds)
@@ -101,15 +102,42 @@ class Sampler:
         finally:
             self._airlock.close()
 
-    def stop(self) -> bool:
-        """Finish the tick under way, keep what is known, end the airlock; return whether it did."""
+    def stop(self, *, for_good: bool = True) -> bool:
+        """Finish the current tick, save all state and close the airlock.
+
+        Return False if the tick is still running after `STOP_SECONDS`. Unless the service ends
+        `for_good`, it then goes on as before, once that tick ends.
+        """
         self._stopping = True
-        self._teller.hurry()
+        if for_good:
+            self._teller.hurry()
         self._wake.set()
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
             log.error("the reading under way does not end")
+            with self._leaving:
+                self._stopping = for_good or self._has_left
         return not self._thread.is_alive()
+
+    def resume(self) -> None:
+        """Read on after a stop, with all that was remembered."""
+        self._stopping = False
+        self._teller.resume()
+        self._thread = self._new_thread()
+        self._thread.start()
+
+    def _new_thread(self) -> Thread:
+        return Thread(target=self._run, name="sampler", daemon=True)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it reads, or will go on to."""
+        return self._thread.is_alive()
+
+    def _is_to_go_on(self) -> bool:
+        with self._leaving:
+            self._has_left = self._stopping
+        return not self._has_left
 
     @property
     def overdue_seconds(self) -> float:
@@ -145,7 +173,7 @@ class Sampler:
     def _run(self) -> None:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
         try:
-            while not self._stopping:
+            while self._is_to_go_on():
                 began = self._due = time.monotonic()
                 self._wake.clear()
                 try:

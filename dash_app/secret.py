@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 import stat
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from pathlib import Path  # noqa: TC003 - pydantic asks for it at run time
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from dash_app.textfile import read_text
 
+TOKEN = re.compile(r"[!-~]+")
+"""What a header can carry, see RFC 9110 section 5.5."""
+
+MAX_TOKEN_BYTES = 4096
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 SERVERS = frozenset(
     f"{scheme}{secured}"
@@ -20,24 +25,55 @@ SERVERS = frozenset(
 """Schemes of which the host is that of a server, if it looks like one."""
 
 
-def urls_in(path: Path) -> list[str]:
-    """Return the URLs in an owner-only file, a line each, without comments.
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token as it was read with the settings, and the file that it came from."""
 
-    Raises ValueError, which says what to do, and OSError.
+    path: Path
+    text: str = field(repr=False)
+
+    @property
+    def authorization(self) -> str:
+        """The header value that carries the token."""
+        return f"Bearer {self.text}"
+
+
+def token_in(path: Path) -> Token:
+    """Return the token in a file that is not open to everybody.
+
+    Its group may read it, since a monitor may share it. Raise ValueError, which says what to do,
+    and OSError.
     """
-    if path.stat().st_mode & OTHERS:
-        raise ValueError(f"others may read it: chmod 600 {shlex.quote(str(path))}")
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except UnicodeDecodeError:
-        raise ValueError("is no text") from None
+    text, mode = read_text(path, MAX_TOKEN_BYTES)
+    if mode & stat.S_IRWXO:
+        raise ValueError(f"every user of this machine may read it: chmod 600 {_quoted(path)}")
+    if not (token := text.strip()):
+        raise ValueError("is empty: write the token into it")
+    if not TOKEN.fullmatch(token):
+        raise ValueError("does not hold one token: write one line of ASCII without spaces")
+    return Token(path, token)
+
+
+def urls_in(path: Path) -> list[str]:
+    """Return the URLs in an owner-only file, one per line, without comments.
+
+    Raise ValueError, which says what to do, and OSError.
+    """
+    text, mode = read_text(path)
+    if mode & OTHERS:
+        raise ValueError(f"others may read it: chmod 600 {_quoted(path)}")
+    lines = [line.strip() for line in text.splitlines()]
     urls = [line for line in lines if line and not line.startswith("#")]
     if not urls:
-        raise ValueError("is empty: write a URL a line into it")
+        raise ValueError("is empty: add one URL per line")
     for number, url in enumerate(urls, 1):
         if not _is_url(url):
-            raise ValueError(f"what it says as number {number} is no URL")
+            raise ValueError(f"entry {number} is not a URL")
     return list(dict.fromkeys(urls))
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
 
 
 def place_of(url: str) -> str:

@@ -10,10 +10,12 @@ import time
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Literal
 
 from dash_app import network, notify, words
 from dash_app.listeners import Listeners
+from dash_app.logs import described
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
 from dash_app.settings import SettingsError
@@ -34,6 +36,8 @@ SIGNS_IN_TIME = 3
 """So many signs of life are given in the time after which the service manager would miss one."""
 
 ANSWER_SECONDS = 5.0
+LOAD_SECONDS = 10.0
+"""Maximum time for reading the configuration and the files that it names, in a reload."""
 
 Wish = Literal["stop", "reload"]
 
@@ -52,7 +56,7 @@ class Service:
     ) -> None:
         """Begin to answer at sockets that listen already, and to hear signals for `run`.
 
-        Raises MissingFrontendError, OSError for a token that can't be read.
+        Raises MissingFrontendError.
         """
         # What is loaded by now stays: to look through all of it takes 50 ms, of every answer then.
         gc.freeze()
@@ -74,6 +78,8 @@ class Service:
         while wish != "stop":
             if wish == "reload":
                 self._reload(load)
+            if not self._sampler.is_running:  # a reload came to nothing after it was stopped
+                self._sampler.resume()
             self._listeners.follow()
             self._tell_manager()
             wish = self._wish()
@@ -87,24 +93,30 @@ class Service:
         signal.signal(signal.SIGHUP, lambda *_: self._wishes.put(hang_up))
 
     def _reload(self, load: Callable[[], Settings]) -> None:
-        """Take over new settings without dropping a request; of a bad file, nothing."""
+        """Apply new settings without dropping a request; of unusable ones, nothing."""
         notify.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            self._take_over(load())
+            self._apply(_loaded(load))
         except SettingsError as error:
             for line in str(error).splitlines():
-                log.error("not reloaded, all stays as it was: %s", line)
+                log.error("reload rejected, keeping the current settings: %s", line)
+        except Exception as error:  # noqa: BLE001 - a reload must not end the service
+            log.error("reload rejected, keeping the current settings: %s", described(error))
         notify.tell("READY=1")
 
-    def _take_over(self, wanted: Settings) -> None:
+    def _apply(self, wanted: Settings) -> None:
         settings = _as_far_as_possible(self._settings, wanted)
-        if not self._sampler.stop():
-            return  # and the watchdog has us started anew
+        if not self._sampler.stop(for_good=False):
+            raise SettingsError("the reading under way does not end; reload again later.")
         sampler = Sampler(settings, self._history)
         sampler.start()
-        sampler.first_snapshot.wait(ANSWER_SECONDS)
-        app = create_server(settings, sampler, self._started_at)
-        self._listeners.use(app, settings.server)
+        try:
+            sampler.first_snapshot.wait(ANSWER_SECONDS)
+            app = create_server(settings, sampler, self._started_at)
+            self._listeners.use(app, settings.server)
+        except BaseException:
+            sampler.stop()
+            raise
         self._settings, self._sampler = settings, sampler
         self._heartbeat.stop()
         self._heartbeat = self._beating(settings)
@@ -170,6 +182,28 @@ class Service:
             finally:
                 connection.close()
         return True
+
+
+def _loaded(load: Callable[[], Settings]) -> Settings:
+    """Return new settings. Raise SettingsError, also if their files cannot be read in time."""
+    results: SimpleQueue[Settings | Exception] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put(load())
+        except Exception as error:  # noqa: BLE001 - raised by who waits
+            results.put(error)
+
+    # In a thread of its own, because a file on a hung mount would keep signals from being handled.
+    Thread(target=run, daemon=True).start()
+    try:
+        result = results.get(timeout=LOAD_SECONDS)
+    except Empty:
+        text = f"no answer from its files within {LOAD_SECONDS:g} s: a disk or mount may hang."
+        raise SettingsError(text) from None
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def _as_far_as_possible(now: Settings, wanted: Settings) -> Settings:

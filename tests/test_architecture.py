@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERS = (
+    {"textfile"},
     {"surroundings", "logs", "notify", "hours", "clock", "secret", "network"},
     {"expectations", "message"},
     {"model"},

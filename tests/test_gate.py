@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.gate import Gate
+from dash_app.secret import Token
 from dash_app.settings.sections import ServerSettings
 
 if TYPE_CHECKING:
@@ -94,10 +95,7 @@ def test_other_networks_may_ask_when_named() -> None:
 
 
 def test_a_token_guards_the_routes_for_machines_and_not_the_page(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("s3cret\n")
-    guarded = ServerSettings.model_validate(
-        {"token_file": str(tmp_path / "token")}, context={"folder": tmp_path}
-    )
+    guarded = ServerSettings(token_file=Token(tmp_path / "token", "s3cret"))
     assert ask(path="/", settings=guarded) == "200 OK"
     for path in ("/api/db-status", "/metrics"):
         assert ask(path=path, settings=guarded) == "401 Unauthorized"
@@ -150,8 +148,8 @@ def test_where_users_are_named_nobody_else_gets_in() -> None:
 
 
 def test_a_named_user_needs_no_token(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("s3cret")
-    both = known(["ann@example.com"]).model_copy(update={"token_file": tmp_path / "token"})
+    token = Token(tmp_path / "token", "s3cret")
+    both = known(["ann@example.com"]).model_copy(update={"token_file": token})
     path = "/api/db-status"
     assert ask(path=path, settings=both, tailscale_user_login="ann@example.com") == "200 OK"
     assert ask(path=path, settings=both, authorization="Bearer s3cret") == "200 OK"

@@ -8,10 +8,12 @@ import os
 import pty
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 from contextlib import closing, contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -21,10 +23,11 @@ import pytest
 from tests.harness import Served, eventually, free_port, make_database, write_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 LARGE = "/_dash-component-suites/plotly/package_data/plotly.min.js"
-PTRACE_CONT, PTRACE_SEIZE, PTRACE_INTERRUPT, WALL = 7, 0x4206, 0x4207, 0x40000000
+PTRACE_CONT, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 7, 17, 0x4206, 0x4207
+WALL = 0x40000000
 """See ptrace(2) and waitpid(2)."""
 
 
@@ -128,8 +131,8 @@ def started_at(thread: int) -> tuple[int, int]:
 
 
 @contextmanager
-def hung(served: Served) -> Iterator[None]:
-    """Stop one thread of a service, the first that it started, and kill all at the end.
+def hung(served: Served, *, kills: bool = True) -> Iterator[None]:
+    """Stop one thread of a service, the first that it started; kill all, or let it go, at the end.
 
     It goes on for a moment when it was stopped at something that all threads wait for, such as the
     interpreter's lock.
@@ -156,8 +159,11 @@ def hung(served: Served) -> Iterator[None]:
         eventually(stopped_alone)
         yield
     finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(thread, WALL)
+        if kills:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(thread, WALL)
+        else:
+            assert libc.ptrace(PTRACE_DETACH, thread, None, None) == 0
 
 
 def test_a_hung_sampler_gives_no_sign_of_life(config: Path) -> None:
@@ -219,7 +225,9 @@ def test_new_settings_are_taken_over_without_losing_a_request(config: Path) -> N
 
 
 def test_who_may_ask_is_taken_over_too(config: Path) -> None:
-    config.with_name("token").write_text("s3cret")
+    token = config.with_name("token")
+    token.write_text("s3cret\n")
+    token.chmod(0o600)
     with Served(config) as served:
         assert served.get("/api/db-status")[0] == 200
         config.write_text('[server]\ntoken_file = "token"\n' + config.read_text())
@@ -233,13 +241,95 @@ def test_a_bad_file_is_refused_and_the_old_settings_stay(config: Path) -> None:
     with Served(config) as served:
         config.write_text(f'{good}\n[server]\nallowed_clients = ["x"]\ntoken_file = "none"')
         served.process.send_signal(signal.SIGHUP)
-        eventually(lambda: served.log.count("not reloaded") == 2)
-        assert "not reloaded, all stays as it was" in served.log
+        eventually(lambda: served.log.count("reload rejected") == 2)
+        assert "reload rejected, keeping the current settings" in served.log
         assert "`allowed_clients` = 'x'" in served.log
         assert names(served) == ["email"]
         config.write_text(good)
         served.process.send_signal(signal.SIGHUP)
         eventually(lambda: "reloaded: watching 1 database\n" in served.log)
+
+
+def reloads(served: Served, config: Path, content: str) -> None:
+    """Reload a configuration that works, and see it taken over."""
+    config.write_text(content)
+    before = served.log.count("reloaded: watching")
+    served.process.send_signal(signal.SIGHUP)
+    eventually(lambda: served.log.count("reloaded: watching") > before)
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "a wrong type": lambda path: path.write_text("server = 3"),
+    "no home folder": lambda path: path.write_text('[history]\npath = "~nosuchuser/h.db"'),
+    "a duration without end": lambda path: path.write_text(f'[sampler]\ninterval="{"9" * 400}s"'),
+    "a number without end": lambda path: path.write_text(f"[server]\nport = {'9' * 5000}"),
+    "deep brackets": lambda path: path.write_text(f"x = {'[' * 100_000}"),
+    "bytes": lambda path: path.write_bytes(b"\xff\xfe\x00"),
+    "a pipe": os.mkfifo,
+    "a file without end": lambda path: path.symlink_to("/dev/zero"),
+    "nothing": Path.exists,
+}
+
+
+def test_no_kind_of_bad_file_ends_the_service_or_keeps_it_from_reading(config: Path) -> None:
+    good = config.read_text()
+    with Served(config) as served:
+        for spoil in BAD.values():
+            before = served.log.count("reload rejected")
+            config.unlink(missing_ok=True)
+            spoil(config)
+            served.process.send_signal(signal.SIGHUP)
+            eventually(partial(lambda n: served.log.count("reload rejected") > n, before))
+        config.write_text(good)
+        assert "Traceback" not in served.log
+        assert max(map(len, served.log.splitlines())) < 500
+        taken_at = served.json("/api/db-status")["takenAt"]
+        eventually(lambda: served.json("/api/db-status")["takenAt"] > taken_at)
+        reloads(served, config, good)
+
+
+def test_a_reload_that_fails_halfway_leaves_the_old_settings_reading(config: Path) -> None:
+    """The history lacks a table just then: the new settings cannot take up what it remembers."""
+    with Served(config) as served, closing(sqlite3.connect(config.with_name("history.db"))) as own:
+        own.execute("ALTER TABLE memory RENAME TO elsewhere")
+        add_database(config, "health")
+        served.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "reload rejected" in served.log)
+        taken_at = served.json("/api/db-status")["takenAt"]
+        eventually(lambda: served.json("/api/db-status")["takenAt"] > taken_at)
+        assert names(served) == ["email"]
+        own.execute("ALTER TABLE elsewhere RENAME TO memory")
+        own.commit()
+        reloads(served, config, config.read_text())
+        assert names(served) == ["email", "health"]
+
+
+def test_a_reload_during_a_hung_reading_lets_it_go_on(config: Path) -> None:
+    """It is rejected; the sampler reads on with the old settings once it can."""
+    with Served(config) as served:
+        with hung(served, kills=False):
+            served.process.send_signal(signal.SIGHUP)
+            eventually(lambda: "reload rejected" in served.log)
+        taken_at = served.json("/api/db-status")["takenAt"]
+        eventually(lambda: served.json("/api/db-status")["takenAt"] > taken_at)
+        reloads(served, config, config.read_text())
+
+
+@pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_text("")])
+def test_a_token_that_is_lost_later_still_guards(
+    config: Path, lose: Callable[[Path], object]
+) -> None:
+    """It is read with the settings: no file that is emptied or gone opens a route."""
+    token = config.with_name("token")
+    token.write_text("s3cret")
+    token.chmod(0o600)
+    config.write_text('[server]\ntoken_file = "token"\n' + config.read_text())
+    with Served(config) as served:
+        lose(token)
+        served.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "`token_file` = 'token'" in served.log)
+        assert served.get("/api/db-status")[0] == 401
+        assert served.get("/api/db-status", {"Authorization": "Bearer s3cret"})[0] == 200
 
 
 def test_a_terminal_that_hangs_up_ends_it(config: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import tomllib
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +17,9 @@ from dash_app.expectations import Expectation, TableRules
 from dash_app.hours import NEVER
 from dash_app.secret import place_of
 from dash_app.settings import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DATABASE = '[[databases]]\nname = "a"\npath = "a.db"\n'
 TABLE = f"{DATABASE}[databases.tables.a]\n"
@@ -70,7 +77,32 @@ def test_values_and_paths_are_taken_as_written() -> None:
         ("[server]\ntrust_tailscale_identity = 1", "`trust_tailscale_identity` = 1: write true"),
         ('[server]\nallowed_users = ["a"]', "known only with trust_tailscale_identity = true"),
         ('[server]\ntoken_file = "none"', "[server] `token_file` = 'none': cannot be read"),
-        ('[server]\ntoken_file = "/dev/null"', "is empty: write the token into it"),
+        ('[server]\ntoken_file = "/dev/null"', "is not a regular file"),
+        ('[server]\ntoken_file = "/dev/zero"', "is not a regular file"),
+        ('[alerts]\nurls_file = "/dev/zero"', "is not a regular file"),
+        ('[alerts]\nurls_file = "ntfys://ntfy.sh/s3cr3t"', "`urls_file` = a URL: cannot be read"),
+        (f'[sampler]\ninterval = "{"9" * 400}s"', "write a number and a unit"),
+        ('[sampler]\ninterval = "999999999999999d"', "that is too long"),
+        ('[history]\nmax_size = "999999999999999GB"', "that is too large"),
+        (f"[metrics]\nmax_tables = {2**63}", "that is too large"),
+        ("[server]\nport = nan", "[server] `port` = nan: write a whole number"),
+        ("[server]\nport = inf", "[server] `port` = inf: write a whole number"),
+        ("[server]\nport = 2026-11-23", "`port` = datetime.date(2026, 11, 23): write a whole"),
+        ("[server]\naddresses = []", "`addresses` = []: name at least one"),
+        ('[server]\naddresses = ["fe80::1%eth0"]', "an address that needs a zone cannot be"),
+        ('[server]\naddresses = ["192.168.1.5:3001"]', "the port is a setting of its own"),
+        ('[server]\naddresses = ["::ffff:10.0.0.1"]', 'write "10.0.0.1"'),
+        ('[server]\naddresses = ["224.0.0.1"]', "it belongs to no single machine"),
+        ('[server]\nallowed_clients = ["172.31.99.2/24"]', 'write "172.31.99.0/24" for the whole'),
+        ('[server]\nallowed_clients = ["::ffff:10.0.0.0/104"]', 'as IPv4, such as "10.0.0.0"'),
+        ('[alerts]\nlink = "https://box.ts.net/mc"', 'not served under a path: write "https://box'),
+        ("[databases]\nname = 1", "write [[databases]], with two brackets"),
+        (DATABASE.replace("a.db", "~nosuchuser/a.db"), "~nosuchuser is no home folder here"),
+        (DATABASE.replace("a.db", "x" * 300), "a name in it is longer than 255 bytes"),
+        (DATABASE.replace('"a"', f'"{"a" * 65}"'), "that is too long"),
+        (DATABASE + 'label = "a\\nb"', "write it in one line, without control characters"),
+        (DATABASE + f"min_rows = {'9' * 4000}", "that is too large"),
+        (f'[sampler]\ninterval = "{"x" * 100_000}"', "xxxxx...: write a number and a unit"),
         ("[sampler]\ninterval = true", "[sampler] `interval` = True"),
         ("server = 3", "The file `server` = 3"),
         ("[sevrer]\nport = 1", "there is no [sevrer]. Allowed: server, sampler, history"),
@@ -160,7 +192,7 @@ SECRET = "s3cr3t"
     ("content", "mode", "refusal"),
     [
         (f"ntfys://ntfy.sh/{SECRET}\n", 0o640, "others may read it: chmod 600 '{path}'"),
-        (f"# mine\n\nntfys://ntfy.sh/{SECRET}\nmailto:{SECRET}\n", 0o600, "number 2 is no URL"),
+        (f"# mine\n\nntfys://ntfy.sh/{SECRET}\nmailto:{SECRET}\n", 0o600, "entry 2 is not a URL"),
         ("# nothing yet\n", 0o600, "is empty"),
     ],
 )
@@ -239,7 +271,15 @@ def test_a_file_is_looked_for_by_option_then_environment_then_home(
     [
         (None, "no such file"),
         (b"[server", "not valid TOML: Expected ']'"),
-        (b"\xff\xfe", "cannot be read"),
+        (b"x\n\xff\xfe", "is not UTF-8 text (line 2)"),
+        ("[server]".encode("utf-16"), "is not UTF-8 text (line 1)"),
+        (b"[server]\rport = 1\r", "not valid TOML"),
+        (b"x = " + b"[" * 100_000, "brackets nest too deeply"),
+        (b"x = " + b"9" * 5000, "a number has too many digits"),
+        (b"a." * 400_000 + b"a = 1", "a key has too many parts"),
+        (b"#" * 1_000_001, "is larger than 1000 kB"),
+        (b"[databases.tables.a]\n[[databases]]", "belongs below the [[databases]]"),
+        (b"databases = " + b"[" * 300 + b"]" * 300, "write a table"),
     ],
 )
 def test_a_named_file_that_cannot_be_read_is_refused(
@@ -248,5 +288,133 @@ def test_a_named_file_that_cannot_be_read_is_refused(
     path = tmp_path / "config.toml"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(SettingsError, match=reason.replace("[", r"\[")):
-        settings.load(path)
+    with pytest.raises(SettingsError) as refusal:
+        settings.load(path, {"port": 4000})
+    assert reason in str(refusal.value)
+    assert str(refusal.value).startswith(str(path))
+    assert len(str(refusal.value)) < 1000
+
+
+def socket_at(path: Path) -> None:
+    with closing(socket.socket(socket.AF_UNIX)) as listener:
+        listener.bind(str(path))
+
+
+UNREADABLE: dict[str, Callable[[Path], object]] = {
+    "a pipe": os.mkfifo,
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a folder": lambda path: path.mkdir(),
+    "a socket": socket_at,
+    "a link to itself": lambda path: path.symlink_to(path),
+    "a link to nowhere": lambda path: path.symlink_to("nowhere"),
+    "kernel messages": lambda path: path.symlink_to("/proc/kmsg"),
+    "memory": lambda path: path.symlink_to("/proc/self/mem"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("key", ["", "[server]\ntoken_file", "[watch]\nheartbeat_file"])
+def test_no_kind_of_file_hangs_or_fills_the_memory(tmp_path: Path, kind: str, key: str) -> None:
+    """Neither as the configuration nor as a file that it names."""
+    path = tmp_path / "strange"
+    UNREADABLE[kind](path)
+    config = tmp_path / "config.toml"
+    config.write_text(f'{key} = "strange"')
+    with pytest.raises(SettingsError):
+        settings.load(config if key else path)
+
+
+def test_a_file_written_on_windows_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes("\ufeff[server]\r\nport = 4000\r\n".encode())
+    assert settings.load(path).server.port == 4000
+
+
+def test_command_line_options_do_not_hide_a_wrong_table(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("server = 3")
+    with pytest.raises(SettingsError, match="The file `server` = 3: write a table"):
+        settings.load(path, {"port": 4000})
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "refusal"),
+    [
+        (b"s3cr3t", 0o604, "every user of this machine may read it: chmod 600"),
+        (b" \n", 0o600, "is empty: write the token into it"),
+        (b"s3cr3t\nother", 0o600, "does not hold one token"),
+        (b"s3cr3t other", 0o600, "does not hold one token"),
+        ("s3cr\u00e9t".encode(), 0o600, "does not hold one token"),
+        (b"s3cr3t\xff", 0o600, "is not UTF-8 text"),
+        (b"x" * 5000, 0o600, "is larger than 4 kB"),
+    ],
+)
+def test_a_token_that_cannot_guard_is_refused(
+    tmp_path: Path, content: bytes, mode: int, refusal: str
+) -> None:
+    path = tmp_path / "token"
+    path.write_bytes(content)
+    path.chmod(mode)
+    with pytest.raises(SettingsError) as raised:
+        parse(f'[server]\ntoken_file = "{path}"')
+    assert refusal in str(raised.value)
+    assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", ["s3cr3t", "s3cr3t\n", "\ufeffs3cr3t\r\n", "\t s3cr3t \n\n"])
+def test_a_token_is_taken_without_what_surrounds_it(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "token"
+    path.write_text(content, encoding="utf-8")
+    path.chmod(0o640)  # shared with a monitor of the same group
+    server = parse(f'[server]\ntoken_file = "{path}"').server
+    assert server.token_file
+    assert server.token_file.authorization == "Bearer s3cr3t"
+    assert SECRET not in repr(server)
+
+
+@pytest.mark.parametrize(
+    ("written", "host"),
+    [
+        ("server", "server"),
+        (" Server ", "server"),
+        ("server:3001", "server"),
+        ("http://server", "server"),
+        ("https://server.tail1.ts.net:443/", "server.tail1.ts.net"),
+        ("server.tail1.ts.net.", "server.tail1.ts.net"),
+        ("b\u00fccher.example", "xn--bcher-kva.example"),
+        ("my_server", "my_server"),
+        ("192.168.7.2:3001", "192.168.7.2"),
+        ("fd7a:115c:a1e0:0::1", "fd7a:115c:a1e0::1"),
+        ("[fd7a:115c:a1e0::1]", "fd7a:115c:a1e0::1"),
+        ("http://[fd7a:115c:a1e0::1]:3001/", "fd7a:115c:a1e0::1"),
+    ],
+)
+def test_a_host_is_taken_as_people_write_it(written: str, host: str) -> None:
+    """VoucherVault issue 6: a name with its port never matched, and was asked for again."""
+    found = settings.parse({"server": {"allowed_hosts": [written]}}, Path("/c.toml"))
+    assert found.server.allowed_hosts == (host,)
+
+
+@pytest.mark.parametrize(
+    ("written", "refusal"),
+    [
+        ("*", "write out each host"),
+        ("*.ts.net", "write out each host"),
+        (".ts.net", "write out each host"),
+        ("", "write a host alone"),
+        ("server/mc", "write a host alone"),
+        ("user@server", "write a host alone"),
+        ("server:port", "write a host alone"),
+        ("a b", "write a host alone"),
+        ("stra\u00dfe.example", "write a host alone"),
+        ("fe80::1%eth0", "write a host alone"),
+        ("127.1", "write a host alone"),
+        ("[server]", "write a host alone"),
+        ("0.0.0.0", "no browser asks for that"),
+        ("x" * 64, "write a host alone"),
+        ("ftp://server", "write a host alone"),
+    ],
+)
+def test_what_cannot_be_one_host_is_refused(written: str, refusal: str) -> None:
+    with pytest.raises(SettingsError, match=refusal):
+        settings.parse({"server": {"allowed_hosts": [written]}}, Path("/c.toml"))

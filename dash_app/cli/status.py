@@ -95,7 +95,7 @@ def _ask(host: str, configured: Settings) -> Document | None:
     token = configured.server.token_file
     connection = HTTPConnection(host, configured.server.port, timeout=ANSWER_SECONDS)
     try:
-        headers = {"Authorization": f"Bearer {token.read_text().strip()}"} if token else {}
+        headers = {"Authorization": token.authorization} if token else {}
         connection.request("GET", "/api/db-status", headers=headers)
         answer: Document | None = json.load(connection.getresponse())
     except (OSError, HTTPException, ValueError):

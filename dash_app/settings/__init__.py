@@ -7,7 +7,9 @@ terminal says.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +27,8 @@ from dash_app.settings.sections import (
     SamplerSettings,
     ServerSettings,
 )
+from dash_app.settings.values import expanded
+from dash_app.textfile import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
 DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")
 RESERVED = ("fleet",)
+LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){50}""")
+"""A dotted key of more parts than any setting has: parsing takes the square of their number."""
 
 
 class SettingsError(Exception):
@@ -41,15 +47,15 @@ class SettingsError(Exception):
 
 
 def _default_databases() -> tuple[DatabaseSettings, ...]:
-    home = Path.home() / "clawd"
+    home = expanded("~/clawd")
     return tuple(DatabaseSettings(name=name, path=home / f"{name}.db") for name in DEFAULT_NAMES)
 
 
 def _unique(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:
     if not databases:
         raise ValueError("name at least one database, or leave the list out for the usual five")
-    names = [database.name for database in databases]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    times = Counter(database.name for database in databases)
+    twice = sorted(name for name, number in times.items() if number > 1)
     if twice:
         raise ValueError(f"each name may stand once; given twice: {', '.join(twice)}")
     return databases
@@ -60,7 +66,7 @@ class Settings(Section):
 
     server: ServerSettings = ServerSettings()
     sampler: SamplerSettings = SamplerSettings()
-    history: HistorySettings = HistorySettings()
+    history: HistorySettings = Field(default_factory=HistorySettings)
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
     alerts: AlertsSettings = AlertsSettings()
@@ -96,6 +102,9 @@ SECTIONS: dict[str, type[Section]] = {
 }
 """The tables that a file may have."""
 
+MAX_PROBLEMS = 20
+"""A file of another program's would otherwise be reported line by line."""
+
 WITHIN: dict[str, type[Section]] = {"databases.tables": TableSettings, "expect": ExpectSettings}
 """The tables that the table of a database may have."""
 
@@ -107,27 +116,51 @@ def load(config: Path | None, server: Mapping[str, Any] | None = None) -> Settin
     """
     chosen = config or _from_environment()
     path = default_path() if chosen is None else chosen
-    data = {} if chosen is None and not path.exists() else _read(path)
-    if server:
+    data = _read(path, may_be_missing=chosen is None)
+    if server and isinstance(data.get("server", {}), dict):
         data["server"] = {**data.get("server", {}), **server}
     return parse(data, path)
 
 
 def default_path() -> Path:
-    """Return where the configuration is looked for when nobody names a file."""
-    return DEFAULT_PATH.expanduser()
+    """Return where the configuration is looked for when nobody names a file.
+
+    Raise SettingsError if the user has no home folder.
+    """
+    return _expanded(DEFAULT_PATH)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
+    """Return the tables of a file; none of a missing one, if it may be. Raise SettingsError."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text, _mode = read_text(path)
+        if LONG_KEY.search(text):
+            raise SettingsError(f"{path}: not valid TOML: a key has too many parts.")
+        return tomllib.loads(text)
     except FileNotFoundError:
+        if may_be_missing:
+            return {}
         text = f"{path}: no such file. Name one that exists, or leave it out."
         raise SettingsError(text) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+        raise SettingsError(f"{path}: not valid TOML: {error}.{_hint(str(error))}") from None
+    except RecursionError:
+        raise SettingsError(f"{path}: not valid TOML: brackets nest too deeply.") from None
+    except ValueError as error:  # of ours, and what Python says of a number of 5,000 digits
+        words = "a number has too many digits" if "digits" in str(error) else error
+        raise SettingsError(f"{path}: cannot be used: {words}.") from None
+
+
+def _hint(problem: str) -> str:
+    """Return how to write what people often write otherwise."""
+    if "Cannot overwrite a value" in problem or "Cannot declare" in problem:
+        return (
+            " Each [table] may stand once; [databases.tables.NAME] belongs below the [[databases]]"
+            " that has the table."
+        )
+    return ""
 
 
 def parse(data: dict[str, Any], source: Path) -> Settings:
@@ -146,10 +179,18 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
             {**data, "source": source}, context={"folder": source.absolute().parent}
         )
     except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False)
         lines = [
-            f"{source}: {explain(dict(problem), SECTIONS | WITHIN)}" for problem in error.errors()
+            f"{source}: {explain(dict(problem), SECTIONS | WITHIN)}"
+            for problem in problems[:MAX_PROBLEMS]
         ]
+        if len(problems) > MAX_PROBLEMS:
+            lines.append(f"{source}: and {len(problems) - MAX_PROBLEMS} more.")
         raise SettingsError("\n".join(lines)) from None
+    except ValueError as error:  # of a default, such as a path in a home folder that is not there
+        raise SettingsError(f"{source}: {error}.") from None
+    except RecursionError:
+        raise SettingsError(f"{source}: brackets nest too deeply.") from None
     for database in found.databases:
         # Compared as text: a disk that hangs would keep whoever looks at it from starting.
         if os.path.normpath(database.path) == os.path.normpath(found.history.path):
@@ -173,4 +214,12 @@ def _looking_often_enough(found: Settings) -> Settings:
 
 def _from_environment() -> Path | None:
     value = os.environ.get("MISSION_CONTROL_CONFIG")
-    return Path(value).expanduser() if value else None
+    return _expanded(Path(value)) if value else None
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        text = f"{path}: {path.parts[0]} is no home folder here. Write the path in full."
+        raise SettingsError(text) from None

@@ -12,7 +12,7 @@ from dash_app.hours import NEVER
 from dash_app.secret import urls_in
 from dash_app.settings.base import Section
 from dash_app.settings.quiet import QuietHours  # noqa: TC001 - as above
-from dash_app.settings.values import Duration, between, page_link, path_or_none
+from dash_app.settings.values import MAX_INTEGER, Duration, between, page_link, path_or_none
 
 A_YEAR = timedelta(days=366)
 
@@ -24,7 +24,7 @@ def _with_urls(value: object, info: ValidationInfo) -> Path | None:
         if path:
             urls_in(path)
     except OSError as error:
-        raise ValueError(f"cannot be read: {error}") from None
+        raise ValueError(f"cannot be read: {error.strerror}") from None
     return path
 
 
@@ -56,5 +56,5 @@ class AlertsSettings(Section):
     )
     remind: Annotated[Duration, between(timedelta(0), A_YEAR, "0s and 366d")] = timedelta(days=1)
     quiet: QuietHours = NEVER
-    most_an_hour: Annotated[int, Field(ge=1, strict=True)] = 10
+    most_an_hour: Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True)] = 10
     link: Annotated[str, AfterValidator(page_link)] = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 MESSAGES = {
     "int_type": "write a whole number",
+    "int_parsing_size": "that is too large",
+    "too_short": "name at least one",
+    "string_too_long": "that is too long",
+    "string_unicode": "write a text in quotes",
     "greater_than_equal": "that is too small",
     "less_than_equal": "that is too large",
     "string_type": "write a text in quotes",
@@ -22,6 +27,9 @@ MESSAGES = {
 }
 """What is allowed, by what a value was refused for."""
 
+MAX_SHOWN = 100
+"""Maximum number of characters of a refused value."""
+
 
 def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]]) -> str:
     """Return one problem that pydantic found as its place and what is allowed there.
@@ -30,13 +38,28 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
     within the table of a database.
     """
     section, place, key = _place(problem["loc"])
+    place, key = (
+        text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..." for text in (place, key)
+    )
     if problem["type"] == "extra_forbidden":
         allowed = ", ".join(sections[section].model_fields)
         return f"{place} has no setting `{key}`. Allowed: {allowed}."
     if problem["type"] == "missing":
         return f"{place} needs `{key}`."
     message = MESSAGES.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
-    return f"{place} `{key}` = {problem['input']!r}: {message}."
+    if problem["type"] == "tuple_type" and key == "databases":
+        message = "write [[databases]], with two brackets"
+    return f"{place} `{key}` = {_shown(key, problem['input'])}: {message}."
+
+
+def _shown(key: str, value: object) -> str:
+    """Return a value for a line of the log, cut; not the secret that stands in place of a file."""
+    if isinstance(value, str):
+        secret = key.endswith("_file") and "://" in value
+        text = "a URL" if secret else ascii(value) if not value.isprintable() else repr(value)
+    else:
+        text = reprlib.repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 
 def _place(location: tuple[str | int, ...]) -> tuple[str, str, str]:

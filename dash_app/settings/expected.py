@@ -12,7 +12,7 @@ from dash_app.expectations import Expectation, Rules, TableRules
 from dash_app.hours import NEVER
 from dash_app.settings.base import Section
 from dash_app.settings.quiet import QuietHours  # noqa: TC001 - pydantic asks for it at run time
-from dash_app.settings.values import Duration, Size, between
+from dash_app.settings.values import MAX_INTEGER, Duration, Size, between
 
 LONGEST = timedelta(days=366)
 GRACE_SHARE = 0.25
@@ -26,14 +26,18 @@ def _expect(value: object) -> object:
 
 
 def _percent(value: object) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", value) if isinstance(value, str) else None
+    match = (
+        re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,15})?)\s*%", value)
+        if isinstance(value, str)
+        else None
+    )
     if match is None or not 0 <= float(match[1]) <= 100:
         raise ValueError('write a share from "0%" to "100%", such as "20%"')
     return float(match[1])
 
 
 Percent = Annotated[float, BeforeValidator(_percent)]
-Rows = Annotated[int, Field(ge=0, strict=True)]
+Rows = Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 
 

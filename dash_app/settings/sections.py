@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - pydantic asks for it at run time
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from dash_app.model import Database
+from dash_app.secret import Token  # noqa: TC001 - as above
 from dash_app.settings.base import Section
 from dash_app.settings.expected import RulesSettings
 from dash_app.settings.values import (
+    MAX_INTEGER,
     ConfigPath,
     Duration,
     Port,
     Size,
     address,
     between,
-    file_with_token,
+    expanded,
+    host,
     network,
+    one_line,
     origin,
+    token,
     users,
 )
 
@@ -28,15 +33,17 @@ from dash_app.settings.values import (
 class ServerSettings(Section):
     """Where the page is served, and to whom."""
 
-    addresses: tuple[Annotated[str, AfterValidator(address)], ...] = ("loopback", "tailscale")
+    addresses: Annotated[
+        tuple[Annotated[str, AfterValidator(address)], ...], Field(min_length=1)
+    ] = ("loopback", "tailscale")
     port: Port = 3001
-    allowed_hosts: tuple[str, ...] = ()
+    allowed_hosts: tuple[Annotated[str, AfterValidator(host)], ...] = ()
     allowed_clients: tuple[Annotated[str, AfterValidator(network)], ...] = (
         "loopback",
         "tailscale",
     )
     allowed_origins: tuple[Annotated[str, AfterValidator(origin)], ...] = ()
-    token_file: Annotated[Path | None, BeforeValidator(file_with_token)] = None
+    token_file: Annotated[Token | None, BeforeValidator(token)] = None
     trust_tailscale_identity: Annotated[bool, Field(strict=True)] = False
     allowed_users: Annotated[tuple[str, ...], AfterValidator(users)] = ()
 
@@ -55,10 +62,14 @@ class SamplerSettings(Section):
     ] = timedelta(seconds=0.05)
 
 
+def _default_path() -> Path:
+    return expanded("~/.local/state/mission-control/history.db")
+
+
 class HistorySettings(Section):
     """Where our own record lies, and how much of it is kept."""
 
-    path: ConfigPath = Path("~/.local/state/mission-control/history.db").expanduser()
+    path: ConfigPath = Field(default_factory=_default_path)
     every: Annotated[Duration, between(timedelta(seconds=1), timedelta(days=1), "1s and 1d")] = (
         timedelta(minutes=1)
     )
@@ -71,16 +82,16 @@ class HistorySettings(Section):
 class MetricsSettings(Section):
     """How much `/metrics` tells."""
 
-    max_tables: Annotated[int, Field(ge=0, strict=True)] = 200
+    max_tables: Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)] = 200
     """Of each database: one with thousands costs the others nothing."""
 
 
 class FileSettings(Section):
     """Where a watched file lies, and how it is called."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
     path: ConfigPath
-    label: str = ""
+    label: Annotated[str, Field(max_length=200), AfterValidator(one_line)] = ""
 
 
 class DatabaseSettings(RulesSettings, FileSettings):

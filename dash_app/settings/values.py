@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -10,16 +11,37 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
+from dash_app.secret import Token, token_in
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-zA-Z]+)")
+"""Fifteen digits are exact as a float; more would not be a size or a duration anyway."""
+
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
+"""Of Linux: see path_resolution(7)."""
+
+MAX_INTEGER = 2**63 - 1
+"""Of TOML, and of SQLite."""
+
+HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
+MAX_HOST_LETTERS = 253
+NO_HOST = 'write a host alone, such as "box.example.ts.net", or "xn--..." for one that DNS encodes'
+AMBIGUOUS = re.compile("[ßς\u200c\u200d]")
+"""Letters that the two standards of international names, of 2003 and of 2008, write differently."""
+
+BROADCAST = "255.255.255.255"
 
 
 def _duration(value: object) -> timedelta:
     amount, unit = _quantity(value, DURATION_UNITS, '"250ms", "5s", "1m", "12h" or "400d"')
-    return timedelta(seconds=amount * DURATION_UNITS[unit])
+    try:
+        return timedelta(seconds=amount * DURATION_UNITS[unit])
+    except OverflowError:
+        raise ValueError("that is too long") from None
 
 
 def _size(value: object) -> int:
@@ -28,21 +50,32 @@ def _size(value: object) -> int:
 
 
 def _quantity(value: object, units: Mapping[str, float], examples: str) -> tuple[float, str]:
-    match = (
-        re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]+)", value) if isinstance(value, str) else None
-    )
+    match = QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or match[2] not in units:
         raise ValueError(f"write a number and a unit, such as {examples}")
     return float(match[1]), match[2]
 
 
+def expanded(path: str) -> Path:
+    """Return a path with its `~` replaced. Raise ValueError if there is no such home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        home = Path(path).parts[0]
+        raise ValueError(f"{home} is no home folder here: write the path in full") from None
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     if isinstance(value, Path):
         return value
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("write a path in quotes")
+    if any(len(part.encode()) > MAX_NAME_BYTES for part in Path(value).parts):
+        raise ValueError(f"a name in it is longer than {MAX_NAME_BYTES} bytes")
+    if len(value.encode()) > MAX_PATH_BYTES:
+        raise ValueError(f"it is longer than {MAX_PATH_BYTES} bytes")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
-    return folder / Path(value).expanduser()
+    return folder / expanded(value)
 
 
 def path_or_none(value: object, info: ValidationInfo) -> Path | None:
@@ -50,27 +83,98 @@ def path_or_none(value: object, info: ValidationInfo) -> Path | None:
     return None if value in {"", None} else _path(value, info)
 
 
-def file_with_token(value: object, info: ValidationInfo) -> Path | None:
-    """Return the path of a file that holds a token; None for no file. Raises ValueError."""
+def token(value: object, info: ValidationInfo) -> Token | None:
+    """Return the token in an owner-only file; None for no file. Raise ValueError."""
+    if isinstance(value, Token):
+        return value
     path = path_or_none(value, info)
-    if path is None:
-        return None
     try:
-        if path.read_text(encoding="utf-8").strip():
-            return path
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot be read: {error}") from None
-    raise ValueError("is empty: write the token into it")
+        return token_in(path) if path else None
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
 def address(value: str) -> str:
-    """Return an address to serve at, by a word for it or as such. Raises ValueError."""
-    return value if value in {"loopback", "tailscale"} else str(ip_address(value))
+    """Return an address to serve at, by a word for it or as such. Raise ValueError."""
+    text = value.strip().removeprefix("[").removesuffix("]").lower()
+    if text in {"loopback", "tailscale"}:
+        return text
+    if text == "localhost":
+        return "loopback"
+    try:
+        found = ip_address(text)
+    except ValueError:
+        raise ValueError(f'write "loopback", "tailscale" or an IP address{_port(text)}') from None
+    if found.version == 6 and (found.is_link_local or found.scope_id):
+        raise ValueError("an address that needs a zone cannot be served: name another one")
+    if found.version == 6 and found.ipv4_mapped:
+        raise ValueError(f'write "{found.ipv4_mapped}"')
+    if found.is_multicast or str(found) == BROADCAST:
+        raise ValueError("it belongs to no single machine: name an address of this one")
+    return str(found)
+
+
+def _port(text: str) -> str:
+    return "; the port is a setting of its own" if re.fullmatch(r"[^:]+:\d+", text) else ""
 
 
 def network(value: str) -> str:
-    """Return a network that may ask, by a word for it or as such. Raises ValueError."""
-    return value if value in {"loopback", "tailscale"} else str(ip_network(value))
+    """Return a network that may ask, by a word for it or as such. Raise ValueError."""
+    text = value.strip().lower()
+    if text in {"loopback", "tailscale"}:
+        return text
+    if text == "localhost":
+        return "loopback"
+    try:
+        found = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            'write "loopback", "tailscale", an address or a network such as "192.168.1.0/24"'
+        ) from None
+    own, _, length = text.partition("/")
+    if length and ip_address(own) != found.network_address:
+        raise ValueError(f'write "{found}" for the whole network or "{own}" for one client')
+    if found.version == 6 and (mapped := found.network_address.ipv4_mapped):
+        raise ValueError(f'write it as IPv4, such as "{mapped}"')
+    return str(found)
+
+
+def host(value: str) -> str:
+    """Return a host name or address as a browser sends it, without scheme and port.
+
+    Raise ValueError where it cannot be one host, with the way to write it.
+    """
+    text = re.sub(r"https?://", "", value.strip().lower(), count=1).removesuffix("/")
+    is_ipv6 = text.startswith("[") or text.count(":") > 1
+    port = r"\](:[0-9]{0,5})?$" if is_ipv6 else r":[0-9]{0,5}$"
+    name = re.sub(port, "", text, count=1).removeprefix("[").removesuffix(".")
+    if "*" in name or name.startswith("."):
+        raise ValueError("write out each host: a pattern would let other websites in")
+    try:
+        name = name if name.isascii() else _ascii_name(name)
+        if is_ipv6 or name.rpartition(".")[2].isdigit():
+            name = str(ip_address(name))
+    except ValueError:
+        raise ValueError(NO_HOST) from None
+    if name in {"0.0.0.0", "::"}:  # noqa: S104 - what people write to mean all addresses
+        raise ValueError("no browser asks for that: write the name or address that you open")
+    if len(name) > MAX_HOST_LETTERS or not (is_ipv6 or HOST.fullmatch(name)) or "%" in name:
+        raise ValueError(NO_HOST)
+    return name
+
+
+def _ascii_name(name: str) -> str:
+    """Return an international name as DNS has it. Raise ValueError where standards differ."""
+    if AMBIGUOUS.search(name):
+        raise ValueError
+    return name.encode("idna").decode()
+
+
+def one_line(value: str) -> str:
+    """Return a label in one line. Raise ValueError for control characters."""
+    if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in value):
+        raise ValueError("write it in one line, without control characters")
+    return value.strip()
 
 
 def users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -89,9 +193,15 @@ def origin(value: str) -> str:
 
 def page_link(value: str) -> str:
     """Return the base of links, without a slash at its end. Raises ValueError."""
-    if value and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+    match = re.fullmatch(r"(https?://[^\s/?#]+)(/[^\s?#]*)?", value)
+    if value and not match:
         raise ValueError('write where the page is, such as "https://box.example.ts.net"')
-    return value.rstrip("/")
+    if match and (match[2] or "").strip("/"):
+        raise ValueError(
+            f'the page is not served under a path: write "{match[1]}", and give it a name or a'
+            " port of its own"
+        )
+    return match[1] if match else ""
 
 
 def between(least: timedelta, most: timedelta, words: str) -> AfterValidator:
@@ -106,6 +216,6 @@ def between(least: timedelta, most: timedelta, words: str) -> AfterValidator:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Size = Annotated[int, BeforeValidator(_size)]
+Size = Annotated[int, BeforeValidator(_size), Field(le=MAX_INTEGER)]
 ConfigPath = Annotated[Path, BeforeValidator(_path)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]

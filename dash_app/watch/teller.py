@@ -51,6 +51,7 @@ class Teller:
     ) -> None:
         """Take up what was told; `on_news` has `tell` called soon. Raises sqlite3.Error."""
         self._settings = settings
+        self._on_news = on_news
         self._store = history.messages
         self._delivery: Delivery | None = None
         self._outbox = Outbox()
@@ -109,6 +110,11 @@ class Teller:
             self._delivery.end()
             self._hear(self._delivery, datetime.now(UTC))
             self._save()
+
+    def resume(self) -> None:
+        """Send again after `end`."""
+        if self._delivery and self._settings.alerts.urls_file:
+            self._delivery = Delivery(self._settings.alerts.urls_file, self._on_news)
 
     def _hear(self, delivery: Delivery, now: datetime) -> None:
         """Take what became of messages."""

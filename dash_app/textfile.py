@@ -1,0 +1,39 @@
+"""Reads small text files that a person wrote: configuration, tokens, URLs."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 1_000_000
+"""A configuration of a thousand databases takes about half of it."""
+
+
+def read_text(path: Path, max_bytes: int = MAX_BYTES) -> tuple[str, int]:
+    """Return the text of a regular file and its permission bits.
+
+    A byte order mark is dropped. A pipe, a device and a file that never ends are refused unread.
+    Raise ValueError, which says what is wrong, and OSError.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):  # opening a device can have effects of its own
+        raise ValueError("is not a regular file")
+    # Without O_NONBLOCK, a pipe that replaced the file in between would block here.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise ValueError("is not a regular file")
+        content = file.read(max_bytes + 1)
+    if content is None:  # a file of the kernel's that would have to be waited for
+        raise ValueError("is not a regular file")
+    if len(content) > max_bytes:
+        raise ValueError(f"is larger than {max_bytes // 1000} kB")
+    try:
+        return content.decode("utf-8-sig"), stat.S_IMODE(mode)
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ValueError(f"is not UTF-8 text (line {line}): save it as UTF-8") from None
