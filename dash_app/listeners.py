@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import socket
 import time
 from collections import Counter
 from select import select
@@ -11,42 +13,48 @@ from typing import TYPE_CHECKING
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ThreadedTaskDispatcher
 
 from dash_app import network
+from dash_app.connections import SEND_BUFFER_BYTES, Connection
 from dash_app.gate import Gate
+from dash_app.lanes import Dispatcher
 from dash_app.network import PortTakenError
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from dash_app.network import Address
     from dash_app.settings.sections import ServerSettings
 
-THREADS = 8
-"""They answer for all addresses: a page load opens six connections."""
-
 MAX_CONNECTIONS = 100
-"""To one address; for more, the longest idle one of the client that has most is closed."""
+"""To one address. Beyond it, the busiest client loses a connection: idle or unread ones first."""
 
-REQUEST_SECONDS = 10
-"""A request must have arrived whole by then: one byte a second must not hold a connection."""
+MAX_UNREAD_BYTES = 32_000_000
+"""Of answers to one address that wait to be taken. Beyond it, the client with most loses some."""
+
+PAUSE_SECONDS = 1.0
+"""How long no connection is accepted after the system had no descriptor or memory for one."""
+
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 DRAIN_SECONDS = 3.0
 """How long requests under way may take to be answered once an address is given up."""
 
+NEVER = 1 << 40
+"""More bytes than any answer has: no thread waits for room, and nothing goes to a file."""
+
 WAITRESS = {
-    "connection_limit": 2 * MAX_CONNECTIONS,  # of requests that are being answered
+    "connection_limit": NEVER,  # ours gives way to who comes, waitress's shuts the door
     "channel_timeout": 30,
     "cleanup_interval": 5,
     "asyncore_loop_timeout": 5,
     "asyncore_use_poll": True,
     "max_request_body_size": 1 << 16,
     "max_request_header_size": 1 << 14,
+    "outbuf_overflow": NEVER,
+    "outbuf_high_watermark": NEVER,
     "ident": None,
 }
 """Limits, in seconds and bytes, so that slow or greedy clients cannot hold the service."""
@@ -54,39 +62,16 @@ WAITRESS = {
 log = logging.getLogger(__name__)
 
 
-class Connection(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows since when a request has been coming in."""
-
-    request_since = 0.0
-
-    def received(self, data: bytes) -> bool:
-        """Take what arrived; return whether there was anything."""
-        if self.request is None:
-            self.request_since = time.time()
-        return bool(super().received(data))
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no whole request waits for its answer, nor an answer to be sent."""
-        return not (self.requests or self.total_outbufs_len)
-
-    def is_overdue(self, now: float) -> bool:
-        """Whether its request takes too long to arrive."""
-        is_coming = self.request is not None and self.is_idle
-        return is_coming and self.request_since < now - REQUEST_SECONDS
-
-
 class Server(TcpWSGIServer):  # type: ignore[misc]
     """Waitress at one address, in a thread of its own; what passes its gate is answered."""
 
     channel_class = Connection
 
-    def __init__(
-        self, listener: socket.socket, gate: Gate, dispatcher: ThreadedTaskDispatcher
-    ) -> None:
+    def __init__(self, listener: socket.socket, gate: Gate, dispatcher: Dispatcher) -> None:
         """Begin to answer at a listening socket."""
         self.gate = gate
         self._is_ending = False
+        self._accepts_from = 0.0
         place = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
             self._answer,
@@ -127,11 +112,59 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         wasyncore.close_all(self._map)
 
     def _turn(self, wait_seconds: float) -> None:
+        self._tend()
+        if time.monotonic() < self._accepts_from:
+            wait_seconds = min(wait_seconds, PAUSE_SECONDS)
         wasyncore.loop(wait_seconds, self.adj.asyncore_use_poll, self._map, count=1)
+
+    def _tend(self) -> None:
+        """Close what is to be closed, and go on where an answer has been taken.
+
+        Between two turns: within one, a closed connection's descriptor could be a new connection's,
+        which would be taken to have said what the old one said.
+        """
+        self._bound_unread()
+        for connection in list(self.active_channels.values()):
+            if connection.will_close:
+                connection.close_now()
+            elif connection.is_held and not connection.total_outbufs_len:
+                connection.is_held = False
+                super().add_task(connection)
+
+    def _bound_unread(self) -> None:
+        """Give up answers that nobody takes, oldest first, of the client that has most of them."""
+        unread = [one for one in self.active_channels.values() if one.total_outbufs_len]
+        while sum(one.total_outbufs_len for one in unread) > MAX_UNREAD_BYTES:
+            of_client: Counter[str] = Counter()
+            for one in unread:
+                of_client[one.client] += one.total_outbufs_len
+            worst = max(unread, key=lambda one: (of_client[one.client], -one.last_activity))
+            worst.will_close = True
+            unread.remove(worst)
+
+    def add_task(self, task: Connection) -> None:
+        """Have a request answered, once the client has taken the answer before it."""
+        if task.total_outbufs_len:
+            task.is_held = True
+        else:
+            super().add_task(task)
+
+    def readable(self) -> bool:
+        """Whether to accept connections now."""
+        return bool(super().readable()) and time.monotonic() >= self._accepts_from
 
     def accept(self) -> tuple[socket.socket, tuple[str, int]] | None:
         """Return a connection and whose it is; who may not ask is hung up on, unheard."""
-        taken: tuple[socket.socket, tuple[str, int]] | None = super().accept()
+        try:
+            taken: tuple[socket.socket, tuple[str, int]] | None = super().accept()
+        except OSError as error:
+            if error.errno not in EXHAUSTED:
+                raise
+            log.warning("no connection is accepted for %g s: %s", PAUSE_SECONDS, error.strerror)
+            self._accepts_from = time.monotonic() + PAUSE_SECONDS
+            for _ in range(1 + len(self.active_channels) // 10):  # others need descriptors too
+                self._make_room()
+            return None
         if taken is None:
             return None
         connection, (client, *_) = taken
@@ -142,27 +175,37 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return None
 
     def handle_accept(self) -> None:
-        """Take a connection, at the cost of an idle one when there are too many."""
+        """Take a connection, at the cost of another when there are too many."""
         if len(self.active_channels) >= MAX_CONNECTIONS:
             self._make_room()
         super().handle_accept()
 
+    def set_socket_options(self, conn: socket.socket) -> None:
+        """Bound what the kernel keeps for a connection."""
+        super().set_socket_options(conn)
+        conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+
     def maintenance(self, now: float) -> None:
-        """Close the connections that nothing came through, or too slowly."""
+        """Close the connections that nothing came through, or too slowly in either direction."""
         super().maintenance(now)
         for connection in self.active_channels.values():
             connection.will_close |= connection.is_overdue(now)
 
     def _make_room(self) -> None:
-        connections = list(self.active_channels.values())
-        of_client = Counter(connection.addr[0] for connection in connections)
-        idle = [one for one in connections if one.is_idle and not one.will_close]
-        if idle:
-            # Closed at the next turn: at once, its descriptor would be the new connection's, which
-            # would be taken to have said what the old one said in this turn.
-            max(
-                idle, key=lambda one: (of_client[one.addr[0]], -one.last_activity)
-            ).will_close = True
+        """Close a connection of the busiest client: an idle one, else an unread, else a waiting.
+
+        Of those the oldest, but of the waiting ones the newest: the oldest is answered next.
+        """
+        connections = [one for one in self.active_channels.values() if not one.will_close]
+        of_client = Counter(one.client for one in connections)
+
+        def rank(one: Connection) -> tuple[int, bool, bool, float]:
+            is_unread = bool(one.total_outbufs_len)
+            age = -one.last_activity if one.is_idle or is_unread else one.last_activity
+            return of_client[one.client], one.is_idle, is_unread, age
+
+        if connections:
+            max(connections, key=rank).will_close = True
 
 
 class Listeners:
@@ -173,13 +216,16 @@ class Listeners:
         app: WSGIApplication,
         settings: ServerSettings,
         sockets: Mapping[Address, socket.socket],
+        input_of: Callable[[bytes], str] = lambda _: "",
     ) -> None:
-        """Begin to answer at sockets that listen already."""
+        """Begin to answer at sockets that listen already.
+
+        `input_of` is what `lanes.kind_of` takes.
+        """
         self._app, self._settings = app, settings
         self._servers: dict[Address, Server] = {}
         self._refusals: dict[Address, str] = {}
-        self._dispatcher = ThreadedTaskDispatcher()
-        self._dispatcher.set_thread_count(THREADS)
+        self._dispatcher = Dispatcher(input_of)
         for address, listener in sockets.items():
             self._servers[address] = Server(listener, self._gate(address), self._dispatcher)
 
@@ -198,7 +244,11 @@ class Listeners:
 
     def follow(self) -> None:
         """Open the addresses that have come, close those that have gone."""
-        wanted = network.addresses_to_bind(self._settings.addresses)
+        try:
+            wanted = network.addresses_to_bind(self._settings.addresses)
+        except OSError as error:  # no descriptor is left to ask with
+            log.warning("addresses cannot be read: %s", error)
+            return
         for address in self._servers.keys() - set(wanted):
             self._servers.pop(address).end()
             log.info("%s is gone: closed", address)

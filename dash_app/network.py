@@ -112,7 +112,7 @@ def _interface_ipv4(interface: str) -> list[Address]:
 def _interface_ipv6(interface: str) -> list[Address]:
     try:
         lines = Path("/proc/net/if_inet6").read_text().splitlines()
-    except OSError:
+    except (FileNotFoundError, PermissionError):
         return []
     fields = [line.split() for line in lines]
     return [IPv6Address(bytes.fromhex(field[0])) for field in fields if field[5] == interface]

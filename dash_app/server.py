@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import logging
 import os
 import sys
@@ -19,6 +20,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from dash_app.api.answers import error_response
 from dash_app.api.parameters import ParameterError
 from dash_app.api.routes import create_api
+from dash_app.connections import WAITED_SECONDS
 from dash_app.logs import described
 from dash_app.metrics import create_metrics
 from dash_app.page import files
@@ -44,6 +46,9 @@ PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 """Where Dash's charts look for Plotly; the full bundle is four times as large."""
 
 CALLBACK_URL, LISTS = "/_dash-update-component", ("inputs", "state")
+
+MAX_WAIT_SECONDS, RETRY_SECONDS = 20, 10
+"""How long a request may wait for its turn, and when to try again after that."""
 
 CATCH_ALL = "/<path:path>"
 """Dash's own route, which would answer any unknown path with the page."""
@@ -127,6 +132,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     )
     register(app, page)
     server: Flask = app.server
+    _refuse_late_requests(server)
     _refuse_malformed_callbacks(server, frozenset(app.callback_map))
     server.register_blueprint(create_api(settings, sampler, started_at))
     server.register_blueprint(create_metrics(settings, sampler))
@@ -140,11 +146,31 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     return server
 
 
+def input_of(body: bytes) -> str:
+    """Return the id of the input that a callback's request names; "" if it names none."""
+    try:
+        return str(json.loads(body)["inputs"][0]["id"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return ""
+
+
 def _ignore_environment() -> None:
     """Forget what would have Dash and Flask debug, open developers' routes or serve elsewhere."""
     for name in list(os.environ):
         if name.upper().startswith(("DASH_", "FLASK_")):
             del os.environ[name]
+
+
+def _refuse_late_requests(server: Flask) -> None:
+    """Answer 503 to a request that waited too long for its turn: its client may be gone."""
+
+    @server.before_request
+    def check() -> Response | None:
+        if request.environ.get(WAITED_SECONDS, 0.0) < MAX_WAIT_SECONDS:
+            return None
+        response = _error(503, "Busy", "Too many large answers are asked for at once.")
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+        return response
 
 
 def _refuse_malformed_callbacks(server: Flask, outputs: frozenset[str]) -> None:

@@ -17,7 +17,7 @@ from dash_app import network, notify, words
 from dash_app.listeners import Listeners
 from dash_app.logs import described
 from dash_app.sampler import Sampler
-from dash_app.server import create_server
+from dash_app.server import create_server, input_of
 from dash_app.settings import SettingsError
 from dash_app.watch.heartbeat import Heartbeat
 
@@ -69,7 +69,7 @@ class Service:
         self._told = ""
         self._started_at = datetime.now(UTC)
         app = create_server(settings, sampler, self._started_at)
-        self._listeners = Listeners(app, settings.server, sockets)
+        self._listeners = Listeners(app, settings.server, sockets, input_of)
         self._heartbeat = self._beating(settings)
 
     def run(self, load: Callable[[], Settings]) -> None:

@@ -72,32 +72,28 @@ ROUTES: dict[str, Route] = {
         "Every database: status, error and findings with cause and remedy, rows, sizes",
         _json("StatusDocument", examples.STATUS),
         has_age=True,
-        refusals=(503,),
     ),
     "/api/databases/<name>": Route(
         "getDatabase",
         "All that is known of one database",
         _json("DatabaseDocument", examples.DATABASE),
         has_age=True,
-        refusals=(404, 503),
+        refusals=(404,),
     ),
     "/api/history": Route(
         "getHistory",
         "Row counts and sizes over time",
         _json("HistoryDocument", examples.HISTORY) | {CSV: (ANY_TEXT, examples.HISTORY_CSV)},
-        refusals=(503,),
     ),
     "/api/events": Route(
         "getEvents",
         "What happened: page back by `before`, or follow by `since`",
         _json("EventsDocument", examples.EVENTS),
-        refusals=(503,),
     ),
     "/api/incidents": Route(
         "getIncidents",
         "What one cause did: since when, to whom, who knows and what was sent; newest first",
         _json("IncidentsDocument", examples.INCIDENTS),
-        refusals=(503,),
     ),
     "/api/service": Route(
         "getService",
@@ -111,7 +107,6 @@ ROUTES: dict[str, Route] = {
         "getHealth",
         "200 while readings are younger than three intervals, else 503",
         {TEXT: (ANY_TEXT, "ok\n")},
-        refusals=(503,),
     ),
     "/glance": Route(
         "getGlance",
@@ -218,13 +213,16 @@ REFUSALS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
     500: ("internal_server_error", "A fault of ours.", "Internal Server Error.", ()),
     503: (
         "no_reading_yet",
-        "Nothing was read yet, or the history cannot be read now.",
+        (
+            "Nothing was read yet (`no_reading_yet`), the history cannot be read now"
+            " (`history_unavailable`), or too many large answers are requested at once (`busy`)."
+        ),
         "The databases are being read.",
         ("Retry-After",),
     ),
 }
 """Each error: its code, when it comes, what it says, which headers it carries."""
-EVERYWHERE = (400, 403, 405, 500)
+EVERYWHERE = (400, 403, 405, 500, 503)
 
 TOO_LARGE: dict[int, str] = {
     413: "A body of more than 64 kB; no route takes any.",
