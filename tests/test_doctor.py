@@ -12,6 +12,7 @@ import time
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from ipaddress import ip_address
+from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -28,25 +29,38 @@ from tests.watched import give_to_nobody, public_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-WITH_OUR_PYTHON = """
+OPEN_FOLDERS = """
 set -e
-closed=~root
-case $1 in "$closed"/*)
+while [ "$1" != -- ]; do
     held=$(mktemp -d)
-    mount --bind "$1" "$held"
-    mount -t tmpfs -o mode=755 none "$closed"
-    mkdir -p "$1"
-    mount --bind "$held" "$1"
-    umount "$held"
+    mount --rbind "$1" "$held"
+    mount -t tmpfs -o mode=755 none "$1"
+    find "$held" -mindepth 1 -maxdepth 1 | while read -r entry; do
+        here="$1/${entry##*/}"
+        if [ -L "$entry" ]; then cp -P "$entry" "$here"; continue; fi
+        if [ -d "$entry" ]; then mkdir "$here"; else touch "$here"; fi
+        mount --rbind "$entry" "$here"
+    done
+    umount -l "$held"
     rmdir "$held"
-esac
+    shift
+done
 shift
 exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 """
-AS_NOBODY = ["unshare", "--mount", "sh", "-c", WITH_OUR_PYTHON, "sh", sys.base_prefix]
-"""Runs a command as an ordinary user, also with a Python that lies in the home of root."""
+"""Opens folders in a mount namespace of its own: each gives way to one with the same entries."""
+
+
+def closed_folders() -> list[str]:
+    """Return the folders that keep other users from our Python or from us, the outermost first."""
+    paths = [Path(sys.base_prefix), Path(sys.prefix), ROOT / "dash_app"]
+    folders = {folder for path in paths for folder in (path.resolve(), *path.resolve().parents)}
+    return sorted(str(folder) for folder in folders if not folder.stat().st_mode & 0o001)
+
+
+AS_NOBODY = ["unshare", "--mount", "sh", "-c", OPEN_FOLDERS, "sh", *closed_folders(), "--"]
+"""Runs a command as an ordinary user, also where all of this lies in the home of root."""
 
 OTHER = 12345
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")

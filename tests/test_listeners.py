@@ -90,6 +90,13 @@ from dash_app.settings.sections import ServerSettings
 def ip(words):
     run(["ip", *words.split()], check=True)
 
+# The kernel adds the route to an IPv6 address a moment after the address itself.
+def await_route(command, address):
+    table = ["ip", "-6", "route", "show", "table", "local"]
+    while command == "add" and ":" in address:
+        if address in run(table, check=True, capture_output=True, text=True).stdout:
+            return
+
 def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "0")])
     return [b""]
@@ -125,6 +132,7 @@ for line in sys.stdin:
         print(json.dumps([got, sorted(map(str, listeners.addresses))]), flush=True)
     else:
         ip(f"address {command} {address} dev tailscale0" + (" nodad" if ":" in address else ""))
+        await_route(command, address.split("/")[0])
         listeners.follow()
 """
 

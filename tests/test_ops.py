@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SCRIPTS = (
-    *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host"),
+    *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host", "ops/test-systems"),
     *("ops/fuzz", "ops/bench", "ops/lock", ".ci/run"),
 )
 LOCKS = (
