@@ -93,6 +93,18 @@ def follow(
     return replace(memory, baseline=_newest_exact(baseline, reading)), tuple(events)
 
 
+def in_view_of(baseline: Reading | None, reading: Reading) -> Reading:
+    """Return a reading of what is not SQLite in view of the last one with tables at its path.
+
+    The same file was damaged or encrypted since; another one took its place.
+    """
+    if reading.code != "not_a_database" or baseline is None:
+        return reading
+    if reading.file == baseline.file:
+        return replace(reading, code="corrupt", detail={"head": "overwritten"})
+    return replace(reading, detail={"was_read": "before"})
+
+
 def remember(reading: Reading, before: Memory | None) -> Memory:
     """Return what to remember after a reading, given what was remembered before it."""
     last_good = before.last_good if before else None

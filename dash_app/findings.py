@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dash_app import words
 from dash_app.events import Falls
 from dash_app.expectations import NO_RULES
-from dash_app.model import SEVERITY, Finding
+from dash_app.model import SEVERITY, UNDECIDED, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -62,12 +62,9 @@ def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda one: SEVERITY.index(one.level), reverse=True))
 
 
-def level_of(status: Status, unverified: timedelta, stale: timedelta) -> Level:
-    """Return how much a database needs a person.
-
-    A reading that stayed unverified for longer than `stale` says nothing any more.
-    """
-    return "unknown" if unverified > stale else LEVELS[status]
+def level_of(reading: Reading, status: Status) -> Level:
+    """Return how much a database needs a person, by a reading that is not stale."""
+    return "unknown" if reading.code in UNDECIDED else LEVELS[status]
 
 
 def amiss_since(status: DatabaseStatus) -> datetime:

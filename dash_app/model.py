@@ -46,8 +46,11 @@ Code = Literal[
     "not_a_database",
     "unsupported",
     "corrupt",
+    "cannot_read",
+    "needs_extension",
     "io_error",
     "not_responding",
+    "not_read_yet",
     "reader_crashed",
 ]
 
@@ -56,6 +59,9 @@ HISTORY_APPLICATION_ID = 0x4D434831
 
 ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_empty", "no_tables"})
 """Codes that are calm until the database was once read with tables, and a fault after that."""
+
+UNDECIDED: frozenset[Code] = frozenset({"needs_extension", "not_read_yet"})
+"""Codes of databases that may well be healthy: nothing can be told, and nobody has to act."""
 
 SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
 """Levels from best to worst."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.clock import WallClock, steady_seconds
+from dash_app.events import in_view_of
 from dash_app.findings import findings, level_of, worst_first
 from dash_app.history.errands import to_forget
 from dash_app.history.query import activity
@@ -244,7 +245,8 @@ class Sampler:
     ) -> DatabaseStatus:
         """Return what a reading means, given what is remembered of this database."""
         name = database.name
-        reading = readings.get(name, Reading(now, now, code="not_responding"))
+        reading = readings.get(name, Reading(now, now, code="not_read_yet"))
+        reading = in_view_of(self._ledger.last_of(database), reading)
         memory, unsettled = self._ledger.enter(database, reading, self._seen_until.get(name))
         fault = reading.code and words.fault(
             reading.code, reading.detail, database, memory.last_good, self._place
@@ -256,7 +258,8 @@ class Sampler:
             found = ()
         self._findings[name] = found
         unverified = self._unverified(name, reading.verified_at, now)
-        level = level_of(memory.status, unverified, self._settings.stale_after)
+        is_stale = unverified > self._settings.stale_after
+        level = "unknown" if is_stale else level_of(reading, memory.status)
         return DatabaseStatus(
             database=database,
             reading=reading,
@@ -267,7 +270,7 @@ class Sampler:
             fault=fault,
             last_good=memory.last_good,
             findings=found,
-            is_stale=level == "unknown",
+            is_stale=is_stale,
             activity=self._activity.get(name),
             watch=watch,
         )

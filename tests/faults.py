@@ -87,6 +87,17 @@ def noise(path: Path, size: int, after: int = 0) -> None:
     path.write_bytes(start + random.Random(1).randbytes(size))
 
 
+def zeroed_head(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(4096))
+
+
+def replaced_by_text(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_text("version https://git-lfs.github.com/spec/v1\n" * 9)
+    other.replace(path)
+
+
 def emptied(path: Path) -> None:
     os.truncate(path, 0)
 

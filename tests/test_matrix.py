@@ -73,7 +73,7 @@ def broken(first: Fault, code: str, says: str) -> Row:
 
 
 def closed(then: Fault) -> Row:
-    says = "User {user} may not read {path}."
+    says = "User {user} has no permission to read {path}."
     return Row(well, then, "permission_denied", says, name="folder/a.db", nobody=True)
 
 
@@ -84,10 +84,12 @@ def struck(number: signal.Signals, code: str, says: str) -> Row:
 NO_FILE = "No file yet at {path}."
 NO_DATABASE = "Not an SQLite file, or encrypted."
 DAMAGED = "The file is damaged (malformed)."
-NEWER = "This SQLite can't read it: newer format."
-UNFINISHED = "A crash left unfinished work in its journal or log."
-HELD = "{holder} holds it locked."
-NO_INDEX = "Its log has no index (`-shm`), and the folder is read-only."
+WAL2 = "It has the WAL2 format of an SQLite branch, which SQLite does not read."
+IN_ITS_PLACE = "Another file is in its place, and not an SQLite file, or encrypted. It held 3 rows."
+HEAD = "No longer an SQLite file: its head was overwritten or encrypted. It held 3 rows."
+UNFINISHED = "A crash left unfinished work in its journal or WAL."
+HELD = "{holder} has locked it."
+NO_INDEX = "Its WAL has no index (`-shm`), and the folder is read-only."
 NO_DATA = "The disk did not return the data."
 NO_ANSWER = "No answer within 1 s."
 ANOTHER = "Replaced by another file; agents 3 → 0."
@@ -99,7 +101,7 @@ MATRIX = {
     "missing file": calm(None, "file_missing", NO_FILE),
     "missing folder": calm(None, "folder_missing", "No folder yet for {path}.", "gone/a.db"),
     "empty file": calm(Path.touch, "file_empty", "The file is empty: no tables yet."),
-    "no tables": calm(faults.without_tables, "no_tables", "A database without tables yet."),
+    "no tables": calm(faults.without_tables, "no_tables", "No tables yet."),
     "symlink loop": calm(partial(faults.link_to, target="a.db"), "file_missing", NO_FILE),
     "name too long": calm(None, "file_missing", NO_FILE, "n" * 256),
     "folder": broken(Path.mkdir, "not_a_file", "{path} is a folder, not a file."),
@@ -110,14 +112,20 @@ MATRIX = {
     ),
     "text": broken(lambda a: a.write_text("no\n" * 9999), "not_a_database", NO_DATABASE),
     "random": broken(partial(faults.noise, size=54_321), "not_a_database", NO_DATABASE),
-    "encrypted": Row(well, partial(faults.noise, size=40_960), "not_a_database", NO_DATABASE),
+    "encrypted": Row(well, partial(faults.noise, size=40_960), "corrupt", HEAD),
+    "head zeroed": Row(well, faults.zeroed_head, "corrupt", HEAD),
+    "replaced by text": Row(well, faults.replaced_by_text, "not_a_database", IN_ITS_PLACE),
     "random body": Row(well, partial(faults.noise, size=40_860, after=100), "corrupt", DAMAGED),
-    "newer format": Row(well, faults.newer_format, "unsupported", NEWER),
+    "WAL2": Row(well, faults.newer_format, "unsupported", WAL2),
     "closed file": closed(lambda path: path.chmod(0o000)),
     "closed folder": closed(lambda path: path.parent.chmod(0o000)),
     "deleted": Row(well, Path.unlink, "file_missing", "The file is gone."),
     "folder gone": Row(
-        well, faults.without_folder, "folder_missing", "Its folder is gone.", name="folder/a.db"
+        well,
+        faults.without_folder,
+        "folder_missing",
+        "Its folder {folder} is gone. Is its disk mounted?",
+        name="folder/a.db",
     ),
     "emptied": Row(well, faults.emptied, "file_empty", "The file was emptied: it held 3 rows."),
     "dropped": Row(well, faults.drop, "no_tables", "All tables are gone: there was 1."),
@@ -162,7 +170,7 @@ MATRIX = {
     "EXCLUSIVE transaction": fine(rollback, faults.locking, agents=3),
     "EXCLUSIVE mode": fine(well, faults.exclusive, agents=4),
     "EXCLUSIVE mode, large log": Row(well, faults.exclusive_large, "locked", HELD),
-    "reader killed": struck(signal.SIGSEGV, "reader_crashed", "Reading it crashed SQLite."),
+    "reader killed": struck(signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."),
     "reader stopped": struck(signal.SIGSTOP, "not_responding", NO_ANSWER),
     "unreadable file": broken(
         partial(faults.link_to, target="/sys/class/net/lo/speed"), "io_error", NO_DATA
@@ -266,7 +274,11 @@ class Watch:
 
 def facts(path: Path, made: object) -> Mapping[str, str]:
     """Return what the words may name: the path, our user, and who holds the file."""
-    found = {"path": short_path(path), "user": getpass.getuser()}
+    found = {
+        "path": short_path(path),
+        "folder": short_path(path.parent),
+        "user": getpass.getuser(),
+    }
     if isinstance(made, LiveWriter):
         pid = made.process.pid
         found["holder"] = f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"

@@ -21,6 +21,7 @@ from dash_app.model import (
     Database,
     DatabaseStatus,
     Event,
+    Level,
     Memory,
     Reading,
     Snapshot,
@@ -52,7 +53,8 @@ def status_of(
         if reading.code
         else None
     )
-    level = level_of(memory.status, NOW - reading.verified_at, STALE)
+    is_stale = NOW - reading.verified_at > STALE
+    level: Level = "unknown" if is_stale else level_of(reading, memory.status)
     verdict = words.verdict(reading, fault)
     return DatabaseStatus(
         database, reading, memory.status, memory.since, level, verdict, fault, memory.last_good

@@ -2,98 +2,113 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from dash_app import words
 from dash_app.model import ABSENCES, Code, Database, LastGood
 
+if TYPE_CHECKING:
+    from dash_app.model import Fault
+
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
 PLACE = words.Place("~/.config/mission-control/config.toml", "clawd", 5.0)
 GOOD = LastGood(datetime(2026, 11, 23, tzinfo=UTC), 10_640, 7)
 
-APPEARS = (
-    "It connects by itself once its program creates it. "
-    "Wrong place? Change `path` in ~/.config/mission-control/config.toml."
-)
-SET_UP = "It connects by itself once its program sets it up."
-OPEN_ONCE = "Let its own program open it once."
-COPY = "Copy it with its `-wal`, then `.recover` the copy."
-RESTORE = (
-    "Move its `-wal` and `-journal` aside, if any are left. "
-    "Then restore a backup, or start its program."
-)
-STOP_WRITER = (
-    "Stop its writer and move its `-wal` and `-journal` aside, if any are left. "
-    "Then restore a backup."
-)
-MOVE_FIRST = (
-    "Stop its writers and move it to another folder with its `-wal` and `-journal`. "
-    "Then restore a backup, or `.recover` it there."
-)
-CHECK = "Check `path` in ~/.config/mission-control/config.toml."
-EXPECTED: dict[tuple[Code, bool], tuple[str, str]] = {
-    ("file_missing", False): ("No file yet at ~/clawd/email.db.", APPEARS),
-    ("file_missing", True): ("The file is gone.", RESTORE),
-    ("folder_missing", False): ("No folder yet for ~/clawd/email.db.", APPEARS),
-    ("folder_missing", True): (
-        "Its folder is gone.",
-        "Mount its disk again, or restore it from a backup.",
-    ),
-    ("file_empty", False): ("The file is empty: no tables yet.", SET_UP),
-    ("file_empty", True): ("The file was emptied: it held 10,640 rows.", STOP_WRITER),
-    ("no_tables", False): ("A database without tables yet.", SET_UP),
-    ("no_tables", True): ("All tables are gone: there were 7.", STOP_WRITER),
-    ("not_a_file", True): (
-        "~/clawd/email.db is a folder, not a file.",
-        "Point `path` in ~/.config/mission-control/config.toml to the database file.",
-    ),
-    ("permission_denied", True): (
-        "User clawd may not read ~/clawd/email.db.",
-        "`./ops/run doctor` shows the command that grants it.",
-    ),
-    ("read_only_folder", True): (
-        "Its log has no index (`-shm`), and the folder is read-only.",
-        OPEN_ONCE,
-    ),
-    ("needs_recovery", True): ("A crash left unfinished work in its journal or log.", OPEN_ONCE),
-    ("locked", True): (
-        "node (pid 812) holds it locked.",
-        "It clears when that program is done. If it stays, restart that program.",
-    ),
-    ("not_a_database", True): ("Not an SQLite file, or encrypted.", CHECK),
-    ("unsupported", True): (
-        "This SQLite can't read it: newer format.",
-        "Update Python; `./ops/run doctor` names the versions.",
-    ),
-    ("corrupt", True): ("The file is damaged (malformed).", MOVE_FIRST),
-    ("io_error", True): (
-        "The disk did not return the data.",
-        "Check free space and `dmesg`; back up now.",
-    ),
-    ("not_responding", True): (
-        "No answer within 5 s.",
-        "Disk or network mount may hang. It is tried again by itself.",
-    ),
-    ("reader_crashed", True): ("Reading it crashed SQLite.", COPY),
+DETAIL = {
+    "not_a_file": [{"kind": "folder"}],
+    "locked": [{}, {"holder": "node (pid 812)"}],
+    "not_a_database": [{}, {"was_read": "before"}],
+    "unsupported": [
+        {"ours": "3.40.1"},
+        {"ours": "3.40.1", "writer": "3.54.1"},
+        {"format": "3"},
+        {"format": "255"},
+        {"format": "7"},
+    ],
+    "corrupt": [{}, {"head": "overwritten"}],
+    "cannot_read": [
+        {},
+        {"error": "SQLITE_TOOBIG", "text": "string or blob too big"},
+        {"schema": 'near "frob": syntax error'},
+    ],
+    "needs_extension": [{}, {"what": "the vec0 module"}],
+    "reader_crashed": [{}, {"memory": "256 MB"}, {"signal": "SIGKILL"}, {"bug": "KeyError"}],
 }
-"""Code and whether tables were ever read there: cause and remedy."""
+"""What may come with a code; with any other code, nothing does."""
+
+CASES = [
+    (code, detail, seen)
+    for code in get_args(Code)
+    for detail in DETAIL.get(code, [{}])
+    for seen in (False, True)
+]
+HARMFUL = re.compile(r"aside|restore|recover|delete|remove|drop", re.IGNORECASE)
+MAY_HARM = {"corrupt", "file_missing", "file_empty", "no_tables"}
+"""Codes whose cause is certain enough for a remedy that replaces a file."""
 
 
-@pytest.mark.parametrize(("code", "seen"), EXPECTED)
-def test_each_code_says_its_cause_and_one_remedy(code: Code, seen: bool) -> None:  # noqa: FBT001
-    detail = {"holder": "node (pid 812)", "kind": "folder"}
-    fault = words.fault(code, detail, DATABASE, GOOD if seen else None, PLACE)
-    assert (fault.code, fault.message, fault.remedy) == (code, *EXPECTED[code, seen])
+def said(code: Code, detail: dict[str, str], *, seen: bool = True) -> Fault:
+    return words.fault(code, detail, DATABASE, GOOD if seen else None, PLACE)
 
 
-def test_every_code_has_words_and_only_absences_are_calm() -> None:
-    assert {code for code, _ in EXPECTED} == set(get_args(Code)) == set(words.CODES_IN_BRIEF)
-    assert {code for code, seen in EXPECTED if not seen} == ABSENCES
+@pytest.mark.parametrize(("code", "detail", "seen"), CASES)
+def test_each_code_has_a_cause_and_one_remedy_in_short_sentences(
+    code: Code,
+    detail: dict[str, str],
+    seen: bool,  # noqa: FBT001
+) -> None:
+    fault = said(code, detail, seen=seen)
+    for text in (fault.message, fault.remedy):
+        assert text.endswith((".", "?"))
+        assert not re.search(r"[{}]|please|oops|failed to|invalid| ago\b", text)
+    assert len(fault.message) < 200
+    assert code in words.CODES_IN_BRIEF
+
+
+@pytest.mark.parametrize(("code", "detail", "seen"), CASES)
+def test_a_remedy_that_replaces_a_file_stands_only_where_the_cause_is_certain(
+    code: Code,
+    detail: dict[str, str],
+    seen: bool,  # noqa: FBT001
+) -> None:
+    fault = said(code, detail, seen=seen)
+    is_certain = code in MAY_HARM or fault.message == "SQLite crashed while reading it."
+    assert is_certain or not HARMFUL.search(fault.remedy)
+    if "aside" in fault.remedy:
+        assert "`-wal`, `-shm` and `-journal`" in fault.remedy
+
+
+@pytest.mark.parametrize("code", ABSENCES)
+def test_what_is_missing_is_calm_only_until_tables_were_read(code: Code) -> None:
+    assert "automatically" in said(code, {}, seen=False).remedy
+    assert "automatically" not in said(code, {}).remedy
+
+
+def test_the_words_name_what_was_found() -> None:
+    assert said("locked", {"holder": "node (pid 812)"}).message == "node (pid 812) has locked it."
+    assert said("file_empty", {}).message == "The file was emptied: it held 10,640 rows."
+    assert said("folder_missing", {}).message.startswith("Its folder ~/clawd is gone.")
+    newer = said("unsupported", {"writer": "3.54.1", "ours": "3.40.1"}).message
+    assert "3.54.1" in newer
+    assert "3.40.1" in newer
+    assert "MVCC format of Turso" in said("unsupported", {"format": "255"}).message
+    assert "WAL2" in said("unsupported", {"format": "3"}).message
+    assert "Python" not in said("unsupported", {"format": "3"}).remedy
+    text = said("cannot_read", {"error": "SQLITE_TOOBIG", "text": "string or blob too big"}).message
+    assert text == "SQLite can't read it: SQLITE_TOOBIG, string or blob too big."
+
+
+@pytest.mark.parametrize("detail", DETAIL["reader_crashed"][1:])
+def test_sqlite_is_said_to_crash_only_where_it_did(detail: dict[str, str]) -> None:
+    fault = said("reader_crashed", detail)
+    assert "SQLite crashed" not in fault.message
+    assert next(iter(detail.values())) in fault.message
 
 
 @pytest.mark.parametrize(

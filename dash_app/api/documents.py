@@ -91,7 +91,7 @@ class Database(TypedDict):
     since: Time
     """Since when it has been in this status for this cause."""
     level: Level
-    """How much it needs a person; `unknown` when its reading is too old to say anything."""
+    """How much it needs a person; `unknown` if its reading is too old, or nothing can be told."""
     verdict: str
     """One sentence on it."""
     error: Fault | None
@@ -110,7 +110,7 @@ class Database(TypedDict):
     estimates: dict[str, Estimate]
     """The tables whose count is not exact."""
     tableErrors: dict[str, str]
-    """Why a table cannot be counted."""
+    """Why a table cannot be counted, such as `needs the vec0 module`."""
     lastModified: Time | None
     """The latest write to the file, its write-ahead log or its journal."""
     sizeBytes: Bytes | None

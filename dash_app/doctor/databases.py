@@ -13,6 +13,7 @@ from dash_app import words
 from dash_app.doctor.check import Check, user_name
 from dash_app.model import ABSENCES
 from dash_app.watched.airlock import Airlock
+from dash_app.watched.files import version_text
 from dash_app.watched.process import Limits
 
 if TYPE_CHECKING:
@@ -109,8 +110,8 @@ def _writers(database: Database, reading: Reading) -> Iterator[Check]:
         path = shlex.quote(str(database.path))
         text = f"{database.label} is not in WAL mode: its writers and readers wait for each other."
         yield Check("notice", "not_wal", text, f"sqlite3 {path} 'PRAGMA journal_mode = WAL'")
-    elif has_reset_bug(reading.sqlite_version or 0):
-        by = f"{database.label} was last written by SQLite {_shown(reading.sqlite_version or 0)}"
+    elif has_reset_bug(version := reading.sqlite_version or 0):
+        by = f"{database.label} was last written by SQLite {version_text(version)}"
         text = f"{by}: its WAL-reset bug seldom, but truly, damages a database."
         cure = f"Update the SQLite of its programs to {MENDED}."
         yield Check("notice", "old_sqlite", text, cure)
@@ -133,7 +134,3 @@ def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
         )
     else:
         yield Check("well", "own_sqlite", f"{text}.")
-
-
-def _shown(version: int) -> str:
-    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"

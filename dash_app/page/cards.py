@@ -38,6 +38,7 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
     "not_initialized": ("waiting", "warn", "Not Initialized"),
     "error": ("cross", "bad", "Error"),
     "paused": ("waiting", "idle", "Paused"),
+    "undecided": ("unknown", "idle", "Can't Tell"),
 }
 """Icon, colour and word of each status, and of a database of which nothing is told."""
 
@@ -93,7 +94,7 @@ def badge(row: Any, now: datetime) -> Component:
     shape, colour, word = badge_of(row.badge, row.level)
     stale = [icon("unknown"), html.Span(["As of ", moment(row.verified_at, "clock", now)])]
     aged = html.Span(stale, className="state state-idle when-stale")
-    if row.level == "unknown":
+    if row.level == "unknown" and row.badge != "undecided":
         return html.Span(stale, className="state state-idle")
     fresh = html.Span([icon(shape), word], className=f"state state-{colour} when-fresh")
     return html.Span([fresh, aged])
@@ -103,7 +104,7 @@ def badge_of(key: Any, level: str) -> tuple[Icon, str, str]:
     """Return icon, colour and word of a status or of the kind of a finding."""
     if key in BADGES:
         return BADGES[key]
-    word = words.FINDINGS_IN_BRIEF[key].capitalize()
+    word = words.kind_in_brief(key).capitalize()
     return ("cross", "bad", word) if level == "fault" else ("clock", "warn", word)
 
 

@@ -83,7 +83,7 @@ def _line(status: DatabaseStatus, now: datetime) -> Component:
 
 
 def _word(status: DatabaseStatus) -> str:
-    return "stale" if status.is_stale else words.MARKS[words.badge(status)]
+    return "stale" if status.is_stale else words.mark(words.badge(status))
 
 
 def _sentences(status: DatabaseStatus, now: datetime) -> str:

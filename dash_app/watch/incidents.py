@@ -78,7 +78,8 @@ def follow(
         group = [one for one in troubles if homes[one.mark] == key]
         new = _incident(key, group, _writer_of(group, writers), names).up_to(now)
         found[key] = _grown(known[key], new, group, untold) if key in known else new
-    over = [_over(one, untold, now) for key, one in known.items() if key not in found]
+    unread = frozenset(one.database.name for one in snapshot.databases if _is_unread(one))
+    over = [_over(one, untold, unread, now) for key, one in known.items() if key not in found]
     incidents = sorted([*found.values(), *over], key=_rank)
     return Course(tuple(incidents), seen)
 
@@ -204,12 +205,20 @@ def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
     return words.incident(labels, sentences)
 
 
-def _over(known: Incident, untold: Container[str], now: datetime) -> Incident:
+def _over(
+    known: Incident, untold: Container[str], unread: Container[str], now: datetime
+) -> Incident:
     """Return an incident of which nothing is found any more: over, unless that can't be told."""
     is_untold = any(name in untold for name in known.databases)
-    if known.ended_at or (is_untold and known.kind not in get_args(Code)):
+    is_unread = any(name in unread for name in known.databases)
+    if known.ended_at or is_unread or (is_untold and known.kind not in get_args(Code)):
         return known
     return replace(known, ended_at=now)
+
+
+def _is_unread(status: DatabaseStatus) -> bool:
+    """Whether nothing is known of a database yet, not even whether its fault goes on."""
+    return status.fault is not None and status.fault.code == "not_read_yet"
 
 
 def _is_untold(status: DatabaseStatus) -> bool:

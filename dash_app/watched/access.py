@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dash_app.surroundings import Access
@@ -15,7 +16,8 @@ SIDES = ("-wal", "-shm", "-journal")
 
 def access_to(path: str) -> Access:
     """Return what is to be told of an absolute path's files, also where there are none."""
-    path = os.path.realpath(path)
+    with suppress(OSError):  # a link that may not be read, such as /proc/PID/root
+        path = os.path.realpath(path)
     owners = {side: owner for side in ("", *SIDES) if (owner := _owner(path + side)) is not None}
     for folder in reversed(list(_folders(path))):
         if not os.access(folder, os.X_OK) and os.path.isdir(folder):

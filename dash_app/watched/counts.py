@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from dash_app.model import TableCount
 from dash_app.watched.connection import time_limit
+from dash_app.watched.faults import is_of_table
+from dash_app.watched.schema import list_tables
 from dash_app.watched.slices import (
     Glance,
     Table,
@@ -43,6 +45,16 @@ TOGETHER = 50
 NOT_REACHED = "not counted yet"
 TOO_LARGE = "too large to count in one go"
 QUERY_FAILS = "its query fails"
+INDEX_DAMAGED = "its module finds its index damaged"
+NEEDS = "needs "
+MISSING_COLLATION = re.compile(r"no such collation sequence: (.+)", re.DOTALL)
+MISSING = (
+    (re.compile(r"no such module: (.{1,80})"), NEEDS + "the {} module"),
+    (re.compile(r"no such collation sequence: (.{1,80})"), NEEDS + "the collation {}"),
+    (re.compile(r"(?:no such|unknown) tokenizer: (.{1,80})"), NEEDS + "the tokenizer {}"),
+    (re.compile(r"no such function: (.{1,80})"), NEEDS + "the function {}"),
+)
+"""What SQLite says of things that only the program has that made them, and why they matter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +93,11 @@ def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
     Without views and shadow tables. What the rowids of a virtual table cost is known to its module
     alone. Raises sqlite3.Error.
     """
-    rows = connection.execute("PRAGMA main.table_list").fetchall()
     return tuple(
         Table(
             name, rowid_name(connection, name) if kind == b"table" and not without_rowid else None
         )
-        for _schema, name, kind, _columns, without_rowid, *_rest in sorted(rows)
+        for name, kind, without_rowid in list_tables(connection)
         if kind in COUNTED_KINDS and not name.lower().startswith(b"sqlite_")
     )
 
@@ -137,6 +148,13 @@ def count_tables(
     return tallies
 
 
+def needs_only_extensions(tallies: Iterable[Tally]) -> str | None:
+    """Return what the first table needs, if none of them can be counted without such a thing."""
+    whys = [tally.count.error or "" for tally in tallies]
+    is_all = whys and all(why.startswith(NEEDS) for why in whys)
+    return whys[0].removeprefix(NEEDS) if is_all else None
+
+
 def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[bytes]:
     """Return the tables whose turn it is, of those whose count is not current.
 
@@ -182,7 +200,7 @@ def _count(connection: sqlite3.Connection, table: Table, limits: Budget, before:
         count, walk = _counted(connection, table, limits, before)
     except UnicodeDecodeError:
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
-    except sqlite3.OperationalError as error:
+    except sqlite3.Error as error:
         count = _uncounted(error, before.count)
     current = count.error != TOO_LARGE and count.estimate is None
     return Tally(count, time.thread_time() - began, current, time.monotonic(), walk)
@@ -199,8 +217,7 @@ def _counted(
     if before.walk is None and not (spares and at_most(connection, rowids) > MOST_WHOLE_ROWS):
         try:
             with time_limit(connection, limits.table_seconds):
-                sql = f"SELECT count(*) FROM {quoted(table.name)}"  # noqa: S608
-                rows = connection.execute(sql).fetchone()[0]
+                rows = _rows(connection, table.name)
             return TableCount(rows, datetime.now(UTC), rowids=rowids), None
         except sqlite3.OperationalError as error:
             if table.rowid is None or error.sqlite_errorname != "SQLITE_INTERRUPT":
@@ -221,17 +238,40 @@ def _counted(
     return TableCount(bound, datetime.now(UTC), "at_most", rowids=rowids), walk
 
 
-def _uncounted(error: sqlite3.OperationalError, before: TableCount) -> TableCount:
+def _rows(connection: sqlite3.Connection, table: bytes) -> int:
+    """Return the rows of a table by one statement, which never compares any. Raise sqlite3.Error.
+
+    A collation of its program's own, which the key of a WITHOUT ROWID table may have, only has to
+    exist for that: one that is missing gets a stand-in, as often as the key needs another.
+    """
+    sql = f"SELECT count(*) FROM {quoted(table)} NOT INDEXED"  # noqa: S608
+    stood_in: set[str] = set()
+    while True:
+        try:
+            rows: int = connection.execute(sql).fetchone()[0]
+        except sqlite3.OperationalError as error:
+            missing = MISSING_COLLATION.fullmatch(str(error))
+            if missing is None or missing[1] in stood_in:
+                raise
+            connection.create_collation(missing[1], lambda _one, _other: 0)
+            stood_in.add(missing[1])
+        else:
+            return rows
+
+
+def _uncounted(error: sqlite3.Error, before: TableCount) -> TableCount:
     """Return what is known of a table whose count failed; re-raise what concerns the file."""
-    if error.sqlite_errorname == "SQLITE_INTERRUPT":
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
         if before.is_known:
             return _estimated(before)
         return TableCount(None, datetime.now(UTC), error=TOO_LARGE)
-    if error.sqlite_errorname != "SQLITE_ERROR":
+    if not is_of_table(error):
         raise error
-    module = re.search(r"no such module: (\w+)", str(error))
-    why = f"needs the {module[1]} module" if module else QUERY_FAILS
-    return TableCount(None, datetime.now(UTC), error=why)
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_CORRUPT_VTAB":
+        return TableCount(None, datetime.now(UTC), error=INDEX_DAMAGED)
+    matches = ((what, pattern.match(str(error))) for pattern, what in MISSING)
+    whys = (what.format(found[1]) for what, found in matches if found)
+    return TableCount(None, datetime.now(UTC), error=next(whys, QUERY_FAILS))
 
 
 def _estimated(count: TableCount) -> TableCount:

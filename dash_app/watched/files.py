@@ -29,6 +29,9 @@ WAL_FORMAT = 2
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """Under such a path there can be no file."""
 
+OUR_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What this process or machine ran out of, which says nothing about the file."""
+
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 
 
@@ -116,10 +119,15 @@ class Header(NamedTuple):
         if len(data) < HEADER_BYTES:
             raise UnreadableError("corrupt")
         if data[READ_VERSION_OFFSET] > WAL_FORMAT:
-            raise UnreadableError("unsupported")
+            raise UnreadableError("unsupported", format=str(data[READ_VERSION_OFFSET]))
         counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
         version = int.from_bytes(data[SQLITE_VERSION_BYTES], "big")
         return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT, counter, version)
+
+
+def version_text(version: int) -> str:
+    """Return an SQLite version as people write it: 3.40.1 for 3040001."""
+    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
 
 
 def look(path: str) -> Files:
@@ -137,7 +145,7 @@ def look(path: str) -> Files:
             raise UnreadableError("file_empty")
         wal, journal = _side(f"{resolved}-wal"), _side(f"{resolved}-journal")
     except OSError as error:
-        raise UnreadableError(_code_of(error, path)) from error
+        raise unreadable(error, path) from error
     return Files(resolved, _mark(info), wal, journal)
 
 
@@ -171,7 +179,7 @@ def _first_bytes(path: str) -> bytes:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise UnreadableError(_code_of(error, path)) from error
+        raise unreadable(error, path) from error
 
 
 def _time(time_ns: int) -> datetime | None:
@@ -192,11 +200,14 @@ def _side(path: str) -> Mark | None:
         return None
 
 
-def _code_of(error: OSError, path: str) -> Code:
-    """Return the code for what the operating system said of a path."""
+def unreadable(error: OSError, path: str) -> UnreadableError:
+    """Return what an error of the operating system means for the database at a path."""
     if error.errno in ABSENT:
         folder = os.path.dirname(path)
-        return "file_missing" if os.path.isdir(folder) else "folder_missing"
+        return UnreadableError("file_missing" if os.path.isdir(folder) else "folder_missing")
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return "permission_denied"
-    return "io_error"
+        return UnreadableError("permission_denied")
+    if error.errno in OUR_LIMITS:
+        name = errno.errorcode[error.errno]
+        return UnreadableError("cannot_read", error=name, text=os.strerror(error.errno))
+    return UnreadableError("io_error")

@@ -15,9 +15,25 @@ from dash_app.surroundings import Surroundings
 from dash_app.watched.access import access_to
 from dash_app.watched.around import Sight, disk_under, is_open_elsewhere, look_around
 from dash_app.watched.connection import Route, connect
-from dash_app.watched.counts import Budget, Tally, count_tables, due, outdated, user_tables
+from dash_app.watched.counts import (
+    Budget,
+    Tally,
+    count_tables,
+    due,
+    needs_only_extensions,
+    outdated,
+    user_tables,
+)
 from dash_app.watched.faults import fault_of
-from dash_app.watched.files import Files, Header, UnreadableError, journal_is_hot, look, read_header
+from dash_app.watched.files import (
+    Files,
+    Header,
+    UnreadableError,
+    journal_is_hot,
+    look,
+    read_header,
+    unreadable,
+)
 from dash_app.watched.locks import holder_of
 from dash_app.watched.schema import Shape, shape_of, text
 
@@ -86,15 +102,17 @@ class Reader:
         now = datetime.now(UTC)
         self.toll = Toll()
         around = Surroundings(disk=disk_under(self._path), access=access_to(self._path))
+        files = None
         try:
             files = look(self._path)
             with self._turn(files.identity):
                 self._sight = look_around(files, self._sight, now)
                 around = self._sight.surroundings
                 self._found = self._verified(files, now) or self._read(files, now)
-        except UnreadableError as error:
-            reading = Reading(read_at=now, verified_at=now, code=error.code, detail=error.detail)
-            self._found = Found(reading)
+        except (UnreadableError, OSError) as error:
+            fault = error if isinstance(error, UnreadableError) else unreadable(error, self._path)
+            seen = _stat_only(files, now) if files else Reading(read_at=now, verified_at=now)
+            self._found = Found(replace(seen, code=fault.code, detail=fault.detail))
         return replace(self._found.reading, surroundings=around)
 
     def _verified(self, files: Files, now: datetime) -> Found | None:
@@ -123,15 +141,9 @@ class Reader:
         return found if route == "shared" else self._kept(files, now)
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> Found:
-        look_only = Reading(
-            read_at=now,
-            verified_at=now,
-            last_modified=files.last_modified,
-            size_bytes=files.main.size_bytes,
-            wal_bytes=files.wal_bytes,
+        look_only = replace(
+            _stat_only(files, now),
             journal_mode="wal" if header.is_wal else "delete",
-            file="{}:{}".format(*files.identity),
-            file_modified=files.main_modified,
             change_counter=header.change_counter,
             sqlite_version=header.sqlite_version,
         )
@@ -146,10 +158,12 @@ class Reader:
                 tables = known.tables if known and is_same else user_tables(connection)
                 tallies = count_tables(connection, tables, self._before(files), budget)
         except (sqlite3.Error, UnicodeError) as error:
-            fault = fault_of(error, files)
+            fault = fault_of(error, files, header)
             return Found(replace(look_only, code=fault.code, detail=fault.detail))
         if not tallies:
             return Found(replace(look_only, code="no_tables"))
+        if what := needs_only_extensions(tallies.values()):
+            return Found(replace(look_only, code="needs_extension", detail={"what": what}))
         reading = _reading(look_only, shape, tallies)
         return Found(reading, files, files.settled(now), shape, tables, tallies)
 
@@ -203,6 +217,19 @@ class Reader:
             return "immutable"
         quiet = files.settled(now) and files.wal_bytes <= LOCK_FREE_WAL_BYTES
         return "lock_free" if quiet and self._guarded else "shared"
+
+
+def _stat_only(files: Files, now: datetime) -> Reading:
+    """Return what is known of a database before a byte of it was read."""
+    return Reading(
+        read_at=now,
+        verified_at=now,
+        last_modified=files.last_modified,
+        size_bytes=files.main.size_bytes,
+        wal_bytes=files.wal_bytes,
+        file="{}:{}".format(*files.identity),
+        file_modified=files.main_modified,
+    )
 
 
 def _reading(look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, Tally]) -> Reading:

@@ -33,9 +33,10 @@ SEQUENCES = """
 COLUMNS = """
     SELECT made.name, part.name, part.type
     FROM main.sqlite_schema AS made JOIN pragma_table_xinfo(made.name) AS part
-    WHERE made.type = 'table' AND made.rootpage > 0
+    WHERE made.type = 'table' AND made.rootpage > 0 AND made.sql LIKE 'CREATE TABLE%'
 """
-"""Without virtual tables: naming their columns may need a module that we do not have."""
+"""Without virtual tables, whose columns may need a module that we do not have, and without views,
+whatever type they claim to be: see `list_tables`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,25 @@ class Shape:
     free_bytes: int
     objects: Mapping[str, str] | None
     sequences: Mapping[str, int] = field(default_factory=dict)
+
+
+def list_tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes, bool]]:
+    """Return name, kind and whether it is WITHOUT ROWID of each table and view.
+
+    SQLite would prepare a SELECT from each view to learn its columns, which no interrupt ends and
+    which takes for ever for views that join each other. Denied that, it lists them all the same.
+    Raise sqlite3.Error.
+    """
+    connection.set_authorizer(_deny_select)
+    try:
+        listed = connection.execute("PRAGMA main.table_list").fetchall()
+    finally:
+        connection.set_authorizer(None)
+    return sorted((name, kind, bool(without)) for _, name, kind, _, without, *_ in listed)
+
+
+def _deny_select(action: int, *_: object) -> int:
+    return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_OK
 
 
 def shape_of(
@@ -98,8 +118,7 @@ def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str] 
 
 
 def _definitions(connection: sqlite3.Connection, rows: list[Row]) -> Iterator[tuple[str, str]]:
-    listed = connection.execute("PRAGMA main.table_list").fetchall()
-    shadows = {name for _schema, name, kind, *_rest in listed if kind == b"shadow"}
+    shadows = {name for name, kind, _ in list_tables(connection) if kind == b"shadow"}
     tables = set()
     for kind, name, table, sql in rows:
         if table not in shadows and not name.startswith(b"sqlite_"):

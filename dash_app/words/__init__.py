@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from dash_app.model import UNDECIDED
 from dash_app.words.alerts import (
     alert_body,
     alert_state,
@@ -21,7 +22,6 @@ from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
 from dash_app.words.events import event
 from dash_app.words.findings import (
     FINDINGS_IN_BRIEF,
-    MARKS,
     MOST_NOTES,
     REMEDIES,
     besides,
@@ -30,6 +30,7 @@ from dash_app.words.findings import (
     full_in,
     happened,
     log_held,
+    mark,
     no_such_table,
     overdue,
     rhythm,
@@ -74,7 +75,6 @@ __all__ = [
     "A_WEEK",
     "CODES_IN_BRIEF",
     "FINDINGS_IN_BRIEF",
-    "MARKS",
     "MOST_NOTES",
     "REMEDIES",
     "SILENT",
@@ -110,6 +110,7 @@ __all__ = [
     "kind_in_brief",
     "known",
     "log_held",
+    "mark",
     "names",
     "no_such_table",
     "notes",
@@ -204,6 +205,8 @@ def badge(status: DatabaseStatus) -> str:
     """Return the worst thing true of a database: a status, the kind of a finding, or paused."""
     if status.is_paused:
         return "paused"
+    if status.fault and status.fault.code in UNDECIDED and not status.is_stale:
+        return "undecided"
     is_amiss = status.status == "connected" and status.findings
     return status.findings[0].kind if is_amiss else status.status
 
@@ -211,11 +214,11 @@ def badge(status: DatabaseStatus) -> str:
 def in_brief(status: DatabaseStatus) -> str:
     """Return the worst thing true of a database in two or three words."""
     if status.fault:
-        return CODES_IN_BRIEF[status.fault.code]
-    return FINDINGS_IN_BRIEF[status.findings[0].kind] if status.findings else ""
+        return kind_in_brief(status.fault.code)
+    return kind_in_brief(status.findings[0].kind) if status.findings else ""
 
 
 def kind_in_brief(kind: str) -> str:
     """Return the kind of an incident in two or three words: a finding's, or a code."""
     known: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF, OURS_IN_BRIEF)
-    return next((brief[kind] for brief in known if kind in brief), kind)
+    return next((brief[kind] for brief in known if kind in brief), kind.replace("_", " "))

@@ -19,9 +19,14 @@ MOST_PARTS = 3
 def event(event: Event) -> str:
     """Return what happened, in one line."""
     told = TELL.get(event.kind)
-    text = told(event) if told else SAID[event.kind]
+    text = told(event) if told else SAID.get(event.kind) or plainly(event.kind)
     lost = fallen(event) if event.kind != "rows_dropped" else ""
     return f"{text}; {lost}" if lost else text
+
+
+def plainly(code: str) -> str:
+    """Return a code or kind that only a later version knows as words: a_new_kind, A new kind."""
+    return code.replace("_", " ").capitalize()
 
 
 def _emptied(event: Event) -> str:

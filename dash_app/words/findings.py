@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dash_app.expectations import SILENCE
-from dash_app.words.events import event
+from dash_app.words.events import event, plainly
 from dash_app.words.incidents import names
 from dash_app.words.numbers import age, ago, every, number, plural, size
 
@@ -34,8 +34,13 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
 }
 """A finding in the headline, before "since 14:02"; with a capital, on a card's badge."""
 
-MARKS = {"connected": "ok", "not_initialized": "new", "error": "ERROR", "paused": "paused"} | {
-    str(kind): text.upper() for kind, text in FINDINGS_IN_BRIEF.items()
+MARKS = {
+    "connected": "ok",
+    "not_initialized": "new",
+    "error": "ERROR",
+    "undecided": "can't tell",
+    "paused": "paused",
+    **{str(kind): text.upper() for kind, text in FINDINGS_IN_BRIEF.items()},
 }
 """What begins a line of plain text, by what a badge says."""
 
@@ -56,6 +61,11 @@ REMEDIES: dict[FindingKind, str] = {
     "wal_large": "See who has it open: a long read or write keeps it from beginning anew.",
     "file_large": "Remove what is old and let its program `VACUUM` it, or raise `max_size`.",
 }
+
+
+def mark(badge: str) -> str:
+    """Return what begins a line of plain text; what only a later version knows, as its words."""
+    return MARKS.get(badge) or plainly(badge).upper()
 
 
 def besides(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[str]:
