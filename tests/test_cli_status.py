@@ -75,7 +75,7 @@ def test_without_the_service_a_line_a_database_worst_first(tmp_path: Path, confi
     assert code == 0
     assert re.fullmatch(r"1 well, 1 not initialized · \d\d:\d\d:\d\d UTC, (now|\d+ s ago)", said[0])
     assert said[1].startswith("new  Late   No file yet at ")
-    assert said[2].startswith(" " * 12 + "It connects by itself")
+    assert said[2].startswith(" " * 12 + "It connects automatically")
     assert re.fullmatch(r"ok   Email  7 rows in 2 tables\. Last write (now|\d+ s ago)\.", said[3])
     assert not (tmp_path / "history.db").exists()
 
@@ -289,6 +289,31 @@ def test_lines_are_aligned_and_say_change_finding_and_age() -> None:
         "                   Restart that program.",
         "ok        Email    133 rows in 2 tables. +24 in 24 h. Last write 7 s ago.",
     ]
+
+
+def test_what_only_a_newer_service_knows_is_shown_plainly() -> None:
+    finding = {
+        "kind": "a_new_kind",
+        "since": "2026-11-23T14:00:00Z",
+        "text": "Something new.",
+        "remedy": "",
+    }
+    error = {"code": "a_new_code", "message": "Something else.", "remedy": "Look."}
+    found: Any = {
+        "takenAt": "2026-11-23T15:00:03Z",
+        "headline": "2 of 4 need you",
+        "databases": [
+            one(level="a_new_level", findings=[finding]),
+            one(label="Content", status="a_new_status", level="fault", error=error),
+            one(label="Health", status="error", level="unknown", error=error),
+            one(label="Notes", level="unknown", error={**error, "code": "needs_extension"}),
+        ],
+    }
+    said = list(lines(found, NOW, FRESH))
+    assert len(said) == 9
+    assert said[1].startswith("\x1b[31mA NEW KIND  \x1b[0m  Email")
+    assert "A NEW STATUS" in "".join(said)
+    assert "can't tell" in "".join(said)
 
 
 def test_the_name_of_a_table_cannot_command_the_terminal() -> None:

@@ -9,7 +9,7 @@ import click
 
 from dash_app import words
 from dash_app.cli.terminal import printable
-from dash_app.model import SEVERITY
+from dash_app.model import SEVERITY, UNDECIDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def lines(document: StatusDocument, now: datetime, fresh_for: timedelta) -> Iter
     wide = max(len(mark) for mark in marks)
     names = max(len(one["label"]) for one in databases)
     for mark, one in zip(marks, databases, strict=True):
-        colour = COLOURS[one["level"] if fresh and not _is_paused(one) else "unknown"]
+        colour = COLOURS.get(one["level"] if fresh and not _is_paused(one) else "unknown", "red")
         state = click.style(mark.ljust(wide), fg=colour)
         yield f"{state}  {one['label']:{names}}  {printable(_sentences(one, now))}"
         for remedy in _remedies(one):
@@ -45,8 +45,9 @@ def lines(document: StatusDocument, now: datetime, fresh_for: timedelta) -> Iter
 
 def _rank(one: Database) -> tuple[int, str]:
     """Return less for what needs a person more, or longer."""
-    since = _since(one) if one["level"] == "fault" or one["findings"] else "~"
-    return -SEVERITY.index(one["level"]), since
+    level = one["level"] if one["level"] in SEVERITY else SEVERITY[-1]  # a later version's own
+    since = _since(one) if level == SEVERITY[-1] or one["findings"] else "~"
+    return -SEVERITY.index(level), since
 
 
 def _since(one: Database) -> str:
@@ -56,13 +57,15 @@ def _since(one: Database) -> str:
 
 def _mark(one: Database) -> str:
     """Return the worst thing true of a database, in the words of the glance."""
+    if one["error"] and one["error"]["code"] in UNDECIDED:
+        return words.mark("undecided")
     if one["level"] == "unknown":
         return "stale"
     if _is_paused(one):
-        return words.MARKS["paused"]
+        return words.mark("paused")
     if one["findings"] and one["status"] == "connected":
-        return words.MARKS[one["findings"][0]["kind"]]
-    return words.MARKS[one["status"]]
+        return words.mark(one["findings"][0]["kind"])
+    return words.mark(one["status"])
 
 
 def _is_paused(one: Database) -> bool:
@@ -82,7 +85,7 @@ def _sentences(one: Database, now: datetime) -> str:
         parts.append(f"Last seen {words.plural(good['totalRows'], 'row')}.")
     if one["status"] == "connected":
         parts += _numbers(one, now)
-    if one["level"] == "unknown":
+    if one["level"] == "unknown" and not one["error"]:
         verified_at = _time(one["verifiedAt"])
         as_of = f"As of {words.clock(verified_at, now)}"
         parts.append(f"{as_of}, {words.ago(now - verified_at)}.")

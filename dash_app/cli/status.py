@@ -60,7 +60,8 @@ def _exit_code(document: Document, *, is_fresh: bool) -> int:
     databases = document["databases"]
     if not is_fresh:
         return CANNOT_TELL
-    if any(one["level"] == "fault" or one["findings"] for one in databases):
+    calm = {"well", "notice", "unknown"}  # a level that only a later service knows is not
+    if any(one["level"] not in calm or one["findings"] for one in databases):
         return NEEDS_YOU
     return CANNOT_TELL if any(one["level"] == "unknown" for one in databases) else 0
 
