@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dash_app import words
 from dash_app.events import Falls
 from dash_app.expectations import NO_RULES
-from dash_app.model import SEVERITY, UNDECIDED, Finding
+from dash_app.model import SEVERITY, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -64,7 +64,7 @@ def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def level_of(reading: Reading, status: Status) -> Level:
     """Return how much a database needs a person, by a reading that is not stale."""
-    return "unknown" if reading.code in UNDECIDED else LEVELS[status]
+    return "unknown" if reading.is_undecided else LEVELS[status]
 
 
 def amiss_since(status: DatabaseStatus) -> datetime:

@@ -16,7 +16,7 @@ from dash_app.findings import finding_of, settle
 from dash_app.history.happened import Wanted, events_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import timedelta
 
     from dash_app.history.recall import Recall
@@ -79,6 +79,11 @@ class Ledger:
                     memory.last_good, read_at=memory.last_good.read_at + by
                 )
                 self._memories[name] = replace(memory, since=memory.since + by, last_good=good)
+
+    @property
+    def memories(self) -> Mapping[str, Memory | None]:
+        """The memory of each database by name, None of one that is new at its path."""
+        return self._memories
 
     def last_of(self, database: Database) -> Reading | None:
         """Return the last reading with tables, None for a database that is new at its path."""

@@ -54,6 +54,9 @@ Code = Literal[
     "reader_crashed",
 ]
 
+WaitReason = Literal["lock", "writes"]
+"""Why a reading could not be made: a write lock without a gap, or changes during each attempt."""
+
 HISTORY_APPLICATION_ID = 0x4D434831
 """Marks our own history file ("MCH1"), so that nobody takes it for a database to watch."""
 
@@ -110,7 +113,8 @@ class TableCount:
 class Reading:
     """What one look at one database found.
 
-    `code` is None when it could be read. `detail` holds the facts that the words for a code need.
+    `code` is None when it could be read. `detail` holds the facts that the words for a code need;
+    with no code, those of why this reading, which was good when it was made, could not be renewed.
     `read_at` is when the file was opened, `verified_at` when it was last seen unchanged since.
     `last_modified` is the latest write to main file, WAL or journal. `journal_mode` is "wal", or
     "delete" for any rollback journal: which kind is a property of the writer's connection and not
@@ -140,6 +144,25 @@ class Reading:
     objects: Mapping[str, str] | None = None
     sequences: Mapping[str, int] = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it is the last good reading of a database that is locked, for less than 60 s."""
+        return self.code is None and bool(self.detail)
+
+    @property
+    def wait_reason(self) -> WaitReason | None:
+        """Why a newer reading could not be made, if that was tried."""
+        reasons: tuple[WaitReason, ...] = ("lock", "writes")
+        return next((reason for reason in reasons if reason in self.detail), None)
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it does not show if anything is wrong.
+
+        So for a database without any earlier reading that has been locked for less than 60 s.
+        """
+        return self.code in UNDECIDED or "is_new" in self.detail
 
     @property
     def total_rows(self) -> int | None:

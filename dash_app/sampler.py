@@ -69,6 +69,7 @@ class Sampler:
         self._airlock = airlock or Airlock.of(settings)
         self._place = words.place_of(settings, getpass.getuser())
         self._ledger = Ledger(history, settings.databases)
+        self._airlock.resume(self._ledger.memories)
         self.docket = Docket(history.incidents, settings.alerts.settle)
         self._expected = expected_of(
             settings.databases, settings.stale_after, history.path, self._ledger
@@ -266,7 +267,7 @@ class Sampler:
             status=memory.status,
             since=memory.since,
             level="well" if database.rules.paused else worst([level, *(f.level for f in found)]),
-            verdict=words.verdict(reading, fault, found),
+            verdict=words.verdict(reading, fault, found, is_stale=is_stale),
             fault=fault,
             last_good=memory.last_good,
             findings=found,

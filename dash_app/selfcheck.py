@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dash_app.watched.locks import record_locks
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from dash_app.model import Reading
     from dash_app.watched.airlock import Airlock
@@ -60,10 +62,10 @@ class Selfcheck:
         self.pids, self.guards = tuple(airlock.pids), airlock.guards or ()
         self._longest_open_seconds = airlock.longest_open_seconds
         self.sidecars_left = airlock.sidecars_left
-        self._count_written()
         watched = {reading.file for reading in readings if reading.file}
         self._files_open = files_open("self", watched)
         if not airlock.is_reading:
+            self._count_written(airlock.answered_bytes)
             self._files_open += sum(files_open(pid, watched) for pid in self.pids)
             self._locks_held = locks_held({os.getpid(), *self.pids}, watched)
 
@@ -80,33 +82,33 @@ class Selfcheck:
             ),
         ]
 
-    def _count_written(self) -> None:
-        now = {pid: bytes_written(pid) for pid in self.pids}
+    def _count_written(self, answered_bytes: Mapping[int, int]) -> None:
+        """Count all that the children wrote, except their answers to us."""
         self._written_by_ended += sum(
-            written for pid, written in self._written_by.items() if pid not in now
+            written for pid, written in self._written_by.items() if pid not in answered_bytes
         )
-        self._written_by = now
+        self._written_by = {
+            pid: max(bytes_written(pid) - answered, 0) for pid, answered in answered_bytes.items()
+        }
 
 
 def bytes_written(pid: int) -> int:
-    """Return how much a process had the kernel write to disks (proc_pid_io(5)); 0 once it ended."""
+    """Return how much a process passed to write(2) and its like, to whatever file or pipe.
+
+    0 once it ended. From proc_pid_io(5); its `write_bytes` would count access times, which reading
+    a file moves.
+    """
     try:
         lines = Path(f"/proc/{pid}/io").read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
-    return next(int(line.split()[1]) for line in lines if line.startswith("write_bytes:"))
+    return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
 
 
 def locks_held(pids: set[int], watched: set[str]) -> int:
     """Return how many locks some processes hold on watched files, by device and inode."""
-    held = 0
-    with Path("/proc/locks").open(encoding="utf-8") as lines:
-        for line in lines:
-            _number, _kind, _advice, _mode, pid, file, *_bytes = line.replace("-> ", "").split()
-            major, minor, inode = file.split(":")
-            device = os.makedev(int(major, 16), int(minor, 16))
-            held += int(pid) in pids and f"{device}:{inode}" in watched
-    return held
+    held = [lock for lock in record_locks() if lock.pid in pids]
+    return sum("{}:{}".format(*lock.file) in watched for lock in held)
 
 
 def files_open(pid: int | str, watched: set[str]) -> int:

@@ -41,6 +41,7 @@ KEYS = {
     "journalMode": str | None,
     "readAt": str,
     "verifiedAt": str,
+    "waitingFor": dict | None,
 }
 TIMES = ("since", "lastModified", "readAt", "verifiedAt")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.watched.counts import Budget
-from dash_app.watched.files import UnreadableError, look
+from dash_app.watched.files import look
 from dash_app.watched.reader import Reader
 from tests.harness import LiveWriter, eventually, make_database
 from tests.watched import (
@@ -108,21 +108,18 @@ def test_a_transaction_that_ends_while_it_is_looked_at_is_no_crash(tmp_path: Pat
         await_quiet(tmp_path)
         files = look(str(path))
         assert writer.do("COMMIT") == []
-    with pytest.raises(UnreadableError) as caught:
-        Reader(str(path), Budget(1, 1, 1))._kept(files, datetime.now(UTC))
-    assert caught.value.code == "locked"
+    reader = Reader(str(path), Budget(1, 1, 1))
+    assert reader._unread(files, datetime.now(UTC), was_free=False).code == "locked"
 
 
-def test_a_writer_with_exclusive_locks_is_named_and_read_once_it_is_quiet(tmp_path: Path) -> None:
+def test_an_exclusive_writer_is_waited_for_without_the_kernels_guard(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, LoneReader(path, guarded=False) as reader:
         assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
         assert writer.do(ADD) == []
-        reading = read(airlock)
+        reading = reader.read()
         assert reading.code == "locked"
         assert f"(pid {writer.process.pid})" in reading.detail["holder"]
-        assert rows(read_until(airlock, lambda found: found.code is None)) == {"agents": 4}
-        assert writer.do(ADD) == []
 
 
 @pytest.mark.parametrize("index", [True, False])

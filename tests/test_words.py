@@ -22,7 +22,7 @@ GOOD = LastGood(datetime(2026, 11, 23, tzinfo=UTC), 10_640, 7)
 
 DETAIL = {
     "not_a_file": [{"kind": "folder"}],
-    "locked": [{}, {"holder": "node (pid 812)"}],
+    "locked": [{}, {"holder": "node (pid 812)", "lock": "yes"}, {"writes": "yes"}],
     "not_a_database": [{}, {"was_read": "before"}],
     "unsupported": [
         {"ours": "3.40.1"},

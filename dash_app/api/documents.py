@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from dash_app.api.documents_common import Time, open_text
 from dash_app.api.documents_expected import Watch
 from dash_app.history.query import Metric
-from dash_app.model import Code, EventKind, Facts, FindingKind, Level, Status
+from dash_app.model import Code, EventKind, Facts, FindingKind, Level, Status, WaitReason
 from dash_app.surroundings import Use
 
 Bytes = Annotated[int, Field(ge=0)]
@@ -80,6 +80,14 @@ class Estimate(TypedDict):
     """When the count was made that it rests on."""
 
 
+class WaitingFor(TypedDict):
+    """Writers that leave no moment for a reading. After 60 s of a lock the error is `locked`."""
+
+    reason: Annotated[WaitReason, open_text(WaitReason, "A lock, or writes without pause.")]
+    holder: str | None
+    """The process that holds a lock, as in `node (pid 812)`; null if it is not known."""
+
+
 class Database(TypedDict):
     """One database, as everything shows it."""
 
@@ -122,6 +130,8 @@ class Database(TypedDict):
     """When the file was last opened."""
     verifiedAt: Time
     """When the file was last seen unchanged since."""
+    waitingFor: WaitingFor | None
+    """What keeps the reading from being renewed; null if nothing does."""
 
 
 class StatusDocument(TypedDict):
@@ -243,6 +253,8 @@ class Promise(TypedDict):
 
     name: str
     measured: int
+    """`bytesWritten`: what the processes that open databases passed to write(2) besides their
+    answers to us; neither access times nor our own history count."""
     most: int
     """The greatest value at which it is kept."""
     kept: bool

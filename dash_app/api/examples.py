@@ -45,6 +45,7 @@ WELL: documents.Database = {
     "journalMode": "wal",
     "readAt": "2026-11-23T14:59:58.118Z",
     "verifiedAt": "2026-11-23T15:00:05.118Z",
+    "waitingFor": None,
 }
 GONE: documents.Database = {
     **WELL,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Fault,
         Finding,
         LastGood,
+        Reading,
         Snapshot,
         TableCount,
     )
@@ -79,6 +80,7 @@ def database_document(status: DatabaseStatus) -> documents.Database:
         "journalMode": reading.journal_mode,
         "readAt": rfc3339(reading.read_at),
         "verifiedAt": rfc3339(reading.verified_at),
+        "waitingFor": _waiting_for(reading),
     }
 
 
@@ -261,6 +263,11 @@ def _incident(one: Incident, messages: Iterable[Message]) -> documents_incidents
 
 def _acknowledgement(known: Acknowledgement) -> documents_incidents.Acknowledgement:
     return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
+
+
+def _waiting_for(reading: Reading) -> documents.WaitingFor | None:
+    reason = reading.wait_reason
+    return reason and {"reason": reason, "holder": reading.detail.get("holder")}
 
 
 def _holder(holder: Holder) -> documents.Holder:

@@ -57,7 +57,8 @@ def _since(one: Database) -> str:
 
 def _mark(one: Database) -> str:
     """Return the worst thing true of a database, in the words of the glance."""
-    if one["error"] and one["error"]["code"] in UNDECIDED:
+    code = one["error"]["code"] if one["error"] else None
+    if code in UNDECIDED or (code == "locked" and one["level"] == "unknown"):
         return words.mark("undecided")
     if one["level"] == "unknown":
         return "stale"

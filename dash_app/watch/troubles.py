@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
-from dash_app.model import UNDECIDED, Absence
+from dash_app.model import Absence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,8 +62,7 @@ def troubles_of(snapshot: Snapshot) -> list[Trouble]:
 def _troubles(status: DatabaseStatus) -> Iterator[Trouble]:
     findings, fault = status.findings, status.fault
     is_told = any(one.kind in get_args(Absence) for one in findings)
-    is_undecided = fault is not None and fault.code in UNDECIDED
-    if fault and status.status == "error" and not is_told and not is_undecided:
+    if fault and status.status == "error" and not is_told and not status.reading.is_undecided:
         key = f"{status.database.name}:{fault.code}"
         yield Trouble(
             status.database,

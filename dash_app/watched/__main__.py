@@ -92,7 +92,7 @@ class Child:
             message = reading_to_message(replace(reading, tables={}, objects=None, sequences={}))
             return {"verified_at": message["verified_at"], "surroundings": message["surroundings"]}
         message = reading_to_message(reading)
-        if sent is not None and sent.objects == reading.objects:
+        if sent is not None and reading.code is None and sent.objects == reading.objects:
             del message["objects"]  # the parent has them
         return {"reading": message}
 

@@ -14,6 +14,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from math import inf
 from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING, Self
 
@@ -24,7 +25,7 @@ from dash_app.watched.protocol import Message, reading_from_message, surrounding
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from dash_app.model import Code, Database
+    from dash_app.model import Code, Database, Memory
     from dash_app.settings import Settings
 
 MAX_ABANDONED = 8
@@ -32,6 +33,12 @@ MAX_ABANDONED = 8
 
 MAX_REPLACEMENTS = 3
 """Of failed children within one call: one that never lives long is tried again at the next."""
+
+LOCKED_SECONDS = 60.0
+"""A lock that keeps us from reading for less is a transaction like any other."""
+
+NOTED_SECONDS = 10.0
+"""A reading that could not be renewed for this long says so."""
 
 BACK_OFF_SECONDS = 5.0
 MAX_BACK_OFF_SECONDS = 30.0
@@ -79,6 +86,8 @@ class Airlock:
         self._suspects: dict[str, Suspect] = {}
         self._abandoned: list[ChildProcess] = []
         self._readings: dict[str, Reading] = {}
+        self._last_good: dict[str, Reading] = {}
+        self._locked_since: dict[str, float] = {}
         self.guards: tuple[str, ...] | None = None
         self.longest_open_seconds = 0.0
         self.sidecars_left = 0
@@ -89,6 +98,14 @@ class Airlock:
         sampler = settings.sampler
         limits = Limits(sampler.deadline.total_seconds(), sampler.table_budget.total_seconds())
         return cls(settings.databases, limits)
+
+    def resume(self, memories: Mapping[str, Memory | None]) -> None:
+        """Continue with what was known of the databases before the start, by name."""
+        for name, memory in memories.items():
+            if memory and memory.code is None and memory.baseline:
+                self._last_good[name] = memory.baseline
+            elif memory and memory.code == "locked":
+                self._locked_since[name] = -inf
 
     def start(self) -> None:
         """Have a child start now, and not with the first reading."""
@@ -128,6 +145,11 @@ class Airlock:
     def is_reading(self) -> bool:
         """Whether a reading is under way, or a child that had one may not be gone yet."""
         return bool(self._awaited() or self._abandoned)
+
+    @property
+    def answered_bytes(self) -> Mapping[int, int]:
+        """The size of the answers of each living child so far, by process id."""
+        return {child.pid: child.received_bytes for child in self._children()}
 
     @property
     def pids(self) -> list[int]:
@@ -179,17 +201,46 @@ class Airlock:
         if "reading" in message:
             known = self._readings.get(name)
             message["reading"].setdefault("objects", known and known.objects)
-            self._readings[name] = reading_from_message(message["reading"])
+            self._readings[name] = self._bridge(name, reading_from_message(message["reading"]))
         else:
             verified_at = datetime.fromisoformat(message["verified_at"])
             around = surroundings_from_message(message["surroundings"])
             self._readings[name] = replace(
                 self._readings[name], verified_at=verified_at, surroundings=around
             )
+            self._last_good[name] = self._readings[name]
         if suspect := self._suspects.pop(name, None):
             log.info("airlock: %s answers again", name)
             if suspect.child:
                 self._abandon(suspect.child)
+
+    def _bridge(self, name: str, reading: Reading) -> Reading:
+        """Return the last good reading while a database is locked, for up to `LOCKED_SECONDS`.
+
+        Its `detail` then says why there is no newer one. Without a good one, a lock `is_new` for
+        that long. A database that is written without pause is not locked, however long it lasts.
+        """
+        if reading.code != "locked":
+            self._locked_since.pop(name, None)
+            self._last_good.pop(name, None)
+            if reading.code is None:
+                self._last_good[name] = reading
+            return reading
+        if reading.wait_reason == "writes":
+            self._locked_since.pop(name, None)
+            lasted_seconds = 0.0
+        else:
+            now = time.monotonic()
+            lasted_seconds = now - self._locked_since.setdefault(name, now)
+        if lasted_seconds >= LOCKED_SECONDS:
+            return reading
+        last = self._last_good.get(name)
+        if last and last.file == reading.file:
+            age_seconds = (reading.verified_at - last.verified_at).total_seconds()
+            is_noted = {"is_noted": "yes"} if age_seconds >= NOTED_SECONDS else {}
+            detail = {**reading.detail, **is_noted}
+            return replace(last, detail=detail, surroundings=reading.surroundings)
+        return replace(reading, detail={**reading.detail, "is_new": "yes"})
 
     def _kill_failed(self) -> bool:
         """Kill each child that has died, hangs or overruns; return whether there was one."""

@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 
 from dash_app.surroundings import Disk, Holder, Surroundings
 from dash_app.watched.access import access_to
-from dash_app.watched.locks import PENDING_BYTE, RESERVED_BYTE, command_of, locks_on
+from dash_app.watched.locks import (
+    INDEX_LOCKS_BYTES,
+    INDEX_LOCKS_FIRST,
+    PENDING_BYTE,
+    command_of,
+    find_lock,
+    open_quietly,
+    record_locks,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
     from dash_app.surroundings import Use
@@ -31,6 +39,7 @@ MARKS_OFFSET = 96
 UNUSED_MARK = 0xFFFFFFFF
 INDEX_USES: dict[int, Use] = {120: "write", 121: "checkpoint", 122: "recover", 128: "open"}
 READ_BYTES = range(123, 128)
+INDEX_LAST_BYTE = INDEX_LOCKS_FIRST + INDEX_LOCKS_BYTES - 1
 """Which byte of the index is locked for what (sqlite.org/walformat.html, "WAL Locks")."""
 
 
@@ -67,12 +76,20 @@ class Index(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What was seen around a database: also since when each process was seen at what."""
+    """What was seen around a database: also since when each process was seen at what.
+
+    `is_write_locked` is whether another process holds a write lock on the main file,
+    `has_strangers` whether one has it open and nobody uses the index of a WAL beside it.
+    `is_hidden` is whether the index is in use by processes that `/proc/locks` does not show.
+    """
 
     surroundings: Surroundings
     files: Files | None = None
     index: Index | None = None
     since: Mapping[tuple[int, object], datetime] = field(default_factory=dict)
+    is_write_locked: bool = False
+    has_strangers: bool = False
+    is_hidden: bool = False
 
 
 def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
@@ -82,24 +99,35 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     process's locks on it, so no connection to it may be open meanwhile.
     """
     disk = disk_under(files.path)
+    shm_path = f"{files.path}-shm"
     try:
-        shm = os.stat(f"{files.path}-shm")
+        shm = os.stat(shm_path)
     except OSError:
         shm = None
+    locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
+    on_main = [lock for lock in locks if lock.file == files.identity]
+    on_index = [lock for lock in locks if shm and lock.file == (shm.st_dev, shm.st_ino)]
     index = before.index if before and shm else None
+    is_hidden = bool(before and before.is_hidden and shm)
     if shm and (before is None or before.files != files):
-        index = _read_index(f"{files.path}-shm") or index
-    uses = _uses(files, shm)
+        index = _read_index(shm_path) or index
+        # The locks may be listed under another device number, or not at all.
+        is_hidden = not on_index and is_index_used(files.path)
+    is_write_locked = any(lock.is_write for lock in on_main)
+    uses = _uses(on_main, on_index, in_wal=files.wal is not None)
+    # A connection that keeps everyone else out keeps the index in its own memory.
+    known = None if is_write_locked else index
     seen: dict[tuple[int, object], datetime] = {(pid, "there"): now for pid in uses} | {
-        (pid, pin): now for pid, found in uses.items() for pin in _pins(found, index)
+        (pid, pin): now for pid, found in uses.items() for pin in _pins(found, known)
     }
     since = {key: before.since.get(key, now) if before else now for key in seen}
-    # A device number of the kernel's own, such as Btrfs has, may not be the one in the locks.
-    hidden = bool(shm and not uses and not os.major(files.main.device))
-    holders = tuple(_holder(pid, found, since, index) for pid, found in sorted(uses.items()))
-    backlog_bytes = index.backlog_bytes if index else None if files.wal_bytes else 0
-    around = Surroundings(None if hidden else holders, backlog_bytes, disk, access_to(files.path))
-    return Sight(around, files, index, since)
+    holders = tuple(_holder(pid, found, since, known) for pid, found in sorted(uses.items()))
+    backlog_bytes = known.backlog_bytes if known else None if files.wal_bytes else 0
+    around = Surroundings(
+        None if is_hidden else holders, backlog_bytes, disk, access_to(files.path)
+    )
+    has_strangers = bool(on_main) and not on_index
+    return Sight(around, files, index, since, is_write_locked, has_strangers, is_hidden)
 
 
 def disk_under(path: str) -> Disk | None:
@@ -118,18 +146,17 @@ def disk_under(path: str) -> Disk | None:
     return None
 
 
-def is_open_elsewhere(path: str) -> bool:
-    """Return whether another process has a database's log open."""
-    try:
-        shm = os.stat(f"{path}-shm")
-    except OSError:
-        return False
-    return any(lock.pid != os.getpid() for lock in locks_on(shm.st_dev, shm.st_ino))
+def is_index_used(path: str) -> bool:
+    """Return whether another process has the index of a database's WAL open.
+
+    No connection of this process to it may be open meanwhile, as for `find_lock`.
+    """
+    return find_lock(f"{path}-shm", INDEX_LOCKS_FIRST, INDEX_LOCKS_BYTES) is not None
 
 
 def _read_index(path: str) -> Index | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        descriptor = open_quietly(path)
         try:
             return Index.parse(os.read(descriptor, INDEX_BYTES))
         finally:
@@ -138,26 +165,27 @@ def _read_index(path: str) -> Index | None:
         return None
 
 
-def _uses(files: Files, shm: os.stat_result | None) -> dict[int, set[tuple[Use, int | None]]]:
+def _uses(
+    on_main: Iterable[Lock], on_index: Iterable[Lock], *, in_wal: bool
+) -> dict[int, set[tuple[Use, int | None]]]:
     """Return what each other process does, and by which read mark."""
     uses: defaultdict[int, set[tuple[Use, int | None]]] = defaultdict(set)
-    for lock in locks_on(*files.identity):
-        uses[lock.pid].add((_use_of_main(lock, in_log=shm is not None), None))
-    for lock in locks_on(shm.st_dev, shm.st_ino) if shm else ():
-        for byte in range(lock.first, lock.last + 1):
+    for lock in on_main:
+        uses[lock.pid].add((_use_of_main(lock, in_wal=in_wal), None))
+    for lock in on_index:
+        for byte in range(lock.first, min(lock.last, INDEX_LAST_BYTE) + 1):
             if byte in INDEX_USES:
                 uses[lock.pid].add((INDEX_USES[byte], None))
             elif byte in READ_BYTES:
                 uses[lock.pid].add(("read", READ_BYTES.index(byte)))
-    uses.pop(os.getpid(), None)
     return uses
 
 
-def _use_of_main(lock: Lock, *, in_log: bool) -> Use:
-    """Return what a lock on the main file means: beside a log it lasts as long as a connection."""
-    if lock.is_write and lock.first <= RESERVED_BYTE:
-        return "write"
-    return "open" if in_log or lock.first < PENDING_BYTE else "read"
+def _use_of_main(lock: Lock, *, in_wal: bool) -> Use:
+    """Return what a lock on the main file means: beside a WAL it lasts as long as a connection."""
+    if in_wal or lock.first < PENDING_BYTE:
+        return "open"
+    return "write" if lock.is_write else "read"
 
 
 def _pins(uses: set[tuple[Use, int | None]], index: Index | None) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
+from dash_app.watched.locks import open_quietly
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Self
@@ -57,12 +59,16 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A database's files as `stat` saw them; `path` is resolved, since SQLite resolves it too."""
+    """A database's files as `stat` saw them; `path` is resolved, since SQLite resolves it too.
+
+    `links` is the number of names (hard links) of the main file.
+    """
 
     path: str
     main: Mark
     wal: Mark | None
     journal: Mark | None
+    links: int = 1
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -92,10 +98,14 @@ class Files:
         """The last write to the main file, as `last_modified`."""
         return _time(self.main.mtime_ns)
 
+    @property
+    def changed_ns(self) -> int:
+        """The latest change of any of the files, in nanoseconds since 1970."""
+        return max(max(mark.mtime_ns, mark.ctime_ns) for mark in self._marks())
+
     def settled(self, at: datetime) -> bool:
         """Whether any write after `at` must show in a timestamp."""
-        latest_ns = max(max(mark.mtime_ns, mark.ctime_ns) for mark in self._marks())
-        return latest_ns < at.timestamp() * 1e9 - GRANULARITY_NS
+        return self.changed_ns < at.timestamp() * 1e9 - GRANULARITY_NS
 
     def _marks(self) -> Iterator[Mark]:
         return (mark for mark in (self.main, self.wal, self.journal) if mark)
@@ -146,7 +156,7 @@ def look(path: str) -> Files:
         wal, journal = _side(f"{resolved}-wal"), _side(f"{resolved}-journal")
     except OSError as error:
         raise unreadable(error, path) from error
-    return Files(resolved, _mark(info), wal, journal)
+    return Files(resolved, _mark(info), wal, journal, info.st_nlink)
 
 
 def read_header(files: Files) -> Header:
@@ -173,7 +183,7 @@ def journal_is_hot(files: Files) -> bool:
 
 def _first_bytes(path: str) -> bytes:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+        descriptor = open_quietly(path)
         try:
             return os.read(descriptor, HEADER_BYTES)
         finally:

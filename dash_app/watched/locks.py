@@ -1,82 +1,121 @@
-"""Who has a database open or a transaction under way: asked of the kernel, not of SQLite."""
+"""Locks that other processes hold on a database's files, as the kernel knows them."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import re
 import struct
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from dash_app.watched.files import Files
 
 LOCK = struct.Struct("hhqqi")
 """The kernel's record of a lock: kind, whence, start, length, pid (fcntl(2))."""
 
 PENDING_BYTE = 0x40000000
-RESERVED_BYTE = PENDING_BYTE + 1
-LOCK_BYTES = 512
-"""Where SQLite locks a file (sqlite.org/fileformat2.html#the_lock_byte_page)."""
+SHARED_FIRST, SHARED_BYTES = PENDING_BYTE + 2, 510
+"""Where SQLite locks a main file (sqlite.org/fileformat2.html#the_lock_byte_page)."""
+
+INDEX_LOCKS_FIRST, INDEX_LOCKS_BYTES = 120, 9
+"""Where SQLite locks a WAL's index (sqlite.org/walformat.html, "WAL Locks")."""
+
+END_OF_FILE = (1 << 63) - 1
+LINE = re.compile(
+    r"\d+: (?:POSIX|OFDLCK) +\S+ +(READ|WRITE) (-?\d+)"
+    r" ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) (\d+|EOF)"
+)
+"""A record lock in `/proc/locks`, as in "2: POSIX  ADVISORY  READ 812 08:02:1234 120 123". Leases,
+flock(2) locks and processes that wait for a lock have lines of other shapes. OFDLCK locks belong
+to no process: their pid is -1 (proc_locks(5))."""
 
 
 class Lock(NamedTuple):
-    """A lock that a process holds on some bytes of a file."""
+    """A lock on a range of bytes of a file, which is known by its device and inode."""
 
     pid: int
     is_write: bool
+    file: tuple[int, int]
     first: int
     last: int
 
 
-def locks_on(device: int, inode: int) -> list[Lock]:
-    """Return the locks on a file, as `/proc/locks` tells (proc(5)).
+def record_locks() -> list[Lock]:
+    """Return every record lock of every process that this one may see.
 
-    Some file systems hide their device there, such as Btrfs: then nothing is found.
+    A file system may show another device number there than stat(2) does, as Btrfs and overlayfs
+    do, and locks of processes in other pid namespaces are missing: `find_lock` sees both.
     """
-    wanted = f"{os.major(device):02x}:{os.minor(device):02x}:{inode}"
-    return [lock for file, lock in _all_locks() if file == wanted]
-
-
-def _all_locks() -> Iterator[tuple[str, Lock]]:
     with open("/proc/locks", encoding="utf-8") as lines:
-        for line in lines:
-            # 2: POSIX  ADVISORY  READ 812 08:02:1234 1073741826 1073742335
-            _number, kind, _advice, mode, pid, file, first, last = line.split()[:8]
-            if kind != "->":  # waits for one
-                end = PENDING_BYTE + LOCK_BYTES if last == "EOF" else int(last)
-                yield file, Lock(int(pid), mode == "WRITE", int(first), end)
+        return [_lock(match) for line in lines if (match := LINE.match(line))]
+
+
+def _lock(line: re.Match[str]) -> Lock:
+    mode, pid, major, minor, inode, first, last = line.groups()
+    device = os.makedev(int(major, 16), int(minor, 16))
+    end = END_OF_FILE if last == "EOF" else int(last)
+    return Lock(int(pid), mode == "WRITE", (device, int(inode)), int(first), end)
+
+
+def find_write_lock(path: str) -> int | None:
+    """Return the pid of a process that holds a write lock on any part of a file, None without one.
+
+    The pid is 0 or -1 if the kernel does not tell it. SQLite takes such a lock on a main file
+    before it writes there, and in WAL mode only to keep everyone else out. Closing the file drops
+    this process's locks on it, so no connection to it may be open meanwhile.
+    """
+    return _conflict(path, fcntl.F_RDLCK, 0, 0)
+
+
+def find_lock(path: str, first: int, length: int) -> int | None:
+    """Return the pid of a process that holds any lock on a range of bytes, as `find_write_lock`."""
+    return _conflict(path, fcntl.F_WRLCK, first, length)
 
 
 def holder_of(files: Files) -> str | None:
-    """Return "node (pid 812)", the process that writes to the main file or shuts others out.
+    """Return "node (pid 812)", the process that holds a write lock on the main file, if any."""
+    pid = find_write_lock(files.path)
+    return None if pid is None else holder_name(pid)
 
-    None without one. Unlike `/proc/locks`, this works where a file system hides its device number,
-    as Btrfs does. Closing the file drops this process's locks on it, so no connection to it may be
-    open meanwhile.
-    """
-    wanted = LOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, PENDING_BYTE, LOCK_BYTES, 0)
-    try:
-        descriptor = os.open(files.path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-        try:
-            found = LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted))
-        finally:
-            os.close(descriptor)
-    except OSError:
-        return None
-    kind, *_, pid = found
-    if kind == fcntl.F_UNLCK:
-        return None
+
+def holder_name(pid: int) -> str:
+    """Return "node (pid 812)", or "A program" if its pid is not known."""
     return f"{command_of(pid)} (pid {pid})" if pid > 0 else command_of(pid)
 
 
 def command_of(pid: int) -> str:
-    """Return the name of a process: of its command where that can be told."""
-    if pid <= 0:  # on another machine, or in another container
-        return "A program elsewhere"
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+    """Return the name of a process's command, or "A program" if it cannot be read."""
+    if pid > 0:
+        with (
+            suppress(OSError),
+            open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file,
+        ):
             return file.read().strip()
-    except OSError:
-        return "A program"
+    return "A program"
+
+
+def open_quietly(path: str) -> int:
+    """Open a regular file read-only; return its descriptor. Raise OSError if that is not allowed.
+
+    Reading by it leaves the file's access time alone where the kernel allows that: to its owner.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags | os.O_NOATIME)
+    except PermissionError:
+        return os.open(path, flags)
+
+
+def _conflict(path: str, kind: int, first: int, length: int) -> int | None:
+    try:
+        descriptor = open_quietly(path)
+        try:
+            wanted = LOCK.pack(kind, os.SEEK_SET, first, length, 0)
+            found, *_, pid = LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted))
+        finally:
+            os.close(descriptor)
+    except OSError:  # some network file systems have no locks
+        return None
+    return None if found == fcntl.F_UNLCK else pid

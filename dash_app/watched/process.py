@@ -59,6 +59,7 @@ class ChildProcess:
         self._unacknowledged = 0
         self._buffer = bytearray()
         self.ended = False
+        self.received_bytes = 0
         self.began: dict[str, float] = {}
         self.waiting: set[str] = set()
         self.guards: tuple[str, ...] | None = None
@@ -96,6 +97,7 @@ class ChildProcess:
         except BlockingIOError:
             return []
         self._buffer += data
+        self.received_bytes += len(data)
         self.ended = self.ended or not data or len(self._buffer) > MAX_ANSWER_BYTES
         if b"\n" not in data:  # a long line is not looked through again with each of its parts
             return []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dash_app.model import Reading
 from dash_app.surroundings import Surroundings
 from dash_app.watched.access import access_to
-from dash_app.watched.around import Sight, disk_under, is_open_elsewhere, look_around
+from dash_app.watched.around import Sight, disk_under, is_index_used, look_around
 from dash_app.watched.connection import Route, connect
 from dash_app.watched.counts import (
     Budget,
@@ -34,7 +34,7 @@ from dash_app.watched.files import (
     read_header,
     unreadable,
 )
-from dash_app.watched.locks import holder_of
+from dash_app.watched.locks import find_write_lock, holder_of
 from dash_app.watched.schema import Shape, shape_of, text
 
 if TYPE_CHECKING:
@@ -48,8 +48,16 @@ REREAD_SECONDS = 600
 LOCK_FREE_WAL_BYTES = 64_000_000
 """Up to this size a log's index is rebuilt in our own memory in less than 0.1 s."""
 
-ATTEMPTS = 3
-"""How often to try a reading that is valid only while nobody writes."""
+ATTEMPTS = 10
+ATTEMPTS_SECONDS = 0.5
+"""Bounds of the attempts at one reading; the first one may take longer."""
+
+PAUSE_SECONDS = 0.005
+"""Pause after an attempt that met a writer: a small commit takes about as long."""
+
+TICK_SECONDS = 0.02
+"""A write this soon after another may leave a file's time as it is: before Linux 6.13, its clock
+advances 100 to 1,000 times per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +112,26 @@ class Reader:
         around = Surroundings(disk=disk_under(self._path), access=access_to(self._path))
         files = None
         try:
-            files = look(self._path)
+            files = self._look_again()
             with self._turn(files.identity):
                 self._sight = look_around(files, self._sight, now)
                 around = self._sight.surroundings
                 self._found = self._verified(files, now) or self._read(files, now)
+            return replace(self._found.reading, surroundings=around)
         except (UnreadableError, OSError) as error:
             fault = error if isinstance(error, UnreadableError) else unreadable(error, self._path)
             seen = _stat_only(files, now) if files else Reading(read_at=now, verified_at=now)
-            self._found = Found(replace(seen, code=fault.code, detail=fault.detail))
-        return replace(self._found.reading, surroundings=around)
+            reading = replace(seen, code=fault.code, detail=fault.detail, surroundings=around)
+            if fault.code != "locked":  # then the last finding may still hold
+                self._found = Found(reading)
+            return reading
 
     def _verified(self, files: Files, now: datetime) -> Found | None:
         """Return the last finding, verified, or None where the file has to be read again."""
         found = self._found
         if found is None or not found.settled or found.files != files:
+            return None
+        if self._sight and self._sight.is_write_locked and files.wal is None:
             return None
         if abs((now - found.reading.read_at).total_seconds()) > REREAD_SECONDS:  # a clock was set
             return None
@@ -127,18 +140,54 @@ class Reader:
         return replace(found, reading=replace(found.reading, verified_at=now))
 
     def _read(self, files: Files, now: datetime) -> Found:
-        """Return a finding by the least intrusive route that yields a valid one."""
+        """Return a finding by the least intrusive route that yields a valid one.
+
+        Raise UnreadableError if there is none, with the code "locked" if its writers left no moment
+        in which it could be read.
+        """
+        ends = time.monotonic() + ATTEMPTS_SECONDS
+        found, route = None, None
         for _attempt in range(ATTEMPTS):
             header = read_header(files)
-            if files.has_journal and journal_is_hot(files):
-                return self._kept(files, now)
-            route = self._route(files, now)
-            found = self._read_by(route, files, header, now)
-            after = look(self._path)
-            if after == files or (route == "shared" and found.files is not None):
-                return found
-            files = after
-        return found if route == "shared" else self._kept(files, now)
+            if not self._is_being_written(files, header):
+                route = self._route(files, now)
+                attempt = self._read_by(route, files, header, now)
+                if attempt.reading.code != "locked":
+                    found = attempt
+                    is_snapshot = route == "shared" and found.files is not None
+                    if is_snapshot or self._stood_still(files, header):
+                        return found
+            if time.monotonic() > ends:
+                break
+            time.sleep(PAUSE_SECONDS)
+            files = self._look_again()
+        if found and route == "shared":
+            return found
+        raise self._unread(files, now, was_free=found is not None)
+
+    def _is_being_written(self, files: Files, header: Header) -> bool:
+        """Whether a transaction may be under way whose pages reach the main file before its commit.
+
+        The locks decide, since a transaction may keep its journal in memory, or none.
+        """
+        if files.has_journal and journal_is_hot(files):
+            return True
+        in_wal = files.wal_bytes or (header.is_wal and files.wal is not None)
+        return not in_wal and find_write_lock(files.path) is not None
+
+    def _stood_still(self, files: Files, header: Header) -> bool:
+        """Whether nobody can have written to the files since they were looked at."""
+        if self._is_being_written(files, header):
+            return False
+        return look(self._path) == files and read_header(files) == header
+
+    def _look_again(self) -> Files:
+        """Return the files, once the next write to them must show in their times."""
+        files = look(self._path)
+        if 0 <= time.time() - files.changed_ns / 1e9 < TICK_SECONDS:
+            time.sleep(TICK_SECONDS)
+            files = look(self._path)
+        return files
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> Found:
         look_only = replace(
@@ -170,7 +219,7 @@ class Reader:
     @contextmanager
     def _connect(self, files: Files, route: Route) -> Iterator[sqlite3.Connection]:
         """Open a database, and note what that cost those who write it. Raises sqlite3.Error."""
-        were_others = route == "shared" and is_open_elsewhere(files.path)
+        were_others = route == "shared" and is_index_used(files.path)
         began = time.monotonic()
         try:
             with connect(files.path, route) as connection:
@@ -180,7 +229,7 @@ class Reader:
             # The last one to close removes the log; that its writer met us kept it from doing so,
             # and nothing of ours may.
             left = were_others and os.path.exists(f"{files.path}-wal")
-            left = left and not is_open_elsewhere(files.path)
+            left = left and not is_index_used(files.path)
             self.toll = Toll(open_seconds, self.toll.sidecars_left + left)
 
     def _before(self, files: Files) -> dict[bytes, Tally]:
@@ -192,19 +241,18 @@ class Reader:
             return found.tallies
         return outdated(found.tallies)
 
-    def _kept(self, files: Files, now: datetime) -> Found:
-        """Return the last finding with its age, since a writer leaves no moment to read.
+    def _unread(self, files: Files, now: datetime, *, was_free: bool) -> UnreadableError:
+        """Return why there is no reading of files; `was_free` is whether one was tried.
 
-        Raises UnreadableError where there is none, or nobody is left to finish that work: a
-        transaction that ended while we looked would show in the files.
+        A journal that nobody is left to finish needs recovery: a transaction that ended while we
+        looked would show in the files.
         """
         holder = holder_of(files)
-        if files.has_journal and not holder and files.settled(now) and look(self._path) == files:
-            raise UnreadableError("needs_recovery")
-        found = self._found_in(files)
-        if found is None:
-            raise UnreadableError("locked", **({"holder": holder} if holder else {}))
-        return found
+        is_left = files.has_journal and journal_is_hot(files) and holder is None
+        if is_left and files.settled(now) and look(self._path) == files:
+            return UnreadableError("needs_recovery")
+        detail = {"writes" if was_free else "lock": "yes"}
+        return UnreadableError("locked", **detail, **({"holder": holder} if holder else {}))
 
     def _found_in(self, files: Files) -> Found | None:
         """Return the last finding, if it is one of tables and the same file."""
@@ -215,8 +263,13 @@ class Reader:
     def _route(self, files: Files, now: datetime) -> Route:
         if not files.wal_bytes:
             return "immutable"
-        quiet = files.settled(now) and files.wal_bytes <= LOCK_FREE_WAL_BYTES
-        return "lock_free" if quiet and self._guarded else "shared"
+        is_small, is_quiet = files.wal_bytes <= LOCK_FREE_WAL_BYTES, files.settled(now)
+        if is_small and is_quiet:
+            is_lock_free = True
+        else:
+            # A program that locks the main file beside a WAL keeps everyone else out.
+            is_lock_free = (is_small or is_quiet) and find_write_lock(files.path) is not None
+        return "lock_free" if is_lock_free and self._guarded else "shared"
 
 
 def _stat_only(files: Files, now: datetime) -> Reading:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dash_app.model import UNDECIDED
 from dash_app.words.alerts import (
     alert_body,
     alert_state,
@@ -133,12 +132,20 @@ __all__ = [
 ]
 
 
-def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
+def verdict(
+    reading: Reading,
+    why: Fault | None,
+    findings: Sequence[Finding] = (),
+    *,
+    is_stale: bool = False,
+) -> str:
     """Return one sentence on one database: the worst thing true of it."""
     if why is not None:
         return why.message
     if findings:
         return findings[0].text
+    if is_stale and reading.is_kept:
+        return not_renewed(reading)
     rows = plural(reading.total_rows or 0, "row")
     tables = plural(len(reading.tables), "table")
     unknown = sum(not count.is_known for count in reading.tables.values())
@@ -147,11 +154,24 @@ def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = (
     return f"{rows} in {tables}."
 
 
+def not_renewed(reading: Reading) -> str:
+    """Return why the last good reading of a database is shown, and of when it is."""
+    holder = reading.detail.get("holder", "A program")
+    is_locked = reading.wait_reason == "lock"
+    why = "has locked it, as a transaction does" if is_locked else "writes to it without pause"
+    return f"{holder} {why}. Last read at {reading.verified_at:%H:%M:%S} UTC."
+
+
 def notes(status: DatabaseStatus) -> list[str]:
     """Return what else a person would want to know of a database, which is seldom anything."""
     if status.is_paused:
         return ["Nothing is told of it while it is paused."]
     lines = besides(status.verdict, [(one.kind, one.table, one.text) for one in status.findings])
+    if (
+        "is_noted" in status.reading.detail
+        and (why := not_renewed(status.reading)) != status.verdict
+    ):
+        lines.insert(0, why)
     disk = status.reading.surroundings.disk
     is_told = any(one.kind == "disk_low" for one in status.findings)
     if disk and disk.is_worth_a_line and not is_told:
@@ -205,7 +225,7 @@ def badge(status: DatabaseStatus) -> str:
     """Return the worst thing true of a database: a status, the kind of a finding, or paused."""
     if status.is_paused:
         return "paused"
-    if status.fault and status.fault.code in UNDECIDED and not status.is_stale:
+    if status.fault and status.reading.is_undecided and not status.is_stale:
         return "undecided"
     is_amiss = status.status == "connected" and status.findings
     return status.findings[0].kind if is_amiss else status.status

@@ -98,6 +98,10 @@ WORDS: dict[Code, tuple[str, str]] = {
 """Cause and remedy of each code; of an absence, where tables were read before."""
 
 VARIANTS: dict[tuple[Code, str], tuple[str, str]] = {
+    ("locked", "writes"): (
+        "{holder} writes to it without pause.",
+        "It is read once its writers rest for a moment.",
+    ),
     ("not_a_database", "was_read"): (
         "Another file is in its place, and not an SQLite file, or encrypted. It held {rows}.",
         "Check `path` in {config}, and what replaced the file.",

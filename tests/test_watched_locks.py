@@ -1,0 +1,217 @@
+"""Nothing is read from under a transaction, and a lock is reported once it lasts."""
+
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.selfcheck import locks_held
+from dash_app.watched import airlock as parent
+from dash_app.watched.locks import find_write_lock, record_locks
+from dash_app.watched.protocol import reading_from_message, reading_to_message
+from tests.harness import LiveWriter, eventually, make_database
+from tests.watched import await_quiet, read, read_exact, read_until, rows, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"
+INSERTS = f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many"
+
+LOCKER = """
+import fcntl, os, struct, sys
+file = open(sys.argv[1], "r+b")
+if sys.argv[2] == "flock":
+    fcntl.flock(file, fcntl.LOCK_EX)
+elif sys.argv[2] == "ofd":
+    fcntl.fcntl(file, 37, struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0, 0, 0))
+else:
+    fcntl.lockf(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def locker(path: Path, how: str) -> Iterator[int]:
+    """Another process that holds one lock on a whole file; yields its pid."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOCKER, str(path), how],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        yield process.pid
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    "how", [INSERTS, "DELETE FROM agents WHERE id % 5 <> 0", "DELETE FROM agents"]
+)
+@pytest.mark.parametrize("mode", ["MEMORY", "OFF"])
+def test_a_transaction_without_a_journal_on_disk_keeps_the_last_reading(
+    tmp_path: Path, mode: str, how: str
+) -> None:
+    """As in ceph/paddles pull request 56 and owntone/owntone-server pull request 40."""
+    path = make_database(tmp_path / "a.db", wal=False, agents=3000)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        writer.do("CREATE INDEX by_text ON agents (text)")
+        before = read_exact(airlock)
+        writer.do(f"PRAGMA journal_mode = {mode}")
+        for sql in ("PRAGMA cache_size = 5", "BEGIN", how):
+            assert "error" not in writer.do(sql)
+        for _look in range(3):
+            during = read(airlock)
+            assert rows(during) == {"agents": 3000}
+            assert during.verified_at == before.verified_at
+            assert during.wait_reason == "lock"
+            assert during.detail["holder"].endswith(f"(pid {writer.process.pid})")
+        if mode == "MEMORY":
+            assert writer.do("ROLLBACK") == []
+            assert rows(read_exact(airlock)) == {"agents": 3000}
+        else:
+            assert writer.do("COMMIT") == []
+            after = read_exact(airlock)
+            assert after.total_rows != 3000
+            assert not after.detail
+
+
+@pytest.mark.parametrize("how", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
+def test_a_write_lock_on_an_untouched_file_keeps_the_last_reading(tmp_path: Path, how: str) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    await_quiet(tmp_path)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        before = read(airlock)
+        assert writer.do(how) == []
+        during = read(airlock)
+        assert during.verified_at == before.verified_at
+        assert str(writer.process.pid) in during.detail["holder"]
+        writer.kill()
+        after = read(airlock)
+        assert after.verified_at > before.verified_at
+        assert not after.is_kept
+
+
+def test_a_writer_that_waits_for_a_reader_keeps_the_last_reading(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as reader, LiveWriter(path) as writer, watching(path) as airlock:
+        assert reader.do("BEGIN") == []
+        assert reader.do("SELECT count(*) FROM agents") == [[3]]
+        assert rows(read_exact(airlock)) == {"agents": 3}  # readers are in nobody's way
+        assert not read(airlock).is_kept
+        assert writer.do("PRAGMA busy_timeout = 0") == [[0]]
+        assert writer.do("BEGIN IMMEDIATE") == []
+        assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+        assert writer.do("COMMIT") == {"error": "SQLITE_BUSY"}  # it holds PENDING now
+        assert read(airlock).is_kept
+        assert reader.do("COMMIT") == writer.do("COMMIT") == []
+        assert rows(read_exact(airlock)) == {"agents": 4}
+
+
+@pytest.mark.parametrize("how", ["posix", "ofd"])
+def test_a_lock_on_the_whole_file_keeps_the_last_reading(tmp_path: Path, how: str) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with watching(path) as airlock:
+        read(airlock)
+        with locker(path, how) as pid:
+            kept = read(airlock)
+            assert kept.is_kept
+            assert (str(pid) in kept.detail["holder"]) == (how == "posix")
+        assert not read(airlock).is_kept
+
+
+def test_locks_that_sqlite_does_not_heed_are_none(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with watching(path) as airlock, locker(path, "flock"):
+        reading = read(airlock)
+        assert rows(reading) == {"agents": 3}
+        assert reading.surroundings.holders == ()
+
+
+def test_a_database_in_exclusive_mode_is_read_beside_its_writer(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
+        for count in range(4, 24):
+            assert writer.do("INSERT INTO agents (text) VALUES ('one more')") == []
+            assert rows(read_exact(airlock)) == {"agents": count}
+        assert writer.do("BEGIN") == []
+        assert writer.do("DELETE FROM agents") == []
+        assert rows(read_exact(airlock)) == {"agents": 23}
+
+
+def test_a_lock_is_reported_after_a_while_and_until_the_next_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert not read(airlock).is_kept
+        assert writer.do("BEGIN IMMEDIATE") == []
+        assert read(airlock).is_kept
+        monkeypatch.setattr(parent, "LOCKED_SECONDS", 0)
+        for _look in range(2):
+            locked = read(airlock)
+            assert locked.code == "locked"
+            assert not locked.is_undecided
+        assert writer.do("COMMIT") == []
+        assert rows(read(airlock)) == {"agents": 3}
+
+
+def test_a_lock_at_first_sight_is_undecided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do("BEGIN EXCLUSIVE") == []
+        first = read(airlock)
+        assert (first.code, first.is_undecided) == ("locked", True)
+        assert str(writer.process.pid) in first.detail["holder"]
+        monkeypatch.setattr(parent, "LOCKED_SECONDS", 0)
+        assert not read(airlock).is_undecided
+
+
+def test_a_lock_of_another_process_namespace_is_found(tmp_path: Path) -> None:
+    """`/proc/locks` leaves such processes out; fcntl(2) does not."""
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    code = f"from dash_app.watched.locks import *; print(find_write_lock({str(path)!r}))"
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
+    with LiveWriter(path) as writer:
+        assert writer.do("BEGIN IMMEDIATE") == []
+        assert find_write_lock(str(path)) == writer.process.pid
+        done = subprocess.run(inside, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no process namespace to be had: {done.stderr}")
+        assert done.stdout == "0\n"
+
+
+def test_lines_of_any_shape_are_survived(tmp_path: Path) -> None:
+    """A lease that somebody waits for names its file `<none>:0`, as Samba and NFS take leases."""
+    leased = tmp_path / "leased"
+    leased.write_text("x")
+    previous = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    locked = make_database(tmp_path / "a.db")
+    with leased.open("rb") as file, locker(locked, "posix"):
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        with subprocess.Popen(["sh", "-c", f"echo y >> {leased}"]) as waiting:
+            eventually(lambda: "BREAKING" in Path("/proc/locks").read_text())
+            assert any(lock.file[1] == locked.stat().st_ino for lock in record_locks())
+            assert locks_held({waiting.pid, -1}, {"0:0"}) == 0
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    signal.signal(signal.SIGIO, previous)
+
+
+def test_a_kept_reading_outlives_the_history(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        read(airlock)
+        assert writer.do("BEGIN IMMEDIATE") == []
+        kept = read_until(airlock, lambda reading: reading.is_kept)
+        assert reading_from_message(reading_to_message(kept)) == kept
