@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import traceback
 from pathlib import Path
 
@@ -15,6 +16,40 @@ PRIORITIES = {
     logging.DEBUG: 7,
 }
 """Those of sd-daemon(3), which `journalctl --priority` chooses by."""
+
+
+MAX_LINE_CHARACTERS = 1000
+"""A longer line is cut: a client or a database may have written the texts in it."""
+
+MAX_LINES, MINUTE_SECONDS = 200, 60.0
+"""Lines that one place in the code may log per minute."""
+
+
+class Flood(logging.Filter):
+    """Holds back what one place in the code logs again and again, and counts it."""
+
+    def __init__(self) -> None:
+        """Start with nothing logged."""
+        super().__init__()
+        self._lines: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether to log a record. The first one after a flood counts those held back."""
+        place, now = (record.pathname, record.lineno), time.monotonic()
+        since, lines = self._lines.get(place, (now, 0))
+        held_back = max(0, lines - MAX_LINES)
+        if now - since >= MINUTE_SECONDS:
+            since, lines = now, 0
+            if held_back:
+                _append(record, f"({held_back} more like this before)")
+        self._lines[place] = since, lines + 1
+        if lines + 1 == MAX_LINES:
+            _append(record, "(more like this are left out for a minute)")
+        return lines < MAX_LINES
+
+
+def _append(record: logging.LogRecord, text: str) -> None:
+    record.msg, record.args = f"{record.getMessage()[:MAX_LINE_CHARACTERS]} {text}", ()
 
 
 class OneLine(logging.Formatter):
@@ -31,6 +66,8 @@ class OneLine(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             text += f": {described(record.exc_info[1])}"
         line = " ".join(text.splitlines())
+        if len(line) > MAX_LINE_CHARACTERS:
+            line = f"{line[:MAX_LINE_CHARACTERS]}…"
         return f"<{PRIORITIES[record.levelno]}>{line}" if self._for_journal else line
 
 
@@ -46,5 +83,6 @@ def start() -> None:
     handler = logging.StreamHandler()
     # systemd sets it for a service whose output it keeps, systemd.exec(5).
     handler.setFormatter(OneLine(for_journal="JOURNAL_STREAM" in os.environ))
+    handler.addFilter(Flood())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a line for each waiting request
+    logging.getLogger("waitress").setLevel(logging.WARNING)  # or a line for each client that leaves

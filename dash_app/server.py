@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import json
+import hashlib
 import logging
 import os
 import sys
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash import Dash
 from dash.exceptions import DependencyException
+from dash.fingerprint import check_fingerprint
 from flask import Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -28,6 +29,7 @@ from dash_app.page.callbacks import register
 from dash_app.page.glance import glance_page, glance_text, plain_page
 from dash_app.page.layout import INDEX
 from dash_app.page.page import Page
+from dash_app.posted import Callbacks
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -45,7 +47,7 @@ PLOTLY = "plotly-basic.min.js"
 PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 """Where Dash's charts look for Plotly; the full bundle is four times as large."""
 
-CALLBACK_URL, LISTS = "/_dash-update-component", ("inputs", "state")
+CALLBACK_URL = "/_dash-update-component"
 
 MAX_WAIT_SECONDS, RETRY_SECONDS = 20, 10
 """How long a request may wait for its turn, and when to try again after that."""
@@ -67,6 +69,7 @@ COMPRESSED = {
     "application/openmetrics-text",
     "image/svg+xml",
 }
+FOLDERS_OF_FILES = (files.URL, "/frontend/", "/_dash-component-suites/")
 LEAST_COMPRESSED_BYTES = 1000
 """Less fits into one packet anyway."""
 
@@ -133,7 +136,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     register(app, page)
     server: Flask = app.server
     _refuse_late_requests(server)
-    _refuse_malformed_callbacks(server, frozenset(app.callback_map))
+    _refuse_malformed_callbacks(server, Callbacks(app.callback_map))
     server.register_blueprint(create_api(settings, sampler, started_at))
     server.register_blueprint(create_metrics(settings, sampler))
     _serve_glance(server, sampler)
@@ -144,14 +147,6 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     _keep_versions(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
-
-
-def input_of(body: bytes) -> str:
-    """Return the id of the input that a callback's request names; "" if it names none."""
-    try:
-        return str(json.loads(body)["inputs"][0]["id"])
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
 
 
 def _ignore_environment() -> None:
@@ -173,19 +168,18 @@ def _refuse_late_requests(server: Flask) -> None:
         return response
 
 
-def _refuse_malformed_callbacks(server: Flask, outputs: frozenset[str]) -> None:
-    """Answer 400 to what no page of ours sends; Dash would fail on it, a line in the log each."""
+def _refuse_malformed_callbacks(server: Flask, callbacks: Callbacks) -> None:
+    """Answer 400 to requests that no page of ours sends; Dash would fail on them."""
 
     @server.before_request
     def check() -> None:
         if request.path != CALLBACK_URL or request.method != "POST":
             return
         try:
-            asked = request.get_json()
+            posted = request.get_json()
         except RecursionError:
-            asked = None
-        is_ours = isinstance(asked, dict) and str(asked.get("output")) in outputs
-        if not (is_ours and all(isinstance(asked.get(part, []), list) for part in LISTS)):
+            posted = None
+        if not callbacks.accept(posted):
             abort(400)
 
 
@@ -208,7 +202,7 @@ def _serve_frontend(server: Flask) -> None:
 
     @server.before_request
     def small_plotly() -> Response | None:
-        if request.path != PLOTLY_URL:
+        if check_fingerprint(request.path)[0] != PLOTLY_URL:
             return None
         return send_from_directory(FRONTEND, PLOTLY, max_age=YEAR_SECONDS)
 
@@ -248,6 +242,10 @@ def _rule_of(server: Flask, path: str) -> str:
 def _explain_errors(server: Flask) -> None:
     @server.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
+        if request.path == CALLBACK_URL:
+            log.warning(
+                "refused a callback that no page of ours sends, from %s", request.remote_addr
+            )
         response = _error(error.code or 500, error.name)
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
@@ -281,8 +279,11 @@ def _error(status: int, name: str, message: str = "") -> Response:
 
 
 def _compress(server: Flask) -> None:
-    """Send text compressed to whoever takes it; what never changes is compressed once."""
-    kept: dict[str, bytes] = {}
+    """Send text compressed to clients that accept it; compress each file once.
+
+    Files are known by their content: one file has any number of addresses.
+    """
+    kept: dict[bytes, bytes] = {}
 
     @server.after_request
     def compress(response: Response) -> Response:
@@ -295,8 +296,8 @@ def _compress(server: Flask) -> None:
         data = response.get_data()
         if len(data) < LEAST_COMPRESSED_BYTES:
             return response
-        if response.cache_control.max_age:
-            key = f"{request.path} {len(data)}"
+        if request.path.startswith(FOLDERS_OF_FILES):
+            key = hashlib.blake2b(data).digest()
             kept[key] = small = kept.get(key) or gzip.compress(data, 9)
         else:
             small = gzip.compress(data, 5)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Literal
 from dash_app import network, notify, words
 from dash_app.listeners import Listeners
 from dash_app.logs import described
+from dash_app.posted import input_of
 from dash_app.sampler import Sampler
-from dash_app.server import create_server, input_of
+from dash_app.server import create_server
 from dash_app.settings import SettingsError
 from dash_app.watch.heartbeat import Heartbeat
 

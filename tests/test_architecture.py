@@ -32,7 +32,7 @@ LAYERS = (
     {"sampler"},
     {"loader"},
     {"demo"},
-    {"gate", "connections"},
+    {"gate", "connections", "posted"},
     {"lanes"},
     {"listeners"},
     {"doctor", "deployment"},

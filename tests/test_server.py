@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import re
 import urllib.error
 import urllib.request
+from contextlib import closing
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dash_app import VERSION
+from dash_app import VERSION, server, settings
+from dash_app.history.store import History
+from dash_app.logs import MAX_LINES
+from dash_app.sampler import Sampler
+from dash_app.server import create_server
 from tests.harness import Served, eventually, make_database, write_config
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -62,12 +71,138 @@ def test_a_malformed_callback_gets_an_answer_without_a_traceback(
     assert served.answers()
 
 
-def test_a_failed_request_is_one_line_in_the_log(served: Served) -> None:
-    before = len(served.log.splitlines())
-    body = {"output": TICK, "inputs": []}
-    post(served, "/_dash-update-component", json.dumps(body).encode(), "application/json")
-    (line,) = served.log.splitlines()[before:]
-    assert line.startswith("ERROR dash_app.server: POST /_dash-update-component failed: ")
+def test_a_failed_request_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
+    with closing(History(loaded.history)) as history:
+        app = create_server(loaded, Sampler(loaded, history), datetime.now(UTC))
+        app.view_functions["api.health"] = lambda: str(1 // 0)
+        assert app.test_client().get("/health").status_code == 500
+    (line,) = caplog.messages
+    assert line.startswith("GET /health failed: ZeroDivisionError('integer division")
+
+
+def page_callback(served: Served, followed: str, value: object, state: list[object]) -> Any:
+    """Return what the page posts when an input has a value, with the values of its state."""
+    callback = next(
+        one for one in served.json("/_dash-dependencies") if one["inputs"][0]["id"] == followed
+    )
+    outputs = [one.rpartition(".") for one in callback["output"].strip(".").split("...")]
+    others = [None] * (len(callback["inputs"]) - 1)
+    return {
+        "output": callback["output"],
+        "outputs": [{"id": name, "property": what} for name, _, what in outputs],
+        "inputs": [
+            one | {"value": given}
+            for one, given in zip(callback["inputs"], [value, *others], strict=True)
+        ],
+        "state": [
+            one | {"value": given} for one, given in zip(callback["state"], state, strict=True)
+        ],
+        "changedPropIds": ["{id}.{property}".format(**callback["inputs"][0])],
+    }
+
+
+def send(served: Served, callback: object) -> int:
+    body = json.dumps(callback).encode()
+    return post(served, "/_dash-update-component", body, "application/json")[0]
+
+
+def parts_of(one: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path to each part of a document."""
+    yield path
+    for key in one if isinstance(one, dict) else range(len(one)) if isinstance(one, list) else ():
+        yield from parts_of(one[key], (*path, key))
+
+
+def with_part(document: Any, path: tuple[Any, ...], value: object) -> Any:
+    if not path:
+        return value
+    changed = copy.deepcopy(document)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return changed
+
+
+JUNK: list[object] = [None, -1, 1.5, True, "x", "x" * 9000, [], [1], {}, {"a": 1}, "\ud800", 10**40]
+
+
+def test_no_callback_however_malformed_makes_the_service_fail(served: Served) -> None:
+    """Each part of what the page sends, changed into anything: 200 or 400, and a small log."""
+    seen = {"database": "email", "until": "2026-11-23T15:00:00Z"}
+    for callback in (
+        page_callback(served, "tick", 1, [{"version": 1}, "/", ""]),
+        page_callback(served, "seen", seen, ["/", ""]),
+    ):
+        assert send(served, callback) == 200
+        before = served.log
+        for path in parts_of(callback):
+            for junk in JUNK:
+                assert send(served, with_part(callback, path, junk)) in {200, 400}, (path, junk)
+        assert_refusals(served.log.removeprefix(before))
+
+
+def assert_refusals(log: str) -> None:
+    """Check that each refused callback left one short line, or none where there were many."""
+    lines = log.splitlines()
+    assert len(lines) <= MAX_LINES
+    for line in lines:
+        assert line.startswith("WARNING dash_app.server: refused a callback")
+        assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("zone", "status"),
+    [
+        ("Europe/Berlin", 200),
+        ("Mars/Olympus", 200),  # a browser may know more zones than we do
+        (None, 200),
+        ("Europe", 400),
+        ("E" * 300, 400),
+        ("../../etc/passwd", 400),
+        ("\0", 400),
+        (5, 400),
+    ],
+)
+def test_charts_are_drawn_in_a_zone_or_refused(served: Served, zone: object, status: int) -> None:
+    callback = page_callback(served, "url", "?range=1h", ["/"])
+    callback["inputs"][1]["value"] = {"zone": zone}
+    assert send(served, callback) == status
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"database": "nosuch", "until": "2026-11-23T15:00:00Z"},
+        {"database": "email", "until": "\U000e0001" * 4_000},
+        {"database": "email", "until": "0001-01-01T00:00:00+23:59"},
+        {"incident": "x", "lasts": "1h"},
+        {"incident": "9" * 400, "lasts": "for ever"},
+        {},
+        None,
+    ],
+)
+def test_what_nobody_can_acknowledge_is_refused(served: Served, seen: object) -> None:
+    before = served.log
+    assert send(served, page_callback(served, "seen", seen, ["/", ""])) == 400
+    assert_refusals(served.log.removeprefix(before))
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/_dash-layout", {"Referer": "http://["}),
+        ("/metrics", {"Accept": "application/openmetrics-text; version=x"}),
+        ("/metrics", {"Accept": "application/openmetrics-text; version=1.0.0; escaping"}),
+    ],
+)
+def test_a_header_that_means_nothing_is_passed_over(
+    served: Served, path: str, headers: dict[str, str]
+) -> None:
+    assert served.get(path, headers)[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -149,6 +284,30 @@ def test_text_is_compressed_for_whoever_takes_it(served: Served, path: str) -> N
     assert len(small) < len(whole)
     if path.startswith("/frontend"):  # the others tell the time
         assert gzip.decompress(small) == whole
+
+
+def test_a_file_is_compressed_once_whatever_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dash serves a file under any fingerprint that a client makes up."""
+    compressed: list[int] = []
+
+    def compress(data: bytes, level: int) -> bytes:
+        compressed.append(len(data))
+        return gzip.compress(data, level)
+
+    monkeypatch.setattr(server, "gzip", SimpleNamespace(compress=compress))
+    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
+    with closing(History(loaded.history)) as history:
+        app = create_server(loaded, Sampler(loaded, history), datetime.now(UTC))
+        client = app.test_client()
+        for name in ("plotly/package_data/plotly", "dash/dash-renderer/build/dash_renderer"):
+            for number in range(20):
+                path = f"/_dash-component-suites/{name}.v1m{number}.min.js"
+                answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+                assert (answer.status_code, answer.content_encoding) == (200, "gzip")
+    assert len(compressed) == 2
+    assert max(compressed) < 2_000_000  # Plotly's small bundle, under whichever address
 
 
 def test_a_compressed_file_is_asked_for_once(served: Served) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -123,14 +124,18 @@ def _serve_ourselves(
     def service() -> Response:
         return answer(service_document(sampler, started_at))
 
-    @api.get("/api/openapi.json")
-    def openapi() -> Response:
+    @cache
+    def written_description() -> Written:
         description = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
         names = [database.name for database in settings.databases]
         description["components"]["schemas"]["DatabaseName"]["enum"] = names
         if settings.server.token_file:
             description["security"] = [{"token": []}]
-        return answer(description)
+        return written(description)
+
+    @api.get("/api/openapi.json")
+    def openapi() -> Response:
+        return sent(written_description())
 
 
 def _not_yet() -> Response:

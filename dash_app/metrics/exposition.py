@@ -49,7 +49,10 @@ class Exposition:
 
     def written(self, accepted: str) -> tuple[bytes, str]:
         """Return them in the format that a client accepts, and what that is called."""
-        encode, content_type = choose_encoder(accepted)
+        try:
+            encode, content_type = choose_encoder(accepted)
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # of a version that is none
+            encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
 

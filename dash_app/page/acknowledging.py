@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from dash import Dash, Input, Output, State
-from flask import request
+from flask import abort, request
 
 from dash_app.incident import Acknowledgement
 from dash_app.page import ids
+from dash_app.page.database import PREFIX
 
 if TYPE_CHECKING:
     from dash_app.page.page import Page
@@ -21,6 +22,9 @@ LASTS: dict[str, timedelta | None] = {
     "end": None,
 }
 """For how long somebody knows of an incident; None until it ends."""
+
+MAX_DIGITS = 18
+"""Of the number of an incident."""
 
 
 def acknowledge(app: Dash, page: Page) -> None:
@@ -36,21 +40,31 @@ def acknowledge(app: Dash, page: Page) -> None:
         prevent_initial_call=True,
     )
     def acknowledge(
-        seen: dict[str, Any], path: str | None, search: str | None
+        seen: dict[str, Any] | None, path: str | None, search: str | None
     ) -> tuple[object, object, object]:
-        if "incident" in seen:
-            known = _known(str(seen["lasts"]))
-            page.sampler.acknowledge(int(seen["incident"]), known)
-        else:
-            until = datetime.fromisoformat(seen["until"]).astimezone(UTC)
-            page.sampler.see(str(seen["database"]), until)
+        try:
+            _take(seen or {}, page)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            abort(400)
         content = page.content(path, search)
         return content.facts[:2], content.facts[2:], content.pulse
 
 
+def _take(seen: dict[str, Any], page: Page) -> None:
+    """Pass on what a person acknowledged. Raise ValueError, KeyError… if it is not from a page."""
+    if "incident" in seen:
+        incident, known = int(seen["incident"][:MAX_DIGITS]), _known(seen["lasts"])
+        page.sampler.acknowledge(incident, known)
+    elif page.database_of(f"{PREFIX}{seen['database']}"):
+        until = datetime.fromisoformat(seen["until"]).astimezone(UTC)
+        page.sampler.see(seen["database"], until)
+    else:
+        abort(400)
+
+
 def _known(lasts: str) -> Acknowledgement | None:
-    """Return who knows, and until when; None where that is taken back."""
-    if lasts not in LASTS:
+    """Return who knows, and until when; None where that is taken back. Raise KeyError otherwise."""
+    if lasts == "none":
         return None
     now, length = datetime.now(UTC), LASTS[lasts]
     by = request.remote_user or request.remote_addr or "somebody"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dash import Dash, Input, Output, State, no_update
+from flask import abort
 
 from dash_app.page import charts, ids
 from dash_app.page.acknowledging import acknowledge
@@ -14,6 +16,9 @@ from dash_app.page.view import View
 
 if TYPE_CHECKING:
     from dash_app.page.page import Page, Pulse
+
+ZONE = re.compile(r"[\w+/-]{1,64}", re.ASCII)
+"""What the name of a zone looks like."""
 
 
 def register(app: Dash, page: Page) -> None:
@@ -70,7 +75,14 @@ def _draw_trends(app: Dash, page: Page) -> None:
 
 
 def _zone(name: object) -> tzinfo:
-    try:
-        return ZoneInfo(name) if isinstance(name, str) else UTC
-    except (ZoneInfoNotFoundError, ValueError):
+    """Return the zone that a browser names; UTC for one that is not known here."""
+    if name is None:
         return UTC
+    if not isinstance(name, str) or not ZONE.fullmatch(name):
+        abort(400)
+    try:
+        return ZoneInfo(name)
+    except ZoneInfoNotFoundError:
+        return UTC
+    except (OSError, ValueError):  # a folder of zones, such as Europe
+        abort(400)

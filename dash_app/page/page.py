@@ -61,7 +61,7 @@ class Page:
 
     def layout(self) -> Component:
         """Return the page that was asked for, as it is now."""
-        path = urlsplit(request.referrer or "").path  # Dash asks for the layout by another path
+        path = _path_of(request.referrer or "")  # Dash asks for the layout by another path
         database = self.database_of(path)
         return layout(self.content(path), self.labels(database), self.settings, self.started_at)
 
@@ -207,6 +207,13 @@ class Page:
             )
             for one in self.settings.databases
         ]
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:  # any client may send anything
+        return ""
 
 
 def version_of(
