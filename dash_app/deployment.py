@@ -37,6 +37,9 @@ SERVED = {200, 401, 403}
 def plan(configured: Settings) -> Iterator[tuple[str, str]]:
     """Yield facts as kind and value: history, port, link, taken, warning."""
     server, history = configured.server, configured.history.path
+    if unread := settings.unread_configuration(configured.source):
+        text = f"{unread} is not read, whatever XDG_CONFIG_HOME is: move it to"
+        yield "warning", f"{text} {settings.default_path()}."
     yield "history", str(history)
     yield "port", str(server.port)
     for address in network.addresses_to_bind(server.addresses):

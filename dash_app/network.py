@@ -94,6 +94,15 @@ def link(address: Address, port: int) -> str:
     return f"http://{host}:{port}/"
 
 
+def _has_ipv6() -> bool:
+    """Whether this process may use IPv6: a kernel, a container or a unit may do without."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
+    except OSError:
+        return False
+    return True
+
+
 def _loopback_addresses() -> list[Address]:
     has_ipv6 = any(_interface_ipv6("lo"))
     return [ip_address("127.0.0.1"), *([ip_address("::1")] if has_ipv6 else [])]
@@ -110,6 +119,8 @@ def _interface_ipv4(interface: str) -> list[Address]:
 
 
 def _interface_ipv6(interface: str) -> list[Address]:
+    if not _has_ipv6():
+        return []
     try:
         lines = Path("/proc/net/if_inet6").read_text().splitlines()
     except (FileNotFoundError, PermissionError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import logging
 import sqlite3
 import threading
@@ -22,6 +21,7 @@ from dash_app.history.query import activity
 from dash_app.ledger import Ledger
 from dash_app.model import DatabaseStatus, Reading, Snapshot, worst
 from dash_app.selfcheck import Selfcheck
+from dash_app.users import own_name
 from dash_app.watch.docket import Docket
 from dash_app.watch.expected import expected_of
 from dash_app.watch.limits import beyond
@@ -67,7 +67,7 @@ class Sampler:
         self._deadline_seconds = sampler.deadline.total_seconds()
         self._interval_seconds = sampler.interval.total_seconds()
         self._airlock = airlock or Airlock.of(settings)
-        self._place = words.place_of(settings, getpass.getuser())
+        self._place = words.place_of(settings, own_name())
         self._ledger = Ledger(history, settings.databases)
         self._airlock.resume(self._ledger.memories)
         self.docket = Docket(history.incidents, settings.alerts.settle)

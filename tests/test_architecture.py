@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LAYERS = (
     {"textfile"},
-    {"surroundings", "logs", "notify", "hours", "clock", "secret", "network"},
+    {"surroundings", "logs", "notify", "hours", "clock", "secret", "network", "users"},
     {"expectations", "message"},
     {"model"},
     {"settings", "incident"},

@@ -6,6 +6,7 @@ import csv
 import io
 import re
 import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +85,22 @@ def test_history_as_csv_holds_every_value(tmp_path: Path, recorded: Path) -> Non
     assert head == ["time", "database", "table", "metric", "unit", "value"]
     assert {tuple(row[1:5]) for row in rows} == {("email", "tasks", "rows", "rows")}
     assert list(dict.fromkeys(row[5] for row in rows if row[5])) == ["100", "1250", "90", "124"]
+
+
+def test_the_csv_is_utf_8_whatever_the_terminal(tmp_path: Path) -> None:
+    """A table may be named in letters that a locale does not have."""
+    path = make_database(tmp_path / "email.db", größe=3)
+    config = write_config(tmp_path, [("email", path)])
+    with Served(config) as served:
+        eventually(lambda: "größe" in served.get("/api/history?format=csv")[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "dash_app", "history", "--csv", "--config", config],
+        env={**environment(tmp_path), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "größe" in done.stdout.decode("utf-8")
 
 
 def test_the_csv_is_the_services(tmp_path: Path, recorded: Path) -> None:

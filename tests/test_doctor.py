@@ -23,6 +23,7 @@ from dash_app.doctor import Check, clock, network, service
 from dash_app.doctor.databases import has_reset_bug
 from dash_app.history.schema import migrate
 from dash_app.settings.sections import ServerSettings
+from dash_app.users import own_name
 from tests.harness import ROOT, LiveWriter, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
 from tests.watched import give_to_nobody, public_folder
@@ -415,6 +416,8 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folders = [tmp_path / "share" / name for name in ("app-0123456789ab", "environment-ba98765")]
     for folder in folders:
         folder.mkdir(parents=True)
+    (folders[1] / "bin").mkdir()
+    (folders[1] / "bin" / "python").symlink_to(sys.executable)
     write_unit(tmp_path, "PrivateUsers=yes")
     manager(tmp_path, monkeypatch, "ActiveState=active\nMainPID=812\nUnitFileState=enabled")
     return tmp_path
@@ -441,7 +444,7 @@ def service_checks() -> dict[str, dict[str, str]]:
 
 
 def test_an_installed_service_that_does_not_linger(installed: Path) -> None:
-    user = doctor.check.own_name()
+    user = own_name()
     found = service_checks()
     assert found["not_lingering"]["level"] == "fault"
     assert found["not_lingering"]["cure"] == f"sudo loginctl enable-linger {user}"
@@ -457,6 +460,45 @@ def test_which_version_the_service_runs_and_its_folders(installed: Path) -> None
     found = service_checks()
     assert "app-0123456789ab is gone" in found["service_folder_missing"]["text"]
     assert found["service_folder_missing"]["cure"] == "./ops/install"
+
+
+def test_a_service_whose_python_was_removed_cannot_start(installed: Path) -> None:
+    """An upgrade of the system takes the former version away, and the environment leads nowhere."""
+    python = installed / "share" / "environment-ba98765" / "bin" / "python"
+    python.unlink()
+    python.symlink_to("/usr/bin/python3.0")
+    found = service_checks()["service_python_missing"]
+    assert (found["level"], found["cure"]) == ("fault", "./ops/install")
+    assert "/usr/bin/python3.0, was removed" in found["text"]
+
+
+def test_the_unit_is_where_the_manager_has_it(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Elsewhere with an XDG_CONFIG_HOME of its own (systemd/systemd issue 43586)."""
+    usual = installed / ".config/systemd/user/mission-control.service"
+    moved = usual.rename(installed / "mission-control.service")
+    assert "service_not_installed" in service_checks()
+    manager(installed, monkeypatch, f"ActiveState=active\nMainPID=812\nFragmentPath={moved}")
+    assert {"service_installed", "service_running"} <= service_checks().keys()
+
+
+def test_a_configuration_that_is_not_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XDG_CONFIG_HOME of a shell does not reach the service, so it does not move the file."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    path = make_database(tmp_path / "email.db", messages=3)
+    assert "configuration_not_read" not in report(tmp_path, path).codes
+    unread = tmp_path / "xdg" / "mission-control" / "config.toml"
+    unread.parent.mkdir(parents=True)
+    unread.touch()
+    check = report(tmp_path, path).one("configuration_not_read")
+    assert check["level"] == "notice"
+    assert "xdg/mission-control/config.toml is not read" in check["text"]
+    unread.unlink()
+    unread.symlink_to(tmp_path / "config.toml")
+    assert "configuration_not_read" not in report(tmp_path, path).codes
 
 
 def test_a_reduced_unit_is_told(installed: Path) -> None:

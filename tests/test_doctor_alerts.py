@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.doctor import Check, alerts
+from dash_app.doctor import Check, alerts, service
 from dash_app.settings.alerts import AlertsSettings
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def test_a_service_that_cannot_send_is_a_fault_until_it_is_installed_again(
     environment.mkdir()
     unit = tmp_path / "mission-control.service"
     unit.write_text(f'ExecStart="{environment}/bin/python" -m dash_app serve\n')
-    monkeypatch.setattr(alerts, "UNIT_FILE", unit)
+    monkeypatch.setattr(service, "UNIT_FILE", unit)
     check = found(told)
     assert check is not None
     assert (check.level, check.code, check.cure) == ("fault", "apprise_missing", "./ops/install")

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from importlib import import_module
+from io import TextIOWrapper
 
 import click
 
@@ -98,6 +99,8 @@ def main(ctx: click.Context) -> None:
     """Know on one page whether your agents' SQLite databases are well."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # no-color.org
         ctx.color = False
+    if isinstance(sys.stdout, TextIOWrapper):  # a label may hold what a terminal in Latin-1 has not
+        sys.stdout.reconfigure(errors="backslashreplace")
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: sys.exit(0))  # so that everything is tidied up
     logs.start()

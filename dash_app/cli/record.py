@@ -106,7 +106,7 @@ def history(config: Path | None, *, wants_csv: bool, **asked: Unpack[Asked]) -> 
         window = _window(configured, asked["since"], asked["until"])
         found = list(query.series(path, selection, window))
     if wants_csv:
-        click.echo(csv_of(history_document(found)["series"]), nl=False)
+        click.echo(csv_of(history_document(found)["series"]).encode(), nl=False)
     else:
         _print(found)
 

@@ -108,9 +108,12 @@ def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
     for address in addresses:
         if not network.is_private_to_us(address):
             log.warning("%s: whoever reaches it can ask; allowed_clients decides", address)
-    try:
-        return {address: network.listen(address, server.port) for address in addresses}
-    except PortTakenError as error:
-        fail(str(error))
-    except OSError as error:
-        fail(f"Port {server.port} cannot be served: {error.strerror}.")
+    sockets = {}
+    for address in addresses:
+        try:
+            sockets[address] = network.listen(address, server.port)
+        except PortTakenError as error:
+            fail(str(error))
+        except OSError as error:
+            fail(f"Port {server.port} on {address} cannot be served: {error.strerror}.")
+    return sockets

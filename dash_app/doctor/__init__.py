@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.doctor import alerts, clock, databases, history, network, service
-from dash_app.doctor.check import Check, own_name
+from dash_app.doctor.check import Check
 from dash_app.model import worst
+from dash_app.settings import default_path, unread_configuration
+from dash_app.users import own_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -33,7 +35,7 @@ def examine(settings: Settings) -> Iterator[Check]:
     place = words.place_of(settings, own_name())
     limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline_seconds
     parts: dict[str, Callable[[], Iterable[Check]]] = {
-        "configuration": lambda: [_configuration(settings)],
+        "configuration": lambda: _configuration(settings),
         "service": service.examine,
         "databases": lambda: databases.examine(settings, place),
         "network": lambda: network.examine(settings.server),
@@ -71,9 +73,14 @@ def checked(
         return [Check("unknown", "check_hangs", text, "A disk or mount may hang: see `dmesg`.")]
 
 
-def _configuration(settings: Settings) -> Check:
+def _configuration(settings: Settings) -> Iterator[Check]:
     shown = words.short_path(settings.source)
     if settings.source.is_file():
-        return Check("well", "configuration", f"Configuration {shown} is valid.")
-    text = f"No configuration at {shown}: the usual five are watched."
-    return Check("notice", "no_configuration", text, "./ops/run discover FOLDER --save")
+        yield Check("well", "configuration", f"Configuration {shown} is valid.")
+    else:
+        text = f"No configuration at {shown}: the usual five are watched."
+        yield Check("notice", "no_configuration", text, "./ops/run discover FOLDER --save")
+    if unread := unread_configuration(settings.source):
+        text = f"{words.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."
+        cure = f"Move it to {words.short_path(default_path())}, or start with --config FILE."
+        yield Check("notice", "configuration_not_read", text, cure)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.doctor.check import Check
-from dash_app.doctor.service import INSTALL, UNIT_FILE
+from dash_app.doctor.service import INSTALL, unit_file
 from dash_app.secret import place_of, urls_in
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
 
 def _bare_environment() -> Path | None:
     """Return the environment of the installed service, if that cannot send."""
-    file = UNIT_FILE.expanduser()
+    file = unit_file()
     text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
     found = re.search(r"/[^\"\s]*/environment-[0-9a-f]+", text)
     folder = Path(found[0]) if found else None

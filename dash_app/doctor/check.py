@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,16 +20,3 @@ class Check:
     code: str
     text: str
     cure: str = ""
-
-
-def user_name(uid: int) -> str:
-    """Return a user's name; the number of one who has none here."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def own_name() -> str:
-    """Return the name of the user we run as, whatever the environment says."""
-    return user_name(os.geteuid())

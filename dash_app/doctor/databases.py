@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.doctor.check import Check, user_name
+from dash_app.doctor.check import Check
 from dash_app.model import ABSENCES
+from dash_app.users import user_name
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.files import version_text
 from dash_app.watched.process import Limits

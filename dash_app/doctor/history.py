@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.doctor.check import Check, user_name
+from dash_app.doctor.check import Check
+from dash_app.users import home, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from dash_app.words import Place
 
@@ -55,7 +56,8 @@ def _why(closed: Path) -> str:
 
 
 def _cure(closed: Path, place: Place) -> str:
-    if _is_read_only(closed) or not closed.is_relative_to(Path.home()):
+    own = home()
+    if _is_read_only(closed) or own is None or not closed.is_relative_to(own):
         # A folder of the system's is not to be given away.
         return f"Name another `path` under [history] in {place.config}."
     if closed.stat().st_uid == os.geteuid():

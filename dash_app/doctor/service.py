@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.doctor.check import Check, own_name
+from dash_app.doctor.check import Check
+from dash_app.users import own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,13 @@ BOOTED = Path("/run/systemd/system")
 LINGERING = Path("/var/lib/systemd/linger")
 ASKING_SECONDS = 5.0
 INSTALL = "./ops/install"
-PROPERTIES = "ActiveState,SubState,MainPID,UnitFileState"
+PROPERTIES = "ActiveState,SubState,MainPID,UnitFileState,FragmentPath"
+
+
+def unit_file() -> Path:
+    """Return the path of the unit: as the manager says, which may have an XDG_CONFIG_HOME."""
+    found = (_ask_manager() or {}).get("FragmentPath")
+    return Path(found) if found else UNIT_FILE.expanduser()
 
 
 def examine() -> Iterator[Check]:
@@ -31,7 +38,7 @@ def examine() -> Iterator[Check]:
         text = "This system was not started by systemd: no service here."
         yield Check("well", "no_systemd", text, "./ops/run serves the page for as long as it runs.")
         return
-    file = UNIT_FILE.expanduser()
+    file = unit_file()
     if not file.is_file():
         text = "Not installed as a service: the page is served only while ./ops/run runs."
         yield Check("notice", "service_not_installed", text, INSTALL)
@@ -46,9 +53,14 @@ def _unit(text: str) -> Iterator[Check]:
     folders = [Path(one) for one in re.findall(r"/[^\"\s]*/(?:app|environment)-[0-9a-f]+", text)]
     gone = [folder for folder in folders if not folder.is_dir()]
     names = ", ".join(dict.fromkeys(folder.name for folder in folders)) or "unknown"
+    pythons = [folder / "bin" / "python" for folder in folders if folder.name[0] == "e"]
     if gone:
         found = f"The service's folder {words.short_path(gone[0])} is gone."
         yield Check("fault", "service_folder_missing", found, INSTALL)
+    elif missing := [python for python in pythons if not python.exists()]:
+        target = missing[0].readlink() if missing[0].is_symlink() else missing[0]
+        found = f"The service cannot start: its Python, {target}, was removed."
+        yield Check("fault", "service_python_missing", found, INSTALL)
     else:
         yield Check("well", "service_installed", f"Installed as a service: {names}.")
     if not re.search(r"^PrivateUsers=yes", text, re.MULTILINE):

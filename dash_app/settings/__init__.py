@@ -130,6 +130,15 @@ def default_path() -> Path:
     return _expanded(DEFAULT_PATH)
 
 
+def unread_configuration(source: Path) -> Path | None:
+    """Return the file in $XDG_CONFIG_HOME that a person may take for the configuration, if any."""
+    folder = os.environ.get("XDG_CONFIG_HOME")
+    path = Path(folder, *DEFAULT_PATH.parts[-2:]) if folder else None
+    if path is None or not path.is_file() or (source.exists() and path.samefile(source)):
+        return None
+    return path
+
+
 def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     """Return the tables of a file; none of a missing one, if it may be. Raise SettingsError."""
     try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dash_app.users import home
 
 if TYPE_CHECKING:
     from datetime import datetime
+    from pathlib import Path
 
 A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
 
@@ -83,5 +85,5 @@ def clock(time: datetime, now: datetime) -> str:
 
 def short_path(path: Path) -> str:
     """Return a path with the home folder as `~`."""
-    home = Path.home()
-    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+    own = home()
+    return f"~/{path.relative_to(own)}" if own and path.is_relative_to(own) else str(path)

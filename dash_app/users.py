@@ -1,0 +1,29 @@
+"""Names of users, and the home folder of our own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or the id as text if the system has no name for it."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def own_name() -> str:
+    """Return the name of the user we run as; variables such as USER are ignored."""
+    return user_name(os.geteuid())
+
+
+def home() -> Path | None:
+    """Return our user's home folder; None if there is none, or only the root folder."""
+    try:
+        path = Path.home()
+    except RuntimeError:
+        return None
+    return None if path == Path("/") else path

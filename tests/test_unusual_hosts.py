@@ -1,0 +1,129 @@
+"""The commands run under unusual users, homes, terminals and networks."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app import users, words
+from tests.harness import ROOT, free_port, make_database, write_config
+from tests.test_cli import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NAMELESS = 54321
+AS_NAMELESS = ["unshare", f"--map-user={NAMELESS}", f"--map-group={NAMELESS}"]
+"""Runs a command as a user of whom the system knows no more than the id, as in a container."""
+
+
+def load(offset: int) -> bytes:
+    return struct.pack("HBBI", 0x20, 0, 0, offset)
+
+
+def jump_unless(value: int, skip: int) -> bytes:
+    return struct.pack("HBBI", 0x15, 0, skip, value)
+
+
+def answer(value: int) -> bytes:
+    return struct.pack("HBBI", 0x06, 0, 0, value)
+
+
+SOCKET, EAFNOSUPPORT, ERROR, ALLOW = 41, 97, 0x50000, 0x7FFF0000
+WITHOUT_IPV6 = b"".join(
+    [
+        *(load(0), jump_unless(SOCKET, 3), load(16), jump_unless(10, 1)),
+        *(answer(ERROR | EAFNOSUPPORT), answer(ALLOW)),
+    ]
+)
+
+
+def deny_ipv6() -> None:
+    """Have the kernel answer this process as one without IPv6 does (seccomp(2), x86-64)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    code = ctypes.create_string_buffer(WITHOUT_IPV6)
+    program = struct.pack("HxxxxxxP", len(WITHOUT_IPV6) // 8, ctypes.addressof(code))
+    libc.prctl(38, 1, 0, 0, 0)
+    assert libc.prctl(22, 2, program, 0, 0) == 0
+
+
+def command(
+    *arguments: object,
+    home: dict[str, str],
+    before: list[str] | None = None,
+    prepare: Callable[[], None] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command with hardly any environment but a home."""
+    own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        [*(before or []), sys.executable, "-m", "dash_app", *map(str, arguments)],
+        env=own | home,
+        preexec_fn=prepare,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return write_config(tmp_path, [("email", make_database(tmp_path / "email.db", messages=3))])
+
+
+@pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "/"}], ids=["none", "empty", "root"])
+def test_a_user_id_without_a_name_can_do_all(config: Path, home: dict[str, str]) -> None:
+    """As `docker run --user 54321` starts it; such a user has no home folder either."""
+    status = command("status", "--config", config, before=AS_NAMELESS, home=home)
+    assert (status.returncode, status.stderr) == (0, "")
+    assert "3 rows in 1 table" in status.stdout
+    doctor = command("doctor", "--config", config, before=AS_NAMELESS, home=home)
+    assert "could not be checked" not in doctor.stdout
+    assert "ok   Email: 3 rows in 1 table." in doctor.stdout
+    assert "~" not in doctor.stdout
+
+
+def test_a_user_without_a_name_is_named_by_the_id() -> None:
+    assert users.user_name(NAMELESS) == str(NAMELESS)
+    assert users.own_name() == users.user_name(os.geteuid())
+
+
+def test_no_path_is_shortened_by_the_root_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/")
+    assert words.short_path(Path("/data/email.db")) == "/data/email.db"
+
+
+def test_what_a_terminal_cannot_show_ends_no_command(tmp_path: Path) -> None:
+    """In a Latin-1 locale a label may hold more than the terminal can."""
+    path = make_database(tmp_path / "email.db", größe=3)
+    config = write_config(tmp_path, [("email", path)])
+    with config.open("a", encoding="utf-8") as file:
+        file.write('\nlabel = "Büro 📬"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "dash_app", "status", "--config", config],
+        env={**environment(tmp_path), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "Büro \\U0001f4ec  3 rows" in done.stdout.decode("latin-1")
+
+
+def test_without_ipv6_the_page_is_served_by_ipv4(config: Path) -> None:
+    """A kernel, a container or a unit may do without; the interface may still be listed."""
+    port, home = free_port(), {"HOME": str(config.parent)}
+    doctor = command("doctor", "--config", config, prepare=deny_ipv6, home=home)
+    assert "::1" not in doctor.stdout
+    assert "on 127.0.0.1 is" in doctor.stdout
+    serve = ("serve", "--config", config, "--port", port, "--address", "::1")
+    refused = command(*serve, prepare=deny_ipv6, home=home)
+    text = f"Port {port} on ::1 cannot be served: Address family not supported by protocol.\n"
+    assert (refused.returncode, refused.stderr) == (1, text)
