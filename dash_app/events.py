@@ -5,12 +5,19 @@ Pure functions over the model; the sampler calls them, the history keeps what th
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from dash_app.expectations import NO_RULES
+from dash_app.losses import (
+    DEFAULT_POLICY,
+    DropPolicy,
+    exact_rows,
+    fewer_rows,
+    leave_trail,
+    lost_rows,
+    renamed,
+    split_waiting,
+)
 from dash_app.model import (
     ABSENCES,
     Absence,
@@ -22,17 +29,9 @@ from dash_app.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from dash_app.expectations import Rules
     from dash_app.model import Code, Status
-
-MAX_DROP_PERCENT = 50
-"""A table that loses more of its rows at once is told, where nothing else is said."""
-
-HABIT = timedelta(days=7)
-HABIT_TIMES = 3
-"""A table that fell this often within that time is a queue that empties as its work is done."""
 
 CHANGES = "changes"
 """The header's change counter (sqlite.org/fileformat2.html#file_change_counter)."""
@@ -41,38 +40,25 @@ TIME = "time of the file"
 OLDER_SECONDS = 60
 """A clock that is corrected by less than that makes no older copy."""
 
+NEWEST = "newest"
+"""How far a database had come when another copy or file took its place."""
+
+HOW_FAR = ("totalRows", "changes")
+
 Differences = dict[str, tuple[Any, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Falls:
-    """Which falls of a table are told: by what a person said, or else unless it is a queue."""
-
-    rules: Rules
-    queues: frozenset[str] = frozenset()
-
-    def is_too_far(self, table: str, was: int, now: int) -> bool:
-        """Whether a table lost too many rows at once."""
-        rules = self.rules.of(table)
-        percent = rules.max_drop_percent
-        if rules.paused or (percent is None and table in self.queues):
-            return False
-        return 100 * (was - now) > (MAX_DROP_PERCENT if percent is None else percent) * was
 
 
 def follow(
     database: str,
     reading: Reading,
     before: Memory | None,
-    rules: Rules = NO_RULES,
-    queues: frozenset[str] = frozenset(),
+    policy: DropPolicy = DEFAULT_POLICY,
 ) -> tuple[Memory, tuple[Event, ...]]:
     """Return what to remember after a reading, and what happened since the one before it.
 
-    `rules` say which falls of a table are told; `queues` are tables that may fall without a word
-    where nothing is said. The first reading tells nothing.
+    `policy` says which drops of a table's rows are reported. There is no event for the first
+    reading.
     """
-    told = Falls(rules, queues)
     memory = remember(reading, before)
     if before is None or before.baseline is None:
         return replace(memory, baseline=reading if reading.code is None else None), ()
@@ -82,15 +68,20 @@ def follow(
         new = absence if before.absence is None else None
         events = [_event(database, new, reading, _absent(baseline, reading))] if new else []
         return replace(memory, absence=before.absence or absence, baseline=baseline), tuple(events)
+    is_back = before.absence is not None
+    kind, found, waiting = _compare(baseline, reading, policy, returned=is_back)
     events = []
-    if before.absence:
+    if is_back:
         rows = baseline.total_rows, reading.total_rows
         lasted = {"since": (before.since.isoformat(), None), "totalRows": rows}
+        if kind != "rolled_back":
+            lasted |= {name: found.pop(name) for name in ("rows", NEWEST) if name in found}
+            kind = _kind(found)
         events.append(_event(database, "back", reading, lasted))
-    kind, found = _compare(baseline, reading, told, returned=before.absence is not None)
     if kind:
         events.append(_event(database, kind, reading, found))
-    return replace(memory, baseline=_newest_exact(baseline, reading)), tuple(events)
+    trail = leave_trail(baseline, reading, waiting)
+    return replace(memory, baseline=_newest_exact(baseline, reading, trail)), tuple(events)
 
 
 def in_view_of(baseline: Reading | None, reading: Reading) -> Reading:
@@ -123,17 +114,6 @@ def status_of(code: Code | None, last_good: LastGood | None) -> Status:
     return "not_initialized" if code in ABSENCES and last_good is None else "error"
 
 
-def queues_among(events: Iterable[Event]) -> frozenset[str]:
-    """Return the tables that fell often enough to do so by habit, of the events of that time."""
-    falls = Counter(
-        table
-        for event in events
-        if event.kind == "rows_dropped"
-        for table in event.before.get("rows", {})
-    )
-    return frozenset(table for table, times in falls.items() if times >= HABIT_TIMES)
-
-
 def _absence(reading: Reading, baseline: Reading) -> Absence | None:
     """Return how the tables went away, if that is why there is no reading of them.
 
@@ -156,13 +136,31 @@ def _absent(baseline: Reading, reading: Reading) -> Differences:
 
 
 def _compare(
-    before: Reading, after: Reading, told: Falls, *, returned: bool
-) -> tuple[EventKind | None, Differences]:
-    """Return the gravest name for what differs, with all of it: one cause is one report."""
-    found = _pair("counters", *_moved_back(before, after, returned=returned))
-    if before.file != after.file and not returned:
+    before: Reading, after: Reading, policy: DropPolicy, *, returned: bool
+) -> tuple[EventKind | None, Differences, Mapping[str, Any]]:
+    """Return the gravest name for what differs, with all of it: one cause is one report.
+
+    The third value are drops that may be usual work, for the trail.
+    """
+    found: Differences = {}
+    is_other = before.file != after.file
+    if before.file and is_other and not returned:
         found["file"] = (before.file, after.file)
-    found |= _pair("rows", *_fallen(before, after, told))
+    back = _moved_back(before, after)
+    is_older = _is_older(before, after, back)
+    is_overwritten = not is_other and CHANGES in back
+    if is_older or (is_overwritten and not returned):
+        found["counters"] = _split(back)
+    elif is_other and _time_went_back(before, after, OLDER_SECONDS):
+        found["counters"] = _split({TIME: back[TIME]})
+    waiting: Mapping[str, Any] = before.trail.get("waiting", {})
+    if is_other or returned or is_overwritten or is_older:
+        rows = fewer_rows(before, after, policy)
+        if rows or not returned:
+            found[NEWEST] = _state(before), _state(after)
+    else:
+        rows, waiting = split_waiting(before, after, lost_rows(before, after, policy), policy)
+    found |= _pair("rows", *_split(rows))
     found |= _pair("objects", *_changed(before.objects, after.objects))
     versions = (
         ("userVersion", before.user_version, after.user_version),
@@ -171,12 +169,10 @@ def _compare(
     for name, was, now in versions:
         if None not in {was, now} and was != now:
             found[name] = (was, now)
-    return _kind(found, same_kin=bool(before.tables.keys() & after.tables.keys())), found
+    return "rolled_back" if is_older else _kind(found), found, waiting
 
 
-def _kind(found: Differences, *, same_kin: bool) -> EventKind | None:
-    if "counters" in found and same_kin:
-        return "rolled_back"
+def _kind(found: Differences) -> EventKind | None:
     if "counters" in found or "file" in found:
         return "replaced"
     if "objects" in found:
@@ -186,20 +182,30 @@ def _kind(found: Differences, *, same_kin: bool) -> EventKind | None:
     return "version_changed" if found else None
 
 
-def _fallen(
-    before: Reading, after: Reading, told: Falls
-) -> tuple[dict[str, int], dict[str, int | None]]:
-    """Return the tables that fell too far, or away: rows before and after."""
-    was, new = _exact(before), after.tables.keys() - before.tables.keys()
-    renamed = {after.tables[name].rows for name in new}
-    fallen: dict[str, int | None] = {}
-    for name, rows in was.items():
-        count = after.tables.get(name)
-        if count is None and rows and rows not in renamed and told.is_too_far(name, rows, 0):
-            fallen[name] = None
-        elif count and count.is_exact and told.is_too_far(name, rows, count.rows or 0):
-            fallen[name] = count.rows
-    return {name: was[name] for name in fallen}, fallen
+def _split(pairs: Mapping[str, tuple[Any, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the first and the second of each pair, by name."""
+    return {n: was for n, (was, _) in pairs.items()}, {n: now for n, (_, now) in pairs.items()}
+
+
+def _state(reading: Reading) -> dict[str, Any]:
+    """Return how far a database had come: what tells the newest state from others."""
+    return {
+        "totalRows": reading.total_rows,
+        "changes": reading.change_counter,
+        "modified": reading.file_modified and reading.file_modified.isoformat(),
+    }
+
+
+def has_newest(event: Event, reading: Reading) -> bool:
+    """Return whether a reading has come as far as the state that an event found newest."""
+    newest, now = event.before[NEWEST], _state(reading)
+    return all(newest[one] is None or (now[one] or 0) >= newest[one] for one in HOW_FAR)
+
+
+def is_same_copy(event: Event, reading: Reading) -> bool:
+    """Return whether a file has the time and the rows of the state that an event found newest."""
+    newest = event.before[NEWEST]
+    return bool(newest["modified"]) and _state(reading) == newest
 
 
 def _changed(
@@ -222,24 +228,40 @@ def _without_columns(objects: list[str]) -> list[str]:
     return [one for one in objects if not one.startswith(whole)]
 
 
-def _moved_back(
-    before: Reading, after: Reading, *, returned: bool
-) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the counters that only move forward in one database, and stand lower than before.
-
-    A copy made anew, as by VACUUM INTO, counts its changes from the start; an older copy is known
-    by its time. A file that was away may have come back as another one with the same inode.
-    """
+def _moved_back(before: Reading, after: Reading) -> dict[str, tuple[int, int]]:
+    """Return what only moves forward in one file, and stands lower than before."""
     was, now = _counters(before), _counters(after)
-    back = {name for name in was.keys() & now.keys() if now[name] < was[name]}
-    clock_was_set_back = after.verified_at < before.verified_at
-    may_have_grown = _has_estimates(after) or (after.total_rows or 0) > (before.total_rows or 0)
-    by_seconds = was.get(TIME, 0) - now.get(TIME, 0)
-    if clock_was_set_back or may_have_grown or by_seconds < OLDER_SECONDS:
-        back.discard(TIME)
-    if back == {CHANGES} and (returned or before.file != after.file):
-        back.clear()
-    return {name: was[name] for name in sorted(back)}, {name: now[name] for name in sorted(back)}
+    return {one: (was[one], now[one]) for one in was.keys() & now.keys() if now[one] < was[one]}
+
+
+def _is_older(before: Reading, after: Reading, back: Mapping[str, tuple[int, int]]) -> bool:
+    """Return whether several independent signs say that a file's content is an older state.
+
+    A change counter, a time or the numbering of a table that is lower proves nothing by itself:
+    `VACUUM INTO` counts changes from the start, a copy keeps the time of its source, and a table
+    that is rebuilt or cleared is numbered anew.
+    """
+    changes = (before.change_counter or 0), (after.change_counter or 0)
+    has_kin = bool(before.tables.keys() & after.tables.keys())
+    if not has_kin or changes[1] > changes[0]:
+        return False
+    was, now = exact_rows(before), exact_rows(after)
+    has_fewer = any(now[table] < rows for table, rows in was.items() if table in now)
+    least_seconds = 0 if has_fewer else OLDER_SECONDS
+    return (has_fewer or CHANGES in back) and _time_went_back(before, after, least_seconds)
+
+
+def _time_went_back(before: Reading, after: Reading, least_seconds: int) -> bool:
+    """Return whether the file's time is older than before, and no clock was set back.
+
+    A time from the future was given by a clock that has been set back since.
+    """
+    was, now = before.file_modified, after.file_modified
+    if was is None or now is None or after.verified_at < before.verified_at:
+        return False
+    has_grown = _has_estimates(after) or (after.total_rows or 0) > (before.total_rows or 0)
+    is_older = now < was and (was - now).total_seconds() >= least_seconds
+    return is_older and was <= after.verified_at and not has_grown
 
 
 def _counters(reading: Reading) -> dict[str, int]:
@@ -251,24 +273,20 @@ def _counters(reading: Reading) -> dict[str, int]:
     return counters
 
 
-def _exact(reading: Reading) -> dict[str, int]:
-    counts = reading.tables.items()
-    return {n: count.rows for n, count in counts if count.is_exact and count.rows is not None}
-
-
 def _has_estimates(reading: Reading) -> bool:
     return any(count.estimate for count in reading.tables.values())
 
 
-def _newest_exact(before: Reading, after: Reading) -> Reading:
+def _newest_exact(before: Reading, after: Reading, trail: Mapping[str, Any]) -> Reading:
     """Return a reading to compare the next one with: each table by its newest exact count."""
+    formerly = {now: name for name, now in renamed(before, after).items()}
     tables = {
-        name: count if count.is_exact else before.tables.get(name, count)
+        name: count if count.is_exact else before.tables.get(formerly.get(name, name), count)
         for name, count in after.tables.items()
     }
     objects = before.objects if after.objects is None else after.objects
     modified = before.file_modified if _has_estimates(after) else after.file_modified
-    return replace(after, tables=tables, objects=objects, file_modified=modified)
+    return replace(after, tables=tables, objects=objects, file_modified=modified, trail=trail)
 
 
 def _pair(name: str, before: Any, after: Any) -> Differences:  # noqa: ANN401

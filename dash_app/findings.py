@@ -12,15 +12,15 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.events import Falls
-from dash_app.expectations import NO_RULES
+from dash_app.events import NEWEST, has_newest, is_same_copy
+from dash_app.losses import DEFAULT_POLICY
 from dash_app.model import SEVERITY, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
-    from dash_app.expectations import Rules
+    from dash_app.losses import DropPolicy
     from dash_app.model import (
         DatabaseStatus,
         Event,
@@ -83,14 +83,14 @@ def ranked(snapshot: Snapshot) -> list[DatabaseStatus]:
 
 
 def finding_of(event: Event) -> Finding | None:
-    """Return what an event leaves amiss; None where it is only worth knowing."""
+    """Return the problem that an event leaves behind; None if it is only worth remembering."""
     lost = bool(event.before.get("rows"))
     kinds: dict[str, FindingKind] = {"rolled_back": "rolled_back", "replaced": "replaced"}
     kind = kinds.get(event.kind, "rows_dropped" if lost else None)
     if kind is None:
         return None
     level: Level = "notice" if kind == "replaced" and not lost else "fault"
-    text, remedy = words.happened(event), words.REMEDIES[kind]
+    text, remedy = words.happened(event), words.remedy_for(event, kind)
     return Finding(kind, level, event.at, text, remedy, asks=True)
 
 
@@ -99,26 +99,32 @@ def settle(
     new: Iterable[Event],
     reading: Reading,
     seen_until: datetime | None,
-    rules: Rules = NO_RULES,
+    policy: DropPolicy = DEFAULT_POLICY,
 ) -> tuple[Event, ...]:
-    """Return all these events, those with their end that are undone or acknowledged.
+    """Return all these events; those that are undone, usual or acknowledged with their end.
 
     `seen_until` is up to when a person acknowledged what happened.
     """
+    new = tuple(new)
+    is_another_copy = any(event.kind in {"back", "replaced"} for event in new)
+    undone = {
+        id(event): _is_undone(event, reading, policy, is_another_copy=is_another_copy)
+        for event in unsettled
+    }
     ended = [
         replace(event, ended_at=reading.verified_at)
-        if _is_undone(event, reading, rules) or _is_seen(event, reading, seen_until)
+        if undone[id(event)] or _is_usual(event, policy) or _is_seen(event, reading, seen_until)
         else event
         for event in unsettled
     ]
-    # The former file's return is a replacement too, but one that leaves nothing amiss.
-    is_back = any(
-        "file" in event.before and _is_undone(event, reading, rules) for event in unsettled
-    )
+    # The former file's return is a replacement too, but one that leaves no problem.
+    is_back = any(undone[id(event)] and _took_its_place(event) for event in unsettled)
     return (
         *ended,
         *(
-            replace(event, ended_at=event.at) if is_back and "file" in event.before else event
+            replace(event, ended_at=event.at)
+            if (is_back and "file" in event.before) or _is_usual(event, policy)
+            else event
             for event in new
         ),
     )
@@ -131,18 +137,37 @@ def _is_seen(event: Event, reading: Reading, seen_until: datetime | None) -> boo
     return event.at <= seen_until or event.at > reading.verified_at
 
 
-def _is_undone(event: Event, reading: Reading, rules: Rules) -> bool:
-    """Whether the state before an event has come back."""
+def _took_its_place(event: Event) -> bool:
+    """Return whether another file or copy took a database's place."""
+    return event.kind in {"back", "replaced", "rolled_back"}
+
+
+def _is_usual(event: Event, policy: DropPolicy) -> bool:
+    """Return whether a file that is meant to be replaced was, by one that is no less."""
+    is_less = bool(event.before.get("rows")) or "counters" in event.before
+    return event.kind == "replaced" and policy.habits.is_replaced and not is_less
+
+
+def _is_undone(
+    event: Event, reading: Reading, policy: DropPolicy, *, is_another_copy: bool
+) -> bool:
+    """Return whether the state before an event is back.
+
+    The newest state is back with its file, or with a copy of it. Counters and rows that catch up
+    prove nothing while it is the same copy, since new rows move them too.
+    """
     if reading.code is not None:
         return False
-    if event.kind in {"replaced", "rolled_back"}:
-        # Counters that catch up prove nothing: new rows move them too.
-        return "file" in event.before and event.before["file"] == reading.file
-    told = Falls(rules)
+    if _took_its_place(event):
+        is_former = "file" in event.before and event.before["file"] == reading.file
+        if NEWEST not in event.before:  # stored by an earlier version
+            return is_former
+        is_candidate = is_former or is_another_copy  # the number of a removed file is used again
+        return is_same_copy(event, reading) or (is_candidate and has_newest(event, reading))
     return all(
         (count := reading.tables.get(table)) is not None
         and count.is_exact
-        and not told.is_too_far(table, rows, count.rows or 0)
+        and not policy.is_reportable(table, rows, count.rows or 0)
         for table, rows in event.before["rows"].items()
     )
 

@@ -11,9 +11,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from dash_app.events import HABIT, follow, queues_among
+from dash_app.events import follow
 from dash_app.findings import finding_of, settle
-from dash_app.history.happened import Wanted, events_of
+from dash_app.history.happened import Wanted, each_event, events_of
+from dash_app.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,12 +22,15 @@ if TYPE_CHECKING:
 
     from dash_app.history.recall import Recall
     from dash_app.history.store import History
-    from dash_app.model import Database, Event, Memory, Reading
+    from dash_app.model import Database, Event, EventKind, Memory, Reading
 
 MOST_EVENTS = 20
 """How many events are at hand without a look into the history."""
 
 MOST_UNSETTLED = 500
+
+HABIT_KINDS: tuple[EventKind, ...] = ("rows_dropped", "schema_changed", "replaced", "rolled_back")
+"""The events that tell habits."""
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ class Ledger:
         self._memories = {one.name: _up_to(now, history.memory_of(one)) for one in self._databases}
         self._unsettled = {one.name: self._stored_unsettled(one) for one in self._databases}
         self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
+        self._habits = {one.name: self._stored_habits(one) for one in self._databases}
         self.events: tuple[Event, ...] = ()
         self._load_newest()
 
@@ -53,22 +58,23 @@ class Ledger:
         `seen_until` is up to when a person acknowledged what happened, if one just did.
         """
         name, before = database.name, self._memories[database.name]
-        memory, new = follow(name, reading, before, database.rules)
-        if any(event.kind == "rows_dropped" for event in new):
-            memory, new = follow(name, reading, before, database.rules, self._queues(database))
+        policy = DropPolicy(database.rules, self._habits[name])
+        memory, new = follow(name, reading, before, policy)
         for event in new:
             log.warning("%s: %s", name, event.kind)
         turned = before is None or (before.status, before.code) != (memory.status, memory.code)
         if turned:
             log.info("%s: %s", name, memory.code or memory.status)
         self._memories[name] = memory
-        settled = settle(self._unsettled[name], new, reading, seen_until, database.rules)
+        settled = settle(self._unsettled[name], new, reading, seen_until, policy)
         self._unsettled[name] = tuple(e for e in settled if not e.ended_at and finding_of(e))
         changed = tuple(event for event in settled if event.ended_at or event in new)
         self._unsaved[name] += changed
         if turned or changed:
             self._save(database)
             self._load_newest()
+        if changed:
+            self._habits[name] = self._stored_habits(database)
         return memory, self._unsettled[name]
 
     def move(self, by: timedelta) -> None:
@@ -131,14 +137,16 @@ class Ledger:
         stored = events_of(self._history.path, Wanted((database.name,), most=MOST_UNSETTLED))
         return tuple(event for event in stored if not event.ended_at and finding_of(event))
 
-    def _queues(self, database: Database) -> frozenset[str]:
-        """Return the tables of a database that empty by habit."""
-        try:
-            found = events_of(self._history.path, Wanted((database.name,), ("rows_dropped",)))
-        except sqlite3.Error:
-            return frozenset()
+    def _stored_habits(self, database: Database) -> Habits:
+        """Return what a database does regularly, from the events of its history."""
         earliest = datetime.now(UTC) - HABIT
-        return queues_among(event for event in found if event.at > earliest)
+        wanted = Wanted((database.name,), HABIT_KINDS, most=MOST_UNSETTLED)
+        try:
+            found = each_event(self._history.path, wanted)
+            return habits_among(event for event in found if event.at > earliest)
+        except sqlite3.Error as error:
+            log.error("events of %s cannot be read: %s", database.name, error)
+            return NO_HABITS
 
 
 def _up_to(now: datetime, memory: Memory | None) -> Memory | None:

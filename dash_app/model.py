@@ -122,7 +122,9 @@ class Reading:
     it alone. `objects` maps "table tasks" or "column tasks.owner" to a normalised definition; None
     where the schema could not be read. `free_bytes` is what the file holds but does not use.
     `change_counter` and `sequences` only ever move forward in one database. `sqlite_version` is
-    that of who wrote the main file last, as 3040001 for 3.40.1.
+    that of who wrote the main file last, as 3040001 for 3.40.1. `roots` maps each table to the page
+    where its B-tree begins, which stays the same when the table is renamed. `trail` is recent
+    history that only a baseline has; see `losses`.
     """
 
     read_at: datetime
@@ -143,6 +145,8 @@ class Reading:
     free_bytes: int | None = None
     objects: Mapping[str, str] | None = None
     sequences: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, int] = field(default_factory=dict)
+    trail: Facts = field(default_factory=dict)
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property

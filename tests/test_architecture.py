@@ -24,7 +24,7 @@ LAYERS = (
     {"model"},
     {"settings", "incident"},
     {"words"},
-    {"watched"},
+    {"watched", "losses"},
     {"history", "events"},
     {"findings"},
     {"ledger", "selfcheck"},

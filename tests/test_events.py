@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from dash_app import words
-from dash_app.events import HABIT_TIMES, follow, queues_among
-from dash_app.expectations import NO_RULES, Rules, TableRules
+from dash_app.events import follow
+from dash_app.expectations import Rules, TableRules
 from dash_app.findings import settle
+from dash_app.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
 from dash_app.model import Event, Memory, Reading, TableCount
 from tests.harness import Served, eventually, make_database, write_config
 from tests.watched import read, read_exact, watching
@@ -122,7 +123,7 @@ def make_empty(path: Path) -> None:
         ([remove, bring_back], ["Gone", "Back after now"]),
         ([truncate_to(0)], ["Emptied: it held 138 rows"]),
         ([sql(*DROP_ALL)], ["Emptied: it held 138 rows"]),
-        ([swap], [f"Replaced by another file; {LOST}"]),
+        ([swap], [f"Replaced by another file with 138 rows fewer: {LOST}"]),
         ([make_anew], ["Replaced by another file"]),
         ([keep_a_copy, add_runs, restore_over], ["Went back to an older state"]),
         ([keep_a_copy, add_runs, restore_by_rename], ["Went back to an older state"]),
@@ -145,7 +146,14 @@ def make_empty(path: Path) -> None:
         ([sql("VACUUM"), sql("ANALYZE"), sql("REINDEX")], []),
         ([sql("DELETE FROM runs WHERE id = 5")], []),
         ([sql("INSERT INTO tasks (text) VALUES ('one more')"), add_runs], []),
-        ([remove, make_empty], ["Gone", "Back after now", f"Schema changed: − table runs; {LOST}"]),
+        (
+            [remove, make_empty],
+            [
+                "Gone",
+                f"Back after now with 138 rows fewer: {LOST}",
+                "Schema changed: − table runs",
+            ],
+        ),
     ],
 )  # fmt: skip
 def test_each_change_is_told_once(
@@ -168,14 +176,15 @@ def test_facts_stand_before_and_after(path: Path) -> None:
 
 def test_a_table_that_empties_again_and_again_is_a_queue(path: Path) -> None:
     (fall,) = told(path, sql("DELETE FROM tasks"))
-    assert queues_among([fall] * (HABIT_TIMES - 1)) == frozenset()
-    assert queues_among([fall] * HABIT_TIMES) == {"tasks"}
+    assert habits_among([fall] * (HABIT_TIMES - 1)).queues == {}
+    habits = habits_among([fall] * HABIT_TIMES)
+    assert habits.queues == {"tasks": 126}
     with watching(path) as airlock:
         now = read_exact(airlock)
     before = replace(now, tables={**now.tables, "tasks": replace(now.tables["agents"], rows=126)})
     memory = Memory("connected", None, now.read_at, None, None, before)
     assert [e.kind for e in follow("a", now, memory)[1]] == ["rows_dropped"]
-    assert follow("a", now, memory, NO_RULES, frozenset({"tasks"}))[1] == ()
+    assert follow("a", now, memory, DropPolicy(habits=habits))[1] == ()
 
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -203,19 +212,19 @@ def test_a_fall_is_told_that_is_further_than_a_person_said(
 ) -> None:
     """And it is undone once the table is back within that."""
     memory, _ = follow("a", holding(100), None)
-    memory, events = follow("a", holding(rows), memory, rules)
+    memory, events = follow("a", holding(rows), memory, DropPolicy(rules))
     assert [event.before["rows"] for event in events] == [{"tasks": 100}] * is_told
     for event in events:
-        still = settle([event], (), holding(rows), None, rules)
-        back = settle([event], (), holding(rows + 1), None, rules)
+        still = settle([event], (), holding(rows), None, DropPolicy(rules))
+        back = settle([event], (), holding(rows + 1), None, DropPolicy(rules))
         assert [one.ended_at is not None for one in (*still, *back)] == [False, True]
 
 
 def test_a_queue_is_told_of_where_a_person_said_how_far_it_may_fall() -> None:
     memory, _ = follow("a", holding(100), None)
-    queues = frozenset({"tasks"})
-    assert follow("a", holding(0), memory, NO_RULES, queues)[1] == ()
-    assert follow("a", holding(0), memory, Rules(max_drop_percent=50), queues)[1]
+    habits = Habits(queues={"tasks": 100})
+    assert follow("a", holding(0), memory, DropPolicy(habits=habits))[1] == ()
+    assert follow("a", holding(0), memory, DropPolicy(Rules(max_drop_percent=50), habits))[1]
 
 
 def test_an_estimate_is_compared_with_nothing(path: Path) -> None:
@@ -243,7 +252,7 @@ def test_a_long_event_names_three_changes_and_counts_the_rest() -> None:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Any:
-    paths = {name: make_database(tmp_path / f"{name}.db", tasks=9) for name in ("email", "health")}
+    paths = {name: make_database(tmp_path / f"{name}.db", tasks=30) for name in ("email", "health")}
     with Served(write_config(tmp_path, paths.items())) as served:
         eventually(lambda: served.database("health")["status"] == "connected")
         yield served
@@ -263,8 +272,8 @@ def test_events_are_served_newest_first_and_survive_a_restart(
     older = served.json(f"/api/events?limit=3&before={first['next']}")
     assert [event["kind"] for event in older["events"]] == ["gone"]
     assert older["next"] is None
-    assert first["events"][0]["text"] == "Emptied: tasks 9 → 0"
-    assert "Emptied: tasks 9 → 0" in served.get("/")[1]
+    assert first["events"][0]["text"] == "Emptied: tasks 30 → 0"
+    assert "Emptied: tasks 30 → 0" in served.get("/")[1]
     served.stop()
     bring_back(tmp_path / "email.db")
     served.restart()

@@ -30,14 +30,14 @@ GROW = (
 GB = 1_000_000_000
 EMPTY = "DELETE FROM tasks"
 REFILL = (
-    "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 9)"
+    "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 30)"
     " INSERT INTO tasks (text) SELECT n FROM many"
 )
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
-    paths = {name: make_database(tmp_path / f"{name}.db", tasks=9) for name in ("email", "health")}
+    paths = {name: make_database(tmp_path / f"{name}.db", tasks=30) for name in ("email", "health")}
     with Served(write_config(tmp_path, paths.items())) as served:
         eventually(lambda: served.json("/api/db-status")["headline"] == "All 2 well")
         yield served
@@ -48,7 +48,7 @@ def amiss(served: Served) -> list[tuple[str, str]]:
 
 
 def replace_file(path: Path) -> None:
-    make_database(path.with_name("new.db"), tasks=9).replace(path)
+    make_database(path.with_name("new.db"), tasks=30).replace(path)
 
 
 def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Pat
     email = document["databases"][0]
     assert (document["level"], document["headline"]) == ("fault", "1 of 2 needs you")
     assert (email["status"], email["level"], email["error"]) == ("connected", "fault", None)
-    assert email["verdict"] == "Emptied: tasks 9 → 0."
+    assert email["verdict"] == "Emptied: tasks 30 → 0."
     assert email["findings"][0]["remedy"].endswith("restore a backup.")
     served.stop()
     served.restart()
@@ -103,7 +103,7 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
     shutil.copyfile(path, older)
     os.utime(older, (1e9, 1e9))
     run(path, REFILL)
-    eventually(lambda: served.database("email")["totalRows"] == 18)
+    eventually(lambda: served.database("email")["totalRows"] == 60)
     former.hardlink_to(path)
     if is_renamed:
         older.replace(path)
@@ -111,7 +111,7 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
         shutil.copy2(older, path)
     eventually(lambda: amiss(served) == [("rolled_back", "fault")])
     run(path, REFILL)
-    eventually(lambda: served.database("email")["totalRows"] == 18)
+    eventually(lambda: served.database("email")["totalRows"] == 60)
     assert amiss(served) == [("rolled_back", "fault")]
     if is_renamed:
         former.replace(path)
@@ -164,7 +164,7 @@ def test_a_full_disk_is_found_before_it_is_full(
 
 
 def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) -> None:
-    path = make_database(tmp_path / "a.db", tasks=9, agents=7)
+    path = make_database(tmp_path / "a.db", tasks=30, agents=20)
     with watching(path) as airlock:
         memory, _ = follow("a", read_exact(airlock), None)
         run(path, EMPTY)
@@ -180,7 +180,7 @@ def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) ->
 
 def test_all_that_is_known_of_one_database_is_served(served: Served, tmp_path: Path) -> None:
     with LiveWriter(tmp_path / "email.db") as writer:
-        assert writer.do("SELECT count(*) FROM tasks") == [[9]]
+        assert writer.do("SELECT count(*) FROM tasks") == [[30]]
 
         def is_open() -> bool:
             """Whether it is seen between two statements: it may be seen in its first one."""
@@ -190,7 +190,7 @@ def test_all_that_is_known_of_one_database_is_served(served: Served, tmp_path: P
 
         assert eventually(is_open)
     document = served.json("/api/databases/email")
-    assert document.items() >= {"name": "email", "totalRows": 9, "events": []}.items()
+    assert document.items() >= {"name": "email", "totalRows": 30, "events": []}.items()
     assert document["schema"] == {
         "table tasks": "",
         "column tasks.id": "INTEGER",

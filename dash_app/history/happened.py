@@ -47,6 +47,12 @@ def events_of(path: Path, wanted: Wanted) -> list[Event]:
     return [event for event, _bytes in _events(path, wanted)]
 
 
+def each_event(path: Path, wanted: Wanted) -> Iterator[Event]:
+    """Yield events as `events_of` does, each read when it is asked for. Raise sqlite3.Error."""
+    for event, _bytes in _events(path, wanted):
+        yield event
+
+
 def page_of(path: Path, wanted: Wanted) -> tuple[list[Event], bool]:
     """Return as many of the events as one answer may hold, and whether more may follow.
 

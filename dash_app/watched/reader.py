@@ -296,4 +296,5 @@ def _reading(look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, Ta
         free_bytes=shape.free_bytes,
         objects=shape.objects,
         sequences=shape.sequences,
+        roots=shape.roots,
     )

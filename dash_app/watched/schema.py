@@ -39,13 +39,21 @@ COLUMNS = """
 whatever type they claim to be: see `list_tables`."""
 
 
+ROOTS = """
+    SELECT coalesce(name, '') || '', rootpage FROM main.sqlite_schema
+    WHERE type = 'table' AND typeof(rootpage) = 'integer' AND rootpage > 1
+"""
+"""Virtual tables have no page of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What only moves forward or seldom changes; None where it could not be told in time.
 
     `objects` maps "table tasks", "column tasks.owner" and the like to a normalised definition, so
     that VACUUM and ANALYZE change nothing in it. `sequences` are the counters of AUTOINCREMENT
-    tables, which survive the deletion of rows (sqlite.org/autoinc.html).
+    tables, which survive the deletion of rows (sqlite.org/autoinc.html). `roots` maps tables to
+    the first page of their B-trees (sqlite.org/schematab.html).
     """
 
     digest: int
@@ -54,6 +62,7 @@ class Shape:
     free_bytes: int
     objects: Mapping[str, str] | None
     sequences: Mapping[str, int] = field(default_factory=dict)
+    roots: Mapping[str, int] = field(default_factory=dict)
 
 
 def list_tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes, bool]]:
@@ -102,7 +111,8 @@ def _shape(connection: sqlite3.Connection, before: Shape | None) -> Shape:
     unchanged = before is not None and before.digest == digest
     objects = before.objects if before and unchanged else _objects(connection, rows)
     free_bytes = free_pages * page_bytes
-    return Shape(digest, user, application, free_bytes, objects, _sequences(connection))
+    roots = {text(name): page for name, page in connection.execute(ROOTS)}
+    return Shape(digest, user, application, free_bytes, objects, _sequences(connection), roots)
 
 
 def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str] | None:

@@ -32,6 +32,7 @@ from dash_app.words.findings import (
     mark,
     no_such_table,
     overdue,
+    remedy_for,
     rhythm,
     too_large,
 )
@@ -120,6 +121,7 @@ __all__ = [
     "plural",
     "process_gone",
     "process_remedy",
+    "remedy_for",
     "rhythm",
     "sent",
     "short_number",

@@ -21,6 +21,10 @@ def event(event: Event) -> str:
     told = TELL.get(event.kind)
     text = told(event) if told else SAID.get(event.kind) or plainly(event.kind)
     lost = fallen(event) if event.kind != "rows_dropped" else ""
+    if lost and event.kind in {"back", "replaced"}:
+        was, now = event.before["rows"], event.after["rows"]
+        fewer = sum(was[table] - (now[table] or 0) for table in was)
+        return f"{text} with {plural(fewer, 'row')} fewer: {lost}"
     return f"{text}; {lost}" if lost else text
 
 
@@ -40,6 +44,11 @@ def _truncated(event: Event) -> str:
 
 def _back(event: Event) -> str:
     return f"Back after {age(event.at - datetime.fromisoformat(event.before['since']))}"
+
+
+def _replaced(event: Event) -> str:
+    in_place = "file" not in event.before
+    return "Overwritten by another copy" if in_place else "Replaced by another file"
 
 
 def _schema_changed(event: Event) -> str:
@@ -74,13 +83,13 @@ def fallen(event: Event) -> str:
 
 SAID: dict[EventKind, str] = {
     "gone": "Gone",
-    "replaced": "Replaced by another file",
     "rolled_back": "Went back to an older state",
 }
 TELL: dict[EventKind, Callable[[Event], str]] = {
     "emptied": _emptied,
     "truncated": _truncated,
     "back": _back,
+    "replaced": _replaced,
     "schema_changed": _schema_changed,
     "rows_dropped": _rows_dropped,
     "version_changed": _version_changed,

@@ -49,6 +49,7 @@ MOST_NOTES = 5
 
 MOST_DAYS = 365
 MEANT = "If it was meant, mark it as seen. If not, stop its writer"
+COMPARE = MEANT + " and compare it with a backup."
 REMEDIES: dict[FindingKind, str] = {
     "rows_dropped": MEANT + ", move its `-wal` aside and restore a backup.",
     "rolled_back": MEANT + " and look for the newer file.",
@@ -80,6 +81,17 @@ def besides(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[
         lines.insert(0, f"Also overdue: {names(silent)}.")
     more = len(lines) - MOST_NOTES
     return [*lines[:MOST_NOTES], f"And {number(more)} more."] if more > 0 else lines
+
+
+def remedy_for(event: Event, kind: FindingKind) -> str:
+    """Return what to do about a problem that an event left behind.
+
+    Only rows that are certainly gone are restored: with another copy, or after a migration, they
+    may be elsewhere.
+    """
+    if event.kind == "back":
+        return REMEDIES["rolled_back"]
+    return COMPARE if event.kind == "schema_changed" else REMEDIES[kind]
 
 
 def happened(one: Event) -> str:

@@ -1,0 +1,356 @@
+"""Decides which tables lost rows, and whose rows moved, or come and go as work is done.
+
+Pure functions over two readings, the rules of a database, and the events of its history.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
+
+from dash_app.expectations import NO_RULES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from dash_app.expectations import Rules
+    from dash_app.model import Event, Facts, Reading
+
+MAX_DROP_PERCENT = 50
+MIN_LOST_ROWS = 20
+"""A table without a configured limit lost rows if more than this share and at least this number of
+its rows are gone: a queue of a few tasks empties all the time."""
+
+ABOUT_PERCENT = 5
+NEW_TABLE_PERCENT = 150
+"""How far the rows of a table that took over those of another may differ from them: an existing
+table grew by about as many, a new one may have grown further since."""
+
+RECENTLY = timedelta(hours=1)
+"""A table that came within this time is a working table: if it goes again, its work is done."""
+
+MAX_GAINS = 20
+"""Maximum number of recent gains that are remembered, the largest."""
+
+HABIT = timedelta(days=30)
+HABIT_TIMES = 3
+"""A table that fell this often within that time is a queue, and a file that was replaced this often
+without losing rows is meant to be replaced."""
+
+HABIT_FACTOR = 10
+"""A queue that loses this many times the rows of any earlier fall did not just do its work."""
+
+REWRITE_PATIENCE = timedelta(hours=1)
+QUEUE_PATIENCE = timedelta(days=7)
+"""How long a table that is rewritten may stay away, and how long a queue may stay empty."""
+
+Rows = tuple[int, int | None]
+"""Rows of a table before and after; None after if the table is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """What a database does regularly, learned from the events of its history.
+
+    `queues` maps tables that fell often to the most rows that one of them lost at once. `rewritten`
+    maps tables that were dropped and came back to the longest time that they were away. `families`
+    maps a pattern of table names to the most tables of it that went at once. `is_replaced` is
+    whether the file is meant to be replaced by another one.
+    """
+
+    queues: Mapping[str, int] = field(default_factory=dict)
+    rewritten: Mapping[str, timedelta] = field(default_factory=dict)
+    families: Mapping[str, int] = field(default_factory=dict)
+    is_replaced: bool = False
+
+
+NO_HABITS = Habits()
+
+
+def habits_among(events: Iterable[Event]) -> Habits:
+    """Return the habits of one database, from its events of the last `HABIT`, newest first."""
+    falls: Counter[str] = Counter()
+    most: dict[str, int] = {}
+    rewritten: dict[str, timedelta] = {}
+    families: dict[str, int] = {}
+    replacements: list[bool] = []
+    for event in events:
+        was, now = event.before.get("rows", {}), event.after.get("rows", {})
+        if event.kind in {"replaced", "rolled_back"}:
+            replacements.append(event.kind == "replaced" and not was)
+            continue
+        for table, rows in was.items():
+            if now.get(table) is None and event.ended_at:
+                away = event.ended_at - event.at
+                rewritten[table] = max(away, rewritten.get(table, away))
+            if event.kind == "rows_dropped":
+                falls[table] += 1
+                most[table] = max(rows, most.get(table, 0))
+        for family, tables in _families(t for t in was if now.get(t) is None).items():
+            families[family] = max(tables, families.get(family, 0))
+    queues = {table: most[table] for table, times in falls.items() if times >= HABIT_TIMES}
+    newest = replacements[:HABIT_TIMES]
+    return Habits(queues, rewritten, families, len(newest) == HABIT_TIMES and all(newest))
+
+
+@dataclass(frozen=True, slots=True)
+class DropPolicy:
+    """Which drops of a table's rows are reported: by configuration, otherwise by default."""
+
+    rules: Rules = NO_RULES
+    habits: Habits = NO_HABITS
+
+    def is_reportable(self, table: str, was: int, now: int) -> bool:
+        """Return whether a table lost too many rows at once."""
+        rules = self.rules.of(table)
+        if rules.paused:
+            return False
+        if rules.max_drop_percent is not None:
+            return 100 * (was - now) > rules.max_drop_percent * was
+        return was - now >= MIN_LOST_ROWS and 100 * (was - now) > MAX_DROP_PERCENT * was
+
+    def is_configured(self, table: str) -> bool:
+        """Return whether a person said how many rows a table may lose."""
+        rules = self.rules.of(table)
+        return rules.paused or rules.max_drop_percent is not None
+
+    def patience(self, table: str, was: int) -> timedelta | None:
+        """Return for how long a reportable drop of a table may be usual work; None if never."""
+        if self.is_configured(table):
+            return None
+        if table in self.habits.rewritten:
+            return max(REWRITE_PATIENCE, 3 * self.habits.rewritten[table])
+        most = self.habits.queues.get(table)
+        return None if most is None or was > HABIT_FACTOR * most else QUEUE_PATIENCE
+
+
+DEFAULT_POLICY = DropPolicy()
+
+
+def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, Rows]:
+    """Return the tables that lost too many rows between two readings of one file.
+
+    Neither rows that another table has now, nor tables that were made recently, are lost.
+    """
+    young = _recent_tables(before, after)
+    fallen = {
+        name: rows
+        for name, rows in _falls(before, after).items()
+        if policy.is_reportable(name, rows[0], rows[1] or 0)
+        and (name not in young or name in policy.habits.rewritten or policy.is_configured(name))
+    }
+    went = _families(name for name, (_, now) in fallen.items() if now is None)
+    usual = {family for family, n in went.items() if n <= policy.habits.families.get(family, 0)}
+    fallen = {
+        name: rows
+        for name, rows in fallen.items()
+        if rows[1] is not None or _family(name) not in usual or policy.is_configured(name)
+    }
+    return _without_moved(fallen, before, after)
+
+
+def fewer_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, Rows]:
+    """Return the tables that have fewer rows in another copy or file that took a file's place.
+
+    Nothing if fewer than `MIN_LOST_ROWS` rows are missing altogether, unless a table lost too many.
+    """
+    falls = {
+        name: rows
+        for name, rows in _without_moved(_falls(before, after), before, after).items()
+        if not policy.is_configured(name) or policy.is_reportable(name, rows[0], rows[1] or 0)
+    }
+    missing = sum(was - (now or 0) for was, now in falls.values())
+    is_much = any(policy.is_reportable(name, was, now or 0) for name, (was, now) in falls.items())
+    return falls if is_much or missing >= MIN_LOST_ROWS else {}
+
+
+def leave_trail(before: Reading, after: Reading, waiting: Mapping[str, Facts]) -> Facts:
+    """Return what later readings need to know of this one: recent tables, recent gains, `waiting`.
+
+    A table keeps its place in the trail when it is renamed. `waiting` are the drops that may be
+    usual work, each with its rows before and after, and until when it is not a loss.
+    """
+    now, names = after.verified_at, renamed(before, after)
+    earliest = (now - RECENTLY).isoformat()
+    new = {
+        names.get(table, table): since
+        for table, since in _recent_tables(before, after).items()
+        if names.get(table, table) in after.tables
+    }
+    known = {names.get(table, table) for table in before.tables}
+    new |= {table: now.isoformat() for table in after.tables if table not in known}
+    gains = [
+        [names.get(table, table), rows, at]
+        for table, rows, at in before.trail.get("gains", ())
+        if at > earliest
+    ]
+    gains += [
+        [table, rows, now.isoformat()]
+        for table, rows in _gains(before, after).items()
+        if rows >= MIN_LOST_ROWS and table not in new
+    ]
+    gains = sorted(gains, key=lambda gain: gain[1])[-MAX_GAINS:]
+    trail = {"new": new, "gains": gains, "waiting": waiting}
+    return {name: value for name, value in trail.items() if value}
+
+
+def split_waiting(
+    before: Reading, after: Reading, lost: Mapping[str, Rows], policy: DropPolicy
+) -> tuple[dict[str, Rows], dict[str, Facts]]:
+    """Return the drops that are losses now, and those that may still be usual work.
+
+    A drop that waits is over when its table has grown again. It is a loss when its time is up.
+    """
+    now = after.verified_at
+    losses: dict[str, Rows] = {}
+    waiting: dict[str, Facts] = {}
+    for table, drop in before.trail.get("waiting", {}).items():
+        count = after.tables.get(table)
+        has_grown = count is not None and (count.rows or 0) > (drop["left"] or 0)
+        if has_grown or table in lost:
+            continue
+        if now.isoformat() > drop["until"]:
+            losses[table] = drop["rows"], drop["left"]
+        else:
+            waiting[table] = drop
+    for table, (was, left) in lost.items():
+        patience = policy.patience(table, was)
+        if patience is None:
+            losses[table] = was, left
+        else:
+            until = (now + patience).isoformat()
+            waiting[table] = {"rows": was, "left": left, "until": until}
+    return losses, waiting
+
+
+def _falls(before: Reading, after: Reading) -> dict[str, Rows]:
+    """Return each table that has fewer rows than before, under whatever name it has now."""
+    names = renamed(before, after)
+    falls: dict[str, Rows] = {}
+    for name, rows in exact_rows(before).items():
+        count = after.tables.get(names.get(name, name))
+        if count is None and rows:
+            falls[name] = rows, None
+        elif count is not None and count.is_exact and (count.rows or 0) < rows:
+            falls[name] = rows, count.rows
+    return falls
+
+
+def _without_moved(fallen: Mapping[str, Rows], before: Reading, after: Reading) -> dict[str, Rows]:
+    """Return the drops whose rows no other table has taken over. Each gain explains one drop."""
+    gains = list(_recent_gains(before, after)) if fallen else []
+    rest: set[str] = set()
+    for name, (was, now) in sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True):
+        lost = was - (now or 0)
+        others = (gain for gain in gains if gain.table != name and gain.covers(lost))
+        fits = (gain for gain in others if _are_alike(before, name, after, gain.table))
+        gain = next(fits, None)
+        if gain is None:
+            rest.add(name)
+        else:
+            gains.remove(gain)
+    return {name: rows for name, rows in fallen.items() if name in rest}
+
+
+class _Gain(NamedTuple):
+    """Rows that a table gained: in one step, or altogether if it is new. None if not counted."""
+
+    table: str
+    rows: int | None
+    is_new: bool
+
+    def covers(self, lost: int) -> bool:
+        """Return whether these may be the rows that another table lost.
+
+        A copy may leave out a few rows. A new table may have grown further since.
+        """
+        if self.rows is None:
+            return self.is_new
+        slack = lost * ABOUT_PERCENT // 100
+        limit = lost * NEW_TABLE_PERCENT // 100 if self.is_new else lost
+        return lost - slack <= self.rows <= limit + slack
+
+
+def _recent_gains(before: Reading, after: Reading) -> Iterator[_Gain]:
+    """Yield what tables gained in this step and recently."""
+    names = renamed(before, after)
+    known = {names.get(table, table) for table in before.tables}
+    young = {names.get(table, table) for table in _recent_tables(before, after)}
+    for table, count in after.tables.items():
+        if table not in known or table in young:
+            yield _Gain(table, count.rows if count.is_known else None, is_new=True)
+    for table, rows in _gains(before, after).items():
+        yield _Gain(table, rows, is_new=False)
+    earliest = (after.verified_at - RECENTLY).isoformat()
+    for table, rows, at in before.trail.get("gains", ()):
+        if at > earliest:
+            yield _Gain(names.get(table, table), rows, is_new=False)
+
+
+def _recent_tables(before: Reading, after: Reading) -> dict[str, str]:
+    """Return the tables that came recently, by the names that they had before, and when."""
+    earliest = (after.verified_at - RECENTLY).isoformat()
+    return {
+        table: since for table, since in before.trail.get("new", {}).items() if since > earliest
+    }
+
+
+def _gains(before: Reading, after: Reading) -> dict[str, int]:
+    """Return how many rows more each table has that was there before."""
+    was, names = exact_rows(before), renamed(before, after)
+    now = {name: after.tables.get(names.get(name, name)) for name in was}
+    return {
+        names.get(name, name): count.rows - was[name]
+        for name, count in now.items()
+        if count and count.is_known and count.rows and count.rows > was[name]
+    }
+
+
+def renamed(before: Reading, after: Reading) -> dict[str, str]:
+    """Return the new name of each renamed table: its B-tree begins at the same page of the file.
+
+    A page is used again when its table was dropped, so the columns must be alike; and auto-vacuum
+    moves a B-tree into the place of one that was dropped, which is no new name.
+    """
+    if before.file != after.file or before.roots == after.roots:
+        return {}
+    by_page = {page: name for name, page in after.roots.items()}
+    names = {}
+    for name, page in before.roots.items():
+        now = by_page.get(page, name)
+        held = by_page.get(before.roots.get(now, 0), now)
+        has_moved = now in before.roots and (held == now)
+        if now != name and not has_moved and _are_alike(before, name, after, now):
+            names[name] = now
+    return names
+
+
+def _are_alike(before: Reading, table: str, after: Reading, other: str) -> bool:
+    """Return whether at least half of a table's columns are in another table too."""
+    was, now = _columns(before, table), _columns(after, other)
+    return 2 * len(was & now) >= len(was)
+
+
+def _columns(reading: Reading, table: str) -> set[str]:
+    start = f"column {table}."
+    return {name[len(start) :] for name in reading.objects or () if name.startswith(start)}
+
+
+def exact_rows(reading: Reading) -> dict[str, int]:
+    """Return the rows of each table that has an exact count."""
+    counts = reading.tables.items()
+    return {n: count.rows for n, count in counts if count.is_exact and count.rows is not None}
+
+
+def _families(tables: Iterable[str]) -> Counter[str]:
+    """Return how many of some tables have a name of each pattern."""
+    return Counter(family for table in tables if (family := _family(table)))
+
+
+def _family(table: str) -> str | None:
+    """Return the pattern of a numbered or dated name: logs_# for logs_2026; None for others."""
+    family = re.sub(r"[0-9a-f]{8,}|[0-9]+", "#", table)
+    return family if family != table else None

@@ -1,0 +1,272 @@
+"""Rows that moved are not lost, nor is finished work; rows that are lost are still found."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app import words
+from dash_app.history.store import History
+from dash_app.ledger import Ledger
+from dash_app.losses import QUEUE_PATIENCE, RECENTLY, habits_among
+from dash_app.model import Database, Event
+from dash_app.settings.sections import HistorySettings
+from tests.test_events import exact_or_fault, run, sql, texts, told
+from tests.watched import read_exact, watching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from dash_app.model import Reading
+
+FILL = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
+    " INSERT INTO {table}(body) SELECT 'a line' FROM n"
+)
+LOGS = "CREATE TABLE logs (id INTEGER PRIMARY KEY, body TEXT)"
+JOBS = "CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT{more})"
+REBUILD = [
+    JOBS.format(name="new__jobs", more=", owner TEXT"),
+    "INSERT INTO new__jobs (id, body) SELECT id, body FROM jobs",
+    "DROP TABLE jobs",
+    "ALTER TABLE new__jobs RENAME TO jobs",
+]
+CLEAR = ["DELETE FROM jobs", "DELETE FROM sqlite_sequence"]
+
+
+def fill(table: str, rows: int) -> str:
+    return FILL.format(table=table, rows=rows)
+
+
+def make(table: str, rows: int) -> Callable[[Path], None]:
+    return sql(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, body TEXT)", fill(table, rows))
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Path:
+    """A table that numbers its rows for ever, the last ten of which are done."""
+    path = tmp_path / "a.db"
+    run(path, "PRAGMA journal_mode = WAL", JOBS.format(name="jobs", more=""))
+    run(path, JOBS.format(name="more", more=""), fill("more", 50), "DELETE FROM more WHERE id > 40")
+    run(path, fill("jobs", 300), "DELETE FROM jobs WHERE id > 290")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([sql("BEGIN", *REBUILD, "COMMIT")], ["Schema changed: + column jobs.owner"]),
+        ([sql("UPDATE sqlite_sequence SET seq = 290 WHERE name = 'jobs'")], []),
+        ([sql("UPDATE sqlite_sequence SET seq = seq - 10")], []),
+        ([sql("DELETE FROM sqlite_sequence", "INSERT INTO jobs (body) VALUES ('next')")], []),
+        (
+            [sql("BEGIN", *CLEAR, fill("jobs", 295), "COMMIT")],
+            [],
+        ),
+        ([sql("DELETE FROM jobs WHERE id > 280", "VACUUM")], []),
+        (
+            [sql(*CLEAR, fill("jobs", 20))],
+            ["Rows dropped: jobs 290 → 20"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_numbering_that_begins_anew_is_no_older_state(
+    numbered: Path, changes: list[Callable[[Path], None]], expected: list[str]
+) -> None:
+    """As migrations and cleanups do: neilotoole/sq issue 757, fnc12/sqlite_orm issue 806."""
+    assert texts(told(numbered, *changes)) == expected
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log of 5,000 rows beside a table of one row."""
+    path = tmp_path / "a.db"
+    run(path, "PRAGMA journal_mode = WAL", LOGS, fill("logs", 5000))
+    run(path, "CREATE TABLE other (id INTEGER PRIMARY KEY, note TEXT)")
+    return path
+
+
+COPY = "INSERT INTO logs_new (id, body) SELECT id, body FROM logs"
+NEW = "CREATE TABLE logs_new (id INTEGER PRIMARY KEY, body TEXT, more TEXT)"
+TO_OLD, TO_LOGS = "ALTER TABLE logs RENAME TO logs_old", "ALTER TABLE logs_new RENAME TO logs"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [sql("BEGIN", TO_OLD, LOGS, fill("logs", 1), "COMMIT")],
+        [sql("BEGIN", TO_OLD, "INSERT INTO logs_old (body) VALUES ('one more')", "COMMIT")],
+        [sql(TO_OLD), sql(LOGS, fill("logs", 3))],
+        [sql(NEW, COPY, "DROP TABLE logs", TO_LOGS)],
+        [sql(NEW, COPY), sql(TO_OLD), sql(TO_LOGS), sql("DROP TABLE logs_old")],
+        [sql(NEW, COPY), sql("DROP TABLE logs"), sql(TO_LOGS)],
+        [sql(NEW, COPY, fill("logs_new", 9)), sql("DROP TABLE logs", TO_LOGS, "VACUUM")],
+        [sql(NEW), sql(COPY), sql("DELETE FROM logs"), sql("DROP TABLE logs")],
+        [sql(TO_OLD, LOGS, "VACUUM")],
+        [sql("CREATE TABLE logs_w (id TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID",
+             "INSERT INTO logs_w SELECT id, body FROM logs", "DROP TABLE logs",
+             "ALTER TABLE logs_w RENAME TO logs")],
+        [sql("BEGIN", "CREATE TABLE archive AS SELECT * FROM logs", "DELETE FROM logs", "COMMIT")],
+        [sql("CREATE TABLE archive AS SELECT * FROM logs WHERE id < 1001"),
+         sql("INSERT INTO archive SELECT * FROM logs WHERE id > 1000"), sql("DELETE FROM logs")],
+    ],
+)  # fmt: skip
+def test_rows_that_moved_to_another_table_are_not_lost(
+    path: Path, changes: list[Callable[[Path], None]]
+) -> None:
+    """As in home-assistant/core pull request 120779 and kizuna-ai-lab/sokuji pull request 71."""
+    assert {event.kind for event in told(path, *changes)} <= {"schema_changed"}
+    assert not [event for event in told(path) if event.before.get("rows")]
+    events = told(path, sql("CREATE TABLE lonely (x INTEGER)"))
+    assert not [event for event in events if event.before.get("rows")]
+
+
+def losses(events: list[Event]) -> list[str]:
+    return [words.event(event) for event in events if event.before.get("rows")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([sql("DROP TABLE logs")], ["Schema changed: − table logs; logs 5,000 → 0"]),
+        (
+            [make("metrics", 300), sql("DROP TABLE logs")],
+            ["Schema changed: − table logs; logs 5,000 → 0"],
+        ),
+        ([sql(TO_OLD, "DELETE FROM logs_old")], [
+            "Schema changed: + table logs_old, − table logs; logs 5,000 → 0"]),
+        ([sql(TO_OLD), sql("DELETE FROM logs_old")], ["Emptied: logs_old 5,000 → 0"]),
+        ([sql(fill("other", 1).replace("body", "note")), sql("DELETE FROM logs")], [
+            "Emptied: logs 5,000 → 0"]),
+        ([sql(NEW, COPY), sql("DELETE FROM logs_new"), sql("DELETE FROM logs")], [
+            "Emptied: logs 5,000 → 0"]),
+        ([sql("DROP TABLE logs", "CREATE TABLE lags (id INTEGER PRIMARY KEY, body TEXT)",
+              fill("lags", 10))],
+         ["Schema changed: + table lags, − table logs; logs 5,000 → 10"]),
+    ],
+)  # fmt: skip
+def test_rows_that_are_nowhere_else_are_lost(
+    path: Path, changes: list[Callable[[Path], None]], expected: list[str]
+) -> None:
+    assert losses(told(path, *changes)) == expected
+
+
+@pytest.mark.parametrize(("rows", "is_told"), [(1, False), (19, False), (20, True)])
+def test_a_few_rows_are_no_loss(tmp_path: Path, rows: int, *, is_told: bool) -> None:
+    """A queue of a few tasks empties all the time: coleifer/huey issue 517."""
+    path = tmp_path / "a.db"
+    make("tasks", rows)(path)
+    assert losses(told(path, sql("DELETE FROM tasks"))) == [f"Emptied: tasks {rows} → 0"] * is_told
+
+
+class Watched:
+    """A database whose readings are entered in a ledger with a history, as the service does."""
+
+    def __init__(self, path: Path, history: History) -> None:
+        self.database = Database("a", "A", path)
+        self.history = history
+        self.ledger = Ledger(history, [self.database])
+        self.later = timedelta()
+
+    def restart(self) -> None:
+        self.ledger.keep()
+        self.ledger = Ledger(self.history, [self.database])
+
+    def enter(self, reading: Reading) -> list[str]:
+        """Enter a reading; return the texts of the losses that are not settled then."""
+        at = reading.read_at + self.later, reading.verified_at + self.later
+        reading = replace(reading, read_at=at[0], verified_at=at[1])
+        _memory, unsettled = self.ledger.enter(self.database, reading, None)
+        return [words.event(event) for event in unsettled]
+
+
+@contextmanager
+def entering(path: Path) -> Iterator[Callable[..., list[str]]]:
+    """Yield a function that changes a database and returns the losses that are open then."""
+    history = History(HistorySettings(path=path.with_name("history.db")))
+    watched = Watched(path, history)
+    with watching(path) as airlock:
+
+        def after(
+            change: Callable[[Path], None] | None = None, later: timedelta | None = None
+        ) -> list[str]:
+            watched.later += later or timedelta()
+            if change:
+                change(path)
+            else:
+                watched.restart()
+            return watched.enter(exact_or_fault(airlock))
+
+        after(sql())
+        yield after
+    history.close()
+
+
+def test_a_table_that_comes_and_goes_with_a_run_is_no_loss(path: Path) -> None:
+    """Working tables of a new name each run: bqbooster/dbt-bigquery-monitoring pull request 199."""
+    with entering(path) as after:
+        for run_number in range(1000, 1004):
+            assert after(make(f"load_{run_number}", 300)) == []
+            assert after() == []
+            assert after(sql(f"DELETE FROM load_{run_number}")) == []
+            assert after(sql(f"DROP TABLE load_{run_number}")) == []
+
+
+def test_a_table_that_is_rewritten_is_a_loss_once_and_when_it_stays_away(path: Path) -> None:
+    """`to_sql(if_exists="replace")` commits the drop: pandas-dev/pandas issue 32933."""
+    with entering(path) as after:
+        lost = ["Schema changed: − table logs; logs 5,000 → 0"]
+        assert after(sql("DROP TABLE logs")) == lost
+        assert after(make("logs", 5001)) == []
+        for day in range(2, 6):
+            assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
+            assert after() == []
+            assert after(make("logs", 5000 + day)) == []
+        assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
+        assert after(None, RECENTLY / 2) == []
+        assert after(None, RECENTLY) == ["Emptied: logs 5,005 → 0"]
+        assert after(make("logs", 5006)) == []
+
+
+def test_daily_tables_that_are_dropped_in_turn_are_a_loss_once(path: Path) -> None:
+    with entering(path) as after:
+        for day in range(1, 10):
+            after(make(f"hits_2026_11_{day:02}", 300))
+        assert after(None, 2 * RECENTLY) == []
+        open_losses = after(sql("DROP TABLE hits_2026_11_01"))
+        assert open_losses == ["Schema changed: − table hits_2026_11_01; hits_2026_11_01 300 → 0"]
+        assert after(sql("DROP TABLE hits_2026_11_02"), timedelta(days=1)) == open_losses
+        more = after(sql(*[f"DROP TABLE hits_2026_11_0{day}" for day in range(3, 7)]))
+        assert len(more) == 2
+
+
+def test_a_queue_that_stays_empty_or_loses_far_more_than_usual_is_a_loss(path: Path) -> None:
+    with entering(path) as after:
+        after(make("queue", 100))
+        after(None, 2 * RECENTLY)
+        for _work in range(3):
+            assert after(sql("DELETE FROM queue")) == ["Emptied: queue 100 → 0"]
+            assert after(sql(fill("queue", 100))) == []
+        assert after(sql("DELETE FROM queue")) == []
+        assert after(None, QUEUE_PATIENCE / 2) == []
+        assert after(None, QUEUE_PATIENCE) == ["Emptied: queue 100 → 0"]
+        assert after(sql(fill("queue", 2000))) == []
+        assert after(sql("DELETE FROM queue")) == ["Emptied: queue 2,000 → 0"]
+
+
+def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) -> None:
+    """Its rename is known by the rows of the new table."""
+    from dash_app.events import follow
+
+    with watching(path) as airlock:
+        first = replace(read_exact(airlock), roots={})
+        memory, _ = follow("a", first, None)
+        run(path, TO_OLD)
+        _, events = follow("a", read_exact(airlock), memory)
+    assert losses(list(events)) == []
+    assert habits_among(events).queues == {}
