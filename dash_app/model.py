@@ -43,6 +43,7 @@ Code = Literal[
     "read_only_folder",
     "needs_recovery",
     "locked",
+    "wal_elsewhere",
     "not_a_database",
     "unsupported",
     "corrupt",
@@ -152,7 +153,7 @@ class Reading:
     @property
     def is_kept(self) -> bool:
         """Whether it is the last good reading of a database that is locked, for less than 60 s."""
-        return self.code is None and bool(self.detail)
+        return self.code is None and self.wait_reason is not None
 
     @property
     def wait_reason(self) -> WaitReason | None:

@@ -81,13 +81,15 @@ class Access:
 class Surroundings:
     """What is around a database's content; None for what could not be told.
 
-    `backlog_bytes` is the part of the log that is not yet checkpointed.
+    `backlog_bytes` is the part of the log that is not yet checkpointed. `is_foreign` is whether an
+    engine that is not SQLite's own has it open, as far as its locks and side files show.
     """
 
     holders: tuple[Holder, ...] | None = None
     backlog_bytes: int | None = None
     disk: Disk | None = None
     access: Access | None = None
+    is_foreign: bool = False
 
 
 @dataclass(frozen=True, slots=True)

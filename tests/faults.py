@@ -197,7 +197,7 @@ def exclusive(path: Path, *statements: str) -> LiveWriter:
 
 
 def exclusive_large(path: Path) -> LiveWriter:
-    """Keep each reader waiting for a lock, since the log is too large to read without one."""
+    """Lock a database beside a WAL that is read without locks only once its writer rests."""
     swell = f"INSERT INTO agents (text) VALUES (zeroblob({LARGE_LOG_BYTES}))"
     return exclusive(path, "PRAGMA wal_autocheckpoint = 0", swell)
 

@@ -169,7 +169,7 @@ MATRIX = {
     "stopped writer of a log": fine(well, faults.stopped, agents=3),
     "EXCLUSIVE transaction": fine(rollback, faults.locking, agents=3),
     "EXCLUSIVE mode": fine(well, faults.exclusive, agents=4),
-    "EXCLUSIVE mode, large log": Row(well, faults.exclusive_large, "locked", HELD),
+    "EXCLUSIVE mode, large log": fine(well, faults.exclusive_large, agents=4),
     "reader killed": struck(signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."),
     "reader stopped": struck(signal.SIGSTOP, "not_responding", NO_ANSWER),
     "unreadable file": broken(

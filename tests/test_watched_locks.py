@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dash_app.doctor.databases import _writers
+from dash_app.model import Database
 from dash_app.selfcheck import locks_held
 from dash_app.watched import airlock as parent
 from dash_app.watched.locks import find_write_lock, record_locks
@@ -215,3 +217,74 @@ def test_a_kept_reading_outlives_the_history(tmp_path: Path) -> None:
         assert writer.do("BEGIN IMMEDIATE") == []
         kept = read_until(airlock, lambda reading: reading.is_kept)
         assert reading_from_message(reading_to_message(kept)) == kept
+
+
+def test_a_wal_that_lies_beside_another_name_is_a_problem(tmp_path: Path) -> None:
+    """As in openclaw/openclaw issue 144585 and evcc-io/evcc pull request 30903."""
+    path = make_database(tmp_path / "inside" / "a.db", agents=3)
+    (tmp_path / "seen").mkdir()
+    alias = tmp_path / "seen" / "alias.db"
+    alias.hardlink_to(path)
+    with watching(alias, path) as airlock, LiveWriter(path) as writer:
+        assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+        reading = read(airlock)
+        assert reading.code == "wal_elsewhere"
+        assert reading.detail["holder"].endswith(f"(pid {writer.process.pid})")
+        assert rows(read_exact(airlock, "1")) == {"agents": 4}
+        assert writer.do("PRAGMA wal_checkpoint(TRUNCATE)") == [[0, 0, 0]]
+        assert read(airlock).code == "wal_elsewhere"
+        assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+        writer.kill()
+        left = read(airlock)
+        assert rows(left) == {"agents": 4}
+        assert [count.estimate for count in left.tables.values()] == ["about"]
+        assert "main_only" in left.detail
+    assert not [*alias.parent.glob("alias.db-*")]
+
+
+def test_a_hard_link_is_read_like_any_file_once_its_own_wal_was_seen(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    (tmp_path / "alias.db").hardlink_to(path)
+    with watching(path) as airlock:
+        first = read(airlock)
+        assert [count.estimate for count in first.tables.values()] == ["about"]
+        with LiveWriter(path) as writer:
+            assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+            assert rows(read_exact(airlock)) == {"agents": 4}
+            assert writer.do("PRAGMA wal_checkpoint(TRUNCATE)") == [[0, 0, 0]]
+            assert writer.process.stdin is not None
+            writer.process.stdin.close()
+            assert writer.process.wait() == 0
+        last = read_exact(airlock)
+        assert rows(last) == {"agents": 4}
+        assert not last.detail
+
+
+def test_a_connection_with_an_empty_wal_is_nobody_elsewhere(tmp_path: Path) -> None:
+    paths = [make_database(tmp_path / name / "a.db", agents=3) for name in ("plain", "exclusive")]
+    with LiveWriter(paths[0]) as plain, LiveWriter(paths[1]) as exclusive:
+        assert exclusive.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
+        for writer in (plain, exclusive):
+            assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+            assert writer.do("PRAGMA wal_checkpoint(TRUNCATE)") == [[0, 0, 0]]
+        with watching(*paths) as airlock:
+            assert rows(read_exact(airlock)) == {"agents": 4}
+            assert rows(read_exact(airlock, "1")) == {"agents": 4}
+
+
+def test_an_engine_that_is_not_sqlites_own_is_known_by_its_locks(tmp_path: Path) -> None:
+    """Turso locks the main file and the WAL as a whole; with several processes, it makes -tshm."""
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer:
+        assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+    path.with_name("a.db-shm").unlink()
+    with watching(path) as airlock:
+        assert not read(airlock).surroundings.is_foreign
+        with locker(path, "posix"), locker(path.with_name("a.db-wal"), "posix"):
+            reading = read_exact(airlock)
+            assert reading.surroundings.is_foreign
+            assert rows(reading) == {"agents": 4}
+            checks = {check.code for check in _writers(Database("a", "A", path), reading)}
+            assert checks == {"foreign_engine"}
+        path.with_name("a.db-tshm").touch()
+        assert read(airlock).surroundings.is_foreign

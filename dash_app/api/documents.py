@@ -192,6 +192,8 @@ class DatabaseDocument(Database):
     """The part of the log that is not yet checkpointed."""
     holders: list[Holder] | None
     """Who has it open; null where that cannot be told."""
+    foreignEngine: bool
+    """Whether an engine that is not SQLite's own, such as Turso, has it open, as its locks show."""
     disk: Disk | None
     schema: dict[str, str] | None
     """Definitions by `table NAME`, `column TABLE.NAME` and the like."""

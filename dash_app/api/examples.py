@@ -116,6 +116,7 @@ DATABASE: documents.DatabaseDocument = {
             "holdsLogBackSince": None,
         }
     ],
+    "foreignEngine": False,
     "disk": DISK,
     "schema": {"table tasks": "", "column tasks.owner": "TEXT"},
     "userVersion": 3,

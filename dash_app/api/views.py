@@ -91,6 +91,7 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> document
         **database_document(status),
         "walBacklogBytes": around.backlog_bytes,
         "holders": None if around.holders is None else [_holder(one) for one in around.holders],
+        "foreignEngine": around.is_foreign,
         "disk": disk_document(around.disk) if around.disk else None,
         "schema": None if reading.objects is None else dict(reading.objects),
         "userVersion": reading.user_version,

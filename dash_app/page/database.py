@@ -204,7 +204,9 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
     ]
     nobody = "It can't be told here." if holders is None else "No other program has it open."
     told = html.Ul(lines, className="plain") if lines else html.P(nobody, className="aside")
-    return html.Section([html.H2("Open by"), told])
+    is_foreign = status.reading.surroundings.is_foreign
+    engine = [html.P(words.FOREIGN_ENGINE, className="aside")] if is_foreign else []
+    return html.Section([html.H2("Open by"), told, *engine])
 
 
 def _events(events: Iterable[Event], now: datetime) -> Component:

@@ -123,8 +123,11 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     since = {key: before.since.get(key, now) if before else now for key in seen}
     holders = tuple(_holder(pid, found, since, known) for pid, found in sorted(uses.items()))
     backlog_bytes = known.backlog_bytes if known else None if files.wal_bytes else 0
+    # Turso locks the WAL itself, or keeps an index of its own. SQLite never does either.
+    is_wal_locked = files.wal and any(lock.file == files.wal[:2] for lock in locks)
+    is_foreign = bool(is_wal_locked) or os.path.exists(f"{files.path}-tshm")
     around = Surroundings(
-        None if is_hidden else holders, backlog_bytes, disk, access_to(files.path)
+        None if is_hidden else holders, backlog_bytes, disk, access_to(files.path), is_foreign
     )
     has_strangers = bool(on_main) and not on_index
     return Sight(around, files, index, since, is_write_locked, has_strangers, is_hidden)

@@ -74,6 +74,14 @@ def find_lock(path: str, first: int, length: int) -> int | None:
     return _conflict(path, fcntl.F_WRLCK, first, length)
 
 
+def find_connection(path: str) -> int | None:
+    """Return the pid of a process that reads a main file or is connected in WAL mode.
+
+    None without one, as for `find_write_lock`. The range of the lock is SQLite's alone.
+    """
+    return find_lock(path, SHARED_FIRST, SHARED_BYTES)
+
+
 def holder_of(files: Files) -> str | None:
     """Return "node (pid 812)", the process that holds a write lock on the main file, if any."""
     pid = find_write_lock(files.path)
@@ -113,9 +121,11 @@ def _conflict(path: str, kind: int, first: int, length: int) -> int | None:
         descriptor = open_quietly(path)
         try:
             wanted = LOCK.pack(kind, os.SEEK_SET, first, length, 0)
-            found, *_, pid = LOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted))
+            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted)
+            found, _whence, start, _length, pid = LOCK.unpack(answer)
         finally:
             os.close(descriptor)
     except OSError:  # some network file systems have no locks
         return None
-    return None if found == fcntl.F_UNLCK else pid
+    # A lock that also holds what lies before the range is another kind of lock.
+    return None if found == fcntl.F_UNLCK or start < min(first, PENDING_BYTE) else pid

@@ -63,6 +63,7 @@ def surroundings_from_message(message: Message) -> Surroundings:
         message.get("backlog_bytes"),
         disk and Disk(**_known(Disk, disk)),
         access and Access(**_known(Access, access)),
+        message.get("is_foreign", False),
     )
 
 

@@ -156,6 +156,10 @@ def verdict(
     return f"{rows} in {tables}."
 
 
+FOREIGN_ENGINE = "It is open in an engine that is not SQLite's own, such as Turso."
+MAIN_ONLY = "These are the rows of its main file: a WAL beside another name of it may hold more."
+
+
 def not_renewed(reading: Reading) -> str:
     """Return why the last good reading of a database is shown, and of when it is."""
     holder = reading.detail.get("holder", "A program")
@@ -174,6 +178,8 @@ def notes(status: DatabaseStatus) -> list[str]:
         and (why := not_renewed(status.reading)) != status.verdict
     ):
         lines.insert(0, why)
+    if "main_only" in status.reading.detail:
+        lines.append(MAIN_ONLY)
     disk = status.reading.surroundings.disk
     is_told = any(one.kind == "disk_low" for one in status.findings)
     if disk and disk.is_worth_a_line and not is_told:

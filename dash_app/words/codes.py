@@ -76,6 +76,10 @@ WORDS: dict[Code, tuple[str, str]] = {
         "{holder} has locked it.",
         "It clears when that program is done. If it stays, restart that program.",
     ),
+    "wal_elsewhere": (
+        "{holder} has it open in WAL mode, and its WAL is not beside it.",
+        "Watch it under the name by which its program opens it.",
+    ),
     "not_a_database": ("Not an SQLite file, or encrypted.", "Check `path` in {config}."),
     "unsupported": ("Its file format is newer than Mission Control's SQLite {ours}.", UPDATE),
     "corrupt": ("The file is damaged (malformed).", COPY_FIRST),
@@ -98,6 +102,10 @@ WORDS: dict[Code, tuple[str, str]] = {
 """Cause and remedy of each code; of an absence, where tables were read before."""
 
 VARIANTS: dict[tuple[Code, str], tuple[str, str]] = {
+    ("locked", "engine"): (
+        "{holder} has locked it, by an engine that is not SQLite's own.",
+        "It clears when that program is done. If it stays, restart that program.",
+    ),
     ("locked", "writes"): (
         "{holder} writes to it without pause.",
         "It is read once its writers rest for a moment.",
@@ -147,6 +155,7 @@ CODES_IN_BRIEF: dict[Code, str] = {
     "read_only_folder": "WAL without its index",
     "needs_recovery": "unfinished work in its WAL",
     "locked": "locked",
+    "wal_elsewhere": "WAL is elsewhere",
     "not_a_database": "not a database",
     "unsupported": "newer format",
     "corrupt": "damaged",
