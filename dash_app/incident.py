@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from dash_app.message import Message
-    from dash_app.model import Level
+
+Level = Literal["well", "notice", "unknown", "fault"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,15 @@ class Ledger:
         self._load_newest()
         log.info("%s: forgotten", database.name)
 
+    def store_again(self) -> None:
+        """Store all state in a history that was begun anew."""
+        for name, events in self._unsettled.items():
+            newest = (event for event in self.events if event.database == name)
+            known = {(e.kind, e.at): e for e in (*newest, *events, *self._unsaved[name])}
+            self._unsaved[name] = tuple(sorted(known.values(), key=lambda event: event.at))
+        self.keep()
+        self._load_newest()
+
     def keep(self) -> None:
         """Store every memory, so that a restart knows the last good readings."""
         for database in self._databases:

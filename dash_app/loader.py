@@ -131,13 +131,15 @@ class Trend:
     is_rate: bool = False
 
 
-def table_frame(path: Path, status: DatabaseStatus, now: datetime) -> pd.DataFrame:
+def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.DataFrame:
     """Return one row a table of a database, with the columns of TABLE_COLUMNS; by name.
+
+    Without the path of a history, what it would tell is missing.
 
     `change` is by how many rows there are more than a day ago, or when we began; `per_hour` how
     many were written an hour since then. Raises sqlite3.Error.
     """
-    days = query.days_of_tables(path, status.database.name, now)
+    days = query.days_of_tables(path, status.database.name, now) if path else {}
     rows = [
         _table_row(name, count, days.get(name)) | _expected(status, name)
         for name, count in status.reading.tables.items()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from dash_app.expectations import Rules
+from dash_app.incident import Level as Level  # noqa: PLC0414, TC001 - part of the vocabulary here
 from dash_app.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dash_app.expectations import Watch
+    from dash_app.incident import Entry, Incident
     from dash_app.surroundings import Activity, Disk
 
-Level = Literal["well", "notice", "unknown", "fault"]
 Status = Literal["connected", "not_initialized", "error"]
 EstimateKind = Literal["about", "at_most"]
 Absence = Literal["gone", "emptied", "truncated"]
@@ -290,17 +291,28 @@ class DatabaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The newest reading of each database, in configured order; the newest events, newest first."""
+    """The newest reading of each database, in configured order; the newest events, newest first.
+
+    `incidents` are open ones, worst first, then those that ended lately, newest first;
+    `history_notes` are sentences on our own record, if it stands still or had to begin again.
+    """
 
     taken_at: datetime
     databases: tuple[DatabaseStatus, ...]
     events: tuple[Event, ...] = ()
     history_disk: Disk | None = None
+    incidents: tuple[Entry, ...] = ()
+    history_notes: tuple[str, ...] = ()
 
     @property
     def connected(self) -> int:
         """How many databases can be read."""
         return sum(status.status == "connected" for status in self.databases)
+
+    @property
+    def open_incidents(self) -> list[Incident]:
+        """The incidents that are open, worst first."""
+        return [one.incident for one in self.incidents if not one.incident.ended_at]
 
     def of(self, name: str) -> DatabaseStatus:
         """Return the status of a database by its name. Raises StopIteration."""

@@ -18,6 +18,7 @@ from dash_app.events import in_view_of
 from dash_app.findings import findings, level_of, worst_first
 from dash_app.history.errands import to_forget
 from dash_app.history.query import activity
+from dash_app.history.schema import UnusableHistoryError
 from dash_app.ledger import Ledger
 from dash_app.model import DatabaseStatus, Reading, Snapshot, worst
 from dash_app.selfcheck import Selfcheck
@@ -213,7 +214,29 @@ class Sampler:
             done.append(errand)
         return done
 
+    def _keep_history(self) -> None:
+        """Notice a history that is lost, begin anew, and store in it what is in memory."""
+        try:
+            if not self._history.renew_if_lost():
+                return
+        except (OSError, sqlite3.Error, UnusableHistoryError) as error:
+            paused = words.history_not_opened(error)
+            if paused != self.history_paused:
+                log.error("history not opened: %s", error)
+            self.history_paused = paused
+            return
+        self._ledger.store_again()
+        self.docket.store_again()
+        self._teller.store_again()
+        self.recorded_at = None
+
+    def _history_notes(self) -> tuple[str, ...]:
+        lost = self._history.loss
+        notes = (words.history_lost(lost.at, lost.problem, lost.kept),) if lost else ()
+        return (self.history_paused, *notes) if self.history_paused else notes
+
     def _tick(self) -> Snapshot:
+        self._keep_history()
         asked = [self._asked.get() for _ in range(self._asked.qsize())]
         for work, _done in asked:
             work()
@@ -227,8 +250,11 @@ class Sampler:
         self._seen_until.clear()
         disk = disk_under(str(self._history.path))
         self._taken_at_seconds = steady_seconds()
-        self.snapshot = Snapshot(now, statuses, self._ledger.events, disk)
-        self.docket.take(self.snapshot, self._teller.troubles())
+        taken = Snapshot(now, statuses, self._ledger.events, disk)
+        self.docket.take(taken, self._teller.troubles())
+        self.snapshot = replace(
+            taken, incidents=self.docket.entries, history_notes=self._history_notes()
+        )
         self._teller.tell(self.docket.incidents, now)
         self.first_snapshot.set()
         for _work, done in asked:
@@ -306,6 +332,8 @@ class Sampler:
         try:
             self._history.record(snapshot)
             self.history_paused = None
+        except sqlite3.ProgrammingError:
+            pass  # It is closed, for the reason that `_keep_history` found.
         except sqlite3.Error as error:
             log.error("history paused: %s", error)
             self.history_paused = words.history_paused(error.sqlite_errorname)

@@ -136,6 +136,7 @@ def test_the_token_is_sent_and_who_is_refused_reads_by_itself(
     make_database(tmp_path / "email.db", messages=3)
     token = tmp_path / "token"
     token.write_text("secret\n")
+    token.chmod(0o600)
     config.write_text(config.read_text().replace("port =", f'token_file = "{token}"\nport ='))
     with Served(config, port=port) as served:
         assert served.get("/api/db-status")[0] == 401

@@ -206,7 +206,7 @@ def test_a_later_schema_is_refused(path: Path) -> None:
 def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     before = path.read_bytes()
-    with pytest.raises(UnusableHistoryError, match="no history of Mission Control"):
+    with pytest.raises(UnusableHistoryError, match="another program's database"):
         History(HistorySettings(path=path))
     assert path.read_bytes() == before
 

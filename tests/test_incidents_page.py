@@ -72,17 +72,20 @@ def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
         replace(status_of(well(a=1), name=name), findings=(HELD,), level="fault")
         for name in ("email", "health")
     )
-    drawn = unescape(draw(headline(Snapshot(NOW, both), NOW, [incident("email", "health")])))
+    snapshot = Snapshot(NOW, both, incidents=(Entry(incident("email", "health")),))
+    drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
         ("#incident-3", "Email and Health: log held since ")
     ]
-    alone = unescape(draw(headline(Snapshot(NOW, both), NOW, [incident("email")])))
+    single = replace(snapshot, incidents=(Entry(incident("email")),))
+    alone = unescape(draw(headline(single, NOW)))
     assert re.findall(r'href="(#[^"]+)"', alone) == ["#card-email", "#card-health"]
 
 
 def test_what_is_amiss_with_ourselves_stands_in_the_headline_too() -> None:
     ours = replace(incident(), kind="alerts_failing", text="Alerts: Nobody was told.", id=9)
-    drawn = unescape(draw(headline(Snapshot(NOW, (status_of(well(a=1)),)), NOW, [ours])))
+    snapshot = Snapshot(NOW, (status_of(well(a=1)),), incidents=(Entry(ours),))
+    drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
         ("#incident-9", "Alerts: messages not sent since ")
     ]

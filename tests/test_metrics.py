@@ -146,6 +146,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("metrics")
     token = folder / "token"
     token.write_text("secret\n")
+    token.chmod(0o600)
     with LiveWriter(make_database(folder / "email.db", messages=3)) as writer:
         writer.do('CREATE TABLE "a ""quoted""\\ \n name" (x)')
         (folder / "broken.db").write_text("hello " * 100)

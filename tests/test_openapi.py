@@ -104,6 +104,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             connection.execute(f'INSERT INTO "{quoted}" VALUES (1)')
     (folder / "broken.db").write_text("hello " * 100)
     (folder / "token").write_text("s3cret\n")
+    (folder / "token").chmod(0o600)
     names = ("hostile", "late", "broken")
     config = write_config(
         folder,

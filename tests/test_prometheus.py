@@ -118,6 +118,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def serve(folder: Path) -> Served:
     database = make_database(folder / "email.db", messages=3)
     (folder / "token").write_text(TOKEN)
+    (folder / "token").chmod(0o600)
     server = f"token_file = {json.dumps(str(folder / 'token'))}"
     return Served(write_config(folder, [("email", database)], server=server))
 

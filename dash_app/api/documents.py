@@ -276,6 +276,8 @@ class ServiceDocument(TypedDict):
     sidecarsLeft: Count
     """Files left beside a database by a reading that was killed."""
     historyDisk: Disk | None
+    historyProblem: str | None
+    """Why our own record stands still or had to begin again; null if neither."""
     promises: list[Promise]
 
 

@@ -188,6 +188,7 @@ SERVICE: documents.ServiceDocument = {
     "guards": ["landlock", "seccomp"],
     "sidecarsLeft": 0,
     "historyDisk": DISK,
+    "historyProblem": None,
     "promises": [{"name": "bytesWritten", "measured": 0, "most": 0, "kept": True}],
 }
 GLANCE = (

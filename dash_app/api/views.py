@@ -105,7 +105,9 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> document
 def service_document(sampler: Sampler, started_at: datetime) -> documents.ServiceDocument:
     """Return the document of `/api/service`: how we are, and whether our promises are kept."""
     check, promises = sampler.selfcheck, sampler.selfcheck.promises()
-    disk = sampler.snapshot.history_disk if sampler.snapshot else None
+    snapshot = sampler.snapshot
+    disk = snapshot.history_disk if snapshot else None
+    notes = snapshot.history_notes if snapshot else ()
     kept = all(promise.kept for promise in promises) and sampler.fresh() is not None
     return {
         "level": "well" if kept else "fault",
@@ -120,6 +122,7 @@ def service_document(sampler: Sampler, started_at: datetime) -> documents.Servic
         "guards": list(check.guards),
         "sidecarsLeft": check.sidecars_left,
         "historyDisk": disk_document(disk) if disk else None,
+        "historyProblem": " ".join(notes) or None,
         "promises": [_promise(promise) for promise in promises],
     }
 

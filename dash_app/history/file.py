@@ -1,16 +1,26 @@
-"""Opens the history file: for its one writer, made for its owner alone, and for readers."""
+"""Opens the history file: for its one writer, made for its owner alone, and for readers.
+
+A file that is lost or damaged while we run is set aside under another name, and never deleted.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sqlite3
+import time
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dash_app.history.room import limit
-from dash_app.history.schema import HistoryInUseError, UnusableHistoryError, migrate
+from dash_app.history.schema import (
+    HistoryInUseError,
+    NotAFileError,
+    UnusableHistoryError,
+    migrate,
+)
 from dash_app.model import HISTORY_APPLICATION_ID
 
 if TYPE_CHECKING:
@@ -20,6 +30,21 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 0.25
 """How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""
 
+CHECK_SECONDS = 3.0
+"""Maximum time for a check of all pages: readings wait meanwhile."""
+
+MAGIC, HEAD_BYTES = b"SQLite format 3\0", 100
+"""See "The Database Header" at sqlite.org/fileformat2.html."""
+
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+SIDES = ("-wal", "-shm", "-journal")
+DELETED, REPLACED = "its file was deleted", "its file was replaced"
+MAX_SET_ASIDE = 20
+"""Maximum number of lost files kept beside the history: a dying disk would add one per tick."""
+
+suspects: dict[Path, bool] = {}
+"""Histories in which a reader found damage, and whether it is certain without a check."""
+
 
 def hold(path: Path) -> int:
     """Make the file where there is none, and keep other services from it while this one lives.
@@ -27,13 +52,18 @@ def hold(path: Path) -> int:
     Returns a descriptor; closing it would drop SQLite's locks on the file too. Raises OSError,
     UnusableHistoryError.
     """
+    if path.exists() and not path.is_file():
+        raise NotAFileError("it is not a file. Name another `path` under [history]")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise HistoryInUseError("another Mission Control writes it now") from error
+        raise HistoryInUseError(
+            "another Mission Control writes it now. Stop that one, or give this one a `path` of its"
+            " own under [history]"
+        ) from error
     return descriptor
 
 
@@ -58,14 +88,116 @@ def _claim(connection: sqlite3.Connection) -> None:
         for name in ("page_count", "application_id")
     )
     if pages and mark != HISTORY_APPLICATION_ID:
-        raise UnusableHistoryError("it is a database, but no history of Mission Control")
+        raise UnusableHistoryError(
+            "it is another program's database. Name another `path` under [history]"
+        )
     if not pages:
         connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the file read-only, as long as the context lasts. Raises sqlite3.Error."""
+    """Open the file read-only, as long as the context lasts.
+
+    Raise sqlite3.Error, also for values that cannot be ours.
+    """
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True)) as connection:
-        yield connection
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            yield connection
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            suspects.setdefault(path, False)
+        raise
+    except (ValueError, TypeError) as error:  # of what should be a time or JSON
+        suspects[path] = True
+        raise sqlite3.DatabaseError(f"damaged values: {error}") from error
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is damaged."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
+
+
+def is_sound(connection: sqlite3.Connection) -> bool | None:
+    """Check all pages; return None if that takes too long."""
+    ends = time.monotonic() + CHECK_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+    try:
+        found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.DatabaseError as error:
+        return False if is_damage(error) else None
+    finally:
+        connection.set_progress_handler(None, 0)
+    return found == "ok"
+
+
+def loss(path: Path, descriptor: int) -> str | None:
+    """Return how a file that we hold open was lost; None if it stands at its path as ours."""
+    try:
+        there = path.stat()
+    except OSError as error:
+        return DELETED if isinstance(error, FileNotFoundError) else None
+    held = os.fstat(descriptor)
+    if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+        return REPLACED
+    head = os.pread(descriptor, HEAD_BYTES, 0)
+    page_bytes = int.from_bytes(head[16:18], "big")  # 1 stands for 65536
+    pages = int.from_bytes(head[28:32], "big")
+    if len(head) == HEAD_BYTES and not is_ours(head):
+        return "its file was overwritten"
+    is_short = held.st_size < max(pages * (65536 if page_bytes == 1 else page_bytes), HEAD_BYTES)
+    return "its file was cut short" if is_short else None
+
+
+def sides(path: Path) -> tuple[tuple[int, int] | None, ...]:
+    """Return device and inode of WAL and index, which stay while we have the file open."""
+    real = path.resolve()  # SQLite has them beside what a link leads to
+    return tuple(_identity(real.with_name(f"{real.name}{side}")) for side in SIDES[:2])
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def is_ours(head: bytes) -> bool:
+    """Whether a file with this header is a history of Mission Control."""
+    return head.startswith(MAGIC) and head[68:72] == HISTORY_APPLICATION_ID.to_bytes(4, "big")
+
+
+def set_aside(path: Path) -> Path:
+    """Rename whatever stands at a path, with its side files; return its new path.
+
+    Raise OSError, and UnusableHistoryError if so many were set aside that something else is wrong.
+    """
+    real = path.resolve()  # of a link, what it leads to
+    kept = _lost_name(real)
+    for side in ("", *SIDES):
+        file = real.with_name(f"{real.name}{side}")
+        if file.exists():
+            file.rename(f"{kept}{side}")
+    return kept
+
+
+def set_sides_aside(path: Path, known: tuple[tuple[int, int] | None, ...]) -> None:
+    """Rename the side files of a history that is gone: SQLite would apply them to the next file.
+
+    `known` are those of that history, as `sides` returned them.
+    """
+    real = path.resolve()
+    kept = _lost_name(real)
+    for side, identity in zip(SIDES, known, strict=False):
+        file = real.with_name(f"{real.name}{side}")
+        if identity and _identity(file) == identity:
+            file.rename(f"{kept}{side}")
+
+
+def _lost_name(real: Path) -> Path:
+    lost = [one for one in real.parent.iterdir() if one.name.startswith(f"{real.name}.lost-")]
+    if len(lost) >= MAX_SET_ASIDE:
+        raise UnusableHistoryError(f"{len(lost)} lost ones were set aside already: see its disk")
+    return real.with_name(f"{real.name}.lost-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}")

@@ -61,6 +61,10 @@ class Incidents:
         """Take a connection to the history's file."""
         self._connection = connection
 
+    def use(self, connection: sqlite3.Connection) -> None:
+        """Go on with another connection."""
+        self._connection = connection
+
     def keep(self, changed: Iterable[Incident]) -> list[Incident]:
         """Store incidents as they are now; return them with their ids. Raises sqlite3.Error."""
         with self._connection:
@@ -93,7 +97,10 @@ class Incidents:
         values = _values(incident)
         if incident.id is not None:
             sql = f"UPDATE incident SET ({COLUMNS}) = ({marks}) WHERE id = ?"  # noqa: S608
-            self._connection.execute(sql, (*values, incident.id))
+            if self._connection.execute(sql, (*values, incident.id)).rowcount == 0:
+                # The history was begun anew.
+                sql = f"INSERT INTO incident ({COLUMNS}, id) VALUES ({marks}, ?)"  # noqa: S608
+                self._connection.execute(sql, (*values, incident.id))
             return incident
         sql = f"INSERT INTO incident ({COLUMNS}) VALUES ({marks})"  # noqa: S608
         return replace(incident, id=self._connection.execute(sql, values).lastrowid)

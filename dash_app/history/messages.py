@@ -59,6 +59,10 @@ class Messages:
         """Take a connection to the history's file."""
         self._connection = connection
 
+    def use(self, connection: sqlite3.Connection) -> None:
+        """Go on with another connection."""
+        self._connection = connection
+
     def keep(self, changed: Iterable[Message]) -> None:
         """Store messages as they are now. Raises sqlite3.Error."""
         with self._connection:

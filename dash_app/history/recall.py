@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,28 @@ if TYPE_CHECKING:
     from dash_app.model import Database, Event, Snapshot
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """When our own record had to begin again, why, and where the lost file is kept, if it is."""
+
+    at: datetime
+    problem: str
+    kept: Path | None
+
+
 class Recall:
     """A history that is read and never written: what it is told to keep is gone with it."""
 
     def __init__(self, path: Path) -> None:
         """Take where the file lies; where there is none, nothing is remembered."""
         self.path = path
+        self.loss: Loss | None = None
         self.incidents: None = None
         self.messages: None = None
+
+    def renew_if_lost(self) -> bool:
+        """Return False: this history is read-only."""
+        return False
 
     def memory_of(self, database: Database) -> Memory | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""

@@ -160,6 +160,10 @@ class UnusableHistoryError(Exception):
     """A file that is not ours, or that a later version of Mission Control wrote."""
 
 
+class NotAFileError(UnusableHistoryError):
+    """A folder, a pipe or a device at the path of the history."""
+
+
 class HistoryInUseError(UnusableHistoryError):
     """A file that another Mission Control writes now."""
 

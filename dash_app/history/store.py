@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 from collections import deque
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from dash_app.history.file import connect, hold
+from dash_app.history.file import (
+    DELETED,
+    HEAD_BYTES,
+    REPLACED,
+    connect,
+    hold,
+    is_damage,
+    is_ours,
+    is_sound,
+    loss,
+    set_aside,
+    set_sides_aside,
+    sides,
+    suspects,
+)
 from dash_app.history.incidents import Incidents
 from dash_app.history.inserted import rows_inserted
 from dash_app.history.messages import Messages
-from dash_app.history.recall import memory_in
+from dash_app.history.recall import Loss, memory_in
 from dash_app.history.rollups import roll_up
 from dash_app.history.room import is_grown, make_room, prune
+from dash_app.history.schema import NotAFileError
 from dash_app.surroundings import Surroundings
 from dash_app.watched.protocol import reading_from_message, reading_to_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from dash_app.model import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
@@ -47,6 +62,11 @@ ROOM_SHARES = (0.1, 0.3, 0.7)
 A page becomes free once little is left of it: with few points a series, a tenth frees none.
 """
 
+WAL_DELETED = "its WAL was deleted"
+"""This alone loses nothing: closing writes what the WAL held into the file."""
+
+log = logging.getLogger(__name__)
+
 
 class History:
     """The record of what was read. For one thread; see `query` for reading beside it."""
@@ -57,14 +77,16 @@ class History:
         Raises OSError, sqlite3.Error, UnusableHistoryError.
         """
         self._settings = settings
-        self._hold = hold(settings.path)
+        self.loss: Loss | None = None
         try:
-            self._connection = connect(settings.path, settings.max_size)
-        except BaseException:
-            os.close(self._hold)
-            raise
+            self._open()
+        except sqlite3.DatabaseError as error:
+            if not (is_damage(error) and self._is_ours()):
+                raise
+            self._begin_anew("its file is damaged")
         self.incidents = Incidents(self._connection)
         self.messages = Messages(self._connection)
+        self._is_open, self._problem = True, ""
         self._series: dict[Key, int] = self._load_series()
         self._before: dict[str, Reading] = self._load_baselines()
         self._last: dict[int, Stored] = {}
@@ -81,6 +103,80 @@ class History:
     def path(self) -> Path:
         """Where the file lies."""
         return self._settings.path
+
+    def renew_if_lost(self) -> bool:
+        """Open the file again if it was lost or damaged; return whether all is to be stored again.
+
+        A file of ours that stands at the path by now is used, and anything else but another
+        program's database is set aside. Raise OSError, sqlite3.Error, UnusableHistoryError while
+        nothing can be written there; the next call tries again.
+        """
+        path = self._settings.path
+        is_suspect = path in suspects
+        problem = self._found_lost() if self._is_open else self._problem
+        problem = problem or ("its file is damaged" if is_suspect else None)
+        if problem is None:
+            return False
+        if self._is_open:
+            self._problem = problem
+            self.close()
+            if problem in {DELETED, REPLACED}:
+                set_sides_aside(path, self._sides)
+        before, lost = set(self._series), self.loss
+        if suspects.pop(path, False):
+            self._begin_anew(problem)
+        else:
+            self._open_or_begin_anew(problem, is_suspect=is_suspect)
+        self._is_open = True
+        self.incidents.use(self._connection)
+        self.messages.use(self._connection)
+        self._series, self._last, self._changed = self._load_series(), {}, []
+        self._pruned_at = None
+        if self.loss is lost and (problem in {DELETED, REPLACED} or before - set(self._series)):
+            self._note_loss(problem, None)
+        return True
+
+    def _open(self) -> None:
+        self._hold = hold(self._settings.path)
+        try:
+            self._connection = connect(self._settings.path, self._settings.max_size)
+        except BaseException:
+            os.close(self._hold)
+            raise
+        self._sides = sides(self._settings.path)
+
+    def _found_lost(self) -> str | None:
+        path = self._settings.path
+        return loss(path, self._hold) or (None if sides(path) == self._sides else WAL_DELETED)
+
+    def _open_or_begin_anew(self, problem: str, *, is_suspect: bool) -> None:
+        try:
+            self._open()
+        except NotAFileError:
+            return self._begin_anew(problem)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            return self._begin_anew(problem)
+        sound = is_sound(self._connection)
+        if sound is False or (sound is None and is_suspect):
+            self._connection.close()
+            os.close(self._hold)
+            return self._begin_anew(problem)
+        return None
+
+    def _begin_anew(self, problem: str) -> None:
+        kept = set_aside(self._settings.path)
+        self._open()
+        self._note_loss(problem, kept)
+
+    def _note_loss(self, problem: str, kept: Path | None) -> None:
+        self.loss = Loss(datetime.now(UTC), problem, kept)
+        log.error("the history begins again: %s%s", problem, f"; kept as {kept}" if kept else "")
+
+    def _is_ours(self) -> bool:
+        with self._settings.path.open("rb") as file:
+            return is_ours(file.read(HEAD_BYTES))
 
     def record(self, snapshot: Snapshot) -> None:
         """Store what changed since the last record, and that we watched.
@@ -158,8 +254,13 @@ class History:
 
     def close(self) -> None:
         """Close the file, and let others have it."""
-        self._connection.close()
-        os.close(self._hold)
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            self._connection.close()
+        finally:
+            os.close(self._hold)
 
     def _record(self) -> None:
         before = dict(self._before)
@@ -170,10 +271,12 @@ class History:
                 self._roll_up()
                 self._prune(self._waiting[-1].taken_at)
             self._waiting.clear()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            if is_damage(error):
+                suspects.setdefault(self._settings.path, False)
             # What was rolled back is unknown.
-            self._series, self._last, self._changed = self._load_series(), {}, []
-            self._before = before
+            self._before, self._last, self._changed = before, {}, []
+            self._series = self._load_series()
             raise
 
     def _keep(self, event: Event) -> None:

@@ -12,7 +12,7 @@ from dash_app.page import ids
 from dash_app.page.parts import moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from dash.development.base_component import Component
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 MOST_LINKS = 3
 
 
-def headline(
-    snapshot: Snapshot | None, now: datetime, incidents: Iterable[Incident] = ()
-) -> list[Component]:
+def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     """Return the headline, a link for each of the worst troubles, and how many are connected.
 
-    `incidents` are open; the databases of one share a link.
+    The databases of one incident share a link.
     """
     if snapshot is None:
         return [html.H1("Can't tell"), html.P("Nothing was read yet.", className="aside")]
-    links = _links(snapshot, [one for one in incidents if len(one.databases) != 1], now)
+    links = _links(
+        snapshot, [one for one in snapshot.open_incidents if len(one.databases) != 1], now
+    )
     rest = len(links) - MOST_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
     return [
@@ -44,6 +44,7 @@ def headline(
         ),
         *(html.P(link, className="fault") for link in links[:MOST_LINKS]),
         *([html.P(disk, className="aside")] if (disk := words.history_disk(snapshot)) else []),
+        *(html.P(note, className="aside") for note in snapshot.history_notes),
         html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),
     ]
 

@@ -27,10 +27,12 @@ from dash_app.page.lately import lately
 from dash_app.page.layout import Content, facts, first_view, layout
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
     from dash.development.base_component import Component
 
-    from dash_app.model import Reading, Snapshot
+    from dash_app.model import DatabaseStatus, Reading, Snapshot
     from dash_app.page.view import View
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
@@ -84,8 +86,8 @@ class Page:
         database = self.database_of(path)
         if database and snapshot:
             return self._view(snapshot, database, search, now)
-        told = headline(snapshot, now, self.sampler.docket.open)
-        return facts(told, self.cards(snapshot, now), self.incidents(now))
+        told = headline(snapshot, now)
+        return facts(told, self.cards(snapshot, now), self.incidents(snapshot, now))
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database that a path is the view of; None for every other page."""
@@ -110,10 +112,12 @@ class Page:
             lately(snapshot, self.started_at, now),
         ]
 
-    def incidents(self, now: datetime, database: str | None = None) -> Component:
+    def incidents(
+        self, snapshot: Snapshot | None, now: datetime, database: str | None = None
+    ) -> Component:
         """Return the incidents of a database, or of all."""
-        entries = shown(self.sampler.docket.entries, now, database)
-        return incidents(entries, self.sampler.snapshot, now)
+        entries = shown(snapshot.incidents if snapshot else (), now, database)
+        return incidents(entries, snapshot, now)
 
     def _view(
         self, snapshot: Snapshot, database: str, search: str | None, now: datetime
@@ -124,15 +128,30 @@ class Page:
             for row in loader.status_frame(snapshot).itertuples(index=False)
             if row.name == database
         )
-        known = database_page.Known(
-            status,
-            row,
-            loader.table_frame(path, status, now),
-            query.size_before(path, database, now),
-            page_of(path, Wanted((database,), most=MOST_EVENTS))[0],
-        )
+        known = self._known(path, status, row, now)
         sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
-        return database_page.view(known, sort, now, self.incidents(now, database))
+        return database_page.view(known, sort, now, self.incidents(snapshot, now, database))
+
+    def _known(
+        self,
+        path: Path,
+        status: DatabaseStatus,
+        row: Any,  # noqa: ANN401 - of a frame
+        now: datetime,
+    ) -> database_page.Known:
+        """Return what a view shows of a database; of a history that cannot be read, nothing."""
+        name = status.database.name
+        try:
+            tables = loader.table_frame(path, status, now)
+            size_before = query.size_before(path, name, now)
+            events = page_of(path, Wanted((name,), most=MOST_EVENTS))[0]
+        except sqlite3.Error as error:
+            log.error("history cannot be read: %s", error)
+            tables, size_before = loader.table_frame(None, status, now), None
+            snapshot = self.sampler.snapshot
+            newest = snapshot.events if snapshot else ()
+            events = [event for event in newest if event.database == name]
+        return database_page.Known(status, row, tables, size_before, events)
 
     def pulse(self, snapshot: Snapshot | None, now: datetime, path: str | None) -> Pulse:
         """Return what the browser needs to keep the time, the title and the icon itself.
@@ -149,26 +168,23 @@ class Page:
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
             "needing": needing,
-            "version": version_of(snapshot, self.database_of(path), self._told(now)),
+            "version": version_of(snapshot, self.database_of(path), _told(snapshot, now)),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
 
-    def _told(self, now: datetime) -> list[object]:
-        """Return what incidents show, which an acknowledgement's end changes too."""
-        found = shown(self.sampler.docket.entries, now)
-        return [
-            (entry, (known := entry.incident.acknowledged) and known.holds(now)) for entry in found
-        ]
-
     def panels(self, path: str | None, view: View, zone: tzinfo) -> list[Component]:
         """Return the trends, through the loader's frame."""
-        paused = self.sampler.history_paused
-        told = [html.P(paused, className="aside")] if paused else []
+        snapshot, database = self.sampler.snapshot, self.database_of(path)
+        # The overview has them under its headline.
+        notes = snapshot.history_notes if snapshot and database else ()
         try:
-            return [*told, *self._panels(self.database_of(path), view, zone)]
+            return [
+                *(html.P(note, className="aside") for note in notes),
+                *self._panels(database, view, zone),
+            ]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            return [html.P("The history can't be read now. Live counts go on.", className="aside")]
+            return [html.P(words.HISTORY_UNREADABLE, className="aside")]
 
     def _panels(self, database: str | None, view: View, zone: tzinfo) -> list[Component]:
         snapshot, history = self.sampler.snapshot, self.settings.history
@@ -224,8 +240,18 @@ def version_of(
         (s.level, s.since, s.fault, s.findings, s.activity, words.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
-    around = snapshot and (snapshot.events, words.history_disk(snapshot))
+    around = snapshot and (
+        snapshot.events,
+        words.history_disk(snapshot),
+        snapshot.history_notes,
+    )
     return zlib.crc32(repr((database, shown, around, incidents)).encode())
+
+
+def _told(snapshot: Snapshot | None, now: datetime) -> list[object]:
+    """Return what incidents show, which an acknowledgement's end changes too."""
+    found = shown(snapshot.incidents if snapshot else (), now)
+    return [(entry, (known := entry.incident.acknowledged) and known.holds(now)) for entry in found]
 
 
 def _shown(reading: Reading) -> tuple[object, ...]:

@@ -61,11 +61,6 @@ class Docket:
         """The incidents that are open, or over for so short a time that they may go on."""
         return self._course.incidents
 
-    @property
-    def open(self) -> tuple[Incident, ...]:
-        """The incidents that are open, worst first."""
-        return self._course.open
-
     def take(self, snapshot: Snapshot, others: Iterable[Trouble] = ()) -> None:
         """Take what is amiss now: with databases, and with ourselves."""
         before = self._course.incidents
@@ -82,6 +77,16 @@ class Docket:
     def move(self, by: timedelta) -> None:
         """Move all times by as much as the clock was set, so that durations stay what they are."""
         self._course = self._course.moved(by)
+
+    def store_again(self) -> None:
+        """Store all incidents in a history that was begun anew."""
+        self._stored = set()
+        try:
+            if self._store:
+                self._store.keep(self._over)
+        except sqlite3.Error as error:
+            log.error("incidents not stored: %s", error)
+        self._save()
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
         """Have an open incident known to somebody, or to nobody any more, from the next look on."""

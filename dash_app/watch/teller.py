@@ -111,6 +111,11 @@ class Teller:
             self._hear(self._delivery, datetime.now(UTC))
             self._save()
 
+    def store_again(self) -> None:
+        """Store all pending notifications in a history that was begun anew."""
+        self._stored = set()
+        self._save()
+
     def resume(self) -> None:
         """Send again after `end`."""
         if self._delivery and self._settings.alerts.urls_file:

@@ -68,6 +68,7 @@ from dash_app.words.numbers import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from dash_app.model import DatabaseStatus, Fault, Finding, Reading, Snapshot
 
@@ -75,6 +76,7 @@ __all__ = [
     "A_WEEK",
     "CODES_IN_BRIEF",
     "FINDINGS_IN_BRIEF",
+    "HISTORY_UNREADABLE",
     "MOST_NOTES",
     "REMEDIES",
     "SILENT",
@@ -103,6 +105,8 @@ __all__ = [
     "happened",
     "headline",
     "history_disk",
+    "history_lost",
+    "history_not_opened",
     "history_paused",
     "in_brief",
     "incident",
@@ -197,10 +201,25 @@ def history_disk(snapshot: Snapshot) -> str:
     return f"The history's {disk_line(disk).replace('Disk', 'disk')}."
 
 
+HISTORY_UNREADABLE = "The history can't be read now. Live counts go on."
+
+
 def history_paused(sqlite_error: str) -> str:
     """Return why our own record stands still, by SQLite's name for it."""
     why = "the disk is full" if sqlite_error == "SQLITE_FULL" else "its file can't be written"
     return f"History paused: {why}. Live counts go on."
+
+
+def history_not_opened(error: Exception) -> str:
+    """Return why our own record cannot begin again."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return f"History paused: {why}. Live counts go on."
+
+
+def history_lost(at: datetime, problem: str, kept: Path | None) -> str:
+    """Return since when and why our own record begins again."""
+    held = f" The lost file is kept as {short_path(kept)}." if kept else ""
+    return f"The history begins again on {at:%d %b, %H:%M} UTC: {problem}.{held}"
 
 
 def is_a_day(since: datetime, now: datetime) -> bool:
