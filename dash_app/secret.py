@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from dash_app.textfile import read_text
 
-TOKEN = re.compile(r"[!-~]+")
+TOKEN = re.compile(r"[ -~]+")
 """What a header can carry, see RFC 9110 section 5.5."""
 
 MAX_TOKEN_BYTES = 4096
@@ -50,7 +50,7 @@ def token_in(path: Path) -> Token:
     if not (token := text.strip()):
         raise ValueError("is empty: write the token into it")
     if not TOKEN.fullmatch(token):
-        raise ValueError("does not hold one token: write one line of ASCII without spaces")
+        raise ValueError("does not hold one token: write one line of ASCII")
     return Token(path, token)
 
 

@@ -343,7 +343,7 @@ def test_command_line_options_do_not_hide_a_wrong_table(tmp_path: Path) -> None:
         (b"s3cr3t", 0o604, "every user of this machine may read it: chmod 600"),
         (b" \n", 0o600, "is empty: write the token into it"),
         (b"s3cr3t\nother", 0o600, "does not hold one token"),
-        (b"s3cr3t other", 0o600, "does not hold one token"),
+        (b"s3cr3t\tother", 0o600, "does not hold one token"),
         ("s3cr\u00e9t".encode(), 0o600, "does not hold one token"),
         (b"s3cr3t\xff", 0o600, "is not UTF-8 text"),
         (b"x" * 5000, 0o600, "is larger than 4 kB"),
