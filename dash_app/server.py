@@ -49,6 +49,9 @@ PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 
 CALLBACK_URL = "/_dash-update-component"
 
+MAX_ANSWER_BYTES = 24_000_000
+"""Less than what all answers to an address may come to while they wait to be taken."""
+
 MAX_WAIT_SECONDS, RETRY_SECONDS = 20, 10
 """How long a request may wait for its turn, and when to try again after that."""
 
@@ -144,6 +147,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     _answer_unknown_paths(server, page)
     _explain_errors(server)
     _compress(server)
+    _bound_answers(server)
     _keep_versions(server)
     _set_headers(server, " ".join(app.csp_hashes()))
     return server
@@ -307,6 +311,19 @@ def _compress(server: Flask) -> None:
         if etag:
             response.set_etag(etag, weak=True)
         return response
+
+
+def _bound_answers(server: Flask) -> None:
+    """Answer 503 instead of what no connection may hold; registered later, it runs earlier."""
+
+    @server.after_request
+    def bound(response: Response) -> Response:
+        if (response.calculate_content_length() or 0) <= MAX_ANSWER_BYTES:
+            return response
+        limit = f"{MAX_ANSWER_BYTES // 1_000_000} MB"
+        refusal = _error(503, "Too Large", f"This answer is larger than {limit}. Ask for less.")
+        refusal.headers["Retry-After"] = str(RETRY_SECONDS)
+        return refusal
 
 
 def _set_headers(server: Flask, hashes: str) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import http.client
+import io
 import json
 import re
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from dash_app import settings
-from dash_app.api.parameters import MAX_POINTS_IN_ALL, ROUTES
+from dash_app.api.parameters import MAX_BYTES, MAX_POINTS_IN_ALL, ROUTES
 from dash_app.history.store import History
+from dash_app.sampler import Sampler
+from dash_app.server import MAX_ANSWER_BYTES, create_server
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 
 if TYPE_CHECKING:
@@ -303,6 +308,50 @@ def test_no_answer_is_larger_than_its_bound(tmp_path: Path) -> None:
         assert status == 400
         assert f"points must be at most {within} for 30 series" in body
         assert served.get(f"/api/history?{day}&points={beyond}&table=t01")[0] == 200
+
+
+def test_no_csv_is_larger_than_its_bound(tmp_path: Path) -> None:
+    """Its lines repeat the names, and an earlier version recorded names of any length."""
+    config = write_config(tmp_path, [("a", make_database(tmp_path / "a.db", a=1))])
+    with closing(History(settings.load(config).history)):
+        pass
+    with closing(sqlite3.connect(tmp_path / "history.db")) as connection, connection:
+        sql = "INSERT INTO series (database, metric, \"table\") VALUES ('a', 'rows', ?)"
+        connection.execute(sql, ("n" * 900_000,))
+    day = "from=2026-11-20T00:00:00Z&to=2026-11-21T00:00:00Z"
+    with Served(config) as served:
+        found = ask(served, f"/api/history?{day}&format=csv")
+        assert (found.status, len(found.body) < MAX_BYTES) == (200, True)
+        status, body = served.get(f"/api/history?{day}&format=csv&points=100")
+        assert status == 400
+        assert "points must be at most 17 for " in body
+        assert served.get(f"/api/history?{day}&format=csv&points=100&table=a")[0] == 200
+
+
+def test_an_answer_that_no_connection_may_hold_is_refused(tmp_path: Path) -> None:
+    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
+    with closing(History(loaded.history)) as history:
+        app = create_server(loaded, Sampler(loaded, history), datetime.now(UTC))
+        app.view_functions["api.db_status"] = lambda: "x" * (MAX_ANSWER_BYTES + 1)
+        answer = app.test_client().get("/api/db-status")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "10")
+    assert answer.json is not None
+    assert answer.json["error"]["code"] == "too_large"
+
+
+def test_names_that_begin_like_a_formula_are_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    names = ("=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\tx", "\rx", "plain", "1=1")
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for name in names:
+            connection.execute(f'CREATE TABLE "{name}" (x)')
+    with Served(write_config(tmp_path, [("a", path)])) as served:
+        eventually(lambda: len(served.json("/api/history?points=1")["series"]) == len(names))
+        body = ask(served, "/api/history?format=csv").body.decode()
+    found = list(csv.DictReader(io.StringIO(body, newline="")))
+    expected = {name if name in {"plain", "1=1"} else f"'{name}" for name in names}
+    assert {row["table"] for row in found} == expected
+    assert {row["value"] for row in found} <= {"", "0"}
 
 
 def test_events_that_tell_much_come_in_more_answers(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from contextlib import closing
@@ -161,3 +162,19 @@ def test_databases_in_any_encoding_are_read(tmp_path: Path, encoding: str) -> No
         connection.execute('CREATE TABLE "tâche 🚀" (x)')
     with watching(path) as airlock:
         assert rows(read(airlock)) == {"tâche 🚀": 0}
+
+
+def test_names_of_a_million_characters_are_cut_and_told_apart(tmp_path: Path) -> None:
+    """Each such name would stand in every answer, and in a CSV on every line."""
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for end in "ab":
+            connection.execute(f'CREATE TABLE "{"n" * 900_000}{end}" (x {"t" * 90_000})')
+        connection.execute(f'INSERT INTO "{"n" * 900_000}b" VALUES (1)')
+        connection.commit()
+    with watching(path) as airlock:
+        reading = read_exact(airlock)
+    assert set(rows(reading).values()) == {0, 1}
+    assert all(name.startswith("n" * 1000 + "… (900001 characters, ") for name in reading.tables)
+    assert reading.objects is not None
+    assert len(json.dumps(dict(reading.objects))) < 20_000

@@ -9,6 +9,7 @@ from dash_app.api import examples
 from dash_app.api.parameters import (
     DEFAULT_EVENTS,
     DEFAULT_POINTS,
+    MAX_BYTES,
     MAX_CURSOR,
     MAX_EVENTS,
     MAX_POINTS,
@@ -144,12 +145,16 @@ PARAMETERS: dict[str, tuple[str, Json]] = {
     "points": (
         (
             f"At most so many points a series; {DEFAULT_POINTS} by default, fewer with many series,"
-            f" of which all together have at most {MAX_POINTS_IN_ALL:,}."
+            f" of which all together have at most {MAX_POINTS_IN_ALL:,} in"
+            f" {MAX_BYTES // 1_000_000} MB."
         ),
         {"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "examples": [100]},
     ),
     "format": (
-        "CSV has a line a point.",
+        (
+            "CSV has a line per point. A name that begins like a formula has an apostrophe before"
+            " it, so that no spreadsheet calculates it."
+        ),
         {"type": "string", "enum": list(get_args(Format)), "default": "json"},
     ),
     "since": (
@@ -215,7 +220,8 @@ REFUSALS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
         "no_reading_yet",
         (
             "Nothing was read yet (`no_reading_yet`), the history cannot be read now"
-            " (`history_unavailable`), or too many large answers are requested at once (`busy`)."
+            " (`history_unavailable`), too many large answers are requested at once (`busy`), or"
+            " the answer would be larger than 24 MB (`too_large`)."
         ),
         "The databases are being read.",
         ("Retry-After",),

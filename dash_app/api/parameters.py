@@ -10,7 +10,7 @@ from flask import request
 
 from dash_app.history.happened import Wanted
 from dash_app.history.incidents import WantedIncidents
-from dash_app.history.query import Metric, Selection
+from dash_app.history.query import Extent, Metric, Selection
 from dash_app.history.window import Window
 from dash_app.model import EventKind
 
@@ -25,6 +25,9 @@ DEFAULT_POINTS = 500
 MAX_POINTS = 5000
 MAX_POINTS_IN_ALL = 100_000
 """Of every series together: 40 MB while they are read and sent, at 390 bytes each."""
+
+MAX_BYTES, POINT_BYTES = 16_000_000, 80
+"""Of an answer of the history, and of a point in it without its names, at most."""
 
 DEFAULT_EVENTS = 50
 MAX_EVENTS = 500
@@ -66,18 +69,26 @@ class WantedHistory:
     every_seconds: float
     as_csv: bool
 
-    def window(self, series: int) -> Window:
-        """Return the window for so many series. Raises ParameterError when that is too much."""
-        most = MAX_POINTS_IN_ALL // max(1, series)
+    def window(self, extent: Extent) -> Window:
+        """Return the window for some series. Raise ParameterError if the answer is too large."""
+        most = self._most_points(extent)
         points = self.points or max(1, min(DEFAULT_POINTS, most))
-        if points > max(1, most) or series > MAX_POINTS_IN_ALL:
+        if points > most:
             raise ParameterError(
-                f"points must be at most {most} for {series} series, "
-                f"which is {MAX_POINTS_IN_ALL} in all. Ask for fewer points, or by table."
+                f"points must be at most {most} for {extent.series} series: an answer has "
+                f"{MAX_POINTS_IN_ALL} points and {MAX_BYTES // 1_000_000} MB at most. "
+                "Ask for fewer points, or by table."
             )
         # The end takes one of the points, and a grid that begins at an instant one more.
         grid = Window.between(self.since, self.until, max(1, points - 2), self.every_seconds)
         return grid.to_its_end(self.until)
+
+    def _most_points(self, extent: Extent) -> int:
+        """Return the points that each series can have: CSV repeats the names at each of them."""
+        series = max(1, extent.series)
+        once, at_each = (0, extent.name_bytes) if self.as_csv else (extent.name_bytes, 0)
+        by_size = (MAX_BYTES - once) // (series * POINT_BYTES + at_each)
+        return max(0, min(MAX_POINTS_IN_ALL // series, by_size))
 
 
 def refuse_unknown(allowed: tuple[str, ...]) -> None:

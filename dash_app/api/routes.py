@@ -7,7 +7,6 @@ import logging
 import sqlite3
 from functools import cache
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, jsonify
@@ -152,14 +151,11 @@ def _no_history(what: str, error: sqlite3.Error) -> Response:
 
 
 def _serve_record(api: Blueprint, settings: Settings) -> None:
-    turn = Lock()  # eight answers of the greatest size at once would take 300 MB
-
     @api.get("/api/history")
     def history() -> Response:
         wanted = wanted_history(settings)
         try:
-            with turn:
-                return _history(settings.history.path, wanted)
+            return _history(settings.history.path, wanted)
         except sqlite3.Error as error:
             return _no_history("history", error)
 
@@ -182,7 +178,7 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
 
 
 def _history(path: Path, wanted: WantedHistory) -> Response:
-    window = wanted.window(query.number_of_series(path, wanted.selection))
+    window = wanted.window(query.extent(path, wanted.selection))
     document = history_document(query.series(path, wanted.selection, window))
     if wanted.as_csv:
         response = Response(csv_of(document["series"]), mimetype="text/csv")

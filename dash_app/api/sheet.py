@@ -12,12 +12,21 @@ if TYPE_CHECKING:
     from dash_app.api.documents import Series
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How a cell begins that a spreadsheet takes for a formula (owasp.org, "CSV Injection")."""
+
+
 def csv_of(series: Iterable[Series]) -> str:
     """Return the series of the document of `/api/history` as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("time", "database", "table", "metric", "unit", "value"))
     for one in series:
-        labels = (one["database"], one["table"], one["metric"], one["unit"])
+        labels = (_text(one["database"]), _text(one["table"]), one["metric"], one["unit"])
         writer.writerows((time, *labels, value) for time, value in one["points"])
     return text.getvalue()
+
+
+def _text(name: str | None) -> str | None:
+    """Return a name as a cell: an apostrophe keeps a spreadsheet from calculating it."""
+    return f"'{name}" if name and name.startswith(FORMULA) else name

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dash_app.history.file import reading
 from dash_app.history.rollups import DAY, HOUR
@@ -83,6 +84,13 @@ class Selection:
     metric: Metric = "rows"
 
 
+class Extent(NamedTuple):
+    """The number of series that a selection names, and the bytes of their names in an answer."""
+
+    series: int
+    name_bytes: int
+
+
 def series(path: Path, selection: Selection, window: Window) -> Iterator[Series]:
     """Yield the last known values at each instant of a window. Raises sqlite3.Error.
 
@@ -108,10 +116,11 @@ def series(path: Path, selection: Selection, window: Window) -> Iterator[Series]
             yield Series(database, table, selection.metric, *course(values, watched[database]))
 
 
-def number_of_series(path: Path, selection: Selection) -> int:
-    """Return how many series a selection names. Raises sqlite3.Error."""
+def extent(path: Path, selection: Selection) -> Extent:
+    """Return how much a selection names. Raise sqlite3.Error if the history cannot be read."""
     with reading(path) as connection:
-        return len(_wanted(connection, selection))
+        names = _wanted(connection, selection).values()
+        return Extent(len(names), sum(len(json.dumps(name)) for name in names))
 
 
 def activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:

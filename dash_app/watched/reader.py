@@ -35,7 +35,7 @@ from dash_app.watched.files import (
     unreadable,
 )
 from dash_app.watched.locks import find_connection, find_write_lock, holder_name, holder_of
-from dash_app.watched.schema import Shape, shape_of, text
+from dash_app.watched.schema import Shape, shape_of, short_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -332,7 +332,7 @@ def _stat_only(files: Files, now: datetime) -> Reading:
 
 
 def _reading(look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, Tally]) -> Reading:
-    counted = replace(look_only, tables={text(name): t.count for name, t in tallies.items()})
+    counted = replace(look_only, tables={short_name(name): t.count for name, t in tallies.items()})
     if shape is None:
         return counted
     return replace(

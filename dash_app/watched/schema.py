@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ ROWS = """
 """
 """As text, whatever a damaged file holds there."""
 
+MAX_NAME_CHARACTERS = 1000
 MAX_OBJECTS_CHARACTERS = 4_000_000
 """Three times what 2,000 tables of 20 columns take; a hostile file of 30 kB can ask for 20 MB."""
 
@@ -135,19 +137,31 @@ def _definitions(connection: sqlite3.Connection, rows: list[Row]) -> Iterator[tu
             # A table's columns stand for it: its SQL changes with every renamed neighbour.
             plain = kind == b"table" and not sql.upper().startswith(b"CREATE VIRTUAL")
             tables |= {name} if kind == b"table" else set()
-            yield f"{text(kind)} {text(name)}", "" if plain else text(b" ".join(sql.split()))
+            definition = "" if plain else text(b" ".join(sql.split()))
+            yield f"{short_name(kind)} {short_name(name)}", definition
     for table, column, kind in connection.execute(COLUMNS):
         if table in tables:
-            yield f"column {text(table)}.{text(column)}", text(kind).upper()
+            yield f"column {short_name(table)}.{short_name(column)}", short_name(kind).upper()
 
 
 def _sequences(connection: sqlite3.Connection) -> dict[str, int]:
     exists = "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'"
     if not connection.execute(exists).fetchone():
         return {}
-    return {text(name): seq for name, seq in connection.execute(SEQUENCES).fetchall()}
+    return {short_name(name): seq for name, seq in connection.execute(SEQUENCES).fetchall()}
 
 
 def text(name: bytes) -> str:
     """Return a name as people see it: a schema may hold what is no UTF-8."""
     return name.decode("utf-8", "backslashreplace")
+
+
+def short_name(name: bytes) -> str:
+    """Return a name as people see it. A name of more than 1,000 characters is cut.
+
+    SQLite allows names of a million bytes; its length and a checksum tell a cut one apart.
+    """
+    whole = text(name)
+    if len(whole) <= MAX_NAME_CHARACTERS:
+        return whole
+    return f"{whole[:MAX_NAME_CHARACTERS]}… ({len(whole)} characters, {zlib.crc32(name):08x})"
