@@ -39,6 +39,8 @@ class Message:
     reached: tuple[str, ...] = ()
     is_given_up: bool = False
     told_in: str | None = None
+    refused: tuple[str, ...] = ()
+    """Receivers that need no further attempt, as far as known since the start: not stored."""
 
     @property
     def waits(self) -> bool:

@@ -74,13 +74,13 @@ class Phone(Receiver):
             def log_message(self, *_: Any) -> None:
                 pass
 
-        return _Server(("127.0.0.1", self.port), Handler)
+        return Server(("127.0.0.1", self.port), Handler)
 
     def url(self, secret: str) -> str:
         return f"json://localhost:{self.port}/{secret}"
 
 
-class _Server(ThreadingHTTPServer):
+class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
@@ -107,7 +107,7 @@ class Monitor(Receiver):
             def log_message(self, *_: Any) -> None:
                 pass
 
-        return _Server(("127.0.0.1", self.port), Handler)
+        return Server(("127.0.0.1", self.port), Handler)
 
 
 class Mailbox(Receiver):

@@ -38,6 +38,7 @@ class Desk:
         self.tries: list[datetime] = []
         self.ids = count(1)
         self.is_reachable = True
+        self.outcome = "away"
         self.reaches: tuple[str, ...] = ()
 
     def begins(self, name: str, level: Level = "fault", kind: str = "gone") -> None:
@@ -77,7 +78,7 @@ class Desk:
                 self.bodies.append(one.body)
             for receiver in self.reaches:
                 self.outbox = reached(self.outbox, one.mark, receiver)
-            self.outbox = settled(self.outbox, one.mark, failure, self.now)
+            self.outbox = settled(self.outbox, one.mark, failure, self.now, self.outcome)
 
     @property
     def titles(self) -> list[str]:
@@ -151,14 +152,14 @@ def test_reminders_come_until_somebody_knows_and_again_when_that_expires() -> No
     desk.passes(50 * HOUR)
     assert desk.titles == [
         "Email: needs you",
-        "Email: needs you still, 1 d",
-        "Email: needs you still, 2 d",
+        "Email: still needs you",
+        "Email: still needs you",
     ]
     desk.acknowledges("email", until=desk.now + 72 * HOUR)
     desk.passes(72 * HOUR)
     assert len(desk.titles) == 3
     desk.passes(MINUTE)
-    assert desk.titles[3:] == ["Email: needs you still, 5 d"]
+    assert desk.titles[3:] == ["Email: still needs you"]
 
 
 def test_what_somebody_knew_before_it_was_told_is_never_told() -> None:
@@ -188,10 +189,13 @@ def test_quiet_hours_hold_back_until_their_end_and_then_tell_as_one() -> None:
     desk.passes(6 * HOUR)
     assert desk.titles == []
     desk.passes(12 * HOUR)
-    assert desk.arrived == [(NOON + 19 * HOUR, "2 messages held back")]
+    assert desk.arrived == [(NOON + 19 * HOUR, "1 needs you, 1 over")]
     assert desk.bodies[0].splitlines()[:2] == [
-        "23:01 UTC, Email: needs you.",
-        "01:05 UTC, Content: over after 2 h.",
+        "23:01 UTC, Email: needs you. The file is gone. Restore it.",
+        (
+            "01:05 UTC, Content: over after 2 h. The file is gone."
+            " Since 23:00 UTC, over since 01:00 UTC."
+        ),
     ]
 
 
@@ -209,7 +213,7 @@ def test_no_more_an_hour_than_a_person_bears_and_nothing_is_lost() -> None:
         desk.begins(f"db{number}")
     desk.passes(10 * MINUTE)
     assert desk.titles[:3] == ["Db0: needs you", "Db1: needs you", "Db2: needs you"]
-    assert desk.titles[3:] == ["27 messages held back"]
+    assert desk.titles[3:] == ["27 need you"]
     assert "And 7 more." in desk.bodies[3]
     desk.begins("late")
     desk.begins("later")
@@ -250,7 +254,7 @@ def test_a_fault_whose_tries_came_to_an_end_is_told_once_the_receiver_is_back() 
     assert desk.arrived == [(NOON + 121 * MINUTE, "Email: needs you")]
     assert "1 message before this one did not reach everybody" in desk.bodies[0]
     desk.passes(6 * HOUR)
-    assert desk.titles[1:] == ["Email: needs you still, 1 d"]
+    assert desk.titles[1:] == ["Email: still needs you"]
 
 
 def test_a_receiver_that_has_a_message_is_not_sent_it_again() -> None:
@@ -359,7 +363,9 @@ def test_whatever_happens_nobody_is_woken_or_flooded_and_all_comes_to_an_end(
     desk.passes(30 * HOUR, 3 * MINUTE)
     times = [at for at, _ in desk.arrived]
     marks = [re.findall(r"\((\w{8})\)$", body)[0] for body in desk.bodies]
-    assert all(sum(at - HOUR < other <= at for other in times) <= most for at in times)
+    # The first new fault of an hour goes in any case, also where a recovery took its only place.
+    limit = max(most, 2)
+    assert all(sum(at - HOUR < other <= at for other in times) <= limit for at in times)
     assert not any(NIGHT.covers(at) for at in times)
     assert len(set(marks)) == len(marks)
     assert desk.outbox == Outbox()

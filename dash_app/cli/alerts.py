@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import sqlite3
 import sys
+from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from dash_app.cli.terminal import config_option, fail, table
 from dash_app.history.messages import newest_messages
 from dash_app.message import Message
 from dash_app.secret import mark_of, place_of, urls_in
+from dash_app.watch.alerts import held_back
 from dash_app.watch.delivery import Delivery
 
 if TYPE_CHECKING:
@@ -62,17 +65,19 @@ def test(config: Path | None) -> None:
         fail(f"No receivers: name a file of URLs as `urls_file` under [alerts] in {place}.")
     now, mark = datetime.now(UTC), secrets.token_hex(4)
     title, body = words.alert_test(now)
-    message = Message(mark, "summary", "", None, title, f"{body}\n({mark})", now, now)
-    problems: dict[str, str | None] = {}
+    host = socket.gethostname().partition(".")[0]
+    body = f"{body}\n{words.signature(host, mark)}"
+    message = Message(mark, "summary", "", None, title, body, now, now)
+    found: dict[str, list[str]] = {}
     failure = None
-    for news in Delivery(path, lambda: None).send([message]):
+    for news in Delivery(path, lambda: None).send([message], {mark: "info"}):
         if "receiver" in news:
-            problems[news["receiver"]] = news["problem"]
+            found.setdefault(news["url"], []).append(news["problem"] or "sent")
         else:
             failure = news["failure"]
     for url in urls:
-        problem = problems.get(mark_of(url), failure)
-        click.echo(f"{place_of(url)}: {problem or 'sent'}")
+        for what, times in Counter(found.get(mark_of(url), [failure])).items():
+            click.echo(f"{place_of(url)}: {what}{f' ({times} receivers)' if times > 1 else ''}")
     sys.exit(1 if failure else 0)
 
 
@@ -92,10 +97,12 @@ def list_(config: Path | None, limit: int) -> None:
     except sqlite3.OperationalError:  # none yet
         found = []
     now = datetime.now(UTC)
-    told = [
-        (f"{one.made_at:%Y-%m-%d %H:%M} UTC", one.mark, one.title, words.alert_state(one, now))
-        for one in found
-    ]
+    alerts = configured.alerts
+    told = []
+    for one in found:
+        held = held_back(one, found, alerts.quiet, alerts.most_an_hour, now) if one.waits else None
+        state = words.alert_state(one, now, held)
+        told.append((f"{one.made_at:%Y-%m-%d %H:%M} UTC", one.mark, one.title, state))
     click.echo("\n".join(table(told)) if told else "No messages.")
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.message import Message
+from dash_app.message import AN_HOUR, Message, MessageKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from dash_app.hours import Quiet
     from dash_app.incident import Incident
-    from dash_app.message import MessageKind
 
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
 """Between tries, which come to an end after an hour."""
@@ -30,16 +29,32 @@ FAILING = "alerts_failing"
 UNTOLD = frozenset({"late", FAILING})
 """Kinds of which no message tells: what is late is soon down, and lost messages are in the next."""
 
+FINAL = frozenset({"refused", "partial"})
+"""Outcomes after which another attempt soon after would end the same, or reach somebody twice."""
+
 TRIES_UNTIL_TOLD = 3
 """So many tries without success are no mere hiccup: five minutes have passed."""
 
-AN_HOUR = timedelta(hours=1)
-"""Also how long tries rest before what is amiss still is told anew: a receiver may be back."""
+RESTS = tuple(timedelta(hours=hours) for hours in (1, 4, 18, 24))
+"""Pauses after a notification was given up, each before one more attempt to send it. Then only
+reminders are left: whoever has got it without saying so gets ten copies in three days at most."""
+
+AWAY_REST = timedelta(hours=1)
+"""The pause after a receiver could not be connected to, and so has got nothing."""
+
+MAX_LOST = timedelta(days=7)
+"""A notification that was lost for longer is no longer mentioned."""
+
+TYPES: dict[MessageKind, str] = {"fault": "failure", "reminder": "warning", "over": "success"}
+"""apprise's types, which choose colours, icons and priorities; worst first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manners:
-    """When a person wants to be told, as in the settings; `link` is the page's address or empty."""
+    """When a person wants to be told, as in the settings.
+
+    `link` is the page's address or empty, `host` the name of this machine.
+    """
 
     after: timedelta
     settle: timedelta
@@ -47,6 +62,7 @@ class Manners:
     quiet: Quiet
     most_an_hour: int
     link: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +106,27 @@ def follow(
 
 
 def release(outbox: Outbox, manners: Manners, now: datetime) -> tuple[Outbox, list[Message]]:
-    """Return the outbox after what may be sent now is taken to be tried, and what that is."""
+    """Return the outbox after the messages of now were taken from it, and those messages.
+
+    New faults come first. Of each hour only half is for anything else, so that a fault never has to
+    wait for that; what has no room, or waited for the end of quiet hours, is combined.
+    """
     if manners.quiet.covers(now):
         return outbox, []
-    waiting = [one for one in outbox.messages if one.waits]
-    left = manners.most_an_hour - sum(_was_tried_of_late(one, now) for one in outbox.messages)
+    waiting = [one for one in outbox.messages if one.waits and not _is_outdated(one, outbox)]
     again = [one for one in waiting if one.attempts and _is_due(one, now)]
     # The hour has room already for what was tried in it, but not for what quiet hours kept since.
+    room = _Room.of(outbox, manners, now)
     rested = [one for one in again if not _was_tried_of_late(one, now)]
-    again = [one for one in again if one not in rested[max(left, 0) :]]
-    left -= min(len(rested), max(left, 0))
+    for is_fault in (True, False):
+        due = [one for one in rested if (_worst_kind(one, outbox) == "fault") == is_fault]
+        places = room.has(is_fault=is_fault)
+        again = [one for one in again if one not in due[places:]]
+        room.use(len(due[:places]), is_fault=is_fault)
     fresh = [one for one in waiting if not one.attempts]
-    alone, together = _shared_out(fresh, left, manners)
+    alone, together = _shared_out(fresh, room, manners)
     if together:
-        summary = _summary(together, now)
+        summary = _summary(together, manners, now)
         outbox = _replaced(outbox, [replace(one, told_in=summary.mark) for one in together])
         outbox = replace(outbox, messages=(*outbox.messages, summary))
         alone = [*alone, summary]
@@ -112,6 +135,25 @@ def release(outbox: Outbox, manners: Manners, now: datetime) -> tuple[Outbox, li
         for one in (*again, *alone)
     ]
     return _replaced(outbox, tried), tried
+
+
+def types_of(outbox: Outbox, sent: Iterable[Message]) -> dict[str, str]:
+    """Return apprise's types of messages by their marks: of a summary, that of its worst part."""
+    return {one.mark: TYPES.get(_worst_kind(one, outbox), "info") for one in sent}
+
+
+def held_back(
+    one: Message, messages: Sequence[Message], quiet: Quiet, most_an_hour: int, now: datetime
+) -> tuple[str, datetime] | None:
+    """Return why a message that waits was not sent yet, and until when; None if it is due."""
+    if quiet.covers(now):
+        return "quiet hours", quiet.ends(now)
+    if one.attempts:
+        return ("next attempt", one.due_at) if one.due_at > now else None
+    tried = sorted(m.tried_at for m in messages if m.tried_at and _was_tried_of_late(m, now))
+    if len(tried) >= most_an_hour - (0 if one.kind == "fault" else most_an_hour // 2):
+        return "the hourly limit", tried[0] + AN_HOUR
+    return None
 
 
 def reached(outbox: Outbox, mark: str, receiver: str) -> Outbox:
@@ -126,20 +168,68 @@ def reached(outbox: Outbox, mark: str, receiver: str) -> Outbox:
     )
 
 
-def settled(outbox: Outbox, mark: str, failure: str | None, now: datetime) -> Outbox:
-    """Return the outbox after a try of one message; `failure` is None where all have it."""
+def refused(outbox: Outbox, mark: str, receiver: str) -> Outbox:
+    """Return the outbox after a receiver answered that it does not take a message."""
+    return _replaced(
+        outbox,
+        [
+            replace(one, refused=(*one.refused, receiver))
+            for one in outbox.messages
+            if one.mark == mark and receiver not in one.refused
+        ],
+    )
+
+
+def settled(
+    outbox: Outbox, mark: str, failure: str | None, now: datetime, outcome: str = "unclear"
+) -> Outbox:
+    """Return the outbox after an attempt to send one message to all receivers that lack it.
+
+    `failure` is None if all have it. `outcome` is what the failure means: "refused" by all that
+    lack it, "away" if none of them was connected to; with any other some may have it.
+    """
     one = next((one for one in outbox.messages if one.mark == mark), None)
     if one is None:
         return outbox
     if failure is None:
         return _replaced(outbox, [replace(one, failure=None, sent_at=now)])
     one = replace(one, failure=failure)
-    if one.attempts <= len(PAUSES):
+    within = [message for message in outbox.messages if message.told_in == mark]
+    former = max((_times_given_up(part, outbox) for part in (one, *within)), default=0)
+    is_last = outcome in FINAL or former or one.attempts > len(PAUSES)
+    if not is_last:
         return _replaced(outbox, [one])
     # What it told of in place of others is as lost as itself, and the next one tells of all.
-    within = [replace(m, told_in=None) for m in outbox.messages if m.told_in == mark]
-    lost = [replace(m, is_given_up=True) for m in (*within, one)]
+    lost = [
+        replace(
+            part,
+            told_in=None if part.told_in == mark else part.told_in,
+            is_given_up=True,
+            reached=part.reached or one.reached,
+            due_at=_resent_at(part, outbox, outcome, now),
+        )
+        for part in (*within, one)
+    ]
     return _replaced(outbox, lost)
+
+
+def _times_given_up(one: Message, outbox: Outbox) -> int:
+    """Return how often messages about the same incident were given up before this one."""
+    return sum(
+        other.is_given_up
+        and not other.reached
+        and (other.cause, other.incident) == (one.cause, one.incident)
+        for other in outbox.messages
+        if one.cause and other.mark != one.mark
+    )
+
+
+def _resent_at(one: Message, outbox: Outbox, outcome: str, now: datetime) -> datetime:
+    """Return when a message that was given up is sent again; its creation for never."""
+    if outcome == "away":
+        return now + AWAY_REST
+    rests = RESTS[_times_given_up(one, outbox) :]
+    return now + rests[0] if rests else one.made_at
 
 
 def failing(outbox: Outbox) -> list[Message]:
@@ -207,9 +297,8 @@ def _kind(
 
 
 def _is_to_be_told_anew(one: Message, now: datetime) -> bool:
-    """Whether a message reached nobody, and its tries have rested for an hour."""
-    rested = now - (one.tried_at or one.made_at) >= AN_HOUR
-    return one.is_given_up and not one.reached and rested
+    """Whether a message reached nobody, and is to be sent once more."""
+    return one.is_given_up and not one.reached and one.made_at < one.due_at <= now
 
 
 def _tell(
@@ -227,8 +316,8 @@ def _tell(
         kind=kind,
         cause=one.key,
         incident=one.id,
-        title=words.alert_title(kind, one, now),
-        body="\n".join([*parts, f"({mark})"]),
+        title=words.alert_title(kind, one),
+        body="\n".join([*parts, words.signature(manners.host, mark)]),
         made_at=now,
         due_at=now,
     )
@@ -242,29 +331,92 @@ def _page(one: Incident) -> str:
     return f"databases/{one.databases[0]}" if len(one.databases) == 1 else ""
 
 
+@dataclass(slots=True)
+class _Room:
+    """How many messages the hour has room for: in all, and of those that are not of new faults."""
+
+    left: int
+    calm: int
+    has_fault: bool
+
+    @classmethod
+    def of(cls, outbox: Outbox, manners: Manners, now: datetime) -> _Room:
+        """Return the room of an hour that ends now."""
+        tried = [one for one in outbox.messages if _was_tried_of_late(one, now)]
+        left = manners.most_an_hour - len(tried)
+        has_fault = any(_worst_kind(one, outbox) == "fault" for one in tried)
+        return cls(max(left, 0), max(left - manners.most_an_hour // 2, 0), has_fault)
+
+    def has(self, *, is_fault: bool) -> int:
+        """How many messages there is room for; the first fault of an hour has room in any case."""
+        if is_fault:
+            return self.left or int(not self.has_fault)
+        return min(self.left, self.calm)
+
+    def use(self, count: int, *, is_fault: bool) -> None:
+        """Take the room of that many messages."""
+        self.left = max(self.left - count, 0)
+        self.calm = max(self.calm - (0 if is_fault else count), 0)
+        self.has_fault |= is_fault and count > 0
+
+
 def _shared_out(
-    fresh: Sequence[Message], left: int, manners: Manners
+    fresh: Sequence[Message], room: _Room, manners: Manners
 ) -> tuple[list[Message], list[Message]]:
-    """Return which new messages go alone now and which together as one; the others wait.
+    """Return which new messages are sent alone now, and which are combined; the others wait.
 
-    Together go those of quiet hours, and those for which the hour has no room: what it has `left`
-    is for one that tells of them.
+    Combined are those of quiet hours, and those for which the hour has no room.
     """
-    if left <= 0:
-        return [], []
-    together = [one for one in fresh if manners.quiet.covers(one.made_at)]
-    if len(together) == 1:
-        together = []
-    alone = [one for one in fresh if one not in together]
-    if len(alone) + bool(together) > left:
-        together, alone = [*together, *alone[left - 1 :]], alone[: left - 1]
-    return alone, together
+    quiet = [one for one in fresh if manners.quiet.covers(one.made_at)]
+    held = quiet if len(quiet) > 1 else []
+    faults, calm = (
+        [one for one in fresh if one not in held and (one.kind == "fault") == is_fault]
+        for is_fault in (True, False)
+    )
+    has_fault = any(one.kind == "fault" for one in held)
+    faults, together = _folded(faults, held if has_fault else [], room.has(is_fault=True))
+    room.use(len(faults) + bool(together), is_fault=True)
+    if together:  # which takes the rest along
+        places = room.has(is_fault=False)
+        calm, together = calm[:places], [*together, *calm[places:], *([] if has_fault else held)]
+        room.use(len(calm), is_fault=False)
+    elif not has_fault:
+        calm, together = _folded(calm, held, room.has(is_fault=False))
+    else:
+        calm, _ = _folded(calm, [], room.has(is_fault=False))
+    return [*faults, *calm], together
 
 
-def _summary(held: Sequence[Message], now: datetime) -> Message:
+def _folded(
+    due: list[Message], together: list[Message], places: int
+) -> tuple[list[Message], list[Message]]:
+    """Return which messages have a place alone, and which share the last one; without any, none."""
+    if len(due) + bool(together) <= places:
+        return due, together
+    return (due[: places - 1], [*together, *due[places - 1 :]]) if places else ([], [])
+
+
+def _worst_kind(one: Message, outbox: Outbox) -> MessageKind:
+    """Return the kind of a message; of a summary, the worst of its parts."""
+    kinds = {part.kind for part in outbox.messages if part.told_in == one.mark} | {one.kind}
+    return next((kind for kind in TYPES if kind in kinds), one.kind)
+
+
+def _is_outdated(one: Message, outbox: Outbox) -> bool:
+    """Whether a message says of an incident that it lasts, and it is over: its end is told soon."""
+    return one.kind in {"fault", "reminder"} and any(
+        incident.ended_at and (incident.key, incident.id) == (one.cause, one.incident)
+        for incident in outbox.incidents
+    )
+
+
+def _summary(held: Sequence[Message], manners: Manners, now: datetime) -> Message:
+    """Return one message in place of several, the worst of them first."""
     mark = _mark("summary", held[0].mark, now)
-    title, body = words.alerts_held_back(held, now)
-    return Message(mark, "summary", "", None, title, f"{body}\n({mark})", now, now)
+    kinds = list(TYPES)
+    title, body = words.alerts_held_back(sorted(held, key=lambda one: kinds.index(one.kind)), now)
+    body = f"{body}\n{words.signature(manners.host, mark)}"
+    return Message(mark, "summary", "", None, title, body, now, now)
 
 
 def _mark(kind: MessageKind, cause: str, now: datetime) -> str:
@@ -298,7 +450,8 @@ def _replaced(outbox: Outbox, changed: Iterable[Message]) -> Outbox:
 def _without_what_is_done(outbox: Outbox, told: Sequence[Incident], now: datetime) -> Outbox:
     """Return the outbox without what nothing follows from any more."""
     needed = {message.mark for one in told for message in _about(one, outbox.messages)}
-    needed |= {one.mark for one in outbox.messages if one.waits or _is_lost(one)}
+    lost = {one.mark for one in outbox.messages if _is_lost(one) and now - one.made_at < MAX_LOST}
+    needed |= lost | {one.mark for one in outbox.messages if one.waits}
     kept = tuple(
         one
         for one in outbox.messages

@@ -11,7 +11,7 @@ from threading import Thread, Timer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from dash_app.message import Message
@@ -23,8 +23,8 @@ LAST_SECONDS = 2.5
 """At the end, what is under way may take so long: it would be sent twice if nobody heard of it."""
 
 News = dict[str, Any]
-"""What the child says of a message by its `mark`: the `problem` with a `receiver`, or None; at last
-the `failure` of the whole, or None."""
+"""What the child prints of a message, by its `mark`: the `problem` with a `receiver` of a `url` or
+None; at last the `failure` of the whole or None. Both have an `outcome`, as in `receivers`."""
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +46,11 @@ class Delivery:
         """Whether messages may be sent now."""
         return not self._is_ending and (self._thread is None or not self._thread.is_alive())
 
-    def begin(self, messages: Sequence[Message]) -> None:
-        """Have messages sent, while `is_ready`."""
-        self._thread = Thread(target=self._send, args=(messages,), name="delivery", daemon=True)
+    def begin(self, messages: Sequence[Message], types: Mapping[str, str]) -> None:
+        """Send messages, while `is_ready`; `types` are apprise's, by the messages' marks."""
+        self._thread = Thread(
+            target=self._send, args=(messages, types), name="delivery", daemon=True
+        )
         self._thread.start()
 
     def news(self) -> Iterator[News]:
@@ -62,38 +64,40 @@ class Delivery:
     def hurry(self) -> None:
         """Begin nothing more; the child finishes what is under way."""
         self._is_ending = True
-        if self._process:
-            self._process.terminate()
+        if process := self._process:  # read once: another thread sets it to None
+            process.terminate()
 
     def end(self) -> None:
         """Wait for what is under way, and no longer than it may take."""
         self.hurry()
         if self._thread:
             self._thread.join(LAST_SECONDS)
-        if self._process:
-            self._process.kill()
+        if process := self._process:
+            process.kill()
 
-    def send(self, messages: Sequence[Message]) -> Iterator[News]:
+    def send(self, messages: Sequence[Message], types: Mapping[str, str]) -> Iterator[News]:
         """Send messages, and yield what is heard of them; at last of each whether all have it."""
         unheard = {one.mark for one in messages}
         failure = f"was not sent within {LIMIT_SECONDS:.0f} s"
         try:
-            for news in self._talk(messages):
+            for news in self._talk(messages, types):
                 unheard -= {news["mark"]} if "failure" in news else set()
                 yield news
         except (OSError, ValueError) as error:
             failure = f"could not be sent: {error}"
         if not self._is_ending:
-            yield from ({"mark": mark, "failure": failure} for mark in unheard)
+            for mark in unheard:
+                yield {"mark": mark, "failure": failure, "outcome": "unclear"}
 
-    def _send(self, messages: Sequence[Message]) -> None:
-        for news in self.send(messages):
+    def _send(self, messages: Sequence[Message], types: Mapping[str, str]) -> None:
+        for news in self.send(messages, types):
             self._news.put(news)
             self._on_news()
 
-    def _talk(self, messages: Sequence[Message]) -> Iterator[News]:
+    def _talk(self, messages: Sequence[Message], types: Mapping[str, str]) -> Iterator[News]:
         """Start the child and yield what it says. Raises OSError, ValueError."""
-        asked = {"urls_file": str(self._urls_file), "messages": [_asked(one) for one in messages]}
+        wanted = [_asked(one, types[one.mark]) for one in messages]
+        asked = {"urls_file": str(self._urls_file), "messages": wanted}
         with subprocess.Popen(
             [sys.executable, "-m", "dash_app.watch.send"],
             stdin=subprocess.PIPE,
@@ -119,12 +123,13 @@ class Delivery:
                 self._process = None
 
 
-def _asked(one: Message) -> dict[str, Any]:
+def _asked(one: Message, type_: str) -> dict[str, Any]:
     """Return what the child needs to know of a message."""
     return {
         "mark": one.mark,
-        "kind": one.kind,
+        "type": type_,
         "title": one.title,
         "body": one.body,
         "reached": one.reached,
+        "refused": one.refused,
     }

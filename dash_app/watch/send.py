@@ -1,35 +1,45 @@
-"""Sends messages by apprise, in a process of its own: its 47 MB end with it.
+"""Send notifications by apprise, in a process of its own: its 47 MB end with it.
 
-Reads a JSON document from standard input: the `urls_file`, and `messages` each with `mark`, `kind`,
-`title`, `body` and the marks of receivers that it has `reached`. Says in a line of JSON what
-`problem` there was with a `receiver`, or none, and in a last one of each message the `failure` of
-the whole. Told to end, it finishes what is under way. No URL leaves it, nor what apprise says.
+Reads a JSON document from standard input: the `urls_file`, and `messages` each with `mark`, `type`,
+`title`, `body` and the ids of receivers that it has `reached`, or that `refused` it. Prints a line
+of JSON for each attempt: `mark`, `receiver` and `url` (the ids of both), the `problem` or null, and
+the `outcome`; and a last one for each message: `mark`, the `failure` of the whole or null, and its
+`outcome`. On SIGTERM it finishes what is under way. No URL leaves it, nor what apprise logs.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import os
+import resource
 import signal
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from threading import Event, Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dash_app.secret import mark_of, place_of, urls_in
+from dash_app.secret import urls_in
+from dash_app.watch.fit import fit
 
 try:
     import apprise
+
+    from dash_app.watch import receivers
 except ImportError:
     apprise = None  # type: ignore[assignment]
 
-MOST_AT_ONCE = 8
-TRY_SECONDS = 20.0
-"""Of one message to one receiver, to which apprise gives 4 s to connect and 4 s to answer."""
+if TYPE_CHECKING:
+    from dash_app.watch.receivers import Receiver
 
-TYPES = {"fault": "failure", "reminder": "warning", "over": "success"}
-AWAY = "cannot be reached"
+MAX_AT_ONCE = 8
+MAX_BYTES = 400_000_000
+"""Memory of this process: a receiver that answers without end takes no more."""
+
+STACK_BYTES = 1_000_000
+MAX_PROBLEMS = 3
+"""Problems in the failure of one message; the rest is a number."""
+
 MISSING = "apprise is missing: ./ops/run alerts install"
 
 Line = dict[str, Any]
@@ -39,72 +49,58 @@ class Sender:
     """Sends messages to each receiver in their order, to all receivers at once."""
 
     def __init__(self, messages: list[Line]) -> None:
-        """Take what is to be sent."""
         self._messages = messages
-        self._lock = Lock()
-        self.ending = Event()
+        self._lock = threading.Lock()
+        self.ending = threading.Event()
 
-    def send(self, urls: list[str]) -> None:
-        """Send to all, and say of each message whether all have it."""
-        failures: dict[str, list[str]] = {one["mark"]: [] for one in self._messages}
-        left = {one["mark"]: len(urls) for one in self._messages}
-        with ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-            tries = [pool.submit(self._send_to, url, failures, left) for url in urls]
+    def send(self, found: list[Receiver]) -> None:
+        """Send to all, and print of each message whether all have it."""
+        attempts: dict[str, list[Line]] = {one["mark"]: [] for one in self._messages}
+        with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
+            tries = [pool.submit(self._send_to, one, attempts, len(found)) for one in found]
             for one in as_completed(tries):
                 one.result()
 
-    def _send_to(self, url: str, failures: dict[str, list[str]], left: dict[str, int]) -> None:
-        receiver, problem = mark_of(url), None
+    def _send_to(self, receiver: Receiver, attempts: dict[str, list[Line]], all_: int) -> None:
+        outcome, problem = "", None
         for message in self._messages:
             mark = message["mark"]
             if self.ending.is_set():
                 return
-            if receiver in message["reached"]:
-                problem = None
-            elif problem != AWAY:  # or each message would wait for it as long
-                problem = problem_of(url, message)
+            if receiver.id in message["refused"]:
+                said: Line = {"outcome": "refused", "problem": "did not take it before"}
+            elif receiver.id in message["reached"] or receiver.url_id in message["reached"]:
+                said = {"outcome": "delivered", "problem": None}
+            else:
+                if outcome not in receivers.SILENT:  # or each message would wait for it as long
+                    outcome, problem = receiver.send(*self._fitted(receiver, message))
+                said = {"outcome": outcome, "problem": problem}
+            said |= {"mark": mark, "receiver": receiver.id, "url": receiver.url_id}
             with self._lock:
-                left[mark] -= 1
-                say({"mark": mark, "receiver": receiver, "problem": problem})
-                if problem:
-                    failures[mark].append(f"{place_of(url)} {problem}")
-                if not left[mark]:
-                    say({"mark": mark, "failure": "; ".join(sorted(failures[mark])) or None})
+                attempts[mark].append(said | {"place": receiver.place})
+                say(said)
+                if len(attempts[mark]) == all_:
+                    say({"mark": mark, **_whole(attempts[mark])})
+
+    @staticmethod
+    def _fitted(receiver: Receiver, message: Line) -> tuple[str, str, str]:
+        title, body = fit(message["title"], message["body"], *receiver.limits)
+        return title, body, message["type"]
 
 
-def problem_of(url: str, message: Line) -> str | None:
-    """Send a message to one receiver; return why it was not taken, without its secrets."""
-    asset = apprise.AppriseAsset(
-        app_id="Mission Control",
-        app_desc="Mission Control",
-        allow_templates=False,
-        service_timeout=TRY_SECONDS,
-        storage_mode="memory",
-    )
-    sender = apprise.Apprise(asset=asset)
-    if not sender.add(url):
-        return "is no URL of a receiver that apprise knows"
-    try:
-        result = sender.notify(
-            title=message["title"],
-            body=message["body"],
-            notify_type=TYPES.get(message["kind"], "info"),
-            body_format="text",
-        )
-    except Exception as error:  # noqa: BLE001 - a plugin's fault is one receiver's alone
-        return f"failed: {type(error).__name__}"
-    return None if result else _reason(" ".join(str(line) for line in result.logs()))
-
-
-def _reason(told: str) -> str:
-    """Return what apprise told, in words of ours: its own may hold a token."""
-    if answer := re.search(r"error=(\d{3})\b", told):
-        return f"answered {answer[1]}"
-    return AWAY if re.search("onnection|ocket", told) else "did not take it"
+def _whole(attempts: list[Line]) -> Line:
+    """Return what came of a message: why it failed, and whether another attempt can help."""
+    failed = [one for one in attempts if one["problem"]]
+    problems = sorted({f"{one['place']} {one['problem']}" for one in failed})
+    rest = len(problems) - MAX_PROBLEMS
+    more = [f"and {rest} more"] if rest > 0 else []
+    outcomes = {one["outcome"] for one in failed}
+    outcome = next((one for one in receivers.WORST_FIRST if one in outcomes), "delivered")
+    return {"failure": "; ".join([*problems[:MAX_PROBLEMS], *more]) or None, "outcome": outcome}
 
 
 def say(line: Line) -> None:
-    """Tell who started us."""
+    """Print a line for the process that started this one."""
     print(json.dumps(line), flush=True)  # noqa: T201 - that is how it speaks
 
 
@@ -113,16 +109,22 @@ def main() -> None:
     asked = json.load(sys.stdin)
     sender = Sender(asked["messages"])
     signal.signal(signal.SIGTERM, lambda *_: sender.ending.set())
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES))
+    threading.stack_size(STACK_BYTES)
     failure = MISSING
+    found: list[Receiver] = []
     try:
         urls = urls_in(Path(asked["urls_file"]))
+        found = [one for url in urls for one in receivers.of(url)] if apprise else []
     except (OSError, ValueError) as error:
-        urls, failure = [], f"the file of URLs {error}"
-    if urls and apprise:
-        sender.send(urls)
-        return
-    for message in asked["messages"]:
-        say({"mark": message["mark"], "failure": failure})
+        failure = f"the file of URLs {error}"
+    if found:
+        sender.send(found)
+    else:
+        for message in asked["messages"]:
+            say({"mark": message["mark"], "failure": failure, "outcome": "unclear"})
+    sys.stdout.flush()
+    os._exit(0)  # a receiver that hangs still has its thread, for which nobody need wait
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ again, under the same mark. Where the history cannot be written, messages are se
 from __future__ import annotations
 
 import logging
+import socket
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -16,13 +17,16 @@ from dash_app.history.incidents import WantedIncidents
 from dash_app.model import Database
 from dash_app.watch.alerts import (
     FAILING,
+    FINAL,
     Manners,
     Outbox,
     failing,
     follow,
     reached,
+    refused,
     release,
     settled,
+    types_of,
 )
 from dash_app.watch.delivery import Delivery
 from dash_app.watch.troubles import Trouble
@@ -83,7 +87,7 @@ class Teller:
             self._outbox, sent = release(self._outbox, manners, now)
         self._save()
         if sent:
-            self._delivery.begin(sent)
+            self._delivery.begin(sent, types_of(self._outbox, sent))
 
     def move(self, by: timedelta) -> None:
         """Move all times by as much as the clock was set, so that durations stay what they are."""
@@ -126,10 +130,12 @@ class Teller:
         for news in delivery.news():
             mark = news["mark"]
             if "receiver" in news:
-                if news["problem"] is None:
+                if news["outcome"] in {"delivered", "partial"}:
                     self._outbox = reached(self._outbox, mark, news["receiver"])
+                if news["outcome"] in FINAL:
+                    self._outbox = refused(self._outbox, mark, news["receiver"])
                 continue
-            self._outbox = settled(self._outbox, mark, news["failure"], now)
+            self._outbox = settled(self._outbox, mark, news["failure"], now, news["outcome"])
             if news["failure"]:
                 log.warning("message %s not sent: %s", mark, news["failure"])
             else:
@@ -161,6 +167,7 @@ class Teller:
             quiet=alerts.quiet,
             most_an_hour=alerts.most_an_hour,
             link=link,
+            host=socket.gethostname().partition(".")[0],
         )
 
 

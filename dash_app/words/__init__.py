@@ -16,6 +16,7 @@ from dash_app.words.alerts import (
     alerts_failing,
     alerts_held_back,
     alerts_lost,
+    signature,
 )
 from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
 from dash_app.words.events import event
@@ -130,6 +131,7 @@ __all__ = [
     "sent",
     "short_number",
     "short_path",
+    "signature",
     "size",
     "told_of",
     "too_large",

@@ -5,9 +5,11 @@ A message is titled by those whom its incident names first.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
-from dash_app.words.numbers import age, ago, clock, number, plural
+from dash_app.words.incidents import parted
+from dash_app.words.numbers import age, ago, brief, clock, number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,21 +21,26 @@ if TYPE_CHECKING:
 MOST_LINES = 20
 """Of a summary: what is amiss with hundreds is read on the page."""
 
+MOST_LOST = 3
+"""Titles of earlier messages that were lost: the rest is a number, so that none grows too long."""
 
-def alert_title(kind: MessageKind, one: Incident, now: datetime) -> str:
+MOST_CAUSE, MOST_REMEDY = 120, 80
+"""Characters of a cause and of what to do in a line of a summary."""
+
+
+def alert_title(kind: MessageKind, one: Incident) -> str:
     """Return the title of a message about an incident."""
-    whom, _, _ = one.text.partition(": ")
+    whom, _ = parted(one)
     if kind == "over" and one.ended_at:
         return f"{whom}: over after {age(one.ended_at - one.since)}"
-    return (
-        f"{whom}: needs you still, {age(now - one.since)}"
-        if kind == "reminder"
-        else (f"{whom}: needs you")
-    )
+    return f"{whom}: still needs you" if kind == "reminder" else f"{whom}: needs you"
 
 
 def alert_body(kind: MessageKind, one: Incident, link: str, now: datetime) -> str:
-    """Return the text of a message about an incident; `link` leads to what it concerns."""
+    """Return the text of a message about an incident; `link` leads to what it concerns.
+
+    The second line has the times, the third what to do unless it is over.
+    """
     since = f"Since {clock(one.since, now)}"
     lines = [one.text]
     if kind == "over" and one.ended_at:
@@ -43,12 +50,34 @@ def alert_body(kind: MessageKind, one: Incident, link: str, now: datetime) -> st
     return "\n".join([*lines, link] if link else lines)
 
 
+def signature(host: str, mark: str) -> str:
+    """Return the last line of a message: which machine sent it, and what tells it from others."""
+    return f"{host} ({mark})".lstrip()
+
+
 def alerts_held_back(held: Sequence[Message], now: datetime) -> tuple[str, str]:
-    """Return the title and text of one message in place of several."""
-    lines = [f"{clock(one.made_at, now)}, {one.title}." for one in held[:MOST_LINES]]
+    """Return the title and text of one message in place of several, given the worst first."""
+    lines = [_held(one, now) for one in held[:MOST_LINES]]
     if len(held) > MOST_LINES:
         lines.append(f"And {number(len(held) - MOST_LINES)} more.")
-    return f"{plural(len(held), 'message')} held back", "\n".join(lines)
+    kinds = Counter(one.kind for one in held)
+    need, still, over = (kinds[kind] for kind in ("fault", "reminder", "over"))
+    parts = [
+        f"{number(need)} need{'s' if need == 1 else ''} you" if need else "",
+        f"{number(still)} still need{'s' if still == 1 else ''} you" if still else "",
+        f"{number(over)} over" if over else "",
+    ]
+    return ", ".join(part for part in parts if part), "\n".join(lines)
+
+
+def _held(one: Message, now: datetime) -> str:
+    """Return a message in a line: when it was made, its title, its cause, and what to do."""
+    text, times, *rest = [*one.body.splitlines(), "", ""]
+    _, _, cause = text.partition(": ")
+    line = f"{clock(one.made_at, now)}, {one.title}. {brief(cause, MOST_CAUSE)}"
+    if one.kind == "over":
+        return f"{line} {times}"
+    return f"{line} {brief(rest[0], MOST_REMEDY)}" if one.kind == "fault" else line
 
 
 def alerts_failing(lost: Sequence[Message]) -> tuple[str, str]:
@@ -63,20 +92,23 @@ def alert_test(now: datetime) -> tuple[str, str]:
     return "Mission Control: a test", f"Messages arrive. Sent at {clock(now, now)}, on request."
 
 
-def alert_state(one: Message, now: datetime) -> str:
-    """Return how far a message has come, in a few words."""
+def alert_state(one: Message, now: datetime, held: tuple[str, datetime] | None) -> str:
+    """Return how far a message has come; `held` is why it waits, and until when."""
     if one.sent_at:
         return f"sent {ago(now - one.sent_at)}"
     why = f": {one.failure}" if one.failure else ""
     if one.is_given_up:
-        return f"given up{why}"
+        return f"{'reached some, ' if one.reached else ''}given up{why}"
     if one.told_in:
         return f"told in {one.told_in}"
     tries = {0: "", 1: " after a try"}.get(one.attempts, f" after {number(one.attempts)} tries")
-    return f"waits{tries}{why}"
+    until = f", {held[0]} until {clock(held[1], now)}" if held else ""
+    return f"waits{tries}{until}{why}"
 
 
 def alerts_lost(lost: Sequence[Message], now: datetime) -> str:
     """Return what did not arrive before, for a line of the next message."""
-    told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[:MOST_LINES])
-    return f"{plural(len(lost), 'message')} before this one did not reach everybody: {told}."
+    told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[-MOST_LOST:])
+    rest = len(lost) - MOST_LOST
+    more = f"; and {number(rest)} earlier" if rest > 0 else ""
+    return f"{plural(len(lost), 'message')} before this one did not reach everybody: {told}{more}."

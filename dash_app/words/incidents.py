@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash_app.words.numbers import age, day, number, plural, short_path
+from dash_app.words.numbers import age, brief, day, number, plural, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 
     from dash_app.incident import Acknowledgement, Entry, Incident
 
-MOST_NAMES = 3
+PART, NO_BREAK = ": ", "\u00a0"
+MOST_NAMES, MOST_LABEL = 3, 60
 MOST_SENTENCES = 2
+MOST_CHARACTERS = 400
+"""Of one sentence of an incident, which may name a table of any length."""
+
 OURS_IN_BRIEF = {"alerts_failing": "messages not sent"}
 """What is amiss with ourselves, as a finding is told in the headline."""
 
@@ -26,12 +30,17 @@ def incident(labels: Sequence[str], sentences: Sequence[str]) -> str:
     once = list(dict.fromkeys(sentences))
     rest = len(once) - MOST_SENTENCES
     more = [f"And {number(rest)} more."] if rest > 0 else []
-    return f"{names(labels)}: {' '.join([*once[:MOST_SENTENCES], *more])}"
+    told = [brief(one, MOST_CHARACTERS) for one in once[:MOST_SENTENCES]]
+    whom = names([brief(label, MOST_LABEL) for label in labels])
+    return f"{whom.replace(PART, ':' + NO_BREAK)}{PART}{' '.join([*told, *more])}"
 
 
 def parted(one: Incident) -> tuple[str, str]:
-    """Return whom an incident concerns, and what is amiss."""
-    whom, _, cause = one.text.partition(": ")
+    """Return whom an incident concerns, and what is amiss.
+
+    No label holds what parts them: `incident` writes the space after a colon as one without break.
+    """
+    whom, _, cause = one.text.partition(PART)
     return whom, cause
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -83,7 +84,26 @@ def clock(time: datetime, now: datetime) -> str:
     return f"{time:%H:%M} UTC on {day(time)}" if now - time > A_DAY else f"{time:%H:%M} UTC"
 
 
+def brief(text: str, most: int) -> str:
+    """Return a text of at most so many characters in one line, its end cut with "…".
+
+    Control characters, and marks that turn the direction of what follows, are left out.
+    """
+    head = text[: 4 * most]
+    line = "".join(" " if one.isspace() else one for one in head if not _is_control(one))
+    line = " ".join(part for part in line.split(" ") if part)
+    if len(text) > len(head):
+        line = line.ljust(most + 1, "…")
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
 def short_path(path: Path) -> str:
     """Return a path with the home folder as `~`."""
     own = home()
     return f"~/{path.relative_to(own)}" if own and path.is_relative_to(own) else str(path)
+
+
+def _is_control(character: str) -> bool:
+    """Whether a character has no shape of its own; white space and joiners of emoji are kept."""
+    is_kept = character.isspace() or character == "\u200d"
+    return unicodedata.category(character) in {"Cc", "Cf", "Cs"} and not is_kept

@@ -70,13 +70,15 @@ class Receiver:
         self._drill = drill
         self._news: list[dict[str, Any]] = []
 
-    def begin(self, messages: Sequence[Message]) -> None:
+    def begin(self, messages: Sequence[Message], _types: Mapping[str, str]) -> None:
         """Take messages, if it answers."""
         answers = self._drill.receiver_answers
         if answers:
             self._drill.hear(messages)
         failure = None if answers else "no answer"
-        self._news += [{"mark": one.mark, "failure": failure} for one in messages]
+        self._news += [
+            {"mark": one.mark, "failure": failure, "outcome": "away"} for one in messages
+        ]
 
     def news(self) -> list[dict[str, Any]]:
         """Return what became of the messages."""
