@@ -57,6 +57,9 @@ class Window:
     def read(self, _wait_seconds: float) -> Mapping[str, Reading]:
         return self._world.readings()
 
+    def resume(self, _memories: object) -> None:
+        """Nothing is kept."""
+
     def close(self) -> None:
         """Nothing is open."""
 
