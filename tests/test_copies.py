@@ -175,7 +175,8 @@ def test_a_file_that_is_meant_to_be_replaced_needs_nobody_after_three_times(path
         for _night in range(3):
             assert after(make_anew, day) == []
             assert after() == []
-        assert after(rsync("backup"), day) == OLDER
+        (older,) = after(rsync("backup"), day)
+        assert older.startswith("Went back to an older state")
 
 
 def test_a_file_that_is_meant_to_be_replaced_may_still_lose_rows(path: Path) -> None:
