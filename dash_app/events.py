@@ -243,7 +243,8 @@ def _is_older(before: Reading, after: Reading, back: Mapping[str, tuple[int, int
     """
     changes = (before.change_counter or 0), (after.change_counter or 0)
     has_kin = bool(before.tables.keys() & after.tables.keys())
-    if not has_kin or changes[1] > changes[0]:
+    went_on = before.file == after.file and changes[1] > changes[0]
+    if not has_kin or went_on:
         return False
     was, now = exact_rows(before), exact_rows(after)
     has_fewer = any(now[table] < rows for table, rows in was.items() if table in now)
