@@ -59,6 +59,10 @@ Code = Literal[
 WaitReason = Literal["lock", "writes"]
 """Why a reading could not be made: a write lock without a gap, or changes during each attempt."""
 
+HOUSEKEEPING = ("sqlite_stat", "_litestream_")
+"""How the names of tables begin that SQLite and replicators keep for themselves: `ANALYZE` writes
+sqlite_stat1 and sqlite_stat4; Litestream writes _litestream_seq at any time."""
+
 HISTORY_APPLICATION_ID = 0x4D434831
 """Marks our own history file ("MCH1"), so that nobody takes it for a database to watch."""
 
@@ -127,6 +131,11 @@ class Reading:
     that of who wrote the main file last, as 3040001 for 3.40.1. `roots` maps each table to the page
     where its B-tree begins, which stays the same when the table is renamed. `trail` is recent
     history that only a baseline has; see `losses`.
+
+    What tells a write of content from other writes; see `writes`: `content_commit` is the newest
+    commit in the WAL that wrote more than `HOUSEKEEPING`, None if there is none. `wal_modified` is
+    the last write to the WAL alone. `schema_version` counts changes of the schema and `VACUUM`;
+    `statistics` is a checksum of what `ANALYZE` wrote.
     """
 
     read_at: datetime
@@ -149,6 +158,10 @@ class Reading:
     sequences: Mapping[str, int] = field(default_factory=dict)
     roots: Mapping[str, int] = field(default_factory=dict)
     trail: Facts = field(default_factory=dict)
+    content_commit: str | None = None
+    wal_modified: datetime | None = None
+    schema_version: int | None = None
+    statistics: int | None = None
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property

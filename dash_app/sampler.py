@@ -29,6 +29,7 @@ from dash_app.watch.limits import beyond
 from dash_app.watch.teller import Teller
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.around import disk_under
+from dash_app.writes import last_write
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -273,7 +274,10 @@ class Sampler:
         """Return what a reading means, given what is remembered of this database."""
         name = database.name
         reading = readings.get(name, Reading(now, now, code="not_read_yet"))
-        reading = in_view_of(self._ledger.last_of(database), reading)
+        baseline = self._ledger.last_of(database)
+        reading = in_view_of(baseline, reading)
+        if reading.code is None:
+            reading = replace(reading, last_modified=last_write(baseline, reading))
         memory, unsettled = self._ledger.enter(database, reading, self._seen_until.get(name))
         fault = reading.code and words.fault(
             reading.code, reading.detail, database, memory.last_good, self._place

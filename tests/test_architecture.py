@@ -25,7 +25,7 @@ LAYERS = (
     {"model"},
     {"settings"},
     {"words"},
-    {"watched", "losses"},
+    {"watched", "losses", "writes"},
     {"history", "events"},
     {"findings"},
     {"ledger", "selfcheck"},

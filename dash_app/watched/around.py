@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from dash_app.watched.files import Files
     from dash_app.watched.locks import Lock
 
-INDEX_HEADER = Struct("=II IBBH II II 2I 2I")
+INDEX_HEADER = Struct("=II IBBH II II 8s 2I")
 INDEX_BYTES = 136
 INDEX_VERSION = 3007000
 FRAME_HEADER_BYTES = 24
@@ -44,12 +44,16 @@ INDEX_LAST_BYTE = INDEX_LOCKS_FIRST + INDEX_LOCKS_BYTES - 1
 
 
 class Index(NamedTuple):
-    """What a log's index says: frames in the log, those checkpointed, and five read marks."""
+    """What a log's index says: frames in the log, those checkpointed, and five read marks.
+
+    `salts` stand in the header of the log, and of each frame that belongs to it.
+    """
 
     page_bytes: int
     frames: int
     checkpointed: int
     marks: tuple[int, ...]
+    salts: bytes = b""
 
     @property
     def backlog_bytes(self) -> int:
@@ -67,11 +71,13 @@ class Index(NamedTuple):
         size = INDEX_HEADER.size
         if len(data) < INDEX_BYTES or data[:size] != data[size : 2 * size]:
             return None
-        version, _, _, is_made, _, page_bytes, frames, *_ = INDEX_HEADER.unpack_from(data)
+        header = INDEX_HEADER.unpack_from(data)
+        version, _, _, is_made, _, page_bytes, frames, *_, salts, _, _ = header
         checkpointed, *marks = MARKS.unpack_from(data, MARKS_OFFSET)
         if version != INDEX_VERSION or not is_made or checkpointed > frames:
             return None
-        return cls(1 << 16 if page_bytes == 1 else page_bytes, frames, checkpointed, tuple(marks))
+        page_bytes = 1 << 16 if page_bytes == 1 else page_bytes
+        return cls(page_bytes, frames, checkpointed, tuple(marks), salts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,11 @@ class Files:
         """The latest change of any of the files, in nanoseconds since 1970."""
         return max(max(mark.mtime_ns, mark.ctime_ns) for mark in self._marks())
 
+    @property
+    def wal_modified(self) -> datetime | None:
+        """The last write to the write-ahead log; None without one."""
+        return _time(self.wal.mtime_ns) if self.wal and self.wal.size_bytes else None
+
     def settled(self, at: datetime) -> bool:
         """Whether any write after `at` must show in a timestamp."""
         return self.changed_ns < at.timestamp() * 1e9 - GRANULARITY_NS

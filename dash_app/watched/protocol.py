@@ -11,7 +11,7 @@ from dash_app.model import Reading, TableCount
 from dash_app.surroundings import Access, Disk, Holder, Surroundings
 
 Message = dict[str, Any]
-TIMES = ("read_at", "verified_at", "last_modified", "file_modified")
+TIMES = ("read_at", "verified_at", "last_modified", "file_modified", "wal_modified")
 HOLDER_TIMES = ("since", "pins_since")
 FIELDS: dict[type, frozenset[str]] = {
     kind: frozenset(field.name for field in fields(kind))

@@ -14,6 +14,7 @@ from dash_app.model import Reading
 from dash_app.surroundings import Surroundings
 from dash_app.watched.access import access_to
 from dash_app.watched.around import Sight, disk_under, is_index_used, look_around
+from dash_app.watched.commits import Commit, newest_commit
 from dash_app.watched.connection import Route, connect
 from dash_app.watched.counts import (
     Budget,
@@ -108,6 +109,7 @@ class Reader:
         self._guarded = guarded
         self._found: Found | None = None
         self._sight: Sight | None = None
+        self._commit: Commit | None = None
         self._own_wal: tuple[int, int] | None = None
         self._elsewhere: Mark | None = None
         self.toll = Toll()
@@ -256,9 +258,20 @@ class Reader:
         if what := needs_only_extensions(tallies.values()):
             return Found(replace(look_only, code="needs_extension", detail={"what": what}))
         reading = _reading(look_only, shape, tallies)
+        reading = replace(reading, content_commit=self._newest_commit(files, shape))
         if self._is_in_doubt(files, header):
             reading = _of_main_file(reading)
         return Found(reading, files, files.settled(now), shape, tables, tallies)
+
+    def _newest_commit(self, files: Files, shape: Shape | None) -> str | None:
+        """Return which commit in the WAL was the last to write content; None if there is none."""
+        if not files.wal_bytes:
+            return None
+        index = self._sight.index if self._sight else None
+        if index is None or shape is None:
+            return f"at {files.wal and files.wal.mtime_ns}"
+        self._commit = newest_commit(f"{files.path}-wal", index, shape.housekeeping, self._commit)
+        return self._commit.content
 
     @contextmanager
     def _connect(self, files: Files, route: Route) -> Iterator[sqlite3.Connection]:
@@ -328,6 +341,7 @@ def _stat_only(files: Files, now: datetime) -> Reading:
         wal_bytes=files.wal_bytes,
         file="{}:{}".format(*files.identity),
         file_modified=files.main_modified,
+        wal_modified=files.wal_modified,
     )
 
 
@@ -343,6 +357,8 @@ def _reading(look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, Ta
         objects=shape.objects,
         sequences=shape.sequences,
         roots=shape.roots,
+        schema_version=shape.schema_version,
+        statistics=shape.statistics,
     )
 
 

@@ -7,6 +7,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dash_app.model import HOUSEKEEPING
 from dash_app.watched.connection import time_limit
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ ROOTS = """
 """Virtual tables have no page of their own."""
 
 
+PRAGMAS = ("user_version", "application_id", "freelist_count", "page_size", "schema_version")
+
+STATISTICS = "SELECT substr(tbl || idx || stat, 1, 200) FROM main.sqlite_stat1 LIMIT 2000"
+"""As much as says whether `ANALYZE` was run; a hostile file may hold anything there."""
+
+PAGES_OF = """
+    SELECT rootpage FROM main.sqlite_schema
+    WHERE tbl_name GLOB ? AND typeof(rootpage) = 'integer'
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What only moves forward or seldom changes; None where it could not be told in time.
@@ -55,7 +67,9 @@ class Shape:
     `objects` maps "table tasks", "column tasks.owner" and the like to a normalised definition, so
     that VACUUM and ANALYZE change nothing in it. `sequences` are the counters of AUTOINCREMENT
     tables, which survive the deletion of rows (sqlite.org/autoinc.html). `roots` maps tables to
-    the first page of their B-trees (sqlite.org/schematab.html).
+    the first page of their B-trees (sqlite.org/schematab.html). `housekeeping` are the pages that
+    are written without any content: the first one, and the roots of `HOUSEKEEPING` tables, which
+    have few rows.
     """
 
     digest: int
@@ -65,6 +79,9 @@ class Shape:
     objects: Mapping[str, str] | None
     sequences: Mapping[str, int] = field(default_factory=dict)
     roots: Mapping[str, int] = field(default_factory=dict)
+    schema_version: int | None = None
+    statistics: int | None = None
+    housekeeping: frozenset[int] = frozenset()
 
 
 def list_tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes, bool]]:
@@ -103,18 +120,38 @@ def shape_of(
 
 
 def _shape(connection: sqlite3.Connection, before: Shape | None) -> Shape:
-    user, application, free_pages, page_bytes = (
-        connection.execute(f"PRAGMA main.{name}").fetchone()[0]
-        for name in ("user_version", "application_id", "freelist_count", "page_size")
+    user, application, free_pages, page_bytes, schema_version = (
+        connection.execute(f"PRAGMA main.{name}").fetchone()[0] for name in PRAGMAS
     )
     rows = connection.execute(ROWS).fetchall()
     digest = hash(tuple(rows))
     # Not by the schema cookie: another file under the same name may happen to have the same.
     unchanged = before is not None and before.digest == digest
-    objects = before.objects if before and unchanged else _objects(connection, rows)
-    free_bytes = free_pages * page_bytes
-    roots = {text(name): page for name, page in connection.execute(ROOTS)}
-    return Shape(digest, user, application, free_bytes, objects, _sequences(connection), roots)
+    return Shape(
+        digest,
+        user,
+        application,
+        free_pages * page_bytes,
+        before.objects if before and unchanged else _objects(connection, rows),
+        _sequences(connection),
+        {text(name): page for name, page in connection.execute(ROOTS)},
+        schema_version,
+        _statistics(connection),
+        _housekeeping(connection),
+    )
+
+
+def _statistics(connection: sqlite3.Connection) -> int | None:
+    exists = "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_stat1' AND rootpage > 1"
+    if not connection.execute(exists).fetchone():
+        return None
+    return zlib.crc32(repr(connection.execute(STATISTICS).fetchall()).encode())
+
+
+def _housekeeping(connection: sqlite3.Connection) -> frozenset[int]:
+    patterns = (f"{name}*" for name in HOUSEKEEPING)
+    found = (connection.execute(PAGES_OF, (pattern,)).fetchall() for pattern in patterns)
+    return frozenset({1} | {page for pages in found for (page,) in pages})
 
 
 def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str] | None:

@@ -119,6 +119,7 @@ class Store:
             file=f"{self.device}:{self.inode}",
             file_modified=self.written_at,
             change_counter=self.changes,
+            content_commit=str(self.changes),
             objects=objects,
             surroundings=Surroundings(
                 holders=(holder,) if self.is_running else (), backlog_bytes=0, disk=disk
