@@ -54,9 +54,6 @@ class Window:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def resume(self, _memories: object) -> None:
-        """Read everything again."""
-
     def read(self, _wait_seconds: float) -> Mapping[str, Reading]:
         return self._world.readings()
 
