@@ -8,7 +8,6 @@ import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ from dash_app.watched.around import disk_under
 from dash_app.writes import last_write
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dash_app.history.recall import Recall
@@ -45,10 +44,58 @@ if TYPE_CHECKING:
 STOP_SECONDS = 5.0
 """How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
 
+MIN_PAUSE_SECONDS = 1.0
+"""Minimum time from the start of one tick to the next, however often people ask for one."""
+
+MAX_WAITING, MAX_WAIT_SECONDS = 2, 3.0
+"""Maximum number of requests that wait for a tick, each in a thread that others need, and how long.
+The rest is answered at once, with the snapshot of before."""
+
 SLACK = timedelta(milliseconds=500)
 """A tick may come this much early and still count as a minute after the last record."""
 
 log = logging.getLogger(__name__)
+
+
+class Requests:
+    """What people acknowledged since the last tick, the newest for each database and incident."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self._seen: dict[str, datetime] = {}
+        self._acknowledged: dict[int, Acknowledgement | None] = {}
+        self._published = threading.Event()
+
+    def see(self, database: str, until: datetime) -> threading.Event:
+        """Add a database; return what is set once a snapshot shows it."""
+        with self._lock:
+            self._seen[database] = max(until, self._seen.get(database, until))
+            return self._published
+
+    def acknowledge(self, incident: int, known: Acknowledgement | None) -> threading.Event:
+        """Add an incident; return what is set once a snapshot shows it."""
+        with self._lock:
+            self._acknowledged[incident] = known
+            return self._published
+
+    def wait(self, published: threading.Event, seconds: float) -> None:
+        """Wait for a snapshot, but not for so long, and not if others wait already."""
+        if self._waiting.acquire(blocking=False):
+            try:
+                published.wait(seconds)
+            finally:
+                self._waiting.release()
+
+    def take(
+        self,
+    ) -> tuple[dict[str, datetime], dict[int, Acknowledgement | None], threading.Event]:
+        """Return all, with what is to be set once they are published, and begin again."""
+        with self._lock:
+            taken = self._seen, self._acknowledged, self._published
+            self._seen, self._acknowledged, self._published = {}, {}, threading.Event()
+        return taken
 
 
 class Sampler:
@@ -59,9 +106,7 @@ class Sampler:
     ) -> None:
         """Take the settings, our record, and an airlock that starts already, if there is one.
 
-        Nothing is read before `start`.
-
-        Raises sqlite3.Error.
+        Nothing is read before `start`. Raise sqlite3.Error.
         """
         sampler = settings.sampler
         self._settings = settings
@@ -78,12 +123,13 @@ class Sampler:
         )
         self._findings: dict[str, tuple[Finding, ...]] = {}
         self._activity = self._load_activity()
-        self._asked: SimpleQueue[tuple[Callable[[], object], threading.Event]] = SimpleQueue()
-        self._seen_until: dict[str, datetime] = {}
+        self._requests = Requests()
+        self._seen_until: Mapping[str, datetime] = {}
         self._clock = WallClock()
         self._verified: dict[str, tuple[datetime, float]] = {}
         self._taken_at_seconds = 0.0
-        self._stopping = self._has_left = False
+        self._stopping = threading.Event()
+        self._has_left = False
         self._leaving = threading.Lock()
         self._wake = threading.Event()
         self._teller = Teller(settings, history, self._wake.set)
@@ -112,7 +158,7 @@ class Sampler:
         Return False if the tick is still running after `STOP_SECONDS`. Unless the service ends
         `for_good`, it then goes on as before, once that tick ends.
         """
-        self._stopping = True
+        self._stopping.set()
         if for_good:
             self._teller.hurry()
         self._wake.set()
@@ -120,12 +166,13 @@ class Sampler:
         if self._thread.is_alive():
             log.error("the reading under way does not end")
             with self._leaving:
-                self._stopping = for_good or self._has_left
+                if not (for_good or self._has_left):
+                    self._stopping.clear()
         return not self._thread.is_alive()
 
     def resume(self) -> None:
         """Read on after a stop, with all that was remembered."""
-        self._stopping = False
+        self._stopping.clear()
         self._teller.resume()
         self._thread = self._new_thread()
         self._thread.start()
@@ -140,7 +187,7 @@ class Sampler:
 
     def _is_to_go_on(self) -> bool:
         with self._leaving:
-            self._has_left = self._stopping
+            self._has_left = self._stopping.is_set()
         return not self._has_left
 
     @property
@@ -158,21 +205,21 @@ class Sampler:
 
     def see(self, database: str, until: datetime) -> None:
         """End what happened to a database until then, in the next snapshot."""
-        self._ask(lambda: self._seen_until.update({database: until}))
+        statuses = self.snapshot.databases if self.snapshot else ()
+        findings = [f for s in statuses if s.database.name == database for f in s.findings]
+        if any(finding.asks and finding.since <= until for finding in findings):
+            self._await(self._requests.see(database, until))
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
-        """Have an incident known to somebody, or to nobody any more."""
-        self._ask(lambda: self.docket.acknowledge(incident, known))
+        """Acknowledge an open incident, or withdraw that, in the next snapshot."""
+        open_ = self.snapshot.open_incidents if self.snapshot else []
+        if any(one.id == incident for one in open_):
+            self._await(self._requests.acknowledge(incident, known))
 
-    def _ask(self, work: Callable[[], object]) -> None:
-        """Have something done before the next look, which comes at once.
-
-        Returns once its outcome is published, or after an interval.
-        """
-        done = threading.Event()
-        self._asked.put((work, done))
+    def _await(self, published: threading.Event) -> None:
+        """Have the next tick start soon, and wait for it unless others wait already."""
         self._wake.set()
-        done.wait(self._interval_seconds)
+        self._requests.wait(published, min(self._interval_seconds, MAX_WAIT_SECONDS))
 
     def _run(self) -> None:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
@@ -192,6 +239,7 @@ class Sampler:
                 self.selfcheck.ticked(took_seconds, missed)
                 self._due = began + (missed + 1) * self._interval_seconds
                 self._wake.wait(self._due - time.monotonic())
+                self._stopping.wait(began + MIN_PAUSE_SECONDS - time.monotonic())
         finally:
             self._airlock.close()
             if self.snapshot:  # what came since the last record would be taken for silence
@@ -238,9 +286,9 @@ class Sampler:
 
     def _tick(self) -> Snapshot:
         self._keep_history()
-        asked = [self._asked.get() for _ in range(self._asked.qsize())]
-        for work, _done in asked:
-            work()
+        self._seen_until, acknowledged, published = self._requests.take()
+        for incident, known in acknowledged.items():
+            self.docket.acknowledge(incident, known)
         readings = self._airlock.read(min(self._deadline_seconds, self._interval_seconds / 2))
         now = datetime.now(UTC)
         if by := self._clock.adjustment():
@@ -248,7 +296,6 @@ class Sampler:
         statuses = tuple(
             self._judge(database, readings, now) for database in self._settings.databases
         )
-        self._seen_until.clear()
         disk = disk_under(str(self._history.path))
         self._taken_at_seconds = steady_seconds()
         taken = Snapshot(now, statuses, self._ledger.events, disk)
@@ -258,8 +305,7 @@ class Sampler:
         )
         self._teller.tell(self.docket.incidents, now)
         self.first_snapshot.set()
-        for _work, done in asked:
-            done.set()
+        published.set()
         if self._is_to_be_recorded(now):
             self._record(self.snapshot)
         self.selfcheck.look(self._airlock, readings.values())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,6 +14,7 @@ import pytest
 
 from dash_app import settings
 from dash_app.history.store import History
+from dash_app.incident import Acknowledgement
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
 from tests.harness import LiveWriter, eventually, make_database, write_config
@@ -135,3 +138,51 @@ def test_a_history_that_cannot_be_written_says_so_and_goes_on_later(
             assert said == "History paused: its file can't be written. Live counts go on."
             assert email(sampler).status == "connected"
         eventually(lambda: sampler.history_paused is None)
+
+
+@contextmanager
+def slow_with_an_incident(tmp_path: Path) -> Iterator[tuple[Sampler, int]]:
+    """A sampler that ticks twice a minute of its own, and the id of an open incident."""
+    path = make_database(tmp_path / "email.db", messages=3)
+    with sampling(write_config(tmp_path, [("email", path)])):
+        pass
+    path.unlink()
+    with sampling(write_config(tmp_path, [("email", path)], interval="30s")) as sampler:
+        assert sampler.snapshot
+        (incident,) = sampler.snapshot.open_incidents
+        assert incident.id
+        yield sampler, incident.id
+
+
+def test_acknowledgements_share_ticks_however_many_come(tmp_path: Path) -> None:
+    """A crowd that acknowledges over and over causes one tick per second at most."""
+    with slow_with_an_incident(tmp_path) as (sampler, incident):
+        before, began = sampler.selfcheck.ticks, time.monotonic()
+        known = Acknowledgement("ann", datetime.now(UTC), None)
+        with ThreadPoolExecutor(8) as crowd:
+            for _ in range(200):
+                crowd.submit(sampler.acknowledge, incident, known)
+        eventually(lambda: sampler.snapshot and sampler.snapshot.open_incidents[0].acknowledged)
+        ticks = sampler.selfcheck.ticks - before
+        assert ticks <= time.monotonic() - began + 1
+
+
+def test_what_nobody_can_acknowledge_causes_no_tick(tmp_path: Path) -> None:
+    with slow_with_an_incident(tmp_path) as (sampler, incident):
+        before = sampler.selfcheck.ticks
+        for _ in range(20):
+            sampler.see("nosuch", datetime.now(UTC))
+            sampler.see("email", datetime(2020, 1, 1, tzinfo=UTC))
+            sampler.acknowledge(incident + 1, None)
+        sampler.acknowledge(incident, None)
+        assert sampler.selfcheck.ticks <= before + 1
+
+
+def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
+    """The others are answered at once, so that no crowd holds the threads that answer."""
+    with slow_with_an_incident(tmp_path) as (sampler, incident), ThreadPoolExecutor(8) as crowd:
+        answered = [crowd.submit(sampler.acknowledge, incident, None) for _ in range(8)]
+        wait(answered, return_when=FIRST_COMPLETED)
+        ticks = sampler.selfcheck.ticks
+        eventually(lambda: sum(one.done() for one in answered) >= 6)
+        assert sampler.selfcheck.ticks <= ticks + 1

@@ -139,7 +139,7 @@ class Drill:
     def stop(self) -> None:
         """End the service as a shutdown does."""
         assert self._sampler is not None
-        self._sampler._stopping = True
+        self._sampler._stopping.set()
         self._sampler._run()  # which has nothing left to do but to keep what it knows
         self.kill()
 
@@ -159,7 +159,7 @@ class Drill:
     def see(self, name: str) -> None:
         """Have the person mark what happened to a database as seen."""
         assert self._sampler is not None
-        self._sampler._seen_until[name] = self.world.wall
+        self._sampler._requests.see(name, self.world.wall)
 
     def hear(self, messages: Sequence[Message]) -> None:
         """Have the person told."""
