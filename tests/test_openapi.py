@@ -10,15 +10,16 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from dash_app import settings
-from dash_app.api import described, openapi, parameters
+from dash_app.api import described, examples, openapi, parameters
 from dash_app.api.routes import DESCRIPTION as FILE
 from dash_app.history.store import History
+from dash_app.message import MessageKind
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
 from tests.contract import DESCRIPTION, resolved, validator
@@ -82,6 +83,14 @@ def test_every_answer_in_json_has_an_example_that_is_one() -> None:
     assert len(documents) > len(described.ROUTES)
     for document in documents:
         validator(document["schema"].get("$ref")).validate(document["example"])
+
+
+def test_the_example_of_a_message_has_a_kind_that_there_is() -> None:
+    """The schema lets later versions add kinds, so that any text would fit it."""
+    kinds = {
+        message["kind"] for one in examples.INCIDENTS["incidents"] for message in one["messages"]
+    }
+    assert kinds <= set(get_args(MessageKind))
 
 
 def test_every_parameter_is_in_words_and_has_an_example_or_values_to_choose() -> None:

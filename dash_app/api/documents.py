@@ -29,6 +29,8 @@ ErrorCode = Literal[
     "internal_server_error",
     "no_reading_yet",
     "history_unavailable",
+    "busy",
+    "too_large",
 ]
 
 
@@ -274,7 +276,7 @@ class ServiceDocument(TypedDict):
     guards: list[str]
     """What denies us every write."""
     sidecarsLeft: Count
-    """Files left beside a database by a reading that was killed."""
+    """Write-ahead logs that stayed because their last writer closed while we read."""
     historyDisk: Disk | None
     historyProblem: str | None
     """Why our own record stands still or had to begin again; null if neither."""

@@ -6,6 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from dash_app.api.documents_common import Time, open_text
+from dash_app.message import MessageKind
 from dash_app.model import Code, FindingKind, Level
 
 IncidentKind = Literal[FindingKind, Code, "alerts_failing"]
@@ -24,8 +25,7 @@ class Acknowledgement(TypedDict):
 class Message(TypedDict):
     """A message about an incident."""
 
-    kind: str
-    """Why it was made. Later versions may add values."""
+    kind: Annotated[MessageKind, open_text(MessageKind, "Why it was made.")]
     title: str
     madeAt: Time
     sentAt: Time | None

@@ -146,7 +146,7 @@ INCIDENTS: documents_incidents.IncidentsDocument = {
             },
             "messages": [
                 {
-                    "kind": "began",
+                    "kind": "fault",
                     "title": "Coordination and Observability: down",
                     "madeAt": "2026-11-23T14:03:10.000Z",
                     "sentAt": "2026-11-23T14:03:11.000Z",
