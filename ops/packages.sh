@@ -20,5 +20,5 @@ require_packages() {
     [ -n "$missing" ] || return 0
     install_packages $missing
     missing=$(missing_packages)
-    [ -z "$missing" ] || fail "This needs more of the system; on Debian and Ubuntu: sudo apt-get install" $missing
+    [ -z "$missing" ] || fail "This needs more of the system; on Debian and Ubuntu: sudo apt-get install $(echo $missing)"
 }
