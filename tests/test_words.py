@@ -84,7 +84,7 @@ def test_a_remedy_that_replaces_a_file_stands_only_where_the_cause_is_certain(
         assert "`-wal`, `-shm` and `-journal`" in fault.remedy
 
 
-@pytest.mark.parametrize("code", ABSENCES)
+@pytest.mark.parametrize("code", sorted(ABSENCES))
 def test_what_is_missing_is_calm_only_until_tables_were_read(code: Code) -> None:
     assert "automatically" in said(code, {}, seen=False).remedy
     assert "automatically" not in said(code, {}).remedy
