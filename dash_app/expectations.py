@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from dash_app.hours import Part, Quiet
 
-State = Literal["new", "on_time", "late", "down", "paused"]
+State = Literal["new", "on_time", "late", "down", "unknown", "paused"]
+"""A table is unknown if it seems overdue, while rows may come and go in it between two readings."""
 
 SILENCE: frozenset[State] = frozenset({"late", "down"})
 """What is overdue."""
@@ -112,7 +113,7 @@ class Watch:
     def state(self) -> State:
         """The worst state of any; paused where nothing else is."""
         states = {one.state for one in self.standings.values()}
-        order: tuple[State, ...] = ("down", "late", "on_time", "new")
+        order: tuple[State, ...] = ("down", "late", "unknown", "on_time", "new")
         return next((one for one in order if one in states), "paused")
 
     @property

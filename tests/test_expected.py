@@ -157,6 +157,47 @@ def test_an_old_estimate_is_no_silence() -> None:
     assert watch.tables["tasks"].state == "down"
 
 
+@pytest.mark.parametrize(
+    ("rows", "rowids", "sequences", "written_ago", "state"),
+    [
+        (0, None, {}, MINUTE, "unknown"),
+        (0, None, {}, 2 * HOUR, "down"),
+        (0, None, {"tasks": 9}, MINUTE, "down"),
+        (5, (1, 5), {}, MINUTE, "down"),
+    ],
+)
+def test_a_queue_that_is_empty_at_each_reading_may_still_work(
+    rows: int,
+    rowids: tuple[int, int] | None,
+    sequences: dict[str, int],
+    written_ago: timedelta,
+    state: State,
+) -> None:
+    """SQLite gives rowids again: coleifer/huey issue 497."""
+    expected = Expected(TASKS, GAP, Past())
+    for minutes in range(0, 60, 2):
+        at = START + 6 * HOUR + minutes * MINUTE
+        count = TableCount(rows, at, rowids=rowids)
+        watch = final(
+            expected,
+            [Reading(at, at, tables={"tasks": count}, last_modified=at - written_ago,
+                     sequences=sequences)],
+        )  # fmt: skip
+    assert watch.tables["tasks"].state == state
+
+
+def test_a_queue_whose_newest_rows_are_taken_may_still_work() -> None:
+    expected = Expected(TASKS, GAP, Past())
+    states = []
+    for minutes in range(0, 60, 2):
+        at = START + 6 * HOUR + minutes * MINUTE
+        rows = 5 if minutes >= 6 else 9
+        count = TableCount(rows, at, rowids=(1, rows))
+        watch = final(expected, [Reading(at, at, tables={"tasks": count}, last_modified=at)])
+        states.append(watch.tables["tasks"].state)
+    assert states.index("unknown") < states.index("down")
+
+
 def test_what_is_paused_has_no_time() -> None:
     rules = Rules(OFTEN, paused=True, tables={"tasks": TableRules(OFTEN, paused=True)})
     watch = final(Expected(rules, 3 * HOUR, Past()), [reading(START, 1, START)])

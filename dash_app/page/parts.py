@@ -28,6 +28,7 @@ STATES: dict[str, tuple[Icon, str, str]] = {
     "on_time": ("check", "muted", "On time"),
     "late": ("clock", "warn", "Late"),
     "down": ("cross", "bad", "Down"),
+    "unknown": ("unknown", "idle", "Can't tell"),
     "paused": ("waiting", "idle", "Paused"),
 }
 """Icon, colour and word of how a table stands to what is expected of it."""
@@ -141,4 +142,6 @@ def expected(one: Any, now: datetime) -> list[Component]:
     never = pd.isna(one.written_at)
     last = ["nothing seen yet"] if never else ["last ", moment(one.written_at, "ago", now)]
     told = [icon(shape), f"{word}: expected every {one.every}, ", *last]
+    if one.state == "unknown":
+        told.append("; rows may come and go between readings")
     return [html.Span(told, className=f"expected expected-{colour}")]

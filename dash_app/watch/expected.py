@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dash_app.expectations import Standing, Watch, counted, due_at, state_of
+from dash_app.expectations import SILENCE, Standing, Watch, counted, due_at, state_of
 from dash_app.history.inserted import is_packed, rows_inserted
 from dash_app.history.past import Past, past_of
 
@@ -102,6 +102,9 @@ class Expected:
             self._file.known_at = clock.counted
         is_read_anew = before is None or before.read_at != reading.read_at
         for name, sign in self._tables.items():
+            if before and is_read_anew and _has_lost_newest(before, reading, name):
+                sign.fell_at = sign.clock.counted
+            sign.may_hide = _may_hide_rows(reading, name, sign)
             if before and is_read_anew and rows_inserted(before, reading, name):
                 sign.write(now)
             elif _is_known(before, reading, name):
@@ -126,7 +129,8 @@ class _Sign:
     """The last sign of life of a file or a table, and what counts since.
 
     `written_at` is when it came by the clock, `known_at` up to when it is known that none came
-    since: a table whose count is an old estimate may have been written.
+    since: a table whose count is an old estimate may have been written. `fell_at` is when its
+    newest rows were last seen to be removed, `may_hide` whether rows may have come and gone since.
     """
 
     expect: Expectation
@@ -136,6 +140,8 @@ class _Sign:
     written_at: timedelta
     due_at: datetime | None
     known_at: timedelta = NOTHING
+    fell_at: timedelta | None = None
+    may_hide: bool = False
     last: Standing | None = None
 
     def write(self, at: datetime, ago: timedelta = NOTHING) -> None:
@@ -154,6 +160,8 @@ class _Sign:
                 self.due_at = self.clock.quiet.after(now, left)
         lasted, is_new = self.known_at - self.written_at, self.last_at is None
         state = "paused" if self.is_paused else state_of(self.expect, lasted, is_new=is_new)
+        if self.may_hide and state in SILENCE:
+            state = "unknown"
         due_at = None if self.is_paused else self.due_at
         last = self.last
         if last is None or (last.state, last.last_at, last.due_at) != (state, self.last_at, due_at):
@@ -187,3 +195,26 @@ def _is_known(before: Reading | None, now: Reading, table: str) -> bool:
         return count.is_known
     was = before.tables.get(table) if before else None
     return was is None or was.counted_at != count.counted_at
+
+
+def _has_lost_newest(before: Reading, now: Reading, table: str) -> bool:
+    """Return whether a table's newest rows were removed between two readings."""
+    was, count = before.tables.get(table), now.tables.get(table)
+    if was is None or was.rowids is None or count is None:
+        return False
+    return count.rowids[1] < was.rowids[1] if count.rowids else count.rows == 0
+
+
+def _may_hide_rows(reading: Reading, table: str, sign: _Sign) -> bool:
+    """Return whether rows may have been written into a table and removed again, unseen.
+
+    SQLite gives the rowid of the newest row again once that row is removed, unless the table is
+    AUTOINCREMENT (sqlite.org/autoinc.html). So a table that is empty, or from which the newest rows
+    are taken, looks the same before and after, while its database is being written.
+    """
+    count, lasts = reading.tables.get(table), sign.expect.every + sign.expect.grace
+    written_at = reading.last_modified
+    if count is None or table in reading.sequences or written_at is None:
+        return False
+    is_worked_on = sign.fell_at is not None and sign.clock.counted - sign.fell_at <= lasts
+    return (count.rows == 0 or is_worked_on) and reading.verified_at - written_at <= lasts
