@@ -128,6 +128,19 @@ def test_what_one_update_did_is_one_incident_and_what_happened_later_another() -
     ]
 
 
+def test_the_remedy_is_for_the_problem_that_is_named_first() -> None:
+    """An older copy is put in place, and then nobody may read it."""
+    told = Told()
+    older = finding("rolled_back", 0)
+    told.look(0, older)
+    (both,) = told.look(0.5, older, code="permission_denied")
+    assert both.text == "Email: permission_denied it is. rolled_back is amiss."
+    assert (both.kind, both.remedy) == ("permission_denied", "See to it.")
+    (left,) = told.look(1, older)
+    assert (left.text, left.remedy) == ("Email: rolled_back is amiss.", "Mend it.")
+    assert left.since == both.since
+
+
 def test_databases_that_fall_silent_with_a_process_name_it() -> None:
     told = Told()
     names = ("email", "content", "health")

@@ -149,7 +149,7 @@ def _writer_of(group: Iterable[Trouble], writers: Mapping[str, Writer]) -> Write
 def _incident(
     key: str, group: Sequence[Trouble], writer: Writer | None, names: Iterable[str]
 ) -> Incident:
-    gravest = max(group, key=lambda one: (SEVERITY.index(one.level), -one.since.timestamp()))
+    gravest = _ranked(group)[0]
     by_process = writer if gravest.is_silence else None
     concerned = {one.database.name for one in group}
     return Incident(
@@ -172,11 +172,14 @@ def _grown(
     It tells of all that it was, also when a part is over: its end would otherwise be told of the
     last table alone, without the cause. Only what is new or worse changes that, and so do neither
     numbers that moved on nor a restart. Who knew of a lesser evil knows nothing of the greater.
-    A known problem may have another begin once the clock was set; only a new one moves ours.
+    A known problem may have another begin once the clock was set; only a new one moves ours. Once
+    the problem is over that its remedy is for, it tells of those that are left, with their remedy.
     """
     begins = [one.since for one in group if one.mark not in known.troubles]
     is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)
-    told = new if is_worse or set(new.troubles) - set(known.troubles) else known
+    is_other = family(known.kind) != family(new.kind) and DATABASE.split(known.key)[0] not in untold
+    is_new = bool(set(new.troubles) - set(known.troubles))
+    told = new if is_worse or is_new or is_other else known
     kept = [one for one in known.troubles if DATABASE.split(one)[0] in untold]
     return replace(
         told,
@@ -190,8 +193,13 @@ def _grown(
     )
 
 
+def _ranked(group: Iterable[Trouble]) -> list[Trouble]:
+    """Return problems, worst first; the first one gives the first sentence and the remedy."""
+    return sorted(group, key=lambda one: SEVERITY.index(one.level), reverse=True)
+
+
 def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
-    ranked = sorted(group, key=lambda one: SEVERITY.index(one.level), reverse=True)
+    ranked = _ranked(group)
     labels = list(dict.fromkeys(one.database.label for one in ranked))
     sentences = [one.text for one in ranked]
     folders = {one.folder for one in group}
