@@ -180,3 +180,23 @@ def _around(reading: Reading) -> Iterator[Finding]:
         if reading.verified_at - since >= LOG_HELD:
             text = words.log_held(reading, holder, since, reading.verified_at)
             yield Finding("log_held", "notice", since, text, words.REMEDIES["log_held"])
+            return
+    growth = around.wal_growth
+    if growth and growth.is_lasting:
+        text, remedy = words.wal_growing(reading, growth)
+        yield Finding("wal_growing", "notice", growth.since, text, remedy)
+
+
+def with_earlier_growth(reading: Reading, last: Reading | None) -> Reading:
+    """Return a reading whose WAL has been growing since an earlier reading, if it was so then.
+
+    `last` is the last good reading, perhaps of before a restart. A WAL of the same generation has
+    not started over since.
+    """
+    growth = reading.surroundings.wal_growth
+    earlier = last.surroundings.wal_growth if last else None
+    if not growth or not earlier or earlier.generation != growth.generation:
+        return reading
+    since, is_lasting = min(growth.since, earlier.since), growth.is_lasting or earlier.is_lasting
+    growth = replace(growth, since=since, is_lasting=is_lasting)
+    return replace(reading, surroundings=replace(reading.surroundings, wal_growth=growth))

@@ -30,7 +30,9 @@ EventKind = Literal[
     Absence, "back", "replaced", "rolled_back", "schema_changed", "rows_dropped", "version_changed"
 ]
 Unexpected = Literal["late", "down", "few_rows", "wal_large", "file_large", "disk_low"]
-FindingKind = Literal[Absence, "rows_dropped", "rolled_back", "replaced", "log_held", Unexpected]
+FindingKind = Literal[
+    Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "wal_growing", Unexpected
+]
 Facts = Mapping[str, Any]
 """Facts by their name in the JSON documents, which hold nothing but JSON."""
 

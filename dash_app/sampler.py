@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dash_app import words
 from dash_app.clock import WallClock, steady_seconds
 from dash_app.events import in_view_of
-from dash_app.findings import findings, level_of, worst_first
+from dash_app.findings import findings, level_of, with_earlier_growth, worst_first
 from dash_app.history.errands import to_forget
 from dash_app.history.query import activity
 from dash_app.history.schema import UnusableHistoryError
@@ -321,7 +321,7 @@ class Sampler:
         name = database.name
         reading = readings.get(name, Reading(now, now, code="not_read_yet"))
         baseline = self._ledger.last_of(database)
-        reading = in_view_of(baseline, reading)
+        reading = with_earlier_growth(in_view_of(baseline, reading), baseline)
         if reading.code is None:
             reading = replace(reading, last_modified=last_write(baseline, reading))
         memory, unsettled = self._ledger.enter(database, reading, self._seen_until.get(name))
@@ -343,7 +343,7 @@ class Sampler:
             status=memory.status,
             since=memory.since,
             level="well" if database.rules.paused else worst([level, *(f.level for f in found)]),
-            verdict=words.verdict(reading, fault, found, is_stale=is_stale),
+            verdict=words.verdict(reading, fault, found),
             fault=fault,
             last_good=memory.last_good,
             findings=found,

@@ -78,6 +78,22 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
+class WalGrowth:
+    """A write-ahead log that is large and could not start over since a time of day.
+
+    `is_lasting` is whether that has gone on for ten minutes. Its `generation` changes once it
+    starts over. `is_checkpointed` is whether a part of it is, None if that is not known. `readers`
+    were seen to read it in the last ten minutes.
+    """
+
+    since: datetime
+    is_lasting: bool
+    generation: str
+    is_checkpointed: bool | None
+    readers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Surroundings:
     """What is around a database's content; None for what could not be told.
 
@@ -90,6 +106,7 @@ class Surroundings:
     disk: Disk | None = None
     access: Access | None = None
     is_foreign: bool = False
+    wal_growth: WalGrowth | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dash_app.model import Database, DatabaseStatus, Finding, Level, Snapshot
 
 SILENCE = "down"
-FAMILIES = {"late": SILENCE, "wal_large": "log_held"}
+FAMILIES = {"late": SILENCE, "wal_large": "log_held", "wal_growing": "log_held"}
 """What becomes of a kind, or brings it about: both are one trouble."""
 
 

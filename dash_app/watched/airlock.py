@@ -87,6 +87,7 @@ class Airlock:
         self._abandoned: list[ChildProcess] = []
         self._readings: dict[str, Reading] = {}
         self._last_good: dict[str, Reading] = {}
+        self._read_at: dict[str, float] = {}
         self._locked_since: dict[str, float] = {}
         self.guards: tuple[str, ...] | None = None
         self.longest_open_seconds = 0.0
@@ -105,7 +106,10 @@ class Airlock:
             if memory and memory.code is None and memory.baseline:
                 self._last_good[name] = memory.baseline
             elif memory and memory.code == "locked":
-                self._locked_since[name] = -inf
+                # With a good reading before, it was kept for as long as a lock is none.
+                age_seconds = (datetime.now(UTC) - memory.since).total_seconds()
+                lasted_seconds = inf if memory.last_good else max(age_seconds, 0)
+                self._locked_since[name] = time.monotonic() - lasted_seconds
 
     def start(self) -> None:
         """Have a child start now, and not with the first reading."""
@@ -209,6 +213,7 @@ class Airlock:
                 self._readings[name], verified_at=verified_at, surroundings=around
             )
             self._last_good[name] = self._readings[name]
+            self._read_at[name] = time.monotonic()
         if suspect := self._suspects.pop(name, None):
             log.info("airlock: %s answers again", name)
             if suspect.child:
@@ -225,13 +230,15 @@ class Airlock:
             self._last_good.pop(name, None)
             if reading.code is None:
                 self._last_good[name] = reading
+                self._read_at[name] = time.monotonic()
             return reading
+        now = time.monotonic()
+        read_at = self._read_at.pop(name, now)
         if reading.wait_reason == "writes":
             self._locked_since.pop(name, None)
             lasted_seconds = 0.0
         else:
-            now = time.monotonic()
-            lasted_seconds = now - self._locked_since.setdefault(name, now)
+            lasted_seconds = now - self._locked_since.setdefault(name, read_at)
         if lasted_seconds >= LOCKED_SECONDS:
             return reading
         last = self._last_good.get(name)

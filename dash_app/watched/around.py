@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from struct import Struct
@@ -16,9 +17,11 @@ from dash_app.watched.locks import (
     PENDING_BYTE,
     command_of,
     find_lock,
+    holder_name,
     open_quietly,
     record_locks,
 )
+from dash_app.watched.wal_growth import LARGE_BYTES, Growth, Look, follow, generation_of, summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -54,6 +57,11 @@ class Index(NamedTuple):
     checkpointed: int
     marks: tuple[int, ...]
     salts: bytes = b""
+
+    @property
+    def used_bytes(self) -> int:
+        """The size of all frames."""
+        return self.frames * (self.page_bytes + FRAME_HEADER_BYTES)
 
     @property
     def backlog_bytes(self) -> int:
@@ -96,6 +104,7 @@ class Sight:
     is_write_locked: bool = False
     has_strangers: bool = False
     is_hidden: bool = False
+    growth: Growth = field(default_factory=Growth)
 
 
 def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
@@ -106,10 +115,7 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     """
     disk = disk_under(files.path)
     shm_path = f"{files.path}-shm"
-    try:
-        shm = os.stat(shm_path)
-    except OSError:
-        shm = None
+    shm = _stat(shm_path)
     locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
     on_main = [lock for lock in locks if lock.file == files.identity]
     on_index = [lock for lock in locks if shm and lock.file == (shm.st_dev, shm.st_ino)]
@@ -129,14 +135,59 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     since = {key: before.since.get(key, now) if before else now for key in seen}
     holders = tuple(_holder(pid, found, since, known) for pid, found in sorted(uses.items()))
     backlog_bytes = known.backlog_bytes if known else None if files.wal_bytes else 0
-    # Turso locks the WAL itself, or keeps an index of its own. SQLite never does either.
-    is_wal_locked = files.wal and any(lock.file == files.wal[:2] for lock in locks)
-    is_foreign = bool(is_wal_locked) or os.path.exists(f"{files.path}-tshm")
+    look, at = _wal_look(files, before, known, uses), time.monotonic()
+    growth = follow(before.growth if before else Growth(), look, at, now)
     around = Surroundings(
-        None if is_hidden else holders, backlog_bytes, disk, access_to(files.path), is_foreign
+        None if is_hidden else holders,
+        backlog_bytes,
+        disk,
+        access_to(files.path),
+        _is_foreign(files, locks),
+        summary(growth, at),
     )
     has_strangers = bool(on_main) and not on_index
-    return Sight(around, files, index, since, is_write_locked, has_strangers, is_hidden)
+    return Sight(around, files, known, since, is_write_locked, has_strangers, is_hidden, growth)
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except OSError:
+        return None
+
+
+def _is_foreign(files: Files, locks: Iterable[Lock]) -> bool:
+    """Return whether an engine has it open that is not SQLite's own.
+
+    Turso locks the WAL itself, or keeps an index of its own beside it. SQLite never does either.
+    """
+    is_wal_locked = files.wal and any(lock.file == files.wal[:2] for lock in locks)
+    return bool(is_wal_locked) or os.path.exists(f"{files.path}-tshm")
+
+
+def _wal_look(
+    files: Files,
+    before: Sight | None,
+    index: Index | None,
+    uses: Mapping[int, set[tuple[Use, int | None]]],
+) -> Look | None:
+    """Return the size of the WAL now; None if it is small."""
+    if files.wal_bytes < LARGE_BYTES:
+        return None
+    last = before.growth.last if before and before.files == files else None
+    reading = {
+        pid
+        for pid, found in uses.items()
+        # A writer reads too; a reader at slot 0 reads the main file alone.
+        if any(use == "read" and slot for use, slot in found) and ("write", None) not in found
+    }
+    return Look(
+        last.generation if last else generation_of(files.path),
+        index.used_bytes if index else files.wal_bytes,
+        index.backlog_bytes if index else None,
+        files.main.size_bytes,
+        tuple(holder_name(pid) for pid in sorted(reading)),
+    )
 
 
 def disk_under(path: str) -> Disk | None:

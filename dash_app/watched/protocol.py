@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from dash_app.model import Reading, TableCount
-from dash_app.surroundings import Access, Disk, Holder, Surroundings
+from dash_app.surroundings import Access, Disk, Holder, Surroundings, WalGrowth
 
 Message = dict[str, Any]
 TIMES = ("read_at", "verified_at", "last_modified", "file_modified", "wal_modified")
@@ -38,6 +38,8 @@ def reading_to_message(reading: Reading) -> Message:
     _write_times(message, TIMES)
     for count in message["tables"].values():
         _write_times(count, ("counted_at",))
+    if growth := message["surroundings"]["wal_growth"]:
+        _write_times(growth, ("since",))
     for holder in message["surroundings"]["holders"] or ():
         _write_times(holder, HOLDER_TIMES)
     return message
@@ -58,12 +60,15 @@ def reading_from_message(message: Message) -> Reading:
 def surroundings_from_message(message: Message) -> Surroundings:
     """Return the surroundings of a message that `reading_to_message` made."""
     holders, disk, access = (message.get(name) for name in ("holders", "disk", "access"))
+    growth = message.get("wal_growth")
+    readers = tuple(growth["readers"]) if growth else ()
     return Surroundings(
         None if holders is None else tuple(map(_holder, holders)),
         message.get("backlog_bytes"),
         disk and Disk(**_known(Disk, disk)),
         access and Access(**_known(Access, access)),
         message.get("is_foreign", False),
+        growth and WalGrowth(**{**growth, **_times(growth, ("since",)), "readers": readers}),
     )
 
 

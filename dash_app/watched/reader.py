@@ -112,6 +112,7 @@ class Reader:
         self._commit: Commit | None = None
         self._own_wal: tuple[int, int] | None = None
         self._elsewhere: Mark | None = None
+        self._changes: int | None = None
         self.toll = Toll()
 
     def read(self) -> Reading:
@@ -158,8 +159,10 @@ class Reader:
         """
         ends = time.monotonic() + ATTEMPTS_SECONDS
         found, route = None, None
+        before = self._changes
         for _attempt in range(ATTEMPTS):
             header = read_header(files)
+            before, self._changes = before or self._changes, header.change_counter
             self._look_for_wal(files, header)
             if not self._is_being_written(files, header):
                 route = self._route(files, now)
@@ -175,7 +178,9 @@ class Reader:
             files = self._look_again()
         if found and route == "shared":
             return found
-        raise self._unread(files, now, was_free=found is not None)
+        # Commits in between show that it is not one lock that lasts.
+        is_committed = before not in {None, self._changes}
+        raise self._unread(files, now, was_free=found is not None or is_committed)
 
     def _look_for_wal(self, files: Files, header: Header) -> None:
         """Raise UnreadableError("wal_elsewhere") if a program has its WAL elsewhere.
@@ -203,11 +208,16 @@ class Reader:
             self._elsewhere = files.main
             raise UnreadableError("wal_elsewhere", holder=holder_name(pid))
 
-    def _is_in_doubt(self, files: Files, header: Header) -> bool:
-        """Whether a WAL that was left under another name may hold rows that are not seen here."""
+    def _in_doubt(self, reading: Reading, files: Files, header: Header) -> Reading:
+        """Return a reading with the doubt that a WAL under another name of the file leaves.
+
+        Counts are estimates if a program that had one there went without writing it back.
+        """
         if files.wal_bytes or not header.is_wal or self._own_wal == files.identity:
-            return False
-        return files.links > 1 or self._elsewhere == files.main
+            return reading
+        if self._elsewhere == files.main:
+            return _of_main_file(reading)
+        return replace(reading, detail={"names": str(files.links)}) if files.links > 1 else reading
 
     def _is_being_written(self, files: Files, header: Header) -> bool:
         """Whether a transaction may be under way whose pages reach the main file before its commit.
@@ -259,8 +269,7 @@ class Reader:
             return Found(replace(look_only, code="needs_extension", detail={"what": what}))
         reading = _reading(look_only, shape, tallies)
         reading = replace(reading, content_commit=self._newest_commit(files, shape))
-        if self._is_in_doubt(files, header):
-            reading = _of_main_file(reading)
+        reading = self._in_doubt(reading, files, header)
         return Found(reading, files, files.settled(now), shape, tables, tallies)
 
     def _newest_commit(self, files: Files, shape: Shape | None) -> str | None:

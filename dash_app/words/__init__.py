@@ -36,6 +36,7 @@ from dash_app.words.findings import (
     remedy_for,
     rhythm,
     too_large,
+    wal_growing,
 )
 from dash_app.words.incidents import (
     OURS_IN_BRIEF,
@@ -137,22 +138,17 @@ __all__ = [
     "too_large",
     "unsent",
     "verdict",
+    "wal_growing",
 ]
 
 
-def verdict(
-    reading: Reading,
-    why: Fault | None,
-    findings: Sequence[Finding] = (),
-    *,
-    is_stale: bool = False,
-) -> str:
+def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
     """Return one sentence on one database: the worst thing true of it."""
     if why is not None:
         return why.message
     if findings:
         return findings[0].text
-    if is_stale and reading.is_kept:
+    if "is_noted" in reading.detail:
         return not_renewed(reading)
     rows = plural(reading.total_rows or 0, "row")
     tables = plural(len(reading.tables), "table")
@@ -179,13 +175,12 @@ def notes(status: DatabaseStatus) -> list[str]:
     if status.is_paused:
         return ["Nothing is told of it while it is paused."]
     lines = besides(status.verdict, [(one.kind, one.table, one.text) for one in status.findings])
-    if (
-        "is_noted" in status.reading.detail
-        and (why := not_renewed(status.reading)) != status.verdict
-    ):
-        lines.insert(0, why)
+    if "is_noted" in status.reading.detail:
+        lines.insert(0, not_renewed(status.reading))
     if "main_only" in status.reading.detail:
         lines.append(MAIN_ONLY)
+    if links := status.reading.detail.get("names"):
+        lines.append(f"It has {links} names (hard links). A WAL beside another name is not seen.")
     disk = status.reading.surroundings.disk
     is_told = any(one.kind == "disk_low" for one in status.findings)
     if disk and disk.is_worth_a_line and not is_told:

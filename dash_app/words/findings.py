@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from dash_app.expectations import Standing
     from dash_app.model import Event, FindingKind, Reading
-    from dash_app.surroundings import Disk, Holder
+    from dash_app.surroundings import Disk, Holder, WalGrowth
 
 FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "gone": "file gone",
@@ -25,6 +25,7 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "rolled_back": "rolled back",
     "replaced": "replaced",
     "log_held": "log held",
+    "wal_growing": "WAL keeps growing",
     "disk_low": "disk nearly full",
     "late": "late",
     "down": "down",
@@ -55,6 +56,7 @@ REMEDIES: dict[FindingKind, str] = {
     "rolled_back": MEANT + " and look for the newer file.",
     "replaced": MEANT + " and look for the former file.",
     "log_held": "A read in it never ended. Restart that program when it suits.",
+    "wal_growing": "See who has it open, and what keeps them from a checkpoint.",
     "disk_low": "Free some space before its writers fail.",
     "late": "It may still come. If it does not, see whether its writer runs.",
     "down": "See whether its writer still runs, and what it said last.",
@@ -105,6 +107,23 @@ def log_held(reading: Reading, holder: Holder, pinned_since: datetime, now: date
     return (
         f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} for {age(now - pinned_since)}."
     )
+
+
+def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
+    """Return why a WAL does not start over, and what to do."""
+    what = f"WAL {size(reading.wal_bytes or 0)} beside a file of {size(reading.size_bytes or 0)}"
+    if growth.is_checkpointed is False:
+        return (
+            f"{what}: nobody checkpoints it.",
+            "Let its program run `PRAGMA wal_checkpoint`, or leave `wal_autocheckpoint` on.",
+        )
+    if growth.readers:
+        readers = names(growth.readers)
+        return (
+            f"{what}: it can't start over, since there is always a reader: {readers}.",
+            "Leave a pause between reads, or end those that run for long.",
+        )
+    return f"{what}: it does not start over, and why was not seen.", REMEDIES["wal_growing"]
 
 
 def full_in(disk: Disk, bytes_per_day: int) -> str:

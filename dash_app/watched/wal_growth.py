@@ -1,0 +1,135 @@
+"""How long a write-ahead log has been large and unable to start over: measured look by look.
+
+A writer starts the WAL over at its front once all of it is checkpointed and nobody reads it. One
+that never does so grows until its disk is full, either because nobody checkpoints, or because
+readers take turns so that there is always one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dash_app.surroundings import WalGrowth
+from dash_app.watched.locks import open_quietly
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+LARGE_BYTES, HUGE_BYTES = 64_000_000, 1_000_000_000
+"""A WAL is large above the first if it also exceeds its main file, and always above the second.
+SQLite checkpoints at 4 MB by default."""
+
+LASTING_SECONDS = 600.0
+
+GENERATION_BYTES = slice(16, 24)
+"""The salts in a WAL's header, which change as it starts over (sqlite.org/fileformat2.html)."""
+
+MAX_READERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The size of a WAL at one look: all of its frames, and those that are not yet checkpointed.
+
+    `generation` stays the same until it starts over. `used_bytes` is the size of the file if its
+    index is not known, and `backlog_bytes` then None. `readers` are the processes that read it.
+    """
+
+    generation: str
+    used_bytes: int
+    backlog_bytes: int | None
+    main_bytes: int
+    readers: Iterable[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What earlier looks found; instants are seconds on the monotonic clock.
+
+    `full_since` is when its frames became too large in this generation, `behind_since` when the
+    part not yet checkpointed did. `began` maps these instants to the times of day.
+    """
+
+    last: Look | None = None
+    grown_at: float = 0.0
+    full_since: float | None = None
+    behind_since: float | None = None
+    began: Mapping[float, datetime] = field(default_factory=dict)
+    readers: Mapping[str, float] = field(default_factory=dict)
+
+
+def follow(before: Growth, look: Look | None, at: float, now: datetime) -> Growth:
+    """Return what is known after another look, None if there is no WAL to speak of.
+
+    `at` is its instant on the monotonic clock, `now` its time of day.
+    """
+    if look is None:
+        return Growth()
+    last = before.last
+    is_same = last is not None and last.generation == look.generation
+    # At first sight it is taken to have just grown, since that cannot be known.
+    grown_at = before.grown_at
+    if last is None or not is_same or look.used_bytes > last.used_bytes:
+        grown_at = at
+    full_since = behind_since = None
+    if _is_large(look.used_bytes, look.main_bytes):
+        full_since = before.full_since if is_same and before.full_since is not None else at
+    if _is_large(look.backlog_bytes or 0, look.main_bytes):
+        behind_since = at if before.behind_since is None else before.behind_since
+    began = {**before.began, at: now}
+    readers = {**before.readers, **dict.fromkeys(look.readers, at)}
+    recent = [name for name, seen in readers.items() if at - seen < LASTING_SECONDS]
+    return Growth(
+        look,
+        grown_at,
+        full_since,
+        behind_since,
+        {instant: began[instant] for instant in (full_since, behind_since) if instant is not None},
+        {name: readers[name] for name in recent[-MAX_READERS:]},
+    )
+
+
+def summary(growth: Growth, at: float) -> WalGrowth | None:
+    """Return since when a WAL has been unable to start over, if it seems to be.
+
+    Frames that were appended to a large WAL show that it could not start over instead.
+    """
+    since = [growth.behind_since] if growth.behind_since is not None else []
+    if growth.full_since is not None and at - growth.grown_at < LASTING_SECONDS:
+        since.append(growth.full_since)
+    if growth.last is None or not since:
+        return None
+    first = min(since)
+    return WalGrowth(
+        since=growth.began[first],
+        is_lasting=at - first >= LASTING_SECONDS,
+        generation=growth.last.generation,
+        is_checkpointed=_is_checkpointed(growth.last),
+        readers=tuple(growth.readers),
+    )
+
+
+def generation_of(path: str) -> str:
+    """Return the generation of the WAL of a database; empty if it cannot be read."""
+    try:
+        descriptor = open_quietly(f"{path}-wal")
+        try:
+            return os.read(descriptor, GENERATION_BYTES.stop)[GENERATION_BYTES].hex()
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return ""
+
+
+def _is_large(size_bytes: int, main_bytes: int) -> bool:
+    return size_bytes > max(LARGE_BYTES, min(main_bytes, HUGE_BYTES))
+
+
+def _is_checkpointed(look: Look) -> bool | None:
+    """Return whether somebody checkpoints a WAL: more than a tenth of it; None if not known."""
+    if look.backlog_bytes is None:
+        return None
+    return look.backlog_bytes < 0.9 * look.used_bytes
