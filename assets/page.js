@@ -1,10 +1,35 @@
-// What the page knows by itself: how old its facts are, whether the server still answers, and the
-// reader's clock. The server's own age is the base, so that a wrong clock here cannot lie.
+// Draws the facts, and tells what the page knows by itself: how old they are, whether the server
+// still answers, and the reader's clock. What was drawn is what counts, not what was received.
 (() => {
   const AGING_MS = 60_000, STALE_MS = 120_000, WAKING_MS = 3_000, MISSED_POLLS = 2;
-  const root = document.documentElement;
+  const HIDDEN_POLL_MS = 60_000, ASLEEP_MS = 5_000, THROTTLED_MS = 150_000;
+  const root = document.documentElement, recovery = window.missionControlRecovery;
+  const byId = (id) => document.getElementById(id);
+  const set = (id, props) => window.dash_clientside.set_props(id, props);
   const two = (number) => String(number).padStart(2, "0");
-  let pulse = null, receivedAt = 0, wokeAt = 0;
+  let pulse = null, latest = null, build = null, drawnAt = 0, serverAt = 0, wokeAt = 0;
+
+  // Milliseconds that have passed. While a machine sleeps, one of the two clocks may stand still; a
+  // reader's clock that was set back does not count.
+  let ticks = performance.now(), wall = Date.now(), elapsed = 0;
+  const clockMs = () => {
+    const step = performance.now() - ticks, jump = Date.now() - wall - step;
+    ticks += step;
+    wall += step + jump;
+    elapsed += step + (jump > ASLEEP_MS ? jump : 0);
+    const isLong = step > (document.hidden ? THROTTLED_MS : ASLEEP_MS);
+    if (pulse && (isLong || jump > ASLEEP_MS)) wake();
+    return elapsed;
+  };
+
+  const pollMs = () => (document.hidden ? Math.max(HIDDEN_POLL_MS, pulse.intervalMs) : pulse.intervalMs);
+  const poll = () => set("tick", { interval: pollMs(), disabled: false, n_intervals: Date.now() });
+  // What is drawn at this very moment may have waited in a queue all the time: newer than that.
+  const wake = () => {
+    const isAgain = wokeAt && elapsed - wokeAt < 1_000;
+    wokeAt = elapsed + 1;
+    if (!isAgain) poll();
+  };
 
   const span = (ms) => {
     const seconds = Math.floor(ms / 1000);
@@ -22,7 +47,8 @@
   const full = (date) =>
     `${day(date)} ${date.getFullYear()}, ${time(date)}:${two(date.getSeconds())} ${zone(date)}`;
 
-  const serverNow = () => Date.parse(pulse.takenAt) + pulse.ageMs + (Date.now() - receivedAt);
+  // The server's clock, by its own word and what has passed since: a wrong one here cannot lie.
+  const serverNow = () => serverAt + clockMs() - drawnAt;
   const clock = (date, now) => {
     const old = now - date;
     if (old > 7 * 86_400_000) return day(date);
@@ -32,56 +58,63 @@
   const forms = { ago: age, clock, length: (date, now) => span(now - date) };
 
   const write = (element, text) => {
-    if (element && element.textContent !== text) element.textContent = text;
+    if (!element || element.textContent === text) return;
+    const only = element.childNodes.length === 1 && element.firstChild;
+    if (only && only.nodeType === Node.TEXT_NODE) only.data = text;
+    else element.textContent = text;
   };
 
   const tellTimes = (now) => {
     for (const element of document.querySelectorAll("time[data-form]")) {
-      const date = new Date(element.getAttribute("datetime"));
+      const iso = element.getAttribute("datetime"), date = new Date(iso);
       write(element, forms[element.dataset.form](date, now));
-      if (!element.title) element.title = full(date);
+      if (element.told !== iso) element.title = full(date);
+      element.told = iso;
     }
-    write(document.getElementById("zone"), `Times in ${zone(new Date())}.`);
+    write(byId("zone"), `Times in ${zone(new Date())}.`);
   };
 
-  // fresh, waking, aging, stale; and whether it is the server or its reading that is missing
-  const judge = (factsMs) => {
-    const silentMs = Date.now() - receivedAt;
-    const missed = silentMs > MISSED_POLLS * pulse.intervalMs + 2_000;
-    const waking = Date.now() - wokeAt < WAKING_MS && receivedAt < wokeAt;
-    if (waking) return ["waking", ""];
-    if (missed) return ["stale", "offline"];
+  // fresh, waking, aging, stale; and whether new facts are overdue or the server's reading is
+  const judge = (now, factsMs) => {
+    if (wokeAt > drawnAt && now - wokeAt < WAKING_MS) return ["waking", ""];
+    if (now - drawnAt > MISSED_POLLS * pollMs() + 2_000) return ["stale", "silent"];
     if (pulse.ageMs > 3 * pulse.intervalMs) return ["stale", "stopped"];
     return [factsMs >= STALE_MS ? "stale" : factsMs >= AGING_MS ? "aging" : "fresh", ""];
   };
 
   const notice = (trouble) => {
-    const at = time(new Date(trouble === "offline" ? receivedAt : Date.parse(pulse.takenAt)));
-    return {
-      "": "",
-      offline: `Can't reach the server since ${at}. Check that Tailscale is on.`,
-      stopped:
-        `The server answers but stopped reading at ${at}. It should restart by itself; ` +
-        "if not: systemctl --user restart mission-control.",
-    }[trouble];
+    if (!trouble) return "";
+    if (trouble === "stopped") {
+      return `The server answers but stopped reading at ${time(new Date(pulse.takenAt))}. It should ` +
+        "restart by itself; if not: systemctl --user restart mission-control.";
+    }
+    const at = time(new Date(serverAt)), { answer } = recovery;
+    if (answer === null) return `No answer since ${at}.`;
+    if (answer === 200) {
+      return `The server answers, but this page does not follow it since ${at}. It reloads by itself.`;
+    }
+    if ([302, 401, 403].includes(answer)) {
+      return `The server refuses this page since ${at} (${answer}). Reload it to sign in again.`;
+    }
+    if (answer) return `The server answers with an error since ${at} (${answer}). See its log.`;
+    return navigator.onLine ? `Can't reach the server since ${at}. Check that Tailscale is on.`
+      : `This device is offline since ${at}.`;
   };
 
+  // The age comes first: nothing that fails further down may keep it from being told.
   const show = () => {
-    if (!pulse || !pulse.takenAt) return;
-    const now = serverNow();
-    const [freshness, trouble] = judge(now - Date.parse(pulse.takenAt));
+    if (!pulse) return;
+    const now = serverNow(), factsMs = pulse.takenAt ? now - Date.parse(pulse.takenAt) : 0;
+    const [freshness, trouble] = judge(elapsed, factsMs);
     root.dataset.freshness = freshness;
-    // A request that failed leaves the clock stopped that Dash had stopped for it.
-    if (trouble === "offline") set("tick", { disabled: false });
-    const shown = freshness === "waking" ? "Updating…" : `updated ${ago(now - Date.parse(pulse.takenAt))}`;
-    write(document.getElementById("age"), shown);
-    write(document.getElementById("notice"), notice(trouble));
-    tellTimes(now);
+    const updated = pulse.takenAt ? `updated ${ago(factsMs)}` : "nothing read yet";
+    write(byId("age"), freshness === "waking" ? "Updating…" : updated);
+    write(byId("notice"), notice(trouble));
+    if (trouble === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
-    drawn.takeRecords();
+    tellTimes(now);
   };
-  // Times that were drawn anew are told in the reader's zone before they are painted.
-  const drawn = new MutationObserver(show);
+  recovery.onAnswer = () => pulse && poll();
 
   const showState = (level) => {
     root.dataset.level = level;
@@ -89,48 +122,122 @@
     const title = needing.length
       ? `(${needing.length}) ${needing[0]} · Mission Control` : "Mission Control";
     if (document.title !== title) document.title = title;
-    const icon = document.getElementById("icon"), href = `/assets/icons/state-${level}.svg`;
-    if (icon.getAttribute("href") !== href) icon.setAttribute("href", href);
+    const icon = byId("icon"), href = `/assets/icons/state-${level}.svg`;
+    if (icon && icon.getAttribute("href") !== href) icon.setAttribute("href", href);
     // As it is seen: the headline, or a database's name and its badge.
     const headline = document.querySelector(".headline > h1, .headline > .section-head");
-    const spoken = headline ? headline.innerText.replace(/\s+/g, " ") : "";
-    write(document.getElementById("announcer"), spoken);
+    write(byId("announcer"), headline ? headline.innerText.replace(/\s+/g, " ") : "");
   };
 
-  const received = (data) => {
-    if (pulse && data.build !== pulse.build) location.reload();
+  // Draws HTML of the server's. What is drawn again changes in place only where it differs: nothing
+  // closes what the reader opened, loses the focus or clears a selection. Others write into a page
+  // too: translators put text into elements of theirs, extensions take elements away. Text that
+  // stays the same is left to them; where something changed or is missing, what is ours stands
+  // again and what is not is gone.
+  const memory = new WeakMap();  // of an element: its own children; of all: what they are drawn from
+  const make = (from) => {
+    const node = from.cloneNode();
+    memory.set(node, { from, children: [] });
+    if (from.nodeType === Node.ELEMENT_NODE) fill(node, from);
+    return node;
+  };
+  const change = (node, from, parent) => {
+    const was = memory.get(node).from;
+    if (node.nodeType === Node.TEXT_NODE) {
+      if (was.data === from.data) return node;
+      if (node.parentNode !== parent) return make(from);
+      node.data = from.data;
+    } else {
+      for (const { name } of [...was.attributes, ...from.attributes]) {
+        const value = from.getAttribute(name);
+        if (value === was.getAttribute(name)) continue;
+        if (value === null) node.removeAttribute(name);
+        else node.setAttribute(name, value);
+      }
+      fill(node, from);
+    }
+    memory.get(node).from = from;
+    return node;
+  };
+  const fill = (element, from) => {
+    const was = memory.get(element)?.children ?? [];
+    const children = [...from.childNodes].map((wanted, at) =>
+      was[at]?.nodeName === wanted.nodeName ? change(was[at], wanted, element) : make(wanted));
+    memory.set(element, { from, children });
+    const stands = (child, at) => child === was[at] &&
+      (child.nodeType === Node.TEXT_NODE || child.parentNode === element);
+    if (was.length === children.length && children.every(stands)) return;
+    const own = new Set(children);
+    for (const child of [...element.childNodes]) if (!own.has(child)) child.remove();
+    let next = element.firstChild;
+    for (const child of children) {
+      if (child === next) next = next.nextSibling;
+      else element.insertBefore(child, next);
+    }
+  };
+  const parsed = new WeakMap();
+  const draw = (element, html) => {
+    if (parsed.get(element)?.html !== html) {
+      const template = document.createElement("template");
+      template.innerHTML = html;
+      parsed.set(element, { html, content: template.content });
+    }
+    fill(element, parsed.get(element).content);
+  };
+
+  // The facts, and what the browser keeps time by. If they cannot be drawn, their age goes on.
+  const attempt = () => {
+    const { data, facts } = latest;
+    build ??= data.build;
+    if (data.build !== build && recovery.reload(performance.now())) return;
+    draw(byId("parts"), facts[0]);
+    draw(byId("after"), facts[1]);
+    const isFirst = !pulse;
+    drawnAt = clockMs();
+    serverAt = data.takenAt ? Date.parse(data.takenAt) + data.ageMs : Date.now();
     pulse = data;
-    receivedAt = Date.now();
+    recovery.drawn();
+    swap();
+    write(byId("paper"), data.takenAt ? `As of ${full(new Date(data.takenAt))}` : "");
     show();
+    if (isFirst && document.hidden) set("tick", { interval: pollMs() });
+  };
+  // The server's own drawing of the cards stands until the app has drawn them too.
+  const swap = () => {
+    byId("first-view")?.remove();
+    byId("app").hidden = false;
   };
 
-  // Draws the facts as plain elements. What is drawn again changes in place only where it differs:
-  // nothing closes what the reader opened, loses the focus or clears a selection.
-  const KINDS = { Card: ["div", "card"], CardBody: ["div", "card-body"] };
-  const list = (children) => (Array.isArray(children) ? children : [children]);
-  const draw = (part) => {
-    if (part === null || typeof part !== "object") return part;
-    const { children = null, class_name, className, ...props } = part.props;
-    const [tag, kind] = KINDS[part.type] || [part.type.toLowerCase()];
-    const names = [kind, class_name, className].filter(Boolean).join(" ");
-    return React.createElement(tag, { ...props, className: names || null }, ...list(children).map(draw));
+  const Parts = ({ id, html }) => {
+    const place = React.useRef();
+    React.useLayoutEffect(() => {
+      draw(place.current, html);
+      if (pulse) tellTimes(serverNow());
+    }, [html]);
+    return React.createElement("div", { id, className: "parts", ref: place });
   };
-  const Parts = ({ id, parts }) =>
-    React.createElement("div", { id, className: "parts" }, ...parts.map(draw));
-  const Pulse = ({ data }) => {
-    React.useEffect(() => received(data), [data]);
+  const Pulse = ({ data, facts }) => {
+    React.useLayoutEffect(() => {
+      latest = { data, facts };
+      try { attempt(); } catch (error) { console.error(error); }
+    }, [data, facts]);
     return null;
   };
   window.mission_control = { Parts, Pulse };
 
-  const set = (id, props) => window.dash_clientside.set_props(id, props);
-  document.addEventListener("visibilitychange", () => {
-    if (!pulse) return;
-    if (document.hidden) return set("tick", { max_intervals: 0 });
-    wokeAt = Date.now();
-    set("tick", { max_intervals: -1, n_intervals: Date.now() });
+  const woken = ({ type, persisted }) => {
+    if (!pulse || (type === "pageshow" && !persisted)) return;
+    if (document.hidden) return set("tick", { interval: pollMs() });
+    clockMs();
+    wake();
     show();
-  });
+  };
+  document.addEventListener("visibilitychange", woken);
+  document.addEventListener("resume", woken);
+  window.addEventListener("pageshow", woken);
+  window.addEventListener("online", woken);
+  // A tab that the browser stops cannot keep its icon true.
+  document.addEventListener("freeze", () => pulse && showState("unknown"));
 
   document.addEventListener("click", (event) => {
     const seen = event.target.closest("[data-seen]");
@@ -141,25 +248,12 @@
     if (!button) return;
     const open = button.getAttribute("aria-expanded") !== "true";
     button.setAttribute("aria-expanded", String(open));
-    document.getElementById(button.getAttribute("aria-controls")).classList.toggle("is-open", open);
+    byId(button.getAttribute("aria-controls")).classList.toggle("is-open", open);
   });
-
-  // The server's own drawing of the cards stands until the app has drawn them too.
-  const swap = () => {
-    const app = document.getElementById("app"), first = document.getElementById("first-view");
-    const main = app && app.querySelector("main");
-    if (!first || !main) return;
-    first.remove();
-    app.hidden = false;
-    // Of the page alone: beside it, Dash puts up and takes down a mark at each request.
-    drawn.observe(main.parentElement, { childList: true, characterData: true, subtree: true });
-    show();
-  };
 
   // The charts, and Plotly with them, are wanted once they come near the visible part.
   const begun = new MutationObserver(() => {
-    swap();
-    const trends = document.getElementById("trends");
+    const trends = byId("trends");
     if (!trends) return;
     begun.disconnect();
     window.missionControlTheme();

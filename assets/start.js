@@ -14,5 +14,6 @@
     const last = scripts.filter(isFile).map(run).pop();
     last.addEventListener("load", () => scripts.filter((script) => !isFile(script)).forEach(run));
   };
-  requestAnimationFrame(() => setTimeout(start));
+  if (document.hidden) start();  // nothing is painted in a tab that was opened in the background
+  else requestAnimationFrame(() => setTimeout(start));
 })();

@@ -19,6 +19,8 @@
     }
   };
   dark.addEventListener("change", apply);
+  window.addEventListener("beforeprint", () => { document.documentElement.dataset.bsTheme = "light"; });
+  window.addEventListener("afterprint", apply);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-theme]");
     if (!button) return;

@@ -127,7 +127,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
         title="Mission Control",
         update_title="",
         assets_folder=str(files.ASSETS),
-        assets_ignore="start.js|theme.js",
+        assets_ignore="recover.js|start.js|theme.js",
         external_stylesheets=[f"/frontend/{BOOTSTRAP}"],
         meta_tags=[{"name": "viewport", "content": "width=device-width, viewport-fit=cover"}],
         index_string=INDEX,
@@ -149,7 +149,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     _compress(server)
     _bound_answers(server)
     _keep_versions(server)
-    _set_headers(server, " ".join(app.csp_hashes()))
+    _set_headers(server, " ".join([*app.csp_hashes(), files.RECOVER_HASH]))
     return server
 
 

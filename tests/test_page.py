@@ -221,7 +221,7 @@ def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -
     trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
     wanted = [charts.Panel("new", "new", NOW - timedelta(days=40))]
     (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
-    assert "Watching since <time" in (text := draw(panel.to_plotly_json()["props"]["parts"]))
+    assert "Watching since <time" in (text := panel.to_plotly_json()["props"]["html"])
     assert times[1].isoformat() in text
 
 
@@ -229,7 +229,7 @@ def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
     wanted = [charts.Panel("email", "Email", NOW)]
     (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
-    assert "The line grows from there." in draw(panel.to_plotly_json()["props"]["parts"])
+    assert "The line grows from there." in panel.to_plotly_json()["props"]["html"]
 
 
 def test_an_unknown_range_is_the_default_one() -> None:

@@ -39,7 +39,7 @@ def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int
             return error.code, error.read().decode()
 
 
-OUTPUTS = ("parts.parts", "after.parts", "snapshot.data", "record.data")
+OUTPUTS = ("snapshot.data", "snapshot.facts", "record.data")
 TICK = f"..{'...'.join(OUTPUTS)}.."
 
 

@@ -31,9 +31,8 @@ def acknowledge(app: Dash, page: Page) -> None:
     """Have an app take what a person tells, and answer with what is true then."""
 
     @app.callback(
-        Output(ids.PARTS, "parts", allow_duplicate=True),
-        Output(ids.AFTER, "parts", allow_duplicate=True),
         Output(ids.SNAPSHOT, "data", allow_duplicate=True),
+        Output(ids.SNAPSHOT, "facts", allow_duplicate=True),
         Input(ids.SEEN, "data"),
         State(ids.URL, "pathname"),
         State(ids.URL, "search"),
@@ -41,13 +40,13 @@ def acknowledge(app: Dash, page: Page) -> None:
     )
     def acknowledge(
         seen: dict[str, Any] | None, path: str | None, search: str | None
-    ) -> tuple[object, object, object]:
+    ) -> tuple[object, object]:
         try:
             _take(seen or {}, page)
         except (KeyError, TypeError, ValueError, OverflowError):
             abort(400)
         content = page.content(path, search)
-        return content.facts[:2], content.facts[2:], content.pulse
+        return content.pulse, content.html
 
 
 def _take(seen: dict[str, Any], page: Page) -> None:

@@ -12,6 +12,7 @@ from flask import abort
 
 from dash_app.page import charts, ids
 from dash_app.page.acknowledging import acknowledge
+from dash_app.page.layout import Content
 from dash_app.page.view import View
 
 if TYPE_CHECKING:
@@ -31,9 +32,8 @@ def register(app: Dash, page: Page) -> None:
 
 def _follow_the_clock(app: Dash, page: Page) -> None:
     @app.callback(
-        Output(ids.PARTS, "parts"),
-        Output(ids.AFTER, "parts"),
         Output(ids.SNAPSHOT, "data"),
+        Output(ids.SNAPSHOT, "facts"),
         Output(ids.RECORD, "data"),
         Input(ids.TICK, "n_intervals"),
         State(ids.SNAPSHOT, "data"),
@@ -45,14 +45,14 @@ def _follow_the_clock(app: Dash, page: Page) -> None:
     )
     def tick(
         _beat: int, known: Pulse | None, path: str | None, search: str | None
-    ) -> tuple[object, object, Pulse, object]:
+    ) -> tuple[Pulse, object, object]:
         snapshot, now, known = page.sampler.snapshot, datetime.now(UTC), known or {}
         pulse = page.pulse(snapshot, now, path)
         recorded = no_update if known.get("recorded") == pulse["recorded"] else pulse["recorded"]
         if known.get("version") == pulse["version"]:
-            return no_update, no_update, pulse, recorded
-        facts = page.facts(snapshot, now, path, search)
-        return facts[:2], facts[2:], pulse, recorded
+            return pulse, no_update, recorded
+        content = Content(page.facts(snapshot, now, path, search), pulse)
+        return pulse, content.html, recorded
 
 
 def _draw_trends(app: Dash, page: Page) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 from dash.development.base_component import Component
 
+from dash_app.page.markup import draw
+
 
 class _Own(Component):
     _namespace = "mission_control"
@@ -24,20 +26,23 @@ class _Own(Component):
 
 
 class Parts(_Own):
-    """Draws `parts`, components of the kinds that `markup.draw` knows; a callback may set them."""
+    """Shows parts of the page as plain elements; a callback may set their `html`."""
 
     _type = "Parts"
 
     def __init__(self, parts: list[Component], id: str | None = None) -> None:  # noqa: A002
-        """Take what to draw at first, and the id that a callback knows it by."""
-        super().__init__(parts=parts, id=id)
+        """Take the parts, of kinds that `markup.draw` knows, and the id for callbacks."""
+        super().__init__(html=draw(parts), id=id)
 
 
 class Pulse(_Own):
-    """Draws nothing: hands `data`, what the browser keeps time by, to the page's script."""
+    """Hands `data`, which the browser keeps time by, and `facts` to the page's script, which draws.
+
+    Both arrive together, so that the page never takes facts for new that it has not drawn.
+    """
 
     _type = "Pulse"
 
-    def __init__(self, data: dict[str, Any], id: str) -> None:  # noqa: A002
-        """Take the first pulse, and the id that callbacks know it by."""
-        super().__init__(data=data, id=id)
+    def __init__(self, data: dict[str, Any], facts: list[str], id: str) -> None:  # noqa: A002
+        """Take the first pulse, the HTML before and after the charts, and the id for callbacks."""
+        super().__init__(data=data, facts=facts, id=id)

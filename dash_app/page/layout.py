@@ -10,7 +10,7 @@ from dash import dcc, html
 from dash_app.page import ids
 from dash_app.page.charts import empty_panels
 from dash_app.page.component import Parts, Pulse
-from dash_app.page.files import versioned
+from dash_app.page.files import RECOVER, versioned
 from dash_app.page.markup import draw
 from dash_app.page.parts import aria, data, icon
 
@@ -30,10 +30,37 @@ ELSEWHERE = {
 }
 """The same facts for other readers."""
 
-INDEX = versioned("""<!DOCTYPE html>
-<html lang="en" data-bs-theme="dark" data-level="{%level%}">
+FRESHNESS = """\
+.when-stale.when-stale { display: none }
+[data-freshness="stale"] .when-stale.when-stale { display: inline-flex }
+[data-freshness="stale"] .when-fresh { display: none }
+[data-freshness="aging"] h1 .when-stale.when-stale { display: inline }
+[data-freshness="aging"] h1 .when-fresh { display: none }
+html { --follows: 20s }
+@media (scripting: none) { html { --follows: 90s } }
+#first-view h1, #first-view .card-head > span { position: relative }
+#first-view .when-stale.when-stale { display: inline-flex; position: absolute; top: 0; right: 0 }
+#first-view h1 .when-stale.when-stale { right: auto; left: 0 }
+#first-view .when-stale, .when-left { visibility: hidden }
+#first-view .when-stale, .when-left { animation: appear 0s var(--follows) forwards }
+#first-view .when-fresh { animation: vanish 0s var(--follows) forwards }
+#first-view .dot { animation: fade 0s var(--follows) forwards }
+@keyframes appear { to { visibility: visible } }
+@keyframes vanish { to { visibility: hidden } }
+@keyframes fade { to { background: gray } }
+"""
+"""Switch between what is said of fresh and of stale facts, whatever file did not arrive.
+
+The first view turns grey by itself unless the app replaces it in time, without any script. Where
+scripts are off, the page reloads every 30 s, and turns grey only if that fails.
+"""
+
+INDEX = (
+    versioned("""<!DOCTYPE html>
+<html lang="en" translate="no" class="notranslate" data-bs-theme="dark" data-level="{%level%}">
 <head>
 {%metas%}
+<meta name="google" content="notranslate">
 <title>{%title%}</title>
 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#09090b">
 <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f4f4f5">
@@ -41,6 +68,8 @@ INDEX = versioned("""<!DOCTYPE html>
 <link rel="manifest" href="/assets/manifest.webmanifest">
 <link rel="apple-touch-icon" href="/assets/icons/app-180.png">
 <noscript><meta http-equiv="refresh" content="30"></noscript>
+<style>{%freshness%}</style>
+<script>{%recover%}</script>
 <script src="/assets/theme.js"></script>
 {%css%}
 <script src="/assets/start.js" defer></script>
@@ -56,6 +85,9 @@ INDEX = versioned("""<!DOCTYPE html>
 </body>
 </html>
 """)
+    .replace("{%freshness%}", FRESHNESS)
+    .replace("{%recover%}", RECOVER)
+)
 
 THEMES = {"system": "System", "dark": "Dark", "light": "Light"}
 
@@ -69,6 +101,11 @@ class Content:
 
     facts: list[Component]
     pulse: dict[str, Any]
+
+    @property
+    def html(self) -> list[str]:
+        """The facts as HTML: what stands before the charts, and what stands after them."""
+        return [draw(self.facts[:2]), draw(self.facts[2:])]
 
 
 def facts(
@@ -102,16 +139,16 @@ def layout(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Interval(id=ids.TICK, interval=round(interval_seconds * 1000)),
-            Pulse(content.pulse, ids.SNAPSHOT),
+            Pulse(content.pulse, content.html, ids.SNAPSHOT),
             dcc.Store(id=ids.RECORD),
             dcc.Store(id=ids.READER),
             dcc.Store(id=ids.SEEN),
-            Parts(_top("")),
+            Parts(_top("", "", html.P(id="notice"))),
             html.Main(
                 [
-                    Parts(content.facts[:2], ids.PARTS),
+                    html.Div(id=ids.PARTS, className="parts"),
                     _trends(trends),
-                    Parts(content.facts[2:], ids.AFTER),
+                    html.Div(id=ids.AFTER, className="parts"),
                 ]
             ),
             Parts(_bottom(started_at)),
@@ -122,20 +159,26 @@ def layout(
 def first_view(content: Content, taken_at: datetime | None) -> str:
     """Return the top of the page as HTML: what stands until the app takes its place."""
     as_of = f"as of {taken_at:%H:%M:%S} UTC" if taken_at else ""
+    paper = f"As of {taken_at:%-d %b %Y, %H:%M:%S} UTC" if taken_at else ""
     links = html.Footer(_links(), className="no-script")
-    return draw(html.Div([*_top(as_of), html.Main(content.facts), links]))
+    stands = f"It stands {as_of}. " if taken_at else ""
+    reload = html.A("Reload", href="")
+    notice = html.P(["Part of this page has not arrived. ", stands, reload], className="when-left")
+    top = _top(as_of, paper, notice)
+    return draw(html.Div([*top, html.Main(content.facts), links]))
 
 
-def _top(age: str) -> list[Component]:
+def _top(age: str, paper: str, notice: Component) -> list[Component]:
     return [
         html.Header(
             [
                 html.Span(className="dot", **aria(hidden="true")),
                 html.A("Mission Control", href="/", className="brand"),
                 html.Span([icon("clock"), html.Span(age, id="age")], className="age"),
+                html.Span(paper, id="paper", className="paper"),
             ]
         ),
-        html.Div(html.P(id="notice"), className="notice"),
+        html.Div(notice, className="notice"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Draws components as HTML, for the first response: the cards stand before any script has run."""
+"""Draw components as HTML: for the first response, before any script has run, and at each tick."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ ATTRIBUTES = {
     "className": "class",
     "class_name": "class",
     "dateTime": "datetime",
-    **{name: name for name in ("href", "role", "scope", "title", "type")},
+    **{name: name for name in ("href", "id", "role", "scope", "title", "type")},
 }
-LEFT_OUT = {"children", "id"}
-"""Ids belong to the app that takes this drawing's place: none may stand twice."""
 
 
 class UnknownPartError(Exception):
@@ -56,7 +54,7 @@ def draw(part: object) -> str:
 def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
     attributes = {"class": BOOTSTRAP_CLASSES[kind]} if kind in BOOTSTRAP_CLASSES else {}
     for name, value in properties.items():
-        if name in LEFT_OUT or value is None:
+        if name == "children" or value is None:
             continue
         if name.startswith(("aria-", "data-")):
             attributes[name] = value

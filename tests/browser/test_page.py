@@ -192,25 +192,27 @@ def test_the_theme_follows_the_system_until_it_is_chosen(
     context.close()
 
 
-def test_a_hidden_tab_asks_nothing_and_catches_up_at_once(
-    quiet_page: Page, unchanged: Served
+def test_a_hidden_tab_asks_once_a_minute_and_catches_up_at_once(
+    quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
-    quiet_page.goto(unchanged.url)
+    """Its icon and title are all that is seen of it."""
+    quiet_page.clock.install()
+    quiet_page.goto(served.url)
     expect(quiet_page.locator("#age")).to_contain_text("updated")
+    pretend(quiet_page, hidden=True)
+    paths["email"].unlink()
+    eventually(lambda: served.json("/api/db-status")["headline"] == "1 of 5 needs you")
     asked: list[str] = []
     quiet_page.on("request", lambda request: asked.append(request.url))
-    pretend(quiet_page, hidden=True)
-    asked.clear()
-    for _ in range(3):
-        wait_for_a_tick(unchanged)
+    quiet_page.clock.run_for(50_000)
     assert asked == []
+    with quiet_page.expect_response("**/_dash-update-component*"):
+        quiet_page.clock.run_for(20_000)
+    expect(quiet_page).to_have_title("(1) Email · Mission Control")
+    expect(quiet_page.locator("#icon")).to_have_attribute("href", "/assets/icons/state-fault.svg")
+    expect(quiet_page.locator("#notice")).to_be_empty()
     with quiet_page.expect_request("**/_dash-update-component*"):
         pretend(quiet_page, hidden=False)
-
-
-def wait_for_a_tick(served: Served) -> None:
-    seen = served.json("/api/db-status")["takenAt"]
-    eventually(lambda: served.json("/api/db-status")["takenAt"] != seen)
 
 
 def pretend(page: Page, *, hidden: bool) -> None:
