@@ -17,7 +17,7 @@ from waitress.server import TcpWSGIServer
 
 from dash_app import network
 from dash_app.connections import SEND_BUFFER_BYTES, Connection
-from dash_app.gate import Gate
+from dash_app.gate import Gate, Refusals
 from dash_app.lanes import Dispatcher
 from dash_app.network import PortTakenError
 
@@ -171,6 +171,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         # This machine at the very address is told why: so it can know that it serves.
         if self.gate.knows_client(client) or client == connection.getsockname()[0]:
             return taken
+        self.gate.note_refused_client(client)
         connection.close()
         return None
 
@@ -225,6 +226,7 @@ class Listeners:
         self._app, self._settings = app, settings
         self._servers: dict[Address, Server] = {}
         self._refusals: dict[Address, str] = {}
+        self._refused = Refusals()
         self._dispatcher = Dispatcher(input_of)
         for address, listener in sockets.items():
             self._servers[address] = Server(listener, self._gate(address), self._dispatcher)
@@ -236,8 +238,8 @@ class Listeners:
 
     def use(self, app: WSGIApplication, settings: ServerSettings) -> None:
         """Have the next requests answered by another application, under other rules."""
-        gates = {address: Gate(app, settings, address) for address in self._servers}
         self._app, self._settings = app, settings
+        gates = {address: self._gate(address) for address in self._servers}
         for address, gate in gates.items():
             self._servers[address].gate = gate
         self.follow()
@@ -267,7 +269,7 @@ class Listeners:
             server.join()
 
     def _gate(self, address: Address) -> Gate:
-        return Gate(self._app, self._settings, address)
+        return Gate(self._app, self._settings, address, self._refused)
 
     def _open(self, address: Address) -> None:
         try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import os
 import socket
 import struct
+from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +27,9 @@ NETWORKS = {
 IP_FREEBIND = 15
 SIOCGIFADDR = 0x8915
 BACKLOG = 128
+ANSWER_SECONDS = 2.0
+"""A service that takes longer to say what it has in memory is not waited for."""
+
 LISTENING = "0A"
 
 
@@ -86,6 +91,38 @@ def is_listened_on_by_us(port: int) -> bool:
     """Whether somebody listens at a port of this machine, and nobody but our own user."""
     users = {int(fields[7]) for fields in _listening(port)}
     return users == {os.getuid()}
+
+
+def ask_ourselves(names: Iterable[str], port: int, path: str, authorization: str | None) -> Any:  # noqa: ANN401 - JSON
+    """Return the JSON object that our own service answers at the nearest of some addresses.
+
+    None if there is no service of this user, or no such answer in time.
+    """
+    addresses = addresses_to_bind(names)
+    if not addresses or not is_listened_on_by_us(port):
+        return None  # a stranger would learn the token
+    address = max(addresses, key=lambda one: one.is_loopback or one.is_unspecified)
+    if address.is_unspecified:
+        address = ip_address("127.0.0.1" if address.version == 4 else "::1")
+    connection = HTTPConnection(str(address), port, timeout=ANSWER_SECONDS)
+    try:
+        headers = {"Authorization": authorization} if authorization else {}
+        connection.request("GET", path, headers=headers)
+        answer = json.load(connection.getresponse())
+    except (OSError, HTTPException, ValueError):
+        return None
+    finally:
+        connection.close()
+    return answer if isinstance(answer, dict) else None
+
+
+def lets_in_others(allowed: Iterable[str], address: Address) -> bool:
+    """Whether any client beyond this machine and its tailnet may ask at an address."""
+    others = [ip_network(name) for name in allowed if name not in NETWORKS]
+    return any(
+        network.version == address.version and not is_private_to_us(network.network_address)
+        for network in others
+    )
 
 
 def link(address: Address, port: int) -> str:

@@ -24,7 +24,7 @@ from dash_app.doctor.databases import has_reset_bug
 from dash_app.history.schema import migrate
 from dash_app.settings.sections import ServerSettings
 from dash_app.users import own_name
-from tests.harness import ROOT, LiveWriter, free_port, make_database, write_config
+from tests.harness import ROOT, LiveWriter, Served, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
 from tests.watched import give_to_nobody, public_folder
 
@@ -541,3 +541,35 @@ def test_a_system_without_systemd_is_no_fault(
 ) -> None:
     monkeypatch.setattr(service, "BOOTED", tmp_path / "none")
     assert service_checks()["no_systemd"]["level"] == "well"
+
+
+def test_who_was_refused_lately_is_named(tmp_path: Path) -> None:
+    """A client in a container, and a name that is not allowed."""
+    path, port = make_database(tmp_path / "email.db", messages=3), free_port()
+    server = f'port = {port}\naddresses = ["127.0.0.1"]\nallowed_clients = ["127.0.0.1"]'
+    with Served(write_config(tmp_path, [("email", path)], server=server), port=port) as served:
+        for _ in range(2):
+            with socket.create_connection(
+                ("127.0.0.1", port), source_address=("127.0.0.9", 0)
+            ) as stranger:
+                assert stranger.recv(1) == b""
+        assert served.get("/glance", {"Host": "server.lan"})[0] == 400
+        refused = served.json("/api/service")["refused"]
+        assert [(one["kind"], one["name"], one["count"]) for one in refused] == [
+            ("host", "server.lan", 1),
+            ("client", "127.0.0.9", 2),
+        ]
+        assert served.log.count("127.0.0.9 may not ask at 127.0.0.1") == 1
+        found = report(tmp_path, path, server=server)
+        assert "127.0.0.9 at 127.0.0.1 (2 times" in found.one("client_refused")["text"]
+        assert "server.lan at 127.0.0.1" in found.one("host_refused")["text"]
+
+
+def test_an_address_that_no_client_may_use_is_named() -> None:
+    """pdns issue 1644: an access list that lets nobody in looked like a network fault."""
+    server = ServerSettings(addresses=("192.0.2.7",), port=free_port())
+    check = next(one for one in network.examine(server) if one.code == "no_clients_allowed")
+    assert "192.0.2.7 is served, but only this machine" in check.text
+    assert '"192.0.2.0/24"' in check.cure
+    opened = server.model_copy(update={"allowed_clients": ("192.0.2.0/24",)})
+    assert "no_clients_allowed" not in {one.code for one in network.examine(opened)}

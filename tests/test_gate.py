@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.gate import Gate
+from dash_app.gate import MAX_LINES, MAX_NAMES, Gate, Refusals
 from dash_app.secret import Token
 from dash_app.settings.sections import ServerSettings
 
@@ -159,3 +160,66 @@ def test_a_named_user_needs_no_token(tmp_path: Path) -> None:
 
 def test_what_a_funnel_lets_in_from_the_internet_is_refused() -> None:
     assert ask(tailscale_funnel_request="?1") == "403 Forbidden"
+
+
+def refused(host: str, *, accept: str = "", protocol: str = "HTTP/1.1") -> tuple[str, str]:
+    """Return status and body of what is answered to a Host."""
+    said: list[str] = []
+    environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_HOST": host, "PATH_INFO": "/"}
+    environ |= {"HTTP_ACCEPT": accept, "SERVER_PROTOCOL": protocol}
+    gate = Gate(app, ServerSettings(), ip_address("127.0.0.1"))
+    body = b"".join(gate(environ, lambda status, *_: said.append(status)))  # type: ignore[arg-type]
+    return said[0], body.decode()
+
+
+def test_an_unknown_host_is_named_with_where_it_belongs() -> None:
+    status, body = refused("server.lan:3001")
+    assert status == "400 Bad Request"
+    message = json.loads(body)["error"]["message"]
+    assert 'allowed_hosts = ["server.lan"]' in message
+    status, page = refused("<b>x</b>", accept="text/html,*/*")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "<b>" not in page
+    assert len(refused("x" * 10_000)[1]) < 500
+
+
+def test_a_health_check_by_http_1_0_needs_no_host() -> None:
+    """No browser asks so; HAProxy does, unless told otherwise (haproxy issue 1225)."""
+    assert refused("", protocol="HTTP/1.0")[0] == "200 OK"
+    status, body = refused("")
+    assert status == "400 Bad Request"
+    assert "HTTP/1.1 requires" in body
+    assert refused("evil.example", protocol="HTTP/1.0")[0] == "400 Bad Request"
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1:evil", "[127.0.0.1]", "[::1]evil", "[localhost]", "localhost/", "a@localhost"],
+)
+def test_a_host_that_no_browser_sends_is_refused(host: str) -> None:
+    assert refused(host)[0] == "400 Bad Request"
+
+
+def test_refusals_are_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """An access list that refuses without a line costs people hours (numa issue 267)."""
+    refusals = Refusals()
+    for _ in range(5):
+        refusals.note("client", "172.31.99.2", "172.31.99.1")
+    refusals.note("host", "evil\n\x1b[0m", "127.0.0.1")
+    assert [(one.kind, one.name, one.count) for one in refusals.recent()] == [
+        ("host", "evil\\n\\x1b[0m", 1),
+        ("client", "172.31.99.2", 5),
+    ]
+    assert len(caplog.records) == 2
+    assert "172.31.99.2 may not ask at 172.31.99.1" in caplog.text
+
+
+def test_invented_names_fill_neither_memory_nor_log(caplog: pytest.LogCaptureFixture) -> None:
+    refusals = Refusals()
+    refusals.note("client", "172.31.99.2", "172.31.99.1")
+    for number in range(1000):
+        refusals.note("host", f"{number}{'x' * 10_000}", "127.0.0.1")
+    assert len(refusals.recent()) == MAX_NAMES + 1
+    assert refusals.recent()[-1].name == "172.31.99.2"
+    assert len(caplog.records) == MAX_LINES
+    assert max(len(record.getMessage()) for record in caplog.records) < 300

@@ -264,6 +264,17 @@ class Promise(TypedDict):
     kept: bool
 
 
+class Refusal(TypedDict):
+    """A client, a host, a user or a client without the token that was refused since the start."""
+
+    kind: Literal["client", "host", "user", "token"]
+    name: str
+    address: str
+    """The address of ours that was asked."""
+    count: Count
+    lastAt: Time
+
+
 class ServiceDocument(TypedDict):
     """The self-check."""
 
@@ -280,6 +291,8 @@ class ServiceDocument(TypedDict):
     historyDisk: Disk | None
     historyProblem: str | None
     """Why our own record stands still or had to begin again; null if neither."""
+    refused: list[Refusal]
+    """The newest 50 of each kind, newest first."""
     promises: list[Promise]
 
 

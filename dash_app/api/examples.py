@@ -189,6 +189,15 @@ SERVICE: documents.ServiceDocument = {
     "sidecarsLeft": 0,
     "historyDisk": DISK,
     "historyProblem": None,
+    "refused": [
+        {
+            "kind": "host",
+            "name": "server.lan:3001",
+            "address": "127.0.0.1",
+            "count": 3,
+            "lastAt": "2026-11-23T14:02:05.000Z",
+        }
+    ],
     "promises": [{"name": "bytesWritten", "measured": 0, "most": 0, "kept": True}],
 }
 GLANCE = (

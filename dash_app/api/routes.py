@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from dash_app.api.answers import (
     Written,
@@ -38,6 +38,7 @@ from dash_app.api.views import (
     service_document,
     status_document,
 )
+from dash_app.gate import REFUSALS
 from dash_app.history import query
 from dash_app.history.happened import Wanted, page_of
 from dash_app.history.incidents import incidents_of
@@ -121,7 +122,9 @@ def _serve_ourselves(
 
     @api.get("/api/service")
     def service() -> Response:
-        return answer(service_document(sampler, started_at))
+        refusals = request.environ.get(REFUSALS)
+        refused = refusals.recent() if refusals else []
+        return answer(service_document(sampler, started_at, refused))
 
     @cache
     def written_description() -> Written:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dash_app.api import documents, documents_expected, documents_incidents
     from dash_app.expectations import Standing
+    from dash_app.gate import Refusal
     from dash_app.history.happened import Wanted
     from dash_app.history.incidents import WantedIncidents
     from dash_app.history.query import Series
@@ -102,7 +103,9 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> document
     }
 
 
-def service_document(sampler: Sampler, started_at: datetime) -> documents.ServiceDocument:
+def service_document(
+    sampler: Sampler, started_at: datetime, refused: Iterable[Refusal] = ()
+) -> documents.ServiceDocument:
     """Return the document of `/api/service`: how we are, and whether our promises are kept."""
     check, promises = sampler.selfcheck, sampler.selfcheck.promises()
     snapshot = sampler.snapshot
@@ -123,6 +126,16 @@ def service_document(sampler: Sampler, started_at: datetime) -> documents.Servic
         "sidecarsLeft": check.sidecars_left,
         "historyDisk": disk_document(disk) if disk else None,
         "historyProblem": " ".join(notes) or None,
+        "refused": [
+            {
+                "kind": one.kind,
+                "name": one.name,
+                "address": one.address,
+                "count": one.count,
+                "lastAt": rfc3339(one.last_at),
+            }
+            for one in refused
+        ],
         "promises": [_promise(promise) for promise in promises],
     }
 

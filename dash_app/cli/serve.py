@@ -107,7 +107,12 @@ def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
         log.info("no Tailscale address now: served as soon as there is one")
     for address in addresses:
         if not network.is_private_to_us(address):
-            log.warning("%s: whoever reaches it can ask; allowed_clients decides", address)
+            allowed = server.allowed_clients
+            who = ", ".join(allowed) if network.lets_in_others(allowed, address) else "nobody else"
+            text = (
+                "%s can be reached beyond this machine and its tailnet; allowed_clients lets in %s"
+            )
+            log.warning(text, address, who)
     sockets = {}
     for address in addresses:
         try:

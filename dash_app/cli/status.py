@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING
 
 import click
@@ -19,11 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dash_app.api.documents import StatusDocument as Document
-    from dash_app.network import Address
     from dash_app.settings import Settings
-
-ANSWER_SECONDS = 2.0
-"""A service that takes longer to say what it has in memory is not waited for."""
 
 EXAMPLES = """\b
 Examples:
@@ -78,32 +73,10 @@ def _from_files(configured: Settings) -> Document:
 
 def _from_service(configured: Settings) -> Document | None:
     """Return what a service over the same databases says; None where there is none."""
-    if not network.is_listened_on_by_us(configured.server.port):
-        return None  # a stranger would learn the token
-    addresses = network.addresses_to_bind(configured.server.addresses)
-    document = _ask(_nearest(addresses), configured) if addresses else None
+    server = configured.server
+    authorization = server.token_file.authorization if server.token_file else None
+    document = network.ask_ourselves(server.addresses, server.port, "/api/db-status", authorization)
     return document if _watches_the_same(document, configured) else None
-
-
-def _nearest(addresses: list[Address]) -> str:
-    address = max(addresses, key=lambda one: one.is_loopback or one.is_unspecified)
-    if address.is_unspecified:
-        return "127.0.0.1" if address.version == 4 else "::1"
-    return str(address)
-
-
-def _ask(host: str, configured: Settings) -> Document | None:
-    token = configured.server.token_file
-    connection = HTTPConnection(host, configured.server.port, timeout=ANSWER_SECONDS)
-    try:
-        headers = {"Authorization": token.authorization} if token else {}
-        connection.request("GET", "/api/db-status", headers=headers)
-        answer: Document | None = json.load(connection.getresponse())
-    except (OSError, HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    return answer if isinstance(answer, dict) else None
 
 
 def _watches_the_same(document: Document | None, configured: Settings) -> bool:

@@ -39,6 +39,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         "service": service.examine,
         "databases": lambda: databases.examine(settings, place),
         "network": lambda: network.examine(settings.server),
+        "refusals": lambda: network.examine_refusals(settings.server),
         "alerts": lambda: alerts.examine(settings.alerts),
         "history": lambda: history.examine(settings.history.path, place),
         "clock": lambda: clock.examine(settings.history.path),

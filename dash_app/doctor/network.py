@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import time
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
 from dash_app import network
@@ -23,6 +24,27 @@ HEALTHY = (b"\r\n\r\nok\n", b"\r\n\r\nnot reading\n")
 REFUSAL = b'"client_not_allowed"'
 """Where `allowed_clients` leaves out this machine, it is refused as we alone do."""
 
+MOST_NAMES = 5
+REFUSED = {
+    "client": (
+        "Refused, not in allowed_clients",
+        "Add those that may ask to `allowed_clients` under [server].",
+    ),
+    "host": (
+        "Refused, asked for under a name that is not in allowed_hosts",
+        "Add the names that you use to `allowed_hosts` under [server].",
+    ),
+    "user": (
+        "Refused, not in allowed_users",
+        "Add those who may look to `allowed_users` under [server].",
+    ),
+    "token": (
+        "Refused, without the token",
+        "Give those that may ask the token in `token_file`.",
+    ),
+}
+"""What was refused, by its kind in `/api/service`, and how to let it in."""
+
 ANSWER_SECONDS, ANSWER_BYTES = 2.0, 4096
 """What else listens on our port may say anything, and for ever."""
 
@@ -31,6 +53,8 @@ def examine(server: ServerSettings) -> Iterator[Check]:
     """Yield what was found of each address that is served, and of Tailscale's."""
     for address in network.addresses_to_bind(server.addresses):
         yield _address(address, server.port)
+        if not network.is_private_to_us(address):
+            yield from _clients_of(address, server.allowed_clients)
     if "tailscale" in server.addresses and not network.tailscale_addresses():
         yield _no_tailscale()
 
@@ -54,6 +78,38 @@ def _address(address: Address, port: int) -> Check:
         text = f"{address} port {port} cannot be served: {error.strerror}."
         return Check("fault", "address_refused", text, "Name another address or port.")
     return Check("well", "port_free", f"Port {port} on {address} is free.")
+
+
+def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:
+    """Yield that nobody can use an address that is served."""
+    if network.lets_in_others(allowed, address):
+        return
+    text = f"{address} is served, but only this machine and its tailnet may ask there."
+    example = "192.168.1.0/24"
+    if not address.is_unspecified:
+        example = str(ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))
+    cure = f'Add the network of its clients to `allowed_clients` under [server]: "{example}"?'
+    yield Check("notice", "no_clients_allowed", text, cure)
+
+
+def examine_refusals(server: ServerSettings) -> Iterator[Check]:
+    """Yield what the running service refused since it started, and the trouble with its history."""
+    authorization = server.token_file.authorization if server.token_file else None
+    found = network.ask_ourselves(server.addresses, server.port, "/api/service", authorization)
+    if not found:
+        return
+    for kind, (told, cure) in REFUSED.items():
+        names = [
+            f"{one['name']} at {one['address']} ({one['count']} times, last at {one['lastAt']})"
+            for one in found.get("refused", [])
+            if one["kind"] == kind
+        ]
+        if names:
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            text = f"{told}: {', '.join(names[:MOST_NAMES])}{more}."
+            yield Check("notice", f"{kind}_refused", text, cure)
+    if problem := found.get("historyProblem"):
+        yield Check("notice", "history_problem", problem)
 
 
 def _no_tailscale() -> Check:
