@@ -178,7 +178,7 @@ def _around(reading: Reading) -> Iterator[Finding]:
     if pins and (around.backlog_bytes or 0) >= LOG_HELD_BYTES:
         since, holder = min(pins, key=lambda pin: pin[0])
         if reading.verified_at - since >= LOG_HELD:
-            text = words.log_held(reading, holder, since, reading.verified_at)
+            text = words.log_held(reading, holder, since)
             yield Finding("log_held", "notice", since, text, words.REMEDIES["log_held"])
             return
     growth = around.wal_growth

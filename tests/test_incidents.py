@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from dash_app import words
 from dash_app.expectations import Rules
 from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.store import History
@@ -156,7 +157,7 @@ def test_databases_that_fall_silent_with_a_process_name_it() -> None:
     assert (one.databases, one.kind, one.level) == (("email", "content"), "down", "fault")
     assert one.text == (
         "Email and Content: Nothing is written any more."
-        " agent-812 (pid 812) had them open until 12:00 UTC."
+        " agent-812 (pid 812) had them open until 12:00 UTC on 25 Nov."
     )
     assert one.remedy == "Start agent-812 again, if it should run."
     told.forget()
@@ -357,3 +358,25 @@ def test_a_history_that_can_not_be_written_costs_no_incident(history: History) -
     assert [one.incident for one in history.incidents.found(WantedIncidents())] == list(
         docket.incidents
     )
+
+
+def test_a_label_with_a_colon_stays_whole() -> None:
+    one = Incident(
+        key="ops:gone",
+        databases=("ops",),
+        kind="gone",
+        level="fault",
+        text=words.incident(["Ops: mail\r\nBcc: eve"], ["The file is gone."]),
+        remedy="Restore it.",
+        since=NOON,
+    )
+    whom, cause = words.parted(one)
+    assert (whom.replace("\u00a0", " "), cause) == ("Ops: mail Bcc: eve", "The file is gone.")
+    assert words.alert_title("fault", one) == f"{whom}: needs you"
+
+
+def test_a_sentence_of_an_incident_is_bounded() -> None:
+    table = 900_000 * "\N{GRINNING FACE}"
+    text = words.incident(["Email"], [f"{table}: expected every 1 h.", f"{table} fell."])
+    assert len(text) < 1000
+    assert "…" in text

@@ -33,7 +33,7 @@ def beyond(
     if watch:
         for table, standing in watch.standings.items():
             if standing.due_at and standing.state in SILENCE:
-                text = words.overdue(standing, table, reading.verified_at)
+                text = words.overdue(standing, table)
                 if table and reading.code is None and table not in reading.tables:
                     text = words.no_such_table(standing, table)
                 yield _silence(table, standing.state, standing.due_at, text)

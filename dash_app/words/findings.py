@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dash_app.expectations import SILENCE
 from dash_app.words.events import event, plainly
 from dash_app.words.incidents import names
-from dash_app.words.numbers import age, ago, every, number, plural, size
+from dash_app.words.numbers import every, moment, number, plural, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,12 +101,11 @@ def happened(one: Event) -> str:
     return f"{event(one)}."
 
 
-def log_held(reading: Reading, holder: Holder, pinned_since: datetime, now: datetime) -> str:
+def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
     """Return who keeps the log from being checkpointed."""
     held_by = f"{holder.command} (pid {holder.pid})"
-    return (
-        f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} for {age(now - pinned_since)}."
-    )
+    since = moment(pinned_since)
+    return f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} since {since}."
 
 
 def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
@@ -139,15 +138,15 @@ def disk_line(disk: Disk) -> str:
     return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} left"
 
 
-def rhythm(standing: Standing, now: datetime) -> str:
-    """Return what is expected and what came: expected every 1 h, last 3 h ago."""
-    last = f"last {ago(now - standing.last_at)}" if standing.last_at else "nothing seen yet"
+def rhythm(standing: Standing) -> str:
+    """Return what is expected and what came: expected every 1 h, last at 14:02 UTC on 12 Nov."""
+    last = f"last at {moment(standing.last_at)}" if standing.last_at else "nothing seen yet"
     return f"expected every {every(standing.expect.every)}, {last}"
 
 
-def overdue(standing: Standing, table: str | None, now: datetime) -> str:
+def overdue(standing: Standing, table: str | None) -> str:
     """Return which table, or that a file, was not written as expected."""
-    told = rhythm(standing, now)
+    told = rhythm(standing)
     return f"{table}: {told}." if table else f"A write is {told}."
 
 

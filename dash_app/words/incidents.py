@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dash_app.words.numbers import age, brief, day, number, plural, short_path
+from dash_app.words.numbers import age, brief, day, moment, number, plural, short_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def folder_gone(folder: Path) -> str:
 def process_gone(command: str, pid: int, until: datetime, labels: Sequence[str]) -> str:
     """Return which process had silent databases open, and until when."""
     what = "it" if len(labels) == 1 else "them"
-    return f"{command} (pid {pid}) had {what} open until {until:%H:%M} UTC."
+    return f"{command} (pid {pid}) had {what} open until {moment(until)}."
 
 
 def process_remedy(command: str) -> str:

@@ -81,7 +81,12 @@ def clock(time: datetime, now: datetime) -> str:
     """Return a time in UTC, with its day once it is not of the last 24 hours: 14:02 UTC, 12 Nov."""
     if now - time > A_WEEK:
         return day(time)
-    return f"{time:%H:%M} UTC on {day(time)}" if now - time > A_DAY else f"{time:%H:%M} UTC"
+    return moment(time) if now - time > A_DAY else f"{time:%H:%M} UTC"
+
+
+def moment(time: datetime) -> str:
+    """Return a time with its day, for a sentence that is read later too: 14:02 UTC on 12 Nov."""
+    return f"{time:%H:%M} UTC on {day(time)}"
 
 
 def brief(text: str, most: int) -> str:
