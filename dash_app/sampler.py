@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dash_app.history.recall import Recall
     from dash_app.history.store import History
     from dash_app.incident import Acknowledgement
-    from dash_app.model import Database, Finding
+    from dash_app.model import Code, Database, Finding
     from dash_app.settings import Settings
     from dash_app.surroundings import Activity
 
@@ -113,6 +113,7 @@ class Sampler:
         self._history = history
         self._deadline_seconds = sampler.deadline.total_seconds()
         self._interval_seconds = sampler.interval.total_seconds()
+        self._began = steady_seconds()
         self._airlock = airlock or Airlock.of(settings)
         self._place = words.place_of(settings, own_name())
         self._ledger = Ledger(history, settings.databases)
@@ -319,7 +320,9 @@ class Sampler:
     ) -> DatabaseStatus:
         """Return what a reading means, given what is remembered of this database."""
         name = database.name
-        reading = readings.get(name, Reading(now, now, code="not_read_yet"))
+        is_early = steady_seconds() - self._began < self._settings.stale_after.total_seconds()
+        missing: Code = "not_read_yet" if is_early else "not_responding"
+        reading = readings.get(name) or Reading(now, now, code=missing)
         baseline = self._ledger.last_of(database)
         reading = with_earlier_growth(in_view_of(baseline, reading), baseline)
         if reading.code is None:

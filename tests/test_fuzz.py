@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.watched.guard import MAX_DATA_BYTES
+from dash_app.watched.protocol import MAX_DATA_BYTES
 from dash_app.watched.schema import MAX_OBJECTS_CHARACTERS
 from tests.fuzz import LIMITS, fuzz, image_of, keep, summary
 from tests.harness import make_database

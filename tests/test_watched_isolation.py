@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
+import sqlite3
 import sys
+import termios
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.watched.airlock import MAX_ABANDONED, Suspect
+from dash_app.watched.__main__ import Child
+from dash_app.watched.airlock import MAX_ABANDONED, MAX_ALONE, Suspect
 from dash_app.watched.process import ChildProcess, Limits
-from tests.harness import LiveWriter, eventually, make_database
+from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database
 from tests.watched import LIMITS, read, read_exact, read_until, rows, watching
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from dash_app.watched.airlock import Airlock
 
 QUICK = Limits(deadline_seconds=0.6, table_seconds=0.1)
+PIPE_BYTES = 65_536
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 
 
@@ -156,6 +164,142 @@ def test_the_database_that_costs_its_reader_is_read_alone_and_comes_back(
             assert rows(read_exact(airlock, "1")) == {"agents": 8}
         assert set(read_until(airlock, lambda reading: reading.code is None).tables) == {"agents"}
         assert len(airlock.pids) == 1  # read together with the others again
+
+
+def stuck(path: Path) -> Path:
+    """A database that keeps its reader for as long as it may count: its view never ends."""
+    endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n, n FROM r"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE VIEW endless(id, x) AS {endless}")
+        connection.execute(
+            "CREATE VIRTUAL TABLE f USING fts5(x, content = 'endless', content_rowid = 'id')"
+        )
+    return path
+
+
+def test_a_thousand_databases_are_read_though_their_request_fills_the_pipe(tmp_path: Path) -> None:
+    """A pipe takes 64 kB at once (pipe(7)); these paths take four times as much."""
+    first = make_database(tmp_path / "first.db", wal=False, agents=3).read_bytes()
+    folder = tmp_path / ("f" * 120) / ("g" * 60)
+    folder.mkdir(parents=True)
+    paths = [folder / f"database_of_an_agent_{n:04}.db" for n in range(1000)]
+    for path in paths:
+        path.write_bytes(first)
+    with watching(*paths) as airlock:
+        readings = airlock.read(PATIENCE_SECONDS)
+        assert {name: rows(reading) for name, reading in readings.items()} == {
+            str(n): {"agents": 3} for n in range(1000)
+        }
+        assert len(airlock.pids) == 1
+
+
+def test_databases_that_never_answer_keep_no_other_waiting(tmp_path: Path) -> None:
+    hostile = [stuck(tmp_path / f"stuck{n}.db") for n in range(9)]
+    well = make_database(tmp_path / "well.db", agents=7)
+    patient = Limits(deadline_seconds=PATIENCE_SECONDS, table_seconds=PATIENCE_SECONDS)
+    with watching(*hostile, well, limits=patient) as airlock:
+        assert rows(read_until(airlock, lambda reading: reading.code is None, "9")) == {"agents": 7}
+        assert not airlock._suspects  # nobody had to be given up first
+
+
+def test_an_answer_that_waits_in_the_pipe_is_taken_however_late_it_is_fetched(
+    tmp_path: Path,
+) -> None:
+    paths = [tmp_path / f"{n}.db" for n in range(4)]
+    with closing(sqlite3.connect(paths[0], isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        for n in range(900):
+            connection.execute(f"CREATE TABLE a_table_with_a_name_of_some_length_{n:04} (x)")
+        connection.execute("COMMIT")
+    for path in paths[1:]:
+        shutil.copy(paths[0], path)
+    with watching(*paths, limits=Limits(deadline_seconds=4.0, table_seconds=1.0)) as airlock:
+        airlock.start()
+        child = airlock._children()[0]
+        eventually(lambda: airlock.read(0.01) or child.began)
+        eventually(lambda: waiting_in(child.answers_descriptor) >= PIPE_BYTES)
+        long_ago = time.monotonic() - 5
+        child.began = dict.fromkeys(child.began, long_ago)
+        readings = airlock.read(PATIENCE_SECONDS)
+        assert [reading.code for reading in readings.values()] == [None] * 4
+        assert airlock.pids == [child.pid]
+
+
+def waiting_in(descriptor: int) -> int:
+    """How many bytes lie in a pipe (ioctl(2), FIONREAD)."""
+    found = fcntl.ioctl(descriptor, termios.FIONREAD, b"1234")
+    return int.from_bytes(found, sys.byteorder)
+
+
+def test_only_a_few_databases_are_read_alone_at_a_time(tmp_path: Path) -> None:
+    paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(6)]
+    with watching(*paths) as airlock:
+        airlock._suspects = {str(n): Suspect() for n in range(6)}
+        airlock.read(0)
+        assert len(airlock.pids) == MAX_ALONE
+        eventually(lambda: len(airlock.read(PATIENCE_SECONDS)) == len(paths))
+        assert not airlock._suspects
+
+
+def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE VIEW v(id, x) AS SELECT 1, 2 WHERE length(hex(zeroblob(300000000))) > 0"
+        )
+        connection.execute(
+            "CREATE VIRTUAL TABLE f USING fts5(x, content = 'v', content_rowid = 'id')"
+        )
+    with watching(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
+        reading = read_until(airlock, lambda reading: reading.code is not None)
+        assert (reading.code, reading.detail) == ("reader_crashed", {"memory": "256 MB"})
+        assert rows(read(airlock, "1")) == {"agents": 7}
+
+
+@pytest.mark.parametrize(
+    ("ending", "detail"),
+    [
+        ("kill -KILL $$", {"signal": "SIGKILL"}),
+        ("kill -SEGV $$", {}),
+        ("exit 71", {"memory": "256 MB"}),
+        ('echo \'{"failed": "KeyError"}\'; exit 70', {"bug": "KeyError"}),
+        ("exit 3", {"bug": "exit code 3"}),
+        ("echo nonsense; read line", {"bug": "JSONDecodeError"}),
+    ],
+)
+def test_how_a_child_ended_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, detail: dict[str, str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{ending}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    child = ChildProcess(LIMITS)
+    eventually(lambda: child.receive() or child.ended)
+    if "read" in ending:
+        child.kill()
+    assert child.why_ended() == detail
+    child.kill()
+
+
+def test_two_names_of_one_file_share_one_lock() -> None:
+    """Closing a file drops all locks of this process on it (fcntl(2))."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        child = Child(5.0, 1.0, guarded=False)
+        with ThreadPoolExecutor(2) as pool:
+            for inode in range(3000):
+                meeting = Barrier(2)
+
+                def lock(inode: int = inode, meeting: Barrier = meeting) -> object:
+                    meeting.wait()
+                    return child._turn((1, inode))
+
+                one, other = pool.submit(lock), pool.submit(lock)
+                assert one.result() is other.result()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_suspect_waits_longer_after_each_failure() -> None:

@@ -1,10 +1,12 @@
 """The airlock's child: answers requests to read databases, several side by side.
 
 Arguments: the parent's pid, the deadline of one database and the budget of one table in seconds.
-A request is `{"read": {NAME: PATH, ...}}`. It is acknowledged with `{"heard": true}`; then each
-database brings `{"began": NAME}` and `{"name": NAME, "toll": [...], "reading": {...}}`, or, where
-the last reading still holds, its `verified_at` and `surroundings` in place of the reading. A
-reading leaves out the objects of its schema where they are those of the one before it.
+A request is `{"read": {NAME: PATH, ...}}`, or `{"workers": COUNT}` for so many more threads. It is
+acknowledged with `{"heard": true}`; then each database brings `{"began": NAME}` and
+`{"name": NAME, "toll": [...], "reading": {...}}`, or, where the last reading still holds, its
+`verified_at` and `surroundings` in place of the reading. A reading leaves out the objects of its
+schema where they are those of the one before it. A child that fails by itself says
+`{"failed": NAME OF THE EXCEPTION}` before it exits, or exits with `OUT_OF_MEMORY`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import threading
 from dataclasses import replace
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -20,17 +23,27 @@ from weakref import WeakValueDictionary
 
 from dash_app.watched import guard
 from dash_app.watched.counts import Budget
-from dash_app.watched.protocol import Message, from_line, reading_to_message, to_line
+from dash_app.watched.protocol import (
+    OUT_OF_MEMORY,
+    WORKERS,
+    Message,
+    from_line,
+    reading_to_message,
+    to_line,
+)
 from dash_app.watched.reader import Reader
 
 if TYPE_CHECKING:
     from dash_app.model import Reading
 
-WORKERS = 4
+STACK_BYTES = 1 << 20
+"""Of one thread: stacks count as memory, and the parent may ask for many threads."""
+
 CORE_SHARE = 0.02
 """Counting may take this much of one core, all databases together."""
 
 COUNTING_SHARE_OF_DEADLINE = 0.5
+LOG_CHARACTERS = 500
 CRASHED = 70
 
 
@@ -45,10 +58,11 @@ class Child:
         self._readers: dict[tuple[str, str], Reader] = {}
         self._sent: dict[str, Reading] = {}
         self._turns: WeakValueDictionary[tuple[int, int], Lock] = WeakValueDictionary()
+        self._choosing_turn = Lock()
         self._output = Lock()
         self._queue: SimpleQueue[tuple[str, Reader]] = SimpleQueue()
-        for _ in range(WORKERS):
-            Thread(target=self._work, daemon=True).start()
+        threading.stack_size(STACK_BYTES)
+        self._add_workers(WORKERS)
 
     def say(self, message: Message) -> None:
         """Write one message to the parent; without a parent, end."""
@@ -59,10 +73,11 @@ class Child:
         except OSError:
             os._exit(0)
 
-    def serve(self, requests: Message) -> None:
+    def serve(self, request: Message) -> None:
         """Queue what a request asks for."""
         self.say({"heard": True})
-        paths: dict[str, str] = requests["read"]
+        self._add_workers(request.get("workers", 0))
+        paths: dict[str, str] = request.get("read", {})
         share = CORE_SHARE / max(len(paths), 1)
         budget = Budget(self._table_seconds, self._reading_seconds, share)
         for name, path in paths.items():
@@ -70,8 +85,13 @@ class Child:
                 self._readers[name, path] = Reader(path, budget, self._turn, guarded=self._guarded)
             self._queue.put((name, self._readers[name, path]))
 
+    def _add_workers(self, count: int) -> None:
+        for _ in range(count):
+            Thread(target=self._work, daemon=True).start()
+
     def _turn(self, identity: tuple[int, int]) -> Lock:
-        return self._turns.setdefault(identity, Lock())
+        with self._choosing_turn:  # setdefault of this dictionary is two steps
+            return self._turns.setdefault(identity, Lock())
 
     def _work(self) -> None:
         while True:
@@ -80,8 +100,11 @@ class Child:
             try:
                 news = self._news(name, reader.read())
                 self.say({"name": name, "toll": reader.toll, **news})
+            except MemoryError:  # of this database, or of one that is read beside it
+                os._exit(OUT_OF_MEMORY)
             except BaseException as error:  # noqa: BLE001 - a thread must not die in silence
-                print(f"reading {name} crashed: {error!r}", file=sys.stderr)
+                print(f"reading {name} failed: {error!r}"[:LOG_CHARACTERS], file=sys.stderr)
+                self.say({"failed": type(error).__name__})
                 os._exit(CRASHED)
 
     def _news(self, name: str, reading: Reading) -> Message:

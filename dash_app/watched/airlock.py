@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from dash_app.settings import Settings
 
 MAX_ABANDONED = 8
-"""Killed children that the kernel still holds, in a hung mount for instance; then no new ones."""
+"""Maximum number of killed children still stuck in the kernel, for instance on a hung mount. Then
+none are started, and from half as many on none for one database alone."""
+
+MAX_ALONE = 2
+"""Databases read alone at a time: each such child takes up to a core until its deadline."""
+
+ALONE_NICE = 10
+
+REST_SHARE = 4
+"""After a child that failed alone, others that failed before rest this multiple of the processor
+time that it took: all of them together take a fifth of a core."""
 
 MAX_REPLACEMENTS = 3
 """Of failed children within one call: one that never lives long is tried again at the next."""
@@ -61,10 +71,10 @@ class Suspect:
         """Whether its pause is over and the kernel has let go of the child that it hung."""
         return time.monotonic() >= self.retry_at and (self.killed is None or self.killed.gone())
 
-    def fail(self, code: Code) -> None:
+    def fail(self, code: Code, detail: Mapping[str, str] | None = None) -> None:
         """Note a failure as the database's reading, and wait longer before the next try."""
         now = datetime.now(UTC)
-        self.reading = Reading(read_at=now, verified_at=now, code=code)
+        self.reading = Reading(read_at=now, verified_at=now, code=code, detail=detail or {})
         pause_seconds = min(BACK_OFF_SECONDS * 2**self.failures, MAX_BACK_OFF_SECONDS)
         self.failures += 1
         self.killed, self.child = self.child, None
@@ -89,6 +99,7 @@ class Airlock:
         self._last_good: dict[str, Reading] = {}
         self._read_at: dict[str, float] = {}
         self._locked_since: dict[str, float] = {}
+        self._rest_until = 0.0
         self.guards: tuple[str, ...] | None = None
         self.longest_open_seconds = 0.0
         self.sidecars_left = 0
@@ -122,16 +133,21 @@ class Airlock:
         start on: a later answer is in the next call's result.
         """
         ends = time.monotonic() + wait_seconds
-        self._abandoned = [child for child in self._abandoned if not child.gone()]
+        self._reap()
+        for child in self._children():
+            child.resume()
         replacements = 0
         self._ask()
         while self._awaited() and (left_seconds := ends - time.monotonic()) > 0:
             if self.guards is None:  # a busy machine starts its first child slowly
                 ends = time.monotonic() + wait_seconds
-            self._receive(min(left_seconds, CHECK_SECONDS))
+            suspects = len(self._suspects)
+            self._exchange(min(left_seconds, CHECK_SECONDS))
             if self._kill_failed() and replacements < MAX_REPLACEMENTS:
                 replacements += 1
                 self._ask()
+            elif len(self._suspects) < suspects:
+                self._ask_alone()
         failures = {name: suspect.reading for name, suspect in self._suspects.items()}
         return self._readings | {name: found for name, found in failures.items() if found}
 
@@ -174,28 +190,50 @@ class Airlock:
         if shared and (child := self._shared or self._start()):
             self._shared = child
             child.ask({name: self._paths[name] for name in shared})
-        for name, suspect in self._suspects.items():
-            due = name not in awaited and suspect.may_be_asked()
-            if due and (child := suspect.child or self._start()):
-                suspect.child = child
-                child.ask({name: self._paths[name]})
+        self._ask_alone()
 
-    def _start(self) -> ChildProcess | None:
-        if len(self._abandoned) >= MAX_ABANDONED:
-            log.error("airlock: %d children cannot be killed; starting no more", MAX_ABANDONED)
+    def _ask_alone(self) -> None:
+        """Ask for databases that are read alone, a few at a time; new suspects come first."""
+        free = MAX_ALONE - sum(one.child is not None for one in self._suspects.values())
+        waiting = [
+            (one.failures, one.retry_at, name)
+            for name, one in self._suspects.items()
+            if one.child is None and one.may_be_asked()
+        ]
+        for failures, _retry_at, name in sorted(waiting):
+            is_resting = failures and time.monotonic() < self._rest_until
+            if free <= 0 or is_resting or (child := self._start(alone=True)) is None:
+                return
+            free -= 1
+            self._suspects[name].child = child
+            child.ask({name: self._paths[name]})
+
+    def _start(self, *, alone: bool = False) -> ChildProcess | None:
+        self._reap()
+        if len(self._abandoned) >= MAX_ABANDONED // (2 if alone else 1):
+            log.error("airlock: %d children cannot be killed yet", len(self._abandoned))
             return None
         try:
-            return ChildProcess(self._limits)
+            return ChildProcess(self._limits, nice=ALONE_NICE if alone else 0)
         except OSError as error:
             log.error("airlock: no child can be started: %s", error)
             return None
 
-    def _receive(self, wait_seconds: float) -> None:
-        ready, _, _ = select.select(self._children(), [], [], wait_seconds)
-        for child in ready:
+    def _exchange(self, wait_seconds: float) -> None:
+        """Send what is left of requests, and take all answers that have come in."""
+        poll = select.poll()
+        children = self._children()
+        for child in children:
+            poll.register(child.answers_descriptor, select.POLLIN)
+            if (requests := child.requests_descriptor) is not None:
+                poll.register(requests, select.POLLOUT)
+        poll.poll(wait_seconds * 1000)
+        for child in children:
+            child.send()
             for message in child.receive():
                 self._take(message)
-            self.guards = child.guards
+            self.guards = child.guards or self.guards
+            child.add_workers_if_stalled()
 
     def _take(self, message: Message) -> None:
         name = message["name"]
@@ -254,14 +292,17 @@ class Airlock:
         failed = [c for c in self._children() if c.ended or c.hangs() or c.overdue()]
         for child in failed:
             code: Code = "reader_crashed" if child.ended else "not_responding"
+            spent_seconds = child.cpu_seconds()
             self._abandon(child)
+            detail = child.why_ended() if child.ended else {}
             if child is self._shared:
                 self._shared = None
                 self._suspect(child, code)
             for name, suspect in self._suspects.items():
                 if suspect.child is child:
-                    log.warning("airlock: %s, read alone: %s", name, code)
-                    suspect.fail(code)
+                    log.warning("airlock: %s, read alone: %s%s", name, code, _told(detail))
+                    suspect.fail(code, detail)
+                    self._rest_until = time.monotonic() + REST_SHARE * spent_seconds
         return bool(failed)
 
     def _suspect(self, child: ChildProcess, code: Code) -> None:
@@ -271,6 +312,15 @@ class Airlock:
         for name in names:
             self._suspects[name] = Suspect()
 
+    def _reap(self) -> None:
+        """Forget killed children that the kernel has let go of."""
+        self._abandoned = [child for child in self._abandoned if not child.gone()]
+
     def _abandon(self, child: ChildProcess) -> None:
         child.kill()
         self._abandoned.append(child)
+
+
+def _told(detail: Mapping[str, str]) -> str:
+    """Return details as the end of a log line."""
+    return "".join(f", {name} {value}" for name, value in detail.items())

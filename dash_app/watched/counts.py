@@ -23,7 +23,7 @@ from dash_app.watched.slices import (
     glances,
     go_on,
     quoted,
-    rowid_name,
+    rowid_names,
 )
 
 if TYPE_CHECKING:
@@ -93,10 +93,9 @@ def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
     Without views and shadow tables. What the rowids of a virtual table cost is known to its module
     alone. Raises sqlite3.Error.
     """
+    names = rowid_names(connection)
     return tuple(
-        Table(
-            name, rowid_name(connection, name) if kind == b"table" and not without_rowid else None
-        )
+        Table(name, names.get(name, "rowid") if kind == b"table" and not without_rowid else None)
         for name, kind, without_rowid in list_tables(connection)
         if kind in COUNTED_KINDS and not name.lower().startswith(b"sqlite_")
     )

@@ -15,6 +15,8 @@ import struct
 import sys
 from contextlib import suppress
 
+from dash_app.watched.protocol import MAX_DATA_BYTES
+
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
@@ -55,9 +57,6 @@ OPENING_CALLS = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}
 """Of `open` and `openat`: the call's number, and which argument holds the flags."""
 
 WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-
-MAX_DATA_BYTES = 256_000_000
-"""Of heap and stacks: 50 MB at rest, 90 MB with 2,000 tables. A file of 24 kB can ask for 1 GB."""
 
 libc = ctypes.CDLL(None, use_errno=True)
 

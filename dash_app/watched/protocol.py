@@ -11,6 +11,17 @@ from dash_app.model import Reading, TableCount
 from dash_app.surroundings import Access, Disk, Holder, Surroundings, WalGrowth
 
 Message = dict[str, Any]
+
+WORKERS = 4
+"""Databases that a child reads at a time, until the parent asks for more since these are stuck."""
+
+OUT_OF_MEMORY = 71
+"""Exit code of a child that reached `MAX_DATA_BYTES`."""
+
+MAX_DATA_BYTES = 256_000_000
+"""Of a child's heap and stacks: 50 MB at rest, 90 MB with 2,000 tables. A file of 24 kB can ask for
+1 GB."""
+
 TIMES = ("read_at", "verified_at", "last_modified", "file_modified", "wal_modified")
 HOLDER_TIMES = ("since", "pins_since")
 FIELDS: dict[type, frozenset[str]] = {
