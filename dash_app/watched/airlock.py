@@ -53,6 +53,7 @@ NOTED_SECONDS = 10.0
 BACK_OFF_SECONDS = 5.0
 MAX_BACK_OFF_SECONDS = 30.0
 CHECK_SECONDS = 0.05
+LOGGED_NAMES = 8
 
 log = logging.getLogger(__name__)
 
@@ -308,7 +309,9 @@ class Airlock:
     def _suspect(self, child: ChildProcess, code: Code) -> None:
         """Have the databases read alone that a failed child was working on."""
         names = child.overdue() or set(child.began)
-        log.warning("airlock: %s while reading %s", code, ", ".join(sorted(names)) or "nothing")
+        more = f" and {len(names) - LOGGED_NAMES} more" if len(names) > LOGGED_NAMES else ""
+        told = ", ".join(sorted(names)[:LOGGED_NAMES]) or "nothing"
+        log.warning("airlock: %s while reading %s%s", code, told, more)
         for name in names:
             self._suspects[name] = Suspect()
 
