@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dash_app.history.recall import Recall
     from dash_app.history.store import History
     from dash_app.incident import Acknowledgement
-    from dash_app.model import Code, Database, Finding
+    from dash_app.model import Database, Finding
     from dash_app.settings import Settings
     from dash_app.surroundings import Activity
 
@@ -312,6 +312,11 @@ class Sampler:
         self.selfcheck.look(self._airlock, readings.values())
         return self.snapshot
 
+    def _no_reading(self, now: datetime) -> Reading:
+        """Return the reading of a database that no answer came from since we started."""
+        is_early = steady_seconds() - self._began < self._settings.stale_after.total_seconds()
+        return Reading(now, now, code="not_read_yet" if is_early else "not_responding")
+
     def _judge(
         self,
         database: Database,
@@ -320,9 +325,7 @@ class Sampler:
     ) -> DatabaseStatus:
         """Return what a reading means, given what is remembered of this database."""
         name = database.name
-        is_early = steady_seconds() - self._began < self._settings.stale_after.total_seconds()
-        missing: Code = "not_read_yet" if is_early else "not_responding"
-        reading = readings.get(name) or Reading(now, now, code=missing)
+        reading = readings.get(name) or self._no_reading(now)
         baseline = self._ledger.last_of(database)
         reading = with_earlier_growth(in_view_of(baseline, reading), baseline)
         if reading.code is None:
