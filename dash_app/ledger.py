@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dash_app.events import follow
 from dash_app.findings import finding_of, settle
 from dash_app.history.happened import Wanted, each_event, events_of
-from dash_app.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among
+from dash_app.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -84,7 +84,12 @@ class Ledger:
                 good = memory.last_good and replace(
                     memory.last_good, read_at=memory.last_good.read_at + by
                 )
-                self._memories[name] = replace(memory, since=memory.since + by, last_good=good)
+                baseline = memory.baseline and replace(
+                    memory.baseline, trail=move_trail(memory.baseline.trail, by)
+                )
+                self._memories[name] = replace(
+                    memory, since=memory.since + by, last_good=good, baseline=baseline
+                )
 
     @property
     def memories(self) -> Mapping[str, Memory | None]:

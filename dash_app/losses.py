@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from dash_app.expectations import NO_RULES
@@ -197,6 +197,21 @@ def leave_trail(before: Reading, after: Reading, waiting: Mapping[str, Facts]) -
     return {name: value for name, value in trail.items() if value}
 
 
+def move_trail(trail: Facts, by: timedelta) -> Facts:
+    """Return a trail whose times have moved by as much as the clock was set."""
+
+    def moved(at: str) -> str:
+        return (datetime.fromisoformat(at) + by).isoformat()
+
+    waiting = trail.get("waiting", {}).items()
+    found = {
+        "new": {table: moved(at) for table, at in trail.get("new", {}).items()},
+        "gains": [[table, rows, moved(at)] for table, rows, at in trail.get("gains", ())],
+        "waiting": {table: {**drop, "until": moved(drop["until"])} for table, drop in waiting},
+    }
+    return {name: value for name, value in found.items() if value}
+
+
 def split_waiting(
     before: Reading, after: Reading, lost: Mapping[str, Rows], policy: DropPolicy
 ) -> tuple[dict[str, Rows], dict[str, Facts]]:
@@ -245,13 +260,15 @@ def _without_moved(fallen: Mapping[str, Rows], before: Reading, after: Reading) 
     rest: set[str] = set()
     for name, (was, now) in sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True):
         lost = was - (now or 0)
-        others = (gain for gain in gains if gain.table != name and gain.covers(lost))
-        fits = (gain for gain in others if _are_alike(before, name, after, gain.table))
-        gain = next(fits, None)
-        if gain is None:
-            rest.add(name)
-        else:
+        others = [gain for gain in gains if gain.table != name]
+        alike = [gain for gain in others if _are_alike(before, name, after, gain.table)]
+        same = (gain for gain in others if gain.is_new and gain.rows == lost)
+        gain = next((gain for gain in alike if gain.covers(lost)), None) or next(same, None)
+        parts = [gain for gain in alike if gain.is_new]  # such as one table per month
+        if gain:
             gains.remove(gain)
+        elif not _Gain(name, sum(part.rows or 0 for part in parts), is_new=True).covers(lost):
+            rest.add(name)
     return {name: rows for name, rows in fallen.items() if name in rest}
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dash_app.model import Reading
+    from dash_app.watched.airlock import Airlock
 
 FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
@@ -114,6 +115,10 @@ TO_OLD, TO_LOGS = "ALTER TABLE logs RENAME TO logs_old", "ALTER TABLE logs_new R
         [sql("BEGIN", "CREATE TABLE archive AS SELECT * FROM logs", "DELETE FROM logs", "COMMIT")],
         [sql("CREATE TABLE archive AS SELECT * FROM logs WHERE id < 1001"),
          sql("INSERT INTO archive SELECT * FROM logs WHERE id > 1000"), sql("DELETE FROM logs")],
+        [sql("CREATE TABLE odd AS SELECT * FROM logs WHERE id % 2",
+             "CREATE TABLE even AS SELECT * FROM logs WHERE NOT id % 2", "DROP TABLE logs")],
+        [sql("CREATE TABLE lines (line INTEGER PRIMARY KEY, content TEXT)",
+             "INSERT INTO lines SELECT id, body FROM logs", "DROP TABLE logs")],
     ],
 )  # fmt: skip
 def test_rows_that_moved_to_another_table_are_not_lost(
@@ -185,23 +190,30 @@ class Watched:
         return [words.event(event) for event in unsettled]
 
 
+class Entering:
+    """Changes a database, and returns the losses that are open after the reading that follows."""
+
+    def __init__(self, path: Path, watched: Watched, airlock: Airlock) -> None:
+        self.watched = watched
+        self._path, self._airlock = path, airlock
+
+    def __call__(
+        self, change: Callable[[Path], None] | None = None, later: timedelta | None = None
+    ) -> list[str]:
+        self.watched.later += later or timedelta()
+        if change:
+            change(self._path)
+        else:
+            self.watched.restart()
+        return self.watched.enter(exact_or_fault(self._airlock))
+
+
 @contextmanager
-def entering(path: Path) -> Iterator[Callable[..., list[str]]]:
-    """Yield a function that changes a database and returns the losses that are open then."""
+def entering(path: Path) -> Iterator[Entering]:
     history = History(HistorySettings(path=path.with_name("history.db")))
     watched = Watched(path, history)
     with watching(path) as airlock:
-
-        def after(
-            change: Callable[[Path], None] | None = None, later: timedelta | None = None
-        ) -> list[str]:
-            watched.later += later or timedelta()
-            if change:
-                change(path)
-            else:
-                watched.restart()
-            return watched.enter(exact_or_fault(airlock))
-
+        after = Entering(path, watched, airlock)
         after(sql())
         yield after
     history.close()
@@ -231,6 +243,17 @@ def test_a_table_that_is_rewritten_is_a_loss_once_and_when_it_stays_away(path: P
         assert after(None, RECENTLY / 2) == []
         assert after(None, RECENTLY) == ["Emptied: logs 5,005 → 0"]
         assert after(make("logs", 5006)) == []
+
+
+def test_a_clock_that_is_set_ends_no_patience(path: Path) -> None:
+    with entering(path) as after:
+        after(sql("DROP TABLE logs"))
+        after(make("logs", 5001))
+        assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
+        a_week = timedelta(days=7)
+        after.watched.ledger.move(a_week)
+        assert after(None, a_week) == []
+        assert after(None, 2 * RECENTLY) == ["Emptied: logs 5,001 → 0"]
 
 
 def test_daily_tables_that_are_dropped_in_turn_are_a_loss_once(path: Path) -> None:
