@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.findings import findings, with_earlier_growth
-from dash_app.model import Memory, Reading
+from dash_app.history.store import History
+from dash_app.model import Database, Memory, Reading
+from dash_app.settings.sections import HistorySettings
 from dash_app.surroundings import Surroundings, WalGrowth
 from dash_app.watched import wal_growth
 from dash_app.watched.protocol import reading_from_message, reading_to_message
@@ -36,7 +39,9 @@ def seen(looks: Iterable[tuple[int, Look | None]]) -> WalGrowth | None:
 
 def look(used_mb: int, backlog_mb: int | None, main_mb: int = 6, generation: str = "a") -> Look:
     backlog_bytes = None if backlog_mb is None else backlog_mb * MB
-    return Look(generation, used_mb * MB, backlog_bytes, main_mb * MB, ("python (pid 7)",))
+    both = "writer (pid 6)"
+    readers = ("python (pid 7)", both)
+    return Look(generation, used_mb * MB, backlog_bytes, main_mb * MB, readers, (both,))
 
 
 def test_a_wal_that_nobody_checkpoints_is_lasting_after_ten_minutes() -> None:
@@ -114,11 +119,18 @@ def test_the_finding_names_the_cause(
     assert reading_from_message(reading_to_message(reading(growth))) == reading(growth)
 
 
-def test_a_restart_forgets_no_growth() -> None:
+def test_a_restart_forgets_no_growth(tmp_path: Path) -> None:
     earlier = WalGrowth(NOW - timedelta(hours=1), True, "a", False)
     again = WalGrowth(NOW, False, "a", False)
     after = with_earlier_growth(reading(again), reading(earlier)).surroundings.wal_growth
     assert after == earlier
+    database = Database("a", "A", tmp_path / "a.db")
+    with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
+        history.remember(database, Memory("connected", None, NOW, None, None, reading(earlier)))
+        memory = history.memory_of(database)
+    assert memory
+    assert memory.baseline
+    assert memory.baseline.surroundings.wal_growth == earlier
     other = reading(replace(again, generation="b"))
     assert with_earlier_growth(other, reading(earlier)) == other
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.doctor.databases import _writers
-from dash_app.model import Database
+from dash_app.model import Database, LastGood, Memory
 from dash_app.selfcheck import locks_held
 from dash_app.watched import airlock as parent
 from dash_app.watched.locks import find_write_lock, record_locks
 from dash_app.watched.protocol import reading_from_message, reading_to_message
-from tests.harness import LiveWriter, eventually, make_database
+from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.watched import await_quiet, read, read_exact, read_until, rows, watching
 
 if TYPE_CHECKING:
@@ -287,3 +287,49 @@ def test_an_engine_that_is_not_sqlites_own_is_known_by_its_locks(tmp_path: Path)
             assert checks == {"foreign_engine"}
         path.with_name("a.db-tshm").touch()
         assert read(airlock).surroundings.is_foreign
+
+
+def test_a_restart_keeps_what_was_known_of_a_lock(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with watching(path) as airlock:
+        before = read(airlock)
+    with LiveWriter(path) as writer:
+        assert writer.do("BEGIN IMMEDIATE") == []
+        read_at = before.read_at
+        good = LastGood(read_at, 3, 1)
+        with watching(path) as airlock:
+            airlock.resume({"0": Memory("connected", None, read_at, good, baseline=before)})
+            kept = read(airlock)
+            assert kept.is_kept
+            assert (rows(kept), kept.verified_at) == ({"agents": 3}, before.verified_at)
+        with watching(path) as airlock:
+            airlock.resume({"0": Memory("error", "locked", read_at, good, baseline=before)})
+            locked = read(airlock)
+            assert (locked.code, locked.is_undecided) == ("locked", False)
+
+
+def test_every_face_says_why_a_reading_is_old_or_missing(tmp_path: Path) -> None:
+    paths = [make_database(tmp_path / f"{name}.db", wal=False, agents=3) for name in "ab"]
+    config = write_config(tmp_path, [("a", paths[0]), ("b", paths[1])])
+    with LiveWriter(paths[0]) as first, LiveWriter(paths[1]) as second:
+        assert first.do("BEGIN EXCLUSIVE") == []
+        with Served(config) as served:
+            holder = f"(pid {first.process.pid})"
+            undecided = served.database("a")
+            assert (undecided["status"], undecided["level"]) == ("error", "unknown")
+            assert undecided["error"]["code"] == "locked"
+            assert holder in undecided["error"]["message"]
+            assert holder in undecided["waitingFor"]["holder"]
+            assert served.json("/api/db-status")["headline"] == "Can't tell"
+            assert served.json("/api/incidents")["incidents"] == []
+            assert second.do("BEGIN IMMEDIATE") == []
+            kept = eventually(lambda: (now := served.database("b"))["waitingFor"] and now)
+            assert kept["waitingFor"]["reason"] == "lock"
+            assert (kept["status"], kept["rowCounts"]) == ("connected", {"agents": 3})
+            reason = f"(pid {second.process.pid}) has locked it, as a transaction does."
+            eventually(lambda: reason in served.database("b")["verdict"])
+            for path in ("/", "/glance", "/databases/b"):
+                assert reason in served.get(path)[1]
+            assert first.do("COMMIT") == second.do("COMMIT") == []
+            eventually(lambda: served.json("/api/db-status")["headline"] == "All 2 well")
+            assert served.database("b")["waitingFor"] is None

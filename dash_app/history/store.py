@@ -390,6 +390,7 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
 
 
 def _as_json(reading: Reading) -> str:
-    """Return a reading without what was around it then."""
-    message = reading_to_message(replace(reading, surroundings=Surroundings()))
+    """Return a reading without its surroundings, except how long its WAL has been growing."""
+    around = Surroundings(wal_growth=reading.surroundings.wal_growth)
+    message = reading_to_message(replace(reading, surroundings=around))
     return json.dumps(message, separators=(",", ":"))

@@ -272,7 +272,9 @@ class Airlock:
                 self._read_at[name] = time.monotonic()
             return reading
         now = time.monotonic()
-        read_at = self._read_at.pop(name, now)
+        read_at = self._read_at.get(name, now)
+        if now - read_at > NOTED_SECONDS:  # then another obstacle came before the lock
+            read_at = now
         if reading.wait_reason == "writes":
             self._locked_since.pop(name, None)
             lasted_seconds = 0.0

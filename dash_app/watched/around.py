@@ -175,18 +175,16 @@ def _wal_look(
     if files.wal_bytes < LARGE_BYTES:
         return None
     last = before.growth.last if before and before.files == files else None
-    reading = {
-        pid
-        for pid, found in uses.items()
-        # A writer reads too; a reader at slot 0 reads the main file alone.
-        if any(use == "read" and slot for use, slot in found) and ("write", None) not in found
-    }
+    # A reader at slot 0 reads the main file alone.
+    reading = [pid for pid in uses if any(use == "read" and slot for use, slot in uses[pid])]
+    writing = [pid for pid in uses if ("write", None) in uses[pid]]
     return Look(
         last.generation if last else generation_of(files.path),
         index.used_bytes if index else files.wal_bytes,
         index.backlog_bytes if index else None,
         files.main.size_bytes,
-        tuple(holder_name(pid) for pid in sorted(reading)),
+        tuple(map(holder_name, reading)),
+        tuple(map(holder_name, writing)),
     )
 
 

@@ -35,7 +35,8 @@ class Look:
     """The size of a WAL at one look: all of its frames, and those that are not yet checkpointed.
 
     `generation` stays the same until it starts over. `used_bytes` is the size of the file if its
-    index is not known, and `backlog_bytes` then None. `readers` are the processes that read it.
+    index is not known, and `backlog_bytes` then None. `readers` are the processes that read it;
+    `writers` are those that write, which read it too.
     """
 
     generation: str
@@ -43,6 +44,7 @@ class Look:
     backlog_bytes: int | None
     main_bytes: int
     readers: Iterable[str] = ()
+    writers: Iterable[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Growth:
     behind_since: float | None = None
     began: Mapping[float, datetime] = field(default_factory=dict)
     readers: Mapping[str, float] = field(default_factory=dict)
+    writers: Mapping[str, float] = field(default_factory=dict)
 
 
 def follow(before: Growth, look: Look | None, at: float, now: datetime) -> Growth:
@@ -80,15 +83,14 @@ def follow(before: Growth, look: Look | None, at: float, now: datetime) -> Growt
     if _is_large(look.backlog_bytes or 0, look.main_bytes):
         behind_since = at if before.behind_since is None else before.behind_since
     began = {**before.began, at: now}
-    readers = {**before.readers, **dict.fromkeys(look.readers, at)}
-    recent = [name for name, seen in readers.items() if at - seen < LASTING_SECONDS]
     return Growth(
         look,
         grown_at,
         full_since,
         behind_since,
         {instant: began[instant] for instant in (full_since, behind_since) if instant is not None},
-        {name: readers[name] for name in recent[-MAX_READERS:]},
+        _recent(before.readers, look.readers, at),
+        _recent(before.writers, look.writers, at),
     )
 
 
@@ -108,7 +110,7 @@ def summary(growth: Growth, at: float) -> WalGrowth | None:
         is_lasting=at - first >= LASTING_SECONDS,
         generation=growth.last.generation,
         is_checkpointed=_is_checkpointed(growth.last),
-        readers=tuple(growth.readers),
+        readers=tuple(name for name in growth.readers if name not in growth.writers),
     )
 
 
@@ -122,6 +124,13 @@ def generation_of(path: str) -> str:
             os.close(descriptor)
     except OSError:
         return ""
+
+
+def _recent(before: Mapping[str, float], names: Iterable[str], at: float) -> Mapping[str, float]:
+    """Return the processes of the last ten minutes, `MAX_READERS` at most, with their last time."""
+    seen = {**before, **dict.fromkeys(names, at)}
+    recent = [name for name, last in seen.items() if at - last < LASTING_SECONDS]
+    return {name: seen[name] for name in recent[-MAX_READERS:]}
 
 
 def _is_large(size_bytes: int, main_bytes: int) -> bool:
