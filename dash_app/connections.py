@@ -11,12 +11,16 @@ from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 from waitress.task import WSGITask
 
 from dash_app.network import NETWORKS
 
 REQUEST_SECONDS = 10
 """A request must have arrived whole by then: one byte a second must not hold a connection."""
+
+MAX_FIELDS = 100
+"""Of a request's header. Browsers send some 20, and proxies add a few."""
 
 UNREAD_SECONDS = 30
 """How long an answer may wait without a byte of it being taken."""
@@ -36,6 +40,21 @@ WAITED_SECONDS = "mission_control.waited_seconds"
 LOCAL = ip_network("127.0.0.0/8")
 
 
+class Request(HTTPRequestParser):  # type: ignore[misc]
+    """One request as it arrives. It is parsed by the thread that all connections share.
+
+    Thousands of header fields, or of chunks of a body, would take that thread from the others.
+    """
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the header. Raise ParsingError for one that has too many fields, or chunks."""
+        if header_plus.count(b"\n") > MAX_FIELDS:
+            raise ParsingError(f"More than {MAX_FIELDS} header fields")
+        super().parse_header(header_plus)
+        if self.chunked:
+            raise TransferEncodingNotImplemented("Send the Content-Length of the body.")
+
+
 class Task(WSGITask):  # type: ignore[misc]
     """One request, whose environment has the time that it waited."""
 
@@ -50,6 +69,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     """A connection that has since when a request is coming in, and since when it waits."""
 
     task_class = Task
+    parser_class = Request
     request_since = 0.0
     waiting_since = 0.0
     is_held = False

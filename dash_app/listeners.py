@@ -34,6 +34,11 @@ MAX_CONNECTIONS = 100
 MAX_UNREAD_BYTES = 32_000_000
 """Of answers to one address that wait to be taken. Beyond it, the client with most loses some."""
 
+ACCEPTED_AT_ONCE = 32
+
+SETTLED_SECONDS = 1.0
+"""After that time without a byte, a connection is idle, or its answer unread."""
+
 PAUSE_SECONDS = 1.0
 """How long no connection is accepted after the system had no descriptor or memory for one."""
 
@@ -72,6 +77,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.gate = gate
         self._is_ending = False
         self._accepts_from = 0.0
+        self._has_come = False
         place = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
             self._answer,
@@ -124,6 +130,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         which would be taken to have said what the old one said.
         """
         self._bound_unread()
+        if len(self.active_channels) > MAX_CONNECTIONS:
+            self._make_room(len(self.active_channels) - MAX_CONNECTIONS)
         for connection in list(self.active_channels.values()):
             if connection.will_close:
                 connection.close_now()
@@ -155,6 +163,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def accept(self) -> tuple[socket.socket, tuple[str, int]] | None:
         """Return a connection and whose it is; who may not ask is hung up on, unheard."""
+        self._has_come = False
         try:
             taken: tuple[socket.socket, tuple[str, int]] | None = super().accept()
         except OSError as error:
@@ -162,11 +171,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 raise
             log.warning("no connection is accepted for %g s: %s", PAUSE_SECONDS, error.strerror)
             self._accepts_from = time.monotonic() + PAUSE_SECONDS
-            for _ in range(1 + len(self.active_channels) // 10):  # others need descriptors too
-                self._make_room()
+            self._make_room(1 + len(self.active_channels) // 10)  # others need descriptors too
             return None
         if taken is None:
             return None
+        self._has_come = True
         connection, (client, *_) = taken
         # This machine at the very address is told why: so it can know that it serves.
         if self.gate.knows_client(client) or client == connection.getsockname()[0]:
@@ -176,10 +185,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return None
 
     def handle_accept(self) -> None:
-        """Take a connection, at the cost of another when there are too many."""
-        if len(self.active_channels) >= MAX_CONNECTIONS:
-            self._make_room()
-        super().handle_accept()
+        """Take the connections that wait: one per turn would let a crowd keep others out."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            super().handle_accept()
+            if not self._has_come:
+                break
 
     def set_socket_options(self, conn: socket.socket) -> None:
         """Bound what the kernel keeps for a connection."""
@@ -192,21 +202,26 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         for connection in self.active_channels.values():
             connection.will_close |= connection.is_overdue(now)
 
-    def _make_room(self) -> None:
-        """Close a connection of the busiest client: an idle one, else an unread, else a waiting.
+    def _make_room(self, number: int) -> None:
+        """Close connections of the busiest client, the least useful ones first.
 
-        Of those the oldest, but of the waiting ones the newest: the oldest is answered next.
+        Those are the idle ones, then those with an unread answer, then any; of these the oldest. A
+        new one is not idle yet: its request may have arrived and not been read.
         """
         connections = [one for one in self.active_channels.values() if not one.will_close]
         of_client = Counter(one.client for one in connections)
+        settled = time.time() - SETTLED_SECONDS
 
         def rank(one: Connection) -> tuple[int, bool, bool, float]:
-            is_unread = bool(one.total_outbufs_len)
-            age = -one.last_activity if one.is_idle or is_unread else one.last_activity
-            return of_client[one.client], one.is_idle, is_unread, age
+            is_old, is_unread = one.last_activity < settled, bool(one.total_outbufs_len)
+            use = (is_old and one.is_idle, is_old and is_unread)
+            return (of_client[one.client], *use, -one.last_activity)
 
-        if connections:
-            max(connections, key=rank).will_close = True
+        for _ in range(min(number, len(connections))):
+            worst = max(connections, key=rank)
+            worst.will_close = True
+            connections.remove(worst)
+            of_client[worst.client] -= 1
 
 
 class Listeners:

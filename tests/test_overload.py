@@ -173,6 +173,28 @@ def test_connections_that_read_nothing_give_way(monkeypatch: pytest.MonkeyPatch)
         assert server.connections <= 6
 
 
+def test_a_new_client_is_answered_though_all_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has said nothing yet when room is made, and is not taken for an idle one."""
+    monkeypatch.setattr(listeners, "MAX_CONNECTIONS", 5)
+    with running() as server, ExitStack() as held:
+        for _ in range(12):
+            held.enter_context(server.connect(asking("/api/history")))
+        for _ in range(5):
+            assert server.get("/health") == b"ok"
+        assert server.connections <= 6
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("Transfer-Encoding: chunked\r\n", b"501"), ("a: b\r\n" * 200, b"400")],
+)
+def test_requests_that_take_long_to_parse_are_refused(header: str, status: bytes) -> None:
+    """One thread parses for all: thousands of tiny chunks or header fields took it for seconds."""
+    with running() as server, server.connect() as client:
+        client.sendall(f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())
+        assert client.recv(4096).split()[1] == status
+
+
 def test_large_questions_leave_threads_to_others() -> None:
     """Forty ask for the history; a tick of the page and the health check go on."""
     tick = json.dumps({"inputs": [{"id": "tick"}]})
