@@ -8,13 +8,23 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app.hours import NEVER
 from dash_app.incident import Acknowledgement, Incident
 from dash_app.settings.quiet import quiet
-from dash_app.watch.alerts import Manners, Outbox, follow, reached, release, settled
+from dash_app.watch.alerts import (
+    Manners,
+    Outbox,
+    follow,
+    held_back,
+    reached,
+    release,
+    settled,
+    types_of,
+)
 
 if TYPE_CHECKING:
     from dash_app.model import Level
@@ -325,6 +335,108 @@ def test_a_message_leads_to_what_it_concerns_and_bears_its_mark() -> None:
     *_, remedy, link, mark = desk.bodies[0].splitlines()
     assert (remedy, link) == ("Restore it.", "http://box:3001/databases/email")
     assert mark == f"({desk.outbox.messages[0].mark})"
+
+
+def test_a_new_fault_never_waits_for_recoveries() -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=4))
+    names = [f"db{number}" for number in range(3)]
+    for name in names:
+        desk.begins(name)
+    desk.passes(2 * HOUR)
+    for name in names:
+        desk.ends(name)
+    desk.passes(10 * MINUTE)
+    assert len(desk.titles) == 5
+    assert desk.titles[3].endswith(": over after 2 h")
+    assert desk.titles[4] == "2 over"
+    for name in ("email", "content"):
+        desk.begins(name)
+    desk.passes(3 * MINUTE)
+    assert desk.titles[5:] == ["Email: needs you", "Content: needs you"]
+
+
+def test_the_only_message_of_an_hour_is_no_reason_for_a_fault_to_wait() -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=1))
+    desk.begins("email")
+    desk.passes(2 * HOUR)
+    desk.ends("email")
+    desk.passes(10 * MINUTE)
+    desk.begins("content")
+    desk.passes(3 * MINUTE)
+    assert desk.titles[1:] == ["Email: over after 2 h", "Content: needs you"]
+
+
+def test_a_summary_begins_with_the_worst_and_has_its_type() -> None:
+    desk = Desk(replace(MANNERS, quiet=NIGHT))
+    desk.begins("email")
+    desk.passes(10 * HOUR + 30 * MINUTE)
+    desk.ends("email")
+    desk.passes(HOUR)
+    desk.begins("content")
+    desk.passes(7 * HOUR)
+    outbox, (summary,) = release(desk.outbox, desk.manners, NOON + 19 * HOUR)
+    assert types_of(outbox, [summary]) == {summary.mark: "failure"}
+    assert summary.title == "1 needs you, 1 over"
+    first, *_ = summary.body.splitlines()
+    assert first == "23:31 UTC, Content: needs you. The file is gone. Restore it."
+
+
+def test_a_fault_that_was_over_before_it_could_be_sent_is_sent_as_over() -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=2, settle=2 * HOUR))
+    for name in ("a", "b", "c"):
+        desk.begins(name)
+    desk.passes(5 * MINUTE)
+    assert len(desk.titles) == 2
+    desk.begins("email")
+    desk.passes(5 * MINUTE)
+    desk.ends("email")
+    desk.passes(4 * HOUR)
+    assert [title for title in desk.titles if "Email" in title] == ["Email: over after 5 min"]
+
+
+def test_why_a_message_waits_and_until_when() -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=2))
+    for name in ("a", "b"):
+        desk.begins(name)
+    desk.passes(5 * MINUTE)
+    desk.begins("email")
+    desk.passes(5 * MINUTE)
+    (waits,) = (one for one in desk.outbox.messages if one.waits)
+    limit = held_back(waits, desk.outbox.messages, NEVER, 2, desk.now)
+    assert limit == ("the hourly limit", NOON + MINUTE + HOUR)
+    night = held_back(waits, (), NIGHT, 2, NOON + 11 * HOUR)
+    assert night == ("quiet hours", NOON + 19 * HOUR)
+    again = replace(waits, attempts=1, due_at=desk.now + MINUTE)
+    assert held_back(again, (), NEVER, 2, desk.now) == ("next attempt", desk.now + MINUTE)
+    assert held_back(waits, (), NEVER, 2, desk.now) is None
+
+
+@pytest.mark.parametrize(("outcome", "most"), [("unclear", 10), ("slow", 10), ("refused", 6)])
+def test_who_may_have_a_message_gets_few_copies_in_three_days(outcome: str, most: int) -> None:
+    """There were 72 copies per day, where one refused (caronc/apprise issue 1739)."""
+    desk = Desk()
+    desk.is_reachable, desk.outcome = False, outcome
+    desk.begins("email")
+    desk.passes(72 * HOUR)
+    assert 4 <= len(desk.tries) <= most
+    desk.passes(14 * 24 * HOUR, 5 * MINUTE)
+    a_day = len(desk.tries) / 17
+    assert a_day <= 2
+    assert len(desk.outbox.messages) < 40
+
+
+def test_what_was_lost_makes_no_message_longer() -> None:
+    desk = Desk(replace(MANNERS, most_an_hour=100))
+    desk.is_reachable, desk.outcome = False, "refused"
+    for number in range(60):
+        desk.begins(f"db{number}")
+    desk.passes(30 * MINUTE)
+    desk.is_reachable = True
+    desk.begins("email")
+    desk.passes(5 * MINUTE)
+    assert "60 messages before this one did not reach everybody" in desk.bodies[0]
+    assert "and 57 earlier" in desk.bodies[0]
+    assert len(desk.bodies[0]) < 500
 
 
 WHAT_MAY_HAPPEN = st.tuples(

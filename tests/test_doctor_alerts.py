@@ -9,6 +9,7 @@ import pytest
 
 from dash_app.doctor import Check, alerts, service
 from dash_app.settings.alerts import AlertsSettings
+from dash_app.watch import receivers
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ SECRET = "s3cr3t"
 def told(tmp_path: Path) -> AlertsSettings:
     urls = tmp_path / "alerts.urls"
     urls.touch(0o600)
-    urls.write_text(f"ntfys://ntfy.sh/{SECRET}\ntgram://{SECRET}/1\n")
+    urls.write_text(f"ntfys://ntfy.sh/{SECRET}\ntgram://123456789:{SECRET}{SECRET}{SECRET}/1\n")
     return AlertsSettings(urls_file=urls)
 
 
@@ -61,3 +62,23 @@ def test_a_service_that_cannot_send_is_a_fault_until_it_is_installed_again(
     check = found(told)
     assert check is not None
     assert check.level == "well"
+
+
+def test_a_url_that_nothing_can_be_sent_to_is_a_fault(told: AlertsSettings) -> None:
+    assert told.urls_file is not None
+    told.urls_file.write_text(f"nosuch://{SECRET}\nntfys://ntfy.sh/{SECRET}/and/others\n")
+    _, check = alerts.examine(told)
+    assert (check.level, check.code) == ("fault", "alerts_url_unknown")
+    assert check.text.startswith("URL 1 (nosuch://) is not a URL")
+    assert SECRET not in check.text
+
+
+def test_several_targets_that_cannot_be_separated_are_asked_for_one_per_line(
+    told: AlertsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told.urls_file is not None
+    told.urls_file.write_text(f"ntfys://ntfy.sh/{SECRET}/and/others\n")
+    monkeypatch.setattr(receivers, "_parts", lambda _plugin: [])
+    _, check = alerts.examine(told)
+    assert (check.level, check.code) == ("notice", "alerts_several_targets")
+    assert check.cure == "Write one target per line."

@@ -233,3 +233,35 @@ def test_the_child_ends_though_a_receiver_hangs(tmp_path: Path) -> None:
         phone.answers.set()
     assert whole["failure"] == "json://localhost did not answer"
     assert whole["outcome"] == "slow"
+
+
+class Ended(Delivery):
+    """A delivery whose child ends right after each look at it."""
+
+    looks = 0
+
+    @property
+    def _process(self) -> Any:
+        self.looks += 1
+        return Child() if self.looks % 2 else None
+
+    @_process.setter
+    def _process(self, _process: Any) -> None:
+        """Nothing is kept."""
+
+
+class Child:
+    """Stands for a process that may be ended."""
+
+    def terminate(self) -> None:
+        """Nothing runs."""
+
+    kill = terminate
+
+
+def test_a_child_that_ends_while_the_service_stops_is_no_error(tmp_path: Path) -> None:
+    delivery = Ended(tmp_path / "alerts.urls", lambda: None)
+    delivery.hurry()
+    assert delivery.looks == 1
+    delivery.looks = 0
+    delivery.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,11 @@ from dash_app.doctor.service import INSTALL, unit_file
 from dash_app.secret import place_of, urls_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from dash_app.settings.alerts import AlertsSettings
 
+APPRISE = "Compare it with the examples in the wiki of apprise, and try ./ops/run alerts test"
 NEXT = "./ops/run alerts test says whether messages arrive."
 
 
@@ -31,9 +33,25 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
         text = f"The service tells nobody of faults: {words.short_path(bare)} has no apprise."
         yield Check("fault", "apprise_missing", text, INSTALL)
     else:
-        places = [place_of(url) for url in urls_in(alerts.urls_file)]
-        text = f"Faults are told to {words.names(places)}."
+        urls = urls_in(alerts.urls_file)
+        text = f"Faults are told to {words.names([place_of(url) for url in urls])}."
         yield Check("well", "alerts", text, NEXT)
+        yield from _urls(urls)
+
+
+def _urls(urls: Iterable[str]) -> Iterator[Check]:
+    """Yield the URLs that nothing can be sent to, or that are not one receiver each."""
+    # Only here, as apprise takes 47 MB and most of a second.
+    receivers = import_module("dash_app.watch.receivers")
+    for number, url in enumerate(urls, 1):
+        which = f"URL {number} ({place_of(url)})"
+        found = list(receivers.of(url))
+        if any(one.plugin is None for one in found):
+            text = f"{which} is not a URL of a receiver that apprise knows: nothing is sent there."
+            yield Check("fault", "alerts_url_unknown", text, APPRISE)
+        elif not all(one.is_one for one in found):
+            text = f"{which} names several receivers, which cannot be told apart if one fails."
+            yield Check("notice", "alerts_several_targets", text, "Write one target per line.")
 
 
 def _bare_environment() -> Path | None:
