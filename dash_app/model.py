@@ -29,7 +29,9 @@ Absence = Literal["gone", "emptied", "truncated"]
 EventKind = Literal[
     Absence, "back", "replaced", "rolled_back", "schema_changed", "rows_dropped", "version_changed"
 ]
-Unexpected = Literal["late", "down", "few_rows", "wal_large", "file_large", "disk_low"]
+Unexpected = Literal[
+    "late", "down", "few_rows", "no_such_table", "wal_large", "file_large", "disk_low"
+]
 FindingKind = Literal[
     Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "wal_growing", Unexpected
 ]

@@ -573,3 +573,12 @@ def test_an_address_that_no_client_may_use_is_named() -> None:
     assert '"192.0.2.0/24"' in check.cure
     opened = server.model_copy(update={"allowed_clients": ("192.0.2.0/24",)})
     assert "no_clients_allowed" not in {one.code for one in network.examine(opened)}
+
+
+def test_a_rule_for_a_table_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    config = write_config(tmp_path, [("email", path)])
+    with config.open("a") as file:
+        file.write("\n[databases.tables.mesages]\nmin_rows = 1\n")
+    check = Report(config).one("no_such_table")
+    assert check["text"] == "Email: mesages: there is no such table. Tables: messages."

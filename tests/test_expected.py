@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dash_app import words
 from dash_app.expectations import Expectation, Rules, State, TableRules, Watch
 from dash_app.history.past import Past
 from dash_app.model import Finding, Reading, TableCount
@@ -252,13 +253,36 @@ def test_a_disk_is_low_by_what_a_person_said(free: int, least: int | None, *, is
     assert [kind for kind, *_ in found] == ["disk_low"] * is_low
 
 
-def test_a_table_that_is_not_there_is_called_so() -> None:
-    rules = Rules(tables={"taks": TableRules(OFTEN)})
+def test_a_rule_for_a_table_that_never_existed_is_told_at_the_first_reading() -> None:
+    """A slip of the pen is no silence, and no writer's fault."""
+    rules = Rules(tables={"taks": TableRules(OFTEN), "idle": TableRules(OFTEN, paused=True)})
     expected, looks = Expected(rules, HOUR, Past()), [START, START + HOUR]
+    watch = final(expected, [reading(START, 1, START)])
+    (first,) = beyond(rules, reading(START, 1, START), watch, ())
+    assert (first.kind, first.level, first.table) == ("no_such_table", "notice", "taks")
+    assert first.text == "taks: there is no such table. Tables: tasks."
     watch = final(expected, [reading(at, 1, at) for at in looks])
-    (found,) = beyond(rules, reading(looks[1], 1, looks[1]), watch, ())
-    assert (found.kind, found.table, found.since) == ("down", "taks", START + OFTEN.every)
-    assert found.text == "taks: there is no such table, rows expected every 750 s."
+    (later,) = beyond(rules, reading(looks[1], 1, looks[1]), watch, [first])
+    assert later == first
+    broken = Reading(looks[1], looks[1], code="locked")
+    assert list(beyond(rules, broken, watch, [first])) == [first]
+
+
+def test_a_table_that_was_written_and_is_gone_is_silent() -> None:
+    rules = Rules(tables={"tasks": TableRules(OFTEN)})
+    expected = Expected(rules, HOUR, Past())
+    gone = replace(reading(START + HOUR, 2, START + HOUR), tables={})
+    readings = [reading(START, 1, START), reading(START + MINUTE, 2, START + MINUTE), gone]
+    (found,) = beyond(rules, gone, final(expected, readings), ())
+    assert found.text == "tasks: there is no such table, rows expected every 750 s."
+
+
+def test_the_nearest_names_of_many_tables_are_listed() -> None:
+    tables = tuple(f"table_{number}" for number in range(5000))
+    text = words.unknown_table("tabel_7", (*tables, "x" * 1_000_000))
+    assert "Tables: table_7, " in text
+    assert text.endswith("and 4,995 more.")
+    assert len(text) < 200
 
 
 def test_what_is_beyond_a_limit_keeps_its_begin_also_while_nothing_can_be_read() -> None:

@@ -48,6 +48,7 @@ def examine(settings: Settings, place: Place) -> Iterator[Check]:
         if reading.surroundings.access:
             yield from _owners(database, reading.surroundings.access, place)
         if reading.code is None:
+            yield from _rules(database, reading)
             yield from _writers(database, reading)
     yield from _reader(guards)
 
@@ -103,6 +104,15 @@ def _owners(database: Database, access: Access, place: Place) -> Iterator[Check]
             whose, right = user_name(access.owners[side]), user_name(owner)
             text = f"{database.label}: its {side} belongs to {whose}, the database to {right}."
             yield Check("fault", "side_file_owner", text, f"sudo chown {right}: {path}{side}")
+
+
+def _rules(database: Database, reading: Reading) -> Iterator[Check]:
+    """Yield rules for tables that do not exist."""
+    tables = tuple(sorted(reading.tables))
+    for table in database.rules.tables:
+        if table not in reading.tables:
+            text = f"{database.label}: {words.unknown_table(table, tables)}"
+            yield Check("notice", "no_such_table", text, words.REMEDIES["no_such_table"])
 
 
 def _writers(database: Database, reading: Reading) -> Iterator[Check]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LIMITS: dict[FindingKind, Level] = {
     "few_rows": "fault",
+    "no_such_table": "notice",
     "wal_large": "notice",
     "file_large": "notice",
     "disk_low": "notice",
@@ -30,21 +31,46 @@ def beyond(
 
     `before` is what was found last: it says since when, and stands while nothing can be read.
     """
+    known = {(one.kind, one.table): one for one in before if one.kind in LIMITS}
+    missing = _missing_tables(rules, reading, watch)
+    if reading.code is not None:
+        missing = [table for kind, table in known if kind == "no_such_table" and table]
     if watch:
         for table, standing in watch.standings.items():
-            if standing.due_at and standing.state in SILENCE:
+            if standing.due_at and standing.state in SILENCE and table not in missing:
                 text = words.overdue(standing, table)
                 if table and reading.code is None and table not in reading.tables:
                     text = words.no_such_table(standing, table)
                 yield _silence(table, standing.state, standing.due_at, text)
-    known = {(one.kind, one.table): one for one in before if one.kind in LIMITS}
     if reading.code is not None:
         yield from known.values()
         return
-    for kind, table, text in (*_rows(rules, reading), *_sizes(rules, reading)):
+    unknown = _unknown(rules, missing, reading)
+    for kind, table, text in (*_rows(rules, reading), *unknown, *_sizes(rules, reading)):
         last = known.get((kind, table))
         since = last.since if last else reading.verified_at
         yield Finding(kind, LIMITS[kind], since, text, words.REMEDIES[kind], table=table)
+
+
+def _missing_tables(rules: Rules, reading: Reading, watch: Watch | None) -> list[str]:
+    """Return the tables that have rules and do not exist, unless they were ever seen written."""
+    standings = watch.tables if watch else {}
+    return [
+        table
+        for table, own in rules.tables.items()
+        if reading.code is None and table not in reading.tables and not own.paused
+        if not (table in standings and standings[table].last_at)
+    ]
+
+
+def _unknown(
+    rules: Rules, missing: Iterable[str], reading: Reading
+) -> Iterator[tuple[FindingKind, str | None, str]]:
+    """Yield missing tables, but not those of which too few rows are reported already."""
+    tables = tuple(sorted(reading.tables))
+    for table in missing:
+        if rules.tables[table].min_rows is None:
+            yield "no_such_table", table, words.unknown_table(table, tables)
 
 
 def _silence(table: str | None, state: State, since: datetime, text: str) -> Finding:

@@ -36,6 +36,7 @@ from dash_app.words.findings import (
     remedy_for,
     rhythm,
     too_large,
+    unknown_table,
     wal_growing,
 )
 from dash_app.words.incidents import (
@@ -136,6 +137,7 @@ __all__ = [
     "size",
     "told_of",
     "too_large",
+    "unknown_table",
     "unsent",
     "verdict",
     "wal_growing",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from dash_app.expectations import SILENCE
@@ -30,6 +32,7 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "late": "late",
     "down": "down",
     "few_rows": "too few rows",
+    "no_such_table": "no such table",
     "wal_large": "log too large",
     "file_large": "file too large",
 }
@@ -48,6 +51,9 @@ MARKS = {
 MOST_NOTES = 5
 """So many findings are told in words besides the worst; the rest is a number."""
 
+MOST_LISTED, MAX_COMPARED, MAX_NAME_LETTERS = 6, 200, 60
+"""Maximum number of tables listed, and of those compared with a name, which takes 30 µs each."""
+
 MOST_DAYS = 365
 MEANT = "If it was meant, mark it as seen. If not, stop its writer"
 COMPARE = MEANT + " and compare it with a backup."
@@ -61,6 +67,7 @@ REMEDIES: dict[FindingKind, str] = {
     "late": "It may still come. If it does not, see whether its writer runs.",
     "down": "See whether its writer still runs, and what it said last.",
     "few_rows": "See what removed them, or lower `min_rows`.",
+    "no_such_table": "Correct its name in the configuration, or remove its rule there.",
     "wal_large": "See who has it open: a long read or write keeps it from beginning anew.",
     "file_large": "Remove what is old and let its program `VACUUM` it, or raise `max_size`.",
 }
@@ -153,6 +160,21 @@ def overdue(standing: Standing, table: str | None) -> str:
 def no_such_table(standing: Standing, table: str) -> str:
     """Return that rows are expected of what is not there."""
     return f"{table}: there is no such table, rows expected every {every(standing.expect.every)}."
+
+
+@lru_cache(maxsize=256)
+def unknown_table(table: str, tables: tuple[str, ...]) -> str:
+    """Return that a rule names no table, and which there are: those with a like name first."""
+    like = get_close_matches(table, tables[:MAX_COMPARED], MOST_LISTED)
+    others = [name for name in tables[: MAX_COMPARED + MOST_LISTED] if name not in like]
+    listed = [_short(name) for name in (*like, *others)[:MOST_LISTED]]
+    rest = len(tables) - len(listed)
+    more = f" and {number(rest)} more" if rest > 0 else ""
+    return f"{_short(table)}: there is no such table. Tables: {', '.join(listed) or 'none'}{more}."
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME_LETTERS else f"{name[:MAX_NAME_LETTERS]}…"
 
 
 def few_rows(table: str | None, rows: int | None, least: int) -> str:
