@@ -19,6 +19,7 @@ from dash_app.watched import airlock as parent
 from dash_app.watched.locks import find_write_lock, record_locks
 from dash_app.watched.protocol import reading_from_message, reading_to_message
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
+from tests.mounts import CAN_MOUNT
 from tests.watched import await_quiet, read, read_exact, read_until, rows, watching
 
 if TYPE_CHECKING:
@@ -240,6 +241,36 @@ def test_a_wal_that_lies_beside_another_name_is_a_problem(tmp_path: Path) -> Non
         assert [count.estimate for count in left.tables.values()] == ["about"]
         assert "main_only" in left.detail
     assert not [*alias.parent.glob("alias.db-*")]
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
+def test_a_file_that_is_mounted_alone_has_its_wal_elsewhere(tmp_path: Path) -> None:
+    """As in sissbruecker/linkding issue 1178: one file, mounted into a container."""
+    path = make_database(tmp_path / "a.db", agents=3)
+    (tmp_path / "inside").mkdir()
+    inside = tmp_path / "inside" / "a.db"
+    inside.touch()
+    subprocess.run(["mount", "--bind", path, inside], check=True)
+    try:
+        with LiveWriter(inside) as writer, watching(path) as airlock:
+            assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+            assert read(airlock).code == "wal_elsewhere"
+            assert writer.process.stdin is not None
+            writer.process.stdin.close()
+            assert writer.process.wait() == 0
+            assert rows(read_exact(airlock)) == {"agents": 4}
+    finally:
+        subprocess.run(["umount", inside], check=True)
+
+
+def test_a_wal_that_is_removed_under_its_writer_is_missed(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
+        assert rows(read_exact(airlock)) == {"agents": 4}
+        for side in ("-wal", "-shm"):
+            path.with_name(f"a.db{side}").unlink()
+        assert read(airlock).code == "wal_elsewhere"
 
 
 def test_a_hard_link_is_read_like_any_file_once_its_own_wal_was_seen(tmp_path: Path) -> None:

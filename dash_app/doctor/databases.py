@@ -76,6 +76,8 @@ def _content(database: Database, reading: Reading, place: Place) -> Check:
     if reading.code == "permission_denied" and access and access.closed:
         return _closed(database, access, access.closed, place.user)
     level: Level = "notice" if reading.code in ABSENCES else "fault"
+    if reading.is_undecided:
+        level = "unknown"
     text = f"{database.label}: {fault.message}"
     return Check(level, reading.code, text, fault.remedy)
 

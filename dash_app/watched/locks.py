@@ -46,10 +46,14 @@ def record_locks() -> list[Lock]:
     """Return every record lock of every process that this one may see.
 
     A file system may show another device number there than stat(2) does, as Btrfs and overlayfs
-    do, and locks of processes in other pid namespaces are missing: `find_lock` sees both.
+    do, and locks of processes in other pid namespaces are missing, or all of them in a sandbox
+    without such a list: `find_lock` sees them nevertheless.
     """
-    with open("/proc/locks", encoding="utf-8") as lines:
-        return [_lock(match) for line in lines if (match := LINE.match(line))]
+    try:
+        with open("/proc/locks", encoding="utf-8") as lines:
+            return [_lock(match) for line in lines if (match := LINE.match(line))]
+    except OSError:
+        return []
 
 
 def _lock(line: re.Match[str]) -> Lock:

@@ -131,6 +131,8 @@ class Reader:
         except (UnreadableError, OSError) as error:
             fault = error if isinstance(error, UnreadableError) else unreadable(error, self._path)
             seen = _stat_only(files, now) if files else Reading(read_at=now, verified_at=now)
+            if "holder" in fault.detail and not around.holders:  # one of another namespace
+                around = replace(around, holders=None)
             reading = replace(seen, code=fault.code, detail=fault.detail, surroundings=around)
             if fault.code != "locked":  # then the last finding may still hold
                 self._found = Found(reading)
