@@ -21,6 +21,8 @@ from dash_app.settings.sections import HistorySettings
 from dash_app.watch.alerts import Manners, Outbox, follow, release, settled
 from tests.harness import make_database
 from tests.test_alerts import HOUR, MINUTE, NOON, Desk
+from tests.test_history import START, values
+from tests.test_history import snapshot as taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,3 +225,28 @@ def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_pa
         ledger.move(-DAY)
         memory, _ = ledger.enter(database, reading, None)
         assert abs(memory.since + DAY - now) < HOUR
+
+
+def test_records_after_the_clock_was_set_back_are_those_of_their_own_time(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    ahead = 24 * 60
+    recorded = [(0, 5), (1, 5), (ahead, 9), (ahead + 1, 9), (2, 9), (3, 7), (4, 9)]
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute, rows in recorded[:5]:
+            history.record(taken(path, START + minute * MINUTE, {"tasks": rows}))
+    with closing(History(HistorySettings(path=path))) as history:  # and a restart
+        for minute, rows in recorded[5:]:
+            history.record(taken(path, START + minute * MINUTE, {"tasks": rows}))
+    assert values(path, range(6)) == [5, 5, 9, 7, 9, None]
+    assert values(path, range(ahead, ahead + 2)) == [9, 9]
+
+
+def test_a_clock_that_is_years_ahead_for_a_moment_costs_no_history(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(5):
+            history.record(taken(path, START + minute * MINUTE, {"tasks": minute}))
+    with closing(History(HistorySettings(path=path))) as history:
+        history.record(taken(path, START + 4000 * DAY, {"tasks": 9}))
+        history.record(taken(path, START + 6 * MINUTE, {"tasks": 6}))
+    assert values(path, range(7)) == [0, 1, 2, 3, 4, 4, 6]

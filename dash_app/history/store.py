@@ -30,7 +30,7 @@ from dash_app.history.incidents import Incidents
 from dash_app.history.inserted import rows_inserted
 from dash_app.history.messages import Messages
 from dash_app.history.recall import Loss, memory_in
-from dash_app.history.rollups import roll_up
+from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.room import is_grown, make_room, prune
 from dash_app.history.schema import NotAFileError
 from dash_app.surroundings import Surroundings
@@ -92,6 +92,7 @@ class History:
         self._last: dict[int, Stored] = {}
         self._changed: list[tuple[int, int]] = []
         self._waiting: deque[Snapshot] = deque(maxlen=MOST_WAITING)
+        self._at = 0
         self._pruned_at: datetime | None = None
 
     @property
@@ -296,6 +297,9 @@ class History:
 
     def _store_snapshot(self, snapshot: Snapshot) -> None:
         at = int(snapshot.taken_at.timestamp())
+        if at < self._at:  # the clock was set back: what stood last then does not stand last now
+            self._last = {}
+        self._at = at
         for status in snapshot.databases:
             if status.status == "connected" and not status.is_stale:
                 self._watch(status.database.name, at)
@@ -319,7 +323,7 @@ class History:
         for key, value in (known | dict(_values(status))).items():
             written = None
             if table := key[1]:
-                _, written_before = self._newest(self._series_id(key))
+                _, written_before = self._newest(self._series_id(key), at)
                 more = rows_inserted(before, status.reading, table)
                 written = (written_before or 0) + more
             self._store(at, key, (value, written))
@@ -331,7 +335,8 @@ class History:
         earliest = at - max(gap_seconds, usual_seconds)
         prolonged = self._connection.execute(
             "UPDATE watched SET until = max(until, :at) WHERE database = :database AND since ="
-            " (SELECT max(since) FROM watched WHERE database = :database) AND until >= :earliest",
+            " (SELECT max(since) FROM watched WHERE database = :database AND since <= :at)"
+            " AND until >= :earliest",
             {"at": at, "database": database, "earliest": earliest},
         )
         if prolonged.rowcount == 0:
@@ -342,7 +347,7 @@ class History:
     def _store(self, at: int, key: Key, new: Stored) -> None:
         """Store a value, and for a table all that was written into it, where one changed."""
         series = self._series_id(key)
-        if self._newest(series) != new or series not in self._last:
+        if self._newest(series, at) != new or series not in self._last:
             self._connection.execute(
                 "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", (series, at, *new)
             )
@@ -354,12 +359,13 @@ class History:
         roll_up(self._connection, self._changed)
         self._changed = []
 
-    def _newest(self, series: int) -> Stored:
-        """Return what stands last in a series, of which the value may be unknown."""
+    def _newest(self, series: int, at: int) -> Stored:
+        """Return what stands last in a series at a time, of which the value may be unknown."""
         if series not in self._last:
             row = self._connection.execute(
-                "SELECT value, written FROM point WHERE series = ? ORDER BY at DESC LIMIT 1",
-                (series,),
+                "SELECT value, written FROM point WHERE series = ? AND at <= ?"
+                " ORDER BY at DESC LIMIT 1",
+                (series, at),
             ).fetchone()
             if row:
                 self._last[series] = row
@@ -376,9 +382,18 @@ class History:
         return self._series[key]
 
     def _prune(self, now: datetime) -> None:
-        if self._pruned_at is None or now - self._pruned_at > PRUNE_EVERY:
+        """Drop what is beyond its retention, once per hour.
+
+        After a pause only as of a day after the last record: a clock that is years ahead for a
+        moment, as one without a battery may be, would otherwise cost the whole history.
+        """
+        if self._pruned_at is None or not timedelta(0) <= now - self._pruned_at <= PRUNE_EVERY:
             self._pruned_at = now
-            prune(self._connection, now, self._settings.retention)
+            newest = self._connection.execute(
+                "SELECT max(until) FROM watched WHERE since < ?", (int(now.timestamp()),)
+            ).fetchone()[0]
+            reach = now if newest is None else datetime.fromtimestamp(newest + DAY, UTC)
+            prune(self._connection, min(now, reach), self._settings.retention)
 
 
 def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
