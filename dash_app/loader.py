@@ -19,6 +19,7 @@ from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.window import Window
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from dash_app.history.query import Series, TableDay
@@ -152,7 +153,8 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
 
     Index: instants (TIME), oldest first, regular but for the latest and for dips between two of
     them. Columns: names of databases, or of the tables of one, `Int64`, `<NA>` where nobody
-    watched. Raises sqlite3.Error.
+    watched or, in a sum, where the count of a table was unknown. A table that was never counted is
+    in no sum; `attrs["uncounted"]` maps databases to sets of them. Raises sqlite3.Error.
     """
     now = datetime.now(UTC)
     every_seconds = trend.every.total_seconds()
@@ -163,24 +165,35 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     databases = (trend.database,) if trend.database else ()
     metric: query.Metric = "inserted" if trend.is_rate else "rows"
     columns: dict[str, pd.Series[int]] = {}
+    uncounted: dict[str, set[str]] = {}
+    empty: dict[str, pd.Series[int]] = {}
     for one in query.series(path, Selection(databases, metric=metric), window):
-        name, course = str(one.table) if trend.database else one.database, _course(one)
-        columns[name] = _sum(columns[name], course) if name in columns else course
+        if trend.database:
+            columns[str(one.table)] = _course(one, [value for _, value in one.points])
+        elif all(value is None for _, value in one.points):
+            uncounted.setdefault(one.database, set()).add(str(one.table))
+            empty.setdefault(one.database, _course(one, [None] * len(one.points)))
+        else:
+            name, course = one.database, _course(one, one.parts)
+            columns[name] = _sum(columns[name], course) if name in columns else course
+    columns = empty | columns
     index = pd.Index(window.instants)
     for column in columns.values():
         index = index.union(column.index)
     trends = pd.DataFrame({name: _at(one, index) for name, one in columns.items()}, index=index)
     begins = [window.first - window.step, *window.instants[:-1]]
-    return trends.set_axis(pd.to_datetime(begins if trend.is_rate else index, unit="s", utc=True))
+    times = pd.to_datetime(begins if trend.is_rate else index, unit="s", utc=True)
+    trends = trends.set_axis(times)
+    trends.attrs["uncounted"] = uncounted
+    return trends
 
 
 def with_present(
     trends: pd.DataFrame, snapshot: Snapshot, database: str | None = None
 ) -> pd.DataFrame:
     """Return a trend frame that ends with what is true now, so that no face lags behind another."""
-    totals = {
-        name: rows for name, rows in _present(snapshot, database).items() if name in trends.columns
-    }
+    present_rows = _present(snapshot, database, trends.attrs.get("uncounted", {}))
+    totals = {name: rows for name, rows in present_rows.items() if name in trends.columns}
     present = _frame([totals], dict.fromkeys(totals, "Int64"))
     present.index = pd.DatetimeIndex([snapshot.taken_at])
     return pd.concat([trends, present])
@@ -197,15 +210,16 @@ def _dips(series: Series) -> dict[int, int]:
     return dips
 
 
-def _course(series: Series) -> pd.Series[int]:
-    """Return a series at its own instants and its dips, in seconds since 1970."""
-    known = dict(sorted({**dict(series.points), **_dips(series)}.items()))
+def _course(series: Series, values: Sequence[int | None]) -> pd.Series[int]:
+    """Return values at a series' own instants, and its dips, in seconds since 1970."""
+    instants = [at for at, _ in series.points]
+    known = dict(sorted({**dict(zip(instants, values, strict=True)), **_dips(series)}.items()))
     return pd.Series(pd.array(list(known.values()), dtype="Int64"), index=list(known))
 
 
 def _sum(one: pd.Series[int], other: pd.Series[int]) -> pd.Series[int]:
     index = one.index.union(other.index)
-    return _at(one, index).add(_at(other, index), fill_value=0)
+    return _at(one, index) + _at(other, index)
 
 
 def _at(course: pd.Series[int], index: pd.Index[int]) -> pd.Series[int]:
@@ -213,9 +227,16 @@ def _at(course: pd.Series[int], index: pd.Index[int]) -> pd.Series[int]:
     return course if course.index.equals(index) else course.reindex(index, method="ffill")
 
 
-def _present(snapshot: Snapshot, database: str | None) -> dict[str, int | None]:
+def _present(
+    snapshot: Snapshot, database: str | None, uncounted: Mapping[str, set[str]]
+) -> dict[str, int | None]:
     if database is None:
-        return {s.database.name: s.reading.total_rows for s in snapshot.databases}
+        return {
+            (name := s.database.name): s.reading.counted_rows
+            if s.reading.unknown_tables <= uncounted.get(name, set())
+            else None
+            for s in snapshot.databases
+        }
     tables = next(s.reading.tables for s in snapshot.databases if s.database.name == database)
     return {name: count.rows if count.is_known else None for name, count in tables.items()}
 
@@ -275,7 +296,7 @@ def _status_row(status: DatabaseStatus) -> dict[str, Any]:
         "remedy": finding.remedy if finding else status.fault and status.fault.remedy,
         "asks": any(one.asks for one in status.findings),
         "notes": words.notes(status),
-        "total_rows": reading.total_rows,
+        "total_rows": reading.counted_rows,
         "total_complete": reading.total_complete,
         "change": status.change,
         "change_since": status.activity and status.activity.since,

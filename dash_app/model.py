@@ -195,6 +195,16 @@ class Reading:
         return sum(count.rows or 0 for count in self.tables.values() if count.is_known)
 
     @property
+    def counted_rows(self) -> int | None:
+        """The same, but None also while there are tables and none of them is counted yet."""
+        return None if len(self.unknown_tables) == len(self.tables) > 0 else self.total_rows
+
+    @property
+    def unknown_tables(self) -> frozenset[str]:
+        """Names of the tables whose count is not known."""
+        return frozenset(name for name, count in self.tables.items() if not count.is_known)
+
+    @property
     def total_complete(self) -> bool:
         """Whether every table's count is known."""
         return self.code is None and all(count.is_known for count in self.tables.values())
@@ -290,9 +300,13 @@ class DatabaseStatus:
 
     @property
     def change(self) -> int | None:
-        """How many rows more there are than there were; None where that is unknown."""
-        before = self.activity.rows_before if self.activity else None
-        rows = self.reading.total_rows
+        """How many rows more there are than there were; None where that is unknown.
+
+        Tables whose count was unknown then and is unknown now are in neither number.
+        """
+        if self.activity is None or self.activity.unknown_before != self.reading.unknown_tables:
+            return None
+        before, rows = self.activity.rows_before, self.reading.counted_rows
         return None if before is None or rows is None else rows - before
 
     @property

@@ -114,8 +114,10 @@ class Activity:
     """What was written lately: rows in each of 24 hours, the running one last, None if not watched.
 
     `rows_before` is how many rows there were at `since`, which is a day ago or when we began.
+    `unknown_before` names the tables that are not in it, since their count was unknown then.
     """
 
     hours: tuple[int | None, ...]
     rows_before: int | None
     since: datetime
+    unknown_before: frozenset[str] = frozenset()

@@ -104,11 +104,39 @@ def test_a_point_is_stored_only_when_a_number_changed(history: History, path: Pa
     assert points(path) == [(0, 5), (2, 6), (4, 5)]
 
 
-def test_a_count_that_is_unknown_or_gone_is_stored_as_unknown(history: History, path: Path) -> None:
+def test_an_unknown_count_is_stored_as_unknown_and_a_table_that_is_gone_as_empty(
+    history: History, path: Path
+) -> None:
     recorded: list[dict[str, int | None]] = [{"tasks": 5}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
     for minute, rows in enumerate(recorded):
         history.record(snapshot(path, START + minute * MINUTE, rows))
-    assert points(path) == [(0, 5), (1, None), (2, 5), (3, None)]
+    assert points(path) == [(0, 5), (1, None), (2, 5), (3, 0)]
+
+
+def test_a_part_of_a_sum_is_zero_only_where_there_is_no_table(history: History, path: Path) -> None:
+    recorded: list[dict[str, int | None]] = [{"x": 1}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
+    for minute, rows in enumerate(recorded):
+        history.record(snapshot(path, START + minute * MINUTE, rows))
+    start = int(START.timestamp())
+    window = Window(start, start + 180, 60)
+    (found,) = query.series(path, Selection(tables=("tasks",)), window)
+    assert found.parts == (0, None, 5, 0)
+
+
+def test_a_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
+    history: History, path: Path
+) -> None:
+    for minute, rows in enumerate([None, 900]):
+        history.record(snapshot(path, START + minute * MINUTE, {"small": 5, "large": rows}))
+    lately = query.activity(path, ["email"], START + 2 * MINUTE)["email"]
+    assert lately.rows_before == 5
+    assert lately.unknown_before == {"large"}
+    counted, uncounted = (
+        replace(snapshot(path, START, {"small": 7, "large": rows}).databases[0], activity=lately)
+        for rows in (900, None)
+    )
+    assert counted.change is None
+    assert uncounted.change == 2
 
 
 def test_a_time_without_watching_is_a_gap(history: History, path: Path) -> None:

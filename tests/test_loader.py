@@ -97,3 +97,67 @@ def test_a_table_emptied_and_filled_again_between_two_points_shows(tmp_path: Pat
     tables = loader.trend_frame(path, replace(week, database="email"))
     assert set(tables["t"].dropna()) == {9, 0}
     assert set(tables["u"].dropna()) == {1}
+
+
+def sums(path: Path, reach: timedelta = 40 * MINUTE) -> pd.DataFrame:
+    """The rows of each database over the time up to now, at 300 instants or each minute."""
+    return loader.trend_frame(path, loader.Trend(reach, 300, MINUTE))
+
+
+def test_a_table_that_is_not_counted_makes_its_sum_unknown_and_not_smaller(tmp_path: Path) -> None:
+    """So after each start, while a large table is counted in slices."""
+    path = tmp_path / "history.db"
+    for minutes in (range(30, 20, -1), range(20, 10, -1)):
+        with closing(History(HistorySettings(path=path))) as history:
+            for minute in minutes:
+                large = None if minute in minutes[:3] else 1_309_041
+                rows: dict[str, int | None] = {"large": large, "small": 50_000}
+                history.record(snapshot(NOW - minute * MINUTE, email=rows))
+    trends = sums(path)
+    assert set(trends["email"].dropna()) == {1_359_041}
+    present = loader.with_present(trends, snapshot(NOW, email={"large": None, "small": 50_000}))
+    assert whole(present["email"])[-1] is None
+
+
+def test_a_table_that_is_never_counted_is_in_no_sum(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    rows: dict[str, int | None] = {"vectors": None, "small": 5}
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(30, 10, -1):
+            history.record(snapshot(NOW - minute * MINUTE, email=rows, other={"v": None}))
+    trends = sums(path)
+    assert set(trends["email"].dropna()) == {5}
+    assert trends["other"].isna().all()
+    present = loader.with_present(trends, snapshot(NOW, email=rows, other={"v": None}))
+    assert whole(present["email"])[-1] == 5
+
+
+def test_a_table_that_came_or_went_leaves_the_sum_of_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(30, 10, -1):
+            rows: dict[str, int | None] = {"kept": 5}
+            if minute == 20:
+                rows["temporary"] = 2
+            history.record(snapshot(NOW - minute * MINUTE, email=rows))
+        with history._connection as connection:  # as earlier versions did
+            connection.execute("UPDATE point SET value = NULL WHERE value = 0")
+    with closing(History(HistorySettings(path=path))) as history:
+        history.record(snapshot(NOW - 10 * MINUTE, email={"kept": 5}))
+    known = [value for value in whole(sums(path)["email"]) if value is not None]
+    assert set(known) == {5, 7}
+    assert known.count(7) == 1
+    assert len(known) >= 19
+
+
+def test_hours_with_a_table_that_is_not_counted_are_unknown_too(tmp_path: Path) -> None:
+    path, hour = tmp_path / "history.db", timedelta(hours=1)
+    now = NOW.replace(minute=30)
+    with closing(History(HistorySettings.model_validate({"path": path, "every": "1h"}))) as history:
+        for hours in range(72, 0, -1):
+            large = None if 40 < hours <= 50 else 900
+            rows: dict[str, int | None] = {"large": large, "small": 5}
+            history.record(snapshot(now - hours * hour, email=rows))
+    values = whole(sums(path, timedelta(days=7))["email"])
+    assert set(values) == {905, None}
+    assert values.count(905) >= 50

@@ -109,6 +109,21 @@ def test_an_unknown_count_comes_first_with_its_reason_and_is_never_zero() -> Non
     assert "vectors unknown: needs the vec0 module log ≈ 12.4 M, exact 58 min ago tasks 5" in text
 
 
+def test_rows_that_are_not_counted_yet_are_unknown_and_not_none() -> None:
+    uncounted = status_of(well(large=None))
+    assert "rows unknown" in text_of(uncounted)
+    assert "0 rows" not in text_of(uncounted)
+    assert uncounted.verdict == "1 table, rows unknown."
+
+
+def test_no_number_of_an_axis_is_cut_off() -> None:
+    index = pd.date_range("2026-11-22", periods=3, freq="h", tz="UTC")
+    values = pd.Series(pd.array([3_304_482, 9_402_910, 9_402_911], dtype="Int64"), index=index)
+    drawn = figure(values, TimeAxis.of(index, View.of(None), UTC))
+    assert drawn["layout"]["yaxis"]["ticktext"] == ["3,304,482", "9,402,911"]
+    assert drawn["layout"]["margin"]["l"] >= 9 * 7
+
+
 def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:
     before = text_of(status_of(broken("file_missing")))
     assert before.startswith("Email Not Initialized")

@@ -113,7 +113,7 @@ class Database(TypedDict):
     rowCounts: dict[str, int | None]
     """Rows by table; null where the count is not to be had, with the reason in `tableErrors`."""
     totalRows: Count | None
-    """Sum of the rows that are known; null without a reading of tables."""
+    """Sum of the rows that are known; null if none are: without a reading, or not counted yet."""
     totalComplete: bool
     """Whether every table's rows are known."""
     change: Change | None
@@ -226,7 +226,8 @@ class Series(TypedDict):
     metric: Metric
     unit: str
     points: list[tuple[Time, int | None]]
-    """Time and value, oldest first; null while nobody watched, never interpolated."""
+    """Time and value, oldest first; null while nobody watched or the count was unknown, never
+    interpolated. A table that is no longer there has 0 rows."""
     ranges: list[tuple[int, int] | None]
     """For each point the least and greatest value since the one before it, where it moved."""
 

@@ -66,7 +66,7 @@ def database_document(status: DatabaseStatus) -> documents.Database:
         "watch": _watch(status),
         "lastGood": _last_good(good) if good and status.status == "error" else None,
         "rowCounts": {table: count.rows for table, count in tables.items()},
-        "totalRows": reading.total_rows,
+        "totalRows": reading.counted_rows,
         "totalComplete": reading.total_complete,
         "change": _change(status),
         "estimates": {

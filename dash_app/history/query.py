@@ -22,8 +22,12 @@ Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
 _Value = tuple[int, int | None, int | None, int | None]
 """A time, and what the record says of a series then: last, least and greatest."""
 
+_Instant = tuple[int, int | None, int | None, int | None, bool]
+"""The same at an instant of a window, and whether the series had begun by then."""
+
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[tuple[int, int] | None, ...]
+_Parts = tuple[int | None, ...]
 HOURS_SHOWN = 24
 
 UNITS: dict[Metric, str] = {
@@ -61,6 +65,8 @@ class Series:
     """One number over time; `points` are pairs of instant and value, None where not watched.
 
     `ranges` has for each point the least and greatest value since the one before it, if it moved.
+    `parts` are what each point adds to the sum of its database: 0 where a table was not there yet,
+    or no longer; None where nobody watched or the count was unknown.
     """
 
     database: str
@@ -68,6 +74,7 @@ class Series:
     metric: Metric
     points: tuple[tuple[int, int | None], ...]
     ranges: tuple[tuple[int, int] | None, ...] = ()
+    parts: tuple[int | None, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -133,9 +140,10 @@ def activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, A
         hours = [_sum(column) for column in _columns(written, name)] or [None] * HOURS_SHOWN
         since = _known_since(path, name, now - timedelta(seconds=DAY))
         rows = series(path, Selection((name,)), Window(since, since, 1)) if since else []
-        before = _sum(one.points[0][1] for one in rows)
+        parts = {str(one.table): one.parts[0] for one in rows}
+        unknown = frozenset(table for table, part in parts.items() if part is None)
         began = datetime.fromtimestamp(since or now.timestamp(), UTC)
-        found[name] = Activity(tuple(hours), before, began)
+        found[name] = Activity(tuple(hours), _sum(parts.values()), began, unknown)
     return found
 
 
@@ -187,27 +195,47 @@ def last_watched(path: Path) -> int | None:
         return last
 
 
-def _course(values: list[_Value], seen: set[int]) -> tuple[_Points, _Ranges]:
+def _course(values: list[_Instant], seen: set[int]) -> tuple[_Points, _Ranges, _Parts]:
     """Return the last values at instants at which we were watching, and ranges where they moved."""
-    points = tuple((at, last if at in seen else None) for at, last, _, _ in values)
+    points = tuple((at, last if at in seen else None) for at, last, *_ in values)
     ranges = tuple(
         (least, greatest)
         if least is not None and greatest is not None and least != greatest and at in seen
         else None
-        for at, _, least, greatest in values
+        for at, _, least, greatest, _ in values
     )
-    return points, ranges
+    return points, ranges, _parts(values, seen)
 
 
-def _growth(values: list[_Value], seen: set[int]) -> tuple[_Points, _Ranges]:
+def _parts(values: list[_Instant], seen: set[int]) -> _Parts:
+    """Return what a series adds to a sum; see `Series`.
+
+    Earlier versions recorded a table that was gone as unknown, and this one as empty: what is
+    unknown up to an empty table is taken for the same.
+    """
+    parts: list[int | None] = []
+    follows = None
+    for at, last, _, _, has_begun in reversed(values):
+        is_absent = not has_begun or (last is None and follows == 0)
+        parts.append(None if at not in seen else 0 if is_absent else last)
+        follows = follows if last is None else last
+    return tuple(reversed(parts))
+
+
+def _growth(values: list[_Instant], seen: set[int]) -> tuple[_Points, _Ranges, _Parts]:
     """Return by how much a sum grew up to each value but the first."""
     grown = tuple(
         (at, last - (before or 0))
         if at in seen and last is not None and (then in seen or before is None)
         else (at, None)
-        for (then, before, _, _), (at, last, _, _) in pairwise(values)
+        for (then, before, *_), (at, last, *_) in pairwise(values)
     )
-    return grown, (None,) * len(grown)
+    begun = (has_begun for *_, has_begun in values[1:])
+    parts = tuple(
+        0 if at in seen and not has_begun else value
+        for (at, value), has_begun in zip(grown, begun, strict=True)
+    )
+    return grown, (None,) * len(grown), parts
 
 
 def last_changes(path: Path, database: str) -> dict[str | None, int]:
@@ -243,18 +271,19 @@ def _known_since(path: Path, database: str, earliest: datetime) -> int | None:
     return found
 
 
-def _values(rows: Iterator[_Value], steps: list[Step]) -> Iterator[_Value]:
+def _values(rows: Iterator[_Value], steps: list[Step]) -> Iterator[_Instant]:
     """Yield what a walk says at each instant: what was last known, and the extremes of its step."""
-    row, last = next(rows, None), None
+    row, last, has_begun = next(rows, None), None, False
     for instant, since, until in steps:
         least = greatest = None
         while row and row[0] < until:
             at, last, low, high = row
+            has_begun = True
             if at >= since and low is not None and high is not None:
                 least = low if least is None or low < least else least
                 greatest = high if greatest is None or high > greatest else greatest
             row = next(rows, None)
-        yield instant, last, least, greatest
+        yield instant, last, least, greatest, has_begun
 
 
 def _wanted(

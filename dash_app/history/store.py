@@ -316,9 +316,12 @@ class History:
         return {(database, table, metric): identity for database, table, metric, identity in rows}
 
     def _store_all(self, at: int, status: DatabaseStatus) -> None:
-        """Store every number of a database; what it had once and has no more becomes unknown."""
+        """Store every number of a database; a table that is no longer there has no rows.
+
+        So its rows can be told from those of a table whose count is unknown.
+        """
         name = status.database.name
-        known = {key: None for key in self._series if key[0] == name}
+        known = {key: 0 if key[1] else None for key in self._series if key[0] == name}
         before = self._before.get(name, status.reading)
         for key, value in (known | dict(_values(status))).items():
             written = None

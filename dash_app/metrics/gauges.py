@@ -45,7 +45,7 @@ def _at_most(count: TableCount) -> float | None:
 
 
 GAUGES = (
-    Gauge("rows", "Rows of all tables whose count is known.", lambda one: one.reading.total_rows),
+    Gauge("rows", "Rows of all tables whose count is known.", lambda one: one.reading.counted_rows),
     Gauge("tables_uncounted", "Tables whose count is not known.", _tables_uncounted),
     Gauge("size_bytes", "Size of the main file.", lambda one: one.reading.size_bytes),
     Gauge("wal_bytes", "Size of the write-ahead log.", lambda one: one.reading.wal_bytes),

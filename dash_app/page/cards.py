@@ -109,19 +109,26 @@ def badge_of(key: Any, level: str) -> tuple[Icon, str, str]:
 
 
 def _facts(row: Any, now: datetime) -> list[Component]:
-    rows = words.plural(int(row.total_rows), "row")
     unknown = pd.isna(row.last_modified)
     last_write = "unknown" if unknown else moment(row.last_modified, "ago", now)
     return [
         html.P(
             [
                 html.Span(["Last write ", last_write]),
-                html.Span(rows if row.total_complete else f"{rows} counted", className="rows"),
+                html.Span(_rows(row), className="rows"),
             ],
             className="facts",
         ),
         html.P([html.Span(_change(row, now)), bars(row.hours)], className="facts"),
     ]
+
+
+def _rows(row: Any) -> str:
+    """Return the rows of a card, which says if tables are missing in them."""
+    if pd.isna(row.total_rows):
+        return "rows unknown"
+    rows = words.plural(int(row.total_rows), "row")
+    return rows if row.total_complete else f"{rows} counted"
 
 
 def _change(row: Any, now: datetime) -> list[Component | str]:

@@ -90,7 +90,7 @@ def _facts(known: Known, now: datetime) -> list[Pair]:
     """Return four facts, without those that are unknown."""
     row, reading, good = known.row, known.status.reading, known.status.last_good
     size, wal, change = reading.size_bytes, reading.wal_bytes, known.status.change
-    rows, label = reading.total_rows, "Rows"
+    rows, label = reading.counted_rows, "Rows" if reading.total_complete else "Rows counted"
     if rows is None and good:
         rows, label = good.total_rows, "Rows when last read"
     pairs: list[tuple[str, Component | str | None]] = [

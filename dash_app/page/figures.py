@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from dash_app.page.view import View
 
 HEIGHT = 120
+MIN_MARGIN, DIGIT = 52, 7
+"""Pixels left of a chart for its numbers, and the width of a digit, so that none is cut off."""
+
 INK = "gray"
 """Plotly wants a colour; the style sheet gives the real one, so that it follows the theme."""
 
@@ -75,9 +78,11 @@ def figure(values: pd.Series[int], axis: TimeAxis, events: Sequence[Event] = ())
         "y": [None if pd.isna(value) else int(value) for value in values],
         "hovertemplate": f"%{{y:,}} {unit}<br>%{{x|%-d %b, %H:%M}}<extra></extra>",
     }
+    vertical = _axis(values.dropna(), is_rate=view.is_rate)
+    margin = max(MIN_MARGIN, 10 + DIGIT * max(map(len, vertical["ticktext"])))
     layout = {
         "height": HEIGHT,
-        "margin": {"l": 52, "r": 4, "t": 14, "b": 20},
+        "margin": {"l": margin, "r": 4, "t": 14, "b": 20},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "showlegend": False,
@@ -88,7 +93,7 @@ def figure(values: pd.Series[int], axis: TimeAxis, events: Sequence[Event] = ())
         "shapes": [*_gaps(values, times), *(_mark(event, zone) for event in marked)],
         "annotations": [_sign(event, zone) for event in marked],
         "xaxis": AXIS | SPIKE | {"range": [times[0], times[-1]], "tickformat": view.chosen.tick},
-        "yaxis": AXIS | _axis(values.dropna(), is_rate=view.is_rate),
+        "yaxis": AXIS | vertical,
     }
     return {"data": [trace], "layout": layout}
 

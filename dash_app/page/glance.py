@@ -100,7 +100,7 @@ def _sentences(status: DatabaseStatus, now: datetime) -> str:
     if status.status == "connected":
         if reading.last_modified:
             parts.append(f"Last write {words.ago(now - reading.last_modified)}.")
-        parts.append(f"{words.plural(reading.total_rows or 0, 'row')}{_change(status, now)}.")
+        parts.append(f"{words.rows_of(reading)}{_change(status, now)}.")
     return " ".join([*parts, *words.notes(status)])
 
 

@@ -130,6 +130,7 @@ __all__ = [
     "process_remedy",
     "remedy_for",
     "rhythm",
+    "rows_of",
     "sent",
     "short_number",
     "short_path",
@@ -152,12 +153,21 @@ def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = (
         return findings[0].text
     if "is_noted" in reading.detail:
         return not_renewed(reading)
-    rows = plural(reading.total_rows or 0, "row")
+    if reading.counted_rows is None:
+        return f"{plural(len(reading.tables), 'table')}, rows unknown."
+    rows = rows_of(reading)
     tables = plural(len(reading.tables), "table")
     unknown = sum(not count.is_known for count in reading.tables.values())
     if unknown:
-        return f"{rows} counted in {tables}, {number(unknown)} unknown."
+        return f"{rows} in {tables}, {number(unknown)} unknown."
     return f"{rows} in {tables}."
+
+
+def rows_of(reading: Reading) -> str:
+    """Return the rows of a reading in words; "counted" says that tables are missing in them."""
+    if reading.counted_rows is None:
+        return "Rows unknown"
+    return plural(reading.counted_rows, "row") + ("" if reading.total_complete else " counted")
 
 
 FOREIGN_ENGINE = "It is open in an engine that is not SQLite's own, such as Turso."
