@@ -106,6 +106,9 @@ class Service:
         notify.tell("READY=1")
 
     def _apply(self, wanted: Settings) -> None:
+        if self._settings.names_databases and not wanted.names_databases:
+            text = "names no database: is it empty or gone? Restart to watch the usual five."
+            raise SettingsError(f"{wanted.source}: {text}")
         settings = _as_far_as_possible(self._settings, wanted)
         if not self._sampler.stop(for_good=False):
             raise SettingsError("the reading under way does not end; reload again later.")

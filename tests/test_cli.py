@@ -19,7 +19,7 @@ from click import Context, Group
 from dash_app.cli import MODULES, main
 from dash_app.history.store import History
 from dash_app.settings.sections import HistorySettings
-from tests.harness import ROOT, eventually, free_port, make_database, write_config
+from tests.harness import ROOT, Served, eventually, free_port, make_database, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,6 +171,25 @@ def test_a_taken_port_is_refused_by_name_and_a_free_one_is_offered(
     assert f"Port {port} on 127.0.0.1 is taken by " in done.stderr
     assert f"(pid {os.getpid()})" in done.stderr
     assert re.search(r"Port \d+ is free: --port \d+", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "99999"), ("--port", "x"), ("--address", "fe80::1%eth0")]
+)
+def test_a_wrong_option_is_blamed_itself(home: Path, option: str, value: str) -> None:
+    """And not the configuration, which may not even exist."""
+    done = run(home, option, value)
+    assert done.returncode == 2
+    assert f"Invalid value for '{option}'" in done.stderr
+    assert "config.toml" not in done.stderr
+
+
+def test_a_second_service_on_one_history_is_told_what_to_do(home: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, [("a", tmp_path / "a.db")])
+    with Served(config):
+        done = run(home, "--config", config, "--address", "127.0.0.1", "--port", free_port())
+    assert done.returncode == 1
+    assert "another Mission Control writes it now. Stop that one, or give this one" in done.stderr
 
 
 def test_doctor_is_content_with_a_well_configuration(home: Path, tmp_path: Path) -> None:

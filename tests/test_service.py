@@ -268,6 +268,8 @@ BAD: dict[str, Callable[[Path], object]] = {
     "a pipe": os.mkfifo,
     "a file without end": lambda path: path.symlink_to("/dev/zero"),
     "nothing": Path.exists,
+    "no content": Path.touch,
+    "no databases": lambda path: path.write_text("[server]\nport = 3001\n"),
 }
 
 

@@ -96,6 +96,14 @@ def test_values_and_paths_are_taken_as_written() -> None:
         ('[server]\nallowed_clients = ["172.31.99.2/24"]', 'write "172.31.99.0/24" for the whole'),
         ('[server]\nallowed_clients = ["::ffff:10.0.0.0/104"]', 'as IPv4, such as "10.0.0.0"'),
         ('[alerts]\nlink = "https://box.ts.net/mc"', 'not served under a path: write "https://box'),
+        (
+            '[server]\ntrust_tailscale_identity = true\nallowed_users = ["a", " "]',
+            "an empty name would let in everybody",
+        ),
+        ('[server]\nallowed_origins = ["*"]', "write a scheme and a host"),
+        ('[server]\nallowed_origins = ["https://a/b"]', "write a scheme and a host"),
+        (DATABASE + 'label = "a\\u202eb"', "write it in one line, without control characters"),
+        (DATABASE + f"quiet = {['Sat UTC'] * 51}", "write 50 at most"),
         ("[databases]\nname = 1", "write [[databases]], with two brackets"),
         (DATABASE.replace("a.db", "~nosuchuser/a.db"), "~nosuchuser is no home folder here"),
         (DATABASE.replace("a.db", "x" * 300), "a name in it is longer than 255 bytes"),
@@ -418,3 +426,18 @@ def test_a_host_is_taken_as_people_write_it(written: str, host: str) -> None:
 def test_what_cannot_be_one_host_is_refused(written: str, refusal: str) -> None:
     with pytest.raises(SettingsError, match=refusal):
         settings.parse({"server": {"allowed_hosts": [written]}}, Path("/c.toml"))
+
+
+@pytest.mark.parametrize(
+    ("written", "origin"),
+    [
+        ("https://box.ts.net", "https://box.ts.net"),
+        (" HTTPS://Box.ts.net:443/ ", "https://box.ts.net"),
+        ("http://box:80", "http://box"),
+        ("http://box:443", "http://box:443"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+    ],
+)
+def test_an_origin_is_taken_as_a_browser_sends_it(written: str, origin: str) -> None:
+    found = settings.parse({"server": {"allowed_origins": [written]}}, Path("/c.toml"))
+    assert found.server.allowed_origins == (origin,)

@@ -44,9 +44,21 @@ Examples:
 """
 
 
+def _address(text: str) -> str:
+    try:
+        return settings.values.address(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}.") from None
+
+
 @click.command(epilog=SERVE_EXAMPLES)
 @config_option
-@click.option("--address", multiple=True, help="loopback, tailscale or an IP address; repeatable.")
+@click.option(
+    "--address",
+    multiple=True,
+    callback=lambda _context, _option, values: tuple(map(_address, values)),
+    help="loopback, tailscale or an IP address; repeatable.",
+)
 @port_option
 def serve(config: Path | None, address: tuple[str, ...], port: int | None) -> None:
     """Serve the page over the configured databases."""

@@ -32,7 +32,9 @@ PATIENCE_SECONDS = 1.0
 config_option = click.option(
     "--config", type=click.Path(path_type=Path), help="Configuration file to use."
 )
-port_option = click.option("--port", type=int, help="Port to serve; 3001 by default.")
+port_option = click.option(
+    "--port", type=click.IntRange(1, 65535), help="Port to serve; 3001 by default."
+)
 database_option = click.option(
     "--database", "databases", multiple=True, metavar="NAME", help="Of this one alone; repeatable."
 )

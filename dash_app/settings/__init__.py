@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")
 RESERVED = ("fleet",)
+MAX_DATABASES = 2000
+"""A thousand are read in a second; a page of more cards than this could not be used."""
 LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){50}""")
 """A dotted key of more parts than any setting has: parsing takes the square of their number."""
 
@@ -54,6 +56,8 @@ def _default_databases() -> tuple[DatabaseSettings, ...]:
 def _unique(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:
     if not databases:
         raise ValueError("name at least one database, or leave the list out for the usual five")
+    if len(databases) > MAX_DATABASES:
+        raise ValueError(f"name {MAX_DATABASES} at most")
     times = Counter(database.name for database in databases)
     twice = sorted(name for name, number in times.items() if number > 1)
     if twice:
@@ -79,6 +83,11 @@ class Settings(Section):
     def databases(self) -> tuple[Database, ...]:
         """The databases to watch, in configured order."""
         return tuple(declared.database() for declared in self.declared)
+
+    @property
+    def names_databases(self) -> bool:
+        """Whether the file names databases, and does not leave it at the usual five."""
+        return "declared" in self.model_fields_set
 
     @property
     def fresh_for(self) -> timedelta:

@@ -17,6 +17,9 @@ SPAN = re.compile(
     r"(?:(?P<first>[A-Z][a-z]{2})(?:-(?P<last>[A-Z][a-z]{2}))?\s+)?"
     r"(?:(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)\s+)?(?P<zone>[A-Za-z][\w+/-]*)"
 )
+MAX_SPANS = 50
+"""Each is looked through at each reading."""
+
 A_WEEK = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 12, tzinfo=UTC)
 
 
@@ -25,6 +28,8 @@ def quiet(value: object) -> Quiet:
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
         raise ValueError(f"write a text or a list of texts, such as {EXAMPLES}")
+    if len(texts) > MAX_SPANS:
+        raise ValueError(f"write {MAX_SPANS} at most")
     found = Quiet(tuple(_span(text) for text in texts if text))
     if found.loud(*A_WEEK) == timedelta(0):
         raise ValueError("that leaves no time which is not quiet")

@@ -33,6 +33,9 @@ NO_HOST = 'write a host alone, such as "box.example.ts.net", or "xn--..." for on
 AMBIGUOUS = re.compile("[ßς\u200c\u200d]")
 """Letters that the two standards of international names, of 2003 and of 2008, write differently."""
 
+BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Controls that turn the direction of what follows, also in a terminal."""
+
 BROADCAST = "255.255.255.255"
 
 
@@ -172,7 +175,8 @@ def _ascii_name(name: str) -> str:
 
 def one_line(value: str) -> str:
     """Return a label in one line. Raise ValueError for control characters."""
-    if any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for letter in value):
+    unfit = {"Cc", "Zl", "Zp"}
+    if any(unicodedata.category(letter) in unfit or letter in BIDI for letter in value):
         raise ValueError("write it in one line, without control characters")
     return value.strip()
 
@@ -181,14 +185,23 @@ def users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
     """Return who may ask, of those whom Tailscale names. Raises ValueError."""
     if value and not info.data.get("trust_tailscale_identity"):
         raise ValueError("who asks is known only with trust_tailscale_identity = true")
-    return value
+    names = tuple(name.strip() for name in value)
+    if not all(names):
+        raise ValueError("an empty name would let in everybody: write names, or an empty list")
+    return names
 
 
 def origin(value: str) -> str:
-    """Return the origin of a page that may read the answers. Raises ValueError."""
-    if not re.fullmatch(r"https?://[a-z0-9.\[\]:-]+", value):
+    """Return the origin of a page that may read the answers, as a browser sends it.
+
+    Raise ValueError.
+    """
+    text = value.strip().lower().removesuffix("/")
+    match = re.fullmatch(r"(http|https)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", text)
+    if match is None:
         raise ValueError('write a scheme and a host, such as "https://box.example.ts.net"')
-    return value
+    usual = {"http": ":80", "https": ":443"}[match[1]]  # a browser leaves it out
+    return text.removesuffix(usual) if match[3] == usual else text
 
 
 def page_link(value: str) -> str:
