@@ -203,9 +203,9 @@ def has_newest(event: Event, reading: Reading) -> bool:
 
 
 def is_same_copy(event: Event, reading: Reading) -> bool:
-    """Return whether a file has the time and the rows of the state that an event found newest."""
+    """Return whether a file has the time and the rows again that an event found newest."""
     newest = event.before[NEWEST]
-    return bool(newest["modified"]) and _state(reading) == newest
+    return bool(newest["modified"]) and _state(reading) == newest != event.after[NEWEST]
 
 
 def _changed(

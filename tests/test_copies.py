@@ -196,3 +196,11 @@ def test_a_reading_of_an_earlier_version_is_compared_as_well(path: Path) -> None
         cp_p("backup")(path)
         _, events = follow("a", read_exact(airlock), memory)
     assert texts(list(events)) == OLDER
+
+
+@pytest.mark.parametrize("same", [mv("newest"), rsync("newest")])
+def test_an_identical_copy_needs_a_look_until_somebody_had_one(path: Path, same: Change) -> None:
+    """Nothing is lost, but a program that has the former file open still writes to that."""
+    with entering(path) as after:
+        assert after(same) == ["Replaced by another file"]
+        assert after() == ["Replaced by another file"]

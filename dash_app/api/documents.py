@@ -122,7 +122,8 @@ class Database(TypedDict):
     tableErrors: dict[str, str]
     """Why a table cannot be counted, such as `needs the vec0 module`."""
     lastModified: Time | None
-    """The latest write to the file, its write-ahead log or its journal."""
+    """The last write of content, as far as can be seen: checkpoints, `ANALYZE`, `VACUUM` and
+    Litestream's own tables do not count."""
     sizeBytes: Bytes | None
     walBytes: Bytes | None
     """The write-ahead log; 0 where there is none."""
