@@ -154,7 +154,7 @@ def _compare(
     elif is_other and _time_went_back(before, after, OLDER_SECONDS):
         found["counters"] = _split({TIME: back[TIME]})
     waiting: Mapping[str, Any] = before.trail.get("waiting", {})
-    if is_other or returned or is_overwritten or is_older:
+    if is_other or is_overwritten or is_older or (returned and not _went_on(before, after)):
         rows = fewer_rows(before, after, policy)
         if rows or not returned:
             found[NEWEST] = _state(before), _state(after)
@@ -241,15 +241,18 @@ def _is_older(before: Reading, after: Reading, back: Mapping[str, tuple[int, int
     `VACUUM INTO` counts changes from the start, a copy keeps the time of its source, and a table
     that is rebuilt or cleared is numbered anew.
     """
-    changes = (before.change_counter or 0), (after.change_counter or 0)
-    has_kin = bool(before.tables.keys() & after.tables.keys())
-    went_on = before.file == after.file and changes[1] > changes[0]
-    if not has_kin or went_on:
+    if not before.tables.keys() & after.tables.keys() or _went_on(before, after):
         return False
     was, now = exact_rows(before), exact_rows(after)
     has_fewer = any(now[table] < rows for table, rows in was.items() if table in now)
     least_seconds = 0 if has_fewer else OLDER_SECONDS
     return (has_fewer or CHANGES in back) and _time_went_back(before, after, least_seconds)
+
+
+def _went_on(before: Reading, after: Reading) -> bool:
+    """Return whether it is the same file, and was written since."""
+    changes = before.change_counter or 0, after.change_counter or 0
+    return before.file == after.file and changes[1] > changes[0]
 
 
 def _time_went_back(before: Reading, after: Reading, least_seconds: int) -> bool:

@@ -204,3 +204,16 @@ def test_an_identical_copy_needs_a_look_until_somebody_had_one(path: Path, same:
     with entering(path) as after:
         assert after(same) == ["Replaced by another file"]
         assert after() == ["Replaced by another file"]
+
+
+def test_a_file_that_was_away_and_went_on_is_no_other_copy(tmp_path: Path) -> None:
+    """Its program removed old rows meanwhile, as it always does."""
+    path = tmp_path / "queue.db"
+    run(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 5209))
+    away = path.with_suffix(".away")
+
+    def come_back(path: Path) -> None:
+        run(away, "DELETE FROM queue WHERE id <= 1500")
+        away.rename(path)
+
+    assert texts(told(path, remove, come_back)) == ["Gone", "Back after now"]
