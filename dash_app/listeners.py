@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import time
 from collections import Counter
 from select import select
-from threading import Thread
+from threading import Lock, Thread
 from typing import TYPE_CHECKING
 
 from waitress import wasyncore
@@ -39,8 +40,11 @@ ACCEPTED_AT_ONCE = 32
 SETTLED_SECONDS = 1.0
 """After that time without a byte, a connection is idle, or its answer unread."""
 
-PAUSE_SECONDS = 1.0
-"""How long no connection is accepted after the system had no descriptor or memory for one."""
+PAUSE_SECONDS, MINUTE_SECONDS = 0.2, 60.0
+"""How long no connection is accepted after the system had no descriptor or memory for one.
+
+That is logged again after a minute without it.
+"""
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -76,8 +80,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Begin to answer at a listening socket."""
         self.gate = gate
         self._is_ending = False
-        self._accepts_from = 0.0
+        self._accepts_from = -math.inf
         self._has_come = False
+        self._is_over, self._trigger_lock = False, Lock()
         place = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
             self._answer,
@@ -115,7 +120,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             self._turn(0.05)  # first of all, to read what has come
             for connection in self.active_channels.values():
                 connection.will_close |= connection.is_idle and connection.request is None
+        with self._trigger_lock:
+            self._is_over = True
         wasyncore.close_all(self._map)
+
+    def pull_trigger(self) -> None:
+        """Wake the server's thread, unless it has ended: its descriptor may be another file's."""
+        with self._trigger_lock:
+            if not self._is_over:
+                super().pull_trigger()
 
     def _turn(self, wait_seconds: float) -> None:
         self._tend()
@@ -169,8 +182,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
-            log.warning("no connection is accepted for %g s: %s", PAUSE_SECONDS, error.strerror)
-            self._accepts_from = time.monotonic() + PAUSE_SECONDS
+            now = time.monotonic()
+            if now > self._accepts_from + MINUTE_SECONDS:
+                log.warning("accepting connections slowly: %s", error.strerror)
+            self._accepts_from = now + PAUSE_SECONDS
             self._make_room(1 + len(self.active_channels) // 10)  # others need descriptors too
             return None
         if taken is None:
