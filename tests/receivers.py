@@ -58,6 +58,8 @@ class Phone(Receiver):
     """Takes what apprise's json:// sends, and says so once it `answers`, with its `code`."""
 
     code = 200
+    max_characters: int | None = None
+    """Of a message; longer ones get 400."""
 
     def make(self) -> BaseServer:
         phone = self
@@ -65,10 +67,12 @@ class Phone(Receiver):
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if phone.code == 200:
+                is_long = phone.max_characters and len(body["message"]) > phone.max_characters
+                code = 400 if is_long else phone.code
+                if code == 200:
                     phone.received.append((body["title"], body["message"]))
                 phone.answers.wait(20)
-                self.send_response(phone.code)
+                self.send_response(code)
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:

@@ -165,4 +165,4 @@ def test_without_apprise_a_message_says_what_is_to_be_done(tmp_path: Path) -> No
         check=True,
     )
     failure = "apprise is missing: ./ops/run alerts install"
-    assert json.loads(done.stdout) == {"mark": "0badcafe", "failure": failure, "outcome": "unclear"}
+    assert json.loads(done.stdout) == {"mark": "0badcafe", "failure": failure, "outcome": "away"}

@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from queue import Empty, SimpleQueue
 from threading import Thread, Timer
 from typing import TYPE_CHECKING, Any
@@ -78,7 +79,8 @@ class Delivery:
     def send(self, messages: Sequence[Message], types: Mapping[str, str]) -> Iterator[News]:
         """Send messages, and yield what is heard of them; at last of each whether all have it."""
         unheard = {one.mark for one in messages}
-        failure = f"was not sent within {LIMIT_SECONDS:.0f} s"
+        ends = time.monotonic() + LIMIT_SECONDS
+        failure = ""
         try:
             for news in self._talk(messages, types):
                 unheard -= {news["mark"]} if "failure" in news else set()
@@ -86,6 +88,9 @@ class Delivery:
         except (OSError, ValueError) as error:
             failure = f"could not be sent: {error}"
         if not self._is_ending:
+            is_late = time.monotonic() >= ends
+            late = f"was not sent within {LIMIT_SECONDS:.0f} s"
+            failure = failure or (late if is_late else "the process that sends it ended early")
             for mark in unheard:
                 yield {"mark": mark, "failure": failure, "outcome": "unclear"}
 

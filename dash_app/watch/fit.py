@@ -10,8 +10,9 @@ import re
 import unicodedata
 
 MAX_TITLE_BYTES = 200
-MAX_BODY_BYTES = 3_500
-"""ntfy makes a file of more than 4,096 bytes, and Telegram refuses more than 4,096 characters."""
+MAX_BODY_BYTES = 1_900
+"""Discord takes 2,000 characters, also behind a webhook of which apprise knows no limit. ntfy makes
+a file of more than 4,096 bytes, and Telegram refuses more than 4,096 characters."""
 
 MIN_LINE_BYTES = 24
 """A line that is cut to less says nothing: it is left out."""

@@ -33,8 +33,11 @@ if TYPE_CHECKING:
     from dash_app.watch.receivers import Receiver
 
 MAX_AT_ONCE = 8
-MAX_BYTES = 400_000_000
+MAX_BYTES = 200_000_000
 """Memory of this process: a receiver that answers without end takes no more."""
+
+SHORT_BYTES = 900
+"""A message that every service takes but for SMS, whose limits apprise knows."""
 
 STACK_BYTES = 1_000_000
 MAX_PROBLEMS = 3
@@ -73,7 +76,7 @@ class Sender:
                 said = {"outcome": "delivered", "problem": None}
             else:
                 if outcome not in receivers.SILENT:  # or each message would wait for it as long
-                    outcome, problem = receiver.send(*self._fitted(receiver, message))
+                    outcome, problem = self._try(receiver, message)
                 said = {"outcome": outcome, "problem": problem}
             said |= {"mark": mark, "receiver": receiver.id, "url": receiver.url_id}
             with self._lock:
@@ -83,9 +86,15 @@ class Sender:
                     say({"mark": mark, **_whole(attempts[mark])})
 
     @staticmethod
-    def _fitted(receiver: Receiver, message: Line) -> tuple[str, str, str]:
-        title, body = fit(message["title"], message["body"], *receiver.limits)
-        return title, body, message["type"]
+    def _try(receiver: Receiver, message: Line) -> tuple[str, str | None]:
+        """Send a message; a short one if a long one was refused, for what is behind a webhook."""
+        max_title, max_body = receiver.limits
+        title, body = fit(message["title"], message["body"], max_title, max_body)
+        outcome, problem = receiver.send(title, body, message["type"])
+        if outcome == "refused" and len(body.encode()) > SHORT_BYTES:
+            title, body = fit(message["title"], message["body"], max_title, SHORT_BYTES)
+            outcome, problem = receiver.send(title, body, message["type"])
+        return outcome, problem
 
 
 def _whole(attempts: list[Line]) -> Line:
@@ -122,7 +131,7 @@ def main() -> None:
         sender.send(found)
     else:
         for message in asked["messages"]:
-            say({"mark": message["mark"], "failure": failure, "outcome": "unclear"})
+            say({"mark": message["mark"], "failure": failure, "outcome": "away"})
     sys.stdout.flush()
     os._exit(0)  # a receiver that hangs still has its thread, for which nobody need wait
 
