@@ -77,7 +77,7 @@ WORDS: dict[Code, tuple[str, str]] = {
         "It clears when that program is done. If it stays, restart that program.",
     ),
     "wal_elsewhere": (
-        "{holder} has it open in WAL mode, but its WAL is beside another name of the file, or gone.",
+        "{holder} has it open in WAL mode, but its WAL is beside another name, or gone.",
         "Watch it under the name by which its program opens it.",
     ),
     "not_a_database": ("Not an SQLite file, or encrypted.", "Check `path` in {config}."),
