@@ -273,6 +273,23 @@ def test_a_wal_that_is_removed_under_its_writer_is_missed(tmp_path: Path) -> Non
         assert read(airlock).code == "wal_elsewhere"
 
 
+def test_a_second_wal_beside_another_name_is_no_excuse(tmp_path: Path) -> None:
+    """Two programs that use one file by two names lose each other's commits."""
+    path = make_database(tmp_path / "a.db", agents=3)
+    (tmp_path / "other").mkdir()
+    alias = tmp_path / "other" / "alias.db"
+    alias.hardlink_to(path)
+    with watching(path) as airlock, LiveWriter(path) as here:
+        assert here.do("INSERT INTO agents (text) VALUES ('x')") == []
+        assert rows(read_exact(airlock)) == {"agents": 4}
+        with LiveWriter(alias) as elsewhere:
+            assert elsewhere.do("INSERT INTO agents (text) VALUES ('y')") == []
+            reading = read(airlock)
+            assert reading.code == "wal_elsewhere"
+            assert reading.detail["holder"].endswith(f"(pid {elsewhere.process.pid})")
+        assert rows(read_exact(airlock)) == {"agents": 4}
+
+
 def test_a_hard_link_is_read_like_any_file_once_its_own_wal_was_seen(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "alias.db").hardlink_to(path)

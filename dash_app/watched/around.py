@@ -16,10 +16,13 @@ from dash_app.watched.locks import (
     INDEX_LOCKS_FIRST,
     PENDING_BYTE,
     command_of,
+    find_connection,
     find_lock,
+    find_write_lock,
     holder_name,
     open_quietly,
     record_locks,
+    wal_users_elsewhere,
 )
 from dash_app.watched.wal_growth import LARGE_BYTES, Growth, Look, follow, generation_of, summary
 
@@ -93,7 +96,7 @@ class Sight:
     """What was seen around a database: also since when each process was seen at what.
 
     `is_write_locked` is whether another process holds a write lock on the main file,
-    `has_strangers` whether one has it open and nobody uses the index of a WAL beside it.
+    `has_strangers` whether one may have it open with a WAL elsewhere.
     `is_hidden` is whether the index is in use by processes that `/proc/locks` does not show.
     """
 
@@ -145,7 +148,8 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
         _is_foreign(files, locks),
         summary(growth, at),
     )
-    has_strangers = bool(on_main) and not on_index
+    elsewhere = wal_users_elsewhere(locks, files.identity, shm and (shm.st_dev, shm.st_ino))
+    has_strangers = bool(elsewhere)
     return Sight(around, files, known, since, is_write_locked, has_strangers, is_hidden, growth)
 
 
@@ -202,6 +206,24 @@ def disk_under(path: str) -> Disk | None:
         usable = found.f_blocks - found.f_bfree + found.f_bavail
         return Disk(device, found.f_bavail * found.f_frsize, usable * found.f_frsize)
     return None
+
+
+def find_stranger(files: Files) -> int | None:
+    """Return the pid of a process that has a main file in WAL mode open with a WAL elsewhere.
+
+    No connection of this process to it may be open meanwhile, as for `find_lock`.
+    """
+    shm = _stat(f"{files.path}-shm")
+    index = shm and (shm.st_dev, shm.st_ino)
+    locks = record_locks()
+    if elsewhere := wal_users_elsewhere(locks, files.identity, index):
+        return min(elsewhere)
+    is_listed = any(lock.file == files.identity for lock in locks)
+    # A program that keeps the file to itself uses no index.
+    is_exclusive = files.wal is not None and find_write_lock(files.path) is not None
+    if is_listed or files.wal_bytes or is_exclusive or is_index_used(files.path):
+        return None
+    return find_connection(files.path)
 
 
 def is_index_used(path: str) -> bool:

@@ -6,10 +6,13 @@ import fcntl
 import os
 import re
 import struct
+from collections import defaultdict
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from dash_app.watched.files import Files
 
 LOCK = struct.Struct("hhqqi")
@@ -20,6 +23,7 @@ SHARED_FIRST, SHARED_BYTES = PENDING_BYTE + 2, 510
 """Where SQLite locks a main file (sqlite.org/fileformat2.html#the_lock_byte_page)."""
 
 INDEX_LOCKS_FIRST, INDEX_LOCKS_BYTES = 120, 9
+INDEX_OPEN_BYTE = 128
 """Where SQLite locks a WAL's index (sqlite.org/walformat.html, "WAL Locks")."""
 
 END_OF_FILE = (1 << 63) - 1
@@ -84,6 +88,31 @@ def find_connection(path: str) -> int | None:
     None without one, as for `find_write_lock`. The range of the lock is SQLite's alone.
     """
     return find_lock(path, SHARED_FIRST, SHARED_BYTES)
+
+
+def wal_users_elsewhere(
+    locks: Iterable[Lock], main: tuple[int, int], index: tuple[int, int] | None
+) -> set[int]:
+    """Return the processes that use a main file with another WAL index than the one beside it.
+
+    A connection in WAL mode holds a read lock on both. A process with fewer indexes than main files
+    proves nothing, since a connection that waits to have the file to itself has none.
+    """
+    mains: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
+    indexes: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
+    excluded = {os.getpid()}
+    for lock in locks:
+        if lock.is_write:
+            excluded |= {lock.pid} if lock.file == main else set()
+        elif SHARED_FIRST <= lock.first < SHARED_FIRST + SHARED_BYTES:
+            mains[lock.pid].add(lock.file)
+        elif INDEX_LOCKS_FIRST <= lock.first <= INDEX_OPEN_BYTE <= lock.last:
+            indexes[lock.pid].add(lock.file)
+    return {
+        pid
+        for pid, files in mains.items()
+        if main in files and index not in indexes[pid] and len(indexes[pid]) >= len(files)
+    } - excluded
 
 
 def holder_of(files: Files) -> str | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dash_app.model import Reading
 from dash_app.surroundings import Surroundings
 from dash_app.watched.access import access_to
-from dash_app.watched.around import Sight, disk_under, is_index_used, look_around
+from dash_app.watched.around import Sight, disk_under, find_stranger, is_index_used, look_around
 from dash_app.watched.commits import Commit, newest_commit
 from dash_app.watched.connection import Route, connect
 from dash_app.watched.counts import (
@@ -35,7 +35,7 @@ from dash_app.watched.files import (
     read_header,
     unreadable,
 )
-from dash_app.watched.locks import find_connection, find_write_lock, holder_name, holder_of
+from dash_app.watched.locks import find_write_lock, holder_name, holder_of
 from dash_app.watched.schema import Shape, shape_of, short_name
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class Reader:
             return None
         if self._sight and files.wal is None and self._sight.is_write_locked:
             return None
-        if self._sight and not files.wal_bytes and self._sight.has_strangers:
+        if self._sight and self._sight.has_strangers and found.reading.journal_mode == "wal":
             return None
         if abs((now - found.reading.read_at).total_seconds()) > REREAD_SECONDS:  # a clock was set
             return None
@@ -189,24 +189,21 @@ class Reader:
 
         In WAL mode, each connection holds a read lock on the main file. That one has the file open
         by another name: a hard link, or a mount of the file alone, since the WAL lies beside the
-        name by which the file was opened. A connection that opens or closes looks like that for an
-        instant.
+        name by which the file was opened. Or its WAL was removed, and perhaps made again by another
+        program. A connection that opens or closes looks like that for an instant.
         """
-        if files.wal_bytes or not header.is_wal:
-            self._own_wal = files.identity if files.wal_bytes else self._own_wal
+        if not header.is_wal:
+            return
+        if not (self._sight and self._sight.has_strangers) and files.wal_bytes:
+            self._own_wal = files.identity
             return
         pid = None
         for _probe in range(STRANGER_PROBES):
-            if is_index_used(files.path):
-                self._own_wal = files.identity
-                return
-            # A program that keeps the file to itself uses no index.
-            is_exclusive = files.wal is not None and find_write_lock(files.path) is not None
-            pid = None if is_exclusive else find_connection(files.path)
-            if pid is None:
+            if (pid := find_stranger(files)) is None:
+                self._own_wal = files.identity if is_index_used(files.path) else self._own_wal
                 return
             time.sleep(STRANGER_PAUSE_SECONDS)
-        if pid is not None and not look(self._path).wal_bytes:
+        if pid is not None:
             self._elsewhere = files.main
             raise UnreadableError("wal_elsewhere", holder=holder_name(pid))
 
