@@ -116,7 +116,6 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     The log's index is opened only where the database's files have changed. Closing it drops this
     process's locks on it, so no connection to it may be open meanwhile.
     """
-    disk = disk_under(files.path)
     shm_path = f"{files.path}-shm"
     shm = _stat(shm_path)
     locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
@@ -143,14 +142,13 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     around = Surroundings(
         None if is_hidden else holders,
         backlog_bytes,
-        disk,
+        disk_under(files.path),
         access_to(files.path),
         _is_foreign(files, locks),
         summary(growth, at),
     )
     elsewhere = wal_users_elsewhere(locks, files.identity, shm and (shm.st_dev, shm.st_ino))
-    has_strangers = bool(elsewhere)
-    return Sight(around, files, known, since, is_write_locked, has_strangers, is_hidden, growth)
+    return Sight(around, files, known, since, is_write_locked, bool(elsewhere), is_hidden, growth)
 
 
 def _stat(path: str) -> os.stat_result | None:

@@ -344,8 +344,11 @@ class Reader:
         if is_small and is_quiet:
             is_lock_free = True
         else:
-            # A program that locks the main file beside a WAL keeps everyone else out.
-            is_lock_free = (is_small or is_quiet) and find_write_lock(files.path) is not None
+            # A program that locks the main file beside a WAL keeps everyone else out. Without an
+            # index, such as after a crash, nobody could read it like any other reader.
+            is_alone = find_write_lock(files.path) is not None
+            is_alone = is_alone or not os.path.exists(f"{files.path}-shm")
+            is_lock_free = (is_small or is_quiet) and is_alone
         return "lock_free" if is_lock_free and self._guarded else "shared"
 
 
