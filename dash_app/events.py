@@ -17,6 +17,7 @@ from dash_app.losses import (
     lost_rows,
     renamed,
     split_waiting,
+    uncounted,
 )
 from dash_app.model import (
     ABSENCES,
@@ -31,7 +32,8 @@ from dash_app.model import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dash_app.model import Code, Status
+    from dash_app.losses import Rows
+    from dash_app.model import Code, Facts, Status
 
 CHANGES = "changes"
 """The header's change counter (sqlite.org/fileformat2.html#file_change_counter)."""
@@ -69,7 +71,7 @@ def follow(
         events = [_event(database, new, reading, _absent(baseline, reading))] if new else []
         return replace(memory, absence=before.absence or absence, baseline=baseline), tuple(events)
     is_back = before.absence is not None
-    kind, found, waiting = _compare(baseline, reading, policy, returned=is_back)
+    kind, found, trail = _compare(baseline, reading, policy, returned=is_back)
     events = []
     if is_back:
         rows = baseline.total_rows, reading.total_rows
@@ -80,7 +82,7 @@ def follow(
         events.append(_event(database, "back", reading, lasted))
     if kind:
         events.append(_event(database, kind, reading, found))
-    trail = leave_trail(baseline, reading, waiting)
+    trail = leave_trail(baseline, reading, trail)
     return replace(memory, baseline=_newest_exact(baseline, reading, trail)), tuple(events)
 
 
@@ -137,10 +139,10 @@ def _absent(baseline: Reading, reading: Reading) -> Differences:
 
 def _compare(
     before: Reading, after: Reading, policy: DropPolicy, *, returned: bool
-) -> tuple[EventKind | None, Differences, Mapping[str, Any]]:
+) -> tuple[EventKind | None, Differences, Facts]:
     """Return the gravest name for what differs, with all of it: one cause is one report.
 
-    The third value are drops that may be usual work, for the trail.
+    The third value is for the trail.
     """
     found: Differences = {}
     is_other = before.file != after.file
@@ -153,13 +155,12 @@ def _compare(
         found["counters"] = _split(back)
     elif is_other and _time_went_back(before, after, OLDER_SECONDS):
         found["counters"] = _split({TIME: back[TIME]})
-    waiting: Mapping[str, Any] = before.trail.get("waiting", {})
-    if is_other or is_overwritten or is_older or (returned and not _went_on(before, after)):
-        rows = fewer_rows(before, after, policy)
-        if rows or not returned:
-            found[NEWEST] = _state(before), _state(after)
-    else:
-        rows, waiting = split_waiting(before, after, lost_rows(before, after, policy), policy)
+    is_copy = is_other or is_overwritten or is_older or (returned and not _went_on(before, after))
+    rows, trail = (_rows_of_copy if is_copy else _rows_of_same)(before, after, policy)
+    if is_copy and (rows or not returned):
+        found[NEWEST] = _state(before), _state(after)
+    elif not is_copy and rows.keys() & before.trail.get("copied", {}).get("tables", ()):
+        found[NEWEST] = before.trail["copied"][NEWEST], _state(after)
     found |= _pair("rows", *_split(rows))
     found |= _pair("objects", *_changed(before.objects, after.objects))
     versions = (
@@ -169,7 +170,36 @@ def _compare(
     for name, was, now in versions:
         if None not in {was, now} and was != now:
             found[name] = (was, now)
-    return "rolled_back" if is_older else _kind(found), found, waiting
+    return "rolled_back" if is_older else _kind(found), found, trail
+
+
+def _rows_of_copy(
+    before: Reading, after: Reading, policy: DropPolicy
+) -> tuple[dict[str, Rows], Facts]:
+    """Return the tables that have fewer rows in another copy, and the trail.
+
+    Tables that are not counted yet in the copy are compared once they are.
+    """
+    tables = uncounted(after, exact_rows(before))
+    trail = {
+        "waiting": before.trail.get("waiting"),
+        "copied": {NEWEST: _state(before), "tables": tables} if tables else None,
+    }
+    return fewer_rows(before, after, policy), trail
+
+
+def _rows_of_same(
+    before: Reading, after: Reading, policy: DropPolicy
+) -> tuple[dict[str, Rows], Facts]:
+    """Return the tables that lost rows in the same file, and the trail."""
+    rows, waiting = split_waiting(before, after, lost_rows(before, after, policy), policy)
+    copied = before.trail.get("copied")
+    if copied:
+        fewer = fewer_rows(before, after, policy)
+        rows |= {name: fewer[name] for name in copied["tables"] if name in fewer}
+        tables = uncounted(after, copied["tables"])
+        copied = {**copied, "tables": tables} if tables else None
+    return rows, {"waiting": waiting, "copied": copied}
 
 
 def _kind(found: Differences) -> EventKind | None:
@@ -179,7 +209,7 @@ def _kind(found: Differences) -> EventKind | None:
         return "schema_changed"
     if "rows" in found:
         return "rows_dropped"
-    return "version_changed" if found else None
+    return "version_changed" if found.keys() - {NEWEST} else None
 
 
 def _split(pairs: Mapping[str, tuple[Any, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -139,7 +139,7 @@ def _is_seen(event: Event, reading: Reading, seen_until: datetime | None) -> boo
 
 def _took_its_place(event: Event) -> bool:
     """Return whether another file or copy took a database's place."""
-    return event.kind in {"back", "replaced", "rolled_back"}
+    return NEWEST in event.before or event.kind in {"back", "replaced", "rolled_back"}
 
 
 def _is_usual(event: Event, policy: DropPolicy) -> bool:

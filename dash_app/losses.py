@@ -167,11 +167,12 @@ def fewer_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str,
     return falls if is_much or missing >= MIN_LOST_ROWS else {}
 
 
-def leave_trail(before: Reading, after: Reading, waiting: Mapping[str, Facts]) -> Facts:
-    """Return what later readings need to know of this one: recent tables, recent gains, `waiting`.
+def leave_trail(before: Reading, after: Reading, more: Facts) -> Facts:
+    """Return what later readings need to know of this one: recent tables, recent gains, and `more`.
 
-    A table keeps its place in the trail when it is renamed. `waiting` are the drops that may be
-    usual work, each with its rows before and after, and until when it is not a loss.
+    A table keeps its place in the trail when it is renamed. `more` has the drops that are `waiting`
+    since they may be usual work, each with its rows before and after, and until when it is not a
+    loss; and what was `copied`: tables that are not counted yet in a copy, with the newest state.
     """
     now, names = after.verified_at, renamed(before, after)
     earliest = (now - RECENTLY).isoformat()
@@ -193,7 +194,7 @@ def leave_trail(before: Reading, after: Reading, waiting: Mapping[str, Facts]) -
         if rows >= MIN_LOST_ROWS and table not in new
     ]
     gains = sorted(gains, key=lambda gain: gain[1])[-MAX_GAINS:]
-    trail = {"new": new, "gains": gains, "waiting": waiting}
+    trail = {"new": new, "gains": gains, **more}
     return {name: value for name, value in trail.items() if value}
 
 
@@ -208,6 +209,7 @@ def move_trail(trail: Facts, by: timedelta) -> Facts:
         "new": {table: moved(at) for table, at in trail.get("new", {}).items()},
         "gains": [[table, rows, moved(at)] for table, rows, at in trail.get("gains", ())],
         "waiting": {table: {**drop, "until": moved(drop["until"])} for table, drop in waiting},
+        "copied": trail.get("copied"),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -239,6 +241,11 @@ def split_waiting(
             until = (now + patience).isoformat()
             waiting[table] = {"rows": was, "left": left, "until": until}
     return losses, waiting
+
+
+def uncounted(after: Reading, tables: Iterable[str]) -> list[str]:
+    """Return which of some tables are there and have no exact count."""
+    return [name for name in tables if name in after.tables and not after.tables[name].is_exact]
 
 
 def _falls(before: Reading, after: Reading) -> dict[str, Rows]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.events import follow
+from dash_app.findings import settle
 from tests.test_events import make_anew, remove, run, sql, texts, told
 from tests.test_losses import entering, fill
 from tests.watched import read_exact, watching
@@ -187,6 +188,24 @@ def test_a_file_that_is_meant_to_be_replaced_may_still_lose_rows(path: Path) -> 
         assert after(mv("backup")) == [f"Replaced by another file with {FEWER}"]
         assert after(mv("newest")) == []
         assert after(mv("newest")) == ["Replaced by another file"]
+
+
+def test_a_large_table_of_a_smaller_copy_is_compared_once_it_is_counted(path: Path) -> None:
+    with watching(path) as airlock:
+        memory, _ = follow("a", read_exact(airlock), None)
+        mv("backup")(path)
+        counted = read_exact(airlock)
+    queue = replace(counted.tables["queue"], rows=9000, estimate="at_most")
+    guessed = replace(counted, tables={**counted.tables, "queue": queue})
+    memory, (first,) = follow("a", guessed, memory)
+    assert texts([first]) == ["Replaced by another file"]
+    memory, events = follow("a", guessed, memory)
+    assert events == ()
+    memory, (second,) = follow("a", counted, memory)
+    assert texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
+    settled = settle((first, second), (), counted, None)
+    assert [event.ended_at for event in settled] == [None, None]
+    assert follow("a", counted, memory)[1] == ()
 
 
 def test_a_reading_of_an_earlier_version_is_compared_as_well(path: Path) -> None:
