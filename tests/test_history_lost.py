@@ -53,6 +53,12 @@ def replace_by_folder(path: Path) -> None:
     (path / "something").touch()
 
 
+def replace_by_pipe(path: Path) -> None:
+    """Whoever opens it waits for a writer, for ever."""
+    delete(path)
+    os.mkfifo(path)
+
+
 def replace_by_text(path: Path) -> None:
     path.with_name("notes").write_text("not a database at all" * 1000)
     path.with_name("notes").replace(path)
@@ -88,6 +94,7 @@ LOSSES: dict[str, Callable[[Path], object]] = {
     "emptied": empty,
     "cut": cut,
     "a folder": replace_by_folder,
+    "a pipe": replace_by_pipe,
     "another file": replace_by_text,
     "noise": overwrite,
     "noise inside": overwrite_all_but_the_head,

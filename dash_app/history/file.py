@@ -5,12 +5,14 @@ A file that is lost or damaged while we run is set aside under another name, and
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
 import time
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -25,7 +27,6 @@ from dash_app.model import HISTORY_APPLICATION_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 BUSY_SECONDS = 0.25
 """How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""
@@ -55,7 +56,12 @@ def hold(path: Path) -> int:
     if path.exists() and not path.is_file():
         raise NotAFileError("it is not a file. Name another `path` under [history]")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotAFileError("it is a link to itself") from None
+        raise
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -102,6 +108,8 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     Raise sqlite3.Error, also for values that cannot be ours.
     """
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
+    if not os.path.isfile(path):  # noqa: PTH113 - which is False, too, behind a closed folder
+        raise sqlite3.OperationalError("there is no file")  # opening a pipe would never end
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             yield connection
@@ -137,7 +145,8 @@ def loss(path: Path, descriptor: int) -> str | None:
     try:
         there = path.stat()
     except OSError as error:
-        return DELETED if isinstance(error, FileNotFoundError) else None
+        gone = {errno.ENOENT: DELETED, errno.ENOTDIR: DELETED, errno.ELOOP: REPLACED}
+        return gone.get(error.errno or 0)
     held = os.fstat(descriptor)
     if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
         return REPLACED
@@ -152,7 +161,7 @@ def loss(path: Path, descriptor: int) -> str | None:
 
 def sides(path: Path) -> tuple[tuple[int, int] | None, ...]:
     """Return device and inode of WAL and index, which stay while we have the file open."""
-    real = path.resolve()  # SQLite has them beside what a link leads to
+    real = _real(path)  # SQLite has them beside it
     return tuple(_identity(real.with_name(f"{real.name}{side}")) for side in SIDES[:2])
 
 
@@ -174,11 +183,11 @@ def set_aside(path: Path) -> Path:
 
     Raise OSError, and UnusableHistoryError if so many were set aside that something else is wrong.
     """
-    real = path.resolve()  # of a link, what it leads to
+    real = _real(path)
     kept = _lost_name(real)
     for side in ("", *SIDES):
         file = real.with_name(f"{real.name}{side}")
-        if file.exists():
+        if os.path.lexists(file):
             file.rename(f"{kept}{side}")
     return kept
 
@@ -188,12 +197,17 @@ def set_sides_aside(path: Path, known: tuple[tuple[int, int] | None, ...]) -> No
 
     `known` are those of that history, as `sides` returned them.
     """
-    real = path.resolve()
+    real = _real(path)
     kept = _lost_name(real)
     for side, identity in zip(SIDES, known, strict=False):
         file = real.with_name(f"{real.name}{side}")
         if identity and _identity(file) == identity:
             file.rename(f"{kept}{side}")
+
+
+def _real(path: Path) -> Path:
+    """Return what a link leads to; of one that leads to itself, the link."""
+    return Path(os.path.realpath(path))
 
 
 def _lost_name(real: Path) -> Path:
