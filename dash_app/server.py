@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import logging
 import os
 import sys
+import zlib
 from datetime import UTC, datetime
 from http.client import NOT_MODIFIED, OK
 from pathlib import Path
@@ -287,7 +287,7 @@ def _compress(server: Flask) -> None:
 
     Files are known by their content: one file has any number of addresses.
     """
-    kept: dict[bytes, bytes] = {}
+    kept: dict[tuple[int, int], bytes] = {}
 
     @server.after_request
     def compress(response: Response) -> Response:
@@ -301,7 +301,7 @@ def _compress(server: Flask) -> None:
         if len(data) < LEAST_COMPRESSED_BYTES:
             return response
         if request.path.startswith(FOLDERS_OF_FILES):
-            key = hashlib.blake2b(data).digest()
+            key = len(data), zlib.crc32(data)
             kept[key] = small = kept.get(key) or gzip.compress(data, 9)
         else:
             small = gzip.compress(data, 5)
