@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -22,14 +23,17 @@ IN_A_SYSTEM = """
 set -e
 mount -t tmpfs none /run
 {made}
-exec {script}
+exec {become} {script}
 """
 
 
-def install(*arguments: str, home: str = "/", systemd: bool = True) -> tuple[int, str]:
+def install(
+    *arguments: str, home: str = "/", systemd: bool = True, become: str = ""
+) -> tuple[int, str]:
     """Run ops/install as root of a system of its own; return exit code and what it said."""
     made = "mkdir -p /run/systemd/system" if systemd else ""
-    script = IN_A_SYSTEM.format(made=made, script=" ".join([f"{ROOT}/ops/install", *arguments]))
+    script = shlex.join([f"{ROOT}/ops/install", *arguments])
+    script = IN_A_SYSTEM.format(made=made, become=become, script=script)
     done = subprocess.run(
         ["unshare", "--mount", "--map-root-user", "sh", "-c", script],
         env={"PATH": os.environ["PATH"], "HOME": home},
@@ -96,6 +100,16 @@ def test_without_systemd_there_is_a_way_too() -> None:
     assert code == 1
     assert "was not started by systemd" in said
     assert "./ops/run" in said
+
+
+def test_a_user_id_without_a_name_gets_no_service_and_a_way_without() -> None:
+    """systemd runs services for users that it knows by name."""
+    code, said = install(become="unshare --user --map-user=54321")
+    assert code == 1
+    assert said == (
+        "User id 54321 has no name here, so systemd runs nothing for it."
+        " Without a service: ./ops/run\n"
+    )
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", ""])
