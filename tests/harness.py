@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 ROOT = Path(__file__).parent.parent
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 """How long to await an event before a test fails: long, so that only a real fault is one."""
 
 WRITER = """

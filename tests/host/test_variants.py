@@ -76,7 +76,9 @@ def test_a_manager_with_a_configuration_home_of_its_own(emptied: Machine) -> Non
     assert emptied.user("ls .config/systemd/user", check=False).endswith(
         "No such file or directory"
     )
-    doctor = emptied.user(".local/share/mission-control/app-*/ops/run doctor", check=False)
+    environment = emptied.user("echo ~/.local/share/mission-control/environment-*")
+    ask = f"PYTHONPATH=$PWD {environment}/bin/python -m dash_app doctor"
+    doctor = emptied.user(f"cd .local/share/mission-control/app-* && {ask}", check=False)
     assert "Installed as a service" in doctor
     emptied.user(f"{INSTALL} --uninstall --purge")
     assert emptied.http(TAILNET_ADDRESS) == "000"
