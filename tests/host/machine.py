@@ -132,9 +132,14 @@ class Machine:
             stderr=subprocess.STDOUT,
             preexec_fn=enter_cgroups,  # noqa: PLW1509
         )
-        self._init = eventually(lambda: run("pgrep", "-P", str(self._nspawn.pid), check=False))
-        eventually(lambda: self.run("systemctl", "is-system-running", check=False) == "running")
+        eventually(self._is_up)
         self.tell("booted")
+
+    def _is_up(self) -> bool:
+        """Whether all is started; the first child of nspawn is only a helper, for a moment."""
+        self._init = run("pgrep", "-P", str(self._nspawn.pid), check=False)
+        state = self.run("systemctl", "is-system-running", check=False) if self._init else ""
+        return state == "running"
 
     def _command(self) -> list[str]:
         settings = [f"--bind-ro={path}" for path in ("/etc/pip.conf",) if Path(path).is_file()]
