@@ -82,7 +82,9 @@ def test_a_manager_with_a_configuration_home_of_its_own(emptied: Machine) -> Non
     assert "Installed as a service" in doctor
     emptied.user(f"{INSTALL} --uninstall --purge")
     assert emptied.http(TAILNET_ADDRESS) == "000"
-    assert emptied.user("find . -name 'mission-control.service*'") == ""
+    assert (
+        emptied.user("find 'my cfg' -name 'mission-control.service*'", check=False).count("/") == 0
+    )
 
 
 def test_settings_in_the_shell_alone_reach_no_service(emptied: Machine) -> None:
