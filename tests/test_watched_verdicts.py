@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -307,3 +308,50 @@ def test_a_live_database_is_counted_in_the_table_too(tmp_path: Path) -> None:
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do("CREATE TABLE other (n)") == []
         assert rows(read(airlock)) == {"memories": 1500, "other": 0}
+
+
+def noise_after_the_magic(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(16)
+        file.write(random.Random(1).randbytes(4080))
+
+
+def noise_after_a_plain_head(path: Path) -> None:
+    """As SQLCipher leaves it with `cipher_plaintext_header_size = 32`."""
+    with path.open("r+b") as file:
+        file.seek(32)
+        file.write(random.Random(1).randbytes(4064))
+
+
+@pytest.mark.parametrize("encrypt", [noise_after_the_magic, noise_after_a_plain_head])
+def test_noise_after_the_magic_is_no_newer_format(
+    tmp_path: Path, encrypt: Callable[[Path], None]
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    encrypt(path)
+    assert read_once(path).code == "not_a_database"
+
+
+def folder_as_wal(path: Path) -> None:
+    path.with_name("a.db-wal").mkdir()
+
+
+def folder_as_journal(path: Path) -> None:
+    path.with_name("a.db-journal").mkdir()
+
+
+@pytest.mark.parametrize("disturb", [folder_as_wal, folder_as_journal])
+def test_a_folder_in_place_of_a_side_file_is_no_disk_error(
+    tmp_path: Path, disturb: Callable[[Path], None]
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    disturb(path)
+    assert read_once(path).code == "cannot_read"
+
+
+def test_a_side_file_that_cannot_be_there_is_not_missed(tmp_path: Path) -> None:
+    long = make_database(tmp_path / "made.db", agents=3).rename(tmp_path / ("n" * 253))
+    assert rows(read_once(long)) == {"agents": 3}
+    path = make_database(tmp_path / "a.db", agents=3)
+    path.with_name("a.db-wal").symlink_to("a.db-wal")
+    assert rows(read_once(path)) == {"agents": 3}

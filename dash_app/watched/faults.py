@@ -93,7 +93,9 @@ def _code_of_refusal(files: Files) -> Code | None:
     present = [path for path in (files.path, f"{files.path}-wal", index) if os.path.exists(path)]
     if not all(os.access(path, os.R_OK) for path in present):
         return "permission_denied"
-    if not files.wal_bytes and not files.has_journal:
+    sides = [f"{files.path}-wal"] * bool(files.wal_bytes)
+    sides += [f"{files.path}-journal"] * files.has_journal
+    if not any(map(os.path.isfile, sides)):
         return None
     if (
         files.wal_bytes

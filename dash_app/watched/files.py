@@ -27,12 +27,23 @@ READ_VERSION_OFFSET = 19
 CHANGE_COUNTER_BYTES = slice(24, 28)
 SQLITE_VERSION_BYTES = slice(96, 100)
 WAL_FORMAT = 2
+OTHER_FORMATS = {3, 255}
+"""Read versions of WAL2, which a branch of SQLite has, and of Turso's MVCC. Any other is noise."""
+
+SCHEMA_FORMAT_BYTES = slice(44, 48)
+MAX_SCHEMA_FORMAT = 255
+"""SQLite has had 4 in twenty years: a larger one comes of noise, or of encryption that leaves the
+first bytes as they were."""
+
 
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """Under such a path there can be no file."""
 
-OUR_LIMITS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
-"""What this process or machine ran out of, which says nothing about the file."""
+DISK_ERRORS = {
+    *(errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.ESTALE),
+    *(errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
+}
+"""How a disk or a network mount fails. Any other error says nothing about it."""
 
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
 
@@ -133,8 +144,12 @@ class Header(NamedTuple):
             raise UnreadableError("not_a_database")
         if len(data) < HEADER_BYTES:
             raise UnreadableError("corrupt")
-        if data[READ_VERSION_OFFSET] > WAL_FORMAT:
-            raise UnreadableError("unsupported", format=str(data[READ_VERSION_OFFSET]))
+        read_version = data[READ_VERSION_OFFSET]
+        if read_version in OTHER_FORMATS:
+            raise UnreadableError("unsupported", format=str(read_version))
+        schema_format = int.from_bytes(data[SCHEMA_FORMAT_BYTES], "big")
+        if read_version > WAL_FORMAT or schema_format > MAX_SCHEMA_FORMAT:
+            raise UnreadableError("not_a_database")
         counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
         version = int.from_bytes(data[SQLITE_VERSION_BYTES], "big")
         return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT, counter, version)
@@ -211,8 +226,10 @@ def _mark(info: os.stat_result) -> Mark:
 def _side(path: str) -> Mark | None:
     try:
         return _mark(os.stat(path))
-    except FileNotFoundError:
-        return None
+    except OSError as error:
+        if error.errno in ABSENT:  # also a link to itself, or a name that is too long with `-wal`
+            return None
+        raise
 
 
 def unreadable(error: OSError, path: str) -> UnreadableError:
@@ -222,7 +239,7 @@ def unreadable(error: OSError, path: str) -> UnreadableError:
         return UnreadableError("file_missing" if os.path.isdir(folder) else "folder_missing")
     if error.errno in {errno.EACCES, errno.EPERM}:
         return UnreadableError("permission_denied")
-    if error.errno in OUR_LIMITS:
-        name = errno.errorcode[error.errno]
-        return UnreadableError("cannot_read", error=name, text=os.strerror(error.errno))
-    return UnreadableError("io_error")
+    if error.errno in DISK_ERRORS:
+        return UnreadableError("io_error")
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return UnreadableError("cannot_read", error=name, text=error.strerror or "without words")
