@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import shutil
 import signal
 import sqlite3
@@ -280,6 +281,37 @@ def test_how_a_child_ended_is_known(
         child.kill()
     assert child.why_ended() == detail
     child.kill()
+
+
+def test_a_reading_ends_at_its_deadline_though_the_parent_does_not_look(tmp_path: Path) -> None:
+    views = [f"CREATE VIEW v{n} AS SELECT a.x FROM v{n - 1} a, v{n - 1} b" for n in range(1, 24)]
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        for sql in ("CREATE TABLE t (a)", "CREATE VIEW v0 AS SELECT 1 AS x", *views):
+            connection.execute(sql)
+        # SQLite expands these views for a second, and no interrupt stops it.
+        connection.execute("CREATE VIRTUAL TABLE f USING fts5(x, content = 'v23')")
+    child = ChildProcess(Limits(deadline_seconds=0.2, table_seconds=0.1))
+    child.ask({"a": str(tmp_path / "a.db")})
+    eventually(child.gone)
+    assert child.receive() == []
+    assert child.ended_by_deadline()
+    assert child.overdue() == {"a"}
+    child.kill()
+
+
+def test_descriptors_beyond_a_thousand_are_no_limit(tmp_path: Path) -> None:
+    """A select(2) fails with numbers of 1,024 and more."""
+    path = make_database(tmp_path / "a.db", agents=3)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, limits[1]), limits[1]))
+    held = [os.dup(0) for _ in range(1030)]
+    try:
+        with watching(path) as airlock:
+            assert rows(read(airlock)) == {"agents": 3}
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_two_names_of_one_file_share_one_lock() -> None:

@@ -6,15 +6,18 @@ acknowledged with `{"heard": true}`; then each database brings `{"began": NAME}`
 `{"name": NAME, "toll": [...], "reading": {...}}`, or, where the last reading still holds, its
 `verified_at` and `surroundings` in place of the reading. A reading leaves out the objects of its
 schema where they are those of the one before it. A child that fails by itself says
-`{"failed": NAME OF THE EXCEPTION}` before it exits, or exits with `OUT_OF_MEMORY`.
+`{"failed": NAME OF THE EXCEPTION}` or `{"overdue": [NAME, ...]}` before it exits; its exit code is
+`OUT_OF_MEMORY` or `OVERDUE` if that is why.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import sqlite3
 import sys
 import threading
+import time
 from dataclasses import replace
 from queue import SimpleQueue
 from threading import Lock, Thread
@@ -25,6 +28,7 @@ from dash_app.watched import guard
 from dash_app.watched.counts import Budget
 from dash_app.watched.protocol import (
     OUT_OF_MEMORY,
+    OVERDUE,
     WORKERS,
     Message,
     from_line,
@@ -45,6 +49,8 @@ CORE_SHARE = 0.02
 COUNTING_SHARE_OF_DEADLINE = 0.5
 LOG_CHARACTERS = 500
 CRASHED = 70
+CHUNK_BYTES = 1 << 16
+SAY_SECONDS = 0.1
 
 
 class Child:
@@ -53,6 +59,10 @@ class Child:
     def __init__(self, deadline_seconds: float, table_seconds: float, *, guarded: bool) -> None:
         """Start the threads."""
         self._guarded = guarded
+        self._deadline_seconds = deadline_seconds
+        self._began: dict[str, float] = {}
+        self._awaited = 0
+        self._counting_awaited = Lock()
         self._reading_seconds = deadline_seconds * COUNTING_SHARE_OF_DEADLINE
         self._table_seconds = table_seconds
         self._readers: dict[tuple[str, str], Reader] = {}
@@ -73,6 +83,39 @@ class Child:
         except OSError:
             os._exit(0)
 
+    def run(self) -> None:
+        """Serve requests until the parent closes the pipe; exit if a reading exceeds its deadline.
+
+        The parent would notice too, but does not look all the time, and meanwhile a database that
+        is being read keeps its WAL from starting again.
+        """
+        buffer = b""
+        while True:
+            ready, _, _ = select.select([sys.stdin], [], [], self._seconds_left())
+            if ready:
+                data = os.read(sys.stdin.fileno(), CHUNK_BYTES)
+                if not data:
+                    return
+                *lines, buffer = (buffer + data).split(b"\n")
+                for line in lines:
+                    self.serve(from_line(line))
+            elif overdue := self._overdue():
+                if self._output.acquire(timeout=SAY_SECONDS):  # or a full pipe holds it
+                    self._output.release()
+                    self.say({"overdue": overdue})
+                os._exit(OVERDUE)
+
+    def _seconds_left(self) -> float | None:
+        """Return after how long a reading may be overdue; None while there is none."""
+        if not self._awaited:
+            return None
+        began = min(list(self._began.values()), default=time.monotonic())
+        return max(began + self._deadline_seconds - time.monotonic(), 0.01)
+
+    def _overdue(self) -> list[str]:
+        latest = time.monotonic() - self._deadline_seconds
+        return [name for name, began in list(self._began.items()) if began <= latest]
+
     def serve(self, request: Message) -> None:
         """Queue what a request asks for."""
         self.say({"heard": True})
@@ -80,6 +123,8 @@ class Child:
         paths: dict[str, str] = request.get("read", {})
         share = CORE_SHARE / max(len(paths), 1)
         budget = Budget(self._table_seconds, self._reading_seconds, share)
+        with self._counting_awaited:
+            self._awaited += len(paths)
         for name, path in paths.items():
             if (name, path) not in self._readers:
                 self._readers[name, path] = Reader(path, budget, self._turn, guarded=self._guarded)
@@ -97,8 +142,12 @@ class Child:
         while True:
             name, reader = self._queue.get()
             self.say({"began": name})
+            self._began[name] = time.monotonic()
             try:
                 news = self._news(name, reader.read())
+                del self._began[name]
+                with self._counting_awaited:
+                    self._awaited -= 1
                 self.say({"name": name, "toll": reader.toll, **news})
             except MemoryError:  # of this database, or of one that is read beside it
                 os._exit(OUT_OF_MEMORY)
@@ -130,8 +179,7 @@ def main() -> None:
     guards = guard.refuse_writes()
     child = Child(float(deadline_seconds), float(table_seconds), guarded=bool(guards))
     child.say({"guards": guards, "sqlite": sqlite3.sqlite_version})
-    for line in sys.stdin.buffer:
-        child.serve(from_line(line))
+    child.run()
     os._exit(0)
 
 

@@ -294,10 +294,11 @@ class Airlock:
         """Kill each child that has died, hangs or overruns; return whether there was one."""
         failed = [c for c in self._children() if c.ended or c.hangs() or c.overdue()]
         for child in failed:
-            code: Code = "reader_crashed" if child.ended else "not_responding"
             spent_seconds = child.cpu_seconds()
+            crashed = child.ended and not child.ended_by_deadline()
+            code: Code = "reader_crashed" if crashed else "not_responding"
             self._abandon(child)
-            detail = child.why_ended() if child.ended else {}
+            detail = child.why_ended() if crashed else {}
             if child is self._shared:
                 self._shared = None
                 self._suspect(child, code)

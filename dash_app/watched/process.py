@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from dash_app.watched.protocol import (
     MAX_DATA_BYTES,
     OUT_OF_MEMORY,
+    OVERDUE,
     WORKERS,
     Message,
     from_line,
@@ -86,6 +87,7 @@ class ChildProcess:
         self._moved_at = self._received_at = time.monotonic()
         self._workers = WORKERS
         self._failure: str | None = None
+        self._said_overdue: set[str] = set()
         self.ended = False
         self.received_bytes = 0
         self.began: dict[str, float] = {}
@@ -164,7 +166,8 @@ class ChildProcess:
         """
         seconds = self._deadline_seconds * (1 if self._is_silent() else 2)
         latest = time.monotonic() - seconds
-        return {name for name, began in self.began.items() if began < latest}
+        late = {name for name, began in self.began.items() if began < latest}
+        return late | self._said_overdue
 
     def add_workers_if_stalled(self) -> None:
         """Have more databases read side by side if all workers seem stuck while others wait."""
@@ -173,6 +176,12 @@ class ChildProcess:
             self._moved_at = time.monotonic()
             self._request({"workers": self._workers})
             self._workers *= 2
+
+    def ended_by_deadline(self) -> bool:
+        """Return whether it exited because a reading exceeded its deadline."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait()
+        return self._process.returncode == OVERDUE
 
     def why_ended(self) -> dict[str, str]:
         """Return how the child ended, by the names that the words for it have; {} for a crash."""
@@ -244,6 +253,8 @@ class ChildProcess:
         elif "began" in message:
             self.waiting.discard(message["began"])
             self.began[message["began"]] = self._moved_at = time.monotonic()
+        elif "overdue" in message:
+            self._said_overdue = self.began.keys() & set(message["overdue"])
         elif "failed" in message:
             self._failure = str(message["failed"])
         else:

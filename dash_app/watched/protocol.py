@@ -18,6 +18,9 @@ WORKERS = 4
 OUT_OF_MEMORY = 71
 """Exit code of a child that reached `MAX_DATA_BYTES`."""
 
+OVERDUE = 72
+"""Exit code of a child in which a reading exceeded its deadline."""
+
 MAX_DATA_BYTES = 256_000_000
 """Of a child's heap and stacks: 50 MB at rest, 90 MB with 2,000 tables. A file of 24 kB can ask for
 1 GB."""
