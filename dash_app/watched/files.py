@@ -225,11 +225,14 @@ def _mark(info: os.stat_result) -> Mark:
 
 def _side(path: str) -> Mark | None:
     try:
-        return _mark(os.stat(path))
+        info = os.stat(path)
     except OSError as error:
         if error.errno in ABSENT:  # also a link to itself, or a name that is too long with `-wal`
             return None
         raise
+    if stat.S_ISDIR(info.st_mode):  # SQLite opens it, and then reports that the disk fails
+        raise IsADirectoryError(errno.EISDIR, f"-{path.rpartition('-')[2]} is a folder")
+    return _mark(info)
 
 
 def unreadable(error: OSError, path: str) -> UnreadableError:
