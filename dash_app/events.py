@@ -13,6 +13,7 @@ from dash_app.losses import (
     DropPolicy,
     exact_rows,
     fewer_rows,
+    gains,
     leave_trail,
     lost_rows,
     renamed,
@@ -44,6 +45,9 @@ OLDER_SECONDS = 60
 
 NEWEST = "newest"
 """How far a database had come when another copy or file took its place."""
+
+WHOLE = "schemaVersion"
+"""Marks rows that are missing after the whole file was rewritten: worth remembering, no problem."""
 
 HOW_FAR = ("totalRows", "changes")
 
@@ -162,6 +166,7 @@ def _compare(
     elif not is_copy and rows.keys() & before.trail.get("copied", {}).get("tables", ()):
         found[NEWEST] = before.trail["copied"][NEWEST], _state(after)
     found |= _pair("rows", *_split(rows))
+    found |= {} if is_copy or rows else _rewritten(before, after, policy)
     found |= _pair("objects", *_changed(before.objects, after.objects))
     versions = (
         ("userVersion", before.user_version, after.user_version),
@@ -171,6 +176,19 @@ def _compare(
         if None not in {was, now} and was != now:
             found[name] = (was, now)
     return "rolled_back" if is_older else _kind(found), found, trail
+
+
+def _rewritten(before: Reading, after: Reading, policy: DropPolicy) -> Differences:
+    """Return the rows that are missing after a file was rewritten as a whole, by SQLite itself.
+
+    Its backup function does so, and VACUUM: the schema is the same, and its version is one more,
+    while a table that is dropped and created makes it two. Whether an older copy was restored or
+    rows were removed cannot be told.
+    """
+    was, now = before.schema_version, after.schema_version
+    is_whole = None not in {was, now} and now == (was or 0) + 1 and before.objects == after.objects
+    rows = fewer_rows(before, after, policy) if is_whole and not gains(before, after) else {}
+    return {"rows": _split(rows), WHOLE: (was, now)} if rows else {}
 
 
 def _rows_of_copy(

@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.events import NEWEST, has_newest, is_same_copy
+from dash_app.events import NEWEST, WHOLE, has_newest, is_same_copy
 from dash_app.losses import DEFAULT_POLICY
 from dash_app.model import SEVERITY, Finding
 
@@ -87,7 +87,7 @@ def finding_of(event: Event) -> Finding | None:
     lost = bool(event.before.get("rows"))
     kinds: dict[str, FindingKind] = {"rolled_back": "rolled_back", "replaced": "replaced"}
     kind = kinds.get(event.kind, "rows_dropped" if lost else None)
-    if kind is None:
+    if kind is None or WHOLE in event.before:
         return None
     level: Level = "notice" if kind == "replaced" and not lost else "fault"
     text, remedy = words.happened(event), words.remedy_for(event, kind)

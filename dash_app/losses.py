@@ -86,7 +86,7 @@ def habits_among(events: Iterable[Event]) -> Habits:
             if now.get(table) is None and event.ended_at:
                 away = event.ended_at - event.at
                 rewritten[table] = max(away, rewritten.get(table, away))
-            if event.kind == "rows_dropped":
+            if event.kind == "rows_dropped" and "schemaVersion" not in event.before:
                 falls[table] += 1
                 most[table] = max(rows, most.get(table, 0))
         for family, tables in _families(t for t in was if now.get(t) is None).items():
@@ -183,18 +183,18 @@ def leave_trail(before: Reading, after: Reading, more: Facts) -> Facts:
     }
     known = {names.get(table, table) for table in before.tables}
     new |= {table: now.isoformat() for table in after.tables if table not in known}
-    gains = [
+    recent = [
         [names.get(table, table), rows, at]
         for table, rows, at in before.trail.get("gains", ())
         if at > earliest
     ]
-    gains += [
+    recent += [
         [table, rows, now.isoformat()]
-        for table, rows in _gains(before, after).items()
+        for table, rows in gains(before, after).items()
         if rows >= MIN_LOST_ROWS and table not in new
     ]
-    gains = sorted(gains, key=lambda gain: gain[1])[-MAX_GAINS:]
-    trail = {"new": new, "gains": gains, **more}
+    recent = sorted(recent, key=lambda gain: gain[1])[-MAX_GAINS:]
+    trail = {"new": new, "gains": recent, **more}
     return {name: value for name, value in trail.items() if value}
 
 
@@ -263,17 +263,17 @@ def _falls(before: Reading, after: Reading) -> dict[str, Rows]:
 
 def _without_moved(fallen: Mapping[str, Rows], before: Reading, after: Reading) -> dict[str, Rows]:
     """Return the drops whose rows no other table has taken over. Each gain explains one drop."""
-    gains = list(_recent_gains(before, after)) if fallen else []
+    left = list(_recent_gains(before, after)) if fallen else []
     rest: set[str] = set()
     for name, (was, now) in sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True):
         lost = was - (now or 0)
-        others = [gain for gain in gains if gain.table != name]
+        others = [gain for gain in left if gain.table != name]
         alike = [gain for gain in others if _are_alike(before, name, after, gain.table)]
         same = (gain for gain in others if gain.is_new and gain.rows == lost)
         gain = next((gain for gain in alike if gain.covers(lost)), None) or next(same, None)
         parts = [gain for gain in alike if gain.is_new]  # such as one table per month
         if gain:
-            gains.remove(gain)
+            left.remove(gain)
         elif not _Gain(name, sum(part.rows or 0 for part in parts), is_new=True).covers(lost):
             rest.add(name)
     return {name: rows for name, rows in fallen.items() if name in rest}
@@ -306,7 +306,7 @@ def _recent_gains(before: Reading, after: Reading) -> Iterator[_Gain]:
     for table, count in after.tables.items():
         if table not in known or table in young:
             yield _Gain(table, count.rows if count.is_known else None, is_new=True)
-    for table, rows in _gains(before, after).items():
+    for table, rows in gains(before, after).items():
         yield _Gain(table, rows, is_new=False)
     earliest = (after.verified_at - RECENTLY).isoformat()
     for table, rows, at in before.trail.get("gains", ()):
@@ -322,7 +322,7 @@ def _recent_tables(before: Reading, after: Reading) -> dict[str, str]:
     }
 
 
-def _gains(before: Reading, after: Reading) -> dict[str, int]:
+def gains(before: Reading, after: Reading) -> dict[str, int]:
     """Return how many rows more each table has that was there before."""
     was, names = exact_rows(before), renamed(before, after)
     now = {name: after.tables.get(names.get(name, name)) for name in was}

@@ -121,6 +121,7 @@ BACK = ["Gone", f"Back after now with {FEWER}"]
         ([rsync("backup")], OLDER),
         ([remove, cp("backup")], BACK),
         ([remove, backup_api], BACK),
+        ([backup_api], ["Rows dropped: queue 5,209 → 3,709"]),
         ([remove, cp_p("backup")], ["Gone", "Back after now", *OLDER]),
         ([sql("VACUUM"), sql("DELETE FROM queue WHERE id > 5000")], []),
     ],
@@ -188,6 +189,13 @@ def test_a_file_that_is_meant_to_be_replaced_may_still_lose_rows(path: Path) -> 
         assert after(mv("backup")) == [f"Replaced by another file with {FEWER}"]
         assert after(mv("newest")) == []
         assert after(mv("newest")) == ["Replaced by another file"]
+
+
+def test_a_restore_by_sqlite_itself_is_worth_remembering(path: Path) -> None:
+    """It cannot be told from rows that were removed before VACUUM."""
+    with entering(path) as after:
+        assert after(backup_api) == []
+        assert after(sql("DELETE FROM queue WHERE id > 3600", "VACUUM")) == []
 
 
 def test_a_large_table_of_a_smaller_copy_is_compared_once_it_is_counted(path: Path) -> None:
