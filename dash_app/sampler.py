@@ -200,9 +200,12 @@ class Sampler:
         """Return the newest snapshot, or None when it is older than three intervals."""
         snapshot = self.snapshot
         limit_seconds = self._settings.fresh_for.total_seconds()
-        if snapshot is None or steady_seconds() - self._taken_at_seconds > limit_seconds:
-            return None
-        return snapshot
+        return None if snapshot is None or self.age_seconds > limit_seconds else snapshot
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the newest snapshot was taken, however the clock was set since."""
+        return steady_seconds() - self._taken_at_seconds
 
     def see(self, database: str, until: datetime) -> None:
         """End what happened to a database until then, in the next snapshot."""

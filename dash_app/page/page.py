@@ -164,7 +164,7 @@ class Page:
         return {
             "build": self.build,
             "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
-            "ageMs": round((now - snapshot.taken_at).total_seconds() * 1000) if snapshot else None,
+            "ageMs": round(self.sampler.age_seconds * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
             "needing": needing,
