@@ -100,6 +100,9 @@ def test_values_and_paths_are_taken_as_written() -> None:
             '[server]\ntrust_tailscale_identity = true\nallowed_users = ["a", " "]',
             "an empty name would let in everybody",
         ),
+        (f"[server]\nport = 0x{'f' * 4000}", "[server] `port` = a number: "),
+        (f"[server]\nallowed_clients = {['10.0.0.1'] * 1001}", "those are too many"),
+        (f"[{'x' * 1000}]", f"there is no [{'x' * 100}...]"),
         ('[server]\nallowed_origins = ["*"]', "write a scheme and a host"),
         ('[server]\nallowed_origins = ["https://a/b"]', "write a scheme and a host"),
         (DATABASE + 'label = "a\\u202eb"', "write it in one line, without control characters"),
@@ -441,3 +444,32 @@ def test_what_cannot_be_one_host_is_refused(written: str, refusal: str) -> None:
 def test_an_origin_is_taken_as_a_browser_sends_it(written: str, origin: str) -> None:
     found = settings.parse({"server": {"allowed_origins": [written]}}, Path("/c.toml"))
     assert found.server.allowed_origins == (origin,)
+
+
+SOMETHING = f"""
+    -1, 0, 1.5, nan, inf, true, '', ' ', 'x', '~', '/', '1s', '1GB', 2026-01-01, 07:00:00, [], [[]],
+    [1], ['x'], [{{}}], {{}}, {{a = 1}}, {"9" * 4000}, 0x{"f" * 4000}, '{"x" * 5000}', '\u0663s'
+"""
+"""Values of each type of TOML, ordinary and strange."""
+
+
+def refusal_of(data: dict[str, object]) -> str:
+    """What a configuration is refused with; nothing if it is taken."""
+    try:
+        settings.parse(data, Path("/c.toml"))
+    except SettingsError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("section", [*settings.SECTIONS, "databases.tables"])
+def test_each_setting_takes_or_refuses_a_value_of_any_type(section: str) -> None:
+    model = settings.WITHIN.get(section) or settings.SECTIONS[section]
+    for value in tomllib.loads(f"all = [{SOMETHING}]")["all"]:
+        for table in (value, {"x": value}, [value], *({key: value} for key in model.model_fields)):
+            data = {section: table}
+            if section == "databases" and isinstance(table, dict):
+                data = {section: [{"name": "a", "path": "a.db", **table}]}
+            elif section == "databases.tables":
+                data = {"databases": [{"name": "a", "path": "a.db", "tables": {"t": table}}]}
+            assert all(len(line) < 500 for line in refusal_of(data).splitlines())

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from dash_app.settings.alerts import AlertsSettings, WatchSettings
 from dash_app.settings.base import Section
-from dash_app.settings.errors import explain
+from dash_app.settings.errors import cut, explain
 from dash_app.settings.expected import ExpectSettings, TableSettings
 from dash_app.settings.sections import (
     DatabaseSettings,
@@ -191,7 +191,7 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
             raise SettingsError(f"{source}: [{name}] is reserved for a later version; remove it.")
         if name not in SECTIONS:
             allowed = ", ".join(SECTIONS)
-            raise SettingsError(f"{source}: there is no [{name}]. Allowed: {allowed}.")
+            raise SettingsError(f"{source}: there is no [{cut(name)}]. Allowed: {allowed}.")
     try:
         found = Settings.model_validate(
             {**data, "source": source}, context={"folder": source.absolute().parent}

@@ -14,6 +14,7 @@ MESSAGES = {
     "int_type": "write a whole number",
     "int_parsing_size": "that is too large",
     "too_short": "name at least one",
+    "too_long": "those are too many",
     "string_too_long": "that is too long",
     "string_unicode": "write a text in quotes",
     "greater_than_equal": "that is too small",
@@ -38,9 +39,7 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
     within the table of a database.
     """
     section, place, key = _place(problem["loc"])
-    place, key = (
-        text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..." for text in (place, key)
-    )
+    place, key = cut(place), cut(key)
     if problem["type"] == "extra_forbidden":
         allowed = ", ".join(sections[section].model_fields)
         return f"{place} has no setting `{key}`. Allowed: {allowed}."
@@ -58,7 +57,15 @@ def _shown(key: str, value: object) -> str:
         secret = key.endswith("_file") and "://" in value
         text = "a URL" if secret else ascii(value) if not value.isprintable() else repr(value)
     else:
-        text = reprlib.repr(value)
+        try:
+            text = reprlib.repr(value)
+        except ValueError:  # Python shows no number of more than 4,300 digits
+            text = "a number"
+    return cut(text)
+
+
+def cut(text: str) -> str:
+    """Return a text of the file for a line of the log."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 

@@ -29,20 +29,27 @@ from dash_app.settings.values import (
     users,
 )
 
+MAX_NAMES = 1000
+"""In one list: each request is compared with all of them."""
+
 
 class ServerSettings(Section):
     """Where the page is served, and to whom."""
 
     addresses: Annotated[
-        tuple[Annotated[str, AfterValidator(address)], ...], Field(min_length=1)
+        tuple[Annotated[str, AfterValidator(address)], ...],
+        Field(min_length=1, max_length=MAX_NAMES),
     ] = ("loopback", "tailscale")
     port: Port = 3001
-    allowed_hosts: tuple[Annotated[str, AfterValidator(host)], ...] = ()
-    allowed_clients: tuple[Annotated[str, AfterValidator(network)], ...] = (
-        "loopback",
-        "tailscale",
-    )
-    allowed_origins: tuple[Annotated[str, AfterValidator(origin)], ...] = ()
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(host)], ...], Field(max_length=MAX_NAMES)
+    ] = ()
+    allowed_clients: Annotated[
+        tuple[Annotated[str, AfterValidator(network)], ...], Field(max_length=MAX_NAMES)
+    ] = ("loopback", "tailscale")
+    allowed_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(origin)], ...], Field(max_length=MAX_NAMES)
+    ] = ()
     token_file: Annotated[Token | None, BeforeValidator(token)] = None
     trust_tailscale_identity: Annotated[bool, Field(strict=True)] = False
     allowed_users: Annotated[tuple[str, ...], AfterValidator(users)] = ()

@@ -83,7 +83,7 @@ def _path(value: object, info: ValidationInfo) -> Path:
 
 def path_or_none(value: object, info: ValidationInfo) -> Path | None:
     """Return a path; None for no file. Raises ValueError."""
-    return None if value in {"", None} else _path(value, info)
+    return None if value is None or value == "" else _path(value, info)
 
 
 def token(value: object, info: ValidationInfo) -> Token | None:
