@@ -77,6 +77,13 @@ def text_of(status: DatabaseStatus) -> str:
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", drawn))).strip()
 
 
+@pytest.mark.parametrize("code", ["needs_extension", "not_read_yet"])
+def test_what_cannot_be_told_is_neither_well_nor_a_fault(code: Code) -> None:
+    status = status_of(broken(code))
+    assert (status.status, status.level, status.needs_you) == ("error", "unknown", False)
+    assert text_of(status).startswith("Email Can't Tell")
+
+
 def test_a_well_card_says_last_write_and_rows() -> None:
     text = text_of(status_of(well(tasks=126, agents=7)))
     assert text.startswith("Email Connected")
@@ -146,6 +153,7 @@ def test_a_reading_that_nobody_verified_for_a_minute_is_grey() -> None:
         ([well(a=1)] * 5, "All 5 well"),
         ([well(a=1)] * 4 + [broken("file_missing")], "4 well, 1 not initialized"),
         ([broken("file_missing")] * 5, "Nothing here yet"),
+        ([well(a=1)] * 4 + [broken("needs_extension")], "Can't tell"),
         ([well(a=1)] * 4 + [broken("corrupt")], "1 of 5 needs you"),
         ([well(a=1)] * 3 + [broken("corrupt")] * 2, "2 of 5 need you"),
         ([well(a=1)] * 4 + [well(EARLIER, a=1)], "Can't tell"),

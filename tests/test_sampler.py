@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
@@ -186,3 +187,17 @@ def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
         ticks = sampler.selfcheck.ticks
         eventually(lambda: sum(one.done() for one in answered) >= 6)
         assert sampler.selfcheck.ticks <= ticks + 1
+
+
+def test_a_database_whose_turn_has_not_come_is_not_called_unresponsive(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_database(tmp_path / "email.db", messages=3)
+    monkeypatch.setattr(sys, "executable", "/bin/false")  # no reader ever answers
+    with sampling(config) as sampler:
+        first = email(sampler)
+        assert (code(sampler), first.level) == ("not_read_yet", "unknown")
+        assert not first.needs_you
+        assert not sampler.docket.incidents
+        monkeypatch.undo()
+        eventually(lambda: email(sampler).status == "connected")
