@@ -252,8 +252,8 @@ def test_only_a_few_databases_are_read_alone_at_a_time(tmp_path: Path) -> None:
         assert not airlock._suspects
 
 
-def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: Path) -> None:
-    path = tmp_path / "a.db"
+def hungry(path: Path) -> Path:
+    """A database whose full-text table asks for 600 MB."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "CREATE VIEW v(id, x) AS SELECT 1, 2 WHERE length(hex(zeroblob(300000000))) > 0"
@@ -261,6 +261,11 @@ def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: 
         connection.execute(
             "CREATE VIRTUAL TABLE f USING fts5(x, content = 'v', content_rowid = 'id')"
         )
+    return path
+
+
+def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: Path) -> None:
+    path = hungry(tmp_path / "a.db")
     with watching(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
         reading = read_until(airlock, lambda reading: reading.code is not None)
         assert (reading.code, reading.detail) == ("reader_crashed", {"memory": "256 MB"})
@@ -291,6 +296,15 @@ def test_how_a_child_ended_is_known(
         child.kill()
     assert child.why_ended() == detail
     child.kill()
+
+
+def test_whoever_was_in_the_queue_of_failed_readers_is_read_in_the_same_call(
+    tmp_path: Path,
+) -> None:
+    hostile = [hungry(tmp_path / f"hungry{n}.db") for n in range(18)]
+    well = make_database(tmp_path / "well.db", agents=7)
+    with watching(*hostile, well) as airlock:
+        assert rows(airlock.read(PATIENCE_SECONDS)["18"]) == {"agents": 7}
 
 
 def test_a_reading_ends_at_its_deadline_though_the_parent_does_not_look(tmp_path: Path) -> None:

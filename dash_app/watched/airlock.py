@@ -42,7 +42,8 @@ REST_SHARE = 4
 time that it took: all of them together take a fifth of a core."""
 
 MAX_REPLACEMENTS = 3
-"""Of failed children within one call: one that never lives long is tried again at the next."""
+"""Of children within one call that failed without reading anything: a broken one is started again
+at the next."""
 
 LOCKED_SECONDS = 60.0
 """A lock that keeps us from reading for less is a transaction like any other."""
@@ -144,10 +145,13 @@ class Airlock:
                 ends = time.monotonic() + wait_seconds
             suspects = len(self._suspects)
             self._exchange(min(left_seconds, CHECK_SECONDS))
-            if self._kill_failed() and replacements < MAX_REPLACEMENTS:
+            has_failed = self._kill_failed()
+            if has_failed and len(self._suspects) > suspects:
+                self._ask()  # whoever was in its queue goes on at once
+            elif has_failed and replacements < MAX_REPLACEMENTS:
                 replacements += 1
                 self._ask()
-            elif len(self._suspects) < suspects:
+            elif has_failed or len(self._suspects) < suspects:
                 self._ask_alone()
         failures = {name: suspect.reading for name, suspect in self._suspects.items()}
         return self._readings | {name: found for name, found in failures.items() if found}
