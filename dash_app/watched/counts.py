@@ -95,10 +95,20 @@ def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
     """
     names = rowid_names(connection)
     return tuple(
-        Table(name, names.get(name, "rowid") if kind == b"table" and not without_rowid else None)
+        Table(name, names.get(name, "rowid") if has_rowid and _is_utf8(name) else None)
         for name, kind, without_rowid in list_tables(connection)
         if kind in COUNTED_KINDS and not name.lower().startswith(b"sqlite_")
+        for has_rowid in [kind == b"table" and not without_rowid]
     )
+
+
+def _is_utf8(name: bytes) -> bool:
+    """Return whether a table can be named in a statement."""
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
