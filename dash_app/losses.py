@@ -9,12 +9,14 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from dash_app.expectations import NO_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from dash_app.expectations import Rules
     from dash_app.model import Event, Facts, Reading
@@ -28,6 +30,9 @@ ABOUT_PERCENT = 5
 NEW_TABLE_PERCENT = 150
 """How far the rows of a table that took over those of another may differ from them: an existing
 table grew by about as many, a new one may have grown further since."""
+
+MAX_COMPARED = 100
+"""Maximum number of drops, and of gains, that are held against each other, the largest."""
 
 RECENTLY = timedelta(hours=1)
 """A table that came within this time is a working table: if it goes again, its work is done."""
@@ -249,34 +254,44 @@ def uncounted(after: Reading, tables: Iterable[str]) -> list[str]:
 
 
 def _falls(before: Reading, after: Reading) -> dict[str, Rows]:
-    """Return each table that has fewer rows than before, under whatever name it has now."""
+    """Return each table that has fewer rows than before, under its name and under a new one.
+
+    VACUUM moves first pages about, and so may seem to rename a table that kept its name.
+    """
     names = renamed(before, after)
     falls: dict[str, Rows] = {}
     for name, rows in exact_rows(before).items():
-        count = after.tables.get(names.get(name, name))
-        if count is None and rows:
+        counts = [after.tables.get(one) for one in dict.fromkeys((names.get(name, name), name))]
+        found = [count for count in counts if count is not None]
+        left = [count.rows or 0 for count in found if count.is_exact]
+        if not found and rows:
             falls[name] = rows, None
-        elif count is not None and count.is_exact and (count.rows or 0) < rows:
-            falls[name] = rows, count.rows
+        elif found and len(left) == len(found) and max(left) < rows:
+            falls[name] = rows, max(left)
     return falls
 
 
 def _without_moved(fallen: Mapping[str, Rows], before: Reading, after: Reading) -> dict[str, Rows]:
     """Return the drops whose rows no other table has taken over. Each gain explains one drop."""
-    left = list(_recent_gains(before, after)) if fallen else []
-    rest: set[str] = set()
-    for name, (was, now) in sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True):
-        lost = was - (now or 0)
+    if not fallen:
+        return {}
+    left = sorted(_recent_gains(before, after), key=_Gain.size, reverse=True)[:MAX_COMPARED]
+    was_columns, columns = _columns(before), _columns(after)
+    largest = sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True)
+    moved: set[str] = set()
+    for name, (was, now) in largest[:MAX_COMPARED]:
+        lost, own = was - (now or 0), was_columns.get(name)
         others = [gain for gain in left if gain.table != name]
-        alike = [gain for gain in others if _are_alike(before, name, after, gain.table)]
+        alike = [gain for gain in others if _are_alike(own, columns.get(gain.table))]
         same = (gain for gain in others if gain.is_new and gain.rows == lost)
         gain = next((gain for gain in alike if gain.covers(lost)), None) or next(same, None)
         parts = [gain for gain in alike if gain.is_new]  # such as one table per month
         if gain:
             left.remove(gain)
-        elif not _Gain(name, sum(part.rows or 0 for part in parts), is_new=True).covers(lost):
-            rest.add(name)
-    return {name: rows for name, rows in fallen.items() if name in rest}
+            moved.add(name)
+        elif _Gain(name, sum(part.rows or 0 for part in parts), is_new=True).covers(lost):
+            moved.add(name)
+    return {name: rows for name, rows in fallen.items() if name not in moved}
 
 
 class _Gain(NamedTuple):
@@ -285,6 +300,10 @@ class _Gain(NamedTuple):
     table: str
     rows: int | None
     is_new: bool
+
+    def size(self) -> float:
+        """Return the rows, which may be any number while they are not counted."""
+        return inf if self.rows is None else self.rows
 
     def covers(self, lost: int) -> bool:
         """Return whether these may be the rows that another table lost.
@@ -342,25 +361,31 @@ def renamed(before: Reading, after: Reading) -> dict[str, str]:
     if before.file != after.file or before.roots == after.roots:
         return {}
     by_page = {page: name for name, page in after.roots.items()}
+    was_columns, columns = _columns(before), _columns(after)
     names = {}
     for name, page in before.roots.items():
         now = by_page.get(page, name)
         held = by_page.get(before.roots.get(now, 0), now)
-        has_moved = now in before.roots and (held == now)
-        if now != name and not has_moved and _are_alike(before, name, after, now):
+        has_moved = now in before.roots and held == now
+        is_alike = _are_alike(was_columns.get(name), columns.get(now))
+        if now != name and not has_moved and is_alike:
             names[name] = now
     return names
 
 
-def _are_alike(before: Reading, table: str, after: Reading, other: str) -> bool:
+def _are_alike(was: AbstractSet[str] | None, now: AbstractSet[str] | None) -> bool:
     """Return whether at least half of a table's columns are in another table too."""
-    was, now = _columns(before, table), _columns(after, other)
-    return 2 * len(was & now) >= len(was)
+    return 2 * len((was or set()) & (now or set())) >= len(was or ())
 
 
-def _columns(reading: Reading, table: str) -> set[str]:
-    start = f"column {table}."
-    return {name[len(start) :] for name in reading.objects or () if name.startswith(start)}
+def _columns(reading: Reading) -> dict[str, set[str]]:
+    """Return the names of the columns of each table."""
+    columns: dict[str, set[str]] = {}
+    for name in reading.objects or ():
+        if name.startswith("column "):
+            table, _, column = name.removeprefix("column ").rpartition(".")
+            columns.setdefault(table, set()).add(column)
+    return columns
 
 
 def exact_rows(reading: Reading) -> dict[str, int]:
