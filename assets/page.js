@@ -39,9 +39,10 @@
     return seconds >= 2 ? `${seconds} s` : "now";
   };
   const ago = (ms) => (ms < 2000 ? "now" : `${span(ms)} ago`);
-  const day = (date) => `${date.getDate()} ${date.toLocaleString("en", { month: "short" })}`;
+  const months = {}, zones = {};  // asking for a name takes longer than all else that a second asks
+  const month = (date) => (months[date.getMonth()] ??= date.toLocaleString("en", { month: "short" }));
+  const day = (date) => `${date.getDate()} ${month(date)}`;
   const time = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
-  const zones = {};  // by offset: asking for a name takes longer than all else that a second asks
   const zone = (date) => (zones[date.getTimezoneOffset()] ??=
     date.toLocaleString("en-GB", { timeZoneName: "short" }).split(" ").pop());
   const full = (date) =>
@@ -112,7 +113,8 @@
     write(byId("notice"), notice(trouble));
     if (trouble === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
-    tellTimes(now);
+    // What is no longer followed had these ages then: since, there may have been a write.
+    tellTimes(freshness === "stale" && pulse.takenAt ? Date.parse(pulse.takenAt) : now);
   };
   recovery.onAnswer = () => pulse && poll();
 
@@ -176,13 +178,20 @@
     }
   };
   const parsed = new WeakMap();
+  let isTouched = false;  // others have changed what was drawn
+  const others = new MutationObserver(() => { isTouched = true; });
   const draw = (element, html) => {
-    if (parsed.get(element)?.html !== html) {
+    isTouched ||= others.takeRecords().length > 0;
+    const isSame = parsed.get(element)?.html === html;
+    if (isSame && !isTouched) return;
+    if (!isSame) {
       const template = document.createElement("template");
       template.innerHTML = html;
       parsed.set(element, { html, content: template.content });
     }
     fill(element, parsed.get(element).content);
+    others.observe(element, { childList: true, subtree: true });
+    others.takeRecords();  // our own changes
   };
 
   // The facts, and what the browser keeps time by. If they cannot be drawn, their age goes on.
@@ -192,6 +201,7 @@
     if (data.build !== build && recovery.reload(performance.now())) return;
     draw(byId("parts"), facts[0]);
     draw(byId("after"), facts[1]);
+    isTouched = false;
     const isFirst = !pulse;
     drawnAt = clockMs();
     serverAt = data.takenAt ? Date.parse(data.takenAt) + data.ageMs : Date.now();

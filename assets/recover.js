@@ -19,7 +19,7 @@
     drawn() {
       isFollowing = true;
       since = recovery.answer = null;
-      if (performance.now() > WELL_MS) count(0);
+      if (performance.now() > WELL_MS && reloads()) count(0);
     },
     // Reloads unless that was done too recently; returns whether it does.
     reload(troubleMs) {

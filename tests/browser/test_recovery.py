@@ -245,6 +245,18 @@ def test_the_notice_says_what_answers(
     assert len(loads) == 1
 
 
+def test_ages_of_facts_that_are_not_followed_stand_still(page: Page, unchanged: Served) -> None:
+    """A write may have come since: only the age of the page itself goes on."""
+    page.clock.install()
+    opened(page, unchanged)
+    page.route("**/*", abort)
+    passes(page, page.locator("#notice").inner_text)
+    told = page.locator("#card-email .facts").first.inner_text()
+    page.clock.run_for(600_000)
+    expect(page.locator("#age")).to_contain_text("min ago")
+    expect(page.locator("#card-email .facts").first).to_have_text(told, use_inner_text=True)
+
+
 def test_a_device_without_a_network_says_so(page: Page, unchanged: Served) -> None:
     opened(page, unchanged)
     page.context.set_offline(True)
