@@ -101,7 +101,8 @@ def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) ->
 
 def printable(text: str) -> str:
     """Return a text that cannot command the terminal, whatever a table in it is called."""
-    return "".join(character if character.isprintable() else "�" for character in text)
+    plain = text.replace("\u00a0", " ")  # which words write after a colon in a label
+    return "".join(character if character.isprintable() else "�" for character in plain)
 
 
 @contextmanager
