@@ -118,7 +118,9 @@ def main() -> None:
     asked = json.load(sys.stdin)
     sender = Sender(asked["messages"])
     signal.signal(signal.SIGTERM, lambda *_: sender.ending.set())
-    resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = MAX_BYTES if hard == resource.RLIM_INFINITY else min(MAX_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     threading.stack_size(STACK_BYTES)
     failure = MISSING
     found: list[Receiver] = []
