@@ -10,8 +10,8 @@ Imports run one way, from the left to the right of this line and never back:
 `findings` say what a reading means, `ledger` keeps that, `sampler` keeps the newest snapshot, and
 page, API and metrics are views of it, joined to one application by `server`. `listeners` answer at
 each address, behind a `gate`: `connections` bounds what one client can hold, `lanes` decides which
-request is answered next. `service` keeps all that alive. Nothing is imported here, so that each process
-loads only what it needs.
+request is answered next. `service` keeps all that alive. Nothing is imported here, so that each
+process loads only what it needs.
 """
 
 VERSION = "0.1.0"
