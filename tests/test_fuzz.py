@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app.watched.protocol import MAX_DATA_BYTES
-from dash_app.watched.schema import MAX_OBJECTS_CHARACTERS
+from dash_app.watched.schema import MAX_NAME_CHARACTERS, MAX_OBJECTS_CHARACTERS
 from tests.fuzz import LIMITS, fuzz, image_of, keep, summary
 from tests.harness import make_database
 from tests.images import originals
@@ -110,12 +110,13 @@ def test_only_counters_of_tables_are_sequences(tmp_path: Path) -> None:
 
 def test_a_schema_that_would_fill_memory_is_not_compared(tmp_path: Path) -> None:
     columns = ", ".join(f"c{number}" for number in range(1900))
-    tables = f"CREATE TABLE fine (a); CREATE TABLE {'t' * 10_000} ({columns});"
+    names = [letter * MAX_NAME_CHARACTERS for letter in "tuv"]
+    tables = "CREATE TABLE fine (a);" + "".join(f"CREATE TABLE {n} ({columns});" for n in names)
     found = read_beside_a_neighbour(make(tmp_path / "a.db", tables))
-    assert (tmp_path / "a.db").stat().st_size < 60_000
-    assert MAX_OBJECTS_CHARACTERS < 1900 * 10_000
+    assert (tmp_path / "a.db").stat().st_size < 100_000
+    assert MAX_OBJECTS_CHARACTERS < 3 * 1900 * MAX_NAME_CHARACTERS
     assert found.objects is None
-    assert set(rows(found)) == {"fine", "t" * 10_000}
+    assert set(rows(found)) == {"fine", *names}
 
 
 def test_a_large_schema_is_read(tmp_path: Path) -> None:

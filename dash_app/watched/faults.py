@@ -46,7 +46,8 @@ def fault_of(error: Exception, files: Files, header: Header) -> UnreadableError:
     Raise an error again that is not SQLite's: it says nothing about the file.
     """
     if isinstance(error, UnicodeDecodeError):  # a message that quotes a name that is not UTF-8
-        name, text = "SQLITE_CORRUPT", bytes(error.object).decode(errors="backslashreplace")
+        text = bytes(error.object).decode(errors="backslashreplace")
+        name = "SQLITE_CORRUPT" if SCHEMA_ERROR.match(text) else "SQLITE_ERROR"
     elif isinstance(error, sqlite3.Error):
         name, text = getattr(error, "sqlite_errorname", type(error).__name__), str(error)
     else:
