@@ -97,14 +97,14 @@ def test_both_ways_say_the_same(tmp_path: Path, config: Path, port: int) -> None
 
 
 def test_a_service_that_runs_is_asked(tmp_path: Path, config: Path, port: int) -> None:
-    path = make_database(tmp_path / "email.db", messages=3)
+    path = make_database(tmp_path / "email.db", messages=30)
     config.write_text(config.read_text().replace('interval = "1s"', 'interval = "1h"'))
     with Served(config, port=port) as served:
-        assert served.database("email")["totalRows"] == 3
+        assert served.database("email")["totalRows"] == 30
         with closing(sqlite3.connect(path)) as connection, connection:
             connection.execute("DELETE FROM messages")
-        assert "3 rows in 1 table." in status(tmp_path, config)[1][-1]
-    assert "Emptied: messages 3 → 0." in status(tmp_path, config)[1][1]
+        assert "30 rows in 1 table." in status(tmp_path, config)[1][-1]
+    assert "Emptied: messages 30 → 0." in status(tmp_path, config)[1][1]
 
 
 def test_a_file_that_was_seen_is_missed_without_the_service_too(

@@ -132,10 +132,8 @@ def sampler(tmp_path: Path, quiet: list[tuple[str, Path]]) -> Iterator[Sampler]:
 
 
 def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
-    for _ in range(20):
-        sampler._tick()
     tracemalloc.start()
-    for _ in range(5):
+    for _ in range(TICKS):  # until Python's free lists, of up to 2,000 tuples each, are filled
         sampler._tick()
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()

@@ -380,5 +380,6 @@ def test_children_that_cannot_be_killed_are_capped(tmp_path: Path) -> None:
         assert airlock.pids == []
         for child in held:
             child.kill()
+            child.wait()
         assert rows(read_until(airlock, lambda reading: reading.code is None)) == {"agents": 3}
         assert airlock._abandoned == []

@@ -21,9 +21,6 @@ SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-zA-Z]+)")
 """Fifteen digits are exact as a float; more would not be a size or a duration anyway."""
 
-MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
-"""Of Linux: see path_resolution(7)."""
-
 MAX_INTEGER = 2**63 - 1
 """Of TOML, and of SQLite."""
 
@@ -73,10 +70,6 @@ def _path(value: object, info: ValidationInfo) -> Path:
         return value
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("write a path in quotes")
-    if any(len(part.encode()) > MAX_NAME_BYTES for part in Path(value).parts):
-        raise ValueError(f"a name in it is longer than {MAX_NAME_BYTES} bytes")
-    if len(value.encode()) > MAX_PATH_BYTES:
-        raise ValueError(f"it is longer than {MAX_PATH_BYTES} bytes")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
     return folder / expanded(value)
 

@@ -250,7 +250,7 @@ def test_what_happened_is_told_until_it_is_marked_as_seen(
     make_database(paths["email"].with_name("new.db"), letters=5).replace(paths["email"])
     card = quiet_page.locator("#card-email")
     expect(card.locator(".when-fresh")).to_have_text("Replaced")
-    expect(card.locator(".cause")).to_contain_text("Replaced by another file; ")
+    expect(card.locator(".cause")).to_contain_text("Replaced by another file")
     expect(headline(quiet_page)).to_have_text("1 of 5 needs you")
     expect(quiet_page.locator("#headline .fault")).to_contain_text("Email: replaced since ")
     expect(quiet_page).to_have_title("(1) Email · Mission Control")
