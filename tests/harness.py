@@ -174,7 +174,11 @@ class Served:
                 stderr=log,
                 env=environment,
             )
-        eventually(lambda: self.answers() or process.poll() is not None)
+        try:
+            eventually(lambda: self.answers() or process.poll() is not None)
+        except BaseException:
+            process.kill()
+            raise
         assert process.poll() is None, self.log
         return process
 
