@@ -82,7 +82,7 @@ def _zone(name: object) -> tzinfo:
         abort(400)
     try:
         return ZoneInfo(name)
-    except ZoneInfoNotFoundError:
+    except (ZoneInfoNotFoundError, OSError):  # the latter for a folder, such as Europe
         return UTC
-    except (OSError, ValueError):  # a folder of zones, such as Europe
+    except ValueError:
         abort(400)
