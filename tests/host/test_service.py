@@ -146,8 +146,12 @@ def test_a_reload_takes_over_the_configuration_and_refuses_a_bad_one(machine: Ma
     took(machine, "a bad file refused", lambda: "reload rejected" in journal(machine))
     assert len(api(machine, "db-status")["databases"]) == 1
     machine.user(f"rm {CONFIG}; systemctl --user reload mission-control")
-    eventually(lambda: len(api(machine, "db-status")["databases"]) == 5)
+    took(machine, "a missing file refused", lambda: "is it empty or gone?" in journal(machine))
+    assert len(api(machine, "db-status")["databases"]) == 1
     assert main_pid(machine) == before
+    machine.user("systemctl --user restart mission-control")
+    eventually(lambda: answers(machine))
+    assert len(api(machine, "db-status")["databases"]) == 5
 
 
 CONFIG = ".config/mission-control/config.toml"
