@@ -103,6 +103,7 @@ MATRIX = {
     "empty file": calm(Path.touch, "file_empty", "The file is empty: no tables yet."),
     "no tables": calm(faults.without_tables, "no_tables", "No tables yet."),
     "symlink loop": calm(partial(faults.link_to, target="a.db"), "file_missing", NO_FILE),
+    "name too long": calm(None, "file_missing", NO_FILE, "n" * 256),
     "folder": broken(Path.mkdir, "not_a_file", "{path} is a folder, not a file."),
     "pipe": broken(os.mkfifo, "not_a_file", "{path} is a pipe, not a file."),
     "socket": broken(faults.listening, "not_a_file", "{path} is a socket, not a file."),
