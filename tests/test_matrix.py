@@ -173,7 +173,9 @@ MATRIX = {
     "reader killed": struck(signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."),
     "reader stopped": struck(signal.SIGSTOP, "not_responding", NO_ANSWER),
     "unreadable file": broken(
-        partial(faults.link_to, target="/sys/class/net/lo/speed"), "io_error", NO_DATA
+        partial(faults.link_to, target="/sys/class/net/lo/speed"),
+        "cannot_read",
+        "SQLite can't read it: EINVAL, Invalid argument.",
     ),
 }
 MOUNTED = {
