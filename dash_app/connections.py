@@ -1,4 +1,4 @@
-"""One client's connection: one answer at a time, held in memory, and dropped if nobody reads it."""
+"""A client's connection: one answer at a time, in memory, and dropped if the client reads none."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from waitress.task import WSGITask
 from dash_app.network import NETWORKS
 
 REQUEST_SECONDS = 10
-"""A request must have arrived whole by then: one byte a second must not hold a connection."""
+"""Maximum time for a request to arrive: one byte per second must not keep a connection."""
 
 MAX_FIELDS = 100
-"""Of a request's header. Browsers send some 20, and proxies add a few."""
+"""Maximum number of header fields. Browsers send about 20, and proxies add a few."""
 
 UNREAD_SECONDS = 30
-"""How long an answer may wait without a byte of it being taken."""
+"""Maximum time for which the client may read nothing of its answer."""
 
 SEND_BUFFER_BYTES = 1 << 17
-"""Kept by the kernel per connection, which doubles it: what waits beyond that, we count ourselves.
+"""Send buffer per connection. The kernel doubles it, and by default grows it to 4 MB.
 
-It lets 50 Mbit/s pass at a round trip of 40 ms. By itself the kernel takes up to 4 MB each.
+It is enough for 50 Mbit/s at a round trip of 40 ms.
 """
 
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: what was not taken is thrown away at the close, not kept by the kernel for minutes."""
+"""SO_LINGER: closing discards unread data, which the kernel would keep for minutes."""
 
 WAITED_SECONDS = "mission_control.waited_seconds"
-"""The key of the WSGI environment that holds how long a request waited for its turn."""
+"""Key of the WSGI environment: the time for which the request waited for a thread."""
 
 LOCAL = ip_network("127.0.0.0/8")
 
 
 class Request(HTTPRequestParser):  # type: ignore[misc]
-    """One request as it arrives. It is parsed by the thread that all connections share.
+    """A request as it arrives.
 
-    Thousands of header fields, or of chunks of a body, would take that thread from the others.
+    All connections share the thread that parses it: thousands of header fields, or of chunks of a
+    body, would keep the others waiting.
     """
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Parse the header. Raise ParsingError for one that has too many fields, or chunks."""
+        """Parse the header. Raise ParsingError for too many fields, or a body in chunks."""
         if header_plus.count(b"\n") > MAX_FIELDS:
             raise ParsingError(f"More than {MAX_FIELDS} header fields")
         super().parse_header(header_plus)
@@ -56,7 +57,7 @@ class Request(HTTPRequestParser):  # type: ignore[misc]
 
 
 class Task(WSGITask):  # type: ignore[misc]
-    """One request, whose environment has the time that it waited."""
+    """A request, with `WAITED_SECONDS` in its environment."""
 
     def get_environment(self) -> dict[str, Any]:
         """Return the WSGI environment of the request."""
@@ -66,40 +67,40 @@ class Task(WSGITask):  # type: ignore[misc]
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
-    """A connection that has since when a request is coming in, and since when it waits."""
+    """A connection with the times when its request began to arrive, and to wait for a thread."""
 
     task_class = Task
     parser_class = Request
     request_since = 0.0
     waiting_since = 0.0
     is_held = False
-    """Whether its next request waits until the answer to the one before has been taken."""
+    """Whether its next request waits until the client has read the previous answer."""
 
     @cached_property
     def client(self) -> str:
-        """The client: an address, or the network of addresses that one machine chooses from."""
+        """The client that the connection counts for; see `client_of`."""
         return client_of(self.addr[0])
 
     def received(self, data: bytes) -> bool:
-        """Take what arrived; return whether there was anything."""
+        """Process data that arrived; return whether there was any."""
         if self.request is None:
             self.request_since = time.time()
         return bool(super().received(data))
 
     @property
     def is_idle(self) -> bool:
-        """Whether no whole request waits for its answer, nor an answer to be sent."""
+        """Whether neither a complete request nor an answer is waiting."""
         return not (self.requests or self.total_outbufs_len)
 
     def is_overdue(self, now: float) -> bool:
-        """Whether its request takes too long to arrive, or its answer too long to be taken."""
+        """Whether the client takes too long to send its request, or to read its answer."""
         if self.total_outbufs_len:
             return bool(self.last_activity < now - UNREAD_SECONDS)
         is_coming = self.request is not None and self.is_idle
         return is_coming and self.request_since < now - REQUEST_SECONDS
 
     def close_now(self) -> None:
-        """Close it, though its socket may never be writable again. Only for the server's thread."""
+        """Close it even if its socket is never writable again. Only for the server's thread."""
         if self.total_outbufs_len:
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -107,10 +108,9 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
 
 def client_of(text: str) -> str:
-    """Return whom to count an address for: itself, or the network that one machine chooses from.
+    """Return the client that an address counts for: itself, or its network if one machine has all.
 
-    That is all of 127.0.0.0/8, and a /64 of IPv6 except in a tailnet, where each machine has one
-    address given to it.
+    Such networks are 127.0.0.0/8, and each /64 of IPv6 except in a tailnet, which assigns the addresses.
     """
     try:
         address = ip_address(text.partition("%")[0])

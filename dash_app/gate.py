@@ -36,13 +36,13 @@ HOST = re.compile(r"(?:\[([0-9a-f.]*:[0-9a-f:.]*)\]|([^:/@\s\[\]]+))(?::[0-9]*)?
 """A Host header: an IPv6 address in brackets or a name, and a port; see RFC 9110 section 7.2."""
 
 REFUSALS = "mission_control.refusals"
-"""The key of the environment under which the application finds what was refused."""
+"""Key of the WSGI environment: the `Refusals`, for the application to show."""
 
 MAX_NAMES, MAX_LETTERS = 50, 100
-"""Maximum number of names of each kind that are remembered, and of their characters."""
+"""Maximum number of names kept per kind, and of characters per name."""
 
 LOG_AGAIN_SECONDS, MAX_LINES = 3600.0, 20
-"""A refused name is logged once per hour, and at most so many lines of all names per hour."""
+"""A refused name is logged once per hour; of all names together, `MAX_LINES` per hour."""
 
 Kind = Literal["client", "host", "user", "token"]
 REASONS: dict[Kind, str] = {
@@ -64,7 +64,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A client, host or user that was refused at an address of ours: how often, and when last."""
+    """A client, host or user that was refused at one of our addresses."""
 
     kind: Kind
     name: str
@@ -75,16 +75,16 @@ class Refusal:
 
 
 class Refusals:
-    """What was refused lately, by kind, name and address; the log has a line for each."""
+    """The newest refusals, counted by kind, name and address, and logged."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without any."""
         self._lock = Lock()
         self._known: dict[tuple[Kind, str, str], Refusal] = {}
         self._lines: deque[float] = deque(maxlen=MAX_LINES)
 
     def note(self, kind: Kind, name: str, address: str) -> None:
-        """Count a refusal, and log it unless it was logged lately."""
+        """Count a refusal, and log it unless it was logged recently."""
         key, now = (kind, ascii(name[:MAX_LETTERS])[1:-1], address), steady_seconds()
         with self._lock:
             known = self._known.pop(key, None)
@@ -107,7 +107,7 @@ class Refusals:
             log.warning(f"refused: {REASONS[kind]}", *key[1:])  # noqa: G004 - of two constants
 
     def recent(self) -> list[Refusal]:
-        """Return what was refused, newest first."""
+        """Return all, newest first."""
         with self._lock:
             return list(reversed(self._known.values()))
 
@@ -122,7 +122,7 @@ class Gate:
         address: Address,
         refusals: Refusals | None = None,
     ) -> None:
-        """Take the application behind it, and where to note what is refused."""
+        """Set the application behind it, and where refusals are counted."""
         self._app = app
         self._address = str(address)
         self._refusals = refusals or Refusals()
@@ -146,7 +146,7 @@ class Gate:
             name = "tailscale funnel" if FUNNEL in environ else client
             return self._refuse(environ, start_response, "client", name, "Not from this network.")
         header = environ.get("HTTP_HOST", "")
-        # No browser speaks HTTP/1.0, so that no website can ask this way.
+        # No browser speaks HTTP/1.0, so no website can send such a request.
         is_probe = not header and environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
         if not is_probe and not self._knows_host(header):
             return self._refuse(environ, start_response, "host", header, _unknown_host(header))
@@ -164,7 +164,7 @@ class Gate:
         return self._app(environ, start_response)
 
     def note_refused_client(self, client: str) -> None:
-        """Note that a connection of a client was closed before it could ask."""
+        """Count a client whose connection was closed before it sent a request."""
         self._refusals.note("client", client, self._address)
 
     def _refuse(
@@ -226,7 +226,7 @@ def _is_preflight(environ: WSGIEnvironment) -> bool:
 
 
 def _unknown_host(header: str) -> str:
-    """Return which name is unknown, and where it belongs."""
+    """Return a message for an unknown name, with the setting that allows it."""
     if not header:
         return "The request names no Host, which HTTP/1.1 requires."
     match = HOST.fullmatch(header)

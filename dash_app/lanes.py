@@ -1,4 +1,4 @@
-"""Who is answered next: heavy questions have few threads, and clients take turns."""
+"""The order of requests: heavy ones have few threads, and clients take turns."""
 
 from __future__ import annotations
 
@@ -9,81 +9,69 @@ from typing import TYPE_CHECKING, Literal
 
 from waitress.task import ThreadedTaskDispatcher
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from dash_app.posted import input_of
 
+if TYPE_CHECKING:
     from waitress.parser import HTTPRequestParser
 
     from dash_app.connections import Connection
 
-Lane = Literal["health", "acknowledge", "heavy", "light"]
+Lane = Literal["health", "heavy", "light"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a request asks for: the lane that answers it, and its kind within the lane."""
+    """The kind of a request: its lane, and its name, which has a turn of its own in the lane."""
 
     lane: Lane
     name: str
 
 
 THREADS = 8
-"""They answer for all addresses: a page load opens six connections."""
+"""Number of threads that answer requests, of all addresses together."""
 
 LIMITS: dict[Lane, int] = {
     "health": THREADS,
-    "acknowledge": 1,  # it waits for the next reading
     "heavy": 2,  # the largest answers take 40 MB each while they are made
     "light": THREADS - 1,
 }
-"""Threads at most per lane, in the order in which they are served.
-
-One thread is left to "health", whatever the others do.
-"""
+"""Maximum number of threads per lane, the most urgent lane first. One is always left to health."""
 
 CALLBACKS = "/_dash-update-component"
-CALLBACK_KINDS: dict[str, Kind] = {
-    "tick": Kind("light", "tick"),
-    "seen": Kind("acknowledge", "seen"),
-}
-CHARTS = Kind("heavy", "charts")
+LIGHT_INPUTS = {"tick", "seen"}
+"""Inputs of the page whose callbacks are light. All others draw charts."""
 
-HEALTH = Kind("health", "health")
 HEAVY_PATHS = ("/api/history", "/api/events", "/api/incidents", "/api/databases/", "/metrics")
-"""Answers that grow with the history or with the number of tables."""
+"""Routes whose answers grow with the history or with the number of tables."""
 
 LIGHT_FOLDERS = {"", "api", "assets", "databases", "frontend", "_dash-component-suites"}
 
 Key = tuple[str, str]
-"""Client and kind of question: they take turns within a lane."""
+"""Client and name of a kind: they take turns within a lane."""
 
 
-def kind_of(request: HTTPRequestParser, input_of: Callable[[bytes], str]) -> Kind:
-    """Return the kind of a parsed request.
-
-    `input_of` returns the input that a callback of the page follows, from the body that asks for
-    it: "tick" and "seen" have kinds of their own, anything else draws charts.
-    """
+def kind_of(request: HTTPRequestParser) -> Kind:
+    """Return the kind of a parsed request."""
     path: str = "" if request.error else request.path
     if path == "/health":
-        return HEALTH
+        return Kind("health", "health")
     if path == CALLBACKS:
         body = request.get_body_stream()
-        followed = input_of(body.read())
+        name = input_of(body.read())
         body.seek(0)
-        return CALLBACK_KINDS.get(followed, CHARTS)
-    heavy = next((prefix for prefix in HEAVY_PATHS if path.startswith(prefix)), None)
-    if heavy:
-        return Kind("heavy", heavy)
+        return Kind("light", name) if name in LIGHT_INPUTS else Kind("heavy", "charts")
+    for prefix in HEAVY_PATHS:
+        if path.startswith(prefix):
+            return Kind("heavy", prefix)
     folder = path[1:].partition("/")[0]
     return Kind("light", folder if folder in LIGHT_FOLDERS else "other")
 
 
 class Turn:
-    """A connection whose first request is answered now, in a lane."""
+    """The task of a thread: the first request of a connection."""
 
     def __init__(self, connection: Connection, lane: Lane, dispatcher: Dispatcher) -> None:
-        """Take the connection, its lane and whom to report the end to."""
+        """Set the lane in which the dispatcher counts it until it is done."""
         self._connection, self._lane, self._dispatcher = connection, lane, dispatcher
 
     def service(self) -> None:
@@ -99,10 +87,10 @@ class Turn:
 
 
 class Queue:
-    """The connections that wait to be answered. Its dispatcher's lock guards it."""
+    """The waiting connections, by lane. The dispatcher's lock guards it."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        """Take the dispatcher whose queue it is."""
+        """Set the dispatcher whose queue it is."""
         self._dispatcher = dispatcher
         self._waiting: dict[Lane, OrderedDict[Key, deque[Connection]]] = {
             lane: OrderedDict() for lane in LIMITS
@@ -121,8 +109,7 @@ class Queue:
 
     def popleft(self) -> Turn:
         """Remove the connection whose turn it is. Raise IndexError if none can be answered now."""
-        lane = self._next_lane()
-        if lane is None:
+        if (lane := self._next_lane()) is None:
             raise IndexError
         key, connections = self._waiting[lane].popitem(last=False)
         connection = connections.popleft()
@@ -143,17 +130,16 @@ class Queue:
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
     """Waitress's threads, with a queue of lanes."""
 
-    def __init__(self, input_of: Callable[[bytes], str]) -> None:
-        """Start the threads. `input_of` is what `kind_of` takes."""
+    def __init__(self) -> None:
+        """Start the threads."""
         super().__init__()
-        self._input_of = input_of
         self.queue = Queue(self)
         self.set_thread_count(THREADS)
 
     def add_task(self, task: Connection) -> None:
-        """Have the first request of a connection answered."""
+        """Add a connection, of which the first request is to be answered."""
         task.waiting_since = time.monotonic()
-        kind = kind_of(task.requests[0], self._input_of)
+        kind = kind_of(task.requests[0])
         with self.lock:
             self.queue.append((task, kind))
             self.queue_cv.notify()

@@ -23,27 +23,27 @@ from dash_app.lanes import Dispatcher
 from dash_app.network import PortTakenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from dash_app.network import Address
     from dash_app.settings.sections import ServerSettings
 
 MAX_CONNECTIONS = 100
-"""To one address. Beyond it, the busiest client loses a connection: idle or unread ones first."""
+"""Per address. Beyond it, the busiest client loses connections: first idle, then unread ones."""
 
 MAX_UNREAD_BYTES = 32_000_000
-"""Of answers to one address that wait to be taken. Beyond it, the client with most loses some."""
+"""Maximum size of unread answers per address. Beyond it, the client with most loses some."""
 
-ACCEPTED_AT_ONCE = 32
+MAX_ACCEPTED_AT_ONCE = 32
 
 SETTLED_SECONDS = 1.0
 """After that time without a byte, a connection is idle, or its answer unread."""
 
-PAUSE_SECONDS, MINUTE_SECONDS = 0.2, 60.0
-"""How long no connection is accepted after the system had no descriptor or memory for one.
+PAUSE_SECONDS, LOG_AGAIN_SECONDS = 0.2, 60.0
+"""The pause in accepting after the system had no descriptor or memory for a connection.
 
-That is logged again after a minute without it.
+It is logged once, and again if none was needed for a minute.
 """
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -55,7 +55,7 @@ NEVER = 1 << 40
 """More bytes than any answer has: no thread waits for room, and nothing goes to a file."""
 
 WAITRESS = {
-    "connection_limit": NEVER,  # ours gives way to who comes, waitress's shuts the door
+    "connection_limit": NEVER,  # waitress's would keep new clients out
     "channel_timeout": 30,
     "cleanup_interval": 5,
     "asyncore_loop_timeout": 5,
@@ -72,16 +72,15 @@ log = logging.getLogger(__name__)
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """Waitress at one address, in a thread of its own; what passes its gate is answered."""
+    """Waitress at one address, in a thread of its own, behind a gate."""
 
     channel_class = Connection
 
     def __init__(self, listener: socket.socket, gate: Gate, dispatcher: Dispatcher) -> None:
-        """Begin to answer at a listening socket."""
+        """Start to answer at a listening socket."""
         self.gate = gate
         self._is_ending = False
         self._accepts_from = -math.inf
-        self._has_come = False
         self._is_over, self._trigger_lock = False, Lock()
         place = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
@@ -105,7 +104,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.pull_trigger()
 
     def join(self) -> None:
-        """Wait until all is answered, or too late to."""
+        """Wait until every request is answered, for `DRAIN_SECONDS` at most."""
         self._thread.join(DRAIN_SECONDS + 1)
 
     def run(self) -> None:
@@ -113,11 +112,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         while not self._is_ending:
             self._turn(self.adj.asyncore_loop_timeout)
         ends = time.monotonic() + DRAIN_SECONDS
-        while select([self.socket], [], [], 0)[0] and time.monotonic() < ends:
-            self._turn(0)  # who has connected already is let in: a closed listener resets them
+        while self._is_waited_for() and time.monotonic() < ends:
+            self._turn(0)  # closing the listener would reset connections that wait to be accepted
         wasyncore.dispatcher.close(self)
         while self.active_channels and time.monotonic() < ends:
-            self._turn(0.05)  # first of all, to read what has come
+            self._turn(0.05)  # first, to read requests that have arrived
             for connection in self.active_channels.values():
                 connection.will_close |= connection.is_idle and connection.request is None
         with self._trigger_lock:
@@ -137,10 +136,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         wasyncore.loop(wait_seconds, self.adj.asyncore_use_poll, self._map, count=1)
 
     def _tend(self) -> None:
-        """Close what is to be closed, and go on where an answer has been taken.
+        """Close connections, and continue those whose client has read its answer.
 
-        Between two turns: within one, a closed connection's descriptor could be a new connection's,
-        which would be taken to have said what the old one said.
+        Between two turns: within a turn, a new connection could reuse the descriptor of a closed
+        one and receive events meant for it.
         """
         self._bound_unread()
         if len(self.active_channels) > MAX_CONNECTIONS:
@@ -153,7 +152,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 super().add_task(connection)
 
     def _bound_unread(self) -> None:
-        """Give up answers that nobody takes, oldest first, of the client that has most of them."""
+        """Drop unread answers beyond the limit: of the client with most of them, the oldest."""
         unread = [one for one in self.active_channels.values() if one.total_outbufs_len]
         while sum(one.total_outbufs_len for one in unread) > MAX_UNREAD_BYTES:
             of_client: Counter[str] = Counter()
@@ -164,7 +163,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             unread.remove(worst)
 
     def add_task(self, task: Connection) -> None:
-        """Have a request answered, once the client has taken the answer before it."""
+        """Queue a request, once the client has read the previous answer."""
         if task.total_outbufs_len:
             task.is_held = True
         else:
@@ -175,24 +174,22 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return bool(super().readable()) and time.monotonic() >= self._accepts_from
 
     def accept(self) -> tuple[socket.socket, tuple[str, int]] | None:
-        """Return a connection and whose it is; who may not ask is hung up on, unheard."""
-        self._has_come = False
+        """Return a connection with its client; close it at once if that client is not allowed."""
         try:
             taken: tuple[socket.socket, tuple[str, int]] | None = super().accept()
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
             now = time.monotonic()
-            if now > self._accepts_from + MINUTE_SECONDS:
+            if now > self._accepts_from + LOG_AGAIN_SECONDS:
                 log.warning("accepting connections slowly: %s", error.strerror)
             self._accepts_from = now + PAUSE_SECONDS
             self._make_room(1 + len(self.active_channels) // 10)  # others need descriptors too
             return None
         if taken is None:
             return None
-        self._has_come = True
         connection, (client, *_) = taken
-        # This machine at the very address is told why: so it can know that it serves.
+        # A client at the served address itself, such as `doctor`, gets the reason as an answer.
         if self.gate.knows_client(client) or client == connection.getsockname()[0]:
             return taken
         self.gate.note_refused_client(client)
@@ -200,28 +197,31 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return None
 
     def handle_accept(self) -> None:
-        """Take the connections that wait: one per turn would let a crowd keep others out."""
-        for _ in range(ACCEPTED_AT_ONCE):
+        """Accept waiting connections: with one per turn, a crowd would keep others out."""
+        for _ in range(MAX_ACCEPTED_AT_ONCE):
             super().handle_accept()
-            if not self._has_come:
+            if not (self.readable() and self._is_waited_for()):
                 break
 
+    def _is_waited_for(self) -> bool:
+        """Whether a connection waits to be accepted."""
+        return bool(select([self.socket], [], [], 0)[0])
+
     def set_socket_options(self, conn: socket.socket) -> None:
-        """Bound what the kernel keeps for a connection."""
+        """Limit the send buffer of a connection."""
         super().set_socket_options(conn)
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
 
     def maintenance(self, now: float) -> None:
-        """Close the connections that nothing came through, or too slowly in either direction."""
+        """Close connections that are idle for too long, or too slow in either direction."""
         super().maintenance(now)
         for connection in self.active_channels.values():
             connection.will_close |= connection.is_overdue(now)
 
     def _make_room(self, number: int) -> None:
-        """Close connections of the busiest client, the least useful ones first.
+        """Close connections of the busiest client: idle ones, then unread ones, then the oldest.
 
-        Those are the idle ones, then those with an unread answer, then any; of these the oldest. A
-        new one is not idle yet: its request may have arrived and not been read.
+        A new one is not idle yet: its request may have arrived and not been read.
         """
         connections = [one for one in self.active_channels.values() if not one.will_close]
         of_client = Counter(one.client for one in connections)
@@ -247,17 +247,13 @@ class Listeners:
         app: WSGIApplication,
         settings: ServerSettings,
         sockets: Mapping[Address, socket.socket],
-        input_of: Callable[[bytes], str] = lambda _: "",
     ) -> None:
-        """Begin to answer at sockets that listen already.
-
-        `input_of` is what `lanes.kind_of` takes.
-        """
+        """Start to answer at sockets that listen already."""
         self._app, self._settings = app, settings
         self._servers: dict[Address, Server] = {}
         self._refusals: dict[Address, str] = {}
         self._refused = Refusals()
-        self._dispatcher = Dispatcher(input_of)
+        self._dispatcher = Dispatcher()
         for address, listener in sockets.items():
             self._servers[address] = Server(listener, self._gate(address), self._dispatcher)
 
@@ -267,7 +263,7 @@ class Listeners:
         return list(self._servers)
 
     def use(self, app: WSGIApplication, settings: ServerSettings) -> None:
-        """Have the next requests answered by another application, under other rules."""
+        """Answer the next requests with another application and settings."""
         self._app, self._settings = app, settings
         gates = {address: self._gate(address) for address in self._servers}
         for address, gate in gates.items():
@@ -275,7 +271,7 @@ class Listeners:
         self.follow()
 
     def follow(self) -> None:
-        """Open the addresses that have come, close those that have gone."""
+        """Open addresses that appeared, and close those that disappeared."""
         try:
             wanted = network.addresses_to_bind(self._settings.addresses)
         except OSError as error:  # no descriptor is left to ask with

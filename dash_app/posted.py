@@ -1,4 +1,4 @@
-"""The requests of the page's callbacks, held to what the page itself sends."""
+"""Check requests of the page's callbacks: Dash would fail on malformed ones."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ KEYS = {"output", "outputs", "inputs", "state", "changedPropIds", "parsedChanged
 """The keys that Dash's renderer sends."""
 
 MAX_TEXT_CHARACTERS = 2000
-"""Of a path, a query or a time: more than any address that the page leads to."""
+"""Maximum length of a text: more than that of any URL of the page."""
 
 TYPES: dict[str, type] = {"n_intervals": int, "pathname": str, "search": str, "data": dict}
-"""What a property holds, where it is not None."""
+"""The type of a property that is not None."""
 
 TEXTS = {"record.data"}
-"""Data that is a text."""
+"""Properties of which the data is a text."""
 
 
 def input_of(body: bytes) -> str:
-    """Return the id of the input that a callback's request names first; "" if it names none."""
+    """Return the id of the first input in the body of a callback; "" if there is none."""
     try:
         return str(json.loads(body)["inputs"][0]["id"])
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -33,11 +33,11 @@ class Callbacks:
     """The callbacks of the page."""
 
     def __init__(self, callback_map: Mapping[str, Mapping[str, Any]]) -> None:
-        """Take Dash's own table of them, by output."""
+        """Set Dash's own table of callbacks, by output."""
         self._callbacks = callback_map
 
     def accept(self, request: object) -> bool:
-        """Return whether a request is one that the page could send; Dash would fail on others."""
+        """Return whether the page could have sent a request."""
         if not isinstance(request, dict) or not request.keys() <= KEYS:
             return False
         output = request.get("output")

@@ -48,8 +48,10 @@ MIN_PAUSE_SECONDS = 1.0
 """Minimum time from the start of one tick to the next, however often people ask for one."""
 
 MAX_WAITING, MAX_WAIT_SECONDS = 2, 3.0
-"""Maximum number of requests that wait for a tick, each in a thread that others need, and how long.
-The rest is answered at once, with the snapshot of before."""
+"""Maximum number of requests that wait for a tick, each occupying a thread, and for how long.
+
+Further ones are answered at once, with the previous snapshot.
+"""
 
 SLACK = timedelta(milliseconds=500)
 """A tick may come this much early and still count as a minute after the last record."""
@@ -58,10 +60,10 @@ log = logging.getLogger(__name__)
 
 
 class Requests:
-    """What people acknowledged since the last tick, the newest for each database and incident."""
+    """The newest acknowledgement of each database and incident since the last tick."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without any."""
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self._seen: dict[str, datetime] = {}
@@ -69,19 +71,19 @@ class Requests:
         self._published = threading.Event()
 
     def see(self, database: str, until: datetime) -> threading.Event:
-        """Add a database; return what is set once a snapshot shows it."""
+        """Add a database; return an event that is set once a snapshot shows it."""
         with self._lock:
             self._seen[database] = max(until, self._seen.get(database, until))
             return self._published
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> threading.Event:
-        """Add an incident; return what is set once a snapshot shows it."""
+        """Add an incident; return an event that is set once a snapshot shows it."""
         with self._lock:
             self._acknowledged[incident] = known
             return self._published
 
     def wait(self, published: threading.Event, seconds: float) -> None:
-        """Wait for a snapshot, but not for so long, and not if others wait already."""
+        """Wait for a snapshot, for `seconds` at most; not at all if enough others wait."""
         if self._waiting.acquire(blocking=False):
             try:
                 published.wait(seconds)
@@ -91,7 +93,7 @@ class Requests:
     def take(
         self,
     ) -> tuple[dict[str, datetime], dict[int, Acknowledgement | None], threading.Event]:
-        """Return all, with what is to be set once they are published, and begin again."""
+        """Remove and return all, with the event to set once they are published."""
         with self._lock:
             taken = self._seen, self._acknowledged, self._published
             self._seen, self._acknowledged, self._published = {}, {}, threading.Event()
@@ -130,8 +132,6 @@ class Sampler:
         self._verified: dict[str, tuple[datetime, float]] = {}
         self._taken_at_seconds = 0.0
         self._stopping = threading.Event()
-        self._has_left = False
-        self._leaving = threading.Lock()
         self._wake = threading.Event()
         self._teller = Teller(settings, history, self._wake.set)
         self._due = time.monotonic()
@@ -156,8 +156,8 @@ class Sampler:
     def stop(self, *, for_good: bool = True) -> bool:
         """Finish the current tick, save all state and close the airlock.
 
-        Return False if the tick is still running after `STOP_SECONDS`. Unless the service ends
-        `for_good`, it then goes on as before, once that tick ends.
+        Return False if the tick is still running after `STOP_SECONDS`. Start no further
+        notification if the service stops `for_good`.
         """
         self._stopping.set()
         if for_good:
@@ -166,13 +166,10 @@ class Sampler:
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
             log.error("the reading under way does not end")
-            with self._leaving:
-                if not (for_good or self._has_left):
-                    self._stopping.clear()
         return not self._thread.is_alive()
 
     def resume(self) -> None:
-        """Read on after a stop, with all that was remembered."""
+        """Start again after a stop, with the state in memory."""
         self._stopping.clear()
         self._teller.resume()
         self._thread = self._new_thread()
@@ -183,13 +180,8 @@ class Sampler:
 
     @property
     def is_running(self) -> bool:
-        """Whether it reads, or will go on to."""
+        """Whether the thread runs; after `stop`, until its current tick has ended."""
         return self._thread.is_alive()
-
-    def _is_to_go_on(self) -> bool:
-        with self._leaving:
-            self._has_left = self._stopping.is_set()
-        return not self._has_left
 
     @property
     def overdue_seconds(self) -> float:
@@ -221,14 +213,14 @@ class Sampler:
             self._await(self._requests.acknowledge(incident, known))
 
     def _await(self, published: threading.Event) -> None:
-        """Have the next tick start soon, and wait for it unless others wait already."""
+        """Start the next tick soon, and wait for its snapshot."""
         self._wake.set()
         self._requests.wait(published, min(self._interval_seconds, MAX_WAIT_SECONDS))
 
     def _run(self) -> None:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
         try:
-            while self._is_to_go_on():
+            while not self._stopping.is_set():
                 began = self._due = time.monotonic()
                 self._wake.clear()
                 try:
@@ -252,7 +244,7 @@ class Sampler:
             self._teller.end()
 
     def _forget_what_is_asked(self) -> list[Path]:
-        """Make databases new that a command asks for; return the files that asked."""
+        """Forget the databases that `forget` asks for; return the files that request it."""
         done = []
         for database in self._settings.databases:
             errand = to_forget(self._history.path, database.name)
@@ -268,7 +260,7 @@ class Sampler:
         return done
 
     def _keep_history(self) -> None:
-        """Notice a history that is lost, begin anew, and store in it what is in memory."""
+        """Replace a history file that was lost, and store in it what is in memory."""
         try:
             if not self._history.renew_if_lost():
                 return
@@ -316,7 +308,7 @@ class Sampler:
         return self.snapshot
 
     def _no_reading(self, now: datetime) -> Reading:
-        """Return the reading of a database that no answer came from since we started."""
+        """Return the reading of a database that has not answered since we started."""
         is_early = steady_seconds() - self._began < self._settings.stale_after.total_seconds()
         return Reading(now, now, code="not_read_yet" if is_early else "not_responding")
 
@@ -362,7 +354,7 @@ class Sampler:
         )
 
     def _follow_clock(self, by: timedelta) -> None:
-        """Move what is remembered by as much as the clock was set, so that durations stay."""
+        """Move all times in memory by as much as the clock was set, so that durations stay."""
         log.warning("the clock was set by %+.0f s", by.total_seconds())
         self._ledger.move(by)
         self.docket.move(by)
@@ -373,7 +365,7 @@ class Sampler:
         }
 
     def _unverified(self, name: str, verified_at: datetime, now: datetime) -> timedelta:
-        """Return for how long a reading has stayed unverified, however the clock was set."""
+        """Return the age of a reading's last verification, whatever the clock was set to since."""
         known = self._verified.get(name)
         if known is None or known[0] != verified_at:
             age_seconds = max((now - verified_at).total_seconds(), 0.0)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Literal
 from dash_app import network, notify, words
 from dash_app.listeners import Listeners
 from dash_app.logs import described
-from dash_app.posted import input_of
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
 from dash_app.settings import SettingsError
@@ -70,7 +69,7 @@ class Service:
         self._told = ""
         self._started_at = datetime.now(UTC)
         app = create_server(settings, sampler, self._started_at)
-        self._listeners = Listeners(app, settings.server, sockets, input_of)
+        self._listeners = Listeners(app, settings.server, sockets)
         self._heartbeat = self._beating(settings)
 
     def run(self, load: Callable[[], Settings]) -> None:
@@ -79,7 +78,7 @@ class Service:
         while wish != "stop":
             if wish == "reload":
                 self._reload(load)
-            if not self._sampler.is_running:  # a reload came to nothing after it was stopped
+            if not self._sampler.is_running:  # a reload stopped it and failed
                 self._sampler.resume()
             self._listeners.follow()
             self._tell_manager()

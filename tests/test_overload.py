@@ -22,7 +22,6 @@ from dash_app.connections import client_of
 from dash_app.history.store import History
 from dash_app.lanes import Dispatcher, Kind
 from dash_app.listeners import Listeners
-from dash_app.posted import input_of
 from dash_app.sampler import Sampler
 from dash_app.server import MAX_WAIT_SECONDS, create_server
 from dash_app.settings.sections import ServerSettings
@@ -99,9 +98,7 @@ def asking(path: str) -> bytes:
 @contextmanager
 def running() -> Iterator[Running]:
     address, port, app = ip_address("127.0.0.1"), free_port(), Application()
-    served = Listeners(
-        app, ServerSettings(port=port), {address: network.listen(address, port)}, input_of
-    )
+    served = Listeners(app, ServerSettings(port=port), {address: network.listen(address, port)})
     try:
         yield Running(port, app, served._servers[address])
     finally:
@@ -219,7 +216,7 @@ def test_an_answer_that_comes_too_late_wakes_nobody() -> None:
 
 def test_clients_and_kinds_of_questions_take_turns() -> None:
     """Whoever asks much waits behind whoever asks little."""
-    queue = Dispatcher(input_of).queue
+    queue = Dispatcher().queue
 
     def add(client: str, name: str) -> None:
         connection: Any = SimpleNamespace(client=client)

@@ -152,6 +152,7 @@ def slow_with_an_incident(tmp_path: Path) -> Iterator[tuple[Sampler, int]]:
         assert sampler.snapshot
         (incident,) = sampler.snapshot.open_incidents
         assert incident.id
+        eventually(lambda: sampler.selfcheck.ticks)  # the first tick is counted after its snapshot
         yield sampler, incident.id
 
 

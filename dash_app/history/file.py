@@ -39,6 +39,7 @@ MAGIC, HEAD_BYTES = b"SQLite format 3\0", 100
 
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 SIDES = ("-wal", "-shm", "-journal")
+DAMAGED = "its file is damaged"
 DELETED, REPLACED = "its file was deleted", "its file was replaced"
 MAX_SET_ASIDE = 20
 """Maximum number of lost files kept beside the history: a dying disk would add one per tick."""
@@ -141,7 +142,7 @@ def is_sound(connection: sqlite3.Connection) -> bool | None:
 
 
 def loss(path: Path, descriptor: int) -> str | None:
-    """Return how a file that we hold open was lost; None if it stands at its path as ours."""
+    """Return how a file that we hold open was lost; None if it is still at its path, and ours."""
     try:
         there = path.stat()
     except OSError as error:
@@ -160,8 +161,8 @@ def loss(path: Path, descriptor: int) -> str | None:
 
 
 def sides(path: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Return device and inode of WAL and index, which stay while we have the file open."""
-    real = _real(path)  # SQLite has them beside it
+    """Return device and inode of WAL and index, which stay while the file is open."""
+    real = _real(path)
     return tuple(_identity(real.with_name(f"{real.name}{side}")) for side in SIDES[:2])
 
 
@@ -179,9 +180,9 @@ def is_ours(head: bytes) -> bool:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename whatever stands at a path, with its side files; return its new path.
+    """Rename whatever is at a path, with its side files; return its new path.
 
-    Raise OSError, and UnusableHistoryError if so many were set aside that something else is wrong.
+    Raise OSError, and UnusableHistoryError if `MAX_SET_ASIDE` files were set aside already.
     """
     real = _real(path)
     kept = _lost_name(real)
@@ -193,9 +194,9 @@ def set_aside(path: Path) -> Path:
 
 
 def set_sides_aside(path: Path, known: tuple[tuple[int, int] | None, ...]) -> None:
-    """Rename the side files of a history that is gone: SQLite would apply them to the next file.
+    """Rename side files that a lost history left: SQLite would apply them to the next file.
 
-    `known` are those of that history, as `sides` returned them.
+    `known` are the side files of that history, as returned by `sides`.
     """
     real = _real(path)
     kept = _lost_name(real)
@@ -206,7 +207,7 @@ def set_sides_aside(path: Path, known: tuple[tuple[int, int] | None, ...]) -> No
 
 
 def _real(path: Path) -> Path:
-    """Return what a link leads to; of one that leads to itself, the link."""
+    """Return the target of a link; the link itself if it leads to itself."""
     return Path(os.path.realpath(path))
 
 

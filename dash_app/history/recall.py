@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """When our own record had to begin again, why, and where the lost file is kept, if it is."""
+    """When and why the history began again, and where the lost file is kept, if it is."""
 
     at: datetime
     problem: str

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dash_app.history.file import (
+    DAMAGED,
     DELETED,
     HEAD_BYTES,
     REPLACED,
@@ -83,7 +84,7 @@ class History:
         except sqlite3.DatabaseError as error:
             if not (is_damage(error) and self._is_ours()):
                 raise
-            self._begin_anew("its file is damaged")
+            self._replace(DAMAGED)
         self.incidents = Incidents(self._connection)
         self.messages = Messages(self._connection)
         self._is_open, self._problem = True, ""
@@ -106,16 +107,16 @@ class History:
         return self._settings.path
 
     def renew_if_lost(self) -> bool:
-        """Open the file again if it was lost or damaged; return whether all is to be stored again.
+        """Open the file again if it was lost or damaged; return whether it was.
 
-        A file of ours that stands at the path by now is used, and anything else but another
-        program's database is set aside. Raise OSError, sqlite3.Error, UnusableHistoryError while
-        nothing can be written there; the next call tries again.
+        Then all state must be stored again. A history at the path is used if it is sound; anything
+        else is set aside, except another program's database. Raise OSError, sqlite3.Error,
+        UnusableHistoryError while nothing can be written there; the next call tries again.
         """
         path = self._settings.path
         is_suspect = path in suspects
-        problem = self._found_lost() if self._is_open else self._problem
-        problem = problem or ("its file is damaged" if is_suspect else None)
+        problem = self._find_loss() if self._is_open else self._problem
+        problem = problem or (DAMAGED if is_suspect else None)
         if problem is None:
             return False
         if self._is_open:
@@ -124,10 +125,9 @@ class History:
             if problem in {DELETED, REPLACED}:
                 set_sides_aside(path, self._sides)
         before, lost = set(self._series), self.loss
-        if suspects.pop(path, False):
-            self._begin_anew(problem)
-        else:
-            self._open_or_begin_anew(problem, is_suspect=is_suspect)
+        is_damaged = suspects.pop(path, False)
+        if is_damaged or not self._open_sound(is_suspect=is_suspect):
+            self._replace(problem)
         self._is_open = True
         self.incidents.use(self._connection)
         self.messages.use(self._connection)
@@ -146,27 +146,29 @@ class History:
             raise
         self._sides = sides(self._settings.path)
 
-    def _found_lost(self) -> str | None:
+    def _find_loss(self) -> str | None:
         path = self._settings.path
         return loss(path, self._hold) or (None if sides(path) == self._sides else WAL_DELETED)
 
-    def _open_or_begin_anew(self, problem: str, *, is_suspect: bool) -> None:
+    def _open_sound(self, *, is_suspect: bool) -> bool:
+        """Open the file at the path; return False if it is not a file, or damaged."""
         try:
             self._open()
         except NotAFileError:
-            return self._begin_anew(problem)
+            return False
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
-                raise
-            return self._begin_anew(problem)
+            if is_damage(error):
+                return False
+            raise
         sound = is_sound(self._connection)
-        if sound is False or (sound is None and is_suspect):
-            self._connection.close()
-            os.close(self._hold)
-            return self._begin_anew(problem)
-        return None
+        if sound or (sound is None and not is_suspect):
+            return True
+        self._connection.close()
+        os.close(self._hold)
+        return False
 
-    def _begin_anew(self, problem: str) -> None:
+    def _replace(self, problem: str) -> None:
+        """Set aside whatever is at the path, and begin a new file there."""
         kept = set_aside(self._settings.path)
         self._open()
         self._note_loss(problem, kept)
