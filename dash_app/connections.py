@@ -110,7 +110,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 def client_of(text: str) -> str:
     """Return the client that an address counts for: itself, or its network if one machine has all.
 
-    Such networks are 127.0.0.0/8, and each /64 of IPv6 except in a tailnet, which assigns the addresses.
+    Such networks are 127.0.0.0/8, and each /64 of IPv6 outside a tailnet, which assigns addresses.
     """
     try:
         address = ip_address(text.partition("%")[0])

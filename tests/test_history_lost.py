@@ -131,7 +131,8 @@ def test_a_lost_history_begins_again_and_the_page_says_so(config: Path) -> None:
             assert {served.get(route)[0] for route in ROUTES} <= {200, 503}, kind
             eventually(partial(lambda n: served.log.count("history begins again") > n, before))
             eventually(partial(lambda n: served.database("email")["totalRows"] == n, rows))
-            assert bool(lost_files(path) - kept) == ("deleted" not in kind and kind != "emptied")
+            if kind != "emptied":  # nothing to keep; set aside only if a reader saw it first
+                assert bool(lost_files(path) - kept) == ("deleted" not in kind)
         eventually(lambda: points(path) > 1)
         assert {served.get(route)[0] for route in ROUTES} == {200}
         assert "The history begins again on" in served.get("/")[1]
