@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app import words
-from dash_app.cli.terminal import printable
 from dash_app.expectations import Rules
 from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.store import History
@@ -372,8 +371,9 @@ def test_a_label_with_a_colon_stays_whole() -> None:
         since=NOON,
     )
     whom, cause = words.parted(one)
-    assert (printable(whom), cause) == ("Ops: mail Bcc: eve", "The file is gone.")
+    assert (whom, cause) == ("Ops: mail Bcc: eve", "The file is gone.")
     assert words.alert_title("fault", one) == f"{whom}: needs you"
+    assert words.sentence(one) == "Ops: mail Bcc: eve: The file is gone."
 
 
 def test_a_sentence_of_an_incident_is_bounded() -> None:

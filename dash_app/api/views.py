@@ -259,7 +259,7 @@ def _incident(one: Incident, messages: Iterable[Message]) -> documents_incidents
         "databases": list(one.databases),
         "kind": one.kind,
         "level": one.level,
-        "text": one.text,
+        "text": words.sentence(one),
         "remedy": one.remedy,
         "since": rfc3339(one.since),
         "endedAt": rfc3339(one.ended_at),

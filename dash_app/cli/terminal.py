@@ -101,8 +101,7 @@ def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) ->
 
 def printable(text: str) -> str:
     """Return a text that cannot command the terminal, whatever a table in it is called."""
-    plain = text.replace("\u00a0", " ")  # which words write after a colon in a label
-    return "".join(character if character.isprintable() else "�" for character in plain)
+    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 @contextmanager

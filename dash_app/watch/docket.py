@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from dash_app import words
 from dash_app.history.incidents import WantedIncidents
 from dash_app.incident import Entry
 from dash_app.watch.incidents import Course, follow
@@ -68,7 +69,7 @@ class Docket:
         open_before = {one.key for one in before if not one.ended_at}
         for one in self._course.open:
             if one.key not in open_before:
-                log.info("incident: %s", one.text)
+                log.info("incident: %s", words.sentence(one))
         if self._save():
             self._look_back(snapshot.taken_at)
         if before or self._course.incidents:

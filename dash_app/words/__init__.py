@@ -50,6 +50,7 @@ from dash_app.words.incidents import (
     process_gone,
     process_remedy,
     sent,
+    sentence,
     told_of,
     unsent,
 )
@@ -132,6 +133,7 @@ __all__ = [
     "rhythm",
     "rows_of",
     "sent",
+    "sentence",
     "short_number",
     "short_path",
     "signature",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from dash_app.words.incidents import parted
+from dash_app.words.incidents import parted, sentence
 from dash_app.words.numbers import age, ago, brief, clock, number, plural
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def alert_body(kind: MessageKind, one: Incident, link: str, now: datetime) -> st
     The second line has the times, the third what to do unless it is over.
     """
     since = f"Since {clock(one.since, now)}"
-    lines = [one.text]
+    lines = [sentence(one)]
     if kind == "over" and one.ended_at:
         lines.append(f"{since}, over since {clock(one.ended_at, now)}.")
     else:

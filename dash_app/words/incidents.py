@@ -36,12 +36,17 @@ def incident(labels: Sequence[str], sentences: Sequence[str]) -> str:
 
 
 def parted(one: Incident) -> tuple[str, str]:
-    """Return whom an incident concerns, and what is amiss.
+    """Return the labels of the databases that an incident concerns, and its cause.
 
-    No label holds what parts them: `incident` writes the space after a colon as one without break.
+    In the stored text, the space after a colon within a label does not break; here it does.
     """
-    whom, _, cause = one.text.partition(PART)
-    return whom, cause
+    labels, _, cause = one.text.partition(PART)
+    return labels.replace(f":{NO_BREAK}", PART), cause
+
+
+def sentence(one: Incident) -> str:
+    """Return the text of an incident as people read it: labels and cause."""
+    return PART.join(part for part in parted(one) if part)
 
 
 def names(labels: Sequence[str]) -> str:
@@ -70,7 +75,7 @@ def process_remedy(command: str) -> str:
 def told_of(entry: Entry) -> str:
     """Return an incident in a line, with its end, who knows of it, and what was sent."""
     one = entry.incident
-    parts = [one.text]
+    parts = [sentence(one)]
     if one.ended_at:
         parts.append(f"Over after {age(one.ended_at - one.since)}.")
     elif one.acknowledged:
