@@ -285,7 +285,7 @@ class Sampler:
         self._seen_until, acknowledged, published = self._requests.take()
         for incident, known in acknowledged.items():
             self.docket.acknowledge(incident, known)
-        readings = self._airlock.read(min(self._deadline_seconds, self._interval_seconds / 2))
+        readings = self._airlock.read(self._wait_seconds())
         now = datetime.now(UTC)
         if by := self._clock.adjustment():
             self._follow_clock(by)
@@ -306,6 +306,12 @@ class Sampler:
             self._record(self.snapshot)
         self.selfcheck.look(self._airlock, readings.values())
         return self.snapshot
+
+    def _wait_seconds(self) -> float:
+        """Return how long to wait for readings: the first snapshot has no older one to show."""
+        if self.snapshot is None:
+            return self._deadline_seconds
+        return min(self._deadline_seconds, self._interval_seconds / 2)
 
     def _no_reading(self, now: datetime) -> Reading:
         """Return the reading of a database that has not answered since we started."""

@@ -18,13 +18,14 @@ from dash_app.history.store import History
 from dash_app.incident import Acknowledgement
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
+from dash_app.watched.airlock import Airlock
 from tests.harness import LiveWriter, eventually, make_database, write_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from dash_app.model import DatabaseStatus
+    from dash_app.model import DatabaseStatus, Reading
 
 
 @pytest.fixture
@@ -188,6 +189,23 @@ def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
         ticks = sampler.selfcheck.ticks
         eventually(lambda: sum(one.done() for one in answered) >= 6)
         assert sampler.selfcheck.ticks <= ticks + 1
+
+
+def test_only_the_first_snapshot_waits_for_readings_until_the_deadline(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Later ones have older readings to show, and are due on the beat."""
+    waited: list[float] = []
+    read = Airlock.read
+
+    def measured(airlock: Airlock, wait_seconds: float) -> Mapping[str, Reading]:
+        waited.append(wait_seconds)
+        return read(airlock, wait_seconds)
+
+    monkeypatch.setattr(Airlock, "read", measured)
+    with sampling(config):
+        eventually(lambda: len(waited) > 1)
+    assert waited[:2] == [2.0, 0.5]
 
 
 def test_a_database_whose_turn_has_not_come_is_not_called_unresponsive(
