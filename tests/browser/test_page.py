@@ -102,7 +102,7 @@ def test_what_the_reader_opened_stays_open_while_numbers_change(
     quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
     quiet_page.goto(served.url)
-    fold = quiet_page.locator("#card-email .fold")
+    fold = quiet_page.locator("#app #card-email .fold")
     fold.click()
     fold.focus()
     with LiveWriter(paths["email"]) as writer:
@@ -185,7 +185,7 @@ def test_the_theme_follows_the_system_until_it_is_chosen(
     expect(root).to_have_attribute("data-bs-theme", "light")
     page.emulate_media(color_scheme="dark")
     expect(root).to_have_attribute("data-bs-theme", "dark")
-    page.get_by_role("button", name="Light").click()
+    page.locator("#app").get_by_role("button", name="Light").click()
     expect(root).to_have_attribute("data-bs-theme", "light")
     page.reload()
     expect(root).to_have_attribute("data-bs-theme", "light")
