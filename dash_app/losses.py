@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dash_app.expectations import NO_RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from collections.abc import Set as AbstractSet
 
     from dash_app.expectations import Rules
@@ -31,14 +31,12 @@ NEW_TABLE_PERCENT = 150
 """How far the rows of a table that took over those of another may differ from them: an existing
 table grew by about as many, a new one may have grown further since."""
 
-MAX_COMPARED = 100
-"""Maximum number of drops, and of gains, that are held against each other, the largest."""
+MAX_COMPARED, MAX_GAINS = 100, 20
+"""Maximum number of drops, and of gains, that are compared with each other, and of gains that are
+remembered: the largest."""
 
 RECENTLY = timedelta(hours=1)
 """A table that came within this time is a working table: if it goes again, its work is done."""
-
-MAX_GAINS = 20
-"""Maximum number of recent gains that are remembered, the largest."""
 
 HABIT = timedelta(days=30)
 HABIT_TIMES = 3
@@ -54,6 +52,9 @@ QUEUE_PATIENCE = timedelta(days=7)
 
 Rows = tuple[int, int | None]
 """Rows of a table before and after; None after if the table is gone."""
+
+Recent = tuple[str, int | None, str]
+"""A table, the rows that it gained in one step or None if it came then, and the time of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, 
 
     Neither rows that another table has now, nor tables that were made recently, are lost.
     """
-    young = _recent_tables(before, after)
+    young = {table for table, rows, _ in _recent(before, after) if rows is None}
     fallen = {
         name: rows
         for name, rows in _falls(before, after).items()
@@ -173,33 +174,19 @@ def fewer_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str,
 
 
 def leave_trail(before: Reading, after: Reading, more: Facts) -> Facts:
-    """Return what later readings need to know of this one: recent tables, recent gains, and `more`.
+    """Return the facts about recent readings that the next ones are compared with.
 
-    A table keeps its place in the trail when it is renamed. `more` has the drops that are `waiting`
-    since they may be usual work, each with its rows before and after, and until when it is not a
-    loss; and what was `copied`: tables that are not counted yet in a copy, with the newest state.
+    `recent` has the tables that came recently, with None for their rows, and the rows that others
+    gained, each with its time. `more` has the drops that are `waiting` since they may be usual
+    work, each with its rows before and after, and until when it is not a loss; and what was
+    `copied`: tables that are not counted yet in a copy, with the newest state.
     """
-    now, names = after.verified_at, renamed(before, after)
-    earliest = (now - RECENTLY).isoformat()
-    new = {
-        names.get(table, table): since
-        for table, since in _recent_tables(before, after).items()
-        if names.get(table, table) in after.tables
-    }
-    known = {names.get(table, table) for table in before.tables}
-    new |= {table: now.isoformat() for table in after.tables if table not in known}
-    recent = [
-        [names.get(table, table), rows, at]
-        for table, rows, at in before.trail.get("gains", ())
-        if at > earliest
-    ]
-    recent += [
-        [table, rows, now.isoformat()]
-        for table, rows in gains(before, after).items()
-        if rows >= MIN_LOST_ROWS and table not in new
-    ]
-    recent = sorted(recent, key=lambda gain: gain[1])[-MAX_GAINS:]
-    trail = {"new": new, "gains": recent, **more}
+    recent = _recent_gains(before, after)
+    new = [gain for gain in recent if gain[1] is None]
+    names = {table for table, *_ in new}
+    grown = [gain for gain in recent if (gain[1] or 0) >= MIN_LOST_ROWS and gain[0] not in names]
+    largest = sorted(grown, key=lambda gain: gain[1] or 0, reverse=True)[:MAX_GAINS]
+    trail = {"recent": [*new, *largest], **more}
     return {name: value for name, value in trail.items() if value}
 
 
@@ -210,13 +197,11 @@ def move_trail(trail: Facts, by: timedelta) -> Facts:
         return (datetime.fromisoformat(at) + by).isoformat()
 
     waiting = trail.get("waiting", {}).items()
-    found = {
-        "new": {table: moved(at) for table, at in trail.get("new", {}).items()},
-        "gains": [[table, rows, moved(at)] for table, rows, at in trail.get("gains", ())],
+    return {
+        **trail,
+        "recent": [(table, rows, moved(at)) for table, rows, at in trail.get("recent", ())],
         "waiting": {table: {**drop, "until": moved(drop["until"])} for table, drop in waiting},
-        "copied": trail.get("copied"),
     }
-    return {name: value for name, value in found.items() if value}
 
 
 def split_waiting(
@@ -275,7 +260,8 @@ def _without_moved(fallen: Mapping[str, Rows], before: Reading, after: Reading) 
     """Return the drops whose rows no other table has taken over. Each gain explains one drop."""
     if not fallen:
         return {}
-    left = sorted(_recent_gains(before, after), key=_Gain.size, reverse=True)[:MAX_COMPARED]
+    found = (_gain(table, rows, after) for table, rows, _ in _recent_gains(before, after))
+    left = sorted(found, key=_Gain.size, reverse=True)[:MAX_COMPARED]
     was_columns, columns = _columns(before), _columns(after)
     largest = sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True)
     moved: set[str] = set()
@@ -317,28 +303,30 @@ class _Gain(NamedTuple):
         return lost - slack <= self.rows <= limit + slack
 
 
-def _recent_gains(before: Reading, after: Reading) -> Iterator[_Gain]:
-    """Yield what tables gained in this step and recently."""
-    names = renamed(before, after)
+def _gain(table: str, rows: int | None, after: Reading) -> _Gain:
+    if rows is not None:
+        return _Gain(table, rows, is_new=False)
+    count = after.tables[table]
+    return _Gain(table, count.rows if count.is_known else None, is_new=True)
+
+
+def _recent_gains(before: Reading, after: Reading) -> list[Recent]:
+    """Return what tables gained recently and in this step, by the names that they have now."""
+    names, now = renamed(before, after), after.verified_at.isoformat()
     known = {names.get(table, table) for table in before.tables}
-    young = {names.get(table, table) for table in _recent_tables(before, after)}
-    for table, count in after.tables.items():
-        if table not in known or table in young:
-            yield _Gain(table, count.rows if count.is_known else None, is_new=True)
-    for table, rows in gains(before, after).items():
-        yield _Gain(table, rows, is_new=False)
-    earliest = (after.verified_at - RECENTLY).isoformat()
-    for table, rows, at in before.trail.get("gains", ()):
-        if at > earliest:
-            yield _Gain(names.get(table, table), rows, is_new=False)
+    found: list[Recent] = [
+        (names.get(table, table), rows, at) for table, rows, at in _recent(before, after)
+    ]
+    found += [(table, None, now) for table in after.tables if table not in known]
+    found += [(table, rows, now) for table, rows in gains(before, after).items()]
+    return [gain for gain in found if gain[0] in after.tables]
 
 
-def _recent_tables(before: Reading, after: Reading) -> dict[str, str]:
-    """Return the tables that came recently, by the names that they had before, and when."""
+def _recent(before: Reading, after: Reading) -> list[Recent]:
+    """Return what the trail of a reading has of the last hour, by the names of then."""
     earliest = (after.verified_at - RECENTLY).isoformat()
-    return {
-        table: since for table, since in before.trail.get("new", {}).items() if since > earliest
-    }
+    trail = before.trail.get("recent", ())
+    return [(table, rows, at) for table, rows, at in trail if at > earliest]
 
 
 def gains(before: Reading, after: Reading) -> dict[str, int]:
