@@ -23,7 +23,7 @@ from dash_app.events import follow
 from dash_app.model import Database, Memory, Reading
 from dash_app.watched.airlock import Airlock
 from dash_app.watched.process import Limits
-from dash_app.watched.protocol import reading_from_message, reading_to_message
+from dash_app.watched.protocol import reading_from_message, to_message
 from tests.harness import PATIENCE_SECONDS, make_database
 from tests.images import Image, damaged, originals
 from tests.watched import await_quiet, rows, traces
@@ -174,7 +174,7 @@ def _pass_on(
 ) -> Memory | None:
     """Take a reading where the service takes it: compared, stored, told."""
     try:
-        stored = reading_from_message(json.loads(json.dumps(reading_to_message(reading))))
+        stored = reading_from_message(json.loads(json.dumps(to_message(reading))))
         report.expect(image, "its reading is stored whole", holds=stored == reading)
         memory, events = follow("fuzzed", reading, memory)
         json.dumps([(event.before, event.after) for event in events], allow_nan=False)

@@ -15,7 +15,7 @@ from dash_app.model import Database, Memory, Reading
 from dash_app.settings.sections import HistorySettings
 from dash_app.surroundings import Surroundings, WalGrowth
 from dash_app.watched import wal_growth
-from dash_app.watched.protocol import reading_from_message, reading_to_message
+from dash_app.watched.protocol import reading_from_message, to_message
 from dash_app.watched.wal_growth import Growth, Look, follow, summary
 from tests.harness import LiveWriter, make_database
 from tests.watched import read, watching
@@ -116,7 +116,7 @@ def test_the_finding_names_the_cause(
     assert (found.kind, found.level, found.since) == ("wal_growing", "notice", NOW)
     assert found.text.startswith("WAL 636 MB beside a file of 6.0 MB: ")
     assert found.text.endswith(text)
-    assert reading_from_message(reading_to_message(reading(growth))) == reading(growth)
+    assert reading_from_message(to_message(reading(growth))) == reading(growth)
 
 
 def test_a_restart_forgets_no_growth(tmp_path: Path) -> None:

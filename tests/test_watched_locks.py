@@ -17,7 +17,7 @@ from dash_app.model import Database, LastGood, Memory
 from dash_app.selfcheck import locks_held
 from dash_app.watched import airlock as parent
 from dash_app.watched.locks import find_write_lock, record_locks
-from dash_app.watched.protocol import reading_from_message, reading_to_message
+from dash_app.watched.protocol import reading_from_message, to_message
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT
 from tests.watched import await_quiet, read, read_exact, read_until, rows, watching
@@ -217,7 +217,7 @@ def test_a_kept_reading_outlives_the_history(tmp_path: Path) -> None:
         read(airlock)
         assert writer.do("BEGIN IMMEDIATE") == []
         kept = read_until(airlock, lambda reading: reading.is_kept)
-        assert reading_from_message(reading_to_message(kept)) == kept
+        assert reading_from_message(to_message(kept)) == kept
 
 
 def test_a_wal_that_lies_beside_another_name_is_a_problem(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.watched.protocol import from_line, reading_from_message, reading_to_message, to_line
+from dash_app.watched.protocol import from_line, reading_from_message, to_line, to_message
 from dash_app.writes import last_write
 from tests.harness import LiveWriter
 from tests.test_events import run
@@ -59,7 +59,7 @@ class Times:
         self._before = self._with_time(None, first)
 
     def _with_time(self, before: Reading | None, reading: Reading) -> Reading:
-        message = {**reading_to_message(reading), "last_modified": None}
+        message = {**to_message(reading), "last_modified": None}
         at = last_write(before, reading)
         message["last_modified"] = at and at.isoformat()
         return reading_from_message(from_line(to_line(message)))

@@ -35,7 +35,7 @@ import json, os, sys, time
 sys.path.insert(0, sys.argv[1])
 from dash_app.watched import guard
 from dash_app.watched.counts import Budget
-from dash_app.watched.protocol import reading_to_message
+from dash_app.watched.protocol import to_message
 from dash_app.watched.reader import Reader
 if os.geteuid() == 0 and sys.argv[3] == "as nobody":
     os.setgroups([])
@@ -44,7 +44,7 @@ if os.geteuid() == 0 and sys.argv[3] == "as nobody":
 guarded = sys.argv[4] == "guarded" and bool(guard.refuse_writes())
 reader = Reader(sys.argv[2], Budget(1, 2, 0.02), guarded=guarded)
 for _line in sys.stdin:
-    print(json.dumps([reading_to_message(reader.read()), reader.toll]), flush=True)
+    print(json.dumps([to_message(reader.read()), reader.toll]), flush=True)
 """
 
 CHILD_AS_NOBODY = """#!/bin/sh

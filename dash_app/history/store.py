@@ -35,7 +35,7 @@ from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.room import is_grown, make_room, prune
 from dash_app.history.schema import NotAFileError
 from dash_app.surroundings import Surroundings
-from dash_app.watched.protocol import reading_from_message, reading_to_message
+from dash_app.watched.protocol import reading_from_message, to_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -412,5 +412,5 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
 def _as_json(reading: Reading) -> str:
     """Return a reading without its surroundings, except how long its WAL has been growing."""
     around = Surroundings(wal_growth=reading.surroundings.wal_growth)
-    message = reading_to_message(replace(reading, surroundings=around))
+    message = to_message(replace(reading, surroundings=around))
     return json.dumps(message, separators=(",", ":"))

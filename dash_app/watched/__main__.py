@@ -18,7 +18,7 @@ import sqlite3
 import sys
 import threading
 import time
-from dataclasses import replace
+from math import inf
 from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
@@ -32,8 +32,8 @@ from dash_app.watched.protocol import (
     WORKERS,
     Message,
     from_line,
-    reading_to_message,
     to_line,
+    to_message,
 )
 from dash_app.watched.reader import Reader
 
@@ -61,8 +61,6 @@ class Child:
         self._guarded = guarded
         self._deadline_seconds = deadline_seconds
         self._began: dict[str, float] = {}
-        self._awaited = 0
-        self._counting_awaited = Lock()
         self._reading_seconds = deadline_seconds * COUNTING_SHARE_OF_DEADLINE
         self._table_seconds = table_seconds
         self._readers: dict[tuple[str, str], Reader] = {}
@@ -107,10 +105,8 @@ class Child:
 
     def _seconds_left(self) -> float | None:
         """Return after how long a reading may be overdue; None while there is none."""
-        if not self._awaited:
-            return None
-        began = min(list(self._began.values()), default=time.monotonic())
-        return max(began + self._deadline_seconds - time.monotonic(), 0.01)
+        began, now = list(self._began.values()), time.monotonic()
+        return max(min(*began, now) + self._deadline_seconds - now, 0.01) if began else None
 
     def _overdue(self) -> list[str]:
         latest = time.monotonic() - self._deadline_seconds
@@ -123,9 +119,8 @@ class Child:
         paths: dict[str, str] = request.get("read", {})
         share = CORE_SHARE / max(len(paths), 1)
         budget = Budget(self._table_seconds, self._reading_seconds, share)
-        with self._counting_awaited:
-            self._awaited += len(paths)
         for name, path in paths.items():
+            self._began[name] = inf
             if (name, path) not in self._readers:
                 self._readers[name, path] = Reader(path, budget, self._turn, guarded=self._guarded)
             self._queue.put((name, self._readers[name, path]))
@@ -146,8 +141,6 @@ class Child:
             try:
                 news = self._news(name, reader.read())
                 del self._began[name]
-                with self._counting_awaited:
-                    self._awaited -= 1
                 self.say({"name": name, "toll": reader.toll, **news})
             except MemoryError:  # of this database, or of one that is read beside it
                 os._exit(OUT_OF_MEMORY)
@@ -161,11 +154,9 @@ class Child:
         self._sent[name] = reading
         if sent is not None and sent.code is None and sent.read_at == reading.read_at:
             # The tables of a wide database take a hundred times as long to write.
-            message = reading_to_message(
-                replace(reading, tables={}, objects=None, sequences={}, roots={})
-            )
-            return {"verified_at": message["verified_at"], "surroundings": message["surroundings"]}
-        message = reading_to_message(reading)
+            around = to_message(reading.surroundings)
+            return {"verified_at": to_message(reading.verified_at), "surroundings": around}
+        message: Message = to_message(reading)
         if sent is not None and reading.code is None and sent.objects == reading.objects:
             del message["objects"]  # the parent has them
         return {"reading": message}

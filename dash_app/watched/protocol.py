@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
 
@@ -46,21 +47,21 @@ def from_line(line: bytes | bytearray) -> Message:
     return message
 
 
-def reading_to_message(reading: Reading) -> Message:
-    """Return a reading with its times in ISO format."""
-    message = asdict(reading)
-    _write_times(message, TIMES)
-    for count in message["tables"].values():
-        _write_times(count, ("counted_at",))
-    if growth := message["surroundings"]["wal_growth"]:
-        _write_times(growth, ("since",))
-    for holder in message["surroundings"]["holders"] or ():
-        _write_times(holder, HOLDER_TIMES)
-    return message
+def to_message(value: Any) -> Any:  # noqa: ANN401 - from any value of the model
+    """Return a value of the model as JSON has it, a reading for instance; times in ISO format."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if is_dataclass(value):
+        return {field.name: to_message(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: to_message(one) for name, one in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(to_message, value))
+    return value
 
 
 def reading_from_message(message: Message) -> Reading:
-    """Return the reading that `reading_to_message` was given.
+    """Return the reading that `to_message` was given.
 
     The history keeps messages over upgrades, and over the return to an older version: what is not
     known here is left out, and what was not known there is as by default.
@@ -72,7 +73,7 @@ def reading_from_message(message: Message) -> Reading:
 
 
 def surroundings_from_message(message: Message) -> Surroundings:
-    """Return the surroundings of a message that `reading_to_message` made."""
+    """Return the surroundings of a message that `to_message` made."""
     holders, disk, access = (message.get(name) for name in ("holders", "disk", "access"))
     growth = message.get("wal_growth")
     readers = tuple(growth["readers"]) if growth else ()
@@ -98,11 +99,6 @@ def _count(message: Message) -> TableCount:
 
 def _holder(message: Message) -> Holder:
     return Holder(**{**message, **_times(message, HOLDER_TIMES), "uses": tuple(message["uses"])})
-
-
-def _write_times(message: Message, names: tuple[str, ...]) -> None:
-    for name in names:
-        message[name] = message[name] and message[name].isoformat()
 
 
 def _times(message: Message, names: tuple[str, ...]) -> dict[str, datetime | None]:
