@@ -294,7 +294,7 @@ def test_how_a_child_ended_is_known(
     eventually(lambda: child.receive() or child.ended)
     if "read" in ending:
         child.kill()
-    assert child.why_ended() == detail
+    assert child.failure() == ("reader_crashed", detail)
     child.kill()
 
 
@@ -318,7 +318,8 @@ def test_a_reading_ends_at_its_deadline_though_the_parent_does_not_look(tmp_path
     child.ask({"a": str(tmp_path / "a.db")})
     eventually(child.gone)
     assert child.receive() == []
-    assert child.ended_by_deadline()
+    assert child.ended
+    assert child.failure() == ("not_responding", {})
     assert child.overdue() == {"a"}
     child.kill()
 

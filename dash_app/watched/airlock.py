@@ -299,10 +299,8 @@ class Airlock:
         failed = [c for c in self._children() if c.ended or c.hangs() or c.overdue()]
         for child in failed:
             spent_seconds = child.cpu_seconds()
-            crashed = child.ended and not child.ended_by_deadline()
-            code: Code = "reader_crashed" if crashed else "not_responding"
+            code, detail = child.failure()
             self._abandon(child)
-            detail = child.why_ended() if crashed else {}
             if child is self._shared:
                 self._shared = None
                 self._suspect(child, code)

@@ -25,6 +25,8 @@ from dash_app.watched.protocol import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dash_app.model import Code
+
 START_SECONDS = 10.0
 """A child on a busy machine may take this long to start; 0.1 s is usual."""
 
@@ -177,22 +179,22 @@ class ChildProcess:
             self._request({"workers": self._workers})
             self._workers *= 2
 
-    def ended_by_deadline(self) -> bool:
-        """Return whether it exited because a reading exceeded its deadline."""
-        with suppress(subprocess.TimeoutExpired):
-            self.wait()
-        return self._process.returncode == OVERDUE
-
-    def why_ended(self) -> dict[str, str]:
-        """Return how the child ended, by the names that the words for it have; {} for a crash."""
-        with suppress(subprocess.TimeoutExpired):
-            self.wait()
+    def failure(self) -> tuple[Code, dict[str, str]]:
+        """Return what a failed child means: a code, and the facts that the code's words need."""
+        if self.ended:
+            with suppress(subprocess.TimeoutExpired):
+                self.wait()
         code = self._process.returncode
+        if not self.ended or code == OVERDUE:
+            return "not_responding", {}
+        detail: dict[str, str] = {}
         if code == OUT_OF_MEMORY:
-            return {"memory": f"{MAX_DATA_BYTES // 1_000_000} MB"}
-        if self._failure or code is None or code >= 0:
-            return {"bug": self._failure or f"exit code {code}"}
-        return {} if -code in CRASHES else {"signal": signal.Signals(-code).name}
+            detail = {"memory": f"{MAX_DATA_BYTES // 1_000_000} MB"}
+        elif self._failure or code is None or code >= 0:
+            detail = {"bug": self._failure or f"exit code {code}"}
+        elif -code not in CRASHES:
+            detail = {"signal": signal.Signals(-code).name}
+        return "reader_crashed", detail
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used; 0 if that is not known any more."""

@@ -140,12 +140,12 @@ class Reader:
 
     def _verified(self, files: Files, now: datetime) -> Found | None:
         """Return the last finding, verified, or None where the file has to be read again."""
-        found = self._found
+        found, sight = self._found, self._sight
         if found is None or not found.settled or found.files != files:
             return None
-        if self._sight and files.wal is None and self._sight.is_write_locked:
+        if sight and sight.is_write_locked and files.wal is None:
             return None
-        if self._sight and self._sight.has_strangers and found.reading.journal_mode == "wal":
+        if sight and sight.has_strangers and found.reading.journal_mode == "wal":
             return None
         if abs((now - found.reading.read_at).total_seconds()) > REREAD_SECONDS:  # a clock was set
             return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app.surroundings import WalGrowth
@@ -16,7 +17,6 @@ from dash_app.watched.locks import open_quietly
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
 
 LARGE_BYTES, HUGE_BYTES = 64_000_000, 1_000_000_000
 """A WAL is large above the first if it also exceeds its main file, and always above the second.
@@ -28,6 +28,9 @@ GENERATION_BYTES = slice(16, 24)
 """The salts in a WAL's header, which change as it starts over (sqlite.org/fileformat2.html)."""
 
 MAX_READERS = 100
+
+Instant = tuple[float, datetime]
+"""Seconds on the monotonic clock, and the time of day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +52,16 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """What earlier looks found; instants are seconds on the monotonic clock.
+    """What earlier looks found.
 
     `full_since` is when its frames became too large in this generation, `behind_since` when the
-    part not yet checkpointed did. `began` maps these instants to the times of day.
+    part not yet checkpointed did. `grown_at` and the times of processes are on the monotonic clock.
     """
 
     last: Look | None = None
     grown_at: float = 0.0
-    full_since: float | None = None
-    behind_since: float | None = None
-    began: Mapping[float, datetime] = field(default_factory=dict)
+    full_since: Instant | None = None
+    behind_since: Instant | None = None
     readers: Mapping[str, float] = field(default_factory=dict)
     writers: Mapping[str, float] = field(default_factory=dict)
 
@@ -71,24 +73,16 @@ def follow(before: Growth, look: Look | None, at: float, now: datetime) -> Growt
     """
     if look is None:
         return Growth()
-    last = before.last
-    is_same = last is not None and last.generation == look.generation
+    last = before.last if before.last and before.last.generation == look.generation else None
     # At first sight it is taken to have just grown, since that cannot be known.
-    grown_at = before.grown_at
-    if last is None or not is_same or look.used_bytes > last.used_bytes:
-        grown_at = at
-    full_since = behind_since = None
-    if _is_large(look.used_bytes, look.main_bytes):
-        full_since = before.full_since if is_same and before.full_since is not None else at
-    if _is_large(look.backlog_bytes or 0, look.main_bytes):
-        behind_since = at if before.behind_since is None else before.behind_since
-    began = {**before.began, at: now}
+    has_grown = last is None or look.used_bytes > last.used_bytes
+    full_since = (last and before.full_since) or (at, now)
+    behind_since = before.behind_since or (at, now)
     return Growth(
         look,
-        grown_at,
-        full_since,
-        behind_since,
-        {instant: began[instant] for instant in (full_since, behind_since) if instant is not None},
+        at if has_grown else before.grown_at,
+        full_since if _is_large(look.used_bytes, look.main_bytes) else None,
+        behind_since if _is_large(look.backlog_bytes or 0, look.main_bytes) else None,
         _recent(before.readers, look.readers, at),
         _recent(before.writers, look.writers, at),
     )
@@ -99,14 +93,13 @@ def summary(growth: Growth, at: float) -> WalGrowth | None:
 
     Frames that were appended to a large WAL show that it could not start over instead.
     """
-    since = [growth.behind_since] if growth.behind_since is not None else []
-    if growth.full_since is not None and at - growth.grown_at < LASTING_SECONDS:
-        since.append(growth.full_since)
+    is_growing = at - growth.grown_at < LASTING_SECONDS
+    since = [one for one in (growth.behind_since, is_growing and growth.full_since) if one]
     if growth.last is None or not since:
         return None
-    first = min(since)
+    first, time = min(since)
     return WalGrowth(
-        since=growth.began[first],
+        since=time,
         is_lasting=at - first >= LASTING_SECONDS,
         generation=growth.last.generation,
         is_checkpointed=_is_checkpointed(growth.last),
