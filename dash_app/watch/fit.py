@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from dash_app.words.numbers import one_line
+
 MAX_TITLE_BYTES = 200
 MAX_BODY_BYTES = 1_900
 """Discord takes 2,000 characters, also behind a webhook of which apprise knows no limit. ntfy makes
@@ -19,25 +21,17 @@ MIN_LINE_BYTES = 24
 
 MORE = "…"
 JOINERS = "\u200d\ufe0e\ufe0f"
-BIDIRECTIONAL = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that turn the direction of all text after them."""
-
-
-def plain(text: str) -> str:
-    """Return a text as one line without control characters, which could begin a header."""
-    shown = "".join(" " if unicodedata.category(one) == "Cc" else one for one in text)
-    return " ".join("".join(one for one in shown if _is_shown(one)).split())
 
 
 def cut(text: str, max_bytes: int) -> str:
     """Return a text of at most that many bytes of UTF-8, with "…" in place of what is missing."""
-    encoded = text.encode("utf-8", "replace")
+    encoded = text.encode()
     if len(encoded) <= max_bytes:
-        return encoded.decode("utf-8")
+        return text
     room = max_bytes - len(MORE.encode())
     if room <= 0:
         return ""
-    head = encoded[:room].decode("utf-8", "ignore").rstrip()
+    head = encoded[:room].decode(errors="ignore").rstrip()
     while head and (head[-1] in JOINERS or unicodedata.combining(head[-1])):
         head = head[:-1]
     return head + MORE
@@ -51,10 +45,10 @@ def fit(title: str, body: str, max_title: int, max_body: int) -> tuple[str, str]
     """
     limit = min(max_body, MAX_BODY_BYTES) if max_body > 0 else MAX_BODY_BYTES
     title = cut(
-        plain(title[:MAX_BODY_BYTES]),
+        one_line(title[:MAX_BODY_BYTES]),
         min(max_title or MAX_TITLE_BYTES, MAX_TITLE_BYTES, limit // 2),
     )
-    lines = [plain(line[:MAX_BODY_BYTES]) for line in body.splitlines()]
+    lines = [one_line(line[:MAX_BODY_BYTES]) for line in body.splitlines()]
     return title, _fit_lines(lines, limit - len(title.encode()) - 2)
 
 
@@ -88,13 +82,9 @@ def _without_one(lines: list[str]) -> list[str]:
 
 
 def _size(line: str) -> int:
-    return len(line.encode("utf-8", "replace"))
+    return len(line.encode())
 
 
 def _is_whole(line: str) -> bool:
     """Whether a line is of no use once it is cut: an address, or the notification's id."""
     return line.startswith(("http://", "https://")) or bool(re.search(r"\([0-9a-f]{8}\)$", line))
-
-
-def _is_shown(character: str) -> bool:
-    return character not in BIDIRECTIONAL and unicodedata.category(character) != "Cs"

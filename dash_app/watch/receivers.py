@@ -52,6 +52,9 @@ TEMPORARY = frozenset({408, 425, 429})
 SMTP_FINAL = 500
 """Codes from here on are final for SMTP (rfc5321)."""
 
+Lists = dict[str, Any]
+"""Lists of receivers that an object of apprise holds, by the names of its attributes."""
+
 LISTS = ("targets", "channels", "topics", "rooms", "users", "devices", "recipients")
 UNKNOWN_URL = "is no URL of a receiver that apprise knows"
 
@@ -128,52 +131,46 @@ def of(line: str) -> Iterator[Receiver]:
 
 
 def _of_url(url: str, id_: str, url_id: str) -> Iterator[Receiver]:
-    place = place_of(url)
-    plugin = _instance(url)
-    if plugin is None:
-        yield Receiver(id_, url_id, place, None)
-        return
-    parts = _parts(plugin)
+    place, plugin = place_of(url), _instance(url)
+    parts = _parts(plugin) if plugin else []
     if not parts:
-        yield Receiver(id_, url_id, place, plugin, is_one=len(plugin) <= 1 and not _named(plugin))
-        return
-    for name, target in parts:
-        alone = _instance(url)
-        if alone is None:
-            continue
-        for other in {name for name, _ in parts}:
-            empty = type(getattr(alone, other))()
-            setattr(alone, other, target if other == name else empty)
-        yield Receiver(mark_of(f"{url_id} {name} {target!r}"), url_id, place, alone)
+        is_one = plugin is None or (len(plugin) <= 1 and not _uncounted_lists(plugin))
+        yield Receiver(id_, url_id, place, plugin, is_one=is_one)
+    for part, lists in parts:
+        if plugin := _instance(url):
+            _set(plugin, lists)
+            yield Receiver(mark_of(f"{url_id} {part}"), url_id, place, plugin)
 
 
-def _parts(plugin: NotifyBase) -> list[tuple[str, Any]]:
-    """Return the names of its lists of receivers, each with a list of a single one of them.
+def _parts(plugin: NotifyBase) -> list[tuple[str, Lists]]:
+    """Return a name for each of its receivers, and its lists with that receiver alone.
 
     Nothing if it has one receiver, or several that cannot be taken apart.
     """
-    names = _named(plugin) or [
+    names = _uncounted_lists(plugin) or [
         name
         for name, value in vars(plugin).items()
-        if isinstance(value, list | tuple | set) and value and _counts(plugin, name)
+        if isinstance(value, list | tuple | set)
+        and value
+        and _length(plugin, {name: type(value)()}) < len(plugin)
     ]
-    parts = [(name, one) for name in names for one in _single(getattr(plugin, name))]
-    if len(parts) < 2 or not all(_length(plugin, names, *part) == 1 for part in parts):
-        return []
-    return parts
+    empty = {name: type(getattr(plugin, name))() for name in names}
+    parts = [
+        (f"{name} {target!r}", {**empty, name: target})
+        for name in names
+        for target in _single(getattr(plugin, name))
+    ]
+    is_separable = all(_length(plugin, lists) == 1 for _, lists in parts)
+    return parts if len(parts) > 1 and is_separable else []
 
 
-def _named(plugin: NotifyBase) -> list[str]:
-    """Return its lists of receivers, if it sends to several and counts them as one."""
+def _uncounted_lists(plugin: NotifyBase) -> list[str]:
+    """Return the names of its lists of receivers, if it sends to several and counts them as one."""
     if len(plugin) > 1 or "targets" not in plugin.template_tokens:
         return []
     lists = {name: value for name in LISTS if (value := vars(plugin).get(name))}
-    many = sum(len(value) for value in lists.values() if hasattr(value, "__len__"))
-    return list(lists) if many > 1 and all(map(_is_list, lists.values())) else []
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple | set | dict)
+    are_lists = all(isinstance(value, list | tuple | set | dict) for value in lists.values())
+    return list(lists) if are_lists and sum(map(len, lists.values())) > 1 else []
 
 
 def _single(value: Any) -> list[Any]:  # noqa: ANN401 - of whatever apprise holds
@@ -183,27 +180,19 @@ def _single(value: Any) -> list[Any]:  # noqa: ANN401 - of whatever apprise hold
     return [type(value)([one]) for one in sorted(value, key=repr)]
 
 
-def _counts(plugin: NotifyBase, name: str) -> bool:
-    """Whether without this list it would send to fewer."""
-    value = getattr(plugin, name)
-    before = len(plugin)
+def _length(plugin: NotifyBase, lists: Lists) -> int:
+    """Return to how many receivers it would send with other lists."""
+    before = {name: getattr(plugin, name) for name in lists}
     try:
-        setattr(plugin, name, type(value)())
-        return len(plugin) < before
-    finally:
-        setattr(plugin, name, value)
-
-
-def _length(plugin: NotifyBase, names: list[str], name: str, target: Any) -> int:  # noqa: ANN401
-    """Return to how many it would send with a single item in one of its lists alone."""
-    values = {one: getattr(plugin, one) for one in names}
-    try:
-        for one, value in values.items():
-            setattr(plugin, one, target if one == name else type(value)())
+        _set(plugin, lists)
         return len(plugin)
     finally:
-        for one, value in values.items():
-            setattr(plugin, one, value)
+        _set(plugin, before)
+
+
+def _set(plugin: NotifyBase, lists: Lists) -> None:
+    for name, value in lists.items():
+        setattr(plugin, name, value)
 
 
 def _instance(url: str) -> NotifyBase | None:

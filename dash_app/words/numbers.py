@@ -90,25 +90,30 @@ def moment(time: datetime) -> str:
 
 
 def brief(text: str, most: int) -> str:
-    """Return a text of at most so many characters in one line, its end cut with "…".
-
-    Control characters, and marks that turn the direction of what follows, are left out.
-    """
+    """Return a text in one line of limited length, its end replaced by "…"."""
     head = text[: 4 * most]
-    line = "".join(" " if one.isspace() else one for one in head if not _is_control(one))
-    line = " ".join(part for part in line.split(" ") if part)
+    line = one_line(head)
     if len(text) > len(head):
         line = line.ljust(most + 1, "…")
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def one_line(text: str) -> str:
+    """Return a text in one line, with single spaces in place of white space and control characters.
+
+    Characters that only change how others are shown, such as marks that turn the direction of what
+    follows, are left out, except joiners of emoji.
+    """
+    kinds = ((one, unicodedata.category(one)) for one in text)
+    shown = (
+        " " if kind == "Cc" else one
+        for one, kind in kinds
+        if kind not in {"Cf", "Cs"} or one == "\u200d"
+    )
+    return " ".join("".join(shown).split())
 
 
 def short_path(path: Path) -> str:
     """Return a path with the home folder as `~`."""
     own = home()
     return f"~/{path.relative_to(own)}" if own and path.is_relative_to(own) else str(path)
-
-
-def _is_control(character: str) -> bool:
-    """Whether a character has no shape of its own; white space and joiners of emoji are kept."""
-    is_kept = character.isspace() or character == "\u200d"
-    return unicodedata.category(character) in {"Cc", "Cf", "Cs"} and not is_kept
