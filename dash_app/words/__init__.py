@@ -34,7 +34,6 @@ from dash_app.words.findings import (
     no_such_table,
     overdue,
     remedy_for,
-    rhythm,
     too_large,
     unknown_table,
     wal_growing,
@@ -75,76 +74,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dash_app.model import DatabaseStatus, Fault, Finding, Reading, Snapshot
-
-__all__ = [
-    "A_WEEK",
-    "CODES_IN_BRIEF",
-    "FINDINGS_IN_BRIEF",
-    "HISTORY_UNREADABLE",
-    "MOST_NOTES",
-    "REMEDIES",
-    "SILENT",
-    "Place",
-    "age",
-    "ago",
-    "alert_body",
-    "alert_state",
-    "alert_test",
-    "alert_title",
-    "alerts_failing",
-    "alerts_held_back",
-    "alerts_lost",
-    "badge",
-    "besides",
-    "change",
-    "clock",
-    "day",
-    "disk_line",
-    "event",
-    "every",
-    "fault",
-    "few_rows",
-    "folder_gone",
-    "full_in",
-    "happened",
-    "headline",
-    "history_disk",
-    "history_lost",
-    "history_not_opened",
-    "history_paused",
-    "in_brief",
-    "incident",
-    "is_a_day",
-    "kind_in_brief",
-    "known",
-    "log_held",
-    "mark",
-    "names",
-    "no_such_table",
-    "notes",
-    "number",
-    "overdue",
-    "parted",
-    "place_of",
-    "plural",
-    "process_gone",
-    "process_remedy",
-    "remedy_for",
-    "rhythm",
-    "rows_of",
-    "sent",
-    "sentence",
-    "short_number",
-    "short_path",
-    "signature",
-    "size",
-    "told_of",
-    "too_large",
-    "unknown_table",
-    "unsent",
-    "verdict",
-    "wal_growing",
-]
 
 
 def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
@@ -278,5 +207,5 @@ def in_brief(status: DatabaseStatus) -> str:
 
 def kind_in_brief(kind: str) -> str:
     """Return the kind of an incident in two or three words: a finding's, or a code."""
-    known: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF, OURS_IN_BRIEF)
-    return next((brief[kind] for brief in known if kind in brief), kind.replace("_", " "))
+    briefs: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF, OURS_IN_BRIEF)
+    return next((brief[kind] for brief in briefs if kind in brief), kind.replace("_", " "))
