@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 MIN_ADJUSTMENT = timedelta(seconds=2)
 """Smaller differences are leap seconds, or a pause between the two clocks being read."""
@@ -17,6 +19,20 @@ def steady_seconds() -> float:
     Setting the wall clock does not affect them (clock_gettime(2), CLOCK_BOOTTIME).
     """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def moved(value: Any, by: timedelta) -> Any:  # noqa: ANN401 - returns the type that it is given
+    """Return a value of the model with all its times moved by as much as the clock was set."""
+    if isinstance(value, datetime):
+        return value + by
+    if isinstance(value, tuple):
+        return tuple(moved(one, by) for one in value)
+    if isinstance(value, dict):
+        return {key: moved(one, by) for key, one in value.items()}
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = {field.name: moved(getattr(value, field.name), by) for field in fields(value)}
+        return replace(value, **changed)
+    return value
 
 
 class WallClock:

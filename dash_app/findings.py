@@ -107,26 +107,20 @@ def settle(
     """
     new = tuple(new)
     is_another_copy = any(event.kind in {"back", "replaced"} for event in new)
-    undone = {
-        id(event): _is_undone(event, reading, policy, is_another_copy=is_another_copy)
+    undone = [
+        event
         for event in unsettled
-    }
-    ended = [
-        replace(event, ended_at=reading.verified_at)
-        if undone[id(event)] or _is_usual(event, policy) or _is_seen(event, reading, seen_until)
-        else event
-        for event in unsettled
+        if _is_undone(event, reading, policy, is_another_copy=is_another_copy)
     ]
-    # The former file's return is a replacement too, but one that leaves no problem.
-    is_back = any(undone[id(event)] and _took_its_place(event) for event in unsettled)
-    return (
-        *ended,
-        *(
-            replace(event, ended_at=event.at)
-            if (is_back and "file" in event.before) or _is_usual(event, policy)
-            else event
-            for event in new
-        ),
+    over = undone + [event for event in unsettled if _is_seen(event, reading, seen_until)]
+    if any(_took_its_place(event) for event in undone):
+        # The former file's return is a replacement too, but one that leaves no problem.
+        over += [event for event in new if "file" in event.before]
+    return tuple(
+        replace(event, ended_at=reading.verified_at)
+        if event in over or _is_usual(event, policy)
+        else event
+        for event in (*unsettled, *new)
     )
 
 

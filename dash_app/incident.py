@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+from dash_app.clock import moved
+
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from dash_app.message import Message
 
@@ -52,17 +54,6 @@ class Incident:
     troubles: tuple[str, ...] = ()
     id: int | None = None
 
-    def moved(self, by: timedelta) -> Incident:
-        """Return the incident with its times moved by as much as the clock was set."""
-        known = self.acknowledged
-        return replace(
-            self,
-            since=self.since + by,
-            ended_at=self.ended_at and self.ended_at + by,
-            acknowledged=known
-            and replace(known, at=known.at + by, until=known.until and known.until + by),
-        )
-
     def up_to(self, now: datetime) -> Incident:
         """Return the incident with `now` in place of times of the past that are in the future.
 
@@ -70,8 +61,7 @@ class Incident:
         """
         known = self.acknowledged
         if known and known.at > now:
-            by = now - known.at
-            known = replace(known, at=now, until=known.until and known.until + by)
+            known = moved(known, now - known.at)
         ended_at = self.ended_at and min(self.ended_at, now)
         since = min(self.since, ended_at or now)
         return replace(self, since=since, ended_at=ended_at, acknowledged=known)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from dash_app.clock import moved
 from dash_app.events import follow
 from dash_app.findings import finding_of, settle
 from dash_app.history.happened import Wanted, each_event, events_of
@@ -81,12 +82,10 @@ class Ledger:
         """Move the begin of each status by as much as the clock was set."""
         for name, memory in self._memories.items():
             if memory:
-                good = memory.last_good and replace(
-                    memory.last_good, read_at=memory.last_good.read_at + by
-                )
                 baseline = memory.baseline and replace(
                     memory.baseline, trail=move_trail(memory.baseline.trail, by)
                 )
+                good = moved(memory.last_good, by)
                 self._memories[name] = replace(
                     memory, since=memory.since + by, last_good=good, baseline=baseline
                 )

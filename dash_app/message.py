@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from dash_app.clock import moved
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -47,16 +49,6 @@ class Message:
         """Whether it is still to be sent, or sent again."""
         return self.sent_at is None and self.told_in is None and not self.is_given_up
 
-    def moved(self, by: timedelta) -> Message:
-        """Return the message with its times moved by as much as the clock was set."""
-        return replace(
-            self,
-            made_at=self.made_at + by,
-            due_at=self.due_at + by,
-            tried_at=self.tried_at and self.tried_at + by,
-            sent_at=self.sent_at and self.sent_at + by,
-        )
-
     def up_to(self, now: datetime) -> Message:
         """Return the message with no attempt or creation in the future.
 
@@ -66,5 +58,5 @@ class Message:
         newest = max(self.made_at, self.tried_at or self.made_at)
         if newest <= now:
             return self
-        moved = self.moved(now - newest)
-        return replace(moved, tried_at=moved.tried_at and moved.tried_at - AN_HOUR)
+        earlier: Message = moved(self, now - newest)
+        return replace(earlier, tried_at=earlier.tried_at and earlier.tried_at - AN_HOUR)

@@ -18,9 +18,9 @@ from dash_app.settings.quiet import quiet
 from dash_app.watch.alerts import (
     Manners,
     Outbox,
+    attempted,
     follow,
     held_back,
-    reached,
     release,
     settled,
     types_of,
@@ -87,7 +87,7 @@ class Desk:
                 self.arrived.append((self.now, one.title))
                 self.bodies.append(one.body)
             for receiver in self.reaches:
-                self.outbox = reached(self.outbox, one.mark, receiver)
+                self.outbox = attempted(self.outbox, one.mark, receiver, "delivered")
             self.outbox = settled(self.outbox, one.mark, failure, self.now, self.outcome)
 
     @property
@@ -273,12 +273,12 @@ def test_a_receiver_that_has_a_message_is_not_sent_it_again() -> None:
     desk.now += MINUTE
     outbox = follow(Outbox(), desk.incidents.values(), MANNERS, desk.now)
     outbox, (one,) = release(outbox, MANNERS, desk.now)
-    outbox = reached(outbox, one.mark, "phone")
+    outbox = attempted(outbox, one.mark, "phone", "delivered")
     outbox = settled(outbox, one.mark, "mail: no answer", desk.now)
     later = desk.now + MINUTE
     outbox, (again,) = release(outbox, MANNERS, later)
     assert (again.mark, again.reached, again.attempts) == (one.mark, ("phone",), 2)
-    outbox = settled(reached(outbox, one.mark, "mail"), one.mark, None, later)
+    outbox = settled(attempted(outbox, one.mark, "mail", "delivered"), one.mark, None, later)
     assert [(one.reached, one.sent_at) for one in outbox.messages] == [(("phone", "mail"), later)]
 
 

@@ -55,8 +55,8 @@ class SteppedDesk(Desk):
     def sets_clock(self, by: timedelta) -> None:
         """Set the clock while the service runs, which moves what it remembers."""
         self.now += by
-        self.outbox = self.outbox.moved(by)
-        self.incidents = {name: one.moved(by) for name, one in self.incidents.items()}
+        self.outbox = clock.moved(self.outbox, by)
+        self.incidents = clock.moved(self.incidents, by)
 
     def restarts(self, by: timedelta) -> None:
         """Start the service again after the clock was set; it knows only what it stored."""

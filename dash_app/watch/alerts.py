@@ -16,7 +16,7 @@ from dash_app import words
 from dash_app.message import AN_HOUR, Message, MessageKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
     from datetime import datetime
 
     from dash_app.hours import Quiet
@@ -29,8 +29,10 @@ FAILING = "alerts_failing"
 UNTOLD = frozenset({"late", FAILING})
 """Kinds of which no message tells: what is late is soon down, and lost messages are in the next."""
 
+HAVING = frozenset({"delivered", "partial"})
 FINAL = frozenset({"refused", "partial"})
-"""Outcomes after which another attempt soon after would end the same, or reach somebody twice."""
+"""Outcomes of attempts after which a receiver has a notification, at least in part; and after which
+another attempt soon after would end the same, or reach somebody twice."""
 
 TRIES_UNTIL_TOLD = 3
 """So many tries without success are no mere hiccup: five minutes have passed."""
@@ -74,13 +76,6 @@ class Outbox:
 
     messages: tuple[Message, ...] = ()
     incidents: tuple[Incident, ...] = ()
-
-    def moved(self, by: timedelta) -> Outbox:
-        """Return the outbox with all times moved by as much as the clock was set."""
-        return Outbox(
-            tuple(one.moved(by) for one in self.messages),
-            tuple(one.moved(by) for one in self.incidents),
-        )
 
 
 def follow(
@@ -156,26 +151,22 @@ def held_back(
     return None
 
 
-def reached(outbox: Outbox, mark: str, receiver: str) -> Outbox:
-    """Return the outbox after one receiver has a message, which is not sent to that one again."""
+def attempted(outbox: Outbox, mark: str, receiver: str, outcome: str) -> Outbox:
+    """Return the outbox after an attempt to send a message to one receiver.
+
+    It is not sent again to a receiver that has it, may have it in part, or refused it.
+    """
+
+    def noted(receivers: tuple[str, ...], outcomes: Container[str]) -> tuple[str, ...]:
+        is_new = outcome in outcomes and receiver not in receivers
+        return (*receivers, receiver) if is_new else receivers
+
     return _replaced(
         outbox,
         [
-            replace(one, reached=(*one.reached, receiver))
+            replace(one, reached=noted(one.reached, HAVING), refused=noted(one.refused, FINAL))
             for one in outbox.messages
-            if one.mark == mark and receiver not in one.reached
-        ],
-    )
-
-
-def refused(outbox: Outbox, mark: str, receiver: str) -> Outbox:
-    """Return the outbox after a receiver answered that it does not take a message."""
-    return _replaced(
-        outbox,
-        [
-            replace(one, refused=(*one.refused, receiver))
-            for one in outbox.messages
-            if one.mark == mark and receiver not in one.refused
+            if one.mark == mark
         ],
     )
 
@@ -373,17 +364,14 @@ def _shared_out(
         [one for one in fresh if one not in held and (one.kind == "fault") == is_fault]
         for is_fault in (True, False)
     )
-    has_fault = any(one.kind == "fault" for one in held)
-    faults, together = _folded(faults, held if has_fault else [], room.has(is_fault=True))
+    urgent, rest = (held, []) if any(one.kind == "fault" for one in held) else ([], held)
+    faults, together = _folded(faults, urgent, room.has(is_fault=True))
     room.use(len(faults) + bool(together), is_fault=True)
+    places = room.has(is_fault=False)
     if together:  # which takes the rest along
-        places = room.has(is_fault=False)
-        calm, together = calm[:places], [*together, *calm[places:], *([] if has_fault else held)]
-        room.use(len(calm), is_fault=False)
-    elif not has_fault:
-        calm, together = _folded(calm, held, room.has(is_fault=False))
+        calm, together = calm[:places], [*together, *calm[places:], *rest]
     else:
-        calm, _ = _folded(calm, [], room.has(is_fault=False))
+        calm, together = _folded(calm, held, places)
     return [*faults, *calm], together
 
 

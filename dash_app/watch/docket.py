@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dash_app import words
+from dash_app.clock import moved
 from dash_app.history.incidents import WantedIncidents
 from dash_app.incident import Entry
 from dash_app.watch.incidents import Course, follow
@@ -77,7 +78,7 @@ class Docket:
 
     def move(self, by: timedelta) -> None:
         """Move all times by as much as the clock was set, so that durations stay what they are."""
-        self._course = self._course.moved(by)
+        self._course = moved(self._course, by)
 
     def store_again(self) -> None:
         """Store all incidents in a history that was begun anew."""

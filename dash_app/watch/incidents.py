@@ -45,14 +45,6 @@ class Course:
         """Those that are not over."""
         return tuple(one for one in self.incidents if one.ended_at is None)
 
-    def moved(self, by: timedelta) -> Course:
-        """Return the course with all times moved by as much as the clock was set."""
-        seen = {
-            name: {pid: writer.moved(by) for pid, writer in writers.items()}
-            for name, writers in self.seen.items()
-        }
-        return Course(tuple(one.moved(by) for one in self.incidents), seen)
-
 
 def follow(
     course: Course, snapshot: Snapshot, settle: timedelta, others: Iterable[Trouble] = ()

@@ -13,17 +13,16 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dash_app import network, words
+from dash_app.clock import moved
 from dash_app.history.incidents import WantedIncidents
 from dash_app.model import Database
 from dash_app.watch.alerts import (
     FAILING,
-    FINAL,
     Manners,
     Outbox,
+    attempted,
     failing,
     follow,
-    reached,
-    refused,
     release,
     settled,
     types_of,
@@ -91,7 +90,7 @@ class Teller:
 
     def move(self, by: timedelta) -> None:
         """Move all times by as much as the clock was set, so that durations stay what they are."""
-        self._outbox = self._outbox.moved(by)
+        self._outbox = moved(self._outbox, by)
 
     def troubles(self) -> list[Trouble]:
         """Return what keeps messages from those whom they are for, if anything does."""
@@ -130,10 +129,7 @@ class Teller:
         for news in delivery.news():
             mark = news["mark"]
             if "receiver" in news:
-                if news["outcome"] in {"delivered", "partial"}:
-                    self._outbox = reached(self._outbox, mark, news["receiver"])
-                if news["outcome"] in FINAL:
-                    self._outbox = refused(self._outbox, mark, news["receiver"])
+                self._outbox = attempted(self._outbox, mark, news["receiver"], news["outcome"])
                 continue
             self._outbox = settled(self._outbox, mark, news["failure"], now, news["outcome"])
             if news["failure"]:

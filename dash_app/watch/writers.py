@@ -44,11 +44,6 @@ class Writer:
         """The name of the cause that its end is."""
         return f"{PROCESS}{self.pid}"
 
-    def moved(self, by: timedelta) -> Writer:
-        """Return the process with its times moved by as much as the clock was set."""
-        missed_at = self.missed_at and self.missed_at + by
-        return replace(self, since=self.since + by, until=self.until + by, missed_at=missed_at)
-
 
 Seen = dict[str, dict[int, Writer]]
 """Who was seen, by database and pid."""
