@@ -332,8 +332,12 @@ def _has_estimates(reading: Reading) -> bool:
 def _newest_exact(before: Reading, after: Reading, trail: Mapping[str, Any]) -> Reading:
     """Return a reading to compare the next one with: each table by its newest exact count."""
     formerly = {now: name for name, now in renamed(before, after).items()}
+    # A name that is still in use went to another table, and this may be a new one at its page.
+    doubtful = {now for now, name in formerly.items() if name in after.tables}
     tables = {
-        name: count if count.is_exact else before.tables.get(formerly.get(name, name), count)
+        name: count
+        if count.is_exact or name in doubtful
+        else before.tables.get(formerly.get(name, name), count)
         for name, count in after.tables.items()
     }
     objects = before.objects if after.objects is None else after.objects

@@ -36,7 +36,8 @@ MAX_COMPARED, MAX_GAINS = 100, 20
 remembered: the largest."""
 
 RECENTLY = timedelta(hours=1)
-"""A table that came within this time is a working table: if it goes again, its work is done."""
+"""A table that came within this time is a working table: if it goes again, its work is done. One
+that was nearly empty within this time, and is again, may wait as long for its next work."""
 
 HABIT = timedelta(days=30)
 HABIT_TIMES = 3
@@ -95,7 +96,9 @@ def habits_among(events: Iterable[Event]) -> Habits:
             if event.kind == "rows_dropped" and "schemaVersion" not in event.before:
                 falls[table] += 1
                 most[table] = max(rows, most.get(table, 0))
-        for family, tables in _families(t for t in was if now.get(t) is None).items():
+        dropped = event.before.get("objects", ())
+        gone = (t for t in was if now.get(t) is None or f"table {t}" in dropped)
+        for family, tables in _families(gone).items():
             families[family] = max(tables, families.get(family, 0))
     queues = {table: most[table] for table, times in falls.items() if times >= HABIT_TIMES}
     newest = replacements[:HABIT_TIMES]
@@ -123,14 +126,18 @@ class DropPolicy:
         rules = self.rules.of(table)
         return rules.paused or rules.max_drop_percent is not None
 
-    def patience(self, table: str, was: int) -> timedelta | None:
-        """Return for how long a reportable drop of a table may be usual work; None if never."""
+    def patience(self, table: str, was: int, *, is_filled: bool = False) -> timedelta | None:
+        """Return for how long a reportable drop of a table may be usual work; None if never.
+
+        `is_filled` is whether all of its rows came recently, and almost all are gone again.
+        """
         if self.is_configured(table):
             return None
         if table in self.habits.rewritten:
             return max(REWRITE_PATIENCE, 3 * self.habits.rewritten[table])
         most = self.habits.queues.get(table)
-        return None if most is None or was > HABIT_FACTOR * most else QUEUE_PATIENCE
+        is_queue = most is not None and was <= HABIT_FACTOR * most
+        return QUEUE_PATIENCE if is_queue else RECENTLY if is_filled else None
 
 
 DEFAULT_POLICY = DropPolicy()
@@ -148,12 +155,13 @@ def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, 
         if policy.is_reportable(name, rows[0], rows[1] or 0)
         and (name not in young or name in policy.habits.rewritten or policy.is_configured(name))
     }
-    went = _families(name for name, (_, now) in fallen.items() if now is None)
+    # A new table may begin at the page of one that was dropped, as if that had been renamed.
+    went = _families(name for name in fallen if name not in after.tables)
     usual = {family for family, n in went.items() if n <= policy.habits.families.get(family, 0)}
     fallen = {
         name: rows
         for name, rows in fallen.items()
-        if rows[1] is not None or _family(name) not in usual or policy.is_configured(name)
+        if name in after.tables or _family(name) not in usual or policy.is_configured(name)
     }
     return _without_moved(fallen, before, after)
 
@@ -177,16 +185,21 @@ def leave_trail(before: Reading, after: Reading, more: Facts) -> Facts:
     """Return the facts about recent readings that the next ones are compared with.
 
     `recent` has the tables that came recently, with None for their rows, and the rows that others
-    gained, each with its time. `more` has the drops that are `waiting` since they may be usual
-    work, each with its rows before and after, and until when it is not a loss; and what was
-    `copied`: tables that are not counted yet in a copy, with the newest state.
+    gained, each with its time; `filled` the tables that grew recently from fewer than
+    `MIN_LOST_ROWS` rows. Neither has a table that took over older rows, as in a migration. `more`
+    has the drops that are `waiting` since they may be usual work, each with its rows before and
+    after, and until when it is not a loss; and what was `copied`: tables that are not counted yet
+    in a copy, with the newest state.
     """
-    recent = _recent_gains(before, after)
+    recent, filled = _recent_gains(before, after), _newly_filled(before, after)
     new = [gain for gain in recent if gain[1] is None]
+    takers = _takers(before, after) if new or filled else set()
+    new = [gain for gain in new if gain[0] not in takers]
+    filled = {table: at for table, at in filled.items() if table not in takers}
     names = {table for table, *_ in new}
     grown = [gain for gain in recent if (gain[1] or 0) >= MIN_LOST_ROWS and gain[0] not in names]
     largest = sorted(grown, key=lambda gain: gain[1] or 0, reverse=True)[:MAX_GAINS]
-    trail = {"recent": [*new, *largest], **more}
+    trail = {"recent": [*new, *largest], "filled": filled, **more}
     return {name: value for name, value in trail.items() if value}
 
 
@@ -200,6 +213,7 @@ def move_trail(trail: Facts, by: timedelta) -> Facts:
     return {
         **trail,
         "recent": [(table, rows, moved(at)) for table, rows, at in trail.get("recent", ())],
+        "filled": {table: moved(at) for table, at in trail.get("filled", {}).items()},
         "waiting": {table: {**drop, "until": moved(drop["until"])} for table, drop in waiting},
     }
 
@@ -211,7 +225,7 @@ def split_waiting(
 
     A drop that waits is over when its table has grown again. It is a loss when its time is up.
     """
-    now = after.verified_at
+    now, filled = after.verified_at, _filled(before, after)
     losses: dict[str, Rows] = {}
     waiting: dict[str, Facts] = {}
     for table, drop in before.trail.get("waiting", {}).items():
@@ -224,7 +238,8 @@ def split_waiting(
         else:
             waiting[table] = drop
     for table, (was, left) in lost.items():
-        patience = policy.patience(table, was)
+        is_filled = table in filled and (left or 0) < MIN_LOST_ROWS
+        patience = policy.patience(table, was, is_filled=is_filled)
         if patience is None:
             losses[table] = was, left
         else:
@@ -257,14 +272,25 @@ def _falls(before: Reading, after: Reading) -> dict[str, Rows]:
 
 
 def _without_moved(fallen: Mapping[str, Rows], before: Reading, after: Reading) -> dict[str, Rows]:
-    """Return the drops whose rows no other table has taken over. Each gain explains one drop."""
+    """Return the drops whose rows no other table has taken over."""
+    moved = _moves(fallen, before, after)
+    rest = {name: rows for name, rows in fallen.items() if name not in moved}
+    lost = sum(was - (now or 0) for was, now in rest.values())
+    takers = {taker for tables in moved.values() for taker in tables}
+    gained = sum(rows for table, rows in gains(before, after).items() if table not in takers)
+    # Rows of several tables may be merged into one, or those of one be sorted into several.
+    return {} if _Gain("", gained, is_new=False).covers(lost) else rest
+
+
+def _moves(fallen: Mapping[str, Rows], before: Reading, after: Reading) -> dict[str, list[str]]:
+    """Return which tables took over the rows of each drop. Each gain explains one drop."""
     if not fallen:
         return {}
     found = (_gain(table, rows, after) for table, rows, _ in _recent_gains(before, after))
     left = sorted(found, key=_Gain.size, reverse=True)[:MAX_COMPARED]
     was_columns, columns = _columns(before), _columns(after)
     largest = sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True)
-    moved: set[str] = set()
+    moved: dict[str, list[str]] = {}
     for name, (was, now) in largest[:MAX_COMPARED]:
         lost, own = was - (now or 0), was_columns.get(name)
         others = [gain for gain in left if gain.table != name]
@@ -274,10 +300,10 @@ def _without_moved(fallen: Mapping[str, Rows], before: Reading, after: Reading) 
         parts = [gain for gain in alike if gain.is_new]  # such as one table per month
         if gain:
             left.remove(gain)
-            moved.add(name)
+            moved[name] = [gain.table]
         elif _Gain(name, sum(part.rows or 0 for part in parts), is_new=True).covers(lost):
-            moved.add(name)
-    return {name: rows for name, rows in fallen.items() if name not in moved}
+            moved[name] = [part.table for part in parts]
+    return moved
 
 
 class _Gain(NamedTuple):
@@ -327,6 +353,34 @@ def _recent(before: Reading, after: Reading) -> list[Recent]:
     earliest = (after.verified_at - RECENTLY).isoformat()
     trail = before.trail.get("recent", ())
     return [(table, rows, at) for table, rows, at in trail if at > earliest]
+
+
+def _filled(before: Reading, after: Reading) -> dict[str, str]:
+    """Return the tables that were filled within the last hour, by the names of then, and when."""
+    earliest = (after.verified_at - RECENTLY).isoformat()
+    return {table: at for table, at in before.trail.get("filled", {}).items() if at > earliest}
+
+
+def _newly_filled(before: Reading, after: Reading) -> dict[str, str]:
+    """Return the tables that were filled recently or in this step, by the names of now."""
+    names, now = renamed(before, after), after.verified_at.isoformat()
+    filled = {names.get(table, table): at for table, at in _filled(before, after).items()}
+    for table, rows in exact_rows(before).items():
+        count = after.tables.get(names.get(table, table))
+        if rows < MIN_LOST_ROWS <= ((count and count.rows) or 0):
+            filled[names.get(table, table)] = now
+    return filled
+
+
+def _takers(before: Reading, after: Reading) -> set[str]:
+    """Return the tables that took over rows of a table that did not come, or fill, recently."""
+    young = {table for table, rows, _ in _recent(before, after) if rows is None}
+    falls = {
+        name: (was, now)
+        for name, (was, now) in _falls(before, after).items()
+        if was - (now or 0) >= MIN_LOST_ROWS and name not in {*young, *_filled(before, after)}
+    }
+    return {taker for takers in _moves(falls, before, after).values() for taker in takers}
 
 
 def gains(before: Reading, after: Reading) -> dict[str, int]:

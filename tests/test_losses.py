@@ -135,6 +135,23 @@ def test_rows_that_moved_to_another_table_are_not_lost(
     assert not [event for event in events if event.before.get("rows")]
 
 
+@pytest.mark.parametrize("source", ["logs", "mails"])
+def test_rows_that_were_merged_or_sorted_are_not_lost(path: Path, source: str) -> None:
+    """No table has similar columns or as many rows, but all of them are still there."""
+    run(path, "CREATE TABLE mails AS SELECT * FROM logs LIMIT 900")
+    for name in ("items", "notes"):
+        run(path, f"CREATE TABLE {name} (number INTEGER PRIMARY KEY, kind TEXT, content TEXT)")
+        run(path, f"INSERT INTO {name} (content) VALUES ('first')")
+    parts = {
+        "logs": "INSERT INTO {} (content) SELECT body FROM logs UNION ALL SELECT body FROM mails",
+        "mails": "INSERT INTO {} (content) SELECT body FROM mails WHERE rowid % 2 = {}",
+    }[source]
+    merge = [parts.format("items", 0), "DELETE FROM logs", "DROP TABLE mails"]
+    sort = [parts.format("items", 0), parts.format("notes", 1), "DELETE FROM mails"]
+    events = told(path, sql("BEGIN", *(merge if source == "logs" else sort), "COMMIT"))
+    assert losses(events) == []
+
+
 def losses(events: list[Event]) -> list[str]:
     return [words.event(event) for event in events if event.before.get("rows")]
 
@@ -154,6 +171,10 @@ def losses(events: list[Event]) -> list[str]:
             "Emptied: logs 5,000 → 0"]),
         ([sql(NEW, COPY), sql("DELETE FROM logs_new"), sql("DELETE FROM logs")], [
             "Emptied: logs 5,000 → 0"]),
+        ([sql(NEW), sql(COPY), sql("DROP TABLE logs"), sql(TO_LOGS), sql("DELETE FROM logs")], [
+            "Emptied: logs 5,000 → 0"]),
+        ([sql("BEGIN", "INSERT INTO other (note) SELECT body FROM logs", "DELETE FROM logs",
+              "COMMIT"), sql("DELETE FROM other")], ["Emptied: other 5,000 → 0"]),
         ([sql("DROP TABLE logs", "CREATE TABLE lags (id INTEGER PRIMARY KEY, body TEXT)",
               fill("lags", 10))],
          ["Schema changed: + table lags, − table logs; logs 5,000 → 10"]),
@@ -275,15 +296,64 @@ def test_daily_tables_that_are_dropped_in_turn_are_a_loss_once(path: Path) -> No
 def test_a_queue_that_stays_empty_or_loses_far_more_than_usual_is_a_loss(path: Path) -> None:
     with entering(path) as after:
         after(make("queue", 100))
-        after(None, 2 * RECENTLY)
         for _work in range(3):
+            after(None, 2 * RECENTLY)
             assert after(sql("DELETE FROM queue")) == ["Emptied: queue 100 → 0"]
             assert after(sql(fill("queue", 100))) == []
         assert after(sql("DELETE FROM queue")) == []
         assert after(None, QUEUE_PATIENCE / 2) == []
         assert after(None, QUEUE_PATIENCE) == ["Emptied: queue 100 → 0"]
         assert after(sql(fill("queue", 2000))) == []
+        assert after(None, 2 * RECENTLY) == []
         assert after(sql("DELETE FROM queue")) == ["Emptied: queue 2,000 → 0"]
+
+
+def test_a_table_that_is_filled_for_a_run_and_cleared_after_it_is_no_loss(path: Path) -> None:
+    """As staging tables and batches of jobs are, unless it stays empty: rails/solid_queue."""
+    with entering(path) as after:
+        after(sql("CREATE TABLE stage (id INTEGER PRIMARY KEY, body TEXT)"))
+        assert after(None, 2 * RECENTLY) == []
+        for run_number in range(4):
+            assert after(sql(fill("stage", 500 + run_number))) == []
+            assert after() == []
+            assert after(sql("DELETE FROM stage WHERE id > 3"), RECENTLY / 2) == []
+        assert after(None, RECENTLY / 2) == []
+        assert after(None, RECENTLY) == ["Rows dropped: stage 506 → 3"]
+
+
+def test_monthly_tables_that_are_replaced_in_one_step_are_a_loss_once(path: Path) -> None:
+    """The new table begins at the page of the one that was dropped."""
+    with entering(path) as after:
+        for month in range(1, 5):
+            after(make(f"hits_2026_{month:02}", 300))
+        assert after(None, 2 * RECENTLY) == []
+        one = (
+            "Schema changed: + table hits_2026_1{0}, − table hits_2026_0{0}; hits_2026_0{0} 300 → 0"
+        )
+        for month in range(1, 4):
+            step = sql(
+                "BEGIN",
+                f"DROP TABLE hits_2026_0{month}",
+                LOGS.replace("logs", f"hits_2026_1{month}"),
+                "COMMIT",
+            )
+            assert after(step, timedelta(days=30)) == [one.format(1)]
+
+
+def test_a_rotation_that_is_not_counted_yet_is_compared_with_no_other_table(path: Path) -> None:
+    """Each name is given to the next table, and the last page to a new one, as logrotate does."""
+    from dash_app.events import follow
+
+    run(path, LOGS.replace("logs", "logs_1"), fill("logs_1", 2800))
+    with watching(path) as airlock:
+        memory, _ = follow("a", read_exact(airlock), None)
+        run(path, "BEGIN", "DROP TABLE logs_1", "ALTER TABLE logs RENAME TO logs_1", LOGS, "COMMIT")
+        reading = read_exact(airlock)
+        count = replace(reading.tables["logs"], rows=5000, estimate="about")
+        early = replace(reading, tables={**reading.tables, "logs": count})
+        memory, _ = follow("a", early, memory)
+        _, events = follow("a", reading, memory)
+    assert losses(list(events)) == []
 
 
 def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) -> None:
