@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import math
 import socket
 import time
 from collections import Counter
+from contextlib import ExitStack
 from select import select
 from threading import Lock, Thread
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from dash_app import network
 from dash_app.connections import SEND_BUFFER_BYTES, Connection
 from dash_app.gate import Gate, Refusals
 from dash_app.lanes import Dispatcher
-from dash_app.network import PortTakenError
+from dash_app.network import EXHAUSTED, PortTakenError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,8 +45,6 @@ PAUSE_SECONDS, LOG_AGAIN_SECONDS = 0.2, 60.0
 
 It is logged once, and again if none was needed for a minute.
 """
-
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 DRAIN_SECONDS = 3.0
 """How long requests under way may take to be answered once an address is given up."""
@@ -93,7 +91,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             bind_socket=False,
         )
         self._thread = Thread(target=self.run, name=str(place[3][0]), daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # no thread is left
+            wasyncore.close_all(self._map)
+            raise
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         return self.gate(environ, start_response)
@@ -298,13 +300,16 @@ class Listeners:
         return Gate(self._app, self._settings, address, self._refused)
 
     def _open(self, address: Address) -> None:
-        try:
-            listener = network.listen(address, self._settings.port)
-        except (PortTakenError, OSError) as error:
-            if self._refusals.get(address) != str(error):
-                log.error("%s cannot be served: %s", address, error)
-            self._refusals[address] = str(error)
-            return
+        with ExitStack() as opened:
+            try:
+                listener = opened.enter_context(network.listen(address, self._settings.port))
+                server = Server(listener, self._gate(address), self._dispatcher)
+            except (PortTakenError, OSError, RuntimeError) as error:
+                if self._refusals.get(address) != str(error):
+                    log.error("%s cannot be served: %s", address, error)
+                self._refusals[address] = str(error)
+                return
+            opened.pop_all()
         self._refusals.pop(address, None)
-        self._servers[address] = Server(listener, self._gate(address), self._dispatcher)
+        self._servers[address] = server
         log.info("serving %s", network.link(address, self._settings.port))

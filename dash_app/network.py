@@ -33,6 +33,10 @@ ANSWER_SECONDS = 2.0
 LISTENING = "0A"
 
 
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+"""Errors of a system, or of a process, that has no descriptor or memory left."""
+
+
 class PortTakenError(Exception):
     """An address and port that somebody else listens on; the text says who, and what is free."""
 
@@ -41,6 +45,7 @@ def addresses_to_bind(named: Iterable[str]) -> list[Address]:
     """Return the addresses behind the names: `loopback`, `tailscale`, or literal ones.
 
     An address family or interface that is not there now is left out, as is what a wildcard covers.
+    Raise OSError if no descriptor is left to ask with.
     """
     found: dict[Address, None] = {}
     for name in named:
@@ -132,10 +137,15 @@ def link(address: Address, port: int) -> str:
 
 
 def _has_ipv6() -> bool:
-    """Whether this process may use IPv6: a kernel, a container or a unit may do without."""
+    """Whether this process may use IPv6: a kernel, a container or a unit may do without.
+
+    Raise OSError if nothing is left to find out with.
+    """
     try:
         socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
-    except OSError:
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
         return False
     return True
 

@@ -16,11 +16,11 @@ def tell(*facts: str) -> None:
         return
     # A name that begins with @ stands for an abstract socket, unix(7).
     address = "\0" + name[1:] if name.startswith("@") else name
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
             speaker.sendto("\n".join(facts).encode(), address)
-        except OSError as error:
-            log.warning("the service manager cannot be told %s: %s", facts[0], error)
+    except OSError as error:
+        log.warning("the service manager cannot be told %s: %s", facts[0], error)
 
 
 def watchdog_seconds() -> float | None:

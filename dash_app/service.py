@@ -143,10 +143,14 @@ class Service:
         self._listeners.join()
 
     def _wish(self) -> Wish | None:
+        """Wait for signals. Several reloads are one, and an end does not wait for reloads."""
         try:
-            return self._wishes.get(timeout=BEAT_SECONDS)
+            wishes = {self._wishes.get(timeout=BEAT_SECONDS)}
+            while not self._wishes.empty():
+                wishes.add(self._wishes.get())
         except Empty:
             return None
+        return "stop" if "stop" in wishes else "reload"
 
     def _tell_manager(self) -> None:
         """Say that we are ready, once; what we do, when that changes; and that we live."""

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dash_app import network
+from dash_app.listeners import Listeners
 from dash_app.network import PortTakenError
+from dash_app.settings.sections import ServerSettings
 from tests.harness import ROOT, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def test_a_taken_port_names_its_holder_and_a_free_port() -> None:
@@ -86,3 +95,44 @@ def test_the_tailscale_address_is_taken_from_its_interface(address: str, expecte
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == expected
+
+
+@contextmanager
+def descriptors_left(number: int) -> Iterator[None]:
+    """Let this process open that many more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(number):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+def test_an_address_is_not_gone_because_no_descriptor_is_left() -> None:
+    found = network.addresses_to_bind(["loopback"])
+    with descriptors_left(0), pytest.raises(OSError, match="Too many open files"):
+        network.addresses_to_bind(["loopback"])
+    assert network.addresses_to_bind(["loopback"]) == found
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_address_that_comes_while_no_descriptor_is_left_is_served_later(number: int) -> None:
+    settings = ServerSettings(addresses=("127.0.0.1",), port=free_port())
+    served = Listeners(lambda *_: [], settings, {})
+    with descriptors_left(number):
+        served.follow()
+        assert served.addresses == []
+    served.follow()
+    assert served.addresses == [ip_address("127.0.0.1")]
+    served.end()
+    served.join()
+    served._dispatcher.set_thread_count(0)

@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import pty
+import resource
 import signal
 import socket
 import sqlite3
@@ -346,3 +347,27 @@ def test_a_terminal_that_hangs_up_ends_it(config: Path) -> None:
         assert process.wait(20) == 0
     os.close(ours)
     os.close(theirs)
+
+
+def test_many_reloads_are_one_and_an_end_does_not_wait_for_them(config: Path) -> None:
+    with Served(config) as served:
+
+        def reloaded() -> bool:
+            served.process.send_signal(signal.SIGHUP)
+            return served.log.count("reloaded") > 1
+
+        eventually(reloaded)
+        assert served.stop() == 0
+        assert served.log.count("reloaded") <= 4
+
+
+def test_a_service_that_has_no_descriptor_left_outlives_a_reload(config: Path) -> None:
+    with managed(config) as (served, manager):
+        manager.hears("READY=1")
+        pid = served.process.pid
+        soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+        served.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "reload rejected" in served.log)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+        eventually(served.answers)
