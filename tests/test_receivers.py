@@ -49,8 +49,15 @@ class Topics(Receiver):
                 code = topics.codes.get(topic, 200)
                 if code == 200:
                     topics.received.append((topic, body["message"]))
+                self.answer(code)
+
+            def do_GET(self) -> None:
+                self.answer(200)
+
+            def answer(self, code: int) -> None:
                 self.send_response(code)
                 self.send_header("Content-Length", "0")
+                self.send_header("Location", "/login")
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
@@ -175,6 +182,17 @@ def test_a_refusal_is_final_unless_another_attempt_may_help(
     topics.codes["topic"] = code
     *_, whole = sends(tmp_path, f"ntfy://127.0.0.1:{topics.port}/topic")
     assert (whole["failure"], whole["outcome"]) == (f"ntfy://127.0.0.1 answered {code}", outcome)
+
+
+@pytest.mark.parametrize("code", [301, 302, 303])
+def test_a_page_that_a_redirect_leads_to_has_taken_no_message(
+    tmp_path: Path, topics: Topics, code: int
+) -> None:
+    """A client follows these redirects by GET, without what it posted (RFC 9110, section 15.4)."""
+    topics.codes["topic"] = code
+    *_, whole = sends(tmp_path, f"ntfy://127.0.0.1:{topics.port}/topic")
+    assert whole["outcome"] == "refused"
+    assert whole["failure"].startswith(f"ntfy://127.0.0.1 answered {code}: ")
 
 
 def test_who_is_not_there_has_got_nothing(tmp_path: Path) -> None:

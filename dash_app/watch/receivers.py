@@ -49,6 +49,10 @@ MAX_PAUSE_SECONDS = 1.0
 TEMPORARY = frozenset({408, 425, 429})
 """Codes of a refusal that another attempt may overcome (rfc9110, rfc6585, rfc8470)."""
 
+MOVED = frozenset({301, 302, 303})
+"""Redirects that are followed without what was posted: the page of a login, or of the same server
+by https, would answer 200 to nothing, and the notification would count as delivered."""
+
 SMTP_FINAL = 500
 """Codes from here on are final for SMTP (rfc5321)."""
 
@@ -217,6 +221,8 @@ def _explained(made: Contact, *, is_late: bool) -> tuple[Outcome, str]:
     """Return what a failed attempt means, in words of ours: apprise's own may hold a token."""
     if is_late:
         return "slow", f"did not answer within {ATTEMPT_SECONDS:.0f} s"
+    if made.code in MOVED:
+        return "refused", f"answered {made.code}: write the URL that it redirects to"
     if made.code and made.code >= 300:
         return "refused" if made.is_final else "unclear", f"answered {made.code}"
     if made.is_made and not any(made.is_made):
@@ -247,6 +253,8 @@ def _note_http() -> None:
             raise
         made.is_made.append(True)
         code: int = response.status_code
+        if code in MOVED and request.method not in {"GET", "HEAD"}:
+            response.headers.pop("Location", None)
         made.answered(code, is_final=300 <= code < 500 and code not in TEMPORARY)
         return response
 
