@@ -1,4 +1,4 @@
-"""Files that hold secret URLs: their owner's alone, and of a URL no more is shown than where to."""
+"""Secret files: a bearer token, or URLs of which only scheme and host are shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from dash_app.textfile import read_text
 
 TOKEN = re.compile(r"[ -~]+")
-"""What a header can carry, see RFC 9110 section 5.5."""
+"""Characters that a header can carry; see RFC 9110 section 5.5."""
 
 MAX_TOKEN_BYTES = 4096
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -22,12 +22,12 @@ SERVERS = frozenset(
     for scheme in ("http", "json", "xml", "form", "ntfy", "gotify", "mailto", "matrix", "mmost")
     for secured in ("", "s")
 )
-"""Schemes of which the host is that of a server, if it looks like one."""
+"""Schemes whose host, if it looks like one, is that of a server and not a secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token as it was read with the settings, and the file that it came from."""
+    """A bearer token as read with the settings, and its file."""
 
     path: Path
     text: str = field(repr=False)
@@ -39,10 +39,9 @@ class Token:
 
 
 def token_in(path: Path) -> Token:
-    """Return the token in a file that is not open to everybody.
+    """Return the token in a file that only its owner and group can read.
 
-    Its group may read it, since a monitor may share it. Raise ValueError, which says what to do,
-    and OSError.
+    Raise OSError, or ValueError with what to do.
     """
     text, mode = read_text(path, MAX_TOKEN_BYTES)
     if mode & stat.S_IRWXO:
@@ -57,7 +56,7 @@ def token_in(path: Path) -> Token:
 def urls_in(path: Path) -> list[str]:
     """Return the URLs in an owner-only file, one per line, without comments.
 
-    Raise ValueError, which says what to do, and OSError.
+    Raise OSError, or ValueError with what to do.
     """
     text, mode = read_text(path)
     if mode & OTHERS:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 1_000_000
-"""A configuration of a thousand databases takes about half of it."""
+"""Twice the size of a configuration of a thousand databases."""
 
 
 def read_text(path: Path, max_bytes: int = MAX_BYTES) -> tuple[str, int]:
@@ -28,7 +28,7 @@ def read_text(path: Path, max_bytes: int = MAX_BYTES) -> tuple[str, int]:
         if not stat.S_ISREG(mode):
             raise ValueError("is not a regular file")
         content = file.read(max_bytes + 1)
-    if content is None:  # a file of the kernel's that would have to be waited for
+    if content is None:  # a file of the kernel without data yet
         raise ValueError("is not a regular file")
     if len(content) > max_bytes:
         raise ValueError(f"is larger than {max_bytes // 1000} kB")

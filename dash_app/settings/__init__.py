@@ -39,9 +39,9 @@ DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")
 RESERVED = ("fleet",)
 MAX_DATABASES = 2000
-"""A thousand are read in a second; a page of more cards than this could not be used."""
+"""A thousand are read in a second; no page of more cards than this is usable."""
 LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){50}""")
-"""A dotted key of more parts than any setting has: parsing takes the square of their number."""
+"""A dotted key of 50 parts, more than any setting has: parsing time grows with their square."""
 
 
 class SettingsError(Exception):
@@ -112,7 +112,7 @@ SECTIONS: dict[str, type[Section]] = {
 """The tables that a file may have."""
 
 MAX_PROBLEMS = 20
-"""A file of another program's would otherwise be reported line by line."""
+"""Maximum number of problems reported: the file may be another program's."""
 
 WITHIN: dict[str, type[Section]] = {"databases.tables": TableSettings, "expect": ExpectSettings}
 """The tables that the table of a database may have."""
@@ -149,7 +149,7 @@ def unread_configuration(source: Path) -> Path | None:
 
 
 def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
-    """Return the tables of a file; none of a missing one, if it may be. Raise SettingsError."""
+    """Return the tables of a file; none if it is missing and may be. Raise SettingsError."""
     try:
         text, _mode = read_text(path)
         if LONG_KEY.search(text):
@@ -166,13 +166,13 @@ def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
         raise SettingsError(f"{path}: not valid TOML: {error}.{_hint(str(error))}") from None
     except RecursionError:
         raise SettingsError(f"{path}: not valid TOML: brackets nest too deeply.") from None
-    except ValueError as error:  # of ours, and what Python says of a number of 5,000 digits
+    except ValueError as error:  # from `read_text`, or from Python for a number of 5,000 digits
         words = "a number has too many digits" if "digits" in str(error) else error
         raise SettingsError(f"{path}: cannot be used: {words}.") from None
 
 
 def _hint(problem: str) -> str:
-    """Return how to write what people often write otherwise."""
+    """Return a hint for what people often write wrong."""
     if "Cannot overwrite a value" in problem or "Cannot declare" in problem:
         return (
             " Each [table] may stand once; [databases.tables.NAME] belongs below the [[databases]]"
@@ -205,12 +205,12 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
         if len(problems) > MAX_PROBLEMS:
             lines.append(f"{source}: and {len(problems) - MAX_PROBLEMS} more.")
         raise SettingsError("\n".join(lines)) from None
-    except ValueError as error:  # of a default, such as a path in a home folder that is not there
+    except ValueError as error:  # from a default, such as a path in a missing home folder
         raise SettingsError(f"{source}: {error}.") from None
     except RecursionError:
         raise SettingsError(f"{source}: brackets nest too deeply.") from None
     for database in found.databases:
-        # Compared as text: a disk that hangs would keep whoever looks at it from starting.
+        # Compared as text: looking at a disk that hangs would keep the service from starting.
         if os.path.normpath(database.path) == os.path.normpath(found.history.path):
             text = f"[history] `path` is the database {database.name}: give it a file of its own."
             raise SettingsError(f"{source}: {text}")
@@ -237,7 +237,6 @@ def _from_environment() -> Path | None:
 
 def _expanded(path: Path) -> Path:
     try:
-        return path.expanduser()
-    except RuntimeError:
-        text = f"{path}: {path.parts[0]} is no home folder here. Write the path in full."
-        raise SettingsError(text) from None
+        return expanded(str(path))
+    except ValueError as error:
+        raise SettingsError(f"{path}: {error}.") from None

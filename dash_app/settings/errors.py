@@ -26,7 +26,7 @@ MESSAGES = {
     "dict_type": "write a table",
     "model_type": "write a table",
 }
-"""What is allowed, by what a value was refused for."""
+"""What to write instead, by pydantic's type of error."""
 
 MAX_SHOWN = 100
 """Maximum number of characters of a refused value."""
@@ -52,7 +52,7 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
 
 
 def _shown(key: str, value: object) -> str:
-    """Return a value for a line of the log, cut; not the secret that stands in place of a file."""
+    """Return a value for a log line, cut. A URL in place of a file is a secret."""
     if isinstance(value, str):
         secret = key.endswith("_file") and "://" in value
         text = "a URL" if secret else ascii(value) if not value.isprintable() else repr(value)
@@ -65,7 +65,7 @@ def _shown(key: str, value: object) -> str:
 
 
 def cut(text: str) -> str:
-    """Return a text of the file for a line of the log."""
+    """Return a text from the file, cut for a log line."""
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
 
 

@@ -18,7 +18,7 @@ SPAN = re.compile(
     r"(?:(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)\s+)?(?P<zone>[A-Za-z][\w+/-]*)"
 )
 MAX_SPANS = 50
-"""Each is looked through at each reading."""
+"""Maximum number of spans: each reading looks through all of them."""
 
 A_WEEK = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 12, tzinfo=UTC)
 

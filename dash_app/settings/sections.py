@@ -30,7 +30,7 @@ from dash_app.settings.values import (
 )
 
 MAX_NAMES = 1000
-"""In one list: each request is compared with all of them."""
+"""Maximum length of a list with which each request is compared."""
 
 
 class ServerSettings(Section):
@@ -96,7 +96,7 @@ class MetricsSettings(Section):
 class FileSettings(Section):
     """Where a watched file lies, and how it is called."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=64)]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=200)]
     path: ConfigPath
     label: Annotated[str, Field(max_length=200), AfterValidator(one_line)] = ""
 

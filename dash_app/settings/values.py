@@ -103,8 +103,7 @@ def address(value: str) -> str:
         raise ValueError(f'write "loopback", "tailscale" or an IP address{_port(text)}') from None
     if found.version == 6 and (found.is_link_local or found.scope_id):
         raise ValueError("an address that needs a zone cannot be served: name another one")
-    if found.version == 6 and found.ipv4_mapped:
-        raise ValueError(f'write "{found.ipv4_mapped}"')
+    found = (found.version == 6 and found.ipv4_mapped) or found
     if found.is_multicast or str(found) == BROADCAST:
         raise ValueError("it belongs to no single machine: name an address of this one")
     return str(found)
@@ -131,14 +130,14 @@ def network(value: str) -> str:
     if length and ip_address(own) != found.network_address:
         raise ValueError(f'write "{found}" for the whole network or "{own}" for one client')
     if found.version == 6 and (mapped := found.network_address.ipv4_mapped):
-        raise ValueError(f'write it as IPv4, such as "{mapped}"')
+        found = ip_network((mapped, found.prefixlen - 96))
     return str(found)
 
 
 def host(value: str) -> str:
     """Return a host name or address as a browser sends it, without scheme and port.
 
-    Raise ValueError where it cannot be one host, with the way to write it.
+    Raise ValueError for anything else, with the way to write it.
     """
     text = re.sub(r"https?://", "", value.strip().lower(), count=1).removesuffix("/")
     is_ipv6 = text.startswith("[") or text.count(":") > 1
@@ -152,30 +151,26 @@ def host(value: str) -> str:
             name = str(ip_address(name))
     except ValueError:
         raise ValueError(NO_HOST) from None
-    if name in {"0.0.0.0", "::"}:  # noqa: S104 - what people write to mean all addresses
-        raise ValueError("no browser asks for that: write the name or address that you open")
     if len(name) > MAX_HOST_LETTERS or not (is_ipv6 or HOST.fullmatch(name)) or "%" in name:
         raise ValueError(NO_HOST)
     return name
 
 
 def _ascii_name(name: str) -> str:
-    """Return an international name as DNS has it. Raise ValueError where standards differ."""
+    """Return an international name as DNS has it. Raise ValueError if the standards differ."""
     if AMBIGUOUS.search(name):
         raise ValueError
     return name.encode("idna").decode()
 
 
 def one_line(value: str) -> str:
-    """Return a label in one line. Raise ValueError for control characters."""
-    unfit = {"Cc", "Zl", "Zp"}
-    if any(unicodedata.category(letter) in unfit or letter in BIDI for letter in value):
-        raise ValueError("write it in one line, without control characters")
-    return value.strip()
+    """Return a label in one line, without control characters."""
+    line = " ".join(value.split())
+    return "".join(one for one in line if one not in BIDI and unicodedata.category(one) != "Cc")
 
 
 def users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    """Return who may ask, of those whom Tailscale names. Raises ValueError."""
+    """Return the allowed users. Raise ValueError if they cannot be known, or for an empty name."""
     if value and not info.data.get("trust_tailscale_identity"):
         raise ValueError("who asks is known only with trust_tailscale_identity = true")
     names = tuple(name.strip() for name in value)
