@@ -1,5 +1,5 @@
-// Draws the facts, and tells what the page knows by itself: how old they are, whether the server
-// still answers, and the reader's clock. What was drawn is what counts, not what was received.
+// Draws the facts, and shows their age, whether the server still answers, and the reader's clock.
+// The age counts from what was drawn, not from what was received.
 (() => {
   const AGING_MS = 60_000, STALE_MS = 120_000, WAKING_MS = 3_000, MISSED_POLLS = 2;
   const HIDDEN_POLL_MS = 60_000, ASLEEP_MS = 5_000, THROTTLED_MS = 150_000;
@@ -9,8 +9,8 @@
   const two = (number) => String(number).padStart(2, "0");
   let pulse = null, latest = null, build = null, drawnAt = 0, serverAt = 0, wokeAt = 0;
 
-  // Milliseconds that have passed. While a machine sleeps, one of the two clocks may stand still; a
-  // reader's clock that was set back does not count.
+  // Milliseconds that have passed. While a machine sleeps, one of the two clocks may stop. A reader's
+  // clock that is set back has no effect.
   let ticks = performance.now(), wall = Date.now(), elapsed = 0;
   const clockMs = () => {
     const step = performance.now() - ticks, jump = Date.now() - wall - step;
@@ -24,7 +24,7 @@
 
   const pollMs = () => (document.hidden ? Math.max(HIDDEN_POLL_MS, pulse.intervalMs) : pulse.intervalMs);
   const poll = () => set("tick", { interval: pollMs(), disabled: false, n_intervals: Date.now() });
-  // What is drawn at this very moment may have waited in a queue all the time: newer than that.
+  // Facts drawn at the moment of waking are old: they may have waited in a queue while asleep.
   const wake = () => {
     const isAgain = wokeAt && elapsed - wokeAt < 1_000;
     wokeAt = elapsed + 1;
@@ -39,7 +39,7 @@
     return seconds >= 2 ? `${seconds} s` : "now";
   };
   const ago = (ms) => (ms < 2000 ? "now" : `${span(ms)} ago`);
-  const months = {}, zones = {};  // asking for a name takes longer than all else that a second asks
+  const months = {}, zones = {};  // looking up a name takes longer than everything else in a second
   const month = (date) => (months[date.getMonth()] ??= date.toLocaleString("en", { month: "short" }));
   const day = (date) => `${date.getDate()} ${month(date)}`;
   const time = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
@@ -48,7 +48,7 @@
   const full = (date) =>
     `${day(date)} ${date.getFullYear()}, ${time(date)}:${two(date.getSeconds())} ${zone(date)}`;
 
-  // The server's clock, by its own word and what has passed since: a wrong one here cannot lie.
+  // The server's own time plus what has passed since, so that the reader's clock may be wrong.
   const serverNow = () => serverAt + clockMs() - drawnAt;
   const clock = (date, now) => {
     const old = now - date;
@@ -75,7 +75,7 @@
     write(byId("zone"), `Times in ${zone(new Date())}.`);
   };
 
-  // fresh, waking, aging, stale; and whether new facts are overdue or the server's reading is
+  // The freshness, and the problem: "silent" if new facts are overdue, "stopped" if readings are.
   const judge = (now, factsMs) => {
     if (wokeAt > drawnAt && now - wokeAt < WAKING_MS) return ["waking", ""];
     if (now - drawnAt > MISSED_POLLS * pollMs() + 2_000) return ["stale", "silent"];
@@ -102,7 +102,7 @@
       : `This device is offline since ${at}.`;
   };
 
-  // The age comes first: nothing that fails further down may keep it from being told.
+  // The age comes first, so that it is shown even if a later step fails.
   const show = () => {
     if (!pulse) return;
     const now = serverNow(), factsMs = pulse.takenAt ? now - Date.parse(pulse.takenAt) : 0;
@@ -113,7 +113,7 @@
     write(byId("notice"), notice(trouble));
     if (trouble === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
-    // What is no longer followed had these ages then: since, there may have been a write.
+    // Ages of stale facts stand still, because there may have been a write since.
     tellTimes(freshness === "stale" && pulse.takenAt ? Date.parse(pulse.takenAt) : now);
   };
   recovery.onAnswer = () => pulse && poll();
@@ -131,12 +131,11 @@
     write(byId("announcer"), headline ? headline.innerText.replace(/\s+/g, " ") : "");
   };
 
-  // Draws HTML of the server's. What is drawn again changes in place only where it differs: nothing
-  // closes what the reader opened, loses the focus or clears a selection. Others write into a page
-  // too: translators put text into elements of theirs, extensions take elements away. Text that
-  // stays the same is left to them; where something changed or is missing, what is ours stands
-  // again and what is not is gone.
-  const memory = new WeakMap();  // of an element: its own children; of all: what they are drawn from
+  // Draws the server's HTML. Only differences change in place, so that open parts, the focus and the
+  // selection stay. Translators and extensions change the page too: they wrap text or remove elements.
+  // Unchanged text is left as they made it. Where our content changed or is missing, it is restored,
+  // and foreign nodes are removed.
+  const memory = new WeakMap();  // by our node: its source in the HTML, and the children that we drew
   const make = (from) => {
     const node = from.cloneNode();
     memory.set(node, { from, children: [] });
@@ -178,7 +177,7 @@
     }
   };
   const parsed = new WeakMap();
-  let isTouched = false;  // others have changed what was drawn
+  let isTouched = false;  // by a translator or an extension
   const others = new MutationObserver(() => { isTouched = true; });
   const draw = (element, html) => {
     isTouched ||= others.takeRecords().length > 0;
@@ -194,7 +193,7 @@
     others.takeRecords();  // our own changes
   };
 
-  // The facts, and what the browser keeps time by. If they cannot be drawn, their age goes on.
+  // Draws the newest facts. If that fails, the age of the previous ones goes on.
   const attempt = () => {
     const { data, facts } = latest;
     build ??= data.build;
@@ -212,7 +211,7 @@
     show();
     if (isFirst && document.hidden) set("tick", { interval: pollMs() });
   };
-  // The server's own drawing of the cards stands until the app has drawn them too.
+  // The first view, drawn by the server, stays until the app has drawn the cards.
   const swap = () => {
     byId("first-view")?.remove();
     byId("app").hidden = false;
@@ -246,7 +245,7 @@
   document.addEventListener("resume", woken);
   window.addEventListener("pageshow", woken);
   window.addEventListener("online", woken);
-  // A tab that the browser stops cannot keep its icon true.
+  // A frozen tab cannot update its icon.
   document.addEventListener("freeze", () => pulse && showState("unknown"));
 
   document.addEventListener("click", (event) => {

@@ -1,9 +1,9 @@
-// Reloads a page that no longer draws new facts, while the server answers. It stands in the HTML
-// itself, so that it runs whatever else did not arrive.
+// Reloads a page that no longer draws new facts while the server answers. It is part of the HTML
+// itself, so that it runs even if no other file arrives.
 (() => {
   const QUIET_MS = 15_000, MAX_PAUSE_MS = 300_000, WELL_MS = 60_000, PROBE_EVERY_MS = 3_000;
   const KEY = "mission-control-reloads";
-  // If nothing can be stored, nobody counts: then it pauses as after many reloads.
+  // Without storage, reloads cannot be counted: pause as after many of them.
   const reloads = () => {
     try { return Number(sessionStorage.getItem(KEY)); } catch { return 9; }
   };
@@ -21,14 +21,14 @@
       since = recovery.answer = null;
       if (performance.now() > WELL_MS && reloads()) count(0);
     },
-    // Reloads unless that was done too recently; returns whether it does.
+    // Reloads, unless the last reload is too recent. Returns whether it does.
     reload(troubleMs) {
       if (troubleMs < pauseMs()) return false;
       count(reloads() + 1);
       location.reload();
       return true;
     },
-    // To be called again and again while new facts are overdue.
+    // Call it repeatedly while new facts are overdue.
     async check() {
       const now = performance.now();
       since ??= now;
@@ -52,7 +52,7 @@
     } catch { return 0; }
   };
 
-  // The newest arrival of a file: on a slow network, a page that still loads is left alone.
+  // The newest arrival of a file. A page that still loads, on a slow network, is not reloaded.
   const arrivedAt = () => Math.max(0, ...performance.getEntriesByType("resource").map(
     (entry) => (entry.initiatorType === "fetch" ? 0 : entry.responseEnd)));
   setInterval(() => {

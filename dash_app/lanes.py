@@ -47,7 +47,7 @@ HEAVY_PATHS = ("/api/history", "/api/events", "/api/incidents", "/api/databases/
 LIGHT_FOLDERS = {"", "api", "assets", "databases", "frontend", "_dash-component-suites"}
 
 Key = tuple[str, str]
-"""Client and name of a kind: they take turns within a lane."""
+"""Client and name of a kind. Keys take turns within a lane."""
 
 
 def kind_of(request: HTTPRequestParser) -> Kind:

@@ -135,7 +135,7 @@ class Trend:
 def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.DataFrame:
     """Return one row a table of a database, with the columns of TABLE_COLUMNS; by name.
 
-    Without the path of a history, what it would tell is missing.
+    Without the path of a history, columns that need it are empty.
 
     `change` is by how many rows there are more than a day ago, or when we began; `per_hour` how
     many were written an hour since then. Raises sqlite3.Error.

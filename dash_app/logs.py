@@ -22,11 +22,11 @@ MAX_LINE_CHARACTERS = 1000
 """A longer line is cut: a client or a database may have written the texts in it."""
 
 MAX_LINES, MINUTE_SECONDS = 200, 60.0
-"""Lines that one place in the code may log per minute."""
+"""Maximum number of lines that one place in the code logs per minute."""
 
 
 class Flood(logging.Filter):
-    """Holds back what one place in the code logs again and again, and counts it."""
+    """Holds back, and counts, further lines of a place in the code that logs too many."""
 
     def __init__(self) -> None:
         """Start with nothing logged."""

@@ -28,7 +28,7 @@ IP_FREEBIND = 15
 SIOCGIFADDR = 0x8915
 BACKLOG = 128
 ANSWER_SECONDS = 2.0
-"""A service that takes longer to say what it has in memory is not waited for."""
+"""Maximum time for our own service to answer, which it does from memory."""
 
 LISTENING = "0A"
 
@@ -99,9 +99,9 @@ def is_listened_on_by_us(port: int) -> bool:
 
 
 def ask_ourselves(names: Iterable[str], port: int, path: str, authorization: str | None) -> Any:  # noqa: ANN401 - JSON
-    """Return the JSON object that our own service answers at the nearest of some addresses.
+    """Return the JSON object that this user's own service answers at the nearest of some addresses.
 
-    None if there is no service of this user, or no such answer in time.
+    None if there is no such service, or no such answer in time.
     """
     addresses = addresses_to_bind(names)
     if not addresses or not is_listened_on_by_us(port):
@@ -137,9 +137,9 @@ def link(address: Address, port: int) -> str:
 
 
 def _has_ipv6() -> bool:
-    """Whether this process may use IPv6: a kernel, a container or a unit may do without.
+    """Whether this process can use IPv6: a kernel, a container or a unit may lack it.
 
-    Raise OSError if nothing is left to find out with.
+    Raise OSError if there is no descriptor to find out with.
     """
     try:
         socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()

@@ -22,6 +22,7 @@ from dash_app.api.answers import error_response
 from dash_app.api.parameters import ParameterError
 from dash_app.api.routes import create_api
 from dash_app.connections import WAITED_SECONDS
+from dash_app.lanes import CALLBACKS
 from dash_app.logs import described
 from dash_app.metrics import create_metrics
 from dash_app.page import files
@@ -47,13 +48,11 @@ PLOTLY = "plotly-basic.min.js"
 PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 """Where Dash's charts look for Plotly; the full bundle is four times as large."""
 
-CALLBACK_URL = "/_dash-update-component"
-
 MAX_ANSWER_BYTES = 24_000_000
-"""Less than what all answers to an address may come to while they wait to be taken."""
+"""Maximum size of an answer: less than `listeners.MAX_UNREAD_BYTES`."""
 
 MAX_WAIT_SECONDS, RETRY_SECONDS = 20, 10
-"""How long a request may wait for its turn, and when to try again after that."""
+"""Maximum time for which a request waits for a thread, and the pause before a retry."""
 
 CATCH_ALL = "/<path:path>"
 """Dash's own route, which would answer any unknown path with the page."""
@@ -161,7 +160,7 @@ def _ignore_environment() -> None:
 
 
 def _refuse_late_requests(server: Flask) -> None:
-    """Answer 503 to a request that waited too long for its turn: its client may be gone."""
+    """Answer 503 to a request that waited too long for a thread: its client may be gone."""
 
     @server.before_request
     def check() -> Response | None:
@@ -173,11 +172,11 @@ def _refuse_late_requests(server: Flask) -> None:
 
 
 def _refuse_malformed_callbacks(server: Flask, callbacks: Callbacks) -> None:
-    """Answer 400 to requests that no page of ours sends; Dash would fail on them."""
+    """Answer 400 to callbacks that our page does not send; Dash would fail on them."""
 
     @server.before_request
     def check() -> None:
-        if request.path != CALLBACK_URL or request.method != "POST":
+        if request.path != CALLBACKS or request.method != "POST":
             return
         try:
             posted = request.get_json()
@@ -246,7 +245,7 @@ def _rule_of(server: Flask, path: str) -> str:
 def _explain_errors(server: Flask) -> None:
     @server.errorhandler(HTTPException)
     def refused(error: HTTPException) -> Response:
-        if request.path == CALLBACK_URL:
+        if request.path == CALLBACKS:
             log.warning(
                 "refused a callback that no page of ours sends, from %s", request.remote_addr
             )
@@ -285,7 +284,7 @@ def _error(status: int, name: str, message: str = "") -> Response:
 def _compress(server: Flask) -> None:
     """Send text compressed to clients that accept it; compress each file once.
 
-    Files are known by their content: one file has any number of addresses.
+    The content identifies a file, since any number of URLs lead to it.
     """
     kept: dict[tuple[int, int], bytes] = {}
 
@@ -314,7 +313,7 @@ def _compress(server: Flask) -> None:
 
 
 def _bound_answers(server: Flask) -> None:
-    """Answer 503 instead of what no connection may hold; registered later, it runs earlier."""
+    """Answer 503 in place of an answer that is too large; registered later, it runs earlier."""
 
     @server.after_request
     def bound(response: Response) -> Response:

@@ -93,7 +93,7 @@ class Service:
         signal.signal(signal.SIGHUP, lambda *_: self._wishes.put(hang_up))
 
     def _reload(self, load: Callable[[], Settings]) -> None:
-        """Apply new settings without dropping a request; of unusable ones, nothing."""
+        """Apply new settings without dropping a request; keep the current ones if that fails."""
         notify.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             self._apply(_loaded(load))
@@ -192,13 +192,13 @@ class Service:
 
 
 def _loaded(load: Callable[[], Settings]) -> Settings:
-    """Return new settings. Raise SettingsError, also if their files cannot be read in time."""
+    """Return new settings. Raise SettingsError if they are unusable or take too long to read."""
     results: SimpleQueue[Settings | Exception] = SimpleQueue()
 
     def run() -> None:
         try:
             results.put(load())
-        except Exception as error:  # noqa: BLE001 - raised by who waits
+        except Exception as error:  # noqa: BLE001 - raised below
             results.put(error)
 
     # In a thread of its own, because a file on a hung mount would keep signals from being handled.

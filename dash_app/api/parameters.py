@@ -27,7 +27,7 @@ MAX_POINTS_IN_ALL = 100_000
 """Of every series together: 40 MB while they are read and sent, at 390 bytes each."""
 
 MAX_BYTES, POINT_BYTES = 16_000_000, 80
-"""Of an answer of the history, and of a point in it without its names, at most."""
+"""Maximum size of an answer of the history, and of a point in it without its names."""
 
 DEFAULT_EVENTS = 50
 MAX_EVENTS = 500
@@ -84,7 +84,7 @@ class WantedHistory:
         return grid.to_its_end(self.until)
 
     def _most_points(self, extent: Extent) -> int:
-        """Return the points that each series can have: CSV repeats the names at each of them."""
+        """Return the maximum number of points per series. CSV repeats the names at each point."""
         series = max(1, extent.series)
         once, at_each = (0, extent.name_bytes) if self.as_csv else (extent.name_bytes, 0)
         by_size = (MAX_BYTES - once) // (series * POINT_BYTES + at_each)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How a cell begins that a spreadsheet takes for a formula (owasp.org, "CSV Injection")."""
+"""Beginnings of a cell that spreadsheets take for a formula (owasp.org, "CSV Injection")."""
 
 
 def csv_of(series: Iterable[Series]) -> str:

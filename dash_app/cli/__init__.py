@@ -99,7 +99,7 @@ def main(ctx: click.Context) -> None:
     """Know on one page whether your agents' SQLite databases are well."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # no-color.org
         ctx.color = False
-    if isinstance(sys.stdout, TextIOWrapper):  # a label may hold what a terminal in Latin-1 has not
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have all letters
         sys.stdout.reconfigure(errors="backslashreplace")
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: sys.exit(0))  # so that everything is tidied up

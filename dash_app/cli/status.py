@@ -55,7 +55,7 @@ def _exit_code(document: Document, *, is_fresh: bool) -> int:
     databases = document["databases"]
     if not is_fresh:
         return CANNOT_TELL
-    calm = {"well", "notice", "unknown"}  # a level that only a later service knows is not
+    calm = {"well", "notice", "unknown"}  # unknown levels, of a newer service, are not
     if any(one["level"] not in calm or one["findings"] for one in databases):
         return NEEDS_YOU
     return CANNOT_TELL if any(one["level"] == "unknown" for one in databases) else 0

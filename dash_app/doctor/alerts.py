@@ -40,8 +40,8 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
 
 
 def _urls(urls: Iterable[str]) -> Iterator[Check]:
-    """Yield the URLs that nothing can be sent to, or that are not one receiver each."""
-    # Only here, as apprise takes 47 MB and most of a second.
+    """Yield the URLs that apprise does not know, or that name several receivers."""
+    # Imported here, because apprise takes 47 MB and most of a second.
     receivers = import_module("dash_app.watch.receivers")
     for number, url in enumerate(urls, 1):
         which = f"URL {number} ({place_of(url)})"

@@ -33,7 +33,7 @@ CURE = "sudo timedatectl set-ntp true"
 
 
 def examine(history: Path) -> Iterator[Check]:
-    """Yield whether something sets the clock, and whether it agrees with what has happened."""
+    """Yield whether the clock is synchronized, and whether it is before an event of the past."""
     synchronised = is_synchronised()
     yield _kept(synchronised=synchronised)
     now = time.time()
@@ -45,7 +45,7 @@ def examine(history: Path) -> Iterator[Check]:
 
 
 def before_installation(now: float, installed_at: float) -> Check | None:
-    """Return that the clock is before our own files, in seconds since 1970; None if it is not."""
+    """Return a fault if the clock is before our own files. Times are seconds since 1970."""
     if now >= installed_at - SLACK_SECONDS:
         return None
     then = _shown(installed_at)
@@ -54,9 +54,9 @@ def before_installation(now: float, installed_at: float) -> Check | None:
 
 
 def before_record(now: float, recorded_at: float) -> Check | None:
-    """Return that the clock is before the last record, in seconds since 1970; None if it is not.
+    """Return a notice if the clock is before the last record. Times are seconds since 1970.
 
-    That alone does not say which of them is wrong: the clock may have been ahead, and put right.
+    Either may be wrong: the clock may have been ahead when the record was made.
     """
     if now >= recorded_at - SLACK_SECONDS:
         return None

@@ -24,7 +24,7 @@ HEALTHY = (b"\r\n\r\nok\n", b"\r\n\r\nnot reading\n")
 REFUSAL = b'"client_not_allowed"'
 """Where `allowed_clients` leaves out this machine, it is refused as we alone do."""
 
-MOST_NAMES = 5
+MAX_NAMES_SHOWN = 5
 REFUSED = {
     "client": (
         "Refused, not in allowed_clients",
@@ -43,7 +43,7 @@ REFUSED = {
         "Give those that may ask the token in `token_file`.",
     ),
 }
-"""What was refused, by its kind in `/api/service`, and how to let it in."""
+"""The text and the fix for refusals, by their kind in `/api/service`."""
 
 ANSWER_SECONDS, ANSWER_BYTES = 2.0, 4096
 """What else listens on our port may say anything, and for ever."""
@@ -81,7 +81,7 @@ def _address(address: Address, port: int) -> Check:
 
 
 def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:
-    """Yield that nobody can use an address that is served."""
+    """Yield a notice if no client may use an address that is served."""
     if network.lets_in_others(allowed, address):
         return
     text = f"{address} is served, but only this machine and its tailnet may ask there."
@@ -93,20 +93,21 @@ def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:
 
 
 def examine_refusals(server: ServerSettings) -> Iterator[Check]:
-    """Yield what the running service refused since it started, and the trouble with its history."""
+    """Yield the refusals of the running service, and the problem of its history."""
     authorization = server.token_file.authorization if server.token_file else None
     found = network.ask_ourselves(server.addresses, server.port, "/api/service", authorization)
     if not found:
         return
-    for kind, (told, cure) in REFUSED.items():
+    for kind, (title, cure) in REFUSED.items():
         names = [
             f"{one['name']} at {one['address']} ({one['count']} times, last at {one['lastAt']})"
             for one in found.get("refused", [])
             if one["kind"] == kind
         ]
         if names:
-            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
-            text = f"{told}: {', '.join(names[:MOST_NAMES])}{more}."
+            rest = len(names) - MAX_NAMES_SHOWN
+            more = f" and {rest} more" if rest > 0 else ""
+            text = f"{title}: {', '.join(names[:MAX_NAMES_SHOWN])}{more}."
             yield Check("notice", f"{kind}_refused", text, cure)
     if problem := found.get("historyProblem"):
         yield Check("notice", "history_problem", problem)

@@ -27,7 +27,7 @@ PROPERTIES = "ActiveState,SubState,MainPID,UnitFileState,FragmentPath"
 
 
 def unit_file() -> Path:
-    """Return the path of the unit: as the manager says, which may have an XDG_CONFIG_HOME."""
+    """Return the path of the unit: systemd's own answer, since it may have an XDG_CONFIG_HOME."""
     found = (_ask_manager() or {}).get("FragmentPath")
     return Path(found) if found else UNIT_FILE.expanduser()
 

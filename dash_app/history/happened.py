@@ -48,7 +48,7 @@ def events_of(path: Path, wanted: Wanted) -> list[Event]:
 
 
 def each_event(path: Path, wanted: Wanted) -> Iterator[Event]:
-    """Yield events as `events_of` does, each read when it is asked for. Raise sqlite3.Error."""
+    """Yield the events of `events_of`, one by one. Raise sqlite3.Error."""
     for event, _bytes in _events(path, wanted):
         yield event
 

@@ -62,7 +62,7 @@ class Incidents:
         self._connection = connection
 
     def use(self, connection: sqlite3.Connection) -> None:
-        """Go on with another connection."""
+        """Use another connection from now on."""
         self._connection = connection
 
     def keep(self, changed: Iterable[Incident]) -> list[Incident]:

@@ -23,7 +23,7 @@ _Value = tuple[int, int | None, int | None, int | None]
 """A time, and what the record says of a series then: last, least and greatest."""
 
 _Instant = tuple[int, int | None, int | None, int | None, bool]
-"""The same at an instant of a window, and whether the series had begun by then."""
+"""A value at an instant of a window, and whether the series had begun by then."""
 
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[tuple[int, int] | None, ...]
@@ -92,7 +92,7 @@ class Selection:
 
 
 class Extent(NamedTuple):
-    """The number of series that a selection names, and the bytes of their names in an answer."""
+    """The number of series in a selection, and the bytes of their names in an answer."""
 
     series: int
     name_bytes: int
@@ -124,7 +124,7 @@ def series(path: Path, selection: Selection, window: Window) -> Iterator[Series]
 
 
 def extent(path: Path, selection: Selection) -> Extent:
-    """Return how much a selection names. Raise sqlite3.Error if the history cannot be read."""
+    """Return the extent of a selection. Raise sqlite3.Error if the history cannot be read."""
     with reading(path) as connection:
         names = _wanted(connection, selection).values()
         return Extent(len(names), sum(len(json.dumps(name)) for name in names))
@@ -208,7 +208,7 @@ def _course(values: list[_Instant], seen: set[int]) -> tuple[_Points, _Ranges, _
 
 
 def _parts(values: list[_Instant], seen: set[int]) -> _Parts:
-    """Return what a series adds to a sum; see `Series`.
+    """Return the `parts` of a series.
 
     Earlier versions recorded a table that was gone as unknown, and this one as empty: what is
     unknown up to an empty table is taken for the same.

@@ -64,7 +64,7 @@ A page becomes free once little is left of it: with few points a series, a tenth
 """
 
 WAL_DELETED = "its WAL was deleted"
-"""This alone loses nothing: closing writes what the WAL held into the file."""
+"""The only loss without lost data: closing writes the content of the WAL into the file."""
 
 log = logging.getLogger(__name__)
 
@@ -299,7 +299,7 @@ class History:
 
     def _store_snapshot(self, snapshot: Snapshot) -> None:
         at = int(snapshot.taken_at.timestamp())
-        if at < self._at:  # the clock was set back: what stood last then does not stand last now
+        if at < self._at:  # the clock was set back, so the newest values are not the last ones
             self._last = {}
         self._at = at
         for status in snapshot.databases:
@@ -318,10 +318,7 @@ class History:
         return {(database, table, metric): identity for database, table, metric, identity in rows}
 
     def _store_all(self, at: int, status: DatabaseStatus) -> None:
-        """Store every number of a database; a table that is no longer there has no rows.
-
-        So its rows can be told from those of a table whose count is unknown.
-        """
+        """Store every number of a database: 0 rows for a table that is gone, none if unknown."""
         name = status.database.name
         known = {key: 0 if key[1] else None for key in self._series if key[0] == name}
         before = self._before.get(name, status.reading)
@@ -387,7 +384,7 @@ class History:
         return self._series[key]
 
     def _prune(self, now: datetime) -> None:
-        """Drop what is beyond its retention, once per hour.
+        """Delete points beyond their retention, once per hour.
 
         After a pause only as of a day after the last record: a clock that is years ahead for a
         moment, as one without a battery may be, would otherwise cost the whole history.

@@ -24,7 +24,7 @@ LASTS: dict[str, timedelta | None] = {
 """For how long somebody knows of an incident; None until it ends."""
 
 MAX_DIGITS = 18
-"""Of the number of an incident."""
+"""Maximum number of digits of an incident's id."""
 
 
 def acknowledge(app: Dash, page: Page) -> None:
@@ -50,7 +50,7 @@ def acknowledge(app: Dash, page: Page) -> None:
 
 
 def _take(seen: dict[str, Any], page: Page) -> None:
-    """Pass on what a person acknowledged. Raise ValueError, KeyError… if it is not from a page."""
+    """Pass on an acknowledgement. Raise KeyError, TypeError or ValueError for a malformed one."""
     if "incident" in seen:
         incident, known = int(seen["incident"][:MAX_DIGITS]), _known(seen["lasts"])
         page.sampler.acknowledge(incident, known)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dash_app.page.page import Page, Pulse
 
 ZONE = re.compile(r"[\w+/-]{1,64}", re.ASCII)
-"""What the name of a zone looks like."""
+"""The form of a time zone's name."""
 
 
 def register(app: Dash, page: Page) -> None:
@@ -75,7 +75,7 @@ def _draw_trends(app: Dash, page: Page) -> None:
 
 
 def _zone(name: object) -> tzinfo:
-    """Return the zone that a browser names; UTC for one that is not known here."""
+    """Return a browser's time zone; UTC if it is not known here."""
     if name is None:
         return UTC
     if not isinstance(name, str) or not ZONE.fullmatch(name):

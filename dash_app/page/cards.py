@@ -124,7 +124,7 @@ def _facts(row: Any, now: datetime) -> list[Component]:
 
 
 def _rows(row: Any) -> str:
-    """Return the rows of a card, which says if tables are missing in them."""
+    """Return the number of rows on a card, "counted" if tables are missing in it."""
     if pd.isna(row.total_rows):
         return "rows unknown"
     rows = words.plural(int(row.total_rows), "row")

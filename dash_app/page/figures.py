@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from dash_app.page.view import View
 
 HEIGHT = 120
-MIN_MARGIN, DIGIT = 52, 7
-"""Pixels left of a chart for its numbers, and the width of a digit, so that none is cut off."""
+MIN_MARGIN_PIXELS, DIGIT_PIXELS = 52, 7
+"""Minimum space left of a chart for its numbers, and the width of a digit."""
 
 INK = "gray"
 """Plotly wants a colour; the style sheet gives the real one, so that it follows the theme."""
@@ -79,7 +79,7 @@ def figure(values: pd.Series[int], axis: TimeAxis, events: Sequence[Event] = ())
         "hovertemplate": f"%{{y:,}} {unit}<br>%{{x|%-d %b, %H:%M}}<extra></extra>",
     }
     vertical = _axis(values.dropna(), is_rate=view.is_rate)
-    margin = max(MIN_MARGIN, 10 + DIGIT * max(map(len, vertical["ticktext"])))
+    margin = max(MIN_MARGIN_PIXELS, 10 + DIGIT_PIXELS * max(map(len, vertical["ticktext"])))
     layout = {
         "height": HEIGHT,
         "margin": {"l": margin, "r": 4, "t": 14, "b": 20},

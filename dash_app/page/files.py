@@ -10,10 +10,10 @@ from pathlib import Path
 ASSETS = Path(__file__).parents[2] / "assets"
 URL = "/assets/"
 RECOVER = re.sub(r"^ *//.*\n", "", (ASSETS / "recover.js").read_text(), flags=re.MULTILINE)
-"""The script that stands in the page itself, without its comments."""
+"""The script that is part of the page itself, without its comments."""
 
 RECOVER_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(RECOVER.encode()).digest()).decode()}'"
-"""Allows that script, as a source of a Content-Security-Policy."""
+"""The source that allows that script in a Content-Security-Policy."""
 
 
 def versioned(html: str) -> str:

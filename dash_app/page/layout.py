@@ -49,10 +49,10 @@ html { --follows: 20s }
 @keyframes vanish { to { visibility: hidden } }
 @keyframes fade { to { background: gray } }
 """
-"""Switch between what is said of fresh and of stale facts, whatever file did not arrive.
+"""Styles that switch between fresh and stale facts even if no other file arrives.
 
-The first view turns grey by itself unless the app replaces it in time, without any script. Where
-scripts are off, the page reloads every 30 s, and turns grey only if that fails.
+Without any script, the first view turns grey after a while unless the app replaces it. If scripts
+are off, the page reloads every 30 s, and turns grey only if that fails.
 """
 
 INDEX = (
@@ -104,7 +104,7 @@ class Content:
 
     @property
     def html(self) -> list[str]:
-        """The facts as HTML: what stands before the charts, and what stands after them."""
+        """The facts as HTML: the part before the charts, and the part after them."""
         return [draw(self.facts[:2]), draw(self.facts[2:])]
 
 

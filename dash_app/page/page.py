@@ -139,7 +139,7 @@ class Page:
         row: Any,  # noqa: ANN401 - of a frame
         now: datetime,
     ) -> database_page.Known:
-        """Return what a view shows of a database; of a history that cannot be read, nothing."""
+        """Return the facts for a database's view, without history if that cannot be read."""
         name = status.database.name
         try:
             tables = loader.table_frame(path, status, now)
