@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -105,12 +107,23 @@ def prometheus(program: str) -> str:
     return path
 
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.cycle(random.sample(range(10_000, 30_000)[WORKER % 8 :: 8], 2_500))
+"""Ports that no other worker of pytest picks, nor the kernel for a connection: from 32,768 on."""
+
+
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that nobody listens on now, and that was not returned recently."""
+    return next(filter(_is_free, PORTS))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def write_config(
@@ -146,10 +159,17 @@ OPTIMIZED = {
 
 
 class Served:
-    """A really served process: `python -m dash_app serve` over a configuration."""
+    """A really served process: `python -m dash_app serve` over a configuration.
 
-    def __init__(self, config: Path, *, port: int | None = None, **environment: str) -> None:
+    `patch` is code that runs before it, for instance to lower a limit.
+    """
+
+    def __init__(
+        self, config: Path, *, port: int | None = None, patch: str = "", **environment: str
+    ) -> None:
         self._more_environment = environment
+        patched = ["-c", f"{patch}; import dash_app.__main__"]
+        self._program = [sys.executable, *(patched if patch else ["-m", "dash_app"])]
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._config = config
@@ -159,14 +179,7 @@ class Served:
     def _start(self) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         environment |= OPTIMIZED | self._more_environment
-        command = [
-            sys.executable,
-            "-m",
-            "dash_app",
-            "serve",
-            "--config",
-            str(self._config),
-        ]
+        command = [*self._program, "serve", "--config", str(self._config)]
         with self._log.open("ab") as log:
             process = subprocess.Popen(
                 [*command, "--address", "127.0.0.1", "--port", str(self.port)],

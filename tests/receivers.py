@@ -9,7 +9,7 @@ from socketserver import BaseServer, StreamRequestHandler, ThreadingTCPServer
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from tests.harness import eventually, free_port
+from tests.harness import PATIENCE_SECONDS, eventually, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ class Phone(Receiver):
                 code = 400 if is_long else phone.code
                 if code == 200:
                     phone.received.append((body["title"], body["message"]))
-                phone.answers.wait(20)
+                phone.answers.wait(PATIENCE_SECONDS)
                 self.send_response(code)
                 self.end_headers()
 

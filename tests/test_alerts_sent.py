@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import Served, eventually, make_database, write_config
+from tests.harness import PATIENCE_SECONDS, Served, eventually, make_database, write_config
 from tests.receivers import Mailbox, Phone
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def test_what_is_under_way_is_sent_again_after_a_crash_and_not_after_an_end(
         assert mark_in(first) == mark_in(second)
         os.kill(served.process.pid, signal.SIGTERM)
         phone.answers.set()
-        served.process.wait(20)
+        served.process.wait(PATIENCE_SECONDS)
         assert stored(config)[0]["sent_at"]
         wait_no_more(config)
         served.restart()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness import LiveWriter, Served, make_database, write_config
+from tests.harness import PATIENCE_SECONDS, LiveWriter, Served, make_database, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def served(folder: Path) -> Iterator[Served]:
 
 def headers_of(served: Served, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
     request = urllib.request.Request(served.url + path, method=method)
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
         return response.status, dict(response.headers), response.read()
 
 

@@ -19,7 +19,15 @@ from click import Context, Group
 from dash_app.cli import MODULES, main
 from dash_app.history.store import History
 from dash_app.settings.sections import HistorySettings
-from tests.harness import ROOT, Served, eventually, free_port, make_database, write_config
+from tests.harness import (
+    PATIENCE_SECONDS,
+    ROOT,
+    Served,
+    eventually,
+    free_port,
+    make_database,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -244,7 +252,7 @@ def test_the_demo_leads_on_and_leaves_nothing_behind(
         (folder,) = tmp_path.glob("mission-control-demo-*")
         assert len(list(folder.glob("*.db"))) >= 4
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     assert not folder.exists()
 
 

@@ -68,6 +68,8 @@ def test_forget_ends_what_was_found_amiss_without_the_service(tmp_path: Path, co
 
 
 def test_a_service_that_does_not_get_to_it_is_no_success(tmp_path: Path, config: Path) -> None:
+    """It is awaited for two intervals and deadlines."""
+    config.write_text(config.read_text().replace("[sampler]", '[sampler]\ndeadline = "500ms"'))
     make_database(tmp_path / "email.db", messages=3)
     with Served(config) as served:
         miss_email(tmp_path, served)

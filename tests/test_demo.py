@@ -27,11 +27,11 @@ from dash_app.demo.rhythm import spread
 from dash_app.demo.rows import TOPICS
 from dash_app.demo.world import World
 from dash_app.history.store import PAST_GAP_SECONDS
+from tests.harness import PATIENCE_SECONDS, ROOT, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 11, 23, 15, 0, 5, tzinfo=UTC)
 ROWS_AT_FIRST = {
     "coordination": {"agents": 7, "tasks": 126},
@@ -39,14 +39,6 @@ ROWS_AT_FIRST = {
     "email": {"messages": 384, "attachments": 0},
     "health": {"readings": 720},
 }
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Wait for a condition that other processes bring about."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came about"
-        time.sleep(0.02)
 
 
 def ask(path: Path, question: str) -> list[tuple[object, ...]]:
@@ -180,17 +172,17 @@ def test_nights_and_weekends_are_quieter() -> None:
 def test_databases_grow_and_the_late_one_comes(world: World) -> None:
     paths = {database.name: database.path for database in world.databases}
     assert list(paths) == ["coordination", "observability", "content", "email", "health"]
-    wait_until(lambda: grew(paths["coordination"], "tasks", 126))
-    wait_until(lambda: grew(paths["observability"], "events", 10_640))
-    wait_until(lambda: grew(paths["email"], "messages", 384))
-    wait_until(lambda: grew(paths["health"], "readings", 720))
-    wait_until(lambda: paths["content"].exists() and row_counts(paths["content"]).get("articles"))
+    eventually(lambda: grew(paths["coordination"], "tasks", 126))
+    eventually(lambda: grew(paths["observability"], "events", 10_640))
+    eventually(lambda: grew(paths["email"], "messages", 384))
+    eventually(lambda: grew(paths["health"], "readings", 720))
+    eventually(lambda: paths["content"].exists() and row_counts(paths["content"]).get("articles"))
     assert row_counts(paths["content"])["topics"] == len(TOPICS)
     assert ask(paths["content"], "PRAGMA journal_mode") == [("wal",)]
 
 
 def test_a_steady_writer_goes_on(world: World) -> None:
-    wait_until(lambda: grew(world.databases[0].path, "tasks", 127))
+    eventually(lambda: grew(world.databases[0].path, "tasks", 127))
 
 
 def test_the_late_one_is_not_there_at_first() -> None:
@@ -209,7 +201,7 @@ def test_a_living_world_is_private_and_not_swept(world: World) -> None:
 
 def test_nothing_is_left_after_the_context(temp: Path) -> None:
     with World.create() as world:
-        wait_until(lambda: len(writers_in(world.folder)) == len(world.databases))
+        eventually(lambda: len(writers_in(world.folder)) == len(world.databases))
     assert writers_in(world.folder) == []
     assert list(temp.iterdir()) == []
     world.close()
@@ -217,7 +209,7 @@ def test_nothing_is_left_after_the_context(temp: Path) -> None:
 
 def test_a_writer_that_does_not_end_is_killed(temp: Path) -> None:
     with World.create() as world:
-        wait_until(lambda: len(writers_in(world.folder)) == len(world.databases))
+        eventually(lambda: len(writers_in(world.folder)) == len(world.databases))
         os.kill(int(writers_in(world.folder)[0]), signal.SIGSTOP)
     assert writers_in(world.folder) == []
     assert list(temp.iterdir()) == []
@@ -233,9 +225,9 @@ def test_a_killed_world_leaves_no_process_and_is_swept(temp: Path) -> None:
     with start("-c", script) as owner:
         assert owner.stdout is not None
         folder = Path(owner.stdout.readline().strip())
-        wait_until(lambda: len(writers_in(folder)) == 5)
+        eventually(lambda: len(writers_in(folder)) == 5)
         owner.kill()
-    wait_until(lambda: not writers_in(folder))
+    eventually(lambda: not writers_in(folder))
     assert folder.parent == temp
     assert folder.exists()
     with World.create():
@@ -270,7 +262,9 @@ def test_demos_that_start_together_do_not_sweep_each_other(temp: Path) -> None:
         "        assert (folder / 'file').exists()\n"
     )
     demos = [start("-c", script) for _demo in range(3)]
-    assert [demo.communicate(timeout=30) and demo.returncode for demo in demos] == [0, 0, 0]
+    for demo in demos:
+        demo.communicate(timeout=PATIENCE_SECONDS)
+    assert [demo.returncode for demo in demos] == [0, 0, 0]
     assert list(temp.iterdir()) == []
 
 
@@ -289,11 +283,11 @@ def test_a_silent_writer_lives_until_its_input_ends(lasting: str, tmp_path: Path
     with start("-c", stalled, name, str(path), *options) as process:
         assert process.stdin is not None
         if name in TIMES:
-            wait_until(path.with_name("email.db-wal").exists)
+            eventually(path.with_name("email.db-wal").exists)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
         process.stdin.close()
-        assert process.wait(5) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
 
 
 def test_health_writes_at_once_and_then_at_the_full_hour(tmp_path: Path) -> None:

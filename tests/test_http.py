@@ -20,7 +20,14 @@ from dash_app.api.parameters import MAX_BYTES, MAX_POINTS_IN_ALL, ROUTES
 from dash_app.history.store import History
 from dash_app.sampler import Sampler
 from dash_app.server import MAX_ANSWER_BYTES, create_server
-from tests.harness import LiveWriter, Served, eventually, make_database, write_config
+from tests.harness import (
+    PATIENCE_SECONDS,
+    LiveWriter,
+    Served,
+    eventually,
+    make_database,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +57,8 @@ class Answer(NamedTuple):
 def ask(served: Served, path: str, method: str = "GET", **headers: str) -> Answer:
     """Ask, with headers named by underscores."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    with closing(http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)) as connection:
+    client = http.client.HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
+    with closing(client) as connection:
         connection.request(method, path, headers=sent)
         response = connection.getresponse()
         found = {name.title(): value for name, value in response.getheaders()}

@@ -25,7 +25,14 @@ from dash_app.listeners import Listeners
 from dash_app.sampler import Sampler
 from dash_app.server import MAX_WAIT_SECONDS, create_server
 from dash_app.settings.sections import ServerSettings
-from tests.harness import Served, eventually, free_port, make_database, write_config
+from tests.harness import (
+    PATIENCE_SECONDS,
+    Served,
+    eventually,
+    free_port,
+    make_database,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,14 +86,14 @@ class Running:
         """Return a connection that takes little by itself, over which something was asked."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(20)
+        client.settimeout(PATIENCE_SECONDS)
         client.connect(("127.0.0.1", self.port))
         client.sendall(requests)
         return client
 
     def get(self, path: str, body: str | None = None) -> bytes:
         """Return the answer to a request of another client."""
-        with closing(HTTPConnection("127.0.0.1", self.port, timeout=20)) as client:
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as client:
             client.request("GET" if body is None else "POST", path, body)
             return client.getresponse().read()
 
@@ -112,6 +119,7 @@ def running() -> Iterator[Running]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that gives up early, and looks for what to give up each second."""
     monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
     monkeypatch.setitem(listeners.WAITRESS, "cleanup_interval", 0)
     monkeypatch.setitem(listeners.WAITRESS, "asyncore_loop_timeout", 1)
 
@@ -142,6 +150,29 @@ def test_an_answer_that_is_read_slowly_is_sent_whole() -> None:
         while taken < ANSWER_BYTES:
             taken += len(slow.recv(16_384))
         assert taken > ANSWER_BYTES
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_request_that_never_ends_is_given_up() -> None:
+    """Each byte keeps a connection alive, but not a request."""
+    with running() as server, server.connect() as slow:
+        slow.settimeout(0.02)
+        answer = None
+
+        def is_given_up() -> bool:
+            nonlocal answer
+            try:
+                slow.sendall(b"X")
+                answer = slow.recv(4096)
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                answer = b""
+            return True
+
+        eventually(is_given_up)
+        assert answer == b""
+        assert server.get("/health") == b"ok"
 
 
 def test_requests_sent_at_once_are_answered_in_their_order() -> None:
@@ -273,7 +304,8 @@ def test_the_service_survives_having_no_descriptor_left(tmp_path: Path) -> None:
         open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 3, hard))
         for _ in range(60):
-            held.enter_context(socket.create_connection(("127.0.0.1", served.port), timeout=20))
+            client = socket.create_connection(("127.0.0.1", served.port), PATIENCE_SECONDS)
+            held.enter_context(client)
         eventually(lambda: "accepting connections slowly" in served.log)
         held.close()
         eventually(served.answers)

@@ -78,7 +78,8 @@ class Prometheus:
     def ask(self, expression: str) -> dict[str, float]:
         """Return the value for each machine that an expression has an answer for."""
         query = urllib.parse.urlencode({"query": expression})
-        with urllib.request.urlopen(f"{self._url}/api/v1/query?{query}", timeout=10) as response:
+        url = f"{self._url}/api/v1/query?{query}"
+        with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
             answer: Any = json.load(response)
         return {
             one["metric"].get("instance", ""): float(one["value"][1])

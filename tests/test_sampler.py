@@ -19,7 +19,7 @@ from dash_app.incident import Acknowledgement
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
 from dash_app.watched.airlock import Airlock
-from tests.harness import LiveWriter, eventually, make_database, write_config
+from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def sampling(config: Path) -> Iterator[Sampler]:
     with closing(History(loaded.history)) as history:
         sampler = Sampler(loaded, history)
         sampler.start()
-        sampler.first_snapshot.wait(10)
+        sampler.first_snapshot.wait(PATIENCE_SECONDS)
         yield sampler
         sampler.stop()
 

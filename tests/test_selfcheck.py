@@ -14,7 +14,14 @@ from dash_app.history.store import History
 from dash_app.sampler import Sampler
 from dash_app.selfcheck import bytes_written, files_open, locks_held, memory_bytes
 from dash_app.server import create_server
-from tests.harness import LiveWriter, Served, eventually, make_database, write_config
+from tests.harness import (
+    PATIENCE_SECONDS,
+    LiveWriter,
+    Served,
+    eventually,
+    make_database,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,7 +41,7 @@ def service(tmp_path: Path, path: Path) -> Iterator[Callable[[], Any]]:
         sampler = Sampler(loaded, history)
         sampler.start()
         try:
-            assert sampler.first_snapshot.wait(10)
+            assert sampler.first_snapshot.wait(PATIENCE_SECONDS)
             client = create_server(loaded, sampler, datetime.now(UTC)).test_client()
             yield lambda: client.get("/api/service").get_json()
         finally:
@@ -83,7 +90,7 @@ def test_access_times_that_reading_moves_are_no_writes(tmp_path: Path) -> None:
         sampler = Sampler(loaded, history)
         sampler.start()
         try:
-            assert sampler.first_snapshot.wait(10)
+            assert sampler.first_snapshot.wait(PATIENCE_SECONDS)
             eventually(lambda: sampler.selfcheck.ticks > 1)
             assert all(path.stat().st_atime > 0 for path in paths)
             (written, *_) = sampler.selfcheck.promises()

@@ -20,7 +20,7 @@ from dash_app.history.store import History
 from dash_app.logs import MAX_LINES
 from dash_app.sampler import Sampler
 from dash_app.server import create_server
-from tests.harness import Served, eventually, make_database, write_config
+from tests.harness import PATIENCE_SECONDS, Served, eventually, make_database, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int
         served.url + path, data=body, headers={"Content-Type": content_type}
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as response:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -268,7 +268,7 @@ def fetch_any(served: Served, path: str) -> tuple[Any, bytes]:
 
 def fetch(served: Served, path: str, **headers: str) -> tuple[Any, bytes]:
     request = urllib.request.Request(served.url + path, headers=headers)
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
         return response.headers, response.read()
 
 

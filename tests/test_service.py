@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from tests.harness import Served, eventually, free_port, make_database, write_config
+from tests.harness import (
+    PATIENCE_SECONDS,
+    Served,
+    eventually,
+    free_port,
+    make_database,
+    write_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +69,7 @@ def test_an_end_answers_what_is_under_way(config: Path) -> None:
     """Nobody gets half a file or a reset; who only holds a connection delays nothing."""
     with Served(config) as served, closing(slow_reader(served)) as reader:
         idle = socket.create_connection(("127.0.0.1", served.port))
-        asking = HTTPConnection("127.0.0.1", served.port, timeout=20)
+        asking = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
         asking.putrequest("POST", "/_dash-update-component")
         asking.putheader("Content-Type", "text/plain")
         asking.putheader("Content-Length", "2")
@@ -77,7 +84,7 @@ def test_an_end_answers_what_is_under_way(config: Path) -> None:
         head, _, body = bytes(received).partition(b"\r\n\r\n")
         (length,) = [line for line in head.split(b"\r\n") if line.startswith(b"Content-Length: ")]
         assert len(body) == int(length.split()[1]) > 1_000_000
-        assert served.process.wait(20) == 0
+        assert served.process.wait(PATIENCE_SECONDS) == 0
         assert served.log.splitlines()[-1] == "INFO dash_app.cli.serve: stopped"
 
 
@@ -185,7 +192,7 @@ class Asking:
 
     def __init__(self, served: Served) -> None:
         self.statuses: list[int] = []
-        self._connection = HTTPConnection("127.0.0.1", served.port, timeout=20)
+        self._connection = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
@@ -344,7 +351,7 @@ def test_a_terminal_that_hangs_up_ends_it(config: Path) -> None:
         while b"Your own databases" not in process.stdout.readline():
             pass
         process.send_signal(signal.SIGHUP)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE_SECONDS) == 0
     os.close(ours)
     os.close(theirs)
 

@@ -361,7 +361,8 @@ def test_every_face_says_why_a_reading_is_old_or_missing(tmp_path: Path) -> None
     config = write_config(tmp_path, [("a", paths[0]), ("b", paths[1])])
     with LiveWriter(paths[0]) as first, LiveWriter(paths[1]) as second:
         assert first.do("BEGIN EXCLUSIVE") == []
-        with Served(config) as served:
+        soon = "from dash_app.watched import airlock; airlock.NOTED_SECONDS = 1.0"
+        with Served(config, patch=soon) as served:
             holder = f"(pid {first.process.pid})"
             undecided = served.database("a")
             assert (undecided["status"], undecided["level"]) == ("error", "unknown")
