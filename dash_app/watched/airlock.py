@@ -252,11 +252,8 @@ class Airlock:
         else:
             verified_at = datetime.fromisoformat(message["verified_at"])
             around = surroundings_from_message(message["surroundings"])
-            self._readings[name] = replace(
-                self._readings[name], verified_at=verified_at, surroundings=around
-            )
-            self._last_good[name] = self._readings[name]
-            self._read_at[name] = time.monotonic()
+            renewed = replace(self._readings[name], verified_at=verified_at, surroundings=around)
+            self._readings[name] = self._bridge(name, renewed)
         if suspect := self._suspects.pop(name, None):
             log.info("airlock: %s answers again", name)
             if suspect.child:
@@ -276,9 +273,8 @@ class Airlock:
                 self._read_at[name] = time.monotonic()
             return reading
         now = time.monotonic()
-        read_at = self._read_at.get(name, now)
-        if now - read_at > NOTED_SECONDS:  # then another obstacle came before the lock
-            read_at = now
+        # If the last reading is older, another obstacle came before the lock.
+        read_at = max(self._read_at.get(name, now), now - NOTED_SECONDS)
         if reading.wait_reason == "writes":
             self._locked_since.pop(name, None)
             lasted_seconds = 0.0

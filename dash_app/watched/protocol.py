@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from dash_app.model import Reading, TableCount
 from dash_app.surroundings import Access, Disk, Holder, Surroundings, WalGrowth
@@ -26,12 +26,18 @@ MAX_DATA_BYTES = 256_000_000
 """Of a child's heap and stacks: 50 MB at rest, 90 MB with 2,000 tables. A file of 24 kB can ask for
 1 GB."""
 
-TIMES = ("read_at", "verified_at", "last_modified", "file_modified", "wal_modified")
-HOLDER_TIMES = ("since", "pins_since")
+TIMES = frozenset(
+    {
+        *("read_at", "verified_at", "last_modified", "file_modified", "wal_modified"),
+        *("counted_at", "since", "pins_since"),
+    }
+)
 FIELDS: dict[type, frozenset[str]] = {
     kind: frozenset(field.name for field in fields(kind))
-    for kind in (Reading, TableCount, Disk, Access)
+    for kind in (Reading, TableCount, Surroundings, Holder, Disk, Access, WalGrowth)
 }
+
+Value = TypeVar("Value")
 
 
 def to_line(message: Message) -> bytes:
@@ -63,44 +69,31 @@ def to_message(value: Any) -> Any:  # noqa: ANN401 - from any value of the model
 def reading_from_message(message: Message) -> Reading:
     """Return the reading that `to_message` was given.
 
-    The history keeps messages over upgrades, and over the return to an older version: what is not
-    known here is left out, and what was not known there is as by default.
+    Stored readings outlive upgrades and downgrades: unknown fields are ignored, and missing ones
+    have their defaults.
     """
-    tables = {name: _count(count) for name, count in message["tables"].items()}
+    tables = {name: _made(TableCount, count) for name, count in message["tables"].items()}
     around = surroundings_from_message(message.get("surroundings", {}))
-    known = _known(Reading, message)
-    return Reading(**{**known, **_times(known, TIMES), "tables": tables, "surroundings": around})
+    return _made(Reading, {**message, "tables": tables, "surroundings": around})
 
 
 def surroundings_from_message(message: Message) -> Surroundings:
-    """Return the surroundings of a message that `to_message` made."""
-    holders, disk, access = (message.get(name) for name in ("holders", "disk", "access"))
-    growth = message.get("wal_growth")
-    readers = tuple(growth["readers"]) if growth else ()
-    return Surroundings(
-        None if holders is None else tuple(map(_holder, holders)),
-        message.get("backlog_bytes"),
-        disk and Disk(**_known(Disk, disk)),
-        access and Access(**_known(Access, access)),
-        message.get("is_foreign", False),
-        growth and WalGrowth(**{**growth, **_times(growth, ("since",)), "readers": readers}),
-    )
+    """Return the surroundings that `to_message` was given."""
+    made: Message = {
+        name: message.get(name) and _made(kind, message[name])
+        for name, kind in (("disk", Disk), ("access", Access), ("wal_growth", WalGrowth))
+    }
+    if (holders := message.get("holders")) is not None:
+        made["holders"] = [_made(Holder, holder) for holder in holders]
+    return _made(Surroundings, {**message, **made})
 
 
-def _known(kind: type, message: Message) -> Message:
-    return {name: value for name, value in message.items() if name in FIELDS[kind]}
+def _made(kind: type[Value], message: Message) -> Value:
+    known = message.keys() & FIELDS[kind]
+    return kind(**{name: _value(name, message[name]) for name in known})
 
 
-def _count(message: Message) -> TableCount:
-    rowids = message.get("rowids")
-    known, times = _known(TableCount, message), _times(message, ("counted_at",))
-    return TableCount(**{**known, **times, "rowids": rowids and tuple(rowids)})
-
-
-def _holder(message: Message) -> Holder:
-    return Holder(**{**message, **_times(message, HOLDER_TIMES), "uses": tuple(message["uses"])})
-
-
-def _times(message: Message, names: tuple[str, ...]) -> dict[str, datetime | None]:
-    given = {name: message[name] for name in names if name in message}
-    return {name: time and datetime.fromisoformat(time) for name, time in given.items()}
+def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - of any field
+    if name in TIMES and value is not None:
+        return datetime.fromisoformat(value)
+    return tuple(value) if isinstance(value, list) else value
