@@ -116,14 +116,15 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     The log's index is opened only where the database's files have changed. Closing it drops this
     process's locks on it, so no connection to it may be open meanwhile.
     """
+    before = before or Sight(Surroundings())
     shm_path = f"{files.path}-shm"
-    shm = _stat(shm_path)
+    shm = _identity(shm_path)
     locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
     on_main = [lock for lock in locks if lock.file == files.identity]
-    on_index = [lock for lock in locks if shm and lock.file == (shm.st_dev, shm.st_ino)]
-    index = before.index if before and shm else None
-    is_hidden = bool(before and before.is_hidden and shm)
-    if shm and (before is None or before.files != files):
+    on_index = [lock for lock in locks if lock.file == shm]
+    index = before.index if shm else None
+    is_hidden = before.is_hidden and shm is not None
+    if shm and before.files != files:
         index = _read_index(shm_path) or index
         # The locks may be listed under another device number, or not at all.
         is_hidden = not on_index and is_index_used(files.path)
@@ -134,11 +135,11 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
     seen: dict[tuple[int, object], datetime] = {(pid, "there"): now for pid in uses} | {
         (pid, pin): now for pid, found in uses.items() for pin in _pins(found, known)
     }
-    since = {key: before.since.get(key, now) if before else now for key in seen}
+    since = {key: before.since.get(key, now) for key in seen}
     holders = tuple(_holder(pid, found, since, known) for pid, found in sorted(uses.items()))
     backlog_bytes = known.backlog_bytes if known else None if files.wal_bytes else 0
     look, at = _wal_look(files, before, known, uses), time.monotonic()
-    growth = follow(before.growth if before else Growth(), look, at, now)
+    growth = follow(before.growth, look, at, now)
     around = Surroundings(
         None if is_hidden else holders,
         backlog_bytes,
@@ -147,15 +148,16 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
         _is_foreign(files, locks),
         summary(growth, at),
     )
-    elsewhere = wal_users_elsewhere(locks, files.identity, shm and (shm.st_dev, shm.st_ino))
+    elsewhere = wal_users_elsewhere(locks, files.identity, shm)
     return Sight(around, files, known, since, is_write_locked, bool(elsewhere), is_hidden, growth)
 
 
-def _stat(path: str) -> os.stat_result | None:
+def _identity(path: str) -> tuple[int, int] | None:
     try:
-        return os.stat(path)
+        found = os.stat(path)
     except OSError:
         return None
+    return found.st_dev, found.st_ino
 
 
 def _is_foreign(files: Files, locks: Iterable[Lock]) -> bool:
@@ -169,14 +171,14 @@ def _is_foreign(files: Files, locks: Iterable[Lock]) -> bool:
 
 def _wal_look(
     files: Files,
-    before: Sight | None,
+    before: Sight,
     index: Index | None,
     uses: Mapping[int, set[tuple[Use, int | None]]],
 ) -> Look | None:
     """Return the size of the WAL now; None if it is small."""
     if files.wal_bytes < LARGE_BYTES:
         return None
-    last = before.growth.last if before and before.files == files else None
+    last = before.growth.last if before.files == files else None
     # A reader at slot 0 reads the main file alone.
     reading = [pid for pid in uses if any(use == "read" and slot for use, slot in uses[pid])]
     writing = [pid for pid in uses if ("write", None) in uses[pid]]
@@ -211,9 +213,7 @@ def find_stranger(files: Files) -> int | None:
 
     No connection of this process to it may be open meanwhile, as for `find_lock`.
     """
-    shm = _stat(f"{files.path}-shm")
-    index = shm and (shm.st_dev, shm.st_ino)
-    locks = record_locks()
+    locks, index = record_locks(), _identity(f"{files.path}-shm")
     if elsewhere := wal_users_elsewhere(locks, files.identity, index):
         return min(elsewhere)
     is_listed = any(lock.file == files.identity for lock in locks)
