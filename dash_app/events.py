@@ -182,8 +182,8 @@ def _rewritten(before: Reading, after: Reading, policy: DropPolicy) -> Differenc
     """Return the rows that are missing after a file was rewritten as a whole, by SQLite itself.
 
     Its backup function does so, and VACUUM: the schema is the same, and its version is one more,
-    while a table that is dropped and created makes it two. Whether an older copy was restored or
-    rows were removed cannot be told.
+    while a table that is dropped and created makes it two. Nothing shows whether an older copy was
+    restored or rows were removed.
     """
     was, now = before.schema_version, after.schema_version
     is_whole = None not in {was, now} and now == (was or 0) + 1 and before.objects == after.objects
@@ -236,7 +236,7 @@ def _split(pairs: Mapping[str, tuple[Any, Any]]) -> tuple[dict[str, Any], dict[s
 
 
 def _state(reading: Reading) -> dict[str, Any]:
-    """Return how far a database had come: what tells the newest state from others."""
+    """Return how far a database had come, to compare its states by age."""
     return {
         "totalRows": reading.total_rows,
         "changes": reading.change_counter,
@@ -277,7 +277,7 @@ def _without_columns(objects: list[str]) -> list[str]:
 
 
 def _moved_back(before: Reading, after: Reading) -> dict[str, tuple[int, int]]:
-    """Return what only moves forward in one file, and stands lower than before."""
+    """Return the counters that only increase in one file, and are lower than before."""
     was, now = _counters(before), _counters(after)
     return {one: (was[one], now[one]) for one in was.keys() & now.keys() if now[one] < was[one]}
 
@@ -287,7 +287,7 @@ def _is_older(before: Reading, after: Reading, back: Mapping[str, tuple[int, int
 
     A change counter, a time or the numbering of a table that is lower proves nothing by itself:
     `VACUUM INTO` counts changes from the start, a copy keeps the time of its source, and a table
-    that is rebuilt or cleared is numbered anew.
+    that is rebuilt or cleared is numbered from the start.
     """
     if not before.tables.keys() & after.tables.keys() or _went_on(before, after):
         return False
@@ -298,7 +298,7 @@ def _is_older(before: Reading, after: Reading, back: Mapping[str, tuple[int, int
 
 
 def _went_on(before: Reading, after: Reading) -> bool:
-    """Return whether it is the same file, and was written since."""
+    """Return whether the same file was written since."""
     changes = before.change_counter or 0, after.change_counter or 0
     return before.file == after.file and changes[1] > changes[0]
 

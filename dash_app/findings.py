@@ -63,7 +63,7 @@ def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
 
 
 def level_of(reading: Reading, status: Status) -> Level:
-    """Return how much a database needs a person, by a reading that is not stale."""
+    """Return the level of a database whose reading is not stale."""
     return "unknown" if reading.is_undecided else LEVELS[status]
 
 

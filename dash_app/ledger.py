@@ -31,7 +31,7 @@ MOST_EVENTS = 20
 MOST_UNSETTLED = 500
 
 HABIT_KINDS: tuple[EventKind, ...] = ("rows_dropped", "schema_changed", "replaced", "rolled_back")
-"""The events that tell habits."""
+"""The events from which habits are learned."""
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Ledger:
         return memory, self._unsettled[name]
 
     def move(self, by: timedelta) -> None:
-        """Move the begin of each status by as much as the clock was set."""
+        """Move the start of each status by as much as the clock was set."""
         for name, memory in self._memories.items():
             if memory:
                 baseline = memory.baseline and replace(
@@ -109,7 +109,7 @@ class Ledger:
         log.info("%s: forgotten", database.name)
 
     def store_again(self) -> None:
-        """Store all state in a history that was begun anew."""
+        """Store all state in a new history file."""
         for name, events in self._unsettled.items():
             newest = (event for event in self.events if event.database == name)
             known = {(e.kind, e.at): e for e in (*newest, *events, *self._unsaved[name])}
@@ -163,5 +163,5 @@ class Ledger:
 
 
 def _up_to(now: datetime, memory: Memory | None) -> Memory | None:
-    """Return a memory whose status began no later than now: the clock may have been set back."""
+    """Return a memory whose status does not start in the future: the clock may have been set."""
     return memory and replace(memory, since=min(memory.since, now))

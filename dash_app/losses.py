@@ -122,7 +122,7 @@ class DropPolicy:
         return was - now >= MIN_LOST_ROWS and 100 * (was - now) > MAX_DROP_PERCENT * was
 
     def is_configured(self, table: str) -> bool:
-        """Return whether a person said how many rows a table may lose."""
+        """Return whether the configuration limits how many rows a table may lose."""
         rules = self.rules.of(table)
         return rules.paused or rules.max_drop_percent is not None
 
@@ -249,7 +249,7 @@ def split_waiting(
 
 
 def uncounted(after: Reading, tables: Iterable[str]) -> list[str]:
-    """Return which of some tables are there and have no exact count."""
+    """Return the tables that exist and have no exact count."""
     return [name for name in tables if name in after.tables and not after.tables[name].is_exact]
 
 
@@ -318,7 +318,7 @@ class _Gain(NamedTuple):
         return inf if self.rows is None else self.rows
 
     def covers(self, lost: int) -> bool:
-        """Return whether these may be the rows that another table lost.
+        """Return whether they may be the rows that another table lost.
 
         A copy may leave out a few rows. A new table may have grown further since.
         """
@@ -337,7 +337,7 @@ def _gain(table: str, rows: int | None, after: Reading) -> _Gain:
 
 
 def _recent_gains(before: Reading, after: Reading) -> list[Recent]:
-    """Return what tables gained recently and in this step, by the names that they have now."""
+    """Return the gains of tables recently and in this step, by their present names."""
     names, now = renamed(before, after), after.verified_at.isoformat()
     known = {names.get(table, table) for table in before.tables}
     found: list[Recent] = [
@@ -349,7 +349,7 @@ def _recent_gains(before: Reading, after: Reading) -> list[Recent]:
 
 
 def _recent(before: Reading, after: Reading) -> list[Recent]:
-    """Return what the trail of a reading has of the last hour, by the names of then."""
+    """Return the gains of the last hour in the trail of a reading, by the names of that time."""
     earliest = (after.verified_at - RECENTLY).isoformat()
     trail = before.trail.get("recent", ())
     return [(table, rows, at) for table, rows, at in trail if at > earliest]
@@ -384,7 +384,7 @@ def _takers(before: Reading, after: Reading) -> set[str]:
 
 
 def gains(before: Reading, after: Reading) -> dict[str, int]:
-    """Return how many rows more each table has that was there before."""
+    """Return the number of rows that each existing table gained."""
     was, names = exact_rows(before), renamed(before, after)
     now = {name: after.tables.get(names.get(name, name)) for name in was}
     return {
@@ -397,8 +397,8 @@ def gains(before: Reading, after: Reading) -> dict[str, int]:
 def renamed(before: Reading, after: Reading) -> dict[str, str]:
     """Return the new name of each renamed table: its B-tree begins at the same page of the file.
 
-    A page is used again when its table was dropped, so the columns must be alike; and auto-vacuum
-    moves a B-tree into the place of one that was dropped, which is no new name.
+    The page of a dropped table is used again, so the columns must be alike. Auto-vacuum moves a
+    B-tree into the place of a dropped one: then its own former page is no longer used.
     """
     if before.file != after.file or before.roots == after.roots:
         return {}
@@ -407,8 +407,7 @@ def renamed(before: Reading, after: Reading) -> dict[str, str]:
     names = {}
     for name, page in before.roots.items():
         now = by_page.get(page, name)
-        held = by_page.get(before.roots.get(now, 0), now)
-        has_moved = now in before.roots and held == now
+        has_moved = now in before.roots and before.roots[now] not in by_page
         is_alike = _are_alike(was_columns.get(name), columns.get(now))
         if now != name and not has_moved and is_alike:
             names[name] = now
@@ -437,7 +436,7 @@ def exact_rows(reading: Reading) -> dict[str, int]:
 
 
 def _families(tables: Iterable[str]) -> Counter[str]:
-    """Return how many of some tables have a name of each pattern."""
+    """Return the number of tables per pattern of names."""
     return Counter(family for table in tables if (family := _family(table)))
 
 

@@ -1,7 +1,7 @@
 """Decides when a database's content was last written, as opposed to its files.
 
-Files are written by checkpoints, by whoever closes a database last, by `ANALYZE` and by replicators
-too. Pure functions over two readings.
+Checkpoints, the last program that closes a database, `ANALYZE` and replicators write
+files too. Pure functions over two readings.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _was_main_file_written(before: Reading, now: Reading) -> bool:
 
 
 def _have_rows_changed(before: Reading, now: Reading) -> bool:
-    """Return whether a table came or went, or has other rows, but for housekeeping."""
+    """Return whether a table came, went or has other rows, except housekeeping tables."""
     was, new = _rows(before), _rows(now)
     if was.keys() != new.keys() or before.sequences != now.sequences:
         return True
@@ -73,7 +73,7 @@ def _rows(reading: Reading) -> dict[str, int | None]:
 
 
 def _have_rowids_grown(before: Reading, now: Reading) -> bool:
-    """Return whether any table has a greater rowid: VACUUM makes them smaller alone."""
+    """Return whether the largest rowid of any table grew; VACUUM only makes them smaller."""
     pairs = (
         (before.tables[name].rowids, count.rowids)
         for name, count in now.tables.items()

@@ -110,7 +110,7 @@ def test_many_silent_tables_are_a_few_lines_and_a_number() -> None:
     assert "Also overdue: t1, t2, t3 and 56 more." in text
     least = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
     text = card_of(status("email", rules=least))
-    assert text.count("there is no such table") == 1 + words.MOST_NOTES
+    assert text.count("there is no such table") == 1 + words.MAX_NOTES
     assert "And 3 more." in text
 
 

@@ -39,7 +39,7 @@ TRIES_UNTIL_TOLD = 3
 
 RESTS = tuple(timedelta(hours=hours) for hours in (1, 4, 18, 24))
 """Pauses after a notification was given up, each before one more attempt to send it. Then only
-reminders are left: whoever has got it without saying so gets ten copies in three days at most."""
+reminders are left: a receiver that got it without confirming gets at most ten in three days."""
 
 AWAY_REST = timedelta(hours=1)
 """The pause after a receiver could not be connected to, and so has got nothing."""
@@ -354,7 +354,7 @@ class _Room:
 def _shared_out(
     fresh: Sequence[Message], room: _Room, manners: Manners
 ) -> tuple[list[Message], list[Message]]:
-    """Return which new messages are sent alone now, and which are combined; the others wait.
+    """Return the new messages to send alone now, and those to combine; the others wait.
 
     Combined are those of quiet hours, and those for which the hour has no room.
     """
@@ -378,7 +378,7 @@ def _shared_out(
 def _folded(
     due: list[Message], together: list[Message], places: int
 ) -> tuple[list[Message], list[Message]]:
-    """Return which messages have a place alone, and which share the last one; without any, none."""
+    """Return the messages that have a place alone, and those that share the last place, if any."""
     if len(due) + bool(together) <= places:
         return due, together
     return (due[: places - 1], [*together, *due[places - 1 :]]) if places else ([], [])
@@ -391,7 +391,7 @@ def _worst_kind(one: Message, outbox: Outbox) -> MessageKind:
 
 
 def _is_outdated(one: Message, outbox: Outbox) -> bool:
-    """Whether a message says of an incident that it lasts, and it is over: its end is told soon."""
+    """Whether a message reports an incident as open that is over: its end is reported soon."""
     return one.kind in {"fault", "reminder"} and any(
         incident.ended_at and (incident.key, incident.id) == (one.cause, one.incident)
         for incident in outbox.incidents

@@ -81,7 +81,7 @@ class Docket:
         self._course = moved(self._course, by)
 
     def store_again(self) -> None:
-        """Store all incidents in a history that was begun anew."""
+        """Store all incidents in a new history file."""
         self._stored = set()
         try:
             if self._store:

@@ -198,7 +198,7 @@ def _is_known(before: Reading | None, now: Reading, table: str) -> bool:
 
 
 def _has_lost_newest(before: Reading, now: Reading, table: str) -> bool:
-    """Return whether a table's newest rows were removed between two readings."""
+    """Return whether a table lost its newest rows between two readings."""
     was, count = before.tables.get(table), now.tables.get(table)
     if was is None or was.rowids is None or count is None:
         return False

@@ -159,13 +159,12 @@ def _incident(
 def _grown(
     known: Incident, new: Incident, group: Iterable[Trouble], untold: Container[str]
 ) -> Incident:
-    """Return an incident as it is now: it keeps its begin, and whom it ever concerned.
+    """Return an open incident as it is now.
 
-    It tells of all that it was, also when a part is over: its end would otherwise be told of the
-    last table alone, without the cause. Only what is new or worse changes that, and so do neither
-    numbers that moved on nor a restart. Who knew of a lesser evil knows nothing of the greater.
-    A known problem may have another begin once the clock was set; only a new one moves ours. Once
-    the problem is over that its remedy is for, it tells of those that are left, with their remedy.
+    It keeps its databases, its start unless a new problem began earlier, and its text and remedy
+    while parts of it end, so that its end is reported with its cause. A problem that is new or
+    worse changes them, and so does the end of the kind of problem that they are about. An incident
+    that became worse needs another acknowledgement.
     """
     begins = [one.since for one in group if one.mark not in known.troubles]
     is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)

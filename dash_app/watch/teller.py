@@ -115,7 +115,7 @@ class Teller:
             self._save()
 
     def store_again(self) -> None:
-        """Store all pending notifications in a history that was begun anew."""
+        """Store all pending notifications in a new history file."""
         self._stored = set()
         self._save()
 

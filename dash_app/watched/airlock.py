@@ -147,7 +147,7 @@ class Airlock:
             self._exchange(min(left_seconds, CHECK_SECONDS))
             has_failed = self._kill_failed()
             if has_failed and len(self._suspects) > suspects:
-                self._ask()  # whoever was in its queue goes on at once
+                self._ask()  # the databases in its queue are read at once
             elif has_failed and replacements < MAX_REPLACEMENTS:
                 replacements += 1
                 self._ask()
@@ -311,8 +311,8 @@ class Airlock:
         """Have the databases read alone that a failed child was working on."""
         names = child.overdue() or set(child.began)
         more = f" and {len(names) - LOGGED_NAMES} more" if len(names) > LOGGED_NAMES else ""
-        told = ", ".join(sorted(names)[:LOGGED_NAMES]) or "nothing"
-        log.warning("airlock: %s while reading %s%s", code, told, more)
+        listed = ", ".join(sorted(names)[:LOGGED_NAMES]) or "nothing"
+        log.warning("airlock: %s while reading %s%s", code, listed, more)
         for name in names:
             self._suspects[name] = Suspect()
 

@@ -70,7 +70,7 @@ def _lock(line: re.Match[str]) -> Lock:
 def find_write_lock(path: str) -> int | None:
     """Return the pid of a process that holds a write lock on any part of a file, None without one.
 
-    The pid is 0 or -1 if the kernel does not tell it. SQLite takes such a lock on a main file
+    The pid is 0 or -1 if the kernel does not report it. SQLite takes such a lock on a main file
     before it writes there, and in WAL mode only to keep everyone else out. Closing the file drops
     this process's locks on it, so no connection to it may be open meanwhile.
     """

@@ -152,7 +152,7 @@ class ChildProcess:
         return messages
 
     def resume(self) -> None:
-        """Take note that its answers are read again: it cannot have been heard since the last."""
+        """Restart the time since its last answer, since nobody read its answers meanwhile."""
         self._received_at = time.monotonic()
 
     def hangs(self) -> bool:
@@ -172,7 +172,7 @@ class ChildProcess:
         return late | self._said_overdue
 
     def add_workers_if_stalled(self) -> None:
-        """Have more databases read side by side if all workers seem stuck while others wait."""
+        """Ask for more workers if all seem stuck while databases wait."""
         is_stalled = time.monotonic() - self._moved_at > STALLED_SECONDS
         if self.waiting and is_stalled and self.guards is not None and self._workers < MAX_WORKERS:
             self._moved_at = time.monotonic()
@@ -197,7 +197,7 @@ class ChildProcess:
         return "reader_crashed", detail
 
     def cpu_seconds(self) -> float:
-        """Return the processor time that it has used; 0 if that is not known any more."""
+        """Return the processor time that it has used; 0 if it has exited."""
         try:
             fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:

@@ -273,7 +273,7 @@ class Reader:
         return Found(reading, files, files.settled(now), shape, tables, tallies)
 
     def _newest_commit(self, files: Files, shape: Shape | None) -> str | None:
-        """Return which commit in the WAL was the last to write content; None if there is none."""
+        """Return the newest commit in the WAL that wrote content; None if there is none."""
         if not files.wal_bytes:
             return None
         index = self._sight.index if self._sight else None
@@ -353,7 +353,7 @@ class Reader:
 
 
 def _stat_only(files: Files, now: datetime) -> Reading:
-    """Return what is known of a database before a byte of it was read."""
+    """Return the facts about a database that need no byte of it."""
     return Reading(
         read_at=now,
         verified_at=now,

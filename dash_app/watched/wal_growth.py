@@ -67,7 +67,7 @@ class Growth:
 
 
 def follow(before: Growth, look: Look | None, at: float, now: datetime) -> Growth:
-    """Return what is known after another look, None if there is no WAL to speak of.
+    """Return the growth after another look, which is None if the WAL is small.
 
     `at` is its instant on the monotonic clock, `now` its time of day.
     """
@@ -131,7 +131,7 @@ def _is_large(size_bytes: int, main_bytes: int) -> bool:
 
 
 def _is_checkpointed(look: Look) -> bool | None:
-    """Return whether somebody checkpoints a WAL: more than a tenth of it; None if not known."""
+    """Return whether more than a tenth of a WAL is checkpointed; None if not known."""
     if look.backlog_bytes is None:
         return None
     return look.backlog_bytes < 0.9 * look.used_bytes

@@ -22,7 +22,7 @@ from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
 from dash_app.words.events import event
 from dash_app.words.findings import (
     FINDINGS_IN_BRIEF,
-    MOST_NOTES,
+    MAX_NOTES,
     REMEDIES,
     besides,
     disk_line,

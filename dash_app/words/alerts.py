@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from dash_app.incident import Incident
     from dash_app.message import Message, MessageKind
 
-MOST_LINES = 20
+MAX_LINES = 20
 """Of a summary: what is amiss with hundreds is read on the page."""
 
-MOST_LOST = 3
+MAX_LOST = 3
 """Titles of earlier messages that were lost: the rest is a number, so that none grows too long."""
 
-MOST_CAUSE, MOST_REMEDY = 120, 80
+MAX_CAUSE_CHARACTERS, MAX_REMEDY_CHARACTERS = 120, 80
 """Characters of a cause and of what to do in a line of a summary."""
 
 
@@ -51,15 +51,15 @@ def alert_body(kind: MessageKind, one: Incident, link: str, now: datetime) -> st
 
 
 def signature(host: str, mark: str) -> str:
-    """Return the last line of a message: which machine sent it, and what tells it from others."""
+    """Return the last line of a message: the machine that sent it, and the message's id."""
     return f"{host} ({mark})".lstrip()
 
 
 def alerts_held_back(held: Sequence[Message], now: datetime) -> tuple[str, str]:
     """Return the title and text of one message in place of several, given the worst first."""
-    lines = [_held(one, now) for one in held[:MOST_LINES]]
-    if len(held) > MOST_LINES:
-        lines.append(f"And {number(len(held) - MOST_LINES)} more.")
+    lines = [_held(one, now) for one in held[:MAX_LINES]]
+    if len(held) > MAX_LINES:
+        lines.append(f"And {number(len(held) - MAX_LINES)} more.")
     kinds = Counter(one.kind for one in held)
     need, still, over = (kinds[kind] for kind in ("fault", "reminder", "over"))
     parts = [
@@ -74,10 +74,10 @@ def _held(one: Message, now: datetime) -> str:
     """Return a message in a line: when it was made, its title, its cause, and what to do."""
     text, times, *rest = [*one.body.splitlines(), "", ""]
     _, _, cause = text.partition(": ")
-    line = f"{clock(one.made_at, now)}, {one.title}. {brief(cause, MOST_CAUSE)}"
+    line = f"{clock(one.made_at, now)}, {one.title}. {brief(cause, MAX_CAUSE_CHARACTERS)}"
     if one.kind == "over":
         return f"{line} {times}"
-    return f"{line} {brief(rest[0], MOST_REMEDY)}" if one.kind == "fault" else line
+    return f"{line} {brief(rest[0], MAX_REMEDY_CHARACTERS)}" if one.kind == "fault" else line
 
 
 def alerts_failing(lost: Sequence[Message]) -> tuple[str, str]:
@@ -108,7 +108,7 @@ def alert_state(one: Message, now: datetime, held: tuple[str, datetime] | None) 
 
 def alerts_lost(lost: Sequence[Message], now: datetime) -> str:
     """Return what did not arrive before, for a line of the next message."""
-    told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[-MOST_LOST:])
-    rest = len(lost) - MOST_LOST
+    told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[-MAX_LOST:])
+    rest = len(lost) - MAX_LOST
     more = f"; and {number(rest)} earlier" if rest > 0 else ""
     return f"{plural(len(lost), 'message')} before this one did not reach everybody: {told}{more}."

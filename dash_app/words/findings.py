@@ -48,13 +48,13 @@ MARKS = {
 }
 """What begins a line of plain text, by what a badge says."""
 
-MOST_NOTES = 5
+MAX_NOTES = 5
 """So many findings are told in words besides the worst; the rest is a number."""
 
-MOST_LISTED, MAX_COMPARED, MAX_NAME_LETTERS = 6, 200, 60
+MAX_LISTED, MAX_COMPARED, MAX_NAME_LETTERS = 6, 200, 60
 """Maximum number of tables listed, and of those compared with a name, which takes 30 µs each."""
 
-MOST_DAYS = 365
+MAX_DAYS = 365
 MEANT = "If it was meant, mark it as seen. If not, stop its writer"
 COMPARE = MEANT + " and compare it with a backup."
 REMEDIES: dict[FindingKind, str] = {
@@ -88,8 +88,8 @@ def besides(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[
     lines = [text for kind, table, text in rest if not table or kind not in SILENCE]
     if silent:
         lines.insert(0, f"Also overdue: {names(silent)}.")
-    more = len(lines) - MOST_NOTES
-    return [*lines[:MOST_NOTES], f"And {number(more)} more."] if more > 0 else lines
+    more = len(lines) - MAX_NOTES
+    return [*lines[:MAX_NOTES], f"And {number(more)} more."] if more > 0 else lines
 
 
 def remedy_for(event: Event, kind: FindingKind) -> str:
@@ -134,8 +134,8 @@ def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
 
 def full_in(disk: Disk, bytes_per_day: int) -> str:
     """Return when a disk will be full, if that is near: , full in about 3 days at this rate."""
-    days = disk.free_bytes // bytes_per_day if bytes_per_day > 0 else MOST_DAYS
-    if days >= MOST_DAYS:
+    days = disk.free_bytes // bytes_per_day if bytes_per_day > 0 else MAX_DAYS
+    if days >= MAX_DAYS:
         return ""
     return f", full in about {days} {'day' if days == 1 else 'days'} at this rate"
 
@@ -165,9 +165,9 @@ def no_such_table(standing: Standing, table: str) -> str:
 @lru_cache(maxsize=256)
 def unknown_table(table: str, tables: tuple[str, ...]) -> str:
     """Return that a rule names no table, and which there are: those with a like name first."""
-    like = get_close_matches(table, tables[:MAX_COMPARED], MOST_LISTED)
-    others = [name for name in tables[: MAX_COMPARED + MOST_LISTED] if name not in like]
-    listed = [_short(name) for name in (*like, *others)[:MOST_LISTED]]
+    like = get_close_matches(table, tables[:MAX_COMPARED], MAX_LISTED)
+    others = [name for name in tables[: MAX_COMPARED + MAX_LISTED] if name not in like]
+    listed = [_short(name) for name in (*like, *others)[:MAX_LISTED]]
     rest = len(tables) - len(listed)
     more = f" and {number(rest)} more" if rest > 0 else ""
     return f"{_short(table)}: there is no such table. Tables: {', '.join(listed) or 'none'}{more}."

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from dash_app.incident import Acknowledgement, Entry, Incident
 
 PART, NO_BREAK = ": ", "\u00a0"
-MOST_NAMES, MOST_LABEL = 3, 60
-MOST_SENTENCES = 2
-MOST_CHARACTERS = 400
+MAX_NAMES, MAX_LABEL_CHARACTERS = 3, 60
+MAX_SENTENCES = 2
+MAX_SENTENCE_CHARACTERS = 400
 """Of one sentence of an incident, which may name a table of any length."""
 
 OURS_IN_BRIEF = {"alerts_failing": "messages not sent"}
@@ -28,10 +28,10 @@ SILENT = "Nothing is written any more."
 def incident(labels: Sequence[str], sentences: Sequence[str]) -> str:
     """Return whom an incident concerns, and the worst of what is amiss, which each says once."""
     once = list(dict.fromkeys(sentences))
-    rest = len(once) - MOST_SENTENCES
+    rest = len(once) - MAX_SENTENCES
     more = [f"And {number(rest)} more."] if rest > 0 else []
-    told = [brief(one, MOST_CHARACTERS) for one in once[:MOST_SENTENCES]]
-    whom = names([brief(label, MOST_LABEL) for label in labels])
+    told = [brief(one, MAX_SENTENCE_CHARACTERS) for one in once[:MAX_SENTENCES]]
+    whom = names([brief(label, MAX_LABEL_CHARACTERS) for label in labels])
     return f"{whom.replace(PART, ':' + NO_BREAK)}{PART}{' '.join([*told, *more])}"
 
 
@@ -51,8 +51,8 @@ def sentence(one: Incident) -> str:
 
 def names(labels: Sequence[str]) -> str:
     """Return some names in a row: Email; Email and Content; A, B, C and 2 more."""
-    rest = len(labels) - MOST_NAMES
-    shown = [*labels[:MOST_NAMES], f"{number(rest)} more"] if rest > 0 else list(labels)
+    rest = len(labels) - MAX_NAMES
+    shown = [*labels[:MAX_NAMES], f"{number(rest)} more"] if rest > 0 else list(labels)
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
