@@ -19,8 +19,8 @@ from dash_app.watched.locks import (
     find_connection,
     find_lock,
     find_write_lock,
+    first_bytes,
     holder_name,
-    open_quietly,
     record_locks,
     wal_users_elsewhere,
 )
@@ -234,11 +234,7 @@ def is_index_used(path: str) -> bool:
 
 def _read_index(path: str) -> Index | None:
     try:
-        descriptor = open_quietly(path)
-        try:
-            return Index.parse(os.read(descriptor, INDEX_BYTES))
-        finally:
-            os.close(descriptor)
+        return Index.parse(first_bytes(path, INDEX_BYTES))
     except OSError:
         return None
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from dash_app.watched.locks import open_quietly
+from dash_app.watched.locks import first_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,11 +203,7 @@ def journal_is_hot(files: Files) -> bool:
 
 def _first_bytes(path: str) -> bytes:
     try:
-        descriptor = open_quietly(path)
-        try:
-            return os.read(descriptor, HEADER_BYTES)
-        finally:
-            os.close(descriptor)
+        return first_bytes(path, HEADER_BYTES)
     except OSError as error:
         raise unreadable(error, path) from error
 

@@ -149,6 +149,18 @@ def open_quietly(path: str) -> int:
         return os.open(path, flags)
 
 
+def first_bytes(path: str, size: int) -> bytes:
+    """Return the first bytes of a file. Raise OSError.
+
+    Closing the file drops this process's locks on it, so no connection to it may be open meanwhile.
+    """
+    descriptor = open_quietly(path)
+    try:
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
 def _conflict(path: str, kind: int, first: int, length: int) -> int | None:
     try:
         descriptor = open_quietly(path)

@@ -13,12 +13,12 @@ from dash_app.watched.connection import time_limit
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-Row = tuple[bytes, bytes, bytes, bytes]
-"""Of the schema table: type, name, table, SQL."""
+Row = tuple[bytes, bytes, bytes, bytes, int]
+"""Of the schema table: type, name, table, SQL, root page (0 for virtual tables)."""
 
 ROWS = """
     SELECT coalesce(type, '') || '', coalesce(name, '') || '', coalesce(tbl_name, '') || '',
-        coalesce(sql, '') || ''
+        coalesce(sql, '') || '', CASE typeof(rootpage) WHEN 'integer' THEN rootpage ELSE 0 END
     FROM main.sqlite_schema
 """
 """As text, whatever a damaged file holds there."""
@@ -41,23 +41,11 @@ COLUMNS = """
 """Without virtual tables, whose columns may need a module that we do not have, and without views,
 whatever type they claim to be: see `list_tables`."""
 
-
-ROOTS = """
-    SELECT coalesce(name, '') || '', rootpage FROM main.sqlite_schema
-    WHERE type = 'table' AND typeof(rootpage) = 'integer' AND rootpage > 1
-"""
-"""Virtual tables have no page of their own."""
-
-
 PRAGMAS = ("user_version", "application_id", "freelist_count", "page_size", "schema_version")
 
+KEPT_TABLES = tuple(name.encode() for name in HOUSEKEEPING)
 STATISTICS = "SELECT substr(tbl || idx || stat, 1, 200) FROM main.sqlite_stat1 LIMIT 2000"
 """As much as says whether `ANALYZE` was run; a hostile file may hold anything there."""
-
-PAGES_OF = """
-    SELECT rootpage FROM main.sqlite_schema
-    WHERE tbl_name GLOB ? AND typeof(rootpage) = 'integer'
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +112,7 @@ def _shape(connection: sqlite3.Connection, before: Shape | None) -> Shape:
         connection.execute(f"PRAGMA main.{name}").fetchone()[0] for name in PRAGMAS
     )
     rows = connection.execute(ROWS).fetchall()
-    digest = hash(tuple(rows))
+    digest = hash(tuple(row[:-1] for row in rows))  # VACUUM moves root pages
     # Not by the schema cookie: another file under the same name may happen to have the same.
     unchanged = before is not None and before.digest == digest
     return Shape(
@@ -134,24 +122,17 @@ def _shape(connection: sqlite3.Connection, before: Shape | None) -> Shape:
         free_pages * page_bytes,
         before.objects if before and unchanged else _objects(connection, rows),
         _sequences(connection),
-        {text(name): page for name, page in connection.execute(ROOTS)},
+        {short_name(name): page for kind, name, *_, page in rows if kind == b"table" and page > 1},
         schema_version,
         _statistics(connection),
-        _housekeeping(connection),
+        frozenset({1} | {page for _, _, table, _, page in rows if table.startswith(KEPT_TABLES)}),
     )
 
 
 def _statistics(connection: sqlite3.Connection) -> int | None:
-    exists = "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_stat1' AND rootpage > 1"
-    if not connection.execute(exists).fetchone():
+    if not _exists(connection, "sqlite_stat1"):
         return None
     return zlib.crc32(repr(connection.execute(STATISTICS).fetchall()).encode())
-
-
-def _housekeeping(connection: sqlite3.Connection) -> frozenset[int]:
-    patterns = (f"{name}*" for name in HOUSEKEEPING)
-    found = (connection.execute(PAGES_OF, (pattern,)).fetchall() for pattern in patterns)
-    return frozenset({1} | {page for pages in found for (page,) in pages})
 
 
 def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str] | None:
@@ -169,7 +150,7 @@ def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str] 
 def _definitions(connection: sqlite3.Connection, rows: list[Row]) -> Iterator[tuple[str, str]]:
     shadows = {name for name, kind, _ in list_tables(connection) if kind == b"shadow"}
     tables = set()
-    for kind, name, table, sql in rows:
+    for kind, name, table, sql, _ in rows:
         if table not in shadows and not name.startswith(b"sqlite_"):
             # A table's columns stand for it: its SQL changes with every renamed neighbour.
             plain = kind == b"table" and not sql.upper().startswith(b"CREATE VIRTUAL")
@@ -182,10 +163,14 @@ def _definitions(connection: sqlite3.Connection, rows: list[Row]) -> Iterator[tu
 
 
 def _sequences(connection: sqlite3.Connection) -> dict[str, int]:
-    exists = "SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_sequence'"
-    if not connection.execute(exists).fetchone():
+    if not _exists(connection, "sqlite_sequence"):
         return {}
     return {short_name(name): seq for name, seq in connection.execute(SEQUENCES).fetchall()}
+
+
+def _exists(connection: sqlite3.Connection, table: str) -> bool:
+    sql = "SELECT 1 FROM main.sqlite_schema WHERE name = ? AND rootpage > 1"
+    return connection.execute(sql, (table,)).fetchone() is not None
 
 
 def text(name: bytes) -> str:

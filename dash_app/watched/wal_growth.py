@@ -7,13 +7,12 @@ readers take turns so that there is always one.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app.surroundings import WalGrowth
-from dash_app.watched.locks import open_quietly
+from dash_app.watched.locks import first_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -110,11 +109,7 @@ def summary(growth: Growth, at: float) -> WalGrowth | None:
 def generation_of(path: str) -> str:
     """Return the generation of the WAL of a database; empty if it cannot be read."""
     try:
-        descriptor = open_quietly(f"{path}-wal")
-        try:
-            return os.read(descriptor, GENERATION_BYTES.stop)[GENERATION_BYTES].hex()
-        finally:
-            os.close(descriptor)
+        return first_bytes(f"{path}-wal", GENERATION_BYTES.stop)[GENERATION_BYTES].hex()
     except OSError:
         return ""
 
