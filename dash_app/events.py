@@ -165,16 +165,17 @@ def _compare(
         found[NEWEST] = _state(before), _state(after)
     elif not is_copy and rows.keys() & before.trail.get("copied", {}).get("tables", ()):
         found[NEWEST] = before.trail["copied"][NEWEST], _state(after)
-    found |= _pair("rows", *_split(rows))
-    found |= {} if is_copy or rows else _rewritten(before, after, policy)
-    found |= _pair("objects", *_changed(before.objects, after.objects))
-    versions = (
-        ("userVersion", before.user_version, after.user_version),
-        ("applicationId", before.application_id, after.application_id),
-    )
-    for name, was, now in versions:
-        if None not in {was, now} and was != now:
-            found[name] = (was, now)
+    if rows:
+        found["rows"] = _split(rows)
+    elif not is_copy:
+        found |= _rewritten(before, after, policy)
+    if any(objects := _changed(before.objects, after.objects)):
+        found["objects"] = objects
+    versions = {
+        "userVersion": (before.user_version, after.user_version),
+        "applicationId": (before.application_id, after.application_id),
+    }
+    found |= {n: both for n, both in versions.items() if None not in both and both[0] != both[1]}
     return "rolled_back" if is_older else _kind(found), found, trail
 
 
@@ -343,10 +344,6 @@ def _newest_exact(before: Reading, after: Reading, trail: Mapping[str, Any]) -> 
     objects = before.objects if after.objects is None else after.objects
     modified = before.file_modified if _has_estimates(after) else after.file_modified
     return replace(after, tables=tables, objects=objects, file_modified=modified, trail=trail)
-
-
-def _pair(name: str, before: Any, after: Any) -> Differences:  # noqa: ANN401
-    return {name: (before, after)} if before or after else {}
 
 
 def _event(database: str, kind: EventKind, reading: Reading, found: Differences) -> Event:

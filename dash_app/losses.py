@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from dash_app.expectations import Rules
-    from dash_app.model import Event, Facts, Reading
+    from dash_app.model import Event, Facts, Reading, TableCount
 
 MAX_DROP_PERCENT = 50
 MIN_LOST_ROWS = 20
@@ -53,9 +53,6 @@ QUEUE_PATIENCE = timedelta(days=7)
 
 Rows = tuple[int, int | None]
 """Rows of a table before and after; None after if the table is gone."""
-
-Recent = tuple[str, int | None, str]
-"""A table, the rows that it gained in one step or None if it came then, and the time of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +140,20 @@ class DropPolicy:
 DEFAULT_POLICY = DropPolicy()
 
 
+class Recent(NamedTuple):
+    """The rows that a table gained in one step, None if the table came then, and when that was."""
+
+    table: str
+    rows: int | None
+    at: str
+
+
 def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, Rows]:
     """Return the tables that lost too many rows between two readings of one file.
 
     Neither rows that another table has now, nor tables that were made recently, are lost.
     """
-    young = {table for table, rows, _ in _recent(before, after) if rows is None}
+    young = {gain.table for gain in _recent(before, after) if gain.rows is None}
     fallen = {
         name: rows
         for name, rows in _falls(before, after).items()
@@ -192,14 +197,13 @@ def leave_trail(before: Reading, after: Reading, more: Facts) -> Facts:
     in a copy, with the newest state.
     """
     recent, filled = _recent_gains(before, after), _newly_filled(before, after)
-    new = [gain for gain in recent if gain[1] is None]
+    new = {gain.table: gain for gain in recent if gain.rows is None}
     takers = _takers(before, after) if new or filled else set()
-    new = [gain for gain in new if gain[0] not in takers]
+    new = {table: gain for table, gain in new.items() if table not in takers}
     filled = {table: at for table, at in filled.items() if table not in takers}
-    names = {table for table, *_ in new}
-    grown = [gain for gain in recent if (gain[1] or 0) >= MIN_LOST_ROWS and gain[0] not in names]
-    largest = sorted(grown, key=lambda gain: gain[1] or 0, reverse=True)[:MAX_GAINS]
-    trail = {"recent": [*new, *largest], "filled": filled, **more}
+    grown = [gain for gain in recent if (gain.rows or 0) >= MIN_LOST_ROWS and gain.table not in new]
+    largest = sorted(grown, key=lambda gain: gain.rows or 0, reverse=True)[:MAX_GAINS]
+    trail = {"recent": [*new.values(), *largest], "filled": filled, **more}
     return {name: value for name, value in trail.items() if value}
 
 
@@ -226,26 +230,26 @@ def split_waiting(
     A drop that waits is over when its table has grown again. It is a loss when its time is up.
     """
     now, filled = after.verified_at, _filled(before, after)
-    losses: dict[str, Rows] = {}
-    waiting: dict[str, Facts] = {}
-    for table, drop in before.trail.get("waiting", {}).items():
-        count = after.tables.get(table)
-        has_grown = count is not None and (count.rows or 0) > (drop["left"] or 0)
-        if has_grown or table in lost:
-            continue
-        if now.isoformat() > drop["until"]:
-            losses[table] = drop["rows"], drop["left"]
-        else:
-            waiting[table] = drop
+    drops = {
+        table: drop
+        for table, drop in before.trail.get("waiting", {}).items()
+        if table not in lost and not _has_grown(after.tables.get(table), drop["left"])
+    }
     for table, (was, left) in lost.items():
         is_filled = table in filled and (left or 0) < MIN_LOST_ROWS
         patience = policy.patience(table, was, is_filled=is_filled)
-        if patience is None:
-            losses[table] = was, left
-        else:
-            until = (now + patience).isoformat()
-            waiting[table] = {"rows": was, "left": left, "until": until}
-    return losses, waiting
+        until = "" if patience is None else (now + patience).isoformat()
+        drops[table] = {"rows": was, "left": left, "until": until}
+    losses = {
+        table: (drop["rows"], drop["left"])
+        for table, drop in drops.items()
+        if drop["until"] < now.isoformat()
+    }
+    return losses, {table: drop for table, drop in drops.items() if table not in losses}
+
+
+def _has_grown(count: TableCount | None, left: int | None) -> bool:
+    return count is not None and (count.rows or 0) > (left or 0)
 
 
 def uncounted(after: Reading, tables: Iterable[str]) -> list[str]:
@@ -286,7 +290,7 @@ def _moves(fallen: Mapping[str, Rows], before: Reading, after: Reading) -> dict[
     """Return which tables took over the rows of each drop. Each gain explains one drop."""
     if not fallen:
         return {}
-    found = (_gain(table, rows, after) for table, rows, _ in _recent_gains(before, after))
+    found = (_gain(gain, after) for gain in _recent_gains(before, after))
     left = sorted(found, key=_Gain.size, reverse=True)[:MAX_COMPARED]
     was_columns, columns = _columns(before), _columns(after)
     largest = sorted(fallen.items(), key=lambda fall: fall[1][0], reverse=True)
@@ -329,30 +333,30 @@ class _Gain(NamedTuple):
         return lost - slack <= self.rows <= limit + slack
 
 
-def _gain(table: str, rows: int | None, after: Reading) -> _Gain:
-    if rows is not None:
-        return _Gain(table, rows, is_new=False)
-    count = after.tables[table]
-    return _Gain(table, count.rows if count.is_known else None, is_new=True)
+def _gain(recent: Recent, after: Reading) -> _Gain:
+    if recent.rows is not None:
+        return _Gain(recent.table, recent.rows, is_new=False)
+    count = after.tables[recent.table]
+    return _Gain(recent.table, count.rows if count.is_known else None, is_new=True)
 
 
 def _recent_gains(before: Reading, after: Reading) -> list[Recent]:
     """Return the gains of tables recently and in this step, by their present names."""
     names, now = renamed(before, after), after.verified_at.isoformat()
     known = {names.get(table, table) for table in before.tables}
-    found: list[Recent] = [
-        (names.get(table, table), rows, at) for table, rows, at in _recent(before, after)
+    found = [
+        gain._replace(table=names.get(gain.table, gain.table)) for gain in _recent(before, after)
     ]
-    found += [(table, None, now) for table in after.tables if table not in known]
-    found += [(table, rows, now) for table, rows in gains(before, after).items()]
-    return [gain for gain in found if gain[0] in after.tables]
+    found += [Recent(table, None, now) for table in after.tables if table not in known]
+    found += [Recent(table, rows, now) for table, rows in gains(before, after).items()]
+    return [gain for gain in found if gain.table in after.tables]
 
 
 def _recent(before: Reading, after: Reading) -> list[Recent]:
     """Return the gains of the last hour in the trail of a reading, by the names of that time."""
     earliest = (after.verified_at - RECENTLY).isoformat()
-    trail = before.trail.get("recent", ())
-    return [(table, rows, at) for table, rows, at in trail if at > earliest]
+    recent = [Recent(*gain) for gain in before.trail.get("recent", ())]
+    return [gain for gain in recent if gain.at > earliest]
 
 
 def _filled(before: Reading, after: Reading) -> dict[str, str]:
@@ -374,7 +378,7 @@ def _newly_filled(before: Reading, after: Reading) -> dict[str, str]:
 
 def _takers(before: Reading, after: Reading) -> set[str]:
     """Return the tables that took over rows of a table that did not come, or fill, recently."""
-    young = {table for table, rows, _ in _recent(before, after) if rows is None}
+    young = {gain.table for gain in _recent(before, after) if gain.rows is None}
     falls = {
         name: (was, now)
         for name, (was, now) in _falls(before, after).items()

@@ -332,20 +332,10 @@ def test_noise_after_the_magic_is_no_newer_format(
     assert read_once(path).code == "not_a_database"
 
 
-def folder_as_wal(path: Path) -> None:
-    path.with_name("a.db-wal").mkdir()
-
-
-def folder_as_journal(path: Path) -> None:
-    path.with_name("a.db-journal").mkdir()
-
-
-@pytest.mark.parametrize("disturb", [folder_as_wal, folder_as_journal])
-def test_a_folder_in_place_of_a_side_file_is_no_disk_error(
-    tmp_path: Path, disturb: Callable[[Path], None]
-) -> None:
+@pytest.mark.parametrize("side", ["wal", "journal"])
+def test_a_folder_in_place_of_a_side_file_is_no_disk_error(tmp_path: Path, side: str) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    disturb(path)
+    path.with_name(f"a.db-{side}").mkdir()
     assert read_once(path).code == "cannot_read"
 
 

@@ -101,7 +101,11 @@ class Delivery:
 
     def _talk(self, messages: Sequence[Message], types: Mapping[str, str]) -> Iterator[News]:
         """Start the child and yield what it says. Raises OSError, ValueError."""
-        wanted = [_asked(one, types[one.mark]) for one in messages]
+        fields = ("mark", "title", "body", "reached", "refused")
+        wanted = [
+            {"type": types[one.mark], **{name: getattr(one, name) for name in fields}}
+            for one in messages
+        ]
         asked = {"urls_file": str(self._urls_file), "messages": wanted}
         with subprocess.Popen(
             [sys.executable, "-m", "dash_app.watch.send"],
@@ -126,15 +130,3 @@ class Delivery:
             finally:
                 limit.cancel()
                 self._process = None
-
-
-def _asked(one: Message, type_: str) -> dict[str, Any]:
-    """Return what the child needs to know of a message."""
-    return {
-        "mark": one.mark,
-        "type": type_,
-        "title": one.title,
-        "body": one.body,
-        "reached": one.reached,
-        "refused": one.refused,
-    }

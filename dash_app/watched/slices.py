@@ -76,10 +76,6 @@ class Walk:
     `has_rested` is whether it did since the last turn. `ended_at` is when the end was first seen.
     """
 
-    def moved(self) -> Walk:
-        """Return the same walk once the file has changed."""
-        return replace(self, is_whole=False, has_rested=False)
-
     began_at: float
     rows: int = 0
     position: int | None = None
@@ -88,6 +84,10 @@ class Walk:
     is_whole: bool = True
     has_rested: bool = True
     ended_at: datetime | None = None
+
+    def moved(self) -> Walk:
+        """Return the same walk once the file has changed."""
+        return replace(self, is_whole=False, has_rested=False)
 
 
 def rowid_names(connection: sqlite3.Connection) -> dict[bytes, str | None]:
