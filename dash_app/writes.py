@@ -13,7 +13,7 @@ from dash_app.model import HOUSEKEEPING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from dash_app.model import Reading
+    from dash_app.model import Reading, TableCount
 
 
 def last_write(before: Reading | None, now: Reading) -> datetime | None:
@@ -56,27 +56,16 @@ def _was_main_file_written(before: Reading, now: Reading) -> bool:
 
 def _have_rows_changed(before: Reading, now: Reading) -> bool:
     """Return whether a table came, went or has other rows, except housekeeping tables."""
-    was, new = _rows(before), _rows(now)
+    was, new = (
+        {name: count for name, count in reading.tables.items() if not name.startswith(HOUSEKEEPING)}
+        for reading in (before, now)
+    )
     if was.keys() != new.keys() or before.sequences != now.sequences:
         return True
-    return any(
-        None not in {was[name], new[name]} and was[name] != new[name] for name in was
-    ) or _have_rowids_grown(before, now)
+    return any(_has_changed(was[name], count) for name, count in new.items())
 
 
-def _rows(reading: Reading) -> dict[str, int | None]:
-    return {
-        name: count.rows if count.is_exact else None
-        for name, count in reading.tables.items()
-        if not name.startswith(HOUSEKEEPING)
-    }
-
-
-def _have_rowids_grown(before: Reading, now: Reading) -> bool:
-    """Return whether the largest rowid of any table grew; VACUUM only makes them smaller."""
-    pairs = (
-        (before.tables[name].rowids, count.rowids)
-        for name, count in now.tables.items()
-        if name in before.tables and not name.startswith(HOUSEKEEPING)
-    )
-    return any(was and new and new[1] > was[1] for was, new in pairs)
+def _has_changed(was: TableCount, now: TableCount) -> bool:
+    """Return whether a table has other rows, or larger rowids: VACUUM only makes them smaller."""
+    has_other_rows = was.is_exact and now.is_exact and was.rows != now.rows
+    return has_other_rows or bool(was.rowids and now.rowids and now.rowids[1] > was.rowids[1])
