@@ -166,18 +166,16 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     metric: query.Metric = "inserted" if trend.is_rate else "rows"
     columns: dict[str, pd.Series[int]] = {}
     uncounted: dict[str, set[str]] = {}
-    empty: dict[str, pd.Series[int]] = {}
     for one in query.series(path, Selection(databases, metric=metric), window):
         if trend.database:
             columns[str(one.table)] = _course(one, [value for _, value in one.points])
         elif all(value is None for _, value in one.points):
             uncounted.setdefault(one.database, set()).add(str(one.table))
-            empty.setdefault(one.database, _course(one, [None] * len(one.points)))
         else:
             name, course = one.database, _course(one, one.parts)
             columns[name] = _sum(columns[name], course) if name in columns else course
-    columns = empty | columns
     index = pd.Index(window.instants)
+    columns = {name: pd.Series(pd.NA, index, dtype="Int64") for name in uncounted} | columns
     for column in columns.values():
         index = index.union(column.index)
     trends = pd.DataFrame({name: _at(one, index) for name, one in columns.items()}, index=index)
@@ -231,12 +229,12 @@ def _present(
     snapshot: Snapshot, database: str | None, uncounted: Mapping[str, set[str]]
 ) -> dict[str, int | None]:
     if database is None:
-        return {
-            (name := s.database.name): s.reading.counted_rows
-            if s.reading.unknown_tables <= uncounted.get(name, set())
-            else None
-            for s in snapshot.databases
-        }
+        rows: dict[str, int | None] = {}
+        for status in snapshot.databases:
+            name, reading = status.database.name, status.reading
+            is_whole = reading.unknown_tables <= uncounted.get(name, set())
+            rows[name] = reading.counted_rows if is_whole else None
+        return rows
     tables = next(s.reading.tables for s in snapshot.databases if s.database.name == database)
     return {name: count.rows if count.is_known else None for name, count in tables.items()}
 
