@@ -135,8 +135,7 @@ class Gate:
         ]
         self._trusts_identity = settings.trust_tailscale_identity
         self._users = {user.lower() for user in settings.allowed_users}
-        token = settings.token_file
-        self._authorization = token.authorization.encode() if token else None
+        self._authorization = (settings.authorization or "").encode()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request, or refuse it; who asks is its REMOTE_USER."""

@@ -6,11 +6,13 @@ import hashlib
 import re
 import shlex
 import stat
-from dataclasses import dataclass, field
-from pathlib import Path  # noqa: TC003 - pydantic asks for it at run time
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dash_app.textfile import read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TOKEN = re.compile(r"[ -~]+")
 """Characters that a header can carry; see RFC 9110 section 5.5."""
@@ -25,20 +27,7 @@ SERVERS = frozenset(
 """Schemes whose host, if it looks like one, is that of a server and not a secret."""
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A bearer token as read with the settings, and its file."""
-
-    path: Path
-    text: str = field(repr=False)
-
-    @property
-    def authorization(self) -> str:
-        """The header value that carries the token."""
-        return f"Bearer {self.text}"
-
-
-def token_in(path: Path) -> Token:
+def token_in(path: Path) -> str:
     """Return the token in a file that only its owner and group can read.
 
     Raise OSError, or ValueError with what to do.
@@ -50,7 +39,7 @@ def token_in(path: Path) -> Token:
         raise ValueError("is empty: write the token into it")
     if not TOKEN.fullmatch(token):
         raise ValueError("does not hold one token: write one line of ASCII")
-    return Token(path, token)
+    return token
 
 
 def urls_in(path: Path) -> list[str]:

@@ -7,14 +7,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import SecretStr
 
 from dash_app.gate import MAX_LINES, MAX_NAMES, Gate, Refusals
-from dash_app.secret import Token
 from dash_app.settings.sections import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 
@@ -95,8 +94,8 @@ def test_other_networks_may_ask_when_named() -> None:
     assert ask(client="127.0.0.1", settings=named) == "403 Forbidden"
 
 
-def test_a_token_guards_the_routes_for_machines_and_not_the_page(tmp_path: Path) -> None:
-    guarded = ServerSettings(token_file=Token(tmp_path / "token", "s3cret"))
+def test_a_token_guards_the_routes_for_machines_and_not_the_page() -> None:
+    guarded = ServerSettings().model_copy(update={"token_file": SecretStr("s3cret")})
     assert ask(path="/", settings=guarded) == "200 OK"
     for path in ("/api/db-status", "/metrics"):
         assert ask(path=path, settings=guarded) == "401 Unauthorized"
@@ -148,9 +147,9 @@ def test_where_users_are_named_nobody_else_gets_in() -> None:
     assert forged == "403 Forbidden"
 
 
-def test_a_named_user_needs_no_token(tmp_path: Path) -> None:
-    token = Token(tmp_path / "token", "s3cret")
-    both = known(["ann@example.com"]).model_copy(update={"token_file": token})
+def test_a_named_user_needs_no_token() -> None:
+    token = {"token_file": SecretStr("s3cret")}
+    both = known(["ann@example.com"]).model_copy(update=token)
     path = "/api/db-status"
     assert ask(path=path, settings=both, tailscale_user_login="ann@example.com") == "200 OK"
     assert ask(path=path, settings=both, authorization="Bearer s3cret") == "200 OK"

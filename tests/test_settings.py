@@ -373,8 +373,7 @@ def test_a_token_is_taken_without_what_surrounds_it(tmp_path: Path, content: str
     path.write_text(content, encoding="utf-8")
     path.chmod(0o640)  # shared with a monitor of the same group
     server = parse(f'[server]\ntoken_file = "{path}"').server
-    assert server.token_file
-    assert server.token_file.authorization == "Bearer s3cr3t"
+    assert server.authorization == "Bearer s3cr3t"
     assert SECRET not in repr(server)
 
 

@@ -121,10 +121,8 @@ def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
         if not network.is_private_to_us(address):
             allowed = server.allowed_clients
             who = ", ".join(allowed) if network.lets_in_others(allowed, address) else "nobody else"
-            text = (
-                "%s can be reached beyond this machine and its tailnet; allowed_clients lets in %s"
-            )
-            log.warning(text, address, who)
+            reach = "beyond this machine and its tailnet"
+            log.warning("%s can be reached %s; allowed_clients lets in %s", address, reach, who)
     sockets = {}
     for address in addresses:
         try:

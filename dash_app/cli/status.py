@@ -74,8 +74,9 @@ def _from_files(configured: Settings) -> Document:
 def _from_service(configured: Settings) -> Document | None:
     """Return what a service over the same databases says; None where there is none."""
     server = configured.server
-    authorization = server.token_file.authorization if server.token_file else None
-    document = network.ask_ourselves(server.addresses, server.port, "/api/db-status", authorization)
+    document = network.ask_ourselves(
+        server.addresses, server.port, "/api/db-status", server.authorization
+    )
     return document if _watches_the_same(document, configured) else None
 
 

@@ -94,8 +94,9 @@ def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:
 
 def examine_refusals(server: ServerSettings) -> Iterator[Check]:
     """Yield the refusals of the running service, and the problem of its history."""
-    authorization = server.token_file.authorization if server.token_file else None
-    found = network.ask_ourselves(server.addresses, server.port, "/api/service", authorization)
+    found = network.ask_ourselves(
+        server.addresses, server.port, "/api/service", server.authorization
+    )
     if not found:
         return
     for kind, (title, cure) in REFUSED.items():

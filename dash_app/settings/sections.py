@@ -6,10 +6,9 @@ from datetime import timedelta
 from pathlib import Path  # noqa: TC003 - pydantic asks for it at run time
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from dash_app.model import Database
-from dash_app.secret import Token  # noqa: TC001 - as above
 from dash_app.settings.base import Section
 from dash_app.settings.expected import RulesSettings
 from dash_app.settings.values import (
@@ -50,9 +49,14 @@ class ServerSettings(Section):
     allowed_origins: Annotated[
         tuple[Annotated[str, AfterValidator(origin)], ...], Field(max_length=MAX_NAMES)
     ] = ()
-    token_file: Annotated[Token | None, BeforeValidator(token)] = None
+    token_file: Annotated[SecretStr | None, BeforeValidator(token)] = None
     trust_tailscale_identity: Annotated[bool, Field(strict=True)] = False
     allowed_users: Annotated[tuple[str, ...], AfterValidator(users)] = ()
+
+    @property
+    def authorization(self) -> str | None:
+        """The header value that carries the token; None without a token."""
+        return f"Bearer {self.token_file.get_secret_value()}" if self.token_file else None
 
 
 class SamplerSettings(Section):

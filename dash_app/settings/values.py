@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from dash_app.secret import Token, token_in
+from dash_app.secret import token_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,10 +79,8 @@ def path_or_none(value: object, info: ValidationInfo) -> Path | None:
     return None if value is None or value == "" else _path(value, info)
 
 
-def token(value: object, info: ValidationInfo) -> Token | None:
-    """Return the token in an owner-only file; None for no file. Raise ValueError."""
-    if isinstance(value, Token):
-        return value
+def token(value: object, info: ValidationInfo) -> str | None:
+    """Return the token in a file; None for no file. Raise ValueError."""
     path = path_or_none(value, info)
     try:
         return token_in(path) if path else None
