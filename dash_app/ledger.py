@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from dash_app.clock import moved
 from dash_app.events import follow
 from dash_app.findings import finding_of, settle
-from dash_app.history.happened import Wanted, each_event, events_of
+from dash_app.history.happened import Wanted, events_of
 from dash_app.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Ledger:
     def _load_newest(self) -> None:
         """Have the newest events at hand, with those that could not be stored yet."""
         try:
-            stored = events_of(self._history.path, Wanted(most=MOST_EVENTS))
+            stored = list(events_of(self._history.path, Wanted(most=MOST_EVENTS)))
         except sqlite3.Error as error:
             log.error("events cannot be read: %s", error)
             stored = list(self.events)
@@ -155,7 +155,7 @@ class Ledger:
         earliest = datetime.now(UTC) - HABIT
         wanted = Wanted((database.name,), HABIT_KINDS, most=MOST_UNSETTLED)
         try:
-            found = each_event(self._history.path, wanted)
+            found = events_of(self._history.path, wanted)
             return habits_among(event for event in found if event.at > earliest)
         except sqlite3.Error as error:
             log.error("events of %s cannot be read: %s", database.name, error)

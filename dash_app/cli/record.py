@@ -123,7 +123,7 @@ def events(
     configured = settings.load(config)
     refuse_unknown(configured, databases)
     with recorded(configured) as path:
-        found = events_of(path, Wanted(databases, most=limit))
+        found = list(events_of(path, Wanted(databases, most=limit)))
     labels = {database.name: database.label for database in configured.databases}
     told = [
         (

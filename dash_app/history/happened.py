@@ -42,13 +42,8 @@ class Wanted:
     since: int | datetime | None = None
 
 
-def events_of(path: Path, wanted: Wanted) -> list[Event]:
-    """Return events, newest first; oldest first with `since`. Raises sqlite3.Error."""
-    return [event for event, _bytes in _events(path, wanted)]
-
-
-def each_event(path: Path, wanted: Wanted) -> Iterator[Event]:
-    """Yield the events of `events_of`, one by one. Raise sqlite3.Error."""
+def events_of(path: Path, wanted: Wanted) -> Iterator[Event]:
+    """Yield events, newest first; oldest first with `since`. Raise sqlite3.Error."""
     for event, _bytes in _events(path, wanted):
         yield event
 

@@ -28,7 +28,7 @@ MAX_DIGITS = 18
 
 
 def acknowledge(app: Dash, page: Page) -> None:
-    """Have an app take what a person tells, and answer with what is true then."""
+    """Give an app the callback that takes an acknowledgement and answers with the newest facts."""
 
     @app.callback(
         Output(ids.SNAPSHOT, "data", allow_duplicate=True),
