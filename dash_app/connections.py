@@ -10,6 +10,8 @@ from functools import cached_property
 from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
+import waitress.channel
+import waitress.server
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
 from waitress.task import WSGITask
@@ -36,6 +38,15 @@ RESET = struct.pack("ii", 1, 0)
 
 WAITED_SECONDS = "mission_control.waited_seconds"
 """Key of the WSGI environment: the time for which the request waited for a thread."""
+
+
+class _Steady:
+    """Replaces the wall clock in waitress: set back, that would keep slow connections open."""
+
+    time = staticmethod(time.monotonic)
+
+
+waitress.channel.time = waitress.server.time = _Steady
 
 LOCAL = ip_network("127.0.0.0/8")
 
@@ -84,7 +95,7 @@ class Connection(HTTPChannel):  # type: ignore[misc]
     def received(self, data: bytes) -> bool:
         """Process data that arrived; return whether there was any."""
         if self.request is None:
-            self.request_since = time.time()
+            self.request_since = time.monotonic()
         return bool(super().received(data))
 
     @property

@@ -49,6 +49,7 @@ class Ledger:
         self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
         self._habits = {one.name: self._stored_habits(one) for one in self._databases}
         self.events: tuple[Event, ...] = ()
+        self._problem = ""
         self._load_newest()
 
     def enter(
@@ -70,7 +71,7 @@ class Ledger:
         settled = settle(self._unsettled[name], new, reading, seen_until, policy)
         self._unsettled[name] = tuple(e for e in settled if not e.ended_at and finding_of(e))
         changed = tuple(event for event in settled if event.ended_at or event in new)
-        self._unsaved[name] += changed
+        self._unsaved[name] = (*self._unsaved[name], *changed)[-MOST_UNSETTLED:]
         if turned or changed:
             self._save(database)
             self._load_newest()
@@ -129,8 +130,11 @@ class Ledger:
         try:
             self._history.remember(database, memory, self._unsaved[database.name])
             self._unsaved[database.name] = ()
+            self._problem = ""
         except sqlite3.Error as error:
-            log.error("memory of %s not stored: %s", database.name, error)
+            if self._problem != str(error):  # a line for all databases, until one is stored
+                log.error("memory of %s not stored: %s", database.name, error)
+            self._problem = str(error)
 
     def _load_newest(self) -> None:
         """Have the newest events at hand, with those that could not be stored yet."""

@@ -227,7 +227,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """
         connections = [one for one in self.active_channels.values() if not one.will_close]
         of_client = Counter(one.client for one in connections)
-        settled = time.time() - SETTLED_SECONDS
+        settled = time.monotonic() - SETTLED_SECONDS
 
         def rank(one: Connection) -> tuple[int, bool, bool, float]:
             is_old, is_unread = one.last_activity < settled, bool(one.total_outbufs_len)

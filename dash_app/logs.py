@@ -65,7 +65,9 @@ class OneLine(logging.Formatter):
         text = f"{record.levelname} {record.name}: {record.getMessage()}"
         if record.exc_info and record.exc_info[1]:
             text += f": {described(record.exc_info[1])}"
-        line = " ".join(text.splitlines())
+        line = " ".join(text.splitlines())[: MAX_LINE_CHARACTERS + 1]
+        # Text of others could move the cursor of a terminal, or have journalctl hide the line.
+        line = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
         if len(line) > MAX_LINE_CHARACTERS:
             line = f"{line[:MAX_LINE_CHARACTERS]}…"
         return f"<{PRIORITIES[record.levelno]}>{line}" if self._for_journal else line

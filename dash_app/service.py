@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import sqlite3
 import sys
 import time
 from datetime import UTC, datetime
@@ -111,7 +112,11 @@ class Service:
         settings = _as_far_as_possible(self._settings, wanted)
         if not self._sampler.stop(for_good=False):
             raise SettingsError("the reading under way does not end; reload again later.")
-        sampler = Sampler(settings, self._history)
+        try:
+            sampler = Sampler(settings, self._history)
+        except sqlite3.Error as error:
+            text = f"{self._sampler.history_paused or error} Reload again then, or restart."
+            raise SettingsError(f"the history cannot be read. {text}") from None
         sampler.start()
         try:
             sampler.first_snapshot.wait(ANSWER_SECONDS)

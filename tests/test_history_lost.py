@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -180,6 +181,10 @@ def test_another_programs_database_in_its_place_is_left_alone(config: Path) -> N
         eventually(lambda: "it is another program&#x27;s database" in served.get("/")[1])
         assert {served.get(route)[0] for route in ROUTES} <= {200, 503}
         assert path.read_bytes() == content
+        served.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "reload rejected" in served.log)
+        assert "the history cannot be read. History paused: it is another program" in served.log
+        assert served.log.count("not stored") == 1
         path.unlink()
         eventually(lambda: points(path) > 1)
         eventually(lambda: "History paused" not in served.get("/")[1])

@@ -22,6 +22,13 @@ def test_a_line_is_cut_where_it_would_be_long() -> None:
     assert len(line) < MAX_LINE_CHARACTERS + 10
 
 
+def test_text_of_others_cannot_control_a_terminal_or_hide_its_line() -> None:
+    """Of a line with such characters, journalctl shows "[57B blob data]" alone."""
+    shown = OneLine(for_journal=False).format(record("a\x1b[2Jb\x00\u202ec\x85d é"))
+    assert shown == "ERROR dash_app: a\\x1b[2Jb\\x00\\u202ec d é"
+    assert len(OneLine(for_journal=False).format(record("\x00" * 9_000))) < MAX_LINE_CHARACTERS + 10
+
+
 def test_what_is_logged_again_and_again_is_held_back_and_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

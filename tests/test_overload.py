@@ -6,6 +6,7 @@ import json
 import resource
 import socket
 import threading
+import time
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -141,6 +142,18 @@ def test_an_answer_that_nobody_reads_is_given_up() -> None:
         eventually(lambda: server.app.asked)
         eventually(lambda: server.connections == 0)
         assert server.app.asked == ["/large"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_slow_clients_are_closed_though_the_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wall = time.time
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    with running() as server, server.connect(b"GET / HT"), server.connect(asking("/large") * 2):
+        eventually(lambda: server.connections == 2)
+        monkeypatch.setattr(time, "time", lambda: wall() - 86_400)
+        eventually(lambda: server.connections == 0, within=20)
 
 
 @pytest.mark.usefixtures("impatient")
