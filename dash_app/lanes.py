@@ -81,10 +81,6 @@ class Turn:
         finally:
             self._dispatcher.finish(self._lane)
 
-    def cancel(self) -> None:
-        """Drop the request."""
-        self._connection.cancel()
-
 
 class Queue:
     """The waiting connections, by lane. The dispatcher's lock guards it."""
@@ -98,8 +94,8 @@ class Queue:
         self.running: Counter[Lane] = Counter()
 
     def __len__(self) -> int:
-        """Return 1 if a request can be answered now, otherwise 0."""
-        return int(self._next_lane() is not None)
+        """Return the number of lanes in which a request can be answered now."""
+        return len(self._open_lanes())
 
     def append(self, waiting: tuple[Connection, Kind]) -> None:
         """Add a connection with the kind of its request."""
@@ -109,8 +105,7 @@ class Queue:
 
     def popleft(self) -> Turn:
         """Remove the connection whose turn it is. Raise IndexError if none can be answered now."""
-        if (lane := self._next_lane()) is None:
-            raise IndexError
+        lane = self._open_lanes()[0]
         key, connections = self._waiting[lane].popitem(last=False)
         connection = connections.popleft()
         if connections:
@@ -118,13 +113,14 @@ class Queue:
         self.running[lane] += 1
         return Turn(connection, lane, self._dispatcher)
 
-    def _next_lane(self) -> Lane | None:
-        others = self.running.total() - self.running["health"]
-        for lane, limit in LIMITS.items():
-            is_open = self.running[lane] < limit and (lane == "health" or others < THREADS - 1)
-            if is_open and self._waiting[lane]:
-                return lane
-        return None
+    def _open_lanes(self) -> list[Lane]:
+        is_full = self.running.total() - self.running["health"] >= THREADS - 1
+        waiting: list[Lane] = [lane for lane in LIMITS if self._waiting[lane]]
+        return [
+            lane
+            for lane in waiting
+            if self.running[lane] < LIMITS[lane] and (lane == "health" or not is_full)
+        ]
 
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]

@@ -359,7 +359,7 @@ def test_a_record_from_the_future_does_not_make_the_clock_of_now_wrong(tmp_path:
     assert check["level"] == "notice"
     assert "the last record is from" in check["text"]
     assert "clock_wrong" not in found.codes
-    assert clock.before_record(1_999_990.0, 2_000_000.0) is None
+    assert clock.before_record(1_999_990.0, 2_000_000.0, clock.CURE) is None
 
 
 def test_the_kernel_says_whether_the_clock_is_kept() -> None:

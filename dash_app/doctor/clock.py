@@ -7,7 +7,6 @@ import sqlite3
 import struct
 import time
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,8 +39,9 @@ def examine(history: Path) -> Iterator[Check]:
     if not synchronised and (wrong := before_installation(now, _installed_at())):
         yield wrong
     with suppress(sqlite3.Error):
-        if set_back := before_record(now, float(last_watched(history) or 0)):
-            yield replace(set_back, cure="" if synchronised else CURE)
+        cure = "" if synchronised else CURE
+        if set_back := before_record(now, float(last_watched(history) or 0), cure):
+            yield set_back
 
 
 def before_installation(now: float, installed_at: float) -> Check | None:
@@ -53,7 +53,7 @@ def before_installation(now: float, installed_at: float) -> Check | None:
     return Check("fault", "clock_wrong", text, CURE)
 
 
-def before_record(now: float, recorded_at: float) -> Check | None:
+def before_record(now: float, recorded_at: float, cure: str) -> Check | None:
     """Return a notice if the clock is before the last record. Times are seconds since 1970.
 
     Either may be wrong: the clock may have been ahead when the record was made.
@@ -64,7 +64,7 @@ def before_record(now: float, recorded_at: float) -> Check | None:
         f"The clock was set back: it says {_shown(now)}, and the last record is from"
         f" {_shown(recorded_at)}. Charts show records of the future once their time comes."
     )
-    return Check("notice", "clock_set_back", text, CURE)
+    return Check("notice", "clock_set_back", text, cure)
 
 
 def is_synchronised() -> bool | None:

@@ -26,7 +26,7 @@ from dash_app.history.schema import (
 from dash_app.model import HISTORY_APPLICATION_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BUSY_SECONDS = 0.25
 """How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""
@@ -179,17 +179,17 @@ def is_ours(head: bytes) -> bool:
     return head.startswith(MAGIC) and head[68:72] == HISTORY_APPLICATION_ID.to_bytes(4, "big")
 
 
-def set_aside(path: Path) -> Path:
-    """Rename whatever is at a path, with its side files; return its new path.
+def set_aside(path: Path, suffixes: Iterable[str] = ("", *SIDES)) -> Path:
+    """Rename whatever is at a path, or at the path with some suffixes; return the new path.
 
     Raise OSError, and UnusableHistoryError if `MAX_SET_ASIDE` files were set aside already.
     """
     real = _real(path)
     kept = _lost_name(real)
-    for side in ("", *SIDES):
-        file = real.with_name(f"{real.name}{side}")
+    for suffix in suffixes:
+        file = real.with_name(f"{real.name}{suffix}")
         if os.path.lexists(file):
-            file.rename(f"{kept}{side}")
+            file.rename(f"{kept}{suffix}")
     return kept
 
 
@@ -198,12 +198,8 @@ def set_sides_aside(path: Path, known: tuple[tuple[int, int] | None, ...]) -> No
 
     `known` are the side files of that history, as returned by `sides`.
     """
-    real = _real(path)
-    kept = _lost_name(real)
-    for side, identity in zip(SIDES, known, strict=False):
-        file = real.with_name(f"{real.name}{side}")
-        if identity and _identity(file) == identity:
-            file.rename(f"{kept}{side}")
+    found = zip(SIDES, known, sides(path), strict=False)
+    set_aside(path, [suffix for suffix, was, now in found if was and was == now])
 
 
 def _real(path: Path) -> Path:
