@@ -19,7 +19,7 @@ from dash_app.findings import settle
 from dash_app.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
 from dash_app.model import Event, Memory, Reading, TableCount
 from tests.harness import Served, eventually, make_database, write_config
-from tests.watched import read, read_exact, watching
+from tests.watched import read_exact, read_until, watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def run(path: Path, *statements: str) -> None:
 
 
 def exact_or_fault(airlock: Airlock) -> Reading:
-    reading = read(airlock)
+    reading = read_until(airlock, lambda reading: reading.wait_reason is None)
     return reading if reading.code else read_exact(airlock)
 
 

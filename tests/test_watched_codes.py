@@ -189,6 +189,46 @@ def test_a_table_with_a_damaged_page_makes_the_file_corrupt(tmp_path: Path) -> N
         assert read_until(airlock, lambda reading: reading.code is not None).code == "corrupt"
 
 
+@pytest.mark.parametrize("how", ["emptied first", "in place", "head last"])
+def test_a_copy_that_is_being_made_is_not_damage(tmp_path: Path, how: str) -> None:
+    """`cp` empties the file, `rsync --inplace` does not, a restore may fill a new one backwards."""
+    path = make_database(tmp_path / "a.db", agents=3000)
+    data = make_database(tmp_path / "copy.db", agents=4000).read_bytes()
+    half = len(data) // 8192 * 4096
+    parts = ((0, half), (half, len(data)))
+    with watching(path) as airlock:
+        assert rows(read(airlock)) == {"agents": 3000}
+        if how == "head last":
+            path.unlink()
+            path.touch()
+        with path.open("r+b", buffering=0) as file:
+            if how == "emptied first":
+                file.truncate(0)
+            for number, (begin, end) in enumerate(parts[::-1] if how == "head last" else parts):
+                file.seek(begin)
+                file.write(data[begin:end])
+                reading = read(airlock)
+                is_first = number == 0
+                assert (reading.wait_reason == "writes") == is_first, reading
+                assert reading.code in ({None, "locked"} if is_first else {None})
+        assert rows(read_until(airlock, lambda now: now.total_rows != 3000)) == {"agents": 4000}
+
+
+def test_a_copy_that_rests_halfway_or_never_does_is_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3000)
+    with watching(path) as airlock:
+        read(airlock)
+        os.truncate(path, path.stat().st_size // 8192 * 4096)
+        assert read(airlock).code is None
+        with monkeypatch.context() as patched:
+            patched.setattr("dash_app.watched.airlock.LOCKED_SECONDS", 0.0)
+            assert read(airlock).code == "corrupt"
+    with watching(path) as airlock:
+        assert read(airlock).code == "corrupt"
+
+
 def test_a_fault_still_says_what_the_file_looks_like(tmp_path: Path) -> None:
     garbage_after_the_header(tmp_path / "a.db")
     with watching(tmp_path / "a.db") as airlock:

@@ -48,6 +48,11 @@ at the next."""
 LOCKED_SECONDS = 60.0
 """A lock that keeps us from reading for less is a transaction like any other."""
 
+DAMAGE_CODES: tuple[Code, ...] = ("corrupt", "not_a_database")
+REST_SECONDS = 3.0
+"""A main file that was written within this time may be half of a copy that is being made, which has
+no locks: `cp`, `rsync --inplace` and restores pause for less."""
+
 NOTED_SECONDS = 10.0
 """A reading that could not be renewed for this long says so."""
 
@@ -101,6 +106,7 @@ class Airlock:
         self._last_good: dict[str, Reading] = {}
         self._read_at: dict[str, float] = {}
         self._locked_since: dict[str, float] = {}
+        self._damaged_since: dict[str, float] = {}
         self._rest_until = 0.0
         self.guards: tuple[str, ...] | None = None
         self.longest_open_seconds = 0.0
@@ -265,6 +271,8 @@ class Airlock:
         Its `detail` then says why there is no newer one. Without a good one, a lock `is_new` for
         that long. A database that is written without pause is not locked, however long it lasts.
         """
+        if self._is_copied(name, reading):
+            reading = replace(reading, code="locked", detail={"writes": "yes"})
         if reading.code != "locked":
             self._locked_since.pop(name, None)
             self._last_good.pop(name, None)
@@ -289,6 +297,22 @@ class Airlock:
             detail = {**reading.detail, **is_noted}
             return replace(last, detail=detail, surroundings=reading.surroundings)
         return replace(reading, detail={**reading.detail, "is_new": "yes"})
+
+    def _is_copied(self, name: str, reading: Reading) -> bool:
+        """Whether a database only seems to be damaged, since a copy over it may be under way.
+
+        So for `LOCKED_SECONDS` at most, if it was read before.
+        """
+        if reading.code not in DAMAGE_CODES:
+            if reading.code != "locked":
+                self._damaged_since.pop(name, None)
+            return False
+        now = time.monotonic()
+        lasted_seconds = now - self._damaged_since.setdefault(name, now)
+        if name not in self._last_good or not reading.file_modified:
+            return False
+        rested_seconds = (reading.verified_at - reading.file_modified).total_seconds()
+        return 0 <= rested_seconds < REST_SECONDS and lasted_seconds < LOCKED_SECONDS
 
     def _kill_failed(self) -> bool:
         """Kill each child that has died, hangs or overruns; return whether there was one."""
