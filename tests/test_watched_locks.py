@@ -18,6 +18,7 @@ from dash_app.selfcheck import locks_held
 from dash_app.watched import airlock as parent
 from dash_app.watched.locks import find_write_lock, record_locks
 from dash_app.watched.protocol import reading_from_message, to_message
+from dash_app.watched.reader import LOCK_FREE_WAL_BYTES
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT
 from tests.watched import await_quiet, read, read_exact, read_until, rows, watching
@@ -149,6 +150,20 @@ def test_a_database_in_exclusive_mode_is_read_beside_its_writer(tmp_path: Path) 
         assert writer.do("BEGIN") == []
         assert writer.do("DELETE FROM agents") == []
         assert rows(read_exact(airlock)) == {"agents": 23}
+
+
+def test_a_large_wal_in_exclusive_mode_is_read_while_it_is_written(tmp_path: Path) -> None:
+    """It grows without limit if nobody checkpoints it, and nobody else can read it meanwhile."""
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
+        assert writer.do("PRAGMA wal_autocheckpoint = 0") == [[0]]
+        large = LOCK_FREE_WAL_BYTES + 1
+        assert writer.do(f"INSERT INTO agents (text) VALUES (zeroblob({large}))") == []
+        reading = read(airlock)
+        assert (reading.wal_bytes or 0) > large
+        assert (reading.wait_reason, reading.code) == (None, None)
+        assert rows(read_exact(airlock)) == {"agents": 4}
 
 
 def test_a_lock_is_reported_after_a_while_and_until_the_next_reading(

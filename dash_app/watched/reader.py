@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 REREAD_SECONDS = 600
 """Read again this often though nothing seems to have changed: timestamps can be set back."""
 
-LOCK_FREE_WAL_BYTES = 64_000_000
-"""Up to this size a log's index is rebuilt in our own memory in less than 0.1 s."""
+LOCK_FREE_WAL_BYTES, ALONE_WAL_BYTES = 64_000_000, 256_000_000
+"""Maximum sizes of a WAL whose index is rebuilt in our own memory, which takes 0.1 s for 64 MB. The
+second is for a WAL that is being written and can be read in no other way."""
 
 ATTEMPTS = 10
 ATTEMPTS_SECONDS = 0.5
@@ -340,15 +341,14 @@ class Reader:
     def _route(self, files: Files, now: datetime) -> Route:
         if not files.wal_bytes:
             return "immutable"
-        is_small, is_quiet = files.wal_bytes <= LOCK_FREE_WAL_BYTES, files.settled(now)
-        if is_small and is_quiet:
-            is_lock_free = True
-        else:
+        is_quiet = files.settled(now)
+        is_lock_free = is_quiet and files.wal_bytes <= LOCK_FREE_WAL_BYTES
+        if not is_lock_free:
             # A program that locks the main file beside a WAL keeps everyone else out. Without an
             # index, such as after a crash, nobody could read it like any other reader.
             is_alone = find_write_lock(files.path) is not None
             is_alone = is_alone or not os.path.exists(f"{files.path}-shm")
-            is_lock_free = (is_small or is_quiet) and is_alone
+            is_lock_free = is_alone and (is_quiet or files.wal_bytes <= ALONE_WAL_BYTES)
         return "lock_free" if is_lock_free and self._guarded else "shared"
 
 
