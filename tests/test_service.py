@@ -58,7 +58,7 @@ def slow_reader(served: Served) -> socket.socket:
     """Return a connection over which a large answer is under way, most of it still to be sent."""
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    reader.settimeout(20)
+    reader.settimeout(PATIENCE_SECONDS)
     reader.connect(("127.0.0.1", served.port))
     reader.sendall(f"GET {LARGE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     assert reader.recv(12) == b"HTTP/1.1 200"
@@ -67,7 +67,8 @@ def slow_reader(served: Served) -> socket.socket:
 
 def test_an_end_answers_what_is_under_way(config: Path) -> None:
     """Nobody gets half a file or a reset; who only holds a connection delays nothing."""
-    with Served(config) as served, closing(slow_reader(served)) as reader:
+    in_any_time = "from dash_app import listeners; listeners.DRAIN_SECONDS = 60.0"
+    with Served(config, patch=in_any_time) as served, closing(slow_reader(served)) as reader:
         idle = socket.create_connection(("127.0.0.1", served.port))
         asking = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
         asking.putrequest("POST", "/_dash-update-component")
@@ -89,7 +90,8 @@ def test_an_end_answers_what_is_under_way(config: Path) -> None:
 
 
 def test_an_end_does_not_wait_for_who_never_reads(config: Path) -> None:
-    with Served(config) as served, closing(slow_reader(served)):
+    soon = "from dash_app import listeners; listeners.DRAIN_SECONDS = 0.5"
+    with Served(config, patch=soon) as served, closing(slow_reader(served)):
         assert served.stop() == 0
 
 
@@ -316,7 +318,8 @@ def test_a_reload_that_fails_halfway_leaves_the_old_settings_reading(config: Pat
 
 def test_a_reload_during_a_hung_reading_lets_it_go_on(config: Path) -> None:
     """It is rejected; the sampler reads on with the old settings once it can."""
-    with Served(config) as served:
+    soon = "from dash_app import sampler; sampler.STOP_SECONDS = 0.5"
+    with Served(config, patch=soon) as served:
         with hung(served, kills=False):
             served.process.send_signal(signal.SIGHUP)
             eventually(lambda: "reload rejected" in served.log)
