@@ -34,6 +34,8 @@ BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u
 """Controls that turn the direction of what follows, also in a terminal."""
 
 BROADCAST = "255.255.255.255"
+PLACES = {"loopback": "loopback", "localhost": "loopback", "tailscale": "tailscale"}
+"""The words for addresses and networks."""
 
 
 def _duration(value: object) -> timedelta:
@@ -91,10 +93,8 @@ def token(value: object, info: ValidationInfo) -> str | None:
 def address(value: str) -> str:
     """Return an address to serve at, by a word for it or as such. Raise ValueError."""
     text = value.strip().removeprefix("[").removesuffix("]").lower()
-    if text in {"loopback", "tailscale"}:
-        return text
-    if text == "localhost":
-        return "loopback"
+    if text in PLACES:
+        return PLACES[text]
     try:
         found = ip_address(text)
     except ValueError:
@@ -114,10 +114,8 @@ def _port(text: str) -> str:
 def network(value: str) -> str:
     """Return a network that may ask, by a word for it or as such. Raise ValueError."""
     text = value.strip().lower()
-    if text in {"loopback", "tailscale"}:
-        return text
-    if text == "localhost":
-        return "loopback"
+    if text in PLACES:
+        return PLACES[text]
     try:
         found = ip_network(text, strict=False)
     except ValueError:
