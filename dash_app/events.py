@@ -331,16 +331,22 @@ def _has_estimates(reading: Reading) -> bool:
 
 
 def _newest_exact(before: Reading, after: Reading, trail: Mapping[str, Any]) -> Reading:
-    """Return a reading to compare the next one with: each table by its newest exact count."""
+    """Return a reading to compare the next one with: each table by its newest exact count.
+
+    A table that is written all the time may have none: then by its newest estimate.
+    """
     formerly = {now: name for name, now in renamed(before, after).items()}
     # A name that is still in use went to another table, and this may be a new one at its page.
     doubtful = {now for now, name in formerly.items() if name in after.tables}
-    tables = {
-        name: count
-        if count.is_exact or name in doubtful
-        else before.tables.get(formerly.get(name, name), count)
-        for name, count in after.tables.items()
-    }
+    tables = dict(after.tables)
+    for name, count in after.tables.items():
+        former = before.tables.get(formerly.get(name, name))
+        # An estimate that was not made since may be of another table, which had that name before.
+        is_new = count.is_known and count.counted_at >= before.read_at
+        if name in doubtful and not count.is_exact:
+            tables[name] = replace(count, rows=None, estimate=None)
+        elif former and not count.is_exact and (former.is_exact or not is_new):
+            tables[name] = former
     objects = before.objects if after.objects is None else after.objects
     modified = before.file_modified if _has_estimates(after) else after.file_modified
     return replace(after, tables=tables, objects=objects, file_modified=modified, trail=trail)

@@ -264,7 +264,7 @@ def _falls(before: Reading, after: Reading) -> dict[str, Rows]:
     """
     names = renamed(before, after)
     falls: dict[str, Rows] = {}
-    for name, rows in exact_rows(before).items():
+    for name, rows in known_rows(before).items():
         counts = [after.tables.get(one) for one in dict.fromkeys((names.get(name, name), name))]
         found = [count for count in counts if count is not None]
         left = [count.rows or 0 for count in found if count.is_exact]
@@ -437,6 +437,12 @@ def exact_rows(reading: Reading) -> dict[str, int]:
     """Return the rows of each table that has an exact count."""
     counts = reading.tables.items()
     return {n: count.rows for n, count in counts if count.is_exact and count.rows is not None}
+
+
+def known_rows(reading: Reading) -> dict[str, int]:
+    """Return the rows of each table that was counted, also while it was being written."""
+    counts = reading.tables.items()
+    return {n: count.rows for n, count in counts if count.is_known and count.rows is not None}
 
 
 def _families(tables: Iterable[str]) -> Counter[str]:

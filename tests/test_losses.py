@@ -356,6 +356,33 @@ def test_a_rotation_that_is_not_counted_yet_is_compared_with_no_other_table(path
     assert losses(list(events)) == []
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("DROP TABLE logs", "Schema changed: − table logs; logs 5,000 → 0"),
+        ("DELETE FROM logs WHERE id > 10", "Rows dropped: logs 5,000 → 10"),
+    ],
+)
+def test_a_table_that_is_only_ever_estimated_can_lose_its_rows(
+    path: Path, change: str, expected: str
+) -> None:
+    """A large table that is written all the time: neomjs/neo issue 10854."""
+    from dash_app.events import follow
+
+    def estimated(reading: Reading) -> Reading:
+        count = replace(reading.tables["logs"], estimate="about")
+        return replace(reading, tables={**reading.tables, "logs": count})
+
+    with watching(path) as airlock:
+        first = read_exact(airlock)
+        bound = replace(first.tables["logs"], rows=9000, estimate="at_most")
+        memory, _ = follow("a", replace(first, tables={**first.tables, "logs": bound}), None)
+        memory, _ = follow("a", estimated(first), memory)
+        run(path, change)
+        _, events = follow("a", read_exact(airlock), memory)
+    assert texts(list(events)) == [expected]
+
+
 def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) -> None:
     """Its rename is known by the rows of the new table."""
     from dash_app.events import follow
