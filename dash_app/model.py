@@ -169,11 +169,6 @@ class Reading:
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
-    def is_kept(self) -> bool:
-        """Whether it is the last good reading of a database that is locked, for less than 60 s."""
-        return self.code is None and self.wait_reason is not None
-
-    @property
     def wait_reason(self) -> WaitReason | None:
         """Why a newer reading could not be made, if that was tried."""
         reasons: tuple[WaitReason, ...] = ("lock", "writes")

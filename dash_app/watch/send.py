@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import sys
 import threading
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash_app.secret import urls_in
 from dash_app.watch.fit import fit
+from dash_app.watched.guard import limit_memory
 
 try:
     import apprise
@@ -118,9 +118,7 @@ def main() -> None:
     asked = json.load(sys.stdin)
     sender = Sender(asked["messages"])
     signal.signal(signal.SIGTERM, lambda *_: sender.ending.set())
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = MAX_BYTES if hard == resource.RLIM_INFINITY else min(MAX_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    limit_memory(MAX_BYTES)
     threading.stack_size(STACK_BYTES)
     failure = MISSING
     found: list[Receiver] = []

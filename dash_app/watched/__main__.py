@@ -27,6 +27,7 @@ from weakref import WeakValueDictionary
 from dash_app.watched import guard
 from dash_app.watched.counts import Budget
 from dash_app.watched.protocol import (
+    MAX_DATA_BYTES,
     OUT_OF_MEMORY,
     OVERDUE,
     WORKERS,
@@ -166,7 +167,7 @@ def main() -> None:
     """Serve the parent until it closes the pipe."""
     parent_pid, deadline_seconds, table_seconds = sys.argv[1:]
     guard.die_with_parent(int(parent_pid))
-    guard.limit_memory()
+    guard.limit_memory(MAX_DATA_BYTES)
     guards = guard.refuse_writes()
     child = Child(float(deadline_seconds), float(table_seconds), guarded=bool(guards))
     child.say({"guards": guards, "sqlite": sqlite3.sqlite_version})

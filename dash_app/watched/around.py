@@ -15,8 +15,9 @@ from dash_app.watched.locks import (
     INDEX_LOCKS_BYTES,
     INDEX_LOCKS_FIRST,
     PENDING_BYTE,
+    SHARED_BYTES,
+    SHARED_FIRST,
     command_of,
-    find_connection,
     find_lock,
     find_write_lock,
     first_bytes,
@@ -221,7 +222,8 @@ def find_stranger(files: Files) -> int | None:
     is_exclusive = files.wal is not None and find_write_lock(files.path) is not None
     if is_listed or files.wal_bytes or is_exclusive or is_index_used(files.path):
         return None
-    return find_connection(files.path)
+    # Who reads a main file or is connected in WAL mode locks this range; nobody else does.
+    return find_lock(files.path, SHARED_FIRST, SHARED_BYTES)
 
 
 def is_index_used(path: str) -> bool:

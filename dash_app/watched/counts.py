@@ -270,13 +270,14 @@ def _rows(connection: sqlite3.Connection, table: bytes) -> int:
 
 def _uncounted(error: sqlite3.Error, before: TableCount) -> TableCount:
     """Return what is known of a table whose count failed; re-raise what concerns the file."""
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_INTERRUPT":
         if before.is_known:
             return _estimated(before)
         return TableCount(None, datetime.now(UTC), error=TOO_LARGE)
     if not is_of_table(error):
         raise error
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_CORRUPT_VTAB":
+    if name == "SQLITE_CORRUPT_VTAB":
         return TableCount(None, datetime.now(UTC), error=INDEX_DAMAGED)
     matches = ((what, pattern.match(str(error))) for pattern, what in MISSING)
     whys = (what.format(found[1]) for what, found in matches if found)

@@ -15,8 +15,6 @@ import struct
 import sys
 from contextlib import suppress
 
-from dash_app.watched.protocol import MAX_DATA_BYTES
-
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
@@ -68,11 +66,11 @@ def die_with_parent(parent_pid: int) -> None:
         os._exit(0)
 
 
-def limit_memory() -> None:
-    """Have the kernel refuse this process memory beyond its share (setrlimit(2))."""
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
+def limit_memory(max_bytes: int) -> None:
+    """Limit the heap and the stacks of this process (setrlimit(2))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     with suppress(ValueError):  # a lower limit is in force already
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA_BYTES, most))
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, hard))
 
 
 def refuse_writes() -> tuple[str, ...]:

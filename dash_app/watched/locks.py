@@ -82,14 +82,6 @@ def find_lock(path: str, first: int, length: int) -> int | None:
     return _conflict(path, fcntl.F_WRLCK, first, length)
 
 
-def find_connection(path: str) -> int | None:
-    """Return the pid of a process that reads a main file or is connected in WAL mode.
-
-    None without one, as for `find_write_lock`. The range of the lock is SQLite's alone.
-    """
-    return find_lock(path, SHARED_FIRST, SHARED_BYTES)
-
-
 def wal_users_elsewhere(
     locks: Iterable[Lock], main: tuple[int, int], index: tuple[int, int] | None
 ) -> set[int]:
