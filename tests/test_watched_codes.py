@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -221,6 +222,8 @@ def test_a_copy_that_rests_halfway_or_never_does_is_damage(
     with watching(path) as airlock:
         read(airlock)
         os.truncate(path, path.stat().st_size // 8192 * 4096)
+        assert read(airlock).code is None
+        os.utime(path, times=(time.time() + 1,) * 2)  # written amid the reading
         assert read(airlock).code is None
         with monkeypatch.context() as patched:
             patched.setattr("dash_app.watched.airlock.LOCKED_SECONDS", 0.0)

@@ -311,8 +311,9 @@ class Airlock:
         lasted_seconds = now - self._damaged_since.setdefault(name, now)
         if name not in self._last_good or not reading.file_modified:
             return False
-        rested_seconds = (reading.verified_at - reading.file_modified).total_seconds()
-        return 0 <= rested_seconds < REST_SECONDS and lasted_seconds < LOCKED_SECONDS
+        # The last of several attempts may have read a write that is later than their start.
+        rested_seconds = abs((reading.verified_at - reading.file_modified).total_seconds())
+        return rested_seconds < REST_SECONDS and lasted_seconds < LOCKED_SECONDS
 
     def _kill_failed(self) -> bool:
         """Kill each child that has died, hangs or overruns; return whether there was one."""
