@@ -186,6 +186,13 @@ def test_rows_that_are_nowhere_else_are_lost(
     assert losses(told(path, *changes)) == expected
 
 
+def test_rows_that_come_to_a_busy_table_explain_no_loss(path: Path) -> None:
+    run(path, "CREATE TABLE ticks (number INTEGER PRIMARY KEY, value REAL, source TEXT)")
+    tick = fill("ticks", 4990).replace("body", "value")
+    run(path, tick)
+    assert losses(told(path, sql(tick, "DELETE FROM logs"))) == ["Emptied: logs 5,000 → 0"]
+
+
 @pytest.mark.parametrize(("rows", "is_told"), [(1, False), (19, False), (20, True)])
 def test_a_few_rows_are_no_loss(tmp_path: Path, rows: int, *, is_told: bool) -> None:
     """A queue of a few tasks empties all the time: coleifer/huey issue 517."""
