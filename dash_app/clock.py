@@ -21,6 +21,10 @@ def steady_seconds() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+STARTED_SECONDS = steady_seconds()
+"""When this process started."""
+
+
 def moved(value: Any, by: timedelta) -> Any:  # noqa: ANN401 - returns the type that it is given
     """Return a value of the model with all its times moved by as much as the clock was set."""
     if isinstance(value, datetime):

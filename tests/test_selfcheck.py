@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -50,6 +50,15 @@ def service(tmp_path: Path, path: Path) -> Iterator[Callable[[], Any]]:
 
 def broken(document: Any) -> list[str]:
     return [one["name"] for one in document["promises"] if not one["kept"]]
+
+
+def test_the_uptime_is_time_that_passed_whatever_the_clock_says(tmp_path: Path) -> None:
+    """The clock was set back by a day since the start."""
+    loaded = settings.load(write_config(tmp_path, [("email", tmp_path / "email.db")]))
+    with closing(History(loaded.history)) as history:
+        started_at = datetime.now(UTC) + timedelta(days=1)
+        client = create_server(loaded, Sampler(loaded, history), started_at).test_client()
+        assert client.get("/api/service").get_json()["uptimeSeconds"] >= 0
 
 
 def test_a_service_tells_how_it_is_and_that_it_keeps_its_promises(

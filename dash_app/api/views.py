@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from dash_app import VERSION, words
 from dash_app.api.times import instant, rfc3339
+from dash_app.clock import STARTED_SECONDS, steady_seconds
 from dash_app.expectations import Watch
 from dash_app.selfcheck import memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
     from dash_app.api import documents, documents_expected, documents_incidents
     from dash_app.expectations import Standing
@@ -116,7 +117,7 @@ def service_document(
         "level": "well" if kept else "fault",
         "version": VERSION,
         "startedAt": rfc3339(started_at),
-        "uptimeSeconds": int((datetime.now(UTC) - started_at).total_seconds()),
+        "uptimeSeconds": int(steady_seconds() - STARTED_SECONDS),
         "memory": {
             "serviceBytes": memory_bytes("self"),
             "readerBytes": [memory_bytes(pid) for pid in check.pids],
