@@ -214,7 +214,9 @@ class Gate:
         return environ.get("REMOTE_USER", "").lower() in self._users
 
     def _has_token(self, environ: WSGIEnvironment) -> bool:
-        sent = environ.get("HTTP_AUTHORIZATION", "").encode("latin-1")
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        # The scheme in any case (RFC 9110, section 11.1).
+        sent = f"{scheme.capitalize()} {token.strip(' ')}".encode("latin-1", "replace")
         return bool(self._authorization) and hmac.compare_digest(sent, self._authorization)
 
 
