@@ -34,7 +34,7 @@ SPILL = (
 """A transaction that outgrows the writer's cache: its pages reach the files before its commit."""
 
 LARGE_LOG_BYTES = 65_000_000
-"""More than the reader takes into its own memory when a log has no index."""
+"""More than the reader indexes in its own memory if the WAL can be read in another way."""
 
 well = partial(make_database, agents=3)
 rollback = partial(make_database, agents=3, wal=False)

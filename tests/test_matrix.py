@@ -89,7 +89,6 @@ IN_ITS_PLACE = "Another file is in its place, and not an SQLite file, or encrypt
 HEAD = "No longer an SQLite file: its head was overwritten or encrypted. It held 3 rows."
 UNFINISHED = "A crash left unfinished work in its journal or WAL."
 HELD = "{holder} has locked it."
-NO_INDEX = "Its WAL has no index (`-shm`), and the folder is read-only."
 NO_DATA = "The disk did not return the data."
 NO_ANSWER = "No answer within 1 s."
 ANOTHER = "Replaced by another file."
@@ -153,12 +152,13 @@ MATRIX = {
     "log in closed folder": replace(
         fine(faults.log_in_closed_folder, None, "folder/a.db", agents=4), nobody=True
     ),
-    "large log in closed folder": Row(
-        partial(faults.log_in_closed_folder, size_bytes=faults.LARGE_LOG_BYTES),
-        None,
-        "read_only_folder",
-        NO_INDEX,
-        name="folder/a.db",
+    "large log in closed folder": replace(
+        fine(
+            partial(faults.log_in_closed_folder, size_bytes=faults.LARGE_LOG_BYTES),
+            None,
+            "folder/a.db",
+            agents=4,
+        ),
         nobody=True,
     ),
     "hot journal": broken(lambda a: faults.killed(rollback(a)), "needs_recovery", UNFINISHED),
