@@ -284,9 +284,10 @@ def _error(status: int, name: str, message: str = "") -> Response:
 def _compress(server: Flask) -> None:
     """Send text compressed to clients that accept it; compress each file once.
 
-    The content identifies a file, since any number of URLs lead to it.
+    Any number of URLs lead to a file, so its tag identifies it, or its content if it has no tag. A
+    file with a known tag is not read: each thread would keep the memory that reading takes.
     """
-    kept: dict[tuple[int, int], bytes] = {}
+    kept: dict[str | tuple[int, int], bytes] = {}
 
     @server.after_request
     def compress(response: Response) -> Response:
@@ -296,17 +297,20 @@ def _compress(server: Flask) -> None:
         if response.status_code != OK or not request.accept_encodings["gzip"]:
             return response
         response.direct_passthrough = False
-        data = response.get_data()
-        if len(data) < LEAST_COMPRESSED_BYTES:
-            return response
-        if request.path.startswith(FOLDERS_OF_FILES):
-            key = len(data), zlib.crc32(data)
-            kept[key] = small = kept.get(key) or gzip.compress(data, 9)
-        else:
-            small = gzip.compress(data, 5)
+        is_file = request.path.startswith(FOLDERS_OF_FILES)
+        etag, _is_weak = response.get_etag()
+        small = kept.get(etag) if is_file and etag else None
+        if small is None:
+            data = response.get_data()
+            if len(data) < LEAST_COMPRESSED_BYTES:
+                return response
+            if is_file:
+                key = etag or (len(data), zlib.crc32(data))
+                kept[key] = small = kept.get(key) or gzip.compress(data, 9)
+            else:
+                small = gzip.compress(data, 5)
         response.set_data(small)
         response.headers["Content-Encoding"] = "gzip"
-        etag, _is_weak = response.get_etag()
         if etag:
             response.set_etag(etag, weak=True)
         return response
