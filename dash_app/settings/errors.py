@@ -28,6 +28,7 @@ MESSAGES = {
 }
 """What to write instead, by pydantic's type of error."""
 
+MAX_SHOWN_NUMBER = 10**40
 MAX_SHOWN = 100
 """Maximum number of characters of a refused value."""
 
@@ -57,11 +58,16 @@ def _shown(key: str, value: object) -> str:
         secret = key.endswith("_file") and "://" in value
         text = "a URL" if secret else ascii(value) if not value.isprintable() else repr(value)
     else:
-        try:
-            text = reprlib.repr(value)
-        except ValueError:  # Python shows no number of more than 4,300 digits
-            text = "a number"
+        text = _Brief().repr(value)
     return cut(text)
+
+
+class _Brief(reprlib.Repr):
+    """A value in brief, with any number: Python itself shows none of more than 4,300 digits."""
+
+    def repr_int(self, x: int, level: int) -> str:
+        """Return a number, or that it is too long to be shown."""
+        return super().repr_int(x, level) if abs(x) < MAX_SHOWN_NUMBER else "a number"
 
 
 def cut(text: str) -> str:
