@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from dash_app import words
-from dash_app.expectations import SILENCE
-from dash_app.history import query
-from dash_app.history.query import Selection
+from dash_app.history import series
+from dash_app.history.chart_grid import Window
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.history.window import Window
+from dash_app.history.series import Selection
+from dash_app.model.expectation import SILENCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from dash_app.history.query import Series, TableDay
-    from dash_app.model import DatabaseStatus, Snapshot, TableCount
+    from dash_app.history.series import Series, TableDay
+    from dash_app.model.reading import DatabaseStatus, Snapshot, TableCount
 
 TIME = "datetime64[us, UTC]"
 WRITTEN_BY_HOUR = timedelta(days=2)
@@ -140,7 +140,7 @@ def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.
     `change` is by how many rows there are more than a day ago, or when we began; `per_hour` how
     many were written an hour since then. Raises sqlite3.Error.
     """
-    days = query.days_of_tables(path, status.database.name, now) if path else {}
+    days = series.days_of_tables(path, status.database.name, now) if path else {}
     rows = [
         _table_row(name, count, days.get(name)) | _expected(status, name)
         for name, count in status.reading.tables.items()
@@ -163,10 +163,10 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     window = Window.between(now - trend.reach, now, trend.points, every_seconds)
     window = window.to_its_end(now, 1 if trend.is_rate else RECENT_POINTS)
     databases = (trend.database,) if trend.database else ()
-    metric: query.Metric = "inserted" if trend.is_rate else "rows"
+    metric: series.Metric = "inserted" if trend.is_rate else "rows"
     columns: dict[str, pd.Series[int]] = {}
     uncounted: dict[str, set[str]] = {}
-    for one in query.series(path, Selection(databases, metric=metric), window):
+    for one in series.series(path, Selection(databases, metric=metric), window):
         if trend.database:
             columns[str(one.table)] = _course(one, [value for _, value in one.points])
         elif all(value is None for _, value in one.points):

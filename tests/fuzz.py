@@ -19,20 +19,20 @@ from random import Random
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from dash_app.events import follow
-from dash_app.model import Database, Memory, Reading
-from dash_app.watched.airlock import Airlock
-from dash_app.watched.process import Limits
-from dash_app.watched.protocol import reading_from_message, to_message
+from dash_app.airlock.airlock import Airlock
+from dash_app.airlock.child_process import Limits
+from dash_app.model.reading import Database, Memory, Reading
+from dash_app.reader.protocol import reading_from_message, to_message
+from dash_app.rules.changes import follow
+from tests.airlock_helpers import await_quiet, rows, traces
 from tests.harness import PATIENCE_SECONDS, make_database
 from tests.images import Image, damaged, originals
-from tests.watched import await_quiet, rows, traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dash_app.watched.process import ChildProcess
-    from dash_app.watched.protocol import Message
+    from dash_app.airlock.child_process import ChildProcess
+    from dash_app.reader.protocol import Message
 
 LIMITS = Limits(deadline_seconds=2.0, table_seconds=0.25)
 """Those of production."""

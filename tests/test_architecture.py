@@ -18,28 +18,23 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAYERS = (
-    {"textfile"},
-    {"surroundings", "logs", "notify", "hours", "clock", "secret", "network", "users"},
-    {"expectations", "message"},
-    {"incident"},
     {"model"},
+    {"system"},
     {"settings"},
     {"words"},
-    {"watched", "losses", "writes"},
-    {"history", "events"},
-    {"findings"},
-    {"ledger", "selfcheck"},
-    {"watch"},
+    {"reader"},
+    {"airlock"},
+    {"history"},
+    {"rules"},
+    {"incidents"},
+    {"alerts"},
     {"sampler"},
     {"loader"},
-    {"demo"},
-    {"gate", "connections", "posted"},
-    {"lanes"},
-    {"listeners"},
-    {"doctor", "deployment"},
     {"page", "api", "metrics"},
-    {"server"},
+    {"web"},
     {"service"},
+    {"doctor"},
+    {"demo"},
     {"cli"},
     {"__main__"},
 )
@@ -53,8 +48,8 @@ TOP_LEVEL = {"dash_app", "assets", "ops", "tests", "requirements.txt", "README.m
 }
 LATE_IMPORTS = {
     ("__init__.py", "dash_app.metrics.exposition"),
-    ("serve.py", "dash_app.service"),
-    ("status.py", "dash_app.cli.looking"),
+    ("serve.py", "dash_app.service.service"),
+    ("status.py", "dash_app.cli.read_once"),
 }
 """Imports inside functions: only to keep a heavy library out of a process without need of it."""
 
@@ -136,11 +131,11 @@ def loaded(module: str) -> set[str]:
 
 def test_the_child_needs_the_standard_library_alone() -> None:
     of_python = loaded("sys")  # Debian's own Python brings a sitecustomize
-    beyond = loaded("dash_app.watched.__main__") - set(sys.stdlib_module_names) - of_python
+    beyond = loaded("dash_app.reader.__main__") - set(sys.stdlib_module_names) - of_python
     assert {name for name in beyond if not name.startswith("_")} == {"dash_app"}
 
 
-@pytest.mark.parametrize("command", sorted({"looking", *cli.MODULES.values()}))
+@pytest.mark.parametrize("command", sorted({"read_once", *cli.MODULES.values()}))
 def test_commands_start_without_dash_and_pandas(command: str) -> None:
     heavy = {"dash", "pandas", "numpy", "flask", "werkzeug", "plotly", "waitress"}
     found = loaded(f"dash_app.cli.{command}")
@@ -149,7 +144,7 @@ def test_commands_start_without_dash_and_pandas(command: str) -> None:
 
 
 def test_the_service_loads_nothing_that_sends_messages() -> None:
-    assert not loaded("dash_app.service") & {"apprise", "requests", "yaml", "smtplib"}
+    assert not loaded("dash_app.service.service") & {"apprise", "requests", "yaml", "smtplib"}
 
 
 def test_no_arrow_library_is_installed_to_double_the_memory_of_pandas() -> None:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dash_app import clock, sampler
+from dash_app import sampler
 from dash_app import settings as configuration
-from dash_app.findings import settle
-from dash_app.history.store import History
-from dash_app.hours import NEVER
-from dash_app.ledger import Ledger
-from dash_app.model import Database, Event, Memory, Reading
-from dash_app.settings.sections import HistorySettings
-from dash_app.watch.alerts import Manners, Outbox, follow, release, settled
+from dash_app.alerts.policy import Manners, Outbox, follow, release, settled
+from dash_app.history.writer import History
+from dash_app.model.quiet_hours import NEVER
+from dash_app.model.reading import Database, Event, Memory, Reading
+from dash_app.model.times import moved
+from dash_app.rules.problems import settle
+from dash_app.rules.state import Ledger
+from dash_app.settings.schema import HistorySettings
+from dash_app.system import clock
+from tests.alerts.test_policy import HOUR, MINUTE, NOON, Desk
 from tests.harness import make_database
-from tests.test_alerts import HOUR, MINUTE, NOON, Desk
-from tests.test_history import START, values
-from tests.test_history import snapshot as taken
+from tests.history.test_history import START, values
+from tests.history.test_history import snapshot as taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,8 +57,8 @@ class SteppedDesk(Desk):
     def sets_clock(self, by: timedelta) -> None:
         """Set the clock while the service runs, which moves what it remembers."""
         self.now += by
-        self.outbox = clock.moved(self.outbox, by)
-        self.incidents = clock.moved(self.incidents, by)
+        self.outbox = moved(self.outbox, by)
+        self.incidents = moved(self.incidents, by)
 
     def restarts(self, by: timedelta) -> None:
         """Start the service again after the clock was set; it knows only what it stored."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dash_app import VERSION, cli, settings
-from dash_app.expectations import Expectation
+from dash_app.model.expectation import Expectation
 from dash_app.settings import Settings
 from tests.harness import ROOT
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.drill.courses import few_days
-from tests.drill.drive import Drill
-from tests.drill.verdict import Said, faults
+from tests.drill.checks import Said, faults
+from tests.drill.runner import Drill
+from tests.drill.scenarios import few_days
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app import loader, settings
-from dash_app.history.store import History
+from dash_app.history.writer import History
 from dash_app.page.cards import cards
 from dash_app.sampler import Sampler
-from dash_app.settings.sections import HistorySettings
+from dash_app.settings.schema import HistorySettings
+from tests.airlock_helpers import await_quiet, read_exact, watching
 from tests.harness import ROOT, make_database, write_config
 from tests.test_loader import snapshot
-from tests.watched import await_quiet, read_exact, watching
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,8 +37,8 @@ MOST_CALLS_A_CARD = 2_000
 
 OPENED = """
 import json, sys
-from dash_app.watched.counts import Budget
-from dash_app.watched.reader import Reader
+from dash_app.reader.counts import Budget
+from dash_app.reader.reader import Reader
 reader, opened = Reader(sys.argv[1], Budget(1, 2, 0.02)), []
 reader.read()
 sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event in EVENTS else None)
@@ -51,8 +51,8 @@ print(json.dumps(opened))
 
 STARTED = """
 import sys
-from dash_app.watched.counts import Budget
-from dash_app.watched.reader import Reader
+from dash_app.reader.counts import Budget
+from dash_app.reader.reader import Reader
 started = []
 sys.addaudithook(lambda event, args: event == "_thread.start_new_thread" and started.append(1))
 reading = Reader(sys.argv[1], Budget(1, 5, 0.02)).read()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from dash_app import loader
-from dash_app.history.store import History
-from dash_app.model import Database, DatabaseStatus, Reading, Snapshot, TableCount
-from dash_app.settings.sections import HistorySettings
+from dash_app.history.writer import History
+from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
+from dash_app.settings.schema import HistorySettings
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 MINUTE = timedelta(minutes=1)

@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app import settings
-from dash_app.history.store import History
+from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.words import short_path
 from tests import faults
+from tests.airlock_helpers import public_folder, run_children_as_nobody
 from tests.faults import ADD, large, rollback, run, well
 from tests.harness import LiveWriter, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk, Mount
-from tests.watched import public_folder, run_children_as_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from _pytest.mark import ParameterSet
 
-    from dash_app.model import DatabaseStatus
+    from dash_app.model.reading import DatabaseStatus
 
     Fault = Callable[[Path], object]
     Rows = dict[str, int | None]

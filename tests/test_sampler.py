@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from dash_app import settings
-from dash_app.history.store import History
-from dash_app.incident import Acknowledgement
+from dash_app.airlock.airlock import Airlock
+from dash_app.history.writer import History
+from dash_app.model.incident import Acknowledgement
 from dash_app.sampler import Sampler
-from dash_app.server import create_server
-from dash_app.watched.airlock import Airlock
+from dash_app.web.app import create_server
 from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database, write_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from dash_app.model import DatabaseStatus, Reading
+    from dash_app.model.reading import DatabaseStatus, Reading
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app import users, words
+from dash_app import words
+from dash_app.system import users
+from tests.cli.test_cli import environment
 from tests.harness import ROOT, free_port, make_database, write_config
-from tests.test_cli import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable

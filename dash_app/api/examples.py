@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dash_app.api import documents, documents_incidents
+    from dash_app.api import schemas, schemas_incidents
 
-WELL: documents.Database = {
+WELL: schemas.Database = {
     "name": "coordination",
     "label": "Coordination",
     "path": "/home/ann/clawd/coordination.db",
@@ -47,7 +47,7 @@ WELL: documents.Database = {
     "verifiedAt": "2026-11-23T15:00:05.118Z",
     "waitingFor": None,
 }
-GONE: documents.Database = {
+GONE: schemas.Database = {
     **WELL,
     "name": "observability",
     "label": "Observability",
@@ -84,7 +84,7 @@ GONE: documents.Database = {
     "walBytes": None,
     "journalMode": None,
 }
-EMPTIED: documents.Event = {
+EMPTIED: schemas.Event = {
     "id": 17,
     "at": "2026-11-23T14:02:10.000Z",
     "database": "coordination",
@@ -94,9 +94,9 @@ EMPTIED: documents.Event = {
     "after": {"rows": {"tasks": 0}},
     "endedAt": None,
 }
-DISK: documents.Disk = {"freeBytes": 12_400_000_000, "totalBytes": 40_000_000_000}
+DISK: schemas.Disk = {"freeBytes": 12_400_000_000, "totalBytes": 40_000_000_000}
 
-STATUS: documents.StatusDocument = {
+STATUS: schemas.StatusDocument = {
     "takenAt": "2026-11-23T15:00:05.120Z",
     "connected": 1,
     "total": 2,
@@ -104,7 +104,7 @@ STATUS: documents.StatusDocument = {
     "headline": "1 of 2 needs you",
     "databases": [WELL, GONE],
 }
-DATABASE: documents.DatabaseDocument = {
+DATABASE: schemas.DatabaseDocument = {
     **WELL,
     "walBacklogBytes": 0,
     "holders": [
@@ -125,8 +125,8 @@ DATABASE: documents.DatabaseDocument = {
     "freelistBytes": 0,
     "events": [EMPTIED],
 }
-EVENTS: documents.EventsDocument = {"events": [EMPTIED], "next": "17"}
-INCIDENTS: documents_incidents.IncidentsDocument = {
+EVENTS: schemas.EventsDocument = {"events": [EMPTIED], "next": "17"}
+INCIDENTS: schemas_incidents.IncidentsDocument = {
     "incidents": [
         {
             "id": 4,
@@ -158,7 +158,7 @@ INCIDENTS: documents_incidents.IncidentsDocument = {
     ],
     "next": None,
 }
-HISTORY: documents.HistoryDocument = {
+HISTORY: schemas.HistoryDocument = {
     "series": [
         {
             "database": "coordination",
@@ -178,7 +178,7 @@ HISTORY_CSV = (
     "time,database,table,metric,unit,value\r\n"
     "2026-11-23T15:00:00Z,coordination,tasks,rows,rows,126\r\n"
 )
-SERVICE: documents.ServiceDocument = {
+SERVICE: schemas.ServiceDocument = {
     "level": "well",
     "version": "0.1.0",
     "startedAt": "2026-11-11T06:00:00.000Z",

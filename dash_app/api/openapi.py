@@ -14,8 +14,8 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from dash_app import VERSION
-from dash_app.api import documents, documents_incidents, parameters
-from dash_app.api.described import (
+from dash_app.api import parameters, schemas, schemas_incidents
+from dash_app.api.route_docs import (
     DESCRIPTION,
     EVERYWHERE,
     HEADERS,
@@ -32,13 +32,13 @@ from dash_app.api.described import (
 from dash_app.api.routes import DESCRIPTION as FILE
 
 Documents = tuple[
-    documents.StatusDocument,
-    documents.DatabaseDocument,
-    documents.HistoryDocument,
-    documents.EventsDocument,
-    documents_incidents.IncidentsDocument,
-    documents.ServiceDocument,
-    documents.ErrorDocument,
+    schemas.StatusDocument,
+    schemas.DatabaseDocument,
+    schemas.HistoryDocument,
+    schemas.EventsDocument,
+    schemas_incidents.IncidentsDocument,
+    schemas.ServiceDocument,
+    schemas.ErrorDocument,
 ]
 
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Literal, TypeVar, get_args
 
 from flask import request
 
-from dash_app.history.happened import Wanted
+from dash_app.history.chart_grid import Window
+from dash_app.history.event_queries import Wanted
 from dash_app.history.incidents import WantedIncidents
-from dash_app.history.query import Extent, Metric, Selection
-from dash_app.history.window import Window
-from dash_app.model import EventKind
+from dash_app.history.series import Extent, Metric, Selection
+from dash_app.model.reading import EventKind
 
 if TYPE_CHECKING:
     from dash_app.settings import Settings

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, jsonify, request
 
-from dash_app.api.answers import (
+from dash_app.api.csv_export import csv_of
+from dash_app.api.parameters import (
+    WantedHistory,
+    wanted_events,
+    wanted_history,
+    wanted_incidents,
+)
+from dash_app.api.responses import (
     Written,
     allow_origins,
     answer,
@@ -22,15 +29,7 @@ from dash_app.api.answers import (
     tagged,
     written,
 )
-from dash_app.api.parameters import (
-    WantedHistory,
-    wanted_events,
-    wanted_history,
-    wanted_incidents,
-)
-from dash_app.api.sheet import csv_of
-from dash_app.api.times import instant
-from dash_app.api.views import (
+from dash_app.api.serializers import (
     detail_document,
     events_document,
     history_document,
@@ -38,16 +37,17 @@ from dash_app.api.views import (
     service_document,
     status_document,
 )
-from dash_app.gate import REFUSALS
-from dash_app.history import query
-from dash_app.history.happened import Wanted, page_of
+from dash_app.api.times import instant
+from dash_app.history import series
+from dash_app.history.event_queries import Wanted, page_of
 from dash_app.history.incidents import incidents_of
+from dash_app.model.refusal import REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from dash_app.model import Snapshot
+    from dash_app.model.reading import Snapshot
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
 
@@ -181,8 +181,8 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
 
 
 def _history(path: Path, wanted: WantedHistory) -> Response:
-    window = wanted.window(query.extent(path, wanted.selection))
-    document = history_document(query.series(path, wanted.selection, window))
+    window = wanted.window(series.extent(path, wanted.selection))
+    document = history_document(series.series(path, wanted.selection, window))
     if wanted.as_csv:
         response = Response(csv_of(document["series"]), mimetype="text/csv")
     else:

@@ -14,17 +14,18 @@ from io import TextIOWrapper
 
 import click
 
-from dash_app import VERSION, logs
+from dash_app import VERSION
 from dash_app.cli.terminal import fail
 from dash_app.settings import SettingsError
+from dash_app.system import logging_setup
 
 MODULES = {
     "serve": "serve",
     "demo": "serve",
     "status": "status",
-    "history": "record",
-    "events": "record",
-    "incidents": "record",
+    "history": "history",
+    "events": "history",
+    "incidents": "history",
     "forget": "forget",
     "discover": "discover",
     "suggest": "suggest",
@@ -64,7 +65,7 @@ class LateCommands(click.Group):
         except SettingsError as error:
             return fail(str(error))
         except Exception as error:  # noqa: BLE001
-            return fail(f"Mission Control failed: {logs.described(error)}")
+            return fail(f"Mission Control failed: {logging_setup.described(error)}")
 
 
 EXAMPLES = """\b
@@ -103,4 +104,4 @@ def main(ctx: click.Context) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: sys.exit(0))  # so that everything is tidied up
-    logs.start()
+    logging_setup.start()

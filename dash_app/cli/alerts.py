@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import click
 
 from dash_app import settings, words
+from dash_app.alerts.delivery import Delivery
+from dash_app.alerts.policy import held_back
 from dash_app.cli.terminal import config_option, fail, table
-from dash_app.history.messages import newest_messages
-from dash_app.message import Message
-from dash_app.secret import mark_of, place_of, urls_in
-from dash_app.watch.alerts import held_back
-from dash_app.watch.delivery import Delivery
+from dash_app.history.notifications import newest_messages
+from dash_app.model.notification import Message
+from dash_app.system.secret_files import mark_of, place_of, urls_in
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import click
 
 from dash_app import settings, words
 from dash_app.cli.terminal import fail
-from dash_app.watched.discover import sqlite_files
+from dash_app.reader.discover import sqlite_files
 
 EXAMPLES = """\b
 Examples:

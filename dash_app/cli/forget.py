@@ -12,15 +12,15 @@ import click
 
 from dash_app import settings, words
 from dash_app.cli.terminal import CANNOT_TELL, config_option, fail, patience, refuse_unknown
-from dash_app.history.errands import to_forget
-from dash_app.history.recall import Recall
+from dash_app.history.read_only import Recall
+from dash_app.history.requests import to_forget
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
-from dash_app.history.store import History
+from dash_app.history.writer import History
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dash_app.model import Database, Memory
+    from dash_app.model.reading import Database, Memory
     from dash_app.settings import Settings
 
 LOOK_SECONDS = 0.05

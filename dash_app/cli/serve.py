@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dash_app import network, settings, words
+from dash_app import settings, words
 from dash_app.cli.terminal import config_option, fail, port_option
-from dash_app.demo.world import World
+from dash_app.demo.environment import World
 from dash_app.history.schema import UnusableHistoryError
-from dash_app.history.store import History
-from dash_app.network import PortTakenError
+from dash_app.history.writer import History
 from dash_app.sampler import Sampler
+from dash_app.system import network
+from dash_app.system.network import PortTakenError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
     from pathlib import Path
 
-    from dash_app.network import Address
     from dash_app.settings import Settings
-    from dash_app.settings.sections import ServerSettings
+    from dash_app.settings.schema import ServerSettings
+    from dash_app.system.network import Address
 
 LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
 
@@ -99,7 +100,7 @@ def _serve(
     sampler.start()
     try:
         # The airlock's first readings are under way while Dash and pandas load.
-        from dash_app.service import Service  # noqa: PLC0415
+        from dash_app.service.service import Service  # noqa: PLC0415
 
         service = Service(configured, history, sampler, sockets)
         watching = words.plural(len(configured.databases), "database")

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dash_app import network, settings
-from dash_app.cli.lines import is_fresh, lines
+from dash_app import settings
+from dash_app.airlock.airlock import Airlock
+from dash_app.cli.status_text import is_fresh, lines
 from dash_app.cli.terminal import CANNOT_TELL, NEEDS_YOU, config_option, end, patience
-from dash_app.watched.airlock import Airlock
+from dash_app.system import network
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from dash_app.api.documents import StatusDocument as Document
+    from dash_app.api.schemas import StatusDocument as Document
     from dash_app.settings import Settings
 
 EXAMPLES = """\b
@@ -66,7 +67,7 @@ def _from_files(configured: Settings) -> Document:
     airlock = Airlock.of(configured)
     airlock.start()
     # Its process comes up while the rest is loaded, which who asks the service has no use for.
-    from dash_app.cli.looking import look  # noqa: PLC0415
+    from dash_app.cli.read_once import look  # noqa: PLC0415
 
     return look(configured, airlock)
 

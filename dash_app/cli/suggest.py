@@ -21,16 +21,16 @@ from dash_app.cli.terminal import (
     refuse_unknown,
 )
 from dash_app.history import growth
-from dash_app.history.room import POINTS_KEPT
-from dash_app.settings import edit
-from dash_app.watch.rhythm import Rhythm, rhythm_of
+from dash_app.history.retention import POINTS_KEPT
+from dash_app.rules.rhythm import Rhythm, rhythm_of
+from dash_app.settings import toml_edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dash_app.model import Database
+    from dash_app.model.reading import Database
     from dash_app.settings import Settings
-    from dash_app.settings.edit import Additions
+    from dash_app.settings.toml_edit import Additions
 
 ZONES = "zoneinfo"
 """The folder of the system's zones, to one of which /etc/localtime leads."""
@@ -78,7 +78,7 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
         _save(configured, additions)
     else:
         named = [one for one in wanted if one.name in additions]
-        click.echo(edit.added(_databases(named), additions))
+        click.echo(toml_edit.added(_databases(named), additions))
     for line in _without_rhythm(seen):
         click.echo(f"# {line}")
 
@@ -120,7 +120,7 @@ def _lines(rhythm: Rhythm) -> str:
     every, grace = _duration(rhythm.expect.every), _duration(rhythm.expect.grace)
     lines = [f"# {rhythm.reason}", f'expect = {{every = "{every}", grace = "{grace}"}}']
     if rhythm.quiet:
-        lines.append(f"quiet = [{', '.join(map(edit.text_of, rhythm.quiet))}]")
+        lines.append(f"quiet = [{', '.join(map(toml_edit.text_of, rhythm.quiet))}]")
     return "\n".join(lines)
 
 
@@ -131,7 +131,7 @@ def _duration(lasting: timedelta) -> str:
 
 def _databases(databases: Iterable[Database]) -> str:
     return "\n".join(
-        f'[[databases]]\nname = "{one.name}"\npath = {edit.text_of(str(one.path))}\n'
+        f'[[databases]]\nname = "{one.name}"\npath = {toml_edit.text_of(str(one.path))}\n'
         for one in databases
     )
 
@@ -152,10 +152,10 @@ def _save(configured: Settings, additions: Additions) -> None:
     try:
         is_new = not path.exists()
         before = _databases(configured.databases) if is_new else path.read_bytes().decode()
-        text = edit.added(before, additions)
+        text = toml_edit.added(before, additions)
         settings.parse(tomllib.loads(text), path)
-        former = edit.save(path, text)
-    except (OSError, edit.NotUnderstoodError) as error:
+        former = toml_edit.save(path, text)
+    except (OSError, toml_edit.NotUnderstoodError) as error:
         fail(f"{path} stays as it is: {error}. Without --save, this prints what to paste.")
     found = words.plural(sum(len(tables) for tables in additions.values()), "expectation")
     kept = f" As it was before, it is {former}." if former else ""

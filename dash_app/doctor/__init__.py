@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from dash_app import words
 from dash_app.doctor import alerts, clock, databases, history, network, service
 from dash_app.doctor.check import Check
-from dash_app.model import worst
+from dash_app.model.reading import worst
 from dash_app.settings import default_path, unread_configuration
-from dash_app.users import own_name
+from dash_app.system.users import own_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

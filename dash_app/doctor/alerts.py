@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import INSTALL, unit_file
-from dash_app.secret import place_of, urls_in
+from dash_app.system.secret_files import place_of, urls_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -42,7 +42,7 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
 def _urls(urls: Iterable[str]) -> Iterator[Check]:
     """Yield the URLs that apprise does not know, or that name several receivers."""
     # Imported here, because apprise takes 47 MB and most of a second.
-    receivers = import_module("dash_app.watch.receivers")
+    receivers = import_module("dash_app.alerts.receivers")
     for number, url in enumerate(urls, 1):
         which = f"URL {number} ({place_of(url)})"
         found = list(receivers.of(url))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dash_app.model import Level
+    from dash_app.model.reading import Level
 
 
 @dataclass(frozen=True, slots=True)

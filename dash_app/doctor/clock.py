@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import dash_app
 from dash_app.doctor.check import Check
-from dash_app.history.query import last_watched
+from dash_app.history.series import last_watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

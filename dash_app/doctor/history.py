@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.doctor.check import Check
-from dash_app.users import home, user_name
+from dash_app.system.users import home, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

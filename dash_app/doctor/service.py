@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.doctor.check import Check
-from dash_app.users import own_name
+from dash_app.system.users import own_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from dash_app.history.room import limit
+from dash_app.history.retention import limit
 from dash_app.history.schema import (
     HistoryInUseError,
     NotAFileError,
     UnusableHistoryError,
     migrate,
 )
-from dash_app.model import HISTORY_APPLICATION_ID
+from dash_app.model.reading import HISTORY_APPLICATION_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app.history.file import reading
-from dash_app.history.messages import Messages
-from dash_app.incident import Acknowledgement, Entry, Incident
+from dash_app.history.notifications import Messages
+from dash_app.model.incident import Acknowledgement, Entry, Incident
 
 if TYPE_CHECKING:
     import sqlite3
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from dash_app.message import Message
+    from dash_app.model.notification import Message
 
 COLUMNS = (
     "key, databases, troubles, kind, level, text, remedy, since, ended_at,"

@@ -20,17 +20,17 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from dash_app import VERSION
-from dash_app.expectations import State
+from dash_app.airlock.self_check import memory_bytes
 from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
-from dash_app.model import Level, Status
-from dash_app.selfcheck import memory_bytes
+from dash_app.model.expectation import State
+from dash_app.model.reading import Level, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from prometheus_client.metrics_core import Metric
 
-    from dash_app.model import DatabaseStatus, Snapshot
+    from dash_app.model.reading import DatabaseStatus, Snapshot
     from dash_app.sampler import Sampler
 
 PREFIX = "mission_control"

@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from dash_app.model import DatabaseStatus, TableCount
-    from dash_app.surroundings import Disk
+    from dash_app.model.host_facts import Disk
+    from dash_app.model.reading import DatabaseStatus, TableCount
 
 
 class Gauge(NamedTuple):

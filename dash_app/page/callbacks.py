@@ -11,9 +11,9 @@ from dash import Dash, Input, Output, State, no_update
 from flask import abort
 
 from dash_app.page import charts, ids
-from dash_app.page.acknowledging import acknowledge
+from dash_app.page.actions import acknowledge
+from dash_app.page.chart_choice import View
 from dash_app.page.layout import Content
-from dash_app.page.view import View
 
 if TYPE_CHECKING:
     from dash_app.page.page import Page, Pulse

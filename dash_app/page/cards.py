@@ -12,7 +12,7 @@ from dash import html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import (
+from dash_app.page.widgets import (
     aria,
     bars,
     count,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from dash.development.base_component import Component
 
-    from dash_app.page.parts import Icon
+    from dash_app.page.widgets import Icon
 
 MOST_TABLES = 6
 

@@ -11,10 +11,10 @@ from dash import dcc, html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.component import Parts
+from dash_app.page.chart_choice import RANGES, View
+from dash_app.page.custom_components import Parts
 from dash_app.page.figures import HEIGHT, NARROWEST, TimeAxis, figure, span_of
-from dash_app.page.parts import aria, middle_ellipsis, moment
-from dash_app.page.view import RANGES, View
+from dash_app.page.widgets import aria, middle_ellipsis, moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dash.development.base_component import Component
 
-    from dash_app.model import Event
+    from dash_app.model.reading import Event
 
 POINTS = 300
 """A panel is at most some 400 pixels wide."""

@@ -11,8 +11,8 @@ from dash import html
 from dash_app import words
 from dash_app.page import ids
 from dash_app.page.cards import badge, trouble
-from dash_app.page.lately import line
-from dash_app.page.parts import aria, count, expected, middle_ellipsis, moment
+from dash_app.page.recent_events import line
+from dash_app.page.widgets import aria, count, expected, middle_ellipsis, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from dash.development.base_component import Component
 
-    from dash_app.model import DatabaseStatus, Event
+    from dash_app.model.reading import DatabaseStatus, Event
 
     Pair = tuple[str, Component | str]
 

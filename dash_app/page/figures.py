@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import tzinfo
 
-    from dash_app.model import Event
-    from dash_app.page.view import View
+    from dash_app.model.reading import Event
+    from dash_app.page.chart_choice import View
 
 HEIGHT = 120
 MIN_MARGIN_PIXELS, DIGIT_PIXELS = 52, 7

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from dash import html
 
 from dash_app import words
-from dash_app.findings import amiss_since, ranked
 from dash_app.page import ids
-from dash_app.page.parts import moment
+from dash_app.page.widgets import moment
+from dash_app.rules.problems import amiss_since, ranked
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from dash.development.base_component import Component
 
-    from dash_app.incident import Incident
-    from dash_app.model import DatabaseStatus, Snapshot
+    from dash_app.model.incident import Incident
+    from dash_app.model.reading import DatabaseStatus, Snapshot
 
 MOST_LINKS = 3
 

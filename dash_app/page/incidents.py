@@ -10,7 +10,7 @@ from dash import html
 
 from dash_app import words
 from dash_app.page import ids
-from dash_app.page.parts import aria, data, icon, moment, prose
+from dash_app.page.widgets import aria, data, icon, moment, prose
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from dash.development.base_component import Component
 
-    from dash_app.incident import Entry, Incident
-    from dash_app.model import DatabaseStatus, Fault, Finding, Snapshot
+    from dash_app.model.incident import Entry, Incident
+    from dash_app.model.reading import DatabaseStatus, Fault, Finding, Snapshot
 
 MOST_OPEN, MOST_OVER = 9, 10
 LATELY = timedelta(days=7)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from dash import dcc, html
 
 from dash_app.page import ids
+from dash_app.page.assets import RECOVER, versioned
 from dash_app.page.charts import empty_panels
-from dash_app.page.component import Parts, Pulse
-from dash_app.page.files import RECOVER, versioned
+from dash_app.page.custom_components import Parts, Pulse
 from dash_app.page.markup import draw
-from dash_app.page.parts import aria, data, icon
+from dash_app.page.widgets import aria, data, icon
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,16 +15,16 @@ from dash import html
 from flask import request
 
 from dash_app import VERSION, loader, words
-from dash_app.history import query
-from dash_app.history.happened import Wanted, page_of
+from dash_app.history import series
+from dash_app.history.event_queries import Wanted, page_of
 from dash_app.page import charts
 from dash_app.page import database as database_page
+from dash_app.page.assets import ASSETS
 from dash_app.page.cards import cards
-from dash_app.page.files import ASSETS
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
-from dash_app.page.lately import lately
 from dash_app.page.layout import Content, facts, first_view, layout
+from dash_app.page.recent_events import lately
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from dash.development.base_component import Component
 
-    from dash_app.model import DatabaseStatus, Reading, Snapshot
-    from dash_app.page.view import View
+    from dash_app.model.reading import DatabaseStatus, Reading, Snapshot
+    from dash_app.page.chart_choice import View
     from dash_app.sampler import Sampler
     from dash_app.settings import Settings
 
@@ -143,7 +143,7 @@ class Page:
         name = status.database.name
         try:
             tables = loader.table_frame(path, status, now)
-            size_before = query.size_before(path, name, now)
+            size_before = series.size_before(path, name, now)
             events = page_of(path, Wanted((name,), most=MOST_EVENTS))[0]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
@@ -207,7 +207,7 @@ class Page:
     def _wanted(self, database: str | None, trends: pd.DataFrame) -> list[charts.Panel]:
         path = self.settings.history.path
         since = {
-            name: datetime.fromtimestamp(at, UTC) for name, at in query.watched_since(path).items()
+            name: datetime.fromtimestamp(at, UTC) for name, at in series.watched_since(path).items()
         }
         if database:
             # Of a database that is gone, the charts show what there was.

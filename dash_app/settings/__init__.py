@@ -19,8 +19,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from dash_app.settings.alerts import AlertsSettings, WatchSettings
 from dash_app.settings.base import Section
 from dash_app.settings.errors import cut, explain
-from dash_app.settings.expected import ExpectSettings, TableSettings
-from dash_app.settings.sections import (
+from dash_app.settings.expectations import ExpectSettings, TableSettings
+from dash_app.settings.schema import (
     DatabaseSettings,
     HistorySettings,
     MetricsSettings,
@@ -28,12 +28,12 @@ from dash_app.settings.sections import (
     ServerSettings,
 )
 from dash_app.settings.values import expanded
-from dash_app.textfile import read_text
+from dash_app.system.text_file import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from dash_app.model import Database
+    from dash_app.model.reading import Database
 
 DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from dash_app.hours import NEVER
-from dash_app.secret import urls_in
+from dash_app.model.quiet_hours import NEVER
 from dash_app.settings.base import Section
-from dash_app.settings.quiet import QuietHours  # noqa: TC001 - as above
+from dash_app.settings.quiet_hours import QuietHours  # noqa: TC001 - as above
 from dash_app.settings.values import MAX_INTEGER, Duration, between, page_link, path_or_none
+from dash_app.system.secret_files import urls_in
 
 A_YEAR = timedelta(days=366)
 

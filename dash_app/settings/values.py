@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from dash_app.secret import token_in
+from dash_app.system.secret_files import token_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,24 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from dash_app.words.alerts import (
+from dash_app.words.errors import CODES_IN_BRIEF, Place, fault, place_of
+from dash_app.words.events import event
+from dash_app.words.incidents import (
+    OURS_IN_BRIEF,
+    SILENT,
+    folder_gone,
+    incident,
+    known,
+    names,
+    parted,
+    process_gone,
+    process_remedy,
+    sent,
+    sentence,
+    told_of,
+    unsent,
+)
+from dash_app.words.notifications import (
     alert_body,
     alert_state,
     alert_test,
@@ -18,9 +35,21 @@ from dash_app.words.alerts import (
     alerts_lost,
     signature,
 )
-from dash_app.words.codes import CODES_IN_BRIEF, Place, fault, place_of
-from dash_app.words.events import event
-from dash_app.words.findings import (
+from dash_app.words.numbers import (
+    A_WEEK,
+    age,
+    ago,
+    change,
+    clock,
+    day,
+    every,
+    number,
+    plural,
+    short_number,
+    short_path,
+    size,
+)
+from dash_app.words.problems import (
     FINDINGS_IN_BRIEF,
     MAX_NOTES,
     REMEDIES,
@@ -38,42 +67,13 @@ from dash_app.words.findings import (
     unknown_table,
     wal_growing,
 )
-from dash_app.words.incidents import (
-    OURS_IN_BRIEF,
-    SILENT,
-    folder_gone,
-    incident,
-    known,
-    names,
-    parted,
-    process_gone,
-    process_remedy,
-    sent,
-    sentence,
-    told_of,
-    unsent,
-)
-from dash_app.words.numbers import (
-    A_WEEK,
-    age,
-    ago,
-    change,
-    clock,
-    day,
-    every,
-    number,
-    plural,
-    short_number,
-    short_path,
-    size,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from dash_app.model import DatabaseStatus, Fault, Finding, Reading, Snapshot
+    from dash_app.model.reading import DatabaseStatus, Fault, Finding, Reading, Snapshot
 
 
 def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:

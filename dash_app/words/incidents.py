@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from dash_app.incident import Acknowledgement, Entry, Incident
+    from dash_app.model.incident import Acknowledgement, Entry, Incident
 
 PART, NO_BREAK = ": ", "\u00a0"
 MAX_NAMES, MAX_LABEL_CHARACTERS = 3, 60

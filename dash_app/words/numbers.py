@@ -6,7 +6,7 @@ import unicodedata
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dash_app.users import home
+from dash_app.system.users import home
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from sqlite3 import connect
 from typing import TYPE_CHECKING
 
-from dash_app.history.store import History
-from dash_app.model import Database, DatabaseStatus, Reading, Snapshot, TableCount
-from dash_app.settings.sections import HistorySettings
+from dash_app.history.writer import History
+from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
+from dash_app.settings.schema import HistorySettings
 from tests.bench.report import OURS, Table
 from tests.bench.systems import watching
 

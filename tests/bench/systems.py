@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dash_app.selfcheck import memory_bytes
+from dash_app.airlock.self_check import memory_bytes
 from tests.harness import OPTIMIZED, ROOT, eventually, free_port
 
 if TYPE_CHECKING:

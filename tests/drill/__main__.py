@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tests.drill.courses import few_days, month
-from tests.drill.drive import Drill
-from tests.drill.verdict import faults
+from tests.drill.checks import faults
+from tests.drill.runner import Drill
+from tests.drill.scenarios import few_days, month
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.drill.courses import Course
-    from tests.drill.verdict import Said
+    from tests.drill.checks import Said
+    from tests.drill.scenarios import Course
 
 
 @click.command()

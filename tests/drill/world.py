@@ -8,14 +8,14 @@ from heapq import merge
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from dash_app.model import Reading, TableCount
-from dash_app.surroundings import Disk, Holder, Surroundings
+from dash_app.model.host_facts import Disk, Holder, Surroundings
+from dash_app.model.reading import Reading, TableCount
 from tests.drill.rhythms import RHYTHMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from dash_app.model import Code, Database
+    from dash_app.model.reading import Code, Database
     from tests.drill.rhythms import Rhythm
 
 START = datetime(2026, 10, 1, tzinfo=UTC)

@@ -55,7 +55,9 @@ def test_a_second_run_changes_nothing_and_says_so(machine: Machine) -> None:
 
 def test_an_upgrade_runs_the_new_version_and_clears_the_old_away(changed: Machine) -> None:
     pid, _, folders = state(changed)
-    changed.user("rm -rf mission-control/.git; echo '# new' >>mission-control/dash_app/cli.py")
+    changed.user(
+        "rm -rf mission-control/.git; echo '# new' >>mission-control/dash_app/cli/serve.py"
+    )
     changed.user(INSTALL)
     new_pid, unit, new_folders = state(changed)
     assert pid != new_pid
@@ -65,14 +67,14 @@ def test_an_upgrade_runs_the_new_version_and_clears_the_old_away(changed: Machin
 
 
 def test_a_change_in_the_checkout_changes_nothing_that_runs(changed: Machine) -> None:
-    changed.user(f'echo "{BROKEN}" >>mission-control/dash_app/service.py')
+    changed.user(f'echo "{BROKEN}" >>mission-control/dash_app/service/service.py')
     changed.user("systemctl --user restart mission-control")
     eventually(lambda: changed.http(TAILNET_ADDRESS) == "200")
 
 
 def test_a_version_that_does_not_start_gives_way_to_the_one_before(changed: Machine) -> None:
     _, unit, folders = state(changed)
-    changed.user(f'echo "{BROKEN}" >>mission-control/dash_app/service.py')
+    changed.user(f'echo "{BROKEN}" >>mission-control/dash_app/service/service.py')
     said = changed.user(INSTALL + "; echo exit $?")
     assert "this version is broken" in said
     assert "The version before runs again." in said
@@ -165,7 +167,7 @@ def test_uninstalling_leaves_configuration_and_history_and_purging_nothing(
 
 def test_a_first_version_that_does_not_start_is_not_left_behind(machine: Machine) -> None:
     machine.user("cp -a mission-control broken")
-    machine.user(f'echo "{BROKEN}" >>broken/dash_app/service.py')
+    machine.user(f'echo "{BROKEN}" >>broken/dash_app/service/service.py')
     with machine.online():
         said = machine.user("broken/ops/install; echo exit $?")
     assert "this version is broken" in said

@@ -1,0 +1,1 @@
+"""The parent's end of the airlock: starts the child processes that read, and checks on them."""

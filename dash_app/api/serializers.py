@@ -1,0 +1,311 @@
+"""The contract's JSON documents, from values of the model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dash_app import VERSION, words
+from dash_app.airlock.self_check import memory_bytes
+from dash_app.api.times import instant, rfc3339
+from dash_app.model.expectation import Watch
+from dash_app.system.clock import STARTED_SECONDS, steady_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from dash_app.airlock.self_check import Promise
+    from dash_app.api import schemas, schemas_expected, schemas_incidents
+    from dash_app.history.event_queries import Wanted
+    from dash_app.history.incidents import WantedIncidents
+    from dash_app.history.series import Series
+    from dash_app.model.expectation import Standing
+    from dash_app.model.host_facts import Disk, Holder
+    from dash_app.model.incident import Acknowledgement, Entry, Incident
+    from dash_app.model.notification import Message
+    from dash_app.model.reading import (
+        DatabaseStatus,
+        EstimateKind,
+        Event,
+        Fault,
+        Finding,
+        LastGood,
+        Reading,
+        Snapshot,
+        TableCount,
+    )
+    from dash_app.model.refusal import Refusal
+    from dash_app.sampler import Sampler
+
+
+def status_document(snapshot: Snapshot) -> schemas.StatusDocument:
+    """Return the document of `/api/db-status`."""
+    return {
+        "takenAt": rfc3339(snapshot.taken_at),
+        "connected": snapshot.connected,
+        "total": len(snapshot.databases),
+        "level": snapshot.level,
+        "headline": words.headline(snapshot),
+        "databases": [database_document(status) for status in snapshot.databases],
+    }
+
+
+def database_document(status: DatabaseStatus) -> schemas.Database:
+    """Return one database of `/api/db-status`."""
+    reading, good = status.reading, status.last_good
+    tables = reading.tables
+    return {
+        "name": status.database.name,
+        "label": status.database.label,
+        "path": str(status.database.path),
+        "status": status.status,
+        "since": rfc3339(status.since),
+        "level": status.level,
+        "verdict": status.verdict,
+        "error": _fault(status.fault) if status.fault else None,
+        "findings": [_finding(finding) for finding in status.findings],
+        "watch": _watch(status),
+        "lastGood": _last_good(good) if good and status.status == "error" else None,
+        "rowCounts": {table: count.rows for table, count in tables.items()},
+        "totalRows": reading.counted_rows,
+        "totalComplete": reading.total_complete,
+        "change": _change(status),
+        "estimates": {
+            table: _estimate(count.estimate, count)
+            for table, count in tables.items()
+            if count.estimate
+        },
+        "tableErrors": {t: count.error for t, count in tables.items() if count.error},
+        "lastModified": rfc3339(reading.last_modified),
+        "sizeBytes": reading.size_bytes,
+        "walBytes": reading.wal_bytes,
+        "journalMode": reading.journal_mode,
+        "readAt": rfc3339(reading.read_at),
+        "verifiedAt": rfc3339(reading.verified_at),
+        "waitingFor": _waiting_for(reading),
+    }
+
+
+def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> schemas.DatabaseDocument:
+    """Return the document of `/api/databases/<name>`: all that is known of one database."""
+    reading, around = status.reading, status.reading.surroundings
+    return {
+        **database_document(status),
+        "walBacklogBytes": around.backlog_bytes,
+        "holders": None if around.holders is None else [_holder(one) for one in around.holders],
+        "foreignEngine": around.is_foreign,
+        "disk": disk_document(around.disk) if around.disk else None,
+        "schema": None if reading.objects is None else dict(reading.objects),
+        "userVersion": reading.user_version,
+        "applicationId": reading.application_id,
+        "changeCounter": reading.change_counter,
+        "freelistBytes": reading.free_bytes,
+        "events": [event_document(event) for event in events],
+    }
+
+
+def service_document(
+    sampler: Sampler, started_at: datetime, refused: Iterable[Refusal] = ()
+) -> schemas.ServiceDocument:
+    """Return the document of `/api/service`: how we are, and whether our promises are kept."""
+    check, promises = sampler.selfcheck, sampler.selfcheck.promises()
+    snapshot = sampler.snapshot
+    disk = snapshot.history_disk if snapshot else None
+    notes = snapshot.history_notes if snapshot else ()
+    kept = all(promise.kept for promise in promises) and sampler.fresh() is not None
+    return {
+        "level": "well" if kept else "fault",
+        "version": VERSION,
+        "startedAt": rfc3339(started_at),
+        "uptimeSeconds": int(steady_seconds() - STARTED_SECONDS),
+        "memory": {
+            "serviceBytes": memory_bytes("self"),
+            "readerBytes": [memory_bytes(pid) for pid in check.pids],
+        },
+        "ticks": {"done": check.ticks, "missed": check.ticks_missed},
+        "guards": list(check.guards),
+        "sidecarsLeft": check.sidecars_left,
+        "historyDisk": disk_document(disk) if disk else None,
+        "historyProblem": " ".join(notes) or None,
+        "refused": [
+            {
+                "kind": one.kind,
+                "name": one.name,
+                "address": one.address,
+                "count": one.count,
+                "lastAt": rfc3339(one.last_at),
+            }
+            for one in refused
+        ],
+        "promises": [_promise(promise) for promise in promises],
+    }
+
+
+def disk_document(disk: Disk) -> schemas.Disk:
+    """Return a file system's free and whole size."""
+    return {"freeBytes": disk.free_bytes, "totalBytes": disk.total_bytes}
+
+
+def history_document(series: Iterable[Series]) -> schemas.HistoryDocument:
+    """Return the document of `/api/history`."""
+    return {
+        "series": [
+            {
+                "database": one.database,
+                "table": one.table,
+                "metric": one.metric,
+                "unit": one.unit,
+                "points": [(instant(at), value) for at, value in one.points],
+                "ranges": list(one.ranges),
+            }
+            for one in series
+        ]
+    }
+
+
+def events_document(
+    events: Sequence[Event], wanted: Wanted, *, more: bool
+) -> schemas.EventsDocument:
+    """Return the document of `/api/events`; its `next` is where to go on."""
+    last = str(events[-1].id) if events else None
+    older = last if more else None
+    next_ = older if wanted.since is None else last or _sent(wanted.since)
+    return {"events": [event_document(event) for event in events], "next": next_}
+
+
+def incidents_document(
+    entries: Sequence[Entry], wanted: WantedIncidents
+) -> schemas_incidents.IncidentsDocument:
+    """Return the document of `/api/incidents`; its `next` is where to go on."""
+    last = entries[-1].incident.id if len(entries) == wanted.most else None
+    return {
+        "incidents": [_incident(entry.incident, entry.messages) for entry in entries],
+        "next": None if last is None else str(last),
+    }
+
+
+def event_document(event: Event) -> schemas.Event:
+    """Return one event of `/api/events`."""
+    return {
+        "id": event.id,
+        "at": rfc3339(event.at),
+        "database": event.database,
+        "kind": event.kind,
+        "text": words.event(event),
+        "before": event.before,
+        "after": event.after,
+        "endedAt": rfc3339(event.ended_at),
+    }
+
+
+def _sent(since: int | datetime) -> str:
+    """Return a `since` as it may be sent."""
+    return str(since) if isinstance(since, int) else since.isoformat().replace("+00:00", "Z")
+
+
+def _change(status: DatabaseStatus) -> schemas.Change | None:
+    """Return how many rows more there are than at some time; null where that is unknown."""
+    if status.activity is None or status.change is None:
+        return None
+    return {"rows": status.change, "since": rfc3339(status.activity.since)}
+
+
+def _fault(fault: Fault) -> schemas.Fault:
+    return {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+
+
+def _last_good(good: LastGood) -> schemas.LastGood:
+    return {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
+
+
+def _finding(finding: Finding) -> schemas.Finding:
+    return {
+        "kind": finding.kind,
+        "level": finding.level,
+        "since": rfc3339(finding.since),
+        "text": finding.text,
+        "remedy": finding.remedy,
+        "table": finding.table,
+    }
+
+
+def _watch(status: DatabaseStatus) -> schemas_expected.Watch | None:
+    watch = status.watch or (Watch() if status.is_paused else None)
+    if watch is None:
+        return None
+    return {
+        "state": watch.state,
+        "paused": status.is_paused,
+        "dueAt": rfc3339(watch.due_at),
+        "file": _standing(watch.own) if watch.own else None,
+        "tables": {name: _standing(one) for name, one in watch.tables.items()},
+    }
+
+
+def _standing(standing: Standing) -> schemas_expected.Standing:
+    return {
+        "state": standing.state,
+        "everySeconds": standing.expect.every.total_seconds(),
+        "graceSeconds": standing.expect.grace.total_seconds(),
+        "lastAt": rfc3339(standing.last_at),
+        "dueAt": rfc3339(standing.due_at),
+    }
+
+
+def _incident(one: Incident, messages: Iterable[Message]) -> schemas_incidents.Incident:
+    known = one.acknowledged
+    return {
+        "id": one.id or 0,
+        "key": one.key,
+        "databases": list(one.databases),
+        "kind": one.kind,
+        "level": one.level,
+        "text": words.sentence(one),
+        "remedy": one.remedy,
+        "since": rfc3339(one.since),
+        "endedAt": rfc3339(one.ended_at),
+        "acknowledged": _acknowledgement(known) if known else None,
+        "messages": [
+            {
+                "kind": message.kind,
+                "title": message.title,
+                "madeAt": rfc3339(message.made_at),
+                "sentAt": rfc3339(message.sent_at),
+                "attempts": message.attempts,
+                "failure": message.failure,
+            }
+            for message in messages
+        ],
+    }
+
+
+def _acknowledgement(known: Acknowledgement) -> schemas_incidents.Acknowledgement:
+    return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
+
+
+def _waiting_for(reading: Reading) -> schemas.WaitingFor | None:
+    reason = reading.wait_reason
+    return reason and {"reason": reason, "holder": reading.detail.get("holder")}
+
+
+def _holder(holder: Holder) -> schemas.Holder:
+    return {
+        "pid": holder.pid,
+        "command": holder.command,
+        "uses": list(holder.uses),
+        "since": rfc3339(holder.since),
+        "holdsLogBackSince": rfc3339(holder.pins_since),
+    }
+
+
+def _estimate(kind: EstimateKind, count: TableCount) -> schemas.Estimate:
+    return {"kind": kind, "countedAt": rfc3339(count.counted_at)}
+
+
+def _promise(promise: Promise) -> schemas.Promise:
+    return {
+        "name": promise.name,
+        "measured": promise.measured,
+        "most": promise.most,
+        "kept": promise.kept,
+    }

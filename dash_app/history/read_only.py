@@ -1,0 +1,74 @@
+"""What is remembered of databases, for who may look at the history but not write it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dash_app.history.file import reading
+from dash_app.model.reading import LastGood, Memory
+from dash_app.reader.protocol import reading_from_message
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from dash_app.model.reading import Database, Event, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """When and why the history began again, and where the lost file is kept, if it is."""
+
+    at: datetime
+    problem: str
+    kept: Path | None
+
+
+class Recall:
+    """A history that is read and never written: what it is told to keep is gone with it."""
+
+    def __init__(self, path: Path) -> None:
+        """Take where the file lies; where there is none, nothing is remembered."""
+        self.path = path
+        self.loss: Loss | None = None
+        self.incidents: None = None
+        self.messages: None = None
+
+    def renew_if_lost(self) -> bool:
+        """Return False: this history is read-only."""
+        return False
+
+    def memory_of(self, database: Database) -> Memory | None:
+        """Return what is remembered of a database at its path. Raises sqlite3.Error."""
+        if not self.path.exists():
+            return None
+        with reading(self.path) as connection:
+            return memory_in(connection, database)
+
+    def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
+        """Keep nothing."""
+
+    def forget(self, database: Database, now: datetime) -> None:
+        """Forget nothing."""
+
+    def record(self, snapshot: Snapshot) -> None:
+        """Store nothing."""
+
+
+def memory_in(connection: sqlite3.Connection, database: Database) -> Memory | None:
+    """Return what a history remembers of a database at its path. Raises sqlite3.Error."""
+    row = connection.execute(
+        "SELECT status, code, since, read_at, total_rows, tables, absence, baseline FROM memory"
+        " WHERE database = ? AND path = ?",
+        (database.name, str(database.path)),
+    ).fetchone()
+    if row is None:
+        return None
+    status, code, since, read_at, rows, tables, absence, baseline = row
+    good = LastGood(datetime.fromisoformat(read_at), rows, tables) if read_at else None
+    known = reading_from_message(json.loads(baseline)) if baseline else None
+    return Memory(status, code, datetime.fromisoformat(since), good, absence, known)

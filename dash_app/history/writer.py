@@ -1,0 +1,413 @@
+"""Writes the history: one writer, a transaction a minute."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from dash_app.history.file import (
+    DAMAGED,
+    DELETED,
+    HEAD_BYTES,
+    REPLACED,
+    connect,
+    hold,
+    is_damage,
+    is_ours,
+    is_sound,
+    loss,
+    set_aside,
+    set_sides_aside,
+    sides,
+    suspects,
+)
+from dash_app.history.incidents import Incidents
+from dash_app.history.notifications import Messages
+from dash_app.history.read_only import Loss, memory_in
+from dash_app.history.retention import is_grown, make_room, prune
+from dash_app.history.rollups import DAY, roll_up
+from dash_app.history.rows_written import rows_inserted
+from dash_app.history.schema import NotAFileError
+from dash_app.model.host_facts import Surroundings
+from dash_app.reader.protocol import reading_from_message, to_message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from dash_app.model.reading import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
+    from dash_app.settings.schema import HistorySettings
+
+    Key = tuple[str, str | None, str]
+    Stored = tuple[int | None, int | None]
+
+GAP_FACTOR = 3
+"""Nothing recorded for so many times the usual pause: we were not watching."""
+
+PRUNE_EVERY = timedelta(hours=1)
+PAST_GAP_SECONDS = 108_000
+"""A past has a point where a table grew, not where somebody looked."""
+
+MOST_WAITING = 1440
+"""So many records are held in memory while the file cannot be written: a day of minutes."""
+
+ROOM_SHARES = (0.1, 0.3, 0.7)
+"""How much of the recorded time is given up, one after the other, when the file is full.
+
+A page becomes free once little is left of it: with few points a series, a tenth frees none.
+"""
+
+WAL_DELETED = "its WAL was deleted"
+"""The only loss without lost data: closing writes the content of the WAL into the file."""
+
+log = logging.getLogger(__name__)
+
+
+class History:
+    """The record of what was read. For one thread; see `query` for reading beside it."""
+
+    def __init__(self, settings: HistorySettings) -> None:
+        """Open the file, made for its owner alone where there is none.
+
+        Raises OSError, sqlite3.Error, UnusableHistoryError.
+        """
+        self._settings = settings
+        self.loss: Loss | None = None
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            if not (is_damage(error) and self._is_ours()):
+                raise
+            self._replace(DAMAGED)
+        self.incidents = Incidents(self._connection)
+        self.messages = Messages(self._connection)
+        self._is_open, self._problem = True, ""
+        self._series: dict[Key, int] = self._load_series()
+        self._before: dict[str, Reading] = self._load_baselines()
+        self._last: dict[int, Stored] = {}
+        self._changed: list[tuple[int, int]] = []
+        self._waiting: deque[Snapshot] = deque(maxlen=MOST_WAITING)
+        self._at = 0
+        self._pruned_at: datetime | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether records wait in memory because the file cannot be written."""
+        return bool(self._waiting)
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self._settings.path
+
+    def renew_if_lost(self) -> bool:
+        """Open the file again if it was lost or damaged; return whether it was.
+
+        Then all state must be stored again. A history at the path is used if it is sound; anything
+        else is set aside, except another program's database. Raise OSError, sqlite3.Error,
+        UnusableHistoryError while nothing can be written there; the next call tries again.
+        """
+        path = self._settings.path
+        is_suspect = path in suspects
+        problem = self._find_loss() if self._is_open else self._problem
+        problem = problem or (DAMAGED if is_suspect else None)
+        if problem is None:
+            return False
+        if self._is_open:
+            self._problem = problem
+            self.close()
+            if problem in {DELETED, REPLACED}:
+                set_sides_aside(path, self._sides)
+        before, lost = set(self._series), self.loss
+        is_damaged = suspects.pop(path, False)
+        if is_damaged or not self._open_sound(is_suspect=is_suspect):
+            self._replace(problem)
+        self._is_open = True
+        self.incidents.use(self._connection)
+        self.messages.use(self._connection)
+        self._series, self._last, self._changed = self._load_series(), {}, []
+        self._pruned_at = None
+        if self.loss is lost and (problem in {DELETED, REPLACED} or before - set(self._series)):
+            self._note_loss(problem, None)
+        return True
+
+    def _open(self) -> None:
+        self._hold = hold(self._settings.path)
+        try:
+            self._connection = connect(self._settings.path, self._settings.max_size)
+        except BaseException:
+            os.close(self._hold)
+            raise
+        self._sides = sides(self._settings.path)
+
+    def _find_loss(self) -> str | None:
+        path = self._settings.path
+        return loss(path, self._hold) or (None if sides(path) == self._sides else WAL_DELETED)
+
+    def _open_sound(self, *, is_suspect: bool) -> bool:
+        """Open the file at the path; return False if it is not a file, or damaged."""
+        try:
+            self._open()
+        except NotAFileError:
+            return False
+        except sqlite3.DatabaseError as error:
+            if is_damage(error):
+                return False
+            raise
+        sound = is_sound(self._connection)
+        if sound or (sound is None and not is_suspect):
+            return True
+        self._connection.close()
+        os.close(self._hold)
+        return False
+
+    def _replace(self, problem: str) -> None:
+        """Set aside whatever is at the path, and begin a new file there."""
+        kept = set_aside(self._settings.path)
+        self._open()
+        self._note_loss(problem, kept)
+
+    def _note_loss(self, problem: str, kept: Path | None) -> None:
+        self.loss = Loss(datetime.now(UTC), problem, kept)
+        log.error("the history begins again: %s%s", problem, f"; kept as {kept}" if kept else "")
+
+    def _is_ours(self) -> bool:
+        with self._settings.path.open("rb") as file:
+            return is_ours(file.read(HEAD_BYTES))
+
+    def record(self, snapshot: Snapshot) -> None:
+        """Store what changed since the last record, and that we watched.
+
+        Gives up the oldest record where the file has reached its greatest size. What cannot be
+        stored now is stored with the next record that can. Raises sqlite3.Error.
+        """
+        self._waiting.append(snapshot)
+        for share in ROOM_SHARES:
+            try:
+                return self._record()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_FULL" or not is_grown(self._connection):
+                    raise
+                make_room(self._connection, self._settings.max_size, share)
+        return self._record()
+
+    def fill(
+        self, points: Iterable[tuple[str, str, datetime, int, int]], events: Iterable[Event]
+    ) -> None:
+        """Store a past: database, table, time, rows and rows written, in order of time; events.
+
+        Longer than a gap without any point of a database, nobody watched it. Raises sqlite3.Error.
+        """
+        with self._connection:
+            for database, table, time, rows, written in points:
+                at = int(time.timestamp())
+                self._store(at, (database, table, "rows"), (rows, written))
+                self._watch(database, at, PAST_GAP_SECONDS)
+            for event in events:
+                self._keep(event)
+            self._roll_up()
+
+    def memory_of(self, database: Database) -> Memory | None:
+        """Return what is remembered of a database at its path. Raises sqlite3.Error."""
+        return memory_in(self._connection, database)
+
+    def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
+        """Keep a memory of a database at its path, and what happened to it, both or neither.
+
+        An event that is stored already takes its end. Raises sqlite3.Error.
+        """
+        good = memory.last_good
+        with self._connection:
+            for event in events:
+                self._keep(event)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    database.name,
+                    str(database.path),
+                    memory.status,
+                    memory.code,
+                    memory.since.isoformat(),
+                    good and good.read_at.isoformat(),
+                    good and good.total_rows,
+                    good and good.tables,
+                    memory.absence,
+                    memory.baseline and _as_json(memory.baseline),
+                ),
+            )
+
+    def forget(self, database: Database, now: datetime) -> None:
+        """Drop the memory of a database, and end what it found amiss; its past stays.
+
+        Raises sqlite3.Error.
+        """
+        with self._connection:
+            self._connection.execute("DELETE FROM memory WHERE database = ?", (database.name,))
+            self._connection.execute(
+                "UPDATE event SET ended_at = ? WHERE database = ? AND ended_at IS NULL",
+                (now.isoformat(), database.name),
+            )
+        self._before.pop(database.name, None)
+
+    def close(self) -> None:
+        """Close the file, and let others have it."""
+        if not self._is_open:
+            return
+        self._is_open = False
+        try:
+            self._connection.close()
+        finally:
+            os.close(self._hold)
+
+    def _record(self) -> None:
+        before = dict(self._before)
+        try:
+            with self._connection:
+                for snapshot in self._waiting:
+                    self._store_snapshot(snapshot)
+                self._roll_up()
+                self._prune(self._waiting[-1].taken_at)
+            self._waiting.clear()
+        except sqlite3.Error as error:
+            if is_damage(error):
+                suspects.setdefault(self._settings.path, False)
+            # What was rolled back is unknown.
+            self._before, self._last, self._changed = before, {}, []
+            self._series = self._load_series()
+            raise
+
+    def _keep(self, event: Event) -> None:
+        """Store an event, or the end of one that is stored."""
+        key = (event.database, event.kind, event.at.isoformat())
+        ended_at = event.ended_at and event.ended_at.isoformat()
+        stored = self._connection.execute(
+            "UPDATE event SET ended_at = ? WHERE database = ? AND kind = ? AND at = ?",
+            (ended_at, *key),
+        )
+        if stored.rowcount == 0:
+            self._connection.execute(
+                "INSERT INTO event (database, kind, at, before, after, ended_at)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (*key, json.dumps(event.before), json.dumps(event.after), ended_at),
+            )
+
+    def _store_snapshot(self, snapshot: Snapshot) -> None:
+        at = int(snapshot.taken_at.timestamp())
+        if at < self._at:  # the clock was set back, so the newest values are not the last ones
+            self._last = {}
+        self._at = at
+        for status in snapshot.databases:
+            if status.status == "connected" and not status.is_stale:
+                self._watch(status.database.name, at)
+                self._store_all(at, status)
+
+    def _load_baselines(self) -> dict[str, Reading]:
+        rows = self._connection.execute(
+            "SELECT database, baseline FROM memory WHERE baseline IS NOT NULL"
+        )
+        return {name: reading_from_message(json.loads(baseline)) for name, baseline in rows}
+
+    def _load_series(self) -> dict[Key, int]:
+        rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
+        return {(database, table, metric): identity for database, table, metric, identity in rows}
+
+    def _store_all(self, at: int, status: DatabaseStatus) -> None:
+        """Store every number of a database: 0 rows for a table that is gone, none if unknown."""
+        name = status.database.name
+        known = {key: 0 if key[1] else None for key in self._series if key[0] == name}
+        before = self._before.get(name, status.reading)
+        for key, value in (known | dict(_values(status))).items():
+            written = None
+            if table := key[1]:
+                _, written_before = self._newest(self._series_id(key), at)
+                more = rows_inserted(before, status.reading, table)
+                written = (written_before or 0) + more
+            self._store(at, key, (value, written))
+        self._before[name] = status.reading
+
+    def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
+        """Prolong the span in which a database was watched, or begin a new one after a gap."""
+        usual_seconds = int(GAP_FACTOR * self._settings.every.total_seconds())
+        earliest = at - max(gap_seconds, usual_seconds)
+        prolonged = self._connection.execute(
+            "UPDATE watched SET until = max(until, :at) WHERE database = :database AND since ="
+            " (SELECT max(since) FROM watched WHERE database = :database AND since <= :at)"
+            " AND until >= :earliest",
+            {"at": at, "database": database, "earliest": earliest},
+        )
+        if prolonged.rowcount == 0:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)", (database, at, at)
+            )
+
+    def _store(self, at: int, key: Key, new: Stored) -> None:
+        """Store a value, and for a table all that was written into it, where one changed."""
+        series = self._series_id(key)
+        if self._newest(series, at) != new or series not in self._last:
+            self._connection.execute(
+                "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", (series, at, *new)
+            )
+            self._last[series] = new
+            self._changed.append((series, at))
+
+    def _roll_up(self) -> None:
+        """Sum up the hours and days of what was stored since the last time."""
+        roll_up(self._connection, self._changed)
+        self._changed = []
+
+    def _newest(self, series: int, at: int) -> Stored:
+        """Return what stands last in a series at a time, of which the value may be unknown."""
+        if series not in self._last:
+            row = self._connection.execute(
+                "SELECT value, written FROM point WHERE series = ? AND at <= ?"
+                " ORDER BY at DESC LIMIT 1",
+                (series, at),
+            ).fetchone()
+            if row:
+                self._last[series] = row
+        return self._last.get(series, (None, None))
+
+    def _series_id(self, key: Key) -> int:
+        if key not in self._series:
+            self._connection.execute(
+                'INSERT OR IGNORE INTO series (database, "table", metric) VALUES (?, ?, ?)', key
+            )
+            self._series[key] = self._connection.execute(
+                'SELECT id FROM series WHERE database = ? AND "table" IS ? AND metric = ?', key
+            ).fetchone()[0]
+        return self._series[key]
+
+    def _prune(self, now: datetime) -> None:
+        """Delete points beyond their retention, once per hour.
+
+        After a pause only as of a day after the last record: a clock that is years ahead for a
+        moment, as one without a battery may be, would otherwise cost the whole history.
+        """
+        if self._pruned_at is None or not timedelta(0) <= now - self._pruned_at <= PRUNE_EVERY:
+            self._pruned_at = now
+            newest = self._connection.execute(
+                "SELECT max(until) FROM watched WHERE since < ?", (int(now.timestamp()),)
+            ).fetchone()[0]
+            reach = now if newest is None else datetime.fromtimestamp(newest + DAY, UTC)
+            prune(self._connection, min(now, reach), self._settings.retention)
+
+
+def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
+    name, reading = status.database.name, status.reading
+    for table, count in reading.tables.items():
+        yield (name, table, "rows"), count.rows if count.is_known else None
+    yield (name, None, "size_bytes"), reading.size_bytes
+    yield (name, None, "wal_bytes"), reading.wal_bytes
+
+
+def _as_json(reading: Reading) -> str:
+    """Return a reading without its surroundings, except how long its WAL has been growing."""
+    around = Surroundings(wal_growth=reading.surroundings.wal_growth)
+    message = to_message(replace(reading, surroundings=around))
+    return json.dumps(message, separators=(",", ":"))

@@ -1,0 +1,1 @@
+"""Problems of one cause become one incident, from its start to its end."""

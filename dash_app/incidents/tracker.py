@@ -1,0 +1,137 @@
+"""The incidents of now, kept in step with the history.
+
+Where the history cannot be written, everything goes on in memory and is stored once it can be.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from dash_app import words
+from dash_app.history.incidents import WantedIncidents
+from dash_app.incidents.correlation import Course, follow
+from dash_app.model.incident import Entry
+from dash_app.model.times import moved
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dash_app.history.incidents import Incidents
+    from dash_app.incidents.troubles import Trouble
+    from dash_app.model.incident import Acknowledgement, Incident
+    from dash_app.model.reading import Snapshot
+
+LATELY = timedelta(days=7)
+MOST_LATELY = 50
+"""So many incidents that ended lately are at hand without a look into the history."""
+
+MOST_OPEN = 1000
+
+log = logging.getLogger(__name__)
+
+
+class Docket:
+    """The incidents that a person may want to see, and the acknowledgements of them.
+
+    For one thread, but for `entries`: open incidents with their messages, worst first, then those
+    that ended lately, newest first.
+    """
+
+    def __init__(self, store: Incidents | None, settle: timedelta) -> None:
+        """Take up what the history knows, if anything is to be stored. Raises sqlite3.Error."""
+        self._store = store
+        self._settle = settle
+        earlier: list[Entry] = []
+        if store:
+            open_ = WantedIncidents(is_open=True, most=MOST_OPEN)
+            ended = WantedIncidents(is_open=False, ended_since=datetime.now(UTC) - settle)
+            earlier = [*store.found(ended), *store.found(open_)]
+        now = datetime.now(UTC)
+        self._course = Course(tuple(one.incident.up_to(now) for one in earlier))
+        self._stored = {one.incident for one in earlier}
+        self._over: list[Incident] = []
+        self.entries: tuple[Entry, ...] = ()
+        self._look_back(now)
+        self._refresh()
+
+    @property
+    def incidents(self) -> tuple[Incident, ...]:
+        """The incidents that are open, or over for so short a time that they may go on."""
+        return self._course.incidents
+
+    def take(self, snapshot: Snapshot, others: Iterable[Trouble] = ()) -> None:
+        """Take what is amiss now: with databases, and with ourselves."""
+        before = self._course.incidents
+        self._course = follow(self._course, snapshot, self._settle, others)
+        open_before = {one.key for one in before if not one.ended_at}
+        for one in self._course.open:
+            if one.key not in open_before:
+                log.info("incident: %s", words.sentence(one))
+        if self._save():
+            self._look_back(snapshot.taken_at)
+        if before or self._course.incidents:
+            self._refresh()
+
+    def move(self, by: timedelta) -> None:
+        """Move all times by as much as the clock was set, so that durations stay what they are."""
+        self._course = moved(self._course, by)
+
+    def store_again(self) -> None:
+        """Store all incidents in a new history file."""
+        self._stored = set()
+        try:
+            if self._store:
+                self._store.keep(self._over)
+        except sqlite3.Error as error:
+            log.error("incidents not stored: %s", error)
+        self._save()
+
+    def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
+        """Have an open incident known to somebody, or to nobody any more, from the next look on."""
+        self._replace(
+            tuple(
+                replace(one, acknowledged=known) if one.id == incident and not one.ended_at else one
+                for one in self._course.incidents
+            )
+        )
+
+    def _save(self) -> bool:
+        """Store what changed, and learn the ids of what is new; return whether anything was."""
+        changed = [one for one in self._course.incidents if one not in self._stored]
+        if not changed or self._store is None:
+            return False
+        try:
+            stored = dict(zip(changed, self._store.keep(changed), strict=True))
+        except sqlite3.Error as error:
+            log.error("incidents not stored: %s", error)
+            return False
+        self._replace(tuple(stored.get(one, one) for one in self._course.incidents))
+        self._stored = set(self._course.incidents)
+        return True
+
+    def _replace(self, incidents: tuple[Incident, ...]) -> None:
+        self._course = replace(self._course, incidents=incidents)
+
+    def _look_back(self, now: datetime) -> None:
+        """Have at hand what ended lately."""
+        wanted = WantedIncidents(is_open=False, most=MOST_LATELY, ended_since=now - LATELY)
+        try:
+            found = self._store.found(wanted) if self._store else []
+            self._over = [one.incident for one in found]
+        except sqlite3.Error as error:
+            log.error("incidents cannot be read: %s", error)
+
+    def _refresh(self) -> None:
+        """Have at hand what a person may want to see, with what was told of it by now."""
+        open_ = self._course.open
+        shown = [*open_, *(one for one in self._over if one.id not in {now.id for now in open_})]
+        try:
+            found = self._store.with_messages(shown) if self._store else []
+            self.entries = tuple(found)
+        except sqlite3.Error as error:
+            log.error("messages cannot be read: %s", error)
+            self.entries = tuple(Entry(one) for one in shown)

@@ -1,0 +1,1 @@
+"""The vocabulary: frozen values that every other package passes on. Standard library only."""

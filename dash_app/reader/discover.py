@@ -1,0 +1,48 @@
+"""Finds SQLite files below a folder. For a process of its own that holds no connection."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from dash_app.model.reading import HISTORY_APPLICATION_ID
+from dash_app.reader.files import HEADER_BYTES, MAGIC
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv"}
+MAX_DEPTH = 4
+APPLICATION_ID_BYTES = slice(68, 72)
+"""Where the header holds it (sqlite.org/fileformat2.html#application_id)."""
+
+
+def sqlite_files(folder: str) -> Iterator[str]:
+    """Yield the paths of SQLite files below a folder, sorted within each folder.
+
+    Hidden folders are left out, and so is what may not be read.
+    """
+    for parent, folders, files in os.walk(folder):
+        below = os.path.relpath(parent, folder).split(os.sep) if parent != folder else []
+        keep = [] if len(below) >= MAX_DEPTH else folders
+        folders[:] = sorted(f for f in keep if not f.startswith(".") and f not in SKIPPED_FOLDERS)
+        yield from (
+            path for name in sorted(files) if _is_to_watch(path := os.path.join(parent, name))
+        )
+
+
+def _is_to_watch(path: str) -> bool:
+    """Whether a file is an SQLite database, and not our own history."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            header = os.read(descriptor, HEADER_BYTES)
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    mark = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
+    return header.startswith(MAGIC) and mark != HISTORY_APPLICATION_ID

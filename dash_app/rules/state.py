@@ -1,0 +1,171 @@
+"""What is remembered of each database and what happened to it, kept in step with the history file.
+
+Where the history cannot be written, everything goes on in memory and is stored once it can be.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from dash_app.history.event_queries import Wanted, events_of
+from dash_app.model.times import moved
+from dash_app.rules.changes import follow
+from dash_app.rules.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
+from dash_app.rules.problems import finding_of, settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import timedelta
+
+    from dash_app.history.read_only import Recall
+    from dash_app.history.writer import History
+    from dash_app.model.reading import Database, Event, EventKind, Memory, Reading
+
+MOST_EVENTS = 20
+"""How many events are at hand without a look into the history."""
+
+MOST_UNSETTLED = 500
+
+HABIT_KINDS: tuple[EventKind, ...] = ("rows_dropped", "schema_changed", "replaced", "rolled_back")
+"""The events from which habits are learned."""
+
+log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """The memories of some databases, and their events. For one thread."""
+
+    def __init__(self, history: History | Recall, databases: Iterable[Database]) -> None:
+        """Take up what the history remembers. Raises sqlite3.Error."""
+        self._history = history
+        self._databases = tuple(databases)
+        now = datetime.now(UTC)
+        self._memories = {one.name: _up_to(now, history.memory_of(one)) for one in self._databases}
+        self._unsettled = {one.name: self._stored_unsettled(one) for one in self._databases}
+        self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
+        self._habits = {one.name: self._stored_habits(one) for one in self._databases}
+        self.events: tuple[Event, ...] = ()
+        self._problem = ""
+        self._load_newest()
+
+    def enter(
+        self, database: Database, reading: Reading, seen_until: datetime | None
+    ) -> tuple[Memory, tuple[Event, ...]]:
+        """Take a reading; return what is remembered after it, and the events still to be settled.
+
+        `seen_until` is up to when a person acknowledged what happened, if one just did.
+        """
+        name, before = database.name, self._memories[database.name]
+        policy = DropPolicy(database.rules, self._habits[name])
+        memory, new = follow(name, reading, before, policy)
+        for event in new:
+            log.warning("%s: %s", name, event.kind)
+        turned = before is None or (before.status, before.code) != (memory.status, memory.code)
+        if turned:
+            log.info("%s: %s", name, memory.code or memory.status)
+        self._memories[name] = memory
+        settled = settle(self._unsettled[name], new, reading, seen_until, policy)
+        self._unsettled[name] = tuple(e for e in settled if not e.ended_at and finding_of(e))
+        changed = tuple(event for event in settled if event.ended_at or event in new)
+        self._unsaved[name] = (*self._unsaved[name], *changed)[-MOST_UNSETTLED:]
+        if turned or changed:
+            self._save(database)
+            self._load_newest()
+        if changed:
+            self._habits[name] = self._stored_habits(database)
+        return memory, self._unsettled[name]
+
+    def move(self, by: timedelta) -> None:
+        """Move the start of each status by as much as the clock was set."""
+        for name, memory in self._memories.items():
+            if memory:
+                baseline = memory.baseline and replace(
+                    memory.baseline, trail=move_trail(memory.baseline.trail, by)
+                )
+                good = moved(memory.last_good, by)
+                self._memories[name] = replace(
+                    memory, since=memory.since + by, last_good=good, baseline=baseline
+                )
+
+    @property
+    def memories(self) -> Mapping[str, Memory | None]:
+        """The memory of each database by name, None of one that is new at its path."""
+        return self._memories
+
+    def last_of(self, database: Database) -> Reading | None:
+        """Return the last reading with tables, None for a database that is new at its path."""
+        memory = self._memories[database.name]
+        return memory.baseline if memory else None
+
+    def forget(self, database: Database) -> None:
+        """Know nothing of a database any more. Raises sqlite3.Error, and then knows all."""
+        self._history.forget(database, datetime.now(UTC))
+        self._memories[database.name] = None
+        self._unsettled[database.name] = self._unsaved[database.name] = ()
+        self._load_newest()
+        log.info("%s: forgotten", database.name)
+
+    def store_again(self) -> None:
+        """Store all state in a new history file."""
+        for name, events in self._unsettled.items():
+            newest = (event for event in self.events if event.database == name)
+            known = {(e.kind, e.at): e for e in (*newest, *events, *self._unsaved[name])}
+            self._unsaved[name] = tuple(sorted(known.values(), key=lambda event: event.at))
+        self.keep()
+        self._load_newest()
+
+    def keep(self) -> None:
+        """Store every memory, so that a restart knows the last good readings."""
+        for database in self._databases:
+            self._save(database)
+
+    def _save(self, database: Database) -> None:
+        memory = self._memories[database.name]
+        if memory is None:
+            return
+        try:
+            self._history.remember(database, memory, self._unsaved[database.name])
+            self._unsaved[database.name] = ()
+            self._problem = ""
+        except sqlite3.Error as error:
+            if self._problem != str(error):  # a line for all databases, until one is stored
+                log.error("memory of %s not stored: %s", database.name, error)
+            self._problem = str(error)
+
+    def _load_newest(self) -> None:
+        """Have the newest events at hand, with those that could not be stored yet."""
+        try:
+            stored = list(events_of(self._history.path, Wanted(most=MOST_EVENTS)))
+        except sqlite3.Error as error:
+            log.error("events cannot be read: %s", error)
+            stored = list(self.events)
+        waiting = [event for events in self._unsaved.values() for event in events]
+        known = {(e.database, e.kind, e.at): e for e in [*stored, *waiting]}
+        newest = sorted(known.values(), key=lambda event: event.at, reverse=True)
+        self.events = tuple(newest[:MOST_EVENTS])
+
+    def _stored_unsettled(self, database: Database) -> tuple[Event, ...]:
+        if self._memories[database.name] is None:  # another file under the same name
+            return ()
+        stored = events_of(self._history.path, Wanted((database.name,), most=MOST_UNSETTLED))
+        return tuple(event for event in stored if not event.ended_at and finding_of(event))
+
+    def _stored_habits(self, database: Database) -> Habits:
+        """Return what a database does regularly, from the events of its history."""
+        earliest = datetime.now(UTC) - HABIT
+        wanted = Wanted((database.name,), HABIT_KINDS, most=MOST_UNSETTLED)
+        try:
+            found = events_of(self._history.path, wanted)
+            return habits_among(event for event in found if event.at > earliest)
+        except sqlite3.Error as error:
+            log.error("events of %s cannot be read: %s", database.name, error)
+            return NO_HABITS
+
+
+def _up_to(now: datetime, memory: Memory | None) -> Memory | None:
+    """Return a memory whose status does not start in the future: the clock may have been set."""
+    return memory and replace(memory, since=min(memory.since, now))

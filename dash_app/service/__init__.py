@@ -1,0 +1,1 @@
+"""The process that serves: its life cycle, and what the installer checks."""

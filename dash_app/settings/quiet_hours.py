@@ -1,0 +1,74 @@
+"""Quiet hours as a configuration writes them, such as "22:00-07:00 Europe/Paris"."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from pydantic import PlainValidator
+
+from dash_app.model.quiet_hours import Quiet, Span
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+EXAMPLES = '"22:00-07:00 Europe/Paris", "Sat-Sun Europe/Paris" or "Mon-Fri 18:00-24:00 UTC"'
+SPAN = re.compile(
+    r"(?:(?P<first>[A-Z][a-z]{2})(?:-(?P<last>[A-Z][a-z]{2}))?\s+)?"
+    r"(?:(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)\s+)?(?P<zone>[A-Za-z][\w+/-]*)"
+)
+MAX_SPANS = 50
+"""Maximum number of spans: each reading looks through all of them."""
+
+A_WEEK = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 12, tzinfo=UTC)
+
+
+def quiet(value: object) -> Quiet:
+    """Return quiet hours from a text or a list of them; an empty one is none. Raises ValueError."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
+        raise ValueError(f"write a text or a list of texts, such as {EXAMPLES}")
+    if len(texts) > MAX_SPANS:
+        raise ValueError(f"write {MAX_SPANS} at most")
+    found = Quiet(tuple(_span(text) for text in texts if text))
+    if found.loud(*A_WEEK) == timedelta(0):
+        raise ValueError("that leaves no time which is not quiet")
+    return found
+
+
+def _span(text: str) -> Span:
+    match = SPAN.fullmatch(text.strip())
+    if match is None or (match["first"] is None and match["begin"] is None):
+        raise ValueError(f"write days or times and a zone, such as {EXAMPLES}")
+    begin, end = _minutes(match["begin"] or "00:00"), _minutes(match["end"] or "24:00")
+    if begin in {end, 24 * 60}:
+        raise ValueError("begin and end are the same")
+    zone = _zone(match["zone"])
+    return Span(_days(match["first"], match["last"]), begin, end + 24 * 60 * (end < begin), zone)
+
+
+def _days(first: str | None, last: str | None) -> frozenset[int]:
+    if first is None:
+        return frozenset(range(7))
+    unknown = {first, last or first}.difference(DAYS)
+    if unknown:
+        raise ValueError(f"days are {', '.join(DAYS)}, not {', '.join(sorted(unknown))}")
+    begin, end = DAYS.index(first), DAYS.index(last or first)
+    return frozenset((begin + n) % 7 for n in range((end - begin) % 7 + 1))
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = int(text[:2]), int(text[3:])
+    if minutes > 59 or hours * 60 + minutes > 24 * 60:
+        raise ValueError("times go from 00:00 to 24:00")
+    return hours * 60 + minutes
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError(f"there is no zone {name}; write one such as Europe/Paris") from None
+
+
+QuietHours = Annotated[Quiet, PlainValidator(quiet)]

@@ -1,0 +1,1 @@
+"""What Mission Control asks of Linux: addresses, clocks, users, small files, logs, systemd."""

@@ -1,0 +1,88 @@
+"""Secret files: a bearer token, or URLs of which only scheme and host are shown."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import stat
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from dash_app.system.text_file import read_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOKEN = re.compile(r"[ -~]+")
+"""Characters that a header can carry; see RFC 9110 section 5.5."""
+
+MAX_TOKEN_BYTES = 4096
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+SERVERS = frozenset(
+    f"{scheme}{secured}"
+    for scheme in ("http", "json", "xml", "form", "ntfy", "gotify", "mailto", "matrix", "mmost")
+    for secured in ("", "s")
+)
+"""Schemes whose host, if it looks like one, is that of a server and not a secret."""
+
+
+def token_in(path: Path) -> str:
+    """Return the token in a file that only its owner and group can read.
+
+    Raise OSError, or ValueError with what to do.
+    """
+    text, mode = read_text(path, MAX_TOKEN_BYTES)
+    if mode & stat.S_IRWXO:
+        raise ValueError(f"every user of this machine may read it: chmod 600 {_quoted(path)}")
+    if not (token := text.strip()):
+        raise ValueError("is empty: write the token into it")
+    if not TOKEN.fullmatch(token):
+        raise ValueError("does not hold one token: write one line of ASCII")
+    return token
+
+
+def urls_in(path: Path) -> list[str]:
+    """Return the URLs in an owner-only file, one per line, without comments.
+
+    Raise OSError, or ValueError with what to do.
+    """
+    text, mode = read_text(path)
+    if mode & OTHERS:
+        raise ValueError(f"others may read it: chmod 600 {_quoted(path)}")
+    lines = [line.strip() for line in text.splitlines()]
+    urls = [line for line in lines if line and not line.startswith("#")]
+    if not urls:
+        raise ValueError("is empty: add one URL per line")
+    for number, url in enumerate(urls, 1):
+        if not _is_url(url):
+            raise ValueError(f"entry {number} is not a URL")
+    return list(dict.fromkeys(urls))
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def place_of(url: str) -> str:
+    """Return where a URL leads, by its scheme and host alone: the rest of it is a secret.
+
+    Of schemes whose host may be a token itself, such as tgram, the scheme alone.
+    """
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return "a URL"
+    is_server = parts.scheme in SERVERS and ("." in host or ":" in host or host == "localhost")
+    return f"{parts.scheme}://{host}" if is_server else f"{parts.scheme}://"
+
+
+def mark_of(url: str) -> str:
+    """Return what tells a URL from others, and nobody what it is."""
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
+
+
+def _is_url(line: str) -> bool:
+    scheme, found, rest = line.partition("://")
+    return bool(found and rest) and scheme.isascii() and scheme.isalnum()

@@ -1,0 +1,1 @@
+"""The WSGI application, its access rules, and the listeners that serve it."""

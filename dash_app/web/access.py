@@ -1,0 +1,253 @@
+"""Who may ask: every request, static files included, passes the gate of the address it came to."""
+
+from __future__ import annotations
+
+import hmac
+import html
+import json
+import logging
+import re
+from collections import deque
+from dataclasses import replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from dash_app.model.refusal import REFUSALS, Kind, Refusal
+from dash_app.system.clock import steady_seconds
+from dash_app.system.network import NETWORKS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from dash_app.settings.schema import ServerSettings
+    from dash_app.system.network import Address
+
+TAILSCALE_HEADERS = "HTTP_TAILSCALE_"
+LOGIN = "HTTP_TAILSCALE_USER_LOGIN"
+"""`tailscale serve` sets it for a person of the tailnet, and takes away what a client sent."""
+
+FUNNEL = "HTTP_TAILSCALE_FUNNEL_REQUEST"
+"""Set on what `tailscale funnel` lets in from the whole internet."""
+
+HOST = re.compile(r"(?:\[([0-9a-f.]*:[0-9a-f:.]*)\]|([^:/@\s\[\]]+))(?::[0-9]*)?", re.IGNORECASE)
+"""A Host header: an IPv6 address in brackets or a name, and a port; see RFC 9110 section 7.2."""
+
+MAX_NAMES, MAX_LETTERS = 50, 100
+"""Maximum number of names kept per kind, and of characters per name."""
+
+LOG_AGAIN_SECONDS, MAX_LINES = 3600.0, 20
+"""A refused name is logged once per hour; of all names together, `MAX_LINES` per hour."""
+
+REASONS: dict[Kind, str] = {
+    "client": "%s may not ask at %s: it is not in allowed_clients",
+    "host": "the name %s was asked for at %s: it is not in allowed_hosts",
+    "user": "%s may not ask at %s: it is not in allowed_users",
+    "token": "%s asked at %s without the token",
+}
+
+STATUSES: dict[Kind, HTTPStatus] = {
+    "client": HTTPStatus.FORBIDDEN,
+    "host": HTTPStatus.BAD_REQUEST,
+    "user": HTTPStatus.FORBIDDEN,
+    "token": HTTPStatus.UNAUTHORIZED,
+}
+
+log = logging.getLogger(__name__)
+
+
+class Refusals:
+    """The newest refusals, counted by kind, name and address, and logged."""
+
+    def __init__(self) -> None:
+        """Start without any."""
+        self._lock = Lock()
+        self._known: dict[tuple[Kind, str, str], Refusal] = {}
+        self._lines: deque[float] = deque(maxlen=MAX_LINES)
+
+    def note(self, kind: Kind, name: str, address: str) -> None:
+        """Count a refusal, and log it unless it was logged recently."""
+        key, now = (kind, ascii(name[:MAX_LETTERS])[1:-1], address), steady_seconds()
+        with self._lock:
+            known = self._known.pop(key, None)
+            logs = known is None or now - known.logged_at_seconds >= LOG_AGAIN_SECONDS
+            if logs and len(self._lines) == MAX_LINES:
+                logs = now - self._lines[0] >= LOG_AGAIN_SECONDS
+            if logs:
+                self._lines.append(now)
+            known = known or Refusal(*key, 0, datetime.now(UTC), now)
+            self._known[key] = replace(
+                known,
+                count=known.count + 1,
+                last_at=datetime.now(UTC),
+                logged_at_seconds=now if logs else known.logged_at_seconds,
+            )
+            same = [one for one in self._known if one[0] == kind]
+            if len(same) > MAX_NAMES:
+                del self._known[same[0]]
+        if logs:
+            log.warning(f"refused: {REASONS[kind]}", *key[1:])  # noqa: G004 - of two constants
+
+    def recent(self) -> list[Refusal]:
+        """Return all, newest first."""
+        with self._lock:
+            return list(reversed(self._known.values()))
+
+
+class Gate:
+    """Asks of every request: from whom, for which host, with which token."""
+
+    def __init__(
+        self,
+        app: WSGIApplication,
+        settings: ServerSettings,
+        address: Address,
+        refusals: Refusals | None = None,
+    ) -> None:
+        """Set the application behind it, and where refusals are counted."""
+        self._app = app
+        self._address = str(address)
+        self._refusals = refusals or Refusals()
+        self._hosts = {str(address), *settings.allowed_hosts}
+        self._any_address = address.is_unspecified
+        if address.is_loopback or address.is_unspecified:
+            self._hosts.add("localhost")
+        self._clients = [
+            network for name in settings.allowed_clients for network in _networks(name)
+        ]
+        self._trusts_identity = settings.trust_tailscale_identity
+        self._users = {user.lower() for user in settings.allowed_users}
+        self._authorization = (settings.authorization or "").encode()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request, or refuse it; who asks is its REMOTE_USER."""
+        environ[REFUSALS] = self._refusals
+        client = environ.get("REMOTE_ADDR", "")
+        if FUNNEL in environ or not self.knows_client(client):
+            name = "tailscale funnel" if FUNNEL in environ else client
+            return self._refuse(environ, start_response, "client", name, "Not from this network.")
+        header = environ.get("HTTP_HOST", "")
+        # No browser speaks HTTP/1.0, so no website can send such a request.
+        is_probe = not header and environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
+        if not is_probe and not self._knows_host(header):
+            return self._refuse(environ, start_response, "host", header, _unknown_host(header))
+        self._identify(environ)
+        for_machines = environ.get("PATH_INFO", "").startswith(("/api/", "/metrics"))
+        is_known = self._has_token(environ) or _is_preflight(environ)
+        if self._knows_user(environ) or (for_machines and is_known):
+            return self._app(environ, start_response)
+        if for_machines and self._authorization:
+            message = "Send the header Authorization: Bearer and the token."
+            return self._refuse(environ, start_response, "token", client, message)
+        if self._users:
+            name = environ.get("REMOTE_USER") or client
+            return self._refuse(environ, start_response, "user", name, "Not for this user.")
+        return self._app(environ, start_response)
+
+    def note_refused_client(self, client: str) -> None:
+        """Count a client whose connection was closed before it sent a request."""
+        self._refusals.note("client", client, self._address)
+
+    def _refuse(
+        self,
+        environ: WSGIEnvironment,
+        start_response: StartResponse,
+        kind: Kind,
+        name: str,
+        message: str,
+    ) -> list[bytes]:
+        if kind == "token" or name != self._address:  # our own probe knows its answer
+            self._refusals.note(kind, name, self._address)
+        accepts_html = "text/html" in environ.get("HTTP_ACCEPT", "")
+        is_page = accepts_html and not environ.get("PATH_INFO", "").startswith("/api")
+        return _answer(start_response, kind, message, as_page=is_page)
+
+    def knows_client(self, text: str) -> bool:
+        """Whether who asks from an address may."""
+        try:
+            client = ip_address(text)
+        except ValueError:
+            return False
+        return any(client in network for network in self._clients)
+
+    def _knows_host(self, header: str) -> bool:
+        match = HOST.fullmatch(header)
+        if match is None:
+            return False
+        host = (match[1] or match[2]).lower().rstrip(".")
+        if host in self._hosts:
+            return True
+        try:
+            literal = ip_address(host)
+        except ValueError:
+            return False
+        return self._any_address or str(literal) in self._hosts
+
+    def _identify(self, environ: WSGIEnvironment) -> None:
+        """Take a person's name from `tailscale serve` beside us, and from nobody else."""
+        login = environ.get(LOGIN)
+        for name in [name for name in environ if name.startswith(TAILSCALE_HEADERS)]:
+            del environ[name]
+        environ.pop("REMOTE_USER", None)
+        if self._trusts_identity and login and ip_address(environ["REMOTE_ADDR"]).is_loopback:
+            environ["REMOTE_USER"] = login
+
+    def _knows_user(self, environ: WSGIEnvironment) -> bool:
+        return environ.get("REMOTE_USER", "").lower() in self._users
+
+    def _has_token(self, environ: WSGIEnvironment) -> bool:
+        scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        # The scheme in any case (RFC 9110, section 11.1).
+        sent = f"{scheme.capitalize()} {token.strip(' ')}".encode("latin-1", "replace")
+        return bool(self._authorization) and hmac.compare_digest(sent, self._authorization)
+
+
+def _is_preflight(environ: WSGIEnvironment) -> bool:
+    """Whether a browser asks, without token as it must, what a script may ask."""
+    asks = "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+    return asks and environ.get("REQUEST_METHOD") == "OPTIONS"
+
+
+def _unknown_host(header: str) -> str:
+    """Return a message for an unknown name, with the setting that allows it."""
+    if not header:
+        return "The request names no Host, which HTTP/1.1 requires."
+    match = HOST.fullmatch(header)
+    name = (match[1] or match[2])[:MAX_LETTERS] if match else ""
+    if not name.isascii() or not name.isprintable() or not name:
+        return "The Host of the request is not a name."
+    return (
+        f"This page does not go by the name {name}. If you use it, add it under [server] in"
+        f' config.toml: allowed_hosts = ["{name}"], and reload the service.'
+    )
+
+
+def _answer(
+    start_response: StartResponse, kind: Kind, message: str, *, as_page: bool
+) -> list[bytes]:
+    """Return a refusal as JSON, or as a page for a browser."""
+    status = STATUSES[kind]
+    if as_page:
+        text = html.escape(message)
+        body = f'<!DOCTYPE html><html lang="en"><title>Mission Control</title><p>{text}</p></html>'
+    else:
+        body = json.dumps({"error": {"code": f"{kind}_not_allowed", "message": message}})
+    content = body.encode()
+    headers = [
+        ("Content-Type", "text/html; charset=utf-8" if as_page else "application/json"),
+        ("Content-Length", str(len(content))),
+        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+        ("Cache-Control", "no-store"),
+        ("X-Content-Type-Options", "nosniff"),
+    ]
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers.append(("WWW-Authenticate", "Bearer"))
+    start_response(f"{status.value} {status.phrase}", headers)
+    return [content]
+
+
+def _networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    return NETWORKS[name] if name in NETWORKS else (ip_network(name),)

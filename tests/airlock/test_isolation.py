@@ -1,0 +1,387 @@
+"""A child that dies, hangs or cannot start costs nobody else a reading, and is replaced."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import sys
+import termios
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Barrier
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.airlock.airlock import MAX_ABANDONED, MAX_ALONE, Suspect
+from dash_app.airlock.child_process import ChildProcess, Limits
+from dash_app.reader.__main__ import Child
+from tests.airlock_helpers import LIMITS, read, read_exact, read_until, rows, watching
+from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from dash_app.airlock.airlock import Airlock
+    from dash_app.model.reading import Reading
+
+QUICK = Limits(deadline_seconds=0.6, table_seconds=0.1)
+PIPE_BYTES = 65_536
+ADD = "INSERT INTO agents (text) VALUES ('one more')"
+
+
+def send(airlock: Airlock, number: signal.Signals) -> list[int]:
+    """Send every child a signal; return their ids."""
+    pids = airlock.pids
+    for pid in pids:
+        os.kill(pid, number)
+    return pids
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
+def test_a_lost_child_is_replaced_in_the_same_call(tmp_path: Path, number: signal.Signals) -> None:
+    paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(5)]
+    with watching(*paths) as airlock:
+        airlock.read(20)
+        for _again in range(3):
+            asked_at = datetime.now(UTC)
+            lost = send(airlock, number)
+            readings = airlock.read(20)
+            assert [rows(readings[str(n)]) for n in range(5)] == [{"agents": n} for n in range(5)]
+            assert all(reading.verified_at > asked_at for reading in readings.values())
+            assert airlock.pids
+            assert not set(lost) & set(airlock.pids)
+            await_end(airlock, lost)
+
+
+def await_end(airlock: Airlock, pids: list[int]) -> None:
+    """Return once no trace of these processes is left."""
+
+    def gone() -> bool:
+        airlock.read(20)
+        return not any(map(exists, pids))
+
+    eventually(gone)
+
+
+def exists(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_closing_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    descriptors = os.listdir("/proc/self/fd")  # noqa: PTH208
+    with watching(path) as airlock:
+        seen = set()
+        for _again in range(5):
+            read(airlock)
+            seen |= {*send(airlock, signal.SIGKILL)}
+        read(airlock)
+        seen |= {*airlock.pids}
+        assert len(seen) == 6
+    assert not [pid for pid in seen if exists(pid)]
+    assert os.listdir("/proc/self/fd") == descriptors  # noqa: PTH208
+
+
+def test_a_child_that_cannot_start_is_not_tried_without_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    log = tmp_path / "starts"
+    broken = tmp_path / "python"
+    broken.write_text(f"#!/bin/sh\necho start >> {log}\nexit 1\n")
+    broken.chmod(0o755)
+    with watching(path) as airlock:
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(broken))
+            assert airlock.read(1.0) == {}
+            assert len(log.read_text().splitlines()) <= 4
+            patched.setattr(sys, "executable", str(tmp_path / "nowhere"))
+            assert airlock.read(1.0) == {}
+            assert airlock.pids == []
+        assert rows(read(airlock)) == {"agents": 3}
+
+
+def test_a_last_reading_keeps_its_age_while_no_child_can_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with watching(path) as airlock:
+        before = read(airlock)
+        send(airlock, signal.SIGKILL)
+        with monkeypatch.context() as patched:
+            patched.setattr(sys, "executable", str(tmp_path / "nowhere"))
+            assert airlock.read(1.0) == {"0": before}
+        assert read(airlock).verified_at > before.verified_at
+
+
+@contextmanager
+def slow_to_read(path: Path) -> Iterator[Callable[[], object]]:
+    """A database that keeps each reader waiting for a lock; what to call before each reading."""
+    make_database(path, agents=3)
+    with LiveWriter(path) as writer:
+        writer.do("PRAGMA locking_mode = EXCLUSIVE")
+        yield lambda: writer.do(ADD)
+
+
+def strike(airlock: Airlock, busy: Callable[[], object], number: signal.Signals) -> Reading | None:
+    """Signal every child that is reading database 0 now, and return that one's reading."""
+    busy()
+    found = airlock.read(0.02).get("0")
+    for child in airlock._children():
+        if "0" in child.began:
+            os.kill(child.pid, number)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, "reader_crashed"), (signal.SIGSTOP, "not_responding")]
+)
+def test_the_database_that_costs_its_reader_is_read_alone_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: str
+) -> None:
+    monkeypatch.setattr("dash_app.airlock.airlock.BACK_OFF_SECONDS", 1.0)
+    well = make_database(tmp_path / "well.db", agents=7)
+    paths = (tmp_path / "slow.db", well)
+    with LiveWriter(well) as writer, watching(*paths, limits=QUICK) as airlock:
+        with slow_to_read(paths[0]) as busy:
+            found = eventually(
+                lambda: (hit := strike(airlock, busy, number)) and hit.code == code and hit
+            )
+            assert found
+            assert not found.tables
+            asked_at = datetime.now(UTC)
+            read_until(airlock, lambda reading: reading.verified_at > asked_at, "1")
+            assert airlock.read(20)["0"].code == code
+            assert len(airlock.pids) == 1  # nobody reads it until its pause is over
+            assert writer.do(ADD) == []
+            assert rows(read_exact(airlock, "1")) == {"agents": 8}
+        assert set(read_until(airlock, lambda reading: reading.code is None).tables) == {"agents"}
+        assert len(airlock.pids) == 1  # read together with the others again
+
+
+def stuck(path: Path) -> Path:
+    """A database that keeps its reader for as long as it may count: its view never ends."""
+    endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n, n FROM r"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE VIEW endless(id, x) AS {endless}")
+        connection.execute(
+            "CREATE VIRTUAL TABLE f USING fts5(x, content = 'endless', content_rowid = 'id')"
+        )
+    return path
+
+
+def test_a_thousand_databases_are_read_though_their_request_fills_the_pipe(tmp_path: Path) -> None:
+    """A pipe takes 64 kB at once (pipe(7)); these paths take four times as much."""
+    first = make_database(tmp_path / "first.db", wal=False, agents=3).read_bytes()
+    folder = tmp_path / ("f" * 120) / ("g" * 60)
+    folder.mkdir(parents=True)
+    paths = [folder / f"database_of_an_agent_{n:04}.db" for n in range(1000)]
+    for path in paths:
+        path.write_bytes(first)
+    with watching(*paths) as airlock:
+        readings = airlock.read(PATIENCE_SECONDS)
+        assert {name: rows(reading) for name, reading in readings.items()} == {
+            str(n): {"agents": 3} for n in range(1000)
+        }
+        assert len(airlock.pids) == 1
+
+
+def test_databases_that_never_answer_keep_no_other_waiting(tmp_path: Path) -> None:
+    hostile = [stuck(tmp_path / f"stuck{n}.db") for n in range(9)]
+    well = make_database(tmp_path / "well.db", agents=7)
+    patient = Limits(deadline_seconds=PATIENCE_SECONDS, table_seconds=PATIENCE_SECONDS)
+    with watching(*hostile, well, limits=patient) as airlock:
+        assert rows(read_until(airlock, lambda reading: reading.code is None, "9")) == {"agents": 7}
+        assert not airlock._suspects  # nobody had to be given up first
+
+
+def test_an_answer_that_waits_in_the_pipe_is_taken_however_late_it_is_fetched(
+    tmp_path: Path,
+) -> None:
+    paths = [tmp_path / f"{n}.db" for n in range(4)]
+    with closing(sqlite3.connect(paths[0], isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        for n in range(900):
+            connection.execute(f"CREATE TABLE a_table_with_a_name_of_some_length_{n:04} (x)")
+        connection.execute("COMMIT")
+    for path in paths[1:]:
+        shutil.copy(paths[0], path)
+    with watching(*paths, limits=Limits(deadline_seconds=4.0, table_seconds=1.0)) as airlock:
+        airlock.start()
+        child = airlock._children()[0]
+
+        def is_caught() -> bool:
+            """Whether readings are known to have begun, and a large answer waits in the pipe."""
+            for path in paths if not child.began else ():
+                os.utime(path)  # so that all of it is read and answered again
+            airlock.read(0.02)
+            ends = time.monotonic() + 1
+            while child.began and not is_full(child) and time.monotonic() < ends:
+                os.sched_yield()
+            return bool(child.began) and is_full(child)
+
+        eventually(is_caught)
+        long_ago = time.monotonic() - 5
+        child.began = dict.fromkeys(child.began, long_ago)
+        readings = airlock.read(PATIENCE_SECONDS)
+        # One that was touched amid its reading has not been read yet.
+        assert {reading.code for reading in readings.values()} <= {None, "locked"}
+        assert airlock.pids == [child.pid]
+
+
+def is_full(child: ChildProcess) -> bool:
+    """Whether the pipe that answers come through is about full (ioctl(2), FIONREAD)."""
+    found = fcntl.ioctl(child.answers_descriptor, termios.FIONREAD, b"1234")
+    return int.from_bytes(found, sys.byteorder) > PIPE_BYTES * 0.9
+
+
+def test_only_a_few_databases_are_read_alone_at_a_time(tmp_path: Path) -> None:
+    paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(6)]
+    with watching(*paths) as airlock:
+        airlock._suspects = {str(n): Suspect() for n in range(6)}
+        airlock.read(0)
+        assert len(airlock.pids) == MAX_ALONE
+        eventually(lambda: len(airlock.read(PATIENCE_SECONDS)) == len(paths))
+        assert not airlock._suspects
+
+
+def hungry(path: Path) -> Path:
+    """A database whose full-text table asks for 600 MB."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE VIEW v(id, x) AS SELECT 1, 2 WHERE length(hex(zeroblob(300000000))) > 0"
+        )
+        connection.execute(
+            "CREATE VIRTUAL TABLE f USING fts5(x, content = 'v', content_rowid = 'id')"
+        )
+    return path
+
+
+def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: Path) -> None:
+    path = hungry(tmp_path / "a.db")
+    with watching(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
+        reading = read_until(airlock, lambda reading: reading.code is not None)
+        assert (reading.code, reading.detail) == ("reader_crashed", {"memory": "256 MB"})
+        assert rows(read(airlock, "1")) == {"agents": 7}
+
+
+@pytest.mark.parametrize(
+    ("ending", "detail"),
+    [
+        ("kill -KILL $$", {"signal": "SIGKILL"}),
+        ("kill -SEGV $$", {}),
+        ("exit 71", {"memory": "256 MB"}),
+        ('echo \'{"failed": "KeyError"}\'; exit 70', {"bug": "KeyError"}),
+        ("exit 3", {"bug": "exit code 3"}),
+        ("echo nonsense; read line", {"bug": "JSONDecodeError"}),
+    ],
+)
+def test_how_a_child_ended_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, detail: dict[str, str]
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{ending}\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    child = ChildProcess(LIMITS)
+    eventually(lambda: child.receive() or child.ended)
+    if "read" in ending:
+        child.kill()
+    assert child.failure() == ("reader_crashed", detail)
+    child.kill()
+
+
+def test_whoever_was_in_the_queue_of_failed_readers_is_read_in_the_same_call(
+    tmp_path: Path,
+) -> None:
+    hostile = [hungry(tmp_path / f"hungry{n}.db") for n in range(18)]
+    well = make_database(tmp_path / "well.db", agents=7)
+    with watching(*hostile, well) as airlock:
+        assert rows(airlock.read(PATIENCE_SECONDS)["18"]) == {"agents": 7}
+
+
+def test_a_reading_ends_at_its_deadline_though_the_parent_does_not_look(tmp_path: Path) -> None:
+    views = [f"CREATE VIEW v{n} AS SELECT a.x FROM v{n - 1} a, v{n - 1} b" for n in range(1, 24)]
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        for sql in ("CREATE TABLE t (a)", "CREATE VIEW v0 AS SELECT 1 AS x", *views):
+            connection.execute(sql)
+        # SQLite expands these views for a second, and no interrupt stops it.
+        connection.execute("CREATE VIRTUAL TABLE f USING fts5(x, content = 'v23')")
+    child = ChildProcess(Limits(deadline_seconds=0.2, table_seconds=0.1))
+    child.ask({"a": str(tmp_path / "a.db")})
+    eventually(child.gone)
+    assert child.receive() == []
+    assert child.ended
+    assert child.failure() == ("not_responding", {})
+    assert child.overdue() == {"a"}
+    child.kill()
+
+
+def test_descriptors_beyond_a_thousand_are_no_limit(tmp_path: Path) -> None:
+    """A select(2) fails with numbers of 1,024 and more."""
+    path = make_database(tmp_path / "a.db", agents=3)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, limits[1]), limits[1]))
+    held = [os.dup(0) for _ in range(1030)]
+    try:
+        with watching(path) as airlock:
+            assert rows(read(airlock)) == {"agents": 3}
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_two_names_of_one_file_share_one_lock() -> None:
+    """Closing a file drops all locks of this process on it (fcntl(2))."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        child = Child(5.0, 1.0, guarded=False)
+        with ThreadPoolExecutor(2) as pool:
+            for inode in range(3000):
+                meeting = Barrier(2)
+
+                def lock(inode: int = inode, meeting: Barrier = meeting) -> object:
+                    meeting.wait()
+                    return child._turn((1, inode))
+
+                one, other = pool.submit(lock), pool.submit(lock)
+                assert one.result() is other.result()
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_a_suspect_waits_longer_after_each_failure() -> None:
+    suspect = Suspect()
+    pauses = []
+    for _failure in range(6):
+        began = time.monotonic()
+        suspect.fail("not_responding")
+        assert not suspect.may_be_asked()
+        pauses.append(round(suspect.retry_at - began))
+    assert pauses == [5, 10, 20, 30, 30, 30]
+    assert suspect.reading is not None
+    assert suspect.reading.code == "not_responding"
+
+
+def test_children_that_cannot_be_killed_are_capped(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with watching(path) as airlock:
+        held = [ChildProcess(LIMITS) for _ in range(MAX_ABANDONED)]
+        airlock._abandoned = held  # alive, as if the kernel held them
+        assert airlock.read(1.0) == {}
+        assert airlock.pids == []
+        for child in held:
+            child.kill()
+            child.wait()
+        assert rows(read_until(airlock, lambda reading: reading.code is None)) == {"agents": 3}
+        assert airlock._abandoned == []

@@ -1,0 +1,142 @@
+"""The self-check tells by itself when a promise is broken."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dash_app import settings
+from dash_app.airlock.self_check import bytes_written, files_open, locks_held, memory_bytes
+from dash_app.history.writer import History
+from dash_app.sampler import Sampler
+from dash_app.web.app import create_server
+from tests.harness import (
+    PATIENCE_SECONDS,
+    LiveWriter,
+    Served,
+    eventually,
+    make_database,
+    write_config,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return make_database(tmp_path / "email.db", tasks=9)
+
+
+@pytest.fixture
+def service(tmp_path: Path, path: Path) -> Iterator[Callable[[], Any]]:
+    """The self-check of a sampler in this very process."""
+    loaded = settings.load(write_config(tmp_path, [("email", path)]))
+    with closing(History(loaded.history)) as history:
+        sampler = Sampler(loaded, history)
+        sampler.start()
+        try:
+            assert sampler.first_snapshot.wait(PATIENCE_SECONDS)
+            client = create_server(loaded, sampler, datetime.now(UTC)).test_client()
+            yield lambda: client.get("/api/service").get_json()
+        finally:
+            sampler.stop()
+
+
+def broken(document: Any) -> list[str]:
+    return [one["name"] for one in document["promises"] if not one["kept"]]
+
+
+def test_the_uptime_is_time_that_passed_whatever_the_clock_says(tmp_path: Path) -> None:
+    """The clock was set back by a day since the start."""
+    loaded = settings.load(write_config(tmp_path, [("email", tmp_path / "email.db")]))
+    with closing(History(loaded.history)) as history:
+        started_at = datetime.now(UTC) + timedelta(days=1)
+        client = create_server(loaded, Sampler(loaded, history), started_at).test_client()
+        assert client.get("/api/service").get_json()["uptimeSeconds"] >= 0
+
+
+def test_a_service_tells_how_it_is_and_that_it_keeps_its_promises(
+    tmp_path: Path, path: Path
+) -> None:
+    with LiveWriter(path) as writer, Served(write_config(tmp_path, [("email", path)])) as served:
+        for _commit in range(5):
+            assert writer.do("INSERT INTO tasks (text) VALUES ('one more')") == []
+        eventually(lambda: served.database("email")["totalRows"] == 14)
+        document = served.json("/api/service")
+        assert broken(document) == []
+        # On a busy machine, a snapshot may for a moment be older than three short intervals.
+        eventually(lambda: served.json("/api/service")["level"] == "well")
+        assert [one["name"] for one in document["promises"]] == [
+            "bytesWritten",
+            "locksHeldBetweenReadings",
+            "watchedFilesLeftOpen",
+            "longestReadMs",
+        ]
+        measured = {one["name"]: one["measured"] for one in document["promises"]}
+        assert measured["bytesWritten"] == 0
+        assert 0 < measured["longestReadMs"] < 2000
+        assert document["memory"]["serviceBytes"] > document["memory"]["readerBytes"][0] > 1e6
+        assert document["ticks"]["done"] > 0
+        assert "seccomp" in document["guards"]
+        assert document["sidecarsLeft"] == 0
+        assert document["uptimeSeconds"] >= 0
+        assert document["historyDisk"]["freeBytes"] > 0
+
+
+def test_access_times_that_reading_moves_are_no_writes(tmp_path: Path) -> None:
+    paths = [make_database(tmp_path / f"{number}.db", tasks=9) for number in range(20)]
+    loaded = settings.load(write_config(tmp_path, [(path.stem, path) for path in paths]))
+    with closing(History(loaded.history)) as history:
+        for path in paths:
+            os.utime(path, (0, path.stat().st_mtime))  # relatime moves it with the next read
+        os.sync()
+        sampler = Sampler(loaded, history)
+        sampler.start()
+        try:
+            assert sampler.first_snapshot.wait(PATIENCE_SECONDS)
+            eventually(lambda: sampler.selfcheck.ticks > 1)
+            assert all(path.stat().st_atime > 0 for path in paths)
+            (written, *_) = sampler.selfcheck.promises()
+            assert (written.name, written.measured) == ("bytesWritten", 0)
+        finally:
+            sampler.stop()
+
+
+def test_a_watched_file_that_this_process_opens_is_found(
+    path: Path, service: Callable[[], Any]
+) -> None:
+    eventually(lambda: service()["level"] == "well")
+    with path.open("rb"):
+        eventually(lambda: broken(service()) == ["watchedFilesLeftOpen"])
+        assert service()["level"] == "fault"
+    eventually(lambda: service()["level"] == "well")
+
+
+def test_a_lock_that_this_process_holds_is_found(path: Path, service: Callable[[], Any]) -> None:
+    with path.open("r+b") as file:
+        os.lockf(file.fileno(), os.F_LOCK, 1)
+        found = {"locksHeldBetweenReadings", "watchedFilesLeftOpen"}
+        # A machine that stood still for a while has broken the promise of short readings besides.
+        eventually(lambda: found <= set(broken(service())))
+
+
+def test_a_process_that_holds_locks_open_files_and_writes_is_seen_to(path: Path) -> None:
+    info = path.stat()
+    watched = {f"{info.st_dev}:{info.st_ino}"}
+    with LiveWriter(path) as writer:
+        pid = writer.process.pid
+        assert writer.do("PRAGMA synchronous = FULL") == []
+        assert writer.do("INSERT INTO tasks (text) VALUES (hex(randomblob(90000)))") == []
+        # The kernel lists locks piece by piece: one may be missed while others come and go.
+        eventually(lambda: locks_held({pid}, watched) > 0)
+        assert files_open(pid, watched) == 1
+        assert bytes_written(pid) > 0
+        assert (memory_bytes(pid) or 0) > 1_000_000
+        assert locks_held({os.getpid()}, watched) == 0
+    assert (bytes_written(pid), files_open(pid, watched), memory_bytes(pid)) == (0, 0, None)

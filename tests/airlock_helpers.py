@@ -1,0 +1,238 @@
+"""What the tests of the airlock share: reading by it, another user, a file's every trace."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Self
+
+from dash_app.airlock.airlock import Airlock
+from dash_app.airlock.child_process import Limits
+from dash_app.model.reading import Database, Reading
+from dash_app.reader.files import GRANULARITY_NS
+from dash_app.reader.protocol import reading_from_message
+from tests.harness import PATIENCE_SECONDS, ROOT, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pytest
+
+LIMITS = Limits(deadline_seconds=5.0, table_seconds=1.0)
+NOBODY = 65534
+
+READ_ONCE = """
+import json, os, sys, time
+sys.path.insert(0, sys.argv[1])
+from dash_app.reader import sandbox
+from dash_app.reader.counts import Budget
+from dash_app.reader.protocol import to_message
+from dash_app.reader.reader import Reader
+if os.geteuid() == 0 and sys.argv[3] == "as nobody":
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+guarded = sys.argv[4] == "guarded" and bool(sandbox.refuse_writes())
+reader = Reader(sys.argv[2], Budget(1, 2, 0.02), guarded=guarded)
+for _line in sys.stdin:
+    print(json.dumps([to_message(reader.read()), reader.toll]), flush=True)
+"""
+
+CHILD_AS_NOBODY = """#!/bin/sh
+test "$4" = dash_app.reader || exec {python} "$@"
+shift 4
+exec {python} -S -B -c '
+import os
+from dash_app.reader.__main__ import main
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+main()
+' "$@"
+"""
+"""A stand-in for Python that reads our modules as root, and then is root no longer."""
+
+
+def run_children_as_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the airlock's children run as an ordinary user, where root would start them."""
+    if os.geteuid() == 0:
+        python = folder / "python"
+        python.write_text(CHILD_AS_NOBODY.format(python=sys.executable))
+        python.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(python))
+
+
+@contextmanager
+def public_folder() -> Iterator[Path]:
+    """A folder that every user may look into, unlike those of pytest."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+        folder.chmod(0o755)
+
+
+@contextmanager
+def watching(*paths: Path, limits: Limits = LIMITS) -> Iterator[Airlock]:
+    """An airlock over databases named 0, 1, 2 and so on."""
+    airlock = Airlock([Database(str(n), str(n), path) for n, path in enumerate(paths)], limits)
+    try:
+        yield airlock
+    finally:
+        airlock.close()
+
+
+def read(airlock: Airlock, name: str = "0") -> Reading:
+    """Have all databases read, and return one of them."""
+    return airlock.read(PATIENCE_SECONDS)[name]
+
+
+def read_until(airlock: Airlock, holds: Callable[[Reading], bool], name: str = "0") -> Reading:
+    """Read until a reading is as wanted, and return it."""
+
+    def probe() -> Reading | None:
+        reading = airlock.read(1).get(name)
+        return reading if reading and holds(reading) else None
+
+    found = eventually(probe)
+    assert found is not None
+    return found
+
+
+def read_exact(airlock: Airlock, name: str = "0") -> Reading:
+    """Read until no count is an estimate: right after a count, the next may not be due yet."""
+    return read_until(airlock, is_exact, name)
+
+
+def is_exact(reading: Reading) -> bool:
+    """Whether every table was counted since the file last changed."""
+    counts = reading.tables.values()
+    return reading.code is None and all(c.estimate is None and not c.error for c in counts)
+
+
+def rows(reading: Reading) -> dict[str, int | None]:
+    """Rows by table of a reading without a fault."""
+    assert reading.code is None, reading
+    return {name: count.rows for name, count in reading.tables.items()}
+
+
+class LoneReader:
+    """A reader in a process of its own: as an ordinary user, or without the kernel's guard."""
+
+    def __init__(self, path: Path, *, nobody: bool = False, guarded: bool = True) -> None:
+        user, guard = "as nobody" if nobody else "", "guarded" if guarded else ""
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-B", "-c", READ_ONCE, str(ROOT), str(path), user, guard],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def read(self) -> Reading:
+        self.ask()
+        return self.answer()
+
+    def ask(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Reading:
+        assert self._process.stdout is not None
+        message, (_open_seconds, self.sidecars_left) = json.loads(self._process.stdout.readline())
+        return reading_from_message(message)
+
+    def holds_locks(self) -> bool:
+        """Whether it has a lock on any file just now."""
+        return f" {self.pid} " in Path("/proc/locks").read_text()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
+EVENTS = {
+    0x2: "modified",
+    0x4: "attributes",
+    0x8: "closed after writing",
+    0x20: "opened",
+    0x40: "moved",
+    0x80: "moved",
+    0x100: "created",
+    0x200: "deleted",
+}
+"""By their bits (inotify(7))."""
+
+
+class Spy:
+    """What the kernel reports of every process's dealings with the files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = libc.inotify_init1(os.O_NONBLOCK)
+        assert self._descriptor >= 0
+        assert libc.inotify_add_watch(self._descriptor, os.fsencode(folder), sum(EVENTS)) >= 0
+
+    def seen(self) -> set[tuple[str, str]]:
+        """What happened to which file since the last call."""
+        try:
+            data = os.read(self._descriptor, 1 << 20)
+        except BlockingIOError:
+            return set()
+        events = set()
+        while data:
+            _watch, mask, _cookie, length = struct.unpack_from("iIII", data)
+            name = os.fsdecode(data[16 : 16 + length].rstrip(b"\0"))
+            events |= {(what, name) for bit, what in EVENTS.items() if mask & bit and name}
+            data = data[16 + length :]
+        return events
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+
+def give_to_nobody(folder: Path) -> None:
+    """Make an ordinary user own what root made; anybody else owns it already."""
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+
+
+def await_quiet(folder: Path) -> None:
+    """Return once no file has changed for longer than timestamps are coarse."""
+    latest = max(path.stat().st_ctime for path in folder.rglob("*"))
+    eventually(lambda: time.time() > latest + GRANULARITY_NS / 1e9 + 0.1)
+
+
+def traces(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Everything about the files of a folder that could show that someone touched them."""
+    return {
+        path.name: (*_facts(path.stat()), hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in [*sorted(folder.iterdir()), folder]
+        if path.is_file()
+    } | {".": _facts(folder.stat())}
+
+
+def _facts(info: os.stat_result) -> tuple[object, ...]:
+    return (
+        *(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns),
+        *(info.st_mode, info.st_uid, info.st_gid),
+    )

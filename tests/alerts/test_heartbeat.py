@@ -1,0 +1,59 @@
+"""The heartbeat: given while there are fresh readings, and not when there are none."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from dash_app.alerts.heartbeat import Heartbeat
+from dash_app.settings.alerts import WatchSettings
+from tests.harness import Served, eventually, make_database, write_config
+from tests.receivers import Monitor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "s3cr3t"
+
+
+def test_a_sign_of_life_is_given_while_we_read_and_only_then(tmp_path: Path) -> None:
+    url = tmp_path / "heartbeat"
+    url.touch(0o600)
+    database = make_database(tmp_path / "email.db", messages=3)
+    watch = 'heartbeat_file = "heartbeat"\nheartbeat_every = "1s"'
+    config = write_config(tmp_path, [("email", database)], watch=watch)
+    with Monitor() as monitor:
+        url.write_text(f"http://localhost:{monitor.port}/{SECRET}")
+        with Served(config) as served:
+            eventually(lambda: monitor.beats > 1)
+            assert monitor.paths == {f"/{SECRET}"}
+            monitor.code = 404
+            eventually(lambda: "heartbeat: http://localhost answered 404" in served.log)
+            beats = monitor.beats
+            eventually(lambda: monitor.beats > beats)
+            monitor.code = 200
+            eventually(lambda: "heartbeat: answered again" in served.log)
+    assert served.log.count("answered 404") == 1
+    assert SECRET not in served.log
+
+
+def test_no_sign_is_given_while_nothing_fresh_is_read(tmp_path: Path) -> None:
+    asked: list[bool] = []
+    answers = iter([False] * 5)
+    url = tmp_path / "heartbeat"
+    url.touch(0o600)
+
+    def is_fresh() -> bool:
+        asked.append(next(answers, True))
+        return asked[-1]
+
+    with Monitor() as monitor:
+        url.write_text(f"http://localhost:{monitor.port}/")
+        often = timedelta(milliseconds=5)
+        watch = WatchSettings.model_construct(heartbeat_file=url, heartbeat_every=often)
+        heartbeat = Heartbeat(watch, is_fresh)
+        heartbeat.start()
+        eventually(lambda: monitor.beats)
+        heartbeat.stop()
+        assert asked[:6] == [False] * 5 + [True]
+        assert monitor.beats <= asked.count(True)

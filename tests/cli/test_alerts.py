@@ -1,0 +1,72 @@
+"""`alerts` on a terminal: what a test message came to, and what was told to whom."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from dash_app.history.writer import History
+from dash_app.model.notification import Message
+from dash_app.settings.schema import HistorySettings
+from tests.cli.test_cli import run
+from tests.harness import free_port, make_database, write_config
+from tests.receivers import Phone
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "s3cr3t"
+NOW = datetime.now(UTC)
+WAITS = Message("00000001", "fault", "email:gone", None, "Email: needs you", "", NOW, NOW)
+
+
+def configured(folder: Path, *urls: str) -> Path:
+    secrets = folder / "alerts.urls"
+    secrets.touch(0o600)
+    secrets.write_text("\n".join(urls))
+    databases = [("email", make_database(folder / "email.db"))]
+    return write_config(folder, databases, alerts='urls_file = "alerts.urls"')
+
+
+def test_a_test_says_of_each_receiver_whether_it_has_the_message(tmp_path: Path) -> None:
+    with Phone() as phone:
+        away = f"xml://someone:{SECRET}@localhost:{free_port()}/{SECRET}"
+        unknown = f"nosuch://{SECRET}.example.com"
+        config = configured(tmp_path, away, phone.url(SECRET), unknown)
+        done = run(tmp_path, "alerts", "test", "--config", config)
+        assert done.stdout.splitlines() == [
+            "xml://localhost: cannot be reached",
+            "json://localhost: sent",
+            "nosuch://: is no URL of a receiver that apprise knows",
+        ]
+        assert (done.returncode, done.stderr) == (1, "")
+        ((title, text),) = phone.got(1)
+        assert title == "Mission Control: a test"
+        assert text.startswith("Messages arrive. Sent at ")
+
+
+def test_the_list_names_receivers_and_what_became_of_messages(tmp_path: Path) -> None:
+    config = configured(tmp_path, f"ntfys://:{SECRET}@ntfy.sh/{SECRET}", f"tgram://{SECRET}/1")
+    history = HistorySettings(path=tmp_path / "history.db")
+    store = History(history)
+    sent = Message(
+        "00000002", "over", "email:gone", None, "Email: over after 3 min", "", NOW, NOW, 1,
+        sent_at=NOW - timedelta(hours=3, minutes=30),
+    )  # fmt: skip
+    store.messages.keep([WAITS, sent])
+    store.close()
+    done = run(tmp_path, "alerts", "list", "--config", config)
+    receivers, told = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
+    assert receivers == ["Receiver ntfys://ntfy.sh", "Receiver tgram://"]
+    made = f"{NOW:%Y-%m-%d %H:%M} UTC"
+    assert told == [
+        f"{made}  00000002  Email: over after 3 min  sent 3 h ago",
+        f"{made}  00000001  Email: needs you         waits",
+    ]
+
+
+def test_without_receivers_a_test_says_where_to_name_them(tmp_path: Path) -> None:
+    config = write_config(tmp_path, [("email", tmp_path / "email.db")])
+    done = run(tmp_path, "alerts", "test", "--config", config)
+    assert done.returncode == 1
+    assert done.stderr.startswith("No receivers: name a file of URLs as `urls_file` under [alerts]")

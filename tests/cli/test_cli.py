@@ -1,0 +1,281 @@
+"""The commands, as a person types them: each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tomllib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click import Context, Group
+
+from dash_app.cli import MODULES, main
+from dash_app.history.writer import History
+from dash_app.settings.schema import HistorySettings
+from tests.harness import (
+    PATIENCE_SECONDS,
+    ROOT,
+    Served,
+    eventually,
+    free_port,
+    make_database,
+    write_config,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    home = tmp_path / "home"
+    home.mkdir()
+    return home
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a person with this home, and no configuration but there."""
+    keep = {name: value for name, value in os.environ.items() if name != "MISSION_CONTROL_CONFIG"}
+    return {**keep, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def run(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dash_app", *map(str, arguments)]
+    return subprocess.run(
+        command, env=environment(home), capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@contextmanager
+def running(home: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "dash_app", *map(str, arguments)]
+    with subprocess.Popen(
+        command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+def said_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Everything a process prints up to a line that matches."""
+    said = ""
+    assert process.stdout is not None
+    for line in process.stdout:
+        said += line
+        if re.search(pattern, line):
+            return said
+    raise AssertionError(said)
+
+
+def test_who_stops_listening_hears_no_complaint(home: Path) -> None:
+    """As `head` does once it has its lines."""
+    ours, theirs = os.pipe()
+    os.close(ours)
+    command = [sys.executable, "-m", "dash_app", "doctor"]
+    with os.fdopen(theirs, "wb") as closed:
+        done = subprocess.run(
+            command, env=environment(home), stdout=closed, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_a_fault_of_ours_is_told_in_a_line(home: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, [("email", make_database(tmp_path / "email.db", messages=1))])
+    (tmp_path / "waitress.py").write_text('raise RuntimeError("this library is broken")')
+    command = [sys.executable, "-m", "dash_app", "--config", str(config), "--port"]
+    done = subprocess.run(
+        [*command, str(free_port())],
+        env=environment(home) | {"PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    said = "Mission Control failed: RuntimeError('this library is broken') at waitress.py:1\n"
+    assert done.stderr.endswith(said)
+    assert "Traceback" not in done.stderr
+
+
+def test_every_example_of_the_help_can_be_typed(home: Path) -> None:
+    for shown in ([], *([name] for name in MODULES)):
+        text = run(home, *shown, "--help").stdout
+        examples = re.findall(r"^ +\./ops/run ?(.*?)(?:  .*| [|>].*)?$", text, re.MULTILINE)
+        assert examples, text
+        for example in examples:
+            name, *arguments = example.split() or ["serve"]
+            command = main.get_command(Context(main), name)
+            if isinstance(command, Group):
+                name, *arguments = arguments
+                command = command.get_command(Context(command), name)
+            assert command is not None, example
+            known = {option for parameter in command.params for option in parameter.opts}
+            assert {one for one in arguments if one.startswith("--")} <= known, example
+
+
+def test_discover_prints_configuration_for_the_sqlite_files_of_a_folder(
+    home: Path, tmp_path: Path
+) -> None:
+    first = make_database(tmp_path / "data" / "Agents & co.db", agents=1)
+    second = make_database(tmp_path / "data" / "deeper" / "agents-co.sqlite", tasks=1)
+    (tmp_path / "data" / "notes.db").write_text("not a database")
+    History(HistorySettings(path=tmp_path / "data" / "history.db")).close()
+    done = run(home, "discover", tmp_path / "data")
+    assert done.returncode == 0
+    assert tomllib.loads(done.stdout)["databases"] == [
+        {"name": "agents-co", "path": str(first)},
+        {"name": "agents-co-2", "path": str(second)},
+    ]
+
+
+def test_discover_saves_once_and_never_over_a_configuration(home: Path, tmp_path: Path) -> None:
+    make_database(tmp_path / "data" / "email.db", messages=1)
+    config = home / ".config" / "mission-control" / "config.toml"
+    done = run(home, "discover", tmp_path / "data", "--save")
+    assert (done.returncode, done.stdout) == (0, f"Saved 1 database to {config}. Next: ./ops/run\n")
+    saved = config.read_text()
+    again = run(home, "discover", tmp_path, "--save")
+    assert again.returncode == 1
+    assert "exists and stays as it is" in again.stderr
+    assert config.read_text() == saved
+
+
+def test_discover_says_when_there_is_nothing(home: Path, tmp_path: Path) -> None:
+    done = run(home, "discover", tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "No SQLite file below" in done.stderr
+
+
+def test_a_wrong_configuration_is_refused_in_one_line_without_a_traceback(
+    home: Path, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text('[sampler]\ninterval = "5"\n')
+    done = run(home, "--config", config)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        (
+            f"{config}: [sampler] `interval` = '5': write a number and a unit, "
+            'such as "250ms", "5s", "1m", "12h" or "400d".'
+        )
+    ]
+
+
+def test_a_taken_port_is_refused_by_name_and_a_free_one_is_offered(
+    home: Path, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = write_config(tmp_path, [("a", tmp_path / "a.db")])
+        done = run(home, "--config", config, "--address", "127.0.0.1", "--port", port)
+    assert done.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is taken by " in done.stderr
+    assert f"(pid {os.getpid()})" in done.stderr
+    assert re.search(r"Port \d+ is free: --port \d+", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--port", "99999"), ("--port", "x"), ("--address", "fe80::1%eth0")]
+)
+def test_a_wrong_option_is_blamed_itself(home: Path, option: str, value: str) -> None:
+    """And not the configuration, which may not even exist."""
+    done = run(home, option, value)
+    assert done.returncode == 2
+    assert f"Invalid value for '{option}'" in done.stderr
+    assert "config.toml" not in done.stderr
+
+
+def test_a_second_service_on_one_history_is_told_what_to_do(home: Path, tmp_path: Path) -> None:
+    config = write_config(tmp_path, [("a", tmp_path / "a.db")])
+    with Served(config):
+        done = run(home, "--config", config, "--address", "127.0.0.1", "--port", free_port())
+    assert done.returncode == 1
+    assert "another Mission Control writes it now. Stop that one, or give this one" in done.stderr
+
+
+def test_doctor_is_content_with_a_well_configuration(home: Path, tmp_path: Path) -> None:
+    database = make_database(tmp_path / "email.db", messages=3)
+    more = {"server": f"port = {free_port()}"}
+    config = write_config(tmp_path, [("email", database), ("late", tmp_path / "late.db")], **more)
+    done = run(home, "doctor", "--config", config)
+    assert done.returncode == 0, done.stdout
+    assert "Email: 3 rows in 1 table." in done.stdout
+    assert "Late: No file yet at" in done.stdout
+    assert "BAD" not in done.stdout
+
+
+def test_doctor_names_what_is_wrong_and_its_cure(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "email.db").write_text("hello " * 100)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        more = {"server": f"port = {taken.getsockname()[1]}"}
+        config = write_config(tmp_path, [("email", tmp_path / "email.db")], **more)
+        done = run(home, "doctor", "--config", config)
+    assert done.returncode == 3
+    assert "BAD  Email: Not an SQLite file, or encrypted.\n     Check `path` in" in done.stdout
+    assert re.search(r"BAD  Port \d+ on 127.0.0.1 is taken by", done.stdout)
+
+
+def test_doctor_knows_a_port_that_mission_control_itself_serves(home: Path, tmp_path: Path) -> None:
+    database = make_database(tmp_path / "email.db", messages=3)
+    port = free_port()
+    more = {"server": f'port = {port}\naddresses = ["127.0.0.1"]'}
+    config = write_config(tmp_path, [("email", database)], **more)
+    with running(home, "--config", config) as process:
+        said_until(process, "Your own databases")
+        done = run(home, "doctor", "--config", config)
+    assert done.returncode == 0, done.stdout
+    assert f"Mission Control is served at http://127.0.0.1:{port}/" in done.stdout
+
+
+def test_without_a_configuration_the_usual_five_are_watched_calmly(home: Path) -> None:
+    with running(home, "--address", "127.0.0.1", "--port", free_port()) as process:
+        said = said_until(process, "Your own databases")
+        assert "Mission Control watches 5 databases:" in said
+        assert (home / ".local" / "state" / "mission-control" / "history.db").exists()
+
+
+def test_the_demo_leads_on_and_leaves_nothing_behind(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    port = free_port()
+    with running(home, "demo", "--port", port) as process:
+        said = said_until(process, "discover FOLDER --save")
+        assert f"http://127.0.0.1:{port}/" in said
+        (folder,) = tmp_path.glob("mission-control-demo-*")
+        assert len(list(folder.glob("*.db"))) >= 4
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    assert not folder.exists()
+
+
+def test_a_demo_that_was_killed_leaves_no_process_and_the_next_one_sweeps(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with running(home, "demo", "--port", free_port()) as process:
+        said_until(process, "discover FOLDER --save")
+        (folder,) = tmp_path.glob("mission-control-demo-*")
+        tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
+        children = [pid for task in tasks for pid in task.read_text().split()]
+        process.kill()
+        process.wait()
+    assert len(children) == 6
+    eventually(lambda: not any(is_alive(pid) for pid in children))
+    with running(home, "demo", "--port", free_port()) as process:
+        said_until(process, "discover FOLDER --save")
+        assert not folder.exists()
+
+
+def is_alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False

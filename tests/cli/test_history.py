@@ -1,0 +1,186 @@
+"""`history` and `events`: our own record on a terminal; the script in the README."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dash_app.cli.history_summary import sums
+from dash_app.history.series import Series
+from dash_app.history.writer import History
+from dash_app.model.reading import Event
+from dash_app.settings.schema import HistorySettings
+from tests.cli.test_cli import environment, run
+from tests.harness import ROOT, Served, eventually, make_database, write_config
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+EVENT = Event("email", "rows_dropped", NOW, {"rows": {"tasks": 126}}, {"rows": {"tasks": 0}})
+OLDER = Event("other", "gone", NOW - timedelta(days=2), {}, {}, ended_at=NOW - timedelta(days=1))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    databases = [("email", tmp_path / "email.db"), ("other", tmp_path / "other.db")]
+    return write_config(tmp_path, databases, history='every = "1s"')
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, config: Path) -> Path:
+    """A configuration whose history holds an hour of two databases, and two events."""
+    history = History(HistorySettings(path=tmp_path / "history.db"))
+    history.fill(
+        [
+            (name, "tasks", NOW - timedelta(minutes=ago), rows, 200 - ago)
+            for ago, rows in ((60, 100), (40, 1250), (20, 90), (0, 124))
+            for name in ("email", "other")
+        ],
+        [OLDER, EVENT],
+    )
+    history.close()
+    return config
+
+
+def said(tmp_path: Path, *arguments: object) -> list[str]:
+    done = run(tmp_path, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+def refused(tmp_path: Path, *arguments: object) -> str:
+    done = run(tmp_path, *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr
+
+
+def test_history_sums_up_each_table(tmp_path: Path, recorded: Path) -> None:
+    assert said(tmp_path, "history", "--config", recorded, "--from", "2h") == [
+        "DATABASE  TABLE  LAST  LEAST  GREATEST  CHANGE",
+        "email     tasks   124     90     1,250     +24",
+        "other     tasks   124     90     1,250     +24",
+    ]
+    only = ("--database", "email", "--table", "tasks", "--metric", "inserted")
+    assert said(tmp_path, "history", "--config", recorded, *only) == [
+        "DATABASE  TABLE  WRITTEN",
+        "email     tasks      200",
+    ]
+    assert said(tmp_path, "history", "--config", recorded, "--table", "none") == [
+        "Nothing was recorded of that."
+    ]
+
+
+def test_history_as_csv_holds_every_value(tmp_path: Path, recorded: Path) -> None:
+    window = ("--from", (NOW - timedelta(hours=2)).isoformat(), "--to", NOW.isoformat())
+    lines = said(tmp_path, "history", "--config", recorded, "--csv", "--database", "email", *window)
+    head, *rows = csv.reader(io.StringIO("\n".join(lines)))
+    assert head == ["time", "database", "table", "metric", "unit", "value"]
+    assert {tuple(row[1:5]) for row in rows} == {("email", "tasks", "rows", "rows")}
+    assert list(dict.fromkeys(row[5] for row in rows if row[5])) == ["100", "1250", "90", "124"]
+
+
+def test_the_csv_is_utf_8_whatever_the_terminal(tmp_path: Path) -> None:
+    """A table may be named in letters that a locale does not have."""
+    path = make_database(tmp_path / "email.db", größe=3)
+    config = write_config(tmp_path, [("email", path)])
+    with Served(config) as served:
+        eventually(lambda: "größe" in served.get("/api/history?format=csv")[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "dash_app", "history", "--csv", "--config", config],
+        env={**environment(tmp_path), "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "größe" in done.stdout.decode("utf-8")
+
+
+def test_the_csv_is_the_services(tmp_path: Path, recorded: Path) -> None:
+    window = {"from": (NOW - timedelta(hours=2)).isoformat(), "to": NOW.isoformat()}
+    options = [part for name, value in window.items() for part in (f"--{name}", value)]
+    with Served(recorded) as served:
+        query = "&".join(f"{name}={value.replace('+', '%2B')}" for name, value in window.items())
+        answered = served.get(f"/api/history?format=csv&database=email&{query}")[1]
+        command = ("history", "--csv", "--database", "email", *options, "--config", recorded)
+        assert run(tmp_path, *command).stdout.splitlines() == answered.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--database", "nope"), "There is no database 'nope'. Known: email, other."),
+        (("--from", "soon"), "write 24h, 7d or such as"),
+        (("--from", "2026-11-23T15:00:00"), "write 24h, 7d or such as"),
+        (("--from", "999999999d"), "write 24h, 7d or such as"),
+        (("--from", "1h", "--to", "2h"), "--from must lie before --to."),
+        (("--metric", "size"), "'rows', 'inserted', 'size_bytes'"),
+    ],
+)
+def test_a_wrong_call_names_what_is_allowed(
+    tmp_path: Path, recorded: Path, options: tuple[str, ...], why: str
+) -> None:
+    assert why in refused(tmp_path, "history", "--config", recorded, *options)
+
+
+def test_no_history_yet_is_said_and_none_is_made(tmp_path: Path, config: Path) -> None:
+    for command in ("history", "events"):
+        done = run(tmp_path, command, "--config", config)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "No history yet at ~/history.db." in done.stderr
+    assert not (tmp_path / "history.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("metric", "row"),
+    [
+        ("size_bytes", ("email", "", "41 kB", "4 kB", "41 kB", "+37 kB")),
+    ],
+)
+def test_sizes_and_times_are_told_as_such(metric: Any, row: tuple[str, ...]) -> None:
+    points = ((1, None), (2, 4_000), (3, 41_000))
+    assert sums([Series("email", None, metric, points)])[1][: len(row)] == row
+    unknown = sums([Series("email", None, metric, ((1, None),))])[1]
+    assert unknown == ("email", "", *["unknown"] * 4)
+
+
+def test_events_are_told_newest_first_in_the_words_of_the_page(
+    tmp_path: Path, recorded: Path
+) -> None:
+    newest, oldest = said(tmp_path, "events", "--config", recorded)
+    assert newest == f"{NOW:%Y-%m-%d %H:%M} UTC  Email  Emptied: tasks 126 → 0"
+    assert oldest == (
+        f"{OLDER.at:%Y-%m-%d %H:%M} UTC  Other  Gone (ended {OLDER.ended_at:%Y-%m-%d %H:%M} UTC)"
+    )
+    assert said(tmp_path, "events", "--config", recorded, "--since", "24h") == [newest]
+    assert said(tmp_path, "events", "--config", recorded, "--limit", 1) == [newest]
+    assert said(tmp_path, "events", "--config", recorded, "--database", "other") == [oldest]
+    assert said(tmp_path, "events", "--config", recorded, "--since", "0s") == ["No events."]
+
+
+def test_the_script_in_the_readme_names_tables_that_fell_silent(
+    tmp_path: Path, config: Path
+) -> None:
+    make_database(tmp_path / "email.db", messages=3)
+    readme = (ROOT / "README.md").read_text()
+    script = next(
+        block
+        for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
+        if block.startswith("#!/bin/bash")
+    )
+    assert script.count("\n") <= 10
+    with Served(config) as served:
+        eventually(lambda: served.json("/api/history?metric=inserted")["series"])
+        variables = {**environment(tmp_path), "MISSION_CONTROL": served.url}
+        command = ["bash", "-c", script]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout) == (3, "email,messages\n"), done.stderr
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (7, "")  # nobody answers: no false calm

@@ -1,0 +1,147 @@
+"""`suggest`: configuration by a table's own past, to paste or written into the file."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app import settings
+from dash_app.history.writer import History
+from dash_app.model.expectation import Expectation
+from dash_app.settings.schema import HistorySettings
+from dash_app.settings.toml_edit import NotUnderstoodError, added
+from tests.cli.test_cli import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+HOURLY = 'expect = {every = "65m", grace = "15m"}'
+REASON = "# gained rows every 60 min over 30 days"
+CONFIGURATION = """\
+# My databases.
+[history]
+path = "history.db"  # beside it
+
+[[databases]]  # mail
+name = "email"
+path = "email.db"
+
+[databases.tables."two words"]  # few
+min_rows = 1
+
+# The rest.
+[[databases]]
+name = "other"
+path = "other.db"
+tables.known.expect = {every = "1d"}
+
+[sampler]
+interval = "1s"
+"""
+SAVED = (
+    CONFIGURATION.replace("# few\n", f"# few\n{REASON}\n{HOURLY}\n")
+    .replace("min_rows = 1\n", f"min_rows = 1\n\n[databases.tables.messages]\n{REASON}\n{HOURLY}\n")
+    .replace('"1d"}\n', f'"1d"}}\n\n[databases.tables.tasks]\n{REASON}\n{HOURLY}\n')
+)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose history holds a month of tables that grow by the hour, or never."""
+    history = History(HistorySettings(path=tmp_path / "history.db"))
+    hourly = ("email", "messages"), ("email", "two words"), ("other", "tasks"), ("other", "known")
+    history.fill(
+        [
+            (*table, NOW - timedelta(hours=ago), 720 - ago, 720 - ago)
+            for ago in range(720, -1, -1)
+            for table in (*hourly, ("other", "still"))
+            if table[1] != "still" or ago == 720
+        ],
+        [],
+    )
+    history.close()
+    path = tmp_path / "config.toml"
+    path.write_text(CONFIGURATION)
+    return path
+
+
+def said(tmp_path: Path, *arguments: object) -> str:
+    done = run(tmp_path, "suggest", *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_what_is_proposed_can_be_pasted(tmp_path: Path, config: Path) -> None:
+    text = said(tmp_path, "--config", config)
+    parsed = settings.parse(tomllib.loads(text), config)
+    expected = Expectation(timedelta(minutes=65), timedelta(minutes=15))
+    assert {
+        (database.name, table): rules.expect
+        for database in parsed.databases
+        for table, rules in database.rules.tables.items()
+    } == {("email", "messages"): expected, ("email", "two words"): expected} | {
+        ("other", "tasks"): expected
+    }
+    assert text.count(REASON) == 3
+    assert text.endswith("\n# 1 table gained no rows\n")
+    assert config.read_text() == CONFIGURATION
+    assert "other" not in said(tmp_path, "--config", config, "--database", "email")
+
+
+def test_saving_adds_it_and_changes_nothing_else(tmp_path: Path, config: Path) -> None:
+    linked = tmp_path / "linked.toml"
+    linked.symlink_to(config)
+    config.chmod(0o640)
+    told = said(tmp_path, "--config", linked, "--save")
+    assert told.startswith("Saved 3 expectations to")
+    assert config.read_text() == SAVED
+    assert linked.is_symlink()
+    assert config.stat().st_mode & 0o777 == 0o640
+    assert (tmp_path / "config.toml.old").read_text() == CONFIGURATION
+    assert len(settings.load(config).databases[0].rules.tables) == 2
+
+    assert said(tmp_path, "--config", config, "--save").startswith("# Nothing to propose.")
+    assert config.read_text() == SAVED
+
+
+def test_a_file_that_is_not_understood_stays_as_it_is(tmp_path: Path, config: Path) -> None:
+    inline = 'history.path = "history.db"\ndatabases = [{name = "email", path = "email.db"}]\n'
+    config.write_text(inline)
+    done = run(tmp_path, "suggest", "--config", config, "--save")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "stays as it is: its databases are not written as [[databases]]" in done.stderr
+    assert config.read_text() == inline
+    assert not (tmp_path / "config.toml.old").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[[databases]]\nname = "a"\nlabel = """\n[x]\n"""\n',  # a header that is none
+        '[[databases]]\nname = "a"\ntables = {}\n',
+        '[[databases]]\nname = "a"\ntables.t = {min_rows = 1}\n',
+    ],
+)
+def test_where_a_setting_would_end_up_elsewhere_none_is_added(text: str) -> None:
+    with pytest.raises(NotUnderstoodError):
+        added(text, {"a": {"t": HOURLY}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('[[databases]]\r\nname = "a"', '[[databases]]\r\nname = "a"\r\n\r\n{header}\r\n{0}\r\n'),
+        (
+            '[[databases]]\nname = "b"\n[[databases]]\nname = "a"\n\n# end\n',
+            '[[databases]]\nname = "b"\n[[databases]]\nname = "a"\n\n{header}\n{0}\n\n# end\n',
+        ),
+    ],
+)
+def test_lines_end_as_they_did_and_come_before_what_follows(before: str, after: str) -> None:
+    header = '[databases.tables."t\\U0000000A\\U00000022"]'
+    expected = after.replace("{header}", header).replace("{0}", HOURLY)
+    assert added(before, {"a": {'t\n"': HOURLY}}) == expected

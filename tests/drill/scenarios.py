@@ -1,0 +1,162 @@
+"""Which failures are planted when: a few days, and a month that begins with the same days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from tests.drill.injected_faults import (
+    HOUR,
+    MINUTE,
+    Told,
+    acknowledged,
+    blip,
+    clock_off,
+    disk_low,
+    flapping,
+    host_asleep,
+    log_large,
+    receiver_down,
+    replaced,
+    rolled_back,
+    rows_deleted,
+    service_down,
+    service_killed,
+    stopped,
+    storm,
+    unreadable,
+    update_goes_wrong,
+    writer_dies,
+)
+from tests.drill.world import MAIL, START
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.drill.injected_faults import Plant
+
+
+@dataclass(frozen=True)
+class Course:
+    """What happens in so much time to so many databases."""
+
+    lasts: timedelta
+    stores: int
+    plants: Sequence[Plant]
+
+
+def _at(day: int, hour: int, minute: int = 0) -> datetime:
+    return START + timedelta(days=day, hours=hour, minutes=minute)
+
+
+STORM = tuple(f"db{number:02}" for number in range(6, 19))
+
+
+def few_days() -> Course:
+    """Three days of six databases."""
+    return Course(timedelta(days=3), 6, _first_days())
+
+
+def month() -> Course:
+    """A month of twenty databases, which begins with the same days."""
+    return Course(timedelta(days=31), 20, [*_first_days(), *_rest_of_the_month()])
+
+
+def _first_days() -> list[Plant]:
+    return [
+        stopped(
+            "a table stops",
+            (_at(0, 6, 10), 3 * HOUR),
+            ("db00", 0),
+            Told(("db00",), "every_5_minutes", within=14 * MINUTE),
+        ),
+        writer_dies(_at(0, 12, 20), 150 * MINUTE, MAIL),
+        unreadable(
+            "a file is gone and comes back",
+            (_at(0, 18), 40 * MINUTE),
+            "file_missing",
+            Told(("db01",), "gone"),
+        ),
+        service_down(_at(1, 2), 5 * HOUR),
+        update_goes_wrong(_at(1, 9), 5 * HOUR, "db04"),
+        disk_low(_at(1, 15), 3 * HOUR),
+        log_large(_at(1, 20), 2 * HOUR, "db05"),
+        flapping(_at(2, 3), 20, "db00"),
+        host_asleep(_at(2, 6), 9 * HOUR),
+        # By no whole minutes: looks have microseconds, and no two of them the same instant.
+        clock_off(_at(2, 16), 2 * HOUR, timedelta(seconds=7) - HOUR),
+        blip(_at(2, 20), "db03"),
+    ]
+
+
+def _rest_of_the_month() -> list[Plant]:
+    return [
+        receiver_down(_at(4, 10), 2 * HOUR),
+        stopped(
+            "a table stops while nobody can be told",
+            (_at(4, 10, 10), 4 * HOUR),
+            ("db08", 0),
+            Told(("db08",), "every_5_minutes", within=150 * MINUTE),
+        ),
+        stopped(
+            "a night is missed",
+            (_at(6, 0), 36 * HOUR),
+            ("db06", 0),
+            Told(("db06",), "nightly", within=30 * HOUR, over_within=14 * HOUR, reminders=1),
+        ),
+        # On a Friday noon; no time counts until Monday, but for the rest of that day.
+        stopped(
+            "a table of the office stops before a weekend",
+            (_at(8, 10), 72 * HOUR),
+            ("db01", 0),
+            Told(("db01",), "office", within=95 * MINUTE, over_within=HOUR, reminders=2),
+        ),
+        unreadable(
+            "a folder is gone",
+            (_at(7, 14), HOUR),
+            "folder_missing",
+            Told(("db03", "db07", "db11", "db15", "db19"), "folder"),
+        ),
+        unreadable("a lock is held", (_at(9, 9), 20 * MINUTE), "locked", Told(("db09",), "lock")),
+        rows_deleted(_at(10, 9), 3 * HOUR, "db12"),
+        replaced(_at(11, 9), 3 * HOUR, "db13"),
+        rolled_back(_at(11, 15), 3 * HOUR, "db14"),
+        unreadable(
+            "a file is emptied", (_at(12, 9), 2 * HOUR), "no_tables", Told(("db14",), "gone")
+        ),
+        unreadable(
+            "a file is damaged", (_at(13, 9), 3 * HOUR), "corrupt", Told(("db15",), "damaged")
+        ),
+        stopped(
+            "a table stops, and the service is started anew meanwhile",
+            (_at(14, 10), 6 * HOUR),
+            ("db16", 0),
+            Told(("db16",), "every_5_minutes", within=14 * MINUTE),
+        ),
+        service_down(_at(14, 12), 2 * MINUTE, "the service is started anew"),
+        unreadable(
+            "a file stays away",
+            (_at(15, 9), 50 * HOUR),
+            "file_missing",
+            Told(("db17",), "gone", reminders=2),
+        ),
+        service_killed(_at(16, 12, 3), MINUTE),
+        unreadable(
+            "a file stays away, and somebody knows",
+            (_at(18, 9), 50 * HOUR),
+            "file_missing",
+            Told(("db18",), "gone"),
+        ),
+        acknowledged(_at(18, 9, 30), "db18"),
+        service_down(_at(22, 1), 4 * HOUR, "the service is down while a file goes"),
+        unreadable(
+            "a file goes while nobody looks",
+            (_at(22, 3), 5 * HOUR),
+            "file_missing",
+            Told(("db10",), "gone", within=124 * MINUTE),
+        ),
+        *storm(_at(24, 9), STORM),
+        clock_off(_at(26, 9), HOUR, 3 * HOUR),
+        flapping(_at(27, 9), 40, "db09"),
+    ]

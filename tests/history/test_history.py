@@ -1,0 +1,626 @@
+"""Our own record: what is stored, what outlives a restart, and what a chart gets of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dash_app.history import series
+from dash_app.history.chart_grid import VIEWS, Window
+from dash_app.history.rollups import DAY, HOUR
+from dash_app.history.rows_written import rows_inserted
+from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryError
+from dash_app.history.series import Selection
+from dash_app.history.writer import History
+from dash_app.model.reading import (
+    HISTORY_APPLICATION_ID,
+    Database,
+    DatabaseStatus,
+    LastGood,
+    Memory,
+    Reading,
+    Snapshot,
+    TableCount,
+)
+from dash_app.settings.schema import HistorySettings
+from tests.harness import ROOT, make_database
+from tests.mounts import CAN_MOUNT, Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "history.db"
+
+
+@pytest.fixture
+def history(path: Path) -> Iterator[History]:
+    with closing(History(HistorySettings(path=path))) as history:
+        yield history
+
+
+def snapshot(path: Path, at: datetime, rows: dict[str, int | None] | None) -> Snapshot:
+    """A snapshot of one database; without rows, of one that cannot be read."""
+    counts = {name: TableCount(count, at) for name, count in (rows or {}).items()}
+    reading = Reading(at, at, None if rows else "corrupt", tables=counts, size_bytes=4096)
+    database = Database("email", "Email", path)
+    if rows:
+        status = DatabaseStatus(database, reading, "connected", at, "well", "", None, None)
+    else:
+        status = DatabaseStatus(database, reading, "error", at, "fault", "", None, None)
+    return Snapshot(at, (status,))
+
+
+def points(path: Path, table: str = "tasks") -> list[tuple[int, int | None]]:
+    """The stored points of a table, in minutes since the start."""
+    sql = (
+        "SELECT at, value FROM point JOIN series ON id = series"
+        ' WHERE "table" = ? AND metric = ? ORDER BY at'
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(sql, (table, "rows")).fetchall()
+    return [(round((at - START.timestamp()) / 60), value) for at, value in rows]
+
+
+def values(path: Path, minutes: range) -> list[int | None]:
+    """What a chart gets of the only table, at each of these minutes."""
+    start = int(START.timestamp())
+    window = Window(start + minutes.start * 60, start + (minutes.stop - 1) * 60, 60)
+    (found,) = series.series(path, Selection(tables=("tasks",)), window)
+    return [value for _, value in found.points]
+
+
+def test_the_file_is_for_its_owner_alone(history: History, path: Path) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(side.stat().st_mode) for side in path.parent.iterdir()} == {0o600}
+
+
+def test_a_point_is_stored_only_when_a_number_changed(history: History, path: Path) -> None:
+    for minute, rows in enumerate([5, 5, 6, 6, 5]):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    assert points(path) == [(0, 5), (2, 6), (4, 5)]
+
+
+def test_an_unknown_count_is_stored_as_unknown_and_a_table_that_is_gone_as_empty(
+    history: History, path: Path
+) -> None:
+    recorded: list[dict[str, int | None]] = [{"tasks": 5}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
+    for minute, rows in enumerate(recorded):
+        history.record(snapshot(path, START + minute * MINUTE, rows))
+    assert points(path) == [(0, 5), (1, None), (2, 5), (3, 0)]
+
+
+def test_a_part_of_a_sum_is_zero_only_where_there_is_no_table(history: History, path: Path) -> None:
+    recorded: list[dict[str, int | None]] = [{"x": 1}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
+    for minute, rows in enumerate(recorded):
+        history.record(snapshot(path, START + minute * MINUTE, rows))
+    start = int(START.timestamp())
+    window = Window(start, start + 180, 60)
+    (found,) = series.series(path, Selection(tables=("tasks",)), window)
+    assert found.parts == (0, None, 5, 0)
+
+
+def test_a_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
+    history: History, path: Path
+) -> None:
+    for minute, rows in enumerate([None, 900]):
+        history.record(snapshot(path, START + minute * MINUTE, {"small": 5, "large": rows}))
+    lately = series.activity(path, ["email"], START + 2 * MINUTE)["email"]
+    assert lately.rows_before == 5
+    assert lately.unknown_before == {"large"}
+    counted, uncounted = (
+        replace(snapshot(path, START, {"small": 7, "large": rows}).databases[0], activity=lately)
+        for rows in (900, None)
+    )
+    assert counted.change is None
+    assert uncounted.change == 2
+
+
+def test_a_time_without_watching_is_a_gap(history: History, path: Path) -> None:
+    for minute in (0, 1, 2, 10, 11):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5}))
+    assert values(path, range(13)) == [5, 5, 5, *[None] * 7, 5, 5, None]
+
+
+def test_a_database_that_cannot_be_read_is_a_gap(history: History, path: Path) -> None:
+    for minute in range(8):
+        rows: dict[str, int | None] | None = {"tasks": 5} if minute < 2 or minute > 5 else None
+        history.record(snapshot(path, START + minute * MINUTE, rows))
+    assert values(path, range(8)) == [5, 5, None, None, None, None, 5, 5]
+
+
+def test_a_restart_goes_on_where_it_was(path: Path) -> None:
+    for minute, rows in enumerate([5, 5, 6]):
+        with closing(History(HistorySettings(path=path))) as history:
+            history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    assert points(path) == [(0, 5), (2, 6)]
+    assert values(path, range(3)) == [5, 5, 6]
+
+
+def test_a_memory_of_another_version_is_read(path: Path) -> None:
+    """An upgrade finds fields missing, and the way back finds some that it does not know."""
+    here = Database("email", "Email", path)
+    with closing(History(HistorySettings(path=path))) as history:
+        known = snapshot(path, START, {"tasks": 3}).databases[0].reading
+        history.remember(here, Memory("connected", None, START, None, None, known))
+    with closing(sqlite3.connect(path)) as connection:
+        (stored,) = connection.execute("SELECT baseline FROM memory").fetchone()
+        message = json.loads(stored)
+        assert message.pop("file_modified", "") != ""
+        assert message["surroundings"].pop("access", "") != ""
+        message["weather"] = "fine"
+        next(iter(message["tables"].values()))["colour"] = "blue"
+        connection.execute("UPDATE memory SET baseline = ?", (json.dumps(message),))
+        connection.commit()
+    with closing(History(HistorySettings(path=path))) as history:
+        found = history.memory_of(here)
+        assert found is not None
+        assert found.baseline is not None
+        assert found.baseline.tables == known.tables
+
+
+def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None:
+    memory = Memory("error", "file_missing", START, LastGood(START - MINUTE, 10_640, 7))
+    here, elsewhere = Database("email", "Email", path), Database("email", "Email", path / "other")
+    with closing(History(HistorySettings(path=path))) as history:
+        history.remember(here, memory)
+    with closing(History(HistorySettings(path=path))) as history:
+        assert history.memory_of(here) == memory
+        assert history.memory_of(elsewhere) is None
+
+
+def test_beyond_its_retention_only_the_value_that_still_stands_is_kept(path: Path) -> None:
+    with closing(History(HistorySettings(path=path, retention="2d"))) as history:  # type: ignore[arg-type]
+        for day, rows in enumerate([1, 2, 2, 2, 3]):
+            history.record(snapshot(path, START + timedelta(days=day), {"tasks": rows}))
+    assert points(path) == [(1440, 2), (4 * 1440, 3)]
+
+
+def test_the_file_never_outgrows_its_greatest_size_and_goes_on(path: Path) -> None:
+    with closing(History(HistorySettings(path=path, max_size="1MB"))) as history:  # type: ignore[arg-type]
+        for minute in range(300):
+            rows: dict[str, int | None] = {f"table_{n}": minute for n in range(200)}
+            history.record(snapshot(path, START + minute * MINUTE, {**rows, "tasks": minute}))
+    assert path.stat().st_size <= 1_000_000
+    assert points(path)[-1] == (299, 299)
+    assert points(path)[0][0] > 0
+
+
+def test_a_write_that_failed_leaves_nothing_half_known(history: History, path: Path) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(
+            "CREATE TRIGGER no BEFORE INSERT ON point BEGIN SELECT raise(FAIL, 'no'); END"
+        )
+        with pytest.raises(sqlite3.IntegrityError):
+            history.record(snapshot(path, START + MINUTE, {"fresh": 1, "tasks": 2}))
+        other.execute("DROP TRIGGER no")
+    history.record(snapshot(path, START + 2 * MINUTE, {"fresh": 1, "tasks": 2}))
+    assert points(path) == [(0, 1), (1, 2)]
+    assert points(path, "fresh") == [(1, 1)]
+
+
+def test_a_later_schema_is_refused(path: Path) -> None:
+    History(HistorySettings(path=path)).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(UnusableHistoryError, match="history has schema 99"):
+        History(HistorySettings(path=path))
+
+
+def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    before = path.read_bytes()
+    with pytest.raises(UnusableHistoryError, match="another program's database"):
+        History(HistorySettings(path=path))
+    assert path.read_bytes() == before
+
+
+WRITES_UNTIL_KILLED = """
+import sys
+from datetime import timedelta
+from pathlib import Path
+from dash_app.history.writer import History
+from dash_app.settings.schema import HistorySettings
+from tests.history.test_history import START, MINUTE, snapshot
+path = Path(sys.argv[1])
+history = History(HistorySettings(path=path))
+minute = 0
+while True:
+    history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+    print(minute, flush=True)
+    minute += 1
+"""
+
+
+def test_what_was_recorded_survives_a_kill(path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITES_UNTIL_KILLED, str(path)],
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        recorded = [int(process.stdout.readline()) for _ in range(50)][-1]
+        process.kill()
+    stored = points(path)
+    assert [value for _, value in stored[: recorded + 1]] == list(range(recorded + 1))
+    with closing(History(HistorySettings(path=path))) as history:
+        history.record(snapshot(path, START + timedelta(days=1), {"tasks": 0}))
+
+
+@given(
+    begin=st.integers(0, 10**9),
+    length=st.integers(1, 4 * 10**7),
+    wanted=st.integers(1, 2000),
+    every=st.floats(1, 3600),
+)
+def test_a_window_is_regular_and_never_finer_than_asked(
+    begin: int, length: int, wanted: int, every: float
+) -> None:
+    since, until = (datetime.fromtimestamp(at, UTC) for at in (begin, begin + length))
+    window = Window.between(since, until, wanted, every)
+    assert len(window.instants) <= wanted + 1
+    assert window.step >= round(every)
+    assert all(at % window.step == 0 and begin <= at <= begin + length for at in window.instants)
+
+
+@given(
+    changes=st.dictionaries(st.integers(0, 40), st.integers(0, 5), max_size=12),
+    watched=st.sets(st.integers(0, 40), min_size=1),
+)
+def test_a_chart_gets_the_last_value_at_each_instant_at_which_we_watched(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int], watched: set[int]
+) -> None:
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    truth: dict[int, int] = {}
+    rows = 0
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(41):
+            rows = changes.get(minute, rows)
+            truth[minute] = rows
+            if minute in watched:
+                history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    found = values(path, range(41))
+    for minute in watched:
+        assert found[minute] == truth[minute]
+    last = max(watched)
+    assert found[last + 1 :] == [None] * (40 - last)
+
+
+def spans(path: Path, span: int) -> dict[int, tuple[int | None, int | None, int | None]]:
+    """The stored hours or days of a table: last, least and greatest, by their begin."""
+    sql = (
+        "SELECT at, last, least, greatest FROM rollup JOIN series ON id = series"
+        " WHERE \"table\" = 'tasks' AND metric = 'rows' AND span = ?"
+    )
+    with closing(sqlite3.connect(path)) as connection:
+        return {at: tuple(found) for at, *found in connection.execute(sql, (span,))}
+
+
+def summed_up(
+    stored: dict[int, int | None], span: int
+) -> dict[int, tuple[int | None, int | None, int | None]]:
+    """The same from the points: what stood at a span's begin belongs to it too."""
+    sums = {}
+    for begin in {at // span * span for at in stored}:
+        within = [at for at in stored if begin < at < begin + span]
+        standing = [at for at in stored if at <= begin][-1:]
+        found = [stored[at] for at in standing + within]
+        known = [value for value in found if value is not None]
+        sums[begin] = (found[-1], min(known, default=None), max(known, default=None))
+    return sums
+
+
+@settings(max_examples=40)
+@given(
+    changes=st.lists(
+        st.tuples(st.integers(-30, 1500), st.one_of(st.none(), st.integers(0, 9))), max_size=60
+    )
+)
+def test_hours_and_days_never_contradict_the_points_also_when_the_clock_is_set_back(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int | None]]
+) -> None:
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    minute = 0
+    with closing(History(HistorySettings(path=path))) as history:
+        for forward, rows in changes:
+            minute = max(0, minute + forward)
+            history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    stored = {int(START.timestamp()) + at * 60: value for at, value in points(path)}
+    for span in (HOUR, DAY):
+        assert spans(path, span) == summed_up(stored, span)
+
+
+def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, path: Path) -> None:
+    for minute, rows in ((0, 9), (90, 0), (91, 9), (180, 9)):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+    start, instant = int(START.timestamp()), int(START.timestamp()) + 2 * HOUR
+    for span in (1, HOUR):
+        window = Window(start + HOUR, start + 3 * HOUR, HOUR, span)
+        (found,) = series.series(path, Selection(tables=("tasks",)), window)
+        assert dict(zip((at for at, _ in found.points), found.ranges, strict=True))[instant] == (
+            0,
+            9,
+        )
+
+
+@pytest.mark.parametrize("view", VIEWS.values())
+def test_a_chart_walks_each_series_along_an_index(history: History, path: Path, view: str) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    with closing(sqlite3.connect(path)) as connection:
+        plan = connection.execute(
+            "EXPLAIN QUERY PLAN " + series.WALK.format(column="last", view=view),
+            {"series": 1, "since": 0, "until": 1},
+        ).fetchall()
+    details = " ".join(detail for *_, detail in plan)
+    assert re.search(r"series=\? AND (span=\? AND )?at>\? AND at<\?", details), details
+    assert not re.search("SCAN|TEMP B-TREE", details), details
+
+
+def window_of(span: int, first: int, step: int, number: int, recent: list[int]) -> Window:
+    """A window in units of what a row of the record sums up."""
+    last = first + step * (number - 1)
+    further = tuple((last + end) * span for end in accumulate(recent))
+    return Window(first * span, last * span, step * span, span, further)
+
+
+FOUND = st.one_of(
+    st.just((None, None, None)),
+    st.lists(st.integers(0, 9), min_size=3, max_size=3).map(lambda x: (x[0], min(x), max(x))),
+)
+"""What a row says: last, least and greatest."""
+
+
+@settings(max_examples=60)
+@given(
+    found=st.dictionaries(st.integers(0, 40), FOUND),
+    window=st.builds(
+        window_of,
+        st.sampled_from(list(VIEWS)),
+        st.integers(0, 30),
+        st.integers(1, 9),
+        st.integers(1, 12),
+        st.lists(st.integers(1, 4), max_size=3),
+    ),
+)
+def test_a_chart_says_of_each_instant_what_was_last_known_and_how_far_it_went(
+    tmp_path_factory: pytest.TempPathFactory,
+    found: dict[int, tuple[int | None, int | None, int | None]],
+    window: Window,
+) -> None:
+    """Each instant is looked up by itself, and a point counts from its own second on."""
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    History(HistorySettings(path=path)).close()
+    is_point = window.span == 1
+    rows = sorted(
+        (at * window.span, last, *((last, last) if is_point else extremes))
+        for at, (last, *extremes) in found.items()
+    )
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO series VALUES (1, 'email', 'tasks', 'rows')")
+        connection.execute("INSERT INTO watched VALUES ('email', 0, 1e9)")
+        points = [(at, last) for at, last, *_ in rows if is_point]
+        connection.executemany("INSERT INTO point VALUES (1, ?, ?, NULL)", points)
+        sums = [(window.span, *row) for row in rows if not is_point]
+        connection.executemany("INSERT INTO rollup VALUES (1, ?, ?, ?, ?, ?, NULL)", sums)
+    (chart,) = series.series(path, Selection(), window)
+    assert [at for at, _ in chart.points] == window.instants
+    since = window.first - window.step + is_point
+    for (at, value), moved in zip(chart.points, chart.ranges, strict=True):
+        until = at + is_point
+        assert value == next((last for when, last, *_ in reversed(rows) if when < until), None)
+        step = [extremes for when, _, *extremes in rows if since <= when < until]
+        known = {one for extremes in step for one in extremes if one is not None}
+        assert moved == ((min(known), max(known)) if len(known) > 1 else None)
+        since = until
+
+
+def test_a_history_of_an_earlier_version_is_summed_up(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
+        for script in MIGRATIONS[: ROLLUPS_SINCE - 1]:
+            connection.executescript(script)
+        connection.execute(f"PRAGMA user_version = {ROLLUPS_SINCE - 1}")
+        connection.execute("INSERT INTO series VALUES (1, 'email', 'tasks', 'rows')")
+        connection.executemany("INSERT INTO point VALUES (1, ?, ?)", [(0, 5), (7200, 8), (9e4, 2)])
+        connection.commit()
+    History(HistorySettings(path=path)).close()
+    assert spans(path, HOUR) == {0: (5, 5, 5), 7200: (8, 8, 8), 90_000: (2, 2, 2)}
+    assert spans(path, DAY) == {0: (8, 5, 8), 86_400: (2, 2, 8)}
+
+
+def test_what_was_written_into_a_table_moves_beside_its_rows(path: Path) -> None:
+    path.parent.mkdir()
+    kinds = ("rows", "inserted", "last_write", "size_bytes")
+    of_table = {"rows": "tasks", "inserted": "tasks"}
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
+        connection.executescript(";".join(MIGRATIONS[:ROLLUPS_SINCE]))
+        connection.execute(f"PRAGMA user_version = {ROLLUPS_SINCE}")
+        for number, kind in enumerate(kinds):
+            key = (number, "email", of_table.get(kind), kind)
+            connection.execute("INSERT INTO series VALUES (?, ?, ?, ?)", key)
+        told = [(0, 60, 5), (1, 60, 0), (1, 120, 4), (0, 180, 2), (1, 240, 9), (2, 240, 7)]
+        connection.executemany("INSERT INTO point VALUES (?, ?, ?)", told)
+        sums = [(0, HOUR, 0, 2, 2, 5), (1, HOUR, 0, 9, 0, 9), (1, HOUR, HOUR, 11, 9, 11)]
+        connection.executemany("INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?)", sums)
+        connection.commit()
+    History(HistorySettings(path=path)).close()
+    with closing(sqlite3.connect(path)) as connection:
+        points = connection.execute("SELECT * FROM point ORDER BY series, at").fetchall()
+        hours = connection.execute("SELECT * FROM rollup ORDER BY series, at").fetchall()
+        left = connection.execute("SELECT metric FROM series ORDER BY id").fetchall()
+    assert points == [(0, 60, 5, 0), (0, 120, 5, 4), (0, 180, 2, 4), (0, 240, 2, 9)]
+    assert hours == [(0, HOUR, 0, 2, 2, 5, 9), (0, HOUR, HOUR, 2, 2, 2, 11)]
+    assert left == [("rows",), ("size_bytes",)]
+
+
+def test_a_second_service_on_the_same_file_is_refused(history: History, path: Path) -> None:
+    with pytest.raises(UnusableHistoryError, match="another Mission Control"):
+        History(HistorySettings(path=path))
+    history.record(snapshot(path, START, {"tasks": 1}))
+    assert points(path) == [(0, 1)]
+
+
+def test_while_the_file_cannot_be_written_records_wait_and_are_stored_later(
+    history: History, path: Path
+) -> None:
+    history.record(snapshot(path, START, {"tasks": 1}))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for minute in (1, 2):
+            with pytest.raises(sqlite3.OperationalError):
+                history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute + 1}))
+        assert history.is_paused
+    history.record(snapshot(path, START + 3 * MINUTE, {"tasks": 4}))
+    assert not history.is_paused
+    assert points(path) == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert values(path, range(4)) == [1, 2, 3, 4]
+
+
+def test_a_log_cut_short_by_a_power_cut_costs_its_end_alone(path: Path) -> None:
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(20):
+            history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+        log = path.with_name("history.db-wal")
+        cut = path.with_name("cut.db")
+        shutil.copyfile(path, cut)
+        cut.with_name("cut.db-wal").write_bytes(log.read_bytes()[: log.stat().st_size // 2 + 7])
+    with closing(History(HistorySettings(path=cut))) as history:
+        kept = points(cut)
+        assert 0 < len(kept) < 20
+        assert kept == [(minute, minute) for minute in range(len(kept))]
+        history.record(snapshot(cut, START + timedelta(days=1), {"tasks": 7}))
+
+
+def reading(rows: int | None, greatest: int | None = None, sequence: int | None = None) -> Reading:
+    rowids = (greatest - (rows or 1) + 1, greatest) if greatest else None
+    counts = {"tasks": TableCount(rows, START, rowids=rowids)}
+    sequences = {} if sequence is None else {"tasks": sequence}
+    return Reading(START, START, tables=counts, sequences=sequences)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "written"),
+    [
+        (reading(5, 5), reading(8, 8), 3),
+        (reading(5, 5), reading(5, 8), 3),  # three came and three went
+        (reading(8, 8), reading(2, 10), 2),
+        (reading(8, 8), reading(2, 2), 0),
+        (reading(5, None, 5), reading(0, None, 9), 4),
+        (reading(5, 5), reading(None), 0),
+        (reading(None), reading(5, 5), 0),
+        (Reading(START, START), reading(5, 5), 5),
+        (reading(2, 1_700_000_000), reading(3, 1_700_000_900), 900),
+    ],
+)
+def test_rows_written_are_told_from_rows_left(
+    before: Reading, after: Reading, written: int
+) -> None:
+    assert rows_inserted(before, after, "tasks") == written
+
+
+def test_rowids_that_are_times_are_not_counted_as_rows() -> None:
+    sparse = replace(reading(2), tables={"tasks": TableCount(2, START, rowids=(1, 1_700_000_000))})
+    later = replace(reading(3), tables={"tasks": TableCount(3, START, rowids=(1, 1_700_000_900))})
+    assert rows_inserted(sparse, later, "tasks") == 1
+
+
+def test_a_pruned_table_is_seen_to_be_written_and_a_dead_one_is_not(
+    history: History, path: Path
+) -> None:
+    now = START + timedelta(hours=30)
+    for minute in range(0, 30 * 60 + 1, 30):
+        at = START + minute * MINUTE
+        pruned = TableCount(100, at, rowids=(minute + 1, minute + 100))
+        taken = snapshot(path, at, {"pruned": 100, "dead": 7})
+        (status,) = taken.databases
+        tables = {**status.reading.tables, "pruned": pruned}
+        status = replace(status, reading=replace(status.reading, tables=tables))
+        history.record(replace(taken, databases=(status,)))
+    window = Window(int(now.timestamp()) - 3 * HOUR, int(now.timestamp()), HOUR)
+    found = series.series(path, Selection(metric="inserted"), window)
+    written = {one.table: [value for _, value in one.points] for one in found}
+    assert written == {"pruned": [60] * 4, "dead": [0] * 4}
+
+
+def test_the_last_day_is_told_in_hours_and_as_a_change(history: History, path: Path) -> None:
+    for minute in range(26 * 60 + 1):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5 + minute // 60}))
+    now = START + timedelta(hours=26, seconds=59)
+    lately = series.activity(path, ["email", "other"], now)
+    assert lately["email"].hours == (*[1] * 23, 0)
+    assert lately["email"].rows_before == 5 + 2
+    assert lately["email"].since == now - timedelta(days=1)
+    assert lately["other"].hours == (None,) * 24
+    assert lately["other"].rows_before is None
+
+
+def test_a_young_database_is_compared_with_its_first_record(history: History, path: Path) -> None:
+    for minute in range(90, 100):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+    lately = series.activity(path, ["email"], START + 100 * MINUTE)["email"]
+    assert (lately.rows_before, lately.since) == (90, START + 90 * MINUTE)
+    assert lately.hours == (*[None] * 23, 9)
+
+
+def record_minutes(history: History, minutes: range) -> None:
+    for minute in minutes:
+        history.record(snapshot(history.path, START + minute * MINUTE, {"tasks": minute}))
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root; a locked file shows the same")
+def test_on_a_full_disk_records_wait_until_there_is_room(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    with Mount(folder, "tmpfs", "size=400k"):
+        path = folder / "history.db"
+        with closing(History(HistorySettings(path=path))) as history:
+            history.record(snapshot(path, START, {"tasks": 0}))
+            filler = folder / "filler"
+            filler.write_bytes(bytes(shutil.disk_usage(folder).free))
+            with pytest.raises(sqlite3.OperationalError) as caught:
+                record_minutes(history, range(1, 500))
+            assert caught.value.sqlite_errorname == "SQLITE_FULL"
+            assert history.is_paused
+            filler.unlink()
+            history.record(snapshot(path, START + timedelta(hours=10), {"tasks": 600}))
+            assert not history.is_paused
+            stored = points(path)
+            assert stored[:-1] == [(n, n) for n in range(len(stored) - 1)]
+            assert stored[-1] == (600, 600)
+
+
+def test_what_a_day_brought_to_each_table_counts_up_to_the_last_record(
+    history: History, path: Path
+) -> None:
+    for minute in range(30):
+        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5 + minute // 10, "x": 1}))
+    days = series.days_of_tables(path, "email", START + 30 * MINUTE + timedelta(seconds=20))
+    assert days["tasks"] == series.TableDay(5, 7, 2, 1820, int(START.timestamp()) + 1200)
+    assert days["x"] == series.TableDay(1, 1, 0, 1820, None)
+    assert series.size_before(path, "email", START + 30 * MINUTE) == (4096, START)

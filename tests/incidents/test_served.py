@@ -1,0 +1,70 @@
+"""Incidents as every face tells them: routes, terminal and page, from their begin to their end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cli.test_cli import run
+from tests.harness import Served, eventually, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAMES = ("email", "health")
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Path:
+    """A folder of databases."""
+    for name in NAMES:
+        make_database(tmp_path / "agents" / f"{name}.db", tasks=9)
+    return tmp_path / "agents"
+
+
+@pytest.fixture
+def served(tmp_path: Path, agents: Path) -> Iterator[Served]:
+    paths = [(name, agents / f"{name}.db") for name in NAMES]
+    with Served(write_config(tmp_path, paths)) as served:
+        eventually(lambda: served.json("/api/db-status")["headline"] == "All 2 well")
+        yield served
+
+
+def incidents(served: Served, query: str = "") -> list[Any]:
+    found: list[Any] = served.json(f"/api/incidents{query}")["incidents"]
+    return found
+
+
+def whole(found: list[Any]) -> Any:
+    """Return the one incident once all databases belong to it."""
+    return found[0] if [one["databases"] for one in found] == [list(NAMES)] else None
+
+
+def test_a_folder_that_goes_is_one_incident_on_every_face_until_it_is_back(
+    served: Served, agents: Path, tmp_path: Path
+) -> None:
+    assert incidents(served) == []
+    agents.rename(tmp_path / "away")
+    # It may go in the midst of a tick, of which the next one finds the rest.
+    one = eventually(lambda: whole(incidents(served, "?open=true")))
+    assert one["key"] == f"folder:{agents}"
+    assert (one["kind"], one["level"], one["endedAt"]) == ("gone", "fault", None)
+    assert one["text"] == f"Email and Health: Their folder {agents} is gone."
+    assert (one["acknowledged"], one["messages"]) == (None, [])
+    config = tmp_path / "config.toml"
+    done = run(tmp_path, "incidents", "--config", config, "--open")
+    assert done.stdout.endswith(f" UTC  {one['text']}\n")
+    done = run(tmp_path, "incidents", "--config", config, "--json")
+    assert json.loads(done.stdout) == served.json("/api/incidents")
+    (tmp_path / "away").rename(agents)
+    (over,) = eventually(lambda: incidents(served, "?open=false&database=health"))
+    assert over | {"endedAt": None} == one
+    assert run(tmp_path, "incidents", "--config", config, "--open").stdout == "No incidents.\n"
+    assert " Over after " in run(tmp_path, "incidents", "--config", config).stdout
+    assert served.json("/api/incidents?limit=1")["next"] == str(one["id"])
+    assert incidents(served, f"?before={one['id']}") == []
+    for wrong in ("open=1", "before=0", "limit=501", "kind=gone"):
+        assert served.get(f"/api/incidents?{wrong}")[0] == 400

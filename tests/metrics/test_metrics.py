@@ -1,0 +1,203 @@
+"""`/metrics`: what Prometheus reads is what the snapshot says, whatever a table is called."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.openmetrics import parser as openmetrics_parser
+from prometheus_client.parser import text_string_to_metric_families
+
+from dash_app import VERSION
+from dash_app.airlock.self_check import Selfcheck
+from dash_app.metrics.exposition import MOST_CHARACTERS, SnapshotCollector, label
+from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
+from tests.harness import LiveWriter, Served, eventually, make_database, prometheus, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
+HOSTILE = st.text(st.characters(codec=None), max_size=60) | st.sampled_from(
+    ['"', "\\", "\n", '\\"\n', "\r", "\0", "\ud800", "x" * 10_000, "", "\u2028", "{}", "#"]
+)
+
+TOKEN = {"Authorization": "Bearer secret"}
+
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+def status(tables: Mapping[str, TableCount], **reading: Any) -> DatabaseStatus:
+    return DatabaseStatus(
+        database=Database("email", "Email", Path("/nowhere/email.db")),
+        reading=Reading(NOW, NOW, tables=tables, **reading),
+        status="connected",
+        since=NOW,
+        level="well",
+        verdict="",
+        fault=None,
+        last_good=None,
+    )
+
+
+def registry_over(*databases: DatabaseStatus, max_tables: int = 200) -> CollectorRegistry:
+    """A registry over a snapshot; over none where there is no database."""
+    snapshot = Snapshot(NOW, databases) if databases else None
+    sampler: Any = SimpleNamespace(selfcheck=Selfcheck(2.0), snapshot=snapshot)
+    registry = CollectorRegistry()
+    registry.register(SnapshotCollector(sampler, max_tables))
+    return registry
+
+
+def parsed(text: str) -> Samples:
+    """Samples by name and labels; each may stand once."""
+    found: Samples = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in found
+            found[key] = sample.value
+    return found
+
+
+def exposed(*databases: DatabaseStatus, max_tables: int = 200) -> Samples:
+    return parsed(generate_latest(registry_over(*databases, max_tables=max_tables)).decode())
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    return samples.get((f"mission_control_{name}", tuple(sorted(labels.items()))))
+
+
+@given(st.dictionaries(HOSTILE, st.integers(0, 2**53), max_size=20))
+def test_no_table_name_breaks_the_exposition(tables: dict[str, int]) -> None:
+    counts = {name: TableCount(rows, NOW) for name, rows in tables.items()}
+    registry = registry_over(status(counts))
+    samples = parsed(generate_latest(registry).decode())
+    read = {
+        dict(labels)["table"]: rows
+        for (name, labels), rows in samples.items()
+        if name == "mission_control_table_rows"
+    }
+    assert read == {label(name): rows for name, rows in tables.items()}
+    assert all(len(name) <= MOST_CHARACTERS + 13 for name in read)
+    text = openmetrics.generate_latest(registry).decode()
+    again = list(openmetrics_parser.text_string_to_metric_families(text))
+    assert any(family.name == "mission_control_table_rows" for family in again)
+
+
+def test_a_name_that_is_cut_is_still_told_from_others() -> None:
+    long = ["x" * 10_000 + end for end in "ab"]
+    assert len({label(name) for name in long}) == 2
+    assert label("\ud800") != label("\\ud800")
+    assert label("tasks") == "tasks"
+
+
+def test_what_is_not_known_is_absent() -> None:
+    samples = exposed(status({"big": TableCount(None, NOW, error="budget")}))
+    assert value(samples, "table_rows", database="email", table="big") is None
+    assert value(samples, "database_wal_bytes", database="email") is None
+    assert value(samples, "database_tables_uncounted", database="email") == 1
+
+
+def test_an_estimate_is_marked_beside_the_number() -> None:
+    counts = {
+        "exact": TableCount(3, NOW),
+        "about": TableCount(4, NOW, estimate="about"),
+        "most": TableCount(5, NOW, estimate="at_most"),
+    }
+    samples = exposed(status(counts))
+    read = {
+        table: [
+            value(samples, f"table_rows{end}", database="email", table=table)
+            for end in ("", "_estimated", "_at_most")
+        ]
+        for table in counts
+    }
+    assert read == {"exact": [3, 0, None], "about": [4, 1, None], "most": [None, None, 5]}
+    assert value(samples, "database_rows", database="email") == 7
+
+
+def test_tables_beyond_the_setting_are_counted_and_not_named() -> None:
+    counts = {f"t{number:03}": TableCount(1, NOW) for number in range(50)}
+    samples = exposed(status(counts), max_tables=7)
+    named = {dict(labels).get("table") for _, labels in samples} - {None}
+    assert named == {f"t{number:03}" for number in range(7)}
+    assert value(samples, "tables_left_out", database="email") == 43
+    assert value(samples, "database_rows", database="email") == 50
+
+
+def test_before_the_first_snapshot_we_tell_of_ourselves() -> None:
+    samples = exposed()
+    assert value(samples, "build_info", version=VERSION) == 1
+    assert value(samples, "tick_duration_seconds_count") == 0
+    assert value(samples, "snapshot_timestamp_seconds") is None
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("metrics")
+    token = folder / "token"
+    token.write_text("secret\n")
+    token.chmod(0o600)
+    with LiveWriter(make_database(folder / "email.db", messages=3)) as writer:
+        writer.do('CREATE TABLE "a ""quoted""\\ \n name" (x)')
+        (folder / "broken.db").write_text("hello " * 100)
+        names = ("email", "late", "broken")
+        paths = {name: folder / f"{name}.db" for name in names}
+        server = f'token_file = "{token}"'
+        with Served(write_config(folder, paths.items(), server=server)) as served:
+            yield served
+
+
+def scrape(served: Served, **headers: str) -> str:
+    code, text = served.get("/metrics", TOKEN | headers)
+    assert code == 200
+    return text
+
+
+def test_a_served_exposition_says_what_the_json_says(served: Served) -> None:
+    eventually(lambda: served.json("/api/db-status", TOKEN)["connected"] == 1)
+    samples = parsed(scrape(served))
+    hostile = 'a "quoted"\\ \n name'
+    assert value(samples, "table_rows", database="email", table="messages") == 3
+    assert value(samples, "table_rows", database="email", table=hostile) == 0
+    assert value(samples, "database_status", database="email", status="connected") == 1
+    assert value(samples, "database_status", database="late", status="connected") == 0
+    assert value(samples, "database_level", database="broken", level="fault") == 1
+    assert value(samples, "database_error", database="broken", code="not_a_database") == 1
+    assert value(samples, "database_rows", database="broken") is None
+    assert (value(samples, "database_wal_bytes", database="email") or 0) > 0
+    assert samples[("process_resident_memory_bytes", ())] > 10_000_000
+    written = value(samples, "database_last_write_timestamp_seconds", database="email")
+    assert written is not None
+    assert abs(datetime.now(UTC).timestamp() - written) < timedelta(minutes=5).total_seconds()
+    assert not any(name.endswith("_created") for name, _ in samples)
+
+
+def test_metrics_ask_for_the_token(served: Served) -> None:
+    assert served.get("/metrics")[0] == 401
+
+
+def test_openmetrics_for_whoever_asks_for_it(served: Served) -> None:
+    text = scrape(served, Accept="application/openmetrics-text;version=1.0.0")
+    assert text.endswith("# EOF\n")
+    assert list(openmetrics_parser.text_string_to_metric_families(text))
+
+
+def test_promtool_finds_nothing_to_say(served: Served) -> None:
+    done = subprocess.run(
+        [prometheus("promtool"), "check", "metrics"],
+        input=scrape(served),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

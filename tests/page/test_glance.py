@@ -1,0 +1,73 @@
+"""The verdicts at a glance, without any script, as HTML and as text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.model.host_facts import Activity
+from dash_app.model.reading import Snapshot
+from dash_app.page.glance import glance_page, glance_text
+from dash_app.rules.changes import remember
+from tests.harness import Served, make_database, write_config
+from tests.page.test_page import EARLIER, NOW, broken, status_of, well
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from dash_app.model.reading import DatabaseStatus
+
+
+def statuses() -> tuple[DatabaseStatus, ...]:
+    good = remember(replace(well(a=10_640), read_at=EARLIER), None)
+    gone = replace(status_of(broken("file_missing"), good, name="observability"), since=EARLIER)
+    day = Activity((5,) * 24, 109, NOW - timedelta(days=1))
+    coordination = replace(status_of(well(tasks=133), name="coordination"), activity=day)
+    return coordination, gone, status_of(broken("file_missing"), name="content")
+
+
+def test_the_text_is_a_line_a_database_worst_first() -> None:
+    assert glance_text(Snapshot(NOW, statuses()), NOW + timedelta(seconds=2)) == (
+        "1 of 3 needs you · 15:00:00 UTC, 2 s ago\n"
+        "ERROR  Observability  The file is gone. Since 14:02 UTC (58 min)."
+        " Last seen 10,640 rows.\n"
+        "new    Content        No file yet at /srv/content.db.\n"
+        "ok     Coordination   Last write 9 s ago. 133 rows, +24 in 24 h.\n"
+    )
+
+
+def test_before_the_first_reading_it_cannot_tell() -> None:
+    assert glance_text(None, NOW).startswith("Can't tell")
+    assert "Can't tell" in glance_page(None, NOW)
+
+
+def test_the_page_says_the_same_looks_again_by_itself_and_is_small() -> None:
+    many = tuple(
+        replace(one, database=replace(one.database, name=f"{one.database.name}-{n}"))
+        for n in range(12)
+        for one in statuses()
+    )
+    page = glance_page(Snapshot(NOW, many), NOW)
+    assert page.count("<li>") == 36
+    assert '<meta http-equiv="refresh" content="30">' in page
+    assert page.index("Observability") < page.index("Coordination")
+    assert len(page.encode()) < 20_000
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    path = make_database(tmp_path / "email.db", messages=3)
+    with Served(write_config(tmp_path, [("email", path)])) as served:
+        yield served
+
+
+def test_a_browser_gets_html_and_everything_else_text(served: Served) -> None:
+    assert served.get("/glance")[1].startswith("All well · ")
+    status, page = served.get("/glance", {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+    assert status == 200
+    assert page.startswith("<!DOCTYPE html>")
+    assert "3 rows" in page

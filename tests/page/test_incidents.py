@@ -1,0 +1,92 @@
+"""Incidents on the page: open ones with cause, who knows and what was sent; over ones folded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from html import unescape
+
+from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.notification import Message
+from dash_app.model.reading import Finding, Snapshot
+from dash_app.page.headline import headline
+from dash_app.page.incidents import incidents, shown
+from dash_app.page.markup import draw
+from tests.page.test_page import EARLIER, NOW, status_of, well
+
+HELD = Finding("log_held", "fault", EARLIER, "The log is held.", "Restart it.")
+DAY = timedelta(days=1)
+
+
+def told(incident: Incident, *messages: Message) -> str:
+    """What a person reads of an incident."""
+    statuses = tuple(status_of(well(a=1), name=name) for name in ("email", "health"))
+    section = incidents([Entry(incident, messages)], Snapshot(NOW, statuses), NOW)
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", draw(section)))).strip()
+
+
+def incident(*databases: str) -> Incident:
+    names = " and ".join(name.capitalize() for name in databases)
+    text, remedy = f"{names}: Nothing came. node (pid 812) had it open.", "Start node again."
+    return Incident("email:down", databases, "log_held", "fault", text, remedy, EARLIER, id=3)
+
+
+def test_an_open_incident_tells_cause_since_remedy_and_asks_for_how_long() -> None:
+    assert told(incident("email", "health")) == (
+        "Incidents Email and Health Log held Nothing came. node (pid 812) had it open."
+        " Since 14:02 UTC ( 58 min ) Start node again. I know. Don't remind me for"
+        " 1 h 8 h 24 h as long as it lasts"
+    )
+
+
+def test_who_knows_is_told_until_that_ends_and_what_was_sent() -> None:
+    known = Acknowledgement("ann@example.com", EARLIER, NOW + timedelta(hours=1))
+    one = replace(incident("email"), acknowledged=known)
+    sent = Message("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
+    failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")
+    text = told(one, sent, failed)
+    assert "1 message sent, last at 14:02 UTC 1 message not sent yet: no route to ntfy.sh" in text
+    assert text.endswith("ann@example.com knows of it until 16:00 UTC Take back")
+    for until, ends in (
+        (None, "knows of it until it ends Take back"),
+        (NOW, "as long as it lasts"),
+    ):
+        assert told(replace(one, acknowledged=replace(known, until=until))).endswith(ends)
+
+
+def test_what_is_over_is_told_in_a_line_for_a_week() -> None:
+    ended = replace(incident("email"), ended_at=EARLIER + timedelta(minutes=20))
+    assert told(ended) == (
+        "Incidents 1 incident over in the last 7 days Email 14:02 UTC , over after 20 min"
+        " Nothing came. node (pid 812) had it open."
+    )
+    entries = [Entry(ended), Entry(incident("health"))]
+    assert shown(entries, NOW) == entries[::-1]
+    assert shown(entries, NOW, "email") == entries[:1]
+    assert shown(entries, NOW + 8 * DAY) == entries[1:]
+
+
+def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
+    both = tuple(
+        replace(status_of(well(a=1), name=name), findings=(HELD,), level="fault")
+        for name in ("email", "health")
+    )
+    snapshot = Snapshot(NOW, both, incidents=(Entry(incident("email", "health")),))
+    drawn = unescape(draw(headline(snapshot, NOW)))
+    assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
+        ("#incident-3", "Email and Health: log held since ")
+    ]
+    single = replace(snapshot, incidents=(Entry(incident("email")),))
+    alone = unescape(draw(headline(single, NOW)))
+    assert re.findall(r'href="(#[^"]+)"', alone) == ["#card-email", "#card-health"]
+
+
+def test_what_is_amiss_with_ourselves_stands_in_the_headline_too() -> None:
+    ours = replace(incident(), kind="alerts_failing", text="Alerts: Nobody was told.", id=9)
+    snapshot = Snapshot(NOW, (status_of(well(a=1)),), incidents=(Entry(ours),))
+    drawn = unescape(draw(headline(snapshot, NOW)))
+    assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
+        ("#incident-9", "Alerts: messages not sent since ")
+    ]
+    assert told(ours).startswith("Incidents Alerts Messages not sent Nobody was told.")

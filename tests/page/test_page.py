@@ -1,0 +1,282 @@
+"""Cards, headline and charts as pure functions: from what was read to what is shown."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+from dash import dcc, html
+
+from dash_app import loader, words
+from dash_app.model.host_facts import Activity, Disk, Surroundings
+from dash_app.model.reading import (
+    Code,
+    Database,
+    DatabaseStatus,
+    Event,
+    Level,
+    Memory,
+    Reading,
+    Snapshot,
+    TableCount,
+)
+from dash_app.page import charts
+from dash_app.page.cards import cards
+from dash_app.page.chart_choice import DEFAULT_RANGE, View, range_of
+from dash_app.page.figures import TimeAxis, figure
+from dash_app.page.headline import headline
+from dash_app.page.markup import UnknownPartError, draw
+from dash_app.page.page import version_of
+from dash_app.rules.changes import remember
+from dash_app.rules.problems import level_of
+
+NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+EARLIER = NOW - timedelta(minutes=58)
+PLACE = words.Place("~/.config/mission-control/config.toml", "clawd", 2.0)
+STALE = timedelta(seconds=60)
+
+
+def status_of(
+    reading: Reading, before: Memory | None = None, *, name: str = "email"
+) -> DatabaseStatus:
+    """Return what a reading means, as the sampler would."""
+    database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
+    memory = remember(reading, before)
+    fault = (
+        words.fault(reading.code, reading.detail, database, memory.last_good, PLACE)
+        if reading.code
+        else None
+    )
+    is_stale = NOW - reading.verified_at > STALE
+    level: Level = "unknown" if is_stale else level_of(reading, memory.status)
+    verdict = words.verdict(reading, fault)
+    return DatabaseStatus(
+        database, reading, memory.status, memory.since, level, verdict, fault, memory.last_good
+    )
+
+
+def well(verified_at: datetime = NOW, /, **rows: int | None) -> Reading:
+    tables = {name: TableCount(count, NOW) for name, count in rows.items()}
+    return Reading(NOW, verified_at, tables=tables, last_modified=NOW - timedelta(seconds=7))
+
+
+def broken(code: Code) -> Reading:
+    return Reading(EARLIER, NOW, code=code)
+
+
+def text_of(status: DatabaseStatus) -> str:
+    """Return what a person reads on the card of a database."""
+    snapshot = Snapshot(NOW, (status,))
+    drawn = draw(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW))
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", drawn))).strip()
+
+
+@pytest.mark.parametrize("code", ["needs_extension", "not_read_yet"])
+def test_what_cannot_be_told_is_neither_well_nor_a_fault(code: Code) -> None:
+    status = status_of(broken(code))
+    assert (status.status, status.level, status.needs_you) == ("error", "unknown", False)
+    assert text_of(status).startswith("Email Can't Tell")
+
+
+def test_a_well_card_says_last_write_and_rows() -> None:
+    text = text_of(status_of(well(tasks=126, agents=7)))
+    assert text.startswith("Email Connected")
+    assert "Last write 7 s ago 133 rows" in text
+    assert text.endswith("tasks 126 agents 7")
+
+
+def test_a_time_that_no_calendar_holds_is_unknown() -> None:
+    reading = Reading(NOW, NOW, tables=well(tasks=1).tables, last_modified=None)
+    assert "Last write unknown 1 row" in text_of(status_of(reading))
+
+
+def test_empty_tables_fold_into_a_line_and_more_than_six_into_another() -> None:
+    rows = {f"table_{number}": number for number in range(9)}
+    text = text_of(status_of(well(**rows, none=0)))
+    assert "table_8 8 table_7 7 table_6 6 table_5 5 table_4 4 table_3 3" in text
+    assert "table_2 2" not in text
+    assert text.endswith("and 2 more 2 empty tables")
+
+
+def test_an_unknown_count_comes_first_with_its_reason_and_is_never_zero() -> None:
+    reading = well(tasks=5)
+    vectors = TableCount(None, NOW, error="needs the vec0 module")
+    about = TableCount(12_400_000, EARLIER, estimate="about")
+    reading = Reading(
+        NOW, NOW, tables={**reading.tables, "vectors": vectors, "log": about}, last_modified=NOW
+    )
+    text = text_of(status_of(reading))
+    assert "12.4 M rows counted" in text
+    assert "vectors unknown: needs the vec0 module log ≈ 12.4 M, exact 58 min ago tasks 5" in text
+
+
+def test_rows_that_are_not_counted_yet_are_unknown_and_not_none() -> None:
+    uncounted = status_of(well(large=None))
+    assert "rows unknown" in text_of(uncounted)
+    assert "0 rows" not in text_of(uncounted)
+    assert uncounted.verdict == "1 table, rows unknown."
+
+
+def test_no_number_of_an_axis_is_cut_off() -> None:
+    index = pd.date_range("2026-11-22", periods=3, freq="h", tz="UTC")
+    values = pd.Series(pd.array([3_304_482, 9_402_910, 9_402_911], dtype="Int64"), index=index)
+    drawn = figure(values, TimeAxis.of(index, View.of(None), UTC))
+    assert drawn["layout"]["yaxis"]["ticktext"] == ["3,304,482", "9,402,911"]
+    assert drawn["layout"]["margin"]["l"] >= 9 * 7
+
+
+def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:
+    before = text_of(status_of(broken("file_missing")))
+    assert before.startswith("Email Not Initialized")
+    assert "Since" not in before
+    good = remember(Reading(EARLIER, EARLIER, tables=well(a=10_640).tables), None)
+    after = text_of(status_of(broken("file_missing"), good))
+    assert after.startswith("Email Error")
+    assert "The file is gone. Since 15:00 UTC ( now )" in after
+    assert "Last seen: 10,640 rows at 14:02 UTC" in after
+
+
+def test_a_reading_that_nobody_verified_for_a_minute_is_grey() -> None:
+    assert "As of 14:02 UTC" in text_of(status_of(well(EARLIER, tasks=1)))
+    assert "Connected" not in text_of(status_of(well(EARLIER, tasks=1)))
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        ([well(a=1)] * 5, "All 5 well"),
+        ([well(a=1)] * 4 + [broken("file_missing")], "4 well, 1 not initialized"),
+        ([broken("file_missing")] * 5, "Nothing here yet"),
+        ([well(a=1)] * 4 + [broken("needs_extension")], "Can't tell"),
+        ([well(a=1)] * 4 + [broken("corrupt")], "1 of 5 needs you"),
+        ([well(a=1)] * 3 + [broken("corrupt")] * 2, "2 of 5 need you"),
+        ([well(a=1)] * 4 + [well(EARLIER, a=1)], "Can't tell"),
+    ],
+)
+def test_the_headline_is_one_of_six(readings: list[Reading], expected: str) -> None:
+    statuses = tuple(status_of(reading) for reading in readings)
+    assert words.headline(Snapshot(NOW, statuses)) == expected
+
+
+def test_the_headline_links_at_most_three_faults() -> None:
+    statuses = tuple(status_of(broken("corrupt"), name=f"db-{n}") for n in range(5))
+    drawn = draw(headline(Snapshot(NOW, statuses), NOW))
+    assert drawn.count("<a ") == 3
+    assert "#card-db-0" in drawn
+    assert "0/5 databases connected" in drawn
+
+
+def test_the_version_changes_with_what_is_shown_and_with_nothing_else() -> None:
+    first = Snapshot(NOW, (status_of(well(tasks=1)),))
+    later = Snapshot(NOW + STALE, first.databases)
+    other = Snapshot(NOW, (status_of(well(tasks=2)),))
+    assert version_of(first) == version_of(later) != version_of(other)
+
+
+def test_the_drawing_escapes_and_knows_its_limits() -> None:
+    assert draw(html.P("<b>&", title='"')) == '<p title="&quot;">&lt;b&gt;&amp;</p>'
+    with pytest.raises(UnknownPartError):
+        draw(dcc.Graph())
+    with pytest.raises(UnknownPartError):
+        draw(html.P("x", hidden=True))
+
+
+def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
+    index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
+    values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
+    happened = Event("email", "gone", index[1].to_pydatetime(), {}, {})
+    view = View.of("?range=24h")
+    drawn = figure(values, TimeAxis.of(values.index, view, ZoneInfo("Asia/Kolkata")), [happened])
+    (trace,) = drawn["data"]
+    assert trace["y"] == [5, None, 9_007_199_254_740_993]
+    assert trace["x"][0] == "2026-11-23 05:00:00"
+    assert not trace["connectgaps"]
+    assert drawn["layout"]["yaxis"]["tickvals"] == [5, 9_007_199_254_740_993]
+    (mark,) = drawn["layout"]["shapes"]
+    assert mark["x0"] == mark["x1"] == "2026-11-23 06:00:00"
+    assert [sign["text"] for sign in drawn["layout"]["annotations"]] == ["✕"]
+
+
+def test_a_time_that_nobody_watched_is_a_band() -> None:
+    index = pd.date_range("2026-11-22", periods=24, freq="h", tz="UTC")
+    known = pd.array([5] * 10 + [None] * 6 + [7] * 8, dtype="Int64")
+    axis = TimeAxis.of(index, View.of(None), UTC)
+    drawn = figure(pd.Series(known, index=index), axis)
+    (band,) = drawn["layout"]["shapes"]
+    assert (band["x0"], band["x1"]) == ("2026-11-22 09:00:00", "2026-11-22 15:00:00")
+
+
+def test_rows_an_hour_are_bars_from_zero() -> None:
+    index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
+    values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
+    drawn = figure(values, TimeAxis.of(values.index, View.of("?show=rate"), UTC))
+    assert drawn["data"][0]["type"] == "bar"
+    assert drawn["layout"]["yaxis"]["range"][0] == 0
+    assert drawn["layout"]["yaxis"]["tickvals"] == [0, 7]
+
+
+def test_the_same_numbers_stand_in_a_table_newest_first() -> None:
+    index = pd.date_range("2026-11-22 23:30", periods=50, freq="h", tz="UTC")
+    trends = pd.DataFrame({"email": pd.array([*range(1000, 1049), None], dtype="Int64")}, index)
+    table = draw(charts.as_table([charts.Panel("email", "Email", None)], trends, UTC))
+    assert table.index("25 Nov, 00:30") < table.index("24 Nov, 00:30")
+    assert "<td>not watched</td>" in table
+    assert "<td>1,047</td>" in table
+    assert table.count("<tr>") <= 27
+
+
+def test_a_view_stands_in_the_url() -> None:
+    view = View.of("?range=7d&show=rate")
+    assert (view.chosen.key, view.is_rate, view.search) == ("7d", True, "?range=7d&show=rate")
+    drawn = [link.href for row in charts.choices(view) for link in row.children]
+    assert "?range=7d" in drawn
+    assert "?range=30d&show=rate" in drawn
+
+
+def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -> None:
+    times = pd.DatetimeIndex([NOW - timedelta(days=1), NOW - timedelta(minutes=7), NOW])
+    trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
+    wanted = [charts.Panel("new", "new", NOW - timedelta(days=40))]
+    (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
+    assert "Watching since <time" in (text := panel.to_plotly_json()["props"]["html"])
+    assert times[1].isoformat() in text
+
+
+def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
+    trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
+    wanted = [charts.Panel("email", "Email", NOW)]
+    (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
+    assert "The line grows from there." in panel.to_plotly_json()["props"]["html"]
+
+
+def test_an_unknown_range_is_the_default_one() -> None:
+    assert range_of("7d").reach == timedelta(days=7)
+    assert range_of("<script>") is DEFAULT_RANGE
+
+
+def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
+    day = Activity((None, 0, *[5] * 22), 102, NOW - timedelta(days=1))
+    status = replace(status_of(well(tasks=126)), activity=day)
+    assert "+24 in 24 h" in text_of(status)
+    young = Activity((None,) * 24, 126, EARLIER)
+    assert "no change since 14:02 UTC" in text_of(replace(status, activity=young))
+    snapshot = Snapshot(NOW, (status,))
+    drawn = unescape(draw(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW)))
+    assert drawn.count("v-20h3") == 22
+    assert drawn.count("v-2h3v2") == 1
+    assert drawn.count('opacity="0.5"') == 1
+
+
+def test_a_full_disk_of_our_own_record_is_told_where_no_card_tells_it() -> None:
+    full = Disk(7, 1_000_000_000, 50_000_000_000)
+    snapshot = Snapshot(NOW, (status_of(well(tasks=1)),), history_disk=full)
+    assert "The history's disk 98% full, 1.0 GB left." in unescape(draw(headline(snapshot, NOW)))
+    (status,) = snapshot.databases
+    told = replace(status, reading=replace(status.reading, surroundings=Surroundings(disk=full)))
+    assert "history" not in draw(headline(replace(snapshot, databases=(told,)), NOW))

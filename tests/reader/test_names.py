@@ -1,0 +1,180 @@
+"""Paths and tables with names that quoting, URIs or encodings could trip over; kinds of tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.airlock_helpers import read, read_exact, rows, watching
+from tests.harness import LiveWriter, make_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATHS = [
+    "with space.db",
+    "a?mode=rwc.db",
+    "a#fragment.db",
+    "100%25.db",
+    "%00.db",
+    "a&immutable=1.db",
+    'quote\'s "n" back\\slash.db',
+    "ünïcödé 🚀.db",
+    "new\nline.db",
+    ":memory:",
+    "file:a.db",
+    "-wal",
+    os.fsdecode(b"latin\xe9.db"),
+]
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "deep?er #1%" / name
+    make_database(tmp_path / "made.db", agents=3)
+    path.parent.mkdir()
+    (tmp_path / "made.db").rename(path)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert rows(read(airlock)) == {"agents": 3}
+        assert writer.do("INSERT INTO agents (text) VALUES ('one more')") == []
+        assert rows(read_exact(airlock)) == {"agents": 4}
+
+
+TABLES = [
+    "with space",
+    'double "quotes"',
+    "single 'quotes'",
+    "[brackets]",
+    "`ticks`",
+    "semi; DROP TABLE x; --",
+    "🚀 rocket",
+    "",
+    "select",
+    "order",
+    "main.agents",
+    "new\nline",
+    "1",
+    "%s {} ?1 :a $b @c",
+    "sqlit",
+]
+
+
+def test_tables_of_any_name_are_counted(tmp_path: Path) -> None:
+    wanted = {name: count for count, name in enumerate(TABLES, start=1)}
+    with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
+        for name, count in wanted.items():
+            quoted = name.replace('"', '""')
+            connection.execute(f'CREATE TABLE "{quoted}" (x)')
+            connection.executemany(f'INSERT INTO "{quoted}" VALUES (?)', [(1,)] * count)
+        connection.commit()
+    with watching(tmp_path / "a.db") as airlock:
+        assert rows(read(airlock)) == wanted
+
+
+def test_a_table_name_that_is_not_utf8_spoils_no_other(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3, zzzz=2)
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xff\xfe"))
+    with watching(path) as airlock:
+        reading = read(airlock)
+        assert reading.tables["zz\\xff\\xfe"].error == "its name is not UTF-8"
+        assert rows(reading) == {"agents": 3, "zz\\xff\\xfe": None}
+        assert not reading.total_complete
+        assert reading.total_rows == 3
+
+
+def test_a_missing_module_or_function_concerns_its_table_alone(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3, filler=1)
+    with LiveWriter(path) as writer:
+        for sql in (
+            "PRAGMA writable_schema = ON",
+            (
+                "INSERT INTO sqlite_schema VALUES ('table', 'vectors', 'vectors', 0,"
+                " 'CREATE VIRTUAL TABLE vectors USING vec0(embedding float[3])')"
+            ),
+            "CREATE VIRTUAL TABLE texts USING fts5(body)",
+            (
+                "UPDATE sqlite_schema SET sql = 'CREATE VIRTUAL TABLE texts"
+                " USING fts5(body, tokenize=''unheard of'')' WHERE name = 'texts'"
+            ),
+        ):
+            assert writer.do(sql) == []
+    with watching(path) as airlock:
+        reading = read(airlock)
+    assert reading.code is None
+    errors = {name: count.error for name, count in reading.tables.items() if count.error}
+    # Since SQLite 3.53 a tokenizer is needed only for a search: then the rows are counted.
+    needs = "needs the tokenizer unheard"
+    assert errors.pop("texts", needs) == needs
+    assert errors == {"vectors": "needs the vec0 module"}
+    assert reading.tables["agents"].rows == 3
+    assert not reading.total_complete
+
+
+def test_only_tables_that_people_made_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("""
+            CREATE TABLE agents (id INTEGER PRIMARY KEY AUTOINCREMENT, name UNIQUE);
+            INSERT INTO agents (name) VALUES ('one'), ('two');
+            CREATE TABLE settings (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+            INSERT INTO settings VALUES ('a', 1), ('b', 2), ('c', 3);
+            CREATE TABLE strict (n INTEGER) STRICT;
+            CREATE VIEW everyone AS SELECT name FROM agents;
+            CREATE VIRTUAL TABLE notes USING fts5(body);
+            INSERT INTO notes VALUES ('hello'), ('there');
+            CREATE VIRTUAL TABLE places USING rtree(id, x0, x1);
+            CREATE INDEX by_name ON agents (name);
+            ANALYZE;
+        """)
+    with watching(path) as airlock:
+        assert rows(read(airlock)) == {
+            "agents": 2,
+            "notes": 2,
+            "places": 0,
+            "settings": 3,
+            "strict": 0,
+        }
+
+
+def test_many_tables_are_all_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        for number in range(1000):
+            connection.execute(f"CREATE TABLE table_number_{number:04} (x)")
+        connection.execute("COMMIT")
+    with watching(path) as airlock:
+        reading = read_exact(airlock)
+    assert len(reading.tables) == 1000
+    assert reading.total_rows == 0
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16le", "UTF-16be"])
+def test_databases_in_any_encoding_are_read(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA encoding = '{encoding}'")
+        connection.execute('CREATE TABLE "tâche 🚀" (x)')
+    with watching(path) as airlock:
+        assert rows(read(airlock)) == {"tâche 🚀": 0}
+
+
+def test_names_of_a_million_characters_are_cut_and_told_apart(tmp_path: Path) -> None:
+    """Each such name would stand in every answer, and in a CSV on every line."""
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        for end in "ab":
+            connection.execute(f'CREATE TABLE "{"n" * 900_000}{end}" (x {"t" * 90_000})')
+        connection.execute(f'INSERT INTO "{"n" * 900_000}b" VALUES (1)')
+        connection.commit()
+    with watching(path) as airlock:
+        reading = read_exact(airlock)
+    assert set(rows(reading).values()) == {0, 1}
+    assert all(name.startswith("n" * 1000 + "… (900001 characters, ") for name in reading.tables)
+    assert reading.objects is not None
+    assert len(json.dumps(dict(reading.objects))) < 20_000

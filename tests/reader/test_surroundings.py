@@ -1,0 +1,166 @@
+"""What is around a database: who has it open, who holds back its log, how full its disk is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.reader.surroundings import disk_under
+from tests.airlock_helpers import LoneReader, await_quiet, read, read_until, watching
+from tests.harness import LiveWriter, eventually, make_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dash_app.model.host_facts import Holder
+    from dash_app.model.reading import Reading
+
+ADD = "INSERT INTO agents (text) VALUES ('one more')"
+MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"
+GROW = f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many"
+
+
+def holder(reading: Reading, writer: LiveWriter) -> Holder | None:
+    found = reading.surroundings.holders
+    assert found is not None
+    return next((one for one in found if one.pid == writer.process.pid), None)
+
+
+def test_a_connection_is_seen_until_it_is_closed(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with watching(path) as airlock:
+        assert read(airlock).surroundings.holders == ()
+        with LiveWriter(path) as writer:
+            assert writer.do(ADD) == []
+            found = holder(read(airlock), writer)
+            assert found is not None
+            assert found.uses == ("open",)
+            assert found.command.startswith("python")
+            again = holder(read(airlock), writer)
+            assert again == found
+        assert read(airlock).surroundings.holders == ()
+
+
+def test_a_writer_inside_its_transaction_is_seen_to_write(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do("BEGIN IMMEDIATE") == []
+        found = holder(read(airlock), writer)
+        assert found is not None
+        assert found.uses == ("open", "read", "write")
+        assert found.pins_since is None
+
+
+@pytest.mark.parametrize("wal", [True, False])
+def test_who_reads_and_who_writes_is_told_of_either_journal(tmp_path: Path, *, wal: bool) -> None:
+    path = make_database(tmp_path / "a.db", wal=wal, agents=3)
+    with LiveWriter(path) as one, LiveWriter(path) as two, watching(path) as airlock:
+        assert one.do("BEGIN") == two.do("BEGIN IMMEDIATE") == []
+        assert one.do("SELECT count(*) FROM agents") == [[3]]
+        reading = read(airlock)
+        reader, writer = holder(reading, one), holder(reading, two)
+        assert reader is not None
+        assert writer is not None
+        assert "read" in reader.uses
+        assert "write" not in reader.uses
+        assert "write" in writer.uses
+
+
+def test_a_reader_that_holds_back_the_log_is_named_and_the_backlog_measured(
+    tmp_path: Path,
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, LiveWriter(path) as reader, watching(path) as airlock:
+        assert writer.do(ADD) == reader.do("BEGIN") == []
+        assert reader.do("SELECT count(*) FROM agents") == [[4]]
+        assert writer.do(GROW) == []
+        _busy, frames, checkpointed = writer.do("PRAGMA wal_checkpoint(PASSIVE)")[0]
+        assert checkpointed < frames
+        first = read(airlock)
+        assert first.surroundings.backlog_bytes == (frames - checkpointed) * (4096 + 24)
+        pinned = holder(first, reader)
+        assert pinned is not None
+        assert pinned.pins_since is not None
+        assert holder(first, writer).pins_since is None  # type: ignore[union-attr]
+        assert writer.do(GROW) == []
+        assert holder(read(airlock), reader) == pinned
+        assert reader.do("COMMIT") == []
+        assert writer.do("PRAGMA wal_checkpoint(PASSIVE)")[0][0] == 0
+        last = read(airlock)
+        assert last.surroundings.backlog_bytes == 0
+        assert last.wal_bytes
+        freed = holder(last, reader)
+        assert freed is not None
+        assert freed.pins_since is None
+
+
+def test_looking_leaves_our_own_locks_and_the_index_alone(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do(ADD) == []
+        for _look in range(3):
+            own = {os.getpid(), *airlock.pids}
+            found = read(airlock).surroundings.holders
+            assert found is not None
+            assert not own & {one.pid for one in found}
+            assert writer.do(ADD) == []
+
+
+def test_the_backlog_of_a_log_without_index_is_not_guessed(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer:
+        assert writer.do(ADD) == []
+    path.with_name("a.db-shm").unlink()
+    with watching(path) as airlock:
+        around = read(airlock).surroundings
+    assert around.backlog_bytes is None
+    assert around.holders == ()
+
+
+def test_the_disk_is_that_of_the_file_even_while_there_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with watching(path) as airlock:
+        disk = read(airlock).surroundings.disk
+    assert disk is not None
+    assert disk.device == tmp_path.stat().st_dev
+    assert disk.total_bytes == sum(shutil.disk_usage(tmp_path)[1:])
+    assert disk_under("/proc/self/status/none") is None
+    assert disk_under(str(tmp_path / "gone" / "a.db")) is None
+
+
+def test_a_log_left_behind_because_its_last_writer_met_us_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    tables: dict[str, int] = {f"t{number}": 1 for number in range(400)}
+    make_database(path, wal=True, **tables)
+    with closing(sqlite3.connect(path)) as writer, LoneReader(path) as reader:
+        with writer:
+            writer.execute("INSERT INTO t0 (text) VALUES ('one more')")
+        reader.ask()
+        eventually(reader.holds_locks)
+        os.kill(reader.pid, signal.SIGSTOP)
+        writer.close()
+        os.kill(reader.pid, signal.SIGCONT)
+        assert reader.answer().code is None
+        assert reader.sidecars_left == 1
+        await_quiet(tmp_path)
+        assert reader.read().code is None
+        assert reader.sidecars_left == 0
+
+
+def test_a_reading_that_still_holds_brings_new_surroundings(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do(ADD) == []
+        await_quiet(tmp_path)
+        first = read_until(airlock, lambda reading: reading.total_rows == 4)
+        assert holder(first, writer) is not None
+        writer.kill()
+        second = read(airlock)
+        assert second.read_at == first.read_at
+        assert second.surroundings.holders == ()

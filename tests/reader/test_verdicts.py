@@ -1,0 +1,347 @@
+"""A sound file is never called damaged, and each count is that of the table itself."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.reader.errors import fault_of
+from dash_app.reader.files import look, read_header
+from tests.airlock_helpers import LoneReader, public_folder, read, read_until, rows, watching
+from tests.harness import LiveWriter, make_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from dash_app.model.reading import Reading
+
+OURS = sqlite3.sqlite_version
+NEWER, OLDER = 3_099_001, 3_008_000
+
+
+def run(path: Path, *statements: str) -> Path:
+    """Run statements with a collation, a function and a module's tables that only we have here."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.create_collation("unicase", lambda one, other: (one > other) - (one < other))
+        connection.create_collation("icu_root", lambda one, other: (one > other) - (one < other))
+        connection.create_function("fold", 1, str, deterministic=True)
+        for sql in statements:
+            connection.execute(sql)
+    return path
+
+
+def schema_row(kind: str, name: str, sql: str, page: int = 0) -> Iterable[str]:
+    """Statements that put an entry into the schema that this SQLite would not accept."""
+    quoted = sql.replace("'", "''")
+    entry = f"VALUES ('{kind}', '{name}', '{name}', {page}, '{quoted}')"
+    return ("PRAGMA writable_schema = ON", f"INSERT INTO sqlite_schema {entry}")
+
+
+def last_written_by(path: Path, version: int) -> None:
+    """Set which SQLite wrote a file last (sqlite.org/fileformat2.html, offset 96)."""
+    with path.open("r+b") as file:
+        file.seek(96)
+        file.write(version.to_bytes(4, "big"))
+
+
+def count_by_index(path: Path, table: str) -> int:
+    """What SQLite counts by itself: the entries of the smallest index."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return rows
+
+
+def read_once(path: Path) -> Reading:
+    with watching(path) as airlock:
+        return read(airlock)
+
+
+def test_rows_are_counted_in_the_table_where_an_index_is_empty(tmp_path: Path) -> None:
+    """As a vector index of libSQL is for any other SQLite (tursodatabase/libsql issue 1819)."""
+    path = make_database(tmp_path / "a.db", memories=400, few=7)
+    run(
+        path,
+        "CREATE INDEX by_text ON memories (id) WHERE text IS NULL",
+        "CREATE INDEX few_by_text ON few (id) WHERE text IS NULL",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, ' WHERE text IS NULL', '')",
+    )
+    assert count_by_index(path, "memories") == 0
+    assert rows(read_once(path)) == {"memories": 400, "few": 7}
+
+
+def test_rows_are_counted_in_the_table_where_an_index_lost_some(tmp_path: Path) -> None:
+    """As after a restore in benbjohnson/litestream issues 582 and 1164."""
+    path = make_database(tmp_path / "a.db", messages=9000)
+    run(
+        path,
+        "CREATE INDEX by_text ON messages (id) WHERE id > 4000",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, ' WHERE id > 4000', '')",
+    )
+    assert count_by_index(path, "messages") == 5000
+    assert rows(read_once(path)) == {"messages": 9000}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "name TEXT COLLATE unicase PRIMARY KEY",
+        "name TEXT COLLATE unicase, other COLLATE icu_root, PRIMARY KEY (name, other)",
+    ],
+)
+def test_a_collation_of_its_program_keeps_no_table_from_being_counted(
+    tmp_path: Path, key: str
+) -> None:
+    """As in Anki and Plex (techouse/sqlite3-to-mysql issue 28, PlexPlaylistImporter issue 18)."""
+    path = make_database(tmp_path / "a.db", notes=3)
+    run(
+        path,
+        "CREATE INDEX by_text ON notes (text COLLATE icu_root)",
+        f"CREATE TABLE tags ({key}) WITHOUT ROWID",
+        "INSERT INTO tags (name) VALUES ('a'), ('b')"
+        if "other" not in key
+        else "INSERT INTO tags VALUES ('a', 1), ('b', 2)",
+        "CREATE TABLE kinds (name TEXT COLLATE unicase UNIQUE)",
+        "INSERT INTO kinds VALUES ('a')",
+    )
+    assert rows(read_once(path)) == {"notes": 3, "tags": 2, "kinds": 1}
+
+
+def test_what_only_its_program_has_concerns_its_table_alone(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    run(
+        path,
+        "CREATE TABLE items (n, low AS (fold(n)), CHECK (fold(n) <> ''))",
+        "INSERT INTO items (n) VALUES ('A')",
+        "CREATE INDEX by_fold ON items (fold(n))",
+        "CREATE VIEW folded AS SELECT fold(n) AS n FROM items",
+        "CREATE VIRTUAL TABLE titles USING fts4(title)",
+        "CREATE VIRTUAL TABLE found USING fts5(n, content = 'folded')",
+        *schema_row("table", "near", "CREATE VIRTUAL TABLE near USING vec0(e float[3])"),
+        "UPDATE sqlite_schema SET sql = 'CREATE VIRTUAL TABLE titles"
+        " USING fts4(title, tokenize=icu_like)' WHERE name = 'titles'",
+    )
+    reading = read_once(path)
+    assert reading.code is None
+    assert {name: count.error for name, count in reading.tables.items() if count.error} == {
+        "near": "needs the vec0 module",
+        "titles": "needs the tokenizer icu_like",
+        "found": "needs the function fold",
+    }
+    assert (reading.tables["agents"].rows, reading.tables["items"].rows) == (3, 1)
+
+
+def test_a_damaged_full_text_index_concerns_its_table_alone(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    run(
+        path,
+        "CREATE VIRTUAL TABLE places USING rtree(id, x0, x1)",
+        "INSERT INTO places VALUES (1, 2, 3)",
+        "PRAGMA writable_schema = ON",
+        "UPDATE places_node SET data = x'00'",
+    )
+    reading = read_once(path)
+    assert reading.code is None
+    assert reading.tables["agents"].rows == 3
+    assert reading.tables["places"].error == "its module finds its index damaged"
+
+
+def test_a_database_of_which_no_table_can_be_counted_says_what_it_needs(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    run(path, *schema_row("table", "near", "CREATE VIRTUAL TABLE near USING vec0(e float[3])"))
+    reading = read_once(path)
+    assert (reading.code, reading.detail) == ("needs_extension", {"what": "the vec0 module"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "sql", "page"),
+    [
+        ("view", "CREATE VIEW entry AS SELECT group_concat(text ORDER BY id FROB) FROM mail", 0),
+        ("table", "CREATE TABLE entry (n INTEGER) FROBBED", 2),
+        ("index", "CREATE INDEX entry ON mail (id) WHERE id > 1__0x", 2),
+    ],
+)
+def test_a_schema_of_a_newer_sqlite_is_not_damage(
+    tmp_path: Path, kind: str, sql: str, page: int
+) -> None:
+    """As with STRICT, 1_000 or ORDER BY in an aggregate (sqlitebrowser issue 3409)."""
+    path = run(make_database(tmp_path / "a.db", mail=3), *schema_row(kind, "entry", sql, page))
+    last_written_by(path, NEWER)
+    with watching(path) as airlock:
+        assert read(airlock).detail == {"writer": "3.99.1", "ours": OURS}
+        assert read(airlock).code == "unsupported"
+        last_written_by(path, OLDER)  # no newer SQLite then, so only what was seen
+        reading = read_until(airlock, lambda one: one.code != "unsupported")
+    assert reading.code == "cannot_read"
+    assert reading.detail["schema"]
+
+
+@pytest.mark.parametrize("version", [OLDER, NEWER])
+def test_a_view_that_names_an_attached_database_is_not_damage(tmp_path: Path, version: int) -> None:
+    """As in pawelsalawa/letos issue 4982: only programs that attach it under that name read it."""
+    path = make_database(tmp_path / "a.db", urls=3)
+    run(path, *schema_row("view", "seen", "CREATE VIEW seen AS SELECT * FROM db2.urls"))
+    last_written_by(path, version)
+    reading = read_once(path)
+    assert reading.code == "cannot_read"
+    assert reading.detail == {"schema": "view seen cannot reference objects in database db2"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE sqlite_schema SET rootpage = 99",
+        "UPDATE sqlite_schema SET sql = NULL",
+        "INSERT INTO sqlite_schema SELECT * FROM sqlite_schema",
+    ],
+)
+def test_a_schema_entry_without_its_page_or_text_is_damage(tmp_path: Path, statement: str) -> None:
+    path = run(make_database(tmp_path / "a.db", agents=3), "PRAGMA writable_schema = ON", statement)
+    last_written_by(path, NEWER)
+    assert read_once(path).code == "corrupt"
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT zeroblob(2000000000)", "SELECT nothing()", "SELECT abs(-9223372036854775808)"]
+)
+def test_an_error_that_is_not_known_has_its_own_code_and_sqlites_words(
+    tmp_path: Path, sql: str
+) -> None:
+    files = look(str(make_database(tmp_path / "a.db", agents=3)))
+    with closing(sqlite3.connect(":memory:")) as memory, pytest.raises(sqlite3.Error) as caught:
+        memory.execute(sql).fetchall()
+    fault = fault_of(caught.value, files, read_header(files))
+    assert fault.code == "cannot_read"
+    assert fault.detail == {"error": caught.value.sqlite_errorname, "text": str(caught.value)}
+
+
+def test_an_error_that_is_not_sqlites_is_no_verdict_on_the_file(tmp_path: Path) -> None:
+    files = look(str(make_database(tmp_path / "a.db", agents=3)))
+    with pytest.raises(KeyError):
+        fault_of(KeyError("a mistake of ours"), files, read_header(files))
+
+
+def test_an_unreadable_name_in_an_error_is_not_taken_for_damage(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    run(path, *schema_row("view", "zzzz", "CREATE VIEW zzzz AS SELECT * FROM db2.x"))
+    path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xff\xfe"))
+    reading = read_once(path)
+    assert reading.code == "cannot_read"
+    assert "db2" in reading.detail["schema"]
+
+
+def test_views_that_join_each_other_cost_nothing(tmp_path: Path) -> None:
+    views = [f"CREATE VIEW v{n} AS SELECT a.x FROM v{n - 1} a, v{n - 1} b" for n in range(1, 40)]
+    path = make_database(tmp_path / "a.db", agents=3)
+    run(path, "CREATE VIEW v0 AS SELECT 1 AS x", *views)
+    reading = read_once(path)
+    assert rows(reading) == {"agents": 3}
+    assert reading.objects is not None
+    assert "view v39" in reading.objects
+
+
+def test_a_long_path_is_not_taken_for_a_crash(tmp_path: Path) -> None:
+    """SQLite opens no path of more than 512 bytes (os_unix.c, MAX_PATHNAME)."""
+    folder = tmp_path
+    for _ in range(5):
+        folder /= "d" * 120
+    make_database(tmp_path / "a.db", agents=3)
+    folder.mkdir(parents=True)
+    (tmp_path / "a.db").rename(folder / "a.db")
+    reading = read_once(folder / "a.db")
+    assert reading.code == "cannot_read"
+    assert reading.detail["error"].startswith("SQLITE_CANTOPEN")
+
+
+def test_a_path_through_a_link_that_may_not_be_read_is_permission_denied() -> None:
+    """As the root of another user's process, by which a container's files are reached."""
+    with public_folder() as folder:
+        path = make_database(folder / "a.db", agents=3)
+        through = f"/proc/{os.getpid()}/root{path}"
+        with LoneReader(folder / through, nobody=os.geteuid() == 0) as reader:
+            reading = reader.read()
+            assert reading.code in ({"permission_denied"} if os.geteuid() == 0 else {None})
+
+
+def zero_page(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(4096))
+
+
+def text_over_it(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"<!DOCTYPE html><title>404</title>" * 20)
+
+
+def odd_page_size(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(16)
+        file.write(b"\0\3")
+
+
+@pytest.mark.parametrize("overwrite", [zero_page, text_over_it, odd_page_size])
+def test_a_file_that_is_no_database_is_that_and_no_more_where_none_was_read(
+    tmp_path: Path, overwrite: Callable[[Path], None]
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    overwrite(path)
+    reading = read_once(path)
+    assert reading.code == "not_a_database"
+    assert reading.file is not None
+
+
+def test_a_live_database_is_counted_in_the_table_too(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", memories=1500)
+    run(
+        path,
+        "CREATE INDEX by_text ON memories (id) WHERE text IS NULL",
+        "PRAGMA writable_schema = ON",
+        "UPDATE sqlite_schema SET sql = replace(sql, ' WHERE text IS NULL', '')",
+    )
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do("CREATE TABLE other (n)") == []
+        assert rows(read(airlock)) == {"memories": 1500, "other": 0}
+
+
+def noise_after_the_magic(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.seek(16)
+        file.write(random.Random(1).randbytes(4080))
+
+
+def noise_after_a_plain_head(path: Path) -> None:
+    """As SQLCipher leaves it with `cipher_plaintext_header_size = 32`."""
+    with path.open("r+b") as file:
+        file.seek(32)
+        file.write(random.Random(1).randbytes(4064))
+
+
+@pytest.mark.parametrize("encrypt", [noise_after_the_magic, noise_after_a_plain_head])
+def test_noise_after_the_magic_is_no_newer_format(
+    tmp_path: Path, encrypt: Callable[[Path], None]
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    encrypt(path)
+    assert read_once(path).code == "not_a_database"
+
+
+@pytest.mark.parametrize("side", ["wal", "journal"])
+def test_a_folder_in_place_of_a_side_file_is_no_disk_error(tmp_path: Path, side: str) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    path.with_name(f"a.db-{side}").mkdir()
+    assert read_once(path).code == "cannot_read"
+
+
+def test_a_side_file_that_cannot_be_there_is_not_missed(tmp_path: Path) -> None:
+    long = make_database(tmp_path / "made.db", agents=3).rename(tmp_path / ("n" * 253))
+    assert rows(read_once(long)) == {"agents": 3}
+    path = make_database(tmp_path / "a.db", agents=3)
+    path.with_name("a.db-wal").symlink_to("a.db-wal")
+    assert rows(read_once(path)) == {"agents": 3}

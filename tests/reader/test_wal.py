@@ -1,0 +1,188 @@
+"""Databases in every state that a live, locking or killed writer leaves them in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.reader.counts import Budget
+from dash_app.reader.files import look
+from dash_app.reader.reader import Reader
+from tests.airlock_helpers import (
+    LoneReader,
+    await_quiet,
+    public_folder,
+    read,
+    read_exact,
+    read_until,
+    rows,
+    traces,
+    watching,
+)
+from tests.harness import LiveWriter, eventually, make_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ADD = "INSERT INTO agents (text) VALUES ('one more')"
+MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"
+SPILL = (
+    "PRAGMA cache_size = 5",
+    "BEGIN IMMEDIATE",
+    f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many",
+)
+"""A transaction that outgrows the writer's cache: its pages reach the files before its commit."""
+
+
+def leave_hot_journal(path: Path) -> None:
+    make_database(path, wal=False, agents=3)
+    with LiveWriter(path) as writer:
+        for sql in SPILL:
+            assert "error" not in writer.do(sql)
+
+
+def leave_log(path: Path) -> None:
+    """Leave a log with a commit in it that never reached the main file."""
+    make_database(path, agents=3)
+    with LiveWriter(path) as writer:
+        assert writer.do(ADD) == []
+
+
+def test_a_journal_left_by_a_killed_writer_needs_recovery(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    leave_hot_journal(path)
+    before = traces(tmp_path)
+    with watching(path) as airlock:
+        read_until(airlock, lambda reading: reading.code == "needs_recovery")
+        assert traces(tmp_path) == before
+        with LiveWriter(path) as writer:
+            assert writer.do("SELECT count(*) FROM agents") == [[3]]
+        assert rows(read_until(airlock, lambda reading: reading.code is None)) == {"agents": 3}
+
+
+@pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST"])
+def test_a_rollback_transaction_under_way_keeps_the_last_reading(tmp_path: Path, mode: str) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        writer.do(f"PRAGMA journal_mode = {mode}")
+        first = read(airlock)
+        for sql in SPILL:
+            assert "error" not in writer.do(sql)
+        during = read(airlock)
+        assert rows(during) == {"agents": 3}
+        assert during.verified_at == first.verified_at
+        assert writer.do("COMMIT") == []
+        after = read_until(airlock, lambda reading: reading.total_rows == 303)
+        assert after.journal_mode == "delete"
+        assert after.verified_at > first.verified_at
+
+
+def test_a_rollback_transaction_at_first_sight_is_locked_by_its_holder(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        for sql in SPILL:
+            assert "error" not in writer.do(sql)
+        reading = read(airlock)
+        assert reading.code == "locked"
+        assert f"(pid {writer.process.pid})" in reading.detail["holder"]
+        assert writer.do("ROLLBACK") == []
+        assert rows(read(airlock)) == {"agents": 3}
+
+
+def test_a_long_rollback_transaction_is_never_taken_for_a_crash(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        for sql in SPILL:
+            assert "error" not in writer.do(sql)
+        await_quiet(tmp_path)
+        assert read(airlock).code == "locked"
+
+
+def test_a_transaction_that_ends_while_it_is_looked_at_is_no_crash(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", wal=False, agents=3)
+    with LiveWriter(path) as writer:
+        for sql in SPILL:
+            assert "error" not in writer.do(sql)
+        await_quiet(tmp_path)
+        files = look(str(path))
+        assert writer.do("COMMIT") == []
+    reader = Reader(str(path), Budget(1, 1, 1))
+    assert reader._unread(files, datetime.now(UTC), was_free=False).code == "locked"
+
+
+def test_an_exclusive_writer_is_waited_for_without_the_kernels_guard(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, LoneReader(path, guarded=False) as reader:
+        assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
+        assert writer.do(ADD) == []
+        reading = reader.read()
+        assert reading.code == "locked"
+        assert f"(pid {writer.process.pid})" in reading.detail["holder"]
+
+
+@pytest.mark.parametrize("index", [True, False])
+def test_a_log_left_by_a_killed_writer_counts_with_and_without_its_index(
+    tmp_path: Path, *, index: bool
+) -> None:
+    path = tmp_path / "a.db"
+    leave_log(path)
+    if not index:
+        (tmp_path / "a.db-shm").unlink()
+    before = traces(tmp_path)
+    with watching(path) as airlock:
+        found = read_until(airlock, lambda reading: reading.code is None)
+        assert rows(found) == {"agents": 4}
+        assert found.wal_bytes == (tmp_path / "a.db-wal").stat().st_size > 0
+        await_quiet(tmp_path)
+        assert rows(read(airlock)) == {"agents": 4}
+    assert traces(tmp_path) == before
+
+
+def test_a_log_in_a_read_only_folder_counts_for_an_ordinary_user() -> None:
+    with public_folder() as folder:
+        path = folder / "a.db"
+        leave_log(path)
+        (folder / "a.db-shm").unlink()
+        folder.chmod(0o555)
+        before = traces(folder)
+        with LoneReader(path, nobody=True) as reader:
+            assert reader.read().code in {None, "read_only_folder"}
+            found = eventually(lambda: (last := reader.read()).code is None and last)
+            assert found
+            assert rows(found) == {"agents": 4}
+        assert traces(folder) == before
+
+
+def test_a_fresh_log_without_index_in_a_read_only_folder_says_so() -> None:
+    with public_folder() as folder:
+        path = folder / "a.db"
+        leave_log(path)
+        (folder / "a.db-shm").unlink()
+        folder.chmod(0o555)
+        with LoneReader(path, nobody=True, guarded=False) as reader:
+            assert reader.read().code == "read_only_folder"
+
+
+def test_a_symbolic_link_is_read_with_the_log_beside_the_real_file(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "real" / "a.db", agents=3)
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with LiveWriter(path) as writer, watching(link) as airlock:
+        assert rows(read(airlock)) == {"agents": 3}
+        assert writer.do(ADD) == []
+        found = read_exact(airlock)
+        assert rows(found) == {"agents": 4}
+        assert found.wal_bytes == (tmp_path / "real" / "a.db-wal").stat().st_size
+    assert {one.name for one in tmp_path.iterdir()} == {"real", "link.db"}
+
+
+def test_two_names_for_one_file_agree(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with LiveWriter(path) as writer, watching(path, link, path) as airlock:
+        for count in range(4, 20):
+            assert writer.do(ADD) == []
+            assert [rows(read_exact(airlock, name)) for name in "012"] == [{"agents": count}] * 3

@@ -1,0 +1,299 @@
+"""What happens to a database is told once, by one name, with what was before and after."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dash_app import words
+from dash_app.model.expectation import Rules, TableRules
+from dash_app.model.reading import Event, Memory, Reading, TableCount
+from dash_app.rules.changes import follow
+from dash_app.rules.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
+from dash_app.rules.problems import settle
+from tests.airlock_helpers import read_exact, read_until, watching
+from tests.harness import Served, eventually, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from dash_app.airlock.airlock import Airlock
+
+LOST = "agents 7 → 0, runs 5 → 0, tasks 126 → 0"
+DROP_ALL = [f"DROP TABLE {table}" for table in ("tasks", "agents", "runs")]
+COUNTED = "CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT)"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A database of two tables, one of which counts its rows for ever."""
+    path = make_database(tmp_path / "a.db", tasks=126, agents=7)
+    run(path, COUNTED, *["INSERT INTO runs (text) VALUES ('x')"] * 5)
+    return path
+
+
+def run(path: Path, *statements: str) -> None:
+    """Do something to a database as another program would, and close it."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for sql in statements:
+            connection.execute(sql)
+
+
+def exact_or_fault(airlock: Airlock) -> Reading:
+    reading = read_until(airlock, lambda reading: reading.wait_reason is None)
+    return reading if reading.code else read_exact(airlock)
+
+
+def told(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
+    """What is told of a database after each of some changes, and of nothing after each of them."""
+    events: list[Event] = []
+    with watching(path) as airlock:
+        memory, first = follow("a", read_exact(airlock), None)
+        assert first == ()
+        for change in changes:
+            change(path)
+            for _again in range(2):
+                reading = exact_or_fault(airlock)
+                memory, more = follow("a", reading, memory)
+                events += more
+    return events
+
+
+def texts(events: list[Event]) -> list[str]:
+    return [words.event(event) for event in events]
+
+
+def remove(path: Path) -> None:
+    path.rename(path.with_suffix(".away"))
+
+
+def bring_back(path: Path) -> None:
+    path.with_suffix(".away").rename(path)
+
+
+def truncate_to(share: float) -> Callable[[Path], None]:
+    return lambda path: os.truncate(path, int(path.stat().st_size * share))
+
+
+def sql(*statements: str) -> Callable[[Path], None]:
+    return lambda path: run(path, *statements)
+
+
+def keep_a_copy(path: Path) -> None:
+    shutil.copy2(path, path.with_suffix(".copy"))
+
+
+def add_runs(path: Path) -> None:
+    run(path, *["INSERT INTO runs (text) VALUES ('x')"] * 3)
+
+
+def restore_over(path: Path) -> None:
+    shutil.copy2(path.with_suffix(".copy"), path)
+
+
+def restore_by_rename(path: Path) -> None:
+    path.with_suffix(".copy").replace(path)
+
+
+def swap(path: Path) -> None:
+    make_database(path.with_suffix(".other"), letters=3).replace(path)
+
+
+def make_anew(path: Path) -> None:
+    run(path, f"VACUUM INTO '{path.with_suffix('.new')}'")
+    path.with_suffix(".new").replace(path)
+
+
+def make_empty(path: Path) -> None:
+    make_database(path, tasks=0, agents=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([remove], ["Gone"]),
+        ([remove, bring_back], ["Gone", "Back after now"]),
+        ([truncate_to(0)], ["Emptied: it held 138 rows"]),
+        ([sql(*DROP_ALL)], ["Emptied: it held 138 rows"]),
+        ([swap], [f"Replaced by another file with 138 rows fewer: {LOST}"]),
+        ([make_anew], ["Replaced by another file"]),
+        ([keep_a_copy, add_runs, restore_over], ["Went back to an older state"]),
+        ([keep_a_copy, add_runs, restore_by_rename], ["Went back to an older state"]),
+        (
+            [sql("CREATE TABLE notes (id INTEGER)", "ALTER TABLE tasks DROP COLUMN text")],
+            ["Schema changed: + table notes, − column tasks.text"],
+        ),
+        (
+            [sql("ALTER TABLE tasks ADD COLUMN owner TEXT", "DELETE FROM tasks")],
+            ["Schema changed: + column tasks.owner; tasks 126 → 0"],
+        ),
+        (
+            [sql("ALTER TABLE tasks RENAME TO jobs")],
+            ["Schema changed: + table jobs, − table tasks"],
+        ),
+        ([sql("DELETE FROM tasks")], ["Emptied: tasks 126 → 0"]),
+        ([sql("DELETE FROM tasks WHERE id > 62")], ["Rows dropped: tasks 126 → 62"]),
+        ([sql("DELETE FROM tasks WHERE id > 63")], []),
+        ([sql("PRAGMA user_version = 3")], ["Version changed: user_version 0 → 3"]),
+        ([sql("VACUUM"), sql("ANALYZE"), sql("REINDEX")], []),
+        ([sql("DELETE FROM runs WHERE id = 5")], []),
+        ([sql("INSERT INTO tasks (text) VALUES ('one more')"), add_runs], []),
+        (
+            [remove, make_empty],
+            [
+                "Gone",
+                f"Back after now with 138 rows fewer: {LOST}",
+                "Schema changed: − table runs",
+            ],
+        ),
+    ],
+)  # fmt: skip
+def test_each_change_is_told_once(
+    path: Path, changes: list[Callable[[Path], None]], expected: list[str]
+) -> None:
+    assert texts(told(path, *changes)) == expected
+
+
+def test_a_file_cut_in_half_was_truncated_and_comes_back(path: Path) -> None:
+    changes = keep_a_copy, truncate_to(0.5), restore_over
+    cut, back = told(path, *changes)
+    assert (cut.kind, cut.after["code"], back.kind) == ("truncated", "corrupt", "back")
+    assert cut.before["sizeBytes"] == 2 * cut.after["sizeBytes"]
+
+
+def test_facts_stand_before_and_after(path: Path) -> None:
+    (event,) = told(path, sql("DELETE FROM tasks"))
+    assert (event.before, event.after) == ({"rows": {"tasks": 126}}, {"rows": {"tasks": 0}})
+
+
+def test_a_table_that_empties_again_and_again_is_a_queue(path: Path) -> None:
+    (fall,) = told(path, sql("DELETE FROM tasks"))
+    assert habits_among([fall] * (HABIT_TIMES - 1)).queues == {}
+    habits = habits_among([fall] * HABIT_TIMES)
+    assert habits.queues == {"tasks": 126}
+    with watching(path) as airlock:
+        now = read_exact(airlock)
+    before = replace(now, tables={**now.tables, "tasks": replace(now.tables["agents"], rows=126)})
+    memory = Memory("connected", None, now.read_at, None, None, before)
+    assert [e.kind for e in follow("a", now, memory)[1]] == ["rows_dropped"]
+    assert follow("a", now, memory, DropPolicy(habits=habits))[1] == ()
+
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def holding(rows: int) -> Reading:
+    return Reading(NOW, NOW, tables={"tasks": TableCount(rows, NOW), "agents": TableCount(7, NOW)})
+
+
+@pytest.mark.parametrize(
+    ("rules", "rows", "is_told"),
+    [
+        (Rules(), 50, False),
+        (Rules(), 49, True),
+        (Rules(max_drop_percent=29), 71, False),
+        (Rules(max_drop_percent=29), 70, True),
+        (Rules(max_drop_percent=100), 0, False),
+        (Rules(tables={"tasks": TableRules(max_drop_percent=90)}), 10, False),
+        (Rules(tables={"tasks": TableRules(max_drop_percent=90)}), 9, True),
+        (Rules(tables={"tasks": TableRules(paused=True)}), 0, False),
+    ],
+)
+def test_a_fall_is_told_that_is_further_than_a_person_said(
+    rules: Rules, rows: int, *, is_told: bool
+) -> None:
+    """And it is undone once the table is back within that."""
+    memory, _ = follow("a", holding(100), None)
+    memory, events = follow("a", holding(rows), memory, DropPolicy(rules))
+    assert [event.before["rows"] for event in events] == [{"tasks": 100}] * is_told
+    for event in events:
+        still = settle([event], (), holding(rows), None, DropPolicy(rules))
+        back = settle([event], (), holding(rows + 1), None, DropPolicy(rules))
+        assert [one.ended_at is not None for one in (*still, *back)] == [False, True]
+
+
+def test_a_queue_is_told_of_where_a_person_said_how_far_it_may_fall() -> None:
+    memory, _ = follow("a", holding(100), None)
+    habits = Habits(queues={"tasks": 100})
+    assert follow("a", holding(0), memory, DropPolicy(habits=habits))[1] == ()
+    assert follow("a", holding(0), memory, DropPolicy(Rules(max_drop_percent=50), habits))[1]
+
+
+def test_an_estimate_is_compared_with_nothing(path: Path) -> None:
+    with watching(path) as airlock:
+        first = read_exact(airlock)
+    few = replace(first.tables["tasks"], rows=1, estimate="about")
+    memory, _ = follow("a", first, None)
+    guessed = replace(first, tables={**first.tables, "tasks": few})
+    memory, events = follow("a", guessed, memory)
+    assert events == ()
+    counted = replace(first, tables={**first.tables, "tasks": replace(few, estimate=None)})
+    assert [words.event(e) for e in follow("a", counted, memory)[1]] == [
+        "Rows dropped: tasks 126 → 1"
+    ]
+
+
+def test_a_long_event_names_three_changes_and_counts_the_rest() -> None:
+    now = datetime.now(UTC)
+    objects = [f"table t{number}" for number in range(5)]
+    event = Event("a", "schema_changed", now, {"objects": []}, {"objects": objects})
+    assert words.event(event) == "Schema changed: + table t0, + table t1, + table t2, 2 more"
+    back = Event("a", "back", now, {"since": (now - timedelta(minutes=58)).isoformat()}, {})
+    assert words.event(back) == "Back after 58 min"
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Any:
+    paths = {name: make_database(tmp_path / f"{name}.db", tasks=30) for name in ("email", "health")}
+    with Served(write_config(tmp_path, paths.items())) as served:
+        eventually(lambda: served.database("health")["status"] == "connected")
+        yield served
+
+
+def test_events_are_served_newest_first_and_survive_a_restart(
+    served: Served, tmp_path: Path
+) -> None:
+    for change, kind in ((remove, "gone"), (bring_back, "back"), (remove, "gone")):
+        change(tmp_path / "email.db")
+        eventually(lambda kind=kind: kinds(served, "?limit=1") == [kind])  # type: ignore[misc]
+    run(tmp_path / "health.db", "DELETE FROM tasks")
+    eventually(lambda: kinds(served, "?limit=1") == ["rows_dropped"])
+    assert kinds(served) == ["rows_dropped", "gone", "back", "gone"]
+    assert kinds(served, "?database=email&kind=gone") == ["gone", "gone"]
+    first = served.json("/api/events?limit=3")
+    older = served.json(f"/api/events?limit=3&before={first['next']}")
+    assert [event["kind"] for event in older["events"]] == ["gone"]
+    assert older["next"] is None
+    assert first["events"][0]["text"] == "Emptied: tasks 30 → 0"
+    assert "Emptied: tasks 30 → 0" in served.get("/")[1]
+    served.stop()
+    bring_back(tmp_path / "email.db")
+    served.restart()
+    assert kinds(served) == ["back", "rows_dropped", "gone", "back", "gone"]
+
+
+def kinds(served: Served, query: str = "") -> list[str]:
+    return [event["kind"] for event in served.json(f"/api/events{query}")["events"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("kind=lost", "kind must be one of gone,"),
+        ("limit=501", "limit must be a whole number from 1 to 500."),
+        ("before=x", "before must be a whole number"),
+        ("table=tasks", "There is no parameter table."),
+    ],
+)
+def test_a_bad_parameter_is_named(served: Served, query: str, message: str) -> None:
+    status, body = served.get(f"/api/events?{query}")
+    assert status == 400
+    assert message in body

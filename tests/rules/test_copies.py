@@ -1,0 +1,246 @@
+"""Another copy or file in a database's place: told apart from what only looks like one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.rules.changes import follow
+from dash_app.rules.problems import settle
+from tests.airlock_helpers import read_exact, watching
+from tests.rules.test_changes import make_anew, remove, run, sql, texts, told
+from tests.rules.test_losses import entering, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Change = Callable[[Path], None]
+
+AN_HOUR_AGO = -3600
+FEWER = "1,500 rows fewer: queue 5,209 → 3,709"
+OLDER = ["Went back to an older state; queue 5,209 → 3,709"]
+
+
+@pytest.fixture(params=["WAL", "DELETE"])
+def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """A database that has grown since a copy of it was kept, and a copy of its newest state."""
+    path = tmp_path / "queue.db"
+    run(path, f"PRAGMA journal_mode = {request.param}")
+    run(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 3709))
+    run(path, "CREATE TABLE settings (id INTEGER PRIMARY KEY, body TEXT)", fill("settings", 9))
+    keep(path, "backup")
+    run(path, fill("queue", 1500))
+    run(path, "UPDATE settings SET body = 'new'")
+    keep(path, "newest")
+    return path
+
+
+def keep(path: Path, name: str) -> None:
+    """Keep a copy as `cp -p` does, of an hour ago if it is the backup."""
+    copy = shutil.copy2(path, path.with_name(name))
+    if name == "backup":
+        os.utime(copy, times=(path.stat().st_mtime + AN_HOUR_AGO,) * 2)
+
+
+def cp(name: str) -> Change:
+    """Copy over the file in place, with a time of now."""
+
+    def change(path: Path) -> None:
+        shutil.copyfile(path.with_name(name), path)
+
+    return change
+
+
+def cp_p(name: str) -> Change:
+    """Copy over the file in place, with the time of the copy."""
+
+    def change(path: Path) -> None:
+        shutil.copy2(path.with_name(name), path)
+
+    return change
+
+
+def mv(name: str) -> Change:
+    """Put a new file with a time of now in place, as `cp` and `mv` do."""
+
+    def change(path: Path) -> None:
+        shutil.copyfile(path.with_name(name), path.with_name("new"))
+        path.with_name("new").replace(path)
+
+    return change
+
+
+def rsync(name: str) -> Change:
+    """Put a new file with the time of the copy in place, as `rsync -t` does."""
+
+    def change(path: Path) -> None:
+        shutil.copy2(path.with_name(name), path.with_name("new"))
+        path.with_name("new").replace(path)
+
+    return change
+
+
+def backup_api(path: Path) -> None:
+    """Restore with SQLite's own backup, as `sqlite3 backup ".backup queue.db"` does."""
+    source, target = sqlite3.connect(path.with_name("backup")), sqlite3.connect(path)
+    with closing(source), closing(target):
+        source.backup(target)
+
+
+def touch_older(path: Path) -> None:
+    os.utime(path, times=(path.stat().st_mtime + AN_HOUR_AGO,) * 2)
+
+
+BACK = ["Gone", f"Back after now with {FEWER}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([touch_older], []),
+        ([touch_older, sql("INSERT INTO queue (body) VALUES ('x')")], []),
+        ([touch_older, sql("DELETE FROM queue WHERE id < 100")], []),
+        ([cp("newest")], []),
+        ([cp_p("newest"), touch_older], []),
+        ([mv("newest")], ["Replaced by another file"]),
+        ([rsync("newest")], ["Replaced by another file"]),
+        ([make_anew], ["Replaced by another file"]),
+        ([remove, cp("newest")], ["Gone", "Back after now"]),
+        ([remove, cp_p("newest")], ["Gone", "Back after now"]),
+        ([cp("backup")], [f"Overwritten by another copy with {FEWER}"]),
+        ([mv("backup")], [f"Replaced by another file with {FEWER}"]),
+        ([cp_p("backup")], OLDER),
+        ([rsync("backup")], OLDER),
+        ([remove, cp("backup")], BACK),
+        ([remove, backup_api], BACK),
+        ([backup_api], ["Rows dropped: queue 5,209 → 3,709"]),
+        ([remove, cp_p("backup")], ["Gone", "Back after now", *OLDER]),
+        ([sql("VACUUM"), sql("DELETE FROM queue WHERE id > 5000")], []),
+    ],
+)
+def test_an_older_copy_is_told_from_a_file_whose_time_is_older(
+    path: Path, changes: list[Change], expected: list[str]
+) -> None:
+    assert texts(told(path, *changes)) == expected
+
+
+@pytest.mark.parametrize("newest", [mv("newest"), rsync("newest")])
+@pytest.mark.parametrize("older", [cp("backup"), mv("backup"), cp_p("backup"), rsync("backup")])
+def test_an_older_copy_is_a_problem_until_the_newest_state_is_back(
+    path: Path, older: Change, newest: Change
+) -> None:
+    with entering(path) as after:
+        assert len(after(older)) == 1
+        assert len(after(sql(fill("queue", 2)))) == 1
+        assert after(newest) == []
+
+
+def test_a_copy_that_came_back_smaller_is_a_problem_until_the_newest_state_is_back(
+    path: Path,
+) -> None:
+    with entering(path) as after:
+        after(remove)
+        assert after(mv("backup")) == [f"Back after now with {FEWER}"]
+        assert after(sql(fill("queue", 5))) == [f"Back after now with {FEWER}"]
+        after(remove)
+        assert after(cp_p("newest")) == []
+
+
+def test_the_time_of_a_clock_that_was_set_back_is_no_older_state(path: Path) -> None:
+    """The file was written while the clock was fast; then rows are removed by a right clock."""
+    with watching(path) as airlock:
+        ahead = path.stat().st_mtime - 10 * AN_HOUR_AGO
+        os.utime(path, times=(ahead, ahead))
+        memory, _ = follow("a", read_exact(airlock), None)
+        run(path, "DELETE FROM queue WHERE id < 500")
+        _, events = follow("a", read_exact(airlock), memory)
+    assert events == ()
+
+
+def test_a_file_that_is_meant_to_be_replaced_needs_nobody_after_three_times(path: Path) -> None:
+    """A nightly backup, an index that is built beside: openclaw/openclaw pull request 92121."""
+    with entering(path) as after:
+        day = timedelta(days=1)
+        assert after(make_anew, day) == ["Replaced by another file"]
+        after(make_anew, day)
+        after(make_anew, day)
+        assert after() == []
+        run(path, "DELETE FROM queue WHERE id % 300 = 0")
+        for _night in range(3):
+            assert after(make_anew, day) == []
+            assert after() == []
+        (older,) = after(rsync("backup"), day)
+        assert older.startswith("Went back to an older state")
+
+
+def test_a_file_that_is_meant_to_be_replaced_may_still_lose_rows(path: Path) -> None:
+    with entering(path) as after:
+        for _night in range(4):
+            after(mv("newest"))
+        assert after() == []
+        assert after(mv("backup")) == [f"Replaced by another file with {FEWER}"]
+        assert after(mv("newest")) == []
+        assert after(mv("newest")) == ["Replaced by another file"]
+
+
+def test_a_restore_by_sqlite_itself_is_worth_remembering(path: Path) -> None:
+    """It cannot be told from rows that were removed before VACUUM."""
+    with entering(path) as after:
+        assert after(backup_api) == []
+        assert after(sql("DELETE FROM queue WHERE id > 3600", "VACUUM")) == []
+
+
+def test_a_large_table_of_a_smaller_copy_is_compared_once_it_is_counted(path: Path) -> None:
+    with watching(path) as airlock:
+        memory, _ = follow("a", read_exact(airlock), None)
+        mv("backup")(path)
+        counted = read_exact(airlock)
+    queue = replace(counted.tables["queue"], rows=9000, estimate="at_most")
+    guessed = replace(counted, tables={**counted.tables, "queue": queue})
+    memory, (first,) = follow("a", guessed, memory)
+    assert texts([first]) == ["Replaced by another file"]
+    memory, events = follow("a", guessed, memory)
+    assert events == ()
+    memory, (second,) = follow("a", counted, memory)
+    assert texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
+    settled = settle((first, second), (), counted, None)
+    assert [event.ended_at for event in settled] == [None, None]
+    assert follow("a", counted, memory)[1] == ()
+
+
+def test_a_reading_of_an_earlier_version_is_compared_as_well(path: Path) -> None:
+    with watching(path) as airlock:
+        first = replace(read_exact(airlock), roots={})
+        memory, _ = follow("a", first, None)
+        cp_p("backup")(path)
+        _, events = follow("a", read_exact(airlock), memory)
+    assert texts(list(events)) == OLDER
+
+
+@pytest.mark.parametrize("same", [mv("newest"), rsync("newest")])
+def test_an_identical_copy_needs_a_look_until_somebody_had_one(path: Path, same: Change) -> None:
+    """Nothing is lost, but a program that has the former file open still writes to that."""
+    with entering(path) as after:
+        assert after(same) == ["Replaced by another file"]
+        assert after() == ["Replaced by another file"]
+
+
+def test_a_file_that_was_away_and_went_on_is_no_other_copy(tmp_path: Path) -> None:
+    """Its program removed old rows meanwhile, as it always does."""
+    path = tmp_path / "queue.db"
+    run(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 5209))
+    away = path.with_suffix(".away")
+
+    def come_back(path: Path) -> None:
+        run(away, "DELETE FROM queue WHERE id <= 1500")
+        away.rename(path)
+
+    assert texts(told(path, remove, come_back)) == ["Gone", "Back after now"]

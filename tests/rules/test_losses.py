@@ -1,0 +1,403 @@
+"""Rows that moved are not lost, nor is finished work; rows that are lost are still found."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app import words
+from dash_app.history.writer import History
+from dash_app.model.reading import Database, Event
+from dash_app.rules.losses import QUEUE_PATIENCE, RECENTLY, habits_among
+from dash_app.rules.state import Ledger
+from dash_app.settings.schema import HistorySettings
+from tests.airlock_helpers import read_exact, watching
+from tests.rules.test_changes import exact_or_fault, run, sql, texts, told
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from dash_app.airlock.airlock import Airlock
+    from dash_app.model.reading import Reading
+
+FILL = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
+    " INSERT INTO {table}(body) SELECT 'a line' FROM n"
+)
+LOGS = "CREATE TABLE logs (id INTEGER PRIMARY KEY, body TEXT)"
+JOBS = "CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT{more})"
+REBUILD = [
+    JOBS.format(name="new__jobs", more=", owner TEXT"),
+    "INSERT INTO new__jobs (id, body) SELECT id, body FROM jobs",
+    "DROP TABLE jobs",
+    "ALTER TABLE new__jobs RENAME TO jobs",
+]
+CLEAR = ["DELETE FROM jobs", "DELETE FROM sqlite_sequence"]
+
+
+def fill(table: str, rows: int) -> str:
+    return FILL.format(table=table, rows=rows)
+
+
+def make(table: str, rows: int) -> Callable[[Path], None]:
+    return sql(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, body TEXT)", fill(table, rows))
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Path:
+    """A table that numbers its rows for ever, the last ten of which are done."""
+    path = tmp_path / "a.db"
+    run(path, "PRAGMA journal_mode = WAL", JOBS.format(name="jobs", more=""))
+    run(path, JOBS.format(name="more", more=""), fill("more", 50), "DELETE FROM more WHERE id > 40")
+    run(path, fill("jobs", 300), "DELETE FROM jobs WHERE id > 290")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([sql("BEGIN", *REBUILD, "COMMIT")], ["Schema changed: + column jobs.owner"]),
+        ([sql("UPDATE sqlite_sequence SET seq = 290 WHERE name = 'jobs'")], []),
+        ([sql("UPDATE sqlite_sequence SET seq = seq - 10")], []),
+        ([sql("DELETE FROM sqlite_sequence", "INSERT INTO jobs (body) VALUES ('next')")], []),
+        (
+            [sql("BEGIN", *CLEAR, fill("jobs", 295), "COMMIT")],
+            [],
+        ),
+        ([sql("DELETE FROM jobs WHERE id > 280", "VACUUM")], []),
+        (
+            [sql(*CLEAR, fill("jobs", 20))],
+            ["Rows dropped: jobs 290 → 20"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_numbering_that_begins_anew_is_no_older_state(
+    numbered: Path, changes: list[Callable[[Path], None]], expected: list[str]
+) -> None:
+    """As migrations and cleanups do: neilotoole/sq issue 757, fnc12/sqlite_orm issue 806."""
+    assert texts(told(numbered, *changes)) == expected
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A log of 5,000 rows beside a table of one row."""
+    path = tmp_path / "a.db"
+    run(path, "PRAGMA journal_mode = WAL", LOGS, fill("logs", 5000))
+    run(path, "CREATE TABLE other (id INTEGER PRIMARY KEY, note TEXT)")
+    return path
+
+
+COPY = "INSERT INTO logs_new (id, body) SELECT id, body FROM logs"
+NEW = "CREATE TABLE logs_new (id INTEGER PRIMARY KEY, body TEXT, more TEXT)"
+TO_OLD, TO_LOGS = "ALTER TABLE logs RENAME TO logs_old", "ALTER TABLE logs_new RENAME TO logs"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [sql("BEGIN", TO_OLD, LOGS, fill("logs", 1), "COMMIT")],
+        [sql("BEGIN", TO_OLD, "INSERT INTO logs_old (body) VALUES ('one more')", "COMMIT")],
+        [sql(TO_OLD), sql(LOGS, fill("logs", 3))],
+        [sql(NEW, COPY, "DROP TABLE logs", TO_LOGS)],
+        [sql(NEW, COPY), sql(TO_OLD), sql(TO_LOGS), sql("DROP TABLE logs_old")],
+        [sql(NEW, COPY), sql("DROP TABLE logs"), sql(TO_LOGS)],
+        [sql(NEW, COPY, fill("logs_new", 9)), sql("DROP TABLE logs", TO_LOGS, "VACUUM")],
+        [sql(NEW), sql(COPY), sql("DELETE FROM logs"), sql("DROP TABLE logs")],
+        [sql(TO_OLD, LOGS, "VACUUM")],
+        [make("p1", 300), make("p2", 10), make("p3", 90), sql("DROP TABLE other", "VACUUM")],
+        [make("p1", 10), make("p2", 300), make("p3", 90),
+         sql("CREATE TABLE p4 AS SELECT * FROM p1", "DROP TABLE p1", "ALTER TABLE p4 RENAME TO p1",
+             "VACUUM")],
+        [sql("CREATE TABLE logs_w (id TEXT PRIMARY KEY, body TEXT) WITHOUT ROWID",
+             "INSERT INTO logs_w SELECT id, body FROM logs", "DROP TABLE logs",
+             "ALTER TABLE logs_w RENAME TO logs")],
+        [sql("BEGIN", "CREATE TABLE archive AS SELECT * FROM logs", "DELETE FROM logs", "COMMIT")],
+        [sql("CREATE TABLE archive AS SELECT * FROM logs WHERE id < 1001"),
+         sql("INSERT INTO archive SELECT * FROM logs WHERE id > 1000"), sql("DELETE FROM logs")],
+        [sql("CREATE TABLE odd AS SELECT * FROM logs WHERE id % 2",
+             "CREATE TABLE even AS SELECT * FROM logs WHERE NOT id % 2", "DROP TABLE logs")],
+        [sql("CREATE TABLE lines (line INTEGER PRIMARY KEY, content TEXT)",
+             "INSERT INTO lines SELECT id, body FROM logs", "DROP TABLE logs")],
+    ],
+)  # fmt: skip
+def test_rows_that_moved_to_another_table_are_not_lost(
+    path: Path, changes: list[Callable[[Path], None]]
+) -> None:
+    """As in home-assistant/core pull request 120779 and kizuna-ai-lab/sokuji pull request 71."""
+    assert {event.kind for event in told(path, *changes)} <= {"schema_changed"}
+    assert not [event for event in told(path) if event.before.get("rows")]
+    events = told(path, sql("CREATE TABLE lonely (x INTEGER)"))
+    assert not [event for event in events if event.before.get("rows")]
+
+
+@pytest.mark.parametrize("source", ["logs", "mails"])
+def test_rows_that_were_merged_or_sorted_are_not_lost(path: Path, source: str) -> None:
+    """No table has similar columns or as many rows, but all of them are still there."""
+    run(path, "CREATE TABLE mails AS SELECT * FROM logs LIMIT 900")
+    for name in ("items", "notes"):
+        run(path, f"CREATE TABLE {name} (number INTEGER PRIMARY KEY, kind TEXT, content TEXT)")
+        run(path, f"INSERT INTO {name} (content) VALUES ('first')")
+    parts = {
+        "logs": "INSERT INTO {} (content) SELECT body FROM logs UNION ALL SELECT body FROM mails",
+        "mails": "INSERT INTO {} (content) SELECT body FROM mails WHERE rowid % 2 = {}",
+    }[source]
+    merge = [parts.format("items", 0), "DELETE FROM logs", "DROP TABLE mails"]
+    sort = [parts.format("items", 0), parts.format("notes", 1), "DELETE FROM mails"]
+    events = told(path, sql("BEGIN", *(merge if source == "logs" else sort), "COMMIT"))
+    assert losses(events) == []
+
+
+def losses(events: list[Event]) -> list[str]:
+    return [words.event(event) for event in events if event.before.get("rows")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([sql("DROP TABLE logs")], ["Schema changed: − table logs; logs 5,000 → 0"]),
+        (
+            [make("metrics", 300), sql("DROP TABLE logs")],
+            ["Schema changed: − table logs; logs 5,000 → 0"],
+        ),
+        ([sql(TO_OLD, "DELETE FROM logs_old")], [
+            "Schema changed: + table logs_old, − table logs; logs 5,000 → 0"]),
+        ([sql(TO_OLD), sql("DELETE FROM logs_old")], ["Emptied: logs_old 5,000 → 0"]),
+        ([sql(fill("other", 1).replace("body", "note")), sql("DELETE FROM logs")], [
+            "Emptied: logs 5,000 → 0"]),
+        ([sql(NEW, COPY), sql("DELETE FROM logs_new"), sql("DELETE FROM logs")], [
+            "Emptied: logs 5,000 → 0"]),
+        ([sql(NEW), sql(COPY), sql("DROP TABLE logs"), sql(TO_LOGS), sql("DELETE FROM logs")], [
+            "Emptied: logs 5,000 → 0"]),
+        ([sql("BEGIN", "INSERT INTO other (note) SELECT body FROM logs", "DELETE FROM logs",
+              "COMMIT"), sql("DELETE FROM other")], ["Emptied: other 5,000 → 0"]),
+        ([sql("DROP TABLE logs", "CREATE TABLE lags (id INTEGER PRIMARY KEY, body TEXT)",
+              fill("lags", 10))],
+         ["Schema changed: + table lags, − table logs; logs 5,000 → 10"]),
+    ],
+)  # fmt: skip
+def test_rows_that_are_nowhere_else_are_lost(
+    path: Path, changes: list[Callable[[Path], None]], expected: list[str]
+) -> None:
+    assert losses(told(path, *changes)) == expected
+
+
+def test_rows_that_come_to_a_busy_table_explain_no_loss(path: Path) -> None:
+    run(path, "CREATE TABLE ticks (number INTEGER PRIMARY KEY, value REAL, source TEXT)")
+    tick = fill("ticks", 4990).replace("body", "value")
+    run(path, tick)
+    assert losses(told(path, sql(tick, "DELETE FROM logs"))) == ["Emptied: logs 5,000 → 0"]
+
+
+@pytest.mark.parametrize(("rows", "is_told"), [(1, False), (19, False), (20, True)])
+def test_a_few_rows_are_no_loss(tmp_path: Path, rows: int, *, is_told: bool) -> None:
+    """A queue of a few tasks empties all the time: coleifer/huey issue 517."""
+    path = tmp_path / "a.db"
+    make("tasks", rows)(path)
+    assert losses(told(path, sql("DELETE FROM tasks"))) == [f"Emptied: tasks {rows} → 0"] * is_told
+
+
+class Watched:
+    """A database whose readings are entered in a ledger with a history, as the service does."""
+
+    def __init__(self, path: Path, history: History) -> None:
+        self.database = Database("a", "A", path)
+        self.history = history
+        self.ledger = Ledger(history, [self.database])
+        self.later = timedelta()
+
+    def restart(self) -> None:
+        self.ledger.keep()
+        self.ledger = Ledger(self.history, [self.database])
+
+    def enter(self, reading: Reading) -> list[str]:
+        """Enter a reading; return the texts of the losses that are not settled then."""
+        at = reading.read_at + self.later, reading.verified_at + self.later
+        reading = replace(reading, read_at=at[0], verified_at=at[1])
+        _memory, unsettled = self.ledger.enter(self.database, reading, None)
+        return [words.event(event) for event in unsettled]
+
+
+class Entering:
+    """Changes a database, and returns the losses that are open after the reading that follows."""
+
+    def __init__(self, path: Path, watched: Watched, airlock: Airlock) -> None:
+        self.watched = watched
+        self._path, self._airlock = path, airlock
+
+    def __call__(
+        self, change: Callable[[Path], None] | None = None, later: timedelta | None = None
+    ) -> list[str]:
+        self.watched.later += later or timedelta()
+        if change:
+            change(self._path)
+        else:
+            self.watched.restart()
+        return self.watched.enter(exact_or_fault(self._airlock))
+
+
+@contextmanager
+def entering(path: Path) -> Iterator[Entering]:
+    history = History(HistorySettings(path=path.with_name("history.db")))
+    watched = Watched(path, history)
+    with watching(path) as airlock:
+        after = Entering(path, watched, airlock)
+        after(sql())
+        yield after
+    history.close()
+
+
+def test_a_table_that_comes_and_goes_with_a_run_is_no_loss(path: Path) -> None:
+    """Working tables of a new name each run: bqbooster/dbt-bigquery-monitoring pull request 199."""
+    with entering(path) as after:
+        for run_number in range(1000, 1004):
+            assert after(make(f"load_{run_number}", 300)) == []
+            assert after() == []
+            assert after(sql(f"DELETE FROM load_{run_number}")) == []
+            assert after(sql(f"DROP TABLE load_{run_number}")) == []
+
+
+def test_a_table_that_is_rewritten_is_a_loss_once_and_when_it_stays_away(path: Path) -> None:
+    """`to_sql(if_exists="replace")` commits the drop: pandas-dev/pandas issue 32933."""
+    with entering(path) as after:
+        lost = ["Schema changed: − table logs; logs 5,000 → 0"]
+        assert after(sql("DROP TABLE logs")) == lost
+        assert after(make("logs", 5001)) == []
+        for day in range(2, 6):
+            assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
+            assert after() == []
+            assert after(make("logs", 5000 + day)) == []
+        assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
+        assert after(None, RECENTLY / 2) == []
+        assert after(None, RECENTLY) == ["Emptied: logs 5,005 → 0"]
+        assert after(make("logs", 5006)) == []
+
+
+def test_a_clock_that_is_set_ends_no_patience(path: Path) -> None:
+    with entering(path) as after:
+        after(sql("DROP TABLE logs"))
+        after(make("logs", 5001))
+        assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
+        a_week = timedelta(days=7)
+        after.watched.ledger.move(a_week)
+        assert after(None, a_week) == []
+        assert after(None, 2 * RECENTLY) == ["Emptied: logs 5,001 → 0"]
+
+
+def test_daily_tables_that_are_dropped_in_turn_are_a_loss_once(path: Path) -> None:
+    with entering(path) as after:
+        for day in range(1, 10):
+            after(make(f"hits_2026_11_{day:02}", 300))
+        assert after(None, 2 * RECENTLY) == []
+        open_losses = after(sql("DROP TABLE hits_2026_11_01"))
+        assert open_losses == ["Schema changed: − table hits_2026_11_01; hits_2026_11_01 300 → 0"]
+        assert after(sql("DROP TABLE hits_2026_11_02"), timedelta(days=1)) == open_losses
+        more = after(sql(*[f"DROP TABLE hits_2026_11_0{day}" for day in range(3, 7)]))
+        assert len(more) == 2
+
+
+def test_a_queue_that_stays_empty_or_loses_far_more_than_usual_is_a_loss(path: Path) -> None:
+    with entering(path) as after:
+        after(make("queue", 100))
+        for _work in range(3):
+            after(None, 2 * RECENTLY)
+            assert after(sql("DELETE FROM queue")) == ["Emptied: queue 100 → 0"]
+            assert after(sql(fill("queue", 100))) == []
+        assert after(sql("DELETE FROM queue")) == []
+        assert after(None, QUEUE_PATIENCE / 2) == []
+        assert after(None, QUEUE_PATIENCE) == ["Emptied: queue 100 → 0"]
+        assert after(sql(fill("queue", 2000))) == []
+        assert after(None, 2 * RECENTLY) == []
+        assert after(sql("DELETE FROM queue")) == ["Emptied: queue 2,000 → 0"]
+
+
+def test_a_table_that_is_filled_for_a_run_and_cleared_after_it_is_no_loss(path: Path) -> None:
+    """As staging tables and batches of jobs are, unless it stays empty: rails/solid_queue."""
+    with entering(path) as after:
+        after(sql("CREATE TABLE stage (id INTEGER PRIMARY KEY, body TEXT)"))
+        assert after(None, 2 * RECENTLY) == []
+        for run_number in range(4):
+            assert after(sql(fill("stage", 500 + run_number))) == []
+            assert after() == []
+            assert after(sql("DELETE FROM stage WHERE id > 3"), RECENTLY / 2) == []
+        assert after(None, RECENTLY / 2) == []
+        assert after(None, RECENTLY) == ["Rows dropped: stage 506 → 3"]
+
+
+def test_monthly_tables_that_are_replaced_in_one_step_are_a_loss_once(path: Path) -> None:
+    """The new table begins at the page of the one that was dropped."""
+    with entering(path) as after:
+        for month in range(1, 5):
+            after(make(f"hits_2026_{month:02}", 300))
+        assert after(None, 2 * RECENTLY) == []
+        one = (
+            "Schema changed: + table hits_2026_1{0}, − table hits_2026_0{0}; hits_2026_0{0} 300 → 0"
+        )
+        for month in range(1, 4):
+            step = sql(
+                "BEGIN",
+                f"DROP TABLE hits_2026_0{month}",
+                LOGS.replace("logs", f"hits_2026_1{month}"),
+                "COMMIT",
+            )
+            assert after(step, timedelta(days=30)) == [one.format(1)]
+
+
+def test_a_rotation_that_is_not_counted_yet_is_compared_with_no_other_table(path: Path) -> None:
+    """Each name is given to the next table, and the last page to a new one, as logrotate does."""
+    from dash_app.rules.changes import follow
+
+    run(path, LOGS.replace("logs", "logs_1"), fill("logs_1", 2800))
+    with watching(path) as airlock:
+        memory, _ = follow("a", read_exact(airlock), None)
+        run(path, "BEGIN", "DROP TABLE logs_1", "ALTER TABLE logs RENAME TO logs_1", LOGS, "COMMIT")
+        reading = read_exact(airlock)
+        count = replace(reading.tables["logs"], rows=5000, estimate="about")
+        early = replace(reading, tables={**reading.tables, "logs": count})
+        memory, _ = follow("a", early, memory)
+        _, events = follow("a", reading, memory)
+    assert losses(list(events)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ("DROP TABLE logs", "Schema changed: − table logs; logs 5,000 → 0"),
+        ("DELETE FROM logs WHERE id > 10", "Rows dropped: logs 5,000 → 10"),
+    ],
+)
+def test_a_table_that_is_only_ever_estimated_can_lose_its_rows(
+    path: Path, change: str, expected: str
+) -> None:
+    """A large table that is written all the time: neomjs/neo issue 10854."""
+    from dash_app.rules.changes import follow
+
+    def estimated(reading: Reading) -> Reading:
+        count = replace(reading.tables["logs"], estimate="about")
+        return replace(reading, tables={**reading.tables, "logs": count})
+
+    with watching(path) as airlock:
+        first = read_exact(airlock)
+        bound = replace(first.tables["logs"], rows=9000, estimate="at_most")
+        memory, _ = follow("a", replace(first, tables={**first.tables, "logs": bound}), None)
+        memory, _ = follow("a", estimated(first), memory)
+        run(path, change)
+        _, events = follow("a", read_exact(airlock), memory)
+    assert texts(list(events)) == [expected]
+
+
+def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) -> None:
+    """Its rename is known by the rows of the new table."""
+    from dash_app.rules.changes import follow
+
+    with watching(path) as airlock:
+        first = replace(read_exact(airlock), roots={})
+        memory, _ = follow("a", first, None)
+        run(path, TO_OLD)
+        _, events = follow("a", read_exact(airlock), memory)
+    assert losses(list(events)) == []
+    assert habits_among(events).queues == {}

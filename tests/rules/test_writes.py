@@ -1,0 +1,190 @@
+"""A write of content is a sign of life; what else moves the time of a file is not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.reader.protocol import from_line, reading_from_message, to_line, to_message
+from dash_app.rules.writes import last_write
+from tests.airlock_helpers import read_exact, watching
+from tests.harness import LiveWriter
+from tests.rules.test_changes import run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from dash_app.model.reading import Reading
+
+HOUR = 3600
+READ, ANALYZE, VACUUM = "SELECT count(*) FROM tasks", "ANALYZE", "VACUUM"
+INSERT = "INSERT INTO tasks (text) VALUES ('x')"
+UPDATE = "UPDATE tasks SET text = 'y' WHERE id = 7"
+REPLICATE = "UPDATE _litestream_seq SET seq = seq + 1"
+TASKS = "CREATE TABLE tasks (id INTEGER PRIMARY KEY, text TEXT)"
+SEQ = "CREATE TABLE _litestream_seq (id INTEGER PRIMARY KEY, seq INTEGER)"
+FILL = (
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)"
+    " INSERT INTO tasks (text) SELECT 'a row' FROM n"
+)
+
+
+def make(path: Path, mode: str) -> Path:
+    run(path, f"PRAGMA journal_mode = {mode}", TASKS, FILL, SEQ)
+    run(path, "INSERT INTO _litestream_seq VALUES (1, 1)")
+    return path
+
+
+def grow_old(path: Path) -> None:
+    """Let the files have been written an hour ago."""
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        if file.exists():
+            os.utime(file, times=(file.stat().st_mtime - HOUR,) * 2)
+
+
+class Times:
+    """The last write of a database, reading after reading, as the service knows it."""
+
+    def __init__(self, path: Path, read: Callable[[], Reading]) -> None:
+        self._read = read
+        grow_old(path)
+        first = read()
+        self._before = self._with_time(None, first)
+
+    def _with_time(self, before: Reading | None, reading: Reading) -> Reading:
+        message = {**to_message(reading), "last_modified": None}
+        at = last_write(before, reading)
+        message["last_modified"] = at and at.isoformat()
+        return reading_from_message(from_line(to_line(message)))
+
+    @property
+    def last(self) -> datetime | None:
+        return self._before.last_modified
+
+    def is_alive(self) -> bool:
+        """Whether content was written since the last call."""
+        was = self.last
+        self._before = self._with_time(self._before, self._read())
+        return self.last != was
+
+
+@pytest.fixture(params=["crashed", "open", "closed", "rollback"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """How the last writer left its database."""
+    left: str = request.param
+    return left
+
+
+@pytest.fixture
+def times(tmp_path: Path, kind: str) -> Iterator[tuple[Path, Times]]:
+    path = make(tmp_path / "a.db", "DELETE" if kind == "rollback" else "WAL")
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        if kind in {"crashed", "open"}:
+            assert writer.do(INSERT) == []
+        if kind != "open":
+            writer.process.send_signal(signal.SIGKILL)
+            writer.process.wait()
+        yield path, Times(path, lambda: read_exact(airlock))
+
+
+@pytest.mark.parametrize("what", [[READ], [ANALYZE], [VACUUM], [ANALYZE, VACUUM, READ]])
+def test_who_reads_or_maintains_a_database_is_no_sign_of_life(
+    times: tuple[Path, Times], what: list[str]
+) -> None:
+    """A backup that closes last checkpoints: sqlitebrowser/sqlitebrowser issue 717."""
+    path, known = times
+    for statement in what:
+        run(path, statement)
+        assert not known.is_alive()
+    assert not known.is_alive()
+
+
+@pytest.mark.parametrize(
+    "what", [INSERT, UPDATE, "DELETE FROM tasks WHERE id = 9", "DROP TABLE tasks"]
+)
+def test_a_write_of_content_is_a_sign_of_life(
+    times: tuple[Path, Times], kind: str, what: str
+) -> None:
+    path, known = times
+    run(path, what)
+    # Whoever closes a crashed database checkpoints it: a change in place cannot be told from that.
+    assert known.is_alive() or (kind, what) == ("crashed", UPDATE)
+    assert not known.is_alive()
+
+
+@pytest.mark.parametrize("mode", ["PASSIVE", "RESTART", "TRUNCATE"])
+def test_a_checkpoint_is_no_sign_of_life(tmp_path: Path, mode: str) -> None:
+    path = make(tmp_path / "a.db", "WAL")
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do(INSERT) == []
+        known = Times(path, lambda: read_exact(airlock))
+        assert writer.do(f"PRAGMA wal_checkpoint({mode})")[0][0] == 0
+        assert not known.is_alive()
+        assert writer.do(UPDATE) == []
+        assert known.is_alive()
+        assert writer.do(f"PRAGMA wal_checkpoint({mode})")[0][0] == 0
+        assert not known.is_alive()
+
+
+def test_a_replicator_is_no_sign_of_life(tmp_path: Path) -> None:
+    """It writes its own table into an idle database: benbjohnson/litestream issues 896 and 422."""
+    path = make(tmp_path / "a.db", "WAL")
+    with LiveWriter(path) as replicator, LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do(INSERT) == []
+        assert replicator.do(REPLICATE) == []
+        known = Times(path, lambda: read_exact(airlock))
+        for _checkpoint in range(3):
+            for _second in range(3):
+                assert replicator.do(REPLICATE) == []
+                assert not known.is_alive()
+            assert replicator.do("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
+            assert replicator.do(REPLICATE) == []
+            assert not known.is_alive()
+        assert writer.do(UPDATE) == []
+        assert replicator.do(REPLICATE) == []
+        assert known.is_alive()
+        assert replicator.do(REPLICATE) == []
+        assert not known.is_alive()
+
+
+def test_a_transaction_that_is_rolled_back_is_no_sign_of_life(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.db", "WAL")
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do(INSERT) == []
+        known = Times(path, lambda: read_exact(airlock))
+        size_bytes = path.with_name("a.db-wal").stat().st_size
+        for statement in ("PRAGMA cache_size = 1", "BEGIN", "UPDATE tasks SET text = hex(text)"):
+            assert writer.do(statement) == []
+        assert path.with_name("a.db-wal").stat().st_size > size_bytes
+        assert writer.do("ROLLBACK") == []
+        assert not known.is_alive()
+
+
+def test_a_file_that_is_touched_in_rollback_mode_was_not_written(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.db", "DELETE")
+    with watching(path) as airlock:
+        known = Times(path, lambda: read_exact(airlock))
+        path.touch()
+        assert not known.is_alive()
+        run(path, UPDATE)
+        assert known.is_alive()
+
+
+def test_a_write_has_the_time_of_its_commit_and_not_of_its_checkpoint(tmp_path: Path) -> None:
+    path = make(tmp_path / "a.db", "WAL")
+    with LiveWriter(path) as writer, watching(path) as airlock:
+        assert writer.do(INSERT) == []
+        grow_old(path)
+        committed_at = path.with_name("a.db-wal").stat().st_mtime
+        with closing(sqlite3.connect(path)) as other:
+            other.execute("PRAGMA wal_checkpoint")
+        known = last_write(None, read_exact(airlock))
+        assert known is not None
+        assert abs(known.timestamp() - committed_at) < 1

@@ -1,0 +1,95 @@
+"""What is asked of a version before it is started as a service, and after."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dash_app import settings
+from dash_app.service.install_checks import faults, plan
+from tests.harness import ROOT, Served, free_port, make_database, write_config
+
+if TYPE_CHECKING:
+    from dash_app.settings import Settings
+
+FOLDER = Path("/srv/agents")
+
+
+def configured(folder: Path, port: int, *, history: str = "own/history.db") -> Settings:
+    data = {
+        "server": {"addresses": ["127.0.0.1"], "port": port},
+        "history": {"path": history},
+        "databases": [{"name": "one", "path": "databases/one.db"}],
+    }
+    return settings.parse(data, folder / "config.toml")
+
+
+def test_the_plan_names_history_port_and_link() -> None:
+    port = free_port()
+    assert list(plan(configured(FOLDER, port))) == [
+        ("history", str(FOLDER / "own/history.db")),
+        ("port", str(port)),
+        ("link", f"http://127.0.0.1:{port}/"),
+    ]
+
+
+def test_the_plan_names_who_has_the_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        facts = dict(plan(configured(tmp_path, taken.getsockname()[1])))
+    assert "is taken by" in facts["taken"]
+
+
+def test_a_history_beside_a_database_would_open_its_folder() -> None:
+    facts = dict(plan(configured(FOLDER, free_port(), history="history.db")))
+    assert facts["warning"].startswith(f"{FOLDER} holds our history and can be written: one too")
+
+
+def test_a_database_that_the_service_could_not_see_is_named() -> None:
+    facts = dict(plan(configured(Path("/tmp/agents"), free_port())))
+    assert facts["warning"].endswith("would be missing: move it out of /tmp/agents/databases.")
+
+
+def test_a_page_that_answers_has_no_fault(tmp_path: Path) -> None:
+    database = make_database(tmp_path / "one.db", tasks=1)
+    with Served(write_config(tmp_path, [("one", database)])) as served:
+        assert faults(configured(tmp_path, served.port)) == []
+
+
+def test_a_page_that_refuses_this_machine_by_its_settings_is_served(tmp_path: Path) -> None:
+    database = make_database(tmp_path / "one.db", tasks=1)
+    config = write_config(tmp_path, [("one", database)], server='allowed_clients = ["192.0.2.1"]')
+    port = free_port()
+    command = [sys.executable, "-m", "dash_app", "--config", str(config), "--port", str(port)]
+    with subprocess.Popen([*command, "--address", "127.0.0.1"], cwd=ROOT) as process:
+        try:
+            assert faults(configured(tmp_path, port)) == []
+        finally:
+            process.terminate()
+
+
+def test_silence_is_a_fault_at_each_place(tmp_path: Path) -> None:
+    port = free_port()
+    found = faults(configured(tmp_path, port), patience_seconds=0)
+    assert [text.partition(" does not answer")[0] for text in found] == [
+        f"http://127.0.0.1:{port}/health",
+        f"http://127.0.0.1:{port}/",
+    ]
+
+
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    config = tmp_path / ".config/mission-control/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text("[server]\nport = 0\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "dash_app.service.install_checks", "plan"],
+        cwd=ROOT,
+        env={"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "[server] `port` = 0" in done.stderr

@@ -1,0 +1,138 @@
+"""Which addresses are bound, and who holds a port that is taken."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager, suppress
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from dash_app.settings.schema import ServerSettings
+from dash_app.system import network
+from dash_app.system.network import PortTakenError
+from dash_app.web.listeners import Listeners
+from tests.harness import ROOT, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def test_a_taken_port_names_its_holder_and_a_free_port() -> None:
+    address = ip_address("127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(PortTakenError) as refusal:
+            network.listen(address, port)
+    text = str(refusal.value)
+    assert f"(pid {os.getpid()})" in text
+    network.listen(address, int(text.rpartition(" ")[2])).close()
+
+
+def test_a_port_is_ours_while_our_own_user_alone_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    assert not network.is_listened_on_by_us(port)
+    with socket.create_server(("127.0.0.1", port)):
+        assert network.is_listened_on_by_us(port)
+        stranger = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: stranger)
+        assert not network.is_listened_on_by_us(port)
+
+
+def test_an_address_that_is_not_up_yet_can_be_listened_on() -> None:
+    network.listen(ip_address("100.64.99.99"), free_port()).close()
+
+
+def test_a_wildcard_covers_the_addresses_of_its_family() -> None:
+    """Each would find its port taken by the wildcard."""
+    found = network.addresses_to_bind(["loopback", "0.0.0.0", "192.0.2.1"])
+    assert ip_address("0.0.0.0") in found
+    assert not {ip_address("127.0.0.1"), ip_address("192.0.2.1")} & set(found)
+
+
+def test_loopback_is_never_left_out_and_literals_are_taken_as_they_are() -> None:
+    found = network.addresses_to_bind(["loopback", "192.0.2.1", "192.0.2.1"])
+    assert found[0] == ip_address("127.0.0.1")
+    assert found[-1] == ip_address("192.0.2.1")
+    assert len(found) == len(set(found))
+
+
+IN_A_TAILNET = """
+set -e
+PATH=$PATH:/usr/sbin:/sbin
+ip link set lo up
+ip link add tailscale0 type dummy 2>/dev/null || ip link add tailscale0 type veth peer name peer
+ip address add {address} dev tailscale0
+ip link set tailscale0 up
+{python} -c "
+from dash_app.system import network
+print(*network.addresses_to_bind(['tailscale']))"
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("100.101.102.103/32", "100.101.102.103"),
+        ("fd7a:115c:a1e0::7/128", "fd7a:115c:a1e0::7"),
+        ("192.0.2.7/32", ""),
+    ],
+)
+def test_the_tailscale_address_is_taken_from_its_interface(address: str, expected: str) -> None:
+    script = IN_A_TAILNET.format(address=address, python=sys.executable)
+    done = subprocess.run(
+        ["unshare", "--net", "--map-root-user", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == expected
+
+
+@contextmanager
+def descriptors_left(number: int) -> Iterator[None]:
+    """Let this process open that many more files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+    highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 1 + number, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.dup(0))
+        for _ in range(number):
+            os.close(taken.pop())
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+def test_an_address_is_not_gone_because_no_descriptor_is_left() -> None:
+    found = network.addresses_to_bind(["loopback"])
+    with descriptors_left(0), pytest.raises(OSError, match="Too many open files"):
+        network.addresses_to_bind(["loopback"])
+    assert network.addresses_to_bind(["loopback"]) == found
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_address_that_comes_while_no_descriptor_is_left_is_served_later(number: int) -> None:
+    settings = ServerSettings(addresses=("127.0.0.1",), port=free_port())
+    served = Listeners(lambda *_: [], settings, {})
+    with descriptors_left(number):
+        served.follow()
+        assert served.addresses == []
+    served.follow()
+    assert served.addresses == [ip_address("127.0.0.1")]
+    served.end()
+    served.join()
+    served._dispatcher.set_thread_count(0)

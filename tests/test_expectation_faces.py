@@ -1,0 +1,185 @@
+"""What is expected stands on every face alike: card, view, headline, glance, status, metrics."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from html import unescape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from click import unstyle
+from dash import html
+
+from dash_app import loader, words
+from dash_app.api.serializers import status_document
+from dash_app.cli.status_text import lines
+from dash_app.model.expectation import Expectation, Rules, Standing, State, TableRules, Watch
+from dash_app.model.reading import Database, DatabaseStatus, Snapshot, worst
+from dash_app.page import database as view
+from dash_app.page.cards import cards
+from dash_app.page.glance import glance_text
+from dash_app.page.headline import headline
+from dash_app.page.markup import draw
+from dash_app.rules.limits import beyond
+from dash_app.rules.problems import worst_first
+from tests.metrics.test_metrics import exposed, value
+from tests.page.test_page import NOW, well
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from dash.development.base_component import Component
+
+HOUR = timedelta(hours=1)
+HOURLY = Expectation(HOUR, HOUR / 6)
+PAUSED = Rules(paused=True)
+
+
+def standing(state: State, hours: float | None) -> Standing:
+    """Something hourly that was written so many hours ago."""
+    if hours is None:
+        return Standing(state, HOURLY, None, None if state == "paused" else NOW)
+    return Standing(state, HOURLY, NOW - hours * HOUR, NOW - (hours - 1) * HOUR)
+
+
+def status(
+    name: str,
+    own: Standing | None = None,
+    tables: Mapping[str, Standing] | None = None,
+    rules: Rules | None = None,
+) -> DatabaseStatus:
+    """A database with tables of so many rows as their names have letters, and as it stands."""
+    tables = tables or {}
+    rules = rules or Rules(tables=dict.fromkeys(tables, TableRules(HOURLY)))
+    watch = Watch(own, tables) if own or tables else None
+    rows = {table: len(table) for table in tables or ["notes"]}
+    reading = well(**{**rows, "empty": 0})
+    found = () if rules.paused else worst_first(beyond(rules, reading, watch, ()))
+    return DatabaseStatus(
+        database=Database(name, name.capitalize(), Path(f"/srv/{name}.db"), rules),
+        reading=reading,
+        status="connected",
+        since=NOW,
+        level=worst(one.level for one in found),
+        verdict=words.verdict(reading, None, found),
+        fault=None,
+        last_good=None,
+        findings=found,
+        watch=watch,
+    )
+
+
+def text_of(parts: list[Component]) -> str:
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", draw(parts)))).strip()
+
+
+def card_of(one: DatabaseStatus) -> str:
+    snapshot = Snapshot(NOW, (one,))
+    return text_of(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW))
+
+
+def test_a_silent_table_makes_its_card_and_stands_first_on_it() -> None:
+    tables = {
+        "messages": standing("on_time", 0.5),
+        "log": standing("down", 3),
+        "a": standing("late", 1.1),
+    }
+    text = card_of(status("email", tables=tables))
+    assert text.startswith("Email Down As of 15:00 UTC log: expected every 1 h,")
+    assert "last at 12:00 UTC on 23 Nov. Since 13:00 UTC ( 2 h )" in text
+    assert "Also overdue: a." in text
+    assert text[text.index("Rows of each table") :] == (
+        "Rows of each table of email"
+        " log Down: expected every 1 h, last 3 h ago 3"
+        " a Late: expected every 1 h, last 1 h ago 1"
+        " messages 8"
+        " 1 empty table"
+    )
+
+
+def test_an_empty_table_that_is_silent_is_not_folded_away() -> None:
+    text = card_of(status("email", tables={"empty": standing("late", None)}))
+    assert "Email Late" in text
+    assert text.endswith("empty Late: expected every 1 h, nothing seen yet 0")
+
+
+def test_many_silent_tables_are_a_few_lines_and_a_number() -> None:
+    text = card_of(status("email", tables={f"t{n}": standing("down", 3) for n in range(60)}))
+    assert text.count("expected every 1 h") == 1 + 6
+    assert "Also overdue: t1, t2, t3 and 56 more." in text
+    least = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
+    text = card_of(status("email", rules=least))
+    assert text.count("there is no such table") == 1 + words.MAX_NOTES
+    assert "And 3 more." in text
+
+
+def test_what_is_paused_says_so_and_needs_nobody() -> None:
+    rules = Rules(HOURLY, paused=True)
+    paused = status("email", standing("paused", None), rules=rules)
+    fine = status("health", standing("on_time", 0.5))
+    snapshot = Snapshot(NOW, (paused, fine))
+    assert card_of(paused).startswith(
+        "Email Paused As of 15:00 UTC Nothing is told of it while it is paused."
+    )
+    assert snapshot.level == "well"
+    assert text_of(headline(snapshot, NOW)).startswith("1 well, 1 paused Can't tell")
+    assert glance_text(snapshot, NOW).splitlines()[1].startswith("paused  Email   ")
+    told = [unstyle(line) for line in lines(status_document(snapshot), NOW, HOUR)]
+    assert told[1].startswith("paused  Email   5 rows in 2 tables. Last write")
+    assert words.headline(Snapshot(NOW, (paused, status("b", rules=PAUSED)))) == "2 paused"
+
+
+def test_the_worst_is_told_first_everywhere() -> None:
+    silent = status("email", standing("down", 3), {"log": standing("late", 1.1)})
+    snapshot = Snapshot(NOW, (status("health"), silent))
+    told = text_of(headline(snapshot, NOW))
+    assert told.startswith("1 of 2 needs you Can't tell Email: down since 13:00 UTC")
+    assert (
+        glance_text(snapshot, NOW)
+        .splitlines()[1]
+        .startswith(
+            "DOWN  Email   A write is expected every 1 h, last at 12:00 UTC on 23 Nov. Since 13:00"
+        )
+    )
+    (_, line, *remedies, _) = map(unstyle, lines(status_document(snapshot), NOW, HOUR))
+    assert line.startswith("DOWN  Email   A write is expected every 1 h, last at 12:00 UTC on")
+    assert "Also overdue: log." in line
+    assert len(remedies) == 2
+
+
+def test_the_view_says_by_when_the_next_write_is_expected() -> None:
+    one = status("email", standing("on_time", 0.5), {"log": standing("paused", None)})
+    snapshot = Snapshot(NOW, (one,))
+    row = next(loader.status_frame(snapshot).itertuples(index=False))
+    tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
+    text = text_of(view.view(view.Known(one, row, tables, None, ()), "rows", NOW, html.Section()))
+    assert "A write is expected every 1 h, the next by 15:30 UTC" in text
+    assert "log Paused" in text
+
+
+def test_the_document_and_the_metrics_say_how_all_stands() -> None:
+    one = status("email", standing("on_time", 0.5), {"log": standing("down", 3)})
+    document = status_document(Snapshot(NOW, (one, status("b"), status("c", rules=PAUSED))))
+    first, second, third = (database["watch"] for database in document["databases"])
+    assert first is not None
+    assert (first["state"], first["paused"]) == ("down", False)
+    assert first["dueAt"] == "2026-11-23T13:00:00.000Z"
+    assert first["file"] == {
+        "state": "on_time",
+        "everySeconds": 3600.0,
+        "graceSeconds": 600.0,
+        "lastAt": "2026-11-23T14:30:00.000Z",
+        "dueAt": "2026-11-23T15:30:00.000Z",
+    }
+    assert second is None
+    assert third == {"state": "paused", "paused": True, "dueAt": None, "file": None, "tables": {}}
+    assert document["databases"][0]["findings"][0]["table"] == "log"
+    samples = exposed(one)
+    states = {"": "on_time", "log": "down"}
+    for table, state in states.items():
+        for other in ("on_time", "down", "paused"):
+            name, labels = "expectation_state", {"table": table, "state": other}
+            assert value(samples, name, database="email", **labels) == float(other == state)
+    due = value(samples, "expectation_due_timestamp_seconds", database="email", table="log")
+    assert due == (NOW - 2 * HOUR).timestamp()

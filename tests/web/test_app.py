@@ -1,0 +1,386 @@
+"""What a hostile or confused client gets from a really served process."""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import json
+import re
+import urllib.error
+import urllib.request
+from contextlib import closing
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dash_app import VERSION, settings
+from dash_app.history.writer import History
+from dash_app.sampler import Sampler
+from dash_app.system.logging_setup import MAX_LINES
+from dash_app.web import app
+from dash_app.web.app import create_server
+from tests.harness import PATIENCE_SECONDS, Served, eventually, make_database, write_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int, str]:
+    request = urllib.request.Request(
+        served.url + path, data=body, headers={"Content-Type": content_type}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+            return response.status, response.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+OUTPUTS = ("snapshot.data", "snapshot.facts", "record.data")
+TICK = f"..{'...'.join(OUTPUTS)}.."
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"{}", "application/json", 400),
+        (b"[]", "application/json", 400),
+        (b"[" * 30_000, "application/json", 400),
+        (b'{"output": "no.such"}', "application/json", 400),
+        (b'{"output": ["unhashable"]}', "application/json", 400),
+        (
+            b'{"output": "%b", "inputs": 1}' % TICK.encode(),
+            "application/json",
+            400,
+        ),
+        (b"x", "text/plain", 415),
+        (b" " * 70_000, "application/json", 413),
+    ],
+)
+def test_a_malformed_callback_gets_an_answer_without_a_traceback(
+    served: Served, body: bytes, content_type: str, status: int
+) -> None:
+    found, text = post(served, "/_dash-update-component", body, content_type)
+    assert found == status
+    assert "Traceback" not in text
+    assert "Traceback" not in served.log
+    assert served.answers()
+
+
+def test_a_failed_request_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
+    with closing(History(loaded.history)) as history:
+        app = create_server(loaded, Sampler(loaded, history), datetime.now(UTC))
+        app.view_functions["api.health"] = lambda: str(1 // 0)
+        assert app.test_client().get("/health").status_code == 500
+    (line,) = caplog.messages
+    assert line.startswith("GET /health failed: ZeroDivisionError('")
+
+
+def page_callback(served: Served, followed: str, value: object, state: list[object]) -> Any:
+    """Return what the page posts when an input has a value, with the values of its state."""
+    callback = next(
+        one for one in served.json("/_dash-dependencies") if one["inputs"][0]["id"] == followed
+    )
+    outputs = [one.rpartition(".") for one in callback["output"].strip(".").split("...")]
+    others = [None] * (len(callback["inputs"]) - 1)
+    return {
+        "output": callback["output"],
+        "outputs": [{"id": name, "property": what} for name, _, what in outputs],
+        "inputs": [
+            one | {"value": given}
+            for one, given in zip(callback["inputs"], [value, *others], strict=True)
+        ],
+        "state": [
+            one | {"value": given} for one, given in zip(callback["state"], state, strict=True)
+        ],
+        "changedPropIds": ["{id}.{property}".format(**callback["inputs"][0])],
+    }
+
+
+def send(served: Served, callback: object) -> int:
+    body = json.dumps(callback).encode()
+    return post(served, "/_dash-update-component", body, "application/json")[0]
+
+
+def parts_of(one: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path to each part of a document."""
+    yield path
+    for key in one if isinstance(one, dict) else range(len(one)) if isinstance(one, list) else ():
+        yield from parts_of(one[key], (*path, key))
+
+
+def with_part(document: Any, path: tuple[Any, ...], value: object) -> Any:
+    if not path:
+        return value
+    changed = copy.deepcopy(document)
+    inner = changed
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return changed
+
+
+JUNK: list[object] = [None, -1, 1.5, True, "x", "x" * 9000, [], [1], {}, {"a": 1}, "\ud800", 10**40]
+
+
+def test_no_callback_however_malformed_makes_the_service_fail(served: Served) -> None:
+    """Each part of what the page sends, changed into anything: 200 or 400, and a small log."""
+    seen = {"database": "email", "until": "2026-11-23T15:00:00Z"}
+    for callback in (
+        page_callback(served, "tick", 1, [{"version": 1}, "/", ""]),
+        page_callback(served, "seen", seen, ["/", ""]),
+    ):
+        assert send(served, callback) == 200
+        before = served.log
+        for path in parts_of(callback):
+            for junk in JUNK:
+                assert send(served, with_part(callback, path, junk)) in {200, 400}, (path, junk)
+        assert_refusals(served.log.removeprefix(before))
+
+
+def assert_refusals(log: str) -> None:
+    """Check that each refused callback left one short line, or none where there were many."""
+    lines = log.splitlines()
+    assert len(lines) <= MAX_LINES
+    for line in lines:
+        assert line.startswith("WARNING dash_app.web.app: refused a callback")
+        assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    ("zone", "status"),
+    [
+        ("Europe/Berlin", 200),
+        ("Mars/Olympus", 200),  # a browser may know more zones than we do
+        (None, 200),
+        ("Europe", 200),
+        ("E" * 300, 400),
+        ("../../etc/passwd", 400),
+        ("\0", 400),
+        (5, 400),
+    ],
+)
+def test_charts_are_drawn_in_a_zone_or_refused(served: Served, zone: object, status: int) -> None:
+    callback = page_callback(served, "url", "?range=1h", ["/"])
+    callback["inputs"][1]["value"] = {"zone": zone}
+    assert send(served, callback) == status
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"database": "nosuch", "until": "2026-11-23T15:00:00Z"},
+        {"database": "email", "until": "\U000e0001" * 4_000},
+        {"database": "email", "until": "0001-01-01T00:00:00+23:59"},
+        {"incident": "x", "lasts": "1h"},
+        {"incident": "9" * 400, "lasts": "for ever"},
+        {},
+        None,
+    ],
+)
+def test_what_nobody_can_acknowledge_is_refused(served: Served, seen: object) -> None:
+    before = served.log
+    assert send(served, page_callback(served, "seen", seen, ["/", ""])) == 400
+    assert_refusals(served.log.removeprefix(before))
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/_dash-layout", {"Referer": "http://["}),
+        ("/metrics", {"Accept": "application/openmetrics-text; version=x"}),
+        ("/metrics", {"Accept": "application/openmetrics-text; version=1.0.0; escaping"}),
+    ],
+)
+def test_a_header_that_means_nothing_is_passed_over(
+    served: Served, path: str, headers: dict[str, str]
+) -> None:
+    assert served.get(path, headers)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nope",
+        "/assets/nope.css",
+        "/assets/../pyproject.toml",
+        "/assets/%2e%2e/pyproject.toml",
+        "/frontend/nope.js",
+        "/frontend/../stamp",
+        "/_dash-component-suites/plotly/nope.js",
+        "/_dash-component-suites/nope/nope.js",
+        "/databases/nope",
+        "/databases/email/",
+    ],
+)
+def test_an_unknown_path_is_not_found_and_never_the_page(served: Served, path: str) -> None:
+    assert served.get(path) == (404, "Not Found.\n")
+
+
+def tick_at_once(served: Served) -> tuple[int, str]:
+    """Return the answer to a page that asks for news as soon as it has its layout."""
+    layout = served.json("/_dash-layout")
+    pulse = next(
+        part["props"]["data"]
+        for part in layout["props"]["children"]
+        if part["props"].get("id") == "snapshot"
+    )
+    body = {
+        "output": TICK,
+        "outputs": [dict(zip(("id", "property"), one.split("."), strict=True)) for one in OUTPUTS],
+        "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
+        "state": [
+            {"id": "snapshot", "property": "data", "value": pulse},
+            {"id": "url", "property": "pathname", "value": "/"},
+            {"id": "url", "property": "search", "value": ""},
+        ],
+        "changedPropIds": ["tick.n_intervals"],
+    }
+    return post(served, "/_dash-update-component", json.dumps(body).encode(), "application/json")
+
+
+def test_a_tick_without_news_is_small(served: Served) -> None:
+    def without_news() -> str | None:  # a reading may end between the two requests
+        status, text = tick_at_once(served)
+        assert status == 200
+        return text if set(json.loads(text)["response"]) == {"snapshot"} else None
+
+    text = eventually(without_news)
+    assert text is not None
+    assert len(text) < 1000
+
+
+def fetch_any(served: Served, path: str) -> tuple[Any, bytes]:
+    """Return headers and body of an answer, whatever its status."""
+    try:
+        return fetch(served, path)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.headers, error.read()
+
+
+def fetch(served: Served, path: str, **headers: str) -> tuple[Any, bytes]:
+    request = urllib.request.Request(served.url + path, headers=headers)
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
+        return response.headers, response.read()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/_dash-dependencies", "/frontend/bootstrap.min.css", "/_dash-layout"]
+)
+def test_text_is_compressed_for_whoever_takes_it(served: Served, path: str) -> None:
+    headers, small = fetch(served, path, **{"Accept-Encoding": "br, gzip"})
+    plain, whole = fetch(served, path)
+    assert headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in headers["Vary"]
+    assert plain["Content-Encoding"] is None
+    assert len(small) < len(whole)
+    if path.startswith("/frontend"):  # the others tell the time
+        assert gzip.decompress(small) == whole
+
+
+def test_a_file_is_compressed_once_whatever_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dash serves a file under any fingerprint that a client makes up."""
+    compressed: list[int] = []
+
+    def compress(data: bytes, level: int) -> bytes:
+        compressed.append(len(data))
+        return gzip.compress(data, level)
+
+    monkeypatch.setattr(app, "gzip", SimpleNamespace(compress=compress))
+    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
+    with closing(History(loaded.history)) as history:
+        client = create_server(loaded, Sampler(loaded, history), datetime.now(UTC)).test_client()
+        for name in ("plotly/package_data/plotly", "dash/dash-renderer/build/dash_renderer"):
+            for number in range(20):
+                path = f"/_dash-component-suites/{name}.v1m{number}.min.js"
+                answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+                assert (answer.status_code, answer.content_encoding) == (200, "gzip")
+    assert len(compressed) == 2
+    assert max(compressed) < 2_000_000  # Plotly's small bundle, under whichever address
+
+
+def test_a_compressed_file_is_asked_for_once(served: Served) -> None:
+    path = "/frontend/bootstrap.min.css"
+    headers, _ = fetch(served, path, **{"Accept-Encoding": "gzip"})
+    again = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        fetch(served, path, **again)
+    assert caught.value.code == 304
+
+
+def test_the_page_can_be_put_on_a_home_screen(served: Served) -> None:
+    _, manifest = fetch(served, "/assets/manifest.webmanifest")
+    icons = json.loads(manifest)["icons"]
+    assert len(icons) == 2
+    for icon in icons:
+        headers, image = fetch(served, icon["src"])
+        assert headers["Content-Type"] == icon["type"]
+        width = int.from_bytes(image[16:20], "big")  # of a PNG's header
+        assert f"{width}x{width}" == icon["sizes"]
+    assert 'rel="manifest"' in served.get("/")[1]
+
+
+HOSTILE_ENVIRONMENT = {
+    "DASH_DEBUG": "true",
+    "DASH_HOT_RELOAD": "true",
+    "DASH_UI": "true",
+    "DASH_MCP_ENABLED": "true",
+    "dash_url_base_pathname": "/elsewhere/",
+    "FLASK_DEBUG": "1",
+}
+
+
+def test_no_environment_opens_what_developers_use(tmp_path: Path) -> None:
+    database = make_database(tmp_path / "email.db", messages=3)
+    config = write_config(tmp_path, [("email", database)])
+    with Served(config, **HOSTILE_ENVIRONMENT) as served:  # type: ignore[arg-type]
+        status, page = served.get("/")
+        assert status == 200
+        assert "/_dash-component-suites/" in page
+        (given,) = re.findall(r'id="_dash-config" type="application/json">(.*?)</script>', page)
+        found = json.loads(given)
+        assert (found["url_base_pathname"], found["ui"]) == (None, False)
+        assert "hot_reload" not in found
+        for path in ("/_mcp", "/_reload-hash", "/_favicon.ico", "/elsewhere/"):
+            assert served.get(path) == (404, "Not Found.\n")
+        status, text = post(served, "/_dash-update-component", b"{}", "application/json")
+        assert (status, text) == (400, "Bad Request.\n")
+        assert '"hot_reload"' not in page
+        assert 'ui":true' not in page.replace(" ", "")
+
+
+def test_nothing_says_which_versions_run(served: Served) -> None:
+    """Which fault of which library could be tried is for nobody to read in a header or the page."""
+    for path in ("/", "/glance", "/health", "/api/db-status", "/nope"):
+        headers, body = fetch_any(served, path)
+        assert headers["Server"] is None
+        assert VERSION not in body.decode()
+
+
+@pytest.mark.parametrize("path", ["/", "/assets/page.js", "/frontend/bootstrap.min.css", "/nope"])
+def test_every_answer_tells_the_browser_what_it_may_do(served: Served, path: str) -> None:
+    headers, _ = fetch_any(served, path)
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe-eval" not in policy
+    assert "'unsafe-inline'" not in policy.partition("script-src")[2].partition(";")[0]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert headers["Access-Control-Allow-Origin"] is None
+
+
+def test_a_browser_that_is_lost_is_led_back(served: Served) -> None:
+    status, page = served.get("/nope", {"Accept": "text/html"})
+    assert status == 404
+    assert '<a href="/">All databases</a>' in page

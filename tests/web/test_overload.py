@@ -1,0 +1,328 @@
+"""Clients that read nothing, ask too much or come in crowds: others are answered meanwhile."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import threading
+import time
+from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from http.client import HTTPConnection
+from ipaddress import ip_address
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dash_app import settings
+from dash_app.history.writer import History
+from dash_app.sampler import Sampler
+from dash_app.settings.schema import ServerSettings
+from dash_app.system import network
+from dash_app.web import connections, lanes, listeners
+from dash_app.web.app import MAX_WAIT_SECONDS, create_server
+from dash_app.web.connections import client_of
+from dash_app.web.lanes import Dispatcher, Kind
+from dash_app.web.listeners import Listeners
+from tests.harness import (
+    PATIENCE_SECONDS,
+    Served,
+    eventually,
+    free_port,
+    make_database,
+    write_config,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+ANSWER_BYTES = 3_000_000
+"""More than the kernel keeps for a connection."""
+
+
+class Application:
+    """Answers /large with many bytes, /api/history when it is let, and anything else at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.let = threading.Event()
+        self.lock = threading.Lock()
+        self.working = self.most_working = 0
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = str(environ["PATH_INFO"])
+        self.asked.append(path)
+        if path == "/api/history":
+            self._work()
+        body = b"x" * ANSWER_BYTES if path == "/large" else b"ok"
+        start_response("200 OK", [("Content-Length", str(len(body)))])
+        return [body]
+
+    def _work(self) -> None:
+        with self.lock:
+            self.working += 1
+            self.most_working = max(self.most_working, self.working)
+        self.let.wait()
+        with self.lock:
+            self.working -= 1
+
+
+class Running:
+    """An application at a port of this machine, and who is connected to it."""
+
+    def __init__(self, port: int, app: Application, server: listeners.Server) -> None:
+        self.port, self.app, self.server = port, app, server
+
+    @property
+    def connections(self) -> int:
+        return len(self.server.active_channels)
+
+    def has_asked(self, times: int) -> bool:
+        return len(self.app.asked) >= times
+
+    def connect(self, requests: bytes = b"") -> socket.socket:
+        """Return a connection that takes little by itself, over which something was asked."""
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(PATIENCE_SECONDS)
+        client.connect(("127.0.0.1", self.port))
+        client.sendall(requests)
+        return client
+
+    def get(self, path: str, body: str | None = None) -> bytes:
+        """Return the answer to a request of another client."""
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as client:
+            client.request("GET" if body is None else "POST", path, body)
+            return client.getresponse().read()
+
+
+def asking(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+
+
+@contextmanager
+def running() -> Iterator[Running]:
+    address, port, app = ip_address("127.0.0.1"), free_port(), Application()
+    served = Listeners(app, ServerSettings(port=port), {address: network.listen(address, port)})
+    try:
+        yield Running(port, app, served._servers[address])
+    finally:
+        app.let.set()
+        served.end()
+        served.join()
+        served._dispatcher.set_thread_count(0)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that gives up early, and looks for what to give up each second."""
+    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    monkeypatch.setitem(listeners.WAITRESS, "cleanup_interval", 0)
+    monkeypatch.setitem(listeners.WAITRESS, "asyncore_loop_timeout", 1)
+
+
+def test_answers_that_nobody_reads_hold_no_thread() -> None:
+    """Each connection has one answer waiting, however many it asks for at once."""
+    with running() as server, ExitStack() as held:
+        for _ in range(lanes.THREADS + 2):
+            held.enter_context(server.connect(asking("/large") * 8))
+        eventually(lambda: server.app.asked.count("/large") >= lanes.THREADS + 2)
+        assert server.get("/health") == b"ok"
+        assert server.app.asked.count("/large") == lanes.THREADS + 2
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_that_nobody_reads_is_given_up() -> None:
+    """Its socket can never be written to again, and further requests wait behind it."""
+    with running() as server, server.connect(asking("/large") * 8):
+        eventually(lambda: server.app.asked)
+        eventually(lambda: server.connections == 0)
+        assert server.app.asked == ["/large"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_slow_clients_are_closed_though_the_clock_was_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wall = time.time
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+    with running() as server, server.connect(b"GET / HT"), server.connect(asking("/large") * 2):
+        eventually(lambda: server.connections == 2)
+        monkeypatch.setattr(time, "time", lambda: wall() - 86_400)
+        eventually(lambda: server.connections == 0, within=20)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_answer_that_is_read_slowly_is_sent_whole() -> None:
+    with running() as server, server.connect(asking("/large")) as slow:
+        taken = 0
+        while taken < ANSWER_BYTES:
+            taken += len(slow.recv(16_384))
+        assert taken > ANSWER_BYTES
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_request_that_never_ends_is_given_up() -> None:
+    """Each byte keeps a connection alive, but not a request."""
+    with running() as server, server.connect() as slow:
+        slow.settimeout(0.02)
+        answer = None
+
+        def is_given_up() -> bool:
+            nonlocal answer
+            try:
+                slow.sendall(b"X")
+                answer = slow.recv(4096)
+            except TimeoutError:
+                return False
+            except ConnectionError:
+                answer = b""
+            return True
+
+        eventually(is_given_up)
+        assert answer == b""
+        assert server.get("/health") == b"ok"
+
+
+def test_requests_sent_at_once_are_answered_in_their_order() -> None:
+    with running() as server, server.connect(asking("/a") * 500 + asking("/last")) as client:
+        eventually(lambda: "/last" in server.app.asked)
+        assert server.app.asked == ["/a"] * 500 + ["/last"]
+        client.shutdown(socket.SHUT_WR)
+
+
+def test_the_bytes_that_nobody_reads_are_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "MAX_UNREAD_BYTES", 2 * ANSWER_BYTES)
+    with running() as server, ExitStack() as held:
+        for _ in range(4):
+            held.enter_context(server.connect(asking("/large")))
+        eventually(lambda: len(server.app.asked) == 4 and server.connections == 2)
+        assert server.get("/large")  # somebody who reads is not in the way
+
+
+def test_connections_that_read_nothing_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listeners, "MAX_CONNECTIONS", 5)
+    with running() as server, ExitStack() as held:
+        for number in range(20):
+            held.enter_context(server.connect(asking("/large")))
+            eventually(partial(server.has_asked, number + 1))
+        assert server.get("/health") == b"ok"
+        assert server.connections <= 6
+
+
+def test_a_new_client_is_answered_though_all_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has said nothing yet when room is made, and is not taken for an idle one."""
+    monkeypatch.setattr(listeners, "MAX_CONNECTIONS", 5)
+    with running() as server, ExitStack() as held:
+        for _ in range(12):
+            held.enter_context(server.connect(asking("/api/history")))
+        for _ in range(5):
+            assert server.get("/health") == b"ok"
+        assert server.connections <= 6
+
+
+@pytest.mark.parametrize(
+    ("header", "status"),
+    [("Transfer-Encoding: chunked\r\n", b"501"), ("a: b\r\n" * 200, b"400")],
+)
+def test_requests_that_take_long_to_parse_are_refused(header: str, status: bytes) -> None:
+    """One thread parses for all: thousands of tiny chunks or header fields took it for seconds."""
+    with running() as server, server.connect() as client:
+        client.sendall(f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())
+        assert client.recv(4096).split()[1] == status
+
+
+def test_large_questions_leave_threads_to_others() -> None:
+    """Forty ask for the history; a tick of the page and the health check go on."""
+    tick = json.dumps({"inputs": [{"id": "tick"}]})
+    with running() as server, ExitStack() as held:
+        for _ in range(40):
+            held.enter_context(server.connect(asking("/api/history")))
+        eventually(lambda: server.app.working == lanes.LIMITS["heavy"])
+        for path, body in (("/health", None), ("/", None), (lanes.CALLBACKS, tick)):
+            assert server.get(path, body) == b"ok"
+        server.app.let.set()
+        eventually(lambda: server.app.asked.count("/api/history") == 40)
+        assert server.app.most_working == lanes.LIMITS["heavy"]
+
+
+def test_an_answer_that_comes_too_late_wakes_nobody() -> None:
+    """The descriptor that wakes the server's thread may be another file's by then."""
+    with running() as server:
+        server.server.end()
+        server.server.join()
+        server.server.pull_trigger()
+
+
+def test_clients_and_kinds_of_questions_take_turns() -> None:
+    """Whoever asks much waits behind whoever asks little."""
+    queue = Dispatcher().queue
+
+    def add(client: str, name: str) -> None:
+        connection: Any = SimpleNamespace(client=client)
+        queue.append((connection, Kind("heavy", name)))
+
+    for _ in range(3):
+        add("greedy", "/api/history")
+    add("modest", "/api/history")
+    add("greedy", "charts")
+    order = []
+    while queue:
+        turn: Any = queue.popleft()
+        order.append(turn._connection.client)
+        queue.running["heavy"] -= 1
+    assert order == ["greedy", "modest", "greedy", "greedy", "greedy"]
+
+
+def test_a_request_that_waited_too_long_is_refused(tmp_path: Path) -> None:
+    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
+    with closing(History(loaded.history)) as history:
+        app = create_server(loaded, Sampler(loaded, history), datetime.now(UTC))
+        waited = {connections.WAITED_SECONDS: MAX_WAIT_SECONDS + 0.1}
+        refused = app.test_client().get("/api/history", environ_overrides=waited)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
+    assert refused.json is not None
+    assert refused.json["error"]["code"] == "busy"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("127.0.0.1", "127.9.9.9", True),
+        ("2001:db8::1", "2001:db8::ffff", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fd7a:115c:a1e0::1", "fd7a:115c:a1e0::2", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_a_machine_with_many_addresses_is_one_client(
+    one: str,
+    other: str,
+    is_same: bool,  # noqa: FBT001
+) -> None:
+    assert (client_of(one) == client_of(other)) is is_same
+
+
+def test_the_service_survives_having_no_descriptor_left(tmp_path: Path) -> None:
+    """It pauses to accept, writes a few lines about it, and keeps its addresses open."""
+    config = write_config(tmp_path, [("a", make_database(tmp_path / "a.db", a=1))])
+    with Served(config) as served, ExitStack() as held:
+        pid = served.process.pid
+        _soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        open_now = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_now + 3, hard))
+        for _ in range(60):
+            client = socket.create_connection(("127.0.0.1", served.port), PATIENCE_SECONDS)
+            held.enter_context(client)
+        eventually(lambda: "accepting connections slowly" in served.log)
+        held.close()
+        eventually(served.answers)
+        assert "is gone" not in served.log
+        assert len(served.log) < 4000
