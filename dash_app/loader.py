@@ -5,9 +5,11 @@ Counts stay integers to the last step: every column of numbers is `Int64` with `
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -15,15 +17,9 @@ from dash_app import words
 from dash_app.history import series
 from dash_app.history.chart_grid import Window
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.history.series import Selection
+from dash_app.history.series import Selection, Series, TableDay
 from dash_app.model.expectation import SILENCE
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from dash_app.history.series import Series, TableDay
-    from dash_app.model.reading import DatabaseStatus, Snapshot, TableCount
+from dash_app.model.reading import DatabaseStatus, Snapshot, TableCount
 
 TIME = "datetime64[us, UTC]"
 WRITTEN_BY_HOUR = timedelta(days=2)

@@ -6,20 +6,25 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.self_check import Selfcheck
 from dash_app.alerts.notifier import Teller
+from dash_app.history.read_only import Recall
 from dash_app.history.requests import to_forget
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.series import activity
+from dash_app.history.writer import History
 from dash_app.incidents.tracker import Docket
-from dash_app.model.reading import DatabaseStatus, Reading, Snapshot, worst
+from dash_app.model.host_facts import Activity
+from dash_app.model.incident import Acknowledgement
+from dash_app.model.reading import Database, DatabaseStatus, Finding, Reading, Snapshot, worst
 from dash_app.reader.surroundings import disk_under
 from dash_app.rules.changes import in_view_of
 from dash_app.rules.lateness import expected_of
@@ -27,19 +32,9 @@ from dash_app.rules.limits import beyond
 from dash_app.rules.problems import findings, level_of, with_earlier_growth, worst_first
 from dash_app.rules.state import Ledger
 from dash_app.rules.writes import last_write
+from dash_app.settings import Settings
 from dash_app.system.clock import WallClock, steady_seconds
 from dash_app.system.users import own_name
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from dash_app.history.read_only import Recall
-    from dash_app.history.writer import History
-    from dash_app.model.host_facts import Activity
-    from dash_app.model.incident import Acknowledgement
-    from dash_app.model.reading import Database, Finding
-    from dash_app.settings import Settings
 
 STOP_SECONDS = 5.0
 """How long the tick under way may take to end; then it is left behind, as a hung disk would be."""

@@ -10,10 +10,13 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Self
+from typing import Self
+
+import pytest
 
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
@@ -21,11 +24,6 @@ from dash_app.model.reading import Database, Reading
 from dash_app.reader.files import GRANULARITY_NS
 from dash_app.reader.protocol import reading_from_message
 from tests.harness import PATIENCE_SECONDS, ROOT, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import pytest
 
 LIMITS = Limits(deadline_seconds=5.0, table_seconds=1.0)
 NOBODY = 65534

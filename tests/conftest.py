@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.harness import Served, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 # How long an example takes says nothing here, nor how long it takes to make one.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])

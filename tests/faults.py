@@ -11,18 +11,15 @@ import shutil
 import signal
 import socket
 import sqlite3
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.harness import LiveWriter, make_database
 from tests.mounts import Mount
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"

@@ -11,28 +11,22 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from dash_app.airlock.airlock import Airlock
-from dash_app.airlock.child_process import Limits
+from dash_app.airlock.child_process import ChildProcess, Limits
 from dash_app.model.reading import Database, Memory, Reading
-from dash_app.reader.protocol import reading_from_message, to_message
+from dash_app.reader.protocol import Message, reading_from_message, to_message
 from dash_app.rules.changes import follow
 from tests.airlock_helpers import await_quiet, rows, traces
 from tests.harness import PATIENCE_SECONDS, make_database
 from tests.images import Image, damaged, originals
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dash_app.airlock.child_process import ChildProcess
-    from dash_app.reader.protocol import Message
 
 LIMITS = Limits(deadline_seconds=2.0, table_seconds=0.25)
 """Those of production."""

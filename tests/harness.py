@@ -15,14 +15,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from tests import contract
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 Answer = TypeVar("Answer")
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import struct
+from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-    from random import Random
+from pathlib import Path
+from random import Random
 
 Image = dict[str, bytes]
 """The content of a database's files by their suffix: "", "-wal" and "-shm"."""

@@ -12,12 +12,11 @@ import stat
 import struct
 from pathlib import Path
 from threading import Thread, Timer
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from tests.harness import PATIENCE_SECONDS
 
-if TYPE_CHECKING:
-    Behaviour = Literal["hangs", "fails"]
+Behaviour = Literal["hangs", "fails"]
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 MS_RDONLY, MS_REMOUNT = 1, 32

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from email import message_from_string, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import BaseServer, StreamRequestHandler, ThreadingTCPServer
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from tests.harness import PATIENCE_SECONDS, eventually, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 class Receiver:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -25,12 +28,6 @@ from tests.alerts.test_policy import HOUR, MINUTE, NOON, Desk
 from tests.harness import make_database
 from tests.history.test_history import START, values
 from tests.history.test_history import snapshot as taken
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    import pytest
 
 DAY = 24 * HOUR
 MANNERS = Manners(

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.drill.checks import Said, faults
 from tests.drill.runner import Drill
 from tests.drill.scenarios import few_days
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 A_DAY = timedelta(days=1)
 

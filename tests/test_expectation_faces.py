@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from click import unstyle
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import loader, words
 from dash_app.api.serializers import status_document
@@ -25,11 +26,6 @@ from dash_app.rules.limits import beyond
 from dash_app.rules.problems import worst_first
 from tests.metrics.test_metrics import exposed, value
 from tests.page.test_page import NOW, well
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dash.development.base_component import Component
 
 HOUR = timedelta(hours=1)
 HOURLY = Expectation(HOUR, HOUR / 6)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import sqlite3
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from dash_app.model.reading import Reading
 from dash_app.reader.protocol import MAX_DATA_BYTES
 from dash_app.reader.schema import MAX_NAME_CHARACTERS, MAX_OBJECTS_CHARACTERS
 from tests.airlock_helpers import read, rows, watching
 from tests.fuzz import LIMITS, fuzz, image_of, keep, summary
 from tests.harness import make_database
 from tests.images import originals
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dash_app.model.reading import Reading
 
 FEED = """
     CREATE TABLE fine (a);

@@ -6,14 +6,11 @@ import os
 import re
 import shlex
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.harness import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEMPLATE = (ROOT / "ops" / "mission-control.service").read_text()
 NEEDS_NAMESPACE = re.compile(r"^# With a user namespace.*?^$", re.DOTALL | re.MULTILINE)

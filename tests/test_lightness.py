@@ -9,10 +9,10 @@ import os
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,9 +24,6 @@ from dash_app.settings.schema import HistorySettings
 from tests.airlock_helpers import await_quiet, read_exact, watching
 from tests.harness import ROOT, make_database, write_config
 from tests.test_loader import snapshot
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TICKS = 200
 MOST_KEPT_BYTES = 20_000

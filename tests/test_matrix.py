@@ -10,16 +10,18 @@ import getpass
 import os
 import shutil
 import signal
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from dash_app import settings
 from dash_app.history.writer import History
+from dash_app.model.reading import DatabaseStatus
 from dash_app.sampler import Sampler
 from dash_app.words import short_path
 from tests import faults
@@ -28,15 +30,8 @@ from tests.faults import ADD, large, rollback, run, well
 from tests.harness import LiveWriter, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk, Mount
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from _pytest.mark import ParameterSet
-
-    from dash_app.model.reading import DatabaseStatus
-
-    Fault = Callable[[Path], object]
-    Rows = dict[str, int | None]
+Fault = Callable[[Path], object]
+Rows = dict[str, int | None]
 
 
 @dataclass(frozen=True)

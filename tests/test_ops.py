@@ -11,17 +11,14 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness import PATIENCE_SECONDS, ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SCRIPTS = (
     *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host", "ops/test-systems"),

@@ -8,8 +8,10 @@ import shutil
 import subprocess
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from grafana_foundation_sdk.cog import plugins
@@ -27,10 +29,6 @@ from tests.harness import (
     prometheus,
     write_config,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 FILES = ROOT / "ops" / "prometheus"
 MACHINES = ("here", "attic", "cellar")

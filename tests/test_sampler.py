@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,15 +18,10 @@ from dash_app import settings
 from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement
+from dash_app.model.reading import DatabaseStatus, Reading
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
 from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-    from dash_app.model.reading import DatabaseStatus, Reading
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,9 +16,6 @@ from dash_app import words
 from dash_app.system import users
 from tests.cli.test_cli import environment
 from tests.harness import ROOT, free_port, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 NAMELESS = 54321
 AS_NAMELESS = ["unshare", f"--map-user={NAMELESS}", f"--map-group={NAMELESS}"]

@@ -11,22 +11,18 @@ import logging
 import os
 import select
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
 from subprocess import TimeoutExpired
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from dash_app.airlock.child_process import ChildProcess, Limits
-from dash_app.model.reading import Reading
+from dash_app.model.reading import Code, Database, Memory, Reading
 from dash_app.reader.protocol import Message, reading_from_message, surroundings_from_message
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from dash_app.model.reading import Code, Database, Memory
-    from dash_app.settings import Settings
+from dash_app.settings import Settings
 
 MAX_ABANDONED = 8
 """Maximum number of killed children still stuck in the kernel, for instance on a hung mount. Then

@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dash_app.model.reading import Code
 from dash_app.reader.protocol import (
     MAX_DATA_BYTES,
     OUT_OF_MEMORY,
@@ -21,11 +22,6 @@ from dash_app.reader.protocol import (
     from_line,
     to_line,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dash_app.model.reading import Code
 
 START_SECONDS = 10.0
 """A child on a busy machine may take this long to start; 0.1 s is usual."""

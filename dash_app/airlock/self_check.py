@@ -6,17 +6,13 @@ Asked of the kernel through `/proc`, which opens no watched file.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from dash_app.airlock.airlock import Airlock
+from dash_app.model.reading import Reading
 from dash_app.reader.locks import record_locks
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from dash_app.airlock.airlock import Airlock
-    from dash_app.model.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)

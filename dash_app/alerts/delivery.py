@@ -7,15 +7,13 @@ import logging
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread, Timer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from dash_app.model.notification import Message
+from dash_app.model.notification import Message
 
 LIMIT_SECONDS = 60.0
 """The child ends in seconds unless receivers hang: what they did not get is tried again."""

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from http.client import HTTPException
+from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from dash_app import VERSION
+from dash_app.settings.alerts import WatchSettings
 from dash_app.system.secret_files import place_of, urls_in
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from dash_app.settings.alerts import WatchSettings
 
 FIRST_SECONDS = 5.0
 """After so long the first readings are there."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import socket
 import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.alerts.delivery import Delivery
@@ -26,19 +26,15 @@ from dash_app.alerts.policy import (
     types_of,
 )
 from dash_app.history.incidents import WantedIncidents
+from dash_app.history.read_only import Recall
+from dash_app.history.writer import History
 from dash_app.incidents.troubles import Trouble
+from dash_app.model.incident import Incident
+from dash_app.model.notification import Message
 from dash_app.model.reading import Database
 from dash_app.model.times import moved
+from dash_app.settings import Settings
 from dash_app.system import network
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from dash_app.history.read_only import Recall
-    from dash_app.history.writer import History
-    from dash_app.model.incident import Incident
-    from dash_app.model.notification import Message
-    from dash_app.settings import Settings
 
 MOST_UNTOLD = 1000
 LATELY = timedelta(days=7)

@@ -8,19 +8,14 @@ together goes as one. What is merely late is told once it is down.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
 from dash_app import words
+from dash_app.model.incident import Incident
 from dash_app.model.notification import AN_HOUR, Message, MessageKind
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
-    from datetime import datetime
-
-    from dash_app.model.incident import Incident
-    from dash_app.model.quiet_hours import Quiet
+from dash_app.model.quiet_hours import Quiet
 
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
 """Between tries, which come to an end after an hour."""

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import smtplib
 import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import apprise
 import requests
+from apprise.plugins import NotifyBase
 from apprise.utils.parse import parse_urls
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from dash_app.system.secret_files import mark_of, place_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from apprise.plugins import NotifyBase
 
 Outcome = Literal["delivered", "partial", "unclear", "slow", "away", "refused"]
 """`partial`: some of several may have it, so it must not be sent again. `unclear` and `slow`: it

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dash_app.api import schemas, schemas_incidents
+from dash_app.api import schemas, schemas_incidents
 
 WELL: schemas.Database = {
     "name": "coordination",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import Literal, TypeVar, get_args
 
 from flask import request
 
@@ -13,9 +13,7 @@ from dash_app.history.event_queries import Wanted
 from dash_app.history.incidents import WantedIncidents
 from dash_app.history.series import Extent, Metric, Selection
 from dash_app.model.reading import EventKind
-
-if TYPE_CHECKING:
-    from dash_app.settings import Settings
+from dash_app.settings import Settings
 
 Choice = TypeVar("Choice", bound=str)
 Format = Literal["json", "csv"]

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flask import Response, jsonify, request
+from flask import Blueprint, Response, jsonify, request
 
 from dash_app.api.parameters import ROUTES, refuse_unknown
 
 if TYPE_CHECKING:
-    from flask import Blueprint
-
     from dash_app.api import schemas
 
 TIMES_OF_LOOKING = {"readAt", "verifiedAt"}

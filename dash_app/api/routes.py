@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, jsonify, request
 
@@ -41,15 +42,10 @@ from dash_app.api.times import instant
 from dash_app.history import series
 from dash_app.history.event_queries import Wanted, page_of
 from dash_app.history.incidents import incidents_of
+from dash_app.model.reading import Snapshot
 from dash_app.model.refusal import REFUSALS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from dash_app.model.reading import Snapshot
-    from dash_app.sampler import Sampler
-    from dash_app.settings import Settings
+from dash_app.sampler import Sampler
+from dash_app.settings import Settings
 
 log = logging.getLogger(__name__)
 

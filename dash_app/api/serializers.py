@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app import VERSION, words
-from dash_app.airlock.self_check import memory_bytes
+from dash_app.airlock.self_check import Promise, memory_bytes
 from dash_app.api.times import instant, rfc3339
-from dash_app.model.expectation import Watch
+from dash_app.history.event_queries import Wanted
+from dash_app.history.incidents import WantedIncidents
+from dash_app.history.series import Series
+from dash_app.model.expectation import Standing, Watch
+from dash_app.model.host_facts import Disk, Holder
+from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.notification import Message
+from dash_app.model.reading import (
+    DatabaseStatus,
+    EstimateKind,
+    Event,
+    Fault,
+    Finding,
+    LastGood,
+    Reading,
+    Snapshot,
+    TableCount,
+)
+from dash_app.model.refusal import Refusal
+from dash_app.sampler import Sampler
 from dash_app.system.clock import STARTED_SECONDS, steady_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
-
-    from dash_app.airlock.self_check import Promise
     from dash_app.api import schemas, schemas_expected, schemas_incidents
-    from dash_app.history.event_queries import Wanted
-    from dash_app.history.incidents import WantedIncidents
-    from dash_app.history.series import Series
-    from dash_app.model.expectation import Standing
-    from dash_app.model.host_facts import Disk, Holder
-    from dash_app.model.incident import Acknowledgement, Entry, Incident
-    from dash_app.model.notification import Message
-    from dash_app.model.reading import (
-        DatabaseStatus,
-        EstimateKind,
-        Event,
-        Fault,
-        Finding,
-        LastGood,
-        Reading,
-        Snapshot,
-        TableCount,
-    )
-    from dash_app.model.refusal import Refusal
-    from dash_app.sampler import Sampler
 
 
 def status_document(snapshot: Snapshot) -> schemas.StatusDocument:

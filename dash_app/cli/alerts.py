@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
@@ -19,12 +19,8 @@ from dash_app.alerts.policy import held_back
 from dash_app.cli.terminal import config_option, fail, table
 from dash_app.history.notifications import newest_messages
 from dash_app.model.notification import Message
+from dash_app.settings import Settings
 from dash_app.system.secret_files import mark_of, place_of, urls_in
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dash_app.settings import Settings
 
 MOST_MESSAGES = 20
 

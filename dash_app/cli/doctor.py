@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from dash_app import settings
 from dash_app.cli.terminal import config_option
 from dash_app.doctor import examine, exit_code
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARKS = {"well": "ok ", "notice": "see", "unknown": "?  ", "fault": "BAD"}
 """Before each line, by its level."""

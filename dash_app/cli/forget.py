@@ -6,7 +6,7 @@ import sqlite3
 import sys
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
@@ -16,12 +16,8 @@ from dash_app.history.read_only import Recall
 from dash_app.history.requests import to_forget
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
 from dash_app.history.writer import History
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dash_app.model.reading import Database, Memory
-    from dash_app.settings import Settings
+from dash_app.model.reading import Database, Memory
+from dash_app.settings import Settings
 
 LOOK_SECONDS = 0.05
 MOST_SECONDS = 30.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypedDict, Unpack, get_args
+from pathlib import Path
+from typing import TypedDict, Unpack, get_args
 
 import click
 
@@ -24,13 +25,8 @@ from dash_app.history import series
 from dash_app.history.chart_grid import Window
 from dash_app.history.event_queries import Wanted, events_of
 from dash_app.history.incidents import WantedIncidents, incidents_of
-from dash_app.history.series import Metric, Selection
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dash_app.history.series import Series
-    from dash_app.settings import Settings
+from dash_app.history.series import Metric, Selection, Series
+from dash_app.settings import Settings
 
 REACH = timedelta(hours=24)
 POINTS = 500

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from dash_app import words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from dash_app.history.series import Metric, Series
+from dash_app.history.series import Metric, Series
 
 Row = tuple[str, ...]
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
 
 from dash_app import words
+from dash_app.airlock.airlock import Airlock
+from dash_app.api.schemas import StatusDocument
 from dash_app.api.serializers import status_document
 from dash_app.cli.terminal import fail
 from dash_app.history.read_only import Recall
 from dash_app.sampler import Sampler
-
-if TYPE_CHECKING:
-    from dash_app.airlock.airlock import Airlock
-    from dash_app.api.schemas import StatusDocument
-    from dash_app.settings import Settings
+from dash_app.settings import Settings
 
 
 def look(configured: Settings, airlock: Airlock) -> StatusDocument:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import sqlite3
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import click
 
@@ -14,17 +16,10 @@ from dash_app.demo.environment import World
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
+from dash_app.settings import Settings
+from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
-from dash_app.system.network import PortTakenError
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from dash_app.settings import Settings
-    from dash_app.settings.schema import ServerSettings
-    from dash_app.system.network import Address
+from dash_app.system.network import Address, PortTakenError
 
 LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
 

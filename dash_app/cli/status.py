@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
 from dash_app import settings
 from dash_app.airlock.airlock import Airlock
+from dash_app.api.schemas import StatusDocument as Document
 from dash_app.cli.status_text import is_fresh, lines
 from dash_app.cli.terminal import CANNOT_TELL, NEEDS_YOU, config_option, end, patience
+from dash_app.settings import Settings
 from dash_app.system import network
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dash_app.api.schemas import StatusDocument as Document
-    from dash_app.settings import Settings
 
 EXAMPLES = """\b
 Examples:

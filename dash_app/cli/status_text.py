@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import click
 
 from dash_app import words
+from dash_app.api.schemas import Database, StatusDocument
 from dash_app.cli.terminal import printable
 from dash_app.model.reading import SEVERITY, UNDECIDED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dash_app.api.schemas import Database, StatusDocument
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import click
@@ -22,15 +22,10 @@ from dash_app.cli.terminal import (
 )
 from dash_app.history import growth
 from dash_app.history.retention import POINTS_KEPT
+from dash_app.model.reading import Database
 from dash_app.rules.rhythm import Rhythm, rhythm_of
-from dash_app.settings import toml_edit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from dash_app.model.reading import Database
-    from dash_app.settings import Settings
-    from dash_app.settings.toml_edit import Additions
+from dash_app.settings import Settings, toml_edit
+from dash_app.settings.toml_edit import Additions
 
 ZONES = "zoneinfo"
 """The folder of the system's zones, to one of which /etc/localtime leads."""

@@ -6,21 +6,18 @@ import os
 import sqlite3
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
 from dash_app import words
+from dash_app.settings import Settings
 from dash_app.settings.values import DURATION_UNITS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from dash_app.settings import Settings
 
 NEEDS_YOU = 3
 CANNOT_TELL = 4

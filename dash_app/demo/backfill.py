@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from operator import itemgetter
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 from dash_app.demo.rhythm import HOURS, at_first, at_full_hours, in_bursts, spread
 from dash_app.demo.rows import AGENTS
 from dash_app.demo.tables import TABLES, connect
 from dash_app.model.reading import Event
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
-    from pathlib import Path
-
-    Point = tuple[str, str, datetime, int, int]
+Point = tuple[str, str, datetime, int, int]
 
 TIMES: dict[str, dict[str, Callable[[Random, datetime], list[datetime]]]] = {
     "coordination": {

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from types import TracebackType
+from typing import Self
 
-from dash_app.demo.backfill import TIMES, Past
+from dash_app.demo.backfill import TIMES, Past, Point
 from dash_app.demo.tables import TABLES
 from dash_app.demo.temp_folder import held_folder, sweep
-from dash_app.model.reading import Database
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from types import TracebackType
-
-    from dash_app.demo.backfill import Point
-    from dash_app.model.reading import Event
+from dash_app.model.reading import Database, Event
 
 APPEAR_SECONDS = 60.0
 """So long a database without a past is not initialized: time to see it and then see it come."""

@@ -6,12 +6,8 @@ Pure functions; times are aware datetimes in UTC in whole seconds, none later th
 from __future__ import annotations
 
 import math
-from datetime import timedelta
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from random import Random
+from datetime import datetime, timedelta
+from random import Random
 
 HOURS = 30 * 24
 HOUR_SECONDS = 3600

@@ -7,16 +7,13 @@ under `example.com`, which is nobody's by RFC 2606.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from random import Random
 
 from dash_app.demo.rhythm import busyness
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
-    from random import Random
-
-    Row = tuple[str | int | float, ...]
+Row = tuple[str | int | float, ...]
 
 AGENTS = (
     ("planner", "turns goals into tasks"),

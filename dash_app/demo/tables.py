@@ -6,18 +6,14 @@ Nothing here is read back: who writes a table knows what is in it.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
+from random import Random
 
 from dash_app.demo import rows
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from datetime import datetime
-    from pathlib import Path
-    from random import Random
-
-    from dash_app.demo.rows import Row
+from dash_app.demo.rows import Row
 
 
 @dataclass(frozen=True, slots=True)

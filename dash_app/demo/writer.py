@@ -9,17 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from threading import Thread
-from typing import TYPE_CHECKING
 
 from dash_app.demo import rows, tables
 from dash_app.demo.rhythm import HOUR_SECONDS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 EMAIL_SECONDS = 90
 """After so long the postman hangs: alive, connected and silent."""

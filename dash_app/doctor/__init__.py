@@ -6,21 +6,16 @@ Each looks and changes nothing; watched files are looked at by the airlock alone
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.doctor import alerts, clock, databases, history, network, service
 from dash_app.doctor.check import Check
 from dash_app.model.reading import worst
-from dash_app.settings import default_path, unread_configuration
+from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.users import own_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from dash_app.settings import Settings
 
 __all__ = ["Check", "examine", "exit_code"]
 

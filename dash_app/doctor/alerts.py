@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import INSTALL, unit_file
+from dash_app.settings.alerts import AlertsSettings
 from dash_app.system.secret_files import place_of, urls_in
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from dash_app.settings.alerts import AlertsSettings
 
 APPRISE = "Compare it with the examples in the wiki of apprise, and try ./ops/run alerts test"
 NEXT = "./ops/run alerts test says whether messages arrive."

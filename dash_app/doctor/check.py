@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dash_app.model.reading import Level
+from dash_app.model.reading import Level
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,17 +6,14 @@ import ctypes
 import sqlite3
 import struct
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dash_app
 from dash_app.doctor.check import Check
 from dash_app.history.series import last_watched
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TIMEX = struct.Struct("@Illl")
 """The head of the kernel's struct: modes, offset, freq, maxerror (adjtimex(2))."""

@@ -6,24 +6,19 @@ import os
 import shlex
 import shutil
 import sqlite3
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
 from dash_app.doctor.check import Check
-from dash_app.model.reading import ABSENCES
+from dash_app.model.host_facts import Access
+from dash_app.model.reading import ABSENCES, Database, Level, Reading
 from dash_app.reader.files import version_text
+from dash_app.settings import Settings
 from dash_app.system.users import user_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from dash_app.model.host_facts import Access
-    from dash_app.model.reading import Database, Level, Reading
-    from dash_app.settings import Settings
-    from dash_app.words import Place
+from dash_app.words import Place
 
 WAITS = 3
 """A database that hangs is read once more, alone; so many deadlines are enough for both."""

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.system.users import home, user_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from dash_app.words import Place
+from dash_app.words import Place
 
 
 def examine(path: Path, place: Place) -> Iterator[Check]:

@@ -6,19 +6,14 @@ import re
 import shutil
 import socket
 import time
+from collections.abc import Iterator
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
 
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import UNIT, is_the_service
+from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
-from dash_app.system.network import PortTakenError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dash_app.settings.schema import ServerSettings
-    from dash_app.system.network import Address
+from dash_app.system.network import Address, PortTakenError
 
 HEALTHY = (b"\r\n\r\nok\n", b"\r\n\r\nnot reading\n")
 REFUSAL = b'"client_not_allowed"'

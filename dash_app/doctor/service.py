@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.system.users import own_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 UNIT = "mission-control.service"
 UNIT_FILE = Path("~/.config/systemd/user") / UNIT

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dash_app.history.file import reading
 from dash_app.history.series import last_changes
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from dash_app.model.quiet_hours import Part
-    from dash_app.model.reading import Reading
+from dash_app.model.quiet_hours import Part
+from dash_app.model.reading import Reading
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from dash_app.history.retention import limit
@@ -24,9 +24,6 @@ from dash_app.history.schema import (
     migrate,
 )
 from dash_app.model.reading import HISTORY_APPLICATION_ID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 BUSY_SECONDS = 0.25
 """How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""

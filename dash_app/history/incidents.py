@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from dash_app.history.file import reading
 from dash_app.history.notifications import Messages
 from dash_app.model.incident import Acknowledgement, Entry, Incident
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
-    from pathlib import Path
-    from typing import Any
-
-    from dash_app.model.notification import Message
+from dash_app.model.notification import Message
 
 COLUMNS = (
     "key, databases, troubles, kind, level, text, remedy, since, ended_at,"

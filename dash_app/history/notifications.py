@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from dash_app.history.file import reading
 from dash_app.model.notification import Message
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
-    from pathlib import Path
-    from typing import Any
 
 COLUMNS = (
     "mark, kind, cause, incident, title, body, made_at, due_at, attempts, tried_at, sent_at,"

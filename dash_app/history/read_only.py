@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dash_app.history.file import reading
-from dash_app.model.reading import LastGood, Memory
+from dash_app.model.reading import Database, Event, LastGood, Memory, Snapshot
 from dash_app.reader.protocol import reading_from_message
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from dash_app.model.reading import Database, Event, Snapshot
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,7 @@ at each tick, does it and takes the file away.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
 
 
 def to_forget(history: Path, database: str) -> Path:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import sqlite3
 
 POINTS_KEPT = timedelta(days=35)
 """Older than that, a chart shows hours or days, which stay for the whole retention."""

@@ -7,11 +7,8 @@ it never contradicts it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable
+import sqlite3
+from collections.abc import Iterable
 
 HOUR, DAY = 3_600, 86_400
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dash_app.model.reading import Reading, TableCount
+from dash_app.model.reading import Reading, TableCount
 
 PACKED_ROWS = 1000
 """So many rowids may be out of use, whatever the size of the table."""

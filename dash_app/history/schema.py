@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
 
 from dash_app.history.rollups import roll_up_all
-
-if TYPE_CHECKING:
-    import sqlite3
 
 MIGRATIONS = (
     """

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 from dash_app.history.chart_grid import VIEWS, Step, Window
 from dash_app.history.file import reading
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.model.host_facts import Activity
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
 _Value = tuple[int, int | None, int | None, int | None]

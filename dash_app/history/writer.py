@@ -7,9 +7,10 @@ import logging
 import os
 import sqlite3
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dash_app.history.file import (
     DAMAGED,
@@ -35,17 +36,12 @@ from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.rows_written import rows_inserted
 from dash_app.history.schema import NotAFileError
 from dash_app.model.host_facts import Surroundings
+from dash_app.model.reading import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
 from dash_app.reader.protocol import reading_from_message, to_message
+from dash_app.settings.schema import HistorySettings
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from dash_app.model.reading import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
-    from dash_app.settings.schema import HistorySettings
-
-    Key = tuple[str, str | None, str]
-    Stored = tuple[int | None, int | None]
+Key = tuple[str, str | None, str]
+Stored = tuple[int | None, int | None]
 
 GAP_FACTOR = 3
 """Nothing recorded for so many times the usual pause: we were not watching."""

@@ -7,21 +7,16 @@ soon after its end goes on as the same one.
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, get_args
+from datetime import datetime, timedelta
+from typing import get_args
 
 from dash_app import words
 from dash_app.incidents.stopped_processes import Seen, Writer, look, writers_gone
 from dash_app.incidents.troubles import SILENCE, Trouble, family, troubles_of
 from dash_app.model.incident import Incident
-from dash_app.model.reading import ABSENCES, SEVERITY, Code, worst
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Mapping, Sequence
-    from datetime import datetime
-
-    from dash_app.model.reading import DatabaseStatus, Snapshot
+from dash_app.model.reading import ABSENCES, SEVERITY, Code, DatabaseStatus, Snapshot, worst
 
 DATABASE = re.compile("[.:]")
 """What ends its name in the mark of a trouble."""

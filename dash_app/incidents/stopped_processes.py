@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from dash_app.incidents.troubles import Trouble
-    from dash_app.model.reading import DatabaseStatus, Snapshot
+from dash_app.incidents.troubles import Trouble
+from dash_app.model.reading import DatabaseStatus, Snapshot
 
 PROCESS = "process:"
 RESIDENT = timedelta(minutes=1)

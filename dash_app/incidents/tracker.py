@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.history.incidents import WantedIncidents
+from dash_app.history.incidents import Incidents, WantedIncidents
 from dash_app.incidents.correlation import Course, follow
-from dash_app.model.incident import Entry
+from dash_app.incidents.troubles import Trouble
+from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.reading import Snapshot
 from dash_app.model.times import moved
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from dash_app.history.incidents import Incidents
-    from dash_app.incidents.troubles import Trouble
-    from dash_app.model.incident import Acknowledgement, Incident
-    from dash_app.model.reading import Snapshot
 
 LATELY = timedelta(days=7)
 MOST_LATELY = 50

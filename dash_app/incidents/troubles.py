@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, get_args
+from datetime import datetime
+from pathlib import Path
+from typing import get_args
 
-from dash_app.model.reading import Absence
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-    from pathlib import Path
-
-    from dash_app.model.reading import Database, DatabaseStatus, Finding, Level, Snapshot
+from dash_app.model.reading import Absence, Database, DatabaseStatus, Finding, Level, Snapshot
 
 SILENCE = "down"
 FAMILIES = {"late": SILENCE, "wal_large": "log_held", "wal_growing": "log_held"}

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
+from dash_app.sampler import Sampler
+from dash_app.settings import Settings
+
 if TYPE_CHECKING:
     from dash_app.metrics.exposition import Exposition
-    from dash_app.sampler import Sampler
-    from dash_app.settings import Settings
 
 
 def create_metrics(settings: Settings, sampler: Sampler) -> Blueprint:

@@ -6,8 +6,9 @@ What is not known is left out, never 0.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -15,6 +16,7 @@ from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
     InfoMetricFamily,
+    Metric,
     SummaryMetricFamily,
 )
 from prometheus_client.registry import Collector
@@ -23,15 +25,8 @@ from dash_app import VERSION
 from dash_app.airlock.self_check import memory_bytes
 from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model.expectation import State
-from dash_app.model.reading import Level, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
-    from prometheus_client.metrics_core import Metric
-
-    from dash_app.model.reading import DatabaseStatus, Snapshot
-    from dash_app.sampler import Sampler
+from dash_app.model.reading import DatabaseStatus, Level, Snapshot, Status
+from dash_app.sampler import Sampler
 
 PREFIX = "mission_control"
 MOST_CHARACTERS = 200

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
-    from dash_app.model.host_facts import Disk
-    from dash_app.model.reading import DatabaseStatus, TableCount
+from dash_app.model.host_facts import Disk
+from dash_app.model.reading import DatabaseStatus, TableCount
 
 
 class Gauge(NamedTuple):

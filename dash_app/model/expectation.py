@@ -5,17 +5,12 @@ Pure functions of times and one `now`: nothing here asks a clock.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime, timedelta
+from typing import Literal
 
-from dash_app.model.quiet_hours import NEVER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
-    from dash_app.model.quiet_hours import Part, Quiet
+from dash_app.model.quiet_hours import NEVER, Part, Quiet
 
 State = Literal["new", "on_time", "late", "down", "unknown", "paused"]
 """A table is unknown if it seems overdue, while rows may come and go in it between two readings."""

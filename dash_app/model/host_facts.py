@@ -5,12 +5,10 @@ Frozen values like those of the model, which carries them in each reading.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
+from datetime import datetime
+from typing import Literal
 
 Use = Literal["open", "read", "write", "checkpoint", "recover"]
 """What a process does with a database, as far as its locks tell."""

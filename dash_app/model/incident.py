@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime
+from typing import Literal
 
+from dash_app.model.notification import Message
 from dash_app.model.times import moved
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from dash_app.model.notification import Message
 
 Level = Literal["well", "notice", "unknown", "fault"]
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from datetime import datetime, timedelta
+from typing import Literal
 
 from dash_app.model.times import moved
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 AN_HOUR = timedelta(hours=1)
 

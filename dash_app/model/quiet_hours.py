@@ -7,13 +7,10 @@ a clock leaps over is the one as long after the leap.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 A_DAY, NOTHING = timedelta(days=1), timedelta(0)
 SPANS_REACH = range(-2, 2)

@@ -6,22 +6,18 @@ All times are aware datetimes in UTC; all sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from dash_app.model.expectation import Rules
-from dash_app.model.host_facts import Surroundings
-from dash_app.model.incident import Level as Level  # noqa: PLC0414, TC001 - part of the vocabulary here
+from dash_app.model.expectation import Rules, Watch
+from dash_app.model.host_facts import Activity, Disk, Surroundings
+from dash_app.model.incident import Entry, Incident
+from dash_app.model.incident import Level as Level  # noqa: PLC0414 - part of the vocabulary here
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
     from pathlib import Path
-
-    from dash_app.model.expectation import Watch
-    from dash_app.model.host_facts import Activity, Disk
-    from dash_app.model.incident import Entry, Incident
 
 Status = Literal["connected", "not_initialized", "error"]
 EstimateKind = Literal["about", "at_most"]

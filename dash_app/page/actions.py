@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dash import Dash, Input, Output, State
 from flask import abort, request
@@ -11,9 +11,7 @@ from flask import abort, request
 from dash_app.model.incident import Acknowledgement
 from dash_app.page import ids
 from dash_app.page.database import PREFIX
-
-if TYPE_CHECKING:
-    from dash_app.page.page import Page
+from dash_app.page.page import Page
 
 LASTS: dict[str, timedelta | None] = {
     "1h": timedelta(hours=1),

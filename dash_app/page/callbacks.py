@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dash import Dash, Input, Output, State, no_update
@@ -14,9 +14,7 @@ from dash_app.page import charts, ids
 from dash_app.page.actions import acknowledge
 from dash_app.page.chart_choice import View
 from dash_app.page.layout import Content
-
-if TYPE_CHECKING:
-    from dash_app.page.page import Page, Pulse
+from dash_app.page.page import Page, Pulse
 
 ZONE = re.compile(r"[\w+/-]{1,64}", re.ASCII)
 """The form of a time zone's name."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dash_bootstrap_components as dbc
 import pandas as pd
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import words
 from dash_app.page import ids
 from dash_app.page.widgets import (
+    Icon,
     aria,
     bars,
     count,
@@ -23,13 +26,6 @@ from dash_app.page.widgets import (
     moment,
     prose,
 )
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from dash.development.base_component import Component
-
-    from dash_app.page.widgets import Icon
 
 MOST_TABLES = 6
 

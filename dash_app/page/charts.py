@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, tzinfo
+from typing import Any
 from urllib.parse import urlencode
 
 import pandas as pd
 from dash import dcc, html
+from dash.development.base_component import Component
 
 from dash_app import words
+from dash_app.model.reading import Event
 from dash_app.page import ids
 from dash_app.page.chart_choice import RANGES, View
 from dash_app.page.custom_components import Parts
 from dash_app.page.figures import HEIGHT, NARROWEST, TimeAxis, figure, span_of
 from dash_app.page.widgets import aria, middle_ellipsis, moment
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime, tzinfo
-
-    from dash.development.base_component import Component
-
-    from dash_app.model.reading import Event
 
 POINTS = 300
 """A panel is at most some 400 pixels wide."""

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 import pandas as pd
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import words
+from dash_app.model.reading import DatabaseStatus, Event
 from dash_app.page import ids
 from dash_app.page.cards import badge, trouble
 from dash_app.page.recent_events import line
 from dash_app.page.widgets import aria, count, expected, middle_ellipsis, moment
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
-
-    from dash.development.base_component import Component
-
-    from dash_app.model.reading import DatabaseStatus, Event
-
-    Pair = tuple[str, Component | str]
+Pair = tuple[str, Component | str]
 
 PREFIX = "/databases/"
 SORTS = {

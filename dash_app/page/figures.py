@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from dash_app import words
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import tzinfo
-
-    from dash_app.model.reading import Event
-    from dash_app.page.chart_choice import View
+from dash_app.model.reading import Event
+from dash_app.page.chart_choice import View
 
 HEIGHT = 120
 MIN_MARGIN_PIXELS, DIGIT_PIXELS = 52, 7

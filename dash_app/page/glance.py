@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import words
+from dash_app.model.reading import DatabaseStatus, Snapshot
 from dash_app.page.assets import versioned
 from dash_app.page.cards import badge_of
 from dash_app.page.markup import draw
 from dash_app.page.widgets import icon
 from dash_app.rules.problems import amiss_since, ranked
-
-if TYPE_CHECKING:
-    from dash.development.base_component import Component
-
-    from dash_app.model.reading import DatabaseStatus, Snapshot
 
 REFRESH = '<meta http-equiv="refresh" content="30">'
 DOCUMENT = versioned("""<!DOCTYPE html>

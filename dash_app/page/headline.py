@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
 
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import words
+from dash_app.model.incident import Incident
+from dash_app.model.reading import DatabaseStatus, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
 from dash_app.rules.problems import amiss_since, ranked
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from dash.development.base_component import Component
-
-    from dash_app.model.incident import Incident
-    from dash_app.model.reading import DatabaseStatus, Snapshot
 
 MOST_LINKS = 3
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from dash_app.model.incident import Incident
+from dash_app.model.incident import Incident
 
 URL = "url"
 TICK = "tick"

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterable, Sequence
+from datetime import datetime, timedelta
 
 import dash_bootstrap_components as dbc
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import words
+from dash_app.model.incident import Entry, Incident
+from dash_app.model.reading import DatabaseStatus, Fault, Finding, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aria, data, icon, moment, prose
-
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
-    from datetime import datetime
-
-    from dash.development.base_component import Component
-
-    from dash_app.model.incident import Entry, Incident
-    from dash_app.model.reading import DatabaseStatus, Fault, Finding, Snapshot
 
 MOST_OPEN, MOST_OVER = 9, 10
 LATELY = timedelta(days=7)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from datetime import datetime
+from typing import Any
 
 from dash import dcc, html
+from dash.development.base_component import Component
 
 from dash_app.page import ids
 from dash_app.page.assets import RECOVER, versioned
@@ -13,14 +16,7 @@ from dash_app.page.charts import empty_panels
 from dash_app.page.custom_components import Parts, Pulse
 from dash_app.page.markup import draw
 from dash_app.page.widgets import aria, data, icon
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from dash.development.base_component import Component
-
-    from dash_app.settings import Settings
+from dash_app.settings import Settings
 
 ELSEWHERE = {
     "Glance": "/glance",

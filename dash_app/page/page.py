@@ -8,34 +8,30 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pandas as pd
 from dash import html
+from dash.development.base_component import Component
 from flask import request
 
 from dash_app import VERSION, loader, words
 from dash_app.history import series
 from dash_app.history.event_queries import Wanted, page_of
+from dash_app.model.reading import DatabaseStatus, Reading, Snapshot
 from dash_app.page import charts
 from dash_app.page import database as database_page
 from dash_app.page.assets import ASSETS
 from dash_app.page.cards import cards
+from dash_app.page.chart_choice import View
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
 from dash_app.page.layout import Content, facts, first_view, layout
 from dash_app.page.recent_events import lately
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pandas as pd
-    from dash.development.base_component import Component
-
-    from dash_app.model.reading import DatabaseStatus, Reading, Snapshot
-    from dash_app.page.chart_choice import View
-    from dash_app.sampler import Sampler
-    from dash_app.settings import Settings
+from dash_app.sampler import Sampler
+from dash_app.settings import Settings
 
 Pulse = dict[str, Any]
 

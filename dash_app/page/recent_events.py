@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import words
+from dash_app.model.reading import Event, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from dash.development.base_component import Component
-
-    from dash_app.model.reading import Event, Snapshot
 
 MOST_LINES = 5
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 import pandas as pd
 from dash import html
+from dash.development.base_component import Component
 
 from dash_app import words
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from datetime import datetime
-
-    from dash.development.base_component import Component
 
 Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]

@@ -21,9 +21,9 @@ import time
 from math import inf
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+from dash_app.model.reading import Reading
 from dash_app.reader import sandbox
 from dash_app.reader.counts import Budget
 from dash_app.reader.protocol import (
@@ -37,9 +37,6 @@ from dash_app.reader.protocol import (
     to_message,
 )
 from dash_app.reader.reader import Reader
-
-if TYPE_CHECKING:
-    from dash_app.model.reading import Reading
 
 STACK_BYTES = 1 << 20
 """Of one thread: stacks count as memory, and the parent may ask for many threads."""

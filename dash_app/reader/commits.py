@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from struct import Struct
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Set as AbstractSet
-
-    from dash_app.reader.surroundings import Index
+from dash_app.reader.surroundings import Index
 
 WAL_HEADER_BYTES = 32
 FRAME_HEADER = Struct(">II8s2I")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf, sqrt
-from typing import TYPE_CHECKING
 
 from dash_app.model.reading import TableCount
 from dash_app.reader.connection import time_limit
@@ -25,9 +25,6 @@ from dash_app.reader.rowid_scan import (
     rowid_names,
 )
 from dash_app.reader.schema import list_tables
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
 
 COUNTED_KINDS = (b"table", b"virtual")
 COST_FLOOR_SECONDS = 20e-6

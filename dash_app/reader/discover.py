@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from dash_app.model.reading import HISTORY_APPLICATION_ID
 from dash_app.reader.files import HEADER_BYTES, MAGIC
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv"}
 MAX_DEPTH = 4

@@ -5,14 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
-from typing import TYPE_CHECKING
 
-from dash_app.reader.files import UnreadableError, version_text
+from dash_app.model.reading import Code
+from dash_app.reader.files import Files, Header, UnreadableError, version_text
 from dash_app.reader.locks import holder_of
-
-if TYPE_CHECKING:
-    from dash_app.model.reading import Code
-    from dash_app.reader.files import Files, Header
 
 CODES: dict[str, Code] = {
     "SQLITE_BUSY": "locked",

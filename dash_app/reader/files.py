@@ -5,17 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Self
 
+from dash_app.model.reading import Code
 from dash_app.reader.locks import first_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Self
-
-    from dash_app.model.reading import Code
 
 GRANULARITY_NS = 2_000_000_000
 """Timestamps younger than this may not move with the next write: 4 ms on ext4, 2 s on FAT."""

@@ -7,12 +7,11 @@ import os
 import re
 import struct
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from dash_app.reader.files import Files
 
 LOCK = struct.Struct("hhqqi")

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from dash_app.model.host_facts import Access
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 SIDES = ("-wal", "-shm", "-journal")
 

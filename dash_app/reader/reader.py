@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import Reading
@@ -27,6 +28,7 @@ from dash_app.reader.errors import fault_of
 from dash_app.reader.files import (
     Files,
     Header,
+    Mark,
     UnreadableError,
     journal_is_hot,
     look,
@@ -35,6 +37,7 @@ from dash_app.reader.files import (
 )
 from dash_app.reader.locks import find_write_lock, holder_name, holder_of
 from dash_app.reader.permissions import access_to
+from dash_app.reader.rowid_scan import Table
 from dash_app.reader.schema import Shape, shape_of, short_name
 from dash_app.reader.surroundings import (
     Sight,
@@ -43,12 +46,6 @@ from dash_app.reader.surroundings import (
     is_index_used,
     look_around,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from dash_app.reader.files import Mark
-    from dash_app.reader.rowid_scan import Table
 
 REREAD_SECONDS = 600
 """Read again this often though nothing seems to have changed: timestamps can be set back."""

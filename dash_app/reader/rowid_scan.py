@@ -5,14 +5,12 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from dash_app.reader.connection import time_limit
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LEAST_ROWID, GREATEST_ROWID = -(2**63), 2**63 - 1
 ROWID_NAMES = (b"rowid", b"_rowid_", b"oid")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from dash_app.model.reading import HOUSEKEEPING
 from dash_app.reader.connection import time_limit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 Row = tuple[bytes, bytes, bytes, bytes, int]
 """Of the schema table: type, name, table, SQL, root page (0 for virtual tables)."""

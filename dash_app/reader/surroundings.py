@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from dash_app.model.host_facts import Disk, Holder, Surroundings
+from dash_app.model.host_facts import Disk, Holder, Surroundings, Use
+from dash_app.reader.files import Files
 from dash_app.reader.locks import (
     INDEX_LOCKS_BYTES,
     INDEX_LOCKS_FIRST,
     PENDING_BYTE,
     SHARED_BYTES,
     SHARED_FIRST,
+    Lock,
     command_of,
     find_lock,
     find_write_lock,
@@ -26,14 +30,6 @@ from dash_app.reader.locks import (
 )
 from dash_app.reader.permissions import access_to
 from dash_app.reader.wal_growth import LARGE_BYTES, Growth, Look, follow, generation_of, summary
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from datetime import datetime
-
-    from dash_app.model.host_facts import Use
-    from dash_app.reader.files import Files
-    from dash_app.reader.locks import Lock
 
 INDEX_HEADER = Struct("=II IBBH II II 8s 2I")
 INDEX_BYTES = 136

@@ -7,15 +7,12 @@ readers take turns so that there is always one.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from dash_app.model.host_facts import WalGrowth
 from dash_app.reader.locks import first_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 LARGE_BYTES, HUGE_BYTES = 64_000_000, 1_000_000_000
 """A WAL is large above the first if it also exceeds its main file, and always above the second.

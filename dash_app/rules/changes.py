@@ -5,13 +5,26 @@ Pure functions over the model; the sampler calls them, the history keeps what th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dash_app.model.reading import ABSENCES, Absence, Event, EventKind, LastGood, Memory, Reading
+from dash_app.model.reading import (
+    ABSENCES,
+    Absence,
+    Code,
+    Event,
+    EventKind,
+    Facts,
+    LastGood,
+    Memory,
+    Reading,
+    Status,
+)
 from dash_app.rules.losses import (
     DEFAULT_POLICY,
     DropPolicy,
+    Rows,
     exact_rows,
     fewer_rows,
     gains,
@@ -21,12 +34,6 @@ from dash_app.rules.losses import (
     split_waiting,
     uncounted,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dash_app.model.reading import Code, Facts, Status
-    from dash_app.rules.losses import Rows
 
 CHANGES = "changes"
 """The header's change counter (sqlite.org/fileformat2.html#file_change_counter)."""

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from dash_app.history.coverage import Past, past_of
 from dash_app.history.rows_written import is_packed, rows_inserted
-from dash_app.model.expectation import SILENCE, Standing, Watch, counted, due_at, state_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-    from pathlib import Path
-
-    from dash_app.model.expectation import Expectation, Rules, TableRules
-    from dash_app.model.quiet_hours import Quiet
-    from dash_app.model.reading import Database, Reading
-    from dash_app.rules.state import Ledger
+from dash_app.model.expectation import (
+    SILENCE,
+    Expectation,
+    Rules,
+    Standing,
+    TableRules,
+    Watch,
+    counted,
+    due_at,
+    state_of,
+)
+from dash_app.model.quiet_hours import Quiet
+from dash_app.model.reading import Database, Reading
+from dash_app.rules.state import Ledger
 
 NOTHING = timedelta(0)
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from dash_app import words
-from dash_app.model.expectation import SILENCE
-from dash_app.model.reading import Finding
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from datetime import datetime
-
-    from dash_app.model.expectation import Rules, State, Watch
-    from dash_app.model.reading import FindingKind, Level, Reading
+from dash_app.model.expectation import SILENCE, Rules, State, Watch
+from dash_app.model.reading import Finding, FindingKind, Level, Reading
 
 LIMITS: dict[FindingKind, Level] = {
     "few_rows": "fault",

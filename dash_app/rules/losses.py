@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from dash_app.model.expectation import NO_RULES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from collections.abc import Set as AbstractSet
-
-    from dash_app.model.expectation import Rules
-    from dash_app.model.reading import Event, Facts, Reading, TableCount
+from dash_app.model.expectation import NO_RULES, Rules
+from dash_app.model.reading import Event, Facts, Reading, TableCount
 
 MAX_DROP_PERCENT = 50
 MIN_LOST_ROWS = 20

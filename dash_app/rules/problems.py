@@ -6,32 +6,27 @@ brought, for which nothing can be read any more, also when a person acknowledges
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from math import inf
-from typing import TYPE_CHECKING
 
 from dash_app import words
-from dash_app.model.reading import SEVERITY, Finding
+from dash_app.model.reading import (
+    SEVERITY,
+    DatabaseStatus,
+    Event,
+    Fault,
+    Finding,
+    FindingKind,
+    Level,
+    Memory,
+    Reading,
+    Snapshot,
+    Status,
+)
 from dash_app.rules.changes import NEWEST, WHOLE, has_newest, is_same_copy
-from dash_app.rules.losses import DEFAULT_POLICY
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
-
-    from dash_app.model.reading import (
-        DatabaseStatus,
-        Event,
-        Fault,
-        FindingKind,
-        Level,
-        Memory,
-        Reading,
-        Snapshot,
-        Status,
-    )
-    from dash_app.rules.losses import DropPolicy
+from dash_app.rules.losses import DEFAULT_POLICY, DropPolicy
 
 LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)

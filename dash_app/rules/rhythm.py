@@ -9,21 +9,16 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from dash_app import words
 from dash_app.model.expectation import Expectation
-from dash_app.model.quiet_hours import NEVER
+from dash_app.model.quiet_hours import NEVER, Part, Quiet
 from dash_app.settings.quiet_hours import quiet
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from dash_app.model.quiet_hours import Part, Quiet
 
 A_MINUTE, AN_HOUR, A_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 

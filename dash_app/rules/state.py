@@ -7,23 +7,18 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
 
 from dash_app.history.event_queries import Wanted, events_of
+from dash_app.history.read_only import Recall
+from dash_app.history.writer import History
+from dash_app.model.reading import Database, Event, EventKind, Memory, Reading
 from dash_app.model.times import moved
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
 from dash_app.rules.problems import finding_of, settle
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import timedelta
-
-    from dash_app.history.read_only import Recall
-    from dash_app.history.writer import History
-    from dash_app.model.reading import Database, Event, EventKind, Memory, Reading
 
 MOST_EVENTS = 20
 """How many events are at hand without a look into the history."""

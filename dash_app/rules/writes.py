@@ -6,14 +6,9 @@ files too. Pure functions over two readings.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import datetime
 
-from dash_app.model.reading import HOUSEKEEPING
-
-if TYPE_CHECKING:
-    from datetime import datetime
-
-    from dash_app.model.reading import Reading, TableCount
+from dash_app.model.reading import HOUSEKEEPING, Reading, TableCount
 
 
 def last_write(before: Reading | None, now: Reading) -> datetime | None:

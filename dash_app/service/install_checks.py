@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from dash_app import settings
-from dash_app.settings import SettingsError
+from dash_app.settings import Settings, SettingsError
 from dash_app.system import network
-from dash_app.system.network import PortTakenError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dash_app.settings import Settings
-    from dash_app.system.network import Address
+from dash_app.system.network import Address, PortTakenError
 
 PATIENCE_SECONDS = 30.0
 """A small machine loads the page's libraries in ten."""

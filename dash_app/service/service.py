@@ -5,31 +5,27 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import socket
 import sqlite3
 import sys
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from dash_app import words
 from dash_app.alerts.heartbeat import Heartbeat
+from dash_app.history.writer import History
 from dash_app.sampler import Sampler
-from dash_app.settings import SettingsError
+from dash_app.settings import Settings, SettingsError
 from dash_app.system import network, systemd
 from dash_app.system.logging_setup import described
+from dash_app.system.network import Address
 from dash_app.web.app import create_server
 from dash_app.web.listeners import Listeners
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
-
-    from dash_app.history.writer import History
-    from dash_app.settings import Settings
-    from dash_app.system.network import Address
 
 BEAT_SECONDS = 2.0
 """How often addresses are looked at."""

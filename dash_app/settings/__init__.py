@@ -10,12 +10,14 @@ import os
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from dash_app.model.reading import Database
 from dash_app.settings.alerts import AlertsSettings, WatchSettings
 from dash_app.settings.base import Section
 from dash_app.settings.errors import cut, explain
@@ -29,11 +31,6 @@ from dash_app.settings.schema import (
 )
 from dash_app.settings.values import expanded
 from dash_app.system.text_file import read_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dash_app.model.reading import Database
 
 DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path  # noqa: TC003 - pydantic asks for it at run time
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from dash_app.model.quiet_hours import NEVER
 from dash_app.settings.base import Section
-from dash_app.settings.quiet_hours import QuietHours  # noqa: TC001 - as above
+from dash_app.settings.quiet_hours import QuietHours
 from dash_app.settings.values import MAX_INTEGER, Duration, between, page_link, path_or_none
 from dash_app.system.secret_files import urls_in
 

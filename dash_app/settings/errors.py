@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import reprlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from pydantic import BaseModel
+from pydantic import BaseModel
 
 MESSAGES = {
     "int_type": "write a whole number",

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from dash_app.model.expectation import Expectation, Rules, TableRules
 from dash_app.model.quiet_hours import NEVER
 from dash_app.settings.base import Section
-from dash_app.settings.quiet_hours import QuietHours  # noqa: TC001 - pydantic asks for it at run time
+from dash_app.settings.quiet_hours import QuietHours
 from dash_app.settings.values import MAX_INTEGER, Duration, Size, between
 
 LONGEST = timedelta(days=366)

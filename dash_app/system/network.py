@@ -8,14 +8,11 @@ import json
 import os
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
+from typing import Any
 
 Address = IPv4Address | IPv6Address
 

@@ -6,13 +6,10 @@ import hashlib
 import re
 import shlex
 import stat
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from dash_app.system.text_file import read_text
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TOKEN = re.compile(r"[ -~]+")
 """Characters that a header can carry; see RFC 9110 section 5.5."""

@@ -8,23 +8,18 @@ import json
 import logging
 import re
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from threading import Lock
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from dash_app.model.refusal import REFUSALS, Kind, Refusal
+from dash_app.settings.schema import ServerSettings
 from dash_app.system.clock import steady_seconds
-from dash_app.system.network import NETWORKS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-    from dash_app.settings.schema import ServerSettings
-    from dash_app.system.network import Address
+from dash_app.system.network import NETWORKS, Address
 
 TAILSCALE_HEADERS = "HTTP_TAILSCALE_"
 LOGIN = "HTTP_TAILSCALE_USER_LOGIN"

@@ -10,12 +10,12 @@ import zlib
 from datetime import UTC, datetime
 from http.client import NOT_MODIFIED, OK
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dash import Dash
 from dash.exceptions import DependencyException
 from dash.fingerprint import check_fingerprint
-from flask import Response, abort, request, send_from_directory
+from flask import Flask, Response, abort, request, send_from_directory
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dash_app.api.parameters import ParameterError
@@ -27,16 +27,12 @@ from dash_app.page.callbacks import register
 from dash_app.page.glance import glance_page, glance_text, plain_page
 from dash_app.page.layout import INDEX
 from dash_app.page.page import Page
+from dash_app.sampler import Sampler
+from dash_app.settings import Settings
 from dash_app.system.logging_setup import described
 from dash_app.web.connections import WAITED_SECONDS
 from dash_app.web.lanes import CALLBACKS
 from dash_app.web.posted import Callbacks
-
-if TYPE_CHECKING:
-    from flask import Flask
-
-    from dash_app.sampler import Sampler
-    from dash_app.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from waitress.parser import HTTPRequestParser
 from waitress.task import ThreadedTaskDispatcher
 
+from dash_app.web.connections import Connection
 from dash_app.web.posted import input_of
-
-if TYPE_CHECKING:
-    from waitress.parser import HTTPRequestParser
-
-    from dash_app.web.connections import Connection
 
 Lane = Literal["health", "heavy", "light"]
 

@@ -7,27 +7,22 @@ import math
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from select import select
 from threading import Lock, Thread
-from typing import TYPE_CHECKING
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 
+from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
-from dash_app.system.network import EXHAUSTED, PortTakenError
+from dash_app.system.network import EXHAUSTED, Address, PortTakenError
 from dash_app.web.access import Gate, Refusals
 from dash_app.web.connections import SEND_BUFFER_BYTES, Connection
 from dash_app.web.lanes import Dispatcher
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
-
-    from dash_app.settings.schema import ServerSettings
-    from dash_app.system.network import Address
 
 MAX_CONNECTIONS = 100
 """Per address. Beyond it, the busiest client loses connections: first idle, then unread ones."""

@@ -5,9 +5,12 @@ Pure functions from the model to text. No markup, no I/O, nothing of one face al
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
 
+from dash_app.model.reading import DatabaseStatus, Fault, Finding, Reading, Snapshot
 from dash_app.words.errors import CODES_IN_BRIEF, Place, fault, place_of
 from dash_app.words.events import event
 from dash_app.words.incidents import (
@@ -67,13 +70,6 @@ from dash_app.words.problems import (
     unknown_table,
     wal_growing,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from dash_app.model.reading import DatabaseStatus, Fault, Finding, Reading, Snapshot
 
 
 def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:

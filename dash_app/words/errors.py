@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from dash_app.model.reading import Fault
+from dash_app.model.reading import Code, Database, Fault, LastGood
+from dash_app.settings import Settings
 from dash_app.words.numbers import number, plural, short_path
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from dash_app.model.reading import Code, Database, LastGood
-    from dash_app.settings import Settings
 
 APPEARS = (
     "It connects automatically once its program creates it. Wrong place? Change `path` in {config}."

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from dash_app.model.reading import Event, EventKind
 from dash_app.words.numbers import age, number, plural, size
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from dash_app.model.reading import Event, EventKind
 
 MOST_PARTS = 3
 """So many changes are named in the line of an event; the rest is a number."""

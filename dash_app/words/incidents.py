@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 
+from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.words.numbers import age, brief, day, moment, number, plural, short_path
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-    from pathlib import Path
-
-    from dash_app.model.incident import Acknowledgement, Entry, Incident
 
 PART, NO_BREAK = ": ", "\u00a0"
 MAX_NAMES, MAX_LABEL_CHARACTERS = 3, 60

@@ -6,17 +6,13 @@ A message is titled by those whom its incident names first.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from datetime import datetime
 
+from dash_app.model.incident import Incident
+from dash_app.model.notification import Message, MessageKind
 from dash_app.words.incidents import parted, sentence
 from dash_app.words.numbers import age, ago, brief, clock, number, plural
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
-
-    from dash_app.model.incident import Incident
-    from dash_app.model.notification import Message, MessageKind
 
 MAX_LINES = 20
 """Of a summary: what is amiss with hundreds is read on the page."""

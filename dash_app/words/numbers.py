@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from dash_app.system.users import home
-
-if TYPE_CHECKING:
-    from datetime import datetime
-    from pathlib import Path
 
 A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
-from dash_app.model.expectation import SILENCE
+from dash_app.model.expectation import SILENCE, Standing
+from dash_app.model.host_facts import Disk, Holder, WalGrowth
+from dash_app.model.reading import Event, FindingKind, Reading
 from dash_app.words.events import event, plainly
 from dash_app.words.incidents import names
 from dash_app.words.numbers import every, moment, number, plural, size
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
-
-    from dash_app.model.expectation import Standing
-    from dash_app.model.host_facts import Disk, Holder, WalGrowth
-    from dash_app.model.reading import Event, FindingKind, Reading
 
 FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "gone": "file gone",

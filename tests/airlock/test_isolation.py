@@ -11,26 +11,21 @@ import sqlite3
 import sys
 import termios
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Barrier
-from typing import TYPE_CHECKING
 
 import pytest
 
-from dash_app.airlock.airlock import MAX_ABANDONED, MAX_ALONE, Suspect
+from dash_app.airlock.airlock import MAX_ABANDONED, MAX_ALONE, Airlock, Suspect
 from dash_app.airlock.child_process import ChildProcess, Limits
+from dash_app.model.reading import Reading
 from dash_app.reader.__main__ import Child
 from tests.airlock_helpers import LIMITS, read, read_exact, read_until, rows, watching
 from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from dash_app.airlock.airlock import Airlock
-    from dash_app.model.reading import Reading
 
 QUICK = Limits(deadline_seconds=0.6, table_seconds=0.1)
 PIPE_BYTES = 65_536

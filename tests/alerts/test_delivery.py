@@ -9,17 +9,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.harness import PATIENCE_SECONDS, Served, eventually, make_database, write_config
 from tests.receivers import Mailbox, Phone
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 SECRET = "s3cr3t"
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dash_app.alerts.heartbeat import Heartbeat
 from dash_app.settings.alerts import WatchSettings
 from tests.harness import Served, eventually, make_database, write_config
 from tests.receivers import Monitor
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "s3cr3t"
 

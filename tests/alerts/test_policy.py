@@ -6,7 +6,6 @@ import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -24,10 +23,8 @@ from dash_app.alerts.policy import (
 )
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.quiet_hours import NEVER
+from dash_app.model.reading import Level
 from dash_app.settings.quiet_hours import quiet
-
-if TYPE_CHECKING:
-    from dash_app.model.reading import Level
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler
-from typing import TYPE_CHECKING, Any
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,11 +22,6 @@ from dash_app.alerts.fit import fit
 from dash_app.model.notification import Message
 from dash_app.system.secret_files import mark_of
 from tests.receivers import Mailbox, Phone, Receiver, Server
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from http.server import HTTPServer
-    from pathlib import Path
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 MESSAGE = Message("0badcafe", "fault", "email:gone", 1, "Email: needs you", "It is gone.", NOW, NOW)

@@ -6,16 +6,14 @@ import csv
 import io
 import json
 import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.harness import PATIENCE_SECONDS, LiveWriter, Served, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 KEYS = {
     "name": str,

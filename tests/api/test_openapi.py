@@ -7,10 +7,11 @@ import re
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
@@ -25,9 +26,6 @@ from dash_app.web.app import create_server
 from tests.contract import DESCRIPTION, resolved, validator
 from tests.harness import ROOT, Served, make_database, write_config
 from tests.reader.test_names import TABLES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 TOKEN = {"Authorization": "Bearer s3cret"}
 

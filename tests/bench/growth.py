@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from statistics import median
-from typing import TYPE_CHECKING
 
 from tests.bench.clients import load
 from tests.bench.history import chart_ms, past
 from tests.bench.report import Table
+from tests.bench.run import Run
 from tests.bench.systems import STATUS, watching
 from tests.bench.watching import SETTLE_SECONDS, share
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.bench.run import Run
-    from tests.bench.workloads import Files
+from tests.bench.workloads import Files
 
 DATABASES, TABLES, DAYS = (6, 50, 200), (10, 1_000, 10_000), (1, 365, 5 * 365)
 

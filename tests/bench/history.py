@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from sqlite3 import connect
-from typing import TYPE_CHECKING
 
 from dash_app.history.writer import History
 from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
 from dash_app.settings.schema import HistorySettings
 from tests.bench.report import OURS, Table
-from tests.bench.systems import watching
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.bench.run import Run
-    from tests.bench.systems import System
+from tests.bench.run import Run
+from tests.bench.systems import System, watching
 
 DATABASES, TABLES = 5, 12
 SERIES = DATABASES * TABLES

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from tests.bench.browser import chromium
 from tests.bench.clients import load
 from tests.bench.report import OURS, Table
-from tests.bench.systems import ALLOCATOR, STATUS, bare_dash, running, watching
+from tests.bench.run import Run
+from tests.bench.systems import ALLOCATOR, STATUS, System, bare_dash, running, watching
 from tests.harness import OPTIMIZED
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.bench.run import Run
-    from tests.bench.systems import System
 
 BARE = "bare Dash + pandas + waitress"
 BROWSERS, REQUESTS = 5, 10_000

@@ -8,18 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.bench.report import Table
+from tests.bench.run import Run
 from tests.bench.workloads import make
 from tests.harness import Served, eventually, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.bench.run import Run
 
 WRITER = """
 import json, os, sqlite3, sys, time

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+
+from playwright.sync_api import Browser
 
 from tests.bench.browser import DESK, PHONE, Profile, Visitor, chromium, main_thread_seconds
 from tests.bench.report import OURS, Table
+from tests.bench.run import Run
 from tests.bench.systems import (
     ALLOCATOR,
     STATUS,
+    System,
     bare_dash,
     datasette,
     running,
     sqlite_web,
     watching,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser
-
-    from tests.bench.run import Run
-    from tests.bench.systems import System
 
 PLACES = {
     OURS: ".card",

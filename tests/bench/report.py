@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 import os
 import platform
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median, quantiles
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 OURS = "Mission Control"
 Verdict = Literal["reached", "not reached", "undecided"]

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.bench.workloads import Workloads
+from tests.bench.workloads import Workloads
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from tests.bench.report import OURS, Table, in_turns
+from tests.bench.run import Run
 from tests.bench.systems import ALLOCATOR, STATUS, System, bare_dash, datasette, ours
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.bench.run import Run
 
 BARE = "bare Dash + pandas + waitress"
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from tests.bench.clients import Load, load
 from tests.bench.report import OURS, Table
+from tests.bench.run import Run
 from tests.bench.systems import (
     ALLOCATOR,
     STATUS,
+    System,
     bare_dash,
     datasette,
     hello,
@@ -17,12 +19,6 @@ from tests.bench.systems import (
     sqlite_web,
     watching,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.bench.run import Run
-    from tests.bench.systems import System
 
 CLIENTS = 16
 BARE = "bare Dash, constant JSON"

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dash_app.airlock.self_check import memory_bytes
+from tests.bench.workloads import Files
 from tests.harness import OPTIMIZED, ROOT, eventually, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.bench.workloads import Files
 
 PRODUCTION = str(ROOT / ".venv" / "bin" / "python")
 """What users run: beside the tests' packages, pydantic looks for plugins in each of them."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.bench import observed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_watched_writer_is_never_told_to_wait(tmp_path: Path) -> None:

@@ -5,20 +5,14 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
-from sqlite3 import connect
-from typing import TYPE_CHECKING
+from sqlite3 import Connection, connect
 
 from tests.bench.report import Table
-from tests.bench.systems import STATUS, watching
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from sqlite3 import Connection
-
-    from tests.bench.run import Run
-    from tests.bench.systems import System
-    from tests.bench.workloads import Files
+from tests.bench.run import Run
+from tests.bench.systems import STATUS, System, watching
+from tests.bench.workloads import Files
 
 TICK_MS = 5000
 POLL_SECONDS = 0.005

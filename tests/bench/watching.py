@@ -6,20 +6,14 @@ import os
 import resource
 import subprocess
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.bench.report import Table
-from tests.bench.systems import watching
-from tests.bench.workloads import writing
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
-    from tests.bench.run import Run
-    from tests.bench.systems import System
-    from tests.bench.workloads import Files
+from tests.bench.run import Run
+from tests.bench.systems import System, watching
+from tests.bench.workloads import Files, writing
 
 INTERVAL_SECONDS = 5
 SIDES = ("", "-wal", "-journal")

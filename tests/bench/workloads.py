@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from sqlite3 import connect
-from typing import TYPE_CHECKING
 
 from tests.harness import write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 Files = list[tuple[str, Path]]
 NAMES = ("coordination", "observability", "content", "email", "health")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser
 
 from tests.bench.browser import Profile, Visitor
 from tests.harness import Served, make_database, write_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from playwright.sync_api import Browser
 
 MOST_COMPONENTS = 20
 MOST_COLD_BYTES, MOST_WARM_BYTES = 450_000, 40_000

@@ -5,21 +5,16 @@ from __future__ import annotations
 import re
 import signal
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import product
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from dash_app.history.rollups import roll_up_all
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import Browser, Locator, Page
 
 NAMES = ("coordination", "observability", "content", "email", "health")
 

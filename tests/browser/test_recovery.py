@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 from tests.harness import Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from playwright.sync_api import BrowserContext, Locator, Page, Route
 
 CALLBACKS = "**/_dash-update-component*"
 RELOADED_OFTEN = "sessionStorage.setItem('mission-control-reloads', '9')"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from dash_app.history.writer import History
 from dash_app.model.notification import Message
@@ -11,9 +11,6 @@ from dash_app.settings.schema import HistorySettings
 from tests.cli.test_cli import run
 from tests.harness import free_port, make_database, write_config
 from tests.receivers import Phone
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "s3cr3t"
 NOW = datetime.now(UTC)

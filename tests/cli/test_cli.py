@@ -9,9 +9,9 @@ import socket
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from click import Context, Group
@@ -28,9 +28,6 @@ from tests.harness import (
     make_database,
     write_config,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import pty
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -16,9 +16,6 @@ from dash_app.settings.schema import HistorySettings
 from tests.cli.test_cli import environment, run
 from tests.cli.test_history import refused, said
 from tests.harness import ROOT, Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,6 @@ from dash_app.model.reading import Event
 from dash_app.settings.schema import HistorySettings
 from tests.cli.test_cli import environment, run
 from tests.harness import ROOT, Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 EVENT = Event("email", "rows_dropped", NOW, {"rows": {"tasks": 126}}, {"rows": {"tasks": 0}})

@@ -13,8 +13,9 @@ import sys
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,6 @@ from dash_app.cli.status_text import lines
 from dash_app.cli.terminal import table
 from tests.cli.test_cli import environment, run
 from tests.harness import ROOT, Served, eventually, free_port, make_database, write_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime(2026, 11, 23, 15, 0, 5, tzinfo=UTC)
 FRESH = timedelta(seconds=15)

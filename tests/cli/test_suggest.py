@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +14,6 @@ from dash_app.model.expectation import Expectation
 from dash_app.settings.schema import HistorySettings
 from dash_app.settings.toml_edit import NotUnderstoodError, added
 from tests.cli.test_cli import run
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOURLY = 'expect = {every = "65m", grace = "15m"}'

@@ -10,12 +10,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -28,9 +28,6 @@ from dash_app.demo.rows import TOPICS
 from dash_app.demo.temp_folder import PREFIX, held_folder, sweep
 from dash_app.history.writer import PAST_GAP_SECONDS
 from tests.harness import PATIENCE_SECONDS, ROOT, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NOW = datetime(2026, 11, 23, 15, 0, 5, tzinfo=UTC)
 ROWS_AT_FIRST = {

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from dash_app.alerts import receivers
 from dash_app.doctor import Check, alerts, service
 from dash_app.settings.alerts import AlertsSettings
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SECRET = "s3cr3t"
 

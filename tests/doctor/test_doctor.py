@@ -9,12 +9,13 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -27,9 +28,6 @@ from dash_app.system.users import own_name
 from tests.airlock_helpers import give_to_nobody, public_folder
 from tests.harness import ROOT, LiveWriter, Served, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 OPEN_FOLDERS = """
 set -e

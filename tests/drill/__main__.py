@@ -7,20 +7,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from tests.drill.checks import faults
+from tests.drill.checks import Said, faults
 from tests.drill.runner import Drill
-from tests.drill.scenarios import few_days, month
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.drill.checks import Said
-    from tests.drill.scenarios import Course
+from tests.drill.scenarios import Course, few_days, month
 
 
 @click.command()

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from datetime import datetime
-
-    from tests.drill.injected_faults import Plant, Told
-
+from tests.drill.injected_faults import Plant, Told
 
 MOST_AN_HOUR, HOUR = 10, timedelta(hours=1)
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from tests.drill.world import GB
+from dash_app.model.reading import Code
+from tests.drill.runner import Drill
+from tests.drill.world import GB, Store
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from dash_app.model.reading import Code
-    from tests.drill.runner import Drill
-    from tests.drill.world import Store
-
-    Act = Callable[[Drill], None]
+Act = Callable[[Drill], None]
 
 LOCKED_AND_FREE: tuple[Code | None, ...] = ("locked", None)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from random import Random
-
-    Writes = Callable[[Random, datetime, datetime], Iterator[tuple[datetime, int]]]
-    """When a table is written from one instant to another, and with how many rows."""
+Writes = Callable[[Random, datetime, datetime], Iterator[tuple[datetime, int]]]
+"""When a table is written from one instant to another, and with how many rows."""
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 PARIS, SYDNEY = ZoneInfo("Europe/Paris"), ZoneInfo("Australia/Sydney")

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import Path
+from types import ModuleType
+from typing import Any, cast
 from unittest.mock import patch
 
 from dash_app import settings
+from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.self_check import Selfcheck
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement
+from dash_app.model.notification import Message
+from dash_app.model.reading import Reading
 from dash_app.sampler import Sampler
 from tests.drill.checks import Said
+from tests.drill.scenarios import Course
 from tests.drill.world import START, World, configuration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-    from types import ModuleType
-
-    from dash_app.airlock.airlock import Airlock
-    from dash_app.model.notification import Message
-    from dash_app.model.reading import Reading
-    from tests.drill.scenarios import Course
 
 TICK = timedelta(minutes=1)
 

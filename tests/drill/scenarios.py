@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from tests.drill.injected_faults import (
     HOUR,
     MINUTE,
+    Plant,
     Told,
     acknowledged,
     blip,
@@ -30,11 +31,6 @@ from tests.drill.injected_faults import (
     writer_dies,
 )
 from tests.drill.world import MAIL, START
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tests.drill.injected_faults import Plant
 
 
 @dataclass(frozen=True)

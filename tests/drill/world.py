@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dash_app.model.host_facts import Disk, Holder, Surroundings
-from dash_app.model.reading import Reading, TableCount
-from tests.drill.rhythms import RHYTHMS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
-    from dash_app.model.reading import Code, Database
-    from tests.drill.rhythms import Rhythm
+from dash_app.model.reading import Code, Database, Reading, TableCount
+from tests.drill.rhythms import RHYTHMS, Rhythm
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 """Clocks go forward in Sydney on the 4th, and back in Paris on the 25th."""

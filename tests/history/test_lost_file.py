@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROUTES = (
     "/",

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from tests.harness import eventually
 from tests.host.machine import USER, Machine
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 DATABASES = """
 import sqlite3

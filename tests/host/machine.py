@@ -14,15 +14,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.harness import ROOT, eventually
 from tests.host.proxy import Proxy
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CACHE = Path(os.environ.get("MISSION_CONTROL_HOST_CACHE", "/var/tmp/mission-control-host"))
 PACKAGES = (

@@ -15,11 +15,8 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 HOME = Path.home()

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import selectors
 import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-import ctypes
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 PORT = 3128

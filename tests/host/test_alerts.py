@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.harness import ROOT, eventually
-from tests.host.machine import CACHE, PUBLIC, TAILNET_ADDRESS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.host.machine import Machine
+from tests.host.machine import CACHE, PUBLIC, TAILNET_ADDRESS, Machine
 
 ADDRESS = "203.0.113.5"
 CONFIG = """

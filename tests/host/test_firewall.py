@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
@@ -12,13 +12,9 @@ from tests.host.machine import (
     PUBLIC_ADDRESS,
     TAILNET_ADDRESS,
     TAILNET_ADDRESS_6,
+    Machine,
     run,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.host.machine import Machine
 
 FIREWALL = "/home/clawd/mission-control/ops/firewall"
 FORGED = "100.64.9.9"

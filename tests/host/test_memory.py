@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from tests.host.machine import Machine
 from tests.host.virtual import run_in_virtual_machine
-
-if TYPE_CHECKING:
-    from tests.host.machine import Machine
 
 EATER = """
 import signal

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.harness import ROOT, eventually
-
-if TYPE_CHECKING:
-    from tests.host.machine import Machine
+from tests.host.machine import Machine
 
 Outcomes = dict[str, Any]
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from tests.harness import eventually
-from tests.host.machine import PUBLIC, PUBLIC_ADDRESS, TAILNET_ADDRESS, TAILNET_ADDRESS_6
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.host.machine import Machine
+from tests.host.machine import PUBLIC, PUBLIC_ADDRESS, TAILNET_ADDRESS, TAILNET_ADDRESS_6, Machine
 
 RECOVERY_SECONDS = 90.0
 """Of the slowest way back: a watchdog of thirty, an abort of ten, a pause of five, and a start."""

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from tests.harness import eventually
-from tests.host.machine import TAILNET_ADDRESS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.host.machine import Machine
+from tests.host.machine import TAILNET_ADDRESS, Machine
 
 INSTALL = "cd mission-control && ./ops/install"
 BROKEN = "raise RuntimeError('this version is broken')"

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from tests.harness import eventually
-from tests.host.machine import TAILNET_ADDRESS, USER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.host.machine import Machine
+from tests.host.machine import TAILNET_ADDRESS, USER, Machine
 
 INSTALL = "cd mission-control && ./ops/install"
 XDG = "/etc/systemd/system/user@.service.d/xdg.conf"

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from tests.host.machine import CACHE, run
-
-if TYPE_CHECKING:
-    from tests.host.machine import Machine
+from tests.host.machine import CACHE, Machine, run
 
 MOST_SECONDS = 600
 """Without hardware help it boots in half a minute, and all takes ten times as long."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,20 +20,19 @@ from dash_app.model.expectation import Rules
 from dash_app.model.host_facts import Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.reading import (
+    Code,
     Database,
     DatabaseStatus,
     Fault,
     Finding,
+    FindingKind,
+    Level,
     Reading,
     Snapshot,
+    Status,
     worst,
 )
 from dash_app.settings.schema import HistorySettings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dash_app.model.reading import Code, FindingKind, Level, Status
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=5)

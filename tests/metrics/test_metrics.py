@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,9 +22,6 @@ from dash_app.airlock.self_check import Selfcheck
 from dash_app.metrics.exposition import MOST_CHARACTERS, SnapshotCollector, label
 from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
 from tests.harness import LiveWriter, Served, eventually, make_database, prometheus, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 HOSTILE = st.text(st.characters(codec=None), max_size=60) | st.sampled_from(

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from dash_app.model.host_facts import Activity
-from dash_app.model.reading import Snapshot
+from dash_app.model.reading import DatabaseStatus, Snapshot
 from dash_app.page.glance import glance_page, glance_text
 from dash_app.rules.changes import remember
 from tests.harness import Served, make_database, write_config
 from tests.page.test_page import EARLIER, NOW, broken, status_of, well
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from dash_app.model.reading import DatabaseStatus
 
 
 def statuses() -> tuple[DatabaseStatus, ...]:

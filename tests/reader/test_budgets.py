@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
-from dash_app.model.reading import TableCount
+from dash_app.model.reading import Reading, TableCount
 from dash_app.reader import counts
 from dash_app.reader.connection import connect, time_limit
 from dash_app.reader.counts import NOT_REACHED, Budget, Tally, count_tables, due, user_tables
@@ -29,13 +31,6 @@ from tests.airlock_helpers import (
     watching,
 )
 from tests.harness import LiveWriter, eventually, make_database
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from dash_app.airlock.airlock import Airlock
-    from dash_app.model.reading import Reading
 
 TINY = Limits(deadline_seconds=20, table_seconds=0.002)
 AMPLE = Budget(table_seconds=30, reading_seconds=60, core_share=1e9)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import TYPE_CHECKING
+from pathlib import Path
+
+import pytest
 
 from dash_app.reader.discover import MAX_DEPTH, sqlite_files
 from tests.airlock_helpers import Spy
 from tests.harness import LiveWriter, make_database
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pytest
 
 
 def found(folder: Path) -> list[str]:

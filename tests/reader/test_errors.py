@@ -6,7 +6,8 @@ import os
 import random
 import socket
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -14,10 +15,6 @@ from dash_app.reader.files import Files, Mark, UnreadableError, look, read_heade
 from dash_app.reader.locks import holder_of
 from tests.airlock_helpers import LoneReader, public_folder, read, read_until, rows, watching
 from tests.harness import LiveWriter, make_database
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 
 def nothing(_path: Path) -> None:

@@ -6,27 +6,22 @@ import fcntl
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from dash_app.airlock import airlock as parent
 from dash_app.airlock.self_check import locks_held
 from dash_app.doctor.databases import _writers
-from dash_app.model.reading import Database, LastGood, Memory
+from dash_app.model.reading import Database, LastGood, Memory, Reading
 from dash_app.reader.locks import find_write_lock, record_locks
 from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.reader.reader import LOCK_FREE_WAL_BYTES
 from tests.airlock_helpers import await_quiet, read, read_exact, read_until, rows, watching
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from dash_app.model.reading import Reading
 
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"
 INSERTS = f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many"

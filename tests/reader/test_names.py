@@ -6,15 +6,12 @@ import json
 import os
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.airlock_helpers import read, read_exact, rows, watching
 from tests.harness import LiveWriter, make_database
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PATHS = [
     "with space.db",

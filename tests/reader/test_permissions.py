@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.airlock_helpers import LoneReader, public_folder, read, watching
 from tests.harness import LiveWriter, make_database
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OWN = os.geteuid()
 OTHER = 12345

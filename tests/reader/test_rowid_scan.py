@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -30,9 +30,6 @@ from dash_app.reader.rowid_scan import (
     advance,
     rowid_names,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROWS = 300_000
 AT_ONCE = Budget(table_seconds=30, reading_seconds=60, core_share=1e9)

@@ -7,15 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.airlock_helpers import traces, watching
 from tests.harness import ROOT, LiveWriter, eventually, make_database
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ATTEMPTS = {
     "write": "open('a.db', 'r+b').write(b'x')",

@@ -7,19 +7,15 @@ import shutil
 import signal
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from dash_app.model.host_facts import Holder
+from dash_app.model.reading import Reading
 from dash_app.reader.surroundings import disk_under
 from tests.airlock_helpers import LoneReader, await_quiet, read, read_until, watching
 from tests.harness import LiveWriter, eventually, make_database
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from dash_app.model.host_facts import Holder
-    from dash_app.model.reading import Reading
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tests.airlock_helpers import Spy, await_quiet, read, read_exact, read_until, rows, watching
 from tests.harness import PATIENCE_SECONDS, LiveWriter, make_database
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
+from collections.abc import Callable, Iterable
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
+from dash_app.model.reading import Reading
 from dash_app.reader.errors import fault_of
 from dash_app.reader.files import look, read_header
 from tests.airlock_helpers import LoneReader, public_folder, read, read_until, rows, watching
 from tests.harness import LiveWriter, make_database
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    from dash_app.model.reading import Reading
 
 OURS = sqlite3.sqlite_version
 NEWER, OLDER = 3_099_001, 3_008_000

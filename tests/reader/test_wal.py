@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +22,6 @@ from tests.airlock_helpers import (
     watching,
 )
 from tests.harness import LiveWriter, eventually, make_database
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -19,10 +20,6 @@ from dash_app.rules.problems import findings, with_earlier_growth
 from dash_app.settings.schema import HistorySettings
 from tests.airlock_helpers import read, watching
 from tests.harness import LiveWriter, make_database
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
 
 MB = 1_000_000
 NOW = datetime(2026, 11, 23, 14, 2, tzinfo=UTC)

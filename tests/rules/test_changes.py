@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dash_app import words
+from dash_app.airlock.airlock import Airlock
 from dash_app.model.expectation import Rules, TableRules
 from dash_app.model.reading import Event, Memory, Reading, TableCount
 from dash_app.rules.changes import follow
@@ -20,12 +23,6 @@ from dash_app.rules.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
 from dash_app.rules.problems import settle
 from tests.airlock_helpers import read_exact, read_until, watching
 from tests.harness import Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from dash_app.airlock.airlock import Airlock
 
 LOST = "agents 7 → 0, runs 5 → 0, tasks 126 → 0"
 DROP_ALL = [f"DROP TABLE {table}" for table in ("tasks", "agents", "runs")]

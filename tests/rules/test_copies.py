@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,11 +19,7 @@ from tests.airlock_helpers import read_exact, watching
 from tests.rules.test_changes import make_anew, remove, run, sql, texts, told
 from tests.rules.test_losses import entering, fill
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    Change = Callable[[Path], None]
+Change = Callable[[Path], None]
 
 AN_HOUR_AGO = -3600
 FEWER = "1,500 rows fewer: queue 5,209 → 3,709"

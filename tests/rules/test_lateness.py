@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -24,9 +24,6 @@ from dash_app.rules.lateness import Expected
 from dash_app.rules.limits import beyond
 from dash_app.settings.quiet_hours import quiet
 from tests.harness import Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 3, 29, 0, 40, tzinfo=UTC)

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from dash_app import words
+from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, Event
+from dash_app.model.reading import Database, Event, Reading
 from dash_app.rules.losses import QUEUE_PATIENCE, RECENTLY, habits_among
 from dash_app.rules.state import Ledger
 from dash_app.settings.schema import HistorySettings
 from tests.airlock_helpers import read_exact, watching
 from tests.rules.test_changes import exact_or_fault, run, sql, texts, told
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from dash_app.airlock.airlock import Airlock
-    from dash_app.model.reading import Reading
 
 FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"

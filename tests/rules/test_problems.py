@@ -5,24 +5,20 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from dash_app.model.host_facts import Disk
+from dash_app.model.reading import Finding, Reading
 from dash_app.rules.changes import follow
 from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, findings, settle
 from tests.airlock_helpers import read, read_exact, watching
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.rules.test_changes import run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from dash_app.model.reading import Finding, Reading
 
 GROW = (
     "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 2000)"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,11 +17,7 @@ from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings.quiet_hours import quiet
 from dash_app.settings.schema import HistorySettings
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
-
-    Times = Callable[[Random], Iterable[datetime]]
+Times = Callable[[Random], Iterable[datetime]]
 
 ZONE = "Europe/Paris"
 PARIS = ZoneInfo(ZONE)

@@ -5,23 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
+from dash_app.model.reading import Reading
 from dash_app.reader.protocol import from_line, reading_from_message, to_line, to_message
 from dash_app.rules.writes import last_write
 from tests.airlock_helpers import read_exact, watching
 from tests.harness import LiveWriter
 from tests.rules.test_changes import run
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from datetime import datetime
-    from pathlib import Path
-
-    from dash_app.model.reading import Reading
 
 HOUR = 3600
 READ, ANALYZE, VACUUM = "SELECT count(*) FROM tasks", "ANALYZE", "VACUUM"

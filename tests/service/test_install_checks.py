@@ -6,14 +6,11 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from dash_app import settings
 from dash_app.service.install_checks import faults, plan
+from dash_app.settings import Settings
 from tests.harness import ROOT, Served, free_port, make_database, write_config
-
-if TYPE_CHECKING:
-    from dash_app.settings import Settings
 
 FOLDER = Path("/srv/agents")
 

@@ -13,11 +13,12 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import pytest
 
@@ -29,9 +30,6 @@ from tests.harness import (
     make_database,
     write_config,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 LARGE = "/_dash-component-suites/plotly/package_data/plotly.min.js"
 PTRACE_CONT, PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 7, 17, 0x4206, 0x4207

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import tomllib
+from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,9 +17,6 @@ from dash_app.model.expectation import Expectation, TableRules
 from dash_app.model.quiet_hours import NEVER
 from dash_app.settings import SettingsError
 from dash_app.system.secret_files import place_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 DATABASE = '[[databases]]\nname = "a"\npath = "a.db"\n'
 TABLE = f"{DATABASE}[databases.tables.a]\n"

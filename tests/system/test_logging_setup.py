@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+
+import pytest
 
 from dash_app.system import logging_setup
 from dash_app.system.logging_setup import MAX_LINE_CHARACTERS, MAX_LINES, Flood, OneLine
-
-if TYPE_CHECKING:
-    import pytest
 
 
 def record(message: str, line: int = 1) -> logging.LogRecord:

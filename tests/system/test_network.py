@@ -7,10 +7,10 @@ import resource
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +19,6 @@ from dash_app.system import network
 from dash_app.system.network import PortTakenError
 from dash_app.web.listeners import Listeners
 from tests.harness import ROOT, free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def test_a_taken_port_names_its_holder_and_a_free_port() -> None:

@@ -8,10 +8,12 @@ import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -22,10 +24,6 @@ from dash_app.system.logging_setup import MAX_LINES
 from dash_app.web import app
 from dash_app.web.app import create_server
 from tests.harness import PATIENCE_SECONDS, Served, eventually, make_database, write_config
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 
 def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int, str]:

@@ -9,9 +9,11 @@ import io
 import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -28,10 +30,6 @@ from tests.harness import (
     make_database,
     write_config,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 ORIGIN = "https://home.example:8443"
 PATHS = [route.replace("<name>", "email") for route in ROUTES]

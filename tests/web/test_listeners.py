@@ -6,16 +6,13 @@ import json
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.harness import PATIENCE_SECONDS, ROOT, Served
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def connect(served: Served) -> socket.socket:

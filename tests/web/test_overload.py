@@ -7,6 +7,7 @@ import resource
 import socket
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -14,7 +15,8 @@ from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
@@ -36,10 +38,6 @@ from tests.harness import (
     make_database,
     write_config,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 ANSWER_BYTES = 3_000_000
 """More than the kernel keeps for a connection."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import pytest
 
 from dash_app import words
-from dash_app.model.reading import ABSENCES, Code, Database, LastGood
-
-if TYPE_CHECKING:
-    from dash_app.model.reading import Fault
+from dash_app.model.reading import ABSENCES, Code, Database, Fault, LastGood
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
