@@ -14,14 +14,14 @@ from threading import Thread
 
 from dash_app import words
 from dash_app.airlock.airlock import Airlock
-from dash_app.airlock.self_check import Selfcheck
-from dash_app.alerts.notifier import Teller
-from dash_app.history.read_only import Recall
+from dash_app.airlock.self_check import SelfCheck
+from dash_app.alerts.notifier import Notifier
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.requests import to_forget
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.series import activity
 from dash_app.history.writer import History
-from dash_app.incidents.tracker import Docket
+from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.host_facts import Activity
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.reading import Database, DatabaseStatus, Finding, Reading, Snapshot, worst
@@ -30,7 +30,7 @@ from dash_app.rules.changes import in_view_of
 from dash_app.rules.lateness import expected_of
 from dash_app.rules.limits import beyond
 from dash_app.rules.problems import findings, level_of, with_earlier_growth, worst_first
-from dash_app.rules.state import Ledger
+from dash_app.rules.state import StateStore
 from dash_app.rules.writes import last_write
 from dash_app.settings import Settings
 from dash_app.system.clock import WallClock, steady_seconds
@@ -99,7 +99,7 @@ class Sampler:
     """The one thread that has the databases read; everyone else asks for its newest snapshot."""
 
     def __init__(
-        self, settings: Settings, history: History | Recall, airlock: Airlock | None = None
+        self, settings: Settings, history: History | ReadOnlyHistory, airlock: Airlock | None = None
     ) -> None:
         """Take the settings, our record, and an airlock that starts already, if there is one.
 
@@ -112,10 +112,10 @@ class Sampler:
         self._interval_seconds = sampler.interval.total_seconds()
         self._began = steady_seconds()
         self._airlock = airlock or Airlock.of(settings)
-        self._place = words.place_of(settings, own_name())
-        self._ledger = Ledger(history, settings.databases)
+        self._place = words.wording_context(settings, own_name())
+        self._ledger = StateStore(history, settings.databases)
         self._airlock.resume(self._ledger.memories)
-        self.docket = Docket(history.incidents, settings.alerts.settle)
+        self.docket = IncidentTracker(history.incidents, settings.alerts.settle)
         self._expected = expected_of(
             settings.databases, settings.stale_after, history.path, self._ledger
         )
@@ -128,12 +128,12 @@ class Sampler:
         self._taken_at_seconds = 0.0
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._teller = Teller(settings, history, self._wake.set)
+        self._teller = Notifier(settings, history, self._wake.set)
         self._due = time.monotonic()
         self._thread = self._new_thread()
         self.recorded_at: datetime | None = None
         self.history_paused: str | None = None
-        self.selfcheck = Selfcheck(self._deadline_seconds)
+        self.selfcheck = SelfCheck(self._deadline_seconds)
         self.snapshot: Snapshot | None = None
         self.first_snapshot = threading.Event()
 

@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import ChildProcess, Limits
-from dash_app.model.reading import Database, Memory, Reading
+from dash_app.model.reading import Database, DatabaseState, Reading
 from dash_app.reader.protocol import Message, reading_from_message, to_message
 from dash_app.rules.changes import follow
 from tests.airlock_helpers import await_quiet, rows, traces
@@ -164,8 +164,8 @@ def _readings(airlock: Airlock, batch: range, report: Report) -> Mapping[str, Re
 
 
 def _pass_on(
-    image: range, reading: Reading, memory: Memory | None, report: Report
-) -> Memory | None:
+    image: range, reading: Reading, memory: DatabaseState | None, report: Report
+) -> DatabaseState | None:
     """Take a reading where the service takes it: compared, stored, told."""
     try:
         stored = reading_from_message(json.loads(json.dumps(to_message(reading))))

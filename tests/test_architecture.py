@@ -50,7 +50,7 @@ LATE_IMPORTS = {
 }
 """Imports inside functions: only to keep a heavy library out of a process without need of it."""
 
-MOST_LINES_OF_A_FUNCTION = 40
+MAX_LINES_OF_A_FUNCTION = 40
 MAX_LINES_OF_A_FILE = 500
 
 
@@ -91,7 +91,7 @@ def test_functions_and_files_stay_small(path: Path) -> None:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef)
         and node.end_lineno is not None
-        and node.end_lineno - node.lineno >= MOST_LINES_OF_A_FUNCTION
+        and node.end_lineno - node.lineno >= MAX_LINES_OF_A_FUNCTION
     ]
     assert long == []
     assert text.count("\n") <= MAX_LINES_OF_A_FILE

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from dash_app import sampler
 from dash_app import settings as configuration
-from dash_app.alerts.policy import Manners, Outbox, follow, release, settled
+from dash_app.alerts.policy import AlertPolicy, Outbox, follow, release, settled
 from dash_app.history.writer import History
 from dash_app.model.quiet_hours import NEVER
-from dash_app.model.reading import Database, Event, Memory, Reading
+from dash_app.model.reading import Database, DatabaseState, Event, Reading
 from dash_app.model.times import moved
 from dash_app.rules.problems import settle
-from dash_app.rules.state import Ledger
+from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings
 from dash_app.system import clock
 from tests.alerts.test_policy import HOUR, MINUTE, NOON, Desk
@@ -30,7 +30,7 @@ from tests.history.test_history import START, values
 from tests.history.test_history import snapshot as taken
 
 DAY = 24 * HOUR
-MANNERS = Manners(
+MANNERS = AlertPolicy(
     after=MINUTE, settle=5 * MINUTE, remind=6 * HOUR, quiet=NEVER, most_an_hour=10, link=""
 )
 STEP = st.sampled_from([-400 * DAY, -DAY, -HOUR, -3 * MINUTE, 7 * MINUTE, HOUR, DAY, 400 * DAY])
@@ -40,7 +40,7 @@ STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)
 class SteppedDesk(Desk):
     """A desk whose wall clock is set now and then; `passed` is what really went by."""
 
-    def __init__(self, manners: Manners = MANNERS) -> None:
+    def __init__(self, manners: AlertPolicy = MANNERS) -> None:
         super().__init__(manners)
         self.passed = timedelta(0)
         self.received: list[tuple[timedelta, str]] = []
@@ -216,8 +216,8 @@ def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_pa
     database = Database("email", "Email", tmp_path / "email.db")
     now = datetime.now(UTC)
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
-        history.remember(database, Memory("error", "locked", now + DAY, None))
-        ledger = Ledger(history, [database])
+        history.remember(database, DatabaseState("error", "locked", now + DAY, None))
+        ledger = StateStore(history, [database])
         reading = Reading(now, now, code="locked")
         memory, _ = ledger.enter(database, reading, None)
         assert abs(memory.since - now) < HOUR

@@ -15,7 +15,14 @@ from dash.development.base_component import Component
 from dash_app import loader, words
 from dash_app.api.serializers import status_document
 from dash_app.cli.status_text import lines
-from dash_app.model.expectation import Expectation, Rules, Standing, State, TableRules, Watch
+from dash_app.model.expectation import (
+    Expectation,
+    ExpectationReport,
+    ExpectationState,
+    Rules,
+    State,
+    TableRules,
+)
 from dash_app.model.reading import Database, DatabaseStatus, Snapshot, worst
 from dash_app.page import database as view
 from dash_app.page.cards import cards
@@ -32,23 +39,23 @@ HOURLY = Expectation(HOUR, HOUR / 6)
 PAUSED = Rules(paused=True)
 
 
-def standing(state: State, hours: float | None) -> Standing:
+def standing(state: State, hours: float | None) -> ExpectationState:
     """Something hourly that was written so many hours ago."""
     if hours is None:
-        return Standing(state, HOURLY, None, None if state == "paused" else NOW)
-    return Standing(state, HOURLY, NOW - hours * HOUR, NOW - (hours - 1) * HOUR)
+        return ExpectationState(state, HOURLY, None, None if state == "paused" else NOW)
+    return ExpectationState(state, HOURLY, NOW - hours * HOUR, NOW - (hours - 1) * HOUR)
 
 
 def status(
     name: str,
-    own: Standing | None = None,
-    tables: Mapping[str, Standing] | None = None,
+    own: ExpectationState | None = None,
+    tables: Mapping[str, ExpectationState] | None = None,
     rules: Rules | None = None,
 ) -> DatabaseStatus:
     """A database with tables of so many rows as their names have letters, and as it stands."""
     tables = tables or {}
     rules = rules or Rules(tables=dict.fromkeys(tables, TableRules(HOURLY)))
-    watch = Watch(own, tables) if own or tables else None
+    watch = ExpectationReport(own, tables) if own or tables else None
     rows = {table: len(table) for table in tables or ["notes"]}
     reading = well(**{**rows, "empty": 0})
     found = () if rules.paused else worst_first(beyond(rules, reading, watch, ()))

@@ -26,11 +26,11 @@ from tests.harness import ROOT, make_database, write_config
 from tests.test_loader import snapshot
 
 TICKS = 200
-MOST_KEPT_BYTES = 20_000
+MAX_KEPT_BYTES = 20_000
 """The newest snapshot and a few caches; 100 bytes a tick would be more."""
 
-MOST_READS_A_TICK = 30
-MOST_CALLS_A_CARD = 2_000
+MAX_READS_A_TICK = 30
+MAX_CALLS_A_CARD = 2_000
 
 OPENED = """
 import json, sys
@@ -139,7 +139,7 @@ def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert after - before < MOST_KEPT_BYTES
+    assert after - before < MAX_KEPT_BYTES
 
 
 def test_a_chart_of_many_series_takes_little_more_memory_than_of_few(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_card_more_takes_few_calls() -> None:
         profile.runcall(cards, statuses, counts, taken.taken_at)
         return sum(entry.callcount for entry in profile.getstats())
 
-    assert (calls_of(60) - calls_of(10)) / 50 < MOST_CALLS_A_CARD
+    assert (calls_of(60) - calls_of(10)) / 50 < MAX_CALLS_A_CARD
 
 
 def test_an_idle_tick_of_the_service_is_a_question_and_a_look_at_itself(sampler: Sampler) -> None:
@@ -181,5 +181,5 @@ def test_an_idle_tick_of_the_service_is_a_question_and_a_look_at_itself(sampler:
     for _ in range(10):
         sampler._tick()
     reads, writes = (now - then for now, then in zip(calls(os.getpid()), before, strict=True))
-    assert reads <= 10 * MOST_READS_A_TICK
+    assert reads <= 10 * MAX_READS_A_TICK
     assert writes == 10

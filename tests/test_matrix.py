@@ -223,7 +223,7 @@ def neighbours(folder: Path, stack: ExitStack) -> list[LiveWriter]:
     return [stack.enter_context(LiveWriter(path)) for path in paths]
 
 
-class Watch:
+class ExpectationReport:
     """A sampler whose ticks follow at once on one another, each of its snapshots looked at."""
 
     def __init__(self, path: Path, folder: Path, stack: ExitStack) -> None:
@@ -294,7 +294,7 @@ def test_each_fault_is_told_by_its_card_alone(row: Row, monkeypatch: pytest.Monk
             run_children_as_nobody(folder, monkeypatch)
         writers = neighbours(folder, stack)
         made = keep(row.first, path, stack)
-        watch = Watch(path, folder, stack)
+        watch = ExpectationReport(path, folder, stack)
         eventually(watch.connected)
         if row.then:
             assert watch.tick()[0].status == "connected"

@@ -20,7 +20,7 @@ from subprocess import TimeoutExpired
 from typing import Self
 
 from dash_app.airlock.child_process import ChildProcess, Limits
-from dash_app.model.reading import Code, Database, Memory, Reading
+from dash_app.model.reading import Code, Database, DatabaseState, Reading
 from dash_app.reader.protocol import Message, reading_from_message, surroundings_from_message
 from dash_app.settings import Settings
 
@@ -115,7 +115,7 @@ class Airlock:
         limits = Limits(sampler.deadline.total_seconds(), sampler.table_budget.total_seconds())
         return cls(settings.databases, limits)
 
-    def resume(self, memories: Mapping[str, Memory | None]) -> None:
+    def resume(self, memories: Mapping[str, DatabaseState | None]) -> None:
         """Continue with what was known of the databases before the start, by name."""
         for name, memory in memories.items():
             if memory and memory.code is None and memory.baseline:

@@ -29,7 +29,7 @@ class Promise:
         return self.measured <= self.most
 
 
-class Selfcheck:
+class SelfCheck:
     """What was seen of ourselves so far. For one thread; any may read its numbers."""
 
     def __init__(self, deadline_seconds: float) -> None:

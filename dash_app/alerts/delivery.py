@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread, Timer
 from typing import Any
 
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 
 LIMIT_SECONDS = 60.0
 """The child ends in seconds unless receivers hang: what they did not get is tried again."""
@@ -45,7 +45,7 @@ class Delivery:
         """Whether messages may be sent now."""
         return not self._is_ending and (self._thread is None or not self._thread.is_alive())
 
-    def begin(self, messages: Sequence[Message], types: Mapping[str, str]) -> None:
+    def begin(self, messages: Sequence[Notification], types: Mapping[str, str]) -> None:
         """Send messages, while `is_ready`; `types` are apprise's, by the messages' marks."""
         self._thread = Thread(
             target=self._send, args=(messages, types), name="delivery", daemon=True
@@ -74,7 +74,7 @@ class Delivery:
         if process := self._process:
             process.kill()
 
-    def send(self, messages: Sequence[Message], types: Mapping[str, str]) -> Iterator[News]:
+    def send(self, messages: Sequence[Notification], types: Mapping[str, str]) -> Iterator[News]:
         """Send messages, and yield what is heard of them; at last of each whether all have it."""
         unheard = {one.mark for one in messages}
         ends = time.monotonic() + LIMIT_SECONDS
@@ -92,12 +92,12 @@ class Delivery:
             for mark in unheard:
                 yield {"mark": mark, "failure": failure, "outcome": "unclear"}
 
-    def _send(self, messages: Sequence[Message], types: Mapping[str, str]) -> None:
+    def _send(self, messages: Sequence[Notification], types: Mapping[str, str]) -> None:
         for news in self.send(messages, types):
             self._news.put(news)
             self._on_news()
 
-    def _talk(self, messages: Sequence[Message], types: Mapping[str, str]) -> Iterator[News]:
+    def _talk(self, messages: Sequence[Notification], types: Mapping[str, str]) -> Iterator[News]:
         """Start the child and yield what it says. Raises OSError, ValueError."""
         fields = ("mark", "title", "body", "reached", "refused")
         wanted = [

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from dash_app import VERSION
 from dash_app.settings.alerts import WatchSettings
-from dash_app.system.secret_files import place_of, urls_in
+from dash_app.system.secret_files import redact, urls_in
 
 FIRST_SECONDS = 5.0
 """After so long the first readings are there."""
@@ -69,6 +69,6 @@ def _problem(file: Path) -> str | None:
         with urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 - with the settings
             return None
     except HTTPError as error:
-        return f"{place_of(url)} answered {error.code}"
+        return f"{redact(url)} answered {error.code}"
     except (OSError, HTTPException, ValueError) as error:
-        return f"{place_of(url)} cannot be reached: {type(error).__name__}"
+        return f"{redact(url)} cannot be reached: {type(error).__name__}"

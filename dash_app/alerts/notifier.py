@@ -16,7 +16,7 @@ from dash_app import words
 from dash_app.alerts.delivery import Delivery
 from dash_app.alerts.policy import (
     FAILING,
-    Manners,
+    AlertPolicy,
     Outbox,
     attempted,
     failing,
@@ -26,28 +26,28 @@ from dash_app.alerts.policy import (
     types_of,
 )
 from dash_app.history.incidents import WantedIncidents
-from dash_app.history.read_only import Recall
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.writer import History
 from dash_app.incidents.troubles import Trouble
 from dash_app.model.incident import Incident
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 from dash_app.model.reading import Database
 from dash_app.model.times import moved
 from dash_app.settings import Settings
 from dash_app.system import network
 
-MOST_UNTOLD = 1000
+MAX_UNTOLD = 1000
 LATELY = timedelta(days=7)
 """An end that nobody was told of for longer, since nobody was to be told, is no news any more."""
 
 log = logging.getLogger(__name__)
 
 
-class Teller:
+class Notifier:
     """Who tells people, as far as the settings name any. For one thread, but for `hurry`."""
 
     def __init__(
-        self, settings: Settings, history: History | Recall, on_news: Callable[[], object]
+        self, settings: Settings, history: History | ReadOnlyHistory, on_news: Callable[[], object]
     ) -> None:
         """Take up what was told; `on_news` has `tell` called soon. Raises sqlite3.Error."""
         self._settings = settings
@@ -60,7 +60,7 @@ class Teller:
             self._delivery = Delivery(settings.alerts.urls_file, on_news)
             untold = tuple(history.messages.untold())
             lately = now - LATELY
-            wanted = WantedIncidents(ids=untold, most=MOST_UNTOLD, ended_since=lately)
+            wanted = WantedIncidents(ids=untold, most=MAX_UNTOLD, ended_since=lately)
             known = history.incidents.found(wanted)
             self._outbox = Outbox(
                 tuple(history.messages.open(now)),
@@ -78,7 +78,7 @@ class Teller:
             return
         manners = self._manners()
         self._outbox = follow(self._outbox, incidents, manners, now)
-        sent: list[Message] = []
+        sent: list[Notification] = []
         if self._delivery.is_ready:
             self._outbox, sent = release(self._outbox, manners, now)
         self._save()
@@ -150,10 +150,10 @@ class Teller:
         self._stored = set(self._outbox.messages)
         self._is_stored = True
 
-    def _manners(self) -> Manners:
+    def _manners(self) -> AlertPolicy:
         alerts, server = self._settings.alerts, self._settings.server
         link = alerts.link or _link(server.addresses, server.port)
-        return Manners(
+        return AlertPolicy(
             after=alerts.after,
             settle=alerts.settle,
             remind=alerts.remind,

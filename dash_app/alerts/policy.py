@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from dash_app import words
 from dash_app.model.incident import Incident
-from dash_app.model.notification import AN_HOUR, Message, MessageKind
+from dash_app.model.notification import AN_HOUR, Notification, NotificationKind
 from dash_app.model.quiet_hours import Quiet
 
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
@@ -42,12 +42,12 @@ AWAY_REST = timedelta(hours=1)
 MAX_LOST = timedelta(days=7)
 """A notification that was lost for longer is no longer mentioned."""
 
-TYPES: dict[MessageKind, str] = {"fault": "failure", "reminder": "warning", "over": "success"}
+TYPES: dict[NotificationKind, str] = {"fault": "failure", "reminder": "warning", "over": "success"}
 """apprise's types, which choose colours, icons and priorities; worst first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class AlertPolicy:
     """When a person wants to be told, as in the settings.
 
     `link` is the page's address or empty, `host` the name of this machine.
@@ -69,12 +69,12 @@ class Outbox:
     Those are kept until they are told to be over, whatever becomes of them elsewhere.
     """
 
-    messages: tuple[Message, ...] = ()
+    messages: tuple[Notification, ...] = ()
     incidents: tuple[Incident, ...] = ()
 
 
 def follow(
-    outbox: Outbox, incidents: Iterable[Incident], manners: Manners, now: datetime
+    outbox: Outbox, incidents: Iterable[Incident], manners: AlertPolicy, now: datetime
 ) -> Outbox:
     """Return the outbox with what is to be told of incidents that are open or over of late."""
     outbox = replace(outbox, messages=tuple(one.up_to(now) for one in outbox.messages))
@@ -95,7 +95,9 @@ def follow(
     return replace(_without_what_is_done(outbox, told, now), incidents=tuple(told))
 
 
-def release(outbox: Outbox, manners: Manners, now: datetime) -> tuple[Outbox, list[Message]]:
+def release(
+    outbox: Outbox, manners: AlertPolicy, now: datetime
+) -> tuple[Outbox, list[Notification]]:
     """Return the outbox after the messages of now were taken from it, and those messages.
 
     New faults come first. Of each hour only half is for anything else, so that a fault never has to
@@ -127,13 +129,17 @@ def release(outbox: Outbox, manners: Manners, now: datetime) -> tuple[Outbox, li
     return _replaced(outbox, tried), tried
 
 
-def types_of(outbox: Outbox, sent: Iterable[Message]) -> dict[str, str]:
+def types_of(outbox: Outbox, sent: Iterable[Notification]) -> dict[str, str]:
     """Return apprise's types of messages by their marks: of a summary, that of its worst part."""
     return {one.mark: TYPES.get(_worst_kind(one, outbox), "info") for one in sent}
 
 
 def held_back(
-    one: Message, messages: Sequence[Message], quiet: Quiet, most_an_hour: int, now: datetime
+    one: Notification,
+    messages: Sequence[Notification],
+    quiet: Quiet,
+    most_an_hour: int,
+    now: datetime,
 ) -> tuple[str, datetime] | None:
     """Return why a message that waits was not sent yet, and until when; None if it is due."""
     if quiet.covers(now):
@@ -199,7 +205,7 @@ def settled(
     return _replaced(outbox, lost)
 
 
-def _times_given_up(one: Message, outbox: Outbox) -> int:
+def _times_given_up(one: Notification, outbox: Outbox) -> int:
     """Return how often messages about the same incident were given up before this one."""
     return sum(
         other.is_given_up
@@ -210,7 +216,7 @@ def _times_given_up(one: Message, outbox: Outbox) -> int:
     )
 
 
-def _resent_at(one: Message, outbox: Outbox, outcome: str, now: datetime) -> datetime:
+def _resent_at(one: Notification, outbox: Outbox, outcome: str, now: datetime) -> datetime:
     """Return when a message that was given up is sent again; its creation for never."""
     if outcome == "away":
         return now + AWAY_REST
@@ -218,7 +224,7 @@ def _resent_at(one: Message, outbox: Outbox, outcome: str, now: datetime) -> dat
     return now + rests[0] if rests else one.made_at
 
 
-def failing(outbox: Outbox) -> list[Message]:
+def failing(outbox: Outbox) -> list[Notification]:
     """Return the messages that were given up and not told of since, or fail for minutes."""
     return [
         one
@@ -227,7 +233,7 @@ def failing(outbox: Outbox) -> list[Message]:
     ]
 
 
-def _begun(one: Incident, outbox: Outbox, manners: Manners, now: datetime) -> Incident:
+def _begun(one: Incident, outbox: Outbox, manners: AlertPolicy, now: datetime) -> Incident:
     """Return an incident without times in the future, which nobody corrected.
 
     How long it has lasted, or been over, is unknown then: it counts as long enough.
@@ -241,7 +247,7 @@ def _begun(one: Incident, outbox: Outbox, manners: Manners, now: datetime) -> In
     return replace(one, since=min(known, now - manners.after), ended_at=ended_at)
 
 
-def _about(one: Incident, messages: Sequence[Message]) -> list[Message]:
+def _about(one: Incident, messages: Sequence[Notification]) -> list[Notification]:
     """Return what was told of an incident, since somebody heard that it was over if it ever was."""
     about = [
         message
@@ -263,8 +269,8 @@ def _about(one: Incident, messages: Sequence[Message]) -> list[Message]:
 
 
 def _kind(
-    one: Incident, about: Sequence[Message], manners: Manners, now: datetime
-) -> MessageKind | None:
+    one: Incident, about: Sequence[Notification], manners: AlertPolicy, now: datetime
+) -> NotificationKind | None:
     """Return what is to be told of an incident now."""
     if one.ended_at:
         is_told = about and about[-1].kind == "over" and not _is_to_be_told_anew(about[-1], now)
@@ -282,13 +288,13 @@ def _kind(
     return "reminder" if now - last.made_at >= manners.remind else None
 
 
-def _is_to_be_told_anew(one: Message, now: datetime) -> bool:
+def _is_to_be_told_anew(one: Notification, now: datetime) -> bool:
     """Whether a message reached nobody, and is to be sent once more."""
     return one.is_given_up and not one.reached and one.made_at < one.due_at <= now
 
 
 def _tell(
-    outbox: Outbox, kind: MessageKind, one: Incident, manners: Manners, now: datetime
+    outbox: Outbox, kind: NotificationKind, one: Incident, manners: AlertPolicy, now: datetime
 ) -> Outbox:
     """Return the outbox with a message about an incident, in place of any that still waits."""
     mark = _mark(kind, one.key, now)
@@ -297,7 +303,7 @@ def _tell(
     parts = [words.alert_body(kind, one, link, now)]
     if lost:
         parts.append(words.alerts_lost(lost, now))
-    message = Message(
+    message = Notification(
         mark=mark,
         kind=kind,
         cause=one.key,
@@ -326,7 +332,7 @@ class _Room:
     has_fault: bool
 
     @classmethod
-    def of(cls, outbox: Outbox, manners: Manners, now: datetime) -> _Room:
+    def of(cls, outbox: Outbox, manners: AlertPolicy, now: datetime) -> _Room:
         """Return the room of an hour that ends now."""
         tried = [one for one in outbox.messages if _was_tried_of_late(one, now)]
         left = manners.most_an_hour - len(tried)
@@ -347,8 +353,8 @@ class _Room:
 
 
 def _shared_out(
-    fresh: Sequence[Message], room: _Room, manners: Manners
-) -> tuple[list[Message], list[Message]]:
+    fresh: Sequence[Notification], room: _Room, manners: AlertPolicy
+) -> tuple[list[Notification], list[Notification]]:
     """Return the new messages to send alone now, and those to combine; the others wait.
 
     Combined are those of quiet hours, and those for which the hour has no room.
@@ -371,21 +377,21 @@ def _shared_out(
 
 
 def _folded(
-    due: list[Message], together: list[Message], places: int
-) -> tuple[list[Message], list[Message]]:
+    due: list[Notification], together: list[Notification], places: int
+) -> tuple[list[Notification], list[Notification]]:
     """Return the messages that have a place alone, and those that share the last place, if any."""
     if len(due) + bool(together) <= places:
         return due, together
     return (due[: places - 1], [*together, *due[places - 1 :]]) if places else ([], [])
 
 
-def _worst_kind(one: Message, outbox: Outbox) -> MessageKind:
+def _worst_kind(one: Notification, outbox: Outbox) -> NotificationKind:
     """Return the kind of a message; of a summary, the worst of its parts."""
     kinds = {part.kind for part in outbox.messages if part.told_in == one.mark} | {one.kind}
     return next((kind for kind in TYPES if kind in kinds), one.kind)
 
 
-def _is_outdated(one: Message, outbox: Outbox) -> bool:
+def _is_outdated(one: Notification, outbox: Outbox) -> bool:
     """Whether a message reports an incident as open that is over: its end is reported soon."""
     return one.kind in {"fault", "reminder"} and any(
         incident.ended_at and (incident.key, incident.id) == (one.cause, one.incident)
@@ -393,16 +399,16 @@ def _is_outdated(one: Message, outbox: Outbox) -> bool:
     )
 
 
-def _summary(held: Sequence[Message], manners: Manners, now: datetime) -> Message:
+def _summary(held: Sequence[Notification], manners: AlertPolicy, now: datetime) -> Notification:
     """Return one message in place of several, the worst of them first."""
     mark = _mark("summary", held[0].mark, now)
     kinds = list(TYPES)
     title, body = words.alerts_held_back(sorted(held, key=lambda one: kinds.index(one.kind)), now)
     body = f"{body}\n{words.signature(manners.host, mark)}"
-    return Message(mark, "summary", "", None, title, body, now, now)
+    return Notification(mark, "summary", "", None, title, body, now, now)
 
 
-def _mark(kind: MessageKind, cause: str, now: datetime) -> str:
+def _mark(kind: NotificationKind, cause: str, now: datetime) -> str:
     text = f"{kind} {cause} {now.isoformat()}"
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -411,20 +417,20 @@ def _pause(attempts: int) -> timedelta:
     return PAUSES[min(attempts, len(PAUSES) - 1)]
 
 
-def _is_due(one: Message, now: datetime) -> bool:
+def _is_due(one: Notification, now: datetime) -> bool:
     """Whether a message may be tried again; a clock that was set back lets none wait longer."""
     return not now < one.due_at <= now + max(PAUSES)
 
 
-def _was_tried_of_late(one: Message, now: datetime) -> bool:
+def _was_tried_of_late(one: Notification, now: datetime) -> bool:
     return one.tried_at is not None and now - AN_HOUR < one.tried_at <= now
 
 
-def _is_lost(one: Message) -> bool:
+def _is_lost(one: Notification) -> bool:
     return one.is_given_up and one.told_in is None
 
 
-def _replaced(outbox: Outbox, changed: Iterable[Message]) -> Outbox:
+def _replaced(outbox: Outbox, changed: Iterable[Notification]) -> Outbox:
     """Return the outbox with these messages in place of those of the same marks."""
     new = {one.mark: one for one in changed}
     return replace(outbox, messages=tuple(new.get(one.mark, one) for one in outbox.messages))

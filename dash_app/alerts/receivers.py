@@ -22,7 +22,7 @@ from apprise.utils.parse import parse_urls
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError
 
-from dash_app.system.secret_files import mark_of, place_of
+from dash_app.system.secret_files import digest, redact
 
 Outcome = Literal["delivered", "partial", "unclear", "slow", "away", "refused"]
 """`partial`: some of several may have it, so it must not be sent again. `unclear` and `slow`: it
@@ -128,11 +128,11 @@ def of(line: str) -> Iterator[Receiver]:
     urls = parse_urls(line) or [line]  # type: ignore[no-untyped-call]
     for url in urls:
         own = "" if len(urls) == 1 else f"\n{url}"
-        yield from _of_url(url, mark_of(line + own), mark_of(line))
+        yield from _of_url(url, digest(line + own), digest(line))
 
 
 def _of_url(url: str, id_: str, url_id: str) -> Iterator[Receiver]:
-    place, plugin = place_of(url), _instance(url)
+    place, plugin = redact(url), _instance(url)
     parts = _parts(plugin) if plugin else []
     if not parts:
         is_one = plugin is None or (len(plugin) <= 1 and not _uncounted_lists(plugin))
@@ -140,7 +140,7 @@ def _of_url(url: str, id_: str, url_id: str) -> Iterator[Receiver]:
     for part, lists in parts:
         if plugin := _instance(url):
             _set(plugin, lists)
-            yield Receiver(mark_of(f"{url_id} {part}"), url_id, place, plugin)
+            yield Receiver(digest(f"{url_id} {part}"), url_id, place, plugin)
 
 
 def _parts(plugin: NotifyBase) -> list[tuple[str, Lists]]:

@@ -16,10 +16,9 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dash_app.alerts.fit import fit
-from dash_app.alerts.receivers import Receiver
 from dash_app.reader.sandbox import limit_memory
 from dash_app.system.secret_files import urls_in
 
@@ -29,6 +28,9 @@ try:
     from dash_app.alerts import receivers
 except ImportError:
     apprise = None  # type: ignore[assignment]
+
+if TYPE_CHECKING:
+    from dash_app.alerts.receivers import Receiver
 
 
 MAX_AT_ONCE = 8

@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from dash_app.api.schemas_common import Time, open_text
-from dash_app.model.notification import MessageKind
+from dash_app.model.notification import NotificationKind
 from dash_app.model.reading import Code, FindingKind, Level
 
 IncidentKind = Literal[FindingKind, Code, "alerts_failing"]
@@ -25,7 +25,7 @@ class Acknowledgement(TypedDict):
 class Message(TypedDict):
     """A message about an incident."""
 
-    kind: Annotated[MessageKind, open_text(MessageKind, "Why it was made.")]
+    kind: Annotated[NotificationKind, open_text(NotificationKind, "Why it was made.")]
     title: str
     madeAt: Time
     sentAt: Time | None

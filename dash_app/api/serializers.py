@@ -12,10 +12,10 @@ from dash_app.api.times import instant, rfc3339
 from dash_app.history.event_queries import Wanted
 from dash_app.history.incidents import WantedIncidents
 from dash_app.history.series import Series
-from dash_app.model.expectation import Standing, Watch
+from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
 from dash_app.model.incident import Acknowledgement, Entry, Incident
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 from dash_app.model.reading import (
     DatabaseStatus,
     EstimateKind,
@@ -227,7 +227,7 @@ def _finding(finding: Finding) -> schemas.Finding:
 
 
 def _watch(status: DatabaseStatus) -> schemas_expected.Watch | None:
-    watch = status.watch or (Watch() if status.is_paused else None)
+    watch = status.watch or (ExpectationReport() if status.is_paused else None)
     if watch is None:
         return None
     return {
@@ -239,7 +239,7 @@ def _watch(status: DatabaseStatus) -> schemas_expected.Watch | None:
     }
 
 
-def _standing(standing: Standing) -> schemas_expected.Standing:
+def _standing(standing: ExpectationState) -> schemas_expected.Standing:
     return {
         "state": standing.state,
         "everySeconds": standing.expect.every.total_seconds(),
@@ -249,7 +249,7 @@ def _standing(standing: Standing) -> schemas_expected.Standing:
     }
 
 
-def _incident(one: Incident, messages: Iterable[Message]) -> schemas_incidents.Incident:
+def _incident(one: Incident, messages: Iterable[Notification]) -> schemas_incidents.Incident:
     known = one.acknowledged
     return {
         "id": one.id or 0,

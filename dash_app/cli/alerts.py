@@ -18,11 +18,11 @@ from dash_app.alerts.delivery import Delivery
 from dash_app.alerts.policy import held_back
 from dash_app.cli.terminal import config_option, fail, table
 from dash_app.history.notifications import newest_messages
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 from dash_app.settings import Settings
-from dash_app.system.secret_files import mark_of, place_of, urls_in
+from dash_app.system.secret_files import digest, redact, urls_in
 
-MOST_MESSAGES = 20
+MAX_MESSAGES = 20
 
 EXAMPLES = """\b
 Examples:
@@ -63,7 +63,7 @@ def test(config: Path | None) -> None:
     title, body = words.alert_test(now)
     host = socket.gethostname().partition(".")[0]
     body = f"{body}\n{words.signature(host, mark)}"
-    message = Message(mark, "summary", "", None, title, body, now, now)
+    message = Notification(mark, "summary", "", None, title, body, now, now)
     found: dict[str, list[str]] = {}
     failure = None
     for news in Delivery(path, lambda: None).send([message], {mark: "info"}):
@@ -72,20 +72,20 @@ def test(config: Path | None) -> None:
         else:
             failure = news["failure"]
     for url in urls:
-        for what, times in Counter(found.get(mark_of(url), [failure])).items():
-            click.echo(f"{place_of(url)}: {what}{f' ({times} receivers)' if times > 1 else ''}")
+        for what, times in Counter(found.get(digest(url), [failure])).items():
+            click.echo(f"{redact(url)}: {what}{f' ({times} receivers)' if times > 1 else ''}")
     sys.exit(1 if failure else 0)
 
 
 @alerts.command(name="list")
 @config_option
-@click.option("--limit", type=click.IntRange(1), default=MOST_MESSAGES, help="20 by default.")
+@click.option("--limit", type=click.IntRange(1), default=MAX_MESSAGES, help="20 by default.")
 def list_(config: Path | None, limit: int) -> None:
     """Name the receivers, and the newest messages with what became of them."""
     configured = settings.load(config)
     _path, urls = _receivers(configured)
     for url in urls:
-        click.echo(f"Receiver {place_of(url)}")
+        click.echo(f"Receiver {redact(url)}")
     if not urls:
         click.echo("No receivers.")
     try:

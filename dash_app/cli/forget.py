@@ -12,15 +12,15 @@ import click
 
 from dash_app import settings, words
 from dash_app.cli.terminal import CANNOT_TELL, config_option, fail, patience, refuse_unknown
-from dash_app.history.read_only import Recall
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.requests import to_forget
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, Memory
+from dash_app.model.reading import Database, DatabaseState
 from dash_app.settings import Settings
 
 LOOK_SECONDS = 0.05
-MOST_SECONDS = 30.0
+MAX_SECONDS = 30.0
 """No longer than that is a service awaited that looks once in an hour."""
 
 EXAMPLES = """\b
@@ -60,15 +60,15 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
     click.echo(f"{database.label} is new again.")
 
 
-def _remembered(configured: Settings, database: Database) -> Memory | None:
+def _remembered(configured: Settings, database: Database) -> DatabaseState | None:
     path = configured.history.path
     try:
-        return Recall(path).memory_of(database)
+        return ReadOnlyHistory(path).memory_of(database)
     except sqlite3.Error as error:
         fail(f"History {words.short_path(path)} cannot be read: {error}")
 
 
-def _confirm(database: Database, memory: Memory) -> None:
+def _confirm(database: Database, memory: DatabaseState) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("Nobody can be asked here: say --yes.")
     good = memory.last_good
@@ -95,7 +95,7 @@ def _ask_service(configured: Settings, database: Database) -> None:
         fail(f"The service cannot be asked: {error}")
     # A tick may be under way, and begin before it was asked.
     two_ticks = 2 * (configured.sampler.interval + configured.sampler.deadline)
-    ends = time.monotonic() + min(two_ticks.total_seconds(), MOST_SECONDS)
+    ends = time.monotonic() + min(two_ticks.total_seconds(), MAX_SECONDS)
     with patience("The service forgets it with its next look"):
         while errand.exists() and time.monotonic() < ends:
             time.sleep(LOOK_SECONDS)

@@ -32,7 +32,7 @@ REACH = timedelta(hours=24)
 POINTS = 500
 """As many as `/api/history` answers with."""
 
-MOST_EVENTS = 50
+MAX_EVENTS = 50
 
 HISTORY_EXAMPLES = """\b
 Examples:
@@ -110,7 +110,7 @@ def history(config: Path | None, *, wants_csv: bool, **asked: Unpack[Asked]) -> 
 @click.command(epilog=EVENTS_EXAMPLES)
 @config_option
 @database_option
-@click.option("--limit", type=click.IntRange(1), default=MOST_EVENTS, help="50 by default.")
+@click.option("--limit", type=click.IntRange(1), default=MAX_EVENTS, help="50 by default.")
 @click.option("--since", type=Instant(), help="Not before: a span such as 24h, or a time.")
 def events(
     config: Path | None, databases: tuple[str, ...], limit: int, since: datetime | None
@@ -136,7 +136,7 @@ def events(
 @click.command(epilog=INCIDENTS_EXAMPLES)
 @config_option
 @database_option
-@click.option("--limit", type=click.IntRange(1), default=MOST_EVENTS, help="50 by default.")
+@click.option("--limit", type=click.IntRange(1), default=MAX_EVENTS, help="50 by default.")
 @click.option("--open", "only_open", is_flag=True, help="Those alone that are not over.")
 @click.option("--json", "as_json", is_flag=True, help="Print the document of /api/incidents.")
 def incidents(

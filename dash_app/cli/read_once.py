@@ -9,7 +9,7 @@ from dash_app.airlock.airlock import Airlock
 from dash_app.api.schemas import StatusDocument
 from dash_app.api.serializers import status_document
 from dash_app.cli.terminal import fail
-from dash_app.history.read_only import Recall
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 
@@ -18,6 +18,6 @@ def look(configured: Settings, airlock: Airlock) -> StatusDocument:
     """Return the document of what an airlock reads, judged by what the history remembers."""
     path = configured.history.path
     try:
-        return status_document(Sampler(configured, Recall(path), airlock).look())
+        return status_document(Sampler(configured, ReadOnlyHistory(path), airlock).look())
     except sqlite3.Error as error:
         fail(f"History {words.short_path(path)} cannot be read: {error}")

@@ -21,7 +21,7 @@ from dash_app.demo.rhythm import HOUR_SECONDS
 EMAIL_SECONDS = 90
 """After so long the postman hangs: alive, connected and silent."""
 
-MOST_TASKS, KEPT_TASKS = 150, 126
+MAX_TASKS, KEPT_TASKS = 150, 126
 """Done tasks are cleared away now and then, so that there are as many as in the past."""
 
 UPDATE_SHARE = 0.2
@@ -54,7 +54,7 @@ class Pen:
             self._connection.execute(
                 "DELETE FROM tasks WHERE (SELECT count(*) FROM tasks) > :most AND id <="
                 " (SELECT id FROM tasks ORDER BY id DESC LIMIT 1 OFFSET :kept)",
-                {"most": MOST_TASKS, "kept": KEPT_TASKS},
+                {"most": MAX_TASKS, "kept": KEPT_TASKS},
             )
 
     def update_agent(self) -> None:

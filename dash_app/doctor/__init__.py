@@ -27,7 +27,7 @@ NEEDS_YOU, CANNOT_TELL = 3, 4
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Yield what was found, in the order in which a person would mend it."""
-    place = words.place_of(settings, own_name())
+    place = words.wording_context(settings, own_name())
     limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline_seconds
     parts: dict[str, Callable[[], Iterable[Check]]] = {
         "configuration": lambda: _configuration(settings),

@@ -12,7 +12,7 @@ from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import INSTALL, unit_file
 from dash_app.settings.alerts import AlertsSettings
-from dash_app.system.secret_files import place_of, urls_in
+from dash_app.system.secret_files import redact, urls_in
 
 APPRISE = "Compare it with the examples in the wiki of apprise, and try ./ops/run alerts test"
 NEXT = "./ops/run alerts test says whether messages arrive."
@@ -30,7 +30,7 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
         yield Check("fault", "apprise_missing", text, INSTALL)
     else:
         urls = urls_in(alerts.urls_file)
-        text = f"Faults are told to {words.names([place_of(url) for url in urls])}."
+        text = f"Faults are told to {words.names([redact(url) for url in urls])}."
         yield Check("well", "alerts", text, NEXT)
         yield from _urls(urls)
 
@@ -40,7 +40,7 @@ def _urls(urls: Iterable[str]) -> Iterator[Check]:
     # Imported here, because apprise takes 47 MB and most of a second.
     receivers = import_module("dash_app.alerts.receivers")
     for number, url in enumerate(urls, 1):
-        which = f"URL {number} ({place_of(url)})"
+        which = f"URL {number} ({redact(url)})"
         found = list(receivers.of(url))
         if any(one.plugin is None for one in found):
             text = f"{which} is not a URL of a receiver that apprise knows: nothing is sent there."

@@ -18,7 +18,7 @@ from dash_app.model.reading import ABSENCES, Database, Level, Reading
 from dash_app.reader.files import version_text
 from dash_app.settings import Settings
 from dash_app.system.users import user_name
-from dash_app.words import Place
+from dash_app.words import WordingContext
 
 WAITS = 3
 """A database that hangs is read once more, alone; so many deadlines are enough for both."""
@@ -30,7 +30,7 @@ that write or checkpoint at the same moment (sqlite.org/wal.html, "The WAL-Reset
 MENDED = "3.51.3 or later (or 3.50.7, 3.44.6)"
 
 
-def examine(settings: Settings, place: Place) -> Iterator[Check]:
+def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     """Yield what was found of each database, and of what reads them."""
     readings, guards = _read(settings)
     for database in settings.databases:
@@ -63,7 +63,7 @@ def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
         airlock.close()
 
 
-def _content(database: Database, reading: Reading, place: Place) -> Check:
+def _content(database: Database, reading: Reading, place: WordingContext) -> Check:
     if reading.code is None:
         return Check("well", "readable", f"{database.label}: {words.verdict(reading, None)}")
     fault = words.fault(reading.code, reading.detail, database, None, place)
@@ -87,7 +87,7 @@ def _closed(database: Database, access: Access, closed: str, user: str) -> Check
     return Check("fault", code, text, cure)
 
 
-def _owners(database: Database, access: Access, place: Place) -> Iterator[Check]:
+def _owners(database: Database, access: Access, place: WordingContext) -> Iterator[Check]:
     """Yield files of another owner: whose program may not write what we can read."""
     path = shlex.quote(access.path)
     owner = access.owners.get("")

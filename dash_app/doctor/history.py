@@ -10,10 +10,10 @@ from pathlib import Path
 from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.system.users import home, user_name
-from dash_app.words import Place
+from dash_app.words import WordingContext
 
 
-def examine(path: Path, place: Place) -> Iterator[Check]:
+def examine(path: Path, place: WordingContext) -> Iterator[Check]:
     """Yield the first thing that keeps us from writing, or that nothing does."""
     shown = words.short_path(path)
     closed = next((one for one in _needed(path) if not _can_write(one)), None)
@@ -51,7 +51,7 @@ def _why(closed: Path) -> str:
     return f"{shown} belongs to {user_name(closed.stat().st_uid)} and is closed to us."
 
 
-def _cure(closed: Path, place: Place) -> str:
+def _cure(closed: Path, place: WordingContext) -> str:
     own = home()
     if _is_read_only(closed) or own is None or not closed.is_relative_to(own):
         # A folder of the system's is not to be given away.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dash_app.history.file import reading
 from dash_app.history.series import last_changes
-from dash_app.model.quiet_hours import Part
+from dash_app.model.quiet_hours import TimeRange
 from dash_app.model.reading import Reading
 
 
@@ -21,7 +21,7 @@ class Past:
     table that was seen to grow; `last` the last reading with tables.
     """
 
-    watched: tuple[Part, ...] = ()
+    watched: tuple[TimeRange, ...] = ()
     written: Mapping[str, datetime] = field(default_factory=dict)
     last: Reading | None = None
 

@@ -20,7 +20,7 @@ EVENTS = """
     ORDER BY id {order} LIMIT :most
 """
 
-MOST_BYTES = 2_000_000
+MAX_BYTES = 2_000_000
 """Of what the events of one answer tell, unless a single one tells more: a schema may be 4 MB."""
 
 
@@ -54,7 +54,7 @@ def page_of(path: Path, wanted: Wanted) -> tuple[list[Event], bool]:
     held_bytes = 0
     for event, size_bytes in _events(path, wanted):
         held_bytes += size_bytes
-        if found and held_bytes > MOST_BYTES:
+        if found and held_bytes > MAX_BYTES:
             return found, True
         found.append(event)
     return found, len(found) == wanted.most

@@ -13,7 +13,7 @@ from typing import Any
 from dash_app.history.file import reading
 from dash_app.history.notifications import Messages
 from dash_app.model.incident import Acknowledgement, Entry, Incident
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 
 COLUMNS = (
     "key, databases, troubles, kind, level, text, remedy, since, ended_at,"
@@ -83,7 +83,7 @@ class Incidents:
     def with_messages(self, incidents: Iterable[Incident]) -> list[Entry]:
         """Return incidents with their messages, in the same order. Raises sqlite3.Error."""
         stored = list(incidents)
-        messages: dict[int | None, list[Message]] = {}
+        messages: dict[int | None, list[Notification]] = {}
         for message in Messages(self._connection).about(one.id for one in stored):
             messages.setdefault(message.incident, []).append(message)
         return [Entry(one, tuple(messages.get(one.id, ()))) for one in stored]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dash_app.history.file import reading
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 
 COLUMNS = (
     "mark, kind, cause, incident, title, body, made_at, due_at, attempts, tried_at, sent_at,"
@@ -60,7 +60,7 @@ class Messages:
         """Use another connection from now on."""
         self._connection = connection
 
-    def keep(self, changed: Iterable[Message]) -> None:
+    def keep(self, changed: Iterable[Notification]) -> None:
         """Store messages as they are now. Raises sqlite3.Error."""
         with self._connection:
             self._connection.executemany(KEEP, [_values(one) for one in changed])
@@ -72,24 +72,24 @@ class Messages:
         """
         return [number for (number,) in self._connection.execute(UNTOLD) if number]
 
-    def open(self, now: datetime) -> list[Message]:
+    def open(self, now: datetime) -> list[Notification]:
         """Return the messages from which something follows, oldest first. Raises sqlite3.Error."""
         since = {"since": (now - AN_HOUR).isoformat()}
         return [_message(*row) for row in self._connection.execute(OPEN, since)]
 
-    def about(self, incidents: Iterable[int | None]) -> list[Message]:
+    def about(self, incidents: Iterable[int | None]) -> list[Notification]:
         """Return the messages about incidents by their ids, oldest first. Raises sqlite3.Error."""
         ids = json.dumps(list(incidents))
         return [_message(*row) for row in self._connection.execute(ABOUT, (ids,))]
 
 
-def newest_messages(path: Path, most: int) -> list[Message]:
+def newest_messages(path: Path, most: int) -> list[Notification]:
     """Return messages, newest first. Raises sqlite3.Error."""
     with reading(path) as connection:
         return [_message(*row) for row in connection.execute(NEWEST, (most,))]
 
 
-def _values(one: Message) -> tuple[Any, ...]:
+def _values(one: Notification) -> tuple[Any, ...]:
     return (
         one.mark,
         one.kind,
@@ -109,10 +109,10 @@ def _values(one: Message) -> tuple[Any, ...]:
     )
 
 
-def _message(*row: Any) -> Message:  # noqa: ANN401 - as SQLite holds it
+def _message(*row: Any) -> Notification:  # noqa: ANN401 - as SQLite holds it
     mark, kind, cause, incident, title, body, made_at, due_at, attempts, *more = row
     tried_at, sent_at, failure, reached, is_given_up, told_in = more
-    return Message(
+    return Notification(
         mark=mark,
         kind=kind,
         cause=cause,

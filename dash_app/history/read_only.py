@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dash_app.history.file import reading
-from dash_app.model.reading import Database, Event, LastGood, Memory, Snapshot
+from dash_app.model.reading import Database, DatabaseState, Event, LastGood, Snapshot
 from dash_app.reader.protocol import reading_from_message
 
 
@@ -23,7 +23,7 @@ class Loss:
     kept: Path | None
 
 
-class Recall:
+class ReadOnlyHistory:
     """A history that is read and never written: what it is told to keep is gone with it."""
 
     def __init__(self, path: Path) -> None:
@@ -37,14 +37,16 @@ class Recall:
         """Return False: this history is read-only."""
         return False
 
-    def memory_of(self, database: Database) -> Memory | None:
+    def memory_of(self, database: Database) -> DatabaseState | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
         if not self.path.exists():
             return None
         with reading(self.path) as connection:
             return memory_in(connection, database)
 
-    def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
+    def remember(
+        self, database: Database, memory: DatabaseState, events: Iterable[Event] = ()
+    ) -> None:
         """Keep nothing."""
 
     def forget(self, database: Database, now: datetime) -> None:
@@ -54,7 +56,7 @@ class Recall:
         """Store nothing."""
 
 
-def memory_in(connection: sqlite3.Connection, database: Database) -> Memory | None:
+def memory_in(connection: sqlite3.Connection, database: Database) -> DatabaseState | None:
     """Return what a history remembers of a database at its path. Raises sqlite3.Error."""
     row = connection.execute(
         "SELECT status, code, since, read_at, total_rows, tables, absence, baseline FROM memory"
@@ -66,4 +68,4 @@ def memory_in(connection: sqlite3.Connection, database: Database) -> Memory | No
     status, code, since, read_at, rows, tables, absence, baseline = row
     good = LastGood(datetime.fromisoformat(read_at), rows, tables) if read_at else None
     known = reading_from_message(json.loads(baseline)) if baseline else None
-    return Memory(status, code, datetime.fromisoformat(since), good, absence, known)
+    return DatabaseState(status, code, datetime.fromisoformat(since), good, absence, known)

@@ -36,7 +36,7 @@ from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.rows_written import rows_inserted
 from dash_app.history.schema import NotAFileError
 from dash_app.model.host_facts import Surroundings
-from dash_app.model.reading import Database, DatabaseStatus, Event, Memory, Reading, Snapshot
+from dash_app.model.reading import Database, DatabaseState, DatabaseStatus, Event, Reading, Snapshot
 from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.settings.schema import HistorySettings
 
@@ -50,7 +50,7 @@ PRUNE_EVERY = timedelta(hours=1)
 PAST_GAP_SECONDS = 108_000
 """A past has a point where a table grew, not where somebody looked."""
 
-MOST_WAITING = 1440
+MAX_WAITING = 1440
 """So many records are held in memory while the file cannot be written: a day of minutes."""
 
 ROOM_SHARES = (0.1, 0.3, 0.7)
@@ -88,7 +88,7 @@ class History:
         self._before: dict[str, Reading] = self._load_baselines()
         self._last: dict[int, Stored] = {}
         self._changed: list[tuple[int, int]] = []
-        self._waiting: deque[Snapshot] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[Snapshot] = deque(maxlen=MAX_WAITING)
         self._at = 0
         self._pruned_at: datetime | None = None
 
@@ -209,11 +209,13 @@ class History:
                 self._keep(event)
             self._roll_up()
 
-    def memory_of(self, database: Database) -> Memory | None:
+    def memory_of(self, database: Database) -> DatabaseState | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
         return memory_in(self._connection, database)
 
-    def remember(self, database: Database, memory: Memory, events: Iterable[Event] = ()) -> None:
+    def remember(
+        self, database: Database, memory: DatabaseState, events: Iterable[Event] = ()
+    ) -> None:
         """Keep a memory of a database at its path, and what happened to it, both or neither.
 
         An event that is stored already takes its end. Raises sqlite3.Error.

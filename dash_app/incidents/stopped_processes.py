@@ -18,7 +18,7 @@ SLACK = timedelta(seconds=2)
 """A file's time may be that of a coarser clock."""
 
 REMEMBERED = timedelta(days=7)
-MOST_REMEMBERED = 16
+MAX_REMEMBERED = 16
 """So many processes are remembered of each database."""
 
 
@@ -64,7 +64,7 @@ def _look(before: Mapping[int, Writer], status: DatabaseStatus, now: datetime) -
         for pid, one in before.items()
         if pid not in here and one.until - one.since >= RESIDENT and now - one.until <= REMEMBERED
     ]
-    newest = sorted(gone, key=lambda one: one.until, reverse=True)[:MOST_REMEMBERED]
+    newest = sorted(gone, key=lambda one: one.until, reverse=True)[:MAX_REMEMBERED]
     return here | {one.pid: one for one in newest}
 
 

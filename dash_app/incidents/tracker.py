@@ -20,15 +20,15 @@ from dash_app.model.reading import Snapshot
 from dash_app.model.times import moved
 
 LATELY = timedelta(days=7)
-MOST_LATELY = 50
+MAX_LATELY = 50
 """So many incidents that ended lately are at hand without a look into the history."""
 
-MOST_OPEN = 1000
+MAX_OPEN = 1000
 
 log = logging.getLogger(__name__)
 
 
-class Docket:
+class IncidentTracker:
     """The incidents that a person may want to see, and the acknowledgements of them.
 
     For one thread, but for `entries`: open incidents with their messages, worst first, then those
@@ -41,7 +41,7 @@ class Docket:
         self._settle = settle
         earlier: list[Entry] = []
         if store:
-            open_ = WantedIncidents(is_open=True, most=MOST_OPEN)
+            open_ = WantedIncidents(is_open=True, most=MAX_OPEN)
             ended = WantedIncidents(is_open=False, ended_since=datetime.now(UTC) - settle)
             earlier = [*store.found(ended), *store.found(open_)]
         now = datetime.now(UTC)
@@ -112,7 +112,7 @@ class Docket:
 
     def _look_back(self, now: datetime) -> None:
         """Have at hand what ended lately."""
-        wanted = WantedIncidents(is_open=False, most=MOST_LATELY, ended_since=now - LATELY)
+        wanted = WantedIncidents(is_open=False, most=MAX_LATELY, ended_since=now - LATELY)
         try:
             found = self._store.found(wanted) if self._store else []
             self._over = [one.incident for one in found]

@@ -29,7 +29,7 @@ from dash_app.model.reading import DatabaseStatus, Level, Snapshot, Status
 from dash_app.sampler import Sampler
 
 PREFIX = "mission_control"
-MOST_CHARACTERS = 200
+MAX_CHARACTERS = 200
 """A longer name, and one that no UTF-8 can hold, is told apart by a part of its hash."""
 
 
@@ -73,10 +73,10 @@ class SnapshotCollector(Collector):
 def label(name: str) -> str:
     """Return a name as a label: itself, or where that cannot be, a part of it and of its hash."""
     plain = name.encode("utf-8", "backslashreplace").decode()
-    if plain == name and len(name) <= MOST_CHARACTERS:
+    if plain == name and len(name) <= MAX_CHARACTERS:
         return name
     digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{plain[:MOST_CHARACTERS]}…{digest[:12]}"
+    return f"{plain[:MAX_CHARACTERS]}…{digest[:12]}"
 
 
 def _service(sampler: Sampler) -> Iterator[Metric]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dash_app.model.quiet_hours import NEVER, Part, Quiet
+from dash_app.model.quiet_hours import NEVER, Quiet, TimeRange
 
 State = Literal["new", "on_time", "late", "down", "unknown", "paused"]
 """A table is unknown if it seems overdue, while rows may come and go in it between two readings."""
@@ -77,7 +77,7 @@ NO_RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ExpectationState:
     """How something stands to what is expected of it.
 
     `last_at` is when it was last seen to be written, None if never. `due_at` is by when the next
@@ -91,16 +91,16 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class ExpectationReport:
     """How a database and its tables stand; `own` is None where nothing is expected of the file."""
 
-    own: Standing | None = None
-    tables: Mapping[str, Standing] = field(default_factory=dict)
+    own: ExpectationState | None = None
+    tables: Mapping[str, ExpectationState] = field(default_factory=dict)
 
     @property
-    def standings(self) -> dict[str | None, Standing]:
+    def standings(self) -> dict[str | None, ExpectationState]:
         """Of what something is expected: a table by its name, the file without one."""
-        own: dict[str | None, Standing] = {None: self.own} if self.own else {}
+        own: dict[str | None, ExpectationState] = {None: self.own} if self.own else {}
         own.update(self.tables)
         return own
 
@@ -130,13 +130,17 @@ def state_of(expect: Expectation, counted: timedelta, *, is_new: bool) -> State:
     return "new" if is_new else "on_time"
 
 
-def counted(quiet: Quiet, watched: Iterable[Part], since: datetime | None) -> timedelta:
+def counted(quiet: Quiet, watched: Iterable[TimeRange], since: datetime | None) -> timedelta:
     """Return how much time counts since an instant, or ever: watched, and not quiet."""
     return sum((quiet.loud(*part) for part in _since(watched, since)), NOTHING)
 
 
 def due_at(
-    quiet: Quiet, watched: Iterable[Part], since: datetime | None, now: datetime, every: timedelta
+    quiet: Quiet,
+    watched: Iterable[TimeRange],
+    since: datetime | None,
+    now: datetime,
+    every: timedelta,
 ) -> datetime:
     """Return when so much time will have counted, or had: what is to come counts if not quiet."""
     left = every
@@ -148,5 +152,5 @@ def due_at(
     return quiet.after(now if since is None else max(now, since), left)
 
 
-def _since(watched: Iterable[Part], since: datetime | None) -> Iterable[Part]:
+def _since(watched: Iterable[TimeRange], since: datetime | None) -> Iterable[TimeRange]:
     return watched if since is None else ((max(begin, since), end) for begin, end in watched)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 from dash_app.model.times import moved
 
 Level = Literal["well", "notice", "unknown", "fault"]
@@ -69,4 +69,4 @@ class Entry:
     """An incident with the messages about it, oldest first."""
 
     incident: Incident
-    messages: tuple[Message, ...] = ()
+    messages: tuple[Notification, ...] = ()

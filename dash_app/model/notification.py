@@ -10,11 +10,11 @@ from dash_app.model.times import moved
 
 AN_HOUR = timedelta(hours=1)
 
-MessageKind = Literal["fault", "reminder", "over", "summary"]
+NotificationKind = Literal["fault", "reminder", "over", "summary"]
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Notification:
     """A message about an incident, or one in place of several.
 
     `mark` is its own and stands in its text: whoever gets one twice can tell. `cause` is the key of
@@ -24,7 +24,7 @@ class Message:
     """
 
     mark: str
-    kind: MessageKind
+    kind: NotificationKind
     cause: str
     incident: int | None
     title: str
@@ -46,7 +46,7 @@ class Message:
         """Whether it is still to be sent, or sent again."""
         return self.sent_at is None and self.told_in is None and not self.is_given_up
 
-    def up_to(self, now: datetime) -> Message:
+    def up_to(self, now: datetime) -> Notification:
         """Return the message with no attempt or creation in the future.
 
         Such times were stored before the clock was set back. When exactly the attempt was is
@@ -55,5 +55,5 @@ class Message:
         newest = max(self.made_at, self.tried_at or self.made_at)
         if newest <= now:
             return self
-        earlier: Message = moved(self, now - newest)
+        earlier: Notification = moved(self, now - newest)
         return replace(earlier, tried_at=earlier.tried_at and earlier.tried_at - AN_HOUR)

@@ -17,8 +17,8 @@ SPANS_REACH = range(-2, 2)
 """A span begins on a date of its zone, which is up to 14 h ahead or 12 h behind, and lasts a day at
 most: on a day of UTC lie parts of those that begin from two dates before to one after."""
 
-MOST_DAYS_KEPT = 1024
-Part = tuple[datetime, datetime]
+MAX_DAYS_KEPT = 1024
+TimeRange = tuple[datetime, datetime]
 """From an instant up to another."""
 
 
@@ -35,7 +35,7 @@ class Span:
     end: int
     zone: tzinfo
 
-    def on(self, day: date) -> Part | None:
+    def on(self, day: date) -> TimeRange | None:
         """Return the span that begins on a date of its zone, in UTC; None where none does."""
         if day.weekday() not in self.days:
             return None
@@ -89,10 +89,10 @@ class Quiet:
             since = end
         return since + lasting
 
-    def _on(self, at: datetime) -> tuple[Part, ...]:
+    def _on(self, at: datetime) -> tuple[TimeRange, ...]:
         return _parts(self, at.date()) if self.spans else ()
 
-    def _from(self, since: datetime) -> Iterator[Part]:
+    def _from(self, since: datetime) -> Iterator[TimeRange]:
         """Yield the quiet parts of each day from an instant on, in order, without end."""
         day = since.date()
         while True:
@@ -108,14 +108,14 @@ def _wall(day: date, minutes: int, zone: tzinfo) -> datetime:
 NEVER = Quiet()
 
 
-@lru_cache(MOST_DAYS_KEPT)
-def _parts(hours: Quiet, day: date) -> tuple[Part, ...]:
+@lru_cache(MAX_DAYS_KEPT)
+def _parts(hours: Quiet, day: date) -> tuple[TimeRange, ...]:
     """Return the quiet parts of a day of UTC, in order, none touching another."""
     begin = datetime.combine(day, time(), UTC)
     end = begin + A_DAY
     dates = [day + n * A_DAY for n in SPANS_REACH]
     found = sorted(part for span in hours.spans for one in dates if (part := span.on(one)))
-    parts: list[Part] = []
+    parts: list[TimeRange] = []
     for since, until in found:
         part = max(since, begin), min(until, end)
         if parts and part[0] <= parts[-1][1]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from dash_app.model.expectation import Rules, Watch
+from dash_app.model.expectation import ExpectationReport, Rules
 from dash_app.model.host_facts import Activity, Disk, Surroundings
 from dash_app.model.incident import Entry, Incident
 from dash_app.model.incident import Level as Level  # noqa: PLC0414 - part of the vocabulary here
@@ -211,7 +211,7 @@ class LastGood:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class DatabaseState:
     """What outlives a restart about one database at one path.
 
     `since` is when its present status and code began, `absence` the event that took its tables
@@ -287,7 +287,7 @@ class DatabaseStatus:
     findings: tuple[Finding, ...] = ()
     is_stale: bool = False
     activity: Activity | None = None
-    watch: Watch | None = None
+    watch: ExpectationReport | None = None
 
     @property
     def change(self) -> int | None:

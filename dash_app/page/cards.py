@@ -27,7 +27,7 @@ from dash_app.page.widgets import (
     prose,
 )
 
-MOST_TABLES = 6
+MAX_TABLES = 6
 
 BADGES: dict[str, tuple[Icon, str, str]] = {
     "connected": ("check", "ok", "Connected"),
@@ -179,9 +179,9 @@ def _tables(name: str, counts: list[Any], now: datetime) -> Component:
                 count(one, now, words.short_number),
             ]
         )
-        for one in filled[:MOST_TABLES]
+        for one in filled[:MAX_TABLES]
     ]
-    rest = len(filled) - MOST_TABLES
+    rest = len(filled) - MAX_TABLES
     more = html.A(f"and {words.number(rest)} more", href=f"/databases/{name}")
     notes: list[Component | str] = [more] if rest > 0 else []
     if len(counts) > len(filled):

@@ -23,7 +23,7 @@ from dash_app.page.widgets import aria, middle_ellipsis, moment
 POINTS = 300
 """A panel is at most some 400 pixels wide."""
 
-MOST_BARS, MOST_PANELS, MOST_TABLE_ROWS = 60, 12, 24
+MAX_BARS, MAX_PANELS, MAX_TABLE_ROWS = 60, 12, 24
 
 CONFIG: Any = {
     "displayModeBar": False,
@@ -91,7 +91,7 @@ def elsewhere(*parts: Component) -> Component:
 
 def as_table(wanted: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:
     """Return the same numbers as a folded table: some times, newest first, a column a chart."""
-    shown = trends.iloc[:: -max(1, len(trends) // MOST_TABLE_ROWS)]
+    shown = trends.iloc[:: -max(1, len(trends) // MAX_TABLE_ROWS)]
     times = pd.DatetimeIndex(shown.index).tz_convert(zone).strftime("%-d %b, %H:%M")
     columns = [shown.get(panel.name) for panel in wanted]
     lines = [

@@ -33,8 +33,8 @@ SORTS = {
 WIDE_ONLY = {"per_hour", "grew_at"}
 """What a phone has no room for as a column; when a table grew stands below its name there."""
 
-MOST_ROWS = 500
-MOST_SCHEMAS = 100
+MAX_ROWS = 500
+MAX_SCHEMAS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
         )
         for name, word in SORTS.items()
     ]
-    lines = [_table(one, now) for one in ordered.head(MOST_ROWS).itertuples(index=False)]
-    rest = len(ordered) - MOST_ROWS
+    lines = [_table(one, now) for one in ordered.head(MAX_ROWS).itertuples(index=False)]
+    rest = len(ordered) - MAX_ROWS
     more = [html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []
     table = html.Table([html.Thead(html.Tr(head)), html.Tbody(lines)], className="sortable")
     return html.Div([html.Div(table, className="wide"), *more])
@@ -214,10 +214,10 @@ def _schema(status: DatabaseStatus) -> Component:
     """Return each table's columns, folded; no row content is ever shown."""
     objects = status.reading.objects or {}
     tables = sorted(name.removeprefix("table ") for name in objects if name.startswith("table "))
-    rest = len(tables) - MOST_SCHEMAS
+    rest = len(tables) - MAX_SCHEMAS
     more = [html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []
     summary = html.Summary(f"Schema, {words.plural(len(tables), 'table')}")
-    folded = [_columns(name, objects) for name in tables[:MOST_SCHEMAS]]
+    folded = [_columns(name, objects) for name in tables[:MAX_SCHEMAS]]
     return html.Section(html.Details([summary, *folded, *more], className="schemas"))
 
 

@@ -15,7 +15,7 @@ from dash_app.page import ids
 from dash_app.page.widgets import moment
 from dash_app.rules.problems import amiss_since, ranked
 
-MOST_LINKS = 3
+MAX_LINKS = 3
 
 
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
@@ -28,7 +28,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     links = _links(
         snapshot, [one for one in snapshot.open_incidents if len(one.databases) != 1], now
     )
-    rest = len(links) - MOST_LINKS
+    rest = len(links) - MAX_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
     return [
         html.H1(
@@ -37,7 +37,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
                 html.Span("Can't tell", className="when-stale"),
             ]
         ),
-        *(html.P(link, className="fault") for link in links[:MOST_LINKS]),
+        *(html.P(link, className="fault") for link in links[:MAX_LINKS]),
         *([html.P(disk, className="aside")] if (disk := words.history_disk(snapshot)) else []),
         *(html.P(note, className="aside") for note in snapshot.history_notes),
         html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),

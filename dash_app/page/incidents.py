@@ -15,7 +15,7 @@ from dash_app.model.reading import DatabaseStatus, Fault, Finding, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aria, data, icon, moment, prose
 
-MOST_OPEN, MOST_OVER = 9, 10
+MAX_OPEN, MAX_OVER = 9, 10
 LATELY = timedelta(days=7)
 
 KNOWN = "I know. Don't remind me for"
@@ -28,7 +28,7 @@ def shown(entries: Iterable[Entry], now: datetime, database: str | None = None) 
     concerned = [one for one in entries if database in {None, *one.incident.databases}]
     open_ = [one for one in concerned if not one.incident.ended_at]
     over = [one for one in concerned if (end := one.incident.ended_at) and now - end < LATELY]
-    return [*open_, *over[:MOST_OVER]]
+    return [*open_, *over[:MAX_OVER]]
 
 
 def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime) -> Component:
@@ -40,10 +40,10 @@ def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime
     told = {one.remedy for status in statuses for one in _on_card(status)}
     open_ = [one for one in entries if not one.incident.ended_at]
     over = [one for one in entries if one.incident.ended_at]
-    rest = len(open_) - MOST_OPEN
+    rest = len(open_) - MAX_OPEN
     parts = [
         html.H2("Incidents"),
-        html.Div([_card(one, told, now) for one in open_[:MOST_OPEN]], className="cards"),
+        html.Div([_card(one, told, now) for one in open_[:MAX_OPEN]], className="cards"),
         *([html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []),
         *([_over(over, now)] if over else []),
     ]

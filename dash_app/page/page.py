@@ -35,7 +35,7 @@ from dash_app.settings import Settings
 
 Pulse = dict[str, Any]
 
-MOST_EVENTS = 20
+MAX_EVENTS = 20
 """So many events are shown in the view of a database."""
 
 log = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class Page:
             return [one.label for one in self.settings.databases]
         snapshot = self.sampler.snapshot
         tables = snapshot.of(database).reading.tables if snapshot else {}
-        return list(tables)[: charts.MOST_PANELS]
+        return list(tables)[: charts.MAX_PANELS]
 
     def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
         """Return the cards of a snapshot, through the loader's frames, and what happened lately."""
@@ -140,7 +140,7 @@ class Page:
         try:
             tables = loader.table_frame(path, status, now)
             size_before = series.size_before(path, name, now)
-            events = page_of(path, Wanted((name,), most=MOST_EVENTS))[0]
+            events = page_of(path, Wanted((name,), most=MAX_EVENTS))[0]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             tables, size_before = loader.table_frame(None, status, now), None
@@ -185,7 +185,7 @@ class Page:
     def _panels(self, database: str | None, view: View, zone: tzinfo) -> list[Component]:
         snapshot, history = self.sampler.snapshot, self.settings.history
         every, is_rate = history.every, view.is_rate
-        points = charts.MOST_BARS if is_rate else charts.POINTS
+        points = charts.MAX_BARS if is_rate else charts.POINTS
         trend = loader.Trend(view.chosen.reach, points, every, database, is_rate=is_rate)
         trends = loader.trend_frame(history.path, trend)
         if snapshot and not is_rate:
@@ -207,7 +207,7 @@ class Page:
         }
         if database:
             # Of a database that is gone, the charts show what there was.
-            tables = self.labels(database) or list(trends.columns[: charts.MOST_PANELS])
+            tables = self.labels(database) or list(trends.columns[: charts.MAX_PANELS])
             return [charts.Panel(table, table, since.get(database)) for table in tables]
         events = self.sampler.snapshot.events if self.sampler.snapshot else ()
         return [

@@ -12,14 +12,14 @@ from dash_app.model.reading import Event, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
 
-MOST_LINES = 5
+MAX_LINES = 5
 
 
 def lately(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component:
     """Return the newest events; without any, since when there would have been some."""
     labels = {s.database.name: s.database.label for s in snapshot.databases}
     known = [event for event in snapshot.events if event.database in labels]
-    lines = [line(event, labels[event.database], now) for event in known[:MOST_LINES]]
+    lines = [line(event, labels[event.database], now) for event in known[:MAX_LINES]]
     since = moment(started_at, "clock", now)
     calm = html.P(["No events yet. Watching since ", since, "."], className="aside")
     return html.Section(

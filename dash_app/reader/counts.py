@@ -14,9 +14,9 @@ from dash_app.model.reading import TableCount
 from dash_app.reader.connection import time_limit
 from dash_app.reader.errors import is_of_table
 from dash_app.reader.rowid_scan import (
-    Glance,
+    RowidBounds,
+    ScanProgress,
     Table,
-    Walk,
     advance,
     at_most,
     glances,
@@ -30,7 +30,7 @@ COUNTED_KINDS = (b"table", b"virtual")
 COST_FLOOR_SECONDS = 20e-6
 """The least that a count is taken to cost: preparing the statement takes about as long."""
 
-MOST_WHOLE_ROWS = 1_000_000
+MAX_WHOLE_ROWS = 1_000_000
 """So many are counted in 3 to 6 ms; slices take 1 ms on average."""
 
 PAUSE = 4.0
@@ -69,7 +69,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class CountState:
     """A table's newest count and what the last try to take one cost, in CPU seconds.
 
     `current` is whether the count was taken since the file last changed. `tried_at` is on the
@@ -81,7 +81,7 @@ class Tally:
     cost_seconds: float
     current: bool
     tried_at: float
-    walk: Walk | None = None
+    walk: ScanProgress | None = None
 
 
 def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
@@ -108,7 +108,7 @@ def _is_utf8(name: bytes) -> bool:
     return True
 
 
-def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
+def outdated(tallies: Mapping[bytes, CountState]) -> dict[bytes, CountState]:
     """Return tallies after the file changed: what was exact is now an estimate."""
     return {
         name: replace(
@@ -124,15 +124,15 @@ def outdated(tallies: Mapping[bytes, Tally]) -> dict[bytes, Tally]:
 def count_tables(
     connection: sqlite3.Connection,
     tables: Iterable[Table],
-    before: Mapping[bytes, Tally],
+    before: Mapping[bytes, CountState],
     budget: Budget,
-) -> dict[bytes, Tally]:
+) -> dict[bytes, CountState]:
     """Return a tally for each table; those that have waited longest are counted first.
 
     A table that is not due, or not reached in time, keeps the tally that it had.
     """
     nothing = TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED)
-    untried = Tally(nothing, 0, current=False, tried_at=-inf)
+    untried = CountState(nothing, 0, current=False, tried_at=-inf)
     known = {table.name: table for table in tables}
     tallies = {name: before.get(name, untried) for name in known}
     ends = time.monotonic() + budget.reading_seconds
@@ -154,14 +154,14 @@ def count_tables(
     return tallies
 
 
-def needs_only_extensions(tallies: Iterable[Tally]) -> str | None:
+def needs_only_extensions(tallies: Iterable[CountState]) -> str | None:
     """Return what the first table needs, if none of them can be counted without such a thing."""
     whys = [tally.count.error or "" for tally in tallies]
     is_all = whys and all(why.startswith(NEEDS) for why in whys)
     return whys[0].removeprefix(NEEDS) if is_all else None
 
 
-def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[bytes]:
+def due(tallies: Mapping[bytes, CountState], core_share: float, now: float) -> list[bytes]:
     """Return the tables whose turn it is, of those whose count is not current.
 
     With a turn every sqrt(cost) * sum(sqrt(costs)) / share seconds, counting takes exactly that
@@ -178,7 +178,7 @@ def due(tallies: Mapping[bytes, Tally], core_share: float, now: float) -> list[b
 
 def _count_few(
     connection: sqlite3.Connection, group: Sequence[Table], limit_seconds: float
-) -> dict[bytes, Tally]:
+) -> dict[bytes, CountState]:
     """Return the tallies of those tables that have few rows; none if one statement cannot tell."""
     tables = [table for table in group if table.rowid]
     if not tables or limit_seconds <= 0:
@@ -194,12 +194,14 @@ def _count_few(
     # In equal parts: one that met a busy moment would wait ten times as long for its next turn.
     cost_seconds = (time.thread_time() - began) / max(len(few), 1)
     return {
-        name: Tally(TableCount(rows, now, rowids=rowids), cost_seconds, True, tried_at)
+        name: CountState(TableCount(rows, now, rowids=rowids), cost_seconds, True, tried_at)
         for name, (rowids, rows) in few
     }
 
 
-def _count(connection: sqlite3.Connection, table: Table, limits: Budget, before: Tally) -> Tally:
+def _count(
+    connection: sqlite3.Connection, table: Table, limits: Budget, before: CountState
+) -> CountState:
     began = time.thread_time()
     walk = None
     try:
@@ -209,18 +211,18 @@ def _count(connection: sqlite3.Connection, table: Table, limits: Budget, before:
     except sqlite3.Error as error:
         count = _uncounted(error, before.count)
     current = count.error != TOO_LARGE and count.estimate is None
-    return Tally(count, time.thread_time() - began, current, time.monotonic(), walk)
+    return CountState(count, time.thread_time() - began, current, time.monotonic(), walk)
 
 
 def _counted(
-    connection: sqlite3.Connection, table: Table, limits: Budget, before: Tally
-) -> tuple[TableCount, Walk | None]:
+    connection: sqlite3.Connection, table: Table, limits: Budget, before: CountState
+) -> tuple[TableCount, ScanProgress | None]:
     """Return a table's count, and the walk that goes on where one statement is too slow for it."""
-    rowids, rows = glances(connection, [table])[table.name] if table.rowid else Glance()
+    rowids, rows = glances(connection, [table])[table.name] if table.rowid else RowidBounds()
     if rows is not None:
         return TableCount(rows, datetime.now(UTC), rowids=rowids), None
     spares = limits.beside_writer and table.rowid
-    if before.walk is None and not (spares and at_most(connection, rowids) > MOST_WHOLE_ROWS):
+    if before.walk is None and not (spares and at_most(connection, rowids) > MAX_WHOLE_ROWS):
         try:
             with time_limit(connection, limits.table_seconds):
                 rows = _rows(connection, table.name)

@@ -17,7 +17,7 @@ from dash_app.reader.commits import Commit, newest_commit
 from dash_app.reader.connection import Route, connect
 from dash_app.reader.counts import (
     Budget,
-    Tally,
+    CountState,
     count_tables,
     due,
     needs_only_extensions,
@@ -40,7 +40,7 @@ from dash_app.reader.permissions import access_to
 from dash_app.reader.rowid_scan import Table
 from dash_app.reader.schema import Shape, shape_of, short_name
 from dash_app.reader.surroundings import (
-    Sight,
+    HostView,
     disk_under,
     find_stranger,
     is_index_used,
@@ -71,7 +71,7 @@ advances 100 to 1,000 times per second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CachedReading:
     """The last reading, with the files and tallies behind it.
 
     `settled` is whether any later write must show in the files' timestamps.
@@ -82,10 +82,10 @@ class Found:
     settled: bool = False
     shape: Shape | None = None
     tables: tuple[Table, ...] = ()
-    tallies: dict[bytes, Tally] = field(default_factory=dict)
+    tallies: dict[bytes, CountState] = field(default_factory=dict)
 
 
-class Toll(NamedTuple):
+class ReadCost(NamedTuple):
     """What one look cost: the longest time a connection was open, and logs left behind."""
 
     open_seconds: float = 0.0
@@ -111,18 +111,18 @@ class Reader:
         self._budget = budget
         self._turn = turn
         self._guarded = guarded
-        self._found: Found | None = None
-        self._sight: Sight | None = None
+        self._found: CachedReading | None = None
+        self._sight: HostView | None = None
         self._commit: Commit | None = None
         self._own_wal: tuple[int, int] | None = None
         self._elsewhere: Mark | None = None
         self._changes: int | None = None
-        self.toll = Toll()
+        self.toll = ReadCost()
 
     def read(self) -> Reading:
         """Return the newest reading: the last one, verified, if nothing can have changed."""
         now = datetime.now(UTC)
-        self.toll = Toll()
+        self.toll = ReadCost()
         around = Surroundings(disk=disk_under(self._path), access=access_to(self._path))
         files = None
         try:
@@ -139,10 +139,10 @@ class Reader:
                 around = replace(around, holders=None)
             reading = replace(seen, code=fault.code, detail=fault.detail, surroundings=around)
             if fault.code != "locked":  # then the last finding may still hold
-                self._found = Found(reading)
+                self._found = CachedReading(reading)
             return reading
 
-    def _verified(self, files: Files, now: datetime) -> Found | None:
+    def _verified(self, files: Files, now: datetime) -> CachedReading | None:
         """Return the last finding, verified, or None where the file has to be read again."""
         found, sight = self._found, self._sight
         if found is None or not found.settled or found.files != files:
@@ -157,7 +157,7 @@ class Reader:
             return None
         return replace(found, reading=replace(found.reading, verified_at=now))
 
-    def _read(self, files: Files, now: datetime) -> Found:
+    def _read(self, files: Files, now: datetime) -> CachedReading:
         """Return a finding by the least intrusive route that yields a valid one.
 
         Raise UnreadableError if there is none, with the code "locked" if its writers left no moment
@@ -246,7 +246,7 @@ class Reader:
             files = look(self._path)
         return files
 
-    def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> Found:
+    def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> CachedReading:
         look_only = replace(
             _stat_only(files, now),
             journal_mode="wal" if header.is_wal else "delete",
@@ -266,15 +266,15 @@ class Reader:
                 tallies = count_tables(connection, tables, self._before(files), budget)
         except (sqlite3.Error, UnicodeError) as error:
             fault = fault_of(error, files, header)
-            return Found(replace(look_only, code=fault.code, detail=fault.detail))
+            return CachedReading(replace(look_only, code=fault.code, detail=fault.detail))
         if not tallies:
-            return Found(replace(look_only, code="no_tables"))
+            return CachedReading(replace(look_only, code="no_tables"))
         if what := needs_only_extensions(tallies.values()):
-            return Found(replace(look_only, code="needs_extension", detail={"what": what}))
+            return CachedReading(replace(look_only, code="needs_extension", detail={"what": what}))
         reading = _reading(look_only, shape, tallies)
         reading = replace(reading, content_commit=self._newest_commit(files, shape))
         reading = self._in_doubt(reading, files, header)
-        return Found(reading, files, files.settled(now), shape, tables, tallies)
+        return CachedReading(reading, files, files.settled(now), shape, tables, tallies)
 
     def _newest_commit(self, files: Files, shape: Shape | None) -> str | None:
         """Return the newest commit in the WAL that wrote content; None if there is none."""
@@ -300,7 +300,7 @@ class Reader:
             # and nothing of ours may.
             left = were_others and os.path.exists(f"{files.path}-wal")
             left = left and not is_index_used(files.path)
-            self.toll = Toll(open_seconds, self.toll.sidecars_left + left)
+            self.toll = ReadCost(open_seconds, self.toll.sidecars_left + left)
 
     def _budget_left(self, began: float, *, beside_writer: bool) -> Budget:
         """Return the budget for counting, less what was spent: 0.5 s for a schema of 20,000 tables.
@@ -311,7 +311,7 @@ class Reader:
         left_seconds = max(seconds - (time.monotonic() - began), seconds / 10)
         return replace(self._budget, beside_writer=beside_writer, reading_seconds=left_seconds)
 
-    def _before(self, files: Files) -> dict[bytes, Tally]:
+    def _before(self, files: Files) -> dict[bytes, CountState]:
         """Return the tallies that still say something about these files."""
         found = self._found_in(files)
         if found is None:
@@ -335,7 +335,7 @@ class Reader:
             detail = {"engine": "other", **detail}
         return UnreadableError("locked", **detail, **({"holder": holder} if holder else {}))
 
-    def _found_in(self, files: Files) -> Found | None:
+    def _found_in(self, files: Files) -> CachedReading | None:
         """Return the last finding, if it is one of tables and the same file."""
         found = self._found
         same = found and found.files and found.files.identity == files.identity
@@ -369,7 +369,9 @@ def _stat_only(files: Files, now: datetime) -> Reading:
     )
 
 
-def _reading(look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, Tally]) -> Reading:
+def _reading(
+    look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, CountState]
+) -> Reading:
     counted = replace(look_only, tables={short_name(name): t.count for name, t in tallies.items()})
     if shape is None:
         return counted

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dash_app.reader.connection import time_limit
 
-LEAST_ROWID, GREATEST_ROWID = -(2**63), 2**63 - 1
+MIN_ROWID, GREATEST_ROWID = -(2**63), 2**63 - 1
 ROWID_NAMES = (b"rowid", b"_rowid_", b"oid")
 """A column of such a name hides the rowid behind it (sqlite.org/lang_createtable.html#rowid)."""
 
@@ -27,8 +27,8 @@ ROWID_COLUMNS = """
 SLICE_SHARE = 0.05
 """A slice aims at this share of a table's budget. While it is read, the log cannot begin anew."""
 
-FIRST_SLICE_ROWS, LEAST_SLICE_ROWS = 10_000, 100
-LEAST_CELL_BYTES = 5
+FIRST_SLICE_ROWS, MIN_SLICE_ROWS = 10_000, 100
+MIN_CELL_BYTES = 5
 """No row takes less of a page: 2 bytes of pointer, 1 each of size, rowid and record header
 (sqlite.org/fileformat2.html#b_tree_pages)."""
 
@@ -67,7 +67,7 @@ class Rowids(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
+class ScanProgress:
     """How far counting by slices has come: so many rows up to a position, which is the last rowid.
 
     `is_whole` is whether the file stood still since the begin: then the end result is exact;
@@ -83,7 +83,7 @@ class Walk:
     has_rested: bool = True
     ended_at: datetime | None = None
 
-    def moved(self) -> Walk:
+    def moved(self) -> ScanProgress:
         """Return the same walk once the file has changed."""
         return replace(self, is_whole=False, has_rested=False)
 
@@ -102,14 +102,14 @@ def rowid_names(connection: sqlite3.Connection) -> dict[bytes, str | None]:
     }
 
 
-class Glance(NamedTuple):
+class RowidBounds(NamedTuple):
     """A table's rowids, None where it is empty, and its rows where these can be few."""
 
     rowids: Rowids | None = None
     rows: int | None = None
 
 
-def glances(connection: sqlite3.Connection, tables: Sequence[Table]) -> dict[bytes, Glance]:
+def glances(connection: sqlite3.Connection, tables: Sequence[Table]) -> dict[bytes, RowidBounds]:
     """Return a glance at each of some tables that have rowids, by one statement.
 
     For 200 small tables, a statement each takes 19 us a table, one for 50 of them 4 us.
@@ -120,7 +120,7 @@ def glances(connection: sqlite3.Connection, tables: Sequence[Table]) -> dict[byt
         for number, table in enumerate(tables)
     )
     return {
-        tables[number].name: Glance(None if least is None else Rowids(least, greatest), rows)
+        tables[number].name: RowidBounds(None if least is None else Rowids(least, greatest), rows)
         for number, least, greatest, rows in connection.execute(sql)
     }
 
@@ -131,29 +131,29 @@ def at_most(connection: sqlite3.Connection, rowids: Rowids | None) -> int:
         return 0
     pages: int = connection.execute("PRAGMA main.page_count").fetchone()[0]
     page_bytes: int = connection.execute("PRAGMA main.page_size").fetchone()[0]
-    return min(rowids.greatest - rowids.least + 1, pages * page_bytes // LEAST_CELL_BYTES)
+    return min(rowids.greatest - rowids.least + 1, pages * page_bytes // MIN_CELL_BYTES)
 
 
-def go_on(walk: Walk | None, rowids: Rowids | None) -> Walk:
+def go_on(walk: ScanProgress | None, rowids: Rowids | None) -> ScanProgress:
     """Return a walk to go on with: a new one where this one's result says nothing any more."""
     now = time.monotonic()
     if walk is None or walk.position is None:
-        return walk or Walk(now)
+        return walk or ScanProgress(now)
     has_shrunk = rowids is None or rowids.greatest < walk.position
     is_old = now - walk.began_at > AGAIN_SECONDS
     may_be_wrong = walk.ended_at is not None and not walk.is_whole
     if has_shrunk or (may_be_wrong and (is_old or walk.has_rested)):
-        return Walk(now, slice_rows=walk.slice_rows)
+        return ScanProgress(now, slice_rows=walk.slice_rows)
     return replace(walk, is_at_end=False, has_rested=True)
 
 
 def advance(
     connection: sqlite3.Connection,
     table: Table,
-    walk: Walk,
+    walk: ScanProgress,
     budget_seconds: float,
     pause: float = 0,
-) -> Walk:
+) -> ScanProgress:
     """Return a walk after counting on until its end, or for about so many seconds.
 
     After each slice, a pause of so many times its length is left, which does not count.
@@ -174,10 +174,12 @@ def quoted(table: bytes) -> str:
     return f'main."{table.decode().replace(chr(34), chr(34) * 2)}"'
 
 
-def _slice(connection: sqlite3.Connection, table: Table, walk: Walk, limit_seconds: float) -> Walk:
+def _slice(
+    connection: sqlite3.Connection, table: Table, walk: ScanProgress, limit_seconds: float
+) -> ScanProgress:
     if walk.position == GREATEST_ROWID:
         return _at_end(walk)
-    first = LEAST_ROWID if walk.position is None else walk.position + 1
+    first = MIN_ROWID if walk.position is None else walk.position + 1
     began = time.monotonic()
     try:
         with time_limit(connection, limit_seconds):
@@ -185,14 +187,14 @@ def _slice(connection: sqlite3.Connection, table: Table, walk: Walk, limit_secon
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_INTERRUPT":
             raise
-        return replace(walk, slice_rows=max(walk.slice_rows // 4, LEAST_SLICE_ROWS))
+        return replace(walk, slice_rows=max(walk.slice_rows // 4, MIN_SLICE_ROWS))
     took_seconds = max(time.monotonic() - began, 1e-6)
     factor = min(max(SLICE_SHARE * limit_seconds / took_seconds, 0.25), 4)
     after = replace(
         walk,
         rows=walk.rows + rows,
         position=walk.position if last is None else last,
-        slice_rows=max(int(walk.slice_rows * factor), LEAST_SLICE_ROWS),
+        slice_rows=max(int(walk.slice_rows * factor), MIN_SLICE_ROWS),
     )
     return _at_end(after) if rows < walk.slice_rows else after
 
@@ -214,5 +216,5 @@ def _count_on(
     return rows, last
 
 
-def _at_end(walk: Walk) -> Walk:
+def _at_end(walk: ScanProgress) -> ScanProgress:
     return replace(walk, is_at_end=True, ended_at=walk.ended_at or datetime.now(UTC))

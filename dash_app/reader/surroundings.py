@@ -89,7 +89,7 @@ class Index(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class HostView:
     """What was seen around a database: also since when each process was seen at what.
 
     `is_write_locked` is whether another process holds a write lock on the main file,
@@ -107,13 +107,13 @@ class Sight:
     growth: Growth = field(default_factory=Growth)
 
 
-def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
+def look_around(files: Files, before: HostView | None, now: datetime) -> HostView:
     """Return what is around a database now, given what was before.
 
     The log's index is opened only where the database's files have changed. Closing it drops this
     process's locks on it, so no connection to it may be open meanwhile.
     """
-    before = before or Sight(Surroundings())
+    before = before or HostView(Surroundings())
     shm_path = f"{files.path}-shm"
     shm = _identity(shm_path)
     locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
@@ -146,7 +146,9 @@ def look_around(files: Files, before: Sight | None, now: datetime) -> Sight:
         summary(growth, at),
     )
     elsewhere = wal_users_elsewhere(locks, files.identity, shm)
-    return Sight(around, files, known, since, is_write_locked, bool(elsewhere), is_hidden, growth)
+    return HostView(
+        around, files, known, since, is_write_locked, bool(elsewhere), is_hidden, growth
+    )
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -168,7 +170,7 @@ def _is_foreign(files: Files, locks: Iterable[Lock]) -> bool:
 
 def _wal_look(
     files: Files,
-    before: Sight,
+    before: HostView,
     index: Index | None,
     uses: Mapping[int, set[tuple[Use, int | None]]],
 ) -> Look | None:

@@ -13,11 +13,11 @@ from dash_app.model.reading import (
     ABSENCES,
     Absence,
     Code,
+    DatabaseState,
     Event,
     EventKind,
     Facts,
     LastGood,
-    Memory,
     Reading,
     Status,
 )
@@ -56,9 +56,9 @@ Differences = dict[str, tuple[Any, Any]]
 def follow(
     database: str,
     reading: Reading,
-    before: Memory | None,
+    before: DatabaseState | None,
     policy: DropPolicy = DEFAULT_POLICY,
-) -> tuple[Memory, tuple[Event, ...]]:
+) -> tuple[DatabaseState, tuple[Event, ...]]:
     """Return what to remember after a reading, and what happened since the one before it.
 
     `policy` says which drops of a table's rows are reported. There is no event for the first
@@ -101,7 +101,7 @@ def in_view_of(baseline: Reading | None, reading: Reading) -> Reading:
     return replace(reading, detail={"was_read": "before"})
 
 
-def remember(reading: Reading, before: Memory | None) -> Memory:
+def remember(reading: Reading, before: DatabaseState | None) -> DatabaseState:
     """Return what to remember after a reading, given what was remembered before it."""
     last_good = before.last_good if before else None
     if reading.code is None:
@@ -109,7 +109,7 @@ def remember(reading: Reading, before: Memory | None) -> Memory:
     status = status_of(reading.code, last_good)
     unchanged = before is not None and (before.status, before.code) == (status, reading.code)
     since = before.since if before is not None and unchanged else reading.verified_at
-    return Memory(status, reading.code, since, last_good)
+    return DatabaseState(status, reading.code, since, last_good)
 
 
 def status_of(code: Code | None, last_good: LastGood | None) -> Status:

@@ -14,17 +14,17 @@ from dash_app.history.rows_written import is_packed, rows_inserted
 from dash_app.model.expectation import (
     SILENCE,
     Expectation,
+    ExpectationReport,
+    ExpectationState,
     Rules,
-    Standing,
     TableRules,
-    Watch,
     counted,
     due_at,
     state_of,
 )
 from dash_app.model.quiet_hours import Quiet
 from dash_app.model.reading import Database, Reading
-from dash_app.rules.state import Ledger
+from dash_app.rules.state import StateStore
 
 NOTHING = timedelta(0)
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def expected_of(
-    databases: Iterable[Database], gap: timedelta, path: Path, ledger: Ledger
+    databases: Iterable[Database], gap: timedelta, path: Path, ledger: StateStore
 ) -> dict[str, Expected]:
     """Return each database against what is expected of it, from what a history knows, by name."""
     found = {}
@@ -70,11 +70,11 @@ class Expected:
             for name, table in rules.tables.items()
             if (sign := _sign(table, clocks[table.quiet], past, past.written.get(name)))
         }
-        self._watch: Watch | None = None
+        self._watch: ExpectationReport | None = None
         if self._file or self._tables:
             self._watch = self._standing(self._looked_at, is_gap=False)
 
-    def look(self, reading: Reading) -> Watch | None:
+    def look(self, reading: Reading) -> ExpectationReport | None:
         """Take a reading; return how all stands, None where nothing is expected.
 
         While a database cannot be read, it stands as it stood.
@@ -114,10 +114,10 @@ class Expected:
             elif _is_known(before, reading, name):
                 sign.known_at = sign.clock.counted
 
-    def _standing(self, now: datetime | None, *, is_gap: bool) -> Watch:
+    def _standing(self, now: datetime | None, *, is_gap: bool) -> ExpectationReport:
         own = self._file.standing(now, is_gap=is_gap) if self._file else None
         tables = {name: one.standing(now, is_gap=is_gap) for name, one in self._tables.items()}
-        return Watch(own, tables)
+        return ExpectationReport(own, tables)
 
 
 @dataclass(slots=True)
@@ -146,14 +146,14 @@ class _Sign:
     known_at: timedelta = NOTHING
     fell_at: timedelta | None = None
     may_hide: bool = False
-    last: Standing | None = None
+    last: ExpectationState | None = None
 
     def write(self, at: datetime, ago: timedelta = NOTHING) -> None:
         """Take a sign of life, since which so much time counts already."""
         self.last_at, self.due_at = at, None
         self.written_at, self.known_at = self.clock.counted - ago, self.clock.counted
 
-    def standing(self, now: datetime | None, *, is_gap: bool) -> Standing:
+    def standing(self, now: datetime | None, *, is_gap: bool) -> ExpectationState:
         """Return how it stands; the very value as before where nothing differs.
 
         `now` is None before the first look.
@@ -169,7 +169,7 @@ class _Sign:
         due_at = None if self.is_paused else self.due_at
         last = self.last
         if last is None or (last.state, last.last_at, last.due_at) != (state, self.last_at, due_at):
-            last = self.last = Standing(state, self.expect, self.last_at, due_at)
+            last = self.last = ExpectationState(state, self.expect, self.last_at, due_at)
         return last
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from dash_app import words
-from dash_app.model.expectation import SILENCE, Rules, State, Watch
+from dash_app.model.expectation import SILENCE, ExpectationReport, Rules, State
 from dash_app.model.reading import Finding, FindingKind, Level, Reading
 
 LIMITS: dict[FindingKind, Level] = {
@@ -19,7 +19,7 @@ LIMITS: dict[FindingKind, Level] = {
 
 
 def beyond(
-    rules: Rules, reading: Reading, watch: Watch | None, before: Iterable[Finding]
+    rules: Rules, reading: Reading, watch: ExpectationReport | None, before: Iterable[Finding]
 ) -> Iterator[Finding]:
     """Yield what does not hold of what is expected of a database.
 
@@ -46,7 +46,7 @@ def beyond(
         yield Finding(kind, LIMITS[kind], since, text, words.REMEDIES[kind], table=table)
 
 
-def _missing_tables(rules: Rules, reading: Reading, watch: Watch | None) -> list[str]:
+def _missing_tables(rules: Rules, reading: Reading, watch: ExpectationReport | None) -> list[str]:
     """Return the tables that have rules and do not exist, unless they were ever seen written."""
     standings = watch.tables if watch else {}
     return [

@@ -14,13 +14,13 @@ from math import inf
 from dash_app import words
 from dash_app.model.reading import (
     SEVERITY,
+    DatabaseState,
     DatabaseStatus,
     Event,
     Fault,
     Finding,
     FindingKind,
     Level,
-    Memory,
     Reading,
     Snapshot,
     Status,
@@ -38,7 +38,7 @@ LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice",
 
 def findings(
     reading: Reading,
-    memory: Memory,
+    memory: DatabaseState,
     fault: Fault | None,
     unsettled: Iterable[Event],
 ) -> tuple[Finding, ...]:

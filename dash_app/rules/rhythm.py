@@ -17,15 +17,15 @@ from zoneinfo import ZoneInfo
 
 from dash_app import words
 from dash_app.model.expectation import Expectation
-from dash_app.model.quiet_hours import NEVER, Part, Quiet
+from dash_app.model.quiet_hours import NEVER, Quiet, TimeRange
 from dash_app.settings.quiet_hours import quiet
 
 A_MINUTE, AN_HOUR, A_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
-LEAST_WATCHED = 7 * A_DAY
+MIN_WATCHED = 7 * A_DAY
 """Less has not seen every day of the week."""
 
-LEAST_PERIODS, MOST_PERIODS, LEAST_BURSTS = 10, 30, 50
+MIN_PERIODS, MAX_PERIODS, MIN_BURSTS = 10, 30, 50
 """So often the longest silence must fit into what was watched, and so many silences be known."""
 
 STEADY = 1.5
@@ -50,7 +50,7 @@ WEEKDAYS_KEPT = 0.8
 STEPS = ((10, 1), (120, 5), (360, 15), (2_880, 60), (1_000_000, 1_440))
 """Up to so many minutes a proposal is a multiple of so many."""
 
-LEAST_GRACE = 2 * A_MINUTE
+MIN_GRACE = 2 * A_MINUTE
 COARSE = 1.5 * A_MINUTE
 """The record is one of minutes, and looks come later: a silence may last longer than known."""
 
@@ -93,10 +93,10 @@ class _Beat:
             return Expectation(_up(2 * self.longest), _up(self.longest / 2))
         clock = AN_HOUR if self.longest >= CLOCK_CHANGES_FROM else timedelta(0)
         every = _up(self.longest + clock + COARSE)
-        return Expectation(every, _up(max(LEAST_GRACE, every / 5)))
+        return Expectation(every, _up(max(MIN_GRACE, every / 5)))
 
 
-def rhythm_of(instants: Sequence[datetime], watched: Sequence[Part], zone: str) -> Rhythm:
+def rhythm_of(instants: Sequence[datetime], watched: Sequence[TimeRange], zone: str) -> Rhythm:
     """Return the rhythm of a table that gained rows at some instants, as far as it was watched.
 
     Both in order of time; `zone` is the one whose days and hours may be quiet. A quiet time is
@@ -106,9 +106,9 @@ def rhythm_of(instants: Sequence[datetime], watched: Sequence[Part], zone: str) 
         return Rhythm("gained no rows", grew=False)
     watched = [(max(begin, instants[0]), end) for begin, end in watched if end > instants[0]]
     lasted = sum((end - begin for begin, end in watched), timedelta(0))
-    if lasted < LEAST_WATCHED:
+    if lasted < MIN_WATCHED:
         return Rhythm(f"known for {words.age(lasted)}, and a rhythm takes 7 d to know")
-    if len(instants) <= LEAST_PERIODS:
+    if len(instants) <= MIN_PERIODS:
         times = words.plural(len(instants), "time")
         return Rhythm(f"gained rows {times} in {_days(lasted)} days, too seldom to tell")
     best: tuple[_Beat, tuple[str, ...]] | None = None
@@ -125,7 +125,7 @@ def rhythm_of(instants: Sequence[datetime], watched: Sequence[Part], zone: str) 
 
 
 def _told(
-    beat: _Beat, texts: tuple[str, ...], instants: Sequence[datetime], watched: Sequence[Part]
+    beat: _Beat, texts: tuple[str, ...], instants: Sequence[datetime], watched: Sequence[TimeRange]
 ) -> Rhythm:
     """Return what may be expected with its reason; nothing of a table that stopped."""
     days = _days(sum((end - begin for begin, end in watched), timedelta(0)))
@@ -159,7 +159,9 @@ def _pace(beat: _Beat) -> str:
     return f"every {most} {name}" if least == most else f"every {least} to {most} {name}"
 
 
-def _beat(instants: Sequence[datetime], watched: Sequence[Part], silent: Quiet) -> _Beat | None:
+def _beat(
+    instants: Sequence[datetime], watched: Sequence[TimeRange], silent: Quiet
+) -> _Beat | None:
     """Return how the silences between rows go; None where nothing may be expected of them."""
     counted = sum((silent.loud(*part) for part in watched), timedelta(0))
     found = sorted(_silences(instants, watched, silent), reverse=True)
@@ -169,16 +171,16 @@ def _beat(instants: Sequence[datetime], watched: Sequence[Part], silent: Quiet) 
     shortest, longest = kept[-2 - len(kept) // 20], kept[0]
     if longest <= STEADY * kept[len(kept) // 3]:
         # A few silences may be alike by chance, unless the short ones are too.
-        least = LEAST_PERIODS if longest <= 2 * shortest else LEAST_BURSTS
-        is_known = counted >= LEAST_PERIODS * longest and len(kept) >= least
+        least = MIN_PERIODS if longest <= 2 * shortest else MIN_BURSTS
+        is_known = counted >= MIN_PERIODS * longest and len(kept) >= least
         return _Beat(shortest, longest, is_steady=True, outages=cut) if is_known else None
-    is_known = counted >= MOST_PERIODS * found[0] and len(found) >= LEAST_BURSTS
+    is_known = counted >= MAX_PERIODS * found[0] and len(found) >= MIN_BURSTS
     may_be_longer = found[0] > 2 * found[max(2, len(found) // 200)]
     return _Beat(found[-1], found[0], is_steady=False) if is_known and not may_be_longer else None
 
 
 def _silences(
-    instants: Sequence[datetime], watched: Sequence[Part], silent: Quiet
+    instants: Sequence[datetime], watched: Sequence[TimeRange], silent: Quiet
 ) -> Iterator[timedelta]:
     """Yield how much time counts between each instant and the next."""
     begins, ends = [begin for begin, _ in watched], [end for _, end in watched]
@@ -215,7 +217,7 @@ def _silent_hours(local: Sequence[datetime]) -> str | None:
     ]
     lasts, begin = max(runs, default=(0, 0))
     hours_with_rows = len({(at.date(), at.hour) for at in local})
-    if hours_with_rows * lasts < LEAST_PERIODS * 24 or lasts == SILENT_HOURS[-1]:
+    if hours_with_rows * lasts < MIN_PERIODS * 24 or lasts == SILENT_HOURS[-1]:
         return None
     return f"{(begin - 1) % 24:02}:00-{(begin + lasts + 1) % 24:02}:00"
 
@@ -230,7 +232,7 @@ def _keeps_weekdays(local: Sequence[datetime]) -> bool:
     return (
         strays <= STRAY * len(local)
         and days >= 2 * 7
-        and len(dates) >= max(LEAST_PERIODS, WEEKDAYS_KEPT * weekdays)
+        and len(dates) >= max(MIN_PERIODS, WEEKDAYS_KEPT * weekdays)
     )
 
 

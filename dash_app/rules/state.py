@@ -12,18 +12,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from dash_app.history.event_queries import Wanted, events_of
-from dash_app.history.read_only import Recall
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, Event, EventKind, Memory, Reading
+from dash_app.model.reading import Database, DatabaseState, Event, EventKind, Reading
 from dash_app.model.times import moved
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
 from dash_app.rules.problems import finding_of, settle
 
-MOST_EVENTS = 20
+MAX_EVENTS = 20
 """How many events are at hand without a look into the history."""
 
-MOST_UNSETTLED = 500
+MAX_UNSETTLED = 500
 
 HABIT_KINDS: tuple[EventKind, ...] = ("rows_dropped", "schema_changed", "replaced", "rolled_back")
 """The events from which habits are learned."""
@@ -31,10 +31,10 @@ HABIT_KINDS: tuple[EventKind, ...] = ("rows_dropped", "schema_changed", "replace
 log = logging.getLogger(__name__)
 
 
-class Ledger:
+class StateStore:
     """The memories of some databases, and their events. For one thread."""
 
-    def __init__(self, history: History | Recall, databases: Iterable[Database]) -> None:
+    def __init__(self, history: History | ReadOnlyHistory, databases: Iterable[Database]) -> None:
         """Take up what the history remembers. Raises sqlite3.Error."""
         self._history = history
         self._databases = tuple(databases)
@@ -49,7 +49,7 @@ class Ledger:
 
     def enter(
         self, database: Database, reading: Reading, seen_until: datetime | None
-    ) -> tuple[Memory, tuple[Event, ...]]:
+    ) -> tuple[DatabaseState, tuple[Event, ...]]:
         """Take a reading; return what is remembered after it, and the events still to be settled.
 
         `seen_until` is up to when a person acknowledged what happened, if one just did.
@@ -66,7 +66,7 @@ class Ledger:
         settled = settle(self._unsettled[name], new, reading, seen_until, policy)
         self._unsettled[name] = tuple(e for e in settled if not e.ended_at and finding_of(e))
         changed = tuple(event for event in settled if event.ended_at or event in new)
-        self._unsaved[name] = (*self._unsaved[name], *changed)[-MOST_UNSETTLED:]
+        self._unsaved[name] = (*self._unsaved[name], *changed)[-MAX_UNSETTLED:]
         if turned or changed:
             self._save(database)
             self._load_newest()
@@ -87,7 +87,7 @@ class Ledger:
                 )
 
     @property
-    def memories(self) -> Mapping[str, Memory | None]:
+    def memories(self) -> Mapping[str, DatabaseState | None]:
         """The memory of each database by name, None of one that is new at its path."""
         return self._memories
 
@@ -134,25 +134,25 @@ class Ledger:
     def _load_newest(self) -> None:
         """Have the newest events at hand, with those that could not be stored yet."""
         try:
-            stored = list(events_of(self._history.path, Wanted(most=MOST_EVENTS)))
+            stored = list(events_of(self._history.path, Wanted(most=MAX_EVENTS)))
         except sqlite3.Error as error:
             log.error("events cannot be read: %s", error)
             stored = list(self.events)
         waiting = [event for events in self._unsaved.values() for event in events]
         known = {(e.database, e.kind, e.at): e for e in [*stored, *waiting]}
         newest = sorted(known.values(), key=lambda event: event.at, reverse=True)
-        self.events = tuple(newest[:MOST_EVENTS])
+        self.events = tuple(newest[:MAX_EVENTS])
 
     def _stored_unsettled(self, database: Database) -> tuple[Event, ...]:
         if self._memories[database.name] is None:  # another file under the same name
             return ()
-        stored = events_of(self._history.path, Wanted((database.name,), most=MOST_UNSETTLED))
+        stored = events_of(self._history.path, Wanted((database.name,), most=MAX_UNSETTLED))
         return tuple(event for event in stored if not event.ended_at and finding_of(event))
 
     def _stored_habits(self, database: Database) -> Habits:
         """Return what a database does regularly, from the events of its history."""
         earliest = datetime.now(UTC) - HABIT
-        wanted = Wanted((database.name,), HABIT_KINDS, most=MOST_UNSETTLED)
+        wanted = Wanted((database.name,), HABIT_KINDS, most=MAX_UNSETTLED)
         try:
             found = events_of(self._history.path, wanted)
             return habits_among(event for event in found if event.at > earliest)
@@ -161,6 +161,6 @@ class Ledger:
             return NO_HABITS
 
 
-def _up_to(now: datetime, memory: Memory | None) -> Memory | None:
+def _up_to(now: datetime, memory: DatabaseState | None) -> DatabaseState | None:
     """Return a memory whose status does not start in the future: the clock may have been set."""
     return memory and replace(memory, since=min(memory.since, now))

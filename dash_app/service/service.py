@@ -37,7 +37,7 @@ ANSWER_SECONDS = 5.0
 LOAD_SECONDS = 10.0
 """Maximum time for reading the configuration and the files that it names, in a reload."""
 
-Wish = Literal["stop", "reload"]
+Action = Literal["stop", "reload"]
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class Service:
         gc.freeze()
         gc.enable()
         self._settings, self._history, self._sampler = settings, history, sampler
-        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        self._wishes: SimpleQueue[Action] = SimpleQueue()
         self._hear_signals()
         self._sign_due = 0.0
         self._is_ready = False
@@ -72,7 +72,7 @@ class Service:
 
     def run(self, load: Callable[[], Settings]) -> None:
         """Serve until told to end; on SIGHUP, take over the settings that `load` returns then."""
-        wish: Wish | None = None
+        wish: Action | None = None
         while wish != "stop":
             if wish == "reload":
                 self._reload(load)
@@ -87,7 +87,7 @@ class Service:
         signal.signal(signal.SIGTERM, lambda *_: self._wishes.put("stop"))
         signal.signal(signal.SIGINT, lambda *_: self._wishes.put("stop"))
         # A terminal that is closed hangs up too, and means the end.
-        hang_up: Wish = "stop" if sys.stdin and sys.stdin.isatty() else "reload"
+        hang_up: Action = "stop" if sys.stdin and sys.stdin.isatty() else "reload"
         signal.signal(signal.SIGHUP, lambda *_: self._wishes.put(hang_up))
 
     def _reload(self, load: Callable[[], Settings]) -> None:
@@ -144,7 +144,7 @@ class Service:
         self._sampler.stop()
         self._listeners.join()
 
-    def _wish(self) -> Wish | None:
+    def _wish(self) -> Action | None:
         """Wait for signals. Several reloads are one, and an end does not wait for reloads."""
         try:
             wishes = {self._wishes.get(timeout=BEAT_SECONDS)}

@@ -61,7 +61,7 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def place_of(url: str) -> str:
+def redact(url: str) -> str:
     """Return where a URL leads, by its scheme and host alone: the rest of it is a secret.
 
     Of schemes whose host may be a token itself, such as tgram, the scheme alone.
@@ -75,7 +75,7 @@ def place_of(url: str) -> str:
     return f"{parts.scheme}://{host}" if is_server else f"{parts.scheme}://"
 
 
-def mark_of(url: str) -> str:
+def digest(url: str) -> str:
     """Return what tells a URL from others, and nobody what it is."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]
 

@@ -68,7 +68,7 @@ COMPRESSED = {
     "image/svg+xml",
 }
 FOLDERS_OF_FILES = (assets.URL, "/frontend/", "/_dash-component-suites/")
-LEAST_COMPRESSED_BYTES = 1000
+MIN_COMPRESSED_BYTES = 1000
 """Less fits into one packet anyway."""
 
 YEAR_SECONDS = 31_536_000
@@ -298,7 +298,7 @@ def _compress(server: Flask) -> None:
         small = kept.get(etag) if is_file and etag else None
         if small is None:
             data = response.get_data()
-            if len(data) < LEAST_COMPRESSED_BYTES:
+            if len(data) < MIN_COMPRESSED_BYTES:
                 return response
             if is_file:
                 key = etag or (len(data), zlib.crc32(data))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dash_app.model.reading import DatabaseStatus, Fault, Finding, Reading, Snapshot
-from dash_app.words.errors import CODES_IN_BRIEF, Place, fault, place_of
+from dash_app.words.errors import CODES_IN_BRIEF, WordingContext, fault, wording_context
 from dash_app.words.events import event
 from dash_app.words.incidents import (
     OURS_IN_BRIEF,

@@ -165,7 +165,7 @@ CODES_IN_BRIEF: dict[Code, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WordingContext:
     """What the words name besides the database itself."""
 
     config: str
@@ -173,10 +173,10 @@ class Place:
     deadline_seconds: float
 
 
-def place_of(settings: Settings, user: str) -> Place:
+def wording_context(settings: Settings, user: str) -> WordingContext:
     """Return what the words name, from the settings and the name of the user we run as."""
     deadline_seconds = settings.sampler.deadline.total_seconds()
-    return Place(short_path(settings.source), user, deadline_seconds)
+    return WordingContext(short_path(settings.source), user, deadline_seconds)
 
 
 def fault(
@@ -184,7 +184,7 @@ def fault(
     detail: Mapping[str, str],
     database: Database,
     last_good: LastGood | None,
-    place: Place,
+    place: WordingContext,
 ) -> Fault:
     """Return the cause and the remedy of a code, in the words of this database."""
     cause, remedy = (NEVER_SEEN if last_good is None else WORDS).get(code, WORDS[code])

@@ -8,7 +8,7 @@ from datetime import datetime
 from dash_app.model.reading import Event, EventKind
 from dash_app.words.numbers import age, number, plural, size
 
-MOST_PARTS = 3
+MAX_PARTS = 3
 """So many changes are named in the line of an event; the rest is a number."""
 
 
@@ -52,9 +52,9 @@ def _schema_changed(event: Event) -> str:
     parts = [f"+ {one}" for one in new if one not in gone]
     parts += [f"− {one}" for one in gone if one not in new]
     parts += [f"changed {one}" for one in new if one in gone]
-    rest = len(parts) - MOST_PARTS
+    rest = len(parts) - MAX_PARTS
     more = [f"{number(rest)} more"] if rest > 0 else []
-    return "Schema changed: " + ", ".join(parts[:MOST_PARTS] + more)
+    return "Schema changed: " + ", ".join(parts[:MAX_PARTS] + more)
 
 
 def _rows_dropped(event: Event) -> str:
@@ -72,9 +72,9 @@ def fallen(event: Event) -> str:
     """Return which tables fell: tasks 126 → 0, and at most two more."""
     was, now = event.before.get("rows", {}), event.after.get("rows", {})
     parts = [f"{name} {number(was[name])} → {number(now[name] or 0)}" for name in was]
-    rest = len(parts) - MOST_PARTS
+    rest = len(parts) - MAX_PARTS
     more = [f"{number(rest)} more"] if rest > 0 else []
-    return ", ".join(parts[:MOST_PARTS] + more)
+    return ", ".join(parts[:MAX_PARTS] + more)
 
 
 SAID: dict[EventKind, str] = {

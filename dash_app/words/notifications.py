@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dash_app.model.incident import Incident
-from dash_app.model.notification import Message, MessageKind
+from dash_app.model.notification import Notification, NotificationKind
 from dash_app.words.incidents import parted, sentence
 from dash_app.words.numbers import age, ago, brief, clock, number, plural
 
@@ -24,7 +24,7 @@ MAX_CAUSE_CHARACTERS, MAX_REMEDY_CHARACTERS = 120, 80
 """Characters of a cause and of what to do in a line of a summary."""
 
 
-def alert_title(kind: MessageKind, one: Incident) -> str:
+def alert_title(kind: NotificationKind, one: Incident) -> str:
     """Return the title of a message about an incident."""
     whom, _ = parted(one)
     if kind == "over" and one.ended_at:
@@ -32,7 +32,7 @@ def alert_title(kind: MessageKind, one: Incident) -> str:
     return f"{whom}: still needs you" if kind == "reminder" else f"{whom}: needs you"
 
 
-def alert_body(kind: MessageKind, one: Incident, link: str, now: datetime) -> str:
+def alert_body(kind: NotificationKind, one: Incident, link: str, now: datetime) -> str:
     """Return the text of a message about an incident; `link` leads to what it concerns.
 
     The second line has the times, the third what to do unless it is over.
@@ -51,7 +51,7 @@ def signature(host: str, mark: str) -> str:
     return f"{host} ({mark})".lstrip()
 
 
-def alerts_held_back(held: Sequence[Message], now: datetime) -> tuple[str, str]:
+def alerts_held_back(held: Sequence[Notification], now: datetime) -> tuple[str, str]:
     """Return the title and text of one message in place of several, given the worst first."""
     lines = [_held(one, now) for one in held[:MAX_LINES]]
     if len(held) > MAX_LINES:
@@ -66,7 +66,7 @@ def alerts_held_back(held: Sequence[Message], now: datetime) -> tuple[str, str]:
     return ", ".join(part for part in parts if part), "\n".join(lines)
 
 
-def _held(one: Message, now: datetime) -> str:
+def _held(one: Notification, now: datetime) -> str:
     """Return a message in a line: when it was made, its title, its cause, and what to do."""
     text, times, *rest = [*one.body.splitlines(), "", ""]
     _, _, cause = text.partition(": ")
@@ -76,7 +76,7 @@ def _held(one: Message, now: datetime) -> str:
     return f"{line} {brief(rest[0], MAX_REMEDY_CHARACTERS)}" if one.kind == "fault" else line
 
 
-def alerts_failing(lost: Sequence[Message]) -> tuple[str, str]:
+def alerts_failing(lost: Sequence[Notification]) -> tuple[str, str]:
     """Return that messages do not arrive, and what to do; `lost` are some that failed."""
     why = next((one.failure for one in reversed(lost) if one.failure), "")
     text = f"{plural(len(lost), 'message')} did not reach everybody: {why}."
@@ -88,7 +88,7 @@ def alert_test(now: datetime) -> tuple[str, str]:
     return "Mission Control: a test", f"Messages arrive. Sent at {clock(now, now)}, on request."
 
 
-def alert_state(one: Message, now: datetime, held: tuple[str, datetime] | None) -> str:
+def alert_state(one: Notification, now: datetime, held: tuple[str, datetime] | None) -> str:
     """Return how far a message has come; `held` is why it waits, and until when."""
     if one.sent_at:
         return f"sent {ago(now - one.sent_at)}"
@@ -102,7 +102,7 @@ def alert_state(one: Message, now: datetime, held: tuple[str, datetime] | None) 
     return f"waits{tries}{until}{why}"
 
 
-def alerts_lost(lost: Sequence[Message], now: datetime) -> str:
+def alerts_lost(lost: Sequence[Notification], now: datetime) -> str:
     """Return what did not arrive before, for a line of the next message."""
     told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[-MAX_LOST:])
     rest = len(lost) - MAX_LOST

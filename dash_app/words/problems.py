@@ -7,7 +7,7 @@ from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
 
-from dash_app.model.expectation import SILENCE, Standing
+from dash_app.model.expectation import SILENCE, ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
 from dash_app.model.reading import Event, FindingKind, Reading
 from dash_app.words.events import event, plainly
@@ -140,19 +140,19 @@ def disk_line(disk: Disk) -> str:
     return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} left"
 
 
-def rhythm(standing: Standing) -> str:
+def rhythm(standing: ExpectationState) -> str:
     """Return what is expected and what came: expected every 1 h, last at 14:02 UTC on 12 Nov."""
     last = f"last at {moment(standing.last_at)}" if standing.last_at else "nothing seen yet"
     return f"expected every {every(standing.expect.every)}, {last}"
 
 
-def overdue(standing: Standing, table: str | None) -> str:
+def overdue(standing: ExpectationState, table: str | None) -> str:
     """Return which table, or that a file, was not written as expected."""
     told = rhythm(standing)
     return f"{table}: {told}." if table else f"A write is {told}."
 
 
-def no_such_table(standing: Standing, table: str) -> str:
+def no_such_table(standing: ExpectationState, table: str) -> str:
     """Return that rows are expected of what is not there."""
     return f"{table}: there is no such table, rows expected every {every(standing.expect.every)}."
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app.alerts.policy import (
-    Manners,
+    AlertPolicy,
     Outbox,
     attempted,
     follow,
@@ -28,7 +28,7 @@ from dash_app.settings.quiet_hours import quiet
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-MANNERS = Manners(
+MANNERS = AlertPolicy(
     after=MINUTE, settle=5 * MINUTE, remind=24 * HOUR, quiet=NEVER, most_an_hour=10, link=""
 )
 NIGHT = quiet("22:00-07:00 UTC")
@@ -37,7 +37,7 @@ NIGHT = quiet("22:00-07:00 UTC")
 class Desk:
     """An outbox through time: what is open is told each minute, and what is sent arrives or not."""
 
-    def __init__(self, manners: Manners = MANNERS) -> None:
+    def __init__(self, manners: AlertPolicy = MANNERS) -> None:
         self.manners, self.now, self.outbox = manners, NOON, Outbox()
         self.incidents: dict[str, Incident] = {}
         self.arrived: list[tuple[datetime, str]] = []

@@ -19,12 +19,14 @@ from hypothesis import strategies as st
 from dash_app.alerts import receivers
 from dash_app.alerts.delivery import Delivery
 from dash_app.alerts.fit import fit
-from dash_app.model.notification import Message
-from dash_app.system.secret_files import mark_of
+from dash_app.model.notification import Notification
+from dash_app.system.secret_files import digest
 from tests.receivers import Mailbox, Phone, Receiver, Server
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-MESSAGE = Message("0badcafe", "fault", "email:gone", 1, "Email: needs you", "It is gone.", NOW, NOW)
+MESSAGE = Notification(
+    "0badcafe", "fault", "email:gone", 1, "Email: needs you", "It is gone.", NOW, NOW
+)
 
 
 class Topics(Receiver):
@@ -123,7 +125,7 @@ def test_each_topic_of_one_url_is_a_receiver_of_its_own(tmp_path: Path, topics: 
 
 def test_what_a_whole_url_had_before_is_not_sent_again(tmp_path: Path, topics: Topics) -> None:
     url = f"ntfy://127.0.0.1:{topics.port}/good/fine"
-    *_, whole = sends(tmp_path, url, reached=(mark_of(url),))
+    *_, whole = sends(tmp_path, url, reached=(digest(url),))
     assert (whole["failure"], topics.asked) == (None, [])
 
 

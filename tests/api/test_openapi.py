@@ -20,7 +20,7 @@ from dash_app import settings
 from dash_app.api import examples, openapi, parameters, route_docs
 from dash_app.api.routes import DESCRIPTION as FILE
 from dash_app.history.writer import History
-from dash_app.model.notification import MessageKind
+from dash_app.model.notification import NotificationKind
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
 from tests.contract import DESCRIPTION, resolved, validator
@@ -88,7 +88,7 @@ def test_the_example_of_a_message_has_a_kind_that_there_is() -> None:
     kinds = {
         message["kind"] for one in examples.INCIDENTS["incidents"] for message in one["messages"]
     }
-    assert kinds <= set(get_args(MessageKind))
+    assert kinds <= set(get_args(NotificationKind))
 
 
 def test_every_parameter_is_in_words_and_has_an_example_or_values_to_choose() -> None:

@@ -11,9 +11,9 @@ from playwright.sync_api import Browser
 from tests.bench.browser import Profile, Visitor
 from tests.harness import Served, make_database, write_config
 
-MOST_COMPONENTS = 20
-MOST_COLD_BYTES, MOST_WARM_BYTES = 450_000, 40_000
-MOST_COLD_REQUESTS, MOST_WARM_REQUESTS = 26, 12
+MAX_COMPONENTS = 20
+MAX_COLD_BYTES, MAX_WARM_BYTES = 450_000, 40_000
+MAX_COLD_REQUESTS, MAX_WARM_REQUESTS = 26, 12
 
 
 def test_a_visit_keeps_within_its_bytes_and_requests(browser: Browser, tmp_path: Path) -> None:
@@ -23,10 +23,10 @@ def test_a_visit_keeps_within_its_bytes_and_requests(browser: Browser, tmp_path:
         visitor = Visitor(browser, Profile(0, 1000))
         cold, warm = (visitor.visit(served.url, ".card") for _ in range(2))
         visitor.close()
-    assert cold["bytes"] <= MOST_COLD_BYTES
-    assert warm["bytes"] <= MOST_WARM_BYTES
-    assert cold["requests"] <= MOST_COLD_REQUESTS
-    assert warm["requests"] <= MOST_WARM_REQUESTS
+    assert cold["bytes"] <= MAX_COLD_BYTES
+    assert warm["bytes"] <= MAX_WARM_BYTES
+    assert cold["requests"] <= MAX_COLD_REQUESTS
+    assert warm["requests"] <= MAX_WARM_REQUESTS
     assert cold["shift"] < 0.02
 
 
@@ -35,7 +35,7 @@ def test_what_dash_keeps_of_a_page_is_little_and_grows_with_nothing(tmp_path: Pa
     paths = [(f"db{n}", make_database(tmp_path / f"db{n}.db", tasks=126)) for n in range(9)]
     with Served(write_config(tmp_path, paths, interval="5s")) as served:
         layout = json.loads(served.get("/_dash-layout")[1])
-    assert 10 < _components(layout) <= MOST_COMPONENTS
+    assert 10 < _components(layout) <= MAX_COMPONENTS
 
 
 def _components(part: Any) -> int:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dash_app.history.writer import History
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 from dash_app.settings.schema import HistorySettings
 from tests.cli.test_cli import run
 from tests.harness import free_port, make_database, write_config
@@ -14,7 +14,7 @@ from tests.receivers import Phone
 
 SECRET = "s3cr3t"
 NOW = datetime.now(UTC)
-WAITS = Message("00000001", "fault", "email:gone", None, "Email: needs you", "", NOW, NOW)
+WAITS = Notification("00000001", "fault", "email:gone", None, "Email: needs you", "", NOW, NOW)
 
 
 def configured(folder: Path, *urls: str) -> Path:
@@ -46,7 +46,7 @@ def test_the_list_names_receivers_and_what_became_of_messages(tmp_path: Path) ->
     config = configured(tmp_path, f"ntfys://:{SECRET}@ntfy.sh/{SECRET}", f"tgram://{SECRET}/1")
     history = HistorySettings(path=tmp_path / "history.db")
     store = History(history)
-    sent = Message(
+    sent = Notification(
         "00000002", "over", "email:gone", None, "Email: over after 3 min", "", NOW, NOW, 1,
         sent_at=NOW - timedelta(hours=3, minutes=30),
     )  # fmt: skip

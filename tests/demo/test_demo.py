@@ -304,5 +304,5 @@ def test_old_tasks_are_cleared_away_so_that_present_and_past_agree(tmp_path: Pat
     for _task in range(80):
         next(rounds)
         counts.add(row_counts(path)["tasks"])
-    assert counts == set(range(writer.KEPT_TASKS, writer.MOST_TASKS + 1))
+    assert counts == set(range(writer.KEPT_TASKS, writer.MAX_TASKS + 1))
     assert ask(path, "SELECT max(id) FROM tasks") == [(126 + 80,)]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from tests.drill.injected_faults import Plant, Told
 
-MOST_AN_HOUR, HOUR = 10, timedelta(hours=1)
+MAX_AN_HOUR, HOUR = 10, timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def faults(plants: Iterable[Plant], said: Sequence[Said]) -> list[str]:
             rest = [one for one in rest if one not in about]
             found += [f"{plant.what}: {why}" for why in _wrong(plant, told, about)]
     for number, one in enumerate(said):
-        if sum(one.at - HOUR < other.at for other in said[: number + 1]) > MOST_AN_HOUR:
+        if sum(one.at - HOUR < other.at for other in said[: number + 1]) > MAX_AN_HOUR:
             found.append(f"too many messages up to {one.at:%d %H:%M}")
     return found + [f"false message: {one.at:%d %H:%M} {one.kind} {one.text}" for one in rest]
 

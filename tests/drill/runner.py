@@ -18,10 +18,10 @@ from unittest.mock import patch
 
 from dash_app import settings
 from dash_app.airlock.airlock import Airlock
-from dash_app.airlock.self_check import Selfcheck
+from dash_app.airlock.self_check import SelfCheck
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 from dash_app.model.reading import Reading
 from dash_app.sampler import Sampler
 from tests.drill.checks import Said
@@ -70,7 +70,7 @@ class Receiver:
         self._drill = drill
         self._news: list[dict[str, Any]] = []
 
-    def begin(self, messages: Sequence[Message], _types: Mapping[str, str]) -> None:
+    def begin(self, messages: Sequence[Notification], _types: Mapping[str, str]) -> None:
         """Take messages, if it answers."""
         answers = self._drill.receiver_answers
         if answers:
@@ -158,7 +158,7 @@ class Drill:
         assert self._sampler is not None
         self._sampler._requests.see(name, self.world.wall)
 
-    def hear(self, messages: Sequence[Message]) -> None:
+    def hear(self, messages: Sequence[Notification]) -> None:
         """Have the person told."""
         assert self._sampler is not None
         concerned = {one.key: one.databases for one in self._sampler.docket.incidents}
@@ -192,7 +192,7 @@ def _simulated(world: World) -> Iterator[None]:
         stack.enter_context(patch("dash_app.system.clock.steady_seconds", steady))
         stack.enter_context(patch("dash_app.sampler.steady_seconds", steady))
         stack.enter_context(patch("dash_app.sampler.activity", lambda *_: {}))
-        stack.enter_context(patch.object(Selfcheck, "look", lambda *_: None))
+        stack.enter_context(patch.object(SelfCheck, "look", lambda *_: None))
         yield
 
 

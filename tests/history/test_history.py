@@ -31,9 +31,9 @@ from dash_app.history.writer import History
 from dash_app.model.reading import (
     HISTORY_APPLICATION_ID,
     Database,
+    DatabaseState,
     DatabaseStatus,
     LastGood,
-    Memory,
     Reading,
     Snapshot,
     TableCount,
@@ -162,7 +162,7 @@ def test_a_memory_of_another_version_is_read(path: Path) -> None:
     here = Database("email", "Email", path)
     with closing(History(HistorySettings(path=path))) as history:
         known = snapshot(path, START, {"tasks": 3}).databases[0].reading
-        history.remember(here, Memory("connected", None, START, None, None, known))
+        history.remember(here, DatabaseState("connected", None, START, None, None, known))
     with closing(sqlite3.connect(path)) as connection:
         (stored,) = connection.execute("SELECT baseline FROM memory").fetchone()
         message = json.loads(stored)
@@ -180,7 +180,7 @@ def test_a_memory_of_another_version_is_read(path: Path) -> None:
 
 
 def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None:
-    memory = Memory("error", "file_missing", START, LastGood(START - MINUTE, 10_640, 7))
+    memory = DatabaseState("error", "file_missing", START, LastGood(START - MINUTE, 10_640, 7))
     here, elsewhere = Database("email", "Email", path), Database("email", "Email", path / "other")
     with closing(History(HistorySettings(path=path))) as history:
         history.remember(here, memory)

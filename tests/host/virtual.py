@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.host.machine import CACHE, Machine, run
 
-MOST_SECONDS = 600
+MAX_SECONDS = 600
 """Without hardware help it boots in half a minute, and all takes ten times as long."""
 
 SERVICE = """[Unit]
@@ -33,14 +33,14 @@ def run_in_virtual_machine(machine: Machine, script: str) -> str:
     boot = machine.disk / "boot"
     kernel, initrd = next(boot.glob("vmlinuz-*")), next(boot.glob("initrd.img-*"))
     run(
-        *("timeout", str(MOST_SECONDS), "qemu-system-x86_64", "-machine", "q35", "-cpu", "max"),
+        *("timeout", str(MAX_SECONDS), "qemu-system-x86_64", "-machine", "q35", "-cpu", "max"),
         *("-accel", "tcg,thread=multi", "-smp", "2", "-m", "1536", "-no-reboot"),
         *("-kernel", kernel, "-initrd", initrd),
         *("-append", "root=/dev/vda rw quiet console=ttyS0 panic=-1"),
         *("-drive", f"file={image},if=virtio,format=raw,cache=unsafe"),
         *("-serial", f"file:{CACHE / 'virtual-console.log'}", "-serial", f"file:{printed}"),
         *("-nic", "none", "-display", "none", "-monitor", "none"),
-        timeout=MOST_SECONDS + 10,
+        timeout=MAX_SECONDS + 10,
     )
     image.unlink()
     return printed.read_text(errors="replace").replace("\r", "")

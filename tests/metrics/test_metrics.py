@@ -18,8 +18,8 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from dash_app import VERSION
-from dash_app.airlock.self_check import Selfcheck
-from dash_app.metrics.exposition import MOST_CHARACTERS, SnapshotCollector, label
+from dash_app.airlock.self_check import SelfCheck
+from dash_app.metrics.exposition import MAX_CHARACTERS, SnapshotCollector, label
 from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
 from tests.harness import LiveWriter, Served, eventually, make_database, prometheus, write_config
 
@@ -49,7 +49,7 @@ def status(tables: Mapping[str, TableCount], **reading: Any) -> DatabaseStatus:
 def registry_over(*databases: DatabaseStatus, max_tables: int = 200) -> CollectorRegistry:
     """A registry over a snapshot; over none where there is no database."""
     snapshot = Snapshot(NOW, databases) if databases else None
-    sampler: Any = SimpleNamespace(selfcheck=Selfcheck(2.0), snapshot=snapshot)
+    sampler: Any = SimpleNamespace(selfcheck=SelfCheck(2.0), snapshot=snapshot)
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(sampler, max_tables))
     return registry
@@ -85,7 +85,7 @@ def test_no_table_name_breaks_the_exposition(tables: dict[str, int]) -> None:
         if name == "mission_control_table_rows"
     }
     assert read == {label(name): rows for name, rows in tables.items()}
-    assert all(len(name) <= MOST_CHARACTERS + 13 for name in read)
+    assert all(len(name) <= MAX_CHARACTERS + 13 for name in read)
     text = openmetrics.generate_latest(registry).decode()
     again = list(openmetrics_parser.text_string_to_metric_families(text))
     assert any(family.name == "mission_control_table_rows" for family in again)

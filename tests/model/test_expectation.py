@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dash_app.model.expectation import Expectation, Rules, TableRules, counted, due_at, state_of
-from dash_app.model.quiet_hours import NEVER, Part, Quiet
+from dash_app.model.quiet_hours import NEVER, Quiet, TimeRange
 from dash_app.settings.quiet_hours import quiet
 
 MINUTE = timedelta(minutes=1)
@@ -25,7 +25,7 @@ def at(minutes: int) -> datetime:
 
 
 @st.composite
-def watched(draw: st.DrawFn) -> list[Part]:
+def watched(draw: st.DrawFn) -> list[TimeRange]:
     """Spans in order, apart from each other: what lies between was not watched."""
     edges = draw(st.lists(st.integers(0, 2000), unique=True, max_size=12).map(sorted))
     return [(at(a), at(b)) for a, b in zip(edges[::2], edges[1::2], strict=False)]
@@ -43,7 +43,7 @@ def test_a_state_is_told_from_the_time_that_counts(minutes: int, state: str) -> 
 
 @given(watched(), st.integers(-100, 2000) | st.none(), st.sampled_from([NEVER, NIGHTS]))
 def test_each_minute_counts_that_was_watched_and_not_quiet(
-    spans: list[Part], since: int | None, hours: Quiet
+    spans: list[TimeRange], since: int | None, hours: Quiet
 ) -> None:
     expected = sum(
         any(begin <= at(n) < end for begin, end in spans)
@@ -56,7 +56,9 @@ def test_each_minute_counts_that_was_watched_and_not_quiet(
 
 
 @given(watched(), st.integers(0, 2000), st.integers(1, 300))
-def test_it_is_due_when_so_much_time_counts(spans: list[Part], since: int, minutes: int) -> None:
+def test_it_is_due_when_so_much_time_counts(
+    spans: list[TimeRange], since: int, minutes: int
+) -> None:
     now = max([end for _, end in spans], default=at(since))
     due = due_at(NIGHTS, spans, at(since), now, minutes * MINUTE)
     went_on = [*spans, (now, at(20_000))]

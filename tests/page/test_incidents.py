@@ -8,7 +8,7 @@ from datetime import timedelta
 from html import unescape
 
 from dash_app.model.incident import Acknowledgement, Entry, Incident
-from dash_app.model.notification import Message
+from dash_app.model.notification import Notification
 from dash_app.model.reading import Finding, Snapshot
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
@@ -19,7 +19,7 @@ HELD = Finding("log_held", "fault", EARLIER, "The log is held.", "Restart it.")
 DAY = timedelta(days=1)
 
 
-def told(incident: Incident, *messages: Message) -> str:
+def told(incident: Incident, *messages: Notification) -> str:
     """What a person reads of an incident."""
     statuses = tuple(status_of(well(a=1), name=name) for name in ("email", "health"))
     section = incidents([Entry(incident, messages)], Snapshot(NOW, statuses), NOW)
@@ -43,7 +43,7 @@ def test_an_open_incident_tells_cause_since_remedy_and_asks_for_how_long() -> No
 def test_who_knows_is_told_until_that_ends_and_what_was_sent() -> None:
     known = Acknowledgement("ann@example.com", EARLIER, NOW + timedelta(hours=1))
     one = replace(incident("email"), acknowledged=known)
-    sent = Message("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
+    sent = Notification("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
     failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")
     text = told(one, sent, failed)
     assert "1 message sent, last at 14:02 UTC 1 message not sent yet: no route to ntfy.sh" in text

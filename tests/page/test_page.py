@@ -18,10 +18,10 @@ from dash_app.model.host_facts import Activity, Disk, Surroundings
 from dash_app.model.reading import (
     Code,
     Database,
+    DatabaseState,
     DatabaseStatus,
     Event,
     Level,
-    Memory,
     Reading,
     Snapshot,
     TableCount,
@@ -38,12 +38,12 @@ from dash_app.rules.problems import level_of
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=58)
-PLACE = words.Place("~/.config/mission-control/config.toml", "clawd", 2.0)
+PLACE = words.WordingContext("~/.config/mission-control/config.toml", "clawd", 2.0)
 STALE = timedelta(seconds=60)
 
 
 def status_of(
-    reading: Reading, before: Memory | None = None, *, name: str = "email"
+    reading: Reading, before: DatabaseState | None = None, *, name: str = "email"
 ) -> DatabaseStatus:
     """Return what a reading means, as the sampler would."""
     database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))

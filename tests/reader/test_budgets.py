@@ -20,7 +20,7 @@ from dash_app.airlock.child_process import Limits
 from dash_app.model.reading import Reading, TableCount
 from dash_app.reader import counts
 from dash_app.reader.connection import connect, time_limit
-from dash_app.reader.counts import NOT_REACHED, Budget, Tally, count_tables, due, user_tables
+from dash_app.reader.counts import NOT_REACHED, Budget, CountState, count_tables, due, user_tables
 from tests.airlock_helpers import (
     await_quiet,
     is_exact,
@@ -90,7 +90,9 @@ def test_a_count_that_became_too_slow_stays_as_an_estimate_with_its_age(large: P
         changed = {name: replace(tally, current=False) for name, tally in first.items()}
         hasty = replace(AMPLE, table_seconds=0.001)
 
-        def cut_short() -> Tally | None:  # on a busy machine it may be counted before it is cut
+        def cut_short() -> (
+            CountState | None
+        ):  # on a busy machine it may be counted before it is cut
             huge = count_tables(connection, names, changed, hasty)[b"huge"]
             return None if huge.current else huge
 
@@ -188,7 +190,7 @@ def test_counting_keeps_to_its_share_of_a_core(costs: list[float], interval: flo
     """Over a simulated time in which the file changes before every reading."""
     share = 0.02
     tallies = {
-        str(n).encode(): Tally(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
+        str(n).encode(): CountState(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
         for n, cost in enumerate(costs)
     }
     spent = 0.0
@@ -202,7 +204,7 @@ def test_counting_keeps_to_its_share_of_a_core(costs: list[float], interval: flo
 @given(costs=COSTS)
 def test_no_table_waits_for_ever(costs: list[float]) -> None:
     tallies = {
-        str(n).encode(): Tally(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
+        str(n).encode(): CountState(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
         for n, cost in enumerate(costs)
     }
     longest = 30 * 30 * 0.25 / 0.02

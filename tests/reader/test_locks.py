@@ -15,7 +15,7 @@ import pytest
 from dash_app.airlock import airlock as parent
 from dash_app.airlock.self_check import locks_held
 from dash_app.doctor.databases import _writers
-from dash_app.model.reading import Database, LastGood, Memory, Reading
+from dash_app.model.reading import Database, DatabaseState, LastGood, Reading
 from dash_app.reader.locks import find_write_lock, record_locks
 from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.reader.reader import LOCK_FREE_WAL_BYTES
@@ -363,12 +363,12 @@ def test_a_restart_keeps_what_was_known_of_a_lock(tmp_path: Path) -> None:
         read_at = before.read_at
         good = LastGood(read_at, 3, 1)
         with watching(path) as airlock:
-            airlock.resume({"0": Memory("connected", None, read_at, good, baseline=before)})
+            airlock.resume({"0": DatabaseState("connected", None, read_at, good, baseline=before)})
             kept = read(airlock)
             assert is_kept(kept)
             assert (rows(kept), kept.verified_at) == ({"agents": 3}, before.verified_at)
         with watching(path) as airlock:
-            airlock.resume({"0": Memory("error", "locked", read_at, good, baseline=before)})
+            airlock.resume({"0": DatabaseState("error", "locked", read_at, good, baseline=before)})
             locked = read(airlock)
             assert (locked.code, locked.is_undecided) == ("locked", False)
 

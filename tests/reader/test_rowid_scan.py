@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from dash_app.model.reading import TableCount
 from dash_app.reader import counts, rowid_scan
 from dash_app.reader.connection import connect
-from dash_app.reader.counts import TOO_LARGE, Budget, Tally, count_tables, outdated
+from dash_app.reader.counts import TOO_LARGE, Budget, CountState, count_tables, outdated
 from dash_app.reader.rowid_scan import (
     FEW_ROWS,
     GREATEST_ROWID,
-    LEAST_ROWID,
+    MIN_ROWID,
     Rowids,
+    ScanProgress,
     Table,
-    Walk,
     advance,
     rowid_names,
 )
@@ -70,19 +70,21 @@ def reader(path: Path, writer: sqlite3.Connection) -> Iterator[sqlite3.Connectio
         yield connection
 
 
-def started(count: TableCount = UNKNOWN) -> dict[bytes, Tally]:
+def started(count: TableCount = UNKNOWN) -> dict[bytes, CountState]:
     """As it is after a count by one statement was interrupted."""
-    walk = Walk(time.monotonic(), slice_rows=1000)
-    return {b"huge": Tally(count, 0, current=False, tried_at=-inf, walk=walk)}
+    walk = ScanProgress(time.monotonic(), slice_rows=1000)
+    return {b"huge": CountState(count, 0, current=False, tried_at=-inf, walk=walk)}
 
 
-def turn(connection: sqlite3.Connection, before: dict[bytes, Tally]) -> dict[bytes, Tally]:
+def turn(
+    connection: sqlite3.Connection, before: dict[bytes, CountState]
+) -> dict[bytes, CountState]:
     return count_tables(connection, [Table(b"huge", "rowid")], before, HASTY)
 
 
 def walked(
-    connection: sqlite3.Connection, before: dict[bytes, Tally], *, moving: bool = False
-) -> tuple[Tally, dict[bytes, Tally]]:
+    connection: sqlite3.Connection, before: dict[bytes, CountState], *, moving: bool = False
+) -> tuple[CountState, dict[bytes, CountState]]:
     """Turn by turn until the walk is at its end; `moving` is whether the file changes meanwhile."""
     for _turn in range(10_000):
         before = turn(connection, outdated(before) if moving else before)
@@ -179,7 +181,7 @@ def test_the_rowid_is_asked_for_by_a_name_that_no_column_hides() -> None:
         st.one_of(
             st.integers(-50, 50),
             st.integers(GREATEST_ROWID - 3, GREATEST_ROWID),
-            st.integers(LEAST_ROWID, LEAST_ROWID + 3),
+            st.integers(MIN_ROWID, MIN_ROWID + 3),
         ),
         max_size=60,
     ),
@@ -189,7 +191,7 @@ def test_slices_count_each_row_once_wherever_rowids_lie(rowids: set[int], slice_
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         connection.executemany("INSERT INTO t VALUES (?)", [(one,) for one in rowids])
-        walk = advance(connection, Table(b"t", "rowid"), Walk(0, slice_rows=slice_rows), 10)
+        walk = advance(connection, Table(b"t", "rowid"), ScanProgress(0, slice_rows=slice_rows), 10)
         assert (walk.rows, walk.is_at_end) == (len(rowids), True)
         found, rows = rowid_scan.glances(connection, [Table(b"t", "rowid")])[b"t"]
         assert found == (Rowids(min(rowids), max(rowids)) if rowids else None)
@@ -201,7 +203,7 @@ def test_slices_count_each_row_once_wherever_rowids_lie(rowids: set[int], slice_
 def test_beside_a_writer_a_large_table_is_not_tried_in_one_statement(
     reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(counts, "MOST_WHOLE_ROWS", ROWS - 1)
+    monkeypatch.setattr(counts, "MAX_WHOLE_ROWS", ROWS - 1)
     ran: list[str] = []
     reader.set_trace_callback(ran.append)
     beside = replace(AT_ONCE, beside_writer=True)

@@ -12,7 +12,7 @@ import pytest
 
 from dash_app.history.writer import History
 from dash_app.model.host_facts import Surroundings, WalGrowth
-from dash_app.model.reading import Database, Memory, Reading
+from dash_app.model.reading import Database, DatabaseState, Reading
 from dash_app.reader import wal_growth
 from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.reader.wal_growth import Growth, Look, follow, summary
@@ -109,7 +109,7 @@ def test_the_finding_names_the_cause(
     *, is_checkpointed: bool | None, readers: tuple[str, ...], text: str
 ) -> None:
     growth = WalGrowth(NOW, True, "a", is_checkpointed, readers)
-    (found,) = findings(reading(growth), Memory("connected", None, NOW, None), None, ())
+    (found,) = findings(reading(growth), DatabaseState("connected", None, NOW, None), None, ())
     assert (found.kind, found.level, found.since) == ("wal_growing", "notice", NOW)
     assert found.text.startswith("WAL 636 MB beside a file of 6.0 MB: ")
     assert found.text.endswith(text)
@@ -123,7 +123,9 @@ def test_a_restart_forgets_no_growth(tmp_path: Path) -> None:
     assert after == earlier
     database = Database("a", "A", tmp_path / "a.db")
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
-        history.remember(database, Memory("connected", None, NOW, None, None, reading(earlier)))
+        history.remember(
+            database, DatabaseState("connected", None, NOW, None, None, reading(earlier))
+        )
         memory = history.memory_of(database)
     assert memory
     assert memory.baseline

@@ -17,7 +17,7 @@ import pytest
 from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.model.expectation import Rules, TableRules
-from dash_app.model.reading import Event, Memory, Reading, TableCount
+from dash_app.model.reading import DatabaseState, Event, Reading, TableCount
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
 from dash_app.rules.problems import settle
@@ -179,7 +179,7 @@ def test_a_table_that_empties_again_and_again_is_a_queue(path: Path) -> None:
     with watching(path) as airlock:
         now = read_exact(airlock)
     before = replace(now, tables={**now.tables, "tasks": replace(now.tables["agents"], rows=126)})
-    memory = Memory("connected", None, now.read_at, None, None, before)
+    memory = DatabaseState("connected", None, now.read_at, None, None, before)
     assert [e.kind for e in follow("a", now, memory)[1]] == ["rows_dropped"]
     assert follow("a", now, memory, DropPolicy(habits=habits))[1] == ()
 

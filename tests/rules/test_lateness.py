@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dash_app import words
 from dash_app.history.coverage import Past
-from dash_app.model.expectation import Expectation, Rules, State, TableRules, Watch
+from dash_app.model.expectation import Expectation, ExpectationReport, Rules, State, TableRules
 from dash_app.model.host_facts import Disk, Surroundings
 from dash_app.model.reading import Finding, Reading, TableCount
 from dash_app.rules.lateness import Expected
@@ -80,7 +80,7 @@ def state_by_hand(found: list[Reading]) -> State:
     return "down" if counted > 16 else "late" if counted > 12 else "new" if is_new else "on_time"
 
 
-def final(expected: Expected, found: list[Reading]) -> Watch:
+def final(expected: Expected, found: list[Reading]) -> ExpectationReport:
     watch = [expected.look(one) for one in found][-1]
     assert watch is not None
     return watch

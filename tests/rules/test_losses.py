@@ -15,7 +15,7 @@ from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.reading import Database, Event, Reading
 from dash_app.rules.losses import QUEUE_PATIENCE, RECENTLY, habits_among
-from dash_app.rules.state import Ledger
+from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings
 from tests.airlock_helpers import read_exact, watching
 from tests.rules.test_changes import exact_or_fault, run, sql, texts, told
@@ -202,12 +202,12 @@ class Watched:
     def __init__(self, path: Path, history: History) -> None:
         self.database = Database("a", "A", path)
         self.history = history
-        self.ledger = Ledger(history, [self.database])
+        self.ledger = StateStore(history, [self.database])
         self.later = timedelta()
 
     def restart(self) -> None:
         self.ledger.keep()
-        self.ledger = Ledger(self.history, [self.database])
+        self.ledger = StateStore(self.history, [self.database])
 
     def enter(self, reading: Reading) -> list[str]:
         """Enter a reading; return the texts of the losses that are not settled then."""

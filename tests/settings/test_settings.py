@@ -16,7 +16,7 @@ from dash_app import settings
 from dash_app.model.expectation import Expectation, TableRules
 from dash_app.model.quiet_hours import NEVER
 from dash_app.settings import SettingsError
-from dash_app.system.secret_files import place_of
+from dash_app.system.secret_files import redact
 
 DATABASE = '[[databases]]\nname = "a"\npath = "a.db"\n'
 TABLE = f"{DATABASE}[databases.tables.a]\n"
@@ -240,7 +240,7 @@ def test_a_heartbeat_goes_over_the_web(tmp_path: Path) -> None:
     ],
 )
 def test_a_url_is_named_by_scheme_and_host_alone(url: str, place: str) -> None:
-    assert place_of(url) == place
+    assert redact(url) == place
 
 
 def test_every_wrong_line_is_named_at_once() -> None:

@@ -14,7 +14,7 @@ from dash_app.model.reading import ABSENCES, Code, Database, Fault, LastGood
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
-PLACE = words.Place("~/.config/mission-control/config.toml", "clawd", 5.0)
+PLACE = words.WordingContext("~/.config/mission-control/config.toml", "clawd", 5.0)
 GOOD = LastGood(datetime(2026, 11, 23, tzinfo=UTC), 10_640, 7)
 
 DETAIL = {
