@@ -19,7 +19,8 @@ from dash_app.history.chart_grid import Window
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection, Series, TableDay
 from dash_app.model.expectation import SILENCE
-from dash_app.model.reading import DatabaseStatus, Snapshot, TableCount
+from dash_app.model.reading import TableCount
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
 TIME = "datetime64[us, UTC]"
 WRITTEN_BY_HOUR = timedelta(days=2)

@@ -22,9 +22,13 @@ from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.series import activity
 from dash_app.history.writer import History
 from dash_app.incidents.tracker import IncidentTracker
+from dash_app.model.database import Database
 from dash_app.model.host_facts import Activity
 from dash_app.model.incident import Acknowledgement
-from dash_app.model.reading import Database, DatabaseStatus, Finding, Reading, Snapshot, worst
+from dash_app.model.level import worst
+from dash_app.model.problem import Finding
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.reader.surroundings import disk_under
 from dash_app.rules.changes import in_view_of
 from dash_app.rules.lateness import expected_of

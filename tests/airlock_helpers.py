@@ -20,7 +20,8 @@ import pytest
 
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
-from dash_app.model.reading import Database, Reading
+from dash_app.model.database import Database
+from dash_app.model.reading import Reading
 from dash_app.reader.files import GRANULARITY_NS
 from dash_app.reader.protocol import reading_from_message
 from tests.harness import PATIENCE_SECONDS, ROOT, eventually

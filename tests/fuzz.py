@@ -21,7 +21,9 @@ from tempfile import TemporaryDirectory
 
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import ChildProcess, Limits
-from dash_app.model.reading import Database, DatabaseState, Reading
+from dash_app.model.database import Database
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.protocol import Message, reading_from_message, to_message
 from dash_app.rules.changes import follow
 from tests.airlock_helpers import await_quiet, rows, traces

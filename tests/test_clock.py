@@ -17,8 +17,11 @@ from dash_app import sampler
 from dash_app import settings as configuration
 from dash_app.alerts.policy import AlertPolicy, Outbox, follow, release, settled
 from dash_app.history.writer import History
+from dash_app.model.database import Database
+from dash_app.model.event import Event
 from dash_app.model.quiet_hours import NEVER
-from dash_app.model.reading import Database, DatabaseState, Event, Reading
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseState
 from dash_app.model.times import moved
 from dash_app.rules.problems import settle
 from dash_app.rules.state import StateStore

@@ -15,6 +15,7 @@ from dash.development.base_component import Component
 from dash_app import loader, words
 from dash_app.api.serializers import status_document
 from dash_app.cli.status_text import lines
+from dash_app.model.database import Database
 from dash_app.model.expectation import (
     Expectation,
     ExpectationReport,
@@ -23,7 +24,8 @@ from dash_app.model.expectation import (
     State,
     TableRules,
 )
-from dash_app.model.reading import Database, DatabaseStatus, Snapshot, worst
+from dash_app.model.level import worst
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import database as view
 from dash_app.page.cards import cards
 from dash_app.page.glance import glance_text

@@ -11,7 +11,9 @@ import pandas as pd
 
 from dash_app import loader
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
+from dash_app.model.database import Database
+from dash_app.model.reading import Reading, TableCount
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)

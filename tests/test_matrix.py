@@ -21,7 +21,7 @@ from _pytest.mark import ParameterSet
 
 from dash_app import settings
 from dash_app.history.writer import History
-from dash_app.model.reading import DatabaseStatus
+from dash_app.model.snapshot import DatabaseStatus
 from dash_app.sampler import Sampler
 from dash_app.words import short_path
 from tests import faults

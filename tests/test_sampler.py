@@ -18,7 +18,8 @@ from dash_app import settings
 from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement
-from dash_app.model.reading import DatabaseStatus, Reading
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseStatus
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
 from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database, write_config

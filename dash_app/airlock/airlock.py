@@ -20,7 +20,9 @@ from subprocess import TimeoutExpired
 from typing import Self
 
 from dash_app.airlock.child_process import ChildProcess, Limits
-from dash_app.model.reading import Code, Database, DatabaseState, Reading
+from dash_app.model.database import Database
+from dash_app.model.reading import Code, Reading
+from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.protocol import Message, reading_from_message, surroundings_from_message
 from dash_app.settings import Settings
 

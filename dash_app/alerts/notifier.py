@@ -29,9 +29,9 @@ from dash_app.history.incidents import WantedIncidents
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.writer import History
 from dash_app.incidents.troubles import Trouble
+from dash_app.model.database import Database
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification
-from dash_app.model.reading import Database
 from dash_app.model.times import moved
 from dash_app.settings import Settings
 from dash_app.system import network

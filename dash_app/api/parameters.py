@@ -12,7 +12,7 @@ from dash_app.history.chart_grid import Window
 from dash_app.history.event_queries import Wanted
 from dash_app.history.incidents import WantedIncidents
 from dash_app.history.series import Extent, Metric, Selection
-from dash_app.model.reading import EventKind
+from dash_app.model.event import EventKind
 from dash_app.settings import Settings
 
 Choice = TypeVar("Choice", bound=str)

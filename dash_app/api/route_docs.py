@@ -17,7 +17,7 @@ from dash_app.api.parameters import (
     Format,
 )
 from dash_app.history.series import Metric
-from dash_app.model.reading import EventKind
+from dash_app.model.event import EventKind
 
 Json = dict[str, Any]
 

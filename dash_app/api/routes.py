@@ -42,8 +42,8 @@ from dash_app.api.times import instant
 from dash_app.history import series
 from dash_app.history.event_queries import Wanted, page_of
 from dash_app.history.incidents import incidents_of
-from dash_app.model.reading import Snapshot
 from dash_app.model.refusal import REFUSALS
+from dash_app.model.snapshot import Snapshot
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 

@@ -12,8 +12,12 @@ from typing_extensions import TypedDict
 from dash_app.api.schemas_common import Time, open_text
 from dash_app.api.schemas_expected import Watch
 from dash_app.history.series import Metric
+from dash_app.model.event import EventKind, Facts
 from dash_app.model.host_facts import Use
-from dash_app.model.reading import Code, EventKind, Facts, FindingKind, Level, Status, WaitReason
+from dash_app.model.level import Level
+from dash_app.model.problem import FindingKind
+from dash_app.model.reading import Code, WaitReason
+from dash_app.model.snapshot import Status
 
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]

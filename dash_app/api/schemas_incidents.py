@@ -6,8 +6,10 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from dash_app.api.schemas_common import Time, open_text
+from dash_app.model.level import Level
 from dash_app.model.notification import NotificationKind
-from dash_app.model.reading import Code, FindingKind, Level
+from dash_app.model.problem import FindingKind
+from dash_app.model.reading import Code
 
 IncidentKind = Literal[FindingKind, Code, "alerts_failing"]
 

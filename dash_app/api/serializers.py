@@ -12,22 +12,15 @@ from dash_app.api.times import instant, rfc3339
 from dash_app.history.event_queries import Wanted
 from dash_app.history.incidents import WantedIncidents
 from dash_app.history.series import Series
+from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.notification import Notification
-from dash_app.model.reading import (
-    DatabaseStatus,
-    EstimateKind,
-    Event,
-    Fault,
-    Finding,
-    LastGood,
-    Reading,
-    Snapshot,
-    TableCount,
-)
+from dash_app.model.problem import Fault, Finding
+from dash_app.model.reading import EstimateKind, LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.sampler import Sampler
 from dash_app.system.clock import STARTED_SECONDS, steady_seconds
 

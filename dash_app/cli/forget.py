@@ -16,7 +16,8 @@ from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.requests import to_forget
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, DatabaseState
+from dash_app.model.database import Database
+from dash_app.model.snapshot import DatabaseState
 from dash_app.settings import Settings
 
 LOOK_SECONDS = 0.05

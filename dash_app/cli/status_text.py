@@ -10,7 +10,8 @@ import click
 from dash_app import words
 from dash_app.api.schemas import Database, StatusDocument
 from dash_app.cli.terminal import printable
-from dash_app.model.reading import SEVERITY, UNDECIDED
+from dash_app.model.level import SEVERITY
+from dash_app.model.reading import UNDECIDED
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 

@@ -22,7 +22,7 @@ from dash_app.cli.terminal import (
 )
 from dash_app.history import growth
 from dash_app.history.retention import POINTS_KEPT
-from dash_app.model.reading import Database
+from dash_app.model.database import Database
 from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
 from dash_app.settings.toml_edit import Additions

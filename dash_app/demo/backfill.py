@@ -13,7 +13,7 @@ from random import Random
 from dash_app.demo.rhythm import HOURS, at_first, at_full_hours, in_bursts, spread
 from dash_app.demo.rows import AGENTS
 from dash_app.demo.tables import TABLES, connect
-from dash_app.model.reading import Event
+from dash_app.model.event import Event
 
 Point = tuple[str, str, datetime, int, int]
 

@@ -14,7 +14,8 @@ from typing import Self
 from dash_app.demo.backfill import TIMES, Past, Point
 from dash_app.demo.tables import TABLES
 from dash_app.demo.temp_folder import held_folder, sweep
-from dash_app.model.reading import Database, Event
+from dash_app.model.database import Database
+from dash_app.model.event import Event
 
 APPEAR_SECONDS = 60.0
 """So long a database without a past is not initialized: time to see it and then see it come."""

@@ -13,7 +13,7 @@ from threading import Thread
 from dash_app import words
 from dash_app.doctor import alerts, clock, databases, history, network, service
 from dash_app.doctor.check import Check
-from dash_app.model.reading import worst
+from dash_app.model.level import worst
 from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.users import own_name
 

@@ -13,8 +13,10 @@ from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
 from dash_app.doctor.check import Check
+from dash_app.model.database import Database
 from dash_app.model.host_facts import Access
-from dash_app.model.reading import ABSENCES, Database, Level, Reading
+from dash_app.model.level import Level
+from dash_app.model.reading import ABSENCES, Reading
 from dash_app.reader.files import version_text
 from dash_app.settings import Settings
 from dash_app.system.users import user_name

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dash_app.history.file import reading
-from dash_app.model.reading import Event, EventKind
+from dash_app.model.event import Event, EventKind
 
 EVENTS = """
     SELECT id, database, kind, at, before, after, ended_at FROM event

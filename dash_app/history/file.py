@@ -23,7 +23,7 @@ from dash_app.history.schema import (
     UnusableHistoryError,
     migrate,
 )
-from dash_app.model.reading import HISTORY_APPLICATION_ID
+from dash_app.model.database import HISTORY_APPLICATION_ID
 
 BUSY_SECONDS = 0.25
 """How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""

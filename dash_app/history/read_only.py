@@ -10,7 +10,10 @@ from datetime import datetime
 from pathlib import Path
 
 from dash_app.history.file import reading
-from dash_app.model.reading import Database, DatabaseState, Event, LastGood, Snapshot
+from dash_app.model.database import Database
+from dash_app.model.event import Event
+from dash_app.model.reading import LastGood
+from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.reader.protocol import reading_from_message
 
 

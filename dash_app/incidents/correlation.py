@@ -16,7 +16,9 @@ from dash_app import words
 from dash_app.incidents.stopped_processes import Seen, Writer, look, writers_gone
 from dash_app.incidents.troubles import SILENCE, Trouble, family, troubles_of
 from dash_app.model.incident import Incident
-from dash_app.model.reading import ABSENCES, SEVERITY, Code, DatabaseStatus, Snapshot, worst
+from dash_app.model.level import SEVERITY, worst
+from dash_app.model.reading import ABSENCES, Code
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
 DATABASE = re.compile("[.:]")
 """What ends its name in the mark of a trouble."""

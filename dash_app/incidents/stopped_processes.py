@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dash_app.incidents.troubles import Trouble
-from dash_app.model.reading import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
 PROCESS = "process:"
 RESIDENT = timedelta(minutes=1)

@@ -16,7 +16,7 @@ from dash_app.history.incidents import Incidents, WantedIncidents
 from dash_app.incidents.correlation import Course, follow
 from dash_app.incidents.troubles import Trouble
 from dash_app.model.incident import Acknowledgement, Entry, Incident
-from dash_app.model.reading import Snapshot
+from dash_app.model.snapshot import Snapshot
 from dash_app.model.times import moved
 
 LATELY = timedelta(days=7)

@@ -8,7 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import get_args
 
-from dash_app.model.reading import Absence, Database, DatabaseStatus, Finding, Level, Snapshot
+from dash_app.model.database import Database
+from dash_app.model.event import Absence
+from dash_app.model.level import Level
+from dash_app.model.problem import Finding
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
 SILENCE = "down"
 FAMILIES = {"late": SILENCE, "wal_large": "log_held", "wal_growing": "log_held"}

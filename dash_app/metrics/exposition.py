@@ -25,7 +25,8 @@ from dash_app import VERSION
 from dash_app.airlock.self_check import memory_bytes
 from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model.expectation import State
-from dash_app.model.reading import DatabaseStatus, Level, Snapshot, Status
+from dash_app.model.level import Level
+from dash_app.model.snapshot import DatabaseStatus, Snapshot, Status
 from dash_app.sampler import Sampler
 
 PREFIX = "mission_control"

@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from dash_app.model.host_facts import Disk
-from dash_app.model.reading import DatabaseStatus, TableCount
+from dash_app.model.reading import TableCount
+from dash_app.model.snapshot import DatabaseStatus
 
 
 class Gauge(NamedTuple):

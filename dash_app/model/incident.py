@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
 
+from dash_app.model.level import Level
 from dash_app.model.notification import Notification
 from dash_app.model.times import moved
-
-Level = Literal["well", "notice", "unknown", "fault"]
 
 
 @dataclass(frozen=True, slots=True)

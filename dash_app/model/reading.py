@@ -1,38 +1,16 @@
-"""The vocabulary: frozen values that every other part passes on, and pure functions over them.
-
-No I/O, and nothing beyond the standard library: the airlock's child process imports this too.
-All times are aware datetimes in UTC; all sizes are bytes.
-"""
+"""What one reading of one database found: tables, sizes, WAL, schema, or why it failed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from dash_app.model.expectation import ExpectationReport, Rules
-from dash_app.model.host_facts import Activity, Disk, Surroundings
-from dash_app.model.incident import Entry, Incident
-from dash_app.model.incident import Level as Level  # noqa: PLC0414 - part of the vocabulary here
+from dash_app.model.event import Facts
+from dash_app.model.host_facts import Surroundings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-Status = Literal["connected", "not_initialized", "error"]
 EstimateKind = Literal["about", "at_most"]
-Absence = Literal["gone", "emptied", "truncated"]
-EventKind = Literal[
-    Absence, "back", "replaced", "rolled_back", "schema_changed", "rows_dropped", "version_changed"
-]
-Unexpected = Literal[
-    "late", "down", "few_rows", "no_such_table", "wal_large", "file_large", "disk_low"
-]
-FindingKind = Literal[
-    Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "wal_growing", Unexpected
-]
-Facts = Mapping[str, Any]
-"""Facts by their name in the JSON documents, which hold nothing but JSON."""
 
 Code = Literal[
     "file_missing",
@@ -63,30 +41,11 @@ HOUSEKEEPING = ("sqlite_stat", "_litestream_")
 """How the names of tables begin that SQLite and replicators keep for themselves: `ANALYZE` writes
 sqlite_stat1 and sqlite_stat4; Litestream writes _litestream_seq at any time."""
 
-HISTORY_APPLICATION_ID = 0x4D434831
-"""Marks our own history file ("MCH1"), so that nobody takes it for a database to watch."""
-
 ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_empty", "no_tables"})
 """Codes that are calm until the database was once read with tables, and a fault after that."""
 
 UNDECIDED: frozenset[Code] = frozenset({"needs_extension", "not_read_yet"})
 """Codes of databases that may well be healthy: nothing can be told, and nobody has to act."""
-
-SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
-"""Levels from best to worst."""
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A configured SQLite file: its name in URLs, its label on the page, its path.
-
-    `rules` is what a person expects of it.
-    """
-
-    name: str
-    label: str
-    path: Path
-    rules: Rules = field(default_factory=Rules, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,144 +167,3 @@ class LastGood:
     read_at: datetime
     total_rows: int
     tables: int
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseState:
-    """What outlives a restart about one database at one path.
-
-    `since` is when its present status and code began, `absence` the event that took its tables
-    away, and `baseline` what the next reading is compared with: the last one with tables, with
-    the newest exact count of each.
-    """
-
-    status: Status
-    code: Code | None
-    since: datetime
-    last_good: LastGood | None
-    absence: Absence | None = None
-    baseline: Reading | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A change worth remembering: what differed, before and after.
-
-    `id` is None until stored. `ended_at` is when what it found amiss was undone or acknowledged.
-    """
-
-    database: str
-    kind: EventKind
-    at: datetime
-    before: Facts
-    after: Facts
-    id: int | None = None
-    ended_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a database is not connected: a code for programs, a cause and one remedy for people."""
-
-    code: Code
-    message: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A rule that does not hold now: since when, in one sentence, and what to do.
-
-    One that `asks` stays until its cause is undone or a person acknowledges it; `table` is its own.
-    """
-
-    kind: FindingKind
-    level: Level
-    since: datetime
-    text: str
-    remedy: str
-    asks: bool = False
-    table: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseStatus:
-    """One database as every face shows it; findings worst first.
-
-    `is_stale` is whether its reading is too old to say anything, `watch` how it stands to what is
-    expected of it.
-    """
-
-    database: Database
-    reading: Reading
-    status: Status
-    since: datetime
-    level: Level
-    verdict: str
-    fault: Fault | None
-    last_good: LastGood | None
-    findings: tuple[Finding, ...] = ()
-    is_stale: bool = False
-    activity: Activity | None = None
-    watch: ExpectationReport | None = None
-
-    @property
-    def change(self) -> int | None:
-        """How many rows more there are than there were; None where that is unknown.
-
-        Tables whose count was unknown then and is unknown now are in neither number.
-        """
-        if self.activity is None or self.activity.unknown_before != self.reading.unknown_tables:
-            return None
-        before, rows = self.activity.rows_before, self.reading.counted_rows
-        return None if before is None or rows is None else rows - before
-
-    @property
-    def needs_you(self) -> bool:
-        """Whether a person should look at it, who did not say that nothing is to be told of it."""
-        return not self.is_paused and (self.level == "fault" or bool(self.findings))
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether nothing is to be told of it."""
-        return self.database.rules.paused
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The newest reading of each database, in configured order; the newest events, newest first.
-
-    `incidents` are open ones, worst first, then those that ended lately, newest first;
-    `history_notes` are sentences on our own record, if it stands still or had to begin again.
-    """
-
-    taken_at: datetime
-    databases: tuple[DatabaseStatus, ...]
-    events: tuple[Event, ...] = ()
-    history_disk: Disk | None = None
-    incidents: tuple[Entry, ...] = ()
-    history_notes: tuple[str, ...] = ()
-
-    @property
-    def connected(self) -> int:
-        """How many databases can be read."""
-        return sum(status.status == "connected" for status in self.databases)
-
-    @property
-    def open_incidents(self) -> list[Incident]:
-        """The incidents that are open, worst first."""
-        return [one.incident for one in self.incidents if not one.incident.ended_at]
-
-    def of(self, name: str) -> DatabaseStatus:
-        """Return the status of a database by its name. Raises StopIteration."""
-        return next(status for status in self.databases if status.database.name == name)
-
-    @property
-    def level(self) -> Level:
-        """The worst level of any database."""
-        return worst(status.level for status in self.databases)
-
-
-def worst(levels: Iterable[Level]) -> Level:
-    """Return the worst of some levels; "well" when there are none."""
-    return max(levels, key=SEVERITY.index, default="well")

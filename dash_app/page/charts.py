@@ -13,7 +13,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app import words
-from dash_app.model.reading import Event
+from dash_app.model.event import Event
 from dash_app.page import ids
 from dash_app.page.chart_choice import RANGES, View
 from dash_app.page.custom_components import Parts

@@ -12,7 +12,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app import words
-from dash_app.model.reading import DatabaseStatus, Event
+from dash_app.model.event import Event
+from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import badge, trouble
 from dash_app.page.recent_events import line

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dash_app import words
-from dash_app.model.reading import Event
+from dash_app.model.event import Event
 from dash_app.page.chart_choice import View
 
 HEIGHT = 120

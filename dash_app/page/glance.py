@@ -8,7 +8,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app import words
-from dash_app.model.reading import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.assets import versioned
 from dash_app.page.cards import badge_of
 from dash_app.page.markup import draw

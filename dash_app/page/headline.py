@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 
 from dash_app import words
 from dash_app.model.incident import Incident
-from dash_app.model.reading import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
 from dash_app.rules.problems import amiss_since, ranked

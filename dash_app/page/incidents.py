@@ -11,7 +11,8 @@ from dash.development.base_component import Component
 
 from dash_app import words
 from dash_app.model.incident import Entry, Incident
-from dash_app.model.reading import DatabaseStatus, Fault, Finding, Snapshot
+from dash_app.model.problem import Fault, Finding
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aria, data, icon, moment, prose
 

@@ -20,7 +20,8 @@ from flask import request
 from dash_app import VERSION, loader, words
 from dash_app.history import series
 from dash_app.history.event_queries import Wanted, page_of
-from dash_app.model.reading import DatabaseStatus, Reading, Snapshot
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import charts
 from dash_app.page import database as database_page
 from dash_app.page.assets import ASSETS

@@ -8,7 +8,8 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app import words
-from dash_app.model.reading import Event, Snapshot
+from dash_app.model.event import Event
+from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
 

@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 
-from dash_app.model.reading import HISTORY_APPLICATION_ID
+from dash_app.model.database import HISTORY_APPLICATION_ID
 from dash_app.reader.files import HEADER_BYTES, MAGIC
 
 SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv"}

@@ -9,18 +9,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from dash_app.model.reading import (
-    ABSENCES,
-    Absence,
-    Code,
-    DatabaseState,
-    Event,
-    EventKind,
-    Facts,
-    LastGood,
-    Reading,
-    Status,
-)
+from dash_app.model.event import Absence, Event, EventKind, Facts
+from dash_app.model.reading import ABSENCES, Code, LastGood, Reading
+from dash_app.model.snapshot import DatabaseState, Status
 from dash_app.rules.losses import (
     DEFAULT_POLICY,
     DropPolicy,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dash_app.history.coverage import Past, past_of
 from dash_app.history.rows_written import is_packed, rows_inserted
+from dash_app.model.database import Database
 from dash_app.model.expectation import (
     SILENCE,
     Expectation,
@@ -23,7 +24,7 @@ from dash_app.model.expectation import (
     state_of,
 )
 from dash_app.model.quiet_hours import Quiet
-from dash_app.model.reading import Database, Reading
+from dash_app.model.reading import Reading
 from dash_app.rules.state import StateStore
 
 NOTHING = timedelta(0)

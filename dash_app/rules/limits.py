@@ -7,7 +7,9 @@ from datetime import datetime
 
 from dash_app import words
 from dash_app.model.expectation import SILENCE, ExpectationReport, Rules, State
-from dash_app.model.reading import Finding, FindingKind, Level, Reading
+from dash_app.model.level import Level
+from dash_app.model.problem import Finding, FindingKind
+from dash_app.model.reading import Reading
 
 LIMITS: dict[FindingKind, Level] = {
     "few_rows": "fault",

@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import NamedTuple
 
+from dash_app.model.event import Event, Facts
 from dash_app.model.expectation import NO_RULES, Rules
-from dash_app.model.reading import Event, Facts, Reading, TableCount
+from dash_app.model.reading import Reading, TableCount
 
 MAX_DROP_PERCENT = 50
 MIN_LOST_ROWS = 20

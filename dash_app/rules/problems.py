@@ -12,19 +12,11 @@ from datetime import datetime, timedelta
 from math import inf
 
 from dash_app import words
-from dash_app.model.reading import (
-    SEVERITY,
-    DatabaseState,
-    DatabaseStatus,
-    Event,
-    Fault,
-    Finding,
-    FindingKind,
-    Level,
-    Reading,
-    Snapshot,
-    Status,
-)
+from dash_app.model.event import Event
+from dash_app.model.level import SEVERITY, Level
+from dash_app.model.problem import Fault, Finding, FindingKind
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot, Status
 from dash_app.rules.changes import NEWEST, WHOLE, has_newest, is_same_copy
 from dash_app.rules.losses import DEFAULT_POLICY, DropPolicy
 

@@ -14,7 +14,10 @@ from datetime import UTC, datetime, timedelta
 from dash_app.history.event_queries import Wanted, events_of
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, DatabaseState, Event, EventKind, Reading
+from dash_app.model.database import Database
+from dash_app.model.event import Event, EventKind
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseState
 from dash_app.model.times import moved
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from dash_app.model.reading import Database
+from dash_app.model.database import Database
 from dash_app.settings.alerts import AlertsSettings, WatchSettings
 from dash_app.settings.base import Section
 from dash_app.settings.errors import cut, explain

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from dash_app.model.reading import Database
+from dash_app.model.database import Database
 from dash_app.settings.base import Section
 from dash_app.settings.expectations import RulesSettings
 from dash_app.settings.values import (

@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dash_app.model.reading import DatabaseStatus, Fault, Finding, Reading, Snapshot
+from dash_app.model.problem import Fault, Finding
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.errors import CODES_IN_BRIEF, WordingContext, fault, wording_context
 from dash_app.words.events import event
 from dash_app.words.incidents import (

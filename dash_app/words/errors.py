@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dash_app.model.reading import Code, Database, Fault, LastGood
+from dash_app.model.database import Database
+from dash_app.model.problem import Fault
+from dash_app.model.reading import Code, LastGood
 from dash_app.settings import Settings
 from dash_app.words.numbers import number, plural, short_path
 

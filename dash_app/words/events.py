@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from dash_app.model.reading import Event, EventKind
+from dash_app.model.event import Event, EventKind
 from dash_app.words.numbers import age, number, plural, size
 
 MAX_PARTS = 3

@@ -7,9 +7,11 @@ from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
 
+from dash_app.model.event import Event
 from dash_app.model.expectation import SILENCE, ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
-from dash_app.model.reading import Event, FindingKind, Reading
+from dash_app.model.problem import FindingKind
+from dash_app.model.reading import Reading
 from dash_app.words.events import event, plainly
 from dash_app.words.incidents import names
 from dash_app.words.numbers import every, moment, number, plural, size

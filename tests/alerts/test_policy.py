@@ -22,8 +22,8 @@ from dash_app.alerts.policy import (
     types_of,
 )
 from dash_app.model.incident import Acknowledgement, Incident
+from dash_app.model.level import Level
 from dash_app.model.quiet_hours import NEVER
-from dash_app.model.reading import Level
 from dash_app.settings.quiet_hours import quiet
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

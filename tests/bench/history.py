@@ -11,7 +11,9 @@ from pathlib import Path
 from sqlite3 import connect
 
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
+from dash_app.model.database import Database
+from dash_app.model.reading import Reading, TableCount
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from tests.bench.report import OURS, Table
 from tests.bench.run import Run

@@ -16,7 +16,7 @@ import pytest
 from dash_app.cli.history_summary import sums
 from dash_app.history.series import Series
 from dash_app.history.writer import History
-from dash_app.model.reading import Event
+from dash_app.model.event import Event
 from dash_app.settings.schema import HistorySettings
 from tests.cli.test_cli import environment, run
 from tests.harness import ROOT, Served, eventually, make_database, write_config

@@ -9,8 +9,9 @@ from heapq import merge
 from random import Random
 from typing import Any
 
+from dash_app.model.database import Database
 from dash_app.model.host_facts import Disk, Holder, Surroundings
-from dash_app.model.reading import Code, Database, Reading, TableCount
+from dash_app.model.reading import Code, Reading, TableCount
 from tests.drill.rhythms import RHYTHMS, Rhythm
 
 START = datetime(2026, 10, 1, tzinfo=UTC)

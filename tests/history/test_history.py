@@ -28,16 +28,9 @@ from dash_app.history.rows_written import rows_inserted
 from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryError
 from dash_app.history.series import Selection
 from dash_app.history.writer import History
-from dash_app.model.reading import (
-    HISTORY_APPLICATION_ID,
-    Database,
-    DatabaseState,
-    DatabaseStatus,
-    LastGood,
-    Reading,
-    Snapshot,
-    TableCount,
-)
+from dash_app.model.database import HISTORY_APPLICATION_ID, Database
+from dash_app.model.reading import LastGood, Reading, TableCount
+from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from tests.harness import ROOT, make_database
 from tests.mounts import CAN_MOUNT, Mount

@@ -16,22 +16,14 @@ from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.writer import History
 from dash_app.incidents.correlation import Course, follow
 from dash_app.incidents.tracker import IncidentTracker
+from dash_app.model.database import Database
 from dash_app.model.expectation import Rules
 from dash_app.model.host_facts import Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
-from dash_app.model.reading import (
-    Code,
-    Database,
-    DatabaseStatus,
-    Fault,
-    Finding,
-    FindingKind,
-    Level,
-    Reading,
-    Snapshot,
-    Status,
-    worst,
-)
+from dash_app.model.level import Level, worst
+from dash_app.model.problem import Fault, Finding, FindingKind
+from dash_app.model.reading import Code, Reading
+from dash_app.model.snapshot import DatabaseStatus, Snapshot, Status
 from dash_app.settings.schema import HistorySettings
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

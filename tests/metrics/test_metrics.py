@@ -20,7 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from dash_app import VERSION
 from dash_app.airlock.self_check import SelfCheck
 from dash_app.metrics.exposition import MAX_CHARACTERS, SnapshotCollector, label
-from dash_app.model.reading import Database, DatabaseStatus, Reading, Snapshot, TableCount
+from dash_app.model.database import Database
+from dash_app.model.reading import Reading, TableCount
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from tests.harness import LiveWriter, Served, eventually, make_database, prometheus, write_config
 
 NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)

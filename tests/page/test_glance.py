@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.model.host_facts import Activity
-from dash_app.model.reading import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.glance import glance_page, glance_text
 from dash_app.rules.changes import remember
 from tests.harness import Served, make_database, write_config

@@ -9,7 +9,8 @@ from html import unescape
 
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.notification import Notification
-from dash_app.model.reading import Finding, Snapshot
+from dash_app.model.problem import Finding
+from dash_app.model.snapshot import Snapshot
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
 from dash_app.page.markup import draw

@@ -14,18 +14,12 @@ import pytest
 from dash import dcc, html
 
 from dash_app import loader, words
+from dash_app.model.database import Database
+from dash_app.model.event import Event
 from dash_app.model.host_facts import Activity, Disk, Surroundings
-from dash_app.model.reading import (
-    Code,
-    Database,
-    DatabaseState,
-    DatabaseStatus,
-    Event,
-    Level,
-    Reading,
-    Snapshot,
-    TableCount,
-)
+from dash_app.model.level import Level
+from dash_app.model.reading import Code, Reading, TableCount
+from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.page import charts
 from dash_app.page.cards import cards
 from dash_app.page.chart_choice import DEFAULT_RANGE, View, range_of

@@ -15,7 +15,9 @@ import pytest
 from dash_app.airlock import airlock as parent
 from dash_app.airlock.self_check import locks_held
 from dash_app.doctor.databases import _writers
-from dash_app.model.reading import Database, DatabaseState, LastGood, Reading
+from dash_app.model.database import Database
+from dash_app.model.reading import LastGood, Reading
+from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.locks import find_write_lock, record_locks
 from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.reader.reader import LOCK_FREE_WAL_BYTES

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from dash_app.history.writer import History
+from dash_app.model.database import Database
 from dash_app.model.host_facts import Surroundings, WalGrowth
-from dash_app.model.reading import Database, DatabaseState, Reading
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseState
 from dash_app.reader import wal_growth
 from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.reader.wal_growth import Growth, Look, follow, summary

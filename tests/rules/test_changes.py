@@ -16,8 +16,10 @@ import pytest
 
 from dash_app import words
 from dash_app.airlock.airlock import Airlock
+from dash_app.model.event import Event
 from dash_app.model.expectation import Rules, TableRules
-from dash_app.model.reading import DatabaseState, Event, Reading, TableCount
+from dash_app.model.reading import Reading, TableCount
+from dash_app.model.snapshot import DatabaseState
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
 from dash_app.rules.problems import settle

@@ -19,7 +19,8 @@ from dash_app import words
 from dash_app.history.coverage import Past
 from dash_app.model.expectation import Expectation, ExpectationReport, Rules, State, TableRules
 from dash_app.model.host_facts import Disk, Surroundings
-from dash_app.model.reading import Finding, Reading, TableCount
+from dash_app.model.problem import Finding
+from dash_app.model.reading import Reading, TableCount
 from dash_app.rules.lateness import Expected
 from dash_app.rules.limits import beyond
 from dash_app.settings.quiet_hours import quiet

@@ -13,7 +13,9 @@ import pytest
 from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
-from dash_app.model.reading import Database, Event, Reading
+from dash_app.model.database import Database
+from dash_app.model.event import Event
+from dash_app.model.reading import Reading
 from dash_app.rules.losses import QUEUE_PATIENCE, RECENTLY, habits_among
 from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from dash_app.model.host_facts import Disk
-from dash_app.model.reading import Finding, Reading
+from dash_app.model.problem import Finding
+from dash_app.model.reading import Reading
 from dash_app.rules.changes import follow
 from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, findings, settle
 from tests.airlock_helpers import read, read_exact, watching

@@ -10,7 +10,9 @@ from typing import get_args
 import pytest
 
 from dash_app import words
-from dash_app.model.reading import ABSENCES, Code, Database, Fault, LastGood
+from dash_app.model.database import Database
+from dash_app.model.problem import Fault
+from dash_app.model.reading import ABSENCES, Code, LastGood
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")

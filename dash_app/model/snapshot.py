@@ -1,0 +1,113 @@
+"""The state of every database at one instant, as every face shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from dash_app.model.database import Database
+from dash_app.model.event import Absence, Event
+from dash_app.model.expectation import ExpectationReport
+from dash_app.model.host_facts import Activity, Disk
+from dash_app.model.incident import Entry, Incident
+from dash_app.model.level import Level, worst
+from dash_app.model.problem import Fault, Finding
+from dash_app.model.reading import Code, LastGood, Reading
+
+Status = Literal["connected", "not_initialized", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseState:
+    """What outlives a restart about one database at one path.
+
+    `since` is when its present status and code began, `absence` the event that took its tables
+    away, and `baseline` what the next reading is compared with: the last one with tables, with
+    the newest exact count of each.
+    """
+
+    status: Status
+    code: Code | None
+    since: datetime
+    last_good: LastGood | None
+    absence: Absence | None = None
+    baseline: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseStatus:
+    """One database as every face shows it; findings worst first.
+
+    `is_stale` is whether its reading is too old to say anything, `watch` how it stands to what is
+    expected of it.
+    """
+
+    database: Database
+    reading: Reading
+    status: Status
+    since: datetime
+    level: Level
+    verdict: str
+    fault: Fault | None
+    last_good: LastGood | None
+    findings: tuple[Finding, ...] = ()
+    is_stale: bool = False
+    activity: Activity | None = None
+    watch: ExpectationReport | None = None
+
+    @property
+    def change(self) -> int | None:
+        """How many rows more there are than there were; None where that is unknown.
+
+        Tables whose count was unknown then and is unknown now are in neither number.
+        """
+        if self.activity is None or self.activity.unknown_before != self.reading.unknown_tables:
+            return None
+        before, rows = self.activity.rows_before, self.reading.counted_rows
+        return None if before is None or rows is None else rows - before
+
+    @property
+    def needs_you(self) -> bool:
+        """Whether a person should look at it, who did not say that nothing is to be told of it."""
+        return not self.is_paused and (self.level == "fault" or bool(self.findings))
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is to be told of it."""
+        return self.database.rules.paused
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The newest reading of each database, in configured order; the newest events, newest first.
+
+    `incidents` are open ones, worst first, then those that ended lately, newest first;
+    `history_notes` are sentences on our own record, if it stands still or had to begin again.
+    """
+
+    taken_at: datetime
+    databases: tuple[DatabaseStatus, ...]
+    events: tuple[Event, ...] = ()
+    history_disk: Disk | None = None
+    incidents: tuple[Entry, ...] = ()
+    history_notes: tuple[str, ...] = ()
+
+    @property
+    def connected(self) -> int:
+        """How many databases can be read."""
+        return sum(status.status == "connected" for status in self.databases)
+
+    @property
+    def open_incidents(self) -> list[Incident]:
+        """The incidents that are open, worst first."""
+        return [one.incident for one in self.incidents if not one.incident.ended_at]
+
+    def of(self, name: str) -> DatabaseStatus:
+        """Return the status of a database by its name. Raises StopIteration."""
+        return next(status for status in self.databases if status.database.name == name)
+
+    @property
+    def level(self) -> Level:
+        """The worst level of any database."""
+        return worst(status.level for status in self.databases)
