@@ -145,10 +145,8 @@ def look_around(files: Files, before: HostView | None, now: datetime) -> HostVie
         _is_foreign(files, locks),
         summary(growth, at),
     )
-    elsewhere = wal_users_elsewhere(locks, files.identity, shm)
-    return HostView(
-        around, files, known, since, is_write_locked, bool(elsewhere), is_hidden, growth
-    )
+    elsewhere = bool(wal_users_elsewhere(locks, files.identity, shm))
+    return HostView(around, files, known, since, is_write_locked, elsewhere, is_hidden, growth)
 
 
 def _identity(path: str) -> tuple[int, int] | None:
