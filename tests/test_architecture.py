@@ -1,4 +1,4 @@
-"""The house keeps its shape: imports run one way, parts stay small, the top level stays bare."""
+"""Imports run one way, functions stay short, and each process loads only what it needs."""
 
 from __future__ import annotations
 
@@ -6,38 +6,14 @@ import ast
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dash_app import cli
+from tests.architecture import RANKS, arrows, imported_packages, package_of
 from tests.harness import ROOT
 
-LAYERS = (
-    {"model"},
-    {"system"},
-    {"settings"},
-    {"words"},
-    {"reader"},
-    {"airlock"},
-    {"history"},
-    {"rules"},
-    {"incidents"},
-    {"alerts"},
-    {"sampler"},
-    {"loader"},
-    {"page", "api", "metrics"},
-    {"web"},
-    {"service"},
-    {"doctor"},
-    {"demo"},
-    {"cli"},
-    {"__main__"},
-)
-"""What may import only from the layers before its own, and from its own part."""
-
-RANK = {part: rank for rank, layer in enumerate(LAYERS) for part in layer}
 TOP_LEVEL = {"dash_app", "assets", "ops", "tests", "requirements.txt", "README.md"} | {
     "pyproject.toml",
     "LICENSE",
@@ -51,35 +27,27 @@ LATE_IMPORTS = {
 """Imports inside functions: only to keep a heavy library out of a process without need of it."""
 
 MAX_LINES_OF_A_FUNCTION = 40
+MAX_ARROWS = 95
+"""Maximum number of pairs of packages of which one imports from the other."""
 
 
 def sources() -> list[Path]:
     return sorted((ROOT / "dash_app").rglob("*.py"))
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(ROOT / "dash_app").parts[0].removesuffix(".py")
-
-
-def imports(path: Path) -> Iterator[str]:
-    """The parts of dash_app that a file imports, for types or for running."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "dash_app":
-            yield from (alias.name for alias in node.names if alias.name != "VERSION")
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dash_app."):
-            yield (node.module or "").split(".")[1]
-        elif isinstance(node, ast.Import):
-            yield from (a.name.split(".")[1] for a in node.names if a.name.startswith("dash_app."))
-
-
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_run_one_way(path: Path) -> None:
-    part = part_of(path)
-    if part == "__init__":
-        assert not list(imports(path))
-        return
-    backward = [name for name in imports(path) if name != part and RANK[name] >= RANK[part]]
-    assert backward == []
+def test_packages_import_only_from_the_layers_above(path: Path) -> None:
+    package = package_of(path)
+    targets = {name for name in imported_packages(path) if name != package}
+    if package == "__init__":
+        assert targets == set()
+    elif package != "__main__":
+        assert {name for name in targets if RANKS[name] >= RANKS[package]} == set()
+
+
+def test_every_package_has_a_layer_and_few_arrows() -> None:
+    assert {package_of(path) for path in sources()} == RANKS.keys() | {"__init__", "__main__"}
+    assert len(arrows()) <= MAX_ARROWS
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
