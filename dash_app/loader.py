@@ -13,7 +13,6 @@ from typing import Any
 
 import pandas as pd
 
-from dash_app import words
 from dash_app.history import series
 from dash_app.history.chart_grid import Window
 from dash_app.history.rollups import DAY, HOUR
@@ -21,6 +20,7 @@ from dash_app.history.series import Selection, Series, TableDay
 from dash_app.model.expectation import SILENCE
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.words import numbers, summaries
 
 TIME = "datetime64[us, UTC]"
 WRITTEN_BY_HOUR = timedelta(days=2)
@@ -263,7 +263,7 @@ def _expected(status: DatabaseStatus, table: str) -> dict[str, Any]:
     return {
         "state": standing and standing.state,
         "is_silent": standing is not None and standing.state in SILENCE,
-        "every": standing and words.every(standing.expect.every),
+        "every": standing and numbers.exact_duration(standing.expect.every),
         "written_at": standing and standing.last_at,
     }
 
@@ -285,12 +285,12 @@ def _status_row(status: DatabaseStatus) -> dict[str, Any]:
         "path": str(status.database.path),
         "status": status.status,
         "level": status.level,
-        "badge": words.badge(status),
+        "badge": summaries.badge(status),
         "since": finding.since if finding else status.since,
         "cause": finding.text if finding else status.fault and status.fault.message,
         "remedy": finding.remedy if finding else status.fault and status.fault.remedy,
         "asks": any(one.asks for one in status.findings),
-        "notes": words.notes(status),
+        "notes": summaries.notes(status),
         "total_rows": reading.counted_rows,
         "total_complete": reading.total_complete,
         "change": status.change,

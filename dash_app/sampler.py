@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 
-from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.self_check import SelfCheck
 from dash_app.alerts.notifier import Notifier
@@ -39,6 +38,9 @@ from dash_app.rules.writes import last_write
 from dash_app.settings import Settings
 from dash_app.system.clock import WallClock, steady_seconds
 from dash_app.system.users import own_name
+from dash_app.words import summaries
+from dash_app.words.errors import explain_error, wording_context
+from dash_app.words.history import history_lost, history_not_opened, history_paused
 
 STOP_SECONDS = 5.0
 """How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
@@ -116,7 +118,7 @@ class Sampler:
         self._interval_seconds = sampler.interval.total_seconds()
         self._began = steady_seconds()
         self._airlock = airlock or Airlock.of(settings)
-        self._place = words.wording_context(settings, own_name())
+        self._place = wording_context(settings, own_name())
         self._ledger = StateStore(history, settings.databases)
         self._airlock.resume(self._ledger.memories)
         self.docket = IncidentTracker(history.incidents, settings.alerts.settle)
@@ -264,7 +266,7 @@ class Sampler:
             if not self._history.renew_if_lost():
                 return
         except (OSError, sqlite3.Error, UnusableHistoryError) as error:
-            paused = words.history_not_opened(error)
+            paused = history_not_opened(error)
             if paused != self.history_paused:
                 log.error("history not opened: %s", error)
             self.history_paused = paused
@@ -276,7 +278,7 @@ class Sampler:
 
     def _history_notes(self) -> tuple[str, ...]:
         lost = self._history.loss
-        notes = (words.history_lost(lost.at, lost.problem, lost.kept),) if lost else ()
+        notes = (history_lost(lost.at, lost.problem, lost.kept),) if lost else ()
         return (self.history_paused, *notes) if self.history_paused else notes
 
     def _tick(self) -> Snapshot:
@@ -331,7 +333,7 @@ class Sampler:
         if reading.code is None:
             reading = replace(reading, last_modified=last_write(baseline, reading))
         memory, unsettled = self._ledger.enter(database, reading, self._seen_until.get(name))
-        fault = reading.code and words.fault(
+        fault = reading.code and explain_error(
             reading.code, reading.detail, database, memory.last_good, self._place
         )
         watch = self._expected[name].look(reading)
@@ -349,7 +351,7 @@ class Sampler:
             status=memory.status,
             since=memory.since,
             level="well" if database.rules.paused else worst([level, *(f.level for f in found)]),
-            verdict=words.verdict(reading, fault, found),
+            verdict=summaries.verdict(reading, fault, found),
             fault=fault,
             last_good=memory.last_good,
             findings=found,
@@ -392,7 +394,7 @@ class Sampler:
             pass  # It is closed, for the reason that `_keep_history` found.
         except sqlite3.Error as error:
             log.error("history paused: %s", error)
-            self.history_paused = words.history_paused(error.sqlite_errorname)
+            self.history_paused = history_paused(error.sqlite_errorname)
         self.recorded_at = snapshot.taken_at
         self._ledger.keep()
         self._activity = self._load_activity()

@@ -12,7 +12,7 @@ from click import unstyle
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import loader, words
+from dash_app import loader
 from dash_app.api.serializers import status_document
 from dash_app.cli.status_text import lines
 from dash_app.model.database import Database
@@ -33,6 +33,8 @@ from dash_app.page.headline import headline
 from dash_app.page.markup import draw
 from dash_app.rules.limits import beyond
 from dash_app.rules.problems import worst_first
+from dash_app.words import summaries
+from dash_app.words.problems import MAX_NOTES
 from tests.metrics.test_metrics import exposed, value
 from tests.page.test_page import NOW, well
 
@@ -67,7 +69,7 @@ def status(
         status="connected",
         since=NOW,
         level=worst(one.level for one in found),
-        verdict=words.verdict(reading, None, found),
+        verdict=summaries.verdict(reading, None, found),
         fault=None,
         last_good=None,
         findings=found,
@@ -115,7 +117,7 @@ def test_many_silent_tables_are_a_few_lines_and_a_number() -> None:
     assert "Also overdue: t1, t2, t3 and 56 more." in text
     least = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
     text = card_of(status("email", rules=least))
-    assert text.count("there is no such table") == 1 + words.MAX_NOTES
+    assert text.count("there is no such table") == 1 + MAX_NOTES
     assert "And 3 more." in text
 
 
@@ -132,7 +134,7 @@ def test_what_is_paused_says_so_and_needs_nobody() -> None:
     assert glance_text(snapshot, NOW).splitlines()[1].startswith("paused  Email   ")
     told = [unstyle(line) for line in lines(status_document(snapshot), NOW, HOUR)]
     assert told[1].startswith("paused  Email   5 rows in 2 tables. Last write")
-    assert words.headline(Snapshot(NOW, (paused, status("b", rules=PAUSED)))) == "2 paused"
+    assert summaries.headline(Snapshot(NOW, (paused, status("b", rules=PAUSED)))) == "2 paused"
 
 
 def test_the_worst_is_told_first_everywhere() -> None:

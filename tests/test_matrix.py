@@ -23,7 +23,7 @@ from dash_app import settings
 from dash_app.history.writer import History
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.sampler import Sampler
-from dash_app.words import short_path
+from dash_app.words import numbers
 from tests import faults
 from tests.airlock_helpers import public_folder, run_children_as_nobody
 from tests.faults import ADD, large, rollback, run, well
@@ -276,8 +276,8 @@ class ExpectationReport:
 def facts(path: Path, made: object) -> Mapping[str, str]:
     """Return what the words may name: the path, our user, and who holds the file."""
     found = {
-        "path": short_path(path),
-        "folder": short_path(path.parent),
+        "path": numbers.short_path(path),
+        "folder": numbers.short_path(path.parent),
         "user": getpass.getuser(),
     }
     if isinstance(made, LiveWriter):

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dash_app import words
 from dash_app.system import users
+from dash_app.words import numbers
 from tests.cli.test_cli import environment
 from tests.harness import ROOT, free_port, make_database, write_config
 
@@ -95,7 +95,7 @@ def test_a_user_without_a_name_is_named_by_the_id() -> None:
 
 def test_no_path_is_shortened_by_the_root_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/")
-    assert words.short_path(Path("/data/email.db")) == "/data/email.db"
+    assert numbers.short_path(Path("/data/email.db")) == "/data/email.db"
 
 
 def test_what_a_terminal_cannot_show_ends_no_command(tmp_path: Path) -> None:

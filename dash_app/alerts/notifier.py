@@ -12,7 +12,6 @@ import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from dash_app import words
 from dash_app.alerts.delivery import Delivery
 from dash_app.alerts.policy import (
     FAILING,
@@ -35,6 +34,7 @@ from dash_app.model.notification import Notification
 from dash_app.model.times import moved
 from dash_app.settings import Settings
 from dash_app.system import network
+from dash_app.words.notifications import failing_text
 
 MAX_UNTOLD = 1000
 LATELY = timedelta(days=7)
@@ -94,7 +94,7 @@ class Notifier:
         lost = failing(self._outbox)
         if not lost or self._settings.alerts.urls_file is None:
             return []
-        text, remedy = words.alerts_failing(lost)
+        text, remedy = failing_text(lost)
         ourselves = Database("", "Alerts", self._settings.alerts.urls_file)
         since = lost[0].made_at
         return [Trouble(ourselves, FAILING, "notice", since, text, remedy, FAILING, FAILING)]

@@ -12,10 +12,16 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dash_app import words
 from dash_app.model.incident import Incident
 from dash_app.model.notification import AN_HOUR, Notification, NotificationKind
 from dash_app.model.quiet_hours import Quiet
+from dash_app.words.notifications import (
+    lost_text,
+    notification_body,
+    notification_title,
+    signature,
+    summary_text,
+)
 
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
 """Between tries, which come to an end after an hour."""
@@ -300,16 +306,16 @@ def _tell(
     mark = _mark(kind, one.key, now)
     link = manners.link and f"{manners.link}/{_page(one)}"
     lost = [message for message in outbox.messages if _is_lost(message)]
-    parts = [words.alert_body(kind, one, link, now)]
+    parts = [notification_body(kind, one, link, now)]
     if lost:
-        parts.append(words.alerts_lost(lost, now))
+        parts.append(lost_text(lost, now))
     message = Notification(
         mark=mark,
         kind=kind,
         cause=one.key,
         incident=one.id,
-        title=words.alert_title(kind, one),
-        body="\n".join([*parts, words.signature(manners.host, mark)]),
+        title=notification_title(kind, one),
+        body="\n".join([*parts, signature(manners.host, mark)]),
         made_at=now,
         due_at=now,
     )
@@ -403,8 +409,8 @@ def _summary(held: Sequence[Notification], manners: AlertPolicy, now: datetime) 
     """Return one message in place of several, the worst of them first."""
     mark = _mark("summary", held[0].mark, now)
     kinds = list(TYPES)
-    title, body = words.alerts_held_back(sorted(held, key=lambda one: kinds.index(one.kind)), now)
-    body = f"{body}\n{words.signature(manners.host, mark)}"
+    title, body = summary_text(sorted(held, key=lambda one: kinds.index(one.kind)), now)
+    body = f"{body}\n{signature(manners.host, mark)}"
     return Notification(mark, "summary", "", None, title, body, now, now)
 
 

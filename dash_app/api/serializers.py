@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from dash_app import VERSION, words
+from dash_app import VERSION
 from dash_app.airlock.self_check import Promise, memory_bytes
 from dash_app.api.times import instant, rfc3339
 from dash_app.history.event_queries import Wanted
@@ -23,6 +23,9 @@ from dash_app.model.refusal import Refusal
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.sampler import Sampler
 from dash_app.system.clock import STARTED_SECONDS, steady_seconds
+from dash_app.words import summaries
+from dash_app.words.events import event_text
+from dash_app.words.incidents import incident_sentence
 
 if TYPE_CHECKING:
     from dash_app.api import schemas, schemas_expected, schemas_incidents
@@ -35,7 +38,7 @@ def status_document(snapshot: Snapshot) -> schemas.StatusDocument:
         "connected": snapshot.connected,
         "total": len(snapshot.databases),
         "level": snapshot.level,
-        "headline": words.headline(snapshot),
+        "headline": summaries.headline(snapshot),
         "databases": [database_document(status) for status in snapshot.databases],
     }
 
@@ -181,7 +184,7 @@ def event_document(event: Event) -> schemas.Event:
         "at": rfc3339(event.at),
         "database": event.database,
         "kind": event.kind,
-        "text": words.event(event),
+        "text": event_text(event),
         "before": event.before,
         "after": event.after,
         "endedAt": rfc3339(event.ended_at),
@@ -250,7 +253,7 @@ def _incident(one: Incident, messages: Iterable[Notification]) -> schemas_incide
         "databases": list(one.databases),
         "kind": one.kind,
         "level": one.level,
-        "text": words.sentence(one),
+        "text": incident_sentence(one),
         "remedy": one.remedy,
         "since": rfc3339(one.since),
         "endedAt": rfc3339(one.ended_at),

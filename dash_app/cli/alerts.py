@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from dash_app import settings, words
+from dash_app import settings
 from dash_app.alerts.delivery import Delivery
 from dash_app.alerts.policy import held_back
 from dash_app.cli.terminal import config_option, fail, table
@@ -21,6 +21,8 @@ from dash_app.history.notifications import newest_messages
 from dash_app.model.notification import Notification
 from dash_app.settings import Settings
 from dash_app.system.secret_files import digest, redact, urls_in
+from dash_app.words import numbers
+from dash_app.words.notifications import notification_state, signature, test_message
 
 MAX_MESSAGES = 20
 
@@ -57,12 +59,12 @@ def test(config: Path | None) -> None:
     configured = settings.load(config)
     path, urls = _receivers(configured)
     if not urls or path is None:
-        place = words.short_path(configured.source)
+        place = numbers.short_path(configured.source)
         fail(f"No receivers: name a file of URLs as `urls_file` under [alerts] in {place}.")
     now, mark = datetime.now(UTC), secrets.token_hex(4)
-    title, body = words.alert_test(now)
+    title, body = test_message(now)
     host = socket.gethostname().partition(".")[0]
-    body = f"{body}\n{words.signature(host, mark)}"
+    body = f"{body}\n{signature(host, mark)}"
     message = Notification(mark, "summary", "", None, title, body, now, now)
     found: dict[str, list[str]] = {}
     failure = None
@@ -97,7 +99,7 @@ def list_(config: Path | None, limit: int) -> None:
     told = []
     for one in found:
         held = held_back(one, found, alerts.quiet, alerts.most_an_hour, now) if one.waits else None
-        state = words.alert_state(one, now, held)
+        state = notification_state(one, now, held)
         told.append((f"{one.made_at:%Y-%m-%d %H:%M} UTC", one.mark, one.title, state))
     click.echo("\n".join(table(told)) if told else "No messages.")
 

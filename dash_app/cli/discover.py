@@ -8,9 +8,10 @@ from pathlib import Path
 
 import click
 
-from dash_app import settings, words
+from dash_app import settings
 from dash_app.cli.terminal import fail
 from dash_app.reader.discover import sqlite_files
+from dash_app.words import numbers
 
 EXAMPLES = """\b
 Examples:
@@ -39,7 +40,7 @@ def discover(folder: Path, *, save: bool) -> None:
         fail(f"{path} exists and stays as it is. Without --save, this prints what you may add.")
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}.")
-    found = words.plural(text.count("[[databases]]"), "database")
+    found = numbers.plural(text.count("[[databases]]"), "database")
     click.echo(f"Saved {found} to {path}. Next: ./ops/run")
 
 

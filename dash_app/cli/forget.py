@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from dash_app import settings, words
+from dash_app import settings
 from dash_app.cli.terminal import CANNOT_TELL, config_option, fail, patience, refuse_unknown
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.requests import to_forget
@@ -19,6 +19,7 @@ from dash_app.history.writer import History
 from dash_app.model.database import Database
 from dash_app.model.snapshot import DatabaseState
 from dash_app.settings import Settings
+from dash_app.words import numbers
 
 LOOK_SECONDS = 0.05
 MAX_SECONDS = 30.0
@@ -55,7 +56,7 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
     except HistoryInUseError:
         _ask_service(configured, database)
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
-        fail(f"History {words.short_path(configured.history.path)} cannot be opened: {error}")
+        fail(f"History {numbers.short_path(configured.history.path)} cannot be opened: {error}")
     else:
         _forget(history, database)
     click.echo(f"{database.label} is new again.")
@@ -66,14 +67,14 @@ def _remembered(configured: Settings, database: Database) -> DatabaseState | Non
     try:
         return ReadOnlyHistory(path).memory_of(database)
     except sqlite3.Error as error:
-        fail(f"History {words.short_path(path)} cannot be read: {error}")
+        fail(f"History {numbers.short_path(path)} cannot be read: {error}")
 
 
 def _confirm(database: Database, memory: DatabaseState) -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("Nobody can be asked here: say --yes.")
     good = memory.last_good
-    held = f", {words.plural(good.total_rows, 'row')} at last" if good else ""
+    held = f", {numbers.plural(good.total_rows, 'row')} at last" if good else ""
     click.confirm(f"Forget what is remembered of {database.label}{held}?", abort=True)
 
 

@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack, get_args
 
 import click
 
-from dash_app import settings, words
+from dash_app import settings
 from dash_app.api.csv_export import csv_of
 from dash_app.api.serializers import history_document, incidents_document
 from dash_app.cli.history_summary import sums
@@ -27,6 +27,8 @@ from dash_app.history.event_queries import Wanted, events_of
 from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.series import Metric, Selection, Series
 from dash_app.settings import Settings
+from dash_app.words.events import event_text
+from dash_app.words.incidents import incident_line
 
 REACH = timedelta(hours=24)
 POINTS = 500
@@ -125,7 +127,7 @@ def events(
         (
             _minute(one.at),
             labels.get(one.database, one.database),
-            words.event(one) + (f" (ended {_minute(one.ended_at)})" if one.ended_at else ""),
+            event_text(one) + (f" (ended {_minute(one.ended_at)})" if one.ended_at else ""),
         )
         for one in found
         if since is None or one.at >= since
@@ -151,7 +153,7 @@ def incidents(
     if as_json:
         click.echo(json.dumps(incidents_document(found, wanted), indent=2))
     else:
-        told = [(_minute(one.incident.since), words.told_of(one)) for one in found]
+        told = [(_minute(one.incident.since), incident_line(one)) for one in found]
         click.echo("\n".join(table(told)) if told else "No incidents.")
 
 

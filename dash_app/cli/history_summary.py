@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dash_app import words
 from dash_app.history.series import Metric, Series
+from dash_app.words import numbers
 
 Row = tuple[str, ...]
 
@@ -24,7 +24,7 @@ def sums(found: Sequence[Series]) -> list[Row]:
 
 def _written(one: Series) -> Row:
     known = [value for _, value in one.points if value is not None]
-    return one.database, one.table or "", words.number(sum(known)) if known else UNKNOWN
+    return one.database, one.table or "", numbers.number(sum(known)) if known else UNKNOWN
 
 
 def _course(one: Series) -> Row:
@@ -37,11 +37,11 @@ def _course(one: Series) -> Row:
 
 
 def _value(metric: Metric, value: int) -> str:
-    return words.number(value) if metric == "rows" else words.size(value)
+    return numbers.number(value) if metric == "rows" else numbers.size(value)
 
 
 def _change(metric: Metric, value: int) -> str:
     if metric == "rows" or value == 0:
-        return words.change(value)
+        return numbers.change(value)
     sign = "+" if value > 0 else "−"
-    return f"{sign}{words.size(abs(value))}"
+    return f"{sign}{numbers.size(abs(value))}"

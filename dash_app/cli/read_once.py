@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 
-from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.api.schemas import StatusDocument
 from dash_app.api.serializers import status_document
@@ -12,6 +11,7 @@ from dash_app.cli.terminal import fail
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
+from dash_app.words import numbers
 
 
 def look(configured: Settings, airlock: Airlock) -> StatusDocument:
@@ -20,4 +20,4 @@ def look(configured: Settings, airlock: Airlock) -> StatusDocument:
     try:
         return status_document(Sampler(configured, ReadOnlyHistory(path), airlock).look())
     except sqlite3.Error as error:
-        fail(f"History {words.short_path(path)} cannot be read: {error}")
+        fail(f"History {numbers.short_path(path)} cannot be read: {error}")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from dash_app import settings, words
+from dash_app import settings
 from dash_app.cli.terminal import config_option, fail, port_option
 from dash_app.demo.environment import World
 from dash_app.history.schema import UnusableHistoryError
@@ -20,6 +20,7 @@ from dash_app.settings import Settings
 from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
 from dash_app.system.network import Address, PortTakenError
+from dash_app.words import numbers
 
 LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
 
@@ -98,7 +99,7 @@ def _serve(
         from dash_app.service.service import Service  # noqa: PLC0415
 
         service = Service(configured, history, sampler, sockets)
-        watching = words.plural(len(configured.databases), "database")
+        watching = numbers.plural(len(configured.databases), "database")
         links = [network.link(address, configured.server.port) for address in sockets]
         click.echo("\n  ".join([f"Mission Control watches {watching}:", *links]))
         click.echo(closing_line)

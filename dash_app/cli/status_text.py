@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 
 import click
 
-from dash_app import words
 from dash_app.api.schemas import Database, StatusDocument
 from dash_app.cli.terminal import printable
 from dash_app.model.level import SEVERITY
 from dash_app.model.reading import UNDECIDED
+from dash_app.words import numbers
+from dash_app.words.problems import badge_text, other_problems
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 
@@ -25,7 +26,7 @@ def lines(document: StatusDocument, now: datetime, fresh_for: timedelta) -> Iter
     """Yield the headline and a line a database, worst first; remedies stand below."""
     fresh, taken_at = is_fresh(document, now, fresh_for), _time(document["takenAt"])
     headline = document["headline"] if fresh else "Can't tell"
-    yield f"{headline} · {taken_at:%H:%M:%S} UTC, {words.ago(now - taken_at)}"
+    yield f"{headline} · {taken_at:%H:%M:%S} UTC, {numbers.ago(now - taken_at)}"
     if not fresh:
         yield "The service answers but stopped reading then. What it knew last:"
     databases = sorted(document["databases"], key=_rank)
@@ -56,14 +57,14 @@ def _mark(one: Database) -> str:
     """Return the worst thing true of a database, in the words of the glance."""
     code = one["error"]["code"] if one["error"] else None
     if code in UNDECIDED or (code == "locked" and one["level"] == "unknown"):
-        return words.mark("undecided")
+        return badge_text("undecided")
     if one["level"] == "unknown":
         return "stale"
     if _is_paused(one):
-        return words.mark("paused")
+        return badge_text("paused")
     if one["findings"] and one["status"] == "connected":
-        return words.mark(one["findings"][0]["kind"])
-    return words.mark(one["status"])
+        return badge_text(one["findings"][0]["kind"])
+    return badge_text(one["status"])
 
 
 def _is_paused(one: Database) -> bool:
@@ -76,30 +77,30 @@ def _sentences(one: Database, now: datetime) -> str:
     parts = [one["verdict"]]
     if one["status"] != "not_initialized" and (one["error"] or one["findings"]):
         since = _time(_since(one))
-        parts.append(f"Since {words.clock(since, now)} ({words.age(now - since)}).")
+        parts.append(f"Since {numbers.clock(since, now)} ({numbers.age(now - since)}).")
     found = [(f["kind"], f.get("table"), f["text"]) for f in one["findings"]]
-    parts += words.besides(one["verdict"], found)
+    parts += other_problems(one["verdict"], found)
     if good := one["lastGood"]:
-        parts.append(f"Last seen {words.plural(good['totalRows'], 'row')}.")
+        parts.append(f"Last seen {numbers.plural(good['totalRows'], 'row')}.")
     if one["status"] == "connected":
         parts += _numbers(one, now)
     if one["level"] == "unknown" and not one["error"]:
         verified_at = _time(one["verifiedAt"])
-        as_of = f"As of {words.clock(verified_at, now)}"
-        parts.append(f"{as_of}, {words.ago(now - verified_at)}.")
+        as_of = f"As of {numbers.clock(verified_at, now)}"
+        parts.append(f"{as_of}, {numbers.ago(now - verified_at)}.")
     return " ".join(parts)
 
 
 def _numbers(one: Database, now: datetime) -> Iterator[str]:
     if one["findings"] and one["totalRows"] is not None:
-        yield f"{words.plural(one['totalRows'], 'row')}."
+        yield f"{numbers.plural(one['totalRows'], 'row')}."
     if change := one["change"]:
         since = _time(change["since"])
-        when = "in 24 h" if words.is_a_day(since, now) else f"since {words.clock(since, now)}"
-        text = words.change(change["rows"])
+        when = "in 24 h" if numbers.is_one_day(since, now) else f"since {numbers.clock(since, now)}"
+        text = numbers.change(change["rows"])
         yield f"{text[0].upper()}{text[1:]} {when}."
     if one["lastModified"]:
-        yield f"Last write {words.ago(now - _time(one['lastModified']))}."
+        yield f"Last write {numbers.ago(now - _time(one['lastModified']))}."
 
 
 def _remedies(one: Database) -> list[str]:

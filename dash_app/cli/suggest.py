@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dash_app import settings, words
+from dash_app import settings
 from dash_app.cli.terminal import (
     config_option,
     database_option,
@@ -26,6 +26,7 @@ from dash_app.model.database import Database
 from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
 from dash_app.settings.toml_edit import Additions
+from dash_app.words import numbers
 
 ZONES = "zoneinfo"
 """The folder of the system's zones, to one of which /etc/localtime leads."""
@@ -139,7 +140,7 @@ def _without_rhythm(seen: Iterable[Seen]) -> Iterator[str]:
             yield printable(f"{one.database.name} {one.table}: {one.rhythm.reason}")
         still += not one.rhythm.grew
     if still:
-        yield f"{words.plural(still, 'table')} gained no rows"
+        yield f"{numbers.plural(still, 'table')} gained no rows"
 
 
 def _save(configured: Settings, additions: Additions) -> None:
@@ -152,6 +153,6 @@ def _save(configured: Settings, additions: Additions) -> None:
         former = toml_edit.save(path, text)
     except (OSError, toml_edit.NotUnderstoodError) as error:
         fail(f"{path} stays as it is: {error}. Without --save, this prints what to paste.")
-    found = words.plural(sum(len(tables) for tables in additions.values()), "expectation")
+    found = numbers.plural(sum(len(tables) for tables in additions.values()), "expectation")
     kept = f" As it was before, it is {former}." if former else ""
     click.echo(f"Saved {found} to {path}.{kept} The service takes it over by a reload.")

@@ -15,9 +15,9 @@ from typing import NoReturn
 
 import click
 
-from dash_app import words
 from dash_app.settings import Settings
 from dash_app.settings.values import DURATION_UNITS
+from dash_app.words import numbers
 
 NEEDS_YOU = 3
 CANNOT_TELL = 4
@@ -106,12 +106,12 @@ def recorded(settings: Settings) -> Iterator[Path]:
     """Lead to our own record; where there is none, or it cannot be read, that is the answer."""
     path = settings.history.path
     if not path.exists():
-        fail(f"No history yet at {words.short_path(path)}. It begins with ./ops/run")
+        fail(f"No history yet at {numbers.short_path(path)}. It begins with ./ops/run")
     try:
         with patience("Reading the history"):
             yield path
     except sqlite3.Error as error:
-        fail(f"History {words.short_path(path)} cannot be read: {error}")
+        fail(f"History {numbers.short_path(path)} cannot be read: {error}")
 
 
 @contextmanager

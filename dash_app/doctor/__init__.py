@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from dash_app import words
 from dash_app.doctor import alerts, clock, databases, history, network, service
 from dash_app.doctor.check import Check
 from dash_app.model.level import worst
 from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.users import own_name
+from dash_app.words import numbers
+from dash_app.words.errors import wording_context
 
 __all__ = ["Check", "examine", "exit_code"]
 
@@ -27,7 +28,7 @@ NEEDS_YOU, CANNOT_TELL = 3, 4
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Yield what was found, in the order in which a person would mend it."""
-    place = words.wording_context(settings, own_name())
+    place = wording_context(settings, own_name())
     limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline_seconds
     parts: dict[str, Callable[[], Iterable[Check]]] = {
         "configuration": lambda: _configuration(settings),
@@ -70,13 +71,13 @@ def checked(
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
-    shown = words.short_path(settings.source)
+    shown = numbers.short_path(settings.source)
     if settings.source.is_file():
         yield Check("well", "configuration", f"Configuration {shown} is valid.")
     else:
         text = f"No configuration at {shown}: the usual five are watched."
         yield Check("notice", "no_configuration", text, "./ops/run discover FOLDER --save")
     if unread := unread_configuration(settings.source):
-        text = f"{words.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."
-        cure = f"Move it to {words.short_path(default_path())}, or start with --config FILE."
+        text = f"{numbers.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."
+        cure = f"Move it to {numbers.short_path(default_path())}, or start with --config FILE."
         yield Check("notice", "configuration_not_read", text, cure)

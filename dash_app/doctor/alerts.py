@@ -8,11 +8,11 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import INSTALL, unit_file
 from dash_app.settings.alerts import AlertsSettings
 from dash_app.system.secret_files import redact, urls_in
+from dash_app.words import numbers
 
 APPRISE = "Compare it with the examples in the wiki of apprise, and try ./ops/run alerts test"
 NEXT = "./ops/run alerts test says whether messages arrive."
@@ -26,11 +26,11 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
         text = "Nobody is told of faults: apprise, which sends messages, is not installed."
         yield Check("fault", "apprise_missing", text, "./ops/run alerts install")
     elif bare := _bare_environment():
-        text = f"The service tells nobody of faults: {words.short_path(bare)} has no apprise."
+        text = f"The service tells nobody of faults: {numbers.short_path(bare)} has no apprise."
         yield Check("fault", "apprise_missing", text, INSTALL)
     else:
         urls = urls_in(alerts.urls_file)
-        text = f"Faults are told to {words.names([redact(url) for url in urls])}."
+        text = f"Faults are told to {numbers.join_names([redact(url) for url in urls])}."
         yield Check("well", "alerts", text, NEXT)
         yield from _urls(urls)
 

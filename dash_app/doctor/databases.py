@@ -9,7 +9,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
 from dash_app.doctor.check import Check
@@ -20,7 +19,9 @@ from dash_app.model.reading import ABSENCES, Reading
 from dash_app.reader.files import version_text
 from dash_app.settings import Settings
 from dash_app.system.users import user_name
-from dash_app.words import WordingContext
+from dash_app.words import numbers, summaries
+from dash_app.words.errors import WordingContext, explain_error
+from dash_app.words.problems import REMEDIES, unknown_table
 
 WAITS = 3
 """A database that hangs is read once more, alone; so many deadlines are enough for both."""
@@ -67,8 +68,8 @@ def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
 
 def _content(database: Database, reading: Reading, place: WordingContext) -> Check:
     if reading.code is None:
-        return Check("well", "readable", f"{database.label}: {words.verdict(reading, None)}")
-    fault = words.fault(reading.code, reading.detail, database, None, place)
+        return Check("well", "readable", f"{database.label}: {summaries.verdict(reading, None)}")
+    fault = explain_error(reading.code, reading.detail, database, None, place)
     access = reading.surroundings.access
     if reading.code == "permission_denied" and access and access.closed:
         return _closed(database, access, access.closed, place.user)
@@ -85,7 +86,7 @@ def _closed(database: Database, access: Access, closed: str, user: str) -> Check
     code = "folder_closed" if access.closed_is_folder else "permission_denied"
     install = "" if shutil.which("setfacl") else "sudo apt-get install --yes acl && "
     cure = f"{install}sudo setfacl -m u:{user}:{right} {shlex.quote(closed)}"
-    text = f"{database.label}: user {user} may not read {what}{words.short_path(Path(closed))}."
+    text = f"{database.label}: user {user} may not read {what}{numbers.short_path(Path(closed))}."
     return Check("fault", code, text, cure)
 
 
@@ -110,8 +111,8 @@ def _rules(database: Database, reading: Reading) -> Iterator[Check]:
     tables = tuple(sorted(reading.tables))
     for table in database.rules.tables:
         if table not in reading.tables:
-            text = f"{database.label}: {words.unknown_table(table, tables)}"
-            yield Check("notice", "no_such_table", text, words.REMEDIES["no_such_table"])
+            text = f"{database.label}: {unknown_table(table, tables)}"
+            yield Check("notice", "no_such_table", text, REMEDIES["no_such_table"])
 
 
 def _writers(database: Database, reading: Reading) -> Iterator[Check]:

@@ -7,15 +7,15 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.system.users import home, user_name
-from dash_app.words import WordingContext
+from dash_app.words import numbers
+from dash_app.words.errors import WordingContext
 
 
 def examine(path: Path, place: WordingContext) -> Iterator[Check]:
     """Yield the first thing that keeps us from writing, or that nothing does."""
-    shown = words.short_path(path)
+    shown = numbers.short_path(path)
     closed = next((one for one in _needed(path) if not _can_write(one)), None)
     if closed is None:
         yield Check("well", "history", f"History {shown} can be written.")
@@ -45,7 +45,7 @@ def _is_read_only(path: Path) -> bool:
 
 
 def _why(closed: Path) -> str:
-    shown = words.short_path(closed)
+    shown = numbers.short_path(closed)
     if _is_read_only(closed):
         return f"the file system of {shown} is read-only."
     return f"{shown} belongs to {user_name(closed.stat().st_uid)} and is closed to us."

@@ -8,9 +8,9 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from dash_app import words
 from dash_app.doctor.check import Check
 from dash_app.system.users import own_name
+from dash_app.words import numbers
 
 UNIT = "mission-control.service"
 UNIT_FILE = Path("~/.config/systemd/user") / UNIT
@@ -52,7 +52,7 @@ def _unit(text: str) -> Iterator[Check]:
     names = ", ".join(dict.fromkeys(folder.name for folder in folders)) or "unknown"
     pythons = [folder / "bin" / "python" for folder in folders if folder.name[0] == "e"]
     if gone:
-        found = f"The service's folder {words.short_path(gone[0])} is gone."
+        found = f"The service's folder {numbers.short_path(gone[0])} is gone."
         yield Check("fault", "service_folder_missing", found, INSTALL)
     elif missing := [python for python in pythons if not python.exists()]:
         target = missing[0].readlink() if missing[0].is_symlink() else missing[0]

@@ -12,13 +12,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import get_args
 
-from dash_app import words
 from dash_app.incidents.stopped_processes import Seen, Writer, look, writers_gone
 from dash_app.incidents.troubles import SILENCE, Trouble, family, troubles_of
 from dash_app.model.incident import Incident
 from dash_app.model.level import SEVERITY, worst
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.words.incidents import (
+    SILENT,
+    folder_gone,
+    incident_text,
+    process_gone,
+    process_remedy,
+)
 
 DATABASE = re.compile("[.:]")
 """What ends its name in the mark of a trouble."""
@@ -147,7 +153,7 @@ def _incident(
         kind=gravest.kind,
         level=worst(one.level for one in group),
         text=_text(group, writer),
-        remedy=words.process_remedy(by_process.command) if by_process else gravest.remedy,
+        remedy=process_remedy(by_process.command) if by_process else gravest.remedy,
         since=min(one.since for one in group),
         troubles=tuple(one.mark for one in group),
     )
@@ -192,13 +198,13 @@ def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
     sentences = [one.text for one in ranked]
     folders = {one.folder for one in group}
     if len(labels) > 1 and len(folders) == 1 and (folder := folders.pop()):
-        sentences = [words.folder_gone(folder)]
+        sentences = [folder_gone(folder)]
     if len(labels) > 1 and all(one.is_silence for one in group):
-        sentences = [words.SILENT]
+        sentences = [SILENT]
     if writer:
-        gone = words.process_gone(writer.command, writer.pid, writer.until, labels)
+        gone = process_gone(writer.command, writer.pid, writer.until, labels)
         sentences = [sentences[0], gone, *sentences[1:]]
-    return words.incident(labels, sentences)
+    return incident_text(labels, sentences)
 
 
 def _over(

@@ -11,13 +11,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from dash_app import words
 from dash_app.history.incidents import Incidents, WantedIncidents
 from dash_app.incidents.correlation import Course, follow
 from dash_app.incidents.troubles import Trouble
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.model.times import moved
+from dash_app.words.incidents import incident_sentence
 
 LATELY = timedelta(days=7)
 MAX_LATELY = 50
@@ -64,7 +64,7 @@ class IncidentTracker:
         open_before = {one.key for one in before if not one.ended_at}
         for one in self._course.open:
             if one.key not in open_before:
-                log.info("incident: %s", words.sentence(one))
+                log.info("incident: %s", incident_sentence(one))
         if self._save():
             self._look_back(snapshot.taken_at)
         if before or self._course.incidents:

@@ -12,7 +12,6 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import words
 from dash_app.page import ids
 from dash_app.page.widgets import (
     Icon,
@@ -26,6 +25,7 @@ from dash_app.page.widgets import (
     moment,
     prose,
 )
+from dash_app.words import numbers, summaries
 
 MAX_TABLES = 6
 
@@ -100,7 +100,7 @@ def badge_of(key: Any, level: str) -> tuple[Icon, str, str]:
     """Return icon, colour and word of a status or of the kind of a finding."""
     if key in BADGES:
         return BADGES[key]
-    word = words.kind_in_brief(key).capitalize()
+    word = summaries.kind_in_brief(key).capitalize()
     return ("cross", "bad", word) if level == "fault" else ("clock", "warn", word)
 
 
@@ -123,7 +123,7 @@ def _rows(row: Any) -> str:
     """Return the number of rows on a card, "counted" if tables are missing in it."""
     if pd.isna(row.total_rows):
         return "rows unknown"
-    rows = words.plural(int(row.total_rows), "row")
+    rows = numbers.plural(int(row.total_rows), "row")
     return rows if row.total_complete else f"{rows} counted"
 
 
@@ -131,8 +131,8 @@ def _change(row: Any, now: datetime) -> list[Component | str]:
     if pd.isna(row.change):
         since = row.since if pd.isna(row.change_since) else row.change_since
         return ["Watching since ", moment(since, "clock", now)]
-    change = words.change(int(row.change))
-    if words.is_a_day(row.change_since, now):
+    change = numbers.change(int(row.change))
+    if numbers.is_one_day(row.change_since, now):
         return [f"{change} in 24 h"]
     return [f"{change} since ", moment(row.change_since, "clock", now)]
 
@@ -147,7 +147,7 @@ def trouble(row: Any, now: datetime) -> list[Component]:
     if row.asks:
         lines.append(_seen_button(row))
     if row.status == "error" and not pd.isna(row.last_good_rows):
-        rows = words.plural(int(row.last_good_rows), "row")
+        rows = numbers.plural(int(row.last_good_rows), "row")
         seen_at = moment(row.last_good_at, "clock", now)
         lines.append(html.P([f"Last seen: {rows} at ", seen_at], className="aside"))
     return lines
@@ -176,16 +176,16 @@ def _tables(name: str, counts: list[Any], now: datetime) -> Component:
         html.Tr(
             [
                 html.Th([middle_ellipsis(str(one.table)), *_overdue(one, now)], scope="row"),
-                count(one, now, words.short_number),
+                count(one, now, numbers.short_number),
             ]
         )
         for one in filled[:MAX_TABLES]
     ]
     rest = len(filled) - MAX_TABLES
-    more = html.A(f"and {words.number(rest)} more", href=f"/databases/{name}")
+    more = html.A(f"and {numbers.number(rest)} more", href=f"/databases/{name}")
     notes: list[Component | str] = [more] if rest > 0 else []
     if len(counts) > len(filled):
-        notes.append(words.plural(len(counts) - len(filled), "empty table"))
+        notes.append(numbers.plural(len(counts) - len(filled), "empty table"))
     caption = html.Caption(f"Rows of each table of {name}", className="visually-hidden")
     return html.Div(
         [

@@ -12,13 +12,13 @@ import pandas as pd
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dash_app import words
 from dash_app.model.event import Event
 from dash_app.page import ids
 from dash_app.page.chart_choice import RANGES, View
 from dash_app.page.custom_components import Parts
 from dash_app.page.figures import HEIGHT, NARROWEST, TimeAxis, figure, span_of
 from dash_app.page.widgets import aria, middle_ellipsis, moment
+from dash_app.words import numbers
 
 POINTS = 300
 """A panel is at most some 400 pixels wide."""
@@ -108,7 +108,7 @@ def as_table(wanted: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Com
 def _cell(column: pd.Series[int] | None, at: int) -> str:
     if column is None or pd.isna(column.iloc[at]):
         return "not watched"
-    return words.number(int(column.iloc[at]))
+    return numbers.number(int(column.iloc[at]))
 
 
 def empty_panels(labels: Sequence[str]) -> list[Component]:
@@ -165,10 +165,10 @@ def _waiting(since: datetime | None) -> Component:
 
 
 def _summary(label: str, known: pd.Series[int], view: View) -> str:
-    least, greatest = words.number(int(known.min())), words.number(int(known.max()))
-    newest = words.plural(int(known.iloc[-1]), "row")
+    least, greatest = numbers.number(int(known.min())), numbers.number(int(known.max()))
+    newest = numbers.plural(int(known.iloc[-1]), "row")
     if view.is_rate:
-        written = words.plural(int(known.sum()), "row")
+        written = numbers.plural(int(known.sum()), "row")
         span = span_of(pd.DatetimeIndex(known.index))
         return f"{label}: {written} written {view.chosen.words}, at most {greatest} {span}."
     return f"{label}: {newest} now, least {least}, greatest {greatest} {view.chosen.words}."

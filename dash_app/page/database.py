@@ -11,13 +11,14 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import words
 from dash_app.model.event import Event
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import badge, trouble
 from dash_app.page.recent_events import line
 from dash_app.page.widgets import aria, count, expected, middle_ellipsis, moment
+from dash_app.words import numbers, summaries
+from dash_app.words.problems import disk_line, full_in
 
 Pair = tuple[str, Component | str]
 
@@ -60,7 +61,7 @@ def view(known: Known, sort: str, now: datetime, incidents: Component) -> list[C
                     [html.H1(known.row.label), badge(known.row, now)], className="section-head"
                 ),
                 *([] if pd.isna(known.row.cause) else trouble(known.row, now)),
-                *(html.P(note, className="aside") for note in words.notes(known.status)),
+                *(html.P(note, className="aside") for note in summaries.notes(known.status)),
                 *_expected_write(known.status, now),
                 _pairs(_facts(known, now), "four"),
             ],
@@ -79,7 +80,7 @@ def _expected_write(status: DatabaseStatus, now: datetime) -> list[Component]:
     own = status.watch.own if status.watch else None
     if own is None or own.due_at is None or own.due_at < now:
         return []
-    told = f"A write is expected every {words.every(own.expect.every)}, the next by "
+    told = f"A write is expected every {numbers.exact_duration(own.expect.every)}, the next by "
     return [html.P([told, moment(own.due_at, "clock", now)], className="aside")]
 
 
@@ -92,9 +93,12 @@ def _facts(known: Known, now: datetime) -> list[Pair]:
         rows, label = good.total_rows, "Rows when last read"
     pairs: list[tuple[str, Component | str | None]] = [
         ("Last write", None if pd.isna(row.last_modified) else _ago(row.last_modified, now)),
-        (label, None if rows is None else words.number(rows)),
-        ("In 24 h", None if change is None else words.change(change)),
-        ("Size + WAL", None if size is None else f"{words.size(size)} + {words.size(wal or 0)}"),
+        (label, None if rows is None else numbers.number(rows)),
+        ("In 24 h", None if change is None else numbers.change(change)),
+        (
+            "Size + WAL",
+            None if size is None else f"{numbers.size(size)} + {numbers.size(wal or 0)}",
+        ),
     ]
     return [(name, value) for name, value in pairs if value is not None]
 
@@ -123,7 +127,7 @@ def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
     ]
     lines = [_table(one, now) for one in ordered.head(MAX_ROWS).itertuples(index=False)]
     rest = len(ordered) - MAX_ROWS
-    more = [html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []
+    more = [html.P(f"and {numbers.number(rest)} more", className="aside")] if rest > 0 else []
     table = html.Table([html.Thead(html.Tr(head)), html.Tbody(lines)], className="sortable")
     return html.Div([html.Div(table, className="wide"), *more])
 
@@ -140,8 +144,8 @@ def _table(one: Any, now: datetime) -> Component:
                 ],
                 scope="row",
             ),
-            count(one, now, words.number),
-            html.Td("unknown" if pd.isna(one.change) else words.change(int(one.change))),
+            count(one, now, numbers.number),
+            html.Td("unknown" if pd.isna(one.change) else numbers.change(int(one.change))),
             html.Td(_rate(one.per_hour), className="wide-only"),
             html.Td(
                 "not seen" if pd.isna(one.grew_at) else _ago(one.grew_at, now),
@@ -154,25 +158,25 @@ def _table(one: Any, now: datetime) -> Component:
 def _rate(per_hour: float) -> str:
     if pd.isna(per_hour):
         return "unknown"
-    return "under 1" if 0 < per_hour < 1 else words.number(int(per_hour))
+    return "under 1" if 0 < per_hour < 1 else numbers.number(int(per_hour))
 
 
 def _storage(known: Known, now: datetime) -> list[Pair]:
     reading, around = known.status.reading, known.status.reading.surroundings
-    pairs: list[Pair] = [("Path", html.Code(words.short_path(known.status.database.path)))]
+    pairs: list[Pair] = [("Path", html.Code(numbers.short_path(known.status.database.path)))]
     sizes = {
         "File": reading.size_bytes,
         "Of it unused": reading.free_bytes,
         "WAL": reading.wal_bytes,
         "Not checkpointed": around.backlog_bytes,
     }
-    pairs += [(name, words.size(value)) for name, value in sizes.items() if value is not None]
+    pairs += [(name, numbers.size(value)) for name, value in sizes.items() if value is not None]
     per_day = _growth_per_day(known, now)
     if per_day is not None:
-        pairs.append(("Growth", f"{words.size(max(per_day, 0))} a day"))
+        pairs.append(("Growth", f"{numbers.size(max(per_day, 0))} a day"))
     if around.disk:
-        full = words.full_in(around.disk, per_day or 0)
-        pairs.append(("Disk", f"{words.disk_line(around.disk).removeprefix('Disk ')}{full}"))
+        full = full_in(around.disk, per_day or 0)
+        pairs.append(("Disk", f"{disk_line(around.disk).removeprefix('Disk ')}{full}"))
     return pairs
 
 
@@ -202,7 +206,7 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
     nobody = "It can't be told here." if holders is None else "No other program has it open."
     told = html.Ul(lines, className="plain") if lines else html.P(nobody, className="aside")
     is_foreign = status.reading.surroundings.is_foreign
-    engine = [html.P(words.FOREIGN_ENGINE, className="aside")] if is_foreign else []
+    engine = [html.P(summaries.FOREIGN_ENGINE, className="aside")] if is_foreign else []
     return html.Section([html.H2("Open by"), told, *engine])
 
 
@@ -216,8 +220,8 @@ def _schema(status: DatabaseStatus) -> Component:
     objects = status.reading.objects or {}
     tables = sorted(name.removeprefix("table ") for name in objects if name.startswith("table "))
     rest = len(tables) - MAX_SCHEMAS
-    more = [html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []
-    summary = html.Summary(f"Schema, {words.plural(len(tables), 'table')}")
+    more = [html.P(f"and {numbers.number(rest)} more", className="aside")] if rest > 0 else []
+    summary = html.Summary(f"Schema, {numbers.plural(len(tables), 'table')}")
     folded = [_columns(name, objects) for name in tables[:MAX_SCHEMAS]]
     return html.Section(html.Details([summary, *folded, *more], className="schemas"))
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from dash_app import words
 from dash_app.model.event import Event
 from dash_app.page.chart_choice import View
+from dash_app.words import numbers
 
 HEIGHT = 120
 MIN_MARGIN_PIXELS, DIGIT_PIXELS = 52, 7
@@ -129,7 +129,7 @@ def _axis(known: pd.Series[int], *, is_rate: bool) -> dict[str, Any]:
     return {
         "range": [least - (0 if is_rate else margin), greatest + margin],
         "tickvals": ticks,
-        "ticktext": [words.short_number(value) for value in ticks],
+        "ticktext": [numbers.short_number(value) for value in ticks],
         "ticklabeloverflow": "allow",
         "ticklabelstandoff": 4,
         "showgrid": True,

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import words
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.assets import versioned
 from dash_app.page.cards import badge_of
 from dash_app.page.markup import draw
 from dash_app.page.widgets import icon
 from dash_app.rules.problems import amiss_since, ranked
+from dash_app.words import numbers, summaries
+from dash_app.words.problems import badge_text
 
 REFRESH = '<meta http-equiv="refresh" content="30">'
 DOCUMENT = versioned("""<!DOCTYPE html>
@@ -40,12 +41,12 @@ def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
     wide = max(len(word) for word, *_ in lines)
     names = max(len(label) for _, label, _ in lines)
     told = (f"{word:{wide}}  {label:{names}}  {text}" for word, label, text in lines)
-    return "\n".join([f"{words.headline(snapshot)} · {_age(snapshot, now)}", *told, ""])
+    return "\n".join([f"{summaries.headline(snapshot)} · {_age(snapshot, now)}", *told, ""])
 
 
 def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
     """Return the same as a page that looks again by itself."""
-    headline = words.headline(snapshot) if snapshot else "Can't tell"
+    headline = summaries.headline(snapshot) if snapshot else "Can't tell"
     age = _age(snapshot, now) if snapshot else "nothing was read yet"
     lines = [_line(one, now) for one in ranked(snapshot)] if snapshot else []
     parts = [html.H1(headline), html.P(age, className="aside"), html.Ul(lines)]
@@ -70,7 +71,7 @@ def plain_page(text: str) -> str:
 
 
 def _line(status: DatabaseStatus, now: datetime) -> Component:
-    shape, colour, word = badge_of(words.badge(status), status.level)
+    shape, colour, word = badge_of(summaries.badge(status), status.level)
     if status.is_stale:
         shape, colour, word = "unknown", "idle", "Stale"
     mark = html.Span([icon(shape), word], className=f"state state-{colour}")
@@ -79,7 +80,7 @@ def _line(status: DatabaseStatus, now: datetime) -> Component:
 
 
 def _word(status: DatabaseStatus) -> str:
-    return "stale" if status.is_stale else words.mark(words.badge(status))
+    return "stale" if status.is_stale else badge_text(summaries.badge(status))
 
 
 def _sentences(status: DatabaseStatus, now: datetime) -> str:
@@ -90,24 +91,24 @@ def _sentences(status: DatabaseStatus, now: datetime) -> str:
         since = amiss_since(status)
         parts = [status.verdict]
         if status.status != "not_initialized":
-            parts.append(f"Since {since:%H:%M} UTC ({words.age(now - since)}).")
+            parts.append(f"Since {since:%H:%M} UTC ({numbers.age(now - since)}).")
     if status.status == "error" and good:
-        parts.append(f"Last seen {words.plural(good.total_rows, 'row')}.")
+        parts.append(f"Last seen {numbers.plural(good.total_rows, 'row')}.")
     if status.status == "connected":
         if reading.last_modified:
-            parts.append(f"Last write {words.ago(now - reading.last_modified)}.")
-        parts.append(f"{words.rows_of(reading)}{_change(status, now)}.")
-    return " ".join([*parts, *words.notes(status)])
+            parts.append(f"Last write {numbers.ago(now - reading.last_modified)}.")
+        parts.append(f"{summaries.rows_of(reading)}{_change(status, now)}.")
+    return " ".join([*parts, *summaries.notes(status)])
 
 
 def _change(status: DatabaseStatus, now: datetime) -> str:
     if status.change is None or status.activity is None:
         return ""
     since = status.activity.since
-    when = "in 24 h" if words.is_a_day(since, now) else f"since {since:%H:%M} UTC"
-    return f", {words.change(status.change)} {when}"
+    when = "in 24 h" if numbers.is_one_day(since, now) else f"since {since:%H:%M} UTC"
+    return f", {numbers.change(status.change)} {when}"
 
 
 def _age(snapshot: Snapshot, now: datetime) -> str:
     taken_at = snapshot.taken_at.astimezone(UTC)
-    return f"{taken_at:%H:%M:%S} UTC, {words.ago(now - taken_at)}"
+    return f"{taken_at:%H:%M:%S} UTC, {numbers.ago(now - taken_at)}"

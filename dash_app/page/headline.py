@@ -8,12 +8,14 @@ from datetime import datetime
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import words
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
 from dash_app.rules.problems import amiss_since, ranked
+from dash_app.words import summaries
+from dash_app.words.history import history_disk
+from dash_app.words.incidents import labels_and_cause
 
 MAX_LINKS = 3
 
@@ -33,12 +35,12 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     return [
         html.H1(
             [
-                html.Span(words.headline(snapshot), className="when-fresh"),
+                html.Span(summaries.headline(snapshot), className="when-fresh"),
                 html.Span("Can't tell", className="when-stale"),
             ]
         ),
         *(html.P(link, className="fault") for link in links[:MAX_LINKS]),
-        *([html.P(disk, className="aside")] if (disk := words.history_disk(snapshot)) else []),
+        *([html.P(disk, className="aside")] if (disk := history_disk(snapshot)) else []),
         *(html.P(note, className="aside") for note in snapshot.history_notes),
         html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),
     ]
@@ -54,7 +56,7 @@ def _links(snapshot: Snapshot, shared: Sequence[Incident], now: datetime) -> lis
         if cause:
             links.setdefault(cause.key, _link_of(cause, now))
         else:
-            database, brief = status.database, words.in_brief(status)
+            database, brief = status.database, summaries.in_brief(status)
             place, since = ids.card(database.name), amiss_since(status)
             links[database.name] = _link(f"{database.label}: {brief}", since, place, now)
     ours = {one.key: _link_of(one, now) for one in shared if not one.databases}
@@ -62,8 +64,8 @@ def _links(snapshot: Snapshot, shared: Sequence[Incident], now: datetime) -> lis
 
 
 def _link_of(incident: Incident, now: datetime) -> Component:
-    whom, _ = words.parted(incident)
-    told = f"{whom}: {words.kind_in_brief(incident.kind)}"
+    whom, _ = labels_and_cause(incident)
+    told = f"{whom}: {summaries.kind_in_brief(incident.kind)}"
     return _link(told, incident.since, ids.incident(incident), now)
 
 

@@ -9,12 +9,13 @@ import dash_bootstrap_components as dbc
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import words
 from dash_app.model.incident import Entry, Incident
 from dash_app.model.problem import Fault, Finding
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aria, data, icon, moment, prose
+from dash_app.words import numbers, summaries
+from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
 
 MAX_OPEN, MAX_OVER = 9, 10
 LATELY = timedelta(days=7)
@@ -45,7 +46,7 @@ def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime
     parts = [
         html.H2("Incidents"),
         html.Div([_card(one, told, now) for one in open_[:MAX_OPEN]], className="cards"),
-        *([html.P(f"and {words.number(rest)} more", className="aside")] if rest > 0 else []),
+        *([html.P(f"and {numbers.number(rest)} more", className="aside")] if rest > 0 else []),
         *([_over(over, now)] if over else []),
     ]
     return html.Section(parts if entries else [], id=ids.INCIDENTS, className="incidents")
@@ -58,7 +59,7 @@ def _on_card(status: DatabaseStatus) -> Sequence[Fault | Finding]:
 
 def _card(entry: Entry, told_remedies: Container[str], now: datetime) -> Component:
     one = entry.incident
-    names, cause = words.parted(one)
+    names, cause = labels_and_cause(one)
     began, length = moment(one.since, "clock", now), moment(one.since, "length", now)
     known = one.acknowledged if one.acknowledged and one.acknowledged.holds(now) else None
     lines = [
@@ -81,7 +82,7 @@ def _card(entry: Entry, told_remedies: Container[str], now: datetime) -> Compone
 
 
 def _badge(one: Incident) -> Component:
-    word = words.kind_in_brief(one.kind).capitalize()
+    word = summaries.kind_in_brief(one.kind).capitalize()
     if one.level == "fault":
         return html.Span([icon("cross"), word], className="state state-bad")
     return html.Span([icon("clock"), word], className="state state-warn")
@@ -107,26 +108,26 @@ def _button(one: Incident, lasts: str, word: str) -> Component:
 
 def _messages(entry: Entry, now: datetime) -> list[Component]:
     lines: list[list[Component | str]] = []
-    if told := words.sent(entry):
+    if told := sent_line(entry):
         last = max(one.sent_at for one in entry.messages if one.sent_at)
         lines.append([f"{told}, last at ", moment(last, "clock", now)])
-    if waiting := words.unsent(entry):
+    if waiting := unsent_line(entry):
         lines.append([waiting])
     return [html.P(line, className="aside") for line in lines]
 
 
 def _over(entries: Sequence[Entry], now: datetime) -> Component:
     lines = [_line(one, now) for one in entries]
-    summary = html.Summary(f"{words.plural(len(entries), 'incident')} over in the last 7 days")
+    summary = html.Summary(f"{numbers.plural(len(entries), 'incident')} over in the last 7 days")
     return html.Details([summary, html.Ul(lines)], className="lately over")
 
 
 def _line(entry: Entry, now: datetime) -> Component:
     one = entry.incident
-    names, cause = words.parted(one)
-    length = words.age((one.ended_at or now) - one.since)
+    names, cause = labels_and_cause(one)
+    length = numbers.age((one.ended_at or now) - one.since)
     lasted = f", over after {length}" if length != "now" else ", over at once"
     when = html.Span([moment(one.since, "clock", now), lasted], className="aside")
-    told = [f"{told}." for told in (words.sent(entry), words.unsent(entry)) if told]
+    told = [f"{told}." for told in (sent_line(entry), unsent_line(entry)) if told]
     text = " ".join([cause, *told])
     return html.Li([html.P([html.Span(names, className="subject"), when]), text])

@@ -17,7 +17,7 @@ from dash import html
 from dash.development.base_component import Component
 from flask import request
 
-from dash_app import VERSION, loader, words
+from dash_app import VERSION, loader
 from dash_app.history import series
 from dash_app.history.event_queries import Wanted, page_of
 from dash_app.model.reading import Reading
@@ -33,6 +33,8 @@ from dash_app.page.layout import Content, facts, first_view, layout
 from dash_app.page.recent_events import lately
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
+from dash_app.words import summaries
+from dash_app.words.history import HISTORY_UNREADABLE, history_disk
 
 Pulse = dict[str, Any]
 
@@ -181,7 +183,7 @@ class Page:
             ]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            return [html.P(words.HISTORY_UNREADABLE, className="aside")]
+            return [html.P(HISTORY_UNREADABLE, className="aside")]
 
     def _panels(self, database: str | None, view: View, zone: tzinfo) -> list[Component]:
         snapshot, history = self.sampler.snapshot, self.settings.history
@@ -234,12 +236,12 @@ def version_of(
 ) -> int:
     """Return a number that changes with whatever a page shows of a snapshot and of incidents."""
     shown = snapshot and [
-        (s.level, s.since, s.fault, s.findings, s.activity, words.notes(s), *_shown(s.reading))
+        (s.level, s.since, s.fault, s.findings, s.activity, summaries.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
     around = snapshot and (
         snapshot.events,
-        words.history_disk(snapshot),
+        history_disk(snapshot),
         snapshot.history_notes,
     )
     return zlib.crc32(repr((database, shown, around, incidents)).encode())

@@ -7,11 +7,11 @@ from datetime import datetime
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import words
 from dash_app.model.event import Event
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
+from dash_app.words.events import event_text
 
 MAX_LINES = 5
 
@@ -31,7 +31,7 @@ def lately(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component
 def line(event: Event, label: str, now: datetime) -> Component:
     """Return an event with its time, under a label."""
     when = html.Span(moment(event.at, "clock", now), className="aside")
-    told = words.event(event)
+    told = event_text(event)
     if not label:
         return html.Li(html.P([html.Span(told), when]))
     return html.Li([html.P([html.Span(label, className="subject"), when]), told])

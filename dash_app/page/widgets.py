@@ -10,7 +10,7 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app import words
+from dash_app.words import numbers
 
 Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
@@ -53,9 +53,9 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
     ago: "7 s ago"; clock: "14:02"; length: "58 min". Until then it says so in UTC.
     """
     texts = {
-        "ago": words.day(time) if now - time > words.A_WEEK else words.ago(now - time),
-        "clock": words.clock(time, now),
-        "length": words.age(now - time),
+        "ago": numbers.day(time) if now - time > numbers.A_WEEK else numbers.ago(now - time),
+        "clock": numbers.clock(time, now),
+        "length": numbers.age(now - time),
     }
     return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))
 

@@ -11,7 +11,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from math import inf
 
-from dash_app import words
 from dash_app.model.event import Event
 from dash_app.model.level import SEVERITY, Level
 from dash_app.model.problem import Fault, Finding, FindingKind
@@ -19,6 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot, Status
 from dash_app.rules.changes import NEWEST, WHOLE, has_newest, is_same_copy
 from dash_app.rules.losses import DEFAULT_POLICY, DropPolicy
+from dash_app.words.problems import REMEDIES, event_sentence, log_held, remedy_for, wal_growing
 
 LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)
@@ -77,7 +77,7 @@ def finding_of(event: Event) -> Finding | None:
     if kind is None or WHOLE in event.before:
         return None
     level: Level = "notice" if kind == "replaced" and not lost else "fault"
-    text, remedy = words.happened(event), words.remedy_for(event, kind)
+    text, remedy = event_sentence(event), remedy_for(event, kind)
     return Finding(kind, level, event.at, text, remedy, asks=True)
 
 
@@ -159,12 +159,12 @@ def _around(reading: Reading) -> Iterator[Finding]:
     if pins and (around.backlog_bytes or 0) >= LOG_HELD_BYTES:
         since, holder = min(pins, key=lambda pin: pin[0])
         if reading.verified_at - since >= LOG_HELD:
-            text = words.log_held(reading, holder, since)
-            yield Finding("log_held", "notice", since, text, words.REMEDIES["log_held"])
+            text = log_held(reading, holder, since)
+            yield Finding("log_held", "notice", since, text, REMEDIES["log_held"])
             return
     growth = around.wal_growth
     if growth and growth.is_lasting:
-        text, remedy = words.wal_growing(reading, growth)
+        text, remedy = wal_growing(reading, growth)
         yield Finding("wal_growing", "notice", growth.since, text, remedy)
 
 

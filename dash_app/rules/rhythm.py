@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
-from dash_app import words
 from dash_app.model.expectation import Expectation
 from dash_app.model.quiet_hours import NEVER, Quiet, TimeRange
 from dash_app.settings.quiet_hours import quiet
+from dash_app.words import numbers
 
 A_MINUTE, AN_HOUR, A_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -107,9 +107,9 @@ def rhythm_of(instants: Sequence[datetime], watched: Sequence[TimeRange], zone: 
     watched = [(max(begin, instants[0]), end) for begin, end in watched if end > instants[0]]
     lasted = sum((end - begin for begin, end in watched), timedelta(0))
     if lasted < MIN_WATCHED:
-        return Rhythm(f"known for {words.age(lasted)}, and a rhythm takes 7 d to know")
+        return Rhythm(f"known for {numbers.age(lasted)}, and a rhythm takes 7 d to know")
     if len(instants) <= MIN_PERIODS:
-        times = words.plural(len(instants), "time")
+        times = numbers.plural(len(instants), "time")
         return Rhythm(f"gained rows {times} in {_days(lasted)} days, too seldom to tell")
     best: tuple[_Beat, tuple[str, ...]] | None = None
     for texts in _quiet_times(instants, zone):
@@ -120,7 +120,7 @@ def rhythm_of(instants: Sequence[datetime], watched: Sequence[TimeRange], zone: 
             best = beat, texts
     if best is None:
         longest = max(_silences(instants, watched, NEVER))
-        return Rhythm(f"irregular: silent for up to {words.age(longest)} in {_days(lasted)} days")
+        return Rhythm(f"irregular: silent for up to {numbers.age(longest)} in {_days(lasted)} days")
     return _told(*best, instants, watched)
 
 
@@ -133,11 +133,11 @@ def _told(
     if texts:
         reason += f", outside {' and '.join(text.rsplit(' ', 1)[0] for text in texts)}"
     if beat.outages:
-        reason += f", but for {words.plural(beat.outages, 'longer silence')}"
+        reason += f", but for {numbers.plural(beat.outages, 'longer silence')}"
     ends = max(instants[-1], watched[-1][1])
     silent = next(_silences((instants[-1], ends), watched, quiet(texts) if texts else NEVER))
     if silent > beat.expect.every + beat.expect.grace:
-        return Rhythm(f"{reason}, but none for {words.age(ends - instants[-1])}")
+        return Rhythm(f"{reason}, but none for {numbers.age(ends - instants[-1])}")
     return Rhythm(reason, beat.expect, texts)
 
 
@@ -148,7 +148,7 @@ def _days(lasted: timedelta) -> int:
 def _pace(beat: _Beat) -> str:
     """Return in words how often rows come."""
     if not beat.is_steady:
-        return f"in bursts, silent for {words.age(beat.longest)} at most,"
+        return f"in bursts, silent for {numbers.age(beat.longest)} at most,"
     if beat.longest < 2 * A_MINUTE:
         return "every minute"
     units = ((2 * A_DAY, A_DAY, "d"), (2 * AN_HOUR, AN_HOUR, "h"))

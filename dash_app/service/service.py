@@ -16,7 +16,6 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Literal
 
-from dash_app import words
 from dash_app.alerts.heartbeat import Heartbeat
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
@@ -26,6 +25,7 @@ from dash_app.system.logging_setup import described
 from dash_app.system.network import Address
 from dash_app.web.app import create_server
 from dash_app.web.listeners import Listeners
+from dash_app.words import numbers
 
 BEAT_SECONDS = 2.0
 """How often addresses are looked at."""
@@ -125,7 +125,7 @@ class Service:
         self._settings, self._sampler = settings, sampler
         self._heartbeat.stop()
         self._heartbeat = self._beating(settings)
-        watching = words.plural(len(settings.databases), "database")
+        watching = numbers.plural(len(settings.databases), "database")
         restart = _waiting_for_restart(settings, wanted)
         after = f"; after a restart also {' and '.join(restart)}" if restart else ""
         log.info("reloaded: watching %s%s", watching, after)

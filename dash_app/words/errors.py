@@ -181,7 +181,7 @@ def wording_context(settings: Settings, user: str) -> WordingContext:
     return WordingContext(short_path(settings.source), user, deadline_seconds)
 
 
-def fault(
+def explain_error(
     code: Code,
     detail: Mapping[str, str],
     database: Database,

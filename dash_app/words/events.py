@@ -12,7 +12,7 @@ MAX_PARTS = 3
 """So many changes are named in the line of an event; the rest is a number."""
 
 
-def event(event: Event) -> str:
+def event_text(event: Event) -> str:
     """Return what happened, in one line."""
     told = TELL.get(event.kind)
     text = told(event) if told else SAID.get(event.kind) or plainly(event.kind)

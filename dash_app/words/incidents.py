@@ -7,10 +7,19 @@ from datetime import datetime
 from pathlib import Path
 
 from dash_app.model.incident import Acknowledgement, Entry, Incident
-from dash_app.words.numbers import age, brief, day, moment, number, plural, short_path
+from dash_app.words.numbers import (
+    age,
+    day,
+    join_names,
+    moment,
+    number,
+    plural,
+    short_path,
+    truncate,
+)
 
 PART, NO_BREAK = ": ", "\u00a0"
-MAX_NAMES, MAX_LABEL_CHARACTERS = 3, 60
+MAX_LABEL_CHARACTERS = 60
 MAX_SENTENCES = 2
 MAX_SENTENCE_CHARACTERS = 400
 """Of one sentence of an incident, which may name a table of any length."""
@@ -21,17 +30,17 @@ OURS_IN_BRIEF = {"alerts_failing": "messages not sent"}
 SILENT = "Nothing is written any more."
 
 
-def incident(labels: Sequence[str], sentences: Sequence[str]) -> str:
+def incident_text(labels: Sequence[str], sentences: Sequence[str]) -> str:
     """Return whom an incident concerns, and the worst of what is amiss, which each says once."""
     once = list(dict.fromkeys(sentences))
     rest = len(once) - MAX_SENTENCES
     more = [f"And {number(rest)} more."] if rest > 0 else []
-    told = [brief(one, MAX_SENTENCE_CHARACTERS) for one in once[:MAX_SENTENCES]]
-    whom = names([brief(label, MAX_LABEL_CHARACTERS) for label in labels])
+    told = [truncate(one, MAX_SENTENCE_CHARACTERS) for one in once[:MAX_SENTENCES]]
+    whom = join_names([truncate(label, MAX_LABEL_CHARACTERS) for label in labels])
     return f"{whom.replace(PART, ':' + NO_BREAK)}{PART}{' '.join([*told, *more])}"
 
 
-def parted(one: Incident) -> tuple[str, str]:
+def labels_and_cause(one: Incident) -> tuple[str, str]:
     """Return the labels of the databases that an incident concerns, and its cause.
 
     In the stored text, the space after a colon within a label does not break; here it does.
@@ -40,16 +49,9 @@ def parted(one: Incident) -> tuple[str, str]:
     return labels.replace(f":{NO_BREAK}", PART), cause
 
 
-def sentence(one: Incident) -> str:
+def incident_sentence(one: Incident) -> str:
     """Return the text of an incident as people read it: labels and cause."""
-    return PART.join(part for part in parted(one) if part)
-
-
-def names(labels: Sequence[str]) -> str:
-    """Return some names in a row: Email; Email and Content; A, B, C and 2 more."""
-    rest = len(labels) - MAX_NAMES
-    shown = [*labels[:MAX_NAMES], f"{number(rest)} more"] if rest > 0 else list(labels)
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+    return PART.join(part for part in labels_and_cause(one) if part)
 
 
 def folder_gone(folder: Path) -> str:
@@ -68,31 +70,31 @@ def process_remedy(command: str) -> str:
     return f"Start {command} again, if it should run."
 
 
-def told_of(entry: Entry) -> str:
+def incident_line(entry: Entry) -> str:
     """Return an incident in a line, with its end, who knows of it, and what was sent."""
     one = entry.incident
-    parts = [sentence(one)]
+    parts = [incident_sentence(one)]
     if one.ended_at:
         parts.append(f"Over after {age(one.ended_at - one.since)}.")
     elif one.acknowledged:
-        parts.append(f"{known(one.acknowledged)}.")
-    parts += [f"{told}." for told in (sent(entry), unsent(entry)) if told]
+        parts.append(f"{acknowledged_by(one.acknowledged)}.")
+    parts += [f"{told}." for told in (sent_line(entry), unsent_line(entry)) if told]
     return " ".join(parts)
 
 
-def known(one: Acknowledgement) -> str:
+def acknowledged_by(one: Acknowledgement) -> str:
     """Return who knows of an incident, and until when; with times in UTC."""
     until = f"{one.until:%H:%M} UTC on {day(one.until)}" if one.until else "it ends"
     return f"{one.by} knows of it until {until}"
 
 
-def sent(entry: Entry) -> str:
+def sent_line(entry: Entry) -> str:
     """Return how many messages were sent about an incident; nothing where there are none."""
     count = sum(one.sent_at is not None for one in entry.messages)
     return f"{plural(count, 'message')} sent" if count else ""
 
 
-def unsent(entry: Entry) -> str:
+def unsent_line(entry: Entry) -> str:
     """Return how many messages reached nobody, alone or with others, and why; nothing if none."""
     rest = [one for one in entry.messages if one.waits or one.is_given_up]
     yet = " yet" if any(one.waits for one in rest) else ""

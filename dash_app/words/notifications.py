@@ -11,8 +11,8 @@ from datetime import datetime
 
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification, NotificationKind
-from dash_app.words.incidents import parted, sentence
-from dash_app.words.numbers import age, ago, brief, clock, number, plural
+from dash_app.words.incidents import incident_sentence, labels_and_cause
+from dash_app.words.numbers import age, ago, clock, number, plural, truncate
 
 MAX_LINES = 20
 """Of a summary: what is amiss with hundreds is read on the page."""
@@ -24,21 +24,21 @@ MAX_CAUSE_CHARACTERS, MAX_REMEDY_CHARACTERS = 120, 80
 """Characters of a cause and of what to do in a line of a summary."""
 
 
-def alert_title(kind: NotificationKind, one: Incident) -> str:
+def notification_title(kind: NotificationKind, one: Incident) -> str:
     """Return the title of a message about an incident."""
-    whom, _ = parted(one)
+    whom, _ = labels_and_cause(one)
     if kind == "over" and one.ended_at:
         return f"{whom}: over after {age(one.ended_at - one.since)}"
     return f"{whom}: still needs you" if kind == "reminder" else f"{whom}: needs you"
 
 
-def alert_body(kind: NotificationKind, one: Incident, link: str, now: datetime) -> str:
+def notification_body(kind: NotificationKind, one: Incident, link: str, now: datetime) -> str:
     """Return the text of a message about an incident; `link` leads to what it concerns.
 
     The second line has the times, the third what to do unless it is over.
     """
     since = f"Since {clock(one.since, now)}"
-    lines = [sentence(one)]
+    lines = [incident_sentence(one)]
     if kind == "over" and one.ended_at:
         lines.append(f"{since}, over since {clock(one.ended_at, now)}.")
     else:
@@ -51,7 +51,7 @@ def signature(host: str, mark: str) -> str:
     return f"{host} ({mark})".lstrip()
 
 
-def alerts_held_back(held: Sequence[Notification], now: datetime) -> tuple[str, str]:
+def summary_text(held: Sequence[Notification], now: datetime) -> tuple[str, str]:
     """Return the title and text of one message in place of several, given the worst first."""
     lines = [_held(one, now) for one in held[:MAX_LINES]]
     if len(held) > MAX_LINES:
@@ -70,25 +70,25 @@ def _held(one: Notification, now: datetime) -> str:
     """Return a message in a line: when it was made, its title, its cause, and what to do."""
     text, times, *rest = [*one.body.splitlines(), "", ""]
     _, _, cause = text.partition(": ")
-    line = f"{clock(one.made_at, now)}, {one.title}. {brief(cause, MAX_CAUSE_CHARACTERS)}"
+    line = f"{clock(one.made_at, now)}, {one.title}. {truncate(cause, MAX_CAUSE_CHARACTERS)}"
     if one.kind == "over":
         return f"{line} {times}"
-    return f"{line} {brief(rest[0], MAX_REMEDY_CHARACTERS)}" if one.kind == "fault" else line
+    return f"{line} {truncate(rest[0], MAX_REMEDY_CHARACTERS)}" if one.kind == "fault" else line
 
 
-def alerts_failing(lost: Sequence[Notification]) -> tuple[str, str]:
+def failing_text(lost: Sequence[Notification]) -> tuple[str, str]:
     """Return that messages do not arrive, and what to do; `lost` are some that failed."""
     why = next((one.failure for one in reversed(lost) if one.failure), "")
     text = f"{plural(len(lost), 'message')} did not reach everybody: {why}."
     return text, "Mend that; `./ops/run alerts test` says whether messages arrive."
 
 
-def alert_test(now: datetime) -> tuple[str, str]:
+def test_message(now: datetime) -> tuple[str, str]:
     """Return the title and text of a message that only tries whether it arrives."""
     return "Mission Control: a test", f"Messages arrive. Sent at {clock(now, now)}, on request."
 
 
-def alert_state(one: Notification, now: datetime, held: tuple[str, datetime] | None) -> str:
+def notification_state(one: Notification, now: datetime, held: tuple[str, datetime] | None) -> str:
     """Return how far a message has come; `held` is why it waits, and until when."""
     if one.sent_at:
         return f"sent {ago(now - one.sent_at)}"
@@ -102,7 +102,7 @@ def alert_state(one: Notification, now: datetime, held: tuple[str, datetime] | N
     return f"waits{tries}{until}{why}"
 
 
-def alerts_lost(lost: Sequence[Notification], now: datetime) -> str:
+def lost_text(lost: Sequence[Notification], now: datetime) -> str:
     """Return what did not arrive before, for a line of the next message."""
     told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[-MAX_LOST:])
     rest = len(lost) - MAX_LOST

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from dash_app.system.users import home
 
 A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
+
+MAX_NAMES = 3
+"""Maximum number of names in a row; the rest is a number."""
 
 
 def number(value: int) -> str:
@@ -53,7 +57,7 @@ def age(elapsed: timedelta) -> str:
     return f"{seconds} s" if seconds >= 2 else "now"
 
 
-def every(length: timedelta) -> str:
+def exact_duration(length: timedelta) -> str:
     """Return a length that a person chose, exactly: 5 min, 90 min, 36 h."""
     seconds = round(length.total_seconds())
     for unit_seconds, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
@@ -85,7 +89,7 @@ def moment(time: datetime) -> str:
     return f"{time:%H:%M} UTC on {day(time)}"
 
 
-def brief(text: str, most: int) -> str:
+def truncate(text: str, most: int) -> str:
     """Return a text in one line of limited length, its end replaced by "…"."""
     head = text[: 4 * most]
     line = one_line(head)
@@ -107,6 +111,18 @@ def one_line(text: str) -> str:
         if kind not in {"Cf", "Cs"} or one == "\u200d"
     )
     return " ".join("".join(shown).split())
+
+
+def join_names(labels: Sequence[str]) -> str:
+    """Return some names in a row: Email; Email and Content; A, B, C and 2 more."""
+    rest = len(labels) - MAX_NAMES
+    shown = [*labels[:MAX_NAMES], f"{number(rest)} more"] if rest > 0 else list(labels)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
+
+
+def is_one_day(since: datetime, now: datetime) -> bool:
+    """Whether a change since then may be shown as the change in 24 h."""
+    return now - since > timedelta(hours=23, minutes=50)
 
 
 def short_path(path: Path) -> str:

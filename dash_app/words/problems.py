@@ -12,9 +12,8 @@ from dash_app.model.expectation import SILENCE, ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
 from dash_app.model.problem import FindingKind
 from dash_app.model.reading import Reading
-from dash_app.words.events import event, plainly
-from dash_app.words.incidents import names
-from dash_app.words.numbers import every, moment, number, plural, size
+from dash_app.words.events import event_text, plainly
+from dash_app.words.numbers import exact_duration, join_names, moment, number, plural, size
 
 FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "gone": "file gone",
@@ -70,12 +69,12 @@ REMEDIES: dict[FindingKind, str] = {
 }
 
 
-def mark(badge: str) -> str:
+def badge_text(badge: str) -> str:
     """Return what begins a line of plain text; what only a later version knows, as its words."""
     return MARKS.get(badge) or plainly(badge).upper()
 
 
-def besides(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[str]:
+def other_problems(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[str]:
     """Return what is amiss besides the verdict, of findings by kind, table and text.
 
     Tables that are overdue too are named in one line.
@@ -84,7 +83,7 @@ def besides(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[
     silent = [table for kind, table, _ in rest if table and kind in SILENCE]
     lines = [text for kind, table, text in rest if not table or kind not in SILENCE]
     if silent:
-        lines.insert(0, f"Also overdue: {names(silent)}.")
+        lines.insert(0, f"Also overdue: {join_names(silent)}.")
     more = len(lines) - MAX_NOTES
     return [*lines[:MAX_NOTES], f"And {number(more)} more."] if more > 0 else lines
 
@@ -100,9 +99,9 @@ def remedy_for(event: Event, kind: FindingKind) -> str:
     return COMPARE if event.kind == "schema_changed" else REMEDIES[kind]
 
 
-def happened(one: Event) -> str:
+def event_sentence(one: Event) -> str:
     """Return what happened, as a sentence."""
-    return f"{event(one)}."
+    return f"{event_text(one)}."
 
 
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
@@ -121,7 +120,7 @@ def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
             "Let its program run `PRAGMA wal_checkpoint`, or leave `wal_autocheckpoint` on.",
         )
     if growth.readers:
-        readers = names(growth.readers)
+        readers = join_names(growth.readers)
         return (
             f"{what}: it can't start over, since there is always a reader: {readers}.",
             "Leave a pause between reads, or end those that run for long.",
@@ -145,7 +144,7 @@ def disk_line(disk: Disk) -> str:
 def rhythm(standing: ExpectationState) -> str:
     """Return what is expected and what came: expected every 1 h, last at 14:02 UTC on 12 Nov."""
     last = f"last at {moment(standing.last_at)}" if standing.last_at else "nothing seen yet"
-    return f"expected every {every(standing.expect.every)}, {last}"
+    return f"expected every {exact_duration(standing.expect.every)}, {last}"
 
 
 def overdue(standing: ExpectationState, table: str | None) -> str:
@@ -156,7 +155,8 @@ def overdue(standing: ExpectationState, table: str | None) -> str:
 
 def no_such_table(standing: ExpectationState, table: str) -> str:
     """Return that rows are expected of what is not there."""
-    return f"{table}: there is no such table, rows expected every {every(standing.expect.every)}."
+    every = exact_duration(standing.expect.every)
+    return f"{table}: there is no such table, rows expected every {every}."
 
 
 @lru_cache(maxsize=256)

@@ -19,7 +19,6 @@ from random import Random
 
 import pytest
 
-from dash_app import words
 from dash_app.demo import writer
 from dash_app.demo.backfill import GAP_LASTED, LOST_ROWS, LOST_TABLE, TIMES, Past
 from dash_app.demo.environment import World
@@ -27,6 +26,7 @@ from dash_app.demo.rhythm import spread
 from dash_app.demo.rows import TOPICS
 from dash_app.demo.temp_folder import PREFIX, held_folder, sweep
 from dash_app.history.writer import PAST_GAP_SECONDS
+from dash_app.words.events import event_text
 from tests.harness import PATIENCE_SECONDS, ROOT, eventually
 
 NOW = datetime(2026, 11, 23, 15, 0, 5, tzinfo=UTC)
@@ -153,8 +153,8 @@ def test_the_past_has_a_gap_a_drop_and_a_change_of_schema() -> None:
     rows = [rows for _database, table, _at, rows, _written in past.points() if table == LOST_TABLE]
     drop = max((a, b) for a, b in pairwise(rows) if b < a)
     lost, changed = past.events()
-    assert words.event(lost) == f"Rows dropped: events {drop[0]:,} → {drop[0] - LOST_ROWS:,}"
-    assert words.event(changed) == "Schema changed: + column tasks.priority"
+    assert event_text(lost) == f"Rows dropped: events {drop[0]:,} → {drop[0] - LOST_ROWS:,}"
+    assert event_text(changed) == "Schema changed: + column tasks.priority"
     assert lost.ended_at
 
 

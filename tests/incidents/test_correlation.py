@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from dash_app import words
 from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.writer import History
 from dash_app.incidents.correlation import Course, follow
@@ -25,6 +24,8 @@ from dash_app.model.problem import Fault, Finding, FindingKind
 from dash_app.model.reading import Code, Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot, Status
 from dash_app.settings.schema import HistorySettings
+from dash_app.words.incidents import incident_sentence, incident_text, labels_and_cause
+from dash_app.words.notifications import notification_title
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=5)
@@ -365,18 +366,18 @@ def test_a_label_with_a_colon_stays_whole() -> None:
         databases=("ops",),
         kind="gone",
         level="fault",
-        text=words.incident(["Ops: mail\r\nBcc: eve"], ["The file is gone."]),
+        text=incident_text(["Ops: mail\r\nBcc: eve"], ["The file is gone."]),
         remedy="Restore it.",
         since=NOON,
     )
-    whom, cause = words.parted(one)
+    whom, cause = labels_and_cause(one)
     assert (whom, cause) == ("Ops: mail Bcc: eve", "The file is gone.")
-    assert words.alert_title("fault", one) == f"{whom}: needs you"
-    assert words.sentence(one) == "Ops: mail Bcc: eve: The file is gone."
+    assert notification_title("fault", one) == f"{whom}: needs you"
+    assert incident_sentence(one) == "Ops: mail Bcc: eve: The file is gone."
 
 
 def test_a_sentence_of_an_incident_is_bounded() -> None:
     table = 900_000 * "\N{GRINNING FACE}"
-    text = words.incident(["Email"], [f"{table}: expected every 1 h.", f"{table} fell."])
+    text = incident_text(["Email"], [f"{table}: expected every 1 h.", f"{table} fell."])
     assert len(text) < 1000
     assert "…" in text

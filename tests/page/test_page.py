@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from dash import dcc, html
 
-from dash_app import loader, words
+from dash_app import loader
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Activity, Disk, Surroundings
@@ -29,10 +29,12 @@ from dash_app.page.markup import UnknownPartError, draw
 from dash_app.page.page import version_of
 from dash_app.rules.changes import remember
 from dash_app.rules.problems import level_of
+from dash_app.words import summaries
+from dash_app.words.errors import WordingContext, explain_error
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=58)
-PLACE = words.WordingContext("~/.config/mission-control/config.toml", "clawd", 2.0)
+PLACE = WordingContext("~/.config/mission-control/config.toml", "clawd", 2.0)
 STALE = timedelta(seconds=60)
 
 
@@ -43,13 +45,13 @@ def status_of(
     database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
     memory = remember(reading, before)
     fault = (
-        words.fault(reading.code, reading.detail, database, memory.last_good, PLACE)
+        explain_error(reading.code, reading.detail, database, memory.last_good, PLACE)
         if reading.code
         else None
     )
     is_stale = NOW - reading.verified_at > STALE
     level: Level = "unknown" if is_stale else level_of(reading, memory.status)
-    verdict = words.verdict(reading, fault)
+    verdict = summaries.verdict(reading, fault)
     return DatabaseStatus(
         database, reading, memory.status, memory.since, level, verdict, fault, memory.last_good
     )
@@ -155,7 +157,7 @@ def test_a_reading_that_nobody_verified_for_a_minute_is_grey() -> None:
 )
 def test_the_headline_is_one_of_six(readings: list[Reading], expected: str) -> None:
     statuses = tuple(status_of(reading) for reading in readings)
-    assert words.headline(Snapshot(NOW, statuses)) == expected
+    assert summaries.headline(Snapshot(NOW, statuses)) == expected
 
 
 def test_the_headline_links_at_most_three_faults() -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules, TableRules
@@ -23,6 +22,7 @@ from dash_app.model.snapshot import DatabaseState
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
 from dash_app.rules.problems import settle
+from dash_app.words.events import event_text
 from tests.airlock_helpers import read_exact, read_until, watching
 from tests.harness import Served, eventually, make_database, write_config
 
@@ -67,7 +67,7 @@ def told(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
 
 
 def texts(events: list[Event]) -> list[str]:
-    return [words.event(event) for event in events]
+    return [event_text(event) for event in events]
 
 
 def remove(path: Path) -> None:
@@ -235,7 +235,7 @@ def test_an_estimate_is_compared_with_nothing(path: Path) -> None:
     memory, events = follow("a", guessed, memory)
     assert events == ()
     counted = replace(first, tables={**first.tables, "tasks": replace(few, estimate=None)})
-    assert [words.event(e) for e in follow("a", counted, memory)[1]] == [
+    assert [event_text(e) for e in follow("a", counted, memory)[1]] == [
         "Rows dropped: tasks 126 → 1"
     ]
 
@@ -244,9 +244,9 @@ def test_a_long_event_names_three_changes_and_counts_the_rest() -> None:
     now = datetime.now(UTC)
     objects = [f"table t{number}" for number in range(5)]
     event = Event("a", "schema_changed", now, {"objects": []}, {"objects": objects})
-    assert words.event(event) == "Schema changed: + table t0, + table t1, + table t2, 2 more"
+    assert event_text(event) == "Schema changed: + table t0, + table t1, + table t2, 2 more"
     back = Event("a", "back", now, {"since": (now - timedelta(minutes=58)).isoformat()}, {})
-    assert words.event(back) == "Back after 58 min"
+    assert event_text(back) == "Back after 58 min"
 
 
 @pytest.fixture

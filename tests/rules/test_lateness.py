@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dash_app import words
 from dash_app.history.coverage import Past
 from dash_app.model.expectation import Expectation, ExpectationReport, Rules, State, TableRules
 from dash_app.model.host_facts import Disk, Surroundings
@@ -24,6 +23,7 @@ from dash_app.model.reading import Reading, TableCount
 from dash_app.rules.lateness import Expected
 from dash_app.rules.limits import beyond
 from dash_app.settings.quiet_hours import quiet
+from dash_app.words.problems import unknown_table
 from tests.harness import Served, eventually, make_database, write_config
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -277,7 +277,7 @@ def test_a_table_that_was_written_and_is_gone_is_silent() -> None:
 
 def test_the_nearest_names_of_many_tables_are_listed() -> None:
     tables = tuple(f"table_{number}" for number in range(5000))
-    text = words.unknown_table("tabel_7", (*tables, "x" * 1_000_000))
+    text = unknown_table("tabel_7", (*tables, "x" * 1_000_000))
     assert "Tables: table_7, " in text
     assert text.endswith("and 4,995 more.")
     assert len(text) < 200

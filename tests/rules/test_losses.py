@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from dash_app import words
 from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.database import Database
@@ -19,6 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.rules.losses import QUEUE_PATIENCE, RECENTLY, habits_among
 from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings
+from dash_app.words.events import event_text
 from tests.airlock_helpers import read_exact, watching
 from tests.rules.test_changes import exact_or_fault, run, sql, texts, told
 
@@ -150,7 +150,7 @@ def test_rows_that_were_merged_or_sorted_are_not_lost(path: Path, source: str) -
 
 
 def losses(events: list[Event]) -> list[str]:
-    return [words.event(event) for event in events if event.before.get("rows")]
+    return [event_text(event) for event in events if event.before.get("rows")]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ class Watched:
         at = reading.read_at + self.later, reading.verified_at + self.later
         reading = replace(reading, read_at=at[0], verified_at=at[1])
         _memory, unsettled = self.ledger.enter(self.database, reading, None)
-        return [words.event(event) for event in unsettled]
+        return [event_text(event) for event in unsettled]
 
 
 class Entering:

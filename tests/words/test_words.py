@@ -9,14 +9,16 @@ from typing import get_args
 
 import pytest
 
-from dash_app import words
 from dash_app.model.database import Database
 from dash_app.model.problem import Fault
 from dash_app.model.reading import ABSENCES, Code, LastGood
+from dash_app.words import numbers
+from dash_app.words.errors import CODES_IN_BRIEF, WordingContext, explain_error
+from dash_app.words.history import history_paused
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
-PLACE = words.WordingContext("~/.config/mission-control/config.toml", "clawd", 5.0)
+PLACE = WordingContext("~/.config/mission-control/config.toml", "clawd", 5.0)
 GOOD = LastGood(datetime(2026, 11, 23, tzinfo=UTC), 10_640, 7)
 
 DETAIL = {
@@ -53,7 +55,7 @@ MAY_HARM = {"corrupt", "file_missing", "file_empty", "no_tables"}
 
 
 def said(code: Code, detail: dict[str, str], *, seen: bool = True) -> Fault:
-    return words.fault(code, detail, DATABASE, GOOD if seen else None, PLACE)
+    return explain_error(code, detail, DATABASE, GOOD if seen else None, PLACE)
 
 
 @pytest.mark.parametrize(("code", "detail", "seen"), CASES)
@@ -67,7 +69,7 @@ def test_each_code_has_a_cause_and_one_remedy_in_short_sentences(
         assert text.endswith((".", "?"))
         assert not re.search(r"[{}]|please|oops|failed to|invalid| ago\b", text)
     assert len(fault.message) < 200
-    assert code in words.CODES_IN_BRIEF
+    assert code in CODES_IN_BRIEF
 
 
 @pytest.mark.parametrize(("code", "detail", "seen"), CASES)
@@ -113,12 +115,12 @@ def test_sqlite_is_said_to_crash_only_where_it_did(detail: dict[str, str]) -> No
 @pytest.mark.parametrize(
     ("shown", "expected"),
     [
-        (words.number(10_640), "10,640"),
-        (words.short_number(9_999_999), "9,999,999"),
-        (words.short_number(12_400_000), "12.4 M"),
-        (words.plural(0, "row"), "0 rows"),
-        (words.plural(1, "row"), "1 row"),
-        (words.plural(12_345_678, "row"), "12.3 M rows"),
+        (numbers.number(10_640), "10,640"),
+        (numbers.short_number(9_999_999), "9,999,999"),
+        (numbers.short_number(12_400_000), "12.4 M"),
+        (numbers.plural(0, "row"), "0 rows"),
+        (numbers.plural(1, "row"), "1 row"),
+        (numbers.plural(12_345_678, "row"), "12.3 M rows"),
     ],
 )
 def test_numbers_are_written_in_the_english_way(shown: str, expected: str) -> None:
@@ -138,7 +140,7 @@ def test_numbers_are_written_in_the_english_way(shown: str, expected: str) -> No
     ],
 )
 def test_an_age_has_one_unit_rounded_down(seconds: float, expected: str) -> None:
-    assert words.ago(timedelta(seconds=seconds)) == expected
+    assert numbers.ago(timedelta(seconds=seconds)) == expected
 
 
 @pytest.mark.parametrize(
@@ -146,13 +148,13 @@ def test_an_age_has_one_unit_rounded_down(seconds: float, expected: str) -> None
     [(0.5, "30 s"), (5, "5 min"), (60, "1 h"), (90, "90 min"), (36 * 60, "36 h"), (2880, "2 d")],
 )
 def test_a_length_that_a_person_chose_is_told_exactly(minutes: float, expected: str) -> None:
-    assert words.every(timedelta(minutes=minutes)) == expected
+    assert numbers.exact_duration(timedelta(minutes=minutes)) == expected
 
 
 def test_a_path_below_the_home_folder_is_shortened() -> None:
-    assert words.short_path(HOME / "clawd" / "email.db") == "~/clawd/email.db"
-    assert words.short_path(Path("/srv/email.db")) == "/srv/email.db"
+    assert numbers.short_path(HOME / "clawd" / "email.db") == "~/clawd/email.db"
+    assert numbers.short_path(Path("/srv/email.db")) == "/srv/email.db"
 
 
 def test_a_full_disk_is_named_as_what_pauses_the_history() -> None:
-    assert words.history_paused("SQLITE_FULL").startswith("History paused: the disk is full.")
+    assert history_paused("SQLITE_FULL").startswith("History paused: the disk is full.")

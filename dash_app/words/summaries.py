@@ -1,0 +1,115 @@
+"""One database, or all of them, in a few words: verdict, notes, badge and headline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dash_app.model.problem import Fault, Finding
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.words.errors import CODES_IN_BRIEF
+from dash_app.words.incidents import OURS_IN_BRIEF
+from dash_app.words.numbers import number, plural
+from dash_app.words.problems import FINDINGS_IN_BRIEF, disk_line, other_problems
+
+
+def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
+    """Return one sentence on one database: the worst thing true of it."""
+    if why is not None:
+        return why.message
+    if findings:
+        return findings[0].text
+    if "is_noted" in reading.detail:
+        return not_renewed(reading)
+    if reading.counted_rows is None:
+        return f"{plural(len(reading.tables), 'table')}, rows unknown."
+    rows = rows_of(reading)
+    tables = plural(len(reading.tables), "table")
+    unknown = sum(not count.is_known for count in reading.tables.values())
+    if unknown:
+        return f"{rows} in {tables}, {number(unknown)} unknown."
+    return f"{rows} in {tables}."
+
+
+def rows_of(reading: Reading) -> str:
+    """Return the rows of a reading in words; "counted" says that tables are missing in them."""
+    if reading.counted_rows is None:
+        return "Rows unknown"
+    return plural(reading.counted_rows, "row") + ("" if reading.total_complete else " counted")
+
+
+FOREIGN_ENGINE = "It is open in an engine that is not SQLite's own, such as Turso."
+MAIN_ONLY = "These are the rows of its main file: a WAL beside another name of it may hold more."
+
+
+def not_renewed(reading: Reading) -> str:
+    """Return why the last good reading of a database is shown, and of when it is."""
+    holder = reading.detail.get("holder", "A program")
+    is_locked = reading.wait_reason == "lock"
+    why = "has locked it, as a transaction does" if is_locked else "writes to it without pause"
+    return f"{holder} {why}. Last read at {reading.verified_at:%H:%M:%S} UTC."
+
+
+def notes(status: DatabaseStatus) -> list[str]:
+    """Return what else a person would want to know of a database, which is seldom anything."""
+    if status.is_paused:
+        return ["Nothing is told of it while it is paused."]
+    lines = other_problems(
+        status.verdict, [(one.kind, one.table, one.text) for one in status.findings]
+    )
+    if "is_noted" in status.reading.detail:
+        lines.insert(0, not_renewed(status.reading))
+    if "main_only" in status.reading.detail:
+        lines.append(MAIN_ONLY)
+    if links := status.reading.detail.get("names"):
+        lines.append(f"It has {links} names (hard links). A WAL beside another name is not seen.")
+    disk = status.reading.surroundings.disk
+    is_told = any(one.kind == "disk_low" for one in status.findings)
+    if disk and disk.is_worth_a_line and not is_told:
+        lines.append(f"{disk_line(disk)}.")
+    return lines
+
+
+def headline(snapshot: Snapshot) -> str:
+    """Return the one line that says whether everything is well."""
+    statuses, total = snapshot.databases, len(snapshot.databases)
+    needing = sum(status.needs_you for status in statuses)
+    if needing:
+        return f"{needing} of {total} {'needs' if needing == 1 else 'need'} you"
+    if any(status.level == "unknown" for status in statuses):
+        return "Can't tell"
+    paused = sum(status.is_paused for status in statuses)
+    missing = sum(
+        status.status == "not_initialized" and not status.is_paused for status in statuses
+    )
+    if missing == total:
+        return "Nothing here yet"
+    if missing or paused:
+        counts = (total - missing - paused, missing, paused)
+        words = zip(counts, ("well", "not initialized", "paused"), strict=True)
+        return ", ".join(f"{count} {word}" for count, word in words if count)
+    return f"All {total} well" if total > 1 else "All well"
+
+
+def badge(status: DatabaseStatus) -> str:
+    """Return the worst thing true of a database: a status, the kind of a finding, or paused."""
+    if status.is_paused:
+        return "paused"
+    if status.fault and status.reading.is_undecided and not status.is_stale:
+        return "undecided"
+    is_amiss = status.status == "connected" and status.findings
+    return status.findings[0].kind if is_amiss else status.status
+
+
+def in_brief(status: DatabaseStatus) -> str:
+    """Return the worst thing true of a database in two or three words."""
+    if status.fault:
+        return kind_in_brief(status.fault.code)
+    return kind_in_brief(status.findings[0].kind) if status.findings else ""
+
+
+def kind_in_brief(kind: str) -> str:
+    """Return the kind of an incident in two or three words: a finding's, or a code."""
+    briefs: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF, OURS_IN_BRIEF)
+    return next((brief[kind] for brief in briefs if kind in brief), kind.replace("_", " "))
