@@ -33,12 +33,12 @@ from dash_app.history.notifications import Messages
 from dash_app.history.read_only import Loss, memory_in
 from dash_app.history.retention import is_grown, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
-from dash_app.history.rows_written import rows_inserted
 from dash_app.history.schema import NotAFileError
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import Reading
+from dash_app.model.rows_written import rows_inserted
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.settings.schema import HistorySettings

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from dash_app.history.coverage import Past, past_of
-from dash_app.history.rows_written import is_packed, rows_inserted
 from dash_app.model.database import Database
 from dash_app.model.expectation import (
     SILENCE,
@@ -25,6 +24,7 @@ from dash_app.model.expectation import (
 )
 from dash_app.model.quiet_hours import Quiet
 from dash_app.model.reading import Reading
+from dash_app.model.rows_written import is_packed, rows_inserted
 from dash_app.rules.state import StateStore
 
 NOTHING = timedelta(0)

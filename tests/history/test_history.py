@@ -24,12 +24,12 @@ from hypothesis import strategies as st
 from dash_app.history import series
 from dash_app.history.chart_grid import VIEWS, Window
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.history.rows_written import rows_inserted
 from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryError
 from dash_app.history.series import Selection
 from dash_app.history.writer import History
 from dash_app.model.database import HISTORY_APPLICATION_ID, Database
 from dash_app.model.reading import LastGood, Reading, TableCount
+from dash_app.model.rows_written import rows_inserted
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from tests.harness import ROOT, make_database

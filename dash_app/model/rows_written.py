@@ -1,18 +1,18 @@
-"""Tells rows that were written from rows that are left: a pruned table is not a dead one."""
+"""Count the rows written into a table between two readings, including rows deleted since."""
 
 from __future__ import annotations
 
 from dash_app.model.reading import Reading, TableCount
 
 PACKED_ROWS = 1000
-"""So many rowids may be out of use, whatever the size of the table."""
+"""Unused rowids that a packed table may have, whatever its size."""
 
 
 def rows_inserted(before: Reading, after: Reading, table: str) -> int:
-    """Return how many rows were written into a table between two readings, as far as can be told.
+    """Return the number of rows written into a table between two readings; a lower bound.
 
-    Deletions hide insertions from a count, but not from rowids: those of a table that numbers its
-    rows one by one, which AUTOINCREMENT promises and closely packed rowids show.
+    Deletions hide insertions from a row count, but not from rowids that are given out in sequence:
+    AUTOINCREMENT promises that, and packed rowids show it.
     """
     was, now = before.tables.get(table), after.tables.get(table)
     if now is None or not now.is_known:
@@ -28,6 +28,6 @@ def rows_inserted(before: Reading, after: Reading, table: str) -> int:
 
 
 def is_packed(count: TableCount) -> bool:
-    """Whether rowids are numbers in a row, and not times or the like: most of them are in use."""
-    least, greatest = count.rowids or (0, 0)
-    return greatest - least < 2 * (count.rows or 0) + PACKED_ROWS
+    """Whether most rowids are in use, as with sequence numbers, unlike times or hashes."""
+    first, last = count.rowids or (0, 0)
+    return last - first < 2 * (count.rows or 0) + PACKED_ROWS
