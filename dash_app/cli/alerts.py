@@ -20,6 +20,7 @@ from dash_app.cli.terminal import config_option, fail, table
 from dash_app.history.notifications import newest_messages
 from dash_app.model.notification import Notification
 from dash_app.settings import Settings
+from dash_app.system.exit_codes import ExitCode
 from dash_app.system.secret_files import digest, redact, urls_in
 from dash_app.words import numbers
 from dash_app.words.notifications import notification_state, signature, test_message
@@ -76,7 +77,7 @@ def test(config: Path | None) -> None:
     for url in urls:
         for what, times in Counter(found.get(digest(url), [failure])).items():
             click.echo(f"{redact(url)}: {what}{f' ({times} receivers)' if times > 1 else ''}")
-    sys.exit(1 if failure else 0)
+    sys.exit(ExitCode.FAILURE if failure else ExitCode.WELL)
 
 
 @alerts.command(name="list")

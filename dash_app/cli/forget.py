@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from dash_app import settings
-from dash_app.cli.terminal import CANNOT_TELL, config_option, fail, patience, refuse_unknown
+from dash_app.cli.terminal import config_option, fail, patience, refuse_unknown
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.requests import to_forget
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
@@ -19,6 +19,7 @@ from dash_app.history.writer import History
 from dash_app.model.database import Database
 from dash_app.model.snapshot import DatabaseState
 from dash_app.settings import Settings
+from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
 
 LOOK_SECONDS = 0.05
@@ -103,4 +104,4 @@ def _ask_service(configured: Settings, database: Database) -> None:
             time.sleep(LOOK_SECONDS)
     if errand.exists():
         click.echo("The service did not get to it yet. It will with its next look.", err=True)
-        sys.exit(CANNOT_TELL)
+        sys.exit(ExitCode.CANNOT_TELL)

@@ -6,6 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,9 +14,10 @@ from dash_app import settings
 from dash_app.airlock.airlock import Airlock
 from dash_app.api.schemas import StatusDocument as Document
 from dash_app.cli.status_text import is_fresh, lines
-from dash_app.cli.terminal import CANNOT_TELL, NEEDS_YOU, config_option, end, patience
+from dash_app.cli.terminal import config_option, end, patience
 from dash_app.settings import Settings
-from dash_app.system import network
+from dash_app.system import self_probe
+from dash_app.system.exit_codes import ExitCode
 
 EXAMPLES = """\b
 Examples:
@@ -48,14 +50,15 @@ def status(config: Path | None, *, as_json: bool) -> None:
     end(_exit_code(document, is_fresh=is_fresh(document, now, configured.fresh_for)))
 
 
-def _exit_code(document: Document, *, is_fresh: bool) -> int:
+def _exit_code(document: Document, *, is_fresh: bool) -> ExitCode:
     databases = document["databases"]
     if not is_fresh:
-        return CANNOT_TELL
+        return ExitCode.CANNOT_TELL
     calm = {"well", "notice", "unknown"}  # unknown levels, of a newer service, are not
     if any(one["level"] not in calm or one["findings"] for one in databases):
-        return NEEDS_YOU
-    return CANNOT_TELL if any(one["level"] == "unknown" for one in databases) else 0
+        return ExitCode.NEEDS_YOU
+    is_unknown = any(database["level"] == "unknown" for database in databases)
+    return ExitCode.CANNOT_TELL if is_unknown else ExitCode.WELL
 
 
 def _from_files(configured: Settings) -> Document:
@@ -71,7 +74,7 @@ def _from_files(configured: Settings) -> Document:
 def _from_service(configured: Settings) -> Document | None:
     """Return what a service over the same databases says; None where there is none."""
     server = configured.server
-    document = network.ask_ourselves(
+    document: Any = self_probe.get_json(
         server.addresses, server.port, "/api/db-status", server.authorization
     )
     return document if _watches_the_same(document, configured) else None

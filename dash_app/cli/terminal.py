@@ -17,11 +17,8 @@ import click
 
 from dash_app.settings import Settings
 from dash_app.settings.values import DURATION_UNITS
+from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
-
-NEEDS_YOU = 3
-CANNOT_TELL = 4
-"""Exit codes of the contract; 1 is a failure, 2 a wrong call."""
 
 PATIENCE_SECONDS = 1.0
 """Whatever takes longer says that it goes on."""
@@ -64,7 +61,7 @@ class Instant(click.ParamType[datetime]):
 def fail(text: str) -> NoReturn:
     """Say on standard error what went wrong, and end."""
     click.echo(text, err=True)
-    sys.exit(1)
+    sys.exit(ExitCode.FAILURE)
 
 
 def end(code: int) -> NoReturn:

@@ -14,6 +14,7 @@ from dash_app.doctor import alerts, clock, databases, history, network, service
 from dash_app.doctor.check import Check
 from dash_app.model.level import worst
 from dash_app.settings import Settings, default_path, unread_configuration
+from dash_app.system.exit_codes import ExitCode
 from dash_app.system.users import own_name
 from dash_app.words import numbers
 from dash_app.words.errors import wording_context
@@ -22,8 +23,6 @@ __all__ = ["Check", "examine", "exit_code"]
 
 LIMIT_SECONDS = 15.0
 """A part may take so long beyond what its databases may: a disk that hangs must not hang us."""
-
-NEEDS_YOU, CANNOT_TELL = 3, 4
 
 
 def examine(settings: Settings) -> Iterator[Check]:
@@ -44,9 +43,10 @@ def examine(settings: Settings) -> Iterator[Check]:
         yield from checked(name, part, limit_seconds)
 
 
-def exit_code(checks: Iterable[Check]) -> int:
-    """Return what the commands' contract says of these: 0, 3 or 4."""
-    return {"fault": NEEDS_YOU, "unknown": CANNOT_TELL}.get(worst(c.level for c in checks), 0)
+def exit_code(checks: Iterable[Check]) -> ExitCode:
+    """Return the exit code for the worst level of some checks."""
+    codes = {"fault": ExitCode.NEEDS_YOU, "unknown": ExitCode.CANNOT_TELL}
+    return codes.get(worst(check.level for check in checks), ExitCode.WELL)
 
 
 def checked(

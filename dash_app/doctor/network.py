@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
-import time
 from collections.abc import Iterator
 from ipaddress import ip_network
 
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import UNIT, is_the_service
 from dash_app.settings.schema import ServerSettings
-from dash_app.system import network
+from dash_app.system import network, self_probe
 from dash_app.system.network import Address, PortTakenError
 
-HEALTHY = (b"\r\n\r\nok\n", b"\r\n\r\nnot reading\n")
+HEALTH = {b"ok\n", b"not reading\n"}
 REFUSAL = b'"client_not_allowed"'
 """Where `allowed_clients` leaves out this machine, it is refused as we alone do."""
 
@@ -39,9 +37,6 @@ REFUSED = {
     ),
 }
 """The text and the fix for refusals, by their kind in `/api/service`."""
-
-ANSWER_SECONDS, ANSWER_BYTES = 2.0, 4096
-"""What else listens on our port may say anything, and for ever."""
 
 
 def examine(server: ServerSettings) -> Iterator[Check]:
@@ -89,9 +84,7 @@ def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:
 
 def examine_refusals(server: ServerSettings) -> Iterator[Check]:
     """Yield the refusals of the running service, and the problem of its history."""
-    found = network.ask_ourselves(
-        server.addresses, server.port, "/api/service", server.authorization
-    )
+    found = self_probe.get_json(server.addresses, server.port, "/api/service", server.authorization)
     if not found:
         return
     for kind, (title, cure) in REFUSED.items():
@@ -118,17 +111,8 @@ def _no_tailscale() -> Check:
 
 def is_mission_control(address: Address, port: int) -> bool:
     """Whether what listens there answers as we do."""
-    ends = time.monotonic() + ANSWER_SECONDS
-    answer = b""
-    host = network.link(address, port).split("/")[2]
     try:
-        with socket.create_connection((str(address), port), timeout=ANSWER_SECONDS) as connection:
-            connection.sendall(f"GET /health HTTP/1.0\r\nHost: {host}\r\n\r\n".encode())
-            while len(answer) < ANSWER_BYTES and not answer.endswith(HEALTHY):
-                connection.settimeout(max(ends - time.monotonic(), 0.001))
-                if not (part := connection.recv(ANSWER_BYTES)):
-                    break
-                answer += part
+        body = self_probe.get(address, port, "/health").body
     except OSError:
         return False
-    return answer.endswith(HEALTHY) or REFUSAL in answer
+    return body in HEALTH or REFUSAL in body

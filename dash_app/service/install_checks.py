@@ -9,18 +9,20 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import click
 
 from dash_app import settings
 from dash_app.settings import Settings, SettingsError
-from dash_app.system import network
+from dash_app.system import network, self_probe
+from dash_app.system.exit_codes import ExitCode
 from dash_app.system.network import Address, PortTakenError
 
 PATIENCE_SECONDS = 30.0
 """A small machine loads the page's libraries in ten."""
+
+ANSWER_SECONDS = 5.0
 
 HIDDEN = {Path("/tmp"), Path("/var/tmp")}  # noqa: S108
 """Private to the service, by PrivateTmp= of its unit."""
@@ -72,16 +74,13 @@ def faults(configured: Settings, patience_seconds: float = PATIENCE_SECONDS) -> 
 def _faults(address: Address, port: int) -> Iterator[str]:
     for path in ("/health", "/"):
         link = network.link(address, port).removesuffix("/") + path
-        connection = HTTPConnection(str(address), port, timeout=5)
         try:
-            connection.request("GET", path)
-            status = connection.getresponse().status
+            status = self_probe.get(address, port, path, ANSWER_SECONDS).status
+        except OSError as error:
+            yield f"{link} does not answer: {error}."
+        else:
             if status not in SERVED:
                 yield f"{link} answers {status}."
-        except (OSError, HTTPException) as error:
-            yield f"{link} does not answer: {error}."
-        finally:
-            connection.close()
 
 
 def main(question: str) -> int:
@@ -90,15 +89,15 @@ def main(question: str) -> int:
         configured = settings.load(None)
     except SettingsError as error:
         click.echo(error, err=True)
-        return 1
+        return ExitCode.FAILURE
     if question == "plan":
         for kind, value in plan(configured):
             click.echo(f"{kind} {value}")
-        return 0
+        return ExitCode.WELL
     wrong = faults(configured)
     for text in wrong:
         click.echo(text, err=True)
-    return 1 if wrong else 0
+    return ExitCode.FAILURE if wrong else ExitCode.WELL
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from http.client import HTTPConnection, HTTPException
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Literal
@@ -20,7 +19,7 @@ from dash_app.alerts.heartbeat import Heartbeat
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings, SettingsError
-from dash_app.system import network, systemd
+from dash_app.system import network, self_probe, systemd
 from dash_app.system.logging_setup import described
 from dash_app.system.network import Address
 from dash_app.web.app import create_server
@@ -182,14 +181,10 @@ class Service:
         """Whether a request to this machine's own address is answered, with whatever."""
         own = [one for one in self._listeners.addresses if one.is_loopback or one.is_unspecified]
         for address in own[:1]:
-            connection = HTTPConnection(str(address), self._settings.server.port, ANSWER_SECONDS)
             try:
-                connection.request("HEAD", "/health")
-                connection.getresponse()
-            except (OSError, HTTPException):
+                self_probe.get(address, self._settings.server.port, "/health", ANSWER_SECONDS)
+            except OSError:
                 return False
-            finally:
-                connection.close()
         return True
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from http.client import HTTPConnection, HTTPException
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Any
 
 Address = IPv4Address | IPv6Address
 
@@ -24,9 +21,6 @@ NETWORKS = {
 IP_FREEBIND = 15
 SIOCGIFADDR = 0x8915
 BACKLOG = 128
-ANSWER_SECONDS = 2.0
-"""Maximum time for our own service to answer, which it does from memory."""
-
 LISTENING = "0A"
 
 
@@ -93,29 +87,6 @@ def is_listened_on_by_us(port: int) -> bool:
     """Whether somebody listens at a port of this machine, and nobody but our own user."""
     users = {int(fields[7]) for fields in _listening(port)}
     return users == {os.getuid()}
-
-
-def ask_ourselves(names: Iterable[str], port: int, path: str, authorization: str | None) -> Any:  # noqa: ANN401 - JSON
-    """Return the JSON object that this user's own service answers at the nearest of some addresses.
-
-    None if there is no such service, or no such answer in time.
-    """
-    addresses = addresses_to_bind(names)
-    if not addresses or not is_listened_on_by_us(port):
-        return None  # a stranger would learn the token
-    address = max(addresses, key=lambda one: one.is_loopback or one.is_unspecified)
-    if address.is_unspecified:
-        address = ip_address("127.0.0.1" if address.version == 4 else "::1")
-    connection = HTTPConnection(str(address), port, timeout=ANSWER_SECONDS)
-    try:
-        headers = {"Authorization": authorization} if authorization else {}
-        connection.request("GET", path, headers=headers)
-        answer = json.load(connection.getresponse())
-    except (OSError, HTTPException, ValueError):
-        return None
-    finally:
-        connection.close()
-    return answer if isinstance(answer, dict) else None
 
 
 def lets_in_others(allowed: Iterable[str], address: Address) -> bool:
