@@ -38,6 +38,8 @@ TOKENS = {
 }
 """Each colour, in the dark scheme and in the light one."""
 
+MAX_ENTRY_CHARACTERS = 250
+
 MINUTE = timedelta(minutes=1)
 HEX = re.compile(r"#[0-9a-fA-F]{3,8}\b")
 
@@ -77,9 +79,22 @@ def test_the_readme_names_every_command() -> None:
         assert re.search(rf"\| `\./ops/run \[?{name}", README), name
 
 
-def test_the_version_stands_in_one_place_twice() -> None:
+def test_package_changelog_and_code_have_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == VERSION
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    headings: list[str] = re.findall("^## (.+)$", changelog, re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    released = re.fullmatch(r"([0-9.]+) – \d{4}-\d\d-\d\d", headings[1])
+    assert released, headings[1]
+    assert released[1] == project["version"] == VERSION
+
+
+def test_the_changelog_is_short_lines_under_known_headings() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    headings = set(re.findall("^### (.+)$", changelog, re.MULTILINE))
+    assert headings <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    entries = re.split("^- ", changelog, flags=re.MULTILINE)[1:]
+    assert [entry for entry in entries if len(entry.split("\n\n")[0]) > MAX_ENTRY_CHARACTERS] == []
 
 
 @pytest.mark.parametrize(("scheme", "column"), [("dark", 0), ("light", 1)])
