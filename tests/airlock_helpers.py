@@ -23,7 +23,7 @@ from dash_app.airlock.child_process import Limits
 from dash_app.model.database import Database
 from dash_app.model.reading import Reading
 from dash_app.reader.files import GRANULARITY_NS
-from dash_app.reader.protocol import reading_from_message
+from dash_app.system.decoding import decode_parsed
 from tests.harness import PATIENCE_SECONDS, ROOT, eventually
 
 LIMITS = Limits(deadline_seconds=5.0, table_seconds=1.0)
@@ -34,7 +34,7 @@ import json, os, sys, time
 sys.path.insert(0, sys.argv[1])
 from dash_app.reader import sandbox
 from dash_app.reader.counts import Budget
-from dash_app.reader.protocol import to_message
+from dash_app.model.encoding import encode
 from dash_app.reader.reader import Reader
 if os.geteuid() == 0 and sys.argv[3] == "as nobody":
     os.setgroups([])
@@ -43,7 +43,7 @@ if os.geteuid() == 0 and sys.argv[3] == "as nobody":
 guarded = sys.argv[4] == "guarded" and bool(sandbox.refuse_writes())
 reader = Reader(sys.argv[2], Budget(1, 2, 0.02), guarded=guarded)
 for _line in sys.stdin:
-    print(json.dumps([to_message(reader.read()), reader.toll]), flush=True)
+    print(encode([reader.read(), reader.toll]), flush=True)
 """
 
 CHILD_AS_NOBODY = """#!/bin/sh
@@ -152,7 +152,7 @@ class LoneReader:
     def answer(self) -> Reading:
         assert self._process.stdout is not None
         message, (_open_seconds, self.sidecars_left) = json.loads(self._process.stdout.readline())
-        return reading_from_message(message)
+        return decode_parsed(Reading, message)
 
     def holds_locks(self) -> bool:
         """Whether it has a lock on any file just now."""

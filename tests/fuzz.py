@@ -22,10 +22,12 @@ from tempfile import TemporaryDirectory
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import ChildProcess, Limits
 from dash_app.model.database import Database
+from dash_app.model.encoding import encode
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
-from dash_app.reader.protocol import Message, reading_from_message, to_message
+from dash_app.reader.protocol import Message
 from dash_app.rules.changes import follow
+from dash_app.system.decoding import decode
 from tests.airlock_helpers import await_quiet, rows, traces
 from tests.harness import PATIENCE_SECONDS, make_database
 from tests.images import Image, damaged, originals
@@ -170,7 +172,7 @@ def _pass_on(
 ) -> DatabaseState | None:
     """Take a reading where the service takes it: compared, stored, told."""
     try:
-        stored = reading_from_message(json.loads(json.dumps(to_message(reading))))
+        stored = decode(Reading, encode(reading))
         report.expect(image, "its reading is stored whole", holds=stored == reading)
         memory, events = follow("fuzzed", reading, memory)
         json.dumps([(event.before, event.after) for event in events], allow_nan=False)

@@ -21,10 +21,12 @@ from typing import Self
 
 from dash_app.airlock.child_process import ChildProcess, Limits
 from dash_app.model.database import Database
+from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import Code, Reading
 from dash_app.model.snapshot import DatabaseState
-from dash_app.reader.protocol import Message, reading_from_message, surroundings_from_message
+from dash_app.reader.protocol import Message
 from dash_app.settings import Settings
+from dash_app.system.decoding import decode_parsed
 
 MAX_ABANDONED = 8
 """Maximum number of killed children still stuck in the kernel, for instance on a hung mount. Then
@@ -252,10 +254,10 @@ class Airlock:
         if "reading" in message:
             known = self._readings.get(name)
             message["reading"].setdefault("objects", known and known.objects)
-            self._readings[name] = self._bridge(name, reading_from_message(message["reading"]))
+            self._readings[name] = self._bridge(name, decode_parsed(Reading, message["reading"]))
         else:
-            verified_at = datetime.fromisoformat(message["verified_at"])
-            around = surroundings_from_message(message["surroundings"])
+            verified_at = decode_parsed(datetime, message["verified_at"])
+            around = decode_parsed(Surroundings, message["surroundings"])
             renewed = replace(self._readings[name], verified_at=verified_at, surroundings=around)
             self._readings[name] = self._bridge(name, renewed)
         if suspect := self._suspects.pop(name, None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from pathlib import Path
 from dash_app.history.file import reading
 from dash_app.model.database import Database
 from dash_app.model.event import Event
-from dash_app.model.reading import LastGood
+from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
-from dash_app.reader.protocol import reading_from_message
+from dash_app.system.decoding import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,5 +69,5 @@ def memory_in(connection: sqlite3.Connection, database: Database) -> DatabaseSta
         return None
     status, code, since, read_at, rows, tables, absence, baseline = row
     good = LastGood(datetime.fromisoformat(read_at), rows, tables) if read_at else None
-    known = reading_from_message(json.loads(baseline)) if baseline else None
+    known = decode(Reading, baseline) if baseline else None
     return DatabaseState(status, code, datetime.fromisoformat(since), good, absence, known)

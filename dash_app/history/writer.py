@@ -35,13 +35,14 @@ from dash_app.history.retention import is_grown, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.schema import NotAFileError
 from dash_app.model.database import Database
+from dash_app.model.encoding import encode
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import Reading
 from dash_app.model.rows_written import rows_inserted
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
-from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.settings.schema import HistorySettings
+from dash_app.system.decoding import decode
 
 Key = tuple[str, str | None, str]
 Stored = tuple[int | None, int | None]
@@ -312,7 +313,7 @@ class History:
         rows = self._connection.execute(
             "SELECT database, baseline FROM memory WHERE baseline IS NOT NULL"
         )
-        return {name: reading_from_message(json.loads(baseline)) for name, baseline in rows}
+        return {name: decode(Reading, baseline) for name, baseline in rows}
 
     def _load_series(self) -> dict[Key, int]:
         rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
@@ -410,5 +411,4 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
 def _as_json(reading: Reading) -> str:
     """Return a reading without its surroundings, except how long its WAL has been growing."""
     around = Surroundings(wal_growth=reading.surroundings.wal_growth)
-    message = to_message(replace(reading, surroundings=around))
-    return json.dumps(message, separators=(",", ":"))
+    return encode(replace(reading, surroundings=around))

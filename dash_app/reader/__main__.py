@@ -23,6 +23,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from weakref import WeakValueDictionary
 
+from dash_app.model.encoding import shallow_dict
 from dash_app.model.reading import Reading
 from dash_app.reader import sandbox
 from dash_app.reader.counts import Budget
@@ -34,7 +35,6 @@ from dash_app.reader.protocol import (
     Message,
     from_line,
     to_line,
-    to_message,
 )
 from dash_app.reader.reader import Reader
 
@@ -152,9 +152,8 @@ class Child:
         self._sent[name] = reading
         if sent is not None and sent.code is None and sent.read_at == reading.read_at:
             # The tables of a wide database take a hundred times as long to write.
-            around = to_message(reading.surroundings)
-            return {"verified_at": to_message(reading.verified_at), "surroundings": around}
-        message: Message = to_message(reading)
+            return {"verified_at": reading.verified_at, "surroundings": reading.surroundings}
+        message = shallow_dict(reading)
         if sent is not None and reading.code is None and sent.objects == reading.objects:
             del message["objects"]  # the parent has them
         return {"reading": message}

@@ -16,11 +16,12 @@ from dash_app.airlock import airlock as parent
 from dash_app.airlock.self_check import locks_held
 from dash_app.doctor.databases import _writers
 from dash_app.model.database import Database
+from dash_app.model.encoding import encode
 from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.locks import find_write_lock, record_locks
-from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.reader.reader import LOCK_FREE_WAL_BYTES
+from dash_app.system.decoding import decode
 from tests.airlock_helpers import await_quiet, read, read_exact, read_until, rows, watching
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT
@@ -236,7 +237,7 @@ def test_a_kept_reading_outlives_the_history(tmp_path: Path) -> None:
         read(airlock)
         assert writer.do("BEGIN IMMEDIATE") == []
         kept = read_until(airlock, is_kept)
-        assert reading_from_message(to_message(kept)) == kept
+        assert decode(Reading, encode(kept)) == kept
 
 
 def test_a_wal_that_lies_beside_another_name_is_a_problem(tmp_path: Path) -> None:

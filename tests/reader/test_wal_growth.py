@@ -12,14 +12,15 @@ import pytest
 
 from dash_app.history.writer import History
 from dash_app.model.database import Database
+from dash_app.model.encoding import encode
 from dash_app.model.host_facts import Surroundings, WalGrowth
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.reader import wal_growth
-from dash_app.reader.protocol import reading_from_message, to_message
 from dash_app.reader.wal_growth import Growth, Look, follow, summary
 from dash_app.rules.problems import findings, with_earlier_growth
 from dash_app.settings.schema import HistorySettings
+from dash_app.system.decoding import decode
 from tests.airlock_helpers import read, watching
 from tests.harness import LiveWriter, make_database
 
@@ -115,7 +116,7 @@ def test_the_finding_names_the_cause(
     assert (found.kind, found.level, found.since) == ("wal_growing", "notice", NOW)
     assert found.text.startswith("WAL 636 MB beside a file of 6.0 MB: ")
     assert found.text.endswith(text)
-    assert reading_from_message(to_message(reading(growth))) == reading(growth)
+    assert decode(Reading, encode(reading(growth))) == reading(growth)
 
 
 def test_a_restart_forgets_no_growth(tmp_path: Path) -> None:

@@ -7,14 +7,16 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from dash_app.model.encoding import encode
 from dash_app.model.reading import Reading
-from dash_app.reader.protocol import from_line, reading_from_message, to_line, to_message
 from dash_app.rules.writes import last_write
+from dash_app.system.decoding import decode
 from tests.airlock_helpers import read_exact, watching
 from tests.harness import LiveWriter
 from tests.rules.test_changes import run
@@ -55,10 +57,8 @@ class Times:
         self._before = self._with_time(None, first)
 
     def _with_time(self, before: Reading | None, reading: Reading) -> Reading:
-        message = {**to_message(reading), "last_modified": None}
-        at = last_write(before, reading)
-        message["last_modified"] = at and at.isoformat()
-        return reading_from_message(from_line(to_line(message)))
+        written = replace(reading, last_modified=last_write(before, reading))
+        return decode(Reading, encode(written))
 
     @property
     def last(self) -> datetime | None:
