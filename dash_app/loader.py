@@ -17,7 +17,7 @@ from dash_app.history import series
 from dash_app.history.chart_grid import Window
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection, Series, TableDay
-from dash_app.model.expectation import SILENCE
+from dash_app.model.expectation import OVERDUE
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words import numbers, summaries
@@ -262,7 +262,7 @@ def _expected(status: DatabaseStatus, table: str) -> dict[str, Any]:
     standing = status.watch.tables.get(table) if status.watch else None
     return {
         "state": standing and standing.state,
-        "is_silent": standing is not None and standing.state in SILENCE,
+        "is_silent": standing is not None and standing.state in OVERDUE,
         "every": standing and numbers.exact_duration(standing.expect.every),
         "written_at": standing and standing.last_at,
     }

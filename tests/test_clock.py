@@ -19,7 +19,7 @@ from dash_app.alerts.policy import AlertPolicy, Outbox, follow, release, settled
 from dash_app.history.writer import History
 from dash_app.model.database import Database
 from dash_app.model.event import Event
-from dash_app.model.quiet_hours import NEVER
+from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.model.times import moved
@@ -34,7 +34,7 @@ from tests.history.test_history import snapshot as taken
 
 DAY = 24 * HOUR
 MANNERS = AlertPolicy(
-    after=MINUTE, settle=5 * MINUTE, remind=6 * HOUR, quiet=NEVER, most_an_hour=10, link=""
+    after=MINUTE, settle=5 * MINUTE, remind=6 * HOUR, quiet=NO_QUIET_HOURS, most_an_hour=10, link=""
 )
 STEP = st.sampled_from([-400 * DAY, -DAY, -HOUR, -3 * MINUTE, 7 * MINUTE, HOUR, DAY, 400 * DAY])
 STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from dash_app.model.incident import Incident
 from dash_app.model.notification import AN_HOUR, Notification, NotificationKind
-from dash_app.model.quiet_hours import Quiet
+from dash_app.model.quiet_hours import QuietHours
 from dash_app.words.notifications import (
     lost_text,
     notification_body,
@@ -62,7 +62,7 @@ class AlertPolicy:
     after: timedelta
     settle: timedelta
     remind: timedelta
-    quiet: Quiet
+    quiet: QuietHours
     most_an_hour: int
     link: str
     host: str = ""
@@ -143,13 +143,13 @@ def types_of(outbox: Outbox, sent: Iterable[Notification]) -> dict[str, str]:
 def held_back(
     one: Notification,
     messages: Sequence[Notification],
-    quiet: Quiet,
+    quiet: QuietHours,
     most_an_hour: int,
     now: datetime,
 ) -> tuple[str, datetime] | None:
     """Return why a message that waits was not sent yet, and until when; None if it is due."""
     if quiet.covers(now):
-        return "quiet hours", quiet.ends(now)
+        return "quiet hours", quiet.next_active(now)
     if one.attempts:
         return ("next attempt", one.due_at) if one.due_at > now else None
     tried = sorted(m.tried_at for m in messages if m.tried_at and _was_tried_of_late(m, now))

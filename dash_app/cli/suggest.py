@@ -88,7 +88,7 @@ def _seen(configured: Settings, wanted: Iterable[Database]) -> list[Seen]:
             for database in wanted
             for spans in [growth.watched(path, database.name, since)]
             for table, instants in growth.grown(path, database.name, since)
-            if database.rules.of(table).expect is None
+            if database.rules.for_table(table).expect is None
         ]
 
 

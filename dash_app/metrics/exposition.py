@@ -173,7 +173,7 @@ def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
         ({"database": one.database.name, "table": label(table or "")}, standing)
         for one in databases
         if one.watch
-        for table, standing in one.watch.standings.items()
+        for table, standing in one.watch.states.items()
     ]
     yield _gauge(
         "expectation_state",

@@ -1,6 +1,6 @@
-"""What a person expects of a database and its tables, and how they stand to it.
+"""The expectations of a database and its tables, and how each compares with them.
 
-Pure functions of times and one `now`: nothing here asks a clock.
+Pure functions: the current time is an argument.
 """
 
 from __future__ import annotations
@@ -10,20 +10,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dash_app.model.quiet_hours import NEVER, Quiet, TimeRange
+from dash_app.model.quiet_hours import NO_QUIET_HOURS, QuietHours, TimeRange
 
 State = Literal["new", "on_time", "late", "down", "unknown", "paused"]
-"""A table is unknown if it seems overdue, while rows may come and go in it between two readings."""
+"""A table is "unknown" if it seems overdue, but rows may come and go between two readings."""
 
-SILENCE: frozenset[State] = frozenset({"late", "down"})
-"""What is overdue."""
+OVERDUE: frozenset[State] = frozenset({"late", "down"})
 
 NOTHING = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """Something is written each time so long at the latest; `grace` more, and it is down."""
+    """The longest time between writes: late after `every`, down after `every + grace`."""
 
     every: timedelta
     grace: timedelta
@@ -31,15 +30,15 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class TableRules:
-    """What is expected of one table.
+    """The rules of one table.
 
-    `expect` is of rows written; no time counts that is `quiet`. It may lose `max_drop_percent` of
-    its rows at once without a word, None for what goes without saying. Nothing is told of one that
-    is `paused`.
+    `expect` concerns new rows; `quiet` hours don't count. A drop of up to `max_drop_percent` of the
+    rows between two readings is not reported (None: the default limit). Problems of a `paused`
+    table are not reported.
     """
 
     expect: Expectation | None = None
-    quiet: Quiet = NEVER
+    quiet: QuietHours = NO_QUIET_HOURS
     paused: bool = False
     min_rows: int | None = None
     max_drop_percent: float | None = None
@@ -47,13 +46,14 @@ class TableRules:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What is expected of one database: `expect` of its last write, `min_rows` of all its rows.
+    """The rules of one database.
 
-    `tables` has rules of their own for some tables.
+    `expect` concerns writes to its files, `min_rows` the rows of all tables together. `tables` has
+    the rules of each table that has its own.
     """
 
     expect: Expectation | None = None
-    quiet: Quiet = NEVER
+    quiet: QuietHours = NO_QUIET_HOURS
     paused: bool = False
     min_rows: int | None = None
     max_drop_percent: float | None = None
@@ -64,11 +64,11 @@ class Rules:
 
     @property
     def expects_writes(self) -> bool:
-        """Whether any is expected, of the file or of a table."""
-        return self.expect is not None or any(one.expect for one in self.tables.values())
+        """Whether writes to the database or to any table are expected."""
+        return self.expect is not None or any(table.expect for table in self.tables.values())
 
-    def of(self, table: str) -> TableRules:
-        """Return the rules of a table, which has those of its database where it has none."""
+    def for_table(self, table: str) -> TableRules:
+        """Return the rules of a table, or those that its database passes on if it has none."""
         own = self.tables.get(table)
         return own or TableRules(max_drop_percent=self.max_drop_percent, paused=self.paused)
 
@@ -78,10 +78,10 @@ NO_RULES = Rules()
 
 @dataclass(frozen=True, slots=True)
 class ExpectationState:
-    """How something stands to what is expected of it.
+    """How a database or table compares with its expectation.
 
-    `last_at` is when it was last seen to be written, None if never. `due_at` is by when the next
-    write is expected, or was; None while it is paused.
+    `last_at` is the last write seen, None if never. `due_at` is when the next write is, or was,
+    due; None while paused.
     """
 
     state: State
@@ -92,65 +92,73 @@ class ExpectationState:
 
 @dataclass(frozen=True, slots=True)
 class ExpectationReport:
-    """How a database and its tables stand; `own` is None where nothing is expected of the file."""
+    """How a database and its tables compare with their expectations.
+
+    `own` is None if no writes to the database as a whole are expected.
+    """
 
     own: ExpectationState | None = None
     tables: Mapping[str, ExpectationState] = field(default_factory=dict)
 
     @property
-    def standings(self) -> dict[str | None, ExpectationState]:
-        """Of what something is expected: a table by its name, the file without one."""
+    def states(self) -> dict[str | None, ExpectationState]:
+        """All states by table; None is the database as a whole."""
         own: dict[str | None, ExpectationState] = {None: self.own} if self.own else {}
         own.update(self.tables)
         return own
 
     @property
     def state(self) -> State:
-        """The worst state of any; paused where nothing else is."""
-        states = {one.state for one in self.standings.values()}
+        """The worst state; "paused" only if all are."""
+        states = {expectation.state for expectation in self.states.values()}
         order: tuple[State, ...] = ("down", "late", "unknown", "on_time", "new")
-        return next((one for one in order if one in states), "paused")
+        return next((state for state in order if state in states), "paused")
 
     @property
     def due_at(self) -> datetime | None:
-        """By when the first of the next writes is expected, or was."""
-        due = [one.due_at for one in self.standings.values() if one.due_at]
+        """When the earliest of the next writes is, or was, due."""
+        due = [state.due_at for state in self.states.values() if state.due_at]
         return min(due, default=None)
 
 
-def state_of(expect: Expectation, counted: timedelta, *, is_new: bool) -> State:
-    """Return how something stands after so much time that counts.
+def state_after(expect: Expectation, elapsed: timedelta, *, is_new: bool) -> State:
+    """Return the state after an active time without a write.
 
-    `is_new` is whether nothing was ever written; then the time counts from the first look.
+    `is_new` is whether no write was ever seen; then the time counts from the first reading.
     """
-    if counted > expect.every + expect.grace:
+    if elapsed > expect.every + expect.grace:
         return "down"
-    if counted > expect.every:
+    if elapsed > expect.every:
         return "late"
     return "new" if is_new else "on_time"
 
 
-def counted(quiet: Quiet, watched: Iterable[TimeRange], since: datetime | None) -> timedelta:
-    """Return how much time counts since an instant, or ever: watched, and not quiet."""
-    return sum((quiet.loud(*part) for part in _since(watched, since)), NOTHING)
+def elapsed_active_time(
+    quiet: QuietHours, covered: Iterable[TimeRange], since: datetime | None
+) -> timedelta:
+    """Return the time since an instant, or ever, that is in `covered` ranges and not quiet."""
+    return sum((quiet.active_time(*part) for part in _clip_start(covered, since)), NOTHING)
 
 
 def due_at(
-    quiet: Quiet,
-    watched: Iterable[TimeRange],
+    quiet: QuietHours,
+    covered: Iterable[TimeRange],
     since: datetime | None,
     now: datetime,
     every: timedelta,
 ) -> datetime:
-    """Return when so much time will have counted, or had: what is to come counts if not quiet."""
+    """Return when `elapsed_active_time` since an instant reaches, or reached, `every`.
+
+    The time from `now` on counts as covered.
+    """
     left = every
-    for begin, end in _since(watched, since):
-        counts = quiet.loud(begin, end)
-        if counts >= left:
-            return quiet.after(begin, left)
-        left -= counts
-    return quiet.after(now if since is None else max(now, since), left)
+    for begin, end in _clip_start(covered, since):
+        elapsed = quiet.active_time(begin, end)
+        if elapsed >= left:
+            return quiet.add_active_time(begin, left)
+        left -= elapsed
+    return quiet.add_active_time(now if since is None else max(now, since), left)
 
 
-def _since(watched: Iterable[TimeRange], since: datetime | None) -> Iterable[TimeRange]:
-    return watched if since is None else ((max(begin, since), end) for begin, end in watched)
+def _clip_start(covered: Iterable[TimeRange], since: datetime | None) -> Iterable[TimeRange]:
+    return covered if since is None else ((max(begin, since), end) for begin, end in covered)

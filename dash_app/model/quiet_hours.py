@@ -1,8 +1,8 @@
-"""Quiet hours: spans of a day or a week in a zone, and how much time lies outside them.
+"""Quiet hours: recurring spans of a day or week in a time zone, and the active time between them.
 
-A span runs from one time on the clock of its zone to another, over midnight too. Of an hour that
-a clock shows twice, a span that begins in it has both, and so has one that ends in it; a time that
-a clock leaps over is the one as long after the leap.
+A span runs from one clock time to another in its zone, past midnight if it ends earlier than it
+starts. If a clock shows an hour twice, a span that starts or ends in that hour contains both. A
+time that the clock skips counts as the time equally long after the skip.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 
 A_DAY, NOTHING = timedelta(days=1), timedelta(0)
-SPANS_REACH = range(-2, 2)
-"""A span begins on a date of its zone, which is up to 14 h ahead or 12 h behind, and lasts a day at
-most: on a day of UTC lie parts of those that begin from two dates before to one after."""
+START_OFFSETS = range(-2, 2)
+"""Days between the date in its zone on which a span starts and a UTC day that it may overlap: a
+zone is up to 14 h ahead of UTC or 12 h behind, and a span lasts at most a day."""
 
-MAX_DAYS_KEPT = 1024
+MAX_CACHED_DAYS = 1024
 TimeRange = tuple[datetime, datetime]
-"""From an instant up to another."""
+"""A start and an end; the end is exclusive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of some days: from one time of day to another, in minutes, by the clock of a zone.
+    """A quiet part of certain weekdays, in minutes since midnight on the clock of a zone.
 
-    `days` are those on which it begins, 0 for Monday. `end` lies after `begin`, and beyond 24 h
-    when it is a time of the next day.
+    `days` are the weekdays on which it starts (0 is Monday). `end` is greater than `begin`, and
+    more than 24 h if it is on the next day.
     """
 
     days: frozenset[int]
@@ -35,37 +35,34 @@ class Span:
     end: int
     zone: tzinfo
 
-    def on(self, day: date) -> TimeRange | None:
-        """Return the span that begins on a date of its zone, in UTC; None where none does."""
+    def starting_on(self, day: date) -> TimeRange | None:
+        """Return the span, in UTC, that starts on a date in its zone; None if none does."""
         if day.weekday() not in self.days:
             return None
-        begin = _wall(day, self.begin, self.zone).astimezone(UTC)
-        wall = _wall(day, self.end, self.zone)
-        end = max(wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC))
+        begin = _local_time(day, self.begin, self.zone).astimezone(UTC)
+        local_end = _local_time(day, self.end, self.zone)
+        end = max(local_end.astimezone(UTC), local_end.replace(fold=1).astimezone(UTC))
         return (begin, end) if begin < end else None
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
-    """All the spans in which nothing is expected and nobody is to be told; there may be none.
-
-    All instants are in UTC.
-    """
+class QuietHours:
+    """Spans in which no write is expected and no notification is sent. All times are UTC."""
 
     spans: tuple[Span, ...] = ()
 
     def covers(self, at: datetime) -> bool:
-        """Whether it is quiet at an instant."""
+        """Whether a time is quiet."""
         return any(begin <= at < end for begin, end in self._on(at))
 
-    def ends(self, at: datetime) -> datetime:
-        """Return the first instant from a given one on at which it is not quiet."""
-        while part := next((part for part in self._on(at) if part[0] <= at < part[1]), None):
-            at = part[1]
+    def next_active(self, at: datetime) -> datetime:
+        """Return the given time or, if it is quiet, the next time that is not."""
+        while current := next((found for found in self._on(at) if found[0] <= at < found[1]), None):
+            at = current[1]
         return at
 
-    def loud(self, since: datetime, until: datetime) -> timedelta:
-        """Return how much time between two instants is not quiet; none if they are turned."""
+    def active_time(self, since: datetime, until: datetime) -> timedelta:
+        """Return the time between two instants that is not quiet; zero if `until` is earlier."""
         if until <= since:
             return NOTHING
         if not self.spans:
@@ -77,49 +74,51 @@ class Quiet:
             quiet += min(end, until) - max(begin, since)
         return until - since - quiet
 
-    def after(self, since: datetime, lasting: timedelta) -> datetime:
-        """Return the first instant since when so much time was not quiet."""
+    def add_active_time(self, since: datetime, duration: timedelta) -> datetime:
+        """Return the first time at which the active time since `since` equals `duration`."""
         if not self.spans:
-            return since + lasting
+            return since + duration
         for begin, end in self._from(since):
             left = max(begin - since, NOTHING)
-            if lasting <= left:
+            if duration <= left:
                 break
-            lasting -= left
+            duration -= left
             since = end
-        return since + lasting
+        return since + duration
 
     def _on(self, at: datetime) -> tuple[TimeRange, ...]:
-        return _parts(self, at.date()) if self.spans else ()
+        return _quiet_ranges(self, at.date()) if self.spans else ()
 
     def _from(self, since: datetime) -> Iterator[TimeRange]:
-        """Yield the quiet parts of each day from an instant on, in order, without end."""
+        """Yield the quiet ranges of each UTC day that end after `since`, in order, without end."""
         day = since.date()
         while True:
-            yield from (part for part in _parts(self, day) if part[1] > since)
+            yield from (found for found in _quiet_ranges(self, day) if found[1] > since)
             day += A_DAY
 
 
-def _wall(day: date, minutes: int, zone: tzinfo) -> datetime:
+def _local_time(day: date, minutes: int, zone: tzinfo) -> datetime:
     days, rest = divmod(minutes, 24 * 60)
     return datetime.combine(day + days * A_DAY, time(rest // 60, rest % 60), zone)
 
 
-NEVER = Quiet()
+NO_QUIET_HOURS = QuietHours()
 
 
-@lru_cache(MAX_DAYS_KEPT)
-def _parts(hours: Quiet, day: date) -> tuple[TimeRange, ...]:
-    """Return the quiet parts of a day of UTC, in order, none touching another."""
-    begin = datetime.combine(day, time(), UTC)
-    end = begin + A_DAY
-    dates = [day + n * A_DAY for n in SPANS_REACH]
-    found = sorted(part for span in hours.spans for one in dates if (part := span.on(one)))
-    parts: list[TimeRange] = []
+@lru_cache(MAX_CACHED_DAYS)
+def _quiet_ranges(hours: QuietHours, day: date) -> tuple[TimeRange, ...]:
+    """Return the quiet ranges within a UTC day, in order; ranges that touch are merged."""
+    day_start = datetime.combine(day, time(), UTC)
+    day_end = day_start + A_DAY
+    starts = [day + n * A_DAY for n in START_OFFSETS]
+    found = sorted(
+        quiet for span in hours.spans for start in starts if (quiet := span.starting_on(start))
+    )
+    ranges: list[TimeRange] = []
     for since, until in found:
-        part = max(since, begin), min(until, end)
-        if parts and part[0] <= parts[-1][1]:
-            parts[-1] = parts[-1][0], max(parts[-1][1], part[1])
-        elif part[0] < part[1]:
-            parts.append(part)
-    return tuple(parts)
+        begin, end = max(since, day_start), min(until, day_end)
+        if ranges and begin <= ranges[-1][1]:
+            ranges[-1] = ranges[-1][0], max(ranges[-1][1], end)
+        elif begin < end:
+            ranges.append((begin, end))
+    return tuple(ranges)

@@ -12,17 +12,17 @@ from pathlib import Path
 from dash_app.history.coverage import Past, past_of
 from dash_app.model.database import Database
 from dash_app.model.expectation import (
-    SILENCE,
+    OVERDUE,
     Expectation,
     ExpectationReport,
     ExpectationState,
     Rules,
     TableRules,
-    counted,
     due_at,
-    state_of,
+    elapsed_active_time,
+    state_after,
 )
-from dash_app.model.quiet_hours import Quiet
+from dash_app.model.quiet_hours import QuietHours
 from dash_app.model.reading import Reading
 from dash_app.model.rows_written import is_packed, rows_inserted
 from dash_app.rules.state import StateStore
@@ -93,7 +93,7 @@ class Expected:
         if before is None or not NOTHING <= at - before <= self._gap:
             return None
         for clock in self._clocks:
-            clock.counted += clock.quiet.loud(before, at)
+            clock.counted += clock.quiet.active_time(before, at)
         return before
 
     def _see(self, reading: Reading, since: datetime | None) -> None:
@@ -102,7 +102,7 @@ class Expected:
         if self._file:
             modified, clock = reading.last_modified or now, self._file.clock
             if before is None or before.last_modified != modified:
-                ago = clock.quiet.loud(max(modified, since), now) if since else NOTHING
+                ago = clock.quiet.active_time(max(modified, since), now) if since else NOTHING
                 self._file.write(modified, ago)
             self._file.known_at = clock.counted
         is_read_anew = before is None or before.read_at != reading.read_at
@@ -125,7 +125,7 @@ class Expected:
 class _Clock:
     """How much time counted since the begin: watched, and not quiet by these hours."""
 
-    quiet: Quiet
+    quiet: QuietHours
     counted: timedelta = NOTHING
 
 
@@ -162,10 +162,10 @@ class _Sign:
         if now and (is_gap or self.due_at is None):
             left = self.expect.every - (self.clock.counted - self.written_at)
             if left > NOTHING:
-                self.due_at = self.clock.quiet.after(now, left)
+                self.due_at = self.clock.quiet.add_active_time(now, left)
         lasted, is_new = self.known_at - self.written_at, self.last_at is None
-        state = "paused" if self.is_paused else state_of(self.expect, lasted, is_new=is_new)
-        if self.may_hide and state in SILENCE:
+        state = "paused" if self.is_paused else state_after(self.expect, lasted, is_new=is_new)
+        if self.may_hide and state in OVERDUE:
             state = "unknown"
         due_at = None if self.is_paused else self.due_at
         last = self.last
@@ -180,7 +180,7 @@ def _sign(
     """Return how a file or a table stands by what is known of it; None if nothing is expected."""
     if rules.expect is None:
         return None
-    already, due = counted(rules.quiet, past.watched, last_at), None
+    already, due = elapsed_active_time(rules.quiet, past.watched, last_at), None
     if already >= rules.expect.every:
         now = past.watched[-1][1]
         due = due_at(rules.quiet, past.watched, last_at, now, rules.expect.every)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from dash_app.model.expectation import SILENCE, ExpectationReport, Rules, State
+from dash_app.model.expectation import OVERDUE, ExpectationReport, Rules, State
 from dash_app.model.level import Level
 from dash_app.model.problem import Finding, FindingKind
 from dash_app.model.reading import Reading
@@ -40,8 +40,8 @@ def beyond(
     if reading.code is not None:
         missing = [table for kind, table in known if kind == "no_such_table" and table]
     if watch:
-        for table, standing in watch.standings.items():
-            if standing.due_at and standing.state in SILENCE and table not in missing:
+        for table, standing in watch.states.items():
+            if standing.due_at and standing.state in OVERDUE and table not in missing:
                 text = overdue(standing, table)
                 if table and reading.code is None and table not in reading.tables:
                     text = no_such_table(standing, table)

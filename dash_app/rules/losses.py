@@ -108,7 +108,7 @@ class DropPolicy:
 
     def is_reportable(self, table: str, was: int, now: int) -> bool:
         """Return whether a table lost too many rows at once."""
-        rules = self.rules.of(table)
+        rules = self.rules.for_table(table)
         if rules.paused:
             return False
         if rules.max_drop_percent is not None:
@@ -117,7 +117,7 @@ class DropPolicy:
 
     def is_configured(self, table: str) -> bool:
         """Return whether the configuration limits how many rows a table may lose."""
-        rules = self.rules.of(table)
+        rules = self.rules.for_table(table)
         return rules.paused or rules.max_drop_percent is not None
 
     def patience(self, table: str, was: int, *, is_filled: bool = False) -> timedelta | None:

@@ -16,8 +16,8 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from dash_app.model.expectation import Expectation
-from dash_app.model.quiet_hours import NEVER, Quiet, TimeRange
-from dash_app.settings.quiet_hours import quiet
+from dash_app.model.quiet_hours import NO_QUIET_HOURS, QuietHours, TimeRange
+from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.words import numbers
 
 A_MINUTE, AN_HOUR, A_DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -113,13 +113,13 @@ def rhythm_of(instants: Sequence[datetime], watched: Sequence[TimeRange], zone: 
         return Rhythm(f"gained rows {times} in {_days(lasted)} days, too seldom to tell")
     best: tuple[_Beat, tuple[str, ...]] | None = None
     for texts in _quiet_times(instants, zone):
-        beat = _beat(instants, watched, quiet(texts) if texts else NEVER)
+        beat = _beat(instants, watched, parse_quiet_hours(texts))
         if beat and texts == (f"{WEEKEND} {zone}",):
             beat = replace(beat, straddles=True)
         if beat and (best is None or 2 * beat.expect.every <= best[0].expect.every):
             best = beat, texts
     if best is None:
-        longest = max(_silences(instants, watched, NEVER))
+        longest = max(_silences(instants, watched, NO_QUIET_HOURS))
         return Rhythm(f"irregular: silent for up to {numbers.age(longest)} in {_days(lasted)} days")
     return _told(*best, instants, watched)
 
@@ -135,7 +135,7 @@ def _told(
     if beat.outages:
         reason += f", but for {numbers.plural(beat.outages, 'longer silence')}"
     ends = max(instants[-1], watched[-1][1])
-    silent = next(_silences((instants[-1], ends), watched, quiet(texts) if texts else NEVER))
+    silent = next(_silences((instants[-1], ends), watched, parse_quiet_hours(texts)))
     if silent > beat.expect.every + beat.expect.grace:
         return Rhythm(f"{reason}, but none for {numbers.age(ends - instants[-1])}")
     return Rhythm(reason, beat.expect, texts)
@@ -160,10 +160,10 @@ def _pace(beat: _Beat) -> str:
 
 
 def _beat(
-    instants: Sequence[datetime], watched: Sequence[TimeRange], silent: Quiet
+    instants: Sequence[datetime], watched: Sequence[TimeRange], silent: QuietHours
 ) -> _Beat | None:
     """Return how the silences between rows go; None where nothing may be expected of them."""
-    counted = sum((silent.loud(*part) for part in watched), timedelta(0))
+    counted = sum((silent.active_time(*part) for part in watched), timedelta(0))
     found = sorted(_silences(instants, watched, silent), reverse=True)
     allowed = counted // (DAYS_AN_OUTAGE * A_DAY)
     cut = max((n for n in range(1, allowed + 1) if found[n - 1] >= OUTAGE * found[n]), default=0)
@@ -180,14 +180,14 @@ def _beat(
 
 
 def _silences(
-    instants: Sequence[datetime], watched: Sequence[TimeRange], silent: Quiet
+    instants: Sequence[datetime], watched: Sequence[TimeRange], silent: QuietHours
 ) -> Iterator[timedelta]:
     """Yield how much time counts between each instant and the next."""
     begins, ends = [begin for begin, _ in watched], [end for _, end in watched]
     for since, until in pairwise(instants):
         within = watched[bisect_right(ends, since) : bisect_left(begins, until)]
         spans = ((max(since, begin), min(until, end)) for begin, end in within)
-        yield sum((silent.loud(*span) for span in spans), timedelta(0))
+        yield sum((silent.active_time(*span) for span in spans), timedelta(0))
 
 
 def _quiet_times(instants: Sequence[datetime], zone: str) -> Iterator[tuple[str, ...]]:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-from dash_app.model.quiet_hours import NEVER
+from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.settings.base import Section
-from dash_app.settings.quiet_hours import QuietHours
+from dash_app.settings.quiet_hours import QuietHoursSetting
 from dash_app.settings.values import MAX_INTEGER, Duration, between, page_link, path_or_none
 from dash_app.system.secret_files import urls_in
 
@@ -55,6 +55,6 @@ class AlertsSettings(Section):
         minutes=5
     )
     remind: Annotated[Duration, between(timedelta(0), A_YEAR, "0s and 366d")] = timedelta(days=1)
-    quiet: QuietHours = NEVER
+    quiet: QuietHoursSetting = NO_QUIET_HOURS
     most_an_hour: Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True)] = 10
     link: Annotated[str, AfterValidator(page_link)] = ""

@@ -9,9 +9,9 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from dash_app.model.expectation import Expectation, Rules, TableRules
-from dash_app.model.quiet_hours import NEVER
+from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.settings.base import Section
-from dash_app.settings.quiet_hours import QuietHours
+from dash_app.settings.quiet_hours import QuietHoursSetting
 from dash_app.settings.values import MAX_INTEGER, Duration, Size, between
 
 LONGEST = timedelta(days=366)
@@ -52,7 +52,7 @@ class TableSettings(Section):
     """What is expected of one table; `quiet` in place of what its database says."""
 
     expect: Annotated[ExpectSettings, BeforeValidator(_expect)] | None = None
-    quiet: QuietHours | None = None
+    quiet: QuietHoursSetting | None = None
     paused: Flag = False
     min_rows: Rows | None = None
     max_drop: Percent | None = None
@@ -78,7 +78,7 @@ class RulesSettings(TableSettings):
         """Return what is expected of the database and of each table that is named."""
         return Rules(
             expect=self.expectation,
-            quiet=self.quiet or NEVER,
+            quiet=self.quiet or NO_QUIET_HOURS,
             paused=self.paused,
             min_rows=self.min_rows,
             max_drop_percent=self.max_drop,
@@ -91,7 +91,7 @@ class RulesSettings(TableSettings):
     def _rules_of(self, table: TableSettings) -> TableRules:
         return TableRules(
             expect=table.expectation,
-            quiet=(self.quiet or NEVER) if table.quiet is None else table.quiet,
+            quiet=(self.quiet or NO_QUIET_HOURS) if table.quiet is None else table.quiet,
             paused=self.paused or table.paused,
             min_rows=table.min_rows,
             max_drop_percent=self.max_drop if table.max_drop is None else table.max_drop,

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import PlainValidator
 
-from dash_app.model.quiet_hours import Quiet, Span
+from dash_app.model.quiet_hours import QuietHours, Span
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 EXAMPLES = '"22:00-07:00 Europe/Paris", "Sat-Sun Europe/Paris" or "Mon-Fri 18:00-24:00 UTC"'
@@ -23,15 +23,15 @@ MAX_SPANS = 50
 A_WEEK = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 12, tzinfo=UTC)
 
 
-def quiet(value: object) -> Quiet:
+def parse_quiet_hours(value: object) -> QuietHours:
     """Return quiet hours from a text or a list of them; an empty one is none. Raises ValueError."""
     texts = [value] if isinstance(value, str) else value
     if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
         raise ValueError(f"write a text or a list of texts, such as {EXAMPLES}")
     if len(texts) > MAX_SPANS:
         raise ValueError(f"write {MAX_SPANS} at most")
-    found = Quiet(tuple(_span(text) for text in texts if text))
-    if found.loud(*A_WEEK) == timedelta(0):
+    found = QuietHours(tuple(_span(text) for text in texts if text))
+    if found.active_time(*A_WEEK) == timedelta(0):
         raise ValueError("that leaves no time which is not quiet")
     return found
 
@@ -71,4 +71,4 @@ def _zone(name: str) -> ZoneInfo:
         raise ValueError(f"there is no zone {name}; write one such as Europe/Paris") from None
 
 
-QuietHours = Annotated[Quiet, PlainValidator(quiet)]
+QuietHoursSetting = Annotated[QuietHours, PlainValidator(parse_quiet_hours)]

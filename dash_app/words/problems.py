@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from dash_app.model.event import Event
-from dash_app.model.expectation import SILENCE, ExpectationState
+from dash_app.model.expectation import OVERDUE, ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
 from dash_app.model.problem import FindingKind
 from dash_app.model.reading import Reading
@@ -80,8 +80,8 @@ def other_problems(verdict: str, found: Iterable[tuple[str, str | None, str]]) -
     Tables that are overdue too are named in one line.
     """
     rest = [one for one in found if one[2] != verdict]
-    silent = [table for kind, table, _ in rest if table and kind in SILENCE]
-    lines = [text for kind, table, text in rest if not table or kind not in SILENCE]
+    silent = [table for kind, table, _ in rest if table and kind in OVERDUE]
+    lines = [text for kind, table, text in rest if not table or kind not in OVERDUE]
     if silent:
         lines.insert(0, f"Also overdue: {join_names(silent)}.")
     more = len(lines) - MAX_NOTES

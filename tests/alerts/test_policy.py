@@ -23,15 +23,20 @@ from dash_app.alerts.policy import (
 )
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.level import Level
-from dash_app.model.quiet_hours import NEVER
-from dash_app.settings.quiet_hours import quiet
+from dash_app.model.quiet_hours import NO_QUIET_HOURS
+from dash_app.settings.quiet_hours import parse_quiet_hours
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MANNERS = AlertPolicy(
-    after=MINUTE, settle=5 * MINUTE, remind=24 * HOUR, quiet=NEVER, most_an_hour=10, link=""
+    after=MINUTE,
+    settle=5 * MINUTE,
+    remind=24 * HOUR,
+    quiet=NO_QUIET_HOURS,
+    most_an_hour=10,
+    link="",
 )
-NIGHT = quiet("22:00-07:00 UTC")
+NIGHT = parse_quiet_hours("22:00-07:00 UTC")
 
 
 class Desk:
@@ -399,13 +404,13 @@ def test_why_a_message_waits_and_until_when() -> None:
     desk.begins("email")
     desk.passes(5 * MINUTE)
     (waits,) = (one for one in desk.outbox.messages if one.waits)
-    limit = held_back(waits, desk.outbox.messages, NEVER, 2, desk.now)
+    limit = held_back(waits, desk.outbox.messages, NO_QUIET_HOURS, 2, desk.now)
     assert limit == ("the hourly limit", NOON + MINUTE + HOUR)
     night = held_back(waits, (), NIGHT, 2, NOON + 11 * HOUR)
     assert night == ("quiet hours", NOON + 19 * HOUR)
     again = replace(waits, attempts=1, due_at=desk.now + MINUTE)
-    assert held_back(again, (), NEVER, 2, desk.now) == ("next attempt", desk.now + MINUTE)
-    assert held_back(waits, (), NEVER, 2, desk.now) is None
+    assert held_back(again, (), NO_QUIET_HOURS, 2, desk.now) == ("next attempt", desk.now + MINUTE)
+    assert held_back(waits, (), NO_QUIET_HOURS, 2, desk.now) is None
 
 
 @pytest.mark.parametrize(("outcome", "most"), [("unclear", 10), ("slow", 10), ("refused", 6)])

@@ -1,4 +1,4 @@
-"""Quiet hours by the clock of their zone, over the days on which that clock is set."""
+"""Quiet hours follow the clock of their zone, also on days when that clock changes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dash_app.model.quiet_hours import NEVER, Quiet, Span
-from dash_app.settings.quiet_hours import DAYS, quiet
+from dash_app.model.quiet_hours import NO_QUIET_HOURS, QuietHours, Span
+from dash_app.settings.quiet_hours import DAYS, parse_quiet_hours
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-TURNS = {
+CLOCK_CHANGES = {
     "Europe/Paris": (date(2026, 3, 29), date(2026, 10, 25)),
     "America/New_York": (date(2026, 3, 8), date(2026, 11, 1)),
 }
-"""The days on which clocks are set forward and back, at 01:00 to 03:00 on them."""
+"""The days on which clocks go forward and back, between 01:00 and 03:00."""
 
 
 def utc(text: str) -> datetime:
@@ -24,8 +24,8 @@ def utc(text: str) -> datetime:
 
 
 @st.composite
-def spans(draw: st.DrawFn, zone: str) -> str:
-    """Days, times or both, of a zone."""
+def quiet_texts(draw: st.DrawFn, zone: str) -> str:
+    """Days, times or both in a zone, as configured."""
     days = draw(st.sampled_from(["", "Mon-Fri ", "Sat-Sun ", "Sun ", "Sat-Mon "]))
     begin, end = draw(
         st.lists(st.integers(0, 24 * 12 - 1), min_size=2, max_size=2, unique=True).map(
@@ -39,62 +39,64 @@ def spans(draw: st.DrawFn, zone: str) -> str:
 
 
 @st.composite
-def quiet_around_a_turn(draw: st.DrawFn) -> tuple[Quiet, datetime]:
-    """Quiet hours of a zone, and an instant some days before it sets its clocks."""
-    zone = draw(st.sampled_from(sorted(TURNS)))
-    texts = draw(st.lists(spans(zone), max_size=3))
+def quiet_around_a_clock_change(draw: st.DrawFn) -> tuple[QuietHours, datetime]:
+    """Quiet hours in a zone, and a time around a change of its clocks."""
+    zone = draw(st.sampled_from(sorted(CLOCK_CHANGES)))
+    texts = draw(st.lists(quiet_texts(zone), max_size=3))
     try:
-        found = quiet(texts)
-    except ValueError:  # they leave no time
-        found = quiet(texts[:1])
-    turn = draw(st.sampled_from(TURNS[zone]))
+        found = parse_quiet_hours(texts)
+    except ValueError:  # together they leave no active time
+        found = parse_quiet_hours(texts[:1])
+    change = draw(st.sampled_from(CLOCK_CHANGES[zone]))
     minutes = draw(st.integers(0, 3 * 24 * 60))
-    return found, utc(turn.isoformat()) - timedelta(days=2) + minutes * MINUTE
+    return found, utc(change.isoformat()) - timedelta(days=2) + minutes * MINUTE
 
 
-def is_quiet_by_the_clock(span: Span, at: datetime) -> bool:
-    """Whether it is quiet, told from what a clock on the wall shows."""
+def is_quiet_on_the_clock(span: Span, at: datetime) -> bool:
+    """Whether the local clock time is in the span, without any arithmetic on UTC."""
     local = at.astimezone(span.zone)
     minutes, day = local.hour * 60 + local.minute, local.weekday()
     today = day in span.days and span.begin <= minutes < span.end
     return today or ((day - 1) % 7 in span.days and minutes < span.end - 24 * 60)
 
 
-@given(quiet_around_a_turn())
-def test_it_is_quiet_when_the_clock_of_the_zone_says_so(case: tuple[Quiet, datetime]) -> None:
+@given(quiet_around_a_clock_change())
+def test_quiet_hours_follow_the_clock_of_their_zone(case: tuple[QuietHours, datetime]) -> None:
     hours, begin = case
     for minutes in range(0, 3 * 24 * 60, 35):
         at = begin + minutes * MINUTE
         for span in hours.spans:
             local = at.astimezone(span.zone)
-            if local.date() not in TURNS[str(span.zone)] or not 1 <= local.hour <= 3:
-                assert Quiet((span,)).covers(at) == is_quiet_by_the_clock(span, at)
-        assert hours.covers(at) == any(Quiet((span,)).covers(at) for span in hours.spans)
+            if local.date() not in CLOCK_CHANGES[str(span.zone)] or not 1 <= local.hour <= 3:
+                assert QuietHours((span,)).covers(at) == is_quiet_on_the_clock(span, at)
+        assert hours.covers(at) == any(QuietHours((span,)).covers(at) for span in hours.spans)
 
 
-@given(quiet_around_a_turn(), st.integers(0, 2000), st.integers(0, 2000))
-def test_time_that_is_not_quiet_is_every_minute_that_is_not(
-    case: tuple[Quiet, datetime], first: int, second: int
+@given(quiet_around_a_clock_change(), st.integers(0, 2000), st.integers(0, 2000))
+def test_active_time_is_the_sum_of_all_active_minutes(
+    case: tuple[QuietHours, datetime], first: int, second: int
 ) -> None:
     hours, begin = case
     middle, end = begin + first * MINUTE, begin + (first + second) * MINUTE
     minutes = sum(not hours.covers(begin + n * MINUTE) for n in range(first + second))
-    assert hours.loud(begin, end) == minutes * MINUTE
-    assert hours.loud(begin, middle) + hours.loud(middle, end) == hours.loud(begin, end)
-    assert hours.loud(end, begin) == timedelta(0)
+    assert hours.active_time(begin, end) == minutes * MINUTE
+    assert hours.active_time(begin, middle) + hours.active_time(middle, end) == hours.active_time(
+        begin, end
+    )
+    assert hours.active_time(end, begin) == timedelta(0)
 
 
-@given(quiet_around_a_turn(), st.integers(1, 5000))
-def test_so_much_time_was_not_quiet_after_just_so_long(
-    case: tuple[Quiet, datetime], minutes: int
+@given(quiet_around_a_clock_change(), st.integers(1, 5000))
+def test_adding_active_time_skips_quiet_time_only(
+    case: tuple[QuietHours, datetime], minutes: int
 ) -> None:
     hours, begin = case
-    end = hours.after(begin, minutes * MINUTE)
-    assert hours.loud(begin, end) == minutes * MINUTE
-    assert hours.loud(begin, end - MINUTE) == (minutes - 1) * MINUTE
-    woken = hours.ends(begin)
-    assert not hours.covers(woken)
-    assert hours.loud(begin, woken) == timedelta(0)
+    end = hours.add_active_time(begin, minutes * MINUTE)
+    assert hours.active_time(begin, end) == minutes * MINUTE
+    assert hours.active_time(begin, end - MINUTE) == (minutes - 1) * MINUTE
+    next_active = hours.next_active(begin)
+    assert not hours.covers(next_active)
+    assert hours.active_time(begin, next_active) == timedelta(0)
 
 
 @pytest.mark.parametrize(
@@ -114,17 +116,17 @@ def test_so_much_time_was_not_quiet_after_just_so_long(
         ("Mon-Fri 18:00-24:00 UTC", "2026-11-20 18:00", "2026-11-21 00:00"),
     ],
 )
-def test_a_span_lasts_from_its_begin_to_its_end(text: str, begin: str, end: str) -> None:
-    hours, since, until = quiet(text), utc(begin), utc(end)
+def test_a_span_starts_and_ends_on_the_clock_of_its_zone(text: str, begin: str, end: str) -> None:
+    hours, since, until = parse_quiet_hours(text), utc(begin), utc(end)
     assert [hours.covers(since - MINUTE), hours.covers(since)] == [False, True]
-    assert hours.ends(since) == until
-    assert hours.after(since, HOUR) == until + HOUR
+    assert hours.next_active(since) == until
+    assert hours.add_active_time(since, HOUR) == until + HOUR
 
 
-def test_no_quiet_hours_are_none() -> None:
-    assert quiet([]) == quiet("") == NEVER
-    assert not NEVER.covers(utc("2026-11-23"))
-    assert NEVER.after(utc("2026-11-23"), HOUR) == utc("2026-11-23 01:00")
+def test_without_spans_no_time_is_quiet() -> None:
+    assert parse_quiet_hours([]) == parse_quiet_hours("") == NO_QUIET_HOURS
+    assert not NO_QUIET_HOURS.covers(utc("2026-11-23"))
+    assert NO_QUIET_HOURS.add_active_time(utc("2026-11-23"), HOUR) == utc("2026-11-23 01:00")
 
 
 @pytest.mark.parametrize(
@@ -146,10 +148,10 @@ def test_no_quiet_hours_are_none() -> None:
         (["00:00-12:00 UTC", "12:00-24:00 UTC"], "leaves no time"),
     ],
 )
-def test_what_is_no_quiet_time_is_refused(value: object, reason: str) -> None:
+def test_invalid_quiet_hours_are_rejected(value: object, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        quiet(value)
+        parse_quiet_hours(value)
 
 
-def test_days_are_named_from_monday_on() -> None:
+def test_the_first_day_is_monday() -> None:
     assert utc("2026-11-23").weekday() == DAYS.index("Mon")

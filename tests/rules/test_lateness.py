@@ -22,7 +22,7 @@ from dash_app.model.problem import Finding
 from dash_app.model.reading import Reading, TableCount
 from dash_app.rules.lateness import Expected
 from dash_app.rules.limits import beyond
-from dash_app.settings.quiet_hours import quiet
+from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.words.problems import unknown_table
 from tests.harness import Served, eventually, make_database, write_config
 
@@ -31,7 +31,7 @@ START = datetime(2026, 3, 29, 0, 40, tzinfo=UTC)
 """In Paris clocks are set forward 20 minutes after."""
 
 OFTEN = Expectation(12.5 * MINUTE, 4 * MINUTE)
-BREAK = quiet("03:10-03:40 Europe/Paris")
+BREAK = parse_quiet_hours("03:10-03:40 Europe/Paris")
 GAP = 3 * MINUTE
 TASKS = Rules(OFTEN, BREAK, tables={"tasks": TableRules(OFTEN, BREAK)})
 MB = 1_000_000
@@ -110,7 +110,7 @@ def test_it_turns_late_once_it_was_due(looks: list[Look]) -> None:
         watch = final(expected, [replace(last, verified_at=at)])
         assert watch.tables["tasks"].due_at == standing.due_at
         is_late = watch.tables["tasks"].state == "late"
-        assert is_late == (at > BREAK.ends(standing.due_at))
+        assert is_late == (at > BREAK.next_active(standing.due_at))
     since = final(expected, [replace(last, verified_at=at + HOUR)]).tables["tasks"].due_at
     assert since == standing.due_at, "a pause puts off what is due, but not what is late"
 

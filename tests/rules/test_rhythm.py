@@ -14,7 +14,7 @@ import pytest
 from dash_app.history.growth import grown, watched
 from dash_app.history.writer import History
 from dash_app.rules.rhythm import Rhythm, rhythm_of
-from dash_app.settings.quiet_hours import quiet
+from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.settings.schema import HistorySettings
 
 Times = Callable[[Random], Iterable[datetime]]
@@ -158,9 +158,9 @@ def test_what_is_learnt_holds_in_the_month_after(seed: int) -> None:
         happened = list(times(Random(seed)))
         found = learnt(happened)
         assert found.expect is not None, found.reason
-        silent = quiet(list(found.quiet))
+        silent = parse_quiet_hours(list(found.quiet))
         later = [at for at in happened if at >= START + LEARNT]
-        silences = [silent.loud(*pair) for pair in pairwise(later)]
+        silences = [silent.active_time(*pair) for pair in pairwise(later)]
         assert max(silences) <= found.expect.every, found
 
 

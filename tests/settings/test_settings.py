@@ -14,7 +14,7 @@ import pytest
 
 from dash_app import settings
 from dash_app.model.expectation import Expectation, TableRules
-from dash_app.model.quiet_hours import NEVER
+from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.settings import SettingsError
 from dash_app.system.secret_files import redact
 
@@ -177,15 +177,15 @@ def test_what_is_expected_is_told_of_a_database_and_of_its_tables() -> None:
     assert (rules.max_wal_bytes, rules.max_size_bytes) == (10**9, 5 * 10**9)
     assert (rules.max_drop_percent, rules.min_free_bytes) == (20, 2 * 10**9)
     assert len(rules.quiet.spans) == 2
-    messages = TableRules(Expectation(hour * 8 / 60, hour / 30), NEVER, False, 10, 100)
+    messages = TableRules(Expectation(hour * 8 / 60, hour / 30), NO_QUIET_HOURS, False, 10, 100)
     drafts = TableRules(quiet=rules.quiet, paused=True, max_drop_percent=20)
     assert rules.tables == {"messages": messages, "drafts": drafts}
 
 
 def test_a_paused_database_has_paused_tables() -> None:
     (database,) = parse(f"{DATABASE}paused = true\n[databases.tables.a]\nmin_rows = 1").databases
-    assert database.rules.of("a").paused
-    assert database.rules.of("b").paused
+    assert database.rules.for_table("a").paused
+    assert database.rules.for_table("b").paused
 
 
 SECRET = "s3cr3t"
