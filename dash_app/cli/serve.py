@@ -12,7 +12,7 @@ import click
 
 from dash_app import settings
 from dash_app.cli.terminal import config_option, fail, port_option
-from dash_app.demo.environment import World
+from dash_app.demo.environment import Demo, running_demo
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
@@ -68,21 +68,22 @@ def serve(config: Path | None, address: tuple[str, ...], port: int | None) -> No
 @port_option
 def demo(port: int | None) -> None:
     """Serve the page over five demo databases with live writers, in a temporary folder."""
-    with World.create() as world:
+    with running_demo() as started:
         databases = [
-            {"name": one.name, "label": one.label, "path": str(one.path)} for one in world.databases
+            {"name": database.name, "label": database.label, "path": str(database.path)}
+            for database in started.databases
         ]
-        history = {"path": str(world.folder / "history.db")}
+        history = {"path": str(started.folder / "history.db")}
         server = {"port": port} if port is not None else {}
         data = {"databases": databases, "history": history, "server": server}
         configured = settings.parse(data, settings.default_path())
-        _serve(lambda: configured, f"A demo, gone when it ends. {LEAD_ON}", world)
+        _serve(lambda: configured, f"A demo, gone when it ends. {LEAD_ON}", started)
 
 
 def _serve(
     load: Callable[[], Settings],
     closing_line: str = LEAD_ON,
-    world: World | None = None,
+    demo: Demo | None = None,
 ) -> None:
     configured = load()
     sockets = _listen(configured.server)
@@ -90,8 +91,8 @@ def _serve(
         history = History(configured.history)
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
         fail(f"History {configured.history.path} cannot be opened: {error}")
-    if world:
-        history.fill(world.points(), world.events())
+    if demo:
+        history.fill(demo.backfill.points(), demo.backfill.events())
     sampler = Sampler(configured, history)
     sampler.start()
     try:

@@ -1,4 +1,4 @@
-"""The demo's temporary folder: locked as long as it is in use, so that leftovers can be told."""
+"""The demo's temporary folder. Its lock tells a running demo's folder from a leftover."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ PREFIX = "mission-control-demo-"
 
 @contextmanager
 def held_folder() -> Iterator[Path]:
-    """Make a folder for this user alone, locked while in the context and removed after it.
+    """Create a private folder that is locked while in the context and removed afterwards.
 
-    Raises OSError.
+    Raise OSError.
     """
     folder, descriptor = _new_folder()
     try:
@@ -28,8 +28,8 @@ def held_folder() -> Iterator[Path]:
         os.close(descriptor)
 
 
-def sweep() -> None:
-    """Remove the folders of demos that ended without doing so; leave whatever cannot be removed."""
+def remove_leftovers() -> None:
+    """Remove the folders of demos that were killed. Ignore those that cannot be removed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
             descriptor = _lock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -43,20 +43,20 @@ def sweep() -> None:
 def _new_folder() -> tuple[Path, int]:
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        with suppress(FileNotFoundError):  # swept by another demo before it was locked
+        with suppress(FileNotFoundError):  # another demo removed it before it was locked
             return folder, _lock(folder, fcntl.LOCK_EX)
 
 
-def _lock(folder: Path, how: int) -> int:
-    """Lock a folder itself, not a file in it: systemd-tmpfiles leaves locked folders alone.
+def _lock(folder: Path, operation: int) -> int:
+    """Lock the folder itself, not a file in it, because systemd-tmpfiles skips locked folders.
 
-    Returns the descriptor that holds the lock, which no child process inherits. Raises OSError:
-    BlockingIOError when it is held, FileNotFoundError when the folder is gone, others when it is a
-    link or no folder.
+    Return the descriptor that holds the lock; child processes do not inherit it. Raise OSError:
+    BlockingIOError if the lock is taken, FileNotFoundError if the folder is gone, another if it is
+    a link or not a folder.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        fcntl.flock(descriptor, how)
+        fcntl.flock(descriptor, operation)
         folder.stat()
     except OSError:
         os.close(descriptor)

@@ -1,7 +1,7 @@
-"""Plays the agents of one database: `python -m dash_app.demo.writer NAME PATH`.
+"""The writer of one database: `python -m dash_app.demo.writer NAME PATH`.
 
-It holds one connection as long as it lives, and it lives as long as someone holds the other end of
-its standard input: however that process dies, SIGKILL included, the system closes the pipe.
+It keeps one connection open and exits when its standard input ends. However its parent dies, even
+by SIGKILL, the kernel closes that pipe.
 """
 
 from __future__ import annotations
@@ -9,136 +9,108 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from sqlite3 import Connection
 from threading import Thread
 
-from dash_app.demo import rows, tables
-from dash_app.demo.rhythm import HOUR_SECONDS
+from dash_app.demo.tables import ARTICLES, EVENTS, MESSAGES, READINGS, TASKS, TOPICS, Table, connect
 
 EMAIL_SECONDS = 90
-"""After so long the postman hangs: alive, connected and silent."""
+"""After this time the writer of `email` hangs: alive, connected and silent."""
 
+TOPIC_COUNT = 6
 MAX_TASKS, KEPT_TASKS = 150, 126
-"""Done tasks are cleared away now and then, so that there are as many as in the past."""
+"""Beyond MAX_TASKS the oldest are deleted, so that there are about as many as in the backfill."""
 
-UPDATE_SHARE = 0.2
-"""How many tasks also change the state of an agent."""
-
-
-class Pen:
-    """One writer's connection to its database."""
-
-    def __init__(self, path: Path, random: Random) -> None:
-        """Open the database, made where there is none. Raises sqlite3.Error."""
-        self.random = random
-        self._connection = tables.connect(path)
-
-    def create(self, new: Sequence[tables.Table]) -> None:
-        """Make tables in one transaction. Raises sqlite3.Error."""
-        self._connection.execute("BEGIN")
-        for table in new:
-            table.create(self._connection)
-        self._connection.commit()
-
-    def add(self, table: tables.Table, count: int = 1) -> None:
-        """Write new rows in one transaction. Raises sqlite3.Error."""
-        with self._connection:
-            table.add(self._connection, self.random, [datetime.now(UTC)] * count)
-
-    def drop_old_tasks(self) -> None:
-        """Remove the oldest tasks once there are many. Raises sqlite3.Error."""
-        with self._connection:
-            self._connection.execute(
-                "DELETE FROM tasks WHERE (SELECT count(*) FROM tasks) > :most AND id <="
-                " (SELECT id FROM tasks ORDER BY id DESC LIMIT 1 OFFSET :kept)",
-                {"most": MAX_TASKS, "kept": KEPT_TASKS},
-            )
-
-    def update_agent(self) -> None:
-        """Let one of the agents be seen. Raises sqlite3.Error."""
-        state = self.random.choice(rows.AGENT_STATES)
-        agent = self.random.randint(1, len(rows.AGENTS))
-        with self._connection:
-            self._connection.execute(
-                "UPDATE agents SET status = ?, last_seen_at = ? WHERE id = ?",
-                (state, rows.text_of(datetime.now(UTC)), agent),
-            )
+DELETE_OLD_TASKS = (
+    "DELETE FROM tasks WHERE (SELECT count(*) FROM tasks) > :max AND id <="
+    " (SELECT id FROM tasks ORDER BY id DESC LIMIT 1 OFFSET :kept)"
+)
 
 
-def coordination(pen: Pen) -> Iterator[float]:
-    """Write steadily: a task every two seconds, now and then an agent's state; keep few tasks."""
+def insert(connection: Connection, table: Table, count: int = 1) -> None:
+    """Insert rows in one transaction. Raise sqlite3.Error."""
+    with connection:
+        table.insert(connection, [datetime.now(UTC)] * count)
+
+
+def coordination(connection: Connection, random: Random) -> Iterator[float]:
+    """Write steadily, and delete old tasks from time to time."""
     while True:
-        pen.add(tables.TASKS)
-        pen.drop_old_tasks()
-        if pen.random.random() < UPDATE_SHARE:
-            pen.update_agent()
-        yield pen.random.uniform(1.5, 2.5)
+        insert(connection, TASKS)
+        with connection:
+            connection.execute(DELETE_OLD_TASKS, {"max": MAX_TASKS, "kept": KEPT_TASKS})
+        yield random.uniform(1.5, 2.5)
 
 
-def observability(pen: Pen) -> Iterator[float]:
+def observability(connection: Connection, random: Random) -> Iterator[float]:
     """Write in bursts."""
     while True:
-        pen.add(tables.EVENTS, pen.random.randint(2, 9))
-        yield pen.random.uniform(5, 20)
+        insert(connection, EVENTS, random.randint(2, 9))
+        yield random.uniform(5, 20)
 
 
-def content(pen: Pen) -> Iterator[float]:
-    """Write the topics into a new database, then articles, steadily."""
-    pen.create(tables.TABLES["content"])
-    pen.add(tables.TOPICS, len(rows.TOPICS))
+def content(connection: Connection, random: Random) -> Iterator[float]:
+    """Set up a new database, then write steadily."""
+    connection.execute("BEGIN")
+    TOPICS.create(connection)
+    ARTICLES.create(connection)
+    connection.commit()
+    insert(connection, TOPICS, TOPIC_COUNT)
     while True:
-        pen.add(tables.ARTICLES)
-        yield pen.random.uniform(4, 6)
+        insert(connection, ARTICLES)
+        yield random.uniform(4, 6)
 
 
-def email(pen: Pen) -> Iterator[float]:
+def email(connection: Connection, random: Random) -> Iterator[float]:
     """Write for a while, then never again."""
     end = time.monotonic() + EMAIL_SECONDS
     while time.monotonic() < end:
-        pen.add(tables.MESSAGES)
-        yield pen.random.uniform(6, 10)
+        insert(connection, MESSAGES)
+        yield random.uniform(6, 10)
 
 
-def health(pen: Pen) -> Iterator[float]:
+def health(connection: Connection, _random: Random) -> Iterator[float]:
     """Write at the start and at every full hour."""
     while True:
-        pen.add(tables.READINGS)
-        yield HOUR_SECONDS - time.time() % HOUR_SECONDS
+        insert(connection, READINGS)
+        yield 3600 - time.time() % 3600
 
 
-WRITERS: dict[str, Callable[[Pen], Iterator[float]]] = {
+WRITERS: dict[str, Callable[[Connection, Random], Iterator[float]]] = {
     "coordination": coordination,
     "observability": observability,
     "content": content,
     "email": email,
     "health": health,
 }
-"""What writes each database: each yields the seconds until it goes on."""
+"""Each writes to its database and yields the seconds until it wants to continue."""
 
 
 def main() -> None:
-    """Write one database until the parent ends. Raises sqlite3.Error."""
+    """Write to one database until standard input ends. Raise sqlite3.Error."""
     parser = argparse.ArgumentParser(prog="python -m dash_app.demo.writer", description=__doc__)
     parser.add_argument("name", choices=WRITERS)
     parser.add_argument("path", type=Path)
     parser.add_argument(
-        "--appear-after", type=float, default=0, metavar="SECONDS", help="open the database then"
+        "--appear-after", type=float, default=0, metavar="SECONDS", help="wait before opening it"
     )
     arguments = parser.parse_args()
 
-    parent = Thread(target=_end_with_parent, daemon=True)
+    parent = Thread(target=_exit_with_parent, daemon=True)
     parent.start()
     time.sleep(arguments.appear_after)
-    pen = Pen(arguments.path, Random(arguments.name))  # noqa: S311 - the same demo each time
-    for seconds in WRITERS[arguments.name](pen):
+    connection = connect(arguments.path)  # stays open after the last write
+    random = Random(arguments.name)  # noqa: S311 - the same at each run
+    for seconds in WRITERS[arguments.name](connection, random):
         time.sleep(seconds)
     parent.join()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     while os.read(0, 1024):
         pass
     os._exit(0)
