@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash_app.api import schemas, schemas_incidents
+from dash_app.api import schemas
 
 WELL: schemas.Database = {
     "name": "coordination",
@@ -123,7 +123,7 @@ DATABASE: schemas.DatabaseDocument = {
     "events": [EMPTIED],
 }
 EVENTS: schemas.EventsDocument = {"events": [EMPTIED], "next": "17"}
-INCIDENTS: schemas_incidents.IncidentsDocument = {
+INCIDENTS: schemas.IncidentsDocument = {
     "incidents": [
         {
             "id": 4,

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from dash_app import VERSION
-from dash_app.api import parameters, schemas, schemas_incidents
+from dash_app.api import parameters, schemas
 from dash_app.api.route_docs import (
     DESCRIPTION,
     EVERYWHERE,
@@ -36,7 +36,7 @@ Documents = tuple[
     schemas.DatabaseDocument,
     schemas.HistoryDocument,
     schemas.EventsDocument,
-    schemas_incidents.IncidentsDocument,
+    schemas.IncidentsDocument,
     schemas.ServiceDocument,
     schemas.ErrorDocument,
 ]

@@ -1,26 +1,47 @@
-"""The contract's JSON documents as types: what the views build and what OpenAPI describes.
+"""The JSON documents as types, with their descriptions for `openapi.json`.
 
-The service needs them for no answer, so it loads neither this module nor its descriptions. What
-stands below a field describes it in `openapi.json`. Names are those of the JSON.
+`serializers` builds these documents and `openapi` describes them. The running service loads neither
+the types nor their descriptions. A class or field is named as in the contract; the text below a
+field is its description.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from dash_app.api.schemas_common import Time, open_text
-from dash_app.api.schemas_expected import Watch
 from dash_app.history.series import Metric
 from dash_app.model.event import EventKind, Facts
+from dash_app.model.expectation import State
 from dash_app.model.host_facts import Use
 from dash_app.model.level import Level
+from dash_app.model.notification import NotificationKind
 from dash_app.model.problem import FindingKind
 from dash_app.model.reading import Code, WaitReason
 from dash_app.model.snapshot import Status
 
+
+def open_text(known: object, description: str) -> WithJsonSchema:
+    """Describe a string with known values, to which later versions may add."""
+    return WithJsonSchema(
+        {
+            "description": f"{description} Later versions may add values.",
+            "anyOf": [{"enum": list(get_args(known))}, {"type": "string"}],
+        }
+    )
+
+
+Time = Annotated[
+    str,
+    WithJsonSchema(
+        {"type": "string", "format": "date-time", "examples": ["2026-11-23T15:00:05.120Z"]}
+    ),
+]
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+AnyState = Annotated[State, open_text(State, "How writes compare with the expectation.")]
+IncidentKind = Literal[FindingKind, Code, "alerts_failing"]
 ErrorCode = Literal[
     "bad_parameter",
     "bad_request",
@@ -49,105 +70,135 @@ class Fault(TypedDict):
 
 
 class Finding(TypedDict):
-    """A rule that does not hold now, also where the database can be read."""
+    """A problem of a database, whether it can be read or not."""
 
-    kind: Annotated[FindingKind, open_text(FindingKind, "What is amiss.")]
+    kind: Annotated[FindingKind, open_text(FindingKind, "The problem, for programs.")]
     level: Level
     since: Time
     text: str
-    """What is amiss, in a sentence."""
+    """The problem in one sentence."""
     remedy: str
     """One thing to do."""
     table: str | None
-    """The table that it concerns; null for the whole database."""
+    """The table that has the problem; null if it is the whole database."""
+
+
+class Standing(TypedDict):
+    """How the writes to a file or table compare with its expectation."""
+
+    state: AnyState
+    everySeconds: Seconds
+    """The longest acceptable time between writes: of a file, any write; of a table, new rows."""
+    graceSeconds: Seconds
+    """How much longer it is late before it is down."""
+    lastAt: Time | None
+    """The last write seen; null if none was."""
+    dueAt: Time | None
+    """When the next write is, or was, due; null while paused, and before the first reading."""
+
+
+class Watch(TypedDict):
+    """How a database and its tables compare with their expectations."""
+
+    state: AnyState
+    """The worst state of the file and the tables."""
+    paused: bool
+    """Whether problems of this database are not reported; its level is `well` then."""
+    dueAt: Time | None
+    """The earliest `dueAt` of the file and the tables."""
+    file: Standing | None
+    """Null if the file has no expectation."""
+    tables: dict[str, Standing]
+    """The tables that have an expectation, by name."""
 
 
 class LastGood(TypedDict):
-    """The last reading with tables, of a database in error."""
+    """The last reading that found tables, if the database is in error now."""
 
     readAt: Time
     totalRows: Count
 
 
 class Change(TypedDict):
-    """How many rows more there are than at some time."""
+    """How much the number of rows changed."""
 
     rows: int
     since: Time
-    """A day ago, or when watching began."""
+    """24 hours ago, or when the database was first watched."""
 
 
 class Estimate(TypedDict):
-    """Why a count is not exact."""
+    """Why a row count is not exact."""
 
     kind: Literal["about", "at_most"]
-    """`about`: the last exact count and what came since. `at_most`: never counted, in no total."""
+    """`about`: the last exact count, adjusted by the rowids written since. `at_most`: an upper
+    bound for a table that was never counted; it is in no total."""
     countedAt: Time
-    """When the count was made that it rests on."""
+    """When the count was made on which the estimate is based."""
 
 
 class WaitingFor(TypedDict):
-    """Writers that leave no moment for a reading. After 60 s of a lock the error is `locked`."""
+    """Writers that prevent a new reading. After 60 s of a lock, the error is `locked`."""
 
     reason: Annotated[WaitReason, open_text(WaitReason, "A lock, or writes without pause.")]
     holder: str | None
-    """The process that holds a lock, as in `node (pid 812)`; null if it is not known."""
+    """The process that holds the lock, such as `node (pid 812)`; null if it is not known."""
 
 
 class Database(TypedDict):
-    """One database, as everything shows it."""
+    """A database with its newest reading and its problems."""
 
     name: str
     label: str
     path: str
     status: Status
-    """`not_initialized`: never yet read with tables, which is calm."""
+    """`not_initialized`: no tables were ever read, which is not a problem."""
     since: Time
-    """Since when it has been in this status for this cause."""
+    """When the present status and its cause began."""
     level: Level
-    """How much it needs a person; `unknown` if its reading is too old, or nothing can be told."""
+    """How much it needs a person; `unknown` if the reading is too old or cannot decide it."""
     verdict: str
-    """One sentence on it."""
+    """The state of the database in one sentence."""
     error: Fault | None
     findings: list[Finding]
-    """What is amiss besides, worst first."""
+    """Its problems, worst first."""
     watch: Watch | None
-    """How it stands to what is expected of it; null where nothing is."""
+    """How the database compares with its expectations; null if it has none."""
     lastGood: LastGood | None
     rowCounts: dict[str, int | None]
-    """Rows by table; null where the count is not to be had, with the reason in `tableErrors`."""
+    """Rows by table; null if they cannot be counted. `tableErrors` has the reason."""
     totalRows: Count | None
-    """Sum of the rows that are known; null if none are: without a reading, or not counted yet."""
+    """The sum of the known row counts; null if none is known."""
     totalComplete: bool
-    """Whether every table's rows are known."""
+    """Whether the row count of every table is known."""
     change: Change | None
     estimates: dict[str, Estimate]
-    """The tables whose count is not exact."""
+    """The tables whose row count is not exact."""
     tableErrors: dict[str, str]
     """Why a table cannot be counted, such as `needs the vec0 module`."""
     lastModified: Time | None
-    """The last write of content, as far as can be seen: checkpoints, `ANALYZE`, `VACUUM` and
-    Litestream's own tables do not count."""
+    """The last write of content. Checkpoints, `ANALYZE`, `VACUUM` and Litestream's own tables do
+    not count if they can be recognized."""
     sizeBytes: Bytes | None
     walBytes: Bytes | None
-    """The write-ahead log; 0 where there is none."""
+    """The size of the WAL; 0 if there is none."""
     journalMode: str | None
     """`wal`, or `delete` for any rollback journal."""
     readAt: Time
     """When the file was last opened."""
     verifiedAt: Time
-    """When the file was last seen unchanged since."""
+    """When the file was last found unchanged since `readAt`."""
     waitingFor: WaitingFor | None
-    """What keeps the reading from being renewed; null if nothing does."""
+    """What prevents a new reading; null if nothing does."""
 
 
 class StatusDocument(TypedDict):
-    """Every database, in configured order."""
+    """All databases, in configured order."""
 
     takenAt: Time
-    """When all this was put together."""
+    """When this snapshot was taken."""
     connected: Count
-    """How many databases can be read."""
+    """Number of databases that can be read."""
     total: Count
     level: Level
     """The worst level of any database."""
@@ -156,7 +207,7 @@ class StatusDocument(TypedDict):
 
 
 class Holder(TypedDict):
-    """A process that has the database open, known by its locks."""
+    """A process that has the database open, as its locks show."""
 
     pid: int
     command: str
@@ -164,14 +215,15 @@ class Holder(TypedDict):
     since: Time
     """When it was first seen."""
     holdsLogBackSince: Time | None
-    """Since when at least the log cannot be checkpointed past what it reads."""
+    """Since when, at the latest, it has kept the WAL from being checkpointed; null if it does
+    not."""
 
 
 class Disk(TypedDict):
     """A file system."""
 
     freeBytes: Bytes
-    """What an ordinary user may still write."""
+    """Space that ordinary users may still write."""
     totalBytes: Bytes
 
 
@@ -181,26 +233,27 @@ class Event(TypedDict):
     id: int | None
     at: Time
     database: str
-    kind: Annotated[EventKind, open_text(EventKind, "What happened.")]
+    kind: Annotated[EventKind, open_text(EventKind, "The event, for programs.")]
     text: str
-    """What happened, in words."""
+    """The event in words."""
     before: Facts
-    """What differed, as it was: `rows` by table, `objects` of the schema, `counters` and others."""
+    """The facts that changed, before: `rows` by table, `objects` of the schema, `counters` and
+    others."""
     after: Facts
-    """The same, as it was then."""
+    """The same facts, after."""
     endedAt: Time | None
-    """When what it left amiss was undone, or marked as seen."""
+    """When the problem that it caused ended, or was acknowledged."""
 
 
 class DatabaseDocument(Database):
-    """All that is known of one database."""
+    """All details of one database."""
 
     walBacklogBytes: Bytes | None
-    """The part of the log that is not yet checkpointed."""
+    """The part of the WAL that is not yet checkpointed."""
     holders: list[Holder] | None
-    """Who has it open; null where that cannot be told."""
+    """The processes that have it open; null if they cannot be determined."""
     foreignEngine: bool
-    """Whether an engine that is not SQLite's own, such as Turso, has it open, as its locks show."""
+    """Whether an engine other than SQLite, such as Turso, has it open, as its locks show."""
     disk: Disk | None
     schema: dict[str, str] | None
     """Definitions by `table NAME`, `column TABLE.NAME` and the like."""
@@ -208,18 +261,18 @@ class DatabaseDocument(Database):
     applicationId: int | None
     changeCounter: int | None
     freelistBytes: Bytes | None
-    """What the file holds and does not use."""
+    """Unused space within the file."""
     events: list[Event]
     """Its newest events, newest first."""
 
 
 class EventsDocument(TypedDict):
-    """Events, newest first; with `since` oldest first."""
+    """Events, newest first; with `since`, oldest first."""
 
     events: list[Event]
     next: str | None
-    """Where to go on: the `before` of older events, null when there are none; of an answer to
-    `since`, the `since` to ask with next, always."""
+    """Where to continue. Without `since`: the `before` for older events, null if there are none.
+    With `since`: the `since` for the next request, never null."""
 
 
 class Series(TypedDict):
@@ -227,20 +280,78 @@ class Series(TypedDict):
 
     database: str
     table: str | None
-    """Null for what belongs to a whole database."""
+    """Null if the metric is of the whole database."""
     metric: Metric
     unit: str
     points: list[tuple[Time, int | None]]
-    """Time and value, oldest first; null while nobody watched or the count was unknown, never
-    interpolated. A table that is no longer there has 0 rows."""
+    """Time and value, oldest first. Null while the database was not watched or the count was
+    unknown; never interpolated. A table that no longer exists has 0 rows."""
     ranges: list[tuple[int, int] | None]
-    """For each point the least and greatest value since the one before it, where it moved."""
+    """For each point, the minimum and maximum since the previous one; null if they are equal."""
 
 
 class HistoryDocument(TypedDict):
-    """A series a table; one a database where the metric is a whole database's."""
+    """One series per table, or per database if the metric is of the whole database."""
 
     series: list[Series]
+
+
+class Acknowledgement(TypedDict):
+    """A person has seen an incident: no reminders are sent."""
+
+    by: str
+    """The person as reported by `tailscale serve`, otherwise the client's address."""
+    at: Time
+    until: Time | None
+    """Null if it lasts as long as the incident."""
+
+
+class Message(TypedDict):
+    """A notification of an incident."""
+
+    kind: Annotated[NotificationKind, open_text(NotificationKind, "Why it was sent.")]
+    title: str
+    madeAt: Time
+    sentAt: Time | None
+    """Null if it is not sent yet."""
+    attempts: Count
+    failure: str | None
+    """Why the last attempt failed."""
+
+
+class Incident(TypedDict):
+    """Problems of one cause, from start to end."""
+
+    id: Annotated[int, Field(ge=1)]
+    key: str
+    """Identifies the cause. A cause that returns later is a new incident with the same key."""
+    databases: list[str]
+    """All databases that were ever affected, in the order in which they were."""
+    kind: Annotated[
+        str,
+        open_text(
+            IncidentKind, "The worst problem: a finding's kind, an error's code, or failing alerts."
+        ),
+    ]
+    level: Level
+    """The worst level of its problems; if it has ended, the last one."""
+    text: str
+    """The problem, its cause and the affected databases."""
+    remedy: str
+    """One thing to do."""
+    since: Time
+    endedAt: Time | None
+    acknowledged: Acknowledgement | None
+    messages: list[Message]
+    """Oldest first."""
+
+
+class IncidentsDocument(TypedDict):
+    """Incidents, newest first."""
+
+    incidents: list[Incident]
+    next: str | None
+    """The `before` for older incidents; null if there are none."""
 
 
 class Memory(TypedDict):
@@ -251,38 +362,38 @@ class Memory(TypedDict):
 
 
 class Ticks(TypedDict):
-    """Rounds of looking at the databases."""
+    """Rounds of reading all databases."""
 
     done: Count
     missed: Count
-    """Left out because the round before took too long."""
+    """Skipped because the previous round took too long."""
 
 
 class Promise(TypedDict):
-    """A promise to those who write the databases, and whether it is kept."""
+    """A promise to the programs that write the databases."""
 
     name: str
     measured: int
-    """`bytesWritten`: what the processes that open databases passed to write(2) besides their
-    answers to us; neither access times nor our own history count."""
+    """For `bytesWritten`: what the processes that open databases passed to write(2), except their
+    answers to the service. Access times and the service's own history do not count."""
     most: int
-    """The greatest value at which it is kept."""
+    """The maximum value at which the promise is kept."""
     kept: bool
 
 
 class Refusal(TypedDict):
-    """A client, a host, a user or a client without the token that was refused since the start."""
+    """A client, host or user that was refused since the service started."""
 
     kind: Literal["client", "host", "user", "token"]
     name: str
     address: str
-    """The address of ours that was asked."""
+    """The server's address to which the request came."""
     count: Count
     lastAt: Time
 
 
 class ServiceDocument(TypedDict):
-    """The self-check."""
+    """The self-check of the service."""
 
     level: Literal["well", "fault"]
     version: str
@@ -291,26 +402,26 @@ class ServiceDocument(TypedDict):
     memory: Memory
     ticks: Ticks
     guards: list[str]
-    """What denies us every write."""
+    """What keeps the service from writing to a database."""
     sidecarsLeft: Count
-    """Write-ahead logs that stayed because their last writer closed while we read."""
+    """WAL files left behind because their last writer closed during a reading."""
     historyDisk: Disk | None
     historyProblem: str | None
-    """Why our own record stands still or had to begin again; null if neither."""
+    """Why the history is paused or had to start again; null if neither."""
     refused: list[Refusal]
     """The newest 50 of each kind, newest first."""
     promises: list[Promise]
 
 
 class Error(TypedDict):
-    """What went wrong with a request."""
+    """Why a request failed."""
 
     code: Annotated[ErrorCode, open_text(ErrorCode, "The cause, for programs.")]
     message: str
-    """The cause, for people: a parameter by its name, with what is allowed."""
+    """The cause, for people; for a bad parameter, its name and what is allowed."""
 
 
 class ErrorDocument(TypedDict):
-    """Every answer under `/api` that is not 200, 204 or 304."""
+    """The body of every response under `/api` other than 200, 204 and 304."""
 
     error: Error

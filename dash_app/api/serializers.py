@@ -28,7 +28,7 @@ from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_sentence
 
 if TYPE_CHECKING:
-    from dash_app.api import schemas, schemas_expected, schemas_incidents
+    from dash_app.api import schemas
 
 
 def status_document(snapshot: Snapshot) -> schemas.StatusDocument:
@@ -168,7 +168,7 @@ def events_document(
 
 def incidents_document(
     entries: Sequence[Entry], wanted: WantedIncidents
-) -> schemas_incidents.IncidentsDocument:
+) -> schemas.IncidentsDocument:
     """Return the document of `/api/incidents`; its `next` is where to go on."""
     last = entries[-1].incident.id if len(entries) == wanted.most else None
     return {
@@ -222,7 +222,7 @@ def _finding(finding: Finding) -> schemas.Finding:
     }
 
 
-def _watch(status: DatabaseStatus) -> schemas_expected.Watch | None:
+def _watch(status: DatabaseStatus) -> schemas.Watch | None:
     watch = status.watch or (ExpectationReport() if status.is_paused else None)
     if watch is None:
         return None
@@ -235,7 +235,7 @@ def _watch(status: DatabaseStatus) -> schemas_expected.Watch | None:
     }
 
 
-def _standing(standing: ExpectationState) -> schemas_expected.Standing:
+def _standing(standing: ExpectationState) -> schemas.Standing:
     return {
         "state": standing.state,
         "everySeconds": standing.expect.every.total_seconds(),
@@ -245,7 +245,7 @@ def _standing(standing: ExpectationState) -> schemas_expected.Standing:
     }
 
 
-def _incident(one: Incident, messages: Iterable[Notification]) -> schemas_incidents.Incident:
+def _incident(one: Incident, messages: Iterable[Notification]) -> schemas.Incident:
     known = one.acknowledged
     return {
         "id": one.id or 0,
@@ -272,7 +272,7 @@ def _incident(one: Incident, messages: Iterable[Notification]) -> schemas_incide
     }
 
 
-def _acknowledgement(known: Acknowledgement) -> schemas_incidents.Acknowledgement:
+def _acknowledgement(known: Acknowledgement) -> schemas.Acknowledgement:
     return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
 
 
