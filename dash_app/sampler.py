@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
 
@@ -36,7 +36,7 @@ from dash_app.rules.problems import findings, level_of, with_earlier_growth, wor
 from dash_app.rules.state import StateStore
 from dash_app.rules.writes import last_write
 from dash_app.settings import Settings
-from dash_app.system.clock import WallClock, steady_seconds
+from dash_app.system.clock import CLOCK, AdjustmentDetector, Clock
 from dash_app.system.users import own_name
 from dash_app.words import summaries
 from dash_app.words.errors import explain_error, wording_context
@@ -105,36 +105,42 @@ class Sampler:
     """The one thread that has the databases read; everyone else asks for its newest snapshot."""
 
     def __init__(
-        self, settings: Settings, history: History | ReadOnlyHistory, airlock: Airlock | None = None
+        self,
+        settings: Settings,
+        history: History | ReadOnlyHistory,
+        airlock: Airlock | None = None,
+        clock: Clock = CLOCK,
     ) -> None:
-        """Take the settings, our record, and an airlock that starts already, if there is one.
+        """Load the state that the history stored; nothing is read before `start` or `tick`.
 
-        Nothing is read before `start`. Raise sqlite3.Error.
+        Use `airlock` if it is given, which may have started already. Raise sqlite3.Error if the
+        history cannot be read.
         """
         sampler = settings.sampler
         self._settings = settings
         self._history = history
+        self._clock = clock
         self._deadline_seconds = sampler.deadline.total_seconds()
         self._interval_seconds = sampler.interval.total_seconds()
-        self._began = steady_seconds()
+        self._began = clock.steady_seconds()
         self._airlock = airlock or Airlock.of(settings)
         self._place = wording_context(settings, own_name())
-        self._ledger = StateStore(history, settings.databases)
+        self._ledger = StateStore(history, settings.databases, clock)
         self._airlock.resume(self._ledger.memories)
-        self.docket = IncidentTracker(history.incidents, settings.alerts.settle)
+        self.docket = IncidentTracker(history.incidents, settings.alerts.settle, clock)
         self._expected = expected_of(
             settings.databases, settings.stale_after, history.path, self._ledger
         )
         self._findings: dict[str, tuple[Finding, ...]] = {}
         self._activity = self._load_activity()
-        self._requests = Requests()
+        self.requests = Requests()
         self._seen_until: Mapping[str, datetime] = {}
-        self._clock = WallClock()
+        self._adjustments = AdjustmentDetector(clock)
         self._verified: dict[str, tuple[datetime, float]] = {}
         self._taken_at_seconds = 0.0
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._teller = Notifier(settings, history, self._wake.set)
+        self._teller = Notifier(settings, history, self._wake.set, clock)
         self._due = time.monotonic()
         self._thread = self._new_thread()
         self.recorded_at: datetime | None = None
@@ -146,13 +152,6 @@ class Sampler:
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()
-
-    def look(self) -> Snapshot:
-        """Read once, in the thread that asks, instead of beginning to."""
-        try:
-            return self._tick()
-        finally:
-            self._airlock.close()
 
     def stop(self, *, for_good: bool = True) -> bool:
         """Finish the current tick, save all state and close the airlock.
@@ -198,25 +197,25 @@ class Sampler:
     @property
     def age_seconds(self) -> float:
         """How long ago the newest snapshot was taken, however the clock was set since."""
-        return steady_seconds() - self._taken_at_seconds
+        return self._clock.steady_seconds() - self._taken_at_seconds
 
     def see(self, database: str, until: datetime) -> None:
         """End what happened to a database until then, in the next snapshot."""
         statuses = self.snapshot.databases if self.snapshot else ()
         findings = [f for s in statuses if s.database.name == database for f in s.findings]
         if any(finding.asks and finding.since <= until for finding in findings):
-            self._await(self._requests.see(database, until))
+            self._await(self.requests.see(database, until))
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
         """Acknowledge an open incident, or withdraw that, in the next snapshot."""
         open_ = self.snapshot.open_incidents if self.snapshot else []
         if any(one.id == incident for one in open_):
-            self._await(self._requests.acknowledge(incident, known))
+            self._await(self.requests.acknowledge(incident, known))
 
     def _await(self, published: threading.Event) -> None:
         """Start the next tick soon, and wait for its snapshot."""
         self._wake.set()
-        self._requests.wait(published, min(self._interval_seconds, MAX_WAIT_SECONDS))
+        self.requests.wait(published, min(self._interval_seconds, MAX_WAIT_SECONDS))
 
     def _run(self) -> None:
         """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
@@ -226,7 +225,7 @@ class Sampler:
                 self._wake.clear()
                 try:
                     done = self._forget_what_is_asked()
-                    self._tick()
+                    self.tick()
                     for errand in done:
                         errand.unlink(missing_ok=True)
                 except Exception:  # a fault in one tick must not end the watch
@@ -238,11 +237,15 @@ class Sampler:
                 self._wake.wait(self._due - time.monotonic())
                 self._stopping.wait(began + MIN_PAUSE_SECONDS - time.monotonic())
         finally:
-            self._airlock.close()
-            if self.snapshot:  # what came since the last record would be taken for silence
-                self._record(self.snapshot)
-            self._ledger.keep()
-            self._teller.end()
+            self.finish()
+
+    def finish(self) -> None:
+        """Close the airlock, store all state and wait for the notification being sent."""
+        self._airlock.close()
+        if self.snapshot:  # or what changed since the last record would look like silence
+            self._record(self.snapshot)
+        self._ledger.keep()
+        self._teller.end()
 
     def _forget_what_is_asked(self) -> list[Path]:
         """Forget the databases that `forget` asks for; return the files that request it."""
@@ -281,20 +284,24 @@ class Sampler:
         notes = (history_lost(lost.at, lost.problem, lost.kept),) if lost else ()
         return (self.history_paused, *notes) if self.history_paused else notes
 
-    def _tick(self) -> Snapshot:
+    def tick(self) -> Snapshot:
+        """Read all databases once, judge them, and publish and store the snapshot.
+
+        Called by the thread, or instead of starting it.
+        """
         self._keep_history()
-        self._seen_until, acknowledged, published = self._requests.take()
+        self._seen_until, acknowledged, published = self.requests.take()
         for incident, known in acknowledged.items():
             self.docket.acknowledge(incident, known)
         readings = self._airlock.read(self._wait_seconds())
-        now = datetime.now(UTC)
-        if by := self._clock.adjustment():
+        now = self._clock.now()
+        if by := self._adjustments.adjustment():
             self._follow_clock(by)
         statuses = tuple(
             self._judge(database, readings, now) for database in self._settings.databases
         )
         disk = disk_under(str(self._history.path))
-        self._taken_at_seconds = steady_seconds()
+        self._taken_at_seconds = self._clock.steady_seconds()
         taken = Snapshot(now, statuses, self._ledger.events, disk)
         self.docket.take(taken, self._teller.troubles())
         self.snapshot = replace(
@@ -316,7 +323,8 @@ class Sampler:
 
     def _no_reading(self, now: datetime) -> Reading:
         """Return the reading of a database that has not answered since we started."""
-        is_early = steady_seconds() - self._began < self._settings.stale_after.total_seconds()
+        passed_seconds = self._clock.steady_seconds() - self._began
+        is_early = passed_seconds < self._settings.stale_after.total_seconds()
         return Reading(now, now, code="not_read_yet" if is_early else "not_responding")
 
     def _judge(
@@ -373,11 +381,11 @@ class Sampler:
 
     def _unverified(self, name: str, verified_at: datetime, now: datetime) -> timedelta:
         """Return the age of a reading's last verification, whatever the clock was set to since."""
-        known = self._verified.get(name)
+        known, steady_seconds = self._verified.get(name), self._clock.steady_seconds()
         if known is None or known[0] != verified_at:
             age_seconds = max((now - verified_at).total_seconds(), 0.0)
-            known = self._verified[name] = verified_at, steady_seconds() - age_seconds
-        return timedelta(seconds=steady_seconds() - known[1])
+            known = self._verified[name] = verified_at, steady_seconds - age_seconds
+        return timedelta(seconds=steady_seconds - known[1])
 
     def _is_to_be_recorded(self, now: datetime) -> bool:
         """Whether the last record is a minute old, or the clock was set back since."""
@@ -403,7 +411,7 @@ class Sampler:
         """Return what was written lately, once a minute for all who look."""
         names = [database.name for database in self._settings.databases]
         try:
-            return activity(self._history.path, names, datetime.now(UTC))
+            return activity(self._history.path, names, self._clock.now())
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return {}

@@ -7,13 +7,10 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dash_app import sampler
 from dash_app import settings as configuration
 from dash_app.alerts.policy import AlertPolicy, Outbox, follow, release, settled
 from dash_app.history.writer import History
@@ -25,9 +22,11 @@ from dash_app.model.snapshot import DatabaseState
 from dash_app.model.times import moved
 from dash_app.rules.problems import settle
 from dash_app.rules.state import StateStore
+from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings
-from dash_app.system import clock
+from dash_app.system.clock import AdjustmentDetector
 from tests.alerts.test_policy import HOUR, MINUTE, NOON, Desk
+from tests.factories import FakeClock
 from tests.harness import make_database
 from tests.history.test_history import START, values
 from tests.history.test_history import snapshot as taken
@@ -148,45 +147,21 @@ def test_incidents_that_began_in_the_future_are_sent_though_nobody_moved_them() 
     assert [message.kind for message in sent] == ["fault"]
 
 
-class Clocks:
-    """The wall clock and the one that nobody can set, of one machine."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.wall, self.seconds = NOON, 1000.0
-        clocks = self
-
-        class Wall(datetime):
-            @classmethod
-            def now(cls, tz: Any = None) -> Any:
-                return clocks.wall.astimezone(tz)
-
-        patch.setattr(clock, "datetime", Wall)
-        patch.setattr(clock, "steady_seconds", lambda: clocks.seconds)
-
-    def passes(self, seconds: float) -> None:
-        self.seconds += seconds
-        self.wall += timedelta(seconds=seconds)
-
-
-def test_a_clock_that_is_set_is_told_from_time_that_passes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    clocks = Clocks(monkeypatch)
-    wall = clock.WallClock()
-    clocks.passes(9 * 3600)  # asleep or not
-    assert wall.adjustment() == timedelta(0)
-    clocks.wall -= DAY
-    clocks.passes(5)
-    assert wall.adjustment() == -DAY
-    assert wall.adjustment() == timedelta(0)
+def test_setting_the_clock_is_distinguished_from_time_that_passes() -> None:
+    clock = FakeClock(NOON)
+    detector = AdjustmentDetector(clock)
+    clock.advance(9 * HOUR)  # asleep or not
+    assert detector.adjustment() == timedelta(0)
+    clock.wall -= DAY
+    clock.advance(timedelta(seconds=5))
+    assert detector.adjustment() == -DAY
+    assert detector.adjustment() == timedelta(0)
     for _ in range(3):
-        clocks.wall += timedelta(seconds=0.9)
-    assert wall.adjustment() == timedelta(seconds=2.7)
+        clock.wall += timedelta(seconds=0.9)
+    assert detector.adjustment() == timedelta(seconds=2.7)
 
 
-def test_a_reading_is_fresh_by_the_time_that_passed_and_not_by_the_clock(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_age_of_a_snapshot_does_not_depend_on_the_wall_clock(tmp_path: Path) -> None:
     database = make_database(tmp_path / "email.db", messages=3)
     configured = configuration.parse(
         {
@@ -196,13 +171,14 @@ def test_a_reading_is_fresh_by_the_time_that_passed_and_not_by_the_clock(
         tmp_path / "config.toml",
     )
     history = History(configured.history)
-    watch = sampler.Sampler(configured, history)
-    snapshot = watch.look()
-    taken = clock.steady_seconds()
-    for seconds, is_fresh in ((5, True), (3600, False)):
-        monkeypatch.setattr(sampler, "steady_seconds", lambda passed=seconds: taken + passed)
-        watch.snapshot = replace(snapshot, taken_at=datetime.now(UTC) + DAY)
-        assert (watch.fresh() is not None) == is_fresh
+    clock = FakeClock(datetime.now(UTC))
+    sampler = Sampler(configured, history, clock=clock)
+    snapshot = sampler.tick()
+    for passed, is_fresh in ((timedelta(seconds=5), True), (HOUR, False)):
+        clock.advance(passed)
+        sampler.snapshot = replace(snapshot, taken_at=clock.now() + DAY)
+        assert (sampler.fresh() is not None) == is_fresh
+    sampler.finish()
     history.close()
 
 
@@ -217,10 +193,10 @@ def test_an_event_of_a_clock_that_was_ahead_can_be_acknowledged() -> None:
 
 def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_path: Path) -> None:
     database = Database("email", "Email", tmp_path / "email.db")
-    now = datetime.now(UTC)
+    now = NOON
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
         history.remember(database, DatabaseState("error", "locked", now + DAY, None))
-        ledger = StateStore(history, [database])
+        ledger = StateStore(history, [database], FakeClock(now))
         reading = Reading(now, now, code="locked")
         memory, _ = ledger.enter(database, reading, None)
         assert abs(memory.since - now) < HOUR

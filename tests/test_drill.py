@@ -1,6 +1,6 @@
-"""Three days of the drill: each failure told once, in time and with its cause, and nothing else.
+"""Three days of the drill: each fault is notified once, in time and with its cause.
 
-`./ops/drill` lives through the whole month.
+`./ops/drill` simulates the whole month.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.drill.checks import Said, faults
-from tests.drill.runner import Drill
+from tests.drill.checks import errors
+from tests.drill.runner import Received
 from tests.drill.scenarios import few_days
 
-A_DAY = timedelta(days=1)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> list[Said]:
+def received(tmp_path_factory: pytest.TempPathFactory) -> list[Received]:
     folder: Path = tmp_path_factory.mktemp("drill")
-    return Drill(folder, few_days()).run()
+    return few_days().run(folder).received
 
 
-def test_a_person_hears_of_each_failure_once_and_of_nothing_else(said: list[Said]) -> None:
-    assert faults(few_days().plants, said) == []
+def test_each_fault_is_notified_once_and_nothing_else(received: list[Received]) -> None:
+    assert errors(few_days().faults, received) == []
 
 
-def test_the_drill_would_notice(said: list[Said]) -> None:
-    plants, first = few_days().plants, said[0]
-    assert len(faults(plants, said[1:])) == 1
-    assert len(faults(plants, [first, *said])) == 1
-    assert len(faults(plants, [*said, replace(first, at=first.at + A_DAY)])) == 1
-    assert len(faults(plants, [replace(first, text="something"), *said[1:]])) == 1
+def test_the_checks_detect_each_kind_of_error(received: list[Received]) -> None:
+    faults, first = few_days().faults, received[0]
+    assert len(errors(faults, received[1:])) == 1
+    assert len(errors(faults, [first, *received])) == 1
+    assert len(errors(faults, [*received, replace(first, at=first.at + DAY)])) == 1
+    assert len(errors(faults, [replace(first, text="something"), *received[1:]])) == 1
     late = replace(first, at=first.at + timedelta(minutes=20))
-    assert len(faults(plants, [late, *said[1:]])) == 1
+    assert len(errors(faults, [late, *received[1:]])) == 1

@@ -120,7 +120,7 @@ def test_an_idle_tick_of_the_child_is_a_question_and_its_answers(
 
 @pytest.fixture
 def sampler(tmp_path: Path, quiet: list[tuple[str, Path]]) -> Iterator[Sampler]:
-    """A sampler that ticks when it is told to."""
+    """A sampler without a thread."""
     configured = settings.load(write_config(tmp_path, quiet, history='every = "1d"'))
     with closing(History(configured.history)) as history:
         sampler = Sampler(configured, history)
@@ -131,11 +131,11 @@ def sampler(tmp_path: Path, quiet: list[tuple[str, Path]]) -> Iterator[Sampler]:
 def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
     tracemalloc.start()
     for _ in range(TICKS):  # until Python's free lists, of up to 2,000 tuples each, are filled
-        sampler._tick()
+        sampler.tick()
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()
     for _ in range(TICKS):
-        sampler._tick()
+        sampler.tick()
     gc.collect()
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -176,10 +176,10 @@ def test_a_card_more_takes_few_calls() -> None:
 def test_an_idle_tick_of_the_service_is_a_question_and_a_look_at_itself(sampler: Sampler) -> None:
     """The child's answers, the kernel's locks, and how much both processes wrote."""
     for _ in range(20):
-        sampler._tick()
+        sampler.tick()
     before = calls(os.getpid())
     for _ in range(10):
-        sampler._tick()
+        sampler.tick()
     reads, writes = (now - then for now, then in zip(calls(os.getpid()), before, strict=True))
     assert reads <= 10 * MAX_READS_A_TICK
     assert writes == 10

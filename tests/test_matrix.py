@@ -238,7 +238,7 @@ class ExpectationReport:
         stack.callback(self._airlock.close)
 
     def tick(self) -> tuple[DatabaseStatus, ...]:
-        self._sampler._tick()
+        self._sampler.tick()
         assert self._sampler.snapshot is not None
         return self._sampler.snapshot.databases
 

@@ -10,7 +10,7 @@ import logging
 import socket
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from dash_app.alerts.delivery import Delivery
 from dash_app.alerts.policy import (
@@ -34,6 +34,7 @@ from dash_app.model.notification import Notification
 from dash_app.model.times import moved
 from dash_app.settings import Settings
 from dash_app.system import network
+from dash_app.system.clock import CLOCK, Clock
 from dash_app.words.notifications import failing_text
 
 MAX_UNTOLD = 1000
@@ -47,16 +48,21 @@ class Notifier:
     """Who tells people, as far as the settings name any. For one thread, but for `hurry`."""
 
     def __init__(
-        self, settings: Settings, history: History | ReadOnlyHistory, on_news: Callable[[], object]
+        self,
+        settings: Settings,
+        history: History | ReadOnlyHistory,
+        on_news: Callable[[], object],
+        clock: Clock = CLOCK,
     ) -> None:
         """Take up what was told; `on_news` has `tell` called soon. Raises sqlite3.Error."""
         self._settings = settings
         self._on_news = on_news
+        self._clock = clock
         self._store = history.messages
         self._delivery: Delivery | None = None
         self._outbox = Outbox()
         if settings.alerts.urls_file and history.messages and history.incidents:
-            now = datetime.now(UTC)
+            now = clock.now()
             self._delivery = Delivery(settings.alerts.urls_file, on_news)
             untold = tuple(history.messages.untold())
             lately = now - LATELY
@@ -108,7 +114,7 @@ class Notifier:
         """Wait for what is under way, and keep what became of it."""
         if self._delivery:
             self._delivery.end()
-            self._hear(self._delivery, datetime.now(UTC))
+            self._hear(self._delivery, self._clock.now())
             self._save()
 
     def store_again(self) -> None:

@@ -22,7 +22,7 @@ from dash_app.model.reading import EstimateKind, LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.sampler import Sampler
-from dash_app.system.clock import STARTED_SECONDS, steady_seconds
+from dash_app.system.clock import CLOCK, STARTED_SECONDS
 from dash_app.words import summaries
 from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_sentence
@@ -110,7 +110,7 @@ def service_document(
         "level": "well" if kept else "fault",
         "version": VERSION,
         "startedAt": rfc3339(started_at),
-        "uptimeSeconds": int(steady_seconds() - STARTED_SECONDS),
+        "uptimeSeconds": int(CLOCK.steady_seconds() - STARTED_SECONDS),
         "memory": {
             "serviceBytes": memory_bytes("self"),
             "readerBytes": [memory_bytes(pid) for pid in check.pids],

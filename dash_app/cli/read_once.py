@@ -18,6 +18,8 @@ def look(configured: Settings, airlock: Airlock) -> StatusDocument:
     """Return the document of what an airlock reads, judged by what the history remembers."""
     path = configured.history.path
     try:
-        return status_document(Sampler(configured, ReadOnlyHistory(path), airlock).look())
+        return status_document(Sampler(configured, ReadOnlyHistory(path), airlock).tick())
     except sqlite3.Error as error:
         fail(f"History {numbers.short_path(path)} cannot be read: {error}")
+    finally:
+        airlock.close()

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from dash_app.history.incidents import Incidents, WantedIncidents
 from dash_app.incidents.correlation import Course, follow
@@ -17,6 +17,7 @@ from dash_app.incidents.troubles import Trouble
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.model.times import moved
+from dash_app.system.clock import CLOCK, Clock
 from dash_app.words.incidents import incident_sentence
 
 LATELY = timedelta(days=7)
@@ -35,16 +36,16 @@ class IncidentTracker:
     that ended lately, newest first.
     """
 
-    def __init__(self, store: Incidents | None, settle: timedelta) -> None:
+    def __init__(self, store: Incidents | None, settle: timedelta, clock: Clock = CLOCK) -> None:
         """Take up what the history knows, if anything is to be stored. Raises sqlite3.Error."""
         self._store = store
         self._settle = settle
         earlier: list[Entry] = []
+        now = clock.now()
         if store:
             open_ = WantedIncidents(is_open=True, most=MAX_OPEN)
-            ended = WantedIncidents(is_open=False, ended_since=datetime.now(UTC) - settle)
+            ended = WantedIncidents(is_open=False, ended_since=now - settle)
             earlier = [*store.found(ended), *store.found(open_)]
-        now = datetime.now(UTC)
         self._course = Course(tuple(one.incident.up_to(now) for one in earlier))
         self._stored = {one.incident for one in earlier}
         self._over: list[Incident] = []

@@ -9,7 +9,7 @@ import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from dash_app.history.event_queries import Wanted, events_of
 from dash_app.history.read_only import ReadOnlyHistory
@@ -22,6 +22,7 @@ from dash_app.model.times import moved
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
 from dash_app.rules.problems import finding_of, settle
+from dash_app.system.clock import CLOCK, Clock
 
 MAX_EVENTS = 20
 """How many events are at hand without a look into the history."""
@@ -37,11 +38,17 @@ log = logging.getLogger(__name__)
 class StateStore:
     """The memories of some databases, and their events. For one thread."""
 
-    def __init__(self, history: History | ReadOnlyHistory, databases: Iterable[Database]) -> None:
+    def __init__(
+        self,
+        history: History | ReadOnlyHistory,
+        databases: Iterable[Database],
+        clock: Clock = CLOCK,
+    ) -> None:
         """Take up what the history remembers. Raises sqlite3.Error."""
         self._history = history
+        self._clock = clock
         self._databases = tuple(databases)
-        now = datetime.now(UTC)
+        now = clock.now()
         self._memories = {one.name: _up_to(now, history.memory_of(one)) for one in self._databases}
         self._unsettled = {one.name: self._stored_unsettled(one) for one in self._databases}
         self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
@@ -101,7 +108,7 @@ class StateStore:
 
     def forget(self, database: Database) -> None:
         """Know nothing of a database any more. Raises sqlite3.Error, and then knows all."""
-        self._history.forget(database, datetime.now(UTC))
+        self._history.forget(database, self._clock.now())
         self._memories[database.name] = None
         self._unsettled[database.name] = self._unsaved[database.name] = ()
         self._load_newest()
@@ -154,7 +161,7 @@ class StateStore:
 
     def _stored_habits(self, database: Database) -> Habits:
         """Return what a database does regularly, from the events of its history."""
-        earliest = datetime.now(UTC) - HABIT
+        earliest = self._clock.now() - HABIT
         wanted = Wanted((database.name,), HABIT_KINDS, most=MAX_UNSETTLED)
         try:
             found = events_of(self._history.path, wanted)

@@ -18,7 +18,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from dash_app.model.refusal import REFUSALS, Kind, Refusal
 from dash_app.settings.schema import ServerSettings
-from dash_app.system.clock import steady_seconds
+from dash_app.system.clock import CLOCK
 from dash_app.system.network import NETWORKS, Address
 
 TAILSCALE_HEADERS = "HTTP_TAILSCALE_"
@@ -65,7 +65,7 @@ class Refusals:
 
     def note(self, kind: Kind, name: str, address: str) -> None:
         """Count a refusal, and log it unless it was logged recently."""
-        key, now = (kind, ascii(name[:MAX_LETTERS])[1:-1], address), steady_seconds()
+        key, now = (kind, ascii(name[:MAX_LETTERS])[1:-1], address), CLOCK.steady_seconds()
         with self._lock:
             known = self._known.pop(key, None)
             logs = known is None or now - known.logged_at_seconds >= LOG_AGAIN_SECONDS

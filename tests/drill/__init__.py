@@ -1,7 +1,7 @@
-"""A month at high speed: known rhythms, planted failures, and what a person was told of them.
+"""A simulated month: known rhythms, injected faults, and the notifications that a person received.
 
-`rhythms` says when tables are written, `world` plays databases and their writers by a clock of its
-own, `plants` are the failures and what must be told of each, `courses` say which are planted when,
-`drive` lets the real sampler, history, incidents and alerts watch that world, and `verdict` holds
-the messages against the plants.
+`rhythms` says when tables are written and `world` simulates databases and their writers. `runner`
+lets the real service watch that world. `injected_faults` are the failures, each with the
+notifications expected of it, `scenarios` schedule them, and `checks` compares the notifications
+received with those expected.
 """

@@ -1,72 +1,66 @@
-"""Holds what was said against what had to be said: each failure once, in time, and nothing else."""
+"""Compares the notifications received with those expected: each in time, and no others."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
-from tests.drill.injected_faults import Plant, Told
+from tests.drill.injected_faults import Expected, InjectedFault
+from tests.drill.runner import Received
 
-MAX_AN_HOUR, HOUR = 10, timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Said:
-    """A message that a person received, by the time of the world.
-
-    `kind` is "fault", "reminder", "over" or "summary"; `names` are the databases that it is about.
-    """
-
-    at: datetime
-    kind: str
-    names: tuple[str, ...]
-    text: str
+MAX_PER_HOUR, HOUR = 10, timedelta(hours=1)
 
 
-def faults(plants: Iterable[Plant], said: Sequence[Said]) -> list[str]:
-    """Return what was said wrongly, late or not at all."""
+def errors(faults: Iterable[InjectedFault], received: Sequence[Received]) -> list[str]:
+    """Return one line per notification that is wrong, late, missing or unexpected."""
     found: list[str] = []
-    rest = [part for one in said for part in _parts(one)]
-    for plant in plants:
-        for told in plant.told:
-            about = [one for one in rest if _is_about(one, plant, told)]
-            rest = [one for one in rest if one not in about]
-            found += [f"{plant.what}: {why}" for why in _wrong(plant, told, about)]
-    for number, one in enumerate(said):
-        if sum(one.at - HOUR < other.at for other in said[: number + 1]) > MAX_AN_HOUR:
-            found.append(f"too many messages up to {one.at:%d %H:%M}")
-    return found + [f"false message: {one.at:%d %H:%M} {one.kind} {one.text}" for one in rest]
+    unmatched = [part for message in received for part in _parts(message)]
+    for fault in faults:
+        for expected in fault.expected:
+            matched = [message for message in unmatched if _matches(message, fault, expected)]
+            unmatched = [message for message in unmatched if message not in matched]
+            found += [f"{fault.name}: {error}" for error in _errors(fault, expected, matched)]
+    for number, message in enumerate(received):
+        earliest = message.at - HOUR
+        if sum(earliest < earlier.at for earlier in received[: number + 1]) > MAX_PER_HOUR:
+            found.append(f"too many notifications up to {message.at:%d %H:%M}")
+    return found + [
+        f"unexpected: {message.at:%d %H:%M} {message.kind} {message.text}" for message in unmatched
+    ]
 
 
-def _parts(one: Said) -> list[Said]:
-    """Return a message; a summary as those in whose place it came."""
-    if one.kind != "summary":
-        return [one]
+def _parts(message: Received) -> list[Received]:
+    """Split a summary into the notifications that it combines."""
+    if message.kind != "summary":
+        return [message]
     kinds = {"needs you": "fault", "over": "over"}
-    found = re.findall(r"(Db\d+): (needs you|over)", one.text)
-    return [Said(one.at, kinds[kind], (name.lower(),), f"{name}: {kind}") for name, kind in found]
+    return [
+        Received(message.at, kinds[kind], (name.lower(),), f"{name}: {kind}")
+        for name, kind in re.findall(r"(Db\d+): (needs you|over)", message.text)
+    ]
 
 
-def _is_about(one: Said, plant: Plant, told: Told) -> bool:
-    until = plant.end + told.over_within
-    return bool(set(one.names) & set(told.names)) and plant.begin <= one.at <= until
+def _matches(message: Received, fault: InjectedFault, expected: Expected) -> bool:
+    is_in_time = fault.start <= message.at <= fault.end + expected.over_within
+    return is_in_time and not set(message.databases).isdisjoint(expected.databases)
 
 
-def _wrong(plant: Plant, told: Told, about: Sequence[Said]) -> Iterable[str]:
-    of = {
-        kind: [one for one in about if one.kind == kind] for kind in ("fault", "reminder", "over")
-    }
-    for kind, times in (("fault", 1), ("reminder", told.reminders), ("over", 1)):
-        if len(of[kind]) != times:
-            yield f"{len(of[kind])} messages of kind {kind} instead of {times}"
-    for one in of["fault"]:
-        if one.at > plant.begin + told.within:
-            yield f"told {one.at - plant.begin} after it began"
-    for one in [*of["fault"], *of["over"]]:
-        if told.cause.lower() not in one.text.lower():
-            yield f"told without its cause: {one.text}"
-    for one in of["over"]:
-        if one.at < plant.end:
-            yield f"told to be over {plant.end - one.at} before it was"
+def _errors(
+    fault: InjectedFault, expected: Expected, received: Sequence[Received]
+) -> Iterable[str]:
+    by_kind: dict[str, list[Received]] = {"fault": [], "reminder": [], "over": []}
+    for message in received:
+        by_kind[message.kind].append(message)
+    for kind, times in (("fault", 1), ("reminder", expected.reminders), ("over", 1)):
+        if len(by_kind[kind]) != times:
+            yield f"{len(by_kind[kind])} notifications of kind {kind} instead of {times}"
+    for message in by_kind["fault"]:
+        if message.at > fault.start + expected.within:
+            yield f"notified {message.at - fault.start} after its start"
+    for message in [*by_kind["fault"], *by_kind["over"]]:
+        if expected.cause.lower() not in message.text.lower():
+            yield f"the cause is missing: {message.text}"
+    for message in by_kind["over"]:
+        if message.at < fault.end:
+            yield f"reported as over {fault.end - message.at} before its end"

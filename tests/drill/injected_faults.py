@@ -1,4 +1,4 @@
-"""The failures that are planted, what must be told of each and by when, and what must not be."""
+"""Failures to inject, each with the notifications that a person must receive of it."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dash_app.model.reading import Code
-from tests.drill.runner import Drill
+from tests.drill.runner import Action, Drill
 from tests.drill.world import GB, Store
-
-Act = Callable[[Drill], None]
 
 LOCKED_AND_FREE: tuple[Code | None, ...] = ("locked", None)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a person must hear of a failure.
+class Expected:
+    """The notifications expected of one incident: its fault, `reminders`, and its end.
 
-    `names` are the databases that the message names, `cause` stands in it, `within` is how long it
-    may take from the failure, and `over_within` how long the word that it is over may take from its
-    end. `reminders` is how often it is said again.
+    `databases` are those that the incident concerns, and both texts must contain `cause`. The
+    fault must arrive `within` a time from its start, the end `over_within` a time from its end.
     """
 
-    names: tuple[str, ...]
+    databases: tuple[str, ...]
     cause: str
     within: timedelta = 4 * MINUTE
     over_within: timedelta = 10 * MINUTE
@@ -33,78 +30,87 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Plant:
-    """A failure: from when to when, how it comes and goes; `told` is empty where nothing may be."""
+class InjectedFault:
+    """A failure from `start` to `end`. Nothing may be notified of it if `expected` is empty."""
 
-    what: str
-    begin: datetime
+    name: str
+    start: datetime
     end: datetime
-    told: tuple[Told, ...] = ()
-    acts: Sequence[tuple[datetime, Act]] = field(default_factory=tuple)
+    expected: tuple[Expected, ...] = ()
+    actions: Sequence[tuple[datetime, Action]] = field(default_factory=tuple)
 
 
-def _plant(
-    what: str,
-    begin: datetime,
-    lasts: timedelta,
-    begins: Act,
-    ends: Act,
-    *told: Told,
-) -> Plant:
-    return Plant(what, begin, begin + lasts, told, ((begin, begins), (begin + lasts, ends)))
+def _lasting(
+    name: str,
+    start: datetime,
+    duration: timedelta,
+    break_: Action,
+    repair: Action,
+    *expected: Expected,
+) -> InjectedFault:
+    end = start + duration
+    return InjectedFault(name, start, end, expected, ((start, break_), (end, repair)))
 
 
-def _of(name: str, change: Callable[[Store], None]) -> Act:
-    return lambda drill: change(drill.world.stores[name])
+def _change(database: str, change: Callable[[Store], None]) -> Action:
+    return lambda drill: change(drill.world.stores[database])
 
 
-def _stop(name: str, table: int, by: int = 1) -> Act:
+def _stop(database: str, table: int, by: int = 1) -> Action:
     def stop(store: Store) -> None:
-        list(store.tables.values())[table].stopped += by
+        list(store.tables.values())[table].stoppages += by
 
-    return _of(name, stop)
+    return _change(database, stop)
 
 
 def stopped(
-    what: str, when: tuple[datetime, timedelta], where: tuple[str, int], told: Told
-) -> Plant:
-    """A table of a database, by its number, is not written any more."""
-    return _plant(what, *when, _stop(*where), _stop(*where, -1), told)
+    name: str, when: tuple[datetime, timedelta], where: tuple[str, int], expected: Expected
+) -> InjectedFault:
+    """A table, given by its database and number, is no longer written."""
+    return _lasting(name, *when, _stop(*where), _stop(*where, -1), expected)
 
 
-def unreadable(what: str, when: tuple[datetime, timedelta], code: Code, told: Told) -> Plant:
+def unreadable(
+    name: str, when: tuple[datetime, timedelta], code: Code, expected: Expected
+) -> InjectedFault:
     """Databases cannot be read, all for the same reason."""
-    return _plant(what, *when, _code(told.names, code), _code(told.names, None), told)
+    databases = expected.databases
+    return _lasting(name, *when, _set_code(databases, code), _set_code(databases, None), expected)
 
 
-def blip(begin: datetime, name: str) -> Plant:
-    """One look finds a lock, and the next one does not."""
-    names = (name,)
-    return _plant("a blip", begin, MINUTE, _code(names, "locked"), _code(names, None))
+def blip(start: datetime, database: str) -> InjectedFault:
+    """A database is locked for one reading."""
+    databases = (database,)
+    locked, free = _set_code(databases, "locked"), _set_code(databases, None)
+    return _lasting("a blip", start, MINUTE, locked, free)
 
 
-def storm(begin: datetime, names: Sequence[str]) -> list[Plant]:
-    """Many databases fail within minutes, each by itself: more than an hour has room for."""
+def storm(start: datetime, databases: Sequence[str]) -> list[InjectedFault]:
+    """Many databases fail within minutes, each by itself, beyond the hourly limit."""
     return [
         unreadable(
-            f"a storm, {name}",
-            (begin + number * MINUTE, 2 * HOUR),
+            f"a storm, {database}",
+            (start + number * MINUTE, 2 * HOUR),
             "locked",
-            Told((name,), "", within=70 * MINUTE, over_within=70 * MINUTE),
+            Expected((database,), "", within=70 * MINUTE, over_within=70 * MINUTE),
         )
-        for number, name in enumerate(names)
+        for number, database in enumerate(databases)
     ]
 
 
-def acknowledged(at: datetime, name: str) -> Plant:
-    """Somebody says that they know of what is amiss with a database."""
-    return Plant("somebody knows", at, at, (), ((at, lambda drill: drill.acknowledge(name)),))
+def acknowledged(at: datetime, database: str) -> InjectedFault:
+    """Somebody acknowledges a database's incident."""
+
+    def acknowledge(drill: Drill) -> None:
+        drill.acknowledge(database)
+
+    return InjectedFault("an acknowledgement", at, at, (), ((at, acknowledge),))
 
 
-def _code(names: Sequence[str], code: Code | None) -> Act:
+def _set_code(databases: Sequence[str], code: Code | None) -> Action:
     def change(drill: Drill) -> None:
-        for name in names:
-            store = drill.world.stores[name]
+        for database in databases:
+            store = drill.world.stores[database]
             if code is None:
                 store.come_back(drill.world.wall)
             store.code = code
@@ -112,190 +118,175 @@ def _code(names: Sequence[str], code: Code | None) -> Act:
     return change
 
 
-def writer_dies(begin: datetime, lasts: timedelta, names: tuple[str, ...]) -> Plant:
-    """A process ends that several databases have in common; another takes its place later."""
+def writer_dies(start: datetime, duration: timedelta, databases: tuple[str, ...]) -> InjectedFault:
+    """The common writer of several databases ends; another process replaces it later."""
 
     def die(drill: Drill) -> None:
-        for name in names:
-            drill.world.stores[name].is_running = False
-            drill.world.stores[name].is_dirty = True
+        for database in databases:
+            drill.world.stores[database].is_running = False
+            drill.world.stores[database].is_dirty = True
 
     def come_back(drill: Drill) -> None:
-        for name in names:
-            store = drill.world.stores[name]
-            store.is_running, store.pid, store.began = True, store.pid + 1000, drill.world.wall
+        for database in databases:
+            store = drill.world.stores[database]
+            store.is_running, store.pid = True, store.pid + 1000
+            store.process_started = drill.world.wall
             store.is_dirty = True
 
-    told = Told(names, "agent-mail", within=16 * MINUTE, over_within=90 * MINUTE)
-    return _plant("a writer dies and takes three databases", begin, lasts, die, come_back, told)
+    expected = Expected(databases, "agent-mail", within=16 * MINUTE, over_within=90 * MINUTE)
+    name = "the writer of three databases dies"
+    return _lasting(name, start, duration, die, come_back, expected)
 
 
-def update_goes_wrong(begin: datetime, lasts: timedelta, name: str) -> Plant:
+def update_goes_wrong(start: datetime, duration: timedelta, database: str) -> InjectedFault:
     """A new version changes the schema and loses rows; then a backup is restored."""
-    kept: dict[str, int] = {}
+    rows_before: dict[str, int] = {}
 
     def lose(store: Store) -> None:
-        kept.update({one.name: one.rows for one in store.tables.values()})
+        rows_before.update({table.name: table.rows for table in store.tables.values()})
         store.columns += 1
-        for one in store.tables.values():
-            one.rows //= 10
+        for table in store.tables.values():
+            table.rows //= 10
         store.is_dirty = True
 
     def restore(store: Store) -> None:
-        for one in store.tables.values():
-            one.rows += kept[one.name]
+        for table in store.tables.values():
+            table.rows += rows_before[table.name]
         store.is_dirty = True
 
-    told = Told((name,), "schema changed")
-    return _plant(
+    return _lasting(
         "an update changes the schema and loses rows",
-        begin,
-        lasts,
-        _of(name, lose),
-        _of(name, restore),
-        told,
+        start,
+        duration,
+        _change(database, lose),
+        _change(database, restore),
+        Expected((database,), "schema changed"),
     )
 
 
-def rows_deleted(begin: datetime, lasts: timedelta, name: str) -> Plant:
-    """Somebody deletes nearly all rows, and puts them back."""
-    kept: dict[str, int] = {}
+def rows_deleted(start: datetime, duration: timedelta, database: str) -> InjectedFault:
+    """Nearly all rows are deleted, and later restored."""
+    rows_before: dict[str, int] = {}
 
     def delete(store: Store) -> None:
-        kept.update({one.name: one.rows for one in store.tables.values()})
-        for one in store.tables.values():
-            one.rows = 5
+        rows_before.update({table.name: table.rows for table in store.tables.values()})
+        for table in store.tables.values():
+            table.rows = 5
         store.is_dirty = True
 
-    def put_back(store: Store) -> None:
-        for one in store.tables.values():
-            one.rows += kept[one.name]
+    def restore(store: Store) -> None:
+        for table in store.tables.values():
+            table.rows += rows_before[table.name]
         store.is_dirty = True
 
-    told = Told((name,), "rows")
-    return _plant("rows are deleted", begin, lasts, _of(name, delete), _of(name, put_back), told)
+    break_, repair = _change(database, delete), _change(database, restore)
+    expected = Expected((database,), "rows")
+    return _lasting("rows are deleted", start, duration, break_, repair, expected)
 
 
-def disk_low(begin: datetime, lasts: timedelta) -> Plant:
-    """The disk under all databases has little room."""
+def disk_low(start: datetime, duration: timedelta) -> InjectedFault:
+    """The disk of all databases is nearly full."""
 
-    def fill(free_bytes: int) -> Act:
+    def set_free(free_bytes: int) -> Action:
         def change(drill: Drill) -> None:
             for store in drill.world.stores.values():
                 store.free_bytes, store.is_dirty = free_bytes, True
 
         return change
 
-    told = Told(("db00",), "disk")
-    return _plant("the disk is low", begin, lasts, fill(GB // 5), fill(100 * GB), told)
+    expected = Expected(("db00",), "disk")
+    name = "the disk is nearly full"
+    return _lasting(name, start, duration, set_free(GB // 5), set_free(100 * GB), expected)
 
 
-def log_large(begin: datetime, lasts: timedelta, name: str) -> Plant:
-    def grow(store: Store, wal_bytes: int) -> None:
-        store.wal_bytes, store.is_dirty = wal_bytes, True
+def large_wal(start: datetime, duration: timedelta, database: str) -> InjectedFault:
+    def set_size(wal_bytes: int) -> Action:
+        def change(store: Store) -> None:
+            store.wal_bytes, store.is_dirty = wal_bytes, True
 
-    told = Told((name,), "WAL")
-    return _plant(
-        "a log is large",
-        begin,
-        lasts,
-        _of(name, lambda store: grow(store, 2 * GB)),
-        _of(name, lambda store: grow(store, GB // 100)),
-        told,
-    )
+        return _change(database, change)
+
+    expected = Expected((database,), "WAL")
+    break_, repair = set_size(2 * GB), set_size(GB // 100)
+    return _lasting("a WAL is large", start, duration, break_, repair, expected)
 
 
-def flapping(begin: datetime, times: int, name: str) -> Plant:
-    """A database is locked for two minutes of every three: told once, as is its end."""
-
-    acts = [
-        (begin + 3 * number * MINUTE + (0 if code else 2) * MINUTE, _code((name,), code))
+def flapping(start: datetime, times: int, database: str) -> InjectedFault:
+    """A database is locked for two of every three minutes: one incident."""
+    actions = [
+        (start + 3 * number * MINUTE + (0 if code else 2) * MINUTE, _set_code((database,), code))
         for number in range(times)
         for code in LOCKED_AND_FREE
     ]
-    return Plant("flapping", begin, acts[-1][0], (Told((name,), "lock"),), acts)
-
-
-def service_down(begin: datetime, lasts: timedelta, what: str = "the service is down") -> Plant:
-    return _plant(what, begin, lasts, lambda drill: drill.stop(), lambda drill: drill.start())
-
-
-def service_killed(at: datetime, lasts: timedelta) -> Plant:
-    """The service ends without a word, as when memory is short, and is started again."""
-    return _plant(
-        "the service is killed", at, lasts, lambda drill: drill.kill(), lambda drill: drill.start()
+    return InjectedFault(
+        "flapping", start, actions[-1][0], (Expected((database,), "lock"),), actions
     )
 
 
-def host_asleep(begin: datetime, lasts: timedelta) -> Plant:
-    def sleep(drill: Drill, *, is_asleep: bool) -> None:
-        drill.world.is_asleep = drill.is_held = is_asleep
-
-    return _plant(
-        "the host sleeps",
-        begin,
-        lasts,
-        lambda drill: sleep(drill, is_asleep=True),
-        lambda drill: sleep(drill, is_asleep=False),
-    )
+def service_down(
+    start: datetime, duration: timedelta, name: str = "the service is down"
+) -> InjectedFault:
+    return _lasting(name, start, duration, Drill.stop, Drill.start)
 
 
-def clock_off(begin: datetime, lasts: timedelta, by: timedelta) -> Plant:
-    def set_clock(drill: Drill, off: timedelta) -> None:
-        drill.world.clock_is_off = off
-
-    return _plant(
-        f"the clock is set {'back' if by < timedelta(0) else 'forward'}",
-        begin,
-        lasts,
-        lambda drill: set_clock(drill, by),
-        lambda drill: set_clock(drill, timedelta(0)),
-    )
+def service_killed(at: datetime, duration: timedelta) -> InjectedFault:
+    """The service is killed, as by the OOM killer, and started again."""
+    return _lasting("the service is killed", at, duration, Drill.kill, Drill.start)
 
 
-def receiver_down(begin: datetime, lasts: timedelta) -> Plant:
-    def set_receiver(drill: Drill, *, answers: bool) -> None:
-        drill.receiver_answers = answers
+def host_asleep(start: datetime, duration: timedelta) -> InjectedFault:
+    def set_asleep(*, is_asleep: bool) -> Action:
+        return lambda drill: setattr(drill.world, "is_asleep", is_asleep)
 
-    return _plant(
-        "the alerts' receiver is down",
-        begin,
-        lasts,
-        lambda drill: set_receiver(drill, answers=False),
-        lambda drill: set_receiver(drill, answers=True),
-    )
+    sleep, wake = set_asleep(is_asleep=True), set_asleep(is_asleep=False)
+    return _lasting("the host sleeps", start, duration, sleep, wake)
 
 
-def replaced(begin: datetime, lasts: timedelta, name: str) -> Plant:
+def clock_off(start: datetime, duration: timedelta, by: timedelta) -> InjectedFault:
+    def set_clock(offset: timedelta) -> Action:
+        return lambda drill: setattr(drill.world, "wall_offset", offset)
+
+    name = f"the clock is set {'back' if by < timedelta(0) else 'forward'}"
+    return _lasting(name, start, duration, set_clock(by), set_clock(timedelta(0)))
+
+
+def receiver_down(start: datetime, duration: timedelta) -> InjectedFault:
+    def set_receiver(*, answers: bool) -> Action:
+        return lambda drill: setattr(drill, "receiver_answers", answers)
+
+    fail, recover = set_receiver(answers=False), set_receiver(answers=True)
+    return _lasting("the alerts' receiver is down", start, duration, fail, recover)
+
+
+def replaced(start: datetime, duration: timedelta, database: str) -> InjectedFault:
     """Another file takes the place of a database, until the former one is put back."""
 
-    def put(inode: int) -> Act:
+    def put(inode: int) -> Action:
         def change(store: Store) -> None:
             store.inode, store.is_dirty = inode, True
 
-        return _of(name, change)
+        return _change(database, change)
 
-    told = Told((name,), "replaced")
-    return _plant("a file is replaced", begin, lasts, put(101), put(100), told)
+    expected = Expected((database,), "replaced")
+    return _lasting("a file is replaced", start, duration, put(101), put(100), expected)
 
 
-def rolled_back(begin: datetime, lasts: timedelta, name: str) -> Plant:
-    """An older copy is written over a database, until a person says that this was meant."""
+def rolled_back(start: datetime, duration: timedelta, database: str) -> InjectedFault:
+    """An older copy is written over a database, until a person dismisses the event."""
 
     def restore(store: Store) -> None:
         store.changes //= 2
-        for one in store.tables.values():
-            one.rows -= one.rows // 10
+        for table in store.tables.values():
+            table.rows -= table.rows // 10
         assert store.written_at is not None
         store.written_at -= HOUR
         store.is_dirty = True
 
-    told = Told((name,), "older")
-    return _plant(
+    return _lasting(
         "an older copy is restored",
-        begin,
-        lasts,
-        _of(name, restore),
-        lambda drill: drill.see(name),
-        told,
+        start,
+        duration,
+        _change(database, restore),
+        lambda drill: drill.dismiss(database),
+        Expected((database,), "older"),
     )

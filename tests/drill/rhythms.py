@@ -1,4 +1,4 @@
-"""Known rhythms: when a table is written, and what a person who knows that expects of it."""
+"""Known rhythms: when a table is written, and the matching expectations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 Writes = Callable[[Random, datetime, datetime], Iterator[tuple[datetime, int]]]
-"""When a table is written from one instant to another, and with how many rows."""
+"""Yields the instants of writes between two instants, each with its number of rows."""
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 PARIS, SYDNEY = ZoneInfo("Europe/Paris"), ZoneInfo("Australia/Sydney")
@@ -28,8 +28,8 @@ class Rhythm:
 
     @property
     def configuration(self) -> dict[str, Any]:
-        """What is expected as a configuration says it."""
-        every, grace = (f"{lasting // MINUTE}m" for lasting in (self.every, self.grace))
+        """The expectations, as in the configuration file."""
+        every, grace = (f"{duration // MINUTE}m" for duration in (self.every, self.grace))
         return {
             "expect": {"every": every, "grace": grace},
             "quiet": list(self.quiet),
@@ -38,7 +38,7 @@ class Rhythm:
 
 
 def steady(step: timedelta, jitter: timedelta, growth: float = 0.0) -> Writes:
-    """Each `step`, at most `jitter` late; by so many rows more each time."""
+    """Write every `step`, up to `jitter` late, with `growth` more rows each time."""
 
     def writes(random: Random, since: datetime, until: datetime) -> Iterator[tuple[datetime, int]]:
         for number in range(-(-(until - since) // step)):
@@ -48,7 +48,7 @@ def steady(step: timedelta, jitter: timedelta, growth: float = 0.0) -> Writes:
 
 
 def bursty(random: Random, since: datetime, until: datetime) -> Iterator[tuple[datetime, int]]:
-    """Some rows within minutes, then silence for hours, never for more than ten."""
+    """Write some rows within minutes, then nothing for up to ten hours."""
     at = since
     while at < until:
         for _ in range(random.randrange(1, 30)):
@@ -60,24 +60,24 @@ def bursty(random: Random, since: datetime, until: datetime) -> Iterator[tuple[d
 def with_backfill(
     random: Random, since: datetime, until: datetime
 ) -> Iterator[tuple[datetime, int]]:
-    """Each hour, but for one in ten that comes half an hour late, or with the next one."""
-    waiting = 0
+    """Write hourly, except that one write in ten is half an hour late or comes with the next."""
+    pending = 0
     for number in range(-(-(until - since) // HOUR)):
-        waiting += 1
+        pending += 1
         late = random.random()
-        if late > 0.05 or waiting > 1:
-            yield since + number * HOUR + (30 if late < 0.1 else 0) * MINUTE, 3 * waiting
-            waiting = 0
+        if late > 0.05 or pending > 1:
+            yield since + number * HOUR + (30 if late < 0.1 else 0) * MINUTE, 3 * pending
+            pending = 0
 
 
 def at(*times: time, zone: ZoneInfo, weekdays: bool = False) -> Writes:
-    """At some times of the day by the clock of a zone, at most a quarter of an hour late."""
+    """Write at local times of the day, up to a quarter of an hour late."""
 
     def writes(random: Random, since: datetime, until: datetime) -> Iterator[tuple[datetime, int]]:
         for number in range((until - since) // DAY + 2):
             day = since.astimezone(zone).date() + number * DAY
-            for one in times if day.weekday() < 5 or not weekdays else ():
-                instant = datetime.combine(day, one, zone).astimezone(UTC)
+            for local in times if day.weekday() < 5 or not weekdays else ():
+                instant = datetime.combine(day, local, zone).astimezone(UTC)
                 instant += random.randrange(15) * MINUTE
                 if since <= instant < until:
                     yield instant, random.randrange(100, 200)

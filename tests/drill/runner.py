@@ -1,49 +1,61 @@
-"""Lets the real sampler, history, incidents and alerts watch a world at high speed.
+"""Runs the real sampler, history, incidents and alerts over a simulated world at high speed.
 
-Real are all that judges, stores and tells. Not real are the clock, the airlock, whose readings are
-those of the world, and who receives the messages.
+Three parts are simulated: the clock, the airlock, which returns the world's readings, and the
+receiver of the notifications.
 """
 
 from __future__ import annotations
 
-import inspect
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta, tzinfo
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
-from types import ModuleType
-from typing import Any, cast
+from typing import Any, Self, cast
 from unittest.mock import patch
 
 from dash_app import settings
 from dash_app.airlock.airlock import Airlock
-from dash_app.airlock.self_check import SelfCheck
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.notification import Notification
 from dash_app.model.reading import Reading
 from dash_app.sampler import Sampler
-from tests.drill.checks import Said
-from tests.drill.scenarios import Course
+from dash_app.system.clock import Clock
 from tests.drill.world import START, World, configuration
 
 TICK = timedelta(minutes=1)
 
-
-class Wall(datetime):
-    """The clock on the wall of the world that is watched."""
-
-    shows = START
-
-    @classmethod
-    def now(cls, tz: tzinfo | None = None) -> Any:
-        assert tz is not None
-        return cls.shows.astimezone(tz)
+Action = Callable[["Drill"], None]
 
 
-class Window:
-    """Stands where the airlock does, and reads the world."""
+@dataclass(frozen=True)
+class Received:
+    """A notification that a person received, at a time of the world.
+
+    `kind` is "fault", "reminder", "over" or "summary"; `databases` are those it concerns.
+    """
+
+    at: datetime
+    kind: str
+    databases: tuple[str, ...]
+    text: str
+
+
+class WorldClock(Clock):
+    """The two clocks of a simulated machine."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def now(self) -> datetime:
+        return self._world.wall
+
+    def steady_seconds(self) -> float:
+        return (self._world.now - START).total_seconds()
+
+
+class WorldAirlock:
+    """Returns the readings of the world."""
 
     longest_open_seconds, sidecars_left, is_reading, guards = 0.0, 0, True, None
     pids: tuple[int, ...] = ()
@@ -55,14 +67,14 @@ class Window:
         return self._world.readings()
 
     def resume(self, _memories: object) -> None:
-        """Nothing is kept."""
+        pass
 
     def close(self) -> None:
-        """Nothing is open."""
+        pass
 
 
-class Receiver:
-    """Stands where messages are sent, and is the person's: it answers at once, or not at all."""
+class WorldDelivery:
+    """Delivers notifications at once, or not at all while the receiver is down."""
 
     is_ready = True
 
@@ -71,134 +83,96 @@ class Receiver:
         self._news: list[dict[str, Any]] = []
 
     def begin(self, messages: Sequence[Notification], _types: Mapping[str, str]) -> None:
-        """Take messages, if it answers."""
-        answers = self._drill.receiver_answers
-        if answers:
-            self._drill.hear(messages)
-        failure = None if answers else "no answer"
+        if self._drill.receiver_answers:
+            self._drill.receive(messages)
+        failure = None if self._drill.receiver_answers else "no answer"
         self._news += [
-            {"mark": one.mark, "failure": failure, "outcome": "away"} for one in messages
+            {"mark": message.mark, "failure": failure, "outcome": "away"} for message in messages
         ]
 
     def news(self) -> list[dict[str, Any]]:
-        """Return what became of the messages."""
-        told, self._news = self._news, []
-        return told
+        news, self._news = self._news, []
+        return news
 
     def end(self) -> None:
-        """Nothing is under way."""
+        pass
 
 
 class Drill:
-    """A world, its failures, the service that watches it, and the person whom it tells."""
+    """A world, the service that watches it, and the person whom the service notifies."""
 
-    def __init__(self, folder: Path, course: Course, seed: int = 1) -> None:
+    def __init__(self, folder: Path, duration: timedelta, databases: int, seed: int = 1) -> None:
         urls = folder / "alerts.urls"
         urls.touch(0o600)
         urls.write_text("json://receiver.example\n")
         self.settings = settings.parse(
             {
-                **configuration(course.stores),
+                **configuration(databases),
                 "history": {"path": str(folder / "history.db"), "every": "10m"},
                 "alerts": {"urls_file": str(urls)},
             },
             folder / "config.toml",
         )
-        self.world = World(self.settings.databases, course.lasts, seed)
-        self.is_held = False
+        self.world = World(self.settings.databases, duration, seed)
         self.receiver_answers = True
-        self.looks = 0
-        self.said: list[Said] = []
+        self.ticks = 0
+        self.received: list[Received] = []
         self._sampler: Sampler | None = None
-        self._acts = sorted(
-            (act for plant in course.plants for act in plant.acts), key=lambda act: act[0]
-        )
 
-    def run(self) -> list[Said]:
-        """Go through the whole time, look by look; return what the person was told."""
-        with (
-            _simulated(self.world),
-            patch("dash_app.alerts.notifier.Delivery", lambda *_: Receiver(self)),
-        ):
+    def run(self, actions: Sequence[tuple[datetime, Action]]) -> Self:
+        """Run the whole time, tick by tick, and do each action at its time."""
+        pending = sorted(actions, key=lambda action: action[0])
+        with patch("dash_app.alerts.notifier.Delivery", lambda *_: WorldDelivery(self)):
             self.start()
-            while self.world.now < self.world.ends:
-                self._go_on()
+            while self.world.now < self.world.end:
+                self.world.advance(self.world.now + TICK)
+                while pending and pending[0][0] <= self.world.now:
+                    pending.pop(0)[1](self)
+                self._tick()
             if self._sampler:
                 self.stop()
-        return self.said
+        return self
 
     def start(self) -> None:
         """Start the service."""
         self._history = History(self.settings.history)
-        window = cast("Airlock", Window(self.world))
-        self._sampler = Sampler(self.settings, self._history, window)
+        airlock = cast("Airlock", WorldAirlock(self.world))
+        self._sampler = Sampler(self.settings, self._history, airlock, WorldClock(self.world))
 
     def stop(self) -> None:
-        """End the service as a shutdown does."""
+        """Stop the service as a shutdown does."""
         assert self._sampler is not None
-        self._sampler._stopping.set()
-        self._sampler._run()  # which has nothing left to do but to keep what it knows
+        self._sampler.finish()
         self.kill()
 
     def kill(self) -> None:
-        """End the service without a word."""
+        """End the service without letting it store its state."""
         self._history.close()
         self._sampler = None
 
-    def acknowledge(self, name: str) -> None:
-        """Have the person say that they know of what is amiss with a database."""
+    def acknowledge(self, database: str) -> None:
+        """Let the person acknowledge a database's incidents."""
         assert self._sampler is not None
         by = Acknowledgement("ann", self.world.wall, None)
-        for one in self._sampler.docket.incidents:
-            if name in one.databases and one.id is not None:
-                self._sampler.docket.acknowledge(one.id, by)
+        for incident in self._sampler.docket.incidents:
+            if database in incident.databases and incident.id is not None:
+                self._sampler.docket.acknowledge(incident.id, by)
 
-    def see(self, name: str) -> None:
-        """Have the person mark what happened to a database as seen."""
+    def dismiss(self, database: str) -> None:
+        """Let the person mark a database's events as seen."""
         assert self._sampler is not None
-        self._sampler._requests.see(name, self.world.wall)
+        self._sampler.requests.see(database, self.world.wall)
 
-    def hear(self, messages: Sequence[Notification]) -> None:
-        """Have the person told."""
+    def receive(self, messages: Sequence[Notification]) -> None:
+        """Let the person receive notifications."""
         assert self._sampler is not None
-        concerned = {one.key: one.databases for one in self._sampler.docket.incidents}
-        for one in messages:
-            text = one.body if one.cause else f"{one.title}\n{one.body}"
-            names = concerned.get(one.cause, ())
-            self.said.append(Said(self.world.now, one.kind, names, text))
+        databases = {one.key: one.databases for one in self._sampler.docket.incidents}
+        for message in messages:
+            text = message.body if message.cause else f"{message.title}\n{message.body}"
+            concerned = databases.get(message.cause, ())
+            self.received.append(Received(self.world.now, message.kind, concerned, text))
 
-    def _go_on(self) -> None:
-        self.world.go_on(self.world.now + TICK)
-        Wall.shows = self.world.wall
-        while self._acts and self._acts[0][0] <= self.world.now:
-            self._acts.pop(0)[1](self)
-        if self._sampler and not self.is_held:
-            self._sampler._tick()
-            self.looks += 1
-
-
-@contextmanager
-def _simulated(world: World) -> Iterator[None]:
-    """Have the clock on the wall of the world in every part that asks for the time."""
-
-    def steady() -> float:
-        return (world.now - START).total_seconds()
-
-    asking = [module for module in _own_modules() if "datetime.now(" in inspect.getsource(module)]
-    with ExitStack() as stack:
-        for module in asking:
-            stack.enter_context(patch.object(module, "datetime", Wall))
-        # What only the page shows, and what only a real child has, would take most of the time.
-        stack.enter_context(patch("dash_app.system.clock.steady_seconds", steady))
-        stack.enter_context(patch("dash_app.sampler.steady_seconds", steady))
-        stack.enter_context(patch("dash_app.sampler.activity", lambda *_: {}))
-        stack.enter_context(patch.object(SelfCheck, "look", lambda *_: None))
-        yield
-
-
-def _own_modules() -> list[ModuleType]:
-    return [
-        module
-        for name, module in sys.modules.items()
-        if name.startswith("dash_app.") and getattr(module, "datetime", None) is datetime
-    ]
+    def _tick(self) -> None:
+        if self._sampler and not self.world.is_asleep:
+            self._sampler.tick()
+            self.ticks += 1

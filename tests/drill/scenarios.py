@@ -1,23 +1,24 @@
-"""Which failures are planted when: a few days, and a month that begins with the same days."""
+"""Schedules of faults: a few days, and a month that starts with the same days."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from tests.drill.injected_faults import (
     HOUR,
     MINUTE,
-    Plant,
-    Told,
+    Expected,
+    InjectedFault,
     acknowledged,
     blip,
     clock_off,
     disk_low,
     flapping,
     host_asleep,
-    log_large,
+    large_wal,
     receiver_down,
     replaced,
     rolled_back,
@@ -30,16 +31,22 @@ from tests.drill.injected_faults import (
     update_goes_wrong,
     writer_dies,
 )
+from tests.drill.runner import Drill
 from tests.drill.world import MAIL, START
 
 
 @dataclass(frozen=True)
-class Course:
-    """What happens in so much time to so many databases."""
+class Scenario:
+    """Faults during a time, in a world with a number of databases."""
 
-    lasts: timedelta
-    stores: int
-    plants: Sequence[Plant]
+    duration: timedelta
+    databases: int
+    faults: Sequence[InjectedFault]
+
+    def run(self, folder: Path, seed: int = 1) -> Drill:
+        """Let the service watch it; return the finished drill."""
+        actions = [action for fault in self.faults for action in fault.actions]
+        return Drill(folder, self.duration, self.databases, seed).run(actions)
 
 
 def _at(day: int, hour: int, minute: int = 0) -> datetime:
@@ -49,108 +56,110 @@ def _at(day: int, hour: int, minute: int = 0) -> datetime:
 STORM = tuple(f"db{number:02}" for number in range(6, 19))
 
 
-def few_days() -> Course:
+def few_days() -> Scenario:
     """Three days of six databases."""
-    return Course(timedelta(days=3), 6, _first_days())
+    return Scenario(timedelta(days=3), 6, _first_days())
 
 
-def month() -> Course:
-    """A month of twenty databases, which begins with the same days."""
-    return Course(timedelta(days=31), 20, [*_first_days(), *_rest_of_the_month()])
+def month() -> Scenario:
+    """A month of twenty databases that starts with the same days."""
+    return Scenario(timedelta(days=31), 20, [*_first_days(), *_rest_of_the_month()])
 
 
-def _first_days() -> list[Plant]:
+def _first_days() -> list[InjectedFault]:
     return [
         stopped(
             "a table stops",
             (_at(0, 6, 10), 3 * HOUR),
             ("db00", 0),
-            Told(("db00",), "every_5_minutes", within=14 * MINUTE),
+            Expected(("db00",), "every_5_minutes", within=14 * MINUTE),
         ),
         writer_dies(_at(0, 12, 20), 150 * MINUTE, MAIL),
         unreadable(
             "a file is gone and comes back",
             (_at(0, 18), 40 * MINUTE),
             "file_missing",
-            Told(("db01",), "gone"),
+            Expected(("db01",), "gone"),
         ),
         service_down(_at(1, 2), 5 * HOUR),
         update_goes_wrong(_at(1, 9), 5 * HOUR, "db04"),
         disk_low(_at(1, 15), 3 * HOUR),
-        log_large(_at(1, 20), 2 * HOUR, "db05"),
+        large_wal(_at(1, 20), 2 * HOUR, "db05"),
         flapping(_at(2, 3), 20, "db00"),
         host_asleep(_at(2, 6), 9 * HOUR),
-        # By no whole minutes: looks have microseconds, and no two of them the same instant.
+        # Not by whole minutes: real readings never fall on the same instant twice.
         clock_off(_at(2, 16), 2 * HOUR, timedelta(seconds=7) - HOUR),
         blip(_at(2, 20), "db03"),
     ]
 
 
-def _rest_of_the_month() -> list[Plant]:
+def _rest_of_the_month() -> list[InjectedFault]:
     return [
         receiver_down(_at(4, 10), 2 * HOUR),
         stopped(
-            "a table stops while nobody can be told",
+            "a table stops while the receiver is down",
             (_at(4, 10, 10), 4 * HOUR),
             ("db08", 0),
-            Told(("db08",), "every_5_minutes", within=150 * MINUTE),
+            Expected(("db08",), "every_5_minutes", within=150 * MINUTE),
         ),
         stopped(
             "a night is missed",
             (_at(6, 0), 36 * HOUR),
             ("db06", 0),
-            Told(("db06",), "nightly", within=30 * HOUR, over_within=14 * HOUR, reminders=1),
+            Expected(("db06",), "nightly", within=30 * HOUR, over_within=14 * HOUR, reminders=1),
         ),
-        # On a Friday noon; no time counts until Monday, but for the rest of that day.
+        # On a Friday noon. Apart from the rest of that day, no time counts until Monday.
         stopped(
             "a table of the office stops before a weekend",
             (_at(8, 10), 72 * HOUR),
             ("db01", 0),
-            Told(("db01",), "office", within=95 * MINUTE, over_within=HOUR, reminders=2),
+            Expected(("db01",), "office", within=95 * MINUTE, over_within=HOUR, reminders=2),
         ),
         unreadable(
             "a folder is gone",
             (_at(7, 14), HOUR),
             "folder_missing",
-            Told(("db03", "db07", "db11", "db15", "db19"), "folder"),
+            Expected(("db03", "db07", "db11", "db15", "db19"), "folder"),
         ),
-        unreadable("a lock is held", (_at(9, 9), 20 * MINUTE), "locked", Told(("db09",), "lock")),
+        unreadable(
+            "a lock is held", (_at(9, 9), 20 * MINUTE), "locked", Expected(("db09",), "lock")
+        ),
         rows_deleted(_at(10, 9), 3 * HOUR, "db12"),
         replaced(_at(11, 9), 3 * HOUR, "db13"),
         rolled_back(_at(11, 15), 3 * HOUR, "db14"),
         unreadable(
-            "a file is emptied", (_at(12, 9), 2 * HOUR), "no_tables", Told(("db14",), "gone")
+            "a file is emptied", (_at(12, 9), 2 * HOUR), "no_tables", Expected(("db14",), "gone")
         ),
         unreadable(
-            "a file is damaged", (_at(13, 9), 3 * HOUR), "corrupt", Told(("db15",), "damaged")
+            "a file is damaged", (_at(13, 9), 3 * HOUR), "corrupt", Expected(("db15",), "damaged")
         ),
         stopped(
-            "a table stops, and the service is started anew meanwhile",
+            "a table stops, and the service restarts meanwhile",
             (_at(14, 10), 6 * HOUR),
             ("db16", 0),
-            Told(("db16",), "every_5_minutes", within=14 * MINUTE),
+            Expected(("db16",), "every_5_minutes", within=14 * MINUTE),
         ),
-        service_down(_at(14, 12), 2 * MINUTE, "the service is started anew"),
+        service_down(_at(14, 12), 2 * MINUTE, "the service restarts"),
         unreadable(
             "a file stays away",
             (_at(15, 9), 50 * HOUR),
             "file_missing",
-            Told(("db17",), "gone", reminders=2),
+            Expected(("db17",), "gone", reminders=2),
         ),
         service_killed(_at(16, 12, 3), MINUTE),
         unreadable(
-            "a file stays away, and somebody knows",
+            "a file stays away, and somebody acknowledges it",
             (_at(18, 9), 50 * HOUR),
             "file_missing",
-            Told(("db18",), "gone"),
+            Expected(("db18",), "gone"),
         ),
         acknowledged(_at(18, 9, 30), "db18"),
         service_down(_at(22, 1), 4 * HOUR, "the service is down while a file goes"),
         unreadable(
-            "a file goes while nobody looks",
+            "a file goes while the service is down",
             (_at(22, 3), 5 * HOUR),
             "file_missing",
-            Told(("db10",), "gone", within=124 * MINUTE),
+            Expected(("db10",), "gone", within=124 * MINUTE),
         ),
         *storm(_at(24, 9), STORM),
         clock_off(_at(26, 9), HOUR, 3 * HOUR),

@@ -1,4 +1,4 @@
-"""Databases with their writers by a clock of their own, and what reading them would find."""
+"""Simulated databases and their writers, and the readings of them at an instant."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.drill.rhythms import RHYTHMS, Rhythm
 START = datetime(2026, 10, 1, tzinfo=UTC)
 """Clocks go forward in Sydney on the 4th, and back in Paris on the 25th."""
 
-TABLES_EACH = 3
+TABLES_PER_DATABASE = 3
 FOLDERS = 4
 FIRST_PID = 4000
 MAIL = ("db02", "db03", "db05")
@@ -28,28 +28,29 @@ GB = 1_000_000_000
 
 @dataclass
 class Table:
-    """One table: its rhythm, how many rows it has, and whether anybody writes it now.
+    """A table. It is written while `stoppages` is 0.
 
-    `waiting` are rows for which there was no file: they are written once there is one.
+    `pending_rows` could not be written because the file was missing; they are written once it is
+    back.
     """
 
     name: str
     rhythm: Rhythm
     rows: int
     last_rowid: int
-    stopped: int = 0
-    waiting: int = 0
+    stoppages: int = 0
+    pending_rows: int = 0
 
 
 @dataclass
 class Store:
-    """A database file and the process that has it open. What is amiss with it stands in `code`."""
+    """A database file and the process that has it open. `code` is why it cannot be read."""
 
     database: Database
     pid: int
     command: str
     tables: dict[str, Table]
-    began: datetime
+    process_started: datetime
     device: int = 1
     code: Code | None = None
     detail: Mapping[str, str] = field(default_factory=dict)
@@ -64,27 +65,23 @@ class Store:
     last: Reading | None = None
 
     def write(self, table: Table, rows: int, wall: datetime) -> None:
-        """Add rows, as its writer does."""
+        """Add rows to a table at a time of the wall clock."""
         table.rows += rows
         table.last_rowid += rows
-        self.touch(wall)
-
-    def touch(self, wall: datetime) -> None:
-        """Mark the file as written at a time by the clock on the wall."""
         self.changes += 1
         self.written_at = wall
         self.is_dirty = True
 
     def come_back(self, wall: datetime) -> None:
-        """Be there again, and have written what waited for that."""
+        """Make the file readable again and write the pending rows."""
         self.code = None
         for table in self.tables.values():
-            if table.waiting:
-                self.write(table, table.waiting, wall)
-                table.waiting = 0
+            if table.pending_rows:
+                self.write(table, table.pending_rows, wall)
+                table.pending_rows = 0
 
     def reading(self, wall: datetime) -> Reading:
-        """Return what reading it now would find."""
+        """Return the reading that the airlock would return now."""
         if self.code is not None:
             self.is_dirty = True
             return Reading(wall, wall, code=self.code, detail=self.detail)
@@ -97,7 +94,7 @@ class Store:
 
     def _read(self, wall: datetime) -> Reading:
         name = self.database.name
-        holder = Holder(self.pid, self.command, ("open",), self.began)
+        holder = Holder(self.pid, self.command, ("open",), self.process_started)
         disk = Disk(self.device, self.free_bytes, 500 * GB)
         objects = {f"table {table}": "CREATE" for table in self.tables}
         objects |= {f"column {name}.{number}": "TEXT" for number in range(self.columns)}
@@ -105,8 +102,8 @@ class Store:
             read_at=wall,
             verified_at=wall,
             tables={
-                one.name: TableCount(one.rows, wall, rowids=(1, max(one.last_rowid, 1)))
-                for one in self.tables.values()
+                table.name: TableCount(table.rows, wall, rowids=(1, max(table.last_rowid, 1)))
+                for table in self.tables.values()
             },
             last_modified=self.written_at,
             size_bytes=50_000_000,
@@ -124,50 +121,51 @@ class Store:
 
 
 class World:
-    """All of it, at one instant. Instants of the world go on; the clock on the wall may be set."""
+    """All databases at the instant `now`. The wall clock may be off by `wall_offset`."""
 
-    def __init__(self, databases: Sequence[Database], lasts: timedelta, seed: int) -> None:
-        """Lay out what will be written in so much time."""
-        self.now, self.ends = START, START + lasts
-        self.clock_is_off = timedelta(0)
+    def __init__(self, databases: Sequence[Database], duration: timedelta, seed: int) -> None:
+        self.now, self.end = START, START + duration
+        self.wall_offset = timedelta(0)
         self.is_asleep = False
-        self.stores = {one.name: _store(number, one) for number, one in enumerate(databases)}
-        self._writes = merge(*self._lay_out(Random(seed)), key=lambda write: write[0])
+        self.stores = {
+            database.name: _store(number, database) for number, database in enumerate(databases)
+        }
+        self._writes = merge(*self._plan_writes(Random(seed)), key=lambda write: write[0])
         self._next = next(self._writes, None)
 
     @property
     def wall(self) -> datetime:
-        """What the clock on the wall shows."""
-        return self.now + self.clock_is_off
+        """The time of the wall clock."""
+        return self.now + self.wall_offset
 
-    def go_on(self, until: datetime) -> None:
+    def advance(self, until: datetime) -> None:
         """Let the writers write until an instant."""
         while self._next and self._next[0] <= until:
-            instant, name, table, rows = self._next
+            instant, name, table_name, rows = self._next
             store = self.stores[name]
-            one = store.tables[table]
+            table = store.tables[table_name]
             if store.code in {"file_missing", "folder_missing"}:
-                one.waiting += rows
-            elif not self.is_asleep and store.is_running and not one.stopped:
-                store.write(one, rows, instant + self.clock_is_off)
+                table.pending_rows += rows
+            elif not self.is_asleep and store.is_running and not table.stoppages:
+                store.write(table, rows, instant + self.wall_offset)
             self._next = next(self._writes, None)
         self.now = until
 
     def readings(self) -> dict[str, Reading]:
-        """Return what reading each database would find now."""
+        """Return the present reading of each database."""
         return {name: store.reading(self.wall) for name, store in self.stores.items()}
 
-    def _lay_out(self, random: Random) -> Iterator[list[tuple[datetime, str, str, int]]]:
+    def _plan_writes(self, random: Random) -> Iterator[list[tuple[datetime, str, str, int]]]:
         for name, store in self.stores.items():
             for table in store.tables.values():
-                # So that none is written on the very minutes on which it is looked at.
+                # A random offset, so that writes don't fall on the minutes of the ticks.
                 since = START - timedelta(days=4) + random.random() * timedelta(minutes=50)
-                writes = table.rhythm.writes(random, since, self.ends)
+                writes = table.rhythm.writes(random, since, self.end)
                 yield [(instant, name, table.name, rows) for instant, rows in sorted(writes)]
 
 
-def configuration(stores: int) -> dict[str, Any]:
-    """Return what a person who knows the rhythms has configured, but for where history lies."""
+def configuration(databases: int) -> dict[str, Any]:
+    """Return the configuration of a person who knows the rhythms, without `[history]`."""
     return {
         "sampler": {"interval": "1m"},
         "databases": [
@@ -179,21 +177,21 @@ def configuration(stores: int) -> dict[str, Any]:
                     table: rhythm.configuration for table, rhythm in _rhythms(number).items()
                 },
             }
-            for number in range(stores)
+            for number in range(databases)
         ],
     }
 
 
 def _rhythms(number: int) -> dict[str, Rhythm]:
-    """Return the tables of a database and their rhythms, in turns."""
-    turn = (RHYTHMS[(TABLES_EACH * number + n) % len(RHYTHMS)] for n in range(TABLES_EACH))
-    return {f"t{n}_{one.name.replace(' ', '_')}": one for n, one in enumerate(turn)}
+    """Return the rhythms of a database's tables by name; databases take turns at them."""
+    first = TABLES_PER_DATABASE * number
+    rhythms = [RHYTHMS[(first + n) % len(RHYTHMS)] for n in range(TABLES_PER_DATABASE)]
+    return {f"t{n}_{rhythm.name.replace(' ', '_')}": rhythm for n, rhythm in enumerate(rhythms)}
 
 
 def _store(number: int, database: Database) -> Store:
-    """Return a database with its tables and a writer of its own."""
-    tables = {name: Table(name, one, 1000, 1000) for name, one in _rhythms(number).items()}
-    began, pid, command = START - timedelta(days=4), FIRST_PID + number, f"writer-{number}"
+    tables = {name: Table(name, rhythm, 1000, 1000) for name, rhythm in _rhythms(number).items()}
+    started, pid, command = START - timedelta(days=4), FIRST_PID + number, f"writer-{number}"
     if database.name in MAIL:
         pid, command = FIRST_PID - 1, "agent-mail"
-    return Store(database, pid, command, tables, began)
+    return Store(database, pid, command, tables, started)
