@@ -125,9 +125,9 @@ class Sampler:
         self._began = clock.steady_seconds()
         self._airlock = airlock or Airlock.of(settings)
         self._place = wording_context(settings, own_name())
-        self._ledger = StateStore(history, settings.databases, clock)
+        self._ledger = StateStore(history, settings.databases, clock.now)
         self._airlock.resume(self._ledger.memories)
-        self.docket = IncidentTracker(history.incidents, settings.alerts.settle, clock)
+        self.docket = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._expected = expected_of(
             settings.databases, settings.stale_after, history.path, self._ledger
         )

@@ -196,7 +196,7 @@ def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_pa
     now = NOON
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
         history.remember(database, DatabaseState("error", "locked", now + DAY, None))
-        ledger = StateStore(history, [database], FakeClock(now))
+        ledger = StateStore(history, [database], FakeClock(now).now)
         reading = Reading(now, now, code="locked")
         memory, _ = ledger.enter(database, reading, None)
         assert abs(memory.since - now) < HOUR

@@ -17,7 +17,6 @@ from dash_app.incidents.troubles import Trouble
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.model.times import moved
-from dash_app.system.clock import CLOCK, Clock
 from dash_app.words.incidents import incident_sentence
 
 LATELY = timedelta(days=7)
@@ -36,12 +35,11 @@ class IncidentTracker:
     that ended lately, newest first.
     """
 
-    def __init__(self, store: Incidents | None, settle: timedelta, clock: Clock = CLOCK) -> None:
+    def __init__(self, store: Incidents | None, settle: timedelta, now: datetime) -> None:
         """Take up what the history knows, if anything is to be stored. Raises sqlite3.Error."""
         self._store = store
         self._settle = settle
         earlier: list[Entry] = []
-        now = clock.now()
         if store:
             open_ = WantedIncidents(is_open=True, most=MAX_OPEN)
             ended = WantedIncidents(is_open=False, ended_since=now - settle)

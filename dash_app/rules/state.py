@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -22,7 +22,6 @@ from dash_app.model.times import moved
 from dash_app.rules.changes import follow
 from dash_app.rules.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
 from dash_app.rules.problems import finding_of, settle
-from dash_app.system.clock import CLOCK, Clock
 
 MAX_EVENTS = 20
 """How many events are at hand without a look into the history."""
@@ -42,14 +41,16 @@ class StateStore:
         self,
         history: History | ReadOnlyHistory,
         databases: Iterable[Database],
-        clock: Clock = CLOCK,
+        now: Callable[[], datetime],
     ) -> None:
         """Take up what the history remembers. Raises sqlite3.Error."""
         self._history = history
-        self._clock = clock
+        self._now = now
         self._databases = tuple(databases)
-        now = clock.now()
-        self._memories = {one.name: _up_to(now, history.memory_of(one)) for one in self._databases}
+        self._memories = {
+            database.name: _up_to(now(), history.memory_of(database))
+            for database in self._databases
+        }
         self._unsettled = {one.name: self._stored_unsettled(one) for one in self._databases}
         self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
         self._habits = {one.name: self._stored_habits(one) for one in self._databases}
@@ -108,7 +109,7 @@ class StateStore:
 
     def forget(self, database: Database) -> None:
         """Know nothing of a database any more. Raises sqlite3.Error, and then knows all."""
-        self._history.forget(database, self._clock.now())
+        self._history.forget(database, self._now())
         self._memories[database.name] = None
         self._unsettled[database.name] = self._unsaved[database.name] = ()
         self._load_newest()
@@ -161,7 +162,7 @@ class StateStore:
 
     def _stored_habits(self, database: Database) -> Habits:
         """Return what a database does regularly, from the events of its history."""
-        earliest = self._clock.now() - HABIT
+        earliest = self._now() - HABIT
         wanted = Wanted((database.name,), HABIT_KINDS, most=MAX_UNSETTLED)
         try:
             found = events_of(self._history.path, wanted)

@@ -330,14 +330,14 @@ def history(tmp_path: Path) -> Iterator[History]:
 def test_a_restart_goes_on_with_what_is_open_and_who_knows_of_it(history: History) -> None:
     now = datetime.now(UTC)
     locked = status("email", now, code="locked")
-    docket = IncidentTracker(history.incidents, SETTLE)
+    docket = IncidentTracker(history.incidents, SETTLE, now)
     docket.take(Snapshot(now, (locked, status("health", now, code="io_error"))))
     email, health = (one.incident for one in docket.entries)
     assert email.id
     known = Acknowledgement("ann@example.com", now, None)
     docket.acknowledge(email.id, known)
     docket.take(Snapshot(now, (locked, status("health", now))))
-    again = IncidentTracker(history.incidents, SETTLE)
+    again = IncidentTracker(history.incidents, SETTLE, now)
     expected = [replace(email, acknowledged=known), replace(health, ended_at=now)]
     assert [one.incident for one in again.entries] == expected
     again.take(Snapshot(now, (status("email", now), status("health", now, code="io_error"))))
@@ -347,7 +347,7 @@ def test_a_restart_goes_on_with_what_is_open_and_who_knows_of_it(history: Histor
 
 def test_a_history_that_can_not_be_written_costs_no_incident(history: History) -> None:
     now = datetime.now(UTC)
-    docket = IncidentTracker(history.incidents, SETTLE)
+    docket = IncidentTracker(history.incidents, SETTLE, now)
     with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         docket.take(Snapshot(now, (status("email", now, code="locked"),)))

@@ -18,6 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.rules.losses import QUEUE_PATIENCE, RECENTLY, habits_among
 from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings
+from dash_app.system.clock import CLOCK
 from dash_app.words.events import event_text
 from tests.airlock_helpers import read_exact, watching
 from tests.rules.test_changes import exact_or_fault, run, sql, texts, told
@@ -204,12 +205,12 @@ class Watched:
     def __init__(self, path: Path, history: History) -> None:
         self.database = Database("a", "A", path)
         self.history = history
-        self.ledger = StateStore(history, [self.database])
+        self.ledger = StateStore(history, [self.database], CLOCK.now)
         self.later = timedelta()
 
     def restart(self) -> None:
         self.ledger.keep()
-        self.ledger = StateStore(self.history, [self.database])
+        self.ledger = StateStore(self.history, [self.database], CLOCK.now)
 
     def enter(self, reading: Reading) -> list[str]:
         """Enter a reading; return the texts of the losses that are not settled then."""
