@@ -111,11 +111,7 @@ class Sampler:
         airlock: Airlock | None = None,
         clock: Clock = CLOCK,
     ) -> None:
-        """Load the state that the history stored; nothing is read before `start` or `tick`.
-
-        Use `airlock` if it is given, which may have started already. Raise sqlite3.Error if the
-        history cannot be read.
-        """
+        """Load the stored state. `airlock` may have been started. Raise sqlite3.Error."""
         sampler = settings.sampler
         self._settings = settings
         self._history = history
