@@ -1,7 +1,6 @@
-"""Finds what is wrong with this installation, and says how to mend it.
+"""Checks this installation: service, databases, network, alerts, history and clock.
 
-A module for each part of it: `service`, `databases`, `network`, `alerts`, `history` and `clock`.
-Each looks and changes nothing; watched files are looked at by the airlock alone.
+No check changes anything, and only the airlock opens watched files.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from dash_app.words.errors import wording_context
 __all__ = ["Check", "examine", "exit_code"]
 
 LIMIT_SECONDS = 15.0
-"""A part may take so long beyond what its databases may: a disk that hangs must not hang us."""
+"""Time limit per part, beyond the deadlines of the databases: a disk may hang."""
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Yield what was found, in the order in which a person would mend it."""
+    """Yield all checks, in the order in which a person would fix them."""
     place = wording_context(settings, own_name())
     limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline_seconds
     parts: dict[str, Callable[[], Iterable[Check]]] = {
@@ -52,7 +51,7 @@ def exit_code(checks: Iterable[Check]) -> ExitCode:
 def checked(
     name: str, part: Callable[[], Iterable[Check]], limit_seconds: float
 ) -> Iterable[Check]:
-    """Return what a part found; that it cannot be told where it fails or finds no end."""
+    """Return the checks of a part; one of level "unknown" if it fails or exceeds its time."""
     answers: SimpleQueue[list[Check]] = SimpleQueue()
 
     def run() -> None:
@@ -67,7 +66,7 @@ def checked(
         return answers.get(timeout=limit_seconds)
     except Empty:
         text = f"The {name} could not be checked within {limit_seconds:g} s."
-        return [Check("unknown", "check_hangs", text, "A disk or mount may hang: see `dmesg`.")]
+        return [Check("unknown", "check_hangs", text, "A disk or mount may hang. See `dmesg`.")]
 
 
 def _configuration(settings: Settings) -> Iterator[Check]:
@@ -75,7 +74,7 @@ def _configuration(settings: Settings) -> Iterator[Check]:
     if settings.source.is_file():
         yield Check("well", "configuration", f"Configuration {shown} is valid.")
     else:
-        text = f"No configuration at {shown}: the usual five are watched."
+        text = f"No configuration at {shown}: the five default databases are watched."
         yield Check("notice", "no_configuration", text, "./ops/run discover FOLDER --save")
     if unread := unread_configuration(settings.source):
         text = f"{numbers.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."

@@ -1,4 +1,4 @@
-"""One thing that was checked, and what a person is told of it."""
+"""The result of one check."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dash_app.model.level import Level
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A code for programs; what was found and one cure, a command or a sentence, for people.
+    """A code for programs; for people a text and one fix, which is a command or a sentence.
 
-    A "notice" is worth knowing and lets everything work; a "fault" needs a person.
+    A "notice" is worth knowing while everything works; a "fault" needs a person.
     """
 
     level: Level

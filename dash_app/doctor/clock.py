@@ -1,4 +1,4 @@
-"""Whether the clock is right, as far as a machine can know: all ages on the page hang on it."""
+"""Whether the clock is right, as far as a machine can know: all ages depend on it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ TIMEX = struct.Struct("@Illl")
 
 TIMEX_BYTES = 256
 MAX_ERROR_MICROSECONDS = 16_000_000
-"""Grown so large, nobody has set the clock for long: how systemd tells, too (timedatectl(1))."""
+"""Estimated error from which the clock counts as unsynchronized, as in timedatectl(1)."""
 
 SLACK_SECONDS = 60
-"""A clock that is put right moves back a little."""
+"""A correction may move the clock back a little."""
 
 CURE = "sudo timedatectl set-ntp true"
 
 
 def examine(history: Path) -> Iterator[Check]:
-    """Yield whether the clock is synchronized, and whether it is before an event of the past."""
-    synchronised = is_synchronised()
-    yield _kept(synchronised=synchronised)
+    """Yield whether the clock is synchronized, and whether it is behind a past event."""
+    synchronized = is_synchronized()
+    yield _kept(synchronized=synchronized)
     now = time.time()
-    if not synchronised and (wrong := before_installation(now, _installed_at())):
+    if not synchronized and (wrong := before_installation(now, _installed_at())):
         yield wrong
     with suppress(sqlite3.Error):
-        cure = "" if synchronised else CURE
+        cure = "" if synchronized else CURE
         if set_back := before_record(now, float(last_watched(history) or 0), cure):
             yield set_back
 
@@ -46,7 +46,7 @@ def before_installation(now: float, installed_at: float) -> Check | None:
     if now >= installed_at - SLACK_SECONDS:
         return None
     then = _shown(installed_at)
-    text = f"The clock is wrong: it says {_shown(now)}, and our own program is from {then}."
+    text = f"The clock is wrong: it shows {_shown(now)}, but this program was installed on {then}."
     return Check("fault", "clock_wrong", text, CURE)
 
 
@@ -58,14 +58,14 @@ def before_record(now: float, recorded_at: float, cure: str) -> Check | None:
     if now >= recorded_at - SLACK_SECONDS:
         return None
     text = (
-        f"The clock was set back: it says {_shown(now)}, and the last record is from"
-        f" {_shown(recorded_at)}. Charts show records of the future once their time comes."
+        f"The clock was set back: it shows {_shown(now)}, but the last record is from"
+        f" {_shown(recorded_at)}. Charts show future records once their time comes."
     )
     return Check("notice", "clock_set_back", text, cure)
 
 
-def is_synchronised() -> bool | None:
-    """Return whether something keeps the clock right; None where the kernel may not be asked."""
+def is_synchronized() -> bool | None:
+    """Return whether the clock is synchronized; None if the kernel does not tell."""
     state = ctypes.create_string_buffer(TIMEX_BYTES)
     if ctypes.CDLL(None, use_errno=True).adjtimex(state) < 0:
         return None
@@ -73,14 +73,14 @@ def is_synchronised() -> bool | None:
     return error_microseconds < MAX_ERROR_MICROSECONDS
 
 
-def _kept(*, synchronised: bool | None) -> Check:
-    if synchronised is None:
+def _kept(*, synchronized: bool | None) -> Check:
+    if synchronized is None:
         return Check(
-            "notice", "clock_unknown", "Whether the clock is kept right can't be asked here."
+            "notice", "clock_unknown", "Cannot determine here whether the clock is synchronized."
         )
-    if synchronised:
-        return Check("well", "clock", "The clock is kept right.")
-    text = "Nothing keeps the clock right: in time all ages will be wrong."
+    if synchronized:
+        return Check("well", "clock", "The clock is synchronized.")
+    text = "Nothing synchronizes the clock: in time all ages will be wrong."
     return Check("notice", "clock_not_synchronised", text, CURE)
 
 

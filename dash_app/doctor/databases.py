@@ -1,4 +1,4 @@
-"""What is wrong with the databases: by a reading of the airlock's, and by nothing else."""
+"""What is wrong with the databases, found by one reading of each in the airlock."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from dash_app.words.errors import WordingContext, explain_error
 from dash_app.words.problems import REMEDIES, unknown_table
 
 WAITS = 3
-"""A database that hangs is read once more, alone; so many deadlines are enough for both."""
+"""Number of deadlines to wait: a database that hangs is read once more, separately."""
 
 RESET_BUG = ((3_007_000, 3_044_006), (3_045_000, 3_050_007), (3_051_000, 3_051_003))
-"""Versions from and up to which SQLite may damage a database as its log begins anew: two programs
-that write or checkpoint at the same moment (sqlite.org/wal.html, "The WAL-Reset Bug")."""
+"""Ranges of SQLite versions, the end excluded, that may damage a database if two programs write or
+checkpoint while the WAL restarts (sqlite.org/wal.html, "The WAL-Reset Bug")."""
 
-MENDED = "3.51.3 or later (or 3.50.7, 3.44.6)"
+FIXED_VERSIONS = "3.51.3 or later (or 3.50.7, 3.44.6)"
 
 
 def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
-    """Yield what was found of each database, and of what reads them."""
+    """Yield the checks of each database, and of the reader."""
     readings, guards = _read(settings)
     for database in settings.databases:
         reading = readings.get(database.name)
         if reading is None:
-            text, cure = f"{database.label}: no answer.", "Its disk or mount may hang: see `dmesg`."
+            text, cure = f"{database.label}: no answer.", "Its disk or mount may hang. See `dmesg`."
             yield Check("unknown", "not_responding", text, cure)
             continue
         yield _content(database, reading, place)
@@ -52,8 +52,8 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
 
 
 def has_reset_bug(version: int) -> bool:
-    """Whether an SQLite, as 3040001 for 3.40.1, has the WAL-reset bug."""
-    return any(first <= version < mended for first, mended in RESET_BUG)
+    """Whether a version of SQLite (3040001 for 3.40.1) has the WAL-reset bug."""
+    return any(first <= version < fixed for first, fixed in RESET_BUG)
 
 
 def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
@@ -81,17 +81,17 @@ def _content(database: Database, reading: Reading, place: WordingContext) -> Che
 
 
 def _closed(database: Database, access: Access, closed: str, user: str) -> Check:
-    what = "folder " if access.closed_is_folder else ""
+    kind = "folder " if access.closed_is_folder else ""
     right = "x" if access.closed_is_folder else "r"
     code = "folder_closed" if access.closed_is_folder else "permission_denied"
     install = "" if shutil.which("setfacl") else "sudo apt-get install --yes acl && "
     cure = f"{install}sudo setfacl -m u:{user}:{right} {shlex.quote(closed)}"
-    text = f"{database.label}: user {user} may not read {what}{numbers.short_path(Path(closed))}."
+    text = f"{database.label}: user {user} may not read {kind}{numbers.short_path(Path(closed))}."
     return Check("fault", code, text, cure)
 
 
 def _owners(database: Database, access: Access, place: WordingContext) -> Iterator[Check]:
-    """Yield files of another owner: whose program may not write what we can read."""
+    """Yield files with another owner."""
     path = shlex.quote(access.path)
     owner = access.owners.get("")
     if owner is None:
@@ -116,7 +116,7 @@ def _rules(database: Database, reading: Reading) -> Iterator[Check]:
 
 
 def _writers(database: Database, reading: Reading) -> Iterator[Check]:
-    """Yield what its programs would do better."""
+    """Yield what the programs that write the database should change."""
     if reading.journal_mode != "wal":
         path = shlex.quote(str(database.path))
         text = f"{database.label} is not in WAL mode: its writers and readers wait for each other."
@@ -126,25 +126,28 @@ def _writers(database: Database, reading: Reading) -> Iterator[Check]:
         yield Check("well", "foreign_engine", text)
     elif has_reset_bug(version := reading.sqlite_version or 0):
         by = f"{database.label} was last written by SQLite {version_text(version)}"
-        text = f"{by}: its WAL-reset bug seldom, but truly, damages a database."
-        cure = f"Update the SQLite of its programs to {MENDED}."
+        text = f"{by}: its WAL-reset bug can damage a database, though rarely."
+        cure = f"Update the SQLite of its programs to {FIXED_VERSIONS}."
         yield Check("notice", "old_sqlite", text, cure)
 
 
 def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
     if guards:
-        text = f"The kernel refuses every write of our reader ({' and '.join(guards)})."
+        text = f"The kernel denies every write of the reader ({' and '.join(guards)})."
         yield Check("well", "guarded", text)
     else:
-        text = "Our reader opens files read-only; the kernel does not enforce it."
-        cure = "A kernel from 5.13 on with Landlock would refuse its writes."
+        text = "The reader opens files read-only, but the kernel does not enforce it."
+        cure = "Linux 5.13 or later with Landlock denies its writes."
         yield Check("notice", "not_guarded", text, cure)
     text = f"SQLite {sqlite3.sqlite_version} reads the databases"
     major, minor, patch = sqlite3.sqlite_version_info
     if has_reset_bug(major * 1_000_000 + minor * 1_000 + patch):
-        text = f"{text}; its WAL-reset bug takes writing, and we write our own history alone."
+        text = f"{text}; its WAL-reset bug affects writers only, here only our own history."
         yield Check(
-            "notice", "own_sqlite_old", text, f"A Python with SQLite {MENDED} has no such bug."
+            "notice",
+            "own_sqlite_old",
+            text,
+            f"A Python with SQLite {FIXED_VERSIONS} does not have the bug.",
         )
     else:
         yield Check("well", "own_sqlite", f"{text}.")

@@ -1,4 +1,4 @@
-"""Whether our own record can be written."""
+"""Whether the history file can be written."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dash_app.words.errors import WordingContext
 
 
 def examine(path: Path, place: WordingContext) -> Iterator[Check]:
-    """Yield the first thing that keeps us from writing, or that nothing does."""
+    """Yield the first obstacle to writing the history, or that there is none."""
     shown = numbers.short_path(path)
-    closed = next((one for one in _needed(path) if not _can_write(one)), None)
+    closed = next((needed for needed in _needed(path) if not _can_write(needed)), None)
     if closed is None:
         yield Check("well", "history", f"History {shown} can be written.")
         return
@@ -25,14 +25,14 @@ def examine(path: Path, place: WordingContext) -> Iterator[Check]:
 
 
 def _needed(path: Path) -> Iterator[Path]:
-    """Yield what has to be written: the folder there is, and the files in it."""
+    """Yield what must be writable: the nearest existing folder, and the files in it."""
     yield next(folder for folder in path.parents if _is_there(folder))
     sides = (path.with_name(f"{path.name}{side}") for side in ("", "-wal", "-shm"))
     yield from (side for side in sides if _is_there(side))
 
 
 def _is_there(path: Path) -> bool:
-    """Whether we can see it: unlike `exists`, this answers behind a closed folder too."""
+    """Whether a path exists. Unlike `exists`, this does not raise behind a closed folder."""
     return os.access(path, os.F_OK)
 
 
@@ -48,14 +48,16 @@ def _why(closed: Path) -> str:
     shown = numbers.short_path(closed)
     if _is_read_only(closed):
         return f"the file system of {shown} is read-only."
-    return f"{shown} belongs to {user_name(closed.stat().st_uid)} and is closed to us."
+    return (
+        f"{shown} belongs to {user_name(closed.stat().st_uid)} and cannot be written by this user."
+    )
 
 
 def _cure(closed: Path, place: WordingContext) -> str:
     own = home()
     if _is_read_only(closed) or own is None or not closed.is_relative_to(own):
-        # A folder of the system's is not to be given away.
-        return f"Name another `path` under [history] in {place.config}."
+        # Never suggest to change the owner of a system folder.
+        return f"Set another `path` under [history] in {place.config}."
     if closed.stat().st_uid == os.geteuid():
         return f"chmod u+rwX {shlex.quote(str(closed))}"
     return f"sudo chown {place.user}: {shlex.quote(str(closed))}"

@@ -1,4 +1,4 @@
-"""Whether the page can be served where it should be, or already is."""
+"""Whether the page is, or can be, served at each address."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from dash_app.system.network import Address, PortTakenError
 
 HEALTH = {b"ok\n", b"not reading\n"}
 REFUSAL = b'"client_not_allowed"'
-"""Where `allowed_clients` leaves out this machine, it is refused as we alone do."""
+"""Part of our own response if `allowed_clients` excludes this machine."""
 
 MAX_NAMES_SHOWN = 5
 REFUSED = {
     "client": (
-        "Refused, not in allowed_clients",
-        "Add those that may ask to `allowed_clients` under [server].",
+        "Rejected clients, not in allowed_clients",
+        "Add the clients that you trust to `allowed_clients` under [server].",
     ),
     "host": (
-        "Refused, asked for under a name that is not in allowed_hosts",
+        "Rejected host names, not in allowed_hosts",
         "Add the names that you use to `allowed_hosts` under [server].",
     ),
     "user": (
-        "Refused, not in allowed_users",
-        "Add those who may look to `allowed_users` under [server].",
+        "Rejected users, not in allowed_users",
+        "Add the users that you trust to `allowed_users` under [server].",
     ),
     "token": (
-        "Refused, without the token",
-        "Give those that may ask the token in `token_file`.",
+        "Rejected requests without the token",
+        "Give your clients the token in `token_file`.",
     ),
 }
 """The text and the fix for refusals, by their kind in `/api/service`."""
 
 
 def examine(server: ServerSettings) -> Iterator[Check]:
-    """Yield what was found of each address that is served, and of Tailscale's."""
+    """Yield the checks of each address to serve, and whether Tailscale's is missing."""
     for address in network.addresses_to_bind(server.addresses):
         yield _address(address, server.port)
         if not network.is_private_to_us(address):
@@ -58,15 +58,15 @@ def _address(address: Address, port: int) -> Check:
             return Check("well", "served", text)
         holder = re.search(r"\(pid (\d+)\)", str(error))
         if holder and is_the_service(holder[1]):
-            text = f"The service has port {port} on {address} and does not answer."
-            cure = f"It may be starting. If it stays so: systemctl --user restart {UNIT}"
+            text = f"The service has port {port} on {address} but does not answer."
+            cure = f"It may be starting. Otherwise: systemctl --user restart {UNIT}"
             return Check("unknown", "service_silent", text, cure)
         found, _, free = str(error).partition(". ")
-        cure = f"{free}, or `port` in the configuration; or stop that program."
+        cure = f"{free}, or set `port` in the configuration, or stop that program."
         return Check("fault", "port_taken", f"{found}.", cure)
     except OSError as error:
         text = f"{address} port {port} cannot be served: {error.strerror}."
-        return Check("fault", "address_refused", text, "Name another address or port.")
+        return Check("fault", "address_refused", text, "Choose another address or port.")
     return Check("well", "port_free", f"Port {port} on {address} is free.")
 
 
@@ -74,11 +74,13 @@ def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:
     """Yield a notice if no client may use an address that is served."""
     if network.lets_in_others(allowed, address):
         return
-    text = f"{address} is served, but only this machine and its tailnet may ask there."
+    text = f"{address} is served, but only this machine and its tailnet are allowed there."
     example = "192.168.1.0/24"
     if not address.is_unspecified:
         example = str(ip_network(f"{address}/{24 if address.version == 4 else 64}", strict=False))
-    cure = f'Add the network of its clients to `allowed_clients` under [server]: "{example}"?'
+    cure = (
+        f'Add the network of its clients to `allowed_clients` under [server], such as "{example}".'
+    )
     yield Check("notice", "no_clients_allowed", text, cure)
 
 
@@ -89,9 +91,9 @@ def examine_refusals(server: ServerSettings) -> Iterator[Check]:
         return
     for kind, (title, cure) in REFUSED.items():
         names = [
-            f"{one['name']} at {one['address']} ({one['count']} times, last at {one['lastAt']})"
-            for one in found.get("refused", [])
-            if one["kind"] == kind
+            f"{name['name']} at {name['address']} ({name['count']} times, last at {name['lastAt']})"
+            for name in found.get("refused", [])
+            if name["kind"] == kind
         ]
         if names:
             rest = len(names) - MAX_NAMES_SHOWN
@@ -103,14 +105,19 @@ def examine_refusals(server: ServerSettings) -> Iterator[Check]:
 
 
 def _no_tailscale() -> Check:
-    text = "No Tailscale address now: other machines cannot reach the page."
+    text = "There is no Tailscale address: other machines cannot reach the page."
     if shutil.which("tailscale"):
         return Check("fault", "tailscale_missing", text, "sudo tailscale up")
-    return Check("notice", "tailscale_missing", text, "Install Tailscale, where a phone is to.")
+    return Check(
+        "notice",
+        "tailscale_missing",
+        text,
+        "Install Tailscale if you want to open the page on a phone.",
+    )
 
 
 def is_mission_control(address: Address, port: int) -> bool:
-    """Whether what listens there answers as we do."""
+    """Whether the program that listens there is Mission Control."""
     try:
         body = self_probe.get(address, port, "/health").body
     except OSError:

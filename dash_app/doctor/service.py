@@ -1,4 +1,4 @@
-"""Whether the service is installed, runs, and starts by itself."""
+"""Whether the service is installed, running, and started at boot."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from dash_app.words import numbers
 UNIT = "mission-control.service"
 UNIT_FILE = Path("~/.config/systemd/user") / UNIT
 BOOTED = Path("/run/systemd/system")
-"""There where systemd runs the system (sd_booted(3))."""
+"""Exists if systemd runs the system (sd_booted(3))."""
 
 LINGERING = Path("/var/lib/systemd/linger")
-ASKING_SECONDS = 5.0
+SYSTEMCTL_SECONDS = 5.0
 INSTALL = "./ops/install"
 PROPERTIES = "ActiveState,SubState,MainPID,UnitFileState,FragmentPath"
 
 
 def unit_file() -> Path:
-    """Return the path of the unit: systemd's own answer, since it may have an XDG_CONFIG_HOME."""
-    found = (_ask_manager() or {}).get("FragmentPath")
+    """Return the path of the unit. systemd knows it better: it may have an XDG_CONFIG_HOME."""
+    found = (_unit_properties() or {}).get("FragmentPath")
     return Path(found) if found else UNIT_FILE.expanduser()
 
 
 def examine() -> Iterator[Check]:
-    """Yield what was found, nothing of which matters where systemd does not run the system."""
+    """Yield the checks of the service; only one if systemd does not run this system."""
     if not BOOTED.is_dir():
-        text = "This system was not started by systemd: no service here."
-        yield Check("well", "no_systemd", text, "./ops/run serves the page for as long as it runs.")
+        text = "systemd does not run this system: there is no service."
+        yield Check("well", "no_systemd", text, "./ops/run serves the page while it runs.")
         return
     file = unit_file()
     if not file.is_file():
@@ -46,8 +46,8 @@ def examine() -> Iterator[Check]:
 
 
 def _unit(text: str) -> Iterator[Check]:
-    """Yield which version a unit runs, and whether it holds all that it might."""
-    folders = [Path(one) for one in re.findall(r"/[^\"\s]*/(?:app|environment)-[0-9a-f]+", text)]
+    """Yield which version a unit runs, and whether it is complete."""
+    folders = [Path(name) for name in re.findall(r"/[^\"\s]*/(?:app|environment)-[0-9a-f]+", text)]
     gone = [folder for folder in folders if not folder.is_dir()]
     names = ", ".join(dict.fromkeys(folder.name for folder in folders)) or "unknown"
     pythons = [folder / "bin" / "python" for folder in folders if folder.name[0] == "e"]
@@ -61,52 +61,48 @@ def _unit(text: str) -> Iterator[Check]:
     else:
         yield Check("well", "service_installed", f"Installed as a service: {names}.")
     if not re.search(r"^PrivateUsers=yes", text, re.MULTILINE):
-        found = (
-            "The service runs without its own view of files (PrivateUsers=): home not read-only."
-        )
-        cure = f"{INSTALL}, once the system allows user namespaces."
+        found = "The service runs without PrivateUsers=: your home is not read-only for it."
+        cure = f"Allow user namespaces, then run {INSTALL}"
         yield Check("notice", "unit_reduced", found, cure)
 
 
 def _state() -> Check:
     if is_the_service("self"):
-        return Check("well", "service_running", "The service runs: this is it.")
-    found = _ask_manager()
+        return Check("well", "service_running", "The service is running: this is it.")
+    found = _unit_properties()
     if found is None:
-        text = (
-            "The service manager of this user does not answer: whether the service runs is unknown."
-        )
+        text = "This user's systemd does not answer: unknown whether the service runs."
         cure = f"sudo systemctl start user@{os.geteuid()}.service"
         return Check("unknown", "service_unknown", text, cure)
-    return _told(found)
+    return _state_check(found)
 
 
-def _told(found: dict[str, str]) -> Check:
-    """Return what the manager says of the service, by its properties."""
+def _state_check(found: dict[str, str]) -> Check:
+    """Return the check for the properties of the unit."""
     state, pid = found.get("ActiveState", "unknown"), found.get("MainPID", "0")
     if state in {"active", "reloading"}:
-        return Check("well", "service_running", f"The service runs (pid {pid}).")
+        return Check("well", "service_running", f"The service is running (pid {pid}).")
     if state == "activating" and found.get("SubState") == "start":
-        return Check("unknown", "service_starting", "The service is starting.", "Ask again soon.")
+        return Check("unknown", "service_starting", "The service is starting.", "Check again soon.")
     if found.get("UnitFileState") != "enabled":
-        return Check("fault", "service_not_running", "The service is not switched on.", INSTALL)
+        return Check("fault", "service_not_running", "The service is not enabled.", INSTALL)
     if state == "inactive":
         text, cure = "The service was stopped.", f"systemctl --user start {UNIT}"
     else:
-        text, cure = "The service ends as soon as it starts.", f"journalctl --user -u {UNIT} -n 20"
+        text, cure = "The service exits as soon as it starts.", f"journalctl --user -u {UNIT} -n 20"
     return Check("fault", "service_not_running", text, cure)
 
 
 def is_the_service(pid: str) -> bool:
-    """Whether a process is one of the service's, by its control group."""
+    """Whether a process belongs to the service, by its control group."""
     try:
         return f"/{UNIT}" in Path(f"/proc/{pid}/cgroup").read_text(encoding="utf-8")
     except OSError:
         return False
 
 
-def _ask_manager() -> dict[str, str] | None:
-    """Return properties of the unit; None where its manager cannot be asked, as in its sandbox."""
+def _unit_properties() -> dict[str, str] | None:
+    """Return properties of the unit; None if systemd does not answer, as in the sandbox."""
     command = ["systemctl", "--user", "show", UNIT, "-p", PROPERTIES]
     runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
     try:
@@ -117,7 +113,7 @@ def _ask_manager() -> dict[str, str] | None:
             text=True,
             errors="replace",
             check=True,
-            timeout=ASKING_SECONDS,
+            timeout=SYSTEMCTL_SECONDS,
         )
     except (OSError, subprocess.SubprocessError):
         return None
@@ -126,6 +122,6 @@ def _ask_manager() -> dict[str, str] | None:
 
 def _lingering(user: str) -> Check:
     if (LINGERING / user).exists():
-        return Check("well", "lingering", "It starts at boot, without a login.")
-    text = f"It runs only while {user} is logged in."
+        return Check("well", "lingering", "The service starts at boot, without a login.")
+    text = f"The service runs only while {user} is logged in."
     return Check("fault", "not_lingering", text, f"sudo loginctl enable-linger {user}")

@@ -1,4 +1,4 @@
-"""What the doctor finds, each thing made for real, and its cure."""
+"""Each check of `doctor` finds a real problem and shows how to fix it."""
 
 from __future__ import annotations
 
@@ -48,25 +48,25 @@ done
 shift
 exec setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
 """
-"""Opens folders in a mount namespace of its own: each gives way to one with the same entries."""
+"""Makes folders readable in a new mount namespace, by others with the same entries."""
 
 
 def closed_folders() -> list[str]:
-    """Return the folders that keep other users from our Python or from us, the outermost first."""
+    """Return the folders that keep other users from Python and the code, outermost first."""
     paths = [Path(sys.base_prefix), Path(sys.prefix), ROOT / "dash_app"]
     folders = {folder for path in paths for folder in (path.resolve(), *path.resolve().parents)}
     return sorted(str(folder) for folder in folders if not folder.stat().st_mode & 0o001)
 
 
 AS_NOBODY = ["unshare", "--mount", "sh", "-c", OPEN_FOLDERS, "sh", *closed_folders(), "--"]
-"""Runs a command as an ordinary user, also where all of this lies in the home of root."""
+"""Runs a command as an ordinary user, even if the code is in the home of root."""
 
 OTHER = 12345
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
 
 
 class Report:
-    """What `doctor --json` says: its exit code, and what it found by code."""
+    """The output of `doctor --json`: its exit code and its checks."""
 
     def __init__(self, config: Path, *before: str) -> None:
         errors = config.with_suffix(".log")
@@ -82,16 +82,16 @@ class Report:
             )
         assert done.stdout, errors.read_text()
         self.exit_code = done.returncode
-        self.found = json.loads(done.stdout)
+        self.checks = json.loads(done.stdout)
 
-    def one(self, code: str) -> Any:
-        """The one thing that was found under a code."""
-        (found,) = [check for check in self.found if check["code"] == code]
-        return found
+    def check(self, code: str) -> Any:
+        """Return the only check with a code."""
+        (check,) = [check for check in self.checks if check["code"] == code]
+        return check
 
     @property
     def codes(self) -> set[str]:
-        return {check["code"] for check in self.found}
+        return {check["code"] for check in self.checks}
 
 
 def report(folder: Path, path: Path, *before: str, **more: str) -> Report:
@@ -101,7 +101,7 @@ def report(folder: Path, path: Path, *before: str, **more: str) -> Report:
 
 @contextmanager
 def folder_of_nobody() -> Iterator[Path]:
-    """A folder in which an ordinary user has everything; for us alone where that is us."""
+    """A folder that an ordinary user owns."""
     with public_folder() as folder:
         give_to_nobody(folder)
         yield folder
@@ -111,12 +111,12 @@ def as_nobody() -> list[str]:
     return AS_NOBODY if os.geteuid() == 0 else []
 
 
-def test_what_is_well_is_told_with_its_level_and_code(tmp_path: Path) -> None:
+def test_checks_without_problems_have_level_and_code(tmp_path: Path) -> None:
     found = report(tmp_path, make_database(tmp_path / "email.db", messages=3))
     assert found.exit_code == 0
-    assert found.one("readable")["text"] == "Email: 3 rows in 1 table."
+    assert found.check("readable")["text"] == "Email: 3 rows in 1 table."
     assert {"configuration", "port_free", "history", "guarded"} <= found.codes
-    assert all(set(check) == {"level", "code", "text", "cure"} for check in found.found)
+    assert all(set(check) == {"level", "code", "text", "cure"} for check in found.checks)
     assert not found.codes & {"not_wal", "database_owner", "side_file_owner", "clock_wrong"}
 
 
@@ -127,7 +127,7 @@ def test_a_database_of_another_user() -> None:
         os.chown(path, OTHER, OTHER)
         path.chmod(0o644)
         found = report(folder, path, *AS_NOBODY)
-    check = found.one("database_owner")
+    check = found.check("database_owner")
     assert check["text"] == f"Email belongs to {OTHER}, not to nobody."
     assert check["cure"] == f"sudo chown nobody: {path}"
     assert found.exit_code == 0
@@ -140,14 +140,14 @@ def test_a_side_file_of_another_owner_than_its_database(tmp_path: Path) -> None:
         writer.do("INSERT INTO messages (text) VALUES ('more')")
         os.chown(f"{path}-wal", OTHER, OTHER)
         found = report(tmp_path, path)
-    check = found.one("side_file_owner")
+    check = found.check("side_file_owner")
     assert check["text"] == f"Email: its -wal belongs to {OTHER}, the database to root."
     assert check["cure"] == f"sudo chown root: '{path}'-wal"
     assert found.exit_code == 3
 
 
 @pytest.mark.parametrize("closed", ["folder", "email.db"])
-def test_what_may_not_be_read_with_the_command_that_opens_it(closed: str) -> None:
+def test_an_unreadable_database_is_reported_with_the_command_that_opens_it(closed: str) -> None:
     with folder_of_nobody() as folder:
         path = make_database(folder / "folder" / "email.db", messages=3)
         give_to_nobody(folder)
@@ -155,15 +155,15 @@ def test_what_may_not_be_read_with_the_command_that_opens_it(closed: str) -> Non
         shut.chmod(0)
         found = report(folder, path, *as_nobody())
         shut.chmod(0o700)
-    check = found.one("folder_closed" if closed == "folder" else "permission_denied")
+    check = found.check("folder_closed" if closed == "folder" else "permission_denied")
     assert check["cure"].endswith(f":{right} {shut}")
     assert found.exit_code == 3
 
 
-def test_a_database_that_is_not_in_wal_mode(tmp_path: Path) -> None:
+def test_a_database_without_wal_mode_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", wal=False, messages=3)
     found = report(tmp_path, path)
-    assert found.one("not_wal")["cure"] == f"sqlite3 {path} 'PRAGMA journal_mode = WAL'"
+    assert found.check("not_wal")["cure"] == f"sqlite3 {path} 'PRAGMA journal_mode = WAL'"
     assert "old_sqlite" not in found.codes
 
 
@@ -183,40 +183,42 @@ def test_a_database_that_is_not_in_wal_mode(tmp_path: Path) -> None:
         (3_053_000, False),
     ],
 )
-def test_which_sqlite_has_the_reset_bug(version: int, *, has_it: bool) -> None:
+def test_affected_versions_of_the_reset_bug(version: int, *, has_it: bool) -> None:
     assert has_reset_bug(version) is has_it
 
 
-@pytest.mark.parametrize(("version", "told"), [(3_046_001, True), (3_051_003, False)])
-def test_a_database_that_an_old_sqlite_wrote(tmp_path: Path, version: int, *, told: bool) -> None:
+@pytest.mark.parametrize(("version", "reported"), [(3_046_001, True), (3_051_003, False)])
+def test_a_database_written_by_an_old_sqlite_is_reported(
+    tmp_path: Path, version: int, *, reported: bool
+) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     with path.open("r+b") as file:
         file.seek(96)
         file.write(version.to_bytes(4, "big"))
     found = report(tmp_path, path)
-    assert ("old_sqlite" in found.codes) is told
-    if told:
-        assert "SQLite 3.46.1:" in found.one("old_sqlite")["text"]
-        assert "3.51.3" in found.one("old_sqlite")["cure"]
+    assert ("old_sqlite" in found.codes) is reported
+    if reported:
+        assert "SQLite 3.46.1:" in found.check("old_sqlite")["text"]
+        assert "3.51.3" in found.check("old_sqlite")["cure"]
 
 
-def test_a_taken_port_names_who_has_it_and_another(tmp_path: Path) -> None:
+def test_a_taken_port_names_its_process_and_a_free_port(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         more = {"server": f'port = {port}\naddresses = ["127.0.0.1"]'}
         found = report(tmp_path, path, **more)
-    check = found.one("port_taken")
+    check = found.check("port_taken")
     assert f"Port {port} on 127.0.0.1 is taken by" in check["text"]
     assert f"(pid {os.getpid()})" in check["text"]
     assert "--port" in check["cure"]
     assert found.exit_code == 3
 
 
-def test_our_own_service_that_does_not_answer_is_no_stranger(
+def test_a_silent_service_is_recognized_on_its_port(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Whose control group it is, only a booted system can show."""
+    """Only a booted system has the real control group."""
     monkeypatch.setattr(network, "is_the_service", lambda pid: pid == str(os.getpid()))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = ServerSettings(addresses=("127.0.0.1",), port=silent.getsockname()[1])
@@ -224,7 +226,7 @@ def test_our_own_service_that_does_not_answer_is_no_stranger(
     assert (check.level, check.code) == ("unknown", "service_silent")
 
 
-def test_a_stranger_on_our_port_that_never_stops_talking_holds_nothing_up() -> None:
+def test_an_endless_response_on_our_port_does_not_block() -> None:
     stop = Event()
 
     def drip(server: socket.socket) -> None:
@@ -234,11 +236,11 @@ def test_a_stranger_on_our_port_that_never_stops_talking_holds_nothing_up() -> N
                 connection.send(b"x")
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        talker = Thread(target=drip, args=(server,))
-        talker.start()
+        sender = Thread(target=drip, args=(server,))
+        sender.start()
         assert not network.is_mission_control(ip_address("127.0.0.1"), server.getsockname()[1])
         stop.set()
-        talker.join()
+        sender.join()
 
 
 IN_A_TAILNET = """
@@ -256,7 +258,9 @@ exec "$@"
 
 @pytest.mark.parametrize("has_command", [True, False])
 @pytest.mark.parametrize("address", ["", "100.101.102.103/32"])
-def test_a_missing_tailscale_address(tmp_path: Path, address: str, *, has_command: bool) -> None:
+def test_a_missing_tailscale_address_is_reported(
+    tmp_path: Path, address: str, *, has_command: bool
+) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     if has_command:
         (tmp_path / "tailscale").write_text("#!/bin/sh\n")
@@ -266,11 +270,11 @@ def test_a_missing_tailscale_address(tmp_path: Path, address: str, *, has_comman
     found = report(tmp_path, path, *before, server=f"port = {free_port()}")
     if address:
         assert "tailscale_missing" not in found.codes
-        assert any("100.101.102.103" in check["text"] for check in found.found)
+        assert any("100.101.102.103" in check["text"] for check in found.checks)
     else:
         level, cure = ("fault", "sudo tailscale up") if has_command else ("notice", "Install")
-        assert found.one("tailscale_missing")["level"] == level
-        assert found.one("tailscale_missing")["cure"].startswith(cure)
+        assert found.check("tailscale_missing")["level"] == level
+        assert found.check("tailscale_missing")["cure"].startswith(cure)
 
 
 WHILE_SERVED = """
@@ -287,7 +291,7 @@ exit $code
 
 
 @pytest.mark.parametrize("allowed", ["tailscale", "192.0.2.1"])
-def test_our_own_page_is_known_at_every_address(tmp_path: Path, allowed: str) -> None:
+def test_a_running_page_is_recognized_at_every_address(tmp_path: Path, allowed: str) -> None:
     path, port = make_database(tmp_path / "email.db", messages=3), free_port()
     config = tmp_path / "config.toml"
     script = IN_A_TAILNET.format(address="100.101.102.103/32").replace('exec "$@"', "set +e")
@@ -297,12 +301,12 @@ def test_our_own_page_is_known_at_every_address(tmp_path: Path, allowed: str) ->
     found = report(tmp_path, path, *before, server=server)
     assert "port_taken" not in found.codes
     assert f"Mission Control is served at http://100.101.102.103:{port}/" in [
-        check["text"] for check in found.found
+        check["text"] for check in found.checks
     ]
 
 
 @pytest.mark.parametrize("closed", ["state", "state/history.db", "state/history.db-wal"])
-def test_a_history_that_cannot_be_written(closed: str) -> None:
+def test_an_unwritable_history_is_reported(closed: str) -> None:
     with folder_of_nobody() as folder:
         path = make_database(folder / "email.db", messages=3)
         history = folder / "state" / "history.db"
@@ -315,15 +319,15 @@ def test_a_history_that_cannot_be_written(closed: str) -> None:
         config.write_text(config.read_text().replace(str(folder / "history.db"), str(history)))
         found = Report(config, *as_nobody())
         (folder / closed).chmod(0o700)
-    check = found.one("history_not_writable")
+    check = found.check("history_not_writable")
     assert check["cure"] == f"chmod u+rwX {folder / closed}"
     assert found.exit_code == 3
 
 
 @as_root
 @pytest.mark.parametrize("home", [True, False])
-def test_a_history_folder_of_another_user(*, home: bool) -> None:
-    """What lies outside of a home may be the system's, and is not to be given away."""
+def test_a_history_folder_of_another_user_is_reported(*, home: bool) -> None:
+    """A folder outside the home may belong to the system: its owner must not be changed."""
     with folder_of_nobody() as folder, public_folder() as elsewhere:
         path = make_database(folder / "email.db", messages=3)
         history = (folder if home else elsewhere) / "state"
@@ -332,40 +336,40 @@ def test_a_history_folder_of_another_user(*, home: bool) -> None:
         text = config.read_text().replace(str(folder / "history.db"), str(history / "history.db"))
         config.write_text(text)
         found = Report(config, *AS_NOBODY)
-    check = found.one("history_not_writable")
+    check = found.check("history_not_writable")
     assert "belongs to root" in check["text"]
-    assert check["cure"].startswith(f"sudo chown nobody: {history}" if home else "Name another")
+    assert check["cure"].startswith(f"sudo chown nobody: {history}" if home else "Set another")
 
 
 def test_a_clock_before_the_program_was_installed_is_wrong() -> None:
     check = clock.before_installation(1_500_000.0, 2_000_000.0)
     assert check is not None
     assert (check.level, check.code) == ("fault", "clock_wrong")
-    assert check.text.endswith("and our own program is from 24 Jan 1970, 03:33 UTC.")
+    assert check.text.endswith("but this program was installed on 24 Jan 1970, 03:33 UTC.")
     assert check.cure == "sudo timedatectl set-ntp true"
     assert clock.before_installation(1_999_990.0, 2_000_000.0) is None
 
 
-def test_a_record_from_the_future_does_not_make_the_clock_of_now_wrong(tmp_path: Path) -> None:
+def test_a_record_from_the_future_is_only_a_notice(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     with closing(sqlite3.connect(tmp_path / "history.db")) as history:
         migrate(history)
         history.execute("INSERT INTO watched VALUES ('email', 0, ?)", (int(time.time()) + 86_400,))
         history.commit()
     found = report(tmp_path, path)
-    check = found.one("clock_set_back")
+    check = found.check("clock_set_back")
     assert check["level"] == "notice"
     assert "the last record is from" in check["text"]
     assert "clock_wrong" not in found.codes
     assert clock.before_record(1_999_990.0, 2_000_000.0, clock.CURE) is None
 
 
-def test_the_kernel_says_whether_the_clock_is_kept() -> None:
-    assert clock.is_synchronised() in {True, False}
+def test_the_kernel_reports_whether_the_clock_is_synchronized() -> None:
+    assert clock.is_synchronized() in {True, False}
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
-def test_a_mount_that_hangs_costs_its_database_alone(tmp_path: Path) -> None:
+def test_a_hanging_mount_affects_only_its_database(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     (tmp_path / "mount").mkdir()
     mounted = tmp_path / "mount" / "content.db"
@@ -373,11 +377,11 @@ def test_a_mount_that_hangs_costs_its_database_alone(tmp_path: Path) -> None:
         more = {"server": f"port = {free_port()}", "sampler": 'deadline = "500ms"'}
         config = write_config(tmp_path, [("content", mounted), ("email", path)], **more)
         found = Report(config)
-    assert found.one("readable")["text"] == "Email: 3 rows in 1 table."
-    assert found.one("not_responding")["text"].startswith("Content:")
+    assert found.check("readable")["text"] == "Email: 3 rows in 1 table."
+    assert found.check("not_responding")["text"].startswith("Content:")
 
 
-def test_a_part_that_fails_or_hangs_leaves_the_others_alone() -> None:
+def test_a_failing_or_hanging_part_does_not_affect_others() -> None:
     def fails() -> list[Check]:
         raise KeyError("anything")
 
@@ -406,7 +410,7 @@ Environment="PYTHONPATH={app}"
 
 @pytest.fixture
 def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home with an installed unit, on a system that systemd is said to run."""
+    """A home with an installed unit, as if systemd ran this system."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(service, "BOOTED", tmp_path)
     monkeypatch.setattr(service, "LINGERING", tmp_path / "linger")
@@ -417,7 +421,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folders[1] / "bin").mkdir()
     (folders[1] / "bin" / "python").symlink_to(sys.executable)
     write_unit(tmp_path, "PrivateUsers=yes")
-    manager(tmp_path, monkeypatch, "ActiveState=active\nMainPID=812\nUnitFileState=enabled")
+    fake_systemctl(tmp_path, monkeypatch, "ActiveState=active\nMainPID=812\nUnitFileState=enabled")
     return tmp_path
 
 
@@ -429,8 +433,8 @@ def write_unit(home: Path, more: str) -> None:
     file.write_text(UNIT.format(app=app, environment=environment, more=more))
 
 
-def manager(home: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    """Have `systemctl` give an answer; none at all without one."""
+def fake_systemctl(home: Path, monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    """Replace `systemctl` by a script that prints an answer, or fails without one."""
     script = f"#!/bin/sh\ncat <<'END'\n{answer}\nEND\n" if answer else "#!/bin/sh\nexit 1\n"
     (home / "systemctl").write_text(script)
     (home / "systemctl").chmod(0o755)
@@ -441,7 +445,7 @@ def service_checks() -> dict[str, dict[str, str]]:
     return {check.code: asdict(check) for check in service.examine()}
 
 
-def test_an_installed_service_that_does_not_linger(installed: Path) -> None:
+def test_a_service_without_lingering_is_reported(installed: Path) -> None:
     user = own_name()
     found = service_checks()
     assert found["not_lingering"]["level"] == "fault"
@@ -450,18 +454,18 @@ def test_an_installed_service_that_does_not_linger(installed: Path) -> None:
     assert service_checks().keys() == {"service_installed", "service_running", "lingering"}
 
 
-def test_which_version_the_service_runs_and_its_folders(installed: Path) -> None:
+def test_the_installed_version_and_missing_folders_are_reported(installed: Path) -> None:
     found = service_checks()
     assert "environment-ba98765, app-0123456789ab" in found["service_installed"]["text"]
-    assert found["service_running"]["text"] == "The service runs (pid 812)."
+    assert found["service_running"]["text"] == "The service is running (pid 812)."
     (installed / "share" / "app-0123456789ab").rmdir()
     found = service_checks()
     assert "app-0123456789ab is gone" in found["service_folder_missing"]["text"]
     assert found["service_folder_missing"]["cure"] == "./ops/install"
 
 
-def test_a_service_whose_python_was_removed_cannot_start(installed: Path) -> None:
-    """An upgrade of the system takes the former version away, and the environment leads nowhere."""
+def test_a_removed_python_is_reported(installed: Path) -> None:
+    """A system upgrade may remove the Python that the environment links to."""
     python = installed / "share" / "environment-ba98765" / "bin" / "python"
     python.unlink()
     python.symlink_to("/usr/bin/python3.0")
@@ -470,28 +474,28 @@ def test_a_service_whose_python_was_removed_cannot_start(installed: Path) -> Non
     assert "/usr/bin/python3.0, was removed" in found["text"]
 
 
-def test_the_unit_is_where_the_manager_has_it(
+def test_the_unit_is_found_where_systemd_has_it(
     installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Elsewhere with an XDG_CONFIG_HOME of its own (systemd/systemd issue 43586)."""
+    """systemd may have an XDG_CONFIG_HOME of its own (systemd/systemd issue 43586)."""
     usual = installed / ".config/systemd/user/mission-control.service"
     moved = usual.rename(installed / "mission-control.service")
     assert "service_not_installed" in service_checks()
-    manager(installed, monkeypatch, f"ActiveState=active\nMainPID=812\nFragmentPath={moved}")
+    fake_systemctl(installed, monkeypatch, f"ActiveState=active\nMainPID=812\nFragmentPath={moved}")
     assert {"service_installed", "service_running"} <= service_checks().keys()
 
 
-def test_a_configuration_that_is_not_read_is_named(
+def test_an_ignored_configuration_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """XDG_CONFIG_HOME of a shell does not reach the service, so it does not move the file."""
+    """A shell's XDG_CONFIG_HOME does not reach the service, so it is ignored."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
     path = make_database(tmp_path / "email.db", messages=3)
     assert "configuration_not_read" not in report(tmp_path, path).codes
     unread = tmp_path / "xdg" / "mission-control" / "config.toml"
     unread.parent.mkdir(parents=True)
     unread.touch()
-    check = report(tmp_path, path).one("configuration_not_read")
+    check = report(tmp_path, path).check("configuration_not_read")
     assert check["level"] == "notice"
     assert "xdg/mission-control/config.toml is not read" in check["text"]
     unread.unlink()
@@ -499,7 +503,7 @@ def test_a_configuration_that_is_not_read_is_named(
     assert "configuration_not_read" not in report(tmp_path, path).codes
 
 
-def test_a_reduced_unit_is_told(installed: Path) -> None:
+def test_a_reduced_unit_is_reported(installed: Path) -> None:
     write_unit(installed, "NoNewPrivileges=yes")
     assert "PrivateUsers=" in service_checks()["unit_reduced"]["text"]
 
@@ -513,70 +517,68 @@ def test_a_reduced_unit_is_told(installed: Path) -> None:
             "ActiveState=activating\nSubState=auto-restart\nUnitFileState=enabled",
             ("service_not_running", "journalctl --user -u mission-control"),
         ),
-        ("ActiveState=activating\nSubState=start", ("service_starting", "Ask again")),
+        ("ActiveState=activating\nSubState=start", ("service_starting", "Check again")),
         ("", ("service_unknown", "sudo systemctl start user@")),
     ],
 )
-def test_a_service_that_does_not_run(
+def test_a_stopped_service_is_reported(
     installed: Path, monkeypatch: pytest.MonkeyPatch, answer: str, expected: tuple[str, str]
 ) -> None:
-    manager(installed, monkeypatch, answer)
+    fake_systemctl(installed, monkeypatch, answer)
     code, cure = expected
     found = service_checks()[code]
     assert found["level"] == ("fault" if code == "service_not_running" else "unknown")
     assert found["cure"].startswith(cure)
 
 
-def test_a_service_that_is_not_installed(installed: Path) -> None:
+def test_a_missing_service_is_reported(installed: Path) -> None:
     (installed / ".config/systemd/user/mission-control.service").unlink()
     found = service_checks()
     assert found.keys() == {"service_not_installed"}
     assert found["service_not_installed"]["cure"] == "./ops/install"
 
 
-def test_a_system_without_systemd_is_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_system_without_systemd_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "BOOTED", tmp_path / "none")
     assert service_checks()["no_systemd"]["level"] == "well"
 
 
-def test_who_was_refused_lately_is_named(tmp_path: Path) -> None:
-    """A client in a container, and a name that is not allowed."""
+def test_recent_refusals_are_reported(tmp_path: Path) -> None:
+    """For example a client in a container, and an unknown host name."""
     path, port = make_database(tmp_path / "email.db", messages=3), free_port()
     server = f'port = {port}\naddresses = ["127.0.0.1"]\nallowed_clients = ["127.0.0.1"]'
     with Served(write_config(tmp_path, [("email", path)], server=server), port=port) as served:
         for _ in range(2):
             with socket.create_connection(
                 ("127.0.0.1", port), source_address=("127.0.0.9", 0)
-            ) as stranger:
-                assert stranger.recv(1) == b""
+            ) as client:
+                assert client.recv(1) == b""
         assert served.get("/glance", {"Host": "server.lan"})[0] == 400
         refused = served.json("/api/service")["refused"]
-        assert [(one["kind"], one["name"], one["count"]) for one in refused] == [
+        assert [(refusal["kind"], refusal["name"], refusal["count"]) for refusal in refused] == [
             ("host", "server.lan", 1),
             ("client", "127.0.0.9", 2),
         ]
         assert served.log.count("127.0.0.9 may not ask at 127.0.0.1") == 1
         found = report(tmp_path, path, server=server)
-        assert "127.0.0.9 at 127.0.0.1 (2 times" in found.one("client_refused")["text"]
-        assert "server.lan at 127.0.0.1" in found.one("host_refused")["text"]
+        assert "127.0.0.9 at 127.0.0.1 (2 times" in found.check("client_refused")["text"]
+        assert "server.lan at 127.0.0.1" in found.check("host_refused")["text"]
 
 
-def test_an_address_that_no_client_may_use_is_named() -> None:
-    """pdns issue 1644: an access list that lets nobody in looked like a network fault."""
+def test_an_address_without_allowed_clients_is_reported() -> None:
+    """PowerDNS/pdns issue 1644: an empty access list looked like a network fault."""
     server = ServerSettings(addresses=("192.0.2.7",), port=free_port())
-    check = next(one for one in network.examine(server) if one.code == "no_clients_allowed")
+    check = next(check for check in network.examine(server) if check.code == "no_clients_allowed")
     assert "192.0.2.7 is served, but only this machine" in check.text
     assert '"192.0.2.0/24"' in check.cure
     opened = server.model_copy(update={"allowed_clients": ("192.0.2.0/24",)})
-    assert "no_clients_allowed" not in {one.code for one in network.examine(opened)}
+    assert "no_clients_allowed" not in {check.code for check in network.examine(opened)}
 
 
-def test_a_rule_for_a_table_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_a_rule_for_a_missing_table_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     config = write_config(tmp_path, [("email", path)])
     with config.open("a") as file:
         file.write("\n[databases.tables.mesages]\nmin_rows = 1\n")
-    check = Report(config).one("no_such_table")
+    check = Report(config).check("no_such_table")
     assert check["text"] == "Email: mesages: there is no such table. Tables: messages."
