@@ -12,15 +12,16 @@ from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import core_schema
 
 from dash_app import VERSION
-from dash_app.api import parameters, schemas
+from dash_app.api import schemas
+from dash_app.api.parameters import QUERIES, Query
 from dash_app.api.route_docs import (
     DESCRIPTION,
     EVERYWHERE,
     HEADERS,
     JSON,
-    PARAMETERS,
     REFUSALS,
     ROUTES,
     TEXT,
@@ -67,7 +68,7 @@ def description() -> Json:
         },
         "components": {
             "schemas": _schemas(),
-            "parameters": {name: _parameter(name) for name in PARAMETERS},
+            "parameters": _parameters(),
             "headers": {name: _header(name) for name in HEADERS},
             "responses": {str(status): _refusal(status) for status in REFUSALS}
             | {str(status): _too_large(status) for status in TOO_LARGE},
@@ -92,13 +93,13 @@ def _schemas() -> Json:
 
 
 def _operation(rule: str, route: Route) -> Json:
-    in_path = ["name"] if "<name>" in rule else []
-    given = [ref("parameters", name) for name in (*in_path, *parameters.ROUTES[rule])]
+    names = [*(["name"] if "<name>" in rule else []), *_properties(QUERIES[rule])]
+    parameters = [ref("parameters", name) for name in names]
     statuses = (*EVERYWHERE, *route.refusals)
     operation: Json = {
         "operationId": route.name,
         "summary": route.summary,
-        "parameters": [*given, *([_IF_NONE_MATCH] if route.is_json else [])],
+        "parameters": [*parameters, *([_IF_NONE_MATCH] if route.is_json else [])],
         "responses": _answers(route),
     }
     if rule.startswith(("/api/", "/metrics")):
@@ -142,10 +143,45 @@ def _plain(route: Route, status: int) -> Json:
     return error | {"headers": headers, "content": error["content"] | content}
 
 
-def _parameter(name: str) -> Json:
-    words, schema = PARAMETERS[name]
-    place: Json = {"in": "path", "required": True} if name == "name" else {"in": "query"}
-    return {"name": name, **place, "description": words, "schema": schema}
+class _ParameterSchema(_Untitled):
+    """Describes a value that was sent: not null, as of an absent parameter, and no empty list."""
+
+    def nullable_schema(self, schema: core_schema.NullableSchema) -> Json:
+        return self.generate_inner(schema["schema"])
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
+        described = super().default_schema(schema)
+        return {k: v for k, v in described.items() if k != "default" or v not in (None, [])}
+
+
+def _properties(query: type[Query]) -> dict[str, Json]:
+    """Return the parameters of a query by name, each as a JSON schema with its description."""
+    schema = query.model_json_schema(schema_generator=_ParameterSchema)
+    properties: dict[str, Json] = schema["properties"]
+    return properties
+
+
+def _parameters() -> Json:
+    described: Json = {
+        "name": {
+            "name": "name",
+            "in": "path",
+            "required": True,
+            "description": "A configured database.",
+            "schema": ref("schemas", "DatabaseName"),
+        }
+    }
+    for query in QUERIES.values():
+        for name, schema in _properties(query).items():
+            description = schema.pop("description")
+            described[name] = {
+                "name": name,
+                "in": "query",
+                "description": description,
+                "schema": schema,
+            }
+    described["database"]["schema"]["items"] = ref("schemas", "DatabaseName")
+    return described
 
 
 def _header(name: str) -> Json:

@@ -1,198 +1,287 @@
-"""What a request may ask for: its parameters, read and refused by name."""
+"""The query parameters of each route: validated here, described in `openapi.json`."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, get_origin
 
 from flask import request
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+from pydantic.config import JsonDict
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from dash_app.history.chart_grid import Window
 from dash_app.history.event_queries import Wanted
 from dash_app.history.incidents import WantedIncidents
 from dash_app.history.series import Extent, Metric, Selection
 from dash_app.model.event import EventKind
-from dash_app.settings import Settings
 
-Choice = TypeVar("Choice", bound=str)
-Format = Literal["json", "csv"]
-
-DEFAULT_REACH = timedelta(hours=24)
+DEFAULT_RANGE = timedelta(hours=24)
 DEFAULT_POINTS = 500
 MAX_POINTS = 5000
-MAX_POINTS_IN_ALL = 100_000
-"""Of every series together: 40 MB while they are read and sent, at 390 bytes each."""
+MAX_TOTAL_POINTS = 100_000
+"""Of all series together: 40 MB in memory, at 390 bytes per point."""
 
 MAX_BYTES, POINT_BYTES = 16_000_000, 80
-"""Maximum size of an answer of the history, and of a point in it without its names."""
+"""Maximum size of a history response, and the size of a point without its names."""
 
-DEFAULT_EVENTS = 50
-MAX_EVENTS = 500
+DEFAULT_LIMIT = 50
+MAX_LIMIT = 500
 MAX_CURSOR = 2**63 - 1
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-"""Times beyond count as these."""
+"""Times beyond these count as these."""
 
-ROUTES: dict[str, tuple[str, ...]] = {
-    "/api/db-status": (),
-    "/api/databases/<name>": (),
-    "/api/history": ("database", "table", "metric", "from", "to", "points", "format"),
-    "/api/events": ("database", "kind", "since", "before", "limit"),
-    "/api/incidents": ("open", "database", "before", "limit"),
-    "/api/service": (),
-    "/api/openapi.json": (),
-    "/health": (),
-    "/glance": (),
-    "/metrics": (),
-}
-"""The parameters of each route that OpenAPI describes; any other is refused."""
-
-TRUTHS = ("true", "false")
-REPEATABLE = {"database", "table", "kind"}
+EXAMPLE_TIME = "2026-11-23T15:00:00Z"
+DIGITS = re.compile(rf"[0-9]{{1,{len(str(MAX_CURSOR))}}}")
+"""A whole number. `int` also accepts signs, spaces, underscores and the digits of other scripts."""
 
 
 class ParameterError(ValueError):
-    """A query parameter that cannot be used; the text names it and what is allowed."""
+    """A query parameter cannot be used; the text names it and what is allowed."""
 
 
 @dataclass(frozen=True, slots=True)
-class WantedHistory:
-    """What of the history is wanted: which series, at most how many points of each, up to when."""
+class Whole:
+    """Annotates a whole number within bounds, which is written in digits only."""
 
-    selection: Selection
-    since: datetime
-    until: datetime
-    ends_now: bool
-    points: int | None
-    every_seconds: float
-    as_csv: bool
+    minimum: int
+    maximum: int
 
-    def window(self, extent: Extent) -> Window:
-        """Return the window for some series. Raise ParameterError if the answer is too large."""
-        most = self._most_points(extent)
-        points = self.points or max(1, min(DEFAULT_POINTS, most))
-        if points > most:
+    def __get_pydantic_core_schema__(
+        self, _source: object, _handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Validate by `parse`, and describe the bounds."""
+        number = core_schema.int_schema(ge=self.minimum, le=self.maximum)
+        return core_schema.no_info_before_validator_function(self.parse, number)
+
+    def parse(self, value: object) -> int:
+        """Return a text as a number. Raise ValueError."""
+        text = str(value)
+        if not DIGITS.fullmatch(text) or not self.minimum <= int(text) <= self.maximum:
+            raise ValueError(f"must be a whole number from {self.minimum} to {self.maximum}")
+        return int(text)
+
+
+def _time(value: object) -> datetime:
+    try:
+        time = datetime.fromisoformat(str(value).upper())
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise ValueError(f"must be a time with its zone, such as {EXAMPLE_TIME}")
+    return min(max(time, EARLIEST), LATEST).astimezone(UTC)
+
+
+def _cursor_or_time(value: object) -> int | datetime:
+    try:
+        return Whole(0, MAX_CURSOR).parse(value) if DIGITS.fullmatch(str(value)) else _time(value)
+    except ValueError:
+        text = f"must be the `next` of an earlier response, or a time such as {EXAMPLE_TIME}"
+        raise ValueError(text) from None
+
+
+def _configured(name: str, info: ValidationInfo) -> str:
+    names: Sequence[str] = info.context or ()
+    if name not in names:
+        raise ValueError(f"must be one of {', '.join(names)}")
+    return name
+
+
+Time = Annotated[datetime, BeforeValidator(_time), Field(examples=[EXAMPLE_TIME])]
+DatabaseName = Annotated[str, AfterValidator(_configured)]
+INT64: JsonDict = {"format": "int64"}
+
+
+class Query(BaseModel):
+    """The parameters of a route; here, none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DatabaseQuery(Query):
+    """A query that can be limited to some databases."""
+
+    database: tuple[DatabaseName, ...] = Field((), description="Only these databases; repeatable.")
+
+
+class HistoryQuery(DatabaseQuery):
+    """The parameters of `/api/history`: which series, of which time, and how many points."""
+
+    table: tuple[str, ...] = Field(
+        (), description="Only tables of these names; repeatable.", examples=[["tasks"]]
+    )
+    metric: Metric = Field(
+        "rows",
+        description="What to return. `inserted` is the rows written since the previous point, even"
+        " if they were deleted since.",
+    )
+    until: Time = Field(
+        default_factory=lambda: datetime.now(UTC), alias="to", description="The end; default: now."
+    )
+    since: Time = Field(
+        default_factory=lambda data: data["until"] - DEFAULT_RANGE,
+        alias="from",
+        description="The start; default: 24 hours before `to`. It must be before `to`.",
+    )
+    points: Annotated[int, Whole(1, MAX_POINTS)] | None = Field(
+        None,
+        description=f"Maximum number of points per series. Default: {DEFAULT_POINTS}, or fewer if"
+        f" there are many series, because all series together have at most {MAX_TOTAL_POINTS:,}"
+        f" points in {MAX_BYTES // 1_000_000} MB.",
+        examples=[100],
+    )
+    format: Literal["json", "csv"] = Field(
+        "json",
+        description="CSV has one line per point. An apostrophe precedes a name that starts like a"
+        " formula, so that no spreadsheet evaluates it.",
+    )
+
+    @model_validator(mode="after")
+    def _check_range(self) -> Self:
+        if self.since >= self.until:
+            raise ValueError("from must be before to")
+        return self
+
+    @property
+    def selection(self) -> Selection:
+        """The series to read."""
+        return Selection(self.database, self.table, self.metric)
+
+    @property
+    def ends_now(self) -> bool:
+        """Whether the end is the time of the request."""
+        return "until" not in self.model_fields_set
+
+    def window(self, extent: Extent, every_seconds: float) -> Window:
+        """Return the time grid for series of an extent, which are recorded every `every_seconds`.
+
+        Raise ParameterError if the response would be too large.
+        """
+        limit = self._max_points(extent)
+        points = self.points or max(1, min(DEFAULT_POINTS, limit))
+        if points > limit:
             raise ParameterError(
-                f"points must be at most {most} for {extent.series} series: an answer has "
-                f"{MAX_POINTS_IN_ALL} points and {MAX_BYTES // 1_000_000} MB at most. "
-                "Ask for fewer points, or by table."
+                f"points must be at most {limit} for {extent.series} series, because a response has"
+                f" at most {MAX_TOTAL_POINTS} points and {MAX_BYTES // 1_000_000} MB. Request fewer"
+                " points or fewer tables."
             )
-        # The end takes one of the points, and a grid that begins at an instant one more.
-        grid = Window.between(self.since, self.until, max(1, points - 2), self.every_seconds)
+        # The end takes one of the points, and a grid that starts at an instant takes another.
+        grid = Window.between(self.since, self.until, max(1, points - 2), every_seconds)
         return grid.to_its_end(self.until)
 
-    def _most_points(self, extent: Extent) -> int:
-        """Return the maximum number of points per series. CSV repeats the names at each point."""
+    def _max_points(self, extent: Extent) -> int:
+        """Return the maximum number of points per series. CSV repeats the names in each line."""
         series = max(1, extent.series)
-        once, at_each = (0, extent.name_bytes) if self.as_csv else (extent.name_bytes, 0)
-        by_size = (MAX_BYTES - once) // (series * POINT_BYTES + at_each)
-        return max(0, min(MAX_POINTS_IN_ALL // series, by_size))
+        is_csv = self.format == "csv"
+        once, per_point = (0, extent.name_bytes) if is_csv else (extent.name_bytes, 0)
+        by_size = (MAX_BYTES - once) // (series * POINT_BYTES + per_point)
+        return max(0, min(MAX_TOTAL_POINTS // series, by_size))
 
 
-def refuse_unknown(allowed: tuple[str, ...]) -> None:
-    """Refuse what a route does not know, and what stands twice. Raises ParameterError."""
-    for name, values in request.args.lists():
-        if name not in allowed:
-            known = f"Allowed: {', '.join(allowed)}." if allowed else "None is allowed here."
-            raise ParameterError(f"There is no parameter {name}. {known}")
-        if len(values) > 1 and name not in REPEATABLE:
-            raise ParameterError(f"{name} may be given once.")
+class PageQuery(DatabaseQuery):
+    """A query whose result comes in pages, newest first."""
 
-
-def wanted_history(settings: Settings) -> WantedHistory:
-    """Return what of the history a request asks for. Raises ParameterError."""
-    metric = _one_of("metric", request.args.get("metric", "rows"), get_args(Metric))
-    tables = tuple(request.args.getlist("table"))
-    until = _time("to", datetime.now(UTC))
-    since = _time("from", until - DEFAULT_REACH)
-    if since >= until:
-        raise ParameterError("from must lie before to.")
-    return WantedHistory(
-        selection=Selection(_databases(settings), tables, metric),
-        since=since,
-        until=until,
-        ends_now="to" not in request.args,
-        points=_whole("points", 1, MAX_POINTS),
-        every_seconds=settings.history.every.total_seconds(),
-        as_csv=_one_of("format", request.args.get("format", "json"), get_args(Format)) == "csv",
+    before: Annotated[int, Whole(1, MAX_CURSOR)] | None = Field(
+        None,
+        description="Only older ones than this `next` of an earlier response.",
+        examples=[17],
+        json_schema_extra=INT64,
+    )
+    limit: Annotated[int, Whole(1, MAX_LIMIT)] = Field(
+        DEFAULT_LIMIT,
+        description="Maximum number per response; fewer if events contain very large schemas.",
     )
 
 
-def wanted_events(settings: Settings) -> Wanted:
-    """Return which events a request asks for. Raises ParameterError."""
-    return Wanted(
-        databases=_databases(settings),
-        kinds=tuple(
-            _one_of("kind", kind, get_args(EventKind)) for kind in request.args.getlist("kind")
-        ),
-        before=_whole("before", 1, MAX_CURSOR),
-        most=_whole("limit", 1, MAX_EVENTS) or DEFAULT_EVENTS,
-        since=_cursor_or_time("since"),
+class EventsQuery(PageQuery):
+    """The parameters of `/api/events`."""
+
+    kind: tuple[EventKind, ...] = Field((), description="Only events of these kinds; repeatable.")
+    since: (
+        Annotated[
+            Annotated[int, Field(ge=0, le=MAX_CURSOR, json_schema_extra=INT64)] | Time,
+            BeforeValidator(_cursor_or_time),
+        ]
+        | None
+    ) = Field(
+        None,
+        description="Only newer events, oldest first, so that a poller misses none: first a time or"
+        " 0, then the `next` of each previous response.",
+        examples=[17],
     )
 
+    def wanted(self) -> Wanted:
+        """Return the query for the history."""
+        return Wanted(self.database, self.kind, self.before, self.limit, self.since)
 
-def wanted_incidents(settings: Settings) -> WantedIncidents:
-    """Return which incidents a request asks for. Raises ParameterError."""
-    is_open = request.args.get("open")
-    return WantedIncidents(
-        databases=_databases(settings),
-        is_open=None if is_open is None else _one_of("open", is_open, TRUTHS) == "true",
-        before=_whole("before", 1, MAX_CURSOR),
-        most=_whole("limit", 1, MAX_EVENTS) or DEFAULT_EVENTS,
+
+class IncidentsQuery(PageQuery):
+    """The parameters of `/api/incidents`."""
+
+    open: Literal["true", "false"] | None = Field(
+        None, description="Only open incidents, or only ended ones."
     )
 
-
-def _databases(settings: Settings) -> tuple[str, ...]:
-    names = tuple(database.name for database in settings.databases)
-    return tuple(_one_of("database", name, names) for name in request.args.getlist("database"))
-
-
-def _one_of(name: str, value: str, allowed: tuple[Choice, ...]) -> Choice:
-    for choice in allowed:
-        if choice == value:
-            return choice
-    raise ParameterError(f"{name} must be one of {', '.join(allowed)}.")
+    def wanted(self) -> WantedIncidents:
+        """Return the query for the history."""
+        is_open = None if self.open is None else self.open == "true"
+        return WantedIncidents(self.database, is_open, before=self.before, most=self.limit)
 
 
-def _whole(name: str, least: int, most: int) -> int | None:
-    text = request.args.get(name)
-    if text is None:
-        return None
-    if not _is_whole(text) or not least <= int(text) <= most:
-        raise ParameterError(f"{name} must be a whole number from {least} to {most}.")
-    return int(text)
+QUERIES: dict[str, type[Query]] = {
+    "/api/db-status": Query,
+    "/api/databases/<name>": Query,
+    "/api/history": HistoryQuery,
+    "/api/events": EventsQuery,
+    "/api/incidents": IncidentsQuery,
+    "/api/service": Query,
+    "/api/openapi.json": Query,
+    "/health": Query,
+    "/glance": Query,
+    "/metrics": Query,
+}
+"""Every route in `openapi.json`."""
 
 
-def _is_whole(text: str) -> bool:
-    # int() refuses what has thousands of digits by an error of its own.
-    return text.isascii() and text.isdigit() and len(text) <= len(str(MAX_CURSOR))
+def parse(model: type[Query], databases: Sequence[str]) -> Query:
+    """Return the query of the current request, given the names of the configured databases.
 
-
-def _time(name: str, default: datetime) -> datetime:
-    text = request.args.get(name)
-    time = default if text is None else _parsed(text)
-    if time is None:
-        raise ParameterError(f"{name} must be a time with its zone, such as 2026-11-23T15:00:00Z.")
-    return time
-
-
-def _cursor_or_time(name: str) -> int | datetime | None:
-    text = request.args.get(name)
-    if text is None:
-        return None
-    found = int(text) if _is_whole(text) and int(text) <= MAX_CURSOR else _parsed(text)
-    if found is None:
-        example = "2026-11-23T15:00:00Z"
-        raise ParameterError(f"{name} must be the next of an answer, or a time such as {example}.")
-    return found
-
-
-def _parsed(text: str) -> datetime | None:
-    """Return a time that names its zone; None for anything else."""
+    Raise ParameterError if a parameter is unknown, repeated or has a value that is not allowed.
+    """
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    lists = {name for name, field in fields.items() if get_origin(field.annotation) is tuple}
+    values: dict[str, Any] = {}
+    for name, texts in request.args.lists():
+        if len(texts) > 1 and name in fields and name not in lists:
+            raise ParameterError(f"{name} may be given only once.")
+        values[name] = texts if name in lists else texts[0]
     try:
-        time = datetime.fromisoformat(text.upper())
-    except ValueError:
-        return None
-    if time.tzinfo is None:
-        return None
-    return min(max(time, EARLIEST), LATEST).astimezone(UTC)
+        return model.model_validate(values, context=databases)
+    except ValidationError as error:
+        raise ParameterError(_explain(error.errors()[0], list(fields))) from None
+
+
+def _explain(error: ErrorDetails, names: list[str]) -> str:
+    """Return which parameter is wrong and what is allowed."""
+    name = error["loc"][0] if error["loc"] else ""
+    if error["type"] == "extra_forbidden":
+        allowed = f"Allowed: {', '.join(names)}." if names else "This route has none."
+        return f"There is no parameter {name}. {allowed}"
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "literal_error":
+        choices = error["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+        message = f"must be one of {choices}"
+    return f"{name} {message}.".strip()

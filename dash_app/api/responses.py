@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
-from dash_app.api.parameters import ROUTES, refuse_unknown
+from dash_app.api.parameters import QUERIES, parse
 
 if TYPE_CHECKING:
     from dash_app.api import schemas
@@ -82,20 +83,23 @@ def error_response(status: int, code: str, message: str) -> Response:
     return response
 
 
-def check_requests(api: Blueprint) -> None:
-    """Refuse unknown parameters of every described route, and say which methods it has."""
+def check_requests(api: Blueprint, databases: Sequence[str]) -> None:
+    """Answer OPTIONS on every described route, and parse its query into `flask.g.query`.
+
+    `databases` are the names of the configured databases.
+    """
 
     @api.before_app_request
     def check() -> Response | None:
         rule = request.url_rule
-        if rule is None or rule.rule not in ROUTES:
+        if rule is None or rule.rule not in QUERIES:
             return None
         if request.method == "OPTIONS":
             response = Response(status=204)
             response.allow.update(sorted(rule.methods or ()))
             del response.headers["Content-Type"]
             return response
-        refuse_unknown(ROUTES[rule.rule])
+        g.query = parse(QUERIES[rule.rule], databases)
         return None
 
 

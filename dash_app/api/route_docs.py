@@ -3,21 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from dash_app.api import examples
-from dash_app.api.parameters import (
-    DEFAULT_EVENTS,
-    DEFAULT_POINTS,
-    MAX_BYTES,
-    MAX_CURSOR,
-    MAX_EVENTS,
-    MAX_POINTS,
-    MAX_POINTS_IN_ALL,
-    Format,
-)
-from dash_app.history.series import Metric
-from dash_app.model.event import EventKind
+from dash_app.api.parameters import MAX_TOTAL_POINTS
 
 Json = dict[str, Any]
 
@@ -30,7 +19,7 @@ Every route answers GET and HEAD, and OPTIONS with 204 and `Allow`. Parameters t
 know are refused, and so are those given twice that may be given once. JSON carries a weak `ETag`
 over its facts without the times of looking: sent back as `If-None-Match`, it is answered by 304
 until a fact changes, and `Age` says how old the facts are. Answers are compressed with gzip for
-whoever takes it, and never larger than {MAX_POINTS_IN_ALL:,} points of history.
+whoever takes it, and never larger than {MAX_TOTAL_POINTS:,} points of history.
 
 Within a major version nothing that is described here is taken away or changes its meaning, type or
 unit. Later versions may add routes, parameters, fields, headers and values of the texts that are
@@ -120,64 +109,6 @@ ROUTES: dict[str, Route] = {
         {TEXT: (ANY_TEXT, examples.METRICS), OPENMETRICS: (ANY_TEXT, f"{examples.METRICS}# EOF\n")},
     ),
 }
-
-NAMES = ref("schemas", "DatabaseName")
-TIME: Json = {"type": "string", "format": "date-time", "examples": ["2026-11-23T15:00:00Z"]}
-CURSOR: Json = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_CURSOR}
-
-PARAMETERS: dict[str, tuple[str, Json]] = {
-    "name": ("A configured database.", NAMES),
-    "database": ("Only these databases; may repeat.", {"type": "array", "items": NAMES}),
-    "table": (
-        "Only tables of these names; may repeat.",
-        {"type": "array", "items": ANY_TEXT, "examples": [["tasks"]]},
-    ),
-    "kind": (
-        "Only events of these kinds; may repeat.",
-        {"type": "array", "items": {"type": "string", "enum": list(get_args(EventKind))}},
-    ),
-    "metric": (
-        "What to tell. `inserted` is rows written since the point before, whatever was deleted.",
-        {"type": "string", "enum": list(get_args(Metric)), "default": "rows"},
-    ),
-    "from": ("The begin; 24 hours before `to` by default. It must lie before `to`.", TIME),
-    "to": ("The end; now by default.", TIME),
-    "points": (
-        (
-            f"At most so many points a series; {DEFAULT_POINTS} by default, fewer with many series,"
-            f" of which all together have at most {MAX_POINTS_IN_ALL:,} in"
-            f" {MAX_BYTES // 1_000_000} MB."
-        ),
-        {"type": "integer", "minimum": 1, "maximum": MAX_POINTS, "examples": [100]},
-    ),
-    "format": (
-        (
-            "CSV has a line per point. A name that begins like a formula has an apostrophe before"
-            " it, so that no spreadsheet calculates it."
-        ),
-        {"type": "string", "enum": list(get_args(Format)), "default": "json"},
-    ),
-    "since": (
-        (
-            "Only what is newer, oldest first, so that a poller misses nothing: a time at first,"
-            " then always the `next` of the answer before, which may be 0 to begin with."
-        ),
-        {"anyOf": [CURSOR, TIME], "examples": [17]},
-    ),
-    "before": (
-        "Only what is older than this `next` of an answer.",
-        CURSOR | {"minimum": 1, "examples": [17]},
-    ),
-    "open": (
-        "Only incidents that are not over, or only such as are.",
-        {"type": "string", "enum": ["true", "false"]},
-    ),
-    "limit": (
-        "At most so many; fewer where events tell of very large schemas.",
-        {"type": "integer", "minimum": 1, "maximum": MAX_EVENTS, "default": DEFAULT_EVENTS},
-    ),
-}
-"""Words and schema of each parameter."""
 
 HEADERS: dict[str, tuple[str, Json]] = {
     "ETag": ("Marks the facts of this answer.", {"type": "string", "pattern": '^W/"[0-9a-f]+"$'}),

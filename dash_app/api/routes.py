@@ -10,15 +10,10 @@ from datetime import datetime
 from functools import cache
 from pathlib import Path
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, g, jsonify, request
 
 from dash_app.api.csv_export import csv_of
-from dash_app.api.parameters import (
-    WantedHistory,
-    wanted_events,
-    wanted_history,
-    wanted_incidents,
-)
+from dash_app.api.parameters import EventsQuery, HistoryQuery, IncidentsQuery
 from dash_app.api.responses import (
     Written,
     allow_origins,
@@ -46,6 +41,7 @@ from dash_app.model.refusal import REFUSALS
 from dash_app.model.snapshot import Snapshot
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
+from dash_app.settings.schema import HistorySettings
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +52,7 @@ DESCRIPTION = Path(__file__).with_name("openapi.json")
 def create_api(settings: Settings, sampler: Sampler, started_at: datetime) -> Blueprint:
     """Return the routes under `/api`, and `/health`."""
     api = Blueprint("api", __name__)
-    check_requests(api)
+    check_requests(api, [database.name for database in settings.databases])
     allow_origins(api, settings.server.allowed_origins)
     _serve_status(api, settings, sampler)
     _serve_ourselves(api, settings, sampler, started_at)
@@ -152,15 +148,15 @@ def _no_history(what: str, error: sqlite3.Error) -> Response:
 def _serve_record(api: Blueprint, settings: Settings) -> None:
     @api.get("/api/history")
     def history() -> Response:
-        wanted = wanted_history(settings)
         try:
-            return _history(settings.history.path, wanted)
+            return _history(settings.history, g.query)
         except sqlite3.Error as error:
             return _no_history("history", error)
 
     @api.get("/api/events")
     def events() -> Response:
-        wanted = wanted_events(settings)
+        query: EventsQuery = g.query
+        wanted = query.wanted()
         try:
             found, more = page_of(settings.history.path, wanted)
         except sqlite3.Error as error:
@@ -169,20 +165,22 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
 
     @api.get("/api/incidents")
     def incidents() -> Response:
-        wanted = wanted_incidents(settings)
+        query: IncidentsQuery = g.query
+        wanted = query.wanted()
         try:
             return answer(incidents_document(incidents_of(settings.history.path, wanted), wanted))
         except sqlite3.Error as error:
             return _no_history("incidents", error)
 
 
-def _history(path: Path, wanted: WantedHistory) -> Response:
-    window = wanted.window(series.extent(path, wanted.selection))
-    document = history_document(series.series(path, wanted.selection, window))
-    if wanted.as_csv:
+def _history(history: HistorySettings, query: HistoryQuery) -> Response:
+    path, selection = history.path, query.selection
+    window = query.window(series.extent(path, selection), history.every.total_seconds())
+    document = history_document(series.series(path, selection, window))
+    if query.format == "csv":
         response = Response(csv_of(document["series"]), mimetype="text/csv")
     else:
         response = jsonify(document)
     # Where a series ends now, only its last time says when we looked.
-    now = instant(int(wanted.until.timestamp())).encode() if wanted.ends_now else None
+    now = instant(int(query.until.timestamp())).encode() if query.ends_now else None
     return tagged(response, response.get_data().replace(now, b"") if now else response.get_data())

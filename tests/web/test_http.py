@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from dash_app import settings
-from dash_app.api.parameters import MAX_BYTES, MAX_POINTS_IN_ALL, ROUTES
+from dash_app.api.parameters import MAX_BYTES, MAX_TOTAL_POINTS, QUERIES
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.web.app import MAX_ANSWER_BYTES, create_server
@@ -32,7 +32,7 @@ from tests.harness import (
 )
 
 ORIGIN = "https://home.example:8443"
-PATHS = [route.replace("<name>", "email") for route in ROUTES]
+PATHS = [route.replace("<name>", "email") for route in QUERIES]
 JSON_PATHS = [path for path in PATHS if path.startswith("/api/")]
 STEADY = ["/api/db-status", "/api/events", "/api/openapi.json"]
 """What does not change while nothing happens: memory does, a disk's free space, the time."""
@@ -184,7 +184,7 @@ def test_what_is_refused_to_a_browser_is_text_and_no_markup(served: Served) -> N
 @pytest.mark.parametrize("name", ["metric", "from", "to", "points", "format"])
 def test_what_may_be_given_once_is_refused_twice(served: Served, name: str) -> None:
     answer = ask(served, f"/api/history?{name}=1&{name}=1")
-    assert answer.json["error"]["message"] == f"{name} may be given once."
+    assert answer.json["error"]["message"] == f"{name} may be given only once."
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,9 @@ def test_a_time_without_news_is_where_to_go_on(served: Served) -> None:
 def test_a_since_that_is_neither_is_refused(served: Served, since: str) -> None:
     answer = ask(served, f"/api/events?since={since}")
     assert answer.status == 400
-    assert answer.json["error"]["message"].startswith("since must be the next of an answer")
+    assert answer.json["error"]["message"].startswith(
+        "since must be the `next` of an earlier response"
+    )
 
 
 def test_no_answer_is_larger_than_its_bound(tmp_path: Path) -> None:
@@ -307,9 +309,9 @@ def test_no_answer_is_larger_than_its_bound(tmp_path: Path) -> None:
     with Served(write_config(tmp_path, [("a", path)])) as served:
         eventually(lambda: len(served.json("/api/history?points=1")["series"]) == 30)
         day = "from=2026-11-20T00:00:00Z&to=2026-11-21T00:00:00Z"
-        within, beyond = MAX_POINTS_IN_ALL // 30, MAX_POINTS_IN_ALL // 30 + 1
+        within, beyond = MAX_TOTAL_POINTS // 30, MAX_TOTAL_POINTS // 30 + 1
         found = served.json(f"/api/history?{day}&points={within}")["series"]
-        assert sum(len(one["points"]) for one in found) <= MAX_POINTS_IN_ALL
+        assert sum(len(one["points"]) for one in found) <= MAX_TOTAL_POINTS
         status, body = served.get(f"/api/history?{day}&points={beyond}")
         assert status == 400
         assert f"points must be at most {within} for 30 series" in body
