@@ -28,7 +28,6 @@ from dash_app.model.level import worst
 from dash_app.model.problem import Finding
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.reader.surroundings import disk_under
 from dash_app.rules.changes import in_view_of
 from dash_app.rules.lateness import expected_of
 from dash_app.rules.limits import beyond
@@ -37,6 +36,7 @@ from dash_app.rules.state import StateStore
 from dash_app.rules.writes import last_write
 from dash_app.settings import Settings
 from dash_app.system.clock import CLOCK, AdjustmentDetector, Clock
+from dash_app.system.disk import disk_of
 from dash_app.system.users import own_name
 from dash_app.words import summaries
 from dash_app.words.errors import explain_error, wording_context
@@ -296,7 +296,7 @@ class Sampler:
         statuses = tuple(
             self._judge(database, readings, now) for database in self._settings.databases
         )
-        disk = disk_under(str(self._history.path))
+        disk = disk_of(str(self._history.path))
         self._taken_at_seconds = self._clock.steady_seconds()
         taken = Snapshot(now, statuses, self._ledger.events, disk)
         self.docket.take(taken, self._teller.troubles())

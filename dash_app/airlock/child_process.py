@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from dash_app.model.reading import Code
 from dash_app.reader.protocol import (
@@ -22,6 +21,7 @@ from dash_app.reader.protocol import (
     from_line,
     to_line,
 )
+from dash_app.system.processes import cpu_seconds
 
 START_SECONDS = 10.0
 """A child on a busy machine may take this long to start; 0.1 s is usual."""
@@ -194,11 +194,7 @@ class ChildProcess:
 
     def cpu_seconds(self) -> float:
         """Return the processor time that it has used; 0 if it has exited."""
-        try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(self.pid)
 
     def kill(self) -> None:
         """Kill it without waiting: a process stuck in the kernel may take its time to go."""

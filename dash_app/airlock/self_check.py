@@ -8,11 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from dash_app.airlock.airlock import Airlock
 from dash_app.model.reading import Reading
-from dash_app.reader.locks import record_locks
+from dash_app.system.processes import bytes_written, count_open_files, record_locks
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,10 @@ class SelfCheck:
         self._longest_open_seconds = airlock.longest_open_seconds
         self.sidecars_left = airlock.sidecars_left
         watched = {reading.file for reading in readings if reading.file}
-        self._files_open = files_open("self", watched)
+        self._files_open = count_open_files("self", watched)
         if not airlock.is_reading:
             self._count_written(airlock.answered_bytes)
-            self._files_open += sum(files_open(pid, watched) for pid in self.pids)
+            self._files_open += sum(count_open_files(pid, watched) for pid in self.pids)
             self._locks_held = locks_held({os.getpid(), *self.pids}, watched)
 
     def promises(self) -> list[Promise]:
@@ -88,46 +87,7 @@ class SelfCheck:
         }
 
 
-def bytes_written(pid: int) -> int:
-    """Return how much a process passed to write(2) and its like, to whatever file or pipe.
-
-    0 once it ended. From proc_pid_io(5); its `write_bytes` would count access times, which reading
-    a file moves.
-    """
-    try:
-        lines = Path(f"/proc/{pid}/io").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return 0
-    return next(int(line.split()[1]) for line in lines if line.startswith("wchar:"))
-
-
-def locks_held(pids: set[int], watched: set[str]) -> int:
-    """Return how many locks some processes hold on watched files, by device and inode."""
+def locks_held(pids: set[int], files: set[str]) -> int:
+    """Count the record locks that processes hold on files, which are given as "DEVICE:INODE"."""
     held = [lock for lock in record_locks() if lock.pid in pids]
-    return sum("{}:{}".format(*lock.file) in watched for lock in held)
-
-
-def files_open(pid: int | str, watched: set[str]) -> int:
-    """Return how many descriptors of watched files, by device and inode, a process has."""
-    try:
-        descriptors = list(Path(f"/proc/{pid}/fd").iterdir())
-    except OSError:
-        return 0
-    return sum(_identity(descriptor) in watched for descriptor in descriptors)
-
-
-def memory_bytes(pid: int | str) -> int | None:
-    """Return a process's share of the memory, with what it shares counted in parts (Pss)."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
-
-
-def _identity(path: Path) -> str | None:
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return f"{info.st_dev}:{info.st_ino}"
+    return sum("{}:{}".format(*lock.file) in files for lock in held)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dash_app.alerts.fit import fit
-from dash_app.reader.sandbox import limit_memory
+from dash_app.system.processes import limit_memory
 from dash_app.system.secret_files import urls_in
 
 try:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app import VERSION
-from dash_app.airlock.self_check import Promise, memory_bytes
+from dash_app.airlock.self_check import Promise
 from dash_app.api.times import instant, rfc3339
 from dash_app.history.event_queries import Wanted
 from dash_app.history.incidents import WantedIncidents
@@ -23,6 +23,7 @@ from dash_app.model.refusal import Refusal
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.sampler import Sampler
 from dash_app.system.clock import CLOCK, STARTED_SECONDS
+from dash_app.system.processes import memory_bytes
 from dash_app.words import summaries
 from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_sentence

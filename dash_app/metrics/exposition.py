@@ -22,12 +22,12 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from dash_app import VERSION
-from dash_app.airlock.self_check import memory_bytes
 from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model.expectation import State
 from dash_app.model.level import Level
 from dash_app.model.snapshot import DatabaseStatus, Snapshot, Status
 from dash_app.sampler import Sampler
+from dash_app.system.processes import memory_bytes
 
 PREFIX = "mission_control"
 MAX_CHARACTERS = 200

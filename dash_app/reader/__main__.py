@@ -37,6 +37,7 @@ from dash_app.reader.protocol import (
     to_line,
 )
 from dash_app.reader.reader import Reader
+from dash_app.system.processes import limit_memory
 
 STACK_BYTES = 1 << 20
 """Of one thread: stacks count as memory, and the parent may ask for many threads."""
@@ -163,7 +164,7 @@ def main() -> None:
     """Serve the parent until it closes the pipe."""
     parent_pid, deadline_seconds, table_seconds = sys.argv[1:]
     sandbox.die_with_parent(int(parent_pid))
-    sandbox.limit_memory(MAX_DATA_BYTES)
+    limit_memory(MAX_DATA_BYTES)
     guards = sandbox.refuse_writes()
     child = Child(float(deadline_seconds), float(table_seconds), guarded=bool(guards))
     child.say({"guards": guards, "sqlite": sqlite3.sqlite_version})

@@ -35,17 +35,18 @@ from dash_app.reader.files import (
     read_header,
     unreadable,
 )
-from dash_app.reader.locks import find_write_lock, holder_name, holder_of
+from dash_app.reader.locks import find_write_lock, holder_of
 from dash_app.reader.permissions import access_to
 from dash_app.reader.rowid_scan import Table
 from dash_app.reader.schema import Shape, shape_of, short_name
 from dash_app.reader.surroundings import (
     HostView,
-    disk_under,
     find_stranger,
     is_index_used,
     look_around,
 )
+from dash_app.system.disk import disk_of
+from dash_app.system.processes import process_label
 
 REREAD_SECONDS = 600
 """Read again this often though nothing seems to have changed: timestamps can be set back."""
@@ -123,7 +124,7 @@ class Reader:
         """Return the newest reading: the last one, verified, if nothing can have changed."""
         now = datetime.now(UTC)
         self.toll = ReadCost()
-        around = Surroundings(disk=disk_under(self._path), access=access_to(self._path))
+        around = Surroundings(disk=disk_of(self._path), access=access_to(self._path))
         files = None
         try:
             files = self._look_again()
@@ -209,7 +210,7 @@ class Reader:
             time.sleep(STRANGER_PAUSE_SECONDS)
         if pid is not None:
             self._elsewhere = files.main
-            raise UnreadableError("wal_elsewhere", holder=holder_name(pid))
+            raise UnreadableError("wal_elsewhere", holder=process_label(pid))
 
     def _in_doubt(self, reading: Reading, files: Files, header: Header) -> Reading:
         """Return a reading with the doubt that a WAL under another name of the file leaves.

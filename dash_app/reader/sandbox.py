@@ -9,11 +9,9 @@ import ctypes
 import errno
 import os
 import platform
-import resource
 import signal
 import struct
 import sys
-from contextlib import suppress
 
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
@@ -64,13 +62,6 @@ def die_with_parent(parent_pid: int) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it ended before the line above
         os._exit(0)
-
-
-def limit_memory(max_bytes: int) -> None:
-    """Limit the heap and the stacks of this process (setrlimit(2))."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    with suppress(ValueError):  # a lower limit is in force already
-        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, hard))
 
 
 def refuse_writes() -> tuple[str, ...]:

@@ -11,25 +11,22 @@ from datetime import datetime
 from struct import Struct
 from typing import NamedTuple, Self
 
-from dash_app.model.host_facts import Disk, Holder, Surroundings, Use
-from dash_app.reader.files import Files
+from dash_app.model.host_facts import Holder, Surroundings, Use
+from dash_app.reader.files import Files, read_start
 from dash_app.reader.locks import (
     INDEX_LOCKS_BYTES,
     INDEX_LOCKS_FIRST,
     PENDING_BYTE,
     SHARED_BYTES,
     SHARED_FIRST,
-    Lock,
-    command_of,
     find_lock,
     find_write_lock,
-    first_bytes,
-    holder_name,
-    record_locks,
     wal_users_elsewhere,
 )
 from dash_app.reader.permissions import access_to
 from dash_app.reader.wal_growth import LARGE_BYTES, Growth, Look, follow, generation_of, summary
+from dash_app.system.disk import disk_of
+from dash_app.system.processes import RecordLock, command_name, process_label, record_locks
 
 INDEX_HEADER = Struct("=II IBBH II II 8s 2I")
 INDEX_BYTES = 136
@@ -140,7 +137,7 @@ def look_around(files: Files, before: HostView | None, now: datetime) -> HostVie
     around = Surroundings(
         None if is_hidden else holders,
         backlog_bytes,
-        disk_under(files.path),
+        disk_of(files.path),
         access_to(files.path),
         _is_foreign(files, locks),
         summary(growth, at),
@@ -157,7 +154,7 @@ def _identity(path: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _is_foreign(files: Files, locks: Iterable[Lock]) -> bool:
+def _is_foreign(files: Files, locks: Iterable[RecordLock]) -> bool:
     """Return whether an engine has it open that is not SQLite's own.
 
     Turso locks the WAL itself, or keeps an index of its own beside it. SQLite never does either.
@@ -184,25 +181,9 @@ def _wal_look(
         index.used_bytes if index else files.wal_bytes,
         index.backlog_bytes if index else None,
         files.main.size_bytes,
-        tuple(map(holder_name, reading)),
-        tuple(map(holder_name, writing)),
+        tuple(map(process_label, reading)),
+        tuple(map(process_label, writing)),
     )
-
-
-def disk_under(path: str) -> Disk | None:
-    """Return the file system under a path or its folder; None where nobody could write anyway."""
-    for place in (path, os.path.dirname(path)):
-        try:
-            found = os.statvfs(place)
-            device = os.stat(place).st_dev
-        except OSError:
-            continue
-        if found.f_flag & os.ST_RDONLY or not found.f_blocks:
-            return None
-        # What is kept for root is neither free nor full, as df has it.
-        usable = found.f_blocks - found.f_bfree + found.f_bavail
-        return Disk(device, found.f_bavail * found.f_frsize, usable * found.f_frsize)
-    return None
 
 
 def find_stranger(files: Files) -> int | None:
@@ -232,13 +213,13 @@ def is_index_used(path: str) -> bool:
 
 def _read_index(path: str) -> Index | None:
     try:
-        return Index.parse(first_bytes(path, INDEX_BYTES))
+        return Index.parse(read_start(path, INDEX_BYTES))
     except OSError:
         return None
 
 
 def _uses(
-    on_main: Iterable[Lock], on_index: Iterable[Lock], *, in_wal: bool
+    on_main: Iterable[RecordLock], on_index: Iterable[RecordLock], *, in_wal: bool
 ) -> dict[int, set[tuple[Use, int | None]]]:
     """Return what each other process does, and by which read mark."""
     uses: defaultdict[int, set[tuple[Use, int | None]]] = defaultdict(set)
@@ -253,7 +234,7 @@ def _uses(
     return uses
 
 
-def _use_of_main(lock: Lock, *, in_wal: bool) -> Use:
+def _use_of_main(lock: RecordLock, *, in_wal: bool) -> Use:
     """Return what a lock on the main file means: beside a WAL it lasts as long as a connection."""
     if in_wal or lock.first < PENDING_BYTE:
         return "open"
@@ -274,4 +255,4 @@ def _holder(
 ) -> Holder:
     pinned = [since[pid, pin] for pin in _pins(uses, index)]
     names = tuple(sorted({use for use, _ in uses}))
-    return Holder(pid, command_of(pid), names, since[pid, "there"], min(pinned, default=None))
+    return Holder(pid, command_name(pid), names, since[pid, "there"], min(pinned, default=None))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from dash_app.model.host_facts import WalGrowth
-from dash_app.reader.locks import first_bytes
+from dash_app.reader.files import read_start
 
 LARGE_BYTES, HUGE_BYTES = 64_000_000, 1_000_000_000
 """A WAL is large above the first if it also exceeds its main file, and always above the second.
@@ -106,7 +106,7 @@ def summary(growth: Growth, at: float) -> WalGrowth | None:
 def generation_of(path: str) -> str:
     """Return the generation of the WAL of a database; empty if it cannot be read."""
     try:
-        return first_bytes(f"{path}-wal", GENERATION_BYTES.stop)[GENERATION_BYTES].hex()
+        return read_start(f"{path}-wal", GENERATION_BYTES.stop)[GENERATION_BYTES].hex()
     except OSError:
         return ""
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 
-from dash_app.airlock.self_check import memory_bytes
+from dash_app.system.processes import cpu_seconds, memory_bytes
 from tests.bench.workloads import Files
 from tests.harness import OPTIMIZED, ROOT, eventually, free_port
 
@@ -18,7 +18,6 @@ PRODUCTION = str(ROOT / ".venv" / "bin" / "python")
 """What users run: beside the tests' packages, pydantic looks for plugins in each of them."""
 
 PEERS = ROOT / ".venv-bench" / "bin"
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 STATUS = "/api/db-status"
 ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
 """As ops/run and the unit set it."""
@@ -80,12 +79,6 @@ class System:
         """End it."""
         self.process.terminate()
         self.process.wait(20)
-
-
-def cpu_seconds(pid: int) -> float:
-    """Return how long a process has kept a core busy (proc_pid_stat(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
 
 @contextmanager

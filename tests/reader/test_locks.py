@@ -19,9 +19,10 @@ from dash_app.model.database import Database
 from dash_app.model.encoding import encode
 from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState
-from dash_app.reader.locks import find_write_lock, record_locks
+from dash_app.reader.locks import find_write_lock
 from dash_app.reader.reader import LOCK_FREE_WAL_BYTES
 from dash_app.system.decoding import decode
+from dash_app.system.processes import record_locks
 from tests.airlock_helpers import await_quiet, read, read_exact, read_until, rows, watching
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT

@@ -13,7 +13,7 @@ import pytest
 
 from dash_app.model.host_facts import Holder
 from dash_app.model.reading import Reading
-from dash_app.reader.surroundings import disk_under
+from dash_app.system.disk import disk_of
 from tests.airlock_helpers import LoneReader, await_quiet, read, read_until, watching
 from tests.harness import LiveWriter, eventually, make_database
 
@@ -126,8 +126,8 @@ def test_the_disk_is_that_of_the_file_even_while_there_is_none(tmp_path: Path) -
     assert disk is not None
     assert disk.device == tmp_path.stat().st_dev
     assert disk.total_bytes == sum(shutil.disk_usage(tmp_path)[1:])
-    assert disk_under("/proc/self/status/none") is None
-    assert disk_under(str(tmp_path / "gone" / "a.db")) is None
+    assert disk_of("/proc/self/status/none") is None
+    assert disk_of(str(tmp_path / "gone" / "a.db")) is None
 
 
 def test_a_log_left_behind_because_its_last_writer_met_us_is_counted(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""Processes of this machine: names, locks, open files, use of memory and processor.
+
+From `/proc`, so that no watched file is opened. The reader's child uses this module too: standard
+library only, and no pathlib, which costs memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+from contextlib import suppress
+from typing import NamedTuple
+
+END_OF_FILE = (1 << 63) - 1
+
+RECORD_LOCK = re.compile(
+    r"\d+: (?:POSIX|OFDLCK) +\S+ +(READ|WRITE) (-?\d+)"
+    r" ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) (\d+|EOF)"
+)
+"""A line of `/proc/locks`, such as "2: POSIX  ADVISORY  READ 812 08:02:1234 120 123".
+
+Leases, flock(2) locks and processes that wait for a lock have lines of other shapes. OFDLCK locks
+belong to no process: their pid is -1 (proc_locks(5)).
+"""
+
+
+class RecordLock(NamedTuple):
+    """A lock on a range of bytes of a file. `file` is its device and inode."""
+
+    pid: int
+    is_write: bool
+    file: tuple[int, int]
+    first: int
+    last: int
+
+
+def record_locks() -> list[RecordLock]:
+    """List the record locks of all processes that this process may see.
+
+    The list is incomplete. A file system may show another device number there than stat(2) does,
+    as Btrfs and overlayfs do. Locks of other pid namespaces are missing, and a sandbox may have no
+    list at all. `dash_app.reader.locks.find_lock` finds those locks too.
+    """
+    lines = _read("locks").splitlines()
+    return [_record_lock(match) for line in lines if (match := RECORD_LOCK.match(line))]
+
+
+def _record_lock(line: re.Match[str]) -> RecordLock:
+    mode, pid, major, minor, inode, first, last = line.groups()
+    device = os.makedev(int(major, 16), int(minor, 16))
+    end = END_OF_FILE if last == "EOF" else int(last)
+    return RecordLock(int(pid), mode == "WRITE", (device, int(inode)), int(first), end)
+
+
+def command_name(pid: int) -> str:
+    """Return the name of a process's command, or "A program" if it is unknown."""
+    return (_read(f"{pid}/comm").strip() if pid > 0 else "") or "A program"
+
+
+def process_label(pid: int) -> str:
+    """Return for instance "node (pid 812)", or "A program" if the pid is not positive."""
+    return f"{command_name(pid)} (pid {pid})" if pid > 0 else command_name(pid)
+
+
+def count_open_files(pid: int | str, files: set[str]) -> int:
+    """Count the descriptors that a process has of files, which are given as "DEVICE:INODE"."""
+    count = 0
+    with suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                info = entry.stat()
+                count += f"{info.st_dev}:{info.st_ino}" in files
+    return count
+
+
+def bytes_written(pid: int) -> int:
+    """Return how many bytes a process passed to write(2) and similar calls; 0 if it has exited.
+
+    This is `wchar` of proc_pid_io(5). Its `write_bytes` would count access times too, which change
+    when a file is read.
+    """
+    return _number(f"{pid}/io", "wchar:") or 0
+
+
+def memory_bytes(pid: int | str) -> int | None:
+    """Return the proportional memory (Pss) of a process; None if it has exited."""
+    kilobytes = _number(f"{pid}/smaps_rollup", "Pss:")
+    return None if kilobytes is None else kilobytes * 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process has used; 0 if it has exited."""
+    fields = _read(f"{pid}/stat").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def limit_memory(max_bytes: int) -> None:
+    """Limit the heap and the stacks of this process (setrlimit(2))."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    with suppress(ValueError):  # a lower limit is already in force
+        resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, hard))
+
+
+def _read(name: str) -> str:
+    """Read a file of `/proc`. Return an empty text if it is missing or may not be read."""
+    try:
+        with open(f"/proc/{name}", encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def _number(name: str, label: str) -> int | None:
+    """Read the number that follows a label at the start of a line of a file of `/proc`."""
+    lines = _read(name).splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith(label)), None)
