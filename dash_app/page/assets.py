@@ -18,7 +18,7 @@ RECOVER_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(RECOVER.encode()).dige
 
 def versioned(html: str) -> str:
     """Return HTML in which the addresses of our scripts and style sheets name their versions."""
-    return re.sub(rf"{URL}([\w.-]+\.(?:css|js))", _address, html)
+    return re.sub(rf"{URL}([\w./-]+\.(?:css|js))", _address, html)
 
 
 def _address(found: re.Match[str]) -> str:

@@ -51,10 +51,7 @@ class Service:
         sampler: Sampler,
         sockets: Mapping[Address, socket.socket],
     ) -> None:
-        """Begin to answer at sockets that listen already, and to hear signals for `run`.
-
-        Raises MissingFrontendError.
-        """
+        """Begin to answer at sockets that listen already, and to hear signals for `run`."""
         # What is loaded by now stays: to look through all of it takes 50 ms, of every answer then.
         gc.freeze()
         gc.enable()

@@ -5,17 +5,13 @@ from __future__ import annotations
 import gzip
 import logging
 import os
-import sys
-import zlib
 from datetime import UTC, datetime
 from http.client import NOT_MODIFIED, OK
-from pathlib import Path
 from typing import Any
 
 from dash import Dash
 from dash.exceptions import DependencyException
-from dash.fingerprint import check_fingerprint
-from flask import Flask, Response, abort, request, send_from_directory
+from flask import Flask, Response, abort, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dash_app.api.parameters import ParameterError
@@ -33,16 +29,15 @@ from dash_app.system.logging_setup import described
 from dash_app.web.connections import WAITED_SECONDS
 from dash_app.web.lanes import CALLBACKS
 from dash_app.web.posted import Callbacks
+from dash_app.web.static_files import (
+    BOOTSTRAP_URL,
+    VENDORED,
+    YEAR_SECONDS,
+    compressed_copy,
+    serve_small_plotly,
+)
 
 log = logging.getLogger(__name__)
-
-FRONTEND = Path(sys.prefix) / "share" / "mission-control"
-"""Where `ops/run` puts the style sheet and the chart library that are not ours."""
-
-BOOTSTRAP = "bootstrap.min.css"
-PLOTLY = "plotly-basic.min.js"
-PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
-"""Where Dash's charts look for Plotly; the full bundle is four times as large."""
 
 MAX_ANSWER_BYTES = 24_000_000
 """Maximum size of an answer: less than `listeners.MAX_UNREAD_BYTES`."""
@@ -67,11 +62,9 @@ COMPRESSED = {
     "application/openmetrics-text",
     "image/svg+xml",
 }
-FOLDERS_OF_FILES = (assets.URL, "/frontend/", "/_dash-component-suites/")
 MIN_COMPRESSED_BYTES = 1000
 """Less fits into one packet anyway."""
 
-YEAR_SECONDS = 31_536_000
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
@@ -86,10 +79,6 @@ HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
-
-
-class MissingFrontendError(Exception):
-    """The files that `ops/run` installs are not there."""
 
 
 class App(Dash):
@@ -107,13 +96,7 @@ class App(Dash):
 
 
 def create_server(settings: Settings, sampler: Sampler, started_at: datetime) -> Flask:
-    """Return the application over a sampler's snapshots and the history.
-
-    Raises MissingFrontendError.
-    """
-    for name in (BOOTSTRAP, PLOTLY):
-        if not (FRONTEND / name).is_file():
-            raise MissingFrontendError(f"{FRONTEND / name} is missing. Start with ./ops/run.")
+    """Return the application over a sampler's snapshots and the history."""
     _ignore_environment()
     page = Page(settings, sampler, started_at)
     app = App(
@@ -123,7 +106,8 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
         update_title="",
         assets_folder=str(assets.ASSETS),
         assets_ignore="recover.js|start.js|theme.js",
-        external_stylesheets=[f"/frontend/{BOOTSTRAP}"],
+        assets_path_ignore=[VENDORED],
+        external_stylesheets=[assets.versioned(BOOTSTRAP_URL)],
         meta_tags=[{"name": "viewport", "content": "width=device-width, viewport-fit=cover"}],
         index_string=INDEX,
         suppress_callback_exceptions=True,  # or the whole layout would stand in the page once more
@@ -138,7 +122,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     server.register_blueprint(create_api(settings, sampler, started_at))
     server.register_blueprint(create_metrics(settings, sampler))
     _serve_glance(server, sampler)
-    _serve_frontend(server)
+    serve_small_plotly(server)
     _answer_unknown_paths(server, page)
     _explain_errors(server)
     _compress(server)
@@ -192,18 +176,6 @@ def _serve_glance(server: Flask, sampler: Sampler) -> None:
             response = Response(glance_text(sampler.snapshot, now), mimetype="text/plain")
         response.vary.add("Accept")
         return response
-
-
-def _serve_frontend(server: Flask) -> None:
-    @server.get("/frontend/<name>")
-    def frontend(name: str) -> Response:
-        return send_from_directory(FRONTEND, name, max_age=YEAR_SECONDS)
-
-    @server.before_request
-    def small_plotly() -> Response | None:
-        if check_fingerprint(request.path)[0] != PLOTLY_URL:
-            return None
-        return send_from_directory(FRONTEND, PLOTLY, max_age=YEAR_SECONDS)
 
 
 def _keep_versions(server: Flask) -> None:
@@ -278,12 +250,7 @@ def _error(status: int, name: str, message: str = "") -> Response:
 
 
 def _compress(server: Flask) -> None:
-    """Send text compressed to clients that accept it; compress each file once.
-
-    Any number of URLs lead to a file, so its tag identifies it, or its content if it has no tag. A
-    file with a known tag is not read: each thread would keep the memory that reading takes.
-    """
-    kept: dict[str | tuple[int, int], bytes] = {}
+    """Send text compressed to clients that accept it, and files as they were compressed before."""
 
     @server.after_request
     def compress(response: Response) -> Response:
@@ -293,20 +260,15 @@ def _compress(server: Flask) -> None:
         if response.status_code != OK or not request.accept_encodings["gzip"]:
             return response
         response.direct_passthrough = False
-        is_file = request.path.startswith(FOLDERS_OF_FILES)
-        etag, _is_weak = response.get_etag()
-        small = kept.get(etag) if is_file and etag else None
+        small = compressed_copy(request.path)
         if small is None:
             data = response.get_data()
             if len(data) < MIN_COMPRESSED_BYTES:
                 return response
-            if is_file:
-                key = etag or (len(data), zlib.crc32(data))
-                kept[key] = small = kept.get(key) or gzip.compress(data, 9)
-            else:
-                small = gzip.compress(data, 5)
+            small = gzip.compress(data, 5)
         response.set_data(small)
         response.headers["Content-Encoding"] = "gzip"
+        etag, _is_weak = response.get_etag()
         if etag:
             response.set_etag(etag, weak=True)
         return response

@@ -41,7 +41,7 @@ LIGHT_INPUTS = {"tick", "seen"}
 HEAVY_PATHS = ("/api/history", "/api/events", "/api/incidents", "/api/databases/", "/metrics")
 """Routes whose answers grow with the history or with the number of tables."""
 
-LIGHT_FOLDERS = {"", "api", "assets", "databases", "frontend", "_dash-component-suites"}
+LIGHT_FOLDERS = {"", "api", "assets", "databases", "_dash-component-suites"}
 
 Key = tuple[str, str]
 """Client and name of a kind. Keys take turns within a lane."""

@@ -6,24 +6,28 @@ import copy
 import gzip
 import json
 import re
+import shutil
+import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import dash
 import pytest
 
 from dash_app import VERSION, settings
 from dash_app.history.writer import History
+from dash_app.page import assets
 from dash_app.sampler import Sampler
 from dash_app.system.logging_setup import MAX_LINES
 from dash_app.web import app
 from dash_app.web.app import create_server
-from tests.harness import PATIENCE_SECONDS, Served, eventually, make_database, write_config
+from tests.harness import PATIENCE_SECONDS, ROOT, Served, eventually, make_database, write_config
 
 
 def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int, str]:
@@ -211,8 +215,8 @@ def test_a_header_that_means_nothing_is_passed_over(
         "/assets/nope.css",
         "/assets/../pyproject.toml",
         "/assets/%2e%2e/pyproject.toml",
-        "/frontend/nope.js",
-        "/frontend/../stamp",
+        "/assets/vendor/nope.js",
+        "/assets/vendor/../../pyproject.toml",
         "/_dash-component-suites/plotly/nope.js",
         "/_dash-component-suites/nope/nope.js",
         "/databases/nope",
@@ -272,7 +276,7 @@ def fetch(served: Served, path: str, **headers: str) -> tuple[Any, bytes]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/_dash-dependencies", "/frontend/bootstrap.min.css", "/_dash-layout"]
+    "path", ["/", "/_dash-dependencies", "/assets/vendor/bootstrap.min.css", "/_dash-layout"]
 )
 def test_text_is_compressed_for_whoever_takes_it(served: Served, path: str) -> None:
     headers, small = fetch(served, path, **{"Accept-Encoding": "br, gzip"})
@@ -281,12 +285,44 @@ def test_text_is_compressed_for_whoever_takes_it(served: Served, path: str) -> N
     assert "Accept-Encoding" in headers["Vary"]
     assert plain["Content-Encoding"] is None
     assert len(small) < len(whole)
-    if path.startswith("/frontend"):  # the others tell the time
+    if path.startswith("/assets"):  # the others tell the time
         assert gzip.decompress(small) == whole
 
 
-def test_a_file_is_compressed_once_whatever_its_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Files with compressed copies, by their URLs without a fingerprint."""
+    ours, dash_folder = tmp_path / "assets", tmp_path / "dash"
+    shutil.copytree(assets.ASSETS, ours)
+    renderer = Path("dash-renderer", "build", "dash_renderer.min.js")
+    (dash_folder / renderer).parent.mkdir(parents=True)
+    shutil.copy2(Path(dash.__path__[0], renderer), dash_folder / renderer)
+    script = '. "$0"; compress_files "$@"'
+    folders = (ROOT / "ops" / "environment.sh", ours, dash_folder)
+    subprocess.run(["bash", "-c", script, *folders], check=True)
+    monkeypatch.setattr(assets, "ASSETS", ours)
+    monkeypatch.setattr(dash, "__path__", [str(dash_folder)])
+    suites = "/_dash-component-suites"
+    return {
+        f"{suites}/plotly/package_data/plotly.min.js": ours / "vendor" / "plotly-basic.min.js",
+        f"{suites}/dash/{renderer}": dash_folder / renderer,
+        "/assets/page.css": ours / "page.css",
+    }
+
+
+def served_compressed(tmp_path: Path, paths: Iterable[str]) -> Iterator[bytes]:
+    """Yield each path's answer to a client that accepts gzip, decompressed."""
+    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
+    with closing(History(loaded.history)) as history:
+        client = create_server(loaded, Sampler(loaded, history), datetime.now(UTC)).test_client()
+        for path in paths:
+            answer = client.get(path, headers={"Accept-Encoding": "gzip"})
+            assert (answer.status_code, answer.content_encoding) == (200, "gzip")
+            yield gzip.decompress(answer.data)
+
+
+def test_files_are_never_compressed_by_the_service(
+    copies: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dash serves a file under any fingerprint that a client makes up."""
     compressed: list[int] = []
@@ -296,20 +332,21 @@ def test_a_file_is_compressed_once_whatever_its_address(
         return gzip.compress(data, level)
 
     monkeypatch.setattr(app, "gzip", SimpleNamespace(compress=compress))
-    loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
-    with closing(History(loaded.history)) as history:
-        client = create_server(loaded, Sampler(loaded, history), datetime.now(UTC)).test_client()
-        for name in ("plotly/package_data/plotly", "dash/dash-renderer/build/dash_renderer"):
-            for number in range(20):
-                path = f"/_dash-component-suites/{name}.v1m{number}.min.js"
-                answer = client.get(path, headers={"Accept-Encoding": "gzip"})
-                assert (answer.status_code, answer.content_encoding) == (200, "gzip")
-    assert len(compressed) == 2
-    assert max(compressed) < 2_000_000  # Plotly's small bundle, under whichever address
+    for url, file in copies.items():
+        made_up = [url.replace(".", f".v{n}m{n}.", 1) for n in range(5) if "_dash" in url]
+        for text in served_compressed(tmp_path, [url, *made_up]):
+            assert text == file.read_bytes()
+    assert compressed == []
+
+
+def test_a_copy_of_a_former_file_is_not_served(copies: dict[str, Path], tmp_path: Path) -> None:
+    copies["/assets/page.css"].write_text("a { }\n" * 500)
+    (text,) = served_compressed(tmp_path, ["/assets/page.css"])
+    assert text == copies["/assets/page.css"].read_bytes()
 
 
 def test_a_compressed_file_is_asked_for_once(served: Served) -> None:
-    path = "/frontend/bootstrap.min.css"
+    path = "/assets/vendor/bootstrap.min.css"
     headers, _ = fetch(served, path, **{"Accept-Encoding": "gzip"})
     again = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
     with pytest.raises(urllib.error.HTTPError) as caught:
@@ -366,7 +403,9 @@ def test_nothing_says_which_versions_run(served: Served) -> None:
         assert VERSION not in body.decode()
 
 
-@pytest.mark.parametrize("path", ["/", "/assets/page.js", "/frontend/bootstrap.min.css", "/nope"])
+@pytest.mark.parametrize(
+    "path", ["/", "/assets/page.js", "/assets/vendor/bootstrap.min.css", "/nope"]
+)
 def test_every_answer_tells_the_browser_what_it_may_do(served: Served, path: str) -> None:
     headers, _ = fetch_any(served, path)
     policy = headers["Content-Security-Policy"]
