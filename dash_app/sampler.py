@@ -28,7 +28,7 @@ from dash_app.model.level import worst
 from dash_app.model.problem import Finding
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.rules.changes import in_view_of
+from dash_app.rules.changes import refine_code
 from dash_app.rules.lateness import expected_of
 from dash_app.rules.limits import beyond
 from dash_app.rules.problems import findings, level_of, with_earlier_growth, worst_first
@@ -333,7 +333,7 @@ class Sampler:
         name = database.name
         reading = readings.get(name) or self._no_reading(now)
         baseline = self._ledger.last_of(database)
-        reading = with_earlier_growth(in_view_of(baseline, reading), baseline)
+        reading = with_earlier_growth(refine_code(baseline, reading), baseline)
         if reading.code is None:
             reading = replace(reading, last_modified=last_write(baseline, reading))
         memory, unsettled = self._ledger.enter(database, reading, self._seen_until.get(name))

@@ -26,7 +26,7 @@ from dash_app.model.encoding import encode
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.protocol import Message
-from dash_app.rules.changes import follow
+from dash_app.rules.changes import apply_reading
 from dash_app.system.decoding import decode
 from tests.airlock_helpers import await_quiet, rows, traces
 from tests.harness import PATIENCE_SECONDS, make_database
@@ -174,7 +174,7 @@ def _pass_on(
     try:
         stored = decode(Reading, encode(reading))
         report.expect(image, "its reading is stored whole", holds=stored == reading)
-        memory, events = follow("fuzzed", reading, memory)
+        memory, events = apply_reading("fuzzed", reading, memory)
         json.dumps([(event.before, event.after) for event in events], allow_nan=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         report.expect(image, f"its reading can be compared: {error!r}", holds=False)

@@ -1,6 +1,6 @@
-"""Compares a reading with what was known before: what happened to a database, told once.
+"""What changed in a database between two readings, as events: each change is reported once.
 
-Pure functions over the model; the sampler calls them, the history keeps what they return.
+Pure functions over the model.
 """
 
 from __future__ import annotations
@@ -12,78 +12,78 @@ from typing import Any
 from dash_app.model.event import Absence, Event, EventKind, Facts
 from dash_app.model.reading import ABSENCES, Code, LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Status
+from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.rules.losses import (
-    DEFAULT_POLICY,
-    DropPolicy,
-    Rows,
+    Drop,
     exact_rows,
-    fewer_rows,
-    gains,
-    leave_trail,
+    inexact_tables,
     lost_rows,
-    renamed,
-    split_waiting,
-    uncounted,
+    next_trail,
+    renamed_tables,
+    row_gains,
+    rows_missing_in_copy,
+    split_pending,
 )
 
 CHANGES = "changes"
 """The header's change counter (sqlite.org/fileformat2.html#file_change_counter)."""
 
 TIME = "time of the file"
-OLDER_SECONDS = 60
-"""A clock that is corrected by less than that makes no older copy."""
+MIN_OLDER_SECONDS = 60
+"""A file time that is earlier by less than this may come from a clock that was corrected."""
 
 NEWEST = "newest"
-"""How far a database had come when another copy or file took its place."""
+"""Key of the progress that a database had made when another copy or file replaced it."""
 
 WHOLE = "schemaVersion"
-"""Marks rows that are missing after the whole file was rewritten: worth remembering, no problem."""
+"""Key of the schema versions before and after a rewrite of the whole file. Rows that are missing
+then make an event, but no problem."""
 
-HOW_FAR = ("totalRows", "changes")
+PROGRESS = ("totalRows", "changes")
 
 Differences = dict[str, tuple[Any, Any]]
+"""Values before and after, by name."""
 
 
-def follow(
+def apply_reading(
     database: str,
     reading: Reading,
     before: DatabaseState | None,
     policy: DropPolicy = DEFAULT_POLICY,
 ) -> tuple[DatabaseState, tuple[Event, ...]]:
-    """Return what to remember after a reading, and what happened since the one before it.
+    """Return the new state of a database, and the events since the previous reading.
 
-    `policy` says which drops of a table's rows are reported. There is no event for the first
-    reading.
+    `policy` decides which drops of a table's rows are reported. The first reading has no events.
     """
-    memory = remember(reading, before)
+    state = next_state(reading, before)
     if before is None or before.baseline is None:
-        return replace(memory, baseline=reading if reading.code is None else None), ()
+        return replace(state, baseline=reading if reading.code is None else None), ()
     baseline = before.baseline
     if reading.code is not None:
         absence = _absence(reading, baseline)
         new = absence if before.absence is None else None
         events = [_event(database, new, reading, _absent(baseline, reading))] if new else []
-        return replace(memory, absence=before.absence or absence, baseline=baseline), tuple(events)
+        return replace(state, absence=before.absence or absence, baseline=baseline), tuple(events)
     is_back = before.absence is not None
-    kind, found, trail = _compare(baseline, reading, policy, returned=is_back)
+    kind, found, trail = _compare(baseline, reading, policy, is_back=is_back)
     events = []
     if is_back:
         rows = baseline.total_rows, reading.total_rows
-        lasted = {"since": (before.since.isoformat(), None), "totalRows": rows}
+        lost: Differences = {"since": (before.since.isoformat(), None), "totalRows": rows}
         if kind != "rolled_back":
-            lasted |= {name: found.pop(name) for name in ("rows", NEWEST) if name in found}
+            lost |= {name: found.pop(name) for name in ("rows", NEWEST) if name in found}
             kind = _kind(found)
-        events.append(_event(database, "back", reading, lasted))
+        events.append(_event(database, "back", reading, lost))
     if kind:
         events.append(_event(database, kind, reading, found))
-    trail = leave_trail(baseline, reading, trail)
-    return replace(memory, baseline=_newest_exact(baseline, reading, trail)), tuple(events)
+    trail = next_trail(baseline, reading, trail)
+    return replace(state, baseline=_next_baseline(baseline, reading, trail)), tuple(events)
 
 
-def in_view_of(baseline: Reading | None, reading: Reading) -> Reading:
-    """Return a reading of what is not SQLite in view of the last one with tables at its path.
+def refine_code(baseline: Reading | None, reading: Reading) -> Reading:
+    """Return a reading of a file that is not SQLite, with what the last good reading reveals.
 
-    The same file was damaged or encrypted since; another one took its place.
+    If it is the same file, it was damaged or encrypted since; otherwise another file replaced it.
     """
     if reading.code != "not_a_database" or baseline is None:
         return reading
@@ -92,35 +92,35 @@ def in_view_of(baseline: Reading | None, reading: Reading) -> Reading:
     return replace(reading, detail={"was_read": "before"})
 
 
-def remember(reading: Reading, before: DatabaseState | None) -> DatabaseState:
-    """Return what to remember after a reading, given what was remembered before it."""
+def next_state(reading: Reading, before: DatabaseState | None) -> DatabaseState:
+    """Return the state after a reading, without absence and baseline."""
     last_good = before.last_good if before else None
     if reading.code is None:
         last_good = LastGood(reading.read_at, reading.total_rows or 0, len(reading.tables))
     status = status_of(reading.code, last_good)
-    unchanged = before is not None and (before.status, before.code) == (status, reading.code)
-    since = before.since if before is not None and unchanged else reading.verified_at
+    is_same = before is not None and (before.status, before.code) == (status, reading.code)
+    since = before.since if before is not None and is_same else reading.verified_at
     return DatabaseState(status, reading.code, since, last_good)
 
 
 def status_of(code: Code | None, last_good: LastGood | None) -> Status:
-    """Return what a reading's code means for a database with this past."""
+    """Return the status that follows from a reading's code and the last good reading."""
     if code is None:
         return "connected"
     return "not_initialized" if code in ABSENCES and last_good is None else "error"
 
 
 def _absence(reading: Reading, baseline: Reading) -> Absence | None:
-    """Return how the tables went away, if that is why there is no reading of them.
+    """Return how the tables disappeared, if that is why they cannot be read.
 
-    SQLite calls a file malformed that is shorter than its header says.
+    SQLite calls a file malformed if it is shorter than its header says.
     """
     if reading.code in {"file_missing", "folder_missing"}:
         return "gone"
     if reading.code in ABSENCES:
         return "emptied"
-    shorter = (reading.size_bytes or 0) < (baseline.size_bytes or 0)
-    return "truncated" if reading.code == "corrupt" and shorter else None
+    is_shorter = (reading.size_bytes or 0) < (baseline.size_bytes or 0)
+    return "truncated" if reading.code == "corrupt" and is_shorter else None
 
 
 def _absent(baseline: Reading, reading: Reading) -> Differences:
@@ -132,83 +132,96 @@ def _absent(baseline: Reading, reading: Reading) -> Differences:
 
 
 def _compare(
-    before: Reading, after: Reading, policy: DropPolicy, *, returned: bool
+    before: Reading, after: Reading, policy: DropPolicy, *, is_back: bool
 ) -> tuple[EventKind | None, Differences, Facts]:
-    """Return the gravest name for what differs, with all of it: one cause is one report.
+    """Return the most serious kind of all differences, these differences, and facts for the trail.
 
-    The third value is for the trail.
+    One cause makes one event. `is_back` is whether the tables were absent in between.
     """
+    is_other_file = before.file != after.file
+    lower = _lower_counters(before, after)
+    is_older = _is_older(before, after, lower)
+    is_overwritten = not is_other_file and CHANGES in lower
     found: Differences = {}
-    is_other = before.file != after.file
-    if before.file and is_other and not returned:
+    if before.file and is_other_file and not is_back:
         found["file"] = (before.file, after.file)
-    back = _moved_back(before, after)
-    is_older = _is_older(before, after, back)
-    is_overwritten = not is_other and CHANGES in back
-    if is_older or (is_overwritten and not returned):
-        found["counters"] = _split(back)
-    elif is_other and _time_went_back(before, after, OLDER_SECONDS):
-        found["counters"] = _split({TIME: back[TIME]})
-    is_copy = is_other or is_overwritten or is_older or (returned and not _went_on(before, after))
-    rows, trail = (_rows_of_copy if is_copy else _rows_of_same)(before, after, policy)
-    if is_copy and (rows or not returned):
-        found[NEWEST] = _state(before), _state(after)
-    elif not is_copy and rows.keys() & before.trail.get("copied", {}).get("tables", ()):
-        found[NEWEST] = before.trail["copied"][NEWEST], _state(after)
+    if is_older or (is_overwritten and not is_back):
+        found["counters"] = _split(lower)
+    elif is_other_file and _is_time_older(before, after, MIN_OLDER_SECONDS):
+        found["counters"] = _split({TIME: lower[TIME]})
+    is_continued = is_back and _was_written_since(before, after)
+    if is_other_file or is_overwritten or is_older or (is_back and not is_continued):
+        rows, trail = _compare_copy(before, after, policy, is_back=is_back)
+    else:
+        rows, trail = _compare_same_file(before, after, policy)
+    found |= {**rows, **_schema_differences(before, after)}
+    return "rolled_back" if is_older else _kind(found), found, trail
+
+
+def _compare_copy(
+    before: Reading, after: Reading, policy: DropPolicy, *, is_back: bool
+) -> tuple[Differences, Facts]:
+    """Return the rows that are missing in another copy, and facts for the trail.
+
+    Tables that are not counted yet in the copy are compared once they are.
+    """
+    rows = rows_missing_in_copy(before, after, policy)
+    found: Differences = {}
+    if rows or not is_back:
+        found[NEWEST] = _progress(before), _progress(after)
     if rows:
         found["rows"] = _split(rows)
-    elif not is_copy:
-        found |= _rewritten(before, after, policy)
-    if any(objects := _changed(before.objects, after.objects)):
+    tables = inexact_tables(after, exact_rows(before))
+    copied = {NEWEST: _progress(before), "tables": tables} if tables else None
+    return found, {"waiting": before.trail.get("waiting"), "copied": copied}
+
+
+def _compare_same_file(
+    before: Reading, after: Reading, policy: DropPolicy
+) -> tuple[Differences, Facts]:
+    """Return the rows that the same file lost, and facts for the trail."""
+    rows, waiting = split_pending(before, after, lost_rows(before, after, policy), policy)
+    found: Differences = {}
+    copied = before.trail.get("copied")
+    if copied:
+        missing = rows_missing_in_copy(before, after, policy)
+        rows |= {name: missing[name] for name in copied["tables"] if name in missing}
+        if rows.keys() & copied["tables"]:
+            found[NEWEST] = copied[NEWEST], _progress(after)
+        tables = inexact_tables(after, copied["tables"])
+        copied = {**copied, "tables": tables} if tables else None
+    if rows:
+        found["rows"] = _split(rows)
+    else:
+        found = _missing_after_rewrite(before, after, policy)
+    return found, {"waiting": waiting, "copied": copied}
+
+
+def _missing_after_rewrite(before: Reading, after: Reading, policy: DropPolicy) -> Differences:
+    """Return the rows that are missing after SQLite rewrote the whole file.
+
+    Its backup function and VACUUM do that: the schema stays the same and its version increases by
+    one (dropping and creating a table increases it by two). Whether an older copy was restored or
+    rows were deleted cannot be seen.
+    """
+    was, now = before.schema_version, after.schema_version
+    is_whole = None not in {was, now} and now == (was or 0) + 1 and before.objects == after.objects
+    if not is_whole or row_gains(before, after):
+        return {}
+    rows = rows_missing_in_copy(before, after, policy)
+    return {"rows": _split(rows), WHOLE: (was, now)} if rows else {}
+
+
+def _schema_differences(before: Reading, after: Reading) -> Differences:
+    found: Differences = {}
+    if any(objects := _changed_objects(before.objects, after.objects)):
         found["objects"] = objects
     versions = {
         "userVersion": (before.user_version, after.user_version),
         "applicationId": (before.application_id, after.application_id),
     }
     found |= {n: both for n, both in versions.items() if None not in both and both[0] != both[1]}
-    return "rolled_back" if is_older else _kind(found), found, trail
-
-
-def _rewritten(before: Reading, after: Reading, policy: DropPolicy) -> Differences:
-    """Return the rows that are missing after a file was rewritten as a whole, by SQLite itself.
-
-    Its backup function does so, and VACUUM: the schema is the same, and its version is one more,
-    while a table that is dropped and created makes it two. Nothing shows whether an older copy was
-    restored or rows were removed.
-    """
-    was, now = before.schema_version, after.schema_version
-    is_whole = None not in {was, now} and now == (was or 0) + 1 and before.objects == after.objects
-    rows = fewer_rows(before, after, policy) if is_whole and not gains(before, after) else {}
-    return {"rows": _split(rows), WHOLE: (was, now)} if rows else {}
-
-
-def _rows_of_copy(
-    before: Reading, after: Reading, policy: DropPolicy
-) -> tuple[dict[str, Rows], Facts]:
-    """Return the tables that have fewer rows in another copy, and the trail.
-
-    Tables that are not counted yet in the copy are compared once they are.
-    """
-    tables = uncounted(after, exact_rows(before))
-    trail = {
-        "waiting": before.trail.get("waiting"),
-        "copied": {NEWEST: _state(before), "tables": tables} if tables else None,
-    }
-    return fewer_rows(before, after, policy), trail
-
-
-def _rows_of_same(
-    before: Reading, after: Reading, policy: DropPolicy
-) -> tuple[dict[str, Rows], Facts]:
-    """Return the tables that lost rows in the same file, and the trail."""
-    rows, waiting = split_waiting(before, after, lost_rows(before, after, policy), policy)
-    copied = before.trail.get("copied")
-    if copied:
-        fewer = fewer_rows(before, after, policy)
-        rows |= {name: fewer[name] for name in copied["tables"] if name in fewer}
-        tables = uncounted(after, copied["tables"])
-        copied = {**copied, "tables": tables} if tables else None
-    return rows, {"waiting": waiting, "copied": copied}
+    return found
 
 
 def _kind(found: Differences) -> EventKind | None:
@@ -221,13 +234,13 @@ def _kind(found: Differences) -> EventKind | None:
     return "version_changed" if found.keys() - {NEWEST} else None
 
 
-def _split(pairs: Mapping[str, tuple[Any, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the first and the second of each pair, by name."""
+def _split(pairs: Mapping[str, Drop]) -> tuple[dict[str, int], dict[str, int | None]]:
+    """Return the first and the second value of each pair, by name."""
     return {n: was for n, (was, _) in pairs.items()}, {n: now for n, (_, now) in pairs.items()}
 
 
-def _state(reading: Reading) -> dict[str, Any]:
-    """Return how far a database had come, to compare its states by age."""
+def _progress(reading: Reading) -> dict[str, Any]:
+    """Return how far a database has come, to compare the age of two states."""
     return {
         "totalRows": reading.total_rows,
         "changes": reading.change_counter,
@@ -236,23 +249,23 @@ def _state(reading: Reading) -> dict[str, Any]:
 
 
 def has_newest(event: Event, reading: Reading) -> bool:
-    """Return whether a reading has come as far as the state that an event found newest."""
-    newest, now = event.before[NEWEST], _state(reading)
-    return all(newest[one] is None or (now[one] or 0) >= newest[one] for one in HOW_FAR)
+    """Whether a reading has come as far as the newest state before an event."""
+    newest, now = event.before[NEWEST], _progress(reading)
+    return all(newest[name] is None or (now[name] or 0) >= newest[name] for name in PROGRESS)
 
 
 def is_same_copy(event: Event, reading: Reading) -> bool:
-    """Return whether a file has the time and the rows again that an event found newest."""
+    """Whether a file has the time and the rows of the newest state before an event again."""
     newest = event.before[NEWEST]
-    return bool(newest["modified"]) and _state(reading) == newest != event.after[NEWEST]
+    return bool(newest["modified"]) and _progress(reading) == newest != event.after[NEWEST]
 
 
-def _changed(
+def _changed_objects(
     before: Mapping[str, str] | None, after: Mapping[str, str] | None
 ) -> tuple[list[str], list[str]]:
-    """Return the objects that are gone or were otherwise, and those that are new or are so now.
+    """Return the objects removed and added; an object whose SQL changed is both.
 
-    The columns of a table that came or went as a whole go without saying.
+    The columns of a table that was itself removed or added are left out.
     """
     if before is None or after is None:
         return [], []
@@ -262,48 +275,48 @@ def _changed(
 
 
 def _without_columns(objects: list[str]) -> list[str]:
-    tables = [one.removeprefix("table ") for one in objects if one.startswith("table ")]
-    whole = tuple(f"column {table}." for table in tables)
-    return [one for one in objects if not one.startswith(whole)]
+    tables = [name.removeprefix("table ") for name in objects if name.startswith("table ")]
+    columns = tuple(f"column {table}." for table in tables)
+    return [name for name in objects if not name.startswith(columns)]
 
 
-def _moved_back(before: Reading, after: Reading) -> dict[str, tuple[int, int]]:
-    """Return the counters that only increase in one file, and are lower than before."""
+def _lower_counters(before: Reading, after: Reading) -> dict[str, tuple[int, int]]:
+    """Return the counters that are lower than before, but only ever increase in one file."""
     was, now = _counters(before), _counters(after)
-    return {one: (was[one], now[one]) for one in was.keys() & now.keys() if now[one] < was[one]}
+    return {name: (was[name], now[name]) for name in was.keys() & now if now[name] < was[name]}
 
 
-def _is_older(before: Reading, after: Reading, back: Mapping[str, tuple[int, int]]) -> bool:
-    """Return whether several independent signs say that a file's content is an older state.
+def _is_older(before: Reading, after: Reading, lower: Mapping[str, tuple[int, int]]) -> bool:
+    """Whether several independent signs show that the content of a file is an older state.
 
-    A change counter, a time or the numbering of a table that is lower proves nothing by itself:
-    `VACUUM INTO` counts changes from the start, a copy keeps the time of its source, and a table
-    that is rebuilt or cleared is numbered from the start.
+    A lower change counter, time or sequence proves nothing by itself: `VACUUM INTO` counts changes
+    from the start, a copy may keep the time of its source, and a table that is rebuilt or cleared
+    starts its sequence again.
     """
-    if not before.tables.keys() & after.tables.keys() or _went_on(before, after):
+    if not before.tables.keys() & after.tables.keys() or _was_written_since(before, after):
         return False
     was, now = exact_rows(before), exact_rows(after)
     has_fewer = any(now[table] < rows for table, rows in was.items() if table in now)
-    least_seconds = 0 if has_fewer else OLDER_SECONDS
-    return (has_fewer or CHANGES in back) and _time_went_back(before, after, least_seconds)
+    min_seconds = 0 if has_fewer else MIN_OLDER_SECONDS
+    return (has_fewer or CHANGES in lower) and _is_time_older(before, after, min_seconds)
 
 
-def _went_on(before: Reading, after: Reading) -> bool:
-    """Return whether the same file was written since."""
-    changes = before.change_counter or 0, after.change_counter or 0
-    return before.file == after.file and changes[1] > changes[0]
+def _was_written_since(before: Reading, after: Reading) -> bool:
+    """Whether this is the same file, written since."""
+    was, now = before.change_counter or 0, after.change_counter or 0
+    return before.file == after.file and now > was
 
 
-def _time_went_back(before: Reading, after: Reading, least_seconds: int) -> bool:
-    """Return whether the file's time is older than before, and no clock was set back.
+def _is_time_older(before: Reading, after: Reading, min_seconds: int) -> bool:
+    """Whether the time of the file is earlier than before, and no clock explains that.
 
-    A time from the future was given by a clock that has been set back since.
+    A file time in the future comes from a clock that was set back since.
     """
     was, now = before.file_modified, after.file_modified
     if was is None or now is None or after.verified_at < before.verified_at:
         return False
     has_grown = _has_estimates(after) or (after.total_rows or 0) > (before.total_rows or 0)
-    is_older = now < was and (was - now).total_seconds() >= least_seconds
+    is_older = now < was and (was - now).total_seconds() >= min_seconds
     return is_older and was <= after.verified_at and not has_grown
 
 
@@ -320,18 +333,18 @@ def _has_estimates(reading: Reading) -> bool:
     return any(count.estimate for count in reading.tables.values())
 
 
-def _newest_exact(before: Reading, after: Reading, trail: Mapping[str, Any]) -> Reading:
-    """Return a reading to compare the next one with: each table by its newest exact count.
+def _next_baseline(before: Reading, after: Reading, trail: Facts) -> Reading:
+    """Return the reading to compare the next one with: each table with its newest exact count.
 
-    A table that is written all the time may have none: then by its newest estimate.
+    A table that is written all the time may never have an exact count; it has its newest estimate.
     """
-    formerly = {now: name for name, now in renamed(before, after).items()}
-    # A name that is still in use went to another table, and this may be a new one at its page.
-    doubtful = {now for now, name in formerly.items() if name in after.tables}
+    former_names = {now: name for name, now in renamed_tables(before, after).items()}
+    # If a renamed table's old name is in use again, its new name may be a new table at its page.
+    doubtful = {now for now, name in former_names.items() if name in after.tables}
     tables = dict(after.tables)
     for name, count in after.tables.items():
-        former = before.tables.get(formerly.get(name, name))
-        # An estimate that was not made since may be of another table, which had that name before.
+        former = before.tables.get(former_names.get(name, name))
+        # An estimate made before the rename may belong to another table that had the name.
         is_new = count.is_known and count.counted_at >= before.read_at
         if name in doubtful and not count.is_exact:
             tables[name] = replace(count, rows=None, estimate=None)

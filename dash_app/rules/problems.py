@@ -17,7 +17,7 @@ from dash_app.model.problem import Fault, Finding, FindingKind
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot, Status
 from dash_app.rules.changes import NEWEST, WHOLE, has_newest, is_same_copy
-from dash_app.rules.losses import DEFAULT_POLICY, DropPolicy
+from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.words.problems import REMEDIES, event_sentence, log_held, remedy_for, wal_growing
 
 LOG_HELD_BYTES = 64_000_000

@@ -19,8 +19,9 @@ from dash_app.model.event import Event, EventKind
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.model.times import moved
-from dash_app.rules.changes import follow
-from dash_app.rules.losses import HABIT, NO_HABITS, DropPolicy, Habits, habits_among, move_trail
+from dash_app.rules.changes import apply_reading
+from dash_app.rules.drop_policy import HABIT_WINDOW, NO_HABITS, DropPolicy, Habits, learn_habits
+from dash_app.rules.losses import move_trail
 from dash_app.rules.problems import finding_of, settle
 
 MAX_EVENTS = 20
@@ -67,7 +68,7 @@ class StateStore:
         """
         name, before = database.name, self._memories[database.name]
         policy = DropPolicy(database.rules, self._habits[name])
-        memory, new = follow(name, reading, before, policy)
+        memory, new = apply_reading(name, reading, before, policy)
         for event in new:
             log.warning("%s: %s", name, event.kind)
         turned = before is None or (before.status, before.code) != (memory.status, memory.code)
@@ -162,11 +163,11 @@ class StateStore:
 
     def _stored_habits(self, database: Database) -> Habits:
         """Return what a database does regularly, from the events of its history."""
-        earliest = self._now() - HABIT
+        earliest = self._now() - HABIT_WINDOW
         wanted = Wanted((database.name,), HABIT_KINDS, most=MAX_UNSETTLED)
         try:
             found = events_of(self._history.path, wanted)
-            return habits_among(event for event in found if event.at > earliest)
+            return learn_habits(event for event in found if event.at > earliest)
         except sqlite3.Error as error:
             log.error("events of %s cannot be read: %s", database.name, error)
             return NO_HABITS

@@ -12,13 +12,13 @@ import pytest
 from dash_app.model.host_facts import Activity
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.glance import glance_page, glance_text
-from dash_app.rules.changes import remember
+from dash_app.rules.changes import next_state
 from tests.harness import Served, make_database, write_config
 from tests.page.test_page import EARLIER, NOW, broken, status_of, well
 
 
 def statuses() -> tuple[DatabaseStatus, ...]:
-    good = remember(replace(well(a=10_640), read_at=EARLIER), None)
+    good = next_state(replace(well(a=10_640), read_at=EARLIER), None)
     gone = replace(status_of(broken("file_missing"), good, name="observability"), since=EARLIER)
     day = Activity((5,) * 24, 109, NOW - timedelta(days=1))
     coordination = replace(status_of(well(tasks=133), name="coordination"), activity=day)

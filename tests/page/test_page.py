@@ -27,7 +27,7 @@ from dash_app.page.figures import TimeAxis, figure
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.page.page import version_of
-from dash_app.rules.changes import remember
+from dash_app.rules.changes import next_state
 from dash_app.rules.problems import level_of
 from dash_app.words import summaries
 from dash_app.words.errors import WordingContext, explain_error
@@ -43,7 +43,7 @@ def status_of(
 ) -> DatabaseStatus:
     """Return what a reading means, as the sampler would."""
     database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
-    memory = remember(reading, before)
+    memory = next_state(reading, before)
     fault = (
         explain_error(reading.code, reading.detail, database, memory.last_good, PLACE)
         if reading.code
@@ -131,7 +131,7 @@ def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:
     before = text_of(status_of(broken("file_missing")))
     assert before.startswith("Email Not Initialized")
     assert "Since" not in before
-    good = remember(Reading(EARLIER, EARLIER, tables=well(a=10_640).tables), None)
+    good = next_state(Reading(EARLIER, EARLIER, tables=well(a=10_640).tables), None)
     after = text_of(status_of(broken("file_missing"), good))
     assert after.startswith("Email Error")
     assert "The file is gone. Since 15:00 UTC ( now )" in after

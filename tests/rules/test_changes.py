@@ -19,8 +19,8 @@ from dash_app.model.event import Event
 from dash_app.model.expectation import Rules, TableRules
 from dash_app.model.reading import Reading, TableCount
 from dash_app.model.snapshot import DatabaseState
-from dash_app.rules.changes import follow
-from dash_app.rules.losses import HABIT_TIMES, DropPolicy, Habits, habits_among
+from dash_app.rules.changes import apply_reading
+from dash_app.rules.drop_policy import HABIT_MIN_EVENTS, DropPolicy, Habits, learn_habits
 from dash_app.rules.problems import settle
 from dash_app.words.events import event_text
 from tests.airlock_helpers import read_exact, read_until, watching
@@ -55,13 +55,13 @@ def told(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
     """What is told of a database after each of some changes, and of nothing after each of them."""
     events: list[Event] = []
     with watching(path) as airlock:
-        memory, first = follow("a", read_exact(airlock), None)
+        memory, first = apply_reading("a", read_exact(airlock), None)
         assert first == ()
         for change in changes:
             change(path)
             for _again in range(2):
                 reading = exact_or_fault(airlock)
-                memory, more = follow("a", reading, memory)
+                memory, more = apply_reading("a", reading, memory)
                 events += more
     return events
 
@@ -175,15 +175,15 @@ def test_facts_stand_before_and_after(path: Path) -> None:
 
 def test_a_table_that_empties_again_and_again_is_a_queue(path: Path) -> None:
     (fall,) = told(path, sql("DELETE FROM tasks"))
-    assert habits_among([fall] * (HABIT_TIMES - 1)).queues == {}
-    habits = habits_among([fall] * HABIT_TIMES)
+    assert learn_habits([fall] * (HABIT_MIN_EVENTS - 1)).queues == {}
+    habits = learn_habits([fall] * HABIT_MIN_EVENTS)
     assert habits.queues == {"tasks": 126}
     with watching(path) as airlock:
         now = read_exact(airlock)
     before = replace(now, tables={**now.tables, "tasks": replace(now.tables["agents"], rows=126)})
     memory = DatabaseState("connected", None, now.read_at, None, None, before)
-    assert [e.kind for e in follow("a", now, memory)[1]] == ["rows_dropped"]
-    assert follow("a", now, memory, DropPolicy(habits=habits))[1] == ()
+    assert [e.kind for e in apply_reading("a", now, memory)[1]] == ["rows_dropped"]
+    assert apply_reading("a", now, memory, DropPolicy(habits=habits))[1] == ()
 
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -210,8 +210,8 @@ def test_a_fall_is_told_that_is_further_than_a_person_said(
     rules: Rules, rows: int, *, is_told: bool
 ) -> None:
     """And it is undone once the table is back within that."""
-    memory, _ = follow("a", holding(100), None)
-    memory, events = follow("a", holding(rows), memory, DropPolicy(rules))
+    memory, _ = apply_reading("a", holding(100), None)
+    memory, events = apply_reading("a", holding(rows), memory, DropPolicy(rules))
     assert [event.before["rows"] for event in events] == [{"tasks": 100}] * is_told
     for event in events:
         still = settle([event], (), holding(rows), None, DropPolicy(rules))
@@ -220,22 +220,22 @@ def test_a_fall_is_told_that_is_further_than_a_person_said(
 
 
 def test_a_queue_is_told_of_where_a_person_said_how_far_it_may_fall() -> None:
-    memory, _ = follow("a", holding(100), None)
+    memory, _ = apply_reading("a", holding(100), None)
     habits = Habits(queues={"tasks": 100})
-    assert follow("a", holding(0), memory, DropPolicy(habits=habits))[1] == ()
-    assert follow("a", holding(0), memory, DropPolicy(Rules(max_drop_percent=50), habits))[1]
+    assert apply_reading("a", holding(0), memory, DropPolicy(habits=habits))[1] == ()
+    assert apply_reading("a", holding(0), memory, DropPolicy(Rules(max_drop_percent=50), habits))[1]
 
 
 def test_an_estimate_is_compared_with_nothing(path: Path) -> None:
     with watching(path) as airlock:
         first = read_exact(airlock)
     few = replace(first.tables["tasks"], rows=1, estimate="about")
-    memory, _ = follow("a", first, None)
+    memory, _ = apply_reading("a", first, None)
     guessed = replace(first, tables={**first.tables, "tasks": few})
-    memory, events = follow("a", guessed, memory)
+    memory, events = apply_reading("a", guessed, memory)
     assert events == ()
     counted = replace(first, tables={**first.tables, "tasks": replace(few, estimate=None)})
-    assert [event_text(e) for e in follow("a", counted, memory)[1]] == [
+    assert [event_text(e) for e in apply_reading("a", counted, memory)[1]] == [
         "Rows dropped: tasks 126 → 1"
     ]
 

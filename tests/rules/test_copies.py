@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dash_app.rules.changes import follow
+from dash_app.rules.changes import apply_reading
 from dash_app.rules.problems import settle
 from tests.airlock_helpers import read_exact, watching
 from tests.rules.test_changes import make_anew, remove, run, sql, texts, told
@@ -156,9 +156,9 @@ def test_the_time_of_a_clock_that_was_set_back_is_no_older_state(path: Path) -> 
     with watching(path) as airlock:
         ahead = path.stat().st_mtime - 10 * AN_HOUR_AGO
         os.utime(path, times=(ahead, ahead))
-        memory, _ = follow("a", read_exact(airlock), None)
+        memory, _ = apply_reading("a", read_exact(airlock), None)
         run(path, "DELETE FROM queue WHERE id < 500")
-        _, events = follow("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), memory)
     assert events == ()
 
 
@@ -197,28 +197,28 @@ def test_a_restore_by_sqlite_itself_is_worth_remembering(path: Path) -> None:
 
 def test_a_large_table_of_a_smaller_copy_is_compared_once_it_is_counted(path: Path) -> None:
     with watching(path) as airlock:
-        memory, _ = follow("a", read_exact(airlock), None)
+        memory, _ = apply_reading("a", read_exact(airlock), None)
         mv("backup")(path)
         counted = read_exact(airlock)
     queue = replace(counted.tables["queue"], rows=9000, estimate="at_most")
     guessed = replace(counted, tables={**counted.tables, "queue": queue})
-    memory, (first,) = follow("a", guessed, memory)
+    memory, (first,) = apply_reading("a", guessed, memory)
     assert texts([first]) == ["Replaced by another file"]
-    memory, events = follow("a", guessed, memory)
+    memory, events = apply_reading("a", guessed, memory)
     assert events == ()
-    memory, (second,) = follow("a", counted, memory)
+    memory, (second,) = apply_reading("a", counted, memory)
     assert texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
     settled = settle((first, second), (), counted, None)
     assert [event.ended_at for event in settled] == [None, None]
-    assert follow("a", counted, memory)[1] == ()
+    assert apply_reading("a", counted, memory)[1] == ()
 
 
 def test_a_reading_of_an_earlier_version_is_compared_as_well(path: Path) -> None:
     with watching(path) as airlock:
         first = replace(read_exact(airlock), roots={})
-        memory, _ = follow("a", first, None)
+        memory, _ = apply_reading("a", first, None)
         cp_p("backup")(path)
-        _, events = follow("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), memory)
     assert texts(list(events)) == OLDER
 
 

@@ -15,7 +15,8 @@ from dash_app.history.writer import History
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.reading import Reading
-from dash_app.rules.losses import QUEUE_PATIENCE, RECENTLY, habits_among
+from dash_app.rules.changes import apply_reading
+from dash_app.rules.drop_policy import QUEUE_PENDING, RECENTLY, learn_habits
 from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.clock import CLOCK
@@ -306,8 +307,8 @@ def test_a_queue_that_stays_empty_or_loses_far_more_than_usual_is_a_loss(path: P
             assert after(sql("DELETE FROM queue")) == ["Emptied: queue 100 → 0"]
             assert after(sql(fill("queue", 100))) == []
         assert after(sql("DELETE FROM queue")) == []
-        assert after(None, QUEUE_PATIENCE / 2) == []
-        assert after(None, QUEUE_PATIENCE) == ["Emptied: queue 100 → 0"]
+        assert after(None, QUEUE_PENDING / 2) == []
+        assert after(None, QUEUE_PENDING) == ["Emptied: queue 100 → 0"]
         assert after(sql(fill("queue", 2000))) == []
         assert after(None, 2 * RECENTLY) == []
         assert after(sql("DELETE FROM queue")) == ["Emptied: queue 2,000 → 0"]
@@ -347,17 +348,15 @@ def test_monthly_tables_that_are_replaced_in_one_step_are_a_loss_once(path: Path
 
 def test_a_rotation_that_is_not_counted_yet_is_compared_with_no_other_table(path: Path) -> None:
     """Each name is given to the next table, and the last page to a new one, as logrotate does."""
-    from dash_app.rules.changes import follow
-
     run(path, LOGS.replace("logs", "logs_1"), fill("logs_1", 2800))
     with watching(path) as airlock:
-        memory, _ = follow("a", read_exact(airlock), None)
+        memory, _ = apply_reading("a", read_exact(airlock), None)
         run(path, "BEGIN", "DROP TABLE logs_1", "ALTER TABLE logs RENAME TO logs_1", LOGS, "COMMIT")
         reading = read_exact(airlock)
         count = replace(reading.tables["logs"], rows=5000, estimate="about")
         early = replace(reading, tables={**reading.tables, "logs": count})
-        memory, _ = follow("a", early, memory)
-        _, events = follow("a", reading, memory)
+        memory, _ = apply_reading("a", early, memory)
+        _, events = apply_reading("a", reading, memory)
     assert losses(list(events)) == []
 
 
@@ -372,7 +371,6 @@ def test_a_table_that_is_only_ever_estimated_can_lose_its_rows(
     path: Path, change: str, expected: str
 ) -> None:
     """A large table that is written all the time: neomjs/neo issue 10854."""
-    from dash_app.rules.changes import follow
 
     def estimated(reading: Reading) -> Reading:
         count = replace(reading.tables["logs"], estimate="about")
@@ -381,21 +379,19 @@ def test_a_table_that_is_only_ever_estimated_can_lose_its_rows(
     with watching(path) as airlock:
         first = read_exact(airlock)
         bound = replace(first.tables["logs"], rows=9000, estimate="at_most")
-        memory, _ = follow("a", replace(first, tables={**first.tables, "logs": bound}), None)
-        memory, _ = follow("a", estimated(first), memory)
+        memory, _ = apply_reading("a", replace(first, tables={**first.tables, "logs": bound}), None)
+        memory, _ = apply_reading("a", estimated(first), memory)
         run(path, change)
-        _, events = follow("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), memory)
     assert texts(list(events)) == [expected]
 
 
 def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) -> None:
     """Its rename is known by the rows of the new table."""
-    from dash_app.rules.changes import follow
-
     with watching(path) as airlock:
         first = replace(read_exact(airlock), roots={})
-        memory, _ = follow("a", first, None)
+        memory, _ = apply_reading("a", first, None)
         run(path, TO_OLD)
-        _, events = follow("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), memory)
     assert losses(list(events)) == []
-    assert habits_among(events).queues == {}
+    assert learn_habits(events).queues == {}

@@ -15,7 +15,7 @@ import pytest
 from dash_app.model.host_facts import Disk
 from dash_app.model.problem import Finding
 from dash_app.model.reading import Reading
-from dash_app.rules.changes import follow
+from dash_app.rules.changes import apply_reading
 from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, findings, settle
 from tests.airlock_helpers import read, read_exact, watching
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
@@ -117,7 +117,7 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
 
 
 def found(reading: Reading) -> tuple[Finding, ...]:
-    memory, _events = follow("a", reading, None)
+    memory, _events = apply_reading("a", reading, None)
     return findings(reading, memory, None, ())
 
 
@@ -164,12 +164,12 @@ def test_a_full_disk_is_found_before_it_is_full(
 def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", tasks=30, agents=20)
     with watching(path) as airlock:
-        memory, _ = follow("a", read_exact(airlock), None)
+        memory, _ = apply_reading("a", read_exact(airlock), None)
         run(path, EMPTY)
-        memory, first = follow("a", read_exact(airlock), memory)
+        memory, first = apply_reading("a", read_exact(airlock), memory)
         run(path, "DELETE FROM agents")
         reading = read_exact(airlock)
-        _, second = follow("a", reading, memory)
+        _, second = apply_reading("a", reading, memory)
     assert [event.kind for event in (*first, *second)] == ["rows_dropped"] * 2
     settled = settle((*first, *second), (), reading, seen_until=first[0].at)
     assert [event.ended_at is not None for event in settled] == [True, False]
