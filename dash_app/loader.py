@@ -278,7 +278,7 @@ def _frame(rows: list[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
 
 def _status_row(status: DatabaseStatus) -> dict[str, Any]:
     reading, good = status.reading, status.last_good
-    finding = status.findings[0] if status.findings and not status.fault else None
+    problem = status.problems[0] if status.problems else None
     return {
         "name": status.database.name,
         "label": status.database.label,
@@ -286,10 +286,10 @@ def _status_row(status: DatabaseStatus) -> dict[str, Any]:
         "status": status.status,
         "level": status.level,
         "badge": summaries.badge(status),
-        "since": finding.since if finding else status.since,
-        "cause": finding.text if finding else status.fault and status.fault.message,
-        "remedy": finding.remedy if finding else status.fault and status.fault.remedy,
-        "asks": any(one.asks for one in status.findings),
+        "since": problem.since if problem else status.since,
+        "cause": problem and problem.text,
+        "remedy": problem and problem.remedy,
+        "asks": any(one.needs_acknowledgement for one in status.problems),
         "notes": summaries.notes(status),
         "total_rows": reading.counted_rows,
         "total_complete": reading.total_complete,

@@ -24,22 +24,17 @@ from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.database import Database
 from dash_app.model.host_facts import Activity
 from dash_app.model.incident import Acknowledgement
-from dash_app.model.level import worst
-from dash_app.model.problem import Finding
+from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.rules.changes import refine_code
+from dash_app.rules.judge import Evidence, judge, with_baseline
 from dash_app.rules.lateness import expected_of
-from dash_app.rules.limits import beyond
-from dash_app.rules.problems import findings, level_of, with_earlier_growth, worst_first
 from dash_app.rules.state import StateStore
-from dash_app.rules.writes import last_write
 from dash_app.settings import Settings
 from dash_app.system.clock import CLOCK, AdjustmentDetector, Clock
 from dash_app.system.disk import disk_of
 from dash_app.system.users import own_name
-from dash_app.words import summaries
-from dash_app.words.errors import explain_error, wording_context
+from dash_app.words.errors import wording_context
 from dash_app.words.history import history_lost, history_not_opened, history_paused
 
 STOP_SECONDS = 5.0
@@ -127,7 +122,7 @@ class Sampler:
         self._expected = expected_of(
             settings.databases, settings.stale_after, history.path, self._ledger
         )
-        self._findings: dict[str, tuple[Finding, ...]] = {}
+        self._problems: dict[str, tuple[Problem, ...]] = {}
         self._activity = self._load_activity()
         self.requests = Requests()
         self._seen_until: Mapping[str, datetime] = {}
@@ -198,8 +193,8 @@ class Sampler:
     def see(self, database: str, until: datetime) -> None:
         """End what happened to a database until then, in the next snapshot."""
         statuses = self.snapshot.databases if self.snapshot else ()
-        findings = [f for s in statuses if s.database.name == database for f in s.findings]
-        if any(finding.asks and finding.since <= until for finding in findings):
+        problems = [p for s in statuses if s.database.name == database for p in s.problems]
+        if any(p.needs_acknowledgement and p.since <= until for p in problems):
             self._await(self.requests.see(database, until))
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
@@ -255,7 +250,7 @@ class Sampler:
             except sqlite3.Error as error:
                 log.error("%s is not forgotten yet: %s", database.name, error)
                 continue
-            self._findings.pop(database.name, None)
+            self._problems.pop(database.name, None)
             done.append(errand)
         return done
 
@@ -299,7 +294,7 @@ class Sampler:
         disk = disk_of(str(self._history.path))
         self._taken_at_seconds = self._clock.steady_seconds()
         taken = Snapshot(now, statuses, self._ledger.events, disk)
-        self.docket.take(taken, self._teller.troubles())
+        self.docket.take(taken, self._teller.problems())
         self.snapshot = replace(
             taken, incidents=self.docket.entries, history_notes=self._history_notes()
         )
@@ -329,40 +324,24 @@ class Sampler:
         readings: Mapping[str, Reading],
         now: datetime,
     ) -> DatabaseStatus:
-        """Return what a reading means, given what is remembered of this database."""
+        """Return what the newest reading of a database means."""
         name = database.name
         reading = readings.get(name) or self._no_reading(now)
-        baseline = self._ledger.last_of(database)
-        reading = with_earlier_growth(refine_code(baseline, reading), baseline)
-        if reading.code is None:
-            reading = replace(reading, last_modified=last_write(baseline, reading))
-        memory, unsettled = self._ledger.enter(database, reading, self._seen_until.get(name))
-        fault = reading.code and explain_error(
-            reading.code, reading.detail, database, memory.last_good, self._place
-        )
-        watch = self._expected[name].look(reading)
-        amiss = beyond(database.rules, reading, watch, self._findings.get(name, ()))
-        found = worst_first([*findings(reading, memory, fault, unsettled), *amiss])
-        if database.rules.paused:
-            found = ()
-        self._findings[name] = found
-        unverified = self._unverified(name, reading.verified_at, now)
-        is_stale = unverified > self._settings.stale_after
-        level = "unknown" if is_stale else level_of(reading, memory.status)
-        return DatabaseStatus(
-            database=database,
-            reading=reading,
-            status=memory.status,
-            since=memory.since,
-            level="well" if database.rules.paused else worst([level, *(f.level for f in found)]),
-            verdict=summaries.verdict(reading, fault, found),
-            fault=fault,
-            last_good=memory.last_good,
-            findings=found,
-            is_stale=is_stale,
+        reading = with_baseline(reading, self._ledger.last_of(database))
+        state, events = self._ledger.enter(database, reading, self._seen_until.get(name))
+        evidence = Evidence(
+            database,
+            reading,
+            state,
+            events=events,
+            watch=self._expected[name].look(reading),
+            before=self._problems.get(name, ()),
+            is_stale=self._unverified(name, reading.verified_at, now) > self._settings.stale_after,
             activity=self._activity.get(name),
-            watch=watch,
         )
+        status = judge(evidence, self._place)
+        self._problems[name] = status.problems
+        return status
 
     def _follow_clock(self, by: timedelta) -> None:
         """Move all times in memory by as much as the clock was set, so that durations stay."""
@@ -370,9 +349,13 @@ class Sampler:
         self._ledger.move(by)
         self.docket.move(by)
         self._teller.move(by)
-        self._findings = {
-            name: tuple(one if one.asks else replace(one, since=one.since + by) for one in found)
-            for name, found in self._findings.items()
+        # Those that need an acknowledgement have the time of their event.
+        self._problems = {
+            name: tuple(
+                one if one.needs_acknowledgement else replace(one, since=one.since + by)
+                for one in problems
+            )
+            for name, problems in self._problems.items()
         }
 
     def _unverified(self, name: str, verified_at: datetime, now: datetime) -> timedelta:

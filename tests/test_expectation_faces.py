@@ -24,19 +24,17 @@ from dash_app.model.expectation import (
     State,
     TableRules,
 )
-from dash_app.model.level import worst
-from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.page import database as view
 from dash_app.page.cards import cards
 from dash_app.page.glance import glance_text
 from dash_app.page.headline import headline
 from dash_app.page.markup import draw
-from dash_app.rules.limits import beyond
-from dash_app.rules.problems import worst_first
+from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
 from dash_app.words.problems import MAX_NOTES
 from tests.metrics.test_metrics import exposed, value
-from tests.page.test_page import NOW, well
+from tests.page.test_page import NOW, PLACE, well
 
 HOUR = timedelta(hours=1)
 HOURLY = Expectation(HOUR, HOUR / 6)
@@ -62,19 +60,9 @@ def status(
     watch = ExpectationReport(own, tables) if own or tables else None
     rows = {table: len(table) for table in tables or ["notes"]}
     reading = well(**{**rows, "empty": 0})
-    found = () if rules.paused else worst_first(beyond(rules, reading, watch, ()))
-    return DatabaseStatus(
-        database=Database(name, name.capitalize(), Path(f"/srv/{name}.db"), rules),
-        reading=reading,
-        status="connected",
-        since=NOW,
-        level=worst(one.level for one in found),
-        verdict=summaries.verdict(reading, None, found),
-        fault=None,
-        last_good=None,
-        findings=found,
-        watch=watch,
-    )
+    database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"), rules)
+    state = DatabaseState("connected", None, NOW, None)
+    return judge(Evidence(database, reading, state, watch=watch), PLACE)
 
 
 def text_of(parts: list[Component]) -> str:

@@ -32,7 +32,7 @@ def snapshot(at: datetime, **tables: dict[str, int | None]) -> Snapshot:
         status = "connected" if rows else "error"
         level = "well" if rows else "fault"
         statuses.append(
-            DatabaseStatus(database, reading, status, at, level, "", None, None)  # type: ignore[arg-type]
+            DatabaseStatus(database, reading, status, at, level, "", None)  # type: ignore[arg-type]
         )
     return Snapshot(at, tuple(statuses))
 

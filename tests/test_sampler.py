@@ -48,8 +48,7 @@ def email(sampler: Sampler) -> DatabaseStatus:
 
 
 def code(sampler: Sampler) -> str | None:
-    fault = email(sampler).fault
-    return fault.code if fault else None
+    return email(sampler).reading.code
 
 
 def test_the_same_absence_is_calm_before_and_a_fault_after(config: Path, tmp_path: Path) -> None:

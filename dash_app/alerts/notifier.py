@@ -27,10 +27,9 @@ from dash_app.alerts.policy import (
 from dash_app.history.incidents import WantedIncidents
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.writer import History
-from dash_app.incidents.troubles import Trouble
-from dash_app.model.database import Database
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification
+from dash_app.model.problem import Problem
 from dash_app.model.times import moved
 from dash_app.settings import Settings
 from dash_app.system import network
@@ -95,15 +94,13 @@ class Notifier:
         """Move all times by as much as the clock was set, so that durations stay what they are."""
         self._outbox = moved(self._outbox, by)
 
-    def troubles(self) -> list[Trouble]:
-        """Return what keeps messages from those whom they are for, if anything does."""
+    def problems(self) -> list[Problem]:
+        """Return the problem that notifications are not delivered, if there is one."""
         lost = failing(self._outbox)
         if not lost or self._settings.alerts.urls_file is None:
             return []
         text, remedy = failing_text(lost)
-        ourselves = Database("", "Alerts", self._settings.alerts.urls_file)
-        since = lost[0].made_at
-        return [Trouble(ourselves, FAILING, "notice", since, text, remedy, FAILING, FAILING)]
+        return [Problem(FAILING, "notice", lost[0].made_at, text, remedy)]
 
     def hurry(self) -> None:
         """Begin nothing more; what is under way is finished."""

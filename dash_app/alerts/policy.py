@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Final
 
 from dash_app.model.incident import Incident
 from dash_app.model.notification import AN_HOUR, Notification, NotificationKind
@@ -26,7 +27,7 @@ from dash_app.words.notifications import (
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
 """Between tries, which come to an end after an hour."""
 
-FAILING = "alerts_failing"
+FAILING: Final = "alerts_failing"
 UNTOLD = frozenset({"late", FAILING})
 """Kinds of which no message tells: what is late is soon down, and lost messages are in the next."""
 

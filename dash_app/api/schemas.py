@@ -16,7 +16,7 @@ from dash_app.model.expectation import State
 from dash_app.model.host_facts import Use
 from dash_app.model.level import Level
 from dash_app.model.notification import NotificationKind
-from dash_app.model.problem import FindingKind
+from dash_app.model.problem import FindingKind, ProblemCode
 from dash_app.model.reading import Code, WaitReason
 from dash_app.model.snapshot import Status
 
@@ -41,7 +41,6 @@ Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
 AnyState = Annotated[State, open_text(State, "How writes compare with the expectation.")]
-IncidentKind = Literal[FindingKind, Code, "alerts_failing"]
 ErrorCode = Literal[
     "bad_parameter",
     "bad_request",
@@ -72,7 +71,7 @@ class Fault(TypedDict):
 class Finding(TypedDict):
     """A problem of a database, whether it can be read or not."""
 
-    kind: Annotated[FindingKind, open_text(FindingKind, "The problem, for programs.")]
+    kind: Annotated[str, open_text(FindingKind, "The problem, for programs.")]
     level: Level
     since: Time
     text: str
@@ -330,7 +329,7 @@ class Incident(TypedDict):
     kind: Annotated[
         str,
         open_text(
-            IncidentKind, "The worst problem: a finding's kind, an error's code, or failing alerts."
+            ProblemCode, "The worst problem: a finding's kind, an error's code, or failing alerts."
         ),
     ]
     level: Level

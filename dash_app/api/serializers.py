@@ -17,7 +17,7 @@ from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.notification import Notification
-from dash_app.model.problem import Fault, Finding
+from dash_app.model.problem import Problem
 from dash_app.model.reading import EstimateKind, LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -56,8 +56,8 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "since": rfc3339(status.since),
         "level": status.level,
         "verdict": status.verdict,
-        "error": _fault(status.fault) if status.fault else None,
-        "findings": [_finding(finding) for finding in status.findings],
+        "error": _error(status),
+        "findings": [_finding(one) for one in status.problems if one.code != reading.code],
         "watch": _watch(status),
         "lastGood": _last_good(good) if good and status.status == "error" else None,
         "rowCounts": {table: count.rows for table, count in tables.items()},
@@ -204,22 +204,26 @@ def _change(status: DatabaseStatus) -> schemas.Change | None:
     return {"rows": status.change, "since": rfc3339(status.activity.since)}
 
 
-def _fault(fault: Fault) -> schemas.Fault:
-    return {"code": fault.code, "message": fault.message, "remedy": fault.remedy}
+def _error(status: DatabaseStatus) -> schemas.Fault | None:
+    """Return the first problem as an error; its own code may be that of a finding, such as gone."""
+    code = status.reading.code
+    if code is None:
+        return None
+    return {"code": code, "message": status.problems[0].text, "remedy": status.problems[0].remedy}
 
 
 def _last_good(good: LastGood) -> schemas.LastGood:
     return {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
 
 
-def _finding(finding: Finding) -> schemas.Finding:
+def _finding(problem: Problem) -> schemas.Finding:
     return {
-        "kind": finding.kind,
-        "level": finding.level,
-        "since": rfc3339(finding.since),
-        "text": finding.text,
-        "remedy": finding.remedy,
-        "table": finding.table,
+        "kind": problem.code,
+        "level": problem.level,
+        "since": rfc3339(problem.since),
+        "text": problem.text,
+        "remedy": problem.remedy,
+        "table": problem.table,
     }
 
 

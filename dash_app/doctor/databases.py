@@ -68,16 +68,16 @@ def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
 
 def _content(database: Database, reading: Reading, place: WordingContext) -> Check:
     if reading.code is None:
-        return Check("well", "readable", f"{database.label}: {summaries.verdict(reading, None)}")
-    fault = explain_error(reading.code, reading.detail, database, None, place)
+        return Check("well", "readable", f"{database.label}: {summaries.verdict(reading)}")
+    cause, remedy = explain_error(reading.code, reading.detail, database, None, place)
     access = reading.surroundings.access
     if reading.code == "permission_denied" and access and access.closed:
         return _closed(database, access, access.closed, place.user)
     level: Level = "notice" if reading.code in ABSENCES else "fault"
     if reading.is_undecided:
         level = "unknown"
-    text = f"{database.label}: {fault.message}"
-    return Check(level, reading.code, text, fault.remedy)
+    text = f"{database.label}: {cause}"
+    return Check(level, reading.code, text, remedy)
 
 
 def _closed(database: Database, access: Access, closed: str, user: str) -> Check:

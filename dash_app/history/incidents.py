@@ -113,7 +113,7 @@ def _values(one: Incident) -> tuple[Any, ...]:
     return (
         one.key,
         json.dumps(one.databases),
-        json.dumps(one.troubles),
+        json.dumps(one.problem_ids),
         one.kind,
         one.level,
         one.text,
@@ -134,7 +134,7 @@ def _incident(*row: Any) -> Incident:  # noqa: ANN401 - as SQLite holds it
     return Incident(
         key=key,
         databases=tuple(json.loads(databases)),
-        troubles=tuple(json.loads(troubles)),
+        problem_ids=tuple(json.loads(troubles)),
         kind=kind,
         level=level,
         text=text,

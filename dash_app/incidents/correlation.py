@@ -1,24 +1,31 @@
-"""From what is amiss to why: findings and faults of one cause are one incident.
+"""Group problems into incidents: problems with one cause are one incident.
 
-Pure functions over the model. An incident begins and ends with what it is made of; what comes back
-soon after its end goes on as the same one.
+Pure functions. An incident starts and ends with its problems. A cause that returns soon after the
+end of its incident continues that incident.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import get_args
 
-from dash_app.incidents.stopped_processes import Seen, Writer, look, writers_gone
-from dash_app.incidents.troubles import SILENCE, Trouble, family, troubles_of
+from dash_app.incidents.stopped_processes import (
+    Process,
+    SeenProcesses,
+    stopped_writers,
+    update_seen,
+)
 from dash_app.model.incident import Incident
 from dash_app.model.level import SEVERITY, worst
+from dash_app.model.problem import Problem, family, worst_first
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import (
+    OUR_LABEL,
     SILENT,
     folder_gone,
     incident_text,
@@ -26,180 +33,225 @@ from dash_app.words.incidents import (
     process_remedy,
 )
 
-DATABASE = re.compile("[.:]")
-"""What ends its name in the mark of a trouble."""
+SAME_CAUSE_WINDOW = timedelta(minutes=1)
+"""Problems of one database that start this close together have one cause.
 
-ONE_BLOW = timedelta(minutes=1)
-"""What begins in one database within so long is one cause: an update takes more than one look."""
+One update of a program may take more than one tick.
+"""
+
+Statuses = Mapping[str, DatabaseStatus]
+"""The databases of a snapshot by name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How far incidents have come: those that are open, or over for no longer than they may return.
+class IncidentState:
+    """The incidents that are open or may still be continued, and the processes seen so far.
 
-    `seen` is who had a database open; after a restart nobody is known.
+    `seen` is empty after a restart.
     """
 
     incidents: tuple[Incident, ...] = ()
-    seen: Seen = field(default_factory=dict)
+    seen: SeenProcesses = field(default_factory=dict)
 
     @property
     def open(self) -> tuple[Incident, ...]:
-        """Those that are not over."""
-        return tuple(one for one in self.incidents if one.ended_at is None)
+        """The incidents that have not ended."""
+        return tuple(incident for incident in self.incidents if incident.ended_at is None)
 
 
-def follow(
-    course: Course, snapshot: Snapshot, settle: timedelta, others: Iterable[Trouble] = ()
-) -> Course:
-    """Return the course after a snapshot; its incidents worst first, then by their begin.
+def correlate(
+    state: IncidentState,
+    snapshot: Snapshot,
+    settle: timedelta,
+    own_problems: Iterable[Problem] = (),
+) -> IncidentState:
+    """Return the incidents after a snapshot: open ones first, worst first, then by their start.
 
-    `others` are troubles of ourselves, and of no database. What is back within `settle` of its end
-    is the same incident.
+    `own_problems` are those of Mission Control itself. An incident whose cause returns within
+    `settle` of its end is continued.
     """
     now = snapshot.taken_at
-    recent = [
-        one for one in course.incidents if one.ended_at is None or now - one.ended_at <= settle
+    statuses = {status.database.name: status for status in snapshot.databases}
+    known = {
+        incident.key: incident
+        for incident in state.incidents
+        if incident.ended_at is None or now - incident.ended_at <= settle
+    }
+    seen = update_seen(state.seen, snapshot)
+    problems = [*_problems_of(snapshot), *own_problems]
+    writers = stopped_writers(seen, snapshot, problems)
+    keys = _assign_incidents(state.open, problems, statuses, writers)
+    unreadable = frozenset(name for name, status in statuses.items() if _is_unreadable(status))
+    current = {}
+    for key in dict.fromkeys(keys.values()):
+        group = [problem for problem in problems if keys[problem.id] == key]
+        incident = _incident(key, group, statuses, _writer_of(group, writers)).up_to(now)
+        if key in known:
+            incident = _merge(known[key], incident, group, unreadable)
+        current[key] = incident
+    ended = [
+        _end(incident, statuses, unreadable, now)
+        for key, incident in known.items()
+        if key not in current
     ]
-    known = {one.key: one for one in recent}
-    seen = look(course.seen, snapshot)
-    troubles = [*troubles_of(snapshot), *others]
-    writers = writers_gone(seen, snapshot, troubles)
-    homes = _homes(course, troubles, {name: one.key for name, one in writers.items()})
-    names = [status.database.name for status in snapshot.databases]
-    untold = frozenset(one.database.name for one in snapshot.databases if _is_untold(one))
-    found = {}
-    for key in dict.fromkeys(homes.values()):
-        group = [one for one in troubles if homes[one.mark] == key]
-        new = _incident(key, group, _writer_of(group, writers), names).up_to(now)
-        found[key] = _grown(known[key], new, group, untold) if key in known else new
-    unread = frozenset(one.database.name for one in snapshot.databases if _is_unread(one))
-    over = [_over(one, untold, unread, now) for key, one in known.items() if key not in found]
-    incidents = sorted([*found.values(), *over], key=_rank)
-    return Course(tuple(incidents), seen)
+    return IncidentState(tuple(sorted([*current.values(), *ended], key=_rank)), seen)
 
 
-def _rank(one: Incident) -> tuple[bool, int, datetime]:
-    return one.ended_at is not None, -SEVERITY.index(one.level), one.since
+def _problems_of(snapshot: Snapshot) -> Iterator[Problem]:
+    """Yield the problems of all databases that are not paused.
+
+    The error of a database that does not exist yet, or was not read yet, is left out.
+    """
+    for status in snapshot.databases:
+        for problem in () if status.is_paused else status.problems:
+            if problem.code != status.reading.code or problem.level == "fault":
+                yield problem
+
+
+def _rank(incident: Incident) -> tuple[bool, int, datetime]:
+    return incident.ended_at is not None, -SEVERITY.index(incident.level), incident.since
 
 
 @dataclass(frozen=True, slots=True)
-class _Begin:
-    """With what an incident began."""
+class _Onset:
+    """How an incident started."""
 
-    databases: tuple[str, ...]
+    databases: tuple[str | None, ...]
     since: datetime
     family: str
 
-    def is_of(self, trouble: Trouble, key: str) -> bool:
-        """Whether a trouble that is new is more of the same.
+    def includes(self, problem: Problem, key: str, written_at: datetime | None) -> bool:
+        """Whether a new problem belongs to the incident with this key.
 
-        Silence is where nothing at all was written into its database since then; it comes by its
-        own time, and so is no part of another blow.
+        Silence joins other silence if its database was not written since the onset. It starts when
+        a write is due, so it never joins anything else by its time.
         """
-        name, written_at = trouble.database.name, trouble.written_at
-        if trouble.is_silence or self.family == SILENCE:
-            is_silent = written_at is None or written_at <= self.since + ONE_BLOW
-            both = trouble.is_silence and self.family == SILENCE
-            return both and is_silent and name in self.databases
-        is_own = key.startswith((f"{name}:", f"{name}."))
-        return is_own and abs(trouble.since - self.since) <= ONE_BLOW
+        is_silence = self.family == "down"
+        if problem.is_silence or is_silence:
+            is_unwritten = written_at is None or written_at <= self.since + SAME_CAUSE_WINDOW
+            both = problem.is_silence and is_silence
+            return both and is_unwritten and problem.database in self.databases
+        is_own = problem.database is not None and _database_of(key) == problem.database
+        return is_own and abs(problem.since - self.since) <= SAME_CAUSE_WINDOW
 
 
-def _homes(
-    course: Course, troubles: Sequence[Trouble], writers: Mapping[str, str]
+def _assign_incidents(
+    known: Sequence[Incident],
+    problems: Sequence[Problem],
+    statuses: Statuses,
+    writers: Mapping[str, Process],
 ) -> dict[str, str]:
-    """Return the key of the incident of each trouble, by its mark.
+    """Return the key of the incident of each problem, by the problem's id.
 
-    One that is known stays where it is; a new one joins those of the same cause.
+    A known problem stays in its incident. A new one joins the incident with the same cause.
     """
-    known = course.open
-    before = {mark: one.key for one in known for mark in one.troubles}
-    homes = {one.mark: before[one.mark] for one in troubles if one.mark in before}
-    causes = {one.mark: _cause(one, writers) for one in troubles}
-    of_cause = {causes[mark]: key for mark, key in reversed(homes.items())}
-    begun = {one.key: _Begin(one.databases, one.since, family(one.kind)) for one in known}
-    for one in sorted(troubles, key=lambda trouble: trouble.since):
-        if one.mark in homes:
+    before = {id_: incident.key for incident in known for id_ in incident.problem_ids}
+    keys = {one.id: before[one.id] for one in problems if one.id in before}
+    causes = {one.id: _cause(one, statuses, writers) for one in problems}
+    by_cause = {causes[id_]: key for id_, key in reversed(keys.items())}
+    onsets = {one.key: _Onset(one.databases, one.since, family(one.kind)) for one in known}
+    for problem in sorted(problems, key=lambda one: one.since):
+        if problem.id in keys:
             continue
-        cause = causes[one.mark]
-        blow = next((key for key, begin in begun.items() if begin.is_of(one, key)), None)
-        key = of_cause.get(cause) or blow or cause
-        homes[one.mark] = of_cause[cause] = key
-        begun.setdefault(key, _Begin((one.database.name,), one.since, family(one.kind)))
-    return homes
+        cause, written_at = causes[problem.id], _written_at(problem, statuses)
+        related = (k for k, onset in onsets.items() if onset.includes(problem, k, written_at))
+        key = by_cause.get(cause) or next(related, cause)
+        keys[problem.id] = by_cause[cause] = key
+        onsets.setdefault(key, _Onset((problem.database,), problem.since, problem.family))
+    return keys
 
 
-def _cause(trouble: Trouble, writers: Mapping[str, str]) -> str:
-    if trouble.is_silence:
-        return writers.get(trouble.database.name, trouble.key)
-    return trouble.key
+def _written_at(problem: Problem, statuses: Statuses) -> datetime | None:
+    status = statuses.get(problem.database or "")
+    return status.reading.last_modified if status else None
 
 
-def _writer_of(group: Iterable[Trouble], writers: Mapping[str, Writer]) -> Writer | None:
-    names = (one.database.name for one in group if one.is_silence)
+def _cause(problem: Problem, statuses: Statuses, writers: Mapping[str, Process]) -> str:
+    """Return the key that an incident of this problem alone has."""
+    status = statuses.get(problem.database or "")
+    disk = status.reading.surroundings.disk if status else None
+    if problem.is_silence and (writer := writers.get(problem.database or "")):
+        return writer.key
+    if folder := _missing_folder(problem, statuses):
+        return f"folder:{folder}"
+    if problem.code == "disk_low" and disk:
+        return f"disk:{disk.device}"
+    if problem.needs_acknowledgement or status is None:
+        return problem.id
+    return f"{problem.subject}:{problem.family}"
+
+
+def _missing_folder(problem: Problem, statuses: Statuses) -> Path | None:
+    """Return the folder of a database that is gone because its whole folder is."""
+    status = statuses.get(problem.database or "")
+    if problem.code != "gone" or status is None or status.reading.code != "folder_missing":
+        return None
+    return status.database.path.parent
+
+
+def _writer_of(group: Iterable[Problem], writers: Mapping[str, Process]) -> Process | None:
+    names = (problem.database or "" for problem in group if problem.is_silence)
     return next((writers[name] for name in names if name in writers), None)
 
 
 def _incident(
-    key: str, group: Sequence[Trouble], writer: Writer | None, names: Iterable[str]
+    key: str, group: Sequence[Problem], statuses: Statuses, writer: Process | None
 ) -> Incident:
-    gravest = _ranked(group)[0]
-    by_process = writer if gravest.is_silence else None
-    concerned = {one.database.name for one in group}
+    first = worst_first(group)[0]
+    names = {problem.database for problem in group}
     return Incident(
         key=key,
-        databases=tuple(name for name in names if name in concerned),
-        kind=gravest.kind,
-        level=worst(one.level for one in group),
-        text=_text(group, writer),
-        remedy=process_remedy(by_process.command) if by_process else gravest.remedy,
-        since=min(one.since for one in group),
-        troubles=tuple(one.mark for one in group),
+        databases=tuple(name for name in statuses if name in names),
+        kind=first.code,
+        level=worst(problem.level for problem in group),
+        text=_text(group, statuses, writer),
+        remedy=process_remedy(writer.command) if writer and first.is_silence else first.remedy,
+        since=min(problem.since for problem in group),
+        problem_ids=tuple(problem.id for problem in group),
     )
 
 
-def _grown(
-    known: Incident, new: Incident, group: Iterable[Trouble], untold: Container[str]
+def _merge(
+    known: Incident, new: Incident, group: Iterable[Problem], unreadable: Container[str]
 ) -> Incident:
-    """Return an open incident as it is now.
+    """Return a known incident as it is now.
 
     It keeps its databases, its start unless a new problem began earlier, and its text and remedy
     while parts of it end, so that its end is reported with its cause. A problem that is new or
-    worse changes them, and so does the end of the kind of problem that they are about. An incident
-    that became worse needs another acknowledgement.
+    worse replaces text and remedy, and so does the end of the kind of problem that they describe.
+    An incident that became worse needs another acknowledgement.
     """
-    begins = [one.since for one in group if one.mark not in known.troubles]
+    new_starts = [one.since for one in group if one.id not in known.problem_ids]
     is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)
-    is_other = family(known.kind) != family(new.kind) and DATABASE.split(known.key)[0] not in untold
-    is_new = bool(set(new.troubles) - set(known.troubles))
-    told = new if is_worse or is_new or is_other else known
-    kept = [one for one in known.troubles if DATABASE.split(one)[0] in untold]
+    is_readable = _database_of(known.key) not in unreadable
+    is_other = family(known.kind) != family(new.kind) and is_readable
+    is_new = bool(set(new.problem_ids) - set(known.problem_ids))
+    unchecked = [id_ for id_ in known.problem_ids if _database_of(id_) in unreadable]
     return replace(
-        told,
+        new if is_worse or is_new or is_other else known,
         databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
         level=new.level,
-        since=min([known.since, *begins]),
+        since=min([known.since, *new_starts]),
         ended_at=None,
         acknowledged=None if is_worse else known.acknowledged,
-        troubles=tuple(dict.fromkeys([*new.troubles, *kept])),
+        problem_ids=tuple(dict.fromkeys([*new.problem_ids, *unchecked])),
         id=known.id,
     )
 
 
-def _ranked(group: Iterable[Trouble]) -> list[Trouble]:
-    """Return problems, worst first; the first one gives the first sentence and the remedy."""
-    return sorted(group, key=lambda one: SEVERITY.index(one.level), reverse=True)
+def _database_of(key: str) -> str:
+    """Return the database that the key of an incident, or the id of a problem, begins with."""
+    return re.split("[.:]", key, maxsplit=1)[0]
 
 
-def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
-    ranked = _ranked(group)
-    labels = list(dict.fromkeys(one.database.label for one in ranked))
-    sentences = [one.text for one in ranked]
-    folders = {one.folder for one in group}
+def _text(group: Sequence[Problem], statuses: Statuses, writer: Process | None) -> str:
+    ranked = worst_first(group)
+    labels = list(dict.fromkeys(_label(problem.database, statuses) for problem in ranked))
+    sentences = [problem.text for problem in ranked]
+    folders = {_missing_folder(problem, statuses) for problem in group}
     if len(labels) > 1 and len(folders) == 1 and (folder := folders.pop()):
         sentences = [folder_gone(folder)]
-    if len(labels) > 1 and all(one.is_silence for one in group):
+    if len(labels) > 1 and all(problem.is_silence for problem in group):
         sentences = [SILENT]
     if writer:
         gone = process_gone(writer.command, writer.pid, writer.until, labels)
@@ -207,22 +259,30 @@ def _text(group: Sequence[Trouble], writer: Writer | None) -> str:
     return incident_text(labels, sentences)
 
 
-def _over(
-    known: Incident, untold: Container[str], unread: Container[str], now: datetime
+def _label(name: str | None, statuses: Statuses) -> str:
+    return statuses[name].database.label if name else OUR_LABEL
+
+
+def _end(
+    incident: Incident, statuses: Statuses, unreadable: Container[str], now: datetime
 ) -> Incident:
-    """Return an incident of which nothing is found any more: over, unless that can't be told."""
-    is_untold = any(name in untold for name in known.databases)
-    is_unread = any(name in unread for name in known.databases)
-    if known.ended_at or is_unread or (is_untold and known.kind not in get_args(Code)):
-        return known
-    return replace(known, ended_at=now)
+    """End an incident without problems, unless its databases cannot be checked now.
+
+    An error ends as soon as another one takes its place; before the first reading it is unknown
+    whether it goes on.
+    """
+    not_read_yet = any(
+        name in statuses and statuses[name].reading.code == "not_read_yet"
+        for name in incident.databases
+    )
+    is_error = incident.kind in get_args(Code)
+    is_unchecked = not is_error and any(name in unreadable for name in incident.databases)
+    if incident.ended_at or not_read_yet or is_unchecked:
+        return incident
+    return replace(incident, ended_at=now)
 
 
-def _is_unread(status: DatabaseStatus) -> bool:
-    """Whether nothing is known of a database yet, not even whether its fault goes on."""
-    return status.fault is not None and status.fault.code == "not_read_yet"
-
-
-def _is_untold(status: DatabaseStatus) -> bool:
-    """Whether a database can't be read now, while it is not known to be away."""
-    return status.is_stale or (status.fault is not None and status.fault.code not in ABSENCES)
+def _is_unreadable(status: DatabaseStatus) -> bool:
+    """Whether a database cannot be read now, for another reason than that it is gone."""
+    code = status.reading.code
+    return status.is_stale or (code is not None and code not in ABSENCES)

@@ -1,4 +1,4 @@
-"""Who had silent databases open and is gone: the process that several have in common, if any."""
+"""Find the process whose end explains why databases fell silent."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from dash_app.incidents.troubles import Trouble
+from dash_app.model.problem import Problem
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
-PROCESS = "process:"
 RESIDENT = timedelta(minutes=1)
-"""Who has a database open for less comes and goes by nature, as a job does each hour."""
+"""Minimum time a process must hold the database open to count as its writer.
+
+Shorter ones are jobs that come and go, each hour for example.
+"""
 
 SLACK = timedelta(seconds=2)
-"""A file's time may be that of a coarser clock."""
+"""The time of a file may come from a coarser clock."""
 
-REMEMBERED = timedelta(days=7)
-MAX_REMEMBERED = 16
-"""So many processes are remembered of each database."""
+KEPT = timedelta(days=7)
+MAX_STOPPED = 16
+"""Maximum age and, per database, maximum number of stopped processes that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Writer:
-    """A process that had a database open, from when until when it was seen to.
+class Process:
+    """A process that had a database open, first and last seen at `since` and `until`.
 
-    `missed_at` is when it was first seen not to have it open any more.
+    `missed_at` is when it was first found not to have it open any longer.
     """
 
     pid: int
@@ -37,67 +39,79 @@ class Writer:
 
     @property
     def key(self) -> str:
-        """The name of the cause that its end is."""
-        return f"{PROCESS}{self.pid}"
+        """The key of an incident that the end of this process caused."""
+        return f"process:{self.pid}"
 
 
-Seen = dict[str, dict[int, Writer]]
-"""Who was seen, by database and pid."""
+SeenProcesses = dict[str, dict[int, Process]]
+"""The processes that had a database open, by database and pid."""
 
 
-def look(before: Seen, snapshot: Snapshot) -> Seen:
-    """Return who was seen, with who is there now."""
-    now = snapshot.taken_at
+def update_seen(before: SeenProcesses, snapshot: Snapshot) -> SeenProcesses:
+    """Add the processes of a snapshot to those seen before."""
     return {
-        status.database.name: _look(before.get(status.database.name, {}), status, now)
+        status.database.name: _update(
+            before.get(status.database.name, {}), status, snapshot.taken_at
+        )
         for status in snapshot.databases
     }
 
 
-def _look(before: Mapping[int, Writer], status: DatabaseStatus, now: datetime) -> dict[int, Writer]:
-    here = {
-        one.pid: Writer(one.pid, one.command, one.since, now)
-        for one in status.reading.surroundings.holders or ()
+def _update(
+    before: Mapping[int, Process], status: DatabaseStatus, now: datetime
+) -> dict[int, Process]:
+    present = {
+        holder.pid: Process(holder.pid, holder.command, holder.since, now)
+        for holder in status.reading.surroundings.holders or ()
     }
-    gone = [
-        one if one.missed_at else replace(one, missed_at=now)
-        for pid, one in before.items()
-        if pid not in here and one.until - one.since >= RESIDENT and now - one.until <= REMEMBERED
+    stopped = [
+        process if process.missed_at else replace(process, missed_at=now)
+        for pid, process in before.items()
+        if pid not in present
+        if process.until - process.since >= RESIDENT and now - process.until <= KEPT
     ]
-    newest = sorted(gone, key=lambda one: one.until, reverse=True)[:MAX_REMEMBERED]
-    return here | {one.pid: one for one in newest}
+    newest = sorted(stopped, key=lambda process: process.until, reverse=True)[:MAX_STOPPED]
+    return present | {process.pid: process for process in newest}
 
 
-def writers_gone(seen: Seen, snapshot: Snapshot, troubles: Iterable[Trouble]) -> dict[str, Writer]:
-    """Return the process whose end explains most of the silence, by silent database.
+def stopped_writers(
+    seen: SeenProcesses, snapshot: Snapshot, problems: Iterable[Problem]
+) -> dict[str, Process]:
+    """Return the process whose end explains the silence of each silent database, by name.
 
-    It had the database open until nothing was written any more and before something was due, and
-    has none open now.
+    Such a process had the database open until writes stopped and before one was due, and has no
+    database open now. Of several, the one that explains most databases is chosen.
     """
-    here = {
+    statuses = {status.database.name: status for status in snapshot.databases}
+    present = {
         holder.pid
         for status in snapshot.databases
         for holder in status.reading.surroundings.holders or ()
     }
-    silent = [one for one in troubles if one.is_silence]
-    gone = {
-        one.database.name: {
-            pid: writer
-            for pid, writer in seen[one.database.name].items()
-            if pid not in here and _explains(writer, one)
+    due = {
+        problem.database: problem.since
+        for problem in reversed([*problems])
+        if problem.is_silence and problem.database
+    }
+    candidates = {
+        name: {
+            pid: process
+            for pid, process in seen[name].items()
+            if pid not in present
+            and _explains(process, due_at, statuses[name].reading.last_modified)
         }
-        for one in reversed(silent)
+        for name, due_at in due.items()
     }
-    shared = Counter(pid for writers in gone.values() for pid in writers)
+    shared = Counter(pid for processes in candidates.values() for pid in processes)
     return {
-        name: max(writers.values(), key=lambda one: (shared[one.pid], -one.until.timestamp()))
-        for name, writers in gone.items()
-        if writers
+        name: max(processes.values(), key=lambda one: (shared[one.pid], -one.until.timestamp()))
+        for name, processes in candidates.items()
+        if processes
     }
 
 
-def _explains(writer: Writer, silence: Trouble) -> bool:
-    """Whether nothing was written after a process went, and it went before something was due."""
-    if writer.missed_at is None or writer.until > silence.since:
+def _explains(process: Process, due_at: datetime, written_at: datetime | None) -> bool:
+    """Whether a process stopped before a write was due, and nothing was written after it."""
+    if process.missed_at is None or process.until > due_at:
         return False
-    return silence.written_at is None or silence.written_at <= writer.missed_at + SLACK
+    return written_at is None or written_at <= process.missed_at + SLACK

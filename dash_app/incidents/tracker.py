@@ -12,9 +12,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from dash_app.history.incidents import Incidents, WantedIncidents
-from dash_app.incidents.correlation import Course, follow
-from dash_app.incidents.troubles import Trouble
+from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
 from dash_app.model.times import moved
 from dash_app.words.incidents import incident_sentence
@@ -44,7 +44,7 @@ class IncidentTracker:
             open_ = WantedIncidents(is_open=True, most=MAX_OPEN)
             ended = WantedIncidents(is_open=False, ended_since=now - settle)
             earlier = [*store.found(ended), *store.found(open_)]
-        self._course = Course(tuple(one.incident.up_to(now) for one in earlier))
+        self._state = IncidentState(tuple(one.incident.up_to(now) for one in earlier))
         self._stored = {one.incident for one in earlier}
         self._over: list[Incident] = []
         self.entries: tuple[Entry, ...] = ()
@@ -54,24 +54,24 @@ class IncidentTracker:
     @property
     def incidents(self) -> tuple[Incident, ...]:
         """The incidents that are open, or over for so short a time that they may go on."""
-        return self._course.incidents
+        return self._state.incidents
 
-    def take(self, snapshot: Snapshot, others: Iterable[Trouble] = ()) -> None:
-        """Take what is amiss now: with databases, and with ourselves."""
-        before = self._course.incidents
-        self._course = follow(self._course, snapshot, self._settle, others)
+    def take(self, snapshot: Snapshot, own_problems: Iterable[Problem] = ()) -> None:
+        """Group the problems of a snapshot, and our own, into incidents, and store these."""
+        before = self._state.incidents
+        self._state = correlate(self._state, snapshot, self._settle, own_problems)
         open_before = {one.key for one in before if not one.ended_at}
-        for one in self._course.open:
+        for one in self._state.open:
             if one.key not in open_before:
                 log.info("incident: %s", incident_sentence(one))
         if self._save():
             self._look_back(snapshot.taken_at)
-        if before or self._course.incidents:
+        if before or self._state.incidents:
             self._refresh()
 
     def move(self, by: timedelta) -> None:
         """Move all times by as much as the clock was set, so that durations stay what they are."""
-        self._course = moved(self._course, by)
+        self._state = moved(self._state, by)
 
     def store_again(self) -> None:
         """Store all incidents in a new history file."""
@@ -88,13 +88,13 @@ class IncidentTracker:
         self._replace(
             tuple(
                 replace(one, acknowledged=known) if one.id == incident and not one.ended_at else one
-                for one in self._course.incidents
+                for one in self._state.incidents
             )
         )
 
     def _save(self) -> bool:
         """Store what changed, and learn the ids of what is new; return whether anything was."""
-        changed = [one for one in self._course.incidents if one not in self._stored]
+        changed = [one for one in self._state.incidents if one not in self._stored]
         if not changed or self._store is None:
             return False
         try:
@@ -102,12 +102,12 @@ class IncidentTracker:
         except sqlite3.Error as error:
             log.error("incidents not stored: %s", error)
             return False
-        self._replace(tuple(stored.get(one, one) for one in self._course.incidents))
-        self._stored = set(self._course.incidents)
+        self._replace(tuple(stored.get(one, one) for one in self._state.incidents))
+        self._stored = set(self._state.incidents)
         return True
 
     def _replace(self, incidents: tuple[Incident, ...]) -> None:
-        self._course = replace(self._course, incidents=incidents)
+        self._state = replace(self._state, incidents=incidents)
 
     def _look_back(self, now: datetime) -> None:
         """Have at hand what ended lately."""
@@ -120,7 +120,7 @@ class IncidentTracker:
 
     def _refresh(self) -> None:
         """Have at hand what a person may want to see, with what was told of it by now."""
-        open_ = self._course.open
+        open_ = self._state.open
         shown = [*open_, *(one for one in self._over if one.id not in {now.id for now in open_})]
         try:
             found = self._store.with_messages(shown) if self._store else []

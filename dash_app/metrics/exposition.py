@@ -132,9 +132,9 @@ def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
         "database_error",
         "1 for the code of what keeps a database from being read; absent where nothing does.",
         (
-            ({"database": one.database.name, "code": one.fault.code}, 1.0)
+            ({"database": one.database.name, "code": one.reading.code}, 1.0)
             for one in databases
-            if one.fault
+            if one.reading.code
         ),
     )
     yield _gauge(
@@ -143,9 +143,15 @@ def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
         (
             ({"database": one.database.name, "kind": kind, "level": level}, float(count))
             for one in databases
-            for (kind, level), count in Counter((f.kind, f.level) for f in one.findings).items()
+            for (kind, level), count in _findings(one).items()
         ),
     )
+
+
+def _findings(status: DatabaseStatus) -> Counter[tuple[str, Level]]:
+    """Count the problems besides the error, by code and level."""
+    code = status.reading.code
+    return Counter((one.code, one.level) for one in status.problems if one.code != code)
 
 
 def _tables(databases: Iterable[DatabaseStatus], most: int) -> Iterator[Metric]:

@@ -32,7 +32,7 @@ class Incident:
 
     `key` names the cause, so that it is one incident for as long as it lasts: "email:gone",
     "process:812". `databases` are names, in the order in which they came to it, `kind` is that of
-    its worst finding or a fault's code, and `troubles` are the marks of what it is made of now.
+    its worst problem, and `problem_ids` are those of its problems now.
     `text` is one sentence and names what it concerns. `id` is None until stored, `ended_at` until
     it is over.
     """
@@ -46,7 +46,7 @@ class Incident:
     since: datetime
     ended_at: datetime | None = None
     acknowledged: Acknowledgement | None = None
-    troubles: tuple[str, ...] = ()
+    problem_ids: tuple[str, ...] = ()
     id: int | None = None
 
     def up_to(self, now: datetime) -> Incident:

@@ -1,44 +1,80 @@
-"""What is wrong with a database now."""
+"""A problem: anything that is wrong now, with a database or with Mission Control itself."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from dash_app.model.event import Absence
-from dash_app.model.level import Level
+from dash_app.model.expectation import OVERDUE
+from dash_app.model.level import SEVERITY, Level
 from dash_app.model.reading import Code
 
-Unexpected = Literal[
+LimitKind = Literal[
     "late", "down", "few_rows", "no_such_table", "wal_large", "file_large", "disk_low"
 ]
+"""An expectation or a limit of the configuration that does not hold."""
 
 FindingKind = Literal[
-    Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "wal_growing", Unexpected
+    Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "wal_growing", LimitKind
 ]
 
+ProblemCode = Literal[FindingKind, Code, "alerts_failing"]
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """Why a database is not connected: a code for programs, a cause and one remedy for people."""
-
-    code: Code
-    message: str
-    remedy: str
+FAMILIES: dict[str, str] = {"late": "down", "wal_large": "log_held", "wal_growing": "log_held"}
+"""Codes that lead to another code, or follow from it: both have one cause."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A rule that does not hold now: since when, in one sentence, and what to do.
+class Problem:
+    """One thing that is wrong now: since when, in one sentence, and what to do about it.
 
-    One that `asks` stays until its cause is undone or a person acknowledges it; `table` is its own.
+    Its code is the reading's error code, or names a rule that does not hold. Most problems end with
+    their cause; one that `needs_acknowledgement` ends when its cause is undone or a person
+    acknowledges it.
     """
 
-    kind: FindingKind
+    code: ProblemCode
     level: Level
     since: datetime
     text: str
     remedy: str
-    asks: bool = False
+    database: str | None = None
+    """Name of the database; None for a problem of Mission Control itself."""
     table: str | None = None
+    """The table concerned; None for the whole database."""
+    needs_acknowledgement: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The database and table concerned: `email.messages`; empty without a database."""
+        return ".".join(name for name in (self.database, self.table) if name)
+
+    @property
+    def id(self) -> str:
+        """Identifies the problem for as long as it lasts; stored with its incident."""
+        code = self.family if self.is_silence else self.code
+        since = f"{self.since:%Y-%m-%dT%H:%M:%S}" if self.needs_acknowledgement else ""
+        return ":".join(part for part in (self.subject, code, since) if part)
+
+    @property
+    def family(self) -> str:
+        """The code that stands for all codes with the same cause."""
+        return family(self.code)
+
+    @property
+    def is_silence(self) -> bool:
+        """Whether an expected write did not come."""
+        return self.code in OVERDUE
+
+
+def family(code: str) -> str:
+    """Return the code that stands for all codes with the same cause."""
+    return FAMILIES.get(code, code)
+
+
+def worst_first(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems by their level; those of one level keep their order."""
+    return sorted(problems, key=lambda problem: SEVERITY.index(problem.level), reverse=True)

@@ -12,7 +12,7 @@ from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Entry, Incident
 from dash_app.model.level import Level, worst
-from dash_app.model.problem import Fault, Finding
+from dash_app.model.problem import Problem
 from dash_app.model.reading import Code, LastGood, Reading
 
 Status = Literal["connected", "not_initialized", "error"]
@@ -37,10 +37,11 @@ class DatabaseState:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStatus:
-    """One database as every face shows it; findings worst first.
+    """One database as every face shows it.
 
-    `is_stale` is whether its reading is too old to say anything, `watch` how it stands to what is
-    expected of it.
+    `problems` are worst first, led by the one that keeps the database from being read, if any. A
+    paused database has only that one. `is_stale` is whether the reading is too old to say
+    anything, `watch` how the database compares with its expectations; None if it has none.
     """
 
     database: Database
@@ -49,9 +50,8 @@ class DatabaseStatus:
     since: datetime
     level: Level
     verdict: str
-    fault: Fault | None
     last_good: LastGood | None
-    findings: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
     is_stale: bool = False
     activity: Activity | None = None
     watch: ExpectationReport | None = None
@@ -69,8 +69,12 @@ class DatabaseStatus:
 
     @property
     def needs_you(self) -> bool:
-        """Whether a person should look at it, who did not say that nothing is to be told of it."""
-        return not self.is_paused and (self.level == "fault" or bool(self.findings))
+        """Whether a person should look at it.
+
+        An error alone needs nobody unless it is a fault: the database may not exist yet.
+        """
+        has_findings = any(problem.code != self.reading.code for problem in self.problems)
+        return not self.is_paused and (self.level == "fault" or has_findings)
 
     @property
     def is_paused(self) -> bool:

@@ -12,7 +12,7 @@ from dash_app.page.assets import versioned
 from dash_app.page.cards import badge_of
 from dash_app.page.markup import draw
 from dash_app.page.widgets import icon
-from dash_app.rules.problems import amiss_since, ranked
+from dash_app.rules.problems import problem_since, ranked
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import badge_text
 
@@ -87,8 +87,8 @@ def _sentences(status: DatabaseStatus, now: datetime) -> str:
     """Return what a card says, in a line; times in UTC, since the reader's zone is unknown."""
     good, reading = status.last_good, status.reading
     parts = []
-    if status.fault or status.findings:
-        since = amiss_since(status)
+    if status.problems:
+        since = problem_since(status)
         parts = [status.verdict]
         if status.status != "not_initialized":
             parts.append(f"Since {since:%H:%M} UTC ({numbers.age(now - since)}).")

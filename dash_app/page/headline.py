@@ -12,7 +12,7 @@ from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
-from dash_app.rules.problems import amiss_since, ranked
+from dash_app.rules.problems import problem_since, ranked
 from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
@@ -57,7 +57,7 @@ def _links(snapshot: Snapshot, shared: Sequence[Incident], now: datetime) -> lis
             links.setdefault(cause.key, _link_of(cause, now))
         else:
             database, brief = status.database, summaries.in_brief(status)
-            place, since = ids.card(database.name), amiss_since(status)
+            place, since = ids.card(database.name), problem_since(status)
             links[database.name] = _link(f"{database.label}: {brief}", since, place, now)
     ours = {one.key: _link_of(one, now) for one in shared if not one.databases}
     return list((links | ours).values())
@@ -74,7 +74,6 @@ def _link(told: str, since: datetime, place: str, now: datetime) -> Component:
 
 
 def _is_why(incident: Incident, status: DatabaseStatus) -> bool:
-    """Whether an incident is the worst thing that is amiss with a database."""
-    kinds = {status.fault.code} if status.fault else set()
-    worst = kinds | {one.kind for one in status.findings[:1]}
-    return status.database.name in incident.databases and incident.kind in worst
+    """Whether an incident is the cause of the first problem of a database."""
+    codes = {problem.code for problem in status.problems[:1]}
+    return status.database.name in incident.databases and incident.kind in codes

@@ -10,8 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.incident import Entry, Incident
-from dash_app.model.problem import Fault, Finding
-from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aria, data, icon, moment, prose
 from dash_app.words import numbers, summaries
@@ -39,7 +38,7 @@ def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime
     A remedy that stands on a card is not told once more.
     """
     statuses = snapshot.databases if snapshot else ()
-    told = {one.remedy for status in statuses for one in _on_card(status)}
+    told = {problem.remedy for status in statuses for problem in status.problems[:1]}
     open_ = [one for one in entries if not one.incident.ended_at]
     over = [one for one in entries if one.incident.ended_at]
     rest = len(open_) - MAX_OPEN
@@ -50,11 +49,6 @@ def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime
         *([_over(over, now)] if over else []),
     ]
     return html.Section(parts if entries else [], id=ids.INCIDENTS, className="incidents")
-
-
-def _on_card(status: DatabaseStatus) -> Sequence[Fault | Finding]:
-    """Return that of which a card tells cause and remedy."""
-    return [status.fault] if status.fault else status.findings[:1]
 
 
 def _card(entry: Entry, told_remedies: Container[str], now: datetime) -> Component:

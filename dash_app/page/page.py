@@ -236,7 +236,7 @@ def version_of(
 ) -> int:
     """Return a number that changes with whatever a page shows of a snapshot and of incidents."""
     shown = snapshot and [
-        (s.level, s.since, s.fault, s.findings, s.activity, summaries.notes(s), *_shown(s.reading))
+        (s.level, s.since, s.problems, s.activity, summaries.notes(s), *_shown(s.reading))
         for s in snapshot.databases
     ]
     around = snapshot and (

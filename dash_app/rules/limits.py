@@ -1,13 +1,13 @@
-"""What is amiss by what a person expects: silence, and numbers beyond their limits."""
+"""The expectations and limits of the configuration that do not hold."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Container, Iterable, Iterator
 
-from dash_app.model.expectation import OVERDUE, ExpectationReport, Rules, State
+from dash_app.model.database import Database
+from dash_app.model.expectation import OVERDUE, ExpectationReport, Rules
 from dash_app.model.level import Level
-from dash_app.model.problem import Finding, FindingKind
+from dash_app.model.problem import LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.problems import (
     REMEDIES,
@@ -19,7 +19,7 @@ from dash_app.words.problems import (
     unknown_table,
 )
 
-LIMITS: dict[FindingKind, Level] = {
+LIMITS: dict[LimitKind, Level] = {
     "few_rows": "fault",
     "no_such_table": "notice",
     "wal_large": "notice",
@@ -28,62 +28,70 @@ LIMITS: dict[FindingKind, Level] = {
 }
 
 
-def beyond(
-    rules: Rules, reading: Reading, watch: ExpectationReport | None, before: Iterable[Finding]
-) -> Iterator[Finding]:
-    """Yield what does not hold of what is expected of a database.
+def limit_problems(
+    database: Database,
+    reading: Reading,
+    watch: ExpectationReport | None,
+    before: Iterable[Problem],
+) -> Iterator[Problem]:
+    """Yield the expectations and limits of the configuration that do not hold.
 
-    `before` is what was found last: it says since when, and stands while nothing can be read.
+    `before` are the previous problems of the database: one that is still there keeps its start,
+    and all limits keep their result while the database cannot be read.
     """
-    known = {(one.kind, one.table): one for one in before if one.kind in LIMITS}
-    missing = _missing_tables(rules, reading, watch)
+    rules, name = database.rules, database.name
+    known = {(one.code, one.table): one for one in before if one.code in LIMITS}
     if reading.code is not None:
-        missing = [table for kind, table in known if kind == "no_such_table" and table]
-    if watch:
-        for table, standing in watch.states.items():
-            if standing.due_at and standing.state in OVERDUE and table not in missing:
-                text = overdue(standing, table)
-                if table and reading.code is None and table not in reading.tables:
-                    text = no_such_table(standing, table)
-                yield _silence(table, standing.state, standing.due_at, text)
-    if reading.code is not None:
+        missing = [table for code, table in known if code == "no_such_table" and table]
+        yield from _silences(name, reading, watch, missing)
         yield from known.values()
         return
-    unknown = _unknown(rules, missing, reading)
-    for kind, table, text in (*_rows(rules, reading), *unknown, *_sizes(rules, reading)):
-        last = known.get((kind, table))
-        since = last.since if last else reading.verified_at
-        yield Finding(kind, LIMITS[kind], since, text, REMEDIES[kind], table=table)
+    missing = _missing_tables(rules, reading, watch)
+    yield from _silences(name, reading, watch, missing)
+    unknown = _unknown_tables(rules, missing, reading)
+    for code, table, text in (*_rows(rules, reading), *unknown, *_sizes(rules, reading)):
+        earlier = known.get((code, table))
+        since = earlier.since if earlier else reading.verified_at
+        yield Problem(code, LIMITS[code], since, text, REMEDIES[code], name, table)
+
+
+def _silences(
+    name: str, reading: Reading, watch: ExpectationReport | None, missing: Container[str]
+) -> Iterator[Problem]:
+    """Yield overdue writes, except those into tables that are reported as missing."""
+    for table, standing in watch.states.items() if watch else ():
+        if standing.due_at is None or standing.state not in OVERDUE or table in missing:
+            continue
+        text = overdue(standing, table)
+        if table and reading.code is None and table not in reading.tables:
+            text = no_such_table(standing, table)
+        code: LimitKind = "late" if standing.state == "late" else "down"
+        level: Level = "notice" if code == "late" else "fault"
+        yield Problem(code, level, standing.due_at, text, REMEDIES[code], name, table)
 
 
 def _missing_tables(rules: Rules, reading: Reading, watch: ExpectationReport | None) -> list[str]:
-    """Return the tables that have rules and do not exist, unless they were ever seen written."""
+    """Return the tables that have rules and do not exist, except those once seen to be written."""
     standings = watch.tables if watch else {}
     return [
         table
         for table, own in rules.tables.items()
-        if reading.code is None and table not in reading.tables and not own.paused
+        if table not in reading.tables and not own.paused
         if not (table in standings and standings[table].last_at)
     ]
 
 
-def _unknown(
+def _unknown_tables(
     rules: Rules, missing: Iterable[str], reading: Reading
-) -> Iterator[tuple[FindingKind, str | None, str]]:
-    """Yield missing tables, but not those of which too few rows are reported already."""
+) -> Iterator[tuple[LimitKind, str | None, str]]:
+    """Yield missing tables, except those that `_rows` reports as having too few rows."""
     tables = tuple(sorted(reading.tables))
     for table in missing:
         if rules.tables[table].min_rows is None:
             yield "no_such_table", table, unknown_table(table, tables)
 
 
-def _silence(table: str | None, state: State, since: datetime, text: str) -> Finding:
-    if state == "late":
-        return Finding("late", "notice", since, text, REMEDIES["late"], table=table)
-    return Finding("down", "fault", since, text, REMEDIES["down"], table=table)
-
-
-def _rows(rules: Rules, reading: Reading) -> Iterator[tuple[FindingKind, str | None, str]]:
+def _rows(rules: Rules, reading: Reading) -> Iterator[tuple[LimitKind, str | None, str]]:
     if rules.min_rows is not None and reading.total_complete:
         rows = reading.total_rows or 0
         if rows < rules.min_rows:
@@ -98,7 +106,7 @@ def _rows(rules: Rules, reading: Reading) -> Iterator[tuple[FindingKind, str | N
             yield "few_rows", table, text
 
 
-def _sizes(rules: Rules, reading: Reading) -> Iterator[tuple[FindingKind, None, str]]:
+def _sizes(rules: Rules, reading: Reading) -> Iterator[tuple[LimitKind, None, str]]:
     wal, size, disk = reading.wal_bytes, reading.size_bytes, reading.surroundings.disk
     if rules.max_wal_bytes is not None and (wal or 0) > rules.max_wal_bytes:
         yield "wal_large", None, too_large("WAL", wal or 0, rules.max_wal_bytes)

@@ -13,9 +13,9 @@ from math import inf
 
 from dash_app.model.event import Event
 from dash_app.model.level import SEVERITY, Level
-from dash_app.model.problem import Fault, Finding, FindingKind
+from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
-from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot, Status
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.rules.changes import NEWEST, WHOLE, has_newest, is_same_copy
 from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.words.problems import REMEDIES, event_sentence, log_held, remedy_for, wal_growing
@@ -24,52 +24,23 @@ LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)
 """SQLite checkpoints every 4 MB by default: a log this far behind a reader this old goes on so."""
 
-LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
-"""The level of a status that is not stale."""
 
-
-def findings(
-    reading: Reading,
-    memory: DatabaseState,
-    fault: Fault | None,
-    unsettled: Iterable[Event],
-) -> tuple[Finding, ...]:
-    """Return what is amiss, worst first.
-
-    `unsettled` are events whose findings have not ended.
-    """
-    found = [one for event in unsettled if (one := finding_of(event))]
-    if memory.absence and fault:
-        found.append(Finding(memory.absence, "fault", memory.since, fault.message, fault.remedy))
-    return worst_first([*found, *_around(reading)])
-
-
-def worst_first(found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings by their level."""
-    return tuple(sorted(found, key=lambda one: SEVERITY.index(one.level), reverse=True))
-
-
-def level_of(reading: Reading, status: Status) -> Level:
-    """Return the level of a database whose reading is not stale."""
-    return "unknown" if reading.is_undecided else LEVELS[status]
-
-
-def amiss_since(status: DatabaseStatus) -> datetime:
-    """Return since when the worst thing is true of a database."""
-    return status.findings[0].since if status.findings and not status.fault else status.since
+def problem_since(status: DatabaseStatus) -> datetime:
+    """Return when the first problem of a database began, or otherwise its status."""
+    return status.problems[0].since if status.problems else status.since
 
 
 def ranked(snapshot: Snapshot) -> list[DatabaseStatus]:
     """Return the databases, worst level first, and then what needs a person longest."""
 
     def rank(one: DatabaseStatus) -> tuple[int, float]:
-        since = amiss_since(one).timestamp() if one.needs_you else inf
+        since = problem_since(one).timestamp() if one.needs_you else inf
         return -SEVERITY.index(one.level), since
 
     return sorted(snapshot.databases, key=rank)
 
 
-def finding_of(event: Event) -> Finding | None:
+def problem_of(event: Event) -> Problem | None:
     """Return the problem that an event leaves behind; None if it is only worth remembering."""
     lost = bool(event.before.get("rows"))
     kinds: dict[str, FindingKind] = {"rolled_back": "rolled_back", "replaced": "replaced"}
@@ -78,7 +49,7 @@ def finding_of(event: Event) -> Finding | None:
         return None
     level: Level = "notice" if kind == "replaced" and not lost else "fault"
     text, remedy = event_sentence(event), remedy_for(event, kind)
-    return Finding(kind, level, event.at, text, remedy, asks=True)
+    return Problem(kind, level, event.at, text, remedy, event.database, needs_acknowledgement=True)
 
 
 def settle(
@@ -153,19 +124,20 @@ def _is_undone(
     )
 
 
-def _around(reading: Reading) -> Iterator[Finding]:
+def host_problems(database: str, reading: Reading) -> Iterator[Problem]:
+    """Yield problems of a WAL that cannot be checkpointed or does not start over."""
     around = reading.surroundings
     pins = [(one.pins_since, one) for one in around.holders or () if one.pins_since]
     if pins and (around.backlog_bytes or 0) >= LOG_HELD_BYTES:
         since, holder = min(pins, key=lambda pin: pin[0])
         if reading.verified_at - since >= LOG_HELD:
             text = log_held(reading, holder, since)
-            yield Finding("log_held", "notice", since, text, REMEDIES["log_held"])
+            yield Problem("log_held", "notice", since, text, REMEDIES["log_held"], database)
             return
     growth = around.wal_growth
     if growth and growth.is_lasting:
         text, remedy = wal_growing(reading, growth)
-        yield Finding("wal_growing", "notice", growth.since, text, remedy)
+        yield Problem("wal_growing", "notice", growth.since, text, remedy, database)
 
 
 def with_earlier_growth(reading: Reading, last: Reading | None) -> Reading:

@@ -22,7 +22,7 @@ from dash_app.model.times import moved
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import HABIT_WINDOW, NO_HABITS, DropPolicy, Habits, learn_habits
 from dash_app.rules.losses import move_trail
-from dash_app.rules.problems import finding_of, settle
+from dash_app.rules.problems import problem_of, settle
 
 MAX_EVENTS = 20
 """How many events are at hand without a look into the history."""
@@ -76,7 +76,7 @@ class StateStore:
             log.info("%s: %s", name, memory.code or memory.status)
         self._memories[name] = memory
         settled = settle(self._unsettled[name], new, reading, seen_until, policy)
-        self._unsettled[name] = tuple(e for e in settled if not e.ended_at and finding_of(e))
+        self._unsettled[name] = tuple(e for e in settled if not e.ended_at and problem_of(e))
         changed = tuple(event for event in settled if event.ended_at or event in new)
         self._unsaved[name] = (*self._unsaved[name], *changed)[-MAX_UNSETTLED:]
         if turned or changed:
@@ -159,7 +159,7 @@ class StateStore:
         if self._memories[database.name] is None:  # another file under the same name
             return ()
         stored = events_of(self._history.path, Wanted((database.name,), most=MAX_UNSETTLED))
-        return tuple(event for event in stored if not event.ended_at and finding_of(event))
+        return tuple(event for event in stored if not event.ended_at and problem_of(event))
 
     def _stored_habits(self, database: Database) -> Habits:
         """Return what a database does regularly, from the events of its history."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dash_app.model.database import Database
-from dash_app.model.problem import Fault
 from dash_app.model.reading import Code, LastGood
 from dash_app.settings import Settings
 from dash_app.words.numbers import number, plural, short_path
@@ -187,7 +186,7 @@ def explain_error(
     database: Database,
     last_good: LastGood | None,
     place: WordingContext,
-) -> Fault:
+) -> tuple[str, str]:
     """Return the cause and the remedy of a code, in the words of this database."""
     cause, remedy = (NEVER_SEEN if last_good is None else WORDS).get(code, WORDS[code])
     cause, remedy = next(
@@ -213,4 +212,4 @@ def explain_error(
     }
     if number_of_format := detail.get("format"):
         facts["format"] = FORMATS.get(number_of_format, f"file format {number_of_format}")
-    return Fault(code, cause.format_map(facts), remedy.format_map(facts))
+    return cause.format_map(facts), remedy.format_map(facts)

@@ -24,6 +24,9 @@ MAX_SENTENCES = 2
 MAX_SENTENCE_CHARACTERS = 400
 """Of one sentence of an incident, which may name a table of any length."""
 
+OUR_LABEL = "Alerts"
+"""Stands in place of a database's label for a problem of Mission Control itself."""
+
 OURS_IN_BRIEF = {"alerts_failing": "messages not sent"}
 """What is amiss with ourselves, as a finding is told in the headline."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from dash_app.model.problem import Fault, Finding
+from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.errors import CODES_IN_BRIEF
@@ -14,12 +14,10 @@ from dash_app.words.numbers import number, plural
 from dash_app.words.problems import FINDINGS_IN_BRIEF, disk_line, other_problems
 
 
-def verdict(reading: Reading, why: Fault | None, findings: Sequence[Finding] = ()) -> str:
-    """Return one sentence on one database: the worst thing true of it."""
-    if why is not None:
-        return why.message
-    if findings:
-        return findings[0].text
+def verdict(reading: Reading, problems: Sequence[Problem] = ()) -> str:
+    """Return one sentence on one database: its first problem, or otherwise its rows."""
+    if problems:
+        return problems[0].text
     if "is_noted" in reading.detail:
         return not_renewed(reading)
     if reading.counted_rows is None:
@@ -56,7 +54,7 @@ def notes(status: DatabaseStatus) -> list[str]:
     if status.is_paused:
         return ["Nothing is told of it while it is paused."]
     lines = other_problems(
-        status.verdict, [(one.kind, one.table, one.text) for one in status.findings]
+        status.verdict, [(one.code, one.table, one.text) for one in status.problems]
     )
     if "is_noted" in status.reading.detail:
         lines.insert(0, not_renewed(status.reading))
@@ -65,8 +63,8 @@ def notes(status: DatabaseStatus) -> list[str]:
     if links := status.reading.detail.get("names"):
         lines.append(f"It has {links} names (hard links). A WAL beside another name is not seen.")
     disk = status.reading.surroundings.disk
-    is_told = any(one.kind == "disk_low" for one in status.findings)
-    if disk and disk.is_worth_a_line and not is_told:
+    has_low_disk = any(problem.code == "disk_low" for problem in status.problems)
+    if disk and disk.is_worth_a_line and not has_low_disk:
         lines.append(f"{disk_line(disk)}.")
     return lines
 
@@ -93,20 +91,19 @@ def headline(snapshot: Snapshot) -> str:
 
 
 def badge(status: DatabaseStatus) -> str:
-    """Return the worst thing true of a database: a status, the kind of a finding, or paused."""
+    """Return what a badge shows: a status, the code of a problem, "undecided" or "paused"."""
     if status.is_paused:
         return "paused"
-    if status.fault and status.reading.is_undecided and not status.is_stale:
+    if status.reading.is_undecided and not status.is_stale:
         return "undecided"
-    is_amiss = status.status == "connected" and status.findings
-    return status.findings[0].kind if is_amiss else status.status
+    if status.status == "connected" and status.problems:
+        return status.problems[0].code
+    return status.status
 
 
 def in_brief(status: DatabaseStatus) -> str:
-    """Return the worst thing true of a database in two or three words."""
-    if status.fault:
-        return kind_in_brief(status.fault.code)
-    return kind_in_brief(status.findings[0].kind) if status.findings else ""
+    """Return the first problem of a database in two or three words; empty if it has none."""
+    return kind_in_brief(status.problems[0].code) if status.problems else ""
 
 
 def kind_in_brief(kind: str) -> str:

@@ -112,4 +112,4 @@ def _status(at: datetime, minute: int, number: int) -> DatabaseStatus:
     reading = Reading(at, at, tables=counts, last_modified=at, size_bytes=4096, wal_bytes=0)
     reading = replace(reading, file="1:1", change_counter=minute)
     database = Database(f"db{number}", "", HistorySettings().path)
-    return DatabaseStatus(database, reading, "connected", at, "well", "", None, None)
+    return DatabaseStatus(database, reading, "connected", at, "well", "", None)

@@ -56,9 +56,9 @@ def snapshot(path: Path, at: datetime, rows: dict[str, int | None] | None) -> Sn
     reading = Reading(at, at, None if rows else "corrupt", tables=counts, size_bytes=4096)
     database = Database("email", "Email", path)
     if rows:
-        status = DatabaseStatus(database, reading, "connected", at, "well", "", None, None)
+        status = DatabaseStatus(database, reading, "connected", at, "well", "", None)
     else:
-        status = DatabaseStatus(database, reading, "error", at, "fault", "", None, None)
+        status = DatabaseStatus(database, reading, "error", at, "fault", "", None)
     return Snapshot(at, (status,))
 
 

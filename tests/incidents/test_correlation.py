@@ -13,14 +13,14 @@ import pytest
 
 from dash_app.history.incidents import WantedIncidents, incidents_of
 from dash_app.history.writer import History
-from dash_app.incidents.correlation import Course, follow
+from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.database import Database
 from dash_app.model.expectation import Rules
 from dash_app.model.host_facts import Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.level import Level, worst
-from dash_app.model.problem import Fault, Finding, FindingKind
+from dash_app.model.problem import Problem, ProblemCode
 from dash_app.model.reading import Code, Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot, Status
 from dash_app.settings.schema import HistorySettings
@@ -37,16 +37,18 @@ def at(minutes: float) -> datetime:
 
 
 def finding(
-    kind: FindingKind, since: float, *, table: str | None = None, level: Level = "fault"
-) -> Finding:
-    asks = kind in {"rows_dropped", "rolled_back", "replaced"}
-    return Finding(kind, level, at(since), f"{table or kind} is amiss.", "Mend it.", asks, table)
+    code: ProblemCode, since: float, *, table: str | None = None, level: Level = "fault"
+) -> Problem:
+    """A problem of a database that `status` names."""
+    needs_acknowledgement = code in {"rows_dropped", "rolled_back", "replaced"}
+    text = f"{table or code} is wrong."
+    return Problem(code, level, at(since), text, "Fix it.", None, table, needs_acknowledgement)
 
 
 def status(
     name: str,
     now: datetime,
-    *findings: Finding,
+    *findings: Problem,
     code: Code | None = None,
     since: float = 0,
     written: float | None = None,
@@ -57,29 +59,32 @@ def status(
     around = Surroundings(holders, disk=Disk(8, 1, 100))
     last = at(written) if written is not None else None
     reading = Reading(now, now, code, last_modified=last, surroundings=around)
-    fault = Fault(code, f"{code} it is.", "See to it.") if code else None
+    problems = [replace(finding, database=name) for finding in findings]
+    if code and not any(finding.code == "gone" for finding in findings):
+        error = Problem(code, "fault", at(since), f"Error: {code}.", "Look into it.", name)
+        problems.insert(0, error)
     state: Status = "error" if code else "connected"
     level = worst(["fault" if code else "well", *(one.level for one in findings)])
     database = Database(name, name.capitalize(), FAR / f"{name}.db")
-    return DatabaseStatus(database, reading, state, at(since), level, "", fault, None, findings)
+    return DatabaseStatus(database, reading, state, at(since), level, "", None, tuple(problems))
 
 
 @dataclass
 class Told:
     """Incidents as they come, minute by minute."""
 
-    course: Course = field(default_factory=Course)
+    course: IncidentState = field(default_factory=IncidentState)
 
     def see(self, minutes: float, *statuses: DatabaseStatus) -> list[Incident]:
-        self.course = follow(self.course, Snapshot(at(minutes), statuses), SETTLE)
+        self.course = correlate(self.course, Snapshot(at(minutes), statuses), SETTLE)
         return list(self.course.open)
 
-    def look(self, minutes: float, *findings: Finding, code: Code | None = None) -> list[Incident]:
+    def look(self, minutes: float, *findings: Problem, code: Code | None = None) -> list[Incident]:
         return self.see(minutes, status("email", at(minutes), *findings, code=code))
 
     def forget(self) -> None:
         """Be as after a restart."""
-        self.course = Course(self.course.incidents)
+        self.course = IncidentState(self.course.incidents)
 
 
 def keys(incidents: list[Incident]) -> list[str]:
@@ -96,7 +101,7 @@ def test_an_incident_lasts_as_long_as_its_finding_and_ends_with_it() -> None:
         "notice",
         at(1),
     )
-    assert (one.text, one.remedy) == ("Email: log_held is amiss.", "Mend it.")
+    assert (one.text, one.remedy) == ("Email: log_held is wrong.", "Fix it.")
     assert told.look(2, finding("log_held", 1, level="notice")) == [one]
     assert told.look(3) == []
     assert told.course.incidents == (replace(one, ended_at=at(3)),)
@@ -119,7 +124,7 @@ def test_what_one_update_did_is_one_incident_and_what_happened_later_another() -
     (one,) = told.look(0, dropped)
     (both,) = told.look(0.5, dropped, fewer)
     assert both.key == one.key
-    assert both.text == "Email: rows_dropped is amiss. rolled_back is amiss."
+    assert both.text == "Email: rows_dropped is wrong. rolled_back is wrong."
     later = finding("rows_dropped", 30)
     assert len(told.look(30, dropped, fewer, later)) == 2
     told.forget()
@@ -135,10 +140,10 @@ def test_the_remedy_is_for_the_problem_that_is_named_first() -> None:
     older = finding("rolled_back", 0)
     told.look(0, older)
     (both,) = told.look(0.5, older, code="permission_denied")
-    assert both.text == "Email: permission_denied it is. rolled_back is amiss."
-    assert (both.kind, both.remedy) == ("permission_denied", "See to it.")
+    assert both.text == "Email: Error: permission_denied. rolled_back is wrong."
+    assert (both.kind, both.remedy) == ("permission_denied", "Look into it.")
     (left,) = told.look(1, older)
-    assert (left.text, left.remedy) == ("Email: rolled_back is amiss.", "Mend it.")
+    assert (left.text, left.remedy) == ("Email: rolled_back is wrong.", "Fix it.")
     assert left.since == both.since
 
 
@@ -149,7 +154,7 @@ def test_databases_that_fall_silent_with_a_process_name_it() -> None:
     quiet = [status(name, at(1), written=1, pids=(5,)) for name in names]
     told.see(1, *quiet)
     down = {name: finding("down", 6) for name in names}
-    late = replace(down["email"], kind="late", level="notice")
+    late = replace(down["email"], code="late", level="notice")
     statuses = [status(name, at(9), down[name], written=1, pids=(5,)) for name in names[:2]]
     (begun,) = told.see(6, status("email", at(6), late, written=1, pids=(5,)), *quiet[1:])
     assert (begun.databases, begun.level) == (("email",), "notice")
@@ -187,7 +192,7 @@ def test_what_is_over_in_part_is_told_of_as_a_whole() -> None:
     look(0, pid=812)
     (whole,) = look(6, *names, pid=900)
     assert whole.text.startswith("A and B: Nothing is written any more. agent-812")
-    part = replace(whole, troubles=("b:down",))
+    part = replace(whole, problem_ids=("b:down",))
     assert look(7, "b", pid=900) == [part]
     assert look(8, "b", pid=900) == [part]
     look(9, pid=900)
@@ -201,7 +206,7 @@ def test_a_process_is_not_blamed_for_what_went_on_after_it_or_for_coming_and_goi
     told.see(29, status("email", at(29), written=29, pids=(900,), held=29))
     told.see(30, status("email", at(30), written=29))
     (one,) = told.see(60, status("email", at(60), finding("down", 50), written=29))
-    assert (one.key, one.text) == ("email:down", "Email: down is amiss.")
+    assert (one.key, one.text) == ("email:down", "Email: down is wrong.")
 
 
 def test_a_table_alone_is_an_incident_of_its_own_while_others_are_written() -> None:
@@ -219,7 +224,7 @@ def test_a_database_that_falls_silent_table_by_table_is_one_incident() -> None:
     tables = [finding("down", since, table=table) for table, since in (("a", 0), ("b", 3))]
     told.see(1, status("email", at(1), tables[0], written=-2))
     (one,) = told.see(4, status("email", at(4), *tables, written=-2))
-    assert one.text == "Email: a is amiss. b is amiss."
+    assert one.text == "Email: a is wrong. b is wrong."
     told.forget()
     own = finding("down", 60)
     (same,) = told.see(61, status("email", at(61), *tables, own, written=-2))
@@ -264,7 +269,7 @@ def test_what_can_not_be_told_does_not_end() -> None:
     told.look(-30, held)
     assert keys(told.look(1, code="not_responding")) == ["email:not_responding", "email:log_held"]
     (still,) = told.look(2, held)
-    assert (still.key, still.troubles) == ("email:log_held", ("email:log_held",))
+    assert (still.key, still.problem_ids) == ("email:log_held", ("email:log_held",))
     told.look(3, code="not_responding")
     assert told.look(4) == []
 

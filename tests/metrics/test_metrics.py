@@ -43,7 +43,6 @@ def status(tables: Mapping[str, TableCount], **reading: Any) -> DatabaseStatus:
         since=NOW,
         level="well",
         verdict="",
-        fault=None,
         last_good=None,
     )
 

@@ -19,7 +19,9 @@ from tests.page.test_page import EARLIER, NOW, broken, status_of, well
 
 def statuses() -> tuple[DatabaseStatus, ...]:
     good = next_state(replace(well(a=10_640), read_at=EARLIER), None)
-    gone = replace(status_of(broken("file_missing"), good, name="observability"), since=EARLIER)
+    gone = status_of(broken("file_missing"), good, name="observability")
+    (problem,) = gone.problems
+    gone = replace(gone, since=EARLIER, problems=(replace(problem, since=EARLIER),))
     day = Activity((5,) * 24, 109, NOW - timedelta(days=1))
     coordination = replace(status_of(well(tasks=133), name="coordination"), activity=day)
     return coordination, gone, status_of(broken("file_missing"), name="content")

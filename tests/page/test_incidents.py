@@ -9,14 +9,14 @@ from html import unescape
 
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.notification import Notification
-from dash_app.model.problem import Finding
+from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
 from dash_app.page.markup import draw
 from tests.page.test_page import EARLIER, NOW, status_of, well
 
-HELD = Finding("log_held", "fault", EARLIER, "The log is held.", "Restart it.")
+HELD = Problem("log_held", "fault", EARLIER, "The log is held.", "Restart it.")
 DAY = timedelta(days=1)
 
 
@@ -70,7 +70,7 @@ def test_what_is_over_is_told_in_a_line_for_a_week() -> None:
 
 def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
     both = tuple(
-        replace(status_of(well(a=1), name=name), findings=(HELD,), level="fault")
+        replace(status_of(well(a=1), name=name), problems=(HELD,), level="fault")
         for name in ("email", "health")
     )
     snapshot = Snapshot(NOW, both, incidents=(Entry(incident("email", "health")),))

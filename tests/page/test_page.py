@@ -17,7 +17,6 @@ from dash_app import loader
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Activity, Disk, Surroundings
-from dash_app.model.level import Level
 from dash_app.model.reading import Code, Reading, TableCount
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.page import charts
@@ -28,9 +27,9 @@ from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.page.page import version_of
 from dash_app.rules.changes import next_state
-from dash_app.rules.problems import level_of
+from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
-from dash_app.words.errors import WordingContext, explain_error
+from dash_app.words.errors import WordingContext
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=58)
@@ -43,18 +42,8 @@ def status_of(
 ) -> DatabaseStatus:
     """Return what a reading means, as the sampler would."""
     database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
-    memory = next_state(reading, before)
-    fault = (
-        explain_error(reading.code, reading.detail, database, memory.last_good, PLACE)
-        if reading.code
-        else None
-    )
-    is_stale = NOW - reading.verified_at > STALE
-    level: Level = "unknown" if is_stale else level_of(reading, memory.status)
-    verdict = summaries.verdict(reading, fault)
-    return DatabaseStatus(
-        database, reading, memory.status, memory.since, level, verdict, fault, memory.last_good
-    )
+    state, is_stale = next_state(reading, before), NOW - reading.verified_at > STALE
+    return judge(Evidence(database, reading, state, is_stale=is_stale), PLACE)
 
 
 def well(verified_at: datetime = NOW, /, **rows: int | None) -> Reading:

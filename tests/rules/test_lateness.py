@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,12 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app.history.coverage import Past
+from dash_app.model.database import Database
 from dash_app.model.expectation import Expectation, ExpectationReport, Rules, State, TableRules
 from dash_app.model.host_facts import Disk, Surroundings
-from dash_app.model.problem import Finding
+from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading, TableCount
 from dash_app.rules.lateness import Expected
-from dash_app.rules.limits import beyond
+from dash_app.rules.limits import limit_problems
 from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.words.problems import unknown_table
 from tests.harness import Served, eventually, make_database, write_config
@@ -208,8 +210,16 @@ def test_what_is_paused_has_no_time() -> None:
     assert Expected(Rules(paused=True), GAP, Past()).look(reading(START, 1, START)) is None
 
 
-def amiss(rules: Rules, one: Reading, *before: Finding) -> list[tuple[str, str, str]]:
-    return [(found.kind, found.level, found.text) for found in beyond(rules, one, None, before)]
+def limits_of(
+    rules: Rules, one: Reading, watch: ExpectationReport | None, before: Iterable[Problem]
+) -> Iterator[Problem]:
+    database = Database("email", "Email", Path("/srv/email.db"), rules)
+    return limit_problems(database, one, watch, before)
+
+
+def amiss(rules: Rules, one: Reading, *before: Problem) -> list[tuple[str, str, str]]:
+    problems = limits_of(rules, one, None, before)
+    return [(problem.code, problem.level, problem.text) for problem in problems]
 
 
 def test_numbers_have_limits() -> None:
@@ -256,14 +266,14 @@ def test_a_rule_for_a_table_that_never_existed_is_told_at_the_first_reading() ->
     rules = Rules(tables={"taks": TableRules(OFTEN), "idle": TableRules(OFTEN, paused=True)})
     expected, looks = Expected(rules, HOUR, Past()), [START, START + HOUR]
     watch = final(expected, [reading(START, 1, START)])
-    (first,) = beyond(rules, reading(START, 1, START), watch, ())
-    assert (first.kind, first.level, first.table) == ("no_such_table", "notice", "taks")
+    (first,) = limits_of(rules, reading(START, 1, START), watch, ())
+    assert (first.code, first.level, first.table) == ("no_such_table", "notice", "taks")
     assert first.text == "taks: there is no such table. Tables: tasks."
     watch = final(expected, [reading(at, 1, at) for at in looks])
-    (later,) = beyond(rules, reading(looks[1], 1, looks[1]), watch, [first])
+    (later,) = limits_of(rules, reading(looks[1], 1, looks[1]), watch, [first])
     assert later == first
     broken = Reading(looks[1], looks[1], code="locked")
-    assert list(beyond(rules, broken, watch, [first])) == [first]
+    assert list(limits_of(rules, broken, watch, [first])) == [first]
 
 
 def test_a_table_that_was_written_and_is_gone_is_silent() -> None:
@@ -271,7 +281,7 @@ def test_a_table_that_was_written_and_is_gone_is_silent() -> None:
     expected = Expected(rules, HOUR, Past())
     gone = replace(reading(START + HOUR, 2, START + HOUR), tables={})
     readings = [reading(START, 1, START), reading(START + MINUTE, 2, START + MINUTE), gone]
-    (found,) = beyond(rules, gone, final(expected, readings), ())
+    (found,) = limits_of(rules, gone, final(expected, readings), ())
     assert found.text == "tasks: there is no such table, rows expected every 750 s."
 
 
@@ -285,12 +295,12 @@ def test_the_nearest_names_of_many_tables_are_listed() -> None:
 
 def test_what_is_beyond_a_limit_keeps_its_begin_also_while_nothing_can_be_read() -> None:
     rules = Rules(tables={"tasks": TableRules(min_rows=4)})
-    (first,) = beyond(rules, reading(START, 3, START), None, ())
-    (later,) = beyond(rules, reading(START + HOUR, 2, START), None, [first])
+    (first,) = limits_of(rules, reading(START, 3, START), None, ())
+    (later,) = limits_of(rules, reading(START + HOUR, 2, START), None, [first])
     assert (later.since, later.table) == (START, "tasks")
     broken = Reading(START, START, code="corrupt")
-    assert list(beyond(rules, broken, None, [later])) == [later]
-    assert not list(beyond(rules, reading(START, 4, START), None, [later]))
+    assert list(limits_of(rules, broken, None, [later])) == [later]
+    assert not list(limits_of(rules, reading(START, 4, START), None, [later]))
 
 
 def expecting(folder: Path, rules: str) -> Path:

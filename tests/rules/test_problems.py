@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from dash_app.model.host_facts import Disk
-from dash_app.model.problem import Finding
+from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
-from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, findings, settle
+from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, host_problems, settle
 from tests.airlock_helpers import read, read_exact, watching
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.rules.test_changes import run
@@ -116,9 +116,8 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
         eventually(lambda: amiss(served) == [])
 
 
-def found(reading: Reading) -> tuple[Finding, ...]:
-    memory, _events = apply_reading("a", reading, None)
-    return findings(reading, memory, None, ())
+def found(reading: Reading) -> tuple[Problem, ...]:
+    return tuple(host_problems("a", reading))
 
 
 def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
         assert found(reading) == ()
         later = replace(reading, verified_at=reading.verified_at + LOG_HELD + timedelta(minutes=2))
         (held,) = found(later)
-        assert (held.kind, held.level) == ("log_held", "notice")
+        assert (held.code, held.level) == ("log_held", "notice")
         pid = reader.process.pid
         assert held.text.startswith("WAL 82 MB, held back by python")
         assert re.search(rf" \(pid {pid}\) since \d\d:\d\d UTC on \d+ \w{{3}}\.$", held.text)

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 from dash_app.model.database import Database
-from dash_app.model.problem import Fault
+from dash_app.model.problem import Problem
 from dash_app.model.reading import ABSENCES, Code, LastGood
 from dash_app.words import numbers
 from dash_app.words.errors import CODES_IN_BRIEF, WordingContext, explain_error
@@ -54,8 +54,9 @@ MAY_HARM = {"corrupt", "file_missing", "file_empty", "no_tables"}
 """Codes whose cause is certain enough for a remedy that replaces a file."""
 
 
-def said(code: Code, detail: dict[str, str], *, seen: bool = True) -> Fault:
-    return explain_error(code, detail, DATABASE, GOOD if seen else None, PLACE)
+def said(code: Code, detail: dict[str, str], *, seen: bool = True) -> Problem:
+    cause, remedy = explain_error(code, detail, DATABASE, GOOD if seen else None, PLACE)
+    return Problem(code, "fault", GOOD.read_at, cause, remedy)
 
 
 @pytest.mark.parametrize(("code", "detail", "seen"), CASES)
@@ -65,10 +66,10 @@ def test_each_code_has_a_cause_and_one_remedy_in_short_sentences(
     seen: bool,  # noqa: FBT001
 ) -> None:
     fault = said(code, detail, seen=seen)
-    for text in (fault.message, fault.remedy):
+    for text in (fault.text, fault.remedy):
         assert text.endswith((".", "?"))
         assert not re.search(r"[{}]|please|oops|failed to|invalid| ago\b", text)
-    assert len(fault.message) < 200
+    assert len(fault.text) < 200
     assert code in CODES_IN_BRIEF
 
 
@@ -79,7 +80,7 @@ def test_a_remedy_that_replaces_a_file_stands_only_where_the_cause_is_certain(
     seen: bool,  # noqa: FBT001
 ) -> None:
     fault = said(code, detail, seen=seen)
-    is_certain = code in MAY_HARM or fault.message == "SQLite crashed while reading it."
+    is_certain = code in MAY_HARM or fault.text == "SQLite crashed while reading it."
     assert is_certain or not HARMFUL.search(fault.remedy)
     if "aside" in fault.remedy:
         assert "`-wal`, `-shm` and `-journal`" in fault.remedy
@@ -92,24 +93,24 @@ def test_what_is_missing_is_calm_only_until_tables_were_read(code: Code) -> None
 
 
 def test_the_words_name_what_was_found() -> None:
-    assert said("locked", {"holder": "node (pid 812)"}).message == "node (pid 812) has locked it."
-    assert said("file_empty", {}).message == "The file was emptied: it held 10,640 rows."
-    assert said("folder_missing", {}).message.startswith("Its folder ~/clawd is gone.")
-    newer = said("unsupported", {"writer": "3.54.1", "ours": "3.40.1"}).message
+    assert said("locked", {"holder": "node (pid 812)"}).text == "node (pid 812) has locked it."
+    assert said("file_empty", {}).text == "The file was emptied: it held 10,640 rows."
+    assert said("folder_missing", {}).text.startswith("Its folder ~/clawd is gone.")
+    newer = said("unsupported", {"writer": "3.54.1", "ours": "3.40.1"}).text
     assert "3.54.1" in newer
     assert "3.40.1" in newer
-    assert "MVCC format of Turso" in said("unsupported", {"format": "255"}).message
-    assert "WAL2" in said("unsupported", {"format": "3"}).message
+    assert "MVCC format of Turso" in said("unsupported", {"format": "255"}).text
+    assert "WAL2" in said("unsupported", {"format": "3"}).text
     assert "Python" not in said("unsupported", {"format": "3"}).remedy
-    text = said("cannot_read", {"error": "SQLITE_TOOBIG", "text": "string or blob too big"}).message
+    text = said("cannot_read", {"error": "SQLITE_TOOBIG", "text": "string or blob too big"}).text
     assert text == "SQLite can't read it: SQLITE_TOOBIG, string or blob too big."
 
 
 @pytest.mark.parametrize("detail", DETAIL["reader_crashed"][1:])
 def test_sqlite_is_said_to_crash_only_where_it_did(detail: dict[str, str]) -> None:
     fault = said("reader_crashed", detail)
-    assert "SQLite crashed" not in fault.message
-    assert next(iter(detail.values())) in fault.message
+    assert "SQLite crashed" not in fault.text
+    assert next(iter(detail.values())) in fault.text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,105 @@
+"""Judge a reading: the problems of a database, its level and its one sentence. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from dash_app.model.database import Database
+from dash_app.model.event import Event
+from dash_app.model.expectation import ExpectationReport
+from dash_app.model.host_facts import Activity
+from dash_app.model.level import Level, worst
+from dash_app.model.problem import Problem, worst_first
+from dash_app.model.reading import Reading
+from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
+from dash_app.rules.changes import refine_code
+from dash_app.rules.limits import limit_problems
+from dash_app.rules.problems import host_problems, problem_of, with_earlier_growth
+from dash_app.rules.writes import last_write
+from dash_app.words.errors import WordingContext, explain_error
+from dash_app.words.summaries import verdict
+
+LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice", "error": "fault"}
+
+
+def with_baseline(reading: Reading, baseline: Reading | None) -> Reading:
+    """Complete a reading from the last one with tables, which may be older than this process."""
+    reading = with_earlier_growth(refine_code(baseline, reading), baseline)
+    if reading.code is not None:
+        return reading
+    return replace(reading, last_modified=last_write(baseline, reading))
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that decides how a database is."""
+
+    database: Database
+    reading: Reading
+    state: DatabaseState
+    events: Iterable[Event] = ()
+    """Events whose problems have not ended."""
+    watch: ExpectationReport | None = None
+    before: Iterable[Problem] = ()
+    """The problems of the previous reading."""
+    is_stale: bool = False
+    """Whether the reading is too old to say anything."""
+    activity: Activity | None = None
+
+
+def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
+    """Return the status of a database.
+
+    A stale reading cannot say that its error is still there, so its level is unknown. A paused
+    database keeps its error and has no other problem.
+    """
+    database, reading, state = evidence.database, evidence.reading, evidence.state
+    level: Level = "unknown" if evidence.is_stale else _level_of(reading, state.status)
+    problems = list(_error(evidence, context))
+    if database.rules.paused:
+        level = "well"
+    else:
+        problems += _findings(evidence)
+        level = worst([level, *(one.level for one in problems if one.code != reading.code)])
+    return DatabaseStatus(
+        database=database,
+        reading=reading,
+        status=state.status,
+        since=state.since,
+        level=level,
+        verdict=verdict(reading, problems),
+        last_good=state.last_good,
+        problems=tuple(problems),
+        is_stale=evidence.is_stale,
+        activity=evidence.activity,
+        watch=evidence.watch,
+    )
+
+
+def _level_of(reading: Reading, status: Status) -> Level:
+    return "unknown" if reading.is_undecided else LEVELS[status]
+
+
+def _error(evidence: Evidence, context: WordingContext) -> Iterator[Problem]:
+    """Yield the problem that keeps a database from being read.
+
+    If its tables went away, it has the code of that event.
+    """
+    database, reading, state = evidence.database, evidence.reading, evidence.state
+    if reading.code is None:
+        return
+    text, remedy = explain_error(reading.code, reading.detail, database, state.last_good, context)
+    level = _level_of(reading, state.status)
+    error = Problem(reading.code, level, state.since, text, remedy, database.name)
+    if state.absence and not database.rules.paused:
+        error = replace(error, code=state.absence, level="fault")
+    yield error
+
+
+def _findings(evidence: Evidence) -> list[Problem]:
+    """Return all other problems, worst first."""
+    database, reading = evidence.database, evidence.reading
+    left = (problem for event in evidence.events if (problem := problem_of(event)))
+    limits = limit_problems(database, reading, evidence.watch, evidence.before)
+    return worst_first([*left, *host_problems(database.name, reading), *limits])
