@@ -133,7 +133,7 @@ install_production() {
     say "Installing Mission Control into ${production##*/}: once, about a minute."
     install_python "$production" requirements.txt
     quietly "$production/bin/python" -I -c \
-        "import click, dash, dash_bootstrap_components, flask, pandas, prometheus_client, pydantic, waitress, werkzeug"
+        "import click, dash, dash_bootstrap_components, flask, pandas, prometheus_client, pydantic, tomlkit, waitress, werkzeug"
     "$production/bin/python" -m compileall -qq -j 0 -x '/site-packages/.*/tests/' \
         "$production/lib" "$repository/dash_app" || true
     compress_files "$production"/lib/python3.*/site-packages/{dash,dash_bootstrap_components} || true

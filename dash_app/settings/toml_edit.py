@@ -1,7 +1,7 @@
-"""Adds settings of tables to a configuration file, and changes nothing else in it.
+"""Add settings to tables of a configuration file and keep everything else as it is.
 
-What comes out is read again and compared with what was meant, so that a file written in a way that
-is not understood here is refused and never spoiled.
+The result is parsed again and compared with the intended settings, so that a file is refused rather
+than spoiled.
 """
 
 from __future__ import annotations
@@ -11,51 +11,53 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-HEADER = re.compile(r"\s*\[")
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+from tomlkit.items import AoT, Comment, Item, Key, Table, Whitespace
+
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 Additions = dict[str, dict[str, str]]
-"""Lines of settings, by the names of a database and of a table in it."""
+"""Lines of settings, by database name and table name."""
+
+Items = list[tuple[Key | None, Item]]
+"""The lines of a TOML table, comments and blank lines too."""
 
 
 class NotUnderstoodError(Exception):
-    """A file into which nothing can be added without a risk."""
+    """Nothing can be added to the file safely; the text says why."""
 
 
 def text_of(value: str) -> str:
-    """Return a text as TOML writes it."""
+    """Return a string as TOML. Characters that a terminal may act on are escaped."""
     plain = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in value)
     return f'"{"".join(plain)}"'
 
 
 def key_of(name: str) -> str:
-    """Return a name as TOML writes it before `=` or in a header."""
+    """Return a name as a TOML key."""
     return name if BARE.fullmatch(name) else text_of(name)
 
 
 def added(text: str, additions: Additions) -> str:
-    """Return a configuration with further settings of tables, each after its own database.
+    """Return a configuration with the additions, each next to the settings of its database.
 
-    Raises NotUnderstoodError.
+    Raise NotUnderstoodError if the file is written in a way to which nothing can be added safely.
     """
     before = tomllib.loads(text)
-    lines = text.splitlines(keepends=True)
-    end = "\r\n" if "\r\n" in text else "\n"
-    for number, database in enumerate(before.get("databases", [])):
-        for table, settings in additions.get(database.get("name"), {}).items():
-            at, header = _place(lines, number, table)
-            if not lines[at - 1].endswith("\n"):
-                lines[at - 1] += end
-            lines[at:at] = [line + end for line in (*header, *settings.splitlines())]
-    after = "".join(lines)
+    after = text
     try:
+        for number, database in enumerate(before.get("databases", [])):
+            for table, settings in additions.get(database.get("name"), {}).items():
+                after = _with_settings(after, number, table, settings)
         is_meant = tomllib.loads(after) == _meant(before, additions)
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, TOMLKitError):
         is_meant = False
     if not is_meant:
         raise NotUnderstoodError("it is written in a way that cannot be added to safely")
@@ -63,21 +65,22 @@ def added(text: str, additions: Additions) -> str:
 
 
 def save(path: Path, text: str) -> Path | None:
-    """Write a configuration in one step; return where the file is that was there before.
+    """Replace a configuration atomically; return the path of the copy of the former one, if any.
 
-    Raises OSError.
+    Raise OSError if it cannot be written.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    new = Path(name)
+    new, former = Path(name), None
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        former = _copied(path)
-        if former:
+        if path.exists():
+            former = path.with_name(f"{path.name}.old")
+            shutil.copy2(path, former)
             shutil.copymode(path, new)
         new.replace(path)
     finally:
@@ -85,49 +88,45 @@ def save(path: Path, text: str) -> Path | None:
     return former
 
 
-def _copied(path: Path) -> Path | None:
-    if not path.exists():
-        return None
-    former = path.with_name(f"{path.name}.old")
-    shutil.copy2(path, former)
-    return former
+def _with_settings(text: str, number: int, table: str, settings: str) -> str:
+    """Return a configuration with settings of one table of the database with this index.
 
-
-def _place(lines: Sequence[str], number: int, table: str) -> tuple[int, tuple[str, ...]]:
-    """Return before which line settings of a table belong, and the header that is still missing.
-
-    That is after the last setting of its database, before the comments on what follows.
+    They replace a marker, because tomlkit itself adds tables behind the comments on what follows,
+    and below a wrong header if the database has dotted keys.
     """
-    headers = [(at, _keys(line)) for at, line in enumerate(lines) if HEADER.match(line)]
-    starts = [at for at, keys in headers if keys == ["databases"]]
-    if number >= len(starts):
+    end = "\r\n" if "\r\n" in text else "\n"
+    text = text if text.endswith("\n") else text + end
+    document = tomlkit.parse(text)
+    databases = document["databases"]
+    if not isinstance(databases, AoT):
         raise NotUnderstoodError("its databases are not written as [[databases]]")
-    own = [(at, keys) for at, keys in headers if at >= starts[number]]
-    if found := next((at for at, keys in own if keys == ["databases", "tables", table]), None):
-        next_start = starts[number + 1] if number + 1 < len(starts) else len(lines)
-        if found < next_start:
-            return found + 1, ()
-    ends = next((at for at, keys in own[1:] if keys[:1] != ["databases"] or keys[1:] == []), None)
-    at = len(lines) if ends is None else ends
-    while lines[at - 1].strip() == "" or lines[at - 1].lstrip().startswith("#"):
-        at -= 1
-    return at, ("", f"[databases.tables.{key_of(table)}]")
+    if tomlkit.dumps(document) != text:  # it would reorder them
+        raise NotUnderstoodError("other tables stand between its [[databases]]")
+    items, at, header = _place(databases[number], table)
+    marker = tomlkit.comment(uuid4().hex)
+    marker.trivia.trail = ""
+    items.insert(at, (None, marker))
+    lines = "".join(line + end for line in (*header, *settings.splitlines()))
+    return tomlkit.dumps(document).replace(marker.as_string(), lines)
 
 
-def _keys(header: str) -> list[str]:
-    """Return the keys of the line of a header; none for what only looks like one."""
-    try:
-        found: Any = tomllib.loads(header)
-    except tomllib.TOMLDecodeError:
-        return []
-    keys = []
-    while found:
-        if isinstance(found, list):
-            found = found[0]
-            continue
-        key, found = next(iter(found.items()))
-        keys.append(key)
-    return keys
+def _place(database: Table, table: str) -> tuple[Items, int, tuple[str, ...]]:
+    """Return where settings of a table belong: items, an index, and the lines of a missing header.
+
+    Without the header that is after the database's last setting, before any comments.
+    """
+    own = database.get("tables", {}).get(table)
+    if isinstance(own, Table):
+        return own.value.body, 0, ()
+    items: Items = database.value.body
+    while True:
+        at = len(items)
+        while at and isinstance(items[at - 1][1], Comment | Whitespace):
+            at -= 1
+        key, last = items[at - 1] if at else (None, None)
+        if not isinstance(last, Table) or key is None or key.is_dotted():
+            return items, at, ("", f"[databases.tables.{key_of(table)}]")
+        items = last.value.body
 
 
 def _meant(before: Mapping[str, Any], additions: Additions) -> Mapping[str, Any]:

@@ -118,8 +118,8 @@ def test_a_file_that_is_not_understood_stays_as_it_is(tmp_path: Path, config: Pa
 @pytest.mark.parametrize(
     "text",
     [
-        '[[databases]]\nname = "a"\nlabel = """\n[x]\n"""\n',  # a header that is none
         '[[databases]]\nname = "a"\ntables = {}\n',
+        '[[databases]]\nname = "a"\n[server]\n[[databases]]\nname = "b"\n',
         '[[databases]]\nname = "a"\ntables.t = {min_rows = 1}\n',
     ],
 )
@@ -131,6 +131,10 @@ def test_where_a_setting_would_end_up_elsewhere_none_is_added(text: str) -> None
 @pytest.mark.parametrize(
     ("before", "after"),
     [
+        (  # a header that is not one
+            '[[databases]]\nname = "a"\nlabel = """\n[x]\n"""\n',
+            '[[databases]]\nname = "a"\nlabel = """\n[x]\n"""\n\n{header}\n{0}\n',
+        ),
         ('[[databases]]\r\nname = "a"', '[[databases]]\r\nname = "a"\r\n\r\n{header}\r\n{0}\r\n'),
         (
             '[[databases]]\nname = "b"\n[[databases]]\nname = "a"\n\n# end\n',
