@@ -28,7 +28,7 @@ from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.rules.judge import Evidence, judge, with_baseline
-from dash_app.rules.lateness import expected_of
+from dash_app.rules.lateness import load_trackers
 from dash_app.rules.state import StateStore
 from dash_app.settings import Settings
 from dash_app.system.clock import CLOCK, AdjustmentDetector, Clock
@@ -119,7 +119,7 @@ class Sampler:
         self._ledger = StateStore(history, settings.databases, clock.now)
         self._airlock.resume(self._ledger.memories)
         self.docket = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
-        self._expected = expected_of(
+        self._expectations = load_trackers(
             settings.databases, settings.stale_after, history.path, self._ledger
         )
         self._problems: dict[str, tuple[Problem, ...]] = {}
@@ -334,7 +334,7 @@ class Sampler:
             reading,
             state,
             events=events,
-            watch=self._expected[name].look(reading),
+            watch=self._expectations[name].update(reading),
             before=self._problems.get(name, ()),
             is_stale=self._unverified(name, reading.verified_at, now) > self._settings.stale_after,
             activity=self._activity.get(name),

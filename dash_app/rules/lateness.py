@@ -1,4 +1,4 @@
-"""What was seen of a database and its tables against what is expected of them, look by look."""
+"""How the databases compare with their expectations, reading after reading."""
 
 from __future__ import annotations
 
@@ -32,140 +32,147 @@ NOTHING = timedelta(0)
 log = logging.getLogger(__name__)
 
 
-def expected_of(
-    databases: Iterable[Database], gap: timedelta, path: Path, ledger: StateStore
-) -> dict[str, Expected]:
-    """Return each database against what is expected of it, from what a history knows, by name."""
-    found = {}
-    for one in databases:
-        last = ledger.last_of(one)
+def load_trackers(
+    databases: Iterable[Database], max_gap: timedelta, path: Path, states: StateStore
+) -> dict[str, ExpectationTracker]:
+    """Return a tracker for each database, by name, that continues from the history at `path`.
+
+    If the history cannot be read, elapsed time counts from the first reading.
+    """
+    trackers = {}
+    for database in databases:
+        last = states.last_of(database)
         past = Past(last=last)
         try:
-            if last and one.rules.expects_writes:
-                past = past_of(path, one.name, last)
+            if last and database.rules.expects_writes:
+                past = past_of(path, database.name, last)
         except sqlite3.Error as error:
-            log.error("history of %s cannot be read: %s", one.name, error)
-        found[one.name] = Expected(one.rules, gap, past)
-    return found
+            log.error("history of %s cannot be read: %s", database.name, error)
+        trackers[database.name] = ExpectationTracker(database.rules, max_gap, past)
+    return trackers
 
 
-class Expected:
-    """One database against what is expected of it.
+class ExpectationTracker:
+    """Compares one database with its expectations.
 
-    It has no clock of its own: a reading says when it was true. Time counts from one such instant
-    to the next, unless they are turned, or further apart than `gap`: that nobody watched.
+    Its only clock are the times of readings. The time from one reading to the next counts unless
+    it is negative or longer than `max_gap`: then the database was not watched.
     """
 
-    def __init__(self, rules: Rules, gap: timedelta, past: Past) -> None:
-        """Take what is expected, the longest pause between two looks, and what is known."""
-        self._gap = gap
+    def __init__(self, rules: Rules, max_gap: timedelta, past: Past) -> None:
+        self._max_gap = max_gap
         self._before = past.last
-        self._looked_at = past.watched[-1][1] if past.watched else None
-        quiets = {rules.quiet, *(table.quiet for table in rules.tables.values())}
-        clocks = {quiet: _Clock(quiet) for quiet in quiets}
+        self._read_at = past.watched[-1][1] if past.watched else None
+        quiet_hours = {rules.quiet, *(table.quiet for table in rules.tables.values())}
+        clocks = {quiet: _ActiveClock(quiet) for quiet in quiet_hours}
         self._clocks = tuple(clocks.values())
         modified = past.last.last_modified if past.last else None
-        self._file = _sign(rules, clocks[rules.quiet], past, modified)
+        self._file = _last_write(rules, clocks[rules.quiet], past, modified)
         self._tables = {
-            name: sign
+            name: write
             for name, table in rules.tables.items()
-            if (sign := _sign(table, clocks[table.quiet], past, past.written.get(name)))
+            if (write := _last_write(table, clocks[table.quiet], past, past.written.get(name)))
         }
-        self._watch: ExpectationReport | None = None
+        self._report: ExpectationReport | None = None
         if self._file or self._tables:
-            self._watch = self._standing(self._looked_at, is_gap=False)
+            self._report = self._compare(self._read_at, is_gap=False)
 
-    def look(self, reading: Reading) -> ExpectationReport | None:
-        """Take a reading; return how all stands, None where nothing is expected.
+    def update(self, reading: Reading) -> ExpectationReport | None:
+        """Return the report after a reading; None if there are no expectations.
 
-        While a database cannot be read, it stands as it stood.
+        While the database cannot be read, the report stays the same.
         """
-        if self._watch and reading.code is None:
-            since = self._count(reading.verified_at)
-            self._see(reading, since)
+        if self._report and reading.code is None:
+            since = self._advance(reading.verified_at)
+            self._record_writes(reading, since)
             self._before = reading
-            self._watch = self._standing(reading.verified_at, is_gap=since is None)
-        return self._watch
+            self._report = self._compare(reading.verified_at, is_gap=since is None)
+        return self._report
 
-    def _count(self, at: datetime) -> datetime | None:
-        """Count the time since the last look; return when that was, None for too long ago."""
-        before, self._looked_at = self._looked_at, at
-        if before is None or not NOTHING <= at - before <= self._gap:
+    def _advance(self, at: datetime) -> datetime | None:
+        """Add the time since the last reading to the clocks; return its start, None after a gap."""
+        before, self._read_at = self._read_at, at
+        if before is None or not NOTHING <= at - before <= self._max_gap:
             return None
         for clock in self._clocks:
-            clock.counted += clock.quiet.active_time(before, at)
+            clock.elapsed += clock.quiet.active_time(before, at)
         return before
 
-    def _see(self, reading: Reading, since: datetime | None) -> None:
-        """Take what was written since the reading before, and since the last look if it counts."""
+    def _record_writes(self, reading: Reading, since: datetime | None) -> None:
+        """Record the writes since the previous reading; `since` is its time, None after a gap."""
         before, now = self._before, reading.verified_at
         if self._file:
             modified, clock = reading.last_modified or now, self._file.clock
             if before is None or before.last_modified != modified:
                 ago = clock.quiet.active_time(max(modified, since), now) if since else NOTHING
-                self._file.write(modified, ago)
-            self._file.known_at = clock.counted
-        is_read_anew = before is None or before.read_at != reading.read_at
-        for name, sign in self._tables.items():
-            if before and is_read_anew and _has_lost_newest(before, reading, name):
-                sign.fell_at = sign.clock.counted
-            sign.may_hide = _may_hide_rows(reading, name, sign)
-            if before and is_read_anew and rows_inserted(before, reading, name):
-                sign.write(now)
-            elif _is_known(before, reading, name):
-                sign.known_at = sign.clock.counted
+                self._file.record(modified, ago)
+            self._file.known_at = clock.elapsed
+        is_new_reading = before is None or before.read_at != reading.read_at
+        for name, write in self._tables.items():
+            if before and is_new_reading and _has_lost_newest(before, reading, name):
+                write.removed_at = write.clock.elapsed
+            write.may_miss = _may_miss_rows(reading, name, write)
+            if before and is_new_reading and rows_inserted(before, reading, name):
+                write.record(now)
+            elif _is_unwritten(before, reading, name):
+                write.known_at = write.clock.elapsed
 
-    def _standing(self, now: datetime | None, *, is_gap: bool) -> ExpectationReport:
-        own = self._file.standing(now, is_gap=is_gap) if self._file else None
-        tables = {name: one.standing(now, is_gap=is_gap) for name, one in self._tables.items()}
+    def _compare(self, now: datetime | None, *, is_gap: bool) -> ExpectationReport:
+        own = self._file.state(now, is_gap=is_gap) if self._file else None
+        tables = {name: one.state(now, is_gap=is_gap) for name, one in self._tables.items()}
         return ExpectationReport(own, tables)
 
 
 @dataclass(slots=True)
-class _Clock:
-    """How much time counted since the begin: watched, and not quiet by these hours."""
+class _ActiveClock:
+    """The time since the start that was watched and is not in these quiet hours."""
 
     quiet: QuietHours
-    counted: timedelta = NOTHING
+    elapsed: timedelta = NOTHING
 
 
 @dataclass(slots=True)
-class _Sign:
-    """The last sign of life of a file or a table, and what counts since.
+class _LastWrite:
+    """The last write of a file or table, and what is known of the time since.
 
-    `written_at` is when it came by the clock, `known_at` up to when it is known that none came
-    since: a table whose count is an old estimate may have been written. `fell_at` is when its
-    newest rows were last seen to be removed, `may_hide` whether rows may have come and gone since.
+    All durations are readings of `clock`.
     """
 
     expect: Expectation
-    clock: _Clock
+    clock: _ActiveClock
     is_paused: bool
     last_at: datetime | None
     written_at: timedelta
     due_at: datetime | None
     known_at: timedelta = NOTHING
-    fell_at: timedelta | None = None
-    may_hide: bool = False
+    """Until when there was certainly no other write: a table may have been written since if its
+    count is an old estimate."""
+
+    removed_at: timedelta | None = None
+    """When the newest rows were last seen to be deleted."""
+
+    may_miss: bool = False
+    """Whether rows may have been written and deleted since, between two readings."""
+
     last: ExpectationState | None = None
 
-    def write(self, at: datetime, ago: timedelta = NOTHING) -> None:
-        """Take a sign of life, since which so much time counts already."""
+    def record(self, at: datetime, ago: timedelta = NOTHING) -> None:
+        """Record a write; `ago` is the active time since."""
         self.last_at, self.due_at = at, None
-        self.written_at, self.known_at = self.clock.counted - ago, self.clock.counted
+        self.written_at, self.known_at = self.clock.elapsed - ago, self.clock.elapsed
 
-    def standing(self, now: datetime | None, *, is_gap: bool) -> ExpectationState:
-        """Return how it stands; the very value as before where nothing differs.
+    def state(self, now: datetime | None, *, is_gap: bool) -> ExpectationState:
+        """Return the state; the same object as before if nothing differs.
 
-        `now` is None before the first look.
+        `now` is None before the first reading.
         """
         if now and (is_gap or self.due_at is None):
-            left = self.expect.every - (self.clock.counted - self.written_at)
+            left = self.expect.every - (self.clock.elapsed - self.written_at)
             if left > NOTHING:
                 self.due_at = self.clock.quiet.add_active_time(now, left)
-        lasted, is_new = self.known_at - self.written_at, self.last_at is None
-        state = "paused" if self.is_paused else state_after(self.expect, lasted, is_new=is_new)
-        if self.may_hide and state in OVERDUE:
+        elapsed, is_new = self.known_at - self.written_at, self.last_at is None
+        state = "paused" if self.is_paused else state_after(self.expect, elapsed, is_new=is_new)
+        if self.may_miss and state in OVERDUE:
             state = "unknown"
         due_at = None if self.is_paused else self.due_at
         last = self.last
@@ -174,24 +181,27 @@ class _Sign:
         return last
 
 
-def _sign(
-    rules: Rules | TableRules, clock: _Clock, past: Past, last_at: datetime | None
-) -> _Sign | None:
-    """Return how a file or a table stands by what is known of it; None if nothing is expected."""
+def _last_write(
+    rules: Rules | TableRules, clock: _ActiveClock, past: Past, last_at: datetime | None
+) -> _LastWrite | None:
+    """Return the last write of a file or table according to the history.
+
+    None if there is no expectation.
+    """
     if rules.expect is None:
         return None
-    already, due = elapsed_active_time(rules.quiet, past.watched, last_at), None
-    if already >= rules.expect.every:
+    elapsed, due = elapsed_active_time(rules.quiet, past.watched, last_at), None
+    if elapsed >= rules.expect.every:
         now = past.watched[-1][1]
         due = due_at(rules.quiet, past.watched, last_at, now, rules.expect.every)
-    return _Sign(rules.expect, clock, rules.paused, last_at, -already, due)
+    return _LastWrite(rules.expect, clock, rules.paused, last_at, -elapsed, due)
 
 
-def _is_known(before: Reading | None, now: Reading, table: str) -> bool:
-    """Whether a count that did not grow means that nothing was written until now.
+def _is_unwritten(before: Reading | None, now: Reading, table: str) -> bool:
+    """Whether a count that did not grow proves that nothing was written until now.
 
-    An estimate says so only where new rows show in the greatest rowid or in a sequence, or when it
-    was made anew.
+    An estimate proves it only if new rows would show in the largest rowid or in the sequence, or if
+    the estimate is new.
     """
     count = now.tables.get(table)
     if count is None or count.is_exact or table in now.sequences:
@@ -203,23 +213,23 @@ def _is_known(before: Reading | None, now: Reading, table: str) -> bool:
 
 
 def _has_lost_newest(before: Reading, now: Reading, table: str) -> bool:
-    """Return whether a table lost its newest rows between two readings."""
+    """Whether the newest rows of a table were deleted between two readings."""
     was, count = before.tables.get(table), now.tables.get(table)
     if was is None or was.rowids is None or count is None:
         return False
     return count.rowids[1] < was.rowids[1] if count.rowids else count.rows == 0
 
 
-def _may_hide_rows(reading: Reading, table: str, sign: _Sign) -> bool:
-    """Return whether rows may have been written into a table and removed again, unseen.
+def _may_miss_rows(reading: Reading, table: str, write: _LastWrite) -> bool:
+    """Whether rows may have been written into a table and deleted between two readings.
 
-    SQLite gives the rowid of the newest row again once that row is removed, unless the table is
-    AUTOINCREMENT (sqlite.org/autoinc.html). So a table that is empty, or from which the newest rows
-    are taken, looks the same before and after, while its database is being written.
+    Unless the table is AUTOINCREMENT, SQLite reuses the rowid of the newest row once that row is
+    deleted (sqlite.org/autoinc.html). So a table that is empty, or whose newest rows get deleted,
+    may look unchanged while its database is written.
     """
-    count, lasts = reading.tables.get(table), sign.expect.every + sign.expect.grace
-    written_at = reading.last_modified
-    if count is None or table in reading.sequences or written_at is None:
+    count, limit = reading.tables.get(table), write.expect.every + write.expect.grace
+    modified = reading.last_modified
+    if count is None or table in reading.sequences or modified is None:
         return False
-    is_worked_on = sign.fell_at is not None and sign.clock.counted - sign.fell_at <= lasts
-    return (count.rows == 0 or is_worked_on) and reading.verified_at - written_at <= lasts
+    is_in_use = write.removed_at is not None and write.clock.elapsed - write.removed_at <= limit
+    return (count.rows == 0 or is_in_use) and reading.verified_at - modified <= limit

@@ -1,4 +1,4 @@
-"""What a person expects is held against each look, over gaps, restarts and clocks that are set."""
+"""Databases against their expectations, over gaps, restarts and clock changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dash_app.model.expectation import Expectation, ExpectationReport, Rules, St
 from dash_app.model.host_facts import Disk, Surroundings
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading, TableCount
-from dash_app.rules.lateness import Expected
+from dash_app.rules.lateness import ExpectationTracker
 from dash_app.rules.limits import limit_problems
 from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.words.problems import unknown_table
@@ -30,7 +30,7 @@ from tests.harness import Served, eventually, make_database, write_config
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 3, 29, 0, 40, tzinfo=UTC)
-"""In Paris clocks are set forward 20 minutes after."""
+"""20 minutes before the clocks go forward in Paris."""
 
 OFTEN = Expectation(12.5 * MINUTE, 4 * MINUTE)
 BREAK = parse_quiet_hours("03:10-03:40 Europe/Paris")
@@ -38,125 +38,126 @@ GAP = 3 * MINUTE
 TASKS = Rules(OFTEN, BREAK, tables={"tasks": TableRules(OFTEN, BREAK)})
 MB = 1_000_000
 
-Look = tuple[int, str]
-"""After how many minutes, and what was found: something "written", "nothing", an "error"."""
+Step = tuple[int, str]
+"""Minutes since the previous reading, and what it finds: "written", "nothing" or an "error"."""
 
 
-def looks(*minutes: int) -> st.SearchStrategy[list[Look]]:
-    what = st.sampled_from(["nothing"] * 12 + ["written", "error"])
+def steps(*minutes: int) -> st.SearchStrategy[list[Step]]:
+    finds = st.sampled_from(["nothing"] * 12 + ["written", "error"])
     pauses = st.sampled_from([1, 1, 1, 2, 2, 3, 3, 4, 50, *minutes])
-    return st.lists(st.tuples(pauses, what), min_size=20, max_size=60)
+    return st.lists(st.tuples(pauses, finds), min_size=20, max_size=60)
 
 
-A_CLOCK_SET_BACK = -20
+CLOCK_SET_BACK = -20
 
 
 def reading(at: datetime, rows: int, written_at: datetime) -> Reading:
     return Reading(at, at, tables={"tasks": TableCount(rows, at)}, last_modified=written_at)
 
 
-def readings(looks: list[Look]) -> list[Reading]:
+def readings(steps: list[Step]) -> list[Reading]:
     at, written_at, rows, found = START, START, 1, [reading(START, 1, START)]
-    for minutes, what in looks:
+    for minutes, finds in steps:
         at += minutes * MINUTE
-        if what == "written":
+        if finds == "written":
             rows += 1
-            written_at = at - timedelta(microseconds=rows)  # no two writes are at one instant
+            written_at = at - timedelta(microseconds=rows)  # no two writes at the same time
         one = reading(at, rows, written_at)
-        found.append(Reading(at, at, code="corrupt") if what == "error" else one)
+        found.append(Reading(at, at, code="corrupt") if finds == "error" else one)
     return found
 
 
-def state_by_hand(found: list[Reading]) -> State:
-    """Return the state, adding up minute by minute what counts since the last write."""
-    counted, rows, last = 0, 1, START
+def state_by_minutes(found: list[Reading]) -> State:
+    """Return the state, counting minute by minute since the last write."""
+    elapsed, rows, last = 0, 1, START
     for one in found:
         if one.code:
             continue
         minutes = round((one.verified_at - last) / MINUTE)
         if 0 < minutes <= 3:
-            counted += sum(not BREAK.covers(last + n * MINUTE) for n in range(minutes))
+            elapsed += sum(not BREAK.covers(last + n * MINUTE) for n in range(minutes))
         last = one.verified_at
         if one.tables["tasks"].rows != rows:
-            counted, rows = 0, one.tables["tasks"].rows or 0
+            elapsed, rows = 0, one.tables["tasks"].rows or 0
     is_new = rows == 1
-    return "down" if counted > 16 else "late" if counted > 12 else "new" if is_new else "on_time"
+    return "down" if elapsed > 16 else "late" if elapsed > 12 else "new" if is_new else "on_time"
 
 
-def final(expected: Expected, found: list[Reading]) -> ExpectationReport:
-    watch = [expected.look(one) for one in found][-1]
-    assert watch is not None
-    return watch
+def final(tracker: ExpectationTracker, found: list[Reading]) -> ExpectationReport:
+    report = [tracker.update(one) for one in found][-1]
+    assert report is not None
+    return report
 
 
-@given(looks(A_CLOCK_SET_BACK))
-def test_time_counts_that_was_watched_and_not_quiet(looks: list[Look]) -> None:
-    found = readings(looks)
-    watch = final(Expected(TASKS, GAP, Past()), found)
-    state = state_by_hand(found)
-    assert watch.tables["tasks"].state == state
-    assert watch.own is not None
-    assert watch.own.state == ("on_time" if state == "new" else state)
+@given(steps(CLOCK_SET_BACK))
+def test_only_watched_active_time_counts(steps: list[Step]) -> None:
+    found = readings(steps)
+    report = final(ExpectationTracker(TASKS, GAP, Past()), found)
+    state = state_by_minutes(found)
+    assert report.tables["tasks"].state == state
+    assert report.own is not None
+    assert report.own.state == ("on_time" if state == "new" else state)
 
 
 @settings(max_examples=30)
-@given(looks(A_CLOCK_SET_BACK))
-def test_it_turns_late_once_it_was_due(looks: list[Look]) -> None:
-    found = readings(looks)
-    expected = Expected(TASKS, GAP, Past())
-    standing = final(expected, found).tables["tasks"]
+@given(steps(CLOCK_SET_BACK))
+def test_a_database_is_late_once_its_write_is_overdue(steps: list[Step]) -> None:
+    found = readings(steps)
+    tracker = ExpectationTracker(TASKS, GAP, Past())
+    state = final(tracker, found).tables["tasks"]
     last = next(one for one in reversed(found) if not one.code)
-    at, is_late = last.verified_at, standing.state in {"late", "down"}
-    while standing.due_at and not is_late:
+    at, is_late = last.verified_at, state.state in {"late", "down"}
+    while state.due_at and not is_late:
         at += MINUTE
-        watch = final(expected, [replace(last, verified_at=at)])
-        assert watch.tables["tasks"].due_at == standing.due_at
-        is_late = watch.tables["tasks"].state == "late"
-        assert is_late == (at > BREAK.next_active(standing.due_at))
-    since = final(expected, [replace(last, verified_at=at + HOUR)]).tables["tasks"].due_at
-    assert since == standing.due_at, "a pause puts off what is due, but not what is late"
+        report = final(tracker, [replace(last, verified_at=at)])
+        assert report.tables["tasks"].due_at == state.due_at
+        is_late = report.tables["tasks"].state == "late"
+        assert is_late == (at > BREAK.next_active(state.due_at))
+    since = final(tracker, [replace(last, verified_at=at + HOUR)]).tables["tasks"].due_at
+    assert since == state.due_at, "a gap postpones a due time, unless it has passed"
 
 
-@given(looks(), st.data())
-def test_a_restart_changes_nothing(looks: list[Look], data: st.DataObject) -> None:
-    found = readings(looks)
+@given(steps(), st.data())
+def test_a_restart_changes_no_state(steps: list[Step], data: st.DataObject) -> None:
+    found = readings(steps)
     cut = data.draw(st.integers(1, len(found)))
-    before, after = Expected(TASKS, GAP, Past()), Expected(TASKS, GAP, past_of(found[:cut]))
+    before = ExpectationTracker(TASKS, GAP, Past())
+    after = ExpectationTracker(TASKS, GAP, past_of(found[:cut]))
     final(before, found[:cut])
     rest = found[cut:] or [Reading(START, START, code="corrupt")]
     assert final(after, rest) == final(before, rest)
 
 
 def past_of(found: list[Reading]) -> Past:
-    """What the history would know: pauses that were too long end a span, and begin another."""
+    """What the history would return: a gap ends one range and starts another."""
     known = [one for one in found if not one.code]
-    spans, written = [(START, START)], {}
+    ranges, written = [(START, START)], {}
     for was, now in pairwise(known):
         if now.verified_at - was.verified_at > GAP:
-            spans.append((now.verified_at, now.verified_at))
-        spans[-1] = spans[-1][0], now.verified_at
+            ranges.append((now.verified_at, now.verified_at))
+        ranges[-1] = ranges[-1][0], now.verified_at
         if was.tables["tasks"].rows != now.tables["tasks"].rows:
             written["tasks"] = now.verified_at
-    return Past(tuple(spans), written, known[-1])
+    return Past(tuple(ranges), written, known[-1])
 
 
-def test_an_old_estimate_is_no_silence() -> None:
-    """It may hide rows that were written since: what passes counts once the table is counted."""
-    expected = Expected(TASKS, GAP, Past())
+def test_an_old_estimate_does_not_prove_silence() -> None:
+    """Rows may have been written since, so the time counts only once the table is counted."""
+    tracker = ExpectationTracker(TASKS, GAP, Past())
     first = reading(START - 6 * HOUR, 5, START)
     old = replace(first.tables["tasks"], estimate="about")
     for minutes in range(0, 100, 2):
         at = first.read_at + minutes * MINUTE
-        watch = final(expected, [replace(first, read_at=at, verified_at=at, tables={"tasks": old})])
-    assert watch.tables["tasks"].state == "new"
+        report = final(tracker, [replace(first, read_at=at, verified_at=at, tables={"tasks": old})])
+    assert report.tables["tasks"].state == "new"
     at += MINUTE
-    assert final(expected, [reading(at, 5, START)]).tables["tasks"].state == "down"
+    assert final(tracker, [reading(at, 5, START)]).tables["tasks"].state == "down"
     numbered = replace(old, rowids=(1, 5))
-    watch = final(
-        Expected(TASKS, 2 * HOUR, Past()),
+    report = final(
+        ExpectationTracker(TASKS, 2 * HOUR, Past()),
         [replace(first, tables={"tasks": numbered}), replace(first, verified_at=at)],
     )
-    assert watch.tables["tasks"].state == "down"
+    assert report.tables["tasks"].state == "down"
 
 
 @pytest.mark.parametrize(
@@ -168,61 +169,62 @@ def test_an_old_estimate_is_no_silence() -> None:
         (5, (1, 5), {}, MINUTE, "down"),
     ],
 )
-def test_a_queue_that_is_empty_at_each_reading_may_still_work(
+def test_a_queue_that_is_empty_at_each_reading_may_be_in_use(
     rows: int,
     rowids: tuple[int, int] | None,
     sequences: dict[str, int],
     written_ago: timedelta,
     state: State,
 ) -> None:
-    """SQLite gives rowids again: coleifer/huey issue 497."""
-    expected = Expected(TASKS, GAP, Past())
+    """SQLite reuses rowids: coleifer/huey issue 497."""
+    tracker = ExpectationTracker(TASKS, GAP, Past())
     for minutes in range(0, 60, 2):
         at = START + 6 * HOUR + minutes * MINUTE
         count = TableCount(rows, at, rowids=rowids)
-        watch = final(
-            expected,
+        report = final(
+            tracker,
             [Reading(at, at, tables={"tasks": count}, last_modified=at - written_ago,
                      sequences=sequences)],
         )  # fmt: skip
-    assert watch.tables["tasks"].state == state
+    assert report.tables["tasks"].state == state
 
 
-def test_a_queue_whose_newest_rows_are_taken_may_still_work() -> None:
-    expected = Expected(TASKS, GAP, Past())
+def test_a_queue_whose_newest_rows_are_deleted_may_be_in_use() -> None:
+    tracker = ExpectationTracker(TASKS, GAP, Past())
     states = []
     for minutes in range(0, 60, 2):
         at = START + 6 * HOUR + minutes * MINUTE
         rows = 5 if minutes >= 6 else 9
         count = TableCount(rows, at, rowids=(1, rows))
-        watch = final(expected, [Reading(at, at, tables={"tasks": count}, last_modified=at)])
-        states.append(watch.tables["tasks"].state)
+        report = final(tracker, [Reading(at, at, tables={"tasks": count}, last_modified=at)])
+        states.append(report.tables["tasks"].state)
     assert states.index("unknown") < states.index("down")
 
 
-def test_what_is_paused_has_no_time() -> None:
+def test_a_paused_expectation_is_never_due() -> None:
     rules = Rules(OFTEN, paused=True, tables={"tasks": TableRules(OFTEN, paused=True)})
-    watch = final(Expected(rules, 3 * HOUR, Past()), [reading(START, 1, START)])
-    assert watch.own is not None
-    assert {(one.state, one.due_at) for one in (watch.own, *watch.tables.values())} == {
+    report = final(ExpectationTracker(rules, 3 * HOUR, Past()), [reading(START, 1, START)])
+    assert report.own is not None
+    assert {(one.state, one.due_at) for one in (report.own, *report.tables.values())} == {
         ("paused", None)
     }
-    assert Expected(Rules(paused=True), GAP, Past()).look(reading(START, 1, START)) is None
+    nothing_expected = ExpectationTracker(Rules(paused=True), GAP, Past())
+    assert nothing_expected.update(reading(START, 1, START)) is None
 
 
 def limits_of(
-    rules: Rules, one: Reading, watch: ExpectationReport | None, before: Iterable[Problem]
+    rules: Rules, one: Reading, report: ExpectationReport | None, before: Iterable[Problem]
 ) -> Iterator[Problem]:
     database = Database("email", "Email", Path("/srv/email.db"), rules)
-    return limit_problems(database, one, watch, before)
+    return limit_problems(database, one, report, before)
 
 
-def amiss(rules: Rules, one: Reading, *before: Problem) -> list[tuple[str, str, str]]:
-    problems = limits_of(rules, one, None, before)
-    return [(problem.code, problem.level, problem.text) for problem in problems]
+def problems(rules: Rules, one: Reading, *before: Problem) -> list[tuple[str, str, str]]:
+    found = limits_of(rules, one, None, before)
+    return [(problem.code, problem.level, problem.text) for problem in found]
 
 
-def test_numbers_have_limits() -> None:
+def test_numbers_beyond_their_limits_are_problems() -> None:
     rules = Rules(
         min_rows=5,
         max_wal_bytes=2 * MB,
@@ -235,57 +237,60 @@ def test_numbers_have_limits() -> None:
     )
     one = replace(reading(START, 4, START), wal_bytes=2 * MB, size_bytes=3 * MB)
     gone = ("few_rows", "fault", "gone: there is no such table, at least 1 expected.")
-    assert amiss(rules, one) == [
+    assert problems(rules, one) == [
         ("few_rows", "fault", "All tables: 4 rows, at least 5 expected."),
         gone,
     ]
     more = replace(reading(START, 3, START), wal_bytes=2 * MB + 1, size_bytes=4 * MB)
-    assert amiss(replace(rules, min_rows=3), more) == [
+    assert problems(replace(rules, min_rows=3), more) == [
         ("few_rows", "fault", "tasks: 3 rows, at least 4 expected."),
         gone,
         ("wal_large", "notice", "WAL 2.0 MB, at most 2.0 MB expected."),
         ("file_large", "notice", "File 4.0 MB, at most 3.0 MB expected."),
     ]
     uncounted = replace(more, tables={"tasks": TableCount(None, START, error="its query fails")})
-    assert [kind for kind, *_ in amiss(rules, uncounted)] == ["few_rows", "wal_large", "file_large"]
+    kinds = [kind for kind, *_ in problems(rules, uncounted)]
+    assert kinds == ["few_rows", "wal_large", "file_large"]
 
 
 @pytest.mark.parametrize(
-    ("free", "least", "is_low"),
+    ("free", "min_free", "is_low"),
     [(300, None, True), (600, None, False), (600, 700, True), (300, 200, False)],
 )
-def test_a_disk_is_low_by_what_a_person_said(free: int, least: int | None, *, is_low: bool) -> None:
+def test_a_configured_limit_replaces_the_default_for_disk_space(
+    free: int, min_free: int | None, *, is_low: bool
+) -> None:
     disk = Surroundings(disk=Disk(1, free * MB, 4000 * MB))
-    rules = Rules(min_free_bytes=least and least * MB)
-    found = amiss(rules, replace(reading(START, 1, START), surroundings=disk))
+    rules = Rules(min_free_bytes=min_free and min_free * MB)
+    found = problems(rules, replace(reading(START, 1, START), surroundings=disk))
     assert [kind for kind, *_ in found] == ["disk_low"] * is_low
 
 
-def test_a_rule_for_a_table_that_never_existed_is_told_at_the_first_reading() -> None:
-    """A slip of the pen is no silence, and no writer's fault."""
+def test_a_rule_for_a_table_that_never_existed_is_reported_at_the_first_reading() -> None:
+    """A misspelled name is not a silent table."""
     rules = Rules(tables={"taks": TableRules(OFTEN), "idle": TableRules(OFTEN, paused=True)})
-    expected, looks = Expected(rules, HOUR, Past()), [START, START + HOUR]
-    watch = final(expected, [reading(START, 1, START)])
-    (first,) = limits_of(rules, reading(START, 1, START), watch, ())
+    tracker, times = ExpectationTracker(rules, HOUR, Past()), [START, START + HOUR]
+    report = final(tracker, [reading(START, 1, START)])
+    (first,) = limits_of(rules, reading(START, 1, START), report, ())
     assert (first.code, first.level, first.table) == ("no_such_table", "notice", "taks")
     assert first.text == "taks: there is no such table. Tables: tasks."
-    watch = final(expected, [reading(at, 1, at) for at in looks])
-    (later,) = limits_of(rules, reading(looks[1], 1, looks[1]), watch, [first])
+    report = final(tracker, [reading(at, 1, at) for at in times])
+    (later,) = limits_of(rules, reading(times[1], 1, times[1]), report, [first])
     assert later == first
-    broken = Reading(looks[1], looks[1], code="locked")
-    assert list(limits_of(rules, broken, watch, [first])) == [first]
+    broken = Reading(times[1], times[1], code="locked")
+    assert list(limits_of(rules, broken, report, [first])) == [first]
 
 
-def test_a_table_that_was_written_and_is_gone_is_silent() -> None:
+def test_a_table_that_was_written_and_is_gone_is_overdue() -> None:
     rules = Rules(tables={"tasks": TableRules(OFTEN)})
-    expected = Expected(rules, HOUR, Past())
+    tracker = ExpectationTracker(rules, HOUR, Past())
     gone = replace(reading(START + HOUR, 2, START + HOUR), tables={})
     readings = [reading(START, 1, START), reading(START + MINUTE, 2, START + MINUTE), gone]
-    (found,) = limits_of(rules, gone, final(expected, readings), ())
+    (found,) = limits_of(rules, gone, final(tracker, readings), ())
     assert found.text == "tasks: there is no such table, rows expected every 750 s."
 
 
-def test_the_nearest_names_of_many_tables_are_listed() -> None:
+def test_similar_names_are_listed_for_an_unknown_table() -> None:
     tables = tuple(f"table_{number}" for number in range(5000))
     text = unknown_table("tabel_7", (*tables, "x" * 1_000_000))
     assert "Tables: table_7, " in text
@@ -293,7 +298,7 @@ def test_the_nearest_names_of_many_tables_are_listed() -> None:
     assert len(text) < 200
 
 
-def test_what_is_beyond_a_limit_keeps_its_begin_also_while_nothing_can_be_read() -> None:
+def test_a_number_beyond_its_limit_keeps_its_start_while_the_database_cannot_be_read() -> None:
     rules = Rules(tables={"tasks": TableRules(min_rows=4)})
     (first,) = limits_of(rules, reading(START, 3, START), None, ())
     (later,) = limits_of(rules, reading(START + HOUR, 2, START), None, [first])
@@ -304,7 +309,7 @@ def test_what_is_beyond_a_limit_keeps_its_begin_also_while_nothing_can_be_read()
 
 
 def expecting(folder: Path, rules: str) -> Path:
-    """A configuration over one database that was written three hours ago."""
+    """A configuration of one database, written three hours ago."""
     path = make_database(folder / "email.db", tasks=9, agents=7)
     then = (datetime.now(UTC) - 3 * HOUR).timestamp()
     os.utime(path, (then, then))
@@ -313,21 +318,21 @@ def expecting(folder: Path, rules: str) -> Path:
     return config
 
 
-def watched_for(served: Served, folder: Path, lasting: timedelta) -> None:
-    """Have it watched so long already, in silence."""
+def pretend_watched_for(served: Served, folder: Path, duration: timedelta) -> None:
+    """Change the history as if the database had been watched this much longer, without writes."""
     served.stop()
     with closing(sqlite3.connect(folder / "history.db")) as history, history:
-        seconds = lasting.total_seconds()
+        seconds = duration.total_seconds()
         history.execute("UPDATE watched SET since = since - ?", (seconds,))
     served.restart()
 
 
-def silent(served: Served) -> list[tuple[str, str]]:
+def problems_of(served: Served) -> list[tuple[str, str]]:
     found = served.database("email")["findings"]
     return [(one["kind"], one["text"]) for one in found]
 
 
-def test_silence_is_told_from_what_was_watched_before_and_ends_with_a_write(
+def test_silence_counts_from_the_history_and_ends_with_a_write(
     tmp_path: Path,
 ) -> None:
     rules = (
@@ -336,23 +341,23 @@ def test_silence_is_told_from_what_was_watched_before_and_ends_with_a_write(
     )
     with Served(expecting(tmp_path, rules)) as served:
         assert served.json("/api/db-status")["headline"] == "All well"
-        watched_for(served, tmp_path, 3 * HOUR)
-        (down, text), late = silent(served)
+        pretend_watched_for(served, tmp_path, 3 * HOUR)
+        (down, text), late = problems_of(served)
         assert late == ("late", "tasks: expected every 2 h, nothing seen yet.")
         assert down == "down"
-        # A time and no age: the sentence is stored, and read later.
+        # A time, not an age: the sentence is stored and read later.
         assert re.fullmatch(
             r"A write is expected every 1 h, last at \d\d:\d\d UTC on \d+ \w{3}\.", text
         )
         assert served.json("/api/db-status")["headline"] == "1 of 1 needs you"
         with closing(sqlite3.connect(tmp_path / "email.db")) as connection, connection:
             connection.execute("INSERT INTO tasks (text) VALUES ('x')")
-        eventually(lambda: silent(served) == [])
-        watched_for(served, tmp_path, HOUR)
-        assert silent(served) == []
+        eventually(lambda: problems_of(served) == [])
+        pretend_watched_for(served, tmp_path, HOUR)
+        assert problems_of(served) == []
 
 
-def test_a_paused_database_that_is_gone_needs_nobody(tmp_path: Path) -> None:
+def test_a_paused_database_that_is_gone_is_not_a_problem(tmp_path: Path) -> None:
     with Served(expecting(tmp_path, "paused = true\nmin_rows = 100")) as served:
         eventually(lambda: served.json("/api/db-status")["headline"] == "1 paused")
         (tmp_path / "email.db").unlink()

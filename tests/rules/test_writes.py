@@ -1,4 +1,4 @@
-"""A write of content is a sign of life; what else moves the time of a file is not."""
+"""Only a write of content counts as a write; other reasons for a new file time do not."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def make(path: Path, mode: str) -> Path:
     return path
 
 
-def grow_old(path: Path) -> None:
-    """Let the files have been written an hour ago."""
+def make_older(path: Path) -> None:
+    """Set the times of the files back by an hour."""
     for file in (path, path.with_name(f"{path.name}-wal")):
         if file.exists():
             os.utime(file, times=(file.stat().st_mtime - HOUR,) * 2)
 
 
-class Times:
-    """The last write of a database, reading after reading, as the service knows it."""
+class LastWrite:
+    """The last write of a database, reading after reading, as in the service."""
 
     def __init__(self, path: Path, read: Callable[[], Reading]) -> None:
         self._read = read
-        grow_old(path)
+        make_older(path)
         first = read()
         self._before = self._with_time(None, first)
 
@@ -64,7 +64,7 @@ class Times:
     def last(self) -> datetime | None:
         return self._before.last_modified
 
-    def is_alive(self) -> bool:
+    def has_changed(self) -> bool:
         """Whether content was written since the last call."""
         was = self.last
         self._before = self._with_time(self._before, self._read())
@@ -73,13 +73,13 @@ class Times:
 
 @pytest.fixture(params=["crashed", "open", "closed", "rollback"])
 def kind(request: pytest.FixtureRequest) -> str:
-    """How the last writer left its database."""
+    """The state in which the last writer left the database."""
     left: str = request.param
     return left
 
 
 @pytest.fixture
-def times(tmp_path: Path, kind: str) -> Iterator[tuple[Path, Times]]:
+def times(tmp_path: Path, kind: str) -> Iterator[tuple[Path, LastWrite]]:
     path = make(tmp_path / "a.db", "DELETE" if kind == "rollback" else "WAL")
     with LiveWriter(path) as writer, watching(path) as airlock:
         if kind in {"crashed", "open"}:
@@ -87,100 +87,100 @@ def times(tmp_path: Path, kind: str) -> Iterator[tuple[Path, Times]]:
         if kind != "open":
             writer.process.send_signal(signal.SIGKILL)
             writer.process.wait()
-        yield path, Times(path, lambda: read_exact(airlock))
+        yield path, LastWrite(path, lambda: read_exact(airlock))
 
 
-@pytest.mark.parametrize("what", [[READ], [ANALYZE], [VACUUM], [ANALYZE, VACUUM, READ]])
-def test_who_reads_or_maintains_a_database_is_no_sign_of_life(
-    times: tuple[Path, Times], what: list[str]
+@pytest.mark.parametrize("statements", [[READ], [ANALYZE], [VACUUM], [ANALYZE, VACUUM, READ]])
+def test_reads_and_maintenance_are_not_writes(
+    times: tuple[Path, LastWrite], statements: list[str]
 ) -> None:
-    """A backup that closes last checkpoints: sqlitebrowser/sqlitebrowser issue 717."""
-    path, known = times
-    for statement in what:
+    """A backup that closes last checkpoints the WAL: sqlitebrowser/sqlitebrowser issue 717."""
+    path, last = times
+    for statement in statements:
         run(path, statement)
-        assert not known.is_alive()
-    assert not known.is_alive()
+        assert not last.has_changed()
+    assert not last.has_changed()
 
 
 @pytest.mark.parametrize(
-    "what", [INSERT, UPDATE, "DELETE FROM tasks WHERE id = 9", "DROP TABLE tasks"]
+    "statement", [INSERT, UPDATE, "DELETE FROM tasks WHERE id = 9", "DROP TABLE tasks"]
 )
-def test_a_write_of_content_is_a_sign_of_life(
-    times: tuple[Path, Times], kind: str, what: str
+def test_a_change_of_content_is_a_write(
+    times: tuple[Path, LastWrite], kind: str, statement: str
 ) -> None:
-    path, known = times
-    run(path, what)
-    # Whoever closes a crashed database checkpoints it: a change in place cannot be told from that.
-    assert known.is_alive() or (kind, what) == ("crashed", UPDATE)
-    assert not known.is_alive()
+    path, last = times
+    run(path, statement)
+    # Closing a crashed database checkpoints it, which looks the same as an UPDATE.
+    assert last.has_changed() or (kind, statement) == ("crashed", UPDATE)
+    assert not last.has_changed()
 
 
 @pytest.mark.parametrize("mode", ["PASSIVE", "RESTART", "TRUNCATE"])
-def test_a_checkpoint_is_no_sign_of_life(tmp_path: Path, mode: str) -> None:
+def test_a_checkpoint_is_not_a_write(tmp_path: Path, mode: str) -> None:
     path = make(tmp_path / "a.db", "WAL")
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do(INSERT) == []
-        known = Times(path, lambda: read_exact(airlock))
+        last = LastWrite(path, lambda: read_exact(airlock))
         assert writer.do(f"PRAGMA wal_checkpoint({mode})")[0][0] == 0
-        assert not known.is_alive()
+        assert not last.has_changed()
         assert writer.do(UPDATE) == []
-        assert known.is_alive()
+        assert last.has_changed()
         assert writer.do(f"PRAGMA wal_checkpoint({mode})")[0][0] == 0
-        assert not known.is_alive()
+        assert not last.has_changed()
 
 
-def test_a_replicator_is_no_sign_of_life(tmp_path: Path) -> None:
+def test_a_replicator_does_not_write(tmp_path: Path) -> None:
     """It writes its own table into an idle database: benbjohnson/litestream issues 896 and 422."""
     path = make(tmp_path / "a.db", "WAL")
     with LiveWriter(path) as replicator, LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do(INSERT) == []
         assert replicator.do(REPLICATE) == []
-        known = Times(path, lambda: read_exact(airlock))
+        last = LastWrite(path, lambda: read_exact(airlock))
         for _checkpoint in range(3):
             for _second in range(3):
                 assert replicator.do(REPLICATE) == []
-                assert not known.is_alive()
+                assert not last.has_changed()
             assert replicator.do("PRAGMA wal_checkpoint(TRUNCATE)")[0][0] == 0
             assert replicator.do(REPLICATE) == []
-            assert not known.is_alive()
+            assert not last.has_changed()
         assert writer.do(UPDATE) == []
         assert replicator.do(REPLICATE) == []
-        assert known.is_alive()
+        assert last.has_changed()
         assert replicator.do(REPLICATE) == []
-        assert not known.is_alive()
+        assert not last.has_changed()
 
 
-def test_a_transaction_that_is_rolled_back_is_no_sign_of_life(tmp_path: Path) -> None:
+def test_a_transaction_that_is_rolled_back_is_not_a_write(tmp_path: Path) -> None:
     path = make(tmp_path / "a.db", "WAL")
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do(INSERT) == []
-        known = Times(path, lambda: read_exact(airlock))
+        last = LastWrite(path, lambda: read_exact(airlock))
         size_bytes = path.with_name("a.db-wal").stat().st_size
         for statement in ("PRAGMA cache_size = 1", "BEGIN", "UPDATE tasks SET text = hex(text)"):
             assert writer.do(statement) == []
         assert path.with_name("a.db-wal").stat().st_size > size_bytes
         assert writer.do("ROLLBACK") == []
-        assert not known.is_alive()
+        assert not last.has_changed()
 
 
-def test_a_file_that_is_touched_in_rollback_mode_was_not_written(tmp_path: Path) -> None:
+def test_touching_a_file_in_rollback_mode_is_not_a_write(tmp_path: Path) -> None:
     path = make(tmp_path / "a.db", "DELETE")
     with watching(path) as airlock:
-        known = Times(path, lambda: read_exact(airlock))
+        last = LastWrite(path, lambda: read_exact(airlock))
         path.touch()
-        assert not known.is_alive()
+        assert not last.has_changed()
         run(path, UPDATE)
-        assert known.is_alive()
+        assert last.has_changed()
 
 
-def test_a_write_has_the_time_of_its_commit_and_not_of_its_checkpoint(tmp_path: Path) -> None:
+def test_a_write_has_the_time_of_its_commit_not_of_its_checkpoint(tmp_path: Path) -> None:
     path = make(tmp_path / "a.db", "WAL")
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do(INSERT) == []
-        grow_old(path)
+        make_older(path)
         committed_at = path.with_name("a.db-wal").stat().st_mtime
         with closing(sqlite3.connect(path)) as other:
             other.execute("PRAGMA wal_checkpoint")
-        known = last_write(None, read_exact(airlock))
-        assert known is not None
-        assert abs(known.timestamp() - committed_at) < 1
+        last = last_write(None, read_exact(airlock))
+        assert last is not None
+        assert abs(last.timestamp() - committed_at) < 1
