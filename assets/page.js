@@ -65,12 +65,12 @@
     else element.textContent = text;
   };
 
-  const tellTimes = (now) => {
+  const showTimes = (now) => {
     for (const element of document.querySelectorAll("time[data-form]")) {
       const iso = element.getAttribute("datetime"), date = new Date(iso);
       write(element, forms[element.dataset.form](date, now));
-      if (element.told !== iso) element.title = full(date);
-      element.told = iso;
+      if (element.titledAt !== iso) element.title = full(date);
+      element.titledAt = iso;
     }
     write(byId("zone"), `Times in ${zone(new Date())}.`);
   };
@@ -114,7 +114,7 @@
     if (trouble === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
     // Ages of stale facts stand still, because there may have been a write since.
-    tellTimes(freshness === "stale" && pulse.takenAt ? Date.parse(pulse.takenAt) : now);
+    showTimes(freshness === "stale" && pulse.takenAt ? Date.parse(pulse.takenAt) : now);
   };
   recovery.onAnswer = () => pulse && poll();
 
@@ -126,7 +126,7 @@
     if (document.title !== title) document.title = title;
     const icon = byId("icon"), href = `/assets/icons/state-${level}.svg`;
     if (icon && icon.getAttribute("href") !== href) icon.setAttribute("href", href);
-    // As it is seen: the headline, or a database's name and its badge.
+    // Announce what is visible: the headline, or a database's name and its badge.
     const headline = document.querySelector(".headline > h1, .headline > .section-head");
     write(byId("announcer"), headline ? headline.innerText.replace(/\s+/g, " ") : "");
   };
@@ -198,8 +198,8 @@
     const { data, facts } = latest;
     build ??= data.build;
     if (data.build !== build && recovery.reload(performance.now())) return;
-    draw(byId("parts"), facts[0]);
-    draw(byId("after"), facts[1]);
+    draw(byId("before-charts"), facts[0]);
+    draw(byId("after-charts"), facts[1]);
     isTouched = false;
     const isFirst = !pulse;
     drawnAt = clockMs();
@@ -207,7 +207,7 @@
     pulse = data;
     recovery.drawn();
     swap();
-    write(byId("paper"), data.takenAt ? `As of ${full(new Date(data.takenAt))}` : "");
+    write(byId("printed-age"), data.takenAt ? `As of ${full(new Date(data.takenAt))}` : "");
     show();
     if (isFirst && document.hidden) set("tick", { interval: pollMs() });
   };
@@ -221,7 +221,7 @@
     const place = React.useRef();
     React.useLayoutEffect(() => {
       draw(place.current, html);
-      if (pulse) tellTimes(serverNow());
+      if (pulse) showTimes(serverNow());
     }, [html]);
     return React.createElement("div", { id, className: "parts", ref: place });
   };
@@ -249,10 +249,10 @@
   document.addEventListener("freeze", () => pulse && showState("unknown"));
 
   document.addEventListener("click", (event) => {
-    const seen = event.target.closest("[data-seen]");
-    if (seen) return set("seen", { data: { database: seen.dataset.seen, until: pulse.takenAt } });
-    const known = event.target.closest("[data-incident]");
-    if (known) return set("seen", { data: { ...known.dataset, at: Date.now() } });
+    const database = event.target.closest("[data-acknowledge]")?.dataset.acknowledge;
+    if (database) return set("action", { data: { database, until: pulse.takenAt } });
+    const incident = event.target.closest("[data-incident]");
+    if (incident) return set("action", { data: { ...incident.dataset, at: Date.now() } });
     const button = event.target.closest(".fold");
     if (!button) return;
     const open = button.getAttribute("aria-expanded") !== "true";
@@ -260,20 +260,20 @@
     byId(button.getAttribute("aria-controls")).classList.toggle("is-open", open);
   });
 
-  // The charts, and Plotly with them, are wanted once they come near the visible part.
-  const begun = new MutationObserver(() => {
+  // Load the charts, and Plotly with them, once they are about to come into view.
+  const started = new MutationObserver(() => {
     const trends = byId("trends");
     if (!trends) return;
-    begun.disconnect();
+    started.disconnect();
     window.missionControlTheme();
     const near = new IntersectionObserver((entries) => {
       if (!entries.some((entry) => entry.isIntersecting)) return;
       near.disconnect();
-      set("reader", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone } });
+      set("browser", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone } });
     }, { rootMargin: "200px" });
     near.observe(trends);
   });
-  begun.observe(document, { childList: true, subtree: true });
+  started.observe(document, { childList: true, subtree: true });
 
   setInterval(show, 1000);
 })();

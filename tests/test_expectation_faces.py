@@ -148,7 +148,8 @@ def test_the_view_says_by_when_the_next_write_is_expected() -> None:
     snapshot = Snapshot(NOW, (one,))
     row = next(loader.status_frame(snapshot).itertuples(index=False))
     tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
-    text = text_of(view.view(view.Known(one, row, tables, None, ()), "rows", NOW, html.Section()))
+    facts = view.view(view.Known(one, row, tables, None, ()), "rows", NOW, html.Section())
+    text = text_of(facts.before_charts)
     assert "A write is expected every 1 h, the next by 15:30 UTC" in text
     assert "log Paused" in text
 

@@ -1,7 +1,7 @@
-"""The page: Dash components from the loader's frames.
+"""The page: Dash components from a snapshot and from the loader's frames.
 
-`layout` is the frame of the page; `headline`, `cards`, `lately`, `database` and `charts` (with
-their `figures`) are pure functions from frames to components; `page` puts them together, and
-`callbacks` joins that to the clock. `markup` draws the same components as HTML, for the first
-response and for `glance`. No SQL here, and no file but our assets.
+`headline`, `cards`, `incidents`, `database` and `charts` are pure functions that return components,
+made of `widgets`. `layout` is the frame around them, `page` fills it for a request, and `callbacks`
+update it at each tick. `markup` draws the same components as HTML, for the first response, for each
+tick and for `glance`. No SQL here, and no file except our assets.
 """

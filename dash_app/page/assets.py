@@ -1,4 +1,4 @@
-"""Our scripts and style sheets: each has a new address when it changes, so that it may be kept."""
+"""Our scripts and style sheets. Each URL contains a version, so that browsers may cache them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 ASSETS = Path(__file__).parents[2] / "assets"
 URL = "/assets/"
 RECOVER = re.sub(r"^ *//.*\n", "", (ASSETS / "recover.js").read_text(), flags=re.MULTILINE)
-"""The script that is part of the page itself, without its comments."""
+"""The script that is part of the HTML itself, without its comments."""
 
 RECOVER_HASH = f"'sha256-{base64.b64encode(hashlib.sha256(RECOVER.encode()).digest()).decode()}'"
-"""The source that allows that script in a Content-Security-Policy."""
+"""The source expression that allows this script in a Content-Security-Policy."""
 
 
 def versioned(html: str) -> str:
-    """Return HTML in which the addresses of our scripts and style sheets name their versions."""
-    return re.sub(rf"{URL}([\w./-]+\.(?:css|js))", _address, html)
+    """Return HTML with the version of each of our scripts and style sheets in its URL."""
+    return re.sub(rf"{URL}([\w./-]+\.(?:css|js))", _versioned_url, html)
 
 
-def _address(found: re.Match[str]) -> str:
-    # As Dash names the version of those that it puts into the page itself.
-    return f"{found[0]}?m={(ASSETS / found[1]).stat().st_mtime}"
+def _versioned_url(match: re.Match[str]) -> str:
+    # The same query that Dash appends to assets that it puts into the page itself.
+    return f"{match[0]}?m={(ASSETS / match[1]).stat().st_mtime}"

@@ -1,4 +1,4 @@
-"""Joins the page to the clock: each tick the newest snapshot, each minute the newest points."""
+"""The callbacks: facts at each tick, charts at each new point, and acknowledgements."""
 
 from __future__ import annotations
 
@@ -8,79 +8,124 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dash import Dash, Input, Output, State, no_update
-from flask import abort
+from flask import abort, request
 
-from dash_app.page import charts, ids
-from dash_app.page.actions import acknowledge
-from dash_app.page.chart_choice import View
-from dash_app.page.layout import Content
+from dash_app.model.incident import Acknowledgement
+from dash_app.page import ids
+from dash_app.page.charts import Choice, choice_links
+from dash_app.page.database import PREFIX
+from dash_app.page.incidents import DURATIONS
 from dash_app.page.page import Page, Pulse
 
 ZONE = re.compile(r"[\w+/-]{1,64}", re.ASCII)
-"""The form of a time zone's name."""
+"""The syntax of a time zone's name."""
+
+MAX_DIGITS = 18
+"""Maximum number of digits of an incident's id."""
 
 
 def register(app: Dash, page: Page) -> None:
     """Give an app its layout and its callbacks."""
     app.layout = page.layout
-    _follow_the_clock(app, page)
-    acknowledge(app, page)
-    _draw_trends(app, page)
+    _update_facts(app, page)
+    _acknowledge(app, page)
+    _draw_charts(app, page)
 
 
-def _follow_the_clock(app: Dash, page: Page) -> None:
+def _update_facts(app: Dash, page: Page) -> None:
     @app.callback(
         Output(ids.SNAPSHOT, "data"),
         Output(ids.SNAPSHOT, "facts"),
-        Output(ids.RECORD, "data"),
+        Output(ids.NEWEST_POINT, "data"),
         Input(ids.TICK, "n_intervals"),
         State(ids.SNAPSHOT, "data"),
         State(ids.URL, "pathname"),
         State(ids.URL, "search"),
-        # A callback slower than its interval would otherwise never update the page.
+        # Without this, a callback slower than its interval would never update the page.
         running=[(Output(ids.TICK, "disabled"), True, False)],
         prevent_initial_call=True,
     )
     def tick(
-        _beat: int, known: Pulse | None, path: str | None, search: str | None
+        _intervals: int, previous: Pulse | None, path: str | None, search: str | None
     ) -> tuple[Pulse, object, object]:
-        snapshot, now, known = page.sampler.snapshot, datetime.now(UTC), known or {}
+        snapshot, now, previous = page.sampler.snapshot, datetime.now(UTC), previous or {}
         pulse = page.pulse(snapshot, now, path)
-        recorded = no_update if known.get("recorded") == pulse["recorded"] else pulse["recorded"]
-        if known.get("version") == pulse["version"]:
-            return pulse, no_update, recorded
-        content = Content(page.facts(snapshot, now, path, search), pulse)
-        return pulse, content.html, recorded
+        recorded = pulse["recorded"]
+        newest_point = no_update if previous.get("recorded") == recorded else recorded
+        if previous.get("version") == pulse["version"]:
+            return pulse, no_update, newest_point
+        return pulse, page.facts(snapshot, now, path, search).html, newest_point
 
 
-def _draw_trends(app: Dash, page: Page) -> None:
+def _acknowledge(app: Dash, page: Page) -> None:
+    @app.callback(
+        Output(ids.SNAPSHOT, "data", allow_duplicate=True),
+        Output(ids.SNAPSHOT, "facts", allow_duplicate=True),
+        Input(ids.ACTION, "data"),
+        State(ids.URL, "pathname"),
+        State(ids.URL, "search"),
+        prevent_initial_call=True,
+    )
+    def acknowledge(
+        action: dict[str, Any] | None, path: str | None, search: str | None
+    ) -> tuple[object, object]:
+        try:
+            _perform(action or {}, page)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            abort(400)
+        content = page.content(path, search)
+        return content.pulse, content.facts.html
+
+
+def _perform(action: dict[str, Any], page: Page) -> None:
+    """Pass an acknowledgement on. Raise KeyError, TypeError, ValueError if it is malformed."""
+    if "incident" in action:
+        incident = int(action["incident"][:MAX_DIGITS])
+        page.sampler.acknowledge(incident, _acknowledgement(action["duration"]))
+    elif page.database_of(f"{PREFIX}{action['database']}"):
+        until = datetime.fromisoformat(action["until"]).astimezone(UTC)
+        page.sampler.see(action["database"], until)
+    else:
+        abort(400)
+
+
+def _acknowledgement(duration: str) -> Acknowledgement | None:
+    """Return who acknowledges, and until when; None to withdraw. Raise KeyError if unknown."""
+    if duration == "withdraw":
+        return None
+    now, (_, length) = datetime.now(UTC), DURATIONS[duration]
+    by = request.remote_user or request.remote_addr or "somebody"
+    return Acknowledgement(by, now, now + length if length else None)
+
+
+def _draw_charts(app: Dash, page: Page) -> None:
     @app.callback(
         Output(ids.RANGES, "children"),
         Output(ids.PANELS, "children"),
         Input(ids.URL, "search"),
-        Input(ids.READER, "data"),
-        Input(ids.RECORD, "data"),
+        Input(ids.BROWSER, "data"),
+        Input(ids.NEWEST_POINT, "data"),
         State(ids.URL, "pathname"),
         prevent_initial_call=True,
     )
     def draw(
-        search: str | None, reader: dict[str, Any] | None, _recorded: str | None, path: str | None
+        search: str | None, browser: dict[str, Any] | None, _newest: str | None, path: str | None
     ) -> tuple[object, object]:
-        view = View.of(search)
-        if not reader:
-            return charts.choices(view), no_update
-        return charts.choices(view), page.panels(path, view, _zone(reader.get("zone")))
+        choice = Choice.from_search(search)
+        if not browser:
+            return choice_links(choice), no_update
+        return choice_links(choice), page.trends(path, choice, _zone(browser.get("zone")))
 
 
 def _zone(name: object) -> tzinfo:
-    """Return a browser's time zone; UTC if it is not known here."""
+    """Return a browser's time zone, or UTC if it is not installed here. Abort if malformed."""
     if name is None:
         return UTC
     if not isinstance(name, str) or not ZONE.fullmatch(name):
         abort(400)
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, OSError):  # the latter for a folder, such as Europe
+    except (ZoneInfoNotFoundError, OSError):  # OSError for a folder, such as Europe
         return UTC
     except ValueError:
         abort(400)

@@ -145,7 +145,7 @@ def trouble(row: Any, now: datetime) -> list[Component]:
         lines.append(html.P(["Since ", began, " (", length, ")"], className="aside"))
     lines.append(html.P(prose(row.remedy), className="remedy"))
     if row.asks:
-        lines.append(_seen_button(row))
+        lines.append(_acknowledge_button(row))
     if row.status == "error" and not pd.isna(row.last_good_rows):
         rows = numbers.plural(int(row.last_good_rows), "row")
         seen_at = moment(row.last_good_at, "clock", now)
@@ -153,11 +153,9 @@ def trouble(row: Any, now: datetime) -> list[Component]:
     return lines
 
 
-def _seen_button(row: Any) -> Component:
-    label = f"Mark as seen: {row.label}"
-    return html.Button(
-        "Mark as seen", type="button", className="seen", **data(seen=row.name), **aria(label=label)
-    )
+def _acknowledge_button(row: Any) -> Component:
+    attributes = data(acknowledge=row.name) | aria(label=f"Acknowledge: {row.label}")
+    return html.Button("Acknowledge", type="button", className="action", **attributes)
 
 
 def _overdue(one: Any, now: datetime) -> list[Component]:

@@ -1,12 +1,16 @@
-"""Trends as small multiples: a panel a database, or a table, each with its own scale."""
+"""Trends as small multiples: one panel per database or table, each with its own scale.
+
+Figures are plain dicts, because Plotly's own classes cost 10 MB of memory.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import groupby
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode
 
 import pandas as pd
 from dash import dcc, html
@@ -14,16 +18,26 @@ from dash.development.base_component import Component
 
 from dash_app.model.event import Event
 from dash_app.page import ids
-from dash_app.page.chart_choice import RANGES, View
-from dash_app.page.custom_components import Parts
-from dash_app.page.figures import HEIGHT, NARROWEST, TimeAxis, figure, span_of
+from dash_app.page.markup import Parts
 from dash_app.page.widgets import aria, middle_ellipsis, moment
 from dash_app.words import numbers
 
-POINTS = 300
-"""A panel is at most some 400 pixels wide."""
+MAX_POINTS, MAX_BARS = 300, 60
+"""A panel is at most about 400 pixels wide."""
 
-MAX_BARS, MAX_PANELS, MAX_TABLE_ROWS = 60, 12, 24
+MAX_PANELS, MAX_TABLE_ROWS = 12, 24
+HEIGHT = 120
+MIN_MARGIN_PIXELS, DIGIT_PIXELS = 52, 7
+"""Minimum space on the left for the numbers, and the width of a digit."""
+
+MIN_SHARE = 0.03
+"""A line or gap that covers less of the range, 8 pixels, cannot be seen."""
+
+COLOUR = "gray"
+"""Plotly needs a colour. The style sheet replaces it, so that it follows the theme."""
+
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+FAULT_EVENTS = {"gone", "emptied", "truncated", "rolled_back", "rows_dropped"}
 
 CONFIG: Any = {
     "displayModeBar": False,
@@ -31,11 +45,72 @@ CONFIG: Any = {
     "scrollZoom": False,
     "responsive": True,
 }
+AXIS = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False}
+SPIKE = {
+    "nticks": 3,
+    "showspikes": True,
+    "spikemode": "across",
+    "spikethickness": 1,
+    "spikedash": "solid",
+    "spikecolor": COLOUR,
+}
+LINE: dict[str, Any] = {
+    "type": "scatter",
+    "mode": "lines",
+    "line": {"shape": "hv", "width": 1.5, "color": COLOUR},
+    "fill": "tozeroy",
+    "fillcolor": COLOUR,
+    "connectgaps": False,
+}
+BARS: dict[str, Any] = {"type": "bar", "marker": {"color": COLOUR}, "offset": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """How far back the charts reach, in words, and the format of the times below them."""
+
+    key: str
+    label: str
+    reach: timedelta
+    words: str
+    tick_format: str
+
+
+RANGES = (
+    Range("1h", "1 h", timedelta(hours=1), "in the last hour", "%H:%M"),
+    Range("6h", "6 h", timedelta(hours=6), "in the last 6 hours", "%H:%M"),
+    Range("24h", "24 h", timedelta(hours=24), "in the last 24 hours", "%H:%M"),
+    Range("7d", "7 d", timedelta(days=7), "in the last 7 days", "%-d %b"),
+    Range("30d", "30 d", timedelta(days=30), "in the last 30 days", "%-d %b"),
+    Range("1y", "1 y", timedelta(days=365), "in the last year", "%b %Y"),
+)
+DEFAULT_RANGE = RANGES[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the charts show: rows, or rows written, and how far back. It is part of the URL."""
+
+    range: Range
+    is_rate: bool
+
+    @classmethod
+    def from_search(cls, search: str | None) -> Choice:
+        """Parse a URL's query; anything unknown is the default."""
+        query = parse_qs((search or "").lstrip("?"))
+        key = query.get("range", [""])[0]
+        chosen = next((known for known in RANGES if known.key == key), DEFAULT_RANGE)
+        return cls(chosen, query.get("show", [""])[0] == "rate")
+
+    @property
+    def search(self) -> str:
+        """The query of the URL with this choice."""
+        return f"?range={self.range.key}{'&show=rate' if self.is_rate else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: the name and label of what it shows, and since when that is watched."""
+    """One chart: its column of the trend frame, its title, since when it is watched, its events."""
 
     name: str
     label: str
@@ -43,17 +118,38 @@ class Panel:
     events: tuple[Event, ...] = ()
 
 
-def choices(view: View) -> list[Component]:
-    """Return what to show and how far back as links, which keep the choice in the URL."""
-    modes = [("Rows", replace(view, is_rate=False)), ("Rows written", replace(view, is_rate=True))]
-    ranges = [(one.label, replace(view, chosen=one)) for one in RANGES]
+@dataclass(frozen=True, slots=True)
+class TimeAxis:
+    """What the figures of a page share. `times` are the frame's instants in the reader's zone.
+
+    They are formatted once for all figures.
+    """
+
+    choice: Choice
+    zone: tzinfo
+    times: list[str]
+
+    @classmethod
+    def from_index(cls, instants: pd.Index[Any], choice: Choice, zone: tzinfo) -> TimeAxis:
+        """Format the index of a trend frame."""
+        times = pd.DatetimeIndex(instants).tz_convert(zone).strftime(TIME_FORMAT)
+        return cls(choice, zone, times.tolist())
+
+
+def choice_links(choice: Choice) -> list[Component]:
+    """Return two rows of links: what to show, and how far back."""
+    modes = [
+        ("Rows", replace(choice, is_rate=False)),
+        ("Rows written", replace(choice, is_rate=True)),
+    ]
+    ranges = [(known.label, replace(choice, range=known)) for known in RANGES]
     return [
         html.Div(
             [
                 dcc.Link(
                     label,
                     href=other.search,
-                    className="choice is-chosen" if other == view else "choice",
+                    className="choice is-chosen" if other == choice else "choice",
                 )
                 for label, other in row
             ],
@@ -63,42 +159,49 @@ def choices(view: View) -> list[Component]:
     ]
 
 
-def panels(
-    wanted: Sequence[Panel], trends: pd.DataFrame, view: View, zone: tzinfo
+def draw_charts(
+    panels: Sequence[Panel], trends: pd.DataFrame, choice: Choice, zone: tzinfo
 ) -> list[Component]:
-    """Return a chart for each panel from the trend frame's column of its name."""
-    axis = TimeAxis.of(trends.index, view, zone)
+    """Return a chart for each panel, from the trend frame's column of its name."""
+    axis = TimeAxis.from_index(trends.index, choice, zone)
     return [
-        _panel(number, panel, trends.get(panel.name), axis) for number, panel in enumerate(wanted)
+        _chart(number, panel, trends.get(panel.name), axis) for number, panel in enumerate(panels)
     ]
 
 
-def csv_link(view: View, database: str | None, now: datetime) -> Component:
-    """Return a link to the numbers of the charts for a spreadsheet."""
+def empty_charts(labels: Sequence[str]) -> list[Component]:
+    """Return placeholders of the right size, until the charts come into view."""
+    return [Parts([_without_chart(label, html.P(className="waiting")) for label in labels])]
+
+
+def alternative_formats(
+    panels: Sequence[Panel],
+    trends: pd.DataFrame,
+    choice: Choice,
+    zone: tzinfo,
+    database: str | None,
+) -> Component:
+    """Return the numbers of the charts as a table, and a link to them as CSV."""
     query = {
         "format": "csv",
-        "metric": "inserted" if view.is_rate else "rows",
-        "from": (now - view.chosen.reach).isoformat(timespec="seconds"),
+        "metric": "inserted" if choice.is_rate else "rows",
+        "from": (datetime.now(UTC) - choice.range.reach).isoformat(timespec="seconds"),
         **({"database": database} if database else {}),
     }
-    return html.A("CSV", href=f"/api/history?{urlencode(query)}")
+    link = html.A("CSV", href=f"/api/history?{urlencode(query)}")
+    return Parts([html.Div([as_table(panels, trends, zone), link], className="formats")])
 
 
-def elsewhere(*parts: Component) -> Component:
-    """Return where else the numbers of the charts stand."""
-    return Parts([html.Div(list(parts), className="elsewhere")])
-
-
-def as_table(wanted: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:
-    """Return the same numbers as a folded table: some times, newest first, a column a chart."""
+def as_table(panels: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:
+    """Return a folded table with one column per chart, newest first, of about 24 instants."""
     shown = trends.iloc[:: -max(1, len(trends) // MAX_TABLE_ROWS)]
     times = pd.DatetimeIndex(shown.index).tz_convert(zone).strftime("%-d %b, %H:%M")
-    columns = [shown.get(panel.name) for panel in wanted]
+    columns = [shown.get(panel.name) for panel in panels]
     lines = [
         html.Tr([html.Th(time, scope="row"), *(html.Td(_cell(column, at)) for column in columns)])
         for at, time in enumerate(times)
     ]
-    head = html.Tr([html.Th("Time"), *(html.Th(panel.label, scope="col") for panel in wanted)])
+    head = html.Tr([html.Th("Time"), *(html.Th(panel.label, scope="col") for panel in panels)])
     table = html.Table([html.Thead(head), html.Tbody(lines)])
     return html.Details(
         [html.Summary("As a table"), html.Div(table, className="wide")], className="as-table"
@@ -111,16 +214,10 @@ def _cell(column: pd.Series[int] | None, at: int) -> str:
     return numbers.number(int(column.iloc[at]))
 
 
-def empty_panels(labels: Sequence[str]) -> list[Component]:
-    """Return panels of the right size for the time until the charts are in view."""
-    return [Parts([_without_chart(label, html.P(className="waiting")) for label in labels])]
-
-
-def _panel(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeAxis) -> Component:
-    view = axis.view
+def _chart(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeAxis) -> Component:
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
-    if values is None or len(known) < 2 or not _is_wide(known, view):
-        return Parts([_without_chart(panel.label, _waiting(_begin(panel.since, values)))])
+    if values is None or len(known) < 2 or not _is_wide(known, axis.choice):
+        return Parts([_without_chart(panel.label, _waiting(_watched_since(panel.since, values)))])
     graph = dcc.Graph(
         id=ids.chart(number),
         figure=figure(values, axis, panel.events),
@@ -128,21 +225,22 @@ def _panel(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeA
         className="chart",
         style={"height": f"{HEIGHT}px"},
     )
-    label = _summary(panel.label, known, view)
-    chart = html.Div(graph, role="img", **aria(label=label))
-    return html.Div([Parts([_title(panel.label)]), chart], className="panel")
+    label = _summary(panel.label, known, axis.choice)
+    image = html.Div(graph, role="img", **aria(label=label))
+    return html.Div([Parts([_title(panel.label)]), image], className="panel")
 
 
-def _begin(since: datetime | None, values: pd.Series[int] | None) -> datetime | None:
-    """Return since when the numbers are watched: those of a new table later than its database."""
+def _watched_since(since: datetime | None, values: pd.Series[int] | None) -> datetime | None:
+    """Return the first known instant of a table that is newer than its database."""
     if since is None or values is None or values.isna().all() or since >= values.index[0]:
         return since
-    begin: datetime = values.dropna().index[0].to_pydatetime()
-    return begin
+    first: datetime = values.dropna().index[0].to_pydatetime()
+    return first
 
 
-def _is_wide(known: pd.Series[int], view: View) -> bool:
-    return view.is_rate or bool(known.index[-1] - known.index[0] >= NARROWEST * view.chosen.reach)
+def _is_wide(known: pd.Series[int], choice: Choice) -> bool:
+    length = known.index[-1] - known.index[0]
+    return choice.is_rate or bool(length >= MIN_SHARE * choice.range.reach)
 
 
 def _without_chart(label: str, body: Component) -> Component:
@@ -155,7 +253,7 @@ def _title(label: str) -> Component:
 
 def _waiting(since: datetime | None) -> Component:
     if since is None:
-        return html.P("Not watched yet: nothing was read so far.", className="waiting")
+        return html.P("Not watched yet: nothing has been read.", className="waiting")
     text: list[Component | str] = [
         "Watching since ",
         moment(since, "clock", since),
@@ -164,11 +262,91 @@ def _waiting(since: datetime | None) -> Component:
     return html.P(text, className="waiting")
 
 
-def _summary(label: str, known: pd.Series[int], view: View) -> str:
-    least, greatest = numbers.number(int(known.min())), numbers.number(int(known.max()))
-    newest = numbers.plural(int(known.iloc[-1]), "row")
-    if view.is_rate:
+def _summary(label: str, known: pd.Series[int], choice: Choice) -> str:
+    low, high = numbers.number(int(known.min())), numbers.number(int(known.max()))
+    if choice.is_rate:
         written = numbers.plural(int(known.sum()), "row")
-        span = span_of(pd.DatetimeIndex(known.index))
-        return f"{label}: {written} written {view.chosen.words}, at most {greatest} {span}."
-    return f"{label}: {newest} now, least {least}, greatest {greatest} {view.chosen.words}."
+        per_bar = bar_unit(pd.DatetimeIndex(known.index))
+        return f"{label}: {written} written {choice.range.words}, at most {high} {per_bar}."
+    newest = numbers.plural(int(known.iloc[-1]), "row")
+    return f"{label}: {newest} now, between {low} and {high} {choice.range.words}."
+
+
+def figure(values: pd.Series[int], axis: TimeAxis, events: Sequence[Event] = ()) -> dict[str, Any]:
+    """Return a Plotly figure: a step line, or bars from zero. Gaps stay open."""
+    choice, zone, times = axis.choice, axis.zone, axis.times
+    shown = [event for event in events if event.at >= values.index[0]]
+    unit = f"rows {bar_unit(pd.DatetimeIndex(values.index))}" if choice.is_rate else "rows"
+    trace = {
+        **(BARS if choice.is_rate else LINE),
+        "x": times,
+        "y": [None if pd.isna(value) else int(value) for value in values],
+        "hovertemplate": f"%{{y:,}} {unit}<br>%{{x|%-d %b, %H:%M}}<extra></extra>",
+    }
+    vertical = _value_axis(values.dropna(), is_rate=choice.is_rate)
+    margin = max(MIN_MARGIN_PIXELS, 10 + DIGIT_PIXELS * max(map(len, vertical["ticktext"])))
+    horizontal = {"range": [times[0], times[-1]], "tickformat": choice.range.tick_format}
+    layout = {
+        "height": HEIGHT,
+        "margin": {"l": margin, "r": 4, "t": 14, "b": 20},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "x",
+        "bargap": 0.2,
+        "uirevision": choice.search,
+        "shapes": [*_gap_bands(values, times), *(_event_rule(event, zone) for event in shown)],
+        "annotations": [_event_sign(event, zone) for event in shown],
+        "xaxis": AXIS | SPIKE | horizontal,
+        "yaxis": AXIS | vertical,
+    }
+    return {"data": [trace], "layout": layout}
+
+
+def _gap_bands(values: pd.Series[int], times: list[str]) -> list[dict[str, Any]]:
+    bands, min_length = [], max(2, round(MIN_SHARE * len(values)))
+    for is_gap, run in groupby(range(len(values)), key=values.isna().to_numpy().__getitem__):
+        places = list(run)
+        if is_gap and len(places) >= min_length:
+            x0, x1 = times[max(0, places[0] - 1)], times[places[-1]]
+            band = {"type": "rect", "x0": x0, "x1": x1, "y0": 0, "y1": 1, "yref": "paper"}
+            bands.append(band | {"layer": "below", "fillcolor": COLOUR, "line": {"width": 0}})
+    return bands
+
+
+def _event_sign(event: Event, zone: tzinfo) -> dict[str, Any]:
+    text = "✕" if event.kind in FAULT_EVENTS else "•"
+    at = event.at.astimezone(zone).strftime(TIME_FORMAT)
+    place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
+    return place | {"text": text, "font": {"size": 10, "color": COLOUR}}
+
+
+def _event_rule(event: Event, zone: tzinfo) -> dict[str, Any]:
+    at = event.at.astimezone(zone).strftime(TIME_FORMAT)
+    line = {"color": COLOUR, "width": 1, "dash": "dash"}
+    return {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
+
+
+def _value_axis(known: pd.Series[int], *, is_rate: bool) -> dict[str, Any]:
+    """Return an axis with two ticks: minimum and maximum, or zero and maximum for rows written."""
+    low, high = 0 if is_rate else int(known.min()), int(known.max())
+    margin = max((high - low) * 0.08, 0.5)
+    ticks = sorted({low, high})
+    return {
+        "range": [low - (0 if is_rate else margin), high + margin],
+        "tickvals": ticks,
+        "ticktext": [numbers.short_number(value) for value in ticks],
+        "ticklabeloverflow": "allow",
+        "ticklabelstandoff": 4,
+        "showgrid": True,
+        "gridcolor": COLOUR,
+    }
+
+
+def bar_unit(index: pd.DatetimeIndex) -> str:
+    """Return the time that one bar covers: "per hour", "per day", "per 7 days"."""
+    hours = round((index[1] - index[0]).total_seconds() / 3600) if len(index) > 1 else 1
+    if hours < 24:
+        return "per hour" if hours == 1 else f"per {hours} h"
+    return "per day" if hours == 24 else f"per {hours // 24} days"

@@ -15,7 +15,8 @@ from dash_app.model.event import Event
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import badge, trouble
-from dash_app.page.recent_events import line
+from dash_app.page.incidents import event_line
+from dash_app.page.layout import Facts
 from dash_app.page.widgets import aria, count, expected, middle_ellipsis, moment
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
@@ -50,29 +51,31 @@ class Known:
     events: Sequence[Event]
 
 
-def view(known: Known, sort: str, now: datetime, incidents: Component) -> list[Component]:
-    """Return the view's parts, of which a tick changes what differs; charts follow the second."""
+def view(known: Known, sort: str, now: datetime, incidents: Component) -> Facts:
+    """Return the facts of one database; `sort` is a key of SORTS."""
     is_read = known.status.status == "connected"
-    return [
-        html.Section(
-            [
-                html.P(html.A("All databases", href="/"), className="back"),
-                html.Div(
-                    [html.H1(known.row.label), badge(known.row, now)], className="section-head"
-                ),
-                *([] if pd.isna(known.row.cause) else trouble(known.row, now)),
-                *(html.P(note, className="aside") for note in summaries.notes(known.status)),
-                *_expected_write(known.status, now),
-                _pairs(_facts(known, now), "four"),
-            ],
-            id=ids.HEADLINE,
-            className="headline",
-        ),
-        html.Div([incidents, _tables_section(known, sort, now)], className="parts"),
-        html.Section([html.H2("Lately"), _events(known.events, now)], className="lately"),
-        html.Section([html.H2("Storage"), _pairs(_storage(known, now), "list")]),
-        *([_holders(known.status, now), _schema(known.status)] if is_read else []),
-    ]
+    head = html.Section(
+        [
+            html.P(html.A("All databases", href="/"), className="back"),
+            html.Div([html.H1(known.row.label), badge(known.row, now)], className="section-head"),
+            *([] if pd.isna(known.row.cause) else trouble(known.row, now)),
+            *(html.P(note, className="aside") for note in summaries.notes(known.status)),
+            *_expected_write(known.status, now),
+            _pairs(_facts(known, now), "four"),
+        ],
+        id=ids.HEADLINE,
+        className="headline",
+    )
+    return Facts(
+        [head, html.Div([incidents, _tables_section(known, sort, now)], className="parts")],
+        [
+            html.Section(
+                [html.H2("Recent events"), _events(known.events, now)], className="events"
+            ),
+            html.Section([html.H2("Storage"), _pairs(_storage(known, now), "list")]),
+            *([_holders(known.status, now), _schema(known.status)] if is_read else []),
+        ],
+    )
 
 
 def _expected_write(status: DatabaseStatus, now: datetime) -> list[Component]:
@@ -211,7 +214,7 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
 
 
 def _events(events: Iterable[Event], now: datetime) -> Component:
-    lines = [line(event, "", now) for event in events]
+    lines = [event_line(event, "", now) for event in events]
     return html.Ul(lines) if lines else html.P("No events yet.", className="aside")
 
 

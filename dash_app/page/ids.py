@@ -1,4 +1,4 @@
-"""The ids of components that callbacks or our scripts speak to."""
+"""The ids of components that callbacks, scripts or links refer to."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from dash_app.model.incident import Incident
 URL = "url"
 TICK = "tick"
 SNAPSHOT = "snapshot"
-RECORD = "record"
-READER = "reader"
-PARTS = "parts"
-AFTER = "after"
+NEWEST_POINT = "newest-point"
+BROWSER = "browser"
+ACTION = "action"
+BEFORE_CHARTS = "before-charts"
+AFTER_CHARTS = "after-charts"
 HEADLINE = "headline"
 CARDS = "cards"
-SEEN = "seen"
-LATELY = "lately"
+EVENTS = "events"
 RANGES = "ranges"
 PANELS = "panels"
 INCIDENTS = "incidents"
 
 
-def card(name: str) -> str:
-    """Return the id of a database's card, which the headline links to."""
-    return f"card-{name}"
+def card(database: str) -> str:
+    """Return the id of a database's card."""
+    return f"card-{database}"
 
 
-def incident(one: Incident) -> str:
-    """Return the id of an incident, which the headline links to."""
-    return f"incident-{one.id}"
+def incident(shown: Incident) -> str:
+    """Return the id of an incident's card."""
+    return f"incident-{shown.id}"
 
 
-def tables(name: str) -> str:
-    """Return the id of the tables of a database's card."""
-    return f"tables-{name}"
+def tables(database: str) -> str:
+    """Return the id of the tables on a database's card."""
+    return f"tables-{database}"
 
 
 def chart(number: int) -> str:
-    """Return the id of a chart by its place; names of tables may hold anything."""
+    """Return the id of a chart by its position, because a table's name may contain anything."""
     return f"chart-{number}"

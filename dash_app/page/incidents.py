@@ -1,4 +1,4 @@
-"""What went wrong and why: the open incidents, each a card, and those of late folded."""
+"""What happened and why: incidents, open and ended, and the newest events."""
 
 from __future__ import annotations
 
@@ -9,119 +9,152 @@ import dash_bootstrap_components as dbc
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app.model.event import Event
 from dash_app.model.incident import Entry, Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aria, data, icon, moment, prose
-from dash_app.words import numbers, summaries
+from dash_app.words import events, numbers, summaries
 from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
 
-MAX_OPEN, MAX_OVER = 9, 10
-LATELY = timedelta(days=7)
+MAX_OPEN, MAX_ENDED, MAX_EVENTS = 9, 10, 5
 
-KNOWN = "I know. Don't remind me for"
-LASTS = {"1h": "1 h", "8h": "8 h", "24h": "24 h", "end": "as long as it lasts"}
-"""For how long somebody may keep reminders away."""
+ACKNOWLEDGE = "Acknowledge for"
+DURATIONS: dict[str, tuple[str, timedelta | None]] = {
+    "1h": ("1 h", timedelta(hours=1)),
+    "8h": ("8 h", timedelta(hours=8)),
+    "24h": ("24 h", timedelta(hours=24)),
+    "end": ("until it ends", None),
+}
+"""For how long a person may acknowledge an incident; None until it ends."""
 
 
 def shown(entries: Iterable[Entry], now: datetime, database: str | None = None) -> list[Entry]:
-    """Return the incidents that a page tells: open ones, worst first, then those of late."""
-    concerned = [one for one in entries if database in {None, *one.incident.databases}]
-    open_ = [one for one in concerned if not one.incident.ended_at]
-    over = [one for one in concerned if (end := one.incident.ended_at) and now - end < LATELY]
-    return [*open_, *over[:MAX_OVER]]
+    """Return the incidents of a page: open ones, worst first, then the newest that ended."""
+    own = [entry for entry in entries if database in {None, *entry.incident.databases}]
+    open_ = [entry for entry in own if not entry.incident.ended_at]
+    ended = [
+        entry for entry in own if (end := entry.incident.ended_at) and now - end < numbers.A_WEEK
+    ]
+    return [*open_, *ended[:MAX_ENDED]]
 
 
 def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime) -> Component:
-    """Return the section of incidents, which is empty where there are none.
+    """Return the section of incidents, which is empty if there are none.
 
-    A remedy that stands on a card is not told once more.
+    A remedy that a database's card already shows is not repeated.
     """
     statuses = snapshot.databases if snapshot else ()
-    told = {problem.remedy for status in statuses for problem in status.problems[:1]}
-    open_ = [one for one in entries if not one.incident.ended_at]
-    over = [one for one in entries if one.incident.ended_at]
+    remedies = {problem.remedy for status in statuses for problem in status.problems[:1]}
+    open_ = [entry for entry in entries if not entry.incident.ended_at]
+    ended = [entry for entry in entries if entry.incident.ended_at]
     rest = len(open_) - MAX_OPEN
     parts = [
         html.H2("Incidents"),
-        html.Div([_card(one, told, now) for one in open_[:MAX_OPEN]], className="cards"),
+        html.Div([_card(entry, remedies, now) for entry in open_[:MAX_OPEN]], className="cards"),
         *([html.P(f"and {numbers.number(rest)} more", className="aside")] if rest > 0 else []),
-        *([_over(over, now)] if over else []),
+        *([_ended_incidents(ended, now)] if ended else []),
     ]
     return html.Section(parts if entries else [], id=ids.INCIDENTS, className="incidents")
 
 
-def _card(entry: Entry, told_remedies: Container[str], now: datetime) -> Component:
-    one = entry.incident
-    names, cause = labels_and_cause(one)
-    began, length = moment(one.since, "clock", now), moment(one.since, "length", now)
-    known = one.acknowledged if one.acknowledged and one.acknowledged.holds(now) else None
+def _card(entry: Entry, shown_remedies: Container[str], now: datetime) -> Component:
+    incident = entry.incident
+    labels, cause = labels_and_cause(incident)
+    began, length = moment(incident.since, "clock", now), moment(incident.since, "length", now)
+    remedy = incident.remedy
     lines = [
-        html.Div([html.H3(names, className="names"), _badge(one)], className="card-head"),
+        html.Div([html.H3(labels, className="names"), _badge(incident)], className="card-head"),
         html.P(prose(cause), className="cause"),
         html.P(["Since ", began, " (", length, ")"], className="aside"),
-        *([] if one.remedy in told_remedies else [html.P(prose(one.remedy), className="remedy")]),
-        *_messages(entry, now),
+        *([] if remedy in shown_remedies else [html.P(prose(remedy), className="remedy")]),
+        *_notifications(entry, now),
+        *_acknowledgement(incident, labels, now),
     ]
-    if known:
-        until = moment(known.until, "clock", now) if known.until else "it ends"
-        told = html.Span([f"{known.by} knows of it until ", until])
-        lines.append(html.Div([told, _button(one, "none", "Take back")], className="known"))
-    elif one.id is not None:
-        lines.append(_choices(one, names))
     whole: Component = dbc.Card(
-        dbc.CardBody(lines), id=ids.incident(one), class_name=f"database incident is-{one.level}"
+        dbc.CardBody(lines),
+        id=ids.incident(incident),
+        class_name=f"database incident is-{incident.level}",
     )
     return whole
 
 
-def _badge(one: Incident) -> Component:
-    word = summaries.kind_in_brief(one.kind).capitalize()
-    if one.level == "fault":
+def _badge(incident: Incident) -> Component:
+    word = summaries.kind_in_brief(incident.kind).capitalize()
+    if incident.level == "fault":
         return html.Span([icon("cross"), word], className="state state-bad")
     return html.Span([icon("clock"), word], className="state state-warn")
 
 
-def _choices(one: Incident, names: str) -> Component:
-    """Return for how long a person may know of an incident."""
-    return html.Div(
-        [
-            html.Span(KNOWN, className="aside"),
-            *(_button(one, key, word) for key, word in LASTS.items()),
-        ],
-        className="known",
-        role="group",
-        **aria(label=f"{names}: {KNOWN}"),
-    )
+def _acknowledgement(incident: Incident, labels: str, now: datetime) -> list[Component]:
+    """Return who acknowledged an incident, or the buttons that do."""
+    acknowledged = incident.acknowledged
+    if acknowledged and acknowledged.holds(now):
+        until = moment(acknowledged.until, "clock", now) if acknowledged.until else "it ends"
+        text = html.Span([f"Acknowledged by {acknowledged.by} until ", until])
+        withdraw = _button(incident, "withdraw", "Withdraw")
+        return [html.Div([text, withdraw], className="acknowledge")]
+    if incident.id is None:
+        return []
+    buttons = [_button(incident, key, text) for key, (text, _) in DURATIONS.items()]
+    return [
+        html.Div(
+            [html.Span(ACKNOWLEDGE, className="aside"), *buttons],
+            className="acknowledge",
+            role="group",
+            **aria(label=f"{labels}: {ACKNOWLEDGE}"),
+        )
+    ]
 
 
-def _button(one: Incident, lasts: str, word: str) -> Component:
-    marks = data(incident=str(one.id), lasts=lasts)
-    return html.Button(word, type="button", className="seen", **marks)
+def _button(incident: Incident, duration: str, text: str) -> Component:
+    attributes = data(incident=str(incident.id), duration=duration)
+    return html.Button(text, type="button", className="action", **attributes)
 
 
-def _messages(entry: Entry, now: datetime) -> list[Component]:
+def _notifications(entry: Entry, now: datetime) -> list[Component]:
     lines: list[list[Component | str]] = []
-    if told := sent_line(entry):
-        last = max(one.sent_at for one in entry.messages if one.sent_at)
-        lines.append([f"{told}, last at ", moment(last, "clock", now)])
-    if waiting := unsent_line(entry):
-        lines.append([waiting])
+    if sent := sent_line(entry):
+        last = max(message.sent_at for message in entry.messages if message.sent_at)
+        lines.append([f"{sent}, last at ", moment(last, "clock", now)])
+    if unsent := unsent_line(entry):
+        lines.append([unsent])
     return [html.P(line, className="aside") for line in lines]
 
 
-def _over(entries: Sequence[Entry], now: datetime) -> Component:
-    lines = [_line(one, now) for one in entries]
-    summary = html.Summary(f"{numbers.plural(len(entries), 'incident')} over in the last 7 days")
-    return html.Details([summary, html.Ul(lines)], className="lately over")
+def _ended_incidents(entries: Sequence[Entry], now: datetime) -> Component:
+    lines = [_ended_incident(entry, now) for entry in entries]
+    count = numbers.plural(len(entries), "incident")
+    summary = html.Summary(f"{count} ended in the last 7 days")
+    return html.Details([summary, html.Ul(lines)], className="events ended")
 
 
-def _line(entry: Entry, now: datetime) -> Component:
-    one = entry.incident
-    names, cause = labels_and_cause(one)
-    length = numbers.age((one.ended_at or now) - one.since)
-    lasted = f", over after {length}" if length != "now" else ", over at once"
-    when = html.Span([moment(one.since, "clock", now), lasted], className="aside")
-    told = [f"{told}." for told in (sent_line(entry), unsent_line(entry)) if told]
-    text = " ".join([cause, *told])
-    return html.Li([html.P([html.Span(names, className="subject"), when]), text])
+def _ended_incident(entry: Entry, now: datetime) -> Component:
+    incident = entry.incident
+    labels, cause = labels_and_cause(incident)
+    length = numbers.age((incident.ended_at or now) - incident.since)
+    ended = ", ended at once" if length == "now" else f", ended after {length}"
+    when = html.Span([moment(incident.since, "clock", now), ended], className="aside")
+    notifications = [f"{line}." for line in (sent_line(entry), unsent_line(entry)) if line]
+    text = " ".join([cause, *notifications])
+    return html.Li([html.P([html.Span(labels, className="subject"), when]), text])
+
+
+def recent_events(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component:
+    """Return the newest events of all databases, or since when there have been none."""
+    labels = {s.database.name: s.database.label for s in snapshot.databases}
+    known = [event for event in snapshot.events if event.database in labels]
+    lines = [event_line(event, labels[event.database], now) for event in known[:MAX_EVENTS]]
+    since = moment(started_at, "clock", now)
+    none = html.P(["No events yet. Watching since ", since, "."], className="aside")
+    parts = [html.H2("Recent events"), html.Ul(lines) if lines else none]
+    return html.Section(parts, id=ids.EVENTS, className="events")
+
+
+def event_line(event: Event, label: str, now: datetime) -> Component:
+    """Return an event with its time, below a label if there is one."""
+    when = html.Span(moment(event.at, "clock", now), className="aside")
+    text = events.event_text(event)
+    if not label:
+        return html.Li(html.P([html.Span(text), when]))
+    return html.Li([html.P([html.Span(label, className="subject"), when]), text])

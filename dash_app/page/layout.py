@@ -1,9 +1,9 @@
-"""The frame of the page: header, headline, cards, trends, footer."""
+"""The frame of the page: HTML document, header, trends, footer, and the slots for the facts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -12,19 +12,18 @@ from dash.development.base_component import Component
 
 from dash_app.page import ids
 from dash_app.page.assets import RECOVER, versioned
-from dash_app.page.charts import empty_panels
-from dash_app.page.custom_components import Parts, Pulse
-from dash_app.page.markup import draw
+from dash_app.page.charts import empty_charts
+from dash_app.page.markup import Parts, Pulse, draw
 from dash_app.page.widgets import aria, data, icon
 from dash_app.settings import Settings
 
-ELSEWHERE = {
+OTHER_FACES = {
     "Glance": "/glance",
     "JSON": "/api/db-status",
     "Metrics": "/metrics",
     "Self-check": "/api/service",
 }
-"""The same facts for other readers."""
+"""The same facts for small screens, scripts and monitoring."""
 
 FRESHNESS = """\
 .when-stale.when-stale { display: none }
@@ -32,23 +31,23 @@ FRESHNESS = """\
 [data-freshness="stale"] .when-fresh { display: none }
 [data-freshness="aging"] h1 .when-stale.when-stale { display: inline }
 [data-freshness="aging"] h1 .when-fresh { display: none }
-html { --follows: 20s }
-@media (scripting: none) { html { --follows: 90s } }
+html { --grace: 20s }
+@media (scripting: none) { html { --grace: 90s } }
 #first-view h1, #first-view .card-head > span { position: relative }
 #first-view .when-stale.when-stale { display: inline-flex; position: absolute; top: 0; right: 0 }
 #first-view h1 .when-stale.when-stale { right: auto; left: 0 }
 #first-view .when-stale, .when-left { visibility: hidden }
-#first-view .when-stale, .when-left { animation: appear 0s var(--follows) forwards }
-#first-view .when-fresh { animation: vanish 0s var(--follows) forwards }
-#first-view .dot { animation: fade 0s var(--follows) forwards }
+#first-view .when-stale, .when-left { animation: appear 0s var(--grace) forwards }
+#first-view .when-fresh { animation: vanish 0s var(--grace) forwards }
+#first-view .dot { animation: fade 0s var(--grace) forwards }
 @keyframes appear { to { visibility: visible } }
 @keyframes vanish { to { visibility: hidden } }
 @keyframes fade { to { background: gray } }
 """
-"""Styles that switch between fresh and stale facts even if no other file arrives.
+"""Styles that switch between fresh and stale facts, in the HTML in case no other file arrives.
 
-Without any script, the first view turns grey after a while unless the app replaces it. If scripts
-are off, the page reloads every 30 s, and turns grey only if that fails.
+The first view turns grey by itself unless the app replaces it in time. If scripts are off, the page
+reloads every 30 s, and turns grey only if that fails.
 """
 
 INDEX = (
@@ -89,89 +88,89 @@ THEMES = {"system": "System", "dark": "Dark", "light": "Light"}
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """What changes on the page: facts to draw, and the pulse that the browser keeps time by.
+class Facts:
+    """The facts of a page, as the parts above and below the charts."""
 
-    The charts stand after the first two facts.
-    """
-
-    facts: list[Component]
-    pulse: dict[str, Any]
+    before_charts: list[Component]
+    after_charts: list[Component] = field(default_factory=list)
 
     @property
     def html(self) -> list[str]:
-        """The facts as HTML: the part before the charts, and the part after them."""
-        return [draw(self.facts[:2]), draw(self.facts[2:])]
+        """The HTML of both halves."""
+        return [draw(self.before_charts), draw(self.after_charts)]
 
 
-def facts(
-    headline: list[Component], cards: list[Component], incidents: Component
-) -> list[Component]:
-    """Return the parts of the page that show facts: headline, grid of cards, and incidents."""
-    parts: list[Component] = [
-        html.Section(headline, id=ids.HEADLINE, className="headline"),
-        html.Div(
-            [
-                html.Section(
-                    [
-                        html.H2("Databases", className="visually-hidden"),
-                        html.Div(cards, id=ids.CARDS, className="cards"),
-                    ]
-                ),
-                incidents,
-            ],
-            className="parts",
-        ),
-    ]
-    return parts
+@dataclass(frozen=True, slots=True)
+class Content:
+    """All that changes on a page: its facts, and the pulse by which the browser keeps time."""
+
+    facts: Facts
+    pulse: dict[str, Any]
+
+
+def overview(headline: list[Component], cards: list[Component], incidents: Component) -> Facts:
+    """Arrange the headline, the grid of cards and the incidents of all databases."""
+    databases = html.Section(
+        [
+            html.H2("Databases", className="visually-hidden"),
+            html.Div(cards, id=ids.CARDS, className="cards"),
+        ]
+    )
+    return Facts(
+        [
+            html.Section(headline, id=ids.HEADLINE, className="headline"),
+            html.Div([databases, incidents], className="parts"),
+        ]
+    )
 
 
 def layout(
     content: Content, trends: Sequence[str], settings: Settings, started_at: datetime
 ) -> Component:
-    """Return the whole page around what is true now, and room for trends of these labels."""
+    """Return the whole page with the present facts, and placeholders for charts of these labels."""
     interval_seconds = settings.sampler.interval.total_seconds()
     return html.Div(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Interval(id=ids.TICK, interval=round(interval_seconds * 1000)),
-            Pulse(content.pulse, content.html, ids.SNAPSHOT),
-            dcc.Store(id=ids.RECORD),
-            dcc.Store(id=ids.READER),
-            dcc.Store(id=ids.SEEN),
-            Parts(_top("", "", html.P(id="notice"))),
+            Pulse(content.pulse, content.facts.html, ids.SNAPSHOT),
+            dcc.Store(id=ids.NEWEST_POINT),
+            dcc.Store(id=ids.BROWSER),
+            dcc.Store(id=ids.ACTION),
+            Parts(_header("", "", html.P(id="notice"))),
             html.Main(
                 [
-                    html.Div(id=ids.PARTS, className="parts"),
+                    html.Div(id=ids.BEFORE_CHARTS, className="parts"),
                     _trends(trends),
-                    html.Div(id=ids.AFTER, className="parts"),
+                    html.Div(id=ids.AFTER_CHARTS, className="parts"),
                 ]
             ),
-            Parts(_bottom(started_at)),
+            Parts(_footer(started_at)),
         ]
     )
 
 
 def first_view(content: Content, taken_at: datetime | None) -> str:
-    """Return the top of the page as HTML: what stands until the app takes its place."""
+    """Return the page without charts as HTML. It is shown until the app replaces it."""
     as_of = f"as of {taken_at:%H:%M:%S} UTC" if taken_at else ""
-    paper = f"As of {taken_at:%-d %b %Y, %H:%M:%S} UTC" if taken_at else ""
+    as_of_in_full = f"As of {taken_at:%-d %b %Y, %H:%M:%S} UTC" if taken_at else ""
     links = html.Footer(_links(), className="no-script")
-    stands = f"It stands {as_of}. " if taken_at else ""
+    shown = f"What you see is {as_of}. " if taken_at else ""
     reload = html.A("Reload", href="")
-    notice = html.P(["Part of this page has not arrived. ", stands, reload], className="when-left")
-    top = _top(as_of, paper, notice)
-    return draw(html.Div([*top, html.Main(content.facts), links]))
+    notice = html.P(["Part of this page has not arrived. ", shown, reload], className="when-left")
+    header = _header(as_of, as_of_in_full, notice)
+    facts = content.facts
+    return draw(html.Div([*header, html.Main([*facts.before_charts, *facts.after_charts]), links]))
 
 
-def _top(age: str, paper: str, notice: Component) -> list[Component]:
+def _header(age: str, printed_age: str, notice: Component) -> list[Component]:
     return [
         html.Header(
             [
                 html.Span(className="dot", **aria(hidden="true")),
                 html.A("Mission Control", href="/", className="brand"),
                 html.Span([icon("clock"), html.Span(age, id="age")], className="age"),
-                html.Span(paper, id="paper", className="paper"),
+                html.Span(printed_age, id="printed-age", className="printed-age"),
             ]
         ),
         html.Div(notice, className="notice"),
@@ -188,14 +187,14 @@ def _trends(labels: Sequence[str]) -> Component:
                 ],
                 className="section-head",
             ),
-            html.Div(empty_panels(labels), id=ids.PANELS, className="panels"),
+            html.Div(empty_charts(labels), id=ids.PANELS, className="panels"),
         ],
         className="trends",
         id="trends",
     )
 
 
-def _bottom(started_at: datetime) -> list[Component]:
+def _footer(started_at: datetime) -> list[Component]:
     themes = [
         html.Button(label, type="button", className="choice", **data(theme=key))
         for key, label in THEMES.items()
@@ -214,6 +213,5 @@ def _bottom(started_at: datetime) -> list[Component]:
 
 
 def _links() -> Component:
-    """Return links to the same facts elsewhere."""
-    links = [html.A(name, href=href) for name, href in ELSEWHERE.items()]
-    return html.Nav(links, className="links", **aria(label="The same facts elsewhere"))
+    links = [html.A(name, href=href) for name, href in OTHER_FACES.items()]
+    return html.Nav(links, className="links", **aria(label="The same facts in other forms"))

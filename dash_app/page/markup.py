@@ -1,4 +1,9 @@
-"""Draw components as HTML: for the first response, before any script has run, and at each tick."""
+"""The server's own drawing: components as HTML, and two components that carry it to the browser.
+
+The first response contains this HTML before any script has run, and each tick sends it again. As
+components of Dash, every element would be an entry in its tree, which is searched at each change of
+anything: 45 ms of a browser's time per tick. The browser's half is in assets/page.js.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +33,11 @@ ATTRIBUTES = {
 
 
 class UnknownPartError(Exception):
-    """A component or property that this drawing does not know."""
+    """A component or property that `draw` does not support."""
 
 
 def draw(part: object) -> str:
-    """Return the HTML of a component, a text, or a list of them. Raises UnknownPartError."""
+    """Return the HTML of a component, a text, or a list of them. Raise UnknownPartError."""
     if part is None:
         return ""
     if isinstance(part, str | int):
@@ -66,3 +71,37 @@ def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
         else:
             raise UnknownPartError(f"{kind}.{name}")
     return attributes
+
+
+class _Own(Component):
+    _namespace = "mission_control"
+    _base_nodes: list[str] = []  # noqa: RUF012 - as Dash declares it
+    _children_props: list[str] = []  # noqa: RUF012
+
+    def __init__(self, **properties: object) -> None:
+        self._prop_names = self.available_properties = ["id", *properties]
+        self._valid_wildcard_attributes = self.available_wildcard_properties = []
+        given = {name: value for name, value in properties.items() if value is not None}
+        super().__init__(**given)  # type: ignore[no-untyped-call]
+
+
+class Parts(_Own):
+    """Parts of the page as plain elements. A callback may set their `html`."""
+
+    _type = "Parts"
+
+    def __init__(self, parts: list[Component], id: str | None = None) -> None:  # noqa: A002
+        super().__init__(html=draw(parts), id=id)
+
+
+class Pulse(_Own):
+    """Sends `data`, by which the browser keeps time, together with `facts`, which it draws.
+
+    They arrive as one, so that the page never calls facts new before it has drawn them. `facts` is
+    the HTML before and after the charts.
+    """
+
+    _type = "Pulse"
+
+    def __init__(self, data: dict[str, Any], facts: list[str], id: str) -> None:  # noqa: A002
+        super().__init__(data=data, facts=facts, id=id)

@@ -1,4 +1,4 @@
-"""The small parts that cards, charts and headline are made of."""
+"""Small parts that several sections of the page share."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
 
 
-AGED = timedelta(minutes=1)
-"""An estimate says when its count was exact once that is longer ago."""
+EXACT_FOR = timedelta(minutes=1)
+"""An estimate older than this shows when its table was last counted exactly."""
 
 STATES: dict[str, tuple[Icon, str, str]] = {
     "new": ("waiting", "muted", "New"),
@@ -27,30 +27,30 @@ STATES: dict[str, tuple[Icon, str, str]] = {
     "unknown": ("unknown", "idle", "Can't tell"),
     "paused": ("waiting", "idle", "Paused"),
 }
-"""Icon, colour and word of how a table stands to what is expected of it."""
+"""Icon, colour and word of each state of an expectation."""
 
 BARS_HEIGHT, BAR_PITCH = 20, 5
 
 
 def aria(**values: str) -> dict[str, Any]:
-    """Return attributes with their prefix: `label` becomes `aria-label`."""
+    """Prefix the names of attributes: `label` becomes `aria-label`."""
     return {f"aria-{name}": value for name, value in values.items()}
 
 
 def data(**values: str) -> dict[str, Any]:
-    """Return attributes with their prefix: `form` becomes `data-form`."""
+    """Prefix the names of attributes: `form` becomes `data-form`."""
     return {f"data-{name}": value for name, value in values.items()}
 
 
 def icon(name: Icon) -> Component:
-    """Return one of the five shapes; the words beside it carry the meaning."""
+    """Return one of five shapes. Screen readers skip it: words beside it say the same."""
     return html.Span(className=f"icon icon-{name}", **aria(hidden="true"))
 
 
 def moment(time: datetime, form: Form, now: datetime) -> Component:
-    """Return a time that the reader's browser keeps up to date, in the reader's zone.
+    """Return a time that the page's script keeps up to date, in the reader's time zone.
 
-    ago: "7 s ago"; clock: "14:02"; length: "58 min". Until then it says so in UTC.
+    ago: "7 s ago"; clock: "14:02"; length: "58 min". Without scripts it is in UTC.
     """
     texts = {
         "ago": numbers.day(time) if now - time > numbers.A_WEEK else numbers.ago(now - time),
@@ -61,41 +61,43 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
 
 
 def bars(hours: Sequence[int | None] | None) -> Component:
-    """Return 24 bars of rows written an hour, on a scale of their own; the words carry the fact.
+    """Return 24 bars of rows written, one per hour, hidden from screen readers.
 
-    An hour without a write is a stub, one that nobody watched is nothing, the running one is pale.
+    The highest bar has the full height. An hour without a write is a stub, an hour that was not
+    watched is empty, the current hour is pale.
     """
-    watched = [value for value in hours or () if value is not None]
+    watched = [rows for rows in hours or () if rows is not None]
     known = list(hours or ()) if len(watched) > 1 or any(watched) else []
-    most = max((value or 0 for value in known), default=0)
-    drawn = [
-        f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-{max(2, round(BARS_HEIGHT * value / most))}h3V'
-        f'{BARS_HEIGHT}" opacity="{1 if at < len(known) - 1 else 0.5}"/>'
-        for at, value in enumerate(known)
-        if value
+    highest = max((rows or 0 for rows in known), default=0)
+    written = [
+        f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-{max(2, round(BARS_HEIGHT * rows / highest))}'
+        f'h3V{BARS_HEIGHT}" opacity="{1 if at < len(known) - 1 else 0.5}"/>'
+        for at, rows in enumerate(known)
+        if rows
     ]
-    stubs = [
+    silent = [
         f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-2h3v2"/>'
-        for at, value in enumerate(known)
-        if value == 0
+        for at, rows in enumerate(known)
+        if rows == 0
     ]
+    shapes = {"written": "".join(written), "silent": "".join(silent)}
     return html.Span(
         [
-            html.Span(className=name, style={"--shape": _picture("".join(paths))})
-            for name, paths in (("written", drawn), ("silent", stubs))
+            html.Span(className=name, style={"--shape": _svg(shape)})
+            for name, shape in shapes.items()
         ],
         className="bars",
         **aria(hidden="true"),
     )
 
 
-def _picture(paths: str) -> str:
+def _svg(paths: str) -> str:
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 {BARS_HEIGHT}">{paths}</svg>'
     return f"url('data:image/svg+xml,{svg}')"
 
 
 def prose(text: str) -> list[Component | str]:
-    """Return a sentence with its `commands` as code that one tap selects."""
+    """Turn the `commands` in a sentence into code that one tap selects."""
     return [
         html.Code(piece) if position % 2 else piece
         for position, piece in enumerate(text.split("`"))
@@ -104,7 +106,7 @@ def prose(text: str) -> list[Component | str]:
 
 
 def middle_ellipsis(name: str) -> Component:
-    """Return a name that is cut in its middle where it does not fit, whole for a screen reader."""
+    """Return a name that is shortened in its middle if it does not fit."""
     tail = name[-8:] if len(name) > 16 else ""
     head = name[: len(name) - len(tail)]
     return html.Span(
@@ -120,7 +122,7 @@ def count(one: Any, now: datetime, number: Callable[[int], str]) -> Component:
         return html.Td(f"unknown: {one.error}", className="reason")
     mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")
     rows = f"{mark}{number(int(one.rows))}"
-    if one.estimate != "about" or now - one.counted_at < AGED:
+    if one.estimate != "about" or now - one.counted_at < EXACT_FOR:
         return html.Td(rows)
     return html.Td([f"{rows}, exact ", moment(one.counted_at, "ago", now)])
 

@@ -27,17 +27,17 @@ def test_a_tap_says_who_knows_of_an_incident_until_it_is_taken_back_or_over(
         quiet_page.get_by_role("link", name="Email and Health: file gone").click()
         expect(card).to_be_in_viewport()
         card.get_by_role("button", name="8 h").click()
-        expect(card).to_contain_text("ann@example.com knows of it until")
+        expect(card).to_contain_text("Acknowledged by ann@example.com until")
         (one,) = served.json("/api/incidents")["incidents"]
         assert one["acknowledged"]["by"] == "ann@example.com"
         assert one["acknowledged"]["until"] > one["acknowledged"]["at"]
         quiet_page.goto(f"{served.url}/databases/health")
-        card.get_by_role("button", name="Take back").click()
-        expect(card.get_by_role("group")).to_contain_text("I know.")
+        card.get_by_role("button", name="Withdraw").click()
+        expect(card.get_by_role("group")).to_contain_text("Acknowledge for")
         assert served.json("/api/incidents")["incidents"][0]["acknowledged"] is None
         (tmp_path / "away").rename(agents)
         expect(card).to_have_count(0)
-        over = quiet_page.locator("#app .over")
-        over.get_by_text("1 incident over").click()
-        expect(over.get_by_role("listitem")).to_contain_text("Email and Health")
+        ended = quiet_page.locator("#app .ended")
+        ended.get_by_text("1 incident ended").click()
+        expect(ended.get_by_role("listitem")).to_contain_text("Email and Health")
         assert eventually(lambda: served.json("/api/incidents?open=false")["incidents"])

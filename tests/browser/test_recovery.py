@@ -52,7 +52,7 @@ FOREIGN = {
     "blocker that takes the age, the notice and the icon away": """
         for (const id of ['age', 'notice', 'icon']) document.getElementById(id).remove();
     """,
-    "blocker that takes all facts away": "document.querySelector('#parts').remove()",
+    "blocker that takes all facts away": "document.querySelector('#before-charts').remove()",
     "script that empties the app": "document.querySelector('#react-entry-point').innerHTML = ''",
 }
 
@@ -153,7 +153,8 @@ def test_facts_that_cannot_be_drawn_are_stale_until_they_can(page: Page, unchang
     page.evaluate(RELOADED_OFTEN)
     page.evaluate(
         "window.real = document.getElementById;"
-        "void (document.getElementById = (id) => id === 'parts' ? null : real.call(document, id))"
+        "void (document.getElementById = (id) =>"
+        " id === 'before-charts' ? null : real.call(document, id))"
     )
     expect(headline(page)).to_have_text("Can't tell")
     expect(page.locator("#notice")).to_contain_text("this page does not follow it since")
@@ -287,8 +288,8 @@ def test_a_clock_that_is_set_neither_hides_nor_makes_an_age(page: Page, served: 
 def test_on_paper_stand_date_and_time(page: Page, unchanged: Served) -> None:
     opened(page, unchanged)
     page.emulate_media(media="print")
-    expect(page.locator("#paper")).to_have_text(
+    expect(page.locator("#printed-age")).to_have_text(
         re.compile(r"As of \d+ \w{3} \d{4}, \d\d:\d\d:\d\d CET|CEST")
     )
-    expect(page.locator("#paper")).to_be_visible()
+    expect(page.locator("#printed-age")).to_be_visible()
     expect(page.locator("#age")).to_be_hidden()

@@ -36,8 +36,8 @@ def incident(*databases: str) -> Incident:
 def test_an_open_incident_tells_cause_since_remedy_and_asks_for_how_long() -> None:
     assert told(incident("email", "health")) == (
         "Incidents Email and Health Log held Nothing came. node (pid 812) had it open."
-        " Since 14:02 UTC ( 58 min ) Start node again. I know. Don't remind me for"
-        " 1 h 8 h 24 h as long as it lasts"
+        " Since 14:02 UTC ( 58 min ) Start node again. Acknowledge for"
+        " 1 h 8 h 24 h until it ends"
     )
 
 
@@ -48,10 +48,10 @@ def test_who_knows_is_told_until_that_ends_and_what_was_sent() -> None:
     failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")
     text = told(one, sent, failed)
     assert "1 message sent, last at 14:02 UTC 1 message not sent yet: no route to ntfy.sh" in text
-    assert text.endswith("ann@example.com knows of it until 16:00 UTC Take back")
+    assert text.endswith("Acknowledged by ann@example.com until 16:00 UTC Withdraw")
     for until, ends in (
-        (None, "knows of it until it ends Take back"),
-        (NOW, "as long as it lasts"),
+        (None, "Acknowledged by ann@example.com until it ends Withdraw"),
+        (NOW, "until it ends"),
     ):
         assert told(replace(one, acknowledged=replace(known, until=until))).endswith(ends)
 
@@ -59,7 +59,7 @@ def test_who_knows_is_told_until_that_ends_and_what_was_sent() -> None:
 def test_what_is_over_is_told_in_a_line_for_a_week() -> None:
     ended = replace(incident("email"), ended_at=EARLIER + timedelta(minutes=20))
     assert told(ended) == (
-        "Incidents 1 incident over in the last 7 days Email 14:02 UTC , over after 20 min"
+        "Incidents 1 incident ended in the last 7 days Email 14:02 UTC , ended after 20 min"
         " Nothing came. node (pid 812) had it open."
     )
     entries = [Entry(ended), Entry(incident("health"))]

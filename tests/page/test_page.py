@@ -21,8 +21,7 @@ from dash_app.model.reading import Code, Reading, TableCount
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.page import charts
 from dash_app.page.cards import cards
-from dash_app.page.chart_choice import DEFAULT_RANGE, View, range_of
-from dash_app.page.figures import TimeAxis, figure
+from dash_app.page.charts import DEFAULT_RANGE, Choice, TimeAxis, figure
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.page.page import version_of
@@ -111,7 +110,7 @@ def test_rows_that_are_not_counted_yet_are_unknown_and_not_none() -> None:
 def test_no_number_of_an_axis_is_cut_off() -> None:
     index = pd.date_range("2026-11-22", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([3_304_482, 9_402_910, 9_402_911], dtype="Int64"), index=index)
-    drawn = figure(values, TimeAxis.of(index, View.of(None), UTC))
+    drawn = figure(values, TimeAxis.from_index(index, Choice.from_search(None), UTC))
     assert drawn["layout"]["yaxis"]["ticktext"] == ["3,304,482", "9,402,911"]
     assert drawn["layout"]["margin"]["l"] >= 9 * 7
 
@@ -176,8 +175,9 @@ def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
     happened = Event("email", "gone", index[1].to_pydatetime(), {}, {})
-    view = View.of("?range=24h")
-    drawn = figure(values, TimeAxis.of(values.index, view, ZoneInfo("Asia/Kolkata")), [happened])
+    choice = Choice.from_search("?range=24h")
+    axis = TimeAxis.from_index(values.index, choice, ZoneInfo("Asia/Kolkata"))
+    drawn = figure(values, axis, [happened])
     (trace,) = drawn["data"]
     assert trace["y"] == [5, None, 9_007_199_254_740_993]
     assert trace["x"][0] == "2026-11-23 05:00:00"
@@ -191,7 +191,7 @@ def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
 def test_a_time_that_nobody_watched_is_a_band() -> None:
     index = pd.date_range("2026-11-22", periods=24, freq="h", tz="UTC")
     known = pd.array([5] * 10 + [None] * 6 + [7] * 8, dtype="Int64")
-    axis = TimeAxis.of(index, View.of(None), UTC)
+    axis = TimeAxis.from_index(index, Choice.from_search(None), UTC)
     drawn = figure(pd.Series(known, index=index), axis)
     (band,) = drawn["layout"]["shapes"]
     assert (band["x0"], band["x1"]) == ("2026-11-22 09:00:00", "2026-11-22 15:00:00")
@@ -200,7 +200,7 @@ def test_a_time_that_nobody_watched_is_a_band() -> None:
 def test_rows_an_hour_are_bars_from_zero() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
-    drawn = figure(values, TimeAxis.of(values.index, View.of("?show=rate"), UTC))
+    drawn = figure(values, TimeAxis.from_index(values.index, Choice.from_search("?show=rate"), UTC))
     assert drawn["data"][0]["type"] == "bar"
     assert drawn["layout"]["yaxis"]["range"][0] == 0
     assert drawn["layout"]["yaxis"]["tickvals"] == [0, 7]
@@ -217,9 +217,9 @@ def test_the_same_numbers_stand_in_a_table_newest_first() -> None:
 
 
 def test_a_view_stands_in_the_url() -> None:
-    view = View.of("?range=7d&show=rate")
-    assert (view.chosen.key, view.is_rate, view.search) == ("7d", True, "?range=7d&show=rate")
-    drawn = [link.href for row in charts.choices(view) for link in row.children]
+    choice = Choice.from_search("?range=7d&show=rate")
+    assert (choice.range.key, choice.is_rate, choice.search) == ("7d", True, "?range=7d&show=rate")
+    drawn = [link.href for row in charts.choice_links(choice) for link in row.children]
     assert "?range=7d" in drawn
     assert "?range=30d&show=rate" in drawn
 
@@ -228,7 +228,7 @@ def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -
     times = pd.DatetimeIndex([NOW - timedelta(days=1), NOW - timedelta(minutes=7), NOW])
     trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
     wanted = [charts.Panel("new", "new", NOW - timedelta(days=40))]
-    (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
+    (panel,) = charts.draw_charts(wanted, trends, Choice.from_search(None), UTC)
     assert "Watching since <time" in (text := panel.to_plotly_json()["props"]["html"])
     assert times[1].isoformat() in text
 
@@ -236,13 +236,13 @@ def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -
 def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
     wanted = [charts.Panel("email", "Email", NOW)]
-    (panel,) = charts.panels(wanted, trends, View.of(None), UTC)
+    (panel,) = charts.draw_charts(wanted, trends, Choice.from_search(None), UTC)
     assert "The line grows from there." in panel.to_plotly_json()["props"]["html"]
 
 
 def test_an_unknown_range_is_the_default_one() -> None:
-    assert range_of("7d").reach == timedelta(days=7)
-    assert range_of("<script>") is DEFAULT_RANGE
+    assert Choice.from_search("?range=7d").range.reach == timedelta(days=7)
+    assert Choice.from_search("?range=<script>").range is DEFAULT_RANGE
 
 
 def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
