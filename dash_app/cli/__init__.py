@@ -1,7 +1,7 @@
-"""The commands: a module for each group of them, and no logic but that of a terminal.
+"""The command line. Each command only parses options and prints; the work is done elsewhere.
 
-A command's module is imported when that command is asked for, so that `status` starts without what
-`serve` needs.
+A command's module is imported when that command runs, so that `status` starts without the libraries
+that `serve` needs.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ MODULES = {
     "alerts": "alerts",
     "doctor": "doctor",
 }
-"""The commands in the order in which a person meets them, and the module of each."""
+"""The module of each command, in the order of the help text."""
 
 
 class LateCommands(click.Group):
-    """Commands that are imported when they are asked for, of which `serve` may be left out."""
+    """Imports a command when it runs, and runs `serve` if none is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the names of all commands."""
         return list(MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return a command by its name, from its module."""
+        """Import a command and return it; None if there is none of that name."""
         if cmd_name not in MODULES:
             return None
         command = getattr(import_module(f"dash_app.cli.{MODULES[cmd_name]}"), cmd_name)
         return command if isinstance(command, click.Command) else None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take options without a command as those of `serve`."""
+        """Pass options without a command to `serve`."""
         own = {"--help", "-h", "--version"}
         if not args or (args[0].startswith("-") and args[0] not in own):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; of what it cannot do, its person is told a line, and no traceback."""
+        """Run a command; print an error as one line instead of a traceback."""
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, click.Abort, BrokenPipeError):
@@ -70,22 +70,22 @@ class LateCommands(click.Group):
 
 EXAMPLES = """\b
 Examples:
-  ./ops/run demo                                five demo databases, to look around
-  ./ops/run discover ~/clawd --save             find your own, and watch them
+  ./ops/run demo                                try it with five demo databases
+  ./ops/run discover ~/clawd --save             find your own databases and configure them
   ./ops/run                                     serve the page
-  ./ops/run status                              a line a database, here and now
-  ./ops/run status --json | jq -r .headline     the same for a script
-  ./ops/run history --database email --from 7d  what a week brought
-  ./ops/run events --since 24h                  what happened since yesterday
-  ./ops/run incidents --open                    what went wrong, why, and who knows
-  ./ops/run alerts test                         whether messages arrive
+  ./ops/run status                              show the state of each database
+  ./ops/run status --json | jq -r .headline     the same, for a script
+  ./ops/run history --database email --from 7d  summarize the last week
+  ./ops/run events --since 24h                  list the changes of the last day
+  ./ops/run incidents --open                    list what is wrong now, and why
+  ./ops/run alerts test                         send a test notification
 
 \b
 Exit codes of status and doctor:
-  0  well (a database that is not initialized is well)
+  0  well; a database that is not initialized counts as well
   3  something needs you
-  4  cannot tell: the facts are too old
-Of every command: 1 is a failure, 2 a wrong call. COMMAND --help shows more.
+  4  unknown, because the readings are too old
+Of all commands: 1 failure, 2 wrong options. COMMAND --help shows more.
 """
 
 
@@ -97,11 +97,11 @@ Of every command: 1 is a failure, 2 a wrong call. COMMAND --help shows more.
 @click.version_option(VERSION, prog_name="Mission Control")
 @click.pass_context
 def main(ctx: click.Context) -> None:
-    """Know on one page whether your agents' SQLite databases are well."""
+    """Show on one page whether the SQLite databases of your agents are well."""
     if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":  # no-color.org
         ctx.color = False
-    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may not have all letters
+    if isinstance(sys.stdout, TextIOWrapper):  # the terminal may lack some characters
         sys.stdout.reconfigure(errors="backslashreplace")
     for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, lambda *_: sys.exit(0))  # so that everything is tidied up
+        signal.signal(name, lambda *_: sys.exit(0))  # run all cleanup
     logging_setup.start()

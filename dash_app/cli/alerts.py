@@ -1,4 +1,4 @@
-"""The commands about messages: `alerts install`, `alerts test` and `alerts list`."""
+"""The commands `alerts install`, `alerts test` and `alerts list`."""
 
 from __future__ import annotations
 
@@ -25,66 +25,66 @@ from dash_app.system.secret_files import digest, redact, urls_in
 from dash_app.words import numbers
 from dash_app.words.notifications import notification_state, signature, test_message
 
-MAX_MESSAGES = 20
+DEFAULT_LIMIT = 20
 
 EXAMPLES = """\b
 Examples:
-  ./ops/run alerts install          bring what sends messages; upgrades keep it
-  ./ops/run alerts test             send one to each receiver
-  ./ops/run alerts list --limit 50  receivers, and what they were told
+  ./ops/run alerts install          install the library that sends notifications
+  ./ops/run alerts test             send a test notification to each receiver
+  ./ops/run alerts list --limit 50  list the receivers and the newest 50 notifications
 
 \b
-Of a URL no more is ever shown than its scheme and its host.
+URLs are secret: only their scheme and host are shown.
 """
 
 
 @click.group(epilog=EXAMPLES)
 def alerts() -> None:
-    """Send a test message, name receivers and messages, install what sends them."""
+    """Install, test and list notifications."""
 
 
 @alerts.command()
 def install() -> None:
-    """Install apprise beside Mission Control; upgrades keep it."""
+    """Install apprise, which sends notifications. Upgrades keep it."""
     try:
-        found = version("apprise")
+        installed = version("apprise")
     except PackageNotFoundError:
-        fail("./ops/run alerts install does it.")
-    click.echo(f"apprise {found} is installed. Next: a file of URLs, and ./ops/run alerts test")
+        fail("Run ./ops/run alerts install instead.")
+    click.echo(f"apprise {installed} is installed. Next: a file of URLs, and ./ops/run alerts test")
 
 
 @alerts.command()
 @config_option
 def test(config: Path | None) -> None:
-    """Send one message to each receiver and say what came of it."""
+    """Send a test notification to each receiver and print the results."""
     configured = settings.load(config)
     path, urls = _receivers(configured)
     if not urls or path is None:
         place = numbers.short_path(configured.source)
-        fail(f"No receivers: name a file of URLs as `urls_file` under [alerts] in {place}.")
+        fail(f"No receivers. Set `urls_file` under [alerts] in {place} to a file of URLs.")
     now, mark = datetime.now(UTC), secrets.token_hex(4)
     title, body = test_message(now)
     host = socket.gethostname().partition(".")[0]
     body = f"{body}\n{signature(host, mark)}"
     message = Notification(mark, "summary", "", None, title, body, now, now)
-    found: dict[str, list[str]] = {}
+    results: dict[str, list[str]] = {}
     failure = None
     for news in Delivery(path, lambda: None).send([message], {mark: "info"}):
         if "receiver" in news:
-            found.setdefault(news["url"], []).append(news["problem"] or "sent")
+            results.setdefault(news["url"], []).append(news["problem"] or "sent")
         else:
             failure = news["failure"]
     for url in urls:
-        for what, times in Counter(found.get(digest(url), [failure])).items():
-            click.echo(f"{redact(url)}: {what}{f' ({times} receivers)' if times > 1 else ''}")
+        for result, count in Counter(results.get(digest(url), [failure])).items():
+            click.echo(f"{redact(url)}: {result}{f' ({count} receivers)' if count > 1 else ''}")
     sys.exit(ExitCode.FAILURE if failure else ExitCode.WELL)
 
 
 @alerts.command(name="list")
 @config_option
-@click.option("--limit", type=click.IntRange(1), default=MAX_MESSAGES, help="20 by default.")
+@click.option("--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, help="Default: 20.")
 def list_(config: Path | None, limit: int) -> None:
-    """Name the receivers, and the newest messages with what became of them."""
+    """List the receivers, and the newest notifications with their state."""
     configured = settings.load(config)
     _path, urls = _receivers(configured)
     for url in urls:
@@ -92,17 +92,18 @@ def list_(config: Path | None, limit: int) -> None:
     if not urls:
         click.echo("No receivers.")
     try:
-        found = newest_messages(configured.history.path, limit)
-    except sqlite3.OperationalError:  # none yet
-        found = []
+        newest = newest_messages(configured.history.path, limit)
+    except sqlite3.OperationalError:  # there is no history yet
+        newest = []
     now = datetime.now(UTC)
     alerts = configured.alerts
-    told = []
-    for one in found:
-        held = held_back(one, found, alerts.quiet, alerts.most_an_hour, now) if one.waits else None
-        state = notification_state(one, now, held)
-        told.append((f"{one.made_at:%Y-%m-%d %H:%M} UTC", one.mark, one.title, state))
-    click.echo("\n".join(table(told)) if told else "No messages.")
+    rows = []
+    for notification in newest:
+        held = held_back(notification, newest, alerts.quiet, alerts.most_an_hour, now)
+        state = notification_state(notification, now, held if notification.waits else None)
+        made_at = f"{notification.made_at:%Y-%m-%d %H:%M} UTC"
+        rows.append((made_at, notification.mark, notification.title, state))
+    click.echo("\n".join(table(rows)) if rows else "No notifications.")
 
 
 def _receivers(configured: Settings) -> tuple[Path | None, list[str]]:

@@ -1,4 +1,4 @@
-"""The command that makes a database new again: `forget`."""
+"""The command `forget`: make a database new again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from dash_app import settings
-from dash_app.cli.terminal import config_option, fail, patience, refuse_unknown
+from dash_app.cli.terminal import config_option, fail, reject_unknown_databases, show_elapsed
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.requests import to_forget
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
@@ -22,40 +22,40 @@ from dash_app.settings import Settings
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
 
-LOOK_SECONDS = 0.05
-MAX_SECONDS = 30.0
-"""No longer than that is a service awaited that looks once in an hour."""
+POLL_SECONDS = 0.05
+MAX_WAIT_SECONDS = 30.0
+"""Do not wait longer for a service whose interval may be an hour."""
 
 EXAMPLES = """\b
 Examples:
-  ./ops/run forget email         a database that was moved or emptied for good
-  ./ops/run forget email --yes   in a script
+  ./ops/run forget email        after its file was moved or emptied on purpose
+  ./ops/run forget email --yes  in a script
 
 \b
-What it held at last and what it found amiss is forgotten: where it is missing, it is calmly
-awaited again. Its charts and events stay. A service that runs does it with its next look.
+Its state and its problems are forgotten: a missing file counts as not initialized again. Its charts
+and events stay. A running service forgets it with its next reading.
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("name")
 @config_option
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def forget(name: str, config: Path | None, *, yes: bool) -> None:
     """Make the database NAME new again."""
     configured = settings.load(config)
-    refuse_unknown(configured, [name])
-    database = next(one for one in configured.databases if one.name == name)
-    memory = _remembered(configured, database)
-    if memory is None:
+    reject_unknown_databases(configured, [name])
+    database = next(database for database in configured.databases if database.name == name)
+    state = _stored_state(configured, database)
+    if state is None:
         click.echo(f"{database.label} is new already.")
         return
     if not yes:
-        _confirm(database, memory)
+        _confirm(database, state)
     try:
         history = History(configured.history)
     except HistoryInUseError:
-        _ask_service(configured, database)
+        _request_from_service(configured, database)
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
         fail(f"History {numbers.short_path(configured.history.path)} cannot be opened: {error}")
     else:
@@ -63,7 +63,7 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
     click.echo(f"{database.label} is new again.")
 
 
-def _remembered(configured: Settings, database: Database) -> DatabaseState | None:
+def _stored_state(configured: Settings, database: Database) -> DatabaseState | None:
     path = configured.history.path
     try:
         return ReadOnlyHistory(path).memory_of(database)
@@ -71,12 +71,12 @@ def _remembered(configured: Settings, database: Database) -> DatabaseState | Non
         fail(f"History {numbers.short_path(path)} cannot be read: {error}")
 
 
-def _confirm(database: Database, memory: DatabaseState) -> None:
+def _confirm(database: Database, state: DatabaseState) -> None:
     if not sys.stdin.isatty():
-        raise click.UsageError("Nobody can be asked here: say --yes.")
-    good = memory.last_good
-    held = f", {numbers.plural(good.total_rows, 'row')} at last" if good else ""
-    click.confirm(f"Forget what is remembered of {database.label}{held}?", abort=True)
+        raise click.UsageError("Cannot ask for confirmation without a terminal. Pass --yes.")
+    good = state.last_good
+    rows = f", which last had {numbers.plural(good.total_rows, 'row')}" if good else ""
+    click.confirm(f"Forget the state of {database.label}{rows}?", abort=True)
 
 
 def _forget(history: History, database: Database) -> None:
@@ -89,19 +89,19 @@ def _forget(history: History, database: Database) -> None:
         history.close()
 
 
-def _ask_service(configured: Settings, database: Database) -> None:
-    """Have the service that writes the history do it, and wait until it has."""
-    errand = to_forget(configured.history.path, database.name)
+def _request_from_service(configured: Settings, database: Database) -> None:
+    """Leave a request for the service that writes the history, and wait until it is done."""
+    request_file = to_forget(configured.history.path, database.name)
     try:
-        errand.touch(mode=0o600)
+        request_file.touch(mode=0o600)
     except OSError as error:
-        fail(f"The service cannot be asked: {error}")
-    # A tick may be under way, and begin before it was asked.
+        fail(f"Cannot leave a request for the service: {error}")
+    # The current tick may have started before the request.
     two_ticks = 2 * (configured.sampler.interval + configured.sampler.deadline)
-    ends = time.monotonic() + min(two_ticks.total_seconds(), MAX_SECONDS)
-    with patience("The service forgets it with its next look"):
-        while errand.exists() and time.monotonic() < ends:
-            time.sleep(LOOK_SECONDS)
-    if errand.exists():
-        click.echo("The service did not get to it yet. It will with its next look.", err=True)
+    deadline = time.monotonic() + min(two_ticks.total_seconds(), MAX_WAIT_SECONDS)
+    with show_elapsed("Waiting for the service"):
+        while request_file.exists() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+    if request_file.exists():
+        click.echo("The service has not done it yet. It will with its next reading.", err=True)
         sys.exit(ExitCode.CANNOT_TELL)

@@ -1,4 +1,4 @@
-"""What `history` prints: each series summed up in a row of text."""
+"""The table that `history` prints: one row of text per series."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ Row = tuple[str, ...]
 UNKNOWN = "unknown"
 
 
-def sums(found: Sequence[Series]) -> list[Row]:
-    """Return a head and a row a series: its last, least and greatest value and its change.
+def summarize(found: Sequence[Series]) -> list[Row]:
+    """Return a header and one row per series: its last, minimum and maximum value and its change.
 
-    Of rows written, what they come to in all.
+    For rows written, the only number is their sum. All series are of one metric.
     """
     if found and found[0].metric == "inserted":
-        return [("DATABASE", "TABLE", "WRITTEN"), *(_written(one) for one in found)]
-    return [("DATABASE", "TABLE", "LAST", "LEAST", "GREATEST", "CHANGE"), *map(_course, found)]
+        return [("DATABASE", "TABLE", "WRITTEN"), *map(_total, found)]
+    return [("DATABASE", "TABLE", "LAST", "MIN", "MAX", "CHANGE"), *map(_range, found)]
 
 
-def _written(one: Series) -> Row:
-    known = [value for _, value in one.points if value is not None]
-    return one.database, one.table or "", numbers.number(sum(known)) if known else UNKNOWN
+def _total(series: Series) -> Row:
+    known = [value for _, value in series.points if value is not None]
+    return series.database, series.table or "", numbers.number(sum(known)) if known else UNKNOWN
 
 
-def _course(one: Series) -> Row:
-    known = [value for _, value in one.points if value is not None]
+def _range(series: Series) -> Row:
+    known = [value for _, value in series.points if value is not None]
     if not known:
-        return one.database, one.table or "", *[UNKNOWN] * 4
-    reached = [*known, *(value for pair in one.ranges if pair for value in pair)]
-    values = (_value(one.metric, value) for value in (known[-1], min(reached), max(reached)))
-    return one.database, one.table or "", *values, _change(one.metric, known[-1] - known[0])
+        return series.database, series.table or "", *[UNKNOWN] * 4
+    extremes = [*known, *(value for pair in series.ranges if pair for value in pair)]
+    values = (known[-1], min(extremes), max(extremes))
+    texts = (_value(series.metric, value) for value in values)
+    change = _change(series.metric, known[-1] - known[0])
+    return series.database, series.table or "", *texts, change
 
 
 def _value(metric: Metric, value: int) -> str:

@@ -1,4 +1,4 @@
-"""The commands that serve the page: `serve` and `demo`."""
+"""The commands `serve` and `demo`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from dash_app.system import network
 from dash_app.system.network import Address, PortTakenError
 from dash_app.words import numbers
 
-LEAD_ON = "Your own databases: ./ops/run discover FOLDER --save"
+NEXT_STEP = "Your own databases: ./ops/run discover FOLDER --save"
 
 log = logging.getLogger(__name__)
 
 
 SERVE_EXAMPLES = """\b
 Examples:
-  ./ops/run                                      serve what is configured; `serve` may be left out
+  ./ops/run                                      the same as ./ops/run serve
   ./ops/run serve --address loopback --port 4000
   ./ops/run serve --address tailscale --address 192.168.7.2
 """
@@ -37,7 +37,7 @@ Examples:
 DEMO_EXAMPLES = """\b
 Examples:
   ./ops/run demo
-  ./ops/run demo --port 4000  beside a service that runs
+  ./ops/run demo --port 4000  if the service already uses port 3001
 """
 
 
@@ -58,16 +58,16 @@ def _address(text: str) -> str:
 )
 @port_option
 def serve(config: Path | None, address: tuple[str, ...], port: int | None) -> None:
-    """Serve the page over the configured databases."""
-    chosen = {"addresses": address or None, "port": port}
-    given = {name: value for name, value in chosen.items() if value is not None}
-    _serve(lambda: settings.load(config, given))
+    """Serve the page for the configured databases."""
+    options = {"addresses": address or None, "port": port}
+    overrides = {name: value for name, value in options.items() if value is not None}
+    _serve(lambda: settings.load(config, overrides))
 
 
 @click.command(short_help="Serve five demo databases with live writers.", epilog=DEMO_EXAMPLES)
 @port_option
 def demo(port: int | None) -> None:
-    """Serve the page over five demo databases with live writers, in a temporary folder."""
+    """Serve the page for five demo databases with live writers, in a temporary folder."""
     with running_demo() as started:
         databases = [
             {"name": database.name, "label": database.label, "path": str(database.path)}
@@ -77,12 +77,13 @@ def demo(port: int | None) -> None:
         server = {"port": port} if port is not None else {}
         data = {"databases": databases, "history": history, "server": server}
         configured = settings.parse(data, settings.default_path())
-        _serve(lambda: configured, f"A demo, gone when it ends. {LEAD_ON}", started)
+        closing_line = f"Stopping the demo removes its files. {NEXT_STEP}"
+        _serve(lambda: configured, closing_line, started)
 
 
 def _serve(
     load: Callable[[], Settings],
-    closing_line: str = LEAD_ON,
+    closing_line: str = NEXT_STEP,
     demo: Demo | None = None,
 ) -> None:
     configured = load()
@@ -96,13 +97,13 @@ def _serve(
     sampler = Sampler(configured, history)
     sampler.start()
     try:
-        # The airlock's first readings are under way while Dash and pandas load.
+        # Imported late: while Dash and pandas load, the airlock makes its first readings.
         from dash_app.service.service import Service  # noqa: PLC0415
 
         service = Service(configured, history, sampler, sockets)
-        watching = numbers.plural(len(configured.databases), "database")
+        count = numbers.plural(len(configured.databases), "database")
         links = [network.link(address, configured.server.port) for address in sockets]
-        click.echo("\n  ".join([f"Mission Control watches {watching}:", *links]))
+        click.echo("\n  ".join([f"Mission Control watches {count}:", *links]))
         click.echo(closing_line)
         service.run(load)
     finally:
@@ -114,13 +115,13 @@ def _serve(
 def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
     addresses = network.addresses_to_bind(server.addresses)
     if "tailscale" in server.addresses and not network.tailscale_addresses():
-        log.info("no Tailscale address now: served as soon as there is one")
+        log.info("no Tailscale address yet: it will be served as soon as there is one")
     for address in addresses:
         if not network.is_private_to_us(address):
-            allowed = server.allowed_clients
-            who = ", ".join(allowed) if network.lets_in_others(allowed, address) else "nobody else"
-            reach = "beyond this machine and its tailnet"
-            log.warning("%s can be reached %s; allowed_clients lets in %s", address, reach, who)
+            has_others = network.lets_in_others(server.allowed_clients, address)
+            clients = ", ".join(server.allowed_clients) if has_others else "nobody else"
+            text = "is reachable beyond this machine and its tailnet"
+            log.warning("%s %s; allowed_clients answers %s", address, text, clients)
     sockets = {}
     for address in addresses:
         try:

@@ -14,7 +14,7 @@ from dash_app import settings
 from dash_app.airlock.airlock import Airlock
 from dash_app.api.schemas import StatusDocument as Document
 from dash_app.cli.status_text import is_fresh, lines
-from dash_app.cli.terminal import config_option, end, patience
+from dash_app.cli.terminal import config_option, exit_now, show_elapsed
 from dash_app.settings import Settings
 from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
@@ -39,7 +39,7 @@ def status(config: Path | None, *, as_json: bool) -> None:
     """Say how the databases are, a line each."""
     logging.disable()  # what is amiss is the answer
     configured = settings.load(config)
-    with patience("Reading the databases"):
+    with show_elapsed("Reading the databases"):
         document = _from_service(configured) or _from_files(configured)
     now = datetime.now(UTC)
     if as_json:
@@ -47,7 +47,7 @@ def status(config: Path | None, *, as_json: bool) -> None:
     else:
         for line in lines(document, now, configured.fresh_for):
             click.echo(line)
-    end(_exit_code(document, is_fresh=is_fresh(document, now, configured.fresh_for)))
+    exit_now(_exit_code(document, is_fresh=is_fresh(document, now, configured.fresh_for)))
 
 
 def _exit_code(document: Document, *, is_fresh: bool) -> ExitCode:

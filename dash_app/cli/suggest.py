@@ -16,9 +16,9 @@ from dash_app.cli.terminal import (
     config_option,
     database_option,
     fail,
+    history_file,
     printable,
-    recorded,
-    refuse_unknown,
+    reject_unknown_databases,
 )
 from dash_app.history import growth
 from dash_app.history.retention import POINTS_KEPT
@@ -64,7 +64,7 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
     A table without a rhythm is named with the reason, and nothing is expected of it.
     """
     configured = settings.load(config)
-    refuse_unknown(configured, databases)
+    reject_unknown_databases(configured, databases)
     wanted = [one for one in configured.databases if not databases or one.name in databases]
     seen = _seen(configured, wanted)
     additions = _additions(seen)
@@ -82,7 +82,7 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
 def _seen(configured: Settings, wanted: Iterable[Database]) -> list[Seen]:
     """Return every table of which nothing is expected yet, with its rhythm."""
     since, zone = datetime.now(UTC) - POINTS_KEPT, _zone()
-    with recorded(configured) as path:
+    with history_file(configured) as path:
         return [
             Seen(database, table, rhythm_of(instants, spans, zone))
             for database in wanted

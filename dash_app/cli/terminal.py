@@ -1,4 +1,4 @@
-"""What the commands have in common: options, exit codes, and how they speak to a terminal."""
+"""Options that several commands have, and output to a terminal."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from dash_app.settings.values import DURATION_UNITS
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
 
-PATIENCE_SECONDS = 1.0
-"""Whatever takes longer says that it goes on."""
+SHOW_ELAPSED_AFTER_SECONDS = 1.0
 
 config_option = click.option(
     "--config", type=click.Path(path_type=Path), help="Configuration file to use."
 )
 port_option = click.option(
-    "--port", type=click.IntRange(1, 65535), help="Port to serve; 3001 by default."
+    "--port", type=click.IntRange(1, 65535), help="Port to serve; default: 3001."
 )
 database_option = click.option(
-    "--database", "databases", multiple=True, metavar="NAME", help="Of this one alone; repeatable."
+    "--database", "databases", multiple=True, metavar="NAME", help="Only this database; repeatable."
 )
 
 
@@ -42,7 +41,7 @@ class Instant(click.ParamType[datetime]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """Return the time that a text means."""
+        """Return an option's text as a time."""
         if isinstance(value, datetime):
             return value
         text = str(value)
@@ -54,81 +53,81 @@ class Instant(click.ParamType[datetime]):
         except (ValueError, OverflowError):
             time = None
         if time is None or time.tzinfo is None:
-            self.fail(f"{text!r}: write 24h, 7d or such as 2026-11-23T15:00:00Z.", param, ctx)
+            self.fail(f"{text!r}: write 24h, 7d or 2026-11-23T15:00:00Z.", param, ctx)
         return time
 
 
 def fail(text: str) -> NoReturn:
-    """Say on standard error what went wrong, and end."""
+    """Print an error and exit."""
     click.echo(text, err=True)
     sys.exit(ExitCode.FAILURE)
 
 
-def end(code: int) -> NoReturn:
-    """End at once: to take leave of every module would take 20 ms of a `status`'s 250."""
+def exit_now(code: ExitCode) -> NoReturn:
+    """Exit without Python's own cleanup, which would take 20 of the 250 ms of `status`."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
 
 
-def refuse_unknown(settings: Settings, databases: Sequence[str]) -> None:
-    """End as a wrong call where a database is not configured, naming those that are."""
-    known = [database.name for database in settings.databases]
-    for name in databases:
-        if name not in known:
-            text = f"There is no database {name!r}. Known: {', '.join(known)}."
+def reject_unknown_databases(settings: Settings, names: Sequence[str]) -> None:
+    """Raise UsageError if a database is not configured."""
+    configured = [database.name for database in settings.databases]
+    for name in names:
+        if name not in configured:
+            text = f"There is no database {name!r}. Configured: {', '.join(configured)}."
             raise click.UsageError(text)
 
 
 def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
-    """Return lines with aligned columns; those whose numbers are in `right` end at one edge."""
+    """Return lines with aligned columns, those with an index in `right` to the right."""
     rows = [[printable(cell) for cell in row] for row in rows]
-    wide = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, wide, strict=True))
+            cell.rjust(width) if index in right else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in rows
     ]
 
 
 def printable(text: str) -> str:
-    """Return a text that cannot command the terminal, whatever a table in it is called."""
+    """Return a text without control characters, which the name of a table may contain."""
     return "".join(character if character.isprintable() else "�" for character in text)
 
 
 @contextmanager
-def recorded(settings: Settings) -> Iterator[Path]:
-    """Lead to our own record; where there is none, or it cannot be read, that is the answer."""
+def history_file(settings: Settings) -> Iterator[Path]:
+    """Yield the history's path; exit with an error if there is no file or it cannot be read."""
     path = settings.history.path
     if not path.exists():
-        fail(f"No history yet at {numbers.short_path(path)}. It begins with ./ops/run")
+        fail(f"No history yet at {numbers.short_path(path)}. Start it with ./ops/run")
     try:
-        with patience("Reading the history"):
+        with show_elapsed("Reading the history"):
             yield path
     except sqlite3.Error as error:
         fail(f"History {numbers.short_path(path)} cannot be read: {error}")
 
 
 @contextmanager
-def patience(doing: str) -> Iterator[None]:
-    """Say on a terminal what goes on and for how long, once it takes more than a second."""
-    over = Event()
-    speaker = Thread(target=_count_seconds, args=(doing, over), daemon=True)
+def show_elapsed(activity: str) -> Iterator[None]:
+    """Show on a terminal what takes more than a second, and for how long it has run."""
+    done = Event()
+    thread = Thread(target=_count_seconds, args=(activity, done), daemon=True)
     if sys.stderr.isatty():
-        speaker.start()
+        thread.start()
     try:
         yield
     finally:
-        over.set()
-        if speaker.is_alive():
-            speaker.join()
+        done.set()
+        if thread.is_alive():
+            thread.join()
 
 
-def _count_seconds(doing: str, over: Event) -> None:
-    began = time.monotonic()
-    while not over.wait(PATIENCE_SECONDS):
-        click.echo(f"\r{doing}, {time.monotonic() - began:.0f} s", err=True, nl=False)
-    if time.monotonic() - began >= PATIENCE_SECONDS:
+def _count_seconds(activity: str, done: Event) -> None:
+    started = time.monotonic()
+    while not done.wait(SHOW_ELAPSED_AFTER_SECONDS):
+        click.echo(f"\r{activity}, {time.monotonic() - started:.0f} s", err=True, nl=False)
+    if time.monotonic() - started >= SHOW_ELAPSED_AFTER_SECONDS:
         click.echo("\r\x1b[K", err=True, nl=False)

@@ -1,4 +1,4 @@
-"""`alerts` on a terminal: what a test message came to, and what was told to whom."""
+"""`alerts test` and `alerts list`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def configured(folder: Path, *urls: str) -> Path:
     return write_config(folder, databases, alerts='urls_file = "alerts.urls"')
 
 
-def test_a_test_says_of_each_receiver_whether_it_has_the_message(tmp_path: Path) -> None:
+def test_a_test_notification_prints_the_result_of_each_receiver(tmp_path: Path) -> None:
     with Phone() as phone:
-        away = f"xml://someone:{SECRET}@localhost:{free_port()}/{SECRET}"
+        unreachable = f"xml://someone:{SECRET}@localhost:{free_port()}/{SECRET}"
         unknown = f"nosuch://{SECRET}.example.com"
-        config = configured(tmp_path, away, phone.url(SECRET), unknown)
+        config = configured(tmp_path, unreachable, phone.url(SECRET), unknown)
         done = run(tmp_path, "alerts", "test", "--config", config)
         assert done.stdout.splitlines() == [
             "xml://localhost: cannot be reached",
@@ -42,7 +42,7 @@ def test_a_test_says_of_each_receiver_whether_it_has_the_message(tmp_path: Path)
         assert text.startswith("Messages arrive. Sent at ")
 
 
-def test_the_list_names_receivers_and_what_became_of_messages(tmp_path: Path) -> None:
+def test_the_list_has_receivers_and_notifications_with_their_state(tmp_path: Path) -> None:
     config = configured(tmp_path, f"ntfys://:{SECRET}@ntfy.sh/{SECRET}", f"tgram://{SECRET}/1")
     history = HistorySettings(path=tmp_path / "history.db")
     store = History(history)
@@ -53,17 +53,17 @@ def test_the_list_names_receivers_and_what_became_of_messages(tmp_path: Path) ->
     store.messages.keep([WAITS, sent])
     store.close()
     done = run(tmp_path, "alerts", "list", "--config", config)
-    receivers, told = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
+    receivers, notifications = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
     assert receivers == ["Receiver ntfys://ntfy.sh", "Receiver tgram://"]
     made = f"{NOW:%Y-%m-%d %H:%M} UTC"
-    assert told == [
+    assert notifications == [
         f"{made}  00000002  Email: over after 3 min  sent 3 h ago",
         f"{made}  00000001  Email: needs you         waits",
     ]
 
 
-def test_without_receivers_a_test_says_where_to_name_them(tmp_path: Path) -> None:
+def test_without_receivers_a_test_names_the_setting(tmp_path: Path) -> None:
     config = write_config(tmp_path, [("email", tmp_path / "email.db")])
     done = run(tmp_path, "alerts", "test", "--config", config)
     assert done.returncode == 1
-    assert done.stderr.startswith("No receivers: name a file of URLs as `urls_file` under [alerts]")
+    assert done.stderr.startswith("No receivers. Set `urls_file` under [alerts] in ")

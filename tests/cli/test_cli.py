@@ -1,4 +1,4 @@
-"""The commands, as a person types them: each in a process of its own."""
+"""The commands, each run in its own process."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def home(tmp_path: Path) -> Path:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment of a person with this home, and no configuration but there."""
-    keep = {name: value for name, value in os.environ.items() if name != "MISSION_CONTROL_CONFIG"}
-    return {**keep, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    """The environment of a user with this home, which alone may have a configuration."""
+    kept = {name: value for name, value in os.environ.items() if name != "MISSION_CONTROL_CONFIG"}
+    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 def run(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -60,19 +60,19 @@ def running(home: Path, *arguments: object) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def said_until(process: subprocess.Popen[str], pattern: str) -> str:
-    """Everything a process prints up to a line that matches."""
-    said = ""
+def output_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Everything that a process prints up to a line that matches."""
+    output = ""
     assert process.stdout is not None
     for line in process.stdout:
-        said += line
+        output += line
         if re.search(pattern, line):
-            return said
-    raise AssertionError(said)
+            return output
+    raise AssertionError(output)
 
 
-def test_who_stops_listening_hears_no_complaint(home: Path) -> None:
-    """As `head` does once it has its lines."""
+def test_a_closed_pipe_prints_no_error(home: Path) -> None:
+    """As left by `head` once it has its lines."""
     ours, theirs = os.pipe()
     os.close(ours)
     command = [sys.executable, "-m", "dash_app", "doctor"]
@@ -83,7 +83,7 @@ def test_who_stops_listening_hears_no_complaint(home: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_fault_of_ours_is_told_in_a_line(home: Path, tmp_path: Path) -> None:
+def test_an_internal_error_prints_one_line(home: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, [("email", make_database(tmp_path / "email.db", messages=1))])
     (tmp_path / "waitress.py").write_text('raise RuntimeError("this library is broken")')
     command = [sys.executable, "-m", "dash_app", "--config", str(config), "--port"]
@@ -96,14 +96,14 @@ def test_a_fault_of_ours_is_told_in_a_line(home: Path, tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 1
-    said = "Mission Control failed: RuntimeError('this library is broken') at waitress.py:1\n"
-    assert done.stderr.endswith(said)
+    expected = "Mission Control failed: RuntimeError('this library is broken') at waitress.py:1\n"
+    assert done.stderr.endswith(expected)
     assert "Traceback" not in done.stderr
 
 
-def test_every_example_of_the_help_can_be_typed(home: Path) -> None:
-    for shown in ([], *([name] for name in MODULES)):
-        text = run(home, *shown, "--help").stdout
+def test_every_example_in_the_help_is_valid(home: Path) -> None:
+    for names in ([], *([name] for name in MODULES)):
+        text = run(home, *names, "--help").stdout
         examples = re.findall(r"^ +\./ops/run ?(.*?)(?:  .*| [|>].*)?$", text, re.MULTILINE)
         assert examples, text
         for example in examples:
@@ -114,7 +114,8 @@ def test_every_example_of_the_help_can_be_typed(home: Path) -> None:
                 command = command.get_command(Context(command), name)
             assert command is not None, example
             known = {option for parameter in command.params for option in parameter.opts}
-            assert {one for one in arguments if one.startswith("--")} <= known, example
+            options = {argument for argument in arguments if argument.startswith("--")}
+            assert options <= known, example
 
 
 def test_discover_prints_configuration_for_the_sqlite_files_of_a_folder(
@@ -132,7 +133,7 @@ def test_discover_prints_configuration_for_the_sqlite_files_of_a_folder(
     ]
 
 
-def test_discover_saves_once_and_never_over_a_configuration(home: Path, tmp_path: Path) -> None:
+def test_discover_never_overwrites_a_configuration(home: Path, tmp_path: Path) -> None:
     make_database(tmp_path / "data" / "email.db", messages=1)
     config = home / ".config" / "mission-control" / "config.toml"
     done = run(home, "discover", tmp_path / "data", "--save")
@@ -140,17 +141,17 @@ def test_discover_saves_once_and_never_over_a_configuration(home: Path, tmp_path
     saved = config.read_text()
     again = run(home, "discover", tmp_path, "--save")
     assert again.returncode == 1
-    assert "exists and stays as it is" in again.stderr
+    assert "exists and was not changed" in again.stderr
     assert config.read_text() == saved
 
 
-def test_discover_says_when_there_is_nothing(home: Path, tmp_path: Path) -> None:
+def test_discover_fails_if_there_is_no_database(home: Path, tmp_path: Path) -> None:
     done = run(home, "discover", tmp_path)
     assert (done.returncode, done.stdout) == (1, "")
     assert "No SQLite file below" in done.stderr
 
 
-def test_a_wrong_configuration_is_refused_in_one_line_without_a_traceback(
+def test_a_configuration_error_prints_one_line_without_a_traceback(
     home: Path, tmp_path: Path
 ) -> None:
     config = tmp_path / "config.toml"
@@ -165,9 +166,7 @@ def test_a_wrong_configuration_is_refused_in_one_line_without_a_traceback(
     ]
 
 
-def test_a_taken_port_is_refused_by_name_and_a_free_one_is_offered(
-    home: Path, tmp_path: Path
-) -> None:
+def test_a_taken_port_names_its_holder_and_a_free_port(home: Path, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = write_config(tmp_path, [("a", tmp_path / "a.db")])
@@ -181,15 +180,15 @@ def test_a_taken_port_is_refused_by_name_and_a_free_one_is_offered(
 @pytest.mark.parametrize(
     ("option", "value"), [("--port", "99999"), ("--port", "x"), ("--address", "fe80::1%eth0")]
 )
-def test_a_wrong_option_is_blamed_itself(home: Path, option: str, value: str) -> None:
-    """And not the configuration, which may not even exist."""
+def test_an_invalid_option_is_named(home: Path, option: str, value: str) -> None:
+    """The configuration is not named: it may not even exist."""
     done = run(home, option, value)
     assert done.returncode == 2
     assert f"Invalid value for '{option}'" in done.stderr
     assert "config.toml" not in done.stderr
 
 
-def test_a_second_service_on_one_history_is_told_what_to_do(home: Path, tmp_path: Path) -> None:
+def test_a_second_service_on_one_history_prints_what_to_do(home: Path, tmp_path: Path) -> None:
     config = write_config(tmp_path, [("a", tmp_path / "a.db")])
     with Served(config):
         done = run(home, "--config", config, "--address", "127.0.0.1", "--port", free_port())
@@ -197,7 +196,7 @@ def test_a_second_service_on_one_history_is_told_what_to_do(home: Path, tmp_path
     assert "another Mission Control writes it now. Stop that one, or give this one" in done.stderr
 
 
-def test_doctor_is_content_with_a_well_configuration(home: Path, tmp_path: Path) -> None:
+def test_doctor_exits_0_if_everything_is_well(home: Path, tmp_path: Path) -> None:
     database = make_database(tmp_path / "email.db", messages=3)
     more = {"server": f"port = {free_port()}"}
     config = write_config(tmp_path, [("email", database), ("late", tmp_path / "late.db")], **more)
@@ -208,7 +207,7 @@ def test_doctor_is_content_with_a_well_configuration(home: Path, tmp_path: Path)
     assert "BAD" not in done.stdout
 
 
-def test_doctor_names_what_is_wrong_and_its_cure(home: Path, tmp_path: Path) -> None:
+def test_doctor_prints_each_problem_with_its_fix(home: Path, tmp_path: Path) -> None:
     (tmp_path / "email.db").write_text("hello " * 100)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         more = {"server": f"port = {taken.getsockname()[1]}"}
@@ -219,33 +218,33 @@ def test_doctor_names_what_is_wrong_and_its_cure(home: Path, tmp_path: Path) -> 
     assert re.search(r"BAD  Port \d+ on 127.0.0.1 is taken by", done.stdout)
 
 
-def test_doctor_knows_a_port_that_mission_control_itself_serves(home: Path, tmp_path: Path) -> None:
+def test_doctor_recognizes_a_port_served_by_mission_control(home: Path, tmp_path: Path) -> None:
     database = make_database(tmp_path / "email.db", messages=3)
     port = free_port()
     more = {"server": f'port = {port}\naddresses = ["127.0.0.1"]'}
     config = write_config(tmp_path, [("email", database)], **more)
     with running(home, "--config", config) as process:
-        said_until(process, "Your own databases")
+        output_until(process, "Your own databases")
         done = run(home, "doctor", "--config", config)
     assert done.returncode == 0, done.stdout
     assert f"Mission Control is served at http://127.0.0.1:{port}/" in done.stdout
 
 
-def test_without_a_configuration_the_usual_five_are_watched_calmly(home: Path) -> None:
+def test_without_a_configuration_the_default_databases_are_watched(home: Path) -> None:
     with running(home, "--address", "127.0.0.1", "--port", free_port()) as process:
-        said = said_until(process, "Your own databases")
-        assert "Mission Control watches 5 databases:" in said
+        output = output_until(process, "Your own databases")
+        assert "Mission Control watches 5 databases:" in output
         assert (home / ".local" / "state" / "mission-control" / "history.db").exists()
 
 
-def test_the_demo_leads_on_and_leaves_nothing_behind(
+def test_the_demo_names_the_next_step_and_removes_its_files(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     port = free_port()
     with running(home, "demo", "--port", port) as process:
-        said = said_until(process, "discover FOLDER --save")
-        assert f"http://127.0.0.1:{port}/" in said
+        output = output_until(process, "discover FOLDER --save")
+        assert f"http://127.0.0.1:{port}/" in output
         (folder,) = tmp_path.glob("mission-control-demo-*")
         assert len(list(folder.glob("*.db"))) >= 4
         process.send_signal(signal.SIGTERM)
@@ -253,12 +252,12 @@ def test_the_demo_leads_on_and_leaves_nothing_behind(
     assert not folder.exists()
 
 
-def test_a_demo_that_was_killed_leaves_no_process_and_the_next_one_sweeps(
+def test_a_killed_demo_leaves_no_process_and_the_next_one_removes_its_files(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with running(home, "demo", "--port", free_port()) as process:
-        said_until(process, "discover FOLDER --save")
+        output_until(process, "discover FOLDER --save")
         (folder,) = tmp_path.glob("mission-control-demo-*")
         tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
         children = [pid for task in tasks for pid in task.read_text().split()]
@@ -267,7 +266,7 @@ def test_a_demo_that_was_killed_leaves_no_process_and_the_next_one_sweeps(
     assert len(children) == 6
     eventually(lambda: not any(is_alive(pid) for pid in children))
     with running(home, "demo", "--port", free_port()) as process:
-        said_until(process, "discover FOLDER --save")
+        output_until(process, "discover FOLDER --save")
         assert not folder.exists()
 
 

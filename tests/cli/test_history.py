@@ -1,4 +1,4 @@
-"""`history` and `events`: our own record on a terminal; the script in the README."""
+"""`history` and `events`, and the script in the README."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dash_app.cli.history_summary import sums
+from dash_app.cli.history_summary import summarize
 from dash_app.history.series import Series
 from dash_app.history.writer import History
 from dash_app.model.event import Event
@@ -34,7 +34,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def recorded(tmp_path: Path, config: Path) -> Path:
-    """A configuration whose history holds an hour of two databases, and two events."""
+    """A configuration whose history has an hour of two databases, and two events."""
     history = History(HistorySettings(path=tmp_path / "history.db"))
     history.fill(
         [
@@ -48,45 +48,47 @@ def recorded(tmp_path: Path, config: Path) -> Path:
     return config
 
 
-def said(tmp_path: Path, *arguments: object) -> list[str]:
+def output_lines(tmp_path: Path, *arguments: object) -> list[str]:
     done = run(tmp_path, *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout.splitlines()
 
 
-def refused(tmp_path: Path, *arguments: object) -> str:
+def usage_error(tmp_path: Path, *arguments: object) -> str:
     done = run(tmp_path, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     return done.stderr
 
 
-def test_history_sums_up_each_table(tmp_path: Path, recorded: Path) -> None:
-    assert said(tmp_path, "history", "--config", recorded, "--from", "2h") == [
-        "DATABASE  TABLE  LAST  LEAST  GREATEST  CHANGE",
-        "email     tasks   124     90     1,250     +24",
-        "other     tasks   124     90     1,250     +24",
+def test_history_summarizes_each_table(tmp_path: Path, recorded: Path) -> None:
+    assert output_lines(tmp_path, "history", "--config", recorded, "--from", "2h") == [
+        "DATABASE  TABLE  LAST  MIN    MAX  CHANGE",
+        "email     tasks   124   90  1,250     +24",
+        "other     tasks   124   90  1,250     +24",
     ]
     only = ("--database", "email", "--table", "tasks", "--metric", "inserted")
-    assert said(tmp_path, "history", "--config", recorded, *only) == [
+    assert output_lines(tmp_path, "history", "--config", recorded, *only) == [
         "DATABASE  TABLE  WRITTEN",
         "email     tasks      200",
     ]
-    assert said(tmp_path, "history", "--config", recorded, "--table", "none") == [
-        "Nothing was recorded of that."
+    assert output_lines(tmp_path, "history", "--config", recorded, "--table", "none") == [
+        "Nothing recorded."
     ]
 
 
-def test_history_as_csv_holds_every_value(tmp_path: Path, recorded: Path) -> None:
+def test_history_as_csv_has_every_value(tmp_path: Path, recorded: Path) -> None:
     window = ("--from", (NOW - timedelta(hours=2)).isoformat(), "--to", NOW.isoformat())
-    lines = said(tmp_path, "history", "--config", recorded, "--csv", "--database", "email", *window)
+    lines = output_lines(
+        tmp_path, "history", "--config", recorded, "--csv", "--database", "email", *window
+    )
     head, *rows = csv.reader(io.StringIO("\n".join(lines)))
     assert head == ["time", "database", "table", "metric", "unit", "value"]
     assert {tuple(row[1:5]) for row in rows} == {("email", "tasks", "rows", "rows")}
     assert list(dict.fromkeys(row[5] for row in rows if row[5])) == ["100", "1250", "90", "124"]
 
 
-def test_the_csv_is_utf_8_whatever_the_terminal(tmp_path: Path) -> None:
-    """A table may be named in letters that a locale does not have."""
+def test_the_csv_is_utf_8_in_any_terminal(tmp_path: Path) -> None:
+    """The name of a table may have characters that the locale lacks."""
     path = make_database(tmp_path / "email.db", größe=3)
     config = write_config(tmp_path, [("email", path)])
     with Served(config) as served:
@@ -101,34 +103,34 @@ def test_the_csv_is_utf_8_whatever_the_terminal(tmp_path: Path) -> None:
     assert "größe" in done.stdout.decode("utf-8")
 
 
-def test_the_csv_is_the_services(tmp_path: Path, recorded: Path) -> None:
+def test_the_csv_equals_that_of_the_api(tmp_path: Path, recorded: Path) -> None:
     window = {"from": (NOW - timedelta(hours=2)).isoformat(), "to": NOW.isoformat()}
     options = [part for name, value in window.items() for part in (f"--{name}", value)]
     with Served(recorded) as served:
         query = "&".join(f"{name}={value.replace('+', '%2B')}" for name, value in window.items())
-        answered = served.get(f"/api/history?format=csv&database=email&{query}")[1]
+        body = served.get(f"/api/history?format=csv&database=email&{query}")[1]
         command = ("history", "--csv", "--database", "email", *options, "--config", recorded)
-        assert run(tmp_path, *command).stdout.splitlines() == answered.splitlines()
+        assert run(tmp_path, *command).stdout.splitlines() == body.splitlines()
 
 
 @pytest.mark.parametrize(
-    ("options", "why"),
+    ("options", "message"),
     [
-        (("--database", "nope"), "There is no database 'nope'. Known: email, other."),
-        (("--from", "soon"), "write 24h, 7d or such as"),
-        (("--from", "2026-11-23T15:00:00"), "write 24h, 7d or such as"),
-        (("--from", "999999999d"), "write 24h, 7d or such as"),
-        (("--from", "1h", "--to", "2h"), "--from must lie before --to."),
+        (("--database", "nope"), "There is no database 'nope'. Configured: email, other."),
+        (("--from", "soon"), "write 24h, 7d or 2026"),
+        (("--from", "2026-11-23T15:00:00"), "write 24h, 7d or 2026"),
+        (("--from", "999999999d"), "write 24h, 7d or 2026"),
+        (("--from", "1h", "--to", "2h"), "--from must be before --to."),
         (("--metric", "size"), "'rows', 'inserted', 'size_bytes'"),
     ],
 )
-def test_a_wrong_call_names_what_is_allowed(
-    tmp_path: Path, recorded: Path, options: tuple[str, ...], why: str
+def test_a_usage_error_names_what_is_allowed(
+    tmp_path: Path, recorded: Path, options: tuple[str, ...], message: str
 ) -> None:
-    assert why in refused(tmp_path, "history", "--config", recorded, *options)
+    assert message in usage_error(tmp_path, "history", "--config", recorded, *options)
 
 
-def test_no_history_yet_is_said_and_none_is_made(tmp_path: Path, config: Path) -> None:
+def test_a_missing_history_is_reported_and_not_created(tmp_path: Path, config: Path) -> None:
     for command in ("history", "events"):
         done = run(tmp_path, command, "--config", config)
         assert (done.returncode, done.stdout) == (1, "")
@@ -142,28 +144,26 @@ def test_no_history_yet_is_said_and_none_is_made(tmp_path: Path, config: Path) -
         ("size_bytes", ("email", "", "41 kB", "4 kB", "41 kB", "+37 kB")),
     ],
 )
-def test_sizes_and_times_are_told_as_such(metric: Any, row: tuple[str, ...]) -> None:
+def test_sizes_have_units(metric: Any, row: tuple[str, ...]) -> None:
     points = ((1, None), (2, 4_000), (3, 41_000))
-    assert sums([Series("email", None, metric, points)])[1][: len(row)] == row
-    unknown = sums([Series("email", None, metric, ((1, None),))])[1]
+    assert summarize([Series("email", None, metric, points)])[1][: len(row)] == row
+    unknown = summarize([Series("email", None, metric, ((1, None),))])[1]
     assert unknown == ("email", "", *["unknown"] * 4)
 
 
-def test_events_are_told_newest_first_in_the_words_of_the_page(
-    tmp_path: Path, recorded: Path
-) -> None:
-    newest, oldest = said(tmp_path, "events", "--config", recorded)
+def test_events_are_listed_newest_first(tmp_path: Path, recorded: Path) -> None:
+    newest, oldest = output_lines(tmp_path, "events", "--config", recorded)
     assert newest == f"{NOW:%Y-%m-%d %H:%M} UTC  Email  Emptied: tasks 126 → 0"
     assert oldest == (
         f"{OLDER.at:%Y-%m-%d %H:%M} UTC  Other  Gone (ended {OLDER.ended_at:%Y-%m-%d %H:%M} UTC)"
     )
-    assert said(tmp_path, "events", "--config", recorded, "--since", "24h") == [newest]
-    assert said(tmp_path, "events", "--config", recorded, "--limit", 1) == [newest]
-    assert said(tmp_path, "events", "--config", recorded, "--database", "other") == [oldest]
-    assert said(tmp_path, "events", "--config", recorded, "--since", "0s") == ["No events."]
+    assert output_lines(tmp_path, "events", "--config", recorded, "--since", "24h") == [newest]
+    assert output_lines(tmp_path, "events", "--config", recorded, "--limit", 1) == [newest]
+    assert output_lines(tmp_path, "events", "--config", recorded, "--database", "other") == [oldest]
+    assert output_lines(tmp_path, "events", "--config", recorded, "--since", "0s") == ["No events."]
 
 
-def test_the_script_in_the_readme_names_tables_that_fell_silent(
+def test_the_script_in_the_readme_names_tables_that_stopped_growing(
     tmp_path: Path, config: Path
 ) -> None:
     make_database(tmp_path / "email.db", messages=3)
@@ -181,4 +181,7 @@ def test_the_script_in_the_readme_names_tables_that_fell_silent(
         done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (3, "email,messages\n"), done.stderr
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (7, "")  # nobody answers: no false calm
+    assert (done.returncode, done.stdout) == (
+        7,
+        "",
+    )  # no service: it must not report that all is well
