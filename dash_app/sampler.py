@@ -131,7 +131,7 @@ class Sampler:
         self._taken_at_seconds = 0.0
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._teller = Notifier(settings, history, self._wake.set, clock)
+        self._notifier = Notifier(settings, history, self._wake.set, clock)
         self._due = time.monotonic()
         self._thread = self._new_thread()
         self.recorded_at: datetime | None = None
@@ -152,7 +152,7 @@ class Sampler:
         """
         self._stopping.set()
         if for_good:
-            self._teller.hurry()
+            self._notifier.stop_starting()
         self._wake.set()
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
@@ -162,7 +162,7 @@ class Sampler:
     def resume(self) -> None:
         """Start again after a stop, with the state in memory."""
         self._stopping.clear()
-        self._teller.resume()
+        self._notifier.resume()
         self._thread = self._new_thread()
         self._thread.start()
 
@@ -236,7 +236,7 @@ class Sampler:
         if self.snapshot:  # or what changed since the last record would look like silence
             self._record(self.snapshot)
         self._ledger.keep()
-        self._teller.end()
+        self._notifier.stop()
 
     def _forget_what_is_asked(self) -> list[Path]:
         """Forget the databases that `forget` asks for; return the files that request it."""
@@ -257,7 +257,7 @@ class Sampler:
     def _keep_history(self) -> None:
         """Replace a history file that was lost, and store in it what is in memory."""
         try:
-            if not self._history.renew_if_lost():
+            if not self._history.reopen_if_lost():
                 return
         except (OSError, sqlite3.Error, UnusableHistoryError) as error:
             paused = history_not_opened(error)
@@ -267,7 +267,7 @@ class Sampler:
             return
         self._ledger.store_again()
         self.docket.store_again()
-        self._teller.store_again()
+        self._notifier.store_again()
         self.recorded_at = None
 
     def _history_notes(self) -> tuple[str, ...]:
@@ -294,11 +294,11 @@ class Sampler:
         disk = disk_of(str(self._history.path))
         self._taken_at_seconds = self._clock.steady_seconds()
         taken = Snapshot(now, statuses, self._ledger.events, disk)
-        self.docket.take(taken, self._teller.problems())
+        self.docket.take(taken, self._notifier.problems())
         self.snapshot = replace(
             taken, incidents=self.docket.entries, history_notes=self._history_notes()
         )
-        self._teller.tell(self.docket.incidents, now)
+        self._notifier.update(self.docket.incidents, now)
         self.first_snapshot.set()
         published.set()
         if self._is_to_be_recorded(now):
@@ -348,7 +348,7 @@ class Sampler:
         log.warning("the clock was set by %+.0f s", by.total_seconds())
         self._ledger.move(by)
         self.docket.move(by)
-        self._teller.move(by)
+        self._notifier.move(by)
         # Those that need an acknowledgement have the time of their event.
         self._problems = {
             name: tuple(

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app import settings as configuration
-from dash_app.alerts.policy import AlertPolicy, Outbox, follow, release, settled
+from dash_app.alerts.policy import AlertPolicy, Outbox, dequeue, plan, record_attempt
 from dash_app.history.writer import History
+from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.model.reading import Reading
-from dash_app.model.snapshot import DatabaseState
+from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.model.times import moved
 from dash_app.rules.problems import settle
 from dash_app.rules.state import StateStore
@@ -30,9 +31,10 @@ from tests.factories import FakeClock
 from tests.harness import make_database
 from tests.history.test_history import START, values
 from tests.history.test_history import snapshot as taken
+from tests.incidents.test_correlation import finding, status
 
 DAY = 24 * HOUR
-MANNERS = AlertPolicy(
+POLICY = AlertPolicy(
     after=MINUTE, settle=5 * MINUTE, remind=6 * HOUR, quiet=NO_QUIET_HOURS, most_an_hour=10, link=""
 )
 STEP = st.sampled_from([-400 * DAY, -DAY, -HOUR, -3 * MINUTE, 7 * MINUTE, HOUR, DAY, 400 * DAY])
@@ -42,8 +44,8 @@ STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)
 class SteppedDesk(Desk):
     """A desk whose wall clock is set now and then; `passed` is what really went by."""
 
-    def __init__(self, manners: AlertPolicy = MANNERS) -> None:
-        super().__init__(manners)
+    def __init__(self, policy: AlertPolicy = POLICY) -> None:
+        super().__init__(policy)
         self.passed = timedelta(0)
         self.received: list[tuple[timedelta, str]] = []
 
@@ -63,9 +65,7 @@ class SteppedDesk(Desk):
         """Start the service again after the clock was set; it knows only what it stored."""
         self.now += by
         self.incidents = {name: one.up_to(self.now) for name, one in self.incidents.items()}
-        self.outbox = Outbox(
-            self.outbox.messages, tuple(one.up_to(self.now) for one in self.outbox.incidents)
-        )
+        self.outbox = self.outbox.up_to(self.now)
 
 
 def lives_through(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> SteppedDesk:
@@ -94,7 +94,7 @@ def test_setting_the_clock_changes_nothing_of_what_is_sent_and_when(
 def test_each_start_with_another_clock_sends_a_new_fault_in_time_and_only_once(
     steps: list[tuple[int, timedelta]],
 ) -> None:
-    desk = SteppedDesk(replace(MANNERS, remind=timedelta(0)))
+    desk = SteppedDesk(replace(POLICY, remind=timedelta(0)))
     for number, (minutes, by) in enumerate(steps):
         desk.begins(f"db{number}")
         began = desk.passed
@@ -102,13 +102,13 @@ def test_each_start_with_another_clock_sends_a_new_fault_in_time_and_only_once(
         desk.passes(max(minutes, 3) * MINUTE)
         sent = [at for at, title in desk.received if title == f"Db{number}: needs you"]
         assert len(sent) == 1
-        assert sent[0] - began <= MANNERS.after + MINUTE
+        assert sent[0] - began <= POLICY.after + MINUTE
     titles = [title for _, title in desk.received]
     assert len(set(titles)) == len(titles)
 
 
 def test_the_hour_has_room_for_a_new_fault_after_the_clock_was_put_right() -> None:
-    desk = SteppedDesk(replace(MANNERS, most_an_hour=2))
+    desk = SteppedDesk(replace(POLICY, most_an_hour=2))
     for name in ("email", "content"):
         desk.begins(name)
     desk.passes(5 * MINUTE)
@@ -131,20 +131,19 @@ def test_an_acknowledgement_expires_after_its_time_and_not_by_the_clock() -> Non
     assert len(desk.received) == 2
 
 
-def test_incidents_that_began_in_the_future_are_sent_though_nobody_moved_them() -> None:
-    """A begin in the future, as openclaw/openclaw pull 127731 met it."""
-    one = Desk()
-    one.begins("email")
-    incident = replace(one.incidents["email"], id=None)
-    outbox, sent, now = Outbox(), [], NOON - DAY
-    for _ in range(10):
-        outbox = follow(outbox, [incident], MANNERS, now)
-        outbox, due = release(outbox, MANNERS, now)
-        sent += due
+def test_an_incident_that_starts_in_the_future_is_notified_in_time() -> None:
+    """A start in the future, as in openclaw/openclaw pull 127731."""
+    state, outbox, sent = IncidentState(), Outbox(), []
+    for minute in range(10):
+        now = NOON - DAY + minute * MINUTE
+        gone = status("email", now, finding("gone", since=0))
+        state = correlate(state, Snapshot(now, (gone,)), POLICY.settle)
+        outbox = plan(outbox, state.incidents, POLICY, now)
+        outbox, due = dequeue(outbox, POLICY, now)
+        sent += [(minute, message.kind) for message in due]
         for message in due:
-            outbox = settled(outbox, message.mark, None, now)
-        now += MINUTE
-    assert [message.kind for message in sent] == ["fault"]
+            outbox = record_attempt(outbox, message.id, None, now)
+    assert sent == [(1, "fault")]
 
 
 def test_setting_the_clock_is_distinguished_from_time_that_passes() -> None:
@@ -195,7 +194,7 @@ def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_pa
     database = Database("email", "Email", tmp_path / "email.db")
     now = NOON
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
-        history.remember(database, DatabaseState("error", "locked", now + DAY, None))
+        history.store_state(database, DatabaseState("error", "locked", now + DAY, None))
         ledger = StateStore(history, [database], FakeClock(now).now)
         reading = Reading(now, now, code="locked")
         memory, _ = ledger.enter(database, reading, None)

@@ -1,4 +1,4 @@
-"""Has messages sent by a short-lived child, so that what sends them never stays in the service."""
+"""Send notifications in a short-lived child process, which frees apprise's memory when it exits."""
 
 from __future__ import annotations
 
@@ -16,112 +16,120 @@ from typing import Any
 from dash_app.model.notification import Notification
 
 LIMIT_SECONDS = 60.0
-"""The child ends in seconds unless receivers hang: what they did not get is tried again."""
+"""Maximum lifetime of the child, which takes seconds unless receivers hang. It is killed then, and
+later attempts send what is missing."""
 
-LAST_SECONDS = 2.5
-"""At the end, what is under way may take so long: it would be sent twice if nobody heard of it."""
+STOP_SECONDS = 2.5
+"""Maximum wait for attempts under way when the service stops: an attempt whose result is lost is
+repeated after the next start, and delivers a second copy."""
 
-News = dict[str, Any]
-"""What the child prints of a message, by its `mark`: the `problem` with a `receiver` of a `url` or
-None; at last the `failure` of the whole or None. Both have an `outcome`, as in `receivers`."""
+Result = dict[str, Any]
+"""A line of the child, by the `id` of its notification. For each attempt: the ids of the `receiver`
+and its `url`, and a `problem` or None. At the end of each notification: its `failure` or None.
+Either has an `outcome` as in `receivers`."""
 
 log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """Sends some messages at a time. For one thread, but for `hurry`."""
+    """Sends one batch of notifications at a time. For one thread, except `stop_starting`."""
 
-    def __init__(self, urls_file: Path, on_news: Callable[[], object]) -> None:
-        """Take where the URLs stand, and what to do once there is news."""
+    def __init__(self, urls_file: Path, on_result: Callable[[], object]) -> None:
         self._urls_file = urls_file
-        self._on_news = on_news
-        self._news: SimpleQueue[News] = SimpleQueue()
+        self._on_result = on_result
+        self._results: SimpleQueue[Result] = SimpleQueue()
         self._process: subprocess.Popen[str] | None = None
         self._thread: Thread | None = None
-        self._is_ending = False
+        self._is_stopping = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether messages may be sent now."""
-        return not self._is_ending and (self._thread is None or not self._thread.is_alive())
+        """Whether the previous batch is finished and the service is not stopping."""
+        return not self._is_stopping and (self._thread is None or not self._thread.is_alive())
 
-    def begin(self, messages: Sequence[Notification], types: Mapping[str, str]) -> None:
-        """Send messages, while `is_ready`; `types` are apprise's, by the messages' marks."""
+    def start(self, notifications: Sequence[Notification], types: Mapping[str, str]) -> None:
+        """Send a batch in the background, if `is_ready`; `types` are apprise's, by id."""
         self._thread = Thread(
-            target=self._send, args=(messages, types), name="delivery", daemon=True
+            target=self._run, args=(notifications, types), name="delivery", daemon=True
         )
         self._thread.start()
 
-    def news(self) -> Iterator[News]:
-        """Yield what was heard since the last time."""
+    def results(self) -> Iterator[Result]:
+        """Yield the results since the previous call."""
         while True:
             try:
-                yield self._news.get_nowait()
+                yield self._results.get_nowait()
             except Empty:
                 return
 
-    def hurry(self) -> None:
-        """Begin nothing more; the child finishes what is under way."""
-        self._is_ending = True
+    def stop_starting(self) -> None:
+        """Start no further attempt; the child finishes those under way."""
+        self._is_stopping = True
         if process := self._process:  # read once: another thread sets it to None
             process.terminate()
 
-    def end(self) -> None:
-        """Wait for what is under way, and no longer than it may take."""
-        self.hurry()
+    def stop(self) -> None:
+        """Wait for attempts under way, but at most `STOP_SECONDS`."""
+        self.stop_starting()
         if self._thread:
-            self._thread.join(LAST_SECONDS)
+            self._thread.join(STOP_SECONDS)
         if process := self._process:
             process.kill()
 
-    def send(self, messages: Sequence[Notification], types: Mapping[str, str]) -> Iterator[News]:
-        """Send messages, and yield what is heard of them; at last of each whether all have it."""
-        unheard = {one.mark for one in messages}
-        ends = time.monotonic() + LIMIT_SECONDS
+    def send(
+        self, notifications: Sequence[Notification], types: Mapping[str, str]
+    ) -> Iterator[Result]:
+        """Send a batch and yield the results; the last one of each notification has a `failure`."""
+        unfinished = {notification.id for notification in notifications}
+        deadline = time.monotonic() + LIMIT_SECONDS
         failure = ""
         try:
-            for news in self._talk(messages, types):
-                unheard -= {news["mark"]} if "failure" in news else set()
-                yield news
+            for result in self._talk(notifications, types):
+                unfinished -= {result["id"]} if "failure" in result else set()
+                yield result
         except (OSError, ValueError) as error:
             failure = f"could not be sent: {error}"
-        if not self._is_ending:
-            is_late = time.monotonic() >= ends
+        if not self._is_stopping:
+            is_late = time.monotonic() >= deadline
             late = f"was not sent within {LIMIT_SECONDS:.0f} s"
             failure = failure or (late if is_late else "the process that sends it ended early")
-            for mark in unheard:
-                yield {"mark": mark, "failure": failure, "outcome": "unclear"}
+            for id_ in unfinished:
+                yield {"id": id_, "failure": failure, "outcome": "unclear"}
 
-    def _send(self, messages: Sequence[Notification], types: Mapping[str, str]) -> None:
-        for news in self.send(messages, types):
-            self._news.put(news)
-            self._on_news()
+    def _run(self, notifications: Sequence[Notification], types: Mapping[str, str]) -> None:
+        for result in self.send(notifications, types):
+            self._results.put(result)
+            self._on_result()
 
-    def _talk(self, messages: Sequence[Notification], types: Mapping[str, str]) -> Iterator[News]:
-        """Start the child and yield what it says. Raises OSError, ValueError."""
-        fields = ("mark", "title", "body", "reached", "refused")
-        wanted = [
-            {"type": types[one.mark], **{name: getattr(one, name) for name in fields}}
-            for one in messages
-        ]
-        asked = {"urls_file": str(self._urls_file), "messages": wanted}
+    def _talk(
+        self, notifications: Sequence[Notification], types: Mapping[str, str]
+    ) -> Iterator[Result]:
+        """Start the child and yield the lines that it prints. Raise OSError or ValueError."""
+        fields = ("id", "title", "body", "delivered_to", "refused")
+        request = {
+            "urls_file": str(self._urls_file),
+            "notifications": [
+                {"type": types[one.id], **{name: getattr(one, name) for name in fields}}
+                for one in notifications
+            ],
+        }
         with subprocess.Popen(
             [sys.executable, "-m", "dash_app.alerts.sender_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a library's complaint may hold a token
+            stderr=subprocess.DEVNULL,  # a library's complaint may contain a token
             text=True,
             process_group=0,  # a Ctrl-C in the terminal is for the service to handle
         ) as process:
             if process.stdin is None or process.stdout is None:
                 raise OSError("no pipes")
             self._process = process
-            if self._is_ending:
+            if self._is_stopping:
                 process.terminate()
             limit = Timer(LIMIT_SECONDS, process.kill)
             limit.start()
             try:
-                process.stdin.write(json.dumps(asked))
+                process.stdin.write(json.dumps(request))
                 process.stdin.close()
                 for line in process.stdout:
                     yield json.loads(line)

@@ -1,15 +1,15 @@
-"""Tells people of incidents, and keeps what it told in step with the history.
+"""Send notifications about incidents, and keep their state in step with the history.
 
-A message is stored before it is sent and marked at once after: after a crash in between it is sent
-again, under the same mark. Where the history cannot be written, messages are sent all the same.
+A notification is stored before it is sent, and its result as soon as it is known. After a crash in
+between it is sent again with the same id. While the history cannot be written, notifications are
+sent all the same.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
-import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from dash_app.alerts.delivery import Delivery
@@ -17,15 +17,17 @@ from dash_app.alerts.policy import (
     FAILING,
     AlertPolicy,
     Outbox,
-    attempted,
+    apprise_types,
+    dequeue,
     failing,
-    follow,
-    release,
-    settled,
-    types_of,
+    plan,
+    record_attempt,
+    record_delivery,
 )
-from dash_app.history.incidents import WantedIncidents
+from dash_app.history.incidents import IncidentQuery, IncidentTable
+from dash_app.history.notifications import NotificationTable
 from dash_app.history.read_only import ReadOnlyHistory
+from dash_app.history.write_behind import WriteBehind
 from dash_app.history.writer import History
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification
@@ -36,62 +38,62 @@ from dash_app.system import network
 from dash_app.system.clock import CLOCK, Clock
 from dash_app.words.notifications import failing_text
 
-MAX_UNTOLD = 1000
-LATELY = timedelta(days=7)
-"""An end that nobody was told of for longer, since nobody was to be told, is no news any more."""
+MAX_INCIDENTS = 1000
+MAX_END_AGE = timedelta(days=7)
+"""The end of an incident is not notified later than this, for instance after a long downtime."""
 
 log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Who tells people, as far as the settings name any. For one thread, but for `hurry`."""
+    """Sends notifications if receivers are configured. For one thread, except `stop_starting`."""
 
     def __init__(
         self,
         settings: Settings,
         history: History | ReadOnlyHistory,
-        on_news: Callable[[], object],
+        on_result: Callable[[], object],
         clock: Clock = CLOCK,
     ) -> None:
-        """Take up what was told; `on_news` has `tell` called soon. Raises sqlite3.Error."""
+        """Load unfinished notifications and their incidents.
+
+        `on_result`, called for each result of an attempt, schedules the next `update`. Raise
+        sqlite3.Error if the history cannot be read.
+        """
         self._settings = settings
-        self._on_news = on_news
+        self._history = history
+        self._on_result = on_result
         self._clock = clock
-        self._store = history.messages
         self._delivery: Delivery | None = None
         self._outbox = Outbox()
-        if settings.alerts.urls_file and history.messages and history.incidents:
-            now = clock.now()
-            self._delivery = Delivery(settings.alerts.urls_file, on_news)
-            untold = tuple(history.messages.untold())
-            lately = now - LATELY
-            wanted = WantedIncidents(ids=untold, most=MAX_UNTOLD, ended_since=lately)
-            known = history.incidents.found(wanted)
-            self._outbox = Outbox(
-                tuple(history.messages.open(now)),
-                tuple(entry.incident.up_to(now) for entry in reversed(known)),
-            )
-        self._stored = set(self._outbox.messages)
-        self._is_stored = True
+        if settings.alerts.urls_file and history.incidents and history.notifications:
+            self._outbox = _unfinished(history.incidents, history.notifications, clock.now())
+            self._delivery = Delivery(settings.alerts.urls_file, on_result)
+        self._writes = WriteBehind("notifications", self._store, self._notifications)
+        self._outbox = self._outbox.up_to(clock.now())
 
-    def tell(self, incidents: Sequence[Incident], now: datetime) -> None:
-        """Have people told of incidents that are open or over of late, if that is due."""
+    @property
+    def _notifications(self) -> dict[str, Notification]:
+        return {notification.id: notification for notification in self._outbox.notifications}
+
+    def update(self, incidents: Sequence[Incident], now: datetime) -> None:
+        """Send whatever is due about incidents that are open or ended recently."""
         if self._delivery is None:
             return
-        self._hear(self._delivery, now)
+        self._record_results(self._delivery, now)
         if not incidents and self._outbox == Outbox():
             return
-        manners = self._manners()
-        self._outbox = follow(self._outbox, incidents, manners, now)
-        sent: list[Notification] = []
+        policy = self._policy()
+        self._outbox = plan(self._outbox, incidents, policy, now)
+        due: list[Notification] = []
         if self._delivery.is_ready:
-            self._outbox, sent = release(self._outbox, manners, now)
+            self._outbox, due = dequeue(self._outbox, policy, now)
         self._save()
-        if sent:
-            self._delivery.begin(sent, types_of(self._outbox, sent))
+        if due:
+            self._delivery.start(due, apprise_types(self._outbox, due))
 
     def move(self, by: timedelta) -> None:
-        """Move all times by as much as the clock was set, so that durations stay what they are."""
+        """Move all times by as much as the clock was set, so that durations stay the same."""
         self._outbox = moved(self._outbox, by)
 
     def problems(self) -> list[Problem]:
@@ -102,58 +104,50 @@ class Notifier:
         text, remedy = failing_text(lost)
         return [Problem(FAILING, "notice", lost[0].made_at, text, remedy)]
 
-    def hurry(self) -> None:
-        """Begin nothing more; what is under way is finished."""
+    def stop_starting(self) -> None:
+        """Start no further attempts; those under way are finished."""
         if self._delivery:
-            self._delivery.hurry()
+            self._delivery.stop_starting()
 
-    def end(self) -> None:
-        """Wait for what is under way, and keep what became of it."""
+    def stop(self) -> None:
+        """Wait for attempts under way, and store their results."""
         if self._delivery:
-            self._delivery.end()
-            self._hear(self._delivery, self._clock.now())
-            self._save()
+            self._delivery.stop()
+            self._record_results(self._delivery, self._clock.now())
 
     def store_again(self) -> None:
-        """Store all pending notifications in a new history file."""
-        self._stored = set()
+        """Store all notifications in a new history file."""
+        self._writes.restart()
         self._save()
 
     def resume(self) -> None:
-        """Send again after `end`."""
+        """Send again after `stop`."""
         if self._delivery and self._settings.alerts.urls_file:
-            self._delivery = Delivery(self._settings.alerts.urls_file, self._on_news)
+            self._delivery = Delivery(self._settings.alerts.urls_file, self._on_result)
 
-    def _hear(self, delivery: Delivery, now: datetime) -> None:
-        """Take what became of messages."""
-        for news in delivery.news():
-            mark = news["mark"]
-            if "receiver" in news:
-                self._outbox = attempted(self._outbox, mark, news["receiver"], news["outcome"])
+    def _record_results(self, delivery: Delivery, now: datetime) -> None:
+        for result in delivery.results():
+            id_, outcome = result["id"], result["outcome"]
+            if "receiver" in result:
+                self._outbox = record_delivery(self._outbox, id_, result["receiver"], outcome)
                 continue
-            self._outbox = settled(self._outbox, mark, news["failure"], now, news["outcome"])
-            if news["failure"]:
-                log.warning("message %s not sent: %s", mark, news["failure"])
+            failure = result["failure"]
+            self._outbox = record_attempt(self._outbox, id_, failure, now, outcome)
+            if failure:
+                log.warning("notification %s not sent: %s", id_, failure)
             else:
-                log.info("message %s sent", mark)
+                log.info("notification %s sent", id_)
         self._save()
 
     def _save(self) -> None:
-        """Store what changed."""
-        changed = [one for one in self._outbox.messages if one not in self._stored]
-        if not changed or self._store is None:
-            return
-        try:
-            self._store.keep(changed)
-        except sqlite3.Error as error:
-            if self._is_stored:
-                log.error("messages not stored: %s", error)
-            self._is_stored = False
-            return
-        self._stored = set(self._outbox.messages)
-        self._is_stored = True
+        self._writes.save(self._notifications)
 
-    def _manners(self) -> AlertPolicy:
+    def _store(self, changed: Mapping[str, Notification]) -> Mapping[str, Notification]:
+        if self._history.notifications:
+            self._history.notifications.store(changed.values())
+        return changed
+
+    def _policy(self) -> AlertPolicy:
         alerts, server = self._settings.alerts, self._settings.server
         link = alerts.link or _link(server.addresses, server.port)
         return AlertPolicy(
@@ -167,10 +161,23 @@ class Notifier:
         )
 
 
+def _unfinished(table: IncidentTable, notifications: NotificationTable, now: datetime) -> Outbox:
+    """Load incidents and their notifications; `plan` drops those that are finished."""
+    entries = [
+        *table.find(IncidentQuery(is_open=True, limit=MAX_INCIDENTS)),
+        *table.find(
+            IncidentQuery(is_open=False, limit=MAX_INCIDENTS, ended_since=now - MAX_END_AGE)
+        ),
+    ]
+    incidents = sorted((entry.incident for entry in entries), key=lambda one: one.id or 0)
+    unfinished = notifications.unfinished((incident.id for incident in incidents), now)
+    return Outbox(tuple(unfinished), tuple(incidents))
+
+
 def _link(names: Iterable[str], port: int) -> str:
-    """Return where the page is served first that is not loopback; empty for nowhere."""
+    """Return the URL at the first address that is not loopback; empty if there is none."""
     addresses = network.addresses_to_bind(names)
-    if any(one.is_unspecified for one in addresses):
+    if any(address.is_unspecified for address in addresses):
         addresses = [*network.tailscale_addresses(), *addresses]
-    others = [one for one in addresses if not one.is_loopback and not one.is_unspecified]
-    return network.link(others[0], port).rstrip("/") if others else ""
+    reachable = [one for one in addresses if not one.is_loopback and not one.is_unspecified]
+    return network.link(reachable[0], port).rstrip("/") if reachable else ""

@@ -1,14 +1,15 @@
-"""When who is told what: from incidents, and what was told of them, to messages.
+"""Turn incidents into notifications: decide when each one is sent, repeated or ended.
 
-Pure functions. What needs a person is told once, when it has lasted; that it is over once, when
-that has lasted too; in between there are reminders. What may not be sent yet waits, and what waited
-together goes as one. What is merely late is told once it is down.
+Pure functions. An incident sends a notification once it has lasted `after`, and another once it has
+been over for `settle`. In between, reminders repeat every `remind` until a person acknowledges it.
+Notifications due in quiet hours, or beyond the hourly limit, are held back and combined into a
+summary. An incident that is merely late sends nothing until it is down.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -24,41 +25,44 @@ from dash_app.words.notifications import (
     summary_text,
 )
 
-PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
-"""Between tries, which come to an end after an hour."""
+RETRY_PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 4, 10, 15, 30))
+"""Pauses between the attempts to send a notification. After an hour it is given up."""
+
+RESEND_PAUSES = tuple(timedelta(hours=hours) for hours in (1, 4, 18, 24))
+"""Pauses after a notification was given up. After each one, a new notification replaces it and is
+attempted once; then only reminders follow. So a receiver that accepts notifications without
+confirming them gets at most ten copies in three days."""
+
+AWAY_PAUSE = timedelta(hours=1)
+"""The same pause for receivers that could not be connected to, and so have received nothing."""
 
 FAILING: Final = "alerts_failing"
-UNTOLD = frozenset({"late", FAILING})
-"""Kinds of which no message tells: what is late is soon down, and lost messages are in the next."""
+NEVER_NOTIFIED_KINDS = frozenset({"late", FAILING})
+"""A late table is soon down, and the next notification reports failed ones."""
 
-HAVING = frozenset({"delivered", "partial"})
+DELIVERED = frozenset({"delivered", "partial"})
+"""Outcomes of attempts after which a receiver has a notification, at least in part."""
+
 FINAL = frozenset({"refused", "partial"})
-"""Outcomes of attempts after which a receiver has a notification, at least in part; and after which
-another attempt soon after would end the same, or reach somebody twice."""
+"""Outcomes after which another attempt would fail again, or deliver a second copy."""
 
-TRIES_UNTIL_TOLD = 3
-"""So many tries without success are no mere hiccup: five minutes have passed."""
+MIN_FAILED_ATTEMPTS = 3
+"""Failed attempts after which delivery counts as failing: five minutes have passed."""
 
-RESTS = tuple(timedelta(hours=hours) for hours in (1, 4, 18, 24))
-"""Pauses after a notification was given up, each before one more attempt to send it. Then only
-reminders are left: a receiver that got it without confirming gets at most ten in three days."""
+MAX_LOST_AGE = timedelta(days=7)
+"""The age up to which a lost notification is mentioned in the next one."""
 
-AWAY_REST = timedelta(hours=1)
-"""The pause after a receiver could not be connected to, and so has got nothing."""
-
-MAX_LOST = timedelta(days=7)
-"""A notification that was lost for longer is no longer mentioned."""
-
-TYPES: dict[NotificationKind, str] = {"fault": "failure", "reminder": "warning", "over": "success"}
-"""apprise's types, which choose colours, icons and priorities; worst first."""
+APPRISE_TYPES: dict[NotificationKind, str] = {
+    "fault": "failure",
+    "reminder": "warning",
+    "over": "success",
+}
+"""apprise's types, which choose colours, icons and priorities. Worst first."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
-    """When a person wants to be told, as in the settings.
-
-    `link` is the page's address or empty, `host` the name of this machine.
-    """
+    """When notifications are sent, as in the settings."""
 
     after: timedelta
     settle: timedelta
@@ -66,391 +70,423 @@ class AlertPolicy:
     quiet: QuietHours
     most_an_hour: int
     link: str
+    """The URL of the page; empty if it is not known."""
+
     host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """What was told and is to be told, oldest first, and the incidents that this is about.
+    """Notifications, oldest first, and the incidents that they are about.
 
-    Those are kept until they are told to be over, whatever becomes of them elsewhere.
+    Each incident stays until its end was reported, even if it is gone from everywhere else.
     """
 
-    messages: tuple[Notification, ...] = ()
+    notifications: tuple[Notification, ...] = ()
     incidents: tuple[Incident, ...] = ()
 
-
-def follow(
-    outbox: Outbox, incidents: Iterable[Incident], manners: AlertPolicy, now: datetime
-) -> Outbox:
-    """Return the outbox with what is to be told of incidents that are open or over of late."""
-    outbox = replace(outbox, messages=tuple(one.up_to(now) for one in outbox.messages))
-    new = [_begun(one, outbox, manners, now) for one in incidents]
-    seen = {(one.key, number) for one in new for number in (one.id, None)}
-    known = [one for one in outbox.incidents if (one.key, one.id) not in seen]
-    told: list[Incident] = []
-    for one in (*known, *new):
-        about = _about(one, outbox.messages)
-        outbox = _replaced(
-            outbox, [replace(m, incident=one.id) for m in about if m.incident != one.id]
+    def up_to(self, now: datetime) -> Outbox:
+        """Return the outbox without times in the future, stored before the clock was set back."""
+        return Outbox(
+            tuple(notification.up_to(now) for notification in self.notifications),
+            tuple(incident.up_to(now) for incident in self.incidents),
         )
-        kind = _kind(one, about, manners, now)
-        if kind:
-            outbox = _tell(outbox, kind, one, manners, now)
-        if _about(one, outbox.messages):
-            told.append(one)
-    return replace(_without_what_is_done(outbox, told, now), incidents=tuple(told))
 
 
-def release(
-    outbox: Outbox, manners: AlertPolicy, now: datetime
-) -> tuple[Outbox, list[Notification]]:
-    """Return the outbox after the messages of now were taken from it, and those messages.
+def plan(
+    outbox: Outbox, incidents: Collection[Incident], policy: AlertPolicy, now: datetime
+) -> Outbox:
+    """Add the notifications that are due, and drop whatever is finished.
 
-    New faults come first. Of each hour only half is for anything else, so that a fault never has to
-    wait for that; what has no room, or waited for the end of quiet hours, is combined.
+    `incidents` are those that are open, and those that ended recently.
     """
-    if manners.quiet.covers(now):
+    current = {(incident.key, id_) for incident in incidents for id_ in (incident.id, None)}
+    earlier = [one for one in outbox.incidents if (one.key, one.id) not in current]
+    kept: list[Incident] = []
+    needed: set[str] = set()
+    for incident in (*earlier, *incidents):
+        about = [replace(one, incident=incident.id) for one in _unreported(incident, outbox)]
+        outbox = _updated(outbox, about)
+        if kind := _next_kind(incident, about, policy, now):
+            lost = [one for one in outbox.notifications if _is_lost(one)]
+            new = _notification(kind, incident, lost, policy, now)
+            outbox = _added(outbox, new, [*lost, *(one for one in about if one.is_pending)])
+            about.append(new)
+        if about:
+            kept.append(incident)
+            needed |= {notification.id for notification in about}
+    return Outbox(_without_finished(outbox, needed, now), tuple(kept))
+
+
+def dequeue(
+    outbox: Outbox, policy: AlertPolicy, now: datetime
+) -> tuple[Outbox, list[Notification]]:
+    """Return the outbox and the notifications to attempt now.
+
+    New faults come first: other notifications get at most half of the hourly limit, so that a fault
+    never waits for them. Those beyond the limit, or held back in quiet hours, are combined.
+    """
+    if policy.quiet.covers(now):
         return outbox, []
-    waiting = [one for one in outbox.messages if one.waits and not _is_outdated(one, outbox)]
-    again = [one for one in waiting if one.attempts and _is_due(one, now)]
-    # The hour has room already for what was tried in it, but not for what quiet hours kept since.
-    room = _Room.of(outbox, manners, now)
-    rested = [one for one in again if not _was_tried_of_late(one, now)]
-    for is_fault in (True, False):
-        due = [one for one in rested if (_worst_kind(one, outbox) == "fault") == is_fault]
-        places = room.has(is_fault=is_fault)
-        again = [one for one in again if one not in due[places:]]
-        room.use(len(due[:places]), is_fault=is_fault)
-    fresh = [one for one in waiting if not one.attempts]
-    alone, together = _shared_out(fresh, room, manners)
-    if together:
-        summary = _summary(together, manners, now)
-        outbox = _replaced(outbox, [replace(one, told_in=summary.mark) for one in together])
-        outbox = replace(outbox, messages=(*outbox.messages, summary))
-        alone = [*alone, summary]
-    tried = [
-        replace(one, attempts=one.attempts + 1, tried_at=now, due_at=now + _pause(one.attempts))
-        for one in (*again, *alone)
+    pending = [
+        one for one in outbox.notifications if one.is_pending and not _is_outdated(one, outbox)
     ]
-    return _replaced(outbox, tried), tried
+    retried = [one for one in pending if one.attempts and _retry_is_due(one, now)]
+    # What was attempted within the hour has its place in the limit already. What quiet hours
+    # interrupted since then needs a new one.
+    room = _Room.within_hour(outbox, policy, now)
+    interrupted = [one for one in retried if not _was_attempted_in_last_hour(one, now)]
+    for is_fault in (True, False):
+        due = [one for one in interrupted if (_worst_kind(one, outbox) == "fault") == is_fault]
+        places = room.places(is_fault=is_fault)
+        retried = [one for one in retried if one not in due[places:]]
+        room.use(len(due[:places]), is_fault=is_fault)
+    new = [one for one in pending if not one.attempts]
+    alone, combined = _shared_out(new, room, policy)
+    if combined:
+        summary = _summary(combined, policy, now)
+        outbox = _added(outbox, summary, combined)
+        alone = [*alone, summary]
+    attempts = [
+        replace(
+            one,
+            attempts=one.attempts + 1,
+            attempted_at=now,
+            due_at=now + RETRY_PAUSES[min(one.attempts, len(RETRY_PAUSES) - 1)],
+        )
+        for one in (*retried, *alone)
+    ]
+    return _updated(outbox, attempts), attempts
 
 
-def types_of(outbox: Outbox, sent: Iterable[Notification]) -> dict[str, str]:
-    """Return apprise's types of messages by their marks: of a summary, that of its worst part."""
-    return {one.mark: TYPES.get(_worst_kind(one, outbox), "info") for one in sent}
+def apprise_types(outbox: Outbox, notifications: Iterable[Notification]) -> dict[str, str]:
+    """Return apprise's type for each notification id; for a summary, that of its worst part."""
+    return {one.id: APPRISE_TYPES.get(_worst_kind(one, outbox), "info") for one in notifications}
 
 
-def held_back(
-    one: Notification,
-    messages: Sequence[Notification],
+def pending_reason(
+    notification: Notification,
+    notifications: Sequence[Notification],
     quiet: QuietHours,
     most_an_hour: int,
     now: datetime,
 ) -> tuple[str, datetime] | None:
-    """Return why a message that waits was not sent yet, and until when; None if it is due."""
+    """Return why a pending notification was not sent yet, and until when; None if it is due."""
     if quiet.covers(now):
         return "quiet hours", quiet.next_active(now)
-    if one.attempts:
-        return ("next attempt", one.due_at) if one.due_at > now else None
-    tried = sorted(m.tried_at for m in messages if m.tried_at and _was_tried_of_late(m, now))
-    if len(tried) >= most_an_hour - (0 if one.kind == "fault" else most_an_hour // 2):
-        return "the hourly limit", tried[0] + AN_HOUR
+    if notification.attempts:
+        return ("next attempt", notification.due_at) if notification.due_at > now else None
+    recent = sorted(
+        one.attempted_at
+        for one in notifications
+        if one.attempted_at and _was_attempted_in_last_hour(one, now)
+    )
+    reserved = 0 if notification.kind == "fault" else most_an_hour // 2
+    if len(recent) >= most_an_hour - reserved:
+        return "the hourly limit", recent[0] + AN_HOUR
     return None
 
 
-def attempted(outbox: Outbox, mark: str, receiver: str, outcome: str) -> Outbox:
-    """Return the outbox after an attempt to send a message to one receiver.
+def record_delivery(outbox: Outbox, notification_id: str, receiver: str, outcome: str) -> Outbox:
+    """Record the outcome of an attempt to send a notification to one receiver.
 
-    It is not sent again to a receiver that has it, may have it in part, or refused it.
+    A receiver that has it, may have it in part, or refused it gets no further attempt.
     """
 
-    def noted(receivers: tuple[str, ...], outcomes: Container[str]) -> tuple[str, ...]:
+    def extended(receivers: tuple[str, ...], outcomes: frozenset[str]) -> tuple[str, ...]:
         is_new = outcome in outcomes and receiver not in receivers
         return (*receivers, receiver) if is_new else receivers
 
-    return _replaced(
+    return _updated(
         outbox,
         [
-            replace(one, reached=noted(one.reached, HAVING), refused=noted(one.refused, FINAL))
-            for one in outbox.messages
-            if one.mark == mark
+            replace(
+                one,
+                delivered_to=extended(one.delivered_to, DELIVERED),
+                refused=extended(one.refused, FINAL),
+            )
+            for one in outbox.notifications
+            if one.id == notification_id
         ],
     )
 
 
-def settled(
-    outbox: Outbox, mark: str, failure: str | None, now: datetime, outcome: str = "unclear"
+def record_attempt(
+    outbox: Outbox,
+    notification_id: str,
+    failure: str | None,
+    now: datetime,
+    outcome: str = "unclear",
 ) -> Outbox:
-    """Return the outbox after an attempt to send one message to all receivers that lack it.
+    """Record the end of an attempt to send a notification to all receivers that lack it.
 
-    `failure` is None if all have it. `outcome` is what the failure means: "refused" by all that
-    lack it, "away" if none of them was connected to; with any other some may have it.
+    `failure` is None if all have it. `outcome` is the reason of the failure: "refused" by all that
+    lack it, "away" if none of them could be connected to; after any other, some may have it.
     """
-    one = next((one for one in outbox.messages if one.mark == mark), None)
-    if one is None:
+    sent = next((one for one in outbox.notifications if one.id == notification_id), None)
+    if sent is None:
         return outbox
     if failure is None:
-        return _replaced(outbox, [replace(one, failure=None, sent_at=now)])
-    one = replace(one, failure=failure)
-    within = [message for message in outbox.messages if message.told_in == mark]
-    former = max((_times_given_up(part, outbox) for part in (one, *within)), default=0)
-    is_last = outcome in FINAL or former or one.attempts > len(PAUSES)
-    if not is_last:
-        return _replaced(outbox, [one])
-    # What it told of in place of others is as lost as itself, and the next one tells of all.
+        return _updated(outbox, [replace(sent, failure=None, sent_at=now)])
+    sent = replace(sent, failure=failure)
+    parts = [one for one in outbox.notifications if one.included_in == notification_id]
+    is_resent = any(_times_given_up(one, outbox) for one in (sent, *parts))
+    if not (outcome in FINAL or is_resent or sent.attempts > len(RETRY_PAUSES)):
+        return _updated(outbox, [sent])
+    # The parts of a summary are lost with it; the next notification mentions each of them.
     lost = [
         replace(
-            part,
-            told_in=None if part.told_in == mark else part.told_in,
+            one,
+            included_in=None if one.included_in == notification_id else one.included_in,
             is_given_up=True,
-            reached=part.reached or one.reached,
-            due_at=_resent_at(part, outbox, outcome, now),
+            delivered_to=one.delivered_to or sent.delivered_to,
+            due_at=_resent_at(one, outbox, outcome, now),
         )
-        for part in (*within, one)
+        for one in (*parts, sent)
     ]
-    return _replaced(outbox, lost)
-
-
-def _times_given_up(one: Notification, outbox: Outbox) -> int:
-    """Return how often messages about the same incident were given up before this one."""
-    return sum(
-        other.is_given_up
-        and not other.reached
-        and (other.cause, other.incident) == (one.cause, one.incident)
-        for other in outbox.messages
-        if one.cause and other.mark != one.mark
-    )
-
-
-def _resent_at(one: Notification, outbox: Outbox, outcome: str, now: datetime) -> datetime:
-    """Return when a message that was given up is sent again; its creation for never."""
-    if outcome == "away":
-        return now + AWAY_REST
-    rests = RESTS[_times_given_up(one, outbox) :]
-    return now + rests[0] if rests else one.made_at
+    return _updated(outbox, lost)
 
 
 def failing(outbox: Outbox) -> list[Notification]:
-    """Return the messages that were given up and not told of since, or fail for minutes."""
+    """Return the notifications that are lost, or have failed for minutes."""
     return [
         one
-        for one in outbox.messages
-        if _is_lost(one) or (one.waits and one.failure and one.attempts >= TRIES_UNTIL_TOLD)
+        for one in outbox.notifications
+        if _is_lost(one) or (one.is_pending and one.failure and one.attempts >= MIN_FAILED_ATTEMPTS)
     ]
 
 
-def _begun(one: Incident, outbox: Outbox, manners: AlertPolicy, now: datetime) -> Incident:
-    """Return an incident without times in the future, which nobody corrected.
+def _unreported(incident: Incident, outbox: Outbox) -> list[Notification]:
+    """Return the notifications about an incident since its end was last reported, oldest first.
 
-    How long it has lasted, or been over, is unknown then: it counts as long enough.
+    Either id is missing until it is stored; then time tells an incident from an earlier one with
+    the same cause.
     """
-    ended_at = one.ended_at
-    if ended_at and ended_at > now:
-        ended_at = now - manners.settle
-    if one.since <= now:
-        return replace(one, ended_at=ended_at)
-    known = next((other.since for other in outbox.incidents if other.key == one.key), now)
-    return replace(one, since=min(known, now - manners.after), ended_at=ended_at)
-
-
-def _about(one: Incident, messages: Sequence[Notification]) -> list[Notification]:
-    """Return what was told of an incident, since somebody heard that it was over if it ever was."""
     about = [
-        message
-        for message in messages
-        if message.cause == one.key
+        one
+        for one in outbox.notifications
+        if one.cause == incident.key
         and (
-            message.incident == one.id
-            if message.incident and one.id
-            else message.made_at >= one.since
+            one.incident == incident.id
+            if one.incident and incident.id
+            else one.made_at >= incident.since
         )
     ]
-    heard = {m.mark for m in messages if m.sent_at or m.reached}
-    ends = [
-        n
-        for n, message in enumerate(about, 1)
-        if message.kind == "over" and heard & {message.mark, message.told_in}
+    received = {one.id for one in outbox.notifications if one.sent_at or one.delivered_to}
+    reported = [
+        number
+        for number, one in enumerate(about, 1)
+        if one.kind == "over" and received & {one.id, one.included_in}
     ]
-    return about[max(ends, default=0) :]
+    return about[max(reported, default=0) :]
 
 
-def _kind(
-    one: Incident, about: Sequence[Notification], manners: AlertPolicy, now: datetime
+def _next_kind(
+    incident: Incident, about: Sequence[Notification], policy: AlertPolicy, now: datetime
 ) -> NotificationKind | None:
-    """Return what is to be told of an incident now."""
-    if one.ended_at:
-        is_told = about and about[-1].kind == "over" and not _is_to_be_told_anew(about[-1], now)
-        is_over = now - one.ended_at >= manners.settle
-        return "over" if about and is_over and not is_told else None
-    if one.kind in UNTOLD or (one.acknowledged and one.acknowledged.holds(now)):
+    """Return the kind of notification to send now, given those since the incident began."""
+    last = about[-1] if about else None
+    should_resend = last is not None and _should_resend(last, now)
+    if incident.ended_at:
+        is_reported = last and last.kind == "over" and not should_resend
+        has_settled = now - incident.ended_at >= policy.settle
+        return "over" if last and has_settled and not is_reported else None
+    if incident.kind in NEVER_NOTIFIED_KINDS or (
+        incident.acknowledged and incident.acknowledged.holds(now)
+    ):
         return None
-    if not about:
-        return "fault" if now - one.since >= manners.after else None
-    last = about[-1]
-    if _is_to_be_told_anew(last, now):
+    if last is None:
+        return "fault" if now - incident.since >= policy.after else None
+    if should_resend:
         return "fault" if last.kind == "over" else last.kind
-    if not manners.remind or any(message.waits for message in about):
+    if not policy.remind or any(one.is_pending for one in about):
         return None
-    return "reminder" if now - last.made_at >= manners.remind else None
+    return "reminder" if now - last.made_at >= policy.remind else None
 
 
-def _is_to_be_told_anew(one: Notification, now: datetime) -> bool:
-    """Whether a message reached nobody, and is to be sent once more."""
-    return one.is_given_up and not one.reached and one.made_at < one.due_at <= now
-
-
-def _tell(
-    outbox: Outbox, kind: NotificationKind, one: Incident, manners: AlertPolicy, now: datetime
-) -> Outbox:
-    """Return the outbox with a message about an incident, in place of any that still waits."""
-    mark = _mark(kind, one.key, now)
-    link = manners.link and f"{manners.link}/{_page(one)}"
-    lost = [message for message in outbox.messages if _is_lost(message)]
-    parts = [notification_body(kind, one, link, now)]
+def _notification(
+    kind: NotificationKind,
+    incident: Incident,
+    lost: Sequence[Notification],
+    policy: AlertPolicy,
+    now: datetime,
+) -> Notification:
+    """Return a new notification about an incident, which mentions the lost ones."""
+    id_ = _new_id(kind, incident.key, now)
+    is_single = len(incident.databases) == 1
+    page = f"databases/{incident.databases[0]}" if is_single else ""
+    lines = [notification_body(kind, incident, policy.link and f"{policy.link}/{page}", now)]
     if lost:
-        parts.append(lost_text(lost, now))
-    message = Notification(
-        mark=mark,
+        lines.append(lost_text(lost, now))
+    return Notification(
+        id=id_,
         kind=kind,
-        cause=one.key,
-        incident=one.id,
-        title=notification_title(kind, one),
-        body="\n".join([*parts, signature(manners.host, mark)]),
+        cause=incident.key,
+        incident=incident.id,
+        title=notification_title(kind, incident),
+        body="\n".join([*lines, signature(policy.host, id_)]),
         made_at=now,
         due_at=now,
     )
-    waiting = [message for message in _about(one, outbox.messages) if message.waits]
-    replaced = [replace(former, told_in=mark) for former in (*lost, *waiting)]
-    outbox = _replaced(outbox, replaced)
-    return replace(outbox, messages=(*outbox.messages, message))
 
 
-def _page(one: Incident) -> str:
-    return f"databases/{one.databases[0]}" if len(one.databases) == 1 else ""
+def _should_resend(notification: Notification, now: datetime) -> bool:
+    """Whether a notification was given up, no receiver has it, and its pause is over."""
+    is_undelivered = notification.is_given_up and not notification.delivered_to
+    return is_undelivered and notification.made_at < notification.due_at <= now
+
+
+def _resent_at(notification: Notification, outbox: Outbox, outcome: str, now: datetime) -> datetime:
+    """Return when a lost notification is replaced by a new one; its creation time for never."""
+    if outcome == "away":
+        return now + AWAY_PAUSE
+    pauses = RESEND_PAUSES[_times_given_up(notification, outbox) :]
+    return now + pauses[0] if pauses else notification.made_at
+
+
+def _times_given_up(notification: Notification, outbox: Outbox) -> int:
+    """Return the number of other notifications about the same incident that were given up."""
+    subject = (notification.cause, notification.incident)
+    return sum(
+        one.is_given_up and not one.delivered_to and (one.cause, one.incident) == subject
+        for one in outbox.notifications
+        if notification.cause and one.id != notification.id
+    )
 
 
 @dataclass(slots=True)
 class _Room:
-    """How many messages the hour has room for: in all, and of those that are not of new faults."""
+    """The number of further notifications that the hourly limit allows."""
 
-    left: int
-    calm: int
+    total: int
+    other: int
+    """For notifications that are not about new faults; included in the total."""
+
     has_fault: bool
+    """Whether a new fault was notified within the hour."""
 
     @classmethod
-    def of(cls, outbox: Outbox, manners: AlertPolicy, now: datetime) -> _Room:
-        """Return the room of an hour that ends now."""
-        tried = [one for one in outbox.messages if _was_tried_of_late(one, now)]
-        left = manners.most_an_hour - len(tried)
-        has_fault = any(_worst_kind(one, outbox) == "fault" for one in tried)
-        return cls(max(left, 0), max(left - manners.most_an_hour // 2, 0), has_fault)
+    def within_hour(cls, outbox: Outbox, policy: AlertPolicy, now: datetime) -> _Room:
+        """Return the room left in the hour that ends now."""
+        recent = [one for one in outbox.notifications if _was_attempted_in_last_hour(one, now)]
+        total = policy.most_an_hour - len(recent)
+        has_fault = any(_worst_kind(one, outbox) == "fault" for one in recent)
+        return cls(max(total, 0), max(total - policy.most_an_hour // 2, 0), has_fault)
 
-    def has(self, *, is_fault: bool) -> int:
-        """How many messages there is room for; the first fault of an hour has room in any case."""
+    def places(self, *, is_fault: bool) -> int:
+        """Return the number of places; the first new fault within an hour always has one."""
         if is_fault:
-            return self.left or int(not self.has_fault)
-        return min(self.left, self.calm)
+            return self.total or int(not self.has_fault)
+        return min(self.total, self.other)
 
     def use(self, count: int, *, is_fault: bool) -> None:
-        """Take the room of that many messages."""
-        self.left = max(self.left - count, 0)
-        self.calm = max(self.calm - (0 if is_fault else count), 0)
+        """Take a number of places."""
+        self.total = max(self.total - count, 0)
+        self.other = max(self.other - (0 if is_fault else count), 0)
         self.has_fault |= is_fault and count > 0
 
 
 def _shared_out(
-    fresh: Sequence[Notification], room: _Room, manners: AlertPolicy
+    new: Sequence[Notification], room: _Room, policy: AlertPolicy
 ) -> tuple[list[Notification], list[Notification]]:
-    """Return the new messages to send alone now, and those to combine; the others wait.
+    """Return the new notifications to send alone, and those to combine. Others stay pending.
 
-    Combined are those of quiet hours, and those for which the hour has no room.
+    Combined are several of quiet hours, and those beyond the hourly limit.
     """
-    quiet = [one for one in fresh if manners.quiet.covers(one.made_at)]
-    held = quiet if len(quiet) > 1 else []
-    faults, calm = (
-        [one for one in fresh if one not in held and (one.kind == "fault") == is_fault]
+    quiet = [one for one in new if policy.quiet.covers(one.made_at)]
+    held_back = quiet if len(quiet) > 1 else []
+    faults, others = (
+        [one for one in new if one not in held_back and (one.kind == "fault") == is_fault]
         for is_fault in (True, False)
     )
-    urgent, rest = (held, []) if any(one.kind == "fault" for one in held) else ([], held)
-    faults, together = _folded(faults, urgent, room.has(is_fault=True))
-    room.use(len(faults) + bool(together), is_fault=True)
-    places = room.has(is_fault=False)
-    if together:  # which takes the rest along
-        calm, together = calm[:places], [*together, *calm[places:], *rest]
-    else:
-        calm, together = _folded(calm, held, places)
-    return [*faults, *calm], together
+    has_held_fault = any(one.kind == "fault" for one in held_back)
+    faults, combined = _split(
+        faults, held_back if has_held_fault else [], room.places(is_fault=True)
+    )
+    room.use(len(faults) + bool(combined), is_fault=True)
+    places = room.places(is_fault=False)
+    if combined:  # the summary can include the rest
+        rest = [] if has_held_fault else held_back
+        return [*faults, *others[:places]], [*combined, *others[places:], *rest]
+    others, combined = _split(others, held_back, places)
+    return [*faults, *others], combined
 
 
-def _folded(
-    due: list[Notification], together: list[Notification], places: int
+def _split(
+    due: list[Notification], combined: list[Notification], places: int
 ) -> tuple[list[Notification], list[Notification]]:
-    """Return the messages that have a place alone, and those that share the last place, if any."""
-    if len(due) + bool(together) <= places:
-        return due, together
-    return (due[: places - 1], [*together, *due[places - 1 :]]) if places else ([], [])
+    """Return the notifications with a place of their own, and those that share the last place."""
+    if len(due) + bool(combined) <= places:
+        return due, combined
+    return (due[: places - 1], [*combined, *due[places - 1 :]]) if places else ([], [])
 
 
-def _worst_kind(one: Notification, outbox: Outbox) -> NotificationKind:
-    """Return the kind of a message; of a summary, the worst of its parts."""
-    kinds = {part.kind for part in outbox.messages if part.told_in == one.mark} | {one.kind}
-    return next((kind for kind in TYPES if kind in kinds), one.kind)
+def _worst_kind(notification: Notification, outbox: Outbox) -> NotificationKind:
+    """Return the kind of a notification; for a summary, the worst kind of its parts."""
+    kinds = {one.kind for one in outbox.notifications if one.included_in == notification.id}
+    kinds.add(notification.kind)
+    return next((kind for kind in APPRISE_TYPES if kind in kinds), notification.kind)
 
 
-def _is_outdated(one: Notification, outbox: Outbox) -> bool:
-    """Whether a message reports an incident as open that is over: its end is reported soon."""
-    return one.kind in {"fault", "reminder"} and any(
-        incident.ended_at and (incident.key, incident.id) == (one.cause, one.incident)
+def _is_outdated(notification: Notification, outbox: Outbox) -> bool:
+    """Whether a notification says that an incident is open that has ended: skip it."""
+    return notification.kind in {"fault", "reminder"} and any(
+        incident.ended_at
+        and (incident.key, incident.id) == (notification.cause, notification.incident)
         for incident in outbox.incidents
     )
 
 
-def _summary(held: Sequence[Notification], manners: AlertPolicy, now: datetime) -> Notification:
-    """Return one message in place of several, the worst of them first."""
-    mark = _mark("summary", held[0].mark, now)
-    kinds = list(TYPES)
-    title, body = summary_text(sorted(held, key=lambda one: kinds.index(one.kind)), now)
-    body = f"{body}\n{signature(manners.host, mark)}"
-    return Notification(mark, "summary", "", None, title, body, now, now)
+def _summary(parts: Sequence[Notification], policy: AlertPolicy, now: datetime) -> Notification:
+    id_ = _new_id("summary", parts[0].id, now)
+    kinds = list(APPRISE_TYPES)
+    title, body = summary_text(sorted(parts, key=lambda one: kinds.index(one.kind)), now)
+    body = f"{body}\n{signature(policy.host, id_)}"
+    return Notification(id_, "summary", "", None, title, body, now, now)
 
 
-def _mark(kind: NotificationKind, cause: str, now: datetime) -> str:
+def _new_id(kind: NotificationKind, cause: str, now: datetime) -> str:
     text = f"{kind} {cause} {now.isoformat()}"
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _pause(attempts: int) -> timedelta:
-    return PAUSES[min(attempts, len(PAUSES) - 1)]
+def _retry_is_due(notification: Notification, now: datetime) -> bool:
+    """Whether to try again; also if the clock was set back, which must not prolong the pause."""
+    return not now < notification.due_at <= now + max(RETRY_PAUSES)
 
 
-def _is_due(one: Notification, now: datetime) -> bool:
-    """Whether a message may be tried again; a clock that was set back lets none wait longer."""
-    return not now < one.due_at <= now + max(PAUSES)
+def _was_attempted_in_last_hour(notification: Notification, now: datetime) -> bool:
+    at = notification.attempted_at
+    return at is not None and now - AN_HOUR < at <= now
 
 
-def _was_tried_of_late(one: Notification, now: datetime) -> bool:
-    return one.tried_at is not None and now - AN_HOUR < one.tried_at <= now
+def _is_lost(notification: Notification) -> bool:
+    """Whether a notification was given up and no later one mentioned it."""
+    return notification.is_given_up and notification.included_in is None
 
 
-def _is_lost(one: Notification) -> bool:
-    return one.is_given_up and one.told_in is None
+def _added(outbox: Outbox, new: Notification, included: Iterable[Notification]) -> Outbox:
+    """Return the outbox with a new notification that takes the place of the included ones."""
+    outbox = _updated(outbox, [replace(one, included_in=new.id) for one in included])
+    return replace(outbox, notifications=(*outbox.notifications, new))
 
 
-def _replaced(outbox: Outbox, changed: Iterable[Notification]) -> Outbox:
-    """Return the outbox with these messages in place of those of the same marks."""
-    new = {one.mark: one for one in changed}
-    return replace(outbox, messages=tuple(new.get(one.mark, one) for one in outbox.messages))
-
-
-def _without_what_is_done(outbox: Outbox, told: Sequence[Incident], now: datetime) -> Outbox:
-    """Return the outbox without what nothing follows from any more."""
-    needed = {message.mark for one in told for message in _about(one, outbox.messages)}
-    lost = {one.mark for one in outbox.messages if _is_lost(one) and now - one.made_at < MAX_LOST}
-    needed |= lost | {one.mark for one in outbox.messages if one.waits}
-    kept = tuple(
-        one
-        for one in outbox.messages
-        if one.mark in needed or one.told_in in needed or _was_tried_of_late(one, now)
+def _updated(outbox: Outbox, changed: Iterable[Notification]) -> Outbox:
+    """Return the outbox with these notifications in place of those with the same ids."""
+    new = {one.id: one for one in changed}
+    return replace(
+        outbox, notifications=tuple(new.get(one.id, one) for one in outbox.notifications)
     )
-    return replace(outbox, messages=kept)
+
+
+def _without_finished(outbox: Outbox, needed: set[str], now: datetime) -> tuple[Notification, ...]:
+    """Return the notifications on which further ones may depend."""
+    lost = {
+        one.id for one in outbox.notifications if _is_lost(one) and now - one.made_at < MAX_LOST_AGE
+    }
+    needed = needed | lost | {one.id for one in outbox.notifications if one.is_pending}
+    return tuple(
+        one
+        for one in outbox.notifications
+        if {one.id, one.included_in} & needed or _was_attempted_in_last_hour(one, now)
+    )

@@ -90,7 +90,7 @@ class Receiver:
 
     id: str
     url_id: str
-    place: str
+    redacted: str
     plugin: NotifyBase | None
     is_one: bool = True
 
@@ -132,15 +132,15 @@ def of(line: str) -> Iterator[Receiver]:
 
 
 def _of_url(url: str, id_: str, url_id: str) -> Iterator[Receiver]:
-    place, plugin = redact(url), _instance(url)
+    redacted, plugin = redact(url), _instance(url)
     parts = _parts(plugin) if plugin else []
     if not parts:
         is_one = plugin is None or (len(plugin) <= 1 and not _uncounted_lists(plugin))
-        yield Receiver(id_, url_id, place, plugin, is_one=is_one)
+        yield Receiver(id_, url_id, redacted, plugin, is_one=is_one)
     for part, lists in parts:
         if plugin := _instance(url):
             _set(plugin, lists)
-            yield Receiver(digest(f"{url_id} {part}"), url_id, place, plugin)
+            yield Receiver(digest(f"{url_id} {part}"), url_id, redacted, plugin)
 
 
 def _parts(plugin: NotifyBase) -> list[tuple[str, Lists]]:

@@ -1,10 +1,11 @@
-"""Send notifications by apprise, in a process of its own: its 47 MB end with it.
+"""Send notifications by apprise, in an own process: its 47 MB are freed when it exits.
 
-Reads a JSON document from standard input: the `urls_file`, and `messages` each with `mark`, `type`,
-`title`, `body` and the ids of receivers that it has `reached`, or that `refused` it. Prints a line
-of JSON for each attempt: `mark`, `receiver` and `url` (the ids of both), the `problem` or null, and
-the `outcome`; and a last one for each message: `mark`, the `failure` of the whole or null, and its
-`outcome`. On SIGTERM it finishes what is under way. No URL leaves it, nor what apprise logs.
+Reads one JSON document from standard input: `urls_file`, and `notifications`, each with `id`,
+`type`, `title`, `body`, and two lists of receiver ids: those that have it (`delivered_to`) and
+those that `refused` it. Prints a line of JSON for each attempt: the `id` of the notification, the
+ids of the `receiver` and its `url`, the `problem` or null, and the `outcome`. Prints another for
+each finished notification: its `id`, its `failure` or null, and the `outcome`. On SIGTERM it
+finishes the attempts under way. Neither URLs nor apprise's own log leave this process.
 """
 
 from __future__ import annotations
@@ -33,16 +34,16 @@ if TYPE_CHECKING:
     from dash_app.alerts.receivers import Receiver
 
 
-MAX_AT_ONCE = 8
+MAX_THREADS = 8
 MAX_BYTES = 200_000_000
-"""Memory of this process: a receiver that answers without end takes no more."""
+"""Maximum memory of this process, in case a receiver answers without end."""
 
 SHORT_BYTES = 900
-"""A message that every service takes but for SMS, whose limits apprise knows."""
+"""A length that every service accepts, except SMS, whose limits apprise knows."""
 
 STACK_BYTES = 1_000_000
 MAX_PROBLEMS = 3
-"""Problems in the failure of one message; the rest is a number."""
+"""Maximum number of problems listed in the failure of a notification; the rest is a number."""
 
 MISSING = "apprise is missing: ./ops/run alerts install"
 
@@ -50,91 +51,96 @@ Line = dict[str, Any]
 
 
 class Sender:
-    """Sends messages to each receiver in their order, to all receivers at once."""
+    """Sends notifications in their order to each receiver, and to several receivers at once."""
 
-    def __init__(self, messages: list[Line]) -> None:
-        self._messages = messages
+    def __init__(self, notifications: list[Line]) -> None:
+        self._notifications = notifications
         self._lock = threading.Lock()
-        self.ending = threading.Event()
+        self.stopping = threading.Event()
 
     def send(self, found: list[Receiver]) -> None:
-        """Send to all, and print of each message whether all have it."""
-        attempts: dict[str, list[Line]] = {one["mark"]: [] for one in self._messages}
-        with ThreadPoolExecutor(MAX_AT_ONCE) as pool:
-            tries = [pool.submit(self._send_to, one, attempts, len(found)) for one in found]
-            for one in as_completed(tries):
-                one.result()
+        """Send to all receivers, and print the results."""
+        attempts: dict[str, list[Line]] = {one["id"]: [] for one in self._notifications}
+        with ThreadPoolExecutor(MAX_THREADS) as pool:
+            futures = [
+                pool.submit(self._send_to, receiver, attempts, len(found)) for receiver in found
+            ]
+            for future in as_completed(futures):
+                future.result()
 
-    def _send_to(self, receiver: Receiver, attempts: dict[str, list[Line]], all_: int) -> None:
+    def _send_to(self, receiver: Receiver, attempts: dict[str, list[Line]], total: int) -> None:
         outcome, problem = "", None
-        for message in self._messages:
-            mark = message["mark"]
-            if self.ending.is_set():
+        for notification in self._notifications:
+            id_, delivered_to = notification["id"], notification["delivered_to"]
+            if self.stopping.is_set():
                 return
-            if receiver.id in message["refused"]:
-                said: Line = {"outcome": "refused", "problem": "did not take it before"}
-            elif receiver.id in message["reached"] or receiver.url_id in message["reached"]:
-                said = {"outcome": "delivered", "problem": None}
+            if receiver.id in notification["refused"]:
+                result: Line = {"outcome": "refused", "problem": "did not take it before"}
+            elif receiver.id in delivered_to or receiver.url_id in delivered_to:
+                result = {"outcome": "delivered", "problem": None}
             else:
-                if outcome not in receivers.SILENT:  # or each message would wait for it as long
-                    outcome, problem = self._try(receiver, message)
-                said = {"outcome": outcome, "problem": problem}
-            said |= {"mark": mark, "receiver": receiver.id, "url": receiver.url_id}
+                if outcome not in receivers.SILENT:  # else each notification would wait as long
+                    outcome, problem = self._attempt(receiver, notification)
+                result = {"outcome": outcome, "problem": problem}
+            result |= {"id": id_, "receiver": receiver.id, "url": receiver.url_id}
             with self._lock:
-                attempts[mark].append(said | {"place": receiver.place})
-                say(said)
-                if len(attempts[mark]) == all_:
-                    say({"mark": mark, **_whole(attempts[mark])})
+                attempts[id_].append(result | {"redacted": receiver.redacted})
+                print_line(result)
+                if len(attempts[id_]) == total:
+                    print_line({"id": id_, **_combined(attempts[id_])})
 
     @staticmethod
-    def _try(receiver: Receiver, message: Line) -> tuple[str, str | None]:
-        """Send a message; a short one if a long one was refused, for what is behind a webhook."""
+    def _attempt(receiver: Receiver, notification: Line) -> tuple[str, str | None]:
+        """Send a notification; if a long one is refused, send a short one.
+
+        apprise does not know the limits of a service behind a webhook.
+        """
         max_title, max_body = receiver.limits
-        title, body = fit(message["title"], message["body"], max_title, max_body)
-        outcome, problem = receiver.send(title, body, message["type"])
+        title, body = fit(notification["title"], notification["body"], max_title, max_body)
+        outcome, problem = receiver.send(title, body, notification["type"])
         if outcome == "refused" and len(body.encode()) > SHORT_BYTES:
-            title, body = fit(message["title"], message["body"], max_title, SHORT_BYTES)
-            outcome, problem = receiver.send(title, body, message["type"])
+            title, body = fit(notification["title"], notification["body"], max_title, SHORT_BYTES)
+            outcome, problem = receiver.send(title, body, notification["type"])
         return outcome, problem
 
 
-def _whole(attempts: list[Line]) -> Line:
-    """Return what came of a message: why it failed, and whether another attempt can help."""
-    failed = [one for one in attempts if one["problem"]]
-    problems = sorted({f"{one['place']} {one['problem']}" for one in failed})
+def _combined(attempts: list[Line]) -> Line:
+    """Return the failure of a notification, and the outcome that decides about the next attempt."""
+    failed = [attempt for attempt in attempts if attempt["problem"]]
+    problems = sorted({f"{attempt['redacted']} {attempt['problem']}" for attempt in failed})
     rest = len(problems) - MAX_PROBLEMS
     more = [f"and {rest} more"] if rest > 0 else []
-    outcomes = {one["outcome"] for one in failed}
+    outcomes = {attempt["outcome"] for attempt in failed}
     outcome = next((one for one in receivers.WORST_FIRST if one in outcomes), "delivered")
     return {"failure": "; ".join([*problems[:MAX_PROBLEMS], *more]) or None, "outcome": outcome}
 
 
-def say(line: Line) -> None:
-    """Print a line for the process that started this one."""
-    print(json.dumps(line), flush=True)  # noqa: T201 - that is how it speaks
+def print_line(line: Line) -> None:
+    """Print a line for the parent process."""
+    print(json.dumps(line), flush=True)  # noqa: T201 - this is the protocol
 
 
 def main() -> None:
-    """Send what standard input asks for."""
-    asked = json.load(sys.stdin)
-    sender = Sender(asked["messages"])
-    signal.signal(signal.SIGTERM, lambda *_: sender.ending.set())
+    """Send the notifications that standard input describes."""
+    request = json.load(sys.stdin)
+    sender = Sender(request["notifications"])
+    signal.signal(signal.SIGTERM, lambda *_: sender.stopping.set())
     limit_memory(MAX_BYTES)
     threading.stack_size(STACK_BYTES)
     failure = MISSING
     found: list[Receiver] = []
     try:
-        urls = urls_in(Path(asked["urls_file"]))
+        urls = urls_in(Path(request["urls_file"]))
         found = [one for url in urls for one in receivers.of(url)] if apprise else []
     except (OSError, ValueError) as error:
         failure = f"the file of URLs {error}"
     if found:
         sender.send(found)
     else:
-        for message in asked["messages"]:
-            say({"mark": message["mark"], "failure": failure, "outcome": "away"})
+        for notification in request["notifications"]:
+            print_line({"id": notification["id"], "failure": failure, "outcome": "away"})
     sys.stdout.flush()
-    os._exit(0)  # a receiver that hangs still has its thread, for which nobody need wait
+    os._exit(0)  # without waiting for the threads of receivers that hang
 
 
 if __name__ == "__main__":

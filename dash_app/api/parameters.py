@@ -24,8 +24,8 @@ from pydantic.config import JsonDict
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from dash_app.history.chart_grid import Window
-from dash_app.history.event_queries import Wanted
-from dash_app.history.incidents import WantedIncidents
+from dash_app.history.event_queries import EventQuery
+from dash_app.history.incidents import IncidentQuery
 from dash_app.history.series import Extent, Metric, Selection
 from dash_app.model.event import EventKind
 
@@ -223,9 +223,9 @@ class EventsQuery(PageQuery):
         examples=[17],
     )
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> EventQuery:
         """Return the query for the history."""
-        return Wanted(self.database, self.kind, self.before, self.limit, self.since)
+        return EventQuery(self.database, self.kind, self.before, self.limit, self.since)
 
 
 class IncidentsQuery(PageQuery):
@@ -235,10 +235,10 @@ class IncidentsQuery(PageQuery):
         None, description="Only open incidents, or only ended ones."
     )
 
-    def wanted(self) -> WantedIncidents:
+    def wanted(self) -> IncidentQuery:
         """Return the query for the history."""
         is_open = None if self.open is None else self.open == "true"
-        return WantedIncidents(self.database, is_open, before=self.before, most=self.limit)
+        return IncidentQuery(self.database, is_open, before=self.before, limit=self.limit)
 
 
 QUERIES: dict[str, type[Query]] = {

@@ -35,8 +35,8 @@ from dash_app.api.serializers import (
 )
 from dash_app.api.times import instant
 from dash_app.history import series
-from dash_app.history.event_queries import Wanted, page_of
-from dash_app.history.incidents import incidents_of
+from dash_app.history.event_queries import EventQuery, events_page
+from dash_app.history.incidents import find_incidents
 from dash_app.model.refusal import REFUSALS
 from dash_app.model.snapshot import Snapshot
 from dash_app.sampler import Sampler
@@ -95,7 +95,7 @@ def _serve_status(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
         if found is None:
             return error_response(404, "not_found", "There is no database of that name.")
         try:
-            events, _more = page_of(settings.history.path, Wanted((name,)))
+            events, _more = events_page(settings.history.path, EventQuery((name,)))
         except sqlite3.Error as error:
             return _no_history("events", error)
         document = detail_document(found, events)
@@ -158,7 +158,7 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
         query: EventsQuery = g.query
         wanted = query.wanted()
         try:
-            found, more = page_of(settings.history.path, wanted)
+            found, more = events_page(settings.history.path, wanted)
         except sqlite3.Error as error:
             return _no_history("events", error)
         return answer(events_document(found, wanted, more=more))
@@ -168,7 +168,7 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
         query: IncidentsQuery = g.query
         wanted = query.wanted()
         try:
-            return answer(incidents_document(incidents_of(settings.history.path, wanted), wanted))
+            return answer(incidents_document(find_incidents(settings.history.path, wanted), wanted))
         except sqlite3.Error as error:
             return _no_history("incidents", error)
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from dash_app import VERSION
 from dash_app.airlock.self_check import Promise
 from dash_app.api.times import instant, rfc3339
-from dash_app.history.event_queries import Wanted
-from dash_app.history.incidents import WantedIncidents
+from dash_app.history.event_queries import EventQuery
+from dash_app.history.incidents import IncidentQuery
 from dash_app.history.series import Series
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
@@ -158,7 +158,7 @@ def history_document(series: Iterable[Series]) -> schemas.HistoryDocument:
 
 
 def events_document(
-    events: Sequence[Event], wanted: Wanted, *, more: bool
+    events: Sequence[Event], wanted: EventQuery, *, more: bool
 ) -> schemas.EventsDocument:
     """Return the document of `/api/events`; its `next` is where to go on."""
     last = str(events[-1].id) if events else None
@@ -168,10 +168,10 @@ def events_document(
 
 
 def incidents_document(
-    entries: Sequence[Entry], wanted: WantedIncidents
+    entries: Sequence[Entry], wanted: IncidentQuery
 ) -> schemas.IncidentsDocument:
     """Return the document of `/api/incidents`; its `next` is where to go on."""
-    last = entries[-1].incident.id if len(entries) == wanted.most else None
+    last = entries[-1].incident.id if len(entries) == wanted.limit else None
     return {
         "incidents": [_incident(entry.incident, entry.messages) for entry in entries],
         "next": None if last is None else str(last),

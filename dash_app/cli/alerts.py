@@ -15,9 +15,9 @@ import click
 
 from dash_app import settings
 from dash_app.alerts.delivery import Delivery
-from dash_app.alerts.policy import held_back
+from dash_app.alerts.policy import pending_reason
 from dash_app.cli.terminal import config_option, fail, table
-from dash_app.history.notifications import newest_messages
+from dash_app.history.notifications import newest_notifications
 from dash_app.model.notification import Notification
 from dash_app.settings import Settings
 from dash_app.system.exit_codes import ExitCode
@@ -62,14 +62,14 @@ def test(config: Path | None) -> None:
     if not urls or path is None:
         place = numbers.short_path(configured.source)
         fail(f"No receivers. Set `urls_file` under [alerts] in {place} to a file of URLs.")
-    now, mark = datetime.now(UTC), secrets.token_hex(4)
+    now, id_ = datetime.now(UTC), secrets.token_hex(4)
     title, body = test_message(now)
     host = socket.gethostname().partition(".")[0]
-    body = f"{body}\n{signature(host, mark)}"
-    message = Notification(mark, "summary", "", None, title, body, now, now)
+    body = f"{body}\n{signature(host, id_)}"
+    message = Notification(id_, "summary", "", None, title, body, now, now)
     results: dict[str, list[str]] = {}
     failure = None
-    for news in Delivery(path, lambda: None).send([message], {mark: "info"}):
+    for news in Delivery(path, lambda: None).send([message], {id_: "info"}):
         if "receiver" in news:
             results.setdefault(news["url"], []).append(news["problem"] or "sent")
         else:
@@ -92,17 +92,17 @@ def list_(config: Path | None, limit: int) -> None:
     if not urls:
         click.echo("No receivers.")
     try:
-        newest = newest_messages(configured.history.path, limit)
+        newest = newest_notifications(configured.history.path, limit)
     except sqlite3.OperationalError:  # there is no history yet
         newest = []
     now = datetime.now(UTC)
     alerts = configured.alerts
     rows = []
     for notification in newest:
-        held = held_back(notification, newest, alerts.quiet, alerts.most_an_hour, now)
-        state = notification_state(notification, now, held if notification.waits else None)
+        held = pending_reason(notification, newest, alerts.quiet, alerts.most_an_hour, now)
+        state = notification_state(notification, now, held if notification.is_pending else None)
         made_at = f"{notification.made_at:%Y-%m-%d %H:%M} UTC"
-        rows.append((made_at, notification.mark, notification.title, state))
+        rows.append((made_at, notification.id, notification.title, state))
     click.echo("\n".join(table(rows)) if rows else "No notifications.")
 
 

@@ -66,7 +66,7 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
 def _stored_state(configured: Settings, database: Database) -> DatabaseState | None:
     path = configured.history.path
     try:
-        return ReadOnlyHistory(path).memory_of(database)
+        return ReadOnlyHistory(path).state_of(database)
     except sqlite3.Error as error:
         fail(f"History {numbers.short_path(path)} cannot be read: {error}")
 

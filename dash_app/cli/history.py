@@ -23,8 +23,8 @@ from dash_app.cli.terminal import (
 )
 from dash_app.history import series
 from dash_app.history.chart_grid import Window
-from dash_app.history.event_queries import Wanted, events_of
-from dash_app.history.incidents import WantedIncidents, incidents_of
+from dash_app.history.event_queries import EventQuery, find_events
+from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.series import Metric, Selection
 from dash_app.settings import Settings
 from dash_app.words.events import event_text
@@ -120,7 +120,7 @@ def events(
     configured = settings.load(config)
     reject_unknown_databases(configured, databases)
     with history_file(configured) as path:
-        found = list(events_of(path, Wanted(databases, most=limit)))
+        found = list(find_events(path, EventQuery(databases, limit=limit)))
     labels = {database.name: database.label for database in configured.databases}
     rows = [
         (
@@ -146,9 +146,9 @@ def incidents(
     """List incidents with their causes, newest first."""
     configured = settings.load(config)
     reject_unknown_databases(configured, databases)
-    wanted = WantedIncidents(databases, True if only_open else None, most=limit)
+    wanted = IncidentQuery(databases, True if only_open else None, limit=limit)
     with history_file(configured) as path:
-        found = incidents_of(path, wanted)
+        found = find_incidents(path, wanted)
     if as_json:
         click.echo(json.dumps(incidents_document(found, wanted), indent=2))
     else:

@@ -93,7 +93,7 @@ def _serve(
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
         fail(f"History {configured.history.path} cannot be opened: {error}")
     if demo:
-        history.fill(demo.backfill.points(), demo.backfill.events())
+        history.backfill(demo.backfill.points(), demo.backfill.events())
     sampler = Sampler(configured, history)
     sampler.start()
     try:

@@ -1,4 +1,4 @@
-"""Reads the events of the history: newest first, or on from what somebody saw."""
+"""Find events in the history."""
 
 from __future__ import annotations
 
@@ -9,78 +9,71 @@ from datetime import datetime
 from pathlib import Path
 
 from dash_app.history.file import reading
+from dash_app.history.row_codec import select
 from dash_app.model.event import Event, EventKind
 
 EVENTS = """
-    SELECT id, database, kind, at, before, after, ended_at FROM event
-    WHERE id < ifnull(:before, id + 1) AND id > ifnull(:since_id, id - 1)
+    SELECT id, database, kind, at, before, after, ended_at, length(before) + length(after) AS size
+    FROM event WHERE id < ifnull(:before, id + 1) AND id > ifnull(:since_id, id - 1)
         AND at > ifnull(:since_time, '')
         AND (:databases = '[]' OR database IN (SELECT value FROM json_each(:databases)))
         AND (:kinds = '[]' OR kind IN (SELECT value FROM json_each(:kinds)))
-    ORDER BY id {order} LIMIT :most
+    ORDER BY id {order} LIMIT :limit
 """
 
-MAX_BYTES = 2_000_000
-"""Of what the events of one answer tell, unless a single one tells more: a schema may be 4 MB."""
+MAX_PAGE_SIZE = 2_000_000
+"""Characters of JSON in the events of one page: a single changed schema may take 4 million."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events are wanted; an empty tuple means all.
+class EventQuery:
+    """A selection of events, newest first; empty tuples select all databases and kinds.
 
-    `before` is the id of an event: only older ones are wanted, and at most `most`. `since` is an id
-    or a time: only newer ones are wanted, oldest first, so that none is left out between two looks.
+    `before` is an id: only earlier events are selected. `since` is an id or a time: only later
+    events are selected, oldest first, so that a client that continues from the last id misses none.
     """
 
     databases: tuple[str, ...] = ()
     kinds: tuple[EventKind, ...] = ()
     before: int | None = None
-    most: int = 50
+    limit: int = 50
     since: int | datetime | None = None
 
 
-def events_of(path: Path, wanted: Wanted) -> Iterator[Event]:
-    """Yield events, newest first; oldest first with `since`. Raise sqlite3.Error."""
-    for event, _bytes in _events(path, wanted):
+def find_events(path: Path, query: EventQuery) -> Iterator[Event]:
+    """Yield events in the order of the query. Raise sqlite3.Error."""
+    for event, _size in _find(path, query):
         yield event
 
 
-def page_of(path: Path, wanted: Wanted) -> tuple[list[Event], bool]:
-    """Return as many of the events as one answer may hold, and whether more may follow.
+def events_page(path: Path, query: EventQuery) -> tuple[list[Event], bool]:
+    """Return at most `MAX_PAGE_SIZE` of events, but at least one; and whether more may follow.
 
-    Raises sqlite3.Error.
+    Raise sqlite3.Error.
     """
-    found: list[Event] = []
-    held_bytes = 0
-    for event, size_bytes in _events(path, wanted):
-        held_bytes += size_bytes
-        if found and held_bytes > MAX_BYTES:
-            return found, True
-        found.append(event)
-    return found, len(found) == wanted.most
+    events: list[Event] = []
+    total_size = 0
+    for event, size in _find(path, query):
+        total_size += size
+        if events and total_size > MAX_PAGE_SIZE:
+            return events, True
+        events.append(event)
+    return events, len(events) == query.limit
 
 
-def _events(path: Path, wanted: Wanted) -> Iterator[tuple[Event, int]]:
-    """Yield events with the size of what they tell, each read when it is asked for."""
-    since = wanted.since
+def _find(path: Path, query: EventQuery) -> Iterator[tuple[Event, int]]:
+    """Yield each event and its size, read from the file one by one."""
+    since = query.since
     parameters = {
         "since_id": since if isinstance(since, int) else None,
         "since_time": since.isoformat() if isinstance(since, datetime) else None,
-        "databases": json.dumps(wanted.databases),
-        "kinds": json.dumps(wanted.kinds),
-        "before": wanted.before,
-        "most": wanted.most,
+        "databases": json.dumps(query.databases),
+        "kinds": json.dumps(query.kinds),
+        "before": query.before,
+        "limit": query.limit,
     }
     sql = EVENTS.format(order="DESC" if since is None else "ASC")
     with reading(path) as connection:
-        for number, name, kind, at, was, now, ended_at in connection.execute(sql, parameters):
-            event = Event(
-                database=name,
-                kind=kind,
-                at=datetime.fromisoformat(at),
-                before=json.loads(was),
-                after=json.loads(now),
-                id=number,
-                ended_at=datetime.fromisoformat(ended_at) if ended_at else None,
-            )
-            yield event, len(was) + len(now)
+        for row in select(connection, sql, parameters):
+            size = row.pop("size")
+            yield Event(**row), size

@@ -1,4 +1,4 @@
-"""Keeps incidents: begun, changed and ended by the one writer, read by anybody."""
+"""Store and find incidents."""
 
 from __future__ import annotations
 
@@ -11,144 +11,100 @@ from pathlib import Path
 from typing import Any
 
 from dash_app.history.file import reading
-from dash_app.history.notifications import Messages
+from dash_app.history.notifications import NotificationTable
+from dash_app.history.row_codec import select, to_row
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.notification import Notification
 
-COLUMNS = (
-    "key, databases, troubles, kind, level, text, remedy, since, ended_at,"
-    " acknowledged_by, acknowledged_at, acknowledged_until"
-)
-INCIDENTS = """
-    SELECT {columns}, id FROM incident
+ACKNOWLEDGEMENT = ("by", "at", "until")
+FIELDS = {
+    **{name: name for name in ("key", "databases", "kind", "level", "text", "remedy")},
+    **{name: name for name in ("since", "ended_at")},
+    "problem_ids": "troubles",
+}
+"""Columns by the attributes that they store."""
+
+COLUMNS = (*FIELDS.values(), *(f"acknowledged_{name}" for name in ACKNOWLEDGEMENT))
+SELECT = ", ".join(f"{column} AS {name}" for name, column in FIELDS.items())
+INCIDENTS = f"""
+    SELECT id, {SELECT}, {", ".join(COLUMNS[-3:])} FROM incident
     WHERE id < ifnull(:before, id + 1)
         AND (:open IS NULL OR :open = (ended_at IS NULL))
         AND ifnull(ended_at, :since) >= :since
-        AND (:ids IS NULL OR id IN (SELECT value FROM json_each(:ids)))
         AND (:databases = '[]' OR EXISTS (
             SELECT value FROM json_each(databases)
             INTERSECT SELECT value FROM json_each(:databases)
         ))
-    ORDER BY id DESC LIMIT :most
-"""
+    ORDER BY id DESC LIMIT :limit
+"""  # noqa: S608
+STORE = f"""
+    INSERT INTO incident (id, {", ".join(COLUMNS)}) VALUES (?{", ?" * len(COLUMNS)})
+    ON CONFLICT (id) DO UPDATE SET ({", ".join(COLUMNS)})
+        = ({", ".join(f"excluded.{name}" for name in COLUMNS)})
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
-class WantedIncidents:
-    """Which incidents are wanted, newest first.
+class IncidentQuery:
+    """A selection of incidents, newest first; by default the newest of all databases.
 
-    Without `databases` of all, without `is_open` both open ones and such as are over. `before` is
-    the id of one: only such as were stored earlier, and at most `most`. Those that ended earlier
-    than `ended_since` are left out, and with `ids` all others than those.
+    `is_open` is None for both open and ended ones. `before` is an id: only incidents stored earlier
+    are selected. `ended_since` excludes those that ended earlier. `limit` is the maximum number.
     """
 
     databases: tuple[str, ...] = ()
     is_open: bool | None = None
     before: int | None = None
-    most: int = 50
+    limit: int = 50
     ended_since: datetime | None = None
-    ids: tuple[int, ...] | None = None
 
 
-class Incidents:
-    """The incidents of a history, and the messages about them."""
+class IncidentTable:
+    """The incidents of a history. For the one thread that writes it."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Take a connection to the history's file."""
-        self._connection = connection
+        self.connection = connection
 
-    def use(self, connection: sqlite3.Connection) -> None:
-        """Use another connection from now on."""
-        self._connection = connection
+    def store(self, incidents: Iterable[Incident]) -> list[Incident]:
+        """Insert or update incidents; return them with their ids. Raise sqlite3.Error."""
+        with self.connection:
+            return [self._store(incident) for incident in incidents]
 
-    def keep(self, changed: Iterable[Incident]) -> list[Incident]:
-        """Store incidents as they are now; return them with their ids. Raises sqlite3.Error."""
-        with self._connection:
-            return [self._keep(one) for one in changed]
-
-    def found(self, wanted: WantedIncidents) -> list[Entry]:
-        """Return incidents with their messages, newest first. Raises sqlite3.Error."""
-        since = wanted.ended_since
+    def find(self, query: IncidentQuery) -> list[Entry]:
+        """Return incidents with their notifications, newest first. Raise sqlite3.Error."""
         parameters = {
-            "before": wanted.before,
-            "open": wanted.is_open,
-            "since": since.isoformat() if since else "",
-            "databases": json.dumps(wanted.databases),
-            "ids": None if wanted.ids is None else json.dumps(wanted.ids),
-            "most": wanted.most,
+            "before": query.before,
+            "open": query.is_open,
+            "since": query.ended_since.isoformat() if query.ended_since else "",
+            "databases": json.dumps(query.databases),
+            "limit": query.limit,
         }
-        rows = self._connection.execute(INCIDENTS.format(columns=COLUMNS), parameters)
-        return self.with_messages([_incident(*row) for row in rows])
+        return self.with_notifications(
+            _from_row(row) for row in select(self.connection, INCIDENTS, parameters)
+        )
 
-    def with_messages(self, incidents: Iterable[Incident]) -> list[Entry]:
-        """Return incidents with their messages, in the same order. Raises sqlite3.Error."""
+    def with_notifications(self, incidents: Iterable[Incident]) -> list[Entry]:
+        """Return incidents with their notifications, in the same order. Raise sqlite3.Error."""
         stored = list(incidents)
-        messages: dict[int | None, list[Notification]] = {}
-        for message in Messages(self._connection).about(one.id for one in stored):
-            messages.setdefault(message.incident, []).append(message)
-        return [Entry(one, tuple(messages.get(one.id, ()))) for one in stored]
+        sent: dict[int | None, list[Notification]] = {}
+        for one in NotificationTable(self.connection).about(incident.id for incident in stored):
+            sent.setdefault(one.incident, []).append(one)
+        return [Entry(incident, tuple(sent.get(incident.id, ()))) for incident in stored]
 
-    def _keep(self, incident: Incident) -> Incident:
-        marks = ", ".join("?" * (COLUMNS.count(",") + 1))
-        values = _values(incident)
-        if incident.id is not None:
-            sql = f"UPDATE incident SET ({COLUMNS}) = ({marks}) WHERE id = ?"  # noqa: S608
-            if self._connection.execute(sql, (*values, incident.id)).rowcount == 0:
-                # The history was begun anew.
-                sql = f"INSERT INTO incident ({COLUMNS}, id) VALUES ({marks}, ?)"  # noqa: S608
-                self._connection.execute(sql, (*values, incident.id))
-            return incident
-        sql = f"INSERT INTO incident ({COLUMNS}) VALUES ({marks})"  # noqa: S608
-        return replace(incident, id=self._connection.execute(sql, values).lastrowid)
+    def _store(self, incident: Incident) -> Incident:
+        acknowledged = incident.acknowledged
+        values = [incident.id, *to_row(incident, FIELDS)]
+        values += to_row(acknowledged, ACKNOWLEDGEMENT) if acknowledged else (None, None, None)
+        row_id = self.connection.execute(STORE, values).lastrowid
+        return incident if incident.id is not None else replace(incident, id=row_id)
 
 
-def incidents_of(path: Path, wanted: WantedIncidents) -> list[Entry]:
-    """Return incidents with their messages, newest first. Raises sqlite3.Error."""
+def find_incidents(path: Path, query: IncidentQuery) -> list[Entry]:
+    """Return incidents with their notifications, newest first. Raise sqlite3.Error."""
     with reading(path) as connection:
-        return Incidents(connection).found(wanted)
+        return IncidentTable(connection).find(query)
 
 
-def _values(one: Incident) -> tuple[Any, ...]:
-    known = one.acknowledged
-    return (
-        one.key,
-        json.dumps(one.databases),
-        json.dumps(one.problem_ids),
-        one.kind,
-        one.level,
-        one.text,
-        one.remedy,
-        one.since.isoformat(),
-        one.ended_at and one.ended_at.isoformat(),
-        known and known.by,
-        known and known.at.isoformat(),
-        known and known.until and known.until.isoformat(),
-    )
-
-
-def _incident(*row: Any) -> Incident:  # noqa: ANN401 - as SQLite holds it
-    key, databases, troubles, kind, level, text, remedy, since, ended_at, by, at, until, number = (
-        row
-    )
-    known = Acknowledgement(by, _required(at), _time(until)) if at else None
-    return Incident(
-        key=key,
-        databases=tuple(json.loads(databases)),
-        problem_ids=tuple(json.loads(troubles)),
-        kind=kind,
-        level=level,
-        text=text,
-        remedy=remedy,
-        since=_required(since),
-        ended_at=_time(ended_at),
-        acknowledged=known,
-        id=number,
-    )
-
-
-def _required(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
+def _from_row(row: dict[str, Any]) -> Incident:
+    by, at, until = (row.pop(f"acknowledged_{name}") for name in ACKNOWLEDGEMENT)
+    return Incident(**row, acknowledged=Acknowledgement(by, at, until) if at else None)

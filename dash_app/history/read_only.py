@@ -33,20 +33,20 @@ class ReadOnlyHistory:
         self.path = path
         self.loss: Loss | None = None
         self.incidents: None = None
-        self.messages: None = None
+        self.notifications: None = None
 
-    def renew_if_lost(self) -> bool:
+    def reopen_if_lost(self) -> bool:
         """Return False: this history is read-only."""
         return False
 
-    def memory_of(self, database: Database) -> DatabaseState | None:
+    def state_of(self, database: Database) -> DatabaseState | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
         if not self.path.exists():
             return None
         with reading(self.path) as connection:
             return memory_in(connection, database)
 
-    def remember(
+    def store_state(
         self, database: Database, memory: DatabaseState, events: Iterable[Event] = ()
     ) -> None:
         """Keep nothing."""

@@ -28,8 +28,8 @@ from dash_app.history.file import (
     sides,
     suspects,
 )
-from dash_app.history.incidents import Incidents
-from dash_app.history.notifications import Messages
+from dash_app.history.incidents import IncidentTable
+from dash_app.history.notifications import NotificationTable
 from dash_app.history.read_only import Loss, memory_in
 from dash_app.history.retention import is_grown, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
@@ -85,8 +85,8 @@ class History:
             if not (is_damage(error) and self._is_ours()):
                 raise
             self._replace(DAMAGED)
-        self.incidents = Incidents(self._connection)
-        self.messages = Messages(self._connection)
+        self.incidents = IncidentTable(self._connection)
+        self.notifications = NotificationTable(self._connection)
         self._is_open, self._problem = True, ""
         self._series: dict[Key, int] = self._load_series()
         self._before: dict[str, Reading] = self._load_baselines()
@@ -106,7 +106,7 @@ class History:
         """Where the file lies."""
         return self._settings.path
 
-    def renew_if_lost(self) -> bool:
+    def reopen_if_lost(self) -> bool:
         """Open the file again if it was lost or damaged; return whether it was.
 
         Then all state must be stored again. A history at the path is used if it is sound; anything
@@ -129,8 +129,8 @@ class History:
         if is_damaged or not self._open_sound(is_suspect=is_suspect):
             self._replace(problem)
         self._is_open = True
-        self.incidents.use(self._connection)
-        self.messages.use(self._connection)
+        self.incidents.connection = self._connection
+        self.notifications.connection = self._connection
         self._series, self._last, self._changed = self._load_series(), {}, []
         self._pruned_at = None
         if self.loss is lost and (problem in {DELETED, REPLACED} or before - set(self._series)):
@@ -197,7 +197,7 @@ class History:
                 make_room(self._connection, self._settings.max_size, share)
         return self._record()
 
-    def fill(
+    def backfill(
         self, points: Iterable[tuple[str, str, datetime, int, int]], events: Iterable[Event]
     ) -> None:
         """Store a past: database, table, time, rows and rows written, in order of time; events.
@@ -213,11 +213,11 @@ class History:
                 self._keep(event)
             self._roll_up()
 
-    def memory_of(self, database: Database) -> DatabaseState | None:
+    def state_of(self, database: Database) -> DatabaseState | None:
         """Return what is remembered of a database at its path. Raises sqlite3.Error."""
         return memory_in(self._connection, database)
 
-    def remember(
+    def store_state(
         self, database: Database, memory: DatabaseState, events: Iterable[Event] = ()
     ) -> None:
         """Keep a memory of a database at its path, and what happened to it, both or neither.

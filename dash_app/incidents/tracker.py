@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dash_app.history.incidents import Incidents, WantedIncidents
+from dash_app.history.incidents import IncidentQuery, IncidentTable
+from dash_app.history.write_behind import WriteBehind
 from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.model.incident import Acknowledgement, Entry, Incident
 from dash_app.model.problem import Problem
@@ -35,17 +36,19 @@ class IncidentTracker:
     that ended lately, newest first.
     """
 
-    def __init__(self, store: Incidents | None, settle: timedelta, now: datetime) -> None:
+    def __init__(self, store: IncidentTable | None, settle: timedelta, now: datetime) -> None:
         """Take up what the history knows, if anything is to be stored. Raises sqlite3.Error."""
         self._store = store
         self._settle = settle
         earlier: list[Entry] = []
         if store:
-            open_ = WantedIncidents(is_open=True, most=MAX_OPEN)
-            ended = WantedIncidents(is_open=False, ended_since=now - settle)
-            earlier = [*store.found(ended), *store.found(open_)]
+            open_ = IncidentQuery(is_open=True, limit=MAX_OPEN)
+            ended = IncidentQuery(is_open=False, ended_since=now - settle)
+            earlier = [*store.find(ended), *store.find(open_)]
         self._state = IncidentState(tuple(one.incident.up_to(now) for one in earlier))
-        self._stored = {one.incident for one in earlier}
+        self._writes = WriteBehind(
+            "incidents", self._store_changed, {one.incident.key: one.incident for one in earlier}
+        )
         self._over: list[Incident] = []
         self.entries: tuple[Entry, ...] = ()
         self._look_back(now)
@@ -75,10 +78,10 @@ class IncidentTracker:
 
     def store_again(self) -> None:
         """Store all incidents in a new history file."""
-        self._stored = set()
+        self._writes.restart()
         try:
             if self._store:
-                self._store.keep(self._over)
+                self._store.store(self._over)
         except sqlite3.Error as error:
             log.error("incidents not stored: %s", error)
         self._save()
@@ -94,26 +97,24 @@ class IncidentTracker:
 
     def _save(self) -> bool:
         """Store what changed, and learn the ids of what is new; return whether anything was."""
-        changed = [one for one in self._state.incidents if one not in self._stored]
-        if not changed or self._store is None:
+        if self._store is None:
             return False
-        try:
-            stored = dict(zip(changed, self._store.keep(changed), strict=True))
-        except sqlite3.Error as error:
-            log.error("incidents not stored: %s", error)
-            return False
-        self._replace(tuple(stored.get(one, one) for one in self._state.incidents))
-        self._stored = set(self._state.incidents)
-        return True
+        stored = self._writes.save({one.key: one for one in self._state.incidents})
+        self._replace(tuple(stored.get(one.key, one) for one in self._state.incidents))
+        return bool(stored)
+
+    def _store_changed(self, changed: Mapping[str, Incident]) -> Mapping[str, Incident]:
+        stored = self._store.store(changed.values()) if self._store else []
+        return dict(zip(changed, stored, strict=True))
 
     def _replace(self, incidents: tuple[Incident, ...]) -> None:
         self._state = replace(self._state, incidents=incidents)
 
     def _look_back(self, now: datetime) -> None:
         """Have at hand what ended lately."""
-        wanted = WantedIncidents(is_open=False, most=MAX_LATELY, ended_since=now - LATELY)
+        wanted = IncidentQuery(is_open=False, limit=MAX_LATELY, ended_since=now - LATELY)
         try:
-            found = self._store.found(wanted) if self._store else []
+            found = self._store.find(wanted) if self._store else []
             self._over = [one.incident for one in found]
         except sqlite3.Error as error:
             log.error("incidents cannot be read: %s", error)
@@ -123,7 +124,7 @@ class IncidentTracker:
         open_ = self._state.open
         shown = [*open_, *(one for one in self._over if one.id not in {now.id for now in open_})]
         try:
-            found = self._store.with_messages(shown) if self._store else []
+            found = self._store.with_notifications(shown) if self._store else []
             self.entries = tuple(found)
         except sqlite3.Error as error:
             log.error("messages cannot be read: %s", error)

@@ -1,4 +1,4 @@
-"""What a person is sent about incidents, and how far it has come."""
+"""A notification about an incident, and the state of its delivery."""
 
 from __future__ import annotations
 
@@ -15,45 +15,53 @@ NotificationKind = Literal["fault", "reminder", "over", "summary"]
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """A message about an incident, or one in place of several.
+    """A notification about one incident, or a summary of several notifications."""
 
-    `mark` is its own and stands in its text: whoever gets one twice can tell. `cause` is the key of
-    its incident, and `incident` that one's id once it has one. It is not tried before `due_at`;
-    `reached` are the receivers that have it, by their marks. `told_in` is the mark of the message
-    that tells of it in its place.
-    """
+    id: str
+    """Stands in the text, so that a person who receives it twice can tell."""
 
-    mark: str
     kind: NotificationKind
     cause: str
+    """The key of its incident; empty for a summary."""
+
     incident: int | None
+    """The id of its incident; None for a summary, and until the incident is stored."""
+
     title: str
     body: str
     made_at: datetime
     due_at: datetime
+    """The next attempt is not made before. Once given up: when it is replaced by a new one."""
+
     attempts: int = 0
-    tried_at: datetime | None = None
+    attempted_at: datetime | None = None
     sent_at: datetime | None = None
     failure: str | None = None
-    reached: tuple[str, ...] = ()
+    delivered_to: tuple[str, ...] = ()
+    """Ids of the receivers that have it, at least in part."""
+
     is_given_up: bool = False
-    told_in: str | None = None
+    included_in: str | None = None
+    """The id of the notification that is sent in its place, or reports its failure."""
+
     refused: tuple[str, ...] = ()
-    """Receivers that need no further attempt, as far as known since the start: not stored."""
+    """Ids of receivers that get no further attempt. Not stored: a restart tries them once more."""
 
     @property
-    def waits(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether it is still to be sent, or sent again."""
-        return self.sent_at is None and self.told_in is None and not self.is_given_up
+        return self.sent_at is None and self.included_in is None and not self.is_given_up
 
     def up_to(self, now: datetime) -> Notification:
-        """Return the message with no attempt or creation in the future.
+        """Return the notification without times in the future.
 
-        Such times were stored before the clock was set back. When exactly the attempt was is
-        unknown, so it does not count towards the hourly limit.
+        Such times were stored before the clock was set back. The real time of the last attempt is
+        unknown then, so that attempt does not count towards the hourly limit.
         """
-        newest = max(self.made_at, self.tried_at or self.made_at)
+        newest = max(self.made_at, self.attempted_at or self.made_at)
         if newest <= now:
             return self
         earlier: Notification = moved(self, now - newest)
-        return replace(earlier, tried_at=earlier.tried_at and earlier.tried_at - AN_HOUR)
+        return replace(
+            earlier, attempted_at=earlier.attempted_at and earlier.attempted_at - AN_HOUR
+        )

@@ -19,7 +19,7 @@ from flask import request
 
 from dash_app import VERSION, loader
 from dash_app.history import series
-from dash_app.history.event_queries import Wanted, page_of
+from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import charts
 from dash_app.page import database as database_page
@@ -140,7 +140,7 @@ class Page:
         try:
             tables = loader.table_frame(path, status, now)
             size_before = series.size_before(path, name, now)
-            events = page_of(path, Wanted((name,), most=MAX_EVENTS))[0]
+            events = events_page(path, EventQuery((name,), limit=MAX_EVENTS))[0]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             tables, size_before = loader.table_frame(None, status, now), None

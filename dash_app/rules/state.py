@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dash_app.history.event_queries import Wanted, events_of
+from dash_app.history.event_queries import EventQuery, find_events
 from dash_app.history.read_only import ReadOnlyHistory
+from dash_app.history.write_behind import WriteBehind
 from dash_app.history.writer import History
 from dash_app.model.database import Database
 from dash_app.model.event import Event, EventKind
@@ -32,6 +33,9 @@ MAX_UNSETTLED = 500
 HABIT_KINDS: tuple[EventKind, ...] = ("rows_dropped", "schema_changed", "replaced", "rolled_back")
 """The events from which habits are learned."""
 
+_State = tuple[DatabaseState, tuple[Event, ...]]
+"""A state, and the events that are not stored yet."""
+
 log = logging.getLogger(__name__)
 
 
@@ -47,16 +51,16 @@ class StateStore:
         """Take up what the history remembers. Raises sqlite3.Error."""
         self._history = history
         self._now = now
-        self._databases = tuple(databases)
+        self._databases = {database.name: database for database in databases}
+        known = self._databases.values()
         self._memories = {
-            database.name: _up_to(now(), history.memory_of(database))
-            for database in self._databases
+            database.name: _up_to(now(), history.state_of(database)) for database in known
         }
-        self._unsettled = {one.name: self._stored_unsettled(one) for one in self._databases}
-        self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in self._databases}
-        self._habits = {one.name: self._stored_habits(one) for one in self._databases}
+        self._unsettled = {one.name: self._stored_unsettled(one) for one in known}
+        self._unsaved: dict[str, tuple[Event, ...]] = {one.name: () for one in known}
+        self._habits = {one.name: self._stored_habits(one) for one in known}
         self.events: tuple[Event, ...] = ()
-        self._problem = ""
+        self._writes = WriteBehind[str, _State]("state", self._store, {})
         self._load_newest()
 
     def enter(
@@ -80,7 +84,7 @@ class StateStore:
         changed = tuple(event for event in settled if event.ended_at or event in new)
         self._unsaved[name] = (*self._unsaved[name], *changed)[-MAX_UNSETTLED:]
         if turned or changed:
-            self._save(database)
+            self.keep()
             self._load_newest()
         if changed:
             self._habits[name] = self._stored_habits(database)
@@ -122,31 +126,26 @@ class StateStore:
             newest = (event for event in self.events if event.database == name)
             known = {(e.kind, e.at): e for e in (*newest, *events, *self._unsaved[name])}
             self._unsaved[name] = tuple(sorted(known.values(), key=lambda event: event.at))
+        self._writes.restart()
         self.keep()
         self._load_newest()
 
     def keep(self) -> None:
         """Store every memory, so that a restart knows the last good readings."""
-        for database in self._databases:
-            self._save(database)
+        states = {name: state for name, state in self._memories.items() if state}
+        self._writes.save({name: (state, self._unsaved[name]) for name, state in states.items()})
 
-    def _save(self, database: Database) -> None:
-        memory = self._memories[database.name]
-        if memory is None:
-            return
-        try:
-            self._history.remember(database, memory, self._unsaved[database.name])
-            self._unsaved[database.name] = ()
-            self._problem = ""
-        except sqlite3.Error as error:
-            if self._problem != str(error):  # a line for all databases, until one is stored
-                log.error("memory of %s not stored: %s", database.name, error)
-            self._problem = str(error)
+    def _store(self, changed: Mapping[str, _State]) -> Mapping[str, _State]:
+        """Store states with their events, which are saved then."""
+        for name, (state, events) in changed.items():
+            self._history.store_state(self._databases[name], state, events)
+            self._unsaved[name] = ()
+        return {name: (state, ()) for name, (state, _) in changed.items()}
 
     def _load_newest(self) -> None:
         """Have the newest events at hand, with those that could not be stored yet."""
         try:
-            stored = list(events_of(self._history.path, Wanted(most=MAX_EVENTS)))
+            stored = list(find_events(self._history.path, EventQuery(limit=MAX_EVENTS)))
         except sqlite3.Error as error:
             log.error("events cannot be read: %s", error)
             stored = list(self.events)
@@ -158,15 +157,15 @@ class StateStore:
     def _stored_unsettled(self, database: Database) -> tuple[Event, ...]:
         if self._memories[database.name] is None:  # another file under the same name
             return ()
-        stored = events_of(self._history.path, Wanted((database.name,), most=MAX_UNSETTLED))
+        stored = find_events(self._history.path, EventQuery((database.name,), limit=MAX_UNSETTLED))
         return tuple(event for event in stored if not event.ended_at and problem_of(event))
 
     def _stored_habits(self, database: Database) -> Habits:
         """Return what a database does regularly, from the events of its history."""
         earliest = self._now() - HABIT_WINDOW
-        wanted = Wanted((database.name,), HABIT_KINDS, most=MAX_UNSETTLED)
+        wanted = EventQuery((database.name,), HABIT_KINDS, limit=MAX_UNSETTLED)
         try:
-            found = events_of(self._history.path, wanted)
+            found = find_events(self._history.path, wanted)
             return learn_habits(event for event in found if event.at > earliest)
         except sqlite3.Error as error:
             log.error("events of %s cannot be read: %s", database.name, error)

@@ -99,7 +99,7 @@ def sent_line(entry: Entry) -> str:
 
 def unsent_line(entry: Entry) -> str:
     """Return how many messages reached nobody, alone or with others, and why; nothing if none."""
-    rest = [one for one in entry.messages if one.waits or one.is_given_up]
-    yet = " yet" if any(one.waits for one in rest) else ""
+    rest = [one for one in entry.messages if one.is_pending or one.is_given_up]
+    yet = " yet" if any(one.is_pending for one in rest) else ""
     why = next((f": {one.failure}" for one in reversed(rest) if one.failure), "")
     return f"{plural(len(rest), 'message')} not sent{yet}{why}" if rest else ""

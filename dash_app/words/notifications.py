@@ -94,9 +94,9 @@ def notification_state(one: Notification, now: datetime, held: tuple[str, dateti
         return f"sent {ago(now - one.sent_at)}"
     why = f": {one.failure}" if one.failure else ""
     if one.is_given_up:
-        return f"{'reached some, ' if one.reached else ''}given up{why}"
-    if one.told_in:
-        return f"told in {one.told_in}"
+        return f"{'reached some, ' if one.delivered_to else ''}given up{why}"
+    if one.included_in:
+        return f"told in {one.included_in}"
     tries = {0: "", 1: " after a try"}.get(one.attempts, f" after {number(one.attempts)} tries")
     until = f", {held[0]} until {clock(held[1], now)}" if held else ""
     return f"waits{tries}{until}{why}"

@@ -157,7 +157,7 @@ WITHOUT = (
 
 def test_without_apprise_a_message_says_what_is_to_be_done(tmp_path: Path) -> None:
     configured(tmp_path, f"ntfys://ntfy.sh/{SECRET}")
-    asked = {"urls_file": str(tmp_path / "alerts.urls"), "messages": [{"mark": "0badcafe"}]}
+    asked = {"urls_file": str(tmp_path / "alerts.urls"), "notifications": [{"id": "0badcafe"}]}
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT],
         input=json.dumps(asked),
@@ -166,4 +166,4 @@ def test_without_apprise_a_message_says_what_is_to_be_done(tmp_path: Path) -> No
         check=True,
     )
     failure = "apprise is missing: ./ops/run alerts install"
-    assert json.loads(done.stdout) == {"mark": "0badcafe", "failure": failure, "outcome": "away"}
+    assert json.loads(done.stdout) == {"id": "0badcafe", "failure": failure, "outcome": "away"}

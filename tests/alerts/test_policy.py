@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from dash_app.alerts.policy import (
     AlertPolicy,
     Outbox,
-    attempted,
-    follow,
-    held_back,
-    release,
-    settled,
-    types_of,
+    apprise_types,
+    dequeue,
+    pending_reason,
+    plan,
+    record_attempt,
+    record_delivery,
 )
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.level import Level
@@ -28,7 +28,7 @@ from dash_app.settings.quiet_hours import parse_quiet_hours
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-MANNERS = AlertPolicy(
+POLICY = AlertPolicy(
     after=MINUTE,
     settle=5 * MINUTE,
     remind=24 * HOUR,
@@ -42,8 +42,8 @@ NIGHT = parse_quiet_hours("22:00-07:00 UTC")
 class Desk:
     """An outbox through time: what is open is told each minute, and what is sent arrives or not."""
 
-    def __init__(self, manners: AlertPolicy = MANNERS) -> None:
-        self.manners, self.now, self.outbox = manners, NOON, Outbox()
+    def __init__(self, policy: AlertPolicy = POLICY) -> None:
+        self.policy, self.now, self.outbox = policy, NOON, Outbox()
         self.incidents: dict[str, Incident] = {}
         self.arrived: list[tuple[datetime, str]] = []
         self.bodies: list[str] = []
@@ -78,10 +78,10 @@ class Desk:
         of_late = [
             one
             for one in self.incidents.values()
-            if not one.ended_at or self.now - one.ended_at <= self.manners.settle
+            if not one.ended_at or self.now - one.ended_at <= self.policy.settle
         ]
-        self.outbox = follow(self.outbox, of_late, self.manners, self.now)
-        self.outbox, sent = release(self.outbox, self.manners, self.now)
+        self.outbox = plan(self.outbox, of_late, self.policy, self.now)
+        self.outbox, sent = dequeue(self.outbox, self.policy, self.now)
         for one in sent:
             self.tries.append(self.now)
             failure = None if self.is_reachable else "no answer"
@@ -89,8 +89,8 @@ class Desk:
                 self.arrived.append((self.now, one.title))
                 self.bodies.append(one.body)
             for receiver in self.reaches:
-                self.outbox = attempted(self.outbox, one.mark, receiver, "delivered")
-            self.outbox = settled(self.outbox, one.mark, failure, self.now, self.outcome)
+                self.outbox = record_delivery(self.outbox, one.id, receiver, "delivered")
+            self.outbox = record_attempt(self.outbox, one.id, failure, self.now, self.outcome)
 
     @property
     def titles(self) -> list[str]:
@@ -185,14 +185,14 @@ def test_what_somebody_knew_before_it_was_told_is_never_told() -> None:
 
 
 def test_reminders_can_be_switched_off() -> None:
-    desk = Desk(replace(MANNERS, remind=timedelta(0)))
+    desk = Desk(replace(POLICY, remind=timedelta(0)))
     desk.begins("email")
     desk.passes(72 * HOUR)
     assert desk.titles == ["Email: needs you"]
 
 
 def test_quiet_hours_hold_back_until_their_end_and_then_tell_as_one() -> None:
-    desk = Desk(replace(MANNERS, quiet=NIGHT))
+    desk = Desk(replace(POLICY, quiet=NIGHT))
     desk.passes(11 * HOUR)
     desk.begins("email")
     desk.begins("content")
@@ -212,7 +212,7 @@ def test_quiet_hours_hold_back_until_their_end_and_then_tell_as_one() -> None:
 
 
 def test_a_single_message_of_quiet_hours_goes_as_itself() -> None:
-    desk = Desk(replace(MANNERS, quiet=NIGHT))
+    desk = Desk(replace(POLICY, quiet=NIGHT))
     desk.passes(11 * HOUR)
     desk.begins("email")
     desk.passes(9 * HOUR)
@@ -220,7 +220,7 @@ def test_a_single_message_of_quiet_hours_goes_as_itself() -> None:
 
 
 def test_no_more_an_hour_than_a_person_bears_and_nothing_is_lost() -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=4))
+    desk = Desk(replace(POLICY, most_an_hour=4))
     for number in range(30):
         desk.begins(f"db{number}")
     desk.passes(10 * MINUTE)
@@ -242,7 +242,7 @@ def test_tries_end_and_what_was_lost_is_told_in_the_next_message() -> None:
     desk.passes(2 * HOUR)
     minutes = [(at - NOON) // MINUTE for at in desk.tries]
     assert minutes == [1, 2, 6, 16, 31, 61]
-    assert [one.is_given_up for one in desk.outbox.messages] == [True]
+    assert [one.is_given_up for one in desk.outbox.notifications] == [True]
     desk.begins("content")
     desk.acknowledges("email")
     desk.passes(90 * MINUTE)
@@ -273,15 +273,19 @@ def test_a_receiver_that_has_a_message_is_not_sent_it_again() -> None:
     desk = Desk()
     desk.begins("email")
     desk.now += MINUTE
-    outbox = follow(Outbox(), desk.incidents.values(), MANNERS, desk.now)
-    outbox, (one,) = release(outbox, MANNERS, desk.now)
-    outbox = attempted(outbox, one.mark, "phone", "delivered")
-    outbox = settled(outbox, one.mark, "mail: no answer", desk.now)
+    outbox = plan(Outbox(), desk.incidents.values(), POLICY, desk.now)
+    outbox, (one,) = dequeue(outbox, POLICY, desk.now)
+    outbox = record_delivery(outbox, one.id, "phone", "delivered")
+    outbox = record_attempt(outbox, one.id, "mail: no answer", desk.now)
     later = desk.now + MINUTE
-    outbox, (again,) = release(outbox, MANNERS, later)
-    assert (again.mark, again.reached, again.attempts) == (one.mark, ("phone",), 2)
-    outbox = settled(attempted(outbox, one.mark, "mail", "delivered"), one.mark, None, later)
-    assert [(one.reached, one.sent_at) for one in outbox.messages] == [(("phone", "mail"), later)]
+    outbox, (again,) = dequeue(outbox, POLICY, later)
+    assert (again.id, again.delivered_to, again.attempts) == (one.id, ("phone",), 2)
+    outbox = record_attempt(
+        record_delivery(outbox, one.id, "mail", "delivered"), one.id, None, later
+    )
+    assert [(one.delivered_to, one.sent_at) for one in outbox.notifications] == [
+        (("phone", "mail"), later)
+    ]
 
 
 def test_one_receiver_that_never_takes_anything_brings_the_others_nothing_twice() -> None:
@@ -290,9 +294,9 @@ def test_one_receiver_that_never_takes_anything_brings_the_others_nothing_twice(
     desk.reaches = ("phone",)
     desk.begins("email")
     desk.passes(23 * HOUR)
-    assert [(one.kind, one.is_given_up) for one in desk.outbox.messages] == [("fault", True)]
+    assert [(one.kind, one.is_given_up) for one in desk.outbox.notifications] == [("fault", True)]
     desk.passes(2 * HOUR)
-    assert [one.kind for one in desk.outbox.messages] == ["fault", "reminder"]
+    assert [one.kind for one in desk.outbox.notifications] == ["fault", "reminder"]
 
 
 def test_that_it_is_over_takes_the_place_of_what_still_waits() -> None:
@@ -308,7 +312,7 @@ def test_that_it_is_over_takes_the_place_of_what_still_waits() -> None:
 
 
 def test_a_clock_that_is_set_back_silences_nobody() -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=1))
+    desk = Desk(replace(POLICY, most_an_hour=1))
     desk.begins("email")
     desk.passes(5 * MINUTE)
     desk.now = NOON - 48 * HOUR
@@ -331,16 +335,16 @@ def test_an_incident_that_gets_its_id_later_stays_one() -> None:
 
 
 def test_a_message_leads_to_what_it_concerns_and_bears_its_mark() -> None:
-    desk = Desk(replace(MANNERS, link="http://box:3001"))
+    desk = Desk(replace(POLICY, link="http://box:3001"))
     desk.begins("email")
     desk.passes(2 * MINUTE)
     *_, remedy, link, mark = desk.bodies[0].splitlines()
     assert (remedy, link) == ("Restore it.", "http://box:3001/databases/email")
-    assert mark == f"({desk.outbox.messages[0].mark})"
+    assert mark == f"({desk.outbox.notifications[0].id})"
 
 
 def test_a_new_fault_never_waits_for_recoveries() -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=4))
+    desk = Desk(replace(POLICY, most_an_hour=4))
     names = [f"db{number}" for number in range(3)]
     for name in names:
         desk.begins(name)
@@ -358,7 +362,7 @@ def test_a_new_fault_never_waits_for_recoveries() -> None:
 
 
 def test_the_only_message_of_an_hour_is_no_reason_for_a_fault_to_wait() -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=1))
+    desk = Desk(replace(POLICY, most_an_hour=1))
     desk.begins("email")
     desk.passes(2 * HOUR)
     desk.ends("email")
@@ -369,22 +373,22 @@ def test_the_only_message_of_an_hour_is_no_reason_for_a_fault_to_wait() -> None:
 
 
 def test_a_summary_begins_with_the_worst_and_has_its_type() -> None:
-    desk = Desk(replace(MANNERS, quiet=NIGHT))
+    desk = Desk(replace(POLICY, quiet=NIGHT))
     desk.begins("email")
     desk.passes(10 * HOUR + 30 * MINUTE)
     desk.ends("email")
     desk.passes(HOUR)
     desk.begins("content")
     desk.passes(7 * HOUR)
-    outbox, (summary,) = release(desk.outbox, desk.manners, NOON + 19 * HOUR)
-    assert types_of(outbox, [summary]) == {summary.mark: "failure"}
+    outbox, (summary,) = dequeue(desk.outbox, desk.policy, NOON + 19 * HOUR)
+    assert apprise_types(outbox, [summary]) == {summary.id: "failure"}
     assert summary.title == "1 needs you, 1 over"
     first, *_ = summary.body.splitlines()
     assert first == "23:31 UTC, Content: needs you. The file is gone. Restore it."
 
 
 def test_a_fault_that_was_over_before_it_could_be_sent_is_sent_as_over() -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=2, settle=2 * HOUR))
+    desk = Desk(replace(POLICY, most_an_hour=2, settle=2 * HOUR))
     for name in ("a", "b", "c"):
         desk.begins(name)
     desk.passes(5 * MINUTE)
@@ -397,20 +401,23 @@ def test_a_fault_that_was_over_before_it_could_be_sent_is_sent_as_over() -> None
 
 
 def test_why_a_message_waits_and_until_when() -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=2))
+    desk = Desk(replace(POLICY, most_an_hour=2))
     for name in ("a", "b"):
         desk.begins(name)
     desk.passes(5 * MINUTE)
     desk.begins("email")
     desk.passes(5 * MINUTE)
-    (waits,) = (one for one in desk.outbox.messages if one.waits)
-    limit = held_back(waits, desk.outbox.messages, NO_QUIET_HOURS, 2, desk.now)
+    (waits,) = (one for one in desk.outbox.notifications if one.is_pending)
+    limit = pending_reason(waits, desk.outbox.notifications, NO_QUIET_HOURS, 2, desk.now)
     assert limit == ("the hourly limit", NOON + MINUTE + HOUR)
-    night = held_back(waits, (), NIGHT, 2, NOON + 11 * HOUR)
+    night = pending_reason(waits, (), NIGHT, 2, NOON + 11 * HOUR)
     assert night == ("quiet hours", NOON + 19 * HOUR)
     again = replace(waits, attempts=1, due_at=desk.now + MINUTE)
-    assert held_back(again, (), NO_QUIET_HOURS, 2, desk.now) == ("next attempt", desk.now + MINUTE)
-    assert held_back(waits, (), NO_QUIET_HOURS, 2, desk.now) is None
+    assert pending_reason(again, (), NO_QUIET_HOURS, 2, desk.now) == (
+        "next attempt",
+        desk.now + MINUTE,
+    )
+    assert pending_reason(waits, (), NO_QUIET_HOURS, 2, desk.now) is None
 
 
 @pytest.mark.parametrize(("outcome", "most"), [("unclear", 10), ("slow", 10), ("refused", 6)])
@@ -424,11 +431,11 @@ def test_who_may_have_a_message_gets_few_copies_in_three_days(outcome: str, most
     desk.passes(14 * 24 * HOUR, 5 * MINUTE)
     a_day = len(desk.tries) / 17
     assert a_day <= 2
-    assert len(desk.outbox.messages) < 40
+    assert len(desk.outbox.notifications) < 40
 
 
 def test_what_was_lost_makes_no_message_longer() -> None:
-    desk = Desk(replace(MANNERS, most_an_hour=100))
+    desk = Desk(replace(POLICY, most_an_hour=100))
     desk.is_reachable, desk.outcome = False, "refused"
     for number in range(60):
         desk.begins(f"db{number}")
@@ -453,7 +460,7 @@ def happens(desk: Desk, what: str, name: str) -> None:
     if what in {"away", "back"}:
         desk.is_reachable = what == "back"
     elif what == "begins":
-        if known and known.ended_at and desk.now - known.ended_at > desk.manners.settle:
+        if known and known.ended_at and desk.now - known.ended_at > desk.policy.settle:
             del desk.incidents[name]
         desk.begins(name)
     elif known and not known.ended_at and what == "ends":
@@ -467,7 +474,7 @@ def happens(desk: Desk, what: str, name: str) -> None:
 def test_whatever_happens_nobody_is_woken_or_flooded_and_all_comes_to_an_end(
     steps: list[tuple[str, str, int]], most: int
 ) -> None:
-    desk = Desk(replace(MANNERS, quiet=NIGHT, most_an_hour=most, remind=20 * MINUTE))
+    desk = Desk(replace(POLICY, quiet=NIGHT, most_an_hour=most, remind=20 * MINUTE))
     for what, name, minutes in steps:
         happens(desk, what, name)
         desk.passes(minutes * MINUTE)

@@ -105,8 +105,8 @@ def urls_file(folder: Path, *urls: str) -> Path:
 def sends(folder: Path, *urls: str, reached: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """What the child prints of one message to these URLs."""
     file = urls_file(folder, *urls)
-    one = replace(MESSAGE, reached=reached)
-    return list(Delivery(file, lambda: None).send([one], {one.mark: "failure"}))
+    one = replace(MESSAGE, delivered_to=reached)
+    return list(Delivery(file, lambda: None).send([one], {one.id: "failure"}))
 
 
 def test_each_topic_of_one_url_is_a_receiver_of_its_own(tmp_path: Path, topics: Topics) -> None:
@@ -215,8 +215,16 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 def test_an_answer_without_end_costs_little_and_the_message_counts_as_taken(tmp_path: Path) -> None:
     with Endless() as receiver:
         file = urls_file(tmp_path, f"json://127.0.0.1:{receiver.port}/x")
-        message = {"mark": "0badcafe", "type": "info", "title": "Email", "body": "It is gone."}
-        asked = {"urls_file": str(file), "messages": [message | {"reached": [], "refused": []}]}
+        message: dict[str, Any] = {
+            "id": "0badcafe",
+            "type": "info",
+            "title": "Email",
+            "body": "It is gone.",
+        }
+        asked = {
+            "urls_file": str(file),
+            "notifications": [message | {"delivered_to": [], "refused": []}],
+        }
         done = subprocess.run(
             [sys.executable, "-c", PEAK],
             input=json.dumps(asked),
@@ -264,7 +272,7 @@ def test_a_long_message_that_is_refused_is_sent_short(tmp_path: Path) -> None:
         phone.max_characters = 1024
         long = replace(MESSAGE, body=f"{1500 * 'x'}\nRestore a backup.\nbox (0badcafe)")
         file = urls_file(tmp_path, phone.url("secret"))
-        *_, whole = Delivery(file, lambda: None).send([long], {long.mark: "failure"})
+        *_, whole = Delivery(file, lambda: None).send([long], {long.id: "failure"})
         ((_, text),) = phone.received
     assert whole["failure"] is None
     assert text.splitlines()[1:] == ["Restore a backup.", "box (0badcafe)"]
@@ -314,7 +322,7 @@ class Child:
 
 def test_a_child_that_ends_while_the_service_stops_is_no_error(tmp_path: Path) -> None:
     delivery = Ended(tmp_path / "alerts.urls", lambda: None)
-    delivery.hurry()
+    delivery.stop_starting()
     assert delivery.looks == 1
     delivery.looks = 0
-    delivery.end()
+    delivery.stop()

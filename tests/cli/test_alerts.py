@@ -50,7 +50,7 @@ def test_the_list_has_receivers_and_notifications_with_their_state(tmp_path: Pat
         "00000002", "over", "email:gone", None, "Email: over after 3 min", "", NOW, NOW, 1,
         sent_at=NOW - timedelta(hours=3, minutes=30),
     )  # fmt: skip
-    store.messages.keep([WAITS, sent])
+    store.notifications.store([WAITS, sent])
     store.close()
     done = run(tmp_path, "alerts", "list", "--config", config)
     receivers, notifications = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]

@@ -36,7 +36,7 @@ def config(tmp_path: Path) -> Path:
 def recorded(tmp_path: Path, config: Path) -> Path:
     """A configuration whose history has an hour of two databases, and two events."""
     history = History(HistorySettings(path=tmp_path / "history.db"))
-    history.fill(
+    history.backfill(
         [
             (name, "tasks", NOW - timedelta(minutes=ago), rows, 200 - ago)
             for ago, rows in ((60, 100), (40, 1250), (20, 90), (0, 124))

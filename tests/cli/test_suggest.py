@@ -51,7 +51,7 @@ def config(tmp_path: Path) -> Path:
     """A configuration whose history holds a month of tables that grow by the hour, or never."""
     history = History(HistorySettings(path=tmp_path / "history.db"))
     hourly = ("email", "messages"), ("email", "two words"), ("other", "tasks"), ("other", "known")
-    history.fill(
+    history.backfill(
         [
             (*table, NOW - timedelta(hours=ago), 720 - ago, 720 - ago)
             for ago in range(720, -1, -1)

@@ -82,19 +82,19 @@ class WorldDelivery:
         self._drill = drill
         self._news: list[dict[str, Any]] = []
 
-    def begin(self, messages: Sequence[Notification], _types: Mapping[str, str]) -> None:
+    def start(self, messages: Sequence[Notification], _types: Mapping[str, str]) -> None:
         if self._drill.receiver_answers:
             self._drill.receive(messages)
         failure = None if self._drill.receiver_answers else "no answer"
         self._news += [
-            {"mark": message.mark, "failure": failure, "outcome": "away"} for message in messages
+            {"id": message.id, "failure": failure, "outcome": "away"} for message in messages
         ]
 
-    def news(self) -> list[dict[str, Any]]:
+    def results(self) -> list[dict[str, Any]]:
         news, self._news = self._news, []
         return news
 
-    def end(self) -> None:
+    def stop(self) -> None:
         pass
 
 

@@ -155,7 +155,7 @@ def test_a_memory_of_another_version_is_read(path: Path) -> None:
     here = Database("email", "Email", path)
     with closing(History(HistorySettings(path=path))) as history:
         known = snapshot(path, START, {"tasks": 3}).databases[0].reading
-        history.remember(here, DatabaseState("connected", None, START, None, None, known))
+        history.store_state(here, DatabaseState("connected", None, START, None, None, known))
     with closing(sqlite3.connect(path)) as connection:
         (stored,) = connection.execute("SELECT baseline FROM memory").fetchone()
         message = json.loads(stored)
@@ -166,7 +166,7 @@ def test_a_memory_of_another_version_is_read(path: Path) -> None:
         connection.execute("UPDATE memory SET baseline = ?", (json.dumps(message),))
         connection.commit()
     with closing(History(HistorySettings(path=path))) as history:
-        found = history.memory_of(here)
+        found = history.state_of(here)
         assert found is not None
         assert found.baseline is not None
         assert found.baseline.tables == known.tables
@@ -176,10 +176,10 @@ def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None
     memory = DatabaseState("error", "file_missing", START, LastGood(START - MINUTE, 10_640, 7))
     here, elsewhere = Database("email", "Email", path), Database("email", "Email", path / "other")
     with closing(History(HistorySettings(path=path))) as history:
-        history.remember(here, memory)
+        history.store_state(here, memory)
     with closing(History(HistorySettings(path=path))) as history:
-        assert history.memory_of(here) == memory
-        assert history.memory_of(elsewhere) is None
+        assert history.state_of(here) == memory
+        assert history.state_of(elsewhere) is None
 
 
 def test_beyond_its_retention_only_the_value_that_still_stands_is_kept(path: Path) -> None:

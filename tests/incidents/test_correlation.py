@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dash_app.history.incidents import WantedIncidents, incidents_of
+from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.writer import History
 from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.incidents.tracker import IncidentTracker
@@ -304,24 +304,24 @@ def test_silence_is_no_part_of_what_happened_in_the_same_minute() -> None:
 def test_incidents_are_kept_paged_and_forgotten_with_their_messages(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     history = History(HistorySettings.model_validate({"path": str(path), "retention": "1d"}))
-    told, keep = Told(), history.incidents.keep
+    told, keep = Told(), history.incidents.store
     gone = [status(one, at(0), finding("gone", 0), code="folder_missing") for one in ("a", "b")]
     first, second = keep(told.see(0, *gone, status("c", at(0), code="locked")))
     known = Acknowledgement("100.64.0.7", at(2), at(62))
     (first,) = keep([replace(first, acknowledged=known)])
     (second,) = keep([replace(second, ended_at=at(3))])
 
-    def found(wanted: WantedIncidents) -> list[Incident]:
-        return [one.incident for one in incidents_of(path, wanted)]
+    def found(wanted: IncidentQuery) -> list[Incident]:
+        return [one.incident for one in find_incidents(path, wanted)]
 
-    assert found(WantedIncidents()) == [second, first]
-    assert found(WantedIncidents(before=second.id)) == [first]
-    assert found(WantedIncidents(is_open=True)) == [first]
-    assert found(WantedIncidents(is_open=False, databases=("c",))) == [second]
-    assert found(WantedIncidents(databases=("b",))) == [first]
-    assert found(WantedIncidents(ended_since=at(4))) == [first]
+    assert found(IncidentQuery()) == [second, first]
+    assert found(IncidentQuery(before=second.id)) == [first]
+    assert found(IncidentQuery(is_open=True)) == [first]
+    assert found(IncidentQuery(is_open=False, databases=("c",))) == [second]
+    assert found(IncidentQuery(databases=("b",))) == [first]
+    assert found(IncidentQuery(ended_since=at(4))) == [first]
     history.record(Snapshot(at(3 * 24 * 60), ()))
-    assert found(WantedIncidents()) == [first]
+    assert found(IncidentQuery()) == [first]
     history.close()
 
 
@@ -360,7 +360,7 @@ def test_a_history_that_can_not_be_written_costs_no_incident(history: History) -
         other.execute("COMMIT")
     docket.take(Snapshot(now, (status("email", now, code="locked"),)))
     assert [one.incident.id for one in docket.entries] == [1]
-    assert [one.incident for one in history.incidents.found(WantedIncidents())] == list(
+    assert [one.incident for one in history.incidents.find(IncidentQuery())] == list(
         docket.incidents
     )
 

@@ -126,10 +126,10 @@ def test_a_restart_forgets_no_growth(tmp_path: Path) -> None:
     assert after == earlier
     database = Database("a", "A", tmp_path / "a.db")
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
-        history.remember(
+        history.store_state(
             database, DatabaseState("connected", None, NOW, None, None, reading(earlier))
         )
-        memory = history.memory_of(database)
+        memory = history.state_of(database)
     assert memory
     assert memory.baseline
     assert memory.baseline.surroundings.wal_growth == earlier

@@ -168,8 +168,8 @@ def test_time_that_was_not_watched_is_not_a_silence(tmp_path: Path) -> None:
     away = START + 5 * DAY, START + 8 * DAY
     times = [START, *every(60, 2)(Random(1))]
     seen = [at for at in times if at < START + 20 * DAY and not away[0] < at < away[1]]
-    history.fill([("a", "t", at, number, number) for number, at in enumerate(seen)], [])
-    history.fill([("a", "gone by", seen[-1], 1, 1)], [])
+    history.backfill([("a", "t", at, number, number) for number, at in enumerate(seen)], [])
+    history.backfill([("a", "gone by", seen[-1], 1, 1)], [])
     history.close()
 
     instants, spans = dict(grown(path, "a", START)), watched(path, "a", START)
