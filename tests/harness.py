@@ -55,6 +55,13 @@ def make_database(path: Path, *, wal: bool = True, **tables: int) -> Path:
     return path
 
 
+def execute(path: Path, *statements: str) -> None:
+    """Run statements as another program would, and close the database."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for sql in statements:
+            connection.execute(sql)
+
+
 class LiveWriter:
     """Another process with an open connection to a database; runs the SQL it is told."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,12 @@ def test_the_top_level_holds_nothing_else() -> None:
     ).stdout.splitlines()
     names = {name.split("/")[0] for name in tracked}
     assert {name for name in names if not name.startswith(".")} == TOP_LEVEL
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda p: p.stem)
+def test_no_test_module_imports_another(path: Path) -> None:
+    """What several share is in a module of helpers."""
+    assert re.findall(r"\bfrom tests\.(?:\w+\.)*test_\w+ import", path.read_text()) == []
 
 
 def loaded(module: str) -> set[str]:

@@ -26,12 +26,11 @@ from dash_app.rules.state import StateStore
 from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.clock import AdjustmentDetector
-from tests.alerts.test_policy import HOUR, MINUTE, NOON, Desk
-from tests.factories import FakeClock
+from tests.alerts.desk import HOUR, MINUTE, NOON, Desk
+from tests.factories import FakeClock, snapshot
 from tests.harness import make_database
-from tests.history.test_history import START, values
-from tests.history.test_history import snapshot as taken
-from tests.incidents.test_correlation import finding, status
+from tests.history.helpers import START, chart_values
+from tests.incidents.helpers import finding, status
 
 DAY = 24 * HOUR
 POLICY = AlertPolicy(
@@ -172,10 +171,10 @@ def test_the_age_of_a_snapshot_does_not_depend_on_the_wall_clock(tmp_path: Path)
     history = History(configured.history)
     clock = FakeClock(datetime.now(UTC))
     sampler = Sampler(configured, history, clock=clock)
-    snapshot = sampler.tick()
+    taken = sampler.tick()
     for passed, is_fresh in ((timedelta(seconds=5), True), (HOUR, False)):
         clock.advance(passed)
-        sampler.snapshot = replace(snapshot, taken_at=clock.now() + DAY)
+        sampler.snapshot = replace(taken, taken_at=clock.now() + DAY)
         assert (sampler.fresh() is not None) == is_fresh
     sampler.finish()
     history.close()
@@ -210,20 +209,20 @@ def test_records_after_the_clock_was_set_back_are_those_of_their_own_time(tmp_pa
     recorded = [(0, 5), (1, 5), (ahead, 9), (ahead + 1, 9), (2, 9), (3, 7), (4, 9)]
     with closing(History(HistorySettings(path=path))) as history:
         for minute, rows in recorded[:5]:
-            history.record(taken(path, START + minute * MINUTE, {"tasks": rows}))
+            history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     with closing(History(HistorySettings(path=path))) as history:  # and a restart
         for minute, rows in recorded[5:]:
-            history.record(taken(path, START + minute * MINUTE, {"tasks": rows}))
-    assert values(path, range(6)) == [5, 5, 9, 7, 9, None]
-    assert values(path, range(ahead, ahead + 2)) == [9, 9]
+            history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
+    assert chart_values(path, range(6)) == [5, 5, 9, 7, 9, None]
+    assert chart_values(path, range(ahead, ahead + 2)) == [9, 9]
 
 
 def test_a_clock_that_is_years_ahead_for_a_moment_costs_no_history(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(5):
-            history.record(taken(path, START + minute * MINUTE, {"tasks": minute}))
+            history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
     with closing(History(HistorySettings(path=path))) as history:
-        history.record(taken(path, START + 4000 * DAY, {"tasks": 9}))
-        history.record(taken(path, START + 6 * MINUTE, {"tasks": 6}))
-    assert values(path, range(7)) == [0, 1, 2, 3, 4, 4, 6]
+        history.record(snapshot(START + 4000 * DAY, email={"tasks": 9}))
+        history.record(snapshot(START + 6 * MINUTE, email={"tasks": 6}))
+    assert chart_values(path, range(7)) == [0, 1, 2, 3, 4, 4, 6]

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import timedelta
-from html import unescape
-from pathlib import Path
 
 from click import unstyle
 from dash import html
-from dash.development.base_component import Component
 
 from dash_app import loader
 from dash_app.api.serializers import status_document
 from dash_app.cli.status_text import lines
-from dash_app.model.database import Database
 from dash_app.model.expectation import (
     Expectation,
     ExpectationReport,
@@ -26,15 +21,14 @@ from dash_app.model.expectation import (
 )
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.page import database as view
-from dash_app.page.cards import cards
 from dash_app.page.glance import glance_text
 from dash_app.page.headline import headline
-from dash_app.page.markup import draw
 from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
 from dash_app.words.problems import MAX_NOTES
-from tests.metrics.test_metrics import exposed, value
-from tests.page.test_page import NOW, PLACE, well
+from tests.factories import NOW, WORDING, database, good_reading
+from tests.metrics.helpers import exposed, value
+from tests.page.helpers import card_text, visible_text
 
 HOUR = timedelta(hours=1)
 HOURLY = Expectation(HOUR, HOUR / 6)
@@ -59,19 +53,9 @@ def status(
     rules = rules or Rules(tables=dict.fromkeys(tables, TableRules(HOURLY)))
     watch = ExpectationReport(own, tables) if own or tables else None
     rows = {table: len(table) for table in tables or ["notes"]}
-    reading = well(**{**rows, "empty": 0})
-    database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"), rules)
+    reading = good_reading(**{**rows, "empty": 0})
     state = DatabaseState("connected", None, NOW, None)
-    return judge(Evidence(database, reading, state, watch=watch), PLACE)
-
-
-def text_of(parts: list[Component]) -> str:
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", draw(parts)))).strip()
-
-
-def card_of(one: DatabaseStatus) -> str:
-    snapshot = Snapshot(NOW, (one,))
-    return text_of(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW))
+    return judge(Evidence(database(name, rules), reading, state, watch=watch), WORDING)
 
 
 def test_a_silent_table_makes_its_card_and_stands_first_on_it() -> None:
@@ -80,7 +64,7 @@ def test_a_silent_table_makes_its_card_and_stands_first_on_it() -> None:
         "log": standing("down", 3),
         "a": standing("late", 1.1),
     }
-    text = card_of(status("email", tables=tables))
+    text = card_text(status("email", tables=tables))
     assert text.startswith("Email Down As of 15:00 UTC log: expected every 1 h,")
     assert "last at 12:00 UTC on 23 Nov. Since 13:00 UTC ( 2 h )" in text
     assert "Also overdue: a." in text
@@ -94,17 +78,17 @@ def test_a_silent_table_makes_its_card_and_stands_first_on_it() -> None:
 
 
 def test_an_empty_table_that_is_silent_is_not_folded_away() -> None:
-    text = card_of(status("email", tables={"empty": standing("late", None)}))
+    text = card_text(status("email", tables={"empty": standing("late", None)}))
     assert "Email Late" in text
     assert text.endswith("empty Late: expected every 1 h, nothing seen yet 0")
 
 
 def test_many_silent_tables_are_a_few_lines_and_a_number() -> None:
-    text = card_of(status("email", tables={f"t{n}": standing("down", 3) for n in range(60)}))
+    text = card_text(status("email", tables={f"t{n}": standing("down", 3) for n in range(60)}))
     assert text.count("expected every 1 h") == 1 + 6
     assert "Also overdue: t1, t2, t3 and 56 more." in text
     least = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
-    text = card_of(status("email", rules=least))
+    text = card_text(status("email", rules=least))
     assert text.count("there is no such table") == 1 + MAX_NOTES
     assert "And 3 more." in text
 
@@ -114,11 +98,11 @@ def test_what_is_paused_says_so_and_needs_nobody() -> None:
     paused = status("email", standing("paused", None), rules=rules)
     fine = status("health", standing("on_time", 0.5))
     snapshot = Snapshot(NOW, (paused, fine))
-    assert card_of(paused).startswith(
+    assert card_text(paused).startswith(
         "Email Paused As of 15:00 UTC Nothing is told of it while it is paused."
     )
     assert snapshot.level == "well"
-    assert text_of(headline(snapshot, NOW)).startswith("1 well, 1 paused Can't tell")
+    assert visible_text(headline(snapshot, NOW)).startswith("1 well, 1 paused Can't tell")
     assert glance_text(snapshot, NOW).splitlines()[1].startswith("paused  Email   ")
     told = [unstyle(line) for line in lines(status_document(snapshot), NOW, HOUR)]
     assert told[1].startswith("paused  Email   5 rows in 2 tables. Last write")
@@ -128,7 +112,7 @@ def test_what_is_paused_says_so_and_needs_nobody() -> None:
 def test_the_worst_is_told_first_everywhere() -> None:
     silent = status("email", standing("down", 3), {"log": standing("late", 1.1)})
     snapshot = Snapshot(NOW, (status("health"), silent))
-    told = text_of(headline(snapshot, NOW))
+    told = visible_text(headline(snapshot, NOW))
     assert told.startswith("1 of 2 needs you Can't tell Email: down since 13:00 UTC")
     assert (
         glance_text(snapshot, NOW)
@@ -149,7 +133,7 @@ def test_the_view_says_by_when_the_next_write_is_expected() -> None:
     row = next(loader.status_frame(snapshot).itertuples(index=False))
     tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
     facts = view.view(view.Known(one, row, tables, None, ()), "rows", NOW, html.Section())
-    text = text_of(facts.before_charts)
+    text = visible_text(facts.before_charts)
     assert "A write is expected every 1 h, the next by 15:30 UTC" in text
     assert "log Paused" in text
 

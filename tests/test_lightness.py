@@ -22,8 +22,8 @@ from dash_app.page.cards import cards
 from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings
 from tests.airlock_helpers import await_quiet, read_exact, watching
+from tests.factories import snapshot
 from tests.harness import ROOT, make_database, write_config
-from tests.test_loader import snapshot
 
 TICKS = 200
 MAX_KEPT_BYTES = 20_000

@@ -11,30 +11,13 @@ import pandas as pd
 
 from dash_app import loader
 from dash_app.history.writer import History
-from dash_app.model.database import Database
-from dash_app.model.reading import Reading, TableCount
-from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
+from tests.factories import snapshot
 
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 MINUTE = timedelta(minutes=1)
 HUGE = 9_007_199_254_740_993
 """The first whole number that a float cannot hold."""
-
-
-def snapshot(at: datetime, **tables: dict[str, int | None]) -> Snapshot:
-    """A snapshot of databases with these tables; one without tables cannot be read."""
-    statuses = []
-    for name, rows in tables.items():
-        counts = {table: TableCount(count, at) for table, count in rows.items()}
-        reading = Reading(at, at, None if rows else "corrupt", tables=counts)
-        database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
-        status = "connected" if rows else "error"
-        level = "well" if rows else "fault"
-        statuses.append(
-            DatabaseStatus(database, reading, status, at, level, "", None)  # type: ignore[arg-type]
-        )
-    return Snapshot(at, tuple(statuses))
 
 
 def whole(values: pd.Series[int]) -> list[int | None]:

@@ -14,7 +14,7 @@ import pytest
 
 from dash_app.system import users
 from dash_app.words import numbers
-from tests.cli.test_cli import environment
+from tests.cli.helpers import environment
 from tests.harness import ROOT, free_port, make_database, write_config
 
 NAMELESS = 54321

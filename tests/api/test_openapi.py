@@ -24,8 +24,8 @@ from dash_app.model.notification import NotificationKind
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
 from tests.contract import DESCRIPTION, resolved, validator
+from tests.factories import AWKWARD_TABLE_NAMES
 from tests.harness import ROOT, Served, make_database, write_config
-from tests.reader.test_names import TABLES
 
 TOKEN = {"Authorization": "Bearer s3cret"}
 
@@ -105,7 +105,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Databases with hostile table names, one that is not there and one that is none; a token."""
     folder = tmp_path_factory.mktemp("openapi")
     with closing(sqlite3.connect(folder / "hostile.db", isolation_level=None)) as connection:
-        for name in TABLES:
+        for name in AWKWARD_TABLE_NAMES:
             quoted = name.replace('"', '""')
             connection.execute(f'CREATE TABLE "{quoted}" (x)')
             connection.execute(f'INSERT INTO "{quoted}" VALUES (1)')

@@ -18,6 +18,7 @@ from dash_app.settings.schema import HistorySettings
 from tests.bench.report import OURS, Table
 from tests.bench.run import Run
 from tests.bench.systems import System, watching
+from tests.factories import status
 
 DATABASES, TABLES = 5, 12
 SERIES = DATABASES * TABLES
@@ -112,4 +113,4 @@ def _status(at: datetime, minute: int, number: int) -> DatabaseStatus:
     reading = Reading(at, at, tables=counts, last_modified=at, size_bytes=4096, wal_bytes=0)
     reading = replace(reading, file="1:1", change_counter=minute)
     database = Database(f"db{number}", "", HistorySettings().path)
-    return DatabaseStatus(database, reading, "connected", at, "well", "", None)
+    return status(database, reading)

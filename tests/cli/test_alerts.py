@@ -8,7 +8,7 @@ from pathlib import Path
 from dash_app.history.writer import History
 from dash_app.model.notification import Notification
 from dash_app.settings.schema import HistorySettings
-from tests.cli.test_cli import run
+from tests.cli.helpers import run
 from tests.harness import free_port, make_database, write_config
 from tests.receivers import Phone
 

@@ -19,6 +19,7 @@ from click import Context, Group
 from dash_app.cli import MODULES, main
 from dash_app.history.writer import History
 from dash_app.settings.schema import HistorySettings
+from tests.cli.helpers import environment, run
 from tests.harness import (
     PATIENCE_SECONDS,
     ROOT,
@@ -35,19 +36,6 @@ def home(tmp_path: Path) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     return home
-
-
-def environment(home: Path) -> dict[str, str]:
-    """The environment of a user with this home, which alone may have a configuration."""
-    kept = {name: value for name, value in os.environ.items() if name != "MISSION_CONTROL_CONFIG"}
-    return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-
-
-def run(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dash_app", *map(str, arguments)]
-    return subprocess.run(
-        command, env=environment(home), capture_output=True, text=True, check=False, timeout=60
-    )
 
 
 @contextmanager

@@ -13,8 +13,7 @@ import pytest
 from dash_app.history.requests import to_forget
 from dash_app.history.writer import History
 from dash_app.settings.schema import HistorySettings
-from tests.cli.test_cli import environment, run
-from tests.cli.test_history import output_lines, usage_error
+from tests.cli.helpers import environment, output_lines, run, usage_error
 from tests.harness import ROOT, Served, eventually, make_database, write_config
 
 

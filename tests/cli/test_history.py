@@ -18,7 +18,7 @@ from dash_app.history.series import Series
 from dash_app.history.writer import History
 from dash_app.model.event import Event
 from dash_app.settings.schema import HistorySettings
-from tests.cli.test_cli import environment, run
+from tests.cli.helpers import environment, output_lines, run, usage_error
 from tests.harness import ROOT, Served, eventually, make_database, write_config
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -46,18 +46,6 @@ def recorded(tmp_path: Path, config: Path) -> Path:
     )
     history.close()
     return config
-
-
-def output_lines(tmp_path: Path, *arguments: object) -> list[str]:
-    done = run(tmp_path, *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
-
-
-def usage_error(tmp_path: Path, *arguments: object) -> str:
-    done = run(tmp_path, *arguments)
-    assert (done.returncode, done.stdout) == (2, "")
-    return done.stderr
 
 
 def test_history_summarizes_each_table(tmp_path: Path, recorded: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 
 from dash_app.cli.status_text import lines
 from dash_app.cli.terminal import table
-from tests.cli.test_cli import environment, run
+from tests.cli.helpers import environment, run
 from tests.harness import ROOT, Served, eventually, free_port, make_database, write_config
 
 NOW = datetime(2026, 11, 23, 15, 0, 5, tzinfo=UTC)

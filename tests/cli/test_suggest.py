@@ -13,7 +13,7 @@ from dash_app.history.writer import History
 from dash_app.model.expectation import Expectation
 from dash_app.settings.schema import HistorySettings
 from dash_app.settings.toml_edit import NotUnderstoodError, added
-from tests.cli.test_cli import run
+from tests.cli.helpers import run
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOURLY = 'expect = {every = "65m", grace = "15m"}'

@@ -30,13 +30,12 @@ from dash_app.history.writer import History
 from dash_app.model.database import HISTORY_APPLICATION_ID, Database
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.rows_written import rows_inserted
-from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
+from dash_app.model.snapshot import DatabaseState
 from dash_app.settings.schema import HistorySettings
+from tests.factories import snapshot
 from tests.harness import ROOT, make_database
+from tests.history.helpers import MINUTE, START, chart_values
 from tests.mounts import CAN_MOUNT, Mount
-
-START = datetime(2026, 11, 1, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -50,18 +49,6 @@ def history(path: Path) -> Iterator[History]:
         yield history
 
 
-def snapshot(path: Path, at: datetime, rows: dict[str, int | None] | None) -> Snapshot:
-    """A snapshot of one database; without rows, of one that cannot be read."""
-    counts = {name: TableCount(count, at) for name, count in (rows or {}).items()}
-    reading = Reading(at, at, None if rows else "corrupt", tables=counts, size_bytes=4096)
-    database = Database("email", "Email", path)
-    if rows:
-        status = DatabaseStatus(database, reading, "connected", at, "well", "", None)
-    else:
-        status = DatabaseStatus(database, reading, "error", at, "fault", "", None)
-    return Snapshot(at, (status,))
-
-
 def points(path: Path, table: str = "tasks") -> list[tuple[int, int | None]]:
     """The stored points of a table, in minutes since the start."""
     sql = (
@@ -73,16 +60,8 @@ def points(path: Path, table: str = "tasks") -> list[tuple[int, int | None]]:
     return [(round((at - START.timestamp()) / 60), value) for at, value in rows]
 
 
-def values(path: Path, minutes: range) -> list[int | None]:
-    """What a chart gets of the only table, at each of these minutes."""
-    start = int(START.timestamp())
-    window = Window(start + minutes.start * 60, start + (minutes.stop - 1) * 60, 60)
-    (found,) = series.series(path, Selection(tables=("tasks",)), window)
-    return [value for _, value in found.points]
-
-
 def test_the_file_is_for_its_owner_alone(history: History, path: Path) -> None:
-    history.record(snapshot(path, START, {"tasks": 1}))
+    history.record(snapshot(START, email={"tasks": 1}))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(side.stat().st_mode) for side in path.parent.iterdir()} == {0o600}
@@ -90,7 +69,7 @@ def test_the_file_is_for_its_owner_alone(history: History, path: Path) -> None:
 
 def test_a_point_is_stored_only_when_a_number_changed(history: History, path: Path) -> None:
     for minute, rows in enumerate([5, 5, 6, 6, 5]):
-        history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     assert points(path) == [(0, 5), (2, 6), (4, 5)]
 
 
@@ -99,14 +78,14 @@ def test_an_unknown_count_is_stored_as_unknown_and_a_table_that_is_gone_as_empty
 ) -> None:
     recorded: list[dict[str, int | None]] = [{"tasks": 5}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
     for minute, rows in enumerate(recorded):
-        history.record(snapshot(path, START + minute * MINUTE, rows))
+        history.record(snapshot(START + minute * MINUTE, email=rows))
     assert points(path) == [(0, 5), (1, None), (2, 5), (3, 0)]
 
 
 def test_a_part_of_a_sum_is_zero_only_where_there_is_no_table(history: History, path: Path) -> None:
     recorded: list[dict[str, int | None]] = [{"x": 1}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
     for minute, rows in enumerate(recorded):
-        history.record(snapshot(path, START + minute * MINUTE, rows))
+        history.record(snapshot(START + minute * MINUTE, email=rows))
     start = int(START.timestamp())
     window = Window(start, start + 180, 60)
     (found,) = series.series(path, Selection(tables=("tasks",)), window)
@@ -117,12 +96,12 @@ def test_a_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
     history: History, path: Path
 ) -> None:
     for minute, rows in enumerate([None, 900]):
-        history.record(snapshot(path, START + minute * MINUTE, {"small": 5, "large": rows}))
+        history.record(snapshot(START + minute * MINUTE, email={"small": 5, "large": rows}))
     lately = series.activity(path, ["email"], START + 2 * MINUTE)["email"]
     assert lately.rows_before == 5
     assert lately.unknown_before == {"large"}
     counted, uncounted = (
-        replace(snapshot(path, START, {"small": 7, "large": rows}).databases[0], activity=lately)
+        replace(snapshot(START, email={"small": 7, "large": rows}).databases[0], activity=lately)
         for rows in (900, None)
     )
     assert counted.change is None
@@ -131,30 +110,30 @@ def test_a_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
 
 def test_a_time_without_watching_is_a_gap(history: History, path: Path) -> None:
     for minute in (0, 1, 2, 10, 11):
-        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5}))
-    assert values(path, range(13)) == [5, 5, 5, *[None] * 7, 5, 5, None]
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": 5}))
+    assert chart_values(path, range(13)) == [5, 5, 5, *[None] * 7, 5, 5, None]
 
 
 def test_a_database_that_cannot_be_read_is_a_gap(history: History, path: Path) -> None:
     for minute in range(8):
         rows: dict[str, int | None] | None = {"tasks": 5} if minute < 2 or minute > 5 else None
-        history.record(snapshot(path, START + minute * MINUTE, rows))
-    assert values(path, range(8)) == [5, 5, None, None, None, None, 5, 5]
+        history.record(snapshot(START + minute * MINUTE, email=rows))
+    assert chart_values(path, range(8)) == [5, 5, None, None, None, None, 5, 5]
 
 
 def test_a_restart_goes_on_where_it_was(path: Path) -> None:
     for minute, rows in enumerate([5, 5, 6]):
         with closing(History(HistorySettings(path=path))) as history:
-            history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+            history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     assert points(path) == [(0, 5), (2, 6)]
-    assert values(path, range(3)) == [5, 5, 6]
+    assert chart_values(path, range(3)) == [5, 5, 6]
 
 
 def test_a_memory_of_another_version_is_read(path: Path) -> None:
     """An upgrade finds fields missing, and the way back finds some that it does not know."""
     here = Database("email", "Email", path)
     with closing(History(HistorySettings(path=path))) as history:
-        known = snapshot(path, START, {"tasks": 3}).databases[0].reading
+        known = snapshot(START, email={"tasks": 3}).databases[0].reading
         history.store_state(here, DatabaseState("connected", None, START, None, None, known))
     with closing(sqlite3.connect(path)) as connection:
         (stored,) = connection.execute("SELECT baseline FROM memory").fetchone()
@@ -185,7 +164,7 @@ def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None
 def test_beyond_its_retention_only_the_value_that_still_stands_is_kept(path: Path) -> None:
     with closing(History(HistorySettings(path=path, retention="2d"))) as history:  # type: ignore[arg-type]
         for day, rows in enumerate([1, 2, 2, 2, 3]):
-            history.record(snapshot(path, START + timedelta(days=day), {"tasks": rows}))
+            history.record(snapshot(START + timedelta(days=day), email={"tasks": rows}))
     assert points(path) == [(1440, 2), (4 * 1440, 3)]
 
 
@@ -193,22 +172,22 @@ def test_the_file_never_outgrows_its_greatest_size_and_goes_on(path: Path) -> No
     with closing(History(HistorySettings(path=path, max_size="1MB"))) as history:  # type: ignore[arg-type]
         for minute in range(300):
             rows: dict[str, int | None] = {f"table_{n}": minute for n in range(200)}
-            history.record(snapshot(path, START + minute * MINUTE, {**rows, "tasks": minute}))
+            history.record(snapshot(START + minute * MINUTE, email={**rows, "tasks": minute}))
     assert path.stat().st_size <= 1_000_000
     assert points(path)[-1] == (299, 299)
     assert points(path)[0][0] > 0
 
 
 def test_a_write_that_failed_leaves_nothing_half_known(history: History, path: Path) -> None:
-    history.record(snapshot(path, START, {"tasks": 1}))
+    history.record(snapshot(START, email={"tasks": 1}))
     with closing(sqlite3.connect(path)) as other:
         other.execute(
             "CREATE TRIGGER no BEFORE INSERT ON point BEGIN SELECT raise(FAIL, 'no'); END"
         )
         with pytest.raises(sqlite3.IntegrityError):
-            history.record(snapshot(path, START + MINUTE, {"fresh": 1, "tasks": 2}))
+            history.record(snapshot(START + MINUTE, email={"fresh": 1, "tasks": 2}))
         other.execute("DROP TRIGGER no")
-    history.record(snapshot(path, START + 2 * MINUTE, {"fresh": 1, "tasks": 2}))
+    history.record(snapshot(START + 2 * MINUTE, email={"fresh": 1, "tasks": 2}))
     assert points(path) == [(0, 1), (1, 2)]
     assert points(path, "fresh") == [(1, 1)]
 
@@ -235,12 +214,13 @@ from datetime import timedelta
 from pathlib import Path
 from dash_app.history.writer import History
 from dash_app.settings.schema import HistorySettings
-from tests.history.test_history import START, MINUTE, snapshot
+from tests.factories import snapshot
+from tests.history.helpers import MINUTE, START
 path = Path(sys.argv[1])
 history = History(HistorySettings(path=path))
 minute = 0
 while True:
-    history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+    history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
     print(minute, flush=True)
     minute += 1
 """
@@ -259,7 +239,7 @@ def test_what_was_recorded_survives_a_kill(path: Path) -> None:
     stored = points(path)
     assert [value for _, value in stored[: recorded + 1]] == list(range(recorded + 1))
     with closing(History(HistorySettings(path=path))) as history:
-        history.record(snapshot(path, START + timedelta(days=1), {"tasks": 0}))
+        history.record(snapshot(START + timedelta(days=1), email={"tasks": 0}))
 
 
 @given(
@@ -293,8 +273,8 @@ def test_a_chart_gets_the_last_value_at_each_instant_at_which_we_watched(
             rows = changes.get(minute, rows)
             truth[minute] = rows
             if minute in watched:
-                history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
-    found = values(path, range(41))
+                history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
+    found = chart_values(path, range(41))
     for minute in watched:
         assert found[minute] == truth[minute]
     last = max(watched)
@@ -339,7 +319,7 @@ def test_hours_and_days_never_contradict_the_points_also_when_the_clock_is_set_b
     with closing(History(HistorySettings(path=path))) as history:
         for forward, rows in changes:
             minute = max(0, minute + forward)
-            history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+            history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     stored = {int(START.timestamp()) + at * 60: value for at, value in points(path)}
     for span in (HOUR, DAY):
         assert spans(path, span) == summed_up(stored, span)
@@ -347,7 +327,7 @@ def test_hours_and_days_never_contradict_the_points_also_when_the_clock_is_set_b
 
 def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, path: Path) -> None:
     for minute, rows in ((0, 9), (90, 0), (91, 9), (180, 9)):
-        history.record(snapshot(path, START + minute * MINUTE, {"tasks": rows}))
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     start, instant = int(START.timestamp()), int(START.timestamp()) + 2 * HOUR
     for span in (1, HOUR):
         window = Window(start + HOUR, start + 3 * HOUR, HOUR, span)
@@ -360,7 +340,7 @@ def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, pat
 
 @pytest.mark.parametrize("view", VIEWS.values())
 def test_a_chart_walks_each_series_along_an_index(history: History, path: Path, view: str) -> None:
-    history.record(snapshot(path, START, {"tasks": 1}))
+    history.record(snapshot(START, email={"tasks": 1}))
     with closing(sqlite3.connect(path)) as connection:
         plan = connection.execute(
             "EXPLAIN QUERY PLAN " + series.WALK.format(column="last", view=view),
@@ -473,30 +453,30 @@ def test_what_was_written_into_a_table_moves_beside_its_rows(path: Path) -> None
 def test_a_second_service_on_the_same_file_is_refused(history: History, path: Path) -> None:
     with pytest.raises(UnusableHistoryError, match="another Mission Control"):
         History(HistorySettings(path=path))
-    history.record(snapshot(path, START, {"tasks": 1}))
+    history.record(snapshot(START, email={"tasks": 1}))
     assert points(path) == [(0, 1)]
 
 
 def test_while_the_file_cannot_be_written_records_wait_and_are_stored_later(
     history: History, path: Path
 ) -> None:
-    history.record(snapshot(path, START, {"tasks": 1}))
+    history.record(snapshot(START, email={"tasks": 1}))
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         for minute in (1, 2):
             with pytest.raises(sqlite3.OperationalError):
-                history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute + 1}))
+                history.record(snapshot(START + minute * MINUTE, email={"tasks": minute + 1}))
         assert history.is_paused
-    history.record(snapshot(path, START + 3 * MINUTE, {"tasks": 4}))
+    history.record(snapshot(START + 3 * MINUTE, email={"tasks": 4}))
     assert not history.is_paused
     assert points(path) == [(0, 1), (1, 2), (2, 3), (3, 4)]
-    assert values(path, range(4)) == [1, 2, 3, 4]
+    assert chart_values(path, range(4)) == [1, 2, 3, 4]
 
 
 def test_a_log_cut_short_by_a_power_cut_costs_its_end_alone(path: Path) -> None:
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(20):
-            history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+            history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
         log = path.with_name("history.db-wal")
         cut = path.with_name("cut.db")
         shutil.copyfile(path, cut)
@@ -505,7 +485,7 @@ def test_a_log_cut_short_by_a_power_cut_costs_its_end_alone(path: Path) -> None:
         kept = points(cut)
         assert 0 < len(kept) < 20
         assert kept == [(minute, minute) for minute in range(len(kept))]
-        history.record(snapshot(cut, START + timedelta(days=1), {"tasks": 7}))
+        history.record(snapshot(START + timedelta(days=1), email={"tasks": 7}))
 
 
 def reading(rows: int | None, greatest: int | None = None, sequence: int | None = None) -> Reading:
@@ -548,7 +528,7 @@ def test_a_pruned_table_is_seen_to_be_written_and_a_dead_one_is_not(
     for minute in range(0, 30 * 60 + 1, 30):
         at = START + minute * MINUTE
         pruned = TableCount(100, at, rowids=(minute + 1, minute + 100))
-        taken = snapshot(path, at, {"pruned": 100, "dead": 7})
+        taken = snapshot(at, email={"pruned": 100, "dead": 7})
         (status,) = taken.databases
         tables = {**status.reading.tables, "pruned": pruned}
         status = replace(status, reading=replace(status.reading, tables=tables))
@@ -561,7 +541,7 @@ def test_a_pruned_table_is_seen_to_be_written_and_a_dead_one_is_not(
 
 def test_the_last_day_is_told_in_hours_and_as_a_change(history: History, path: Path) -> None:
     for minute in range(26 * 60 + 1):
-        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5 + minute // 60}))
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": 5 + minute // 60}))
     now = START + timedelta(hours=26, seconds=59)
     lately = series.activity(path, ["email", "other"], now)
     assert lately["email"].hours == (*[1] * 23, 0)
@@ -573,7 +553,7 @@ def test_the_last_day_is_told_in_hours_and_as_a_change(history: History, path: P
 
 def test_a_young_database_is_compared_with_its_first_record(history: History, path: Path) -> None:
     for minute in range(90, 100):
-        history.record(snapshot(path, START + minute * MINUTE, {"tasks": minute}))
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
     lately = series.activity(path, ["email"], START + 100 * MINUTE)["email"]
     assert (lately.rows_before, lately.since) == (90, START + 90 * MINUTE)
     assert lately.hours == (*[None] * 23, 9)
@@ -581,7 +561,7 @@ def test_a_young_database_is_compared_with_its_first_record(history: History, pa
 
 def record_minutes(history: History, minutes: range) -> None:
     for minute in minutes:
-        history.record(snapshot(history.path, START + minute * MINUTE, {"tasks": minute}))
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root; a locked file shows the same")
@@ -590,7 +570,7 @@ def test_on_a_full_disk_records_wait_until_there_is_room(tmp_path: Path) -> None
     with Mount(folder, "tmpfs", "size=400k"):
         path = folder / "history.db"
         with closing(History(HistorySettings(path=path))) as history:
-            history.record(snapshot(path, START, {"tasks": 0}))
+            history.record(snapshot(START, email={"tasks": 0}))
             filler = folder / "filler"
             filler.write_bytes(bytes(shutil.disk_usage(folder).free))
             with pytest.raises(sqlite3.OperationalError) as caught:
@@ -598,7 +578,7 @@ def test_on_a_full_disk_records_wait_until_there_is_room(tmp_path: Path) -> None
             assert caught.value.sqlite_errorname == "SQLITE_FULL"
             assert history.is_paused
             filler.unlink()
-            history.record(snapshot(path, START + timedelta(hours=10), {"tasks": 600}))
+            history.record(snapshot(START + timedelta(hours=10), email={"tasks": 600}))
             assert not history.is_paused
             stored = points(path)
             assert stored[:-1] == [(n, n) for n in range(len(stored) - 1)]
@@ -609,7 +589,7 @@ def test_what_a_day_brought_to_each_table_counts_up_to_the_last_record(
     history: History, path: Path
 ) -> None:
     for minute in range(30):
-        history.record(snapshot(path, START + minute * MINUTE, {"tasks": 5 + minute // 10, "x": 1}))
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": 5 + minute // 10, "x": 1}))
     days = series.days_of_tables(path, "email", START + 30 * MINUTE + timedelta(seconds=20))
     assert days["tasks"] == series.TableDay(5, 7, 2, 1820, int(START.timestamp()) + 1200)
     assert days["x"] == series.TableDay(1, 1, 0, 1820, None)

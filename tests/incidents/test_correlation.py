@@ -15,58 +15,17 @@ from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.writer import History
 from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.incidents.tracker import IncidentTracker
-from dash_app.model.database import Database
 from dash_app.model.expectation import Rules
-from dash_app.model.host_facts import Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
-from dash_app.model.level import Level, worst
-from dash_app.model.problem import Problem, ProblemCode
-from dash_app.model.reading import Code, Reading
-from dash_app.model.snapshot import DatabaseStatus, Snapshot, Status
+from dash_app.model.problem import Problem
+from dash_app.model.reading import Code
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from dash_app.words.incidents import incident_sentence, incident_text, labels_and_cause
 from dash_app.words.notifications import notification_title
+from tests.incidents.helpers import NOON, at, finding, status
 
-NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SETTLE = timedelta(minutes=5)
-FAR = Path("/srv/agents")
-
-
-def at(minutes: float) -> datetime:
-    return NOON + timedelta(minutes=minutes)
-
-
-def finding(
-    code: ProblemCode, since: float, *, table: str | None = None, level: Level = "fault"
-) -> Problem:
-    """A problem of a database that `status` names."""
-    needs_acknowledgement = code in {"rows_dropped", "rolled_back", "replaced"}
-    text = f"{table or code} is wrong."
-    return Problem(code, level, at(since), text, "Fix it.", None, table, needs_acknowledgement)
-
-
-def status(
-    name: str,
-    now: datetime,
-    *findings: Problem,
-    code: Code | None = None,
-    since: float = 0,
-    written: float | None = None,
-    pids: tuple[int, ...] = (),
-    held: float = -60,
-) -> DatabaseStatus:
-    holders = tuple(Holder(pid, f"agent-{pid}", ("open",), at(held)) for pid in pids)
-    around = Surroundings(holders, disk=Disk(8, 1, 100))
-    last = at(written) if written is not None else None
-    reading = Reading(now, now, code, last_modified=last, surroundings=around)
-    problems = [replace(finding, database=name) for finding in findings]
-    if code and not any(finding.code == "gone" for finding in findings):
-        error = Problem(code, "fault", at(since), f"Error: {code}.", "Look into it.", name)
-        problems.insert(0, error)
-    state: Status = "error" if code else "connected"
-    level = worst(["fault" if code else "well", *(one.level for one in findings)])
-    database = Database(name, name.capitalize(), FAR / f"{name}.db")
-    return DatabaseStatus(database, reading, state, at(since), level, "", None, tuple(problems))
 
 
 @dataclass

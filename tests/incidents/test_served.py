@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.test_cli import run
+from tests.cli.helpers import run
 from tests.harness import Served, eventually, make_database, write_config
 
 NAMES = ("email", "health")

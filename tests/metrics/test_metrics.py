@@ -5,74 +5,33 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics import parser as openmetrics_parser
-from prometheus_client.parser import text_string_to_metric_families
 
 from dash_app import VERSION
-from dash_app.airlock.self_check import SelfCheck
-from dash_app.metrics.exposition import MAX_CHARACTERS, SnapshotCollector, label
-from dash_app.model.database import Database
+from dash_app.metrics.exposition import MAX_CHARACTERS, label
 from dash_app.model.reading import Reading, TableCount
-from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import DatabaseStatus
+from tests import factories
+from tests.factories import NOW, database
 from tests.harness import LiveWriter, Served, eventually, make_database, prometheus, write_config
+from tests.metrics.helpers import exposed, parsed, registry_over, value
 
-NOW = datetime(2026, 11, 23, 15, tzinfo=UTC)
 HOSTILE = st.text(st.characters(codec=None), max_size=60) | st.sampled_from(
     ['"', "\\", "\n", '\\"\n', "\r", "\0", "\ud800", "x" * 10_000, "", "\u2028", "{}", "#"]
 )
 
 TOKEN = {"Authorization": "Bearer secret"}
 
-Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
-
-def status(tables: Mapping[str, TableCount], **reading: Any) -> DatabaseStatus:
-    return DatabaseStatus(
-        database=Database("email", "Email", Path("/nowhere/email.db")),
-        reading=Reading(NOW, NOW, tables=tables, **reading),
-        status="connected",
-        since=NOW,
-        level="well",
-        verdict="",
-        last_good=None,
-    )
-
-
-def registry_over(*databases: DatabaseStatus, max_tables: int = 200) -> CollectorRegistry:
-    """A registry over a snapshot; over none where there is no database."""
-    snapshot = Snapshot(NOW, databases) if databases else None
-    sampler: Any = SimpleNamespace(selfcheck=SelfCheck(2.0), snapshot=snapshot)
-    registry = CollectorRegistry()
-    registry.register(SnapshotCollector(sampler, max_tables))
-    return registry
-
-
-def parsed(text: str) -> Samples:
-    """Samples by name and labels; each may stand once."""
-    found: Samples = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            key = (sample.name, tuple(sorted(sample.labels.items())))
-            assert key not in found
-            found[key] = sample.value
-    return found
-
-
-def exposed(*databases: DatabaseStatus, max_tables: int = 200) -> Samples:
-    return parsed(generate_latest(registry_over(*databases, max_tables=max_tables)).decode())
-
-
-def value(samples: Samples, name: str, **labels: str) -> float | None:
-    return samples.get((f"mission_control_{name}", tuple(sorted(labels.items()))))
+def status(tables: Mapping[str, TableCount], **fields: Any) -> DatabaseStatus:
+    return factories.status(database(), Reading(NOW, NOW, tables=tables, **fields))
 
 
 @given(st.dictionaries(HOSTILE, st.integers(0, 2**53), max_size=20))

@@ -13,18 +13,20 @@ from dash_app.model.host_facts import Activity
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.glance import glance_page, glance_text
 from dash_app.rules.changes import next_state
+from tests.factories import EARLIER, NOW, failed_reading, good_reading, judged_status
 from tests.harness import Served, make_database, write_config
-from tests.page.test_page import EARLIER, NOW, broken, status_of, well
 
 
 def statuses() -> tuple[DatabaseStatus, ...]:
-    good = next_state(replace(well(a=10_640), read_at=EARLIER), None)
-    gone = status_of(broken("file_missing"), good, name="observability")
+    good = next_state(replace(good_reading(a=10_640), read_at=EARLIER), None)
+    gone = judged_status(failed_reading("file_missing"), good, name="observability")
     (problem,) = gone.problems
     gone = replace(gone, since=EARLIER, problems=(replace(problem, since=EARLIER),))
     day = Activity((5,) * 24, 109, NOW - timedelta(days=1))
-    coordination = replace(status_of(well(tasks=133), name="coordination"), activity=day)
-    return coordination, gone, status_of(broken("file_missing"), name="content")
+    coordination = replace(
+        judged_status(good_reading(tasks=133), name="coordination"), activity=day
+    )
+    return coordination, gone, judged_status(failed_reading("file_missing"), name="content")
 
 
 def test_the_text_is_a_line_a_database_worst_first() -> None:

@@ -14,7 +14,8 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, shown
 from dash_app.page.markup import draw
-from tests.page.test_page import EARLIER, NOW, status_of, well
+from tests.factories import EARLIER, NOW, good_reading, judged_status
+from tests.page.helpers import visible_text
 
 HELD = Problem("log_held", "fault", EARLIER, "The log is held.", "Restart it.")
 DAY = timedelta(days=1)
@@ -22,9 +23,9 @@ DAY = timedelta(days=1)
 
 def told(incident: Incident, *messages: Notification) -> str:
     """What a person reads of an incident."""
-    statuses = tuple(status_of(well(a=1), name=name) for name in ("email", "health"))
+    statuses = tuple(judged_status(good_reading(a=1), name=name) for name in ("email", "health"))
     section = incidents([Entry(incident, messages)], Snapshot(NOW, statuses), NOW)
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", draw(section)))).strip()
+    return visible_text(section)
 
 
 def incident(*databases: str) -> Incident:
@@ -70,7 +71,7 @@ def test_what_is_over_is_told_in_a_line_for_a_week() -> None:
 
 def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
     both = tuple(
-        replace(status_of(well(a=1), name=name), problems=(HELD,), level="fault")
+        replace(judged_status(good_reading(a=1), name=name), problems=(HELD,), level="fault")
         for name in ("email", "health")
     )
     snapshot = Snapshot(NOW, both, incidents=(Entry(incident("email", "health")),))
@@ -85,7 +86,7 @@ def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
 
 def test_what_is_amiss_with_ourselves_stands_in_the_headline_too() -> None:
     ours = replace(incident(), kind="alerts_failing", text="Alerts: Nobody was told.", id=9)
-    snapshot = Snapshot(NOW, (status_of(well(a=1)),), incidents=(Entry(ours),))
+    snapshot = Snapshot(NOW, (judged_status(good_reading(a=1)),), incidents=(Entry(ours),))
     drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
         ("#incident-9", "Alerts: messages not sent since ")

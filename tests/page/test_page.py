@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from html import unescape
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -14,11 +12,10 @@ import pytest
 from dash import dcc, html
 
 from dash_app import loader
-from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Activity, Disk, Surroundings
 from dash_app.model.reading import Code, Reading, TableCount
-from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
+from dash_app.model.snapshot import Snapshot
 from dash_app.page import charts
 from dash_app.page.cards import cards
 from dash_app.page.charts import DEFAULT_RANGE, Choice, TimeAxis, figure
@@ -26,84 +23,54 @@ from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.page.page import version_of
 from dash_app.rules.changes import next_state
-from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
-from dash_app.words.errors import WordingContext
-
-NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
-EARLIER = NOW - timedelta(minutes=58)
-PLACE = WordingContext("~/.config/mission-control/config.toml", "clawd", 2.0)
-STALE = timedelta(seconds=60)
-
-
-def status_of(
-    reading: Reading, before: DatabaseState | None = None, *, name: str = "email"
-) -> DatabaseStatus:
-    """Return what a reading means, as the sampler would."""
-    database = Database(name, name.capitalize(), Path(f"/srv/{name}.db"))
-    state, is_stale = next_state(reading, before), NOW - reading.verified_at > STALE
-    return judge(Evidence(database, reading, state, is_stale=is_stale), PLACE)
-
-
-def well(verified_at: datetime = NOW, /, **rows: int | None) -> Reading:
-    tables = {name: TableCount(count, NOW) for name, count in rows.items()}
-    return Reading(NOW, verified_at, tables=tables, last_modified=NOW - timedelta(seconds=7))
-
-
-def broken(code: Code) -> Reading:
-    return Reading(EARLIER, NOW, code=code)
-
-
-def text_of(status: DatabaseStatus) -> str:
-    """Return what a person reads on the card of a database."""
-    snapshot = Snapshot(NOW, (status,))
-    drawn = draw(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW))
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", drawn))).strip()
+from tests.factories import EARLIER, NOW, STALE_AFTER, failed_reading, good_reading, judged_status
+from tests.page.helpers import card_text
 
 
 @pytest.mark.parametrize("code", ["needs_extension", "not_read_yet"])
 def test_what_cannot_be_told_is_neither_well_nor_a_fault(code: Code) -> None:
-    status = status_of(broken(code))
+    status = judged_status(failed_reading(code))
     assert (status.status, status.level, status.needs_you) == ("error", "unknown", False)
-    assert text_of(status).startswith("Email Can't Tell")
+    assert card_text(status).startswith("Email Can't Tell")
 
 
 def test_a_well_card_says_last_write_and_rows() -> None:
-    text = text_of(status_of(well(tasks=126, agents=7)))
+    text = card_text(judged_status(good_reading(tasks=126, agents=7)))
     assert text.startswith("Email Connected")
     assert "Last write 7 s ago 133 rows" in text
     assert text.endswith("tasks 126 agents 7")
 
 
 def test_a_time_that_no_calendar_holds_is_unknown() -> None:
-    reading = Reading(NOW, NOW, tables=well(tasks=1).tables, last_modified=None)
-    assert "Last write unknown 1 row" in text_of(status_of(reading))
+    reading = Reading(NOW, NOW, tables=good_reading(tasks=1).tables, last_modified=None)
+    assert "Last write unknown 1 row" in card_text(judged_status(reading))
 
 
 def test_empty_tables_fold_into_a_line_and_more_than_six_into_another() -> None:
     rows = {f"table_{number}": number for number in range(9)}
-    text = text_of(status_of(well(**rows, none=0)))
+    text = card_text(judged_status(good_reading(**rows, none=0)))
     assert "table_8 8 table_7 7 table_6 6 table_5 5 table_4 4 table_3 3" in text
     assert "table_2 2" not in text
     assert text.endswith("and 2 more 2 empty tables")
 
 
 def test_an_unknown_count_comes_first_with_its_reason_and_is_never_zero() -> None:
-    reading = well(tasks=5)
+    reading = good_reading(tasks=5)
     vectors = TableCount(None, NOW, error="needs the vec0 module")
     about = TableCount(12_400_000, EARLIER, estimate="about")
     reading = Reading(
         NOW, NOW, tables={**reading.tables, "vectors": vectors, "log": about}, last_modified=NOW
     )
-    text = text_of(status_of(reading))
+    text = card_text(judged_status(reading))
     assert "12.4 M rows counted" in text
     assert "vectors unknown: needs the vec0 module log ≈ 12.4 M, exact 58 min ago tasks 5" in text
 
 
 def test_rows_that_are_not_counted_yet_are_unknown_and_not_none() -> None:
-    uncounted = status_of(well(large=None))
-    assert "rows unknown" in text_of(uncounted)
-    assert "0 rows" not in text_of(uncounted)
+    uncounted = judged_status(good_reading(large=None))
+    assert "rows unknown" in card_text(uncounted)
+    assert "0 rows" not in card_text(uncounted)
     assert uncounted.verdict == "1 table, rows unknown."
 
 
@@ -116,40 +83,40 @@ def test_no_number_of_an_axis_is_cut_off() -> None:
 
 
 def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:
-    before = text_of(status_of(broken("file_missing")))
+    before = card_text(judged_status(failed_reading("file_missing")))
     assert before.startswith("Email Not Initialized")
     assert "Since" not in before
-    good = next_state(Reading(EARLIER, EARLIER, tables=well(a=10_640).tables), None)
-    after = text_of(status_of(broken("file_missing"), good))
+    good = next_state(Reading(EARLIER, EARLIER, tables=good_reading(a=10_640).tables), None)
+    after = card_text(judged_status(failed_reading("file_missing"), good))
     assert after.startswith("Email Error")
     assert "The file is gone. Since 15:00 UTC ( now )" in after
     assert "Last seen: 10,640 rows at 14:02 UTC" in after
 
 
 def test_a_reading_that_nobody_verified_for_a_minute_is_grey() -> None:
-    assert "As of 14:02 UTC" in text_of(status_of(well(EARLIER, tasks=1)))
-    assert "Connected" not in text_of(status_of(well(EARLIER, tasks=1)))
+    assert "As of 14:02 UTC" in card_text(judged_status(good_reading(EARLIER, tasks=1)))
+    assert "Connected" not in card_text(judged_status(good_reading(EARLIER, tasks=1)))
 
 
 @pytest.mark.parametrize(
     ("readings", "expected"),
     [
-        ([well(a=1)] * 5, "All 5 well"),
-        ([well(a=1)] * 4 + [broken("file_missing")], "4 well, 1 not initialized"),
-        ([broken("file_missing")] * 5, "Nothing here yet"),
-        ([well(a=1)] * 4 + [broken("needs_extension")], "Can't tell"),
-        ([well(a=1)] * 4 + [broken("corrupt")], "1 of 5 needs you"),
-        ([well(a=1)] * 3 + [broken("corrupt")] * 2, "2 of 5 need you"),
-        ([well(a=1)] * 4 + [well(EARLIER, a=1)], "Can't tell"),
+        ([good_reading(a=1)] * 5, "All 5 well"),
+        ([good_reading(a=1)] * 4 + [failed_reading("file_missing")], "4 well, 1 not initialized"),
+        ([failed_reading("file_missing")] * 5, "Nothing here yet"),
+        ([good_reading(a=1)] * 4 + [failed_reading("needs_extension")], "Can't tell"),
+        ([good_reading(a=1)] * 4 + [failed_reading("corrupt")], "1 of 5 needs you"),
+        ([good_reading(a=1)] * 3 + [failed_reading("corrupt")] * 2, "2 of 5 need you"),
+        ([good_reading(a=1)] * 4 + [good_reading(EARLIER, a=1)], "Can't tell"),
     ],
 )
 def test_the_headline_is_one_of_six(readings: list[Reading], expected: str) -> None:
-    statuses = tuple(status_of(reading) for reading in readings)
+    statuses = tuple(judged_status(reading) for reading in readings)
     assert summaries.headline(Snapshot(NOW, statuses)) == expected
 
 
 def test_the_headline_links_at_most_three_faults() -> None:
-    statuses = tuple(status_of(broken("corrupt"), name=f"db-{n}") for n in range(5))
+    statuses = tuple(judged_status(failed_reading("corrupt"), name=f"db-{n}") for n in range(5))
     drawn = draw(headline(Snapshot(NOW, statuses), NOW))
     assert drawn.count("<a ") == 3
     assert "#card-db-0" in drawn
@@ -157,9 +124,9 @@ def test_the_headline_links_at_most_three_faults() -> None:
 
 
 def test_the_version_changes_with_what_is_shown_and_with_nothing_else() -> None:
-    first = Snapshot(NOW, (status_of(well(tasks=1)),))
-    later = Snapshot(NOW + STALE, first.databases)
-    other = Snapshot(NOW, (status_of(well(tasks=2)),))
+    first = Snapshot(NOW, (judged_status(good_reading(tasks=1)),))
+    later = Snapshot(NOW + STALE_AFTER, first.databases)
+    other = Snapshot(NOW, (judged_status(good_reading(tasks=2)),))
     assert version_of(first) == version_of(later) != version_of(other)
 
 
@@ -247,10 +214,10 @@ def test_an_unknown_range_is_the_default_one() -> None:
 
 def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
     day = Activity((None, 0, *[5] * 22), 102, NOW - timedelta(days=1))
-    status = replace(status_of(well(tasks=126)), activity=day)
-    assert "+24 in 24 h" in text_of(status)
+    status = replace(judged_status(good_reading(tasks=126)), activity=day)
+    assert "+24 in 24 h" in card_text(status)
     young = Activity((None,) * 24, 126, EARLIER)
-    assert "no change since 14:02 UTC" in text_of(replace(status, activity=young))
+    assert "no change since 14:02 UTC" in card_text(replace(status, activity=young))
     snapshot = Snapshot(NOW, (status,))
     drawn = unescape(draw(cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), NOW)))
     assert drawn.count("v-20h3") == 22
@@ -260,7 +227,7 @@ def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
 
 def test_a_full_disk_of_our_own_record_is_told_where_no_card_tells_it() -> None:
     full = Disk(7, 1_000_000_000, 50_000_000_000)
-    snapshot = Snapshot(NOW, (status_of(well(tasks=1)),), history_disk=full)
+    snapshot = Snapshot(NOW, (judged_status(good_reading(tasks=1)),), history_disk=full)
     assert "The history's disk 98% full, 1.0 GB left." in unescape(draw(headline(snapshot, NOW)))
     (status,) = snapshot.databases
     told = replace(status, reading=replace(status.reading, surroundings=Surroundings(disk=full)))

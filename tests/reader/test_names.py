@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.airlock_helpers import read, read_exact, rows, watching
+from tests.factories import AWKWARD_TABLE_NAMES
 from tests.harness import LiveWriter, make_database
 
 PATHS = [
@@ -42,27 +43,8 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
         assert rows(read_exact(airlock)) == {"agents": 4}
 
 
-TABLES = [
-    "with space",
-    'double "quotes"',
-    "single 'quotes'",
-    "[brackets]",
-    "`ticks`",
-    "semi; DROP TABLE x; --",
-    "🚀 rocket",
-    "",
-    "select",
-    "order",
-    "main.agents",
-    "new\nline",
-    "1",
-    "%s {} ?1 :a $b @c",
-    "sqlit",
-]
-
-
 def test_tables_of_any_name_are_counted(tmp_path: Path) -> None:
-    wanted = {name: count for count, name in enumerate(TABLES, start=1)}
+    wanted = {name: count for count, name in enumerate(AWKWARD_TABLE_NAMES, start=1)}
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         for name, count in wanted.items():
             quoted = name.replace('"', '""')

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from dash_app.airlock.airlock import Airlock
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules, TableRules
 from dash_app.model.reading import Reading, TableCount
@@ -23,8 +20,9 @@ from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import HABIT_MIN_EVENTS, DropPolicy, Habits, learn_habits
 from dash_app.rules.problems import settle
 from dash_app.words.events import event_text
-from tests.airlock_helpers import read_exact, read_until, watching
-from tests.harness import Served, eventually, make_database, write_config
+from tests.airlock_helpers import read_exact, watching
+from tests.harness import Served, eventually, execute, make_database, write_config
+from tests.rules.helpers import event_texts, events_of, remove, sql, vacuum_into_new_file
 
 LOST = "agents 7 → 0, runs 5 → 0, tasks 126 → 0"
 DROP_ALL = [f"DROP TABLE {table}" for table in ("tasks", "agents", "runs")]
@@ -35,43 +33,8 @@ COUNTED = "CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT)"
 def path(tmp_path: Path) -> Path:
     """A database of two tables, one of which counts its rows for ever."""
     path = make_database(tmp_path / "a.db", tasks=126, agents=7)
-    run(path, COUNTED, *["INSERT INTO runs (text) VALUES ('x')"] * 5)
+    execute(path, COUNTED, *["INSERT INTO runs (text) VALUES ('x')"] * 5)
     return path
-
-
-def run(path: Path, *statements: str) -> None:
-    """Do something to a database as another program would, and close it."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        for sql in statements:
-            connection.execute(sql)
-
-
-def exact_or_fault(airlock: Airlock) -> Reading:
-    reading = read_until(airlock, lambda reading: reading.wait_reason is None)
-    return reading if reading.code else read_exact(airlock)
-
-
-def told(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
-    """What is told of a database after each of some changes, and of nothing after each of them."""
-    events: list[Event] = []
-    with watching(path) as airlock:
-        memory, first = apply_reading("a", read_exact(airlock), None)
-        assert first == ()
-        for change in changes:
-            change(path)
-            for _again in range(2):
-                reading = exact_or_fault(airlock)
-                memory, more = apply_reading("a", reading, memory)
-                events += more
-    return events
-
-
-def texts(events: list[Event]) -> list[str]:
-    return [event_text(event) for event in events]
-
-
-def remove(path: Path) -> None:
-    path.rename(path.with_suffix(".away"))
 
 
 def bring_back(path: Path) -> None:
@@ -82,16 +45,12 @@ def truncate_to(share: float) -> Callable[[Path], None]:
     return lambda path: os.truncate(path, int(path.stat().st_size * share))
 
 
-def sql(*statements: str) -> Callable[[Path], None]:
-    return lambda path: run(path, *statements)
-
-
 def keep_a_copy(path: Path) -> None:
     shutil.copy2(path, path.with_suffix(".copy"))
 
 
 def add_runs(path: Path) -> None:
-    run(path, *["INSERT INTO runs (text) VALUES ('x')"] * 3)
+    execute(path, *["INSERT INTO runs (text) VALUES ('x')"] * 3)
 
 
 def restore_over(path: Path) -> None:
@@ -106,11 +65,6 @@ def swap(path: Path) -> None:
     make_database(path.with_suffix(".other"), letters=3).replace(path)
 
 
-def make_anew(path: Path) -> None:
-    run(path, f"VACUUM INTO '{path.with_suffix('.new')}'")
-    path.with_suffix(".new").replace(path)
-
-
 def make_empty(path: Path) -> None:
     make_database(path, tasks=0, agents=0)
 
@@ -123,7 +77,7 @@ def make_empty(path: Path) -> None:
         ([truncate_to(0)], ["Emptied: it held 138 rows"]),
         ([sql(*DROP_ALL)], ["Emptied: it held 138 rows"]),
         ([swap], [f"Replaced by another file with 138 rows fewer: {LOST}"]),
-        ([make_anew], ["Replaced by another file"]),
+        ([vacuum_into_new_file], ["Replaced by another file"]),
         ([keep_a_copy, add_runs, restore_over], ["Went back to an older state"]),
         ([keep_a_copy, add_runs, restore_by_rename], ["Went back to an older state"]),
         (
@@ -158,23 +112,23 @@ def make_empty(path: Path) -> None:
 def test_each_change_is_told_once(
     path: Path, changes: list[Callable[[Path], None]], expected: list[str]
 ) -> None:
-    assert texts(told(path, *changes)) == expected
+    assert event_texts(events_of(path, *changes)) == expected
 
 
 def test_a_file_cut_in_half_was_truncated_and_comes_back(path: Path) -> None:
     changes = keep_a_copy, truncate_to(0.5), restore_over
-    cut, back = told(path, *changes)
+    cut, back = events_of(path, *changes)
     assert (cut.kind, cut.after["code"], back.kind) == ("truncated", "corrupt", "back")
     assert cut.before["sizeBytes"] == 2 * cut.after["sizeBytes"]
 
 
 def test_facts_stand_before_and_after(path: Path) -> None:
-    (event,) = told(path, sql("DELETE FROM tasks"))
+    (event,) = events_of(path, sql("DELETE FROM tasks"))
     assert (event.before, event.after) == ({"rows": {"tasks": 126}}, {"rows": {"tasks": 0}})
 
 
 def test_a_table_that_empties_again_and_again_is_a_queue(path: Path) -> None:
-    (fall,) = told(path, sql("DELETE FROM tasks"))
+    (fall,) = events_of(path, sql("DELETE FROM tasks"))
     assert learn_habits([fall] * (HABIT_MIN_EVENTS - 1)).queues == {}
     habits = learn_habits([fall] * HABIT_MIN_EVENTS)
     assert habits.queues == {"tasks": 126}
@@ -263,7 +217,7 @@ def test_events_are_served_newest_first_and_survive_a_restart(
     for change, kind in ((remove, "gone"), (bring_back, "back"), (remove, "gone")):
         change(tmp_path / "email.db")
         eventually(lambda kind=kind: kinds(served, "?limit=1") == [kind])  # type: ignore[misc]
-    run(tmp_path / "health.db", "DELETE FROM tasks")
+    execute(tmp_path / "health.db", "DELETE FROM tasks")
     eventually(lambda: kinds(served, "?limit=1") == ["rows_dropped"])
     assert kinds(served) == ["rows_dropped", "gone", "back", "gone"]
     assert kinds(served, "?database=email&kind=gone") == ["gone", "gone"]

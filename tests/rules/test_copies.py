@@ -16,8 +16,16 @@ import pytest
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.problems import settle
 from tests.airlock_helpers import read_exact, watching
-from tests.rules.test_changes import make_anew, remove, run, sql, texts, told
-from tests.rules.test_losses import entering, fill
+from tests.harness import execute
+from tests.rules.helpers import (
+    entering,
+    event_texts,
+    events_of,
+    fill,
+    remove,
+    sql,
+    vacuum_into_new_file,
+)
 
 Change = Callable[[Path], None]
 
@@ -30,12 +38,12 @@ OLDER = ["Went back to an older state; queue 5,209 → 3,709"]
 def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A database that has grown since a copy of it was kept, and a copy of its newest state."""
     path = tmp_path / "queue.db"
-    run(path, f"PRAGMA journal_mode = {request.param}")
-    run(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 3709))
-    run(path, "CREATE TABLE settings (id INTEGER PRIMARY KEY, body TEXT)", fill("settings", 9))
+    execute(path, f"PRAGMA journal_mode = {request.param}")
+    execute(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 3709))
+    execute(path, "CREATE TABLE settings (id INTEGER PRIMARY KEY, body TEXT)", fill("settings", 9))
     keep(path, "backup")
-    run(path, fill("queue", 1500))
-    run(path, "UPDATE settings SET body = 'new'")
+    execute(path, fill("queue", 1500))
+    execute(path, "UPDATE settings SET body = 'new'")
     keep(path, "newest")
     return path
 
@@ -109,7 +117,7 @@ BACK = ["Gone", f"Back after now with {FEWER}"]
         ([cp_p("newest"), touch_older], []),
         ([mv("newest")], ["Replaced by another file"]),
         ([rsync("newest")], ["Replaced by another file"]),
-        ([make_anew], ["Replaced by another file"]),
+        ([vacuum_into_new_file], ["Replaced by another file"]),
         ([remove, cp("newest")], ["Gone", "Back after now"]),
         ([remove, cp_p("newest")], ["Gone", "Back after now"]),
         ([cp("backup")], [f"Overwritten by another copy with {FEWER}"]),
@@ -126,7 +134,7 @@ BACK = ["Gone", f"Back after now with {FEWER}"]
 def test_an_older_copy_is_told_from_a_file_whose_time_is_older(
     path: Path, changes: list[Change], expected: list[str]
 ) -> None:
-    assert texts(told(path, *changes)) == expected
+    assert event_texts(events_of(path, *changes)) == expected
 
 
 @pytest.mark.parametrize("newest", [mv("newest"), rsync("newest")])
@@ -157,7 +165,7 @@ def test_the_time_of_a_clock_that_was_set_back_is_no_older_state(path: Path) -> 
         ahead = path.stat().st_mtime - 10 * AN_HOUR_AGO
         os.utime(path, times=(ahead, ahead))
         memory, _ = apply_reading("a", read_exact(airlock), None)
-        run(path, "DELETE FROM queue WHERE id < 500")
+        execute(path, "DELETE FROM queue WHERE id < 500")
         _, events = apply_reading("a", read_exact(airlock), memory)
     assert events == ()
 
@@ -166,13 +174,13 @@ def test_a_file_that_is_meant_to_be_replaced_needs_nobody_after_three_times(path
     """A nightly backup, an index that is built beside: openclaw/openclaw pull request 92121."""
     with entering(path) as after:
         day = timedelta(days=1)
-        assert after(make_anew, day) == ["Replaced by another file"]
-        after(make_anew, day)
-        after(make_anew, day)
+        assert after(vacuum_into_new_file, day) == ["Replaced by another file"]
+        after(vacuum_into_new_file, day)
+        after(vacuum_into_new_file, day)
         assert after() == []
-        run(path, "DELETE FROM queue WHERE id % 300 = 0")
+        execute(path, "DELETE FROM queue WHERE id % 300 = 0")
         for _night in range(3):
-            assert after(make_anew, day) == []
+            assert after(vacuum_into_new_file, day) == []
             assert after() == []
         (older,) = after(rsync("backup"), day)
         assert older.startswith("Went back to an older state")
@@ -203,11 +211,11 @@ def test_a_large_table_of_a_smaller_copy_is_compared_once_it_is_counted(path: Pa
     queue = replace(counted.tables["queue"], rows=9000, estimate="at_most")
     guessed = replace(counted, tables={**counted.tables, "queue": queue})
     memory, (first,) = apply_reading("a", guessed, memory)
-    assert texts([first]) == ["Replaced by another file"]
+    assert event_texts([first]) == ["Replaced by another file"]
     memory, events = apply_reading("a", guessed, memory)
     assert events == ()
     memory, (second,) = apply_reading("a", counted, memory)
-    assert texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
+    assert event_texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
     settled = settle((first, second), (), counted, None)
     assert [event.ended_at for event in settled] == [None, None]
     assert apply_reading("a", counted, memory)[1] == ()
@@ -219,7 +227,7 @@ def test_a_reading_of_an_earlier_version_is_compared_as_well(path: Path) -> None
         memory, _ = apply_reading("a", first, None)
         cp_p("backup")(path)
         _, events = apply_reading("a", read_exact(airlock), memory)
-    assert texts(list(events)) == OLDER
+    assert event_texts(list(events)) == OLDER
 
 
 @pytest.mark.parametrize("same", [mv("newest"), rsync("newest")])
@@ -233,11 +241,11 @@ def test_an_identical_copy_needs_a_look_until_somebody_had_one(path: Path, same:
 def test_a_file_that_was_away_and_went_on_is_no_other_copy(tmp_path: Path) -> None:
     """Its program removed old rows meanwhile, as it always does."""
     path = tmp_path / "queue.db"
-    run(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 5209))
+    execute(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 5209))
     away = path.with_suffix(".away")
 
     def come_back(path: Path) -> None:
-        run(away, "DELETE FROM queue WHERE id <= 1500")
+        execute(away, "DELETE FROM queue WHERE id <= 1500")
         away.rename(path)
 
-    assert texts(told(path, remove, come_back)) == ["Gone", "Back after now"]
+    assert event_texts(events_of(path, remove, come_back)) == ["Gone", "Back after now"]

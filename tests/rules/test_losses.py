@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from dash_app.airlock.airlock import Airlock
-from dash_app.history.writer import History
-from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import QUEUE_PENDING, RECENTLY, learn_habits
-from dash_app.rules.state import StateStore
-from dash_app.settings.schema import HistorySettings
-from dash_app.system.clock import CLOCK
 from dash_app.words.events import event_text
 from tests.airlock_helpers import read_exact, watching
-from tests.rules.test_changes import exact_or_fault, run, sql, texts, told
+from tests.harness import execute
+from tests.rules.helpers import entering, event_texts, events_of, fill, sql
 
-FILL = (
-    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
-    " INSERT INTO {table}(body) SELECT 'a line' FROM n"
-)
 LOGS = "CREATE TABLE logs (id INTEGER PRIMARY KEY, body TEXT)"
 JOBS = "CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT{more})"
 REBUILD = [
@@ -39,10 +29,6 @@ REBUILD = [
 CLEAR = ["DELETE FROM jobs", "DELETE FROM sqlite_sequence"]
 
 
-def fill(table: str, rows: int) -> str:
-    return FILL.format(table=table, rows=rows)
-
-
 def make(table: str, rows: int) -> Callable[[Path], None]:
     return sql(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, body TEXT)", fill(table, rows))
 
@@ -51,9 +37,11 @@ def make(table: str, rows: int) -> Callable[[Path], None]:
 def numbered(tmp_path: Path) -> Path:
     """A table that numbers its rows for ever, the last ten of which are done."""
     path = tmp_path / "a.db"
-    run(path, "PRAGMA journal_mode = WAL", JOBS.format(name="jobs", more=""))
-    run(path, JOBS.format(name="more", more=""), fill("more", 50), "DELETE FROM more WHERE id > 40")
-    run(path, fill("jobs", 300), "DELETE FROM jobs WHERE id > 290")
+    execute(path, "PRAGMA journal_mode = WAL", JOBS.format(name="jobs", more=""))
+    execute(
+        path, JOBS.format(name="more", more=""), fill("more", 50), "DELETE FROM more WHERE id > 40"
+    )
+    execute(path, fill("jobs", 300), "DELETE FROM jobs WHERE id > 290")
     return path
 
 
@@ -79,15 +67,15 @@ def test_a_numbering_that_begins_anew_is_no_older_state(
     numbered: Path, changes: list[Callable[[Path], None]], expected: list[str]
 ) -> None:
     """As migrations and cleanups do: neilotoole/sq issue 757, fnc12/sqlite_orm issue 806."""
-    assert texts(told(numbered, *changes)) == expected
+    assert event_texts(events_of(numbered, *changes)) == expected
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A log of 5,000 rows beside a table of one row."""
     path = tmp_path / "a.db"
-    run(path, "PRAGMA journal_mode = WAL", LOGS, fill("logs", 5000))
-    run(path, "CREATE TABLE other (id INTEGER PRIMARY KEY, note TEXT)")
+    execute(path, "PRAGMA journal_mode = WAL", LOGS, fill("logs", 5000))
+    execute(path, "CREATE TABLE other (id INTEGER PRIMARY KEY, note TEXT)")
     return path
 
 
@@ -128,26 +116,26 @@ def test_rows_that_moved_to_another_table_are_not_lost(
     path: Path, changes: list[Callable[[Path], None]]
 ) -> None:
     """As in home-assistant/core pull request 120779 and kizuna-ai-lab/sokuji pull request 71."""
-    assert {event.kind for event in told(path, *changes)} <= {"schema_changed"}
-    assert not [event for event in told(path) if event.before.get("rows")]
-    events = told(path, sql("CREATE TABLE lonely (x INTEGER)"))
+    assert {event.kind for event in events_of(path, *changes)} <= {"schema_changed"}
+    assert not [event for event in events_of(path) if event.before.get("rows")]
+    events = events_of(path, sql("CREATE TABLE lonely (x INTEGER)"))
     assert not [event for event in events if event.before.get("rows")]
 
 
 @pytest.mark.parametrize("source", ["logs", "mails"])
 def test_rows_that_were_merged_or_sorted_are_not_lost(path: Path, source: str) -> None:
     """No table has similar columns or as many rows, but all of them are still there."""
-    run(path, "CREATE TABLE mails AS SELECT * FROM logs LIMIT 900")
+    execute(path, "CREATE TABLE mails AS SELECT * FROM logs LIMIT 900")
     for name in ("items", "notes"):
-        run(path, f"CREATE TABLE {name} (number INTEGER PRIMARY KEY, kind TEXT, content TEXT)")
-        run(path, f"INSERT INTO {name} (content) VALUES ('first')")
+        execute(path, f"CREATE TABLE {name} (number INTEGER PRIMARY KEY, kind TEXT, content TEXT)")
+        execute(path, f"INSERT INTO {name} (content) VALUES ('first')")
     parts = {
         "logs": "INSERT INTO {} (content) SELECT body FROM logs UNION ALL SELECT body FROM mails",
         "mails": "INSERT INTO {} (content) SELECT body FROM mails WHERE rowid % 2 = {}",
     }[source]
     merge = [parts.format("items", 0), "DELETE FROM logs", "DROP TABLE mails"]
     sort = [parts.format("items", 0), parts.format("notes", 1), "DELETE FROM mails"]
-    events = told(path, sql("BEGIN", *(merge if source == "logs" else sort), "COMMIT"))
+    events = events_of(path, sql("BEGIN", *(merge if source == "logs" else sort), "COMMIT"))
     assert losses(events) == []
 
 
@@ -182,14 +170,14 @@ def losses(events: list[Event]) -> list[str]:
 def test_rows_that_are_nowhere_else_are_lost(
     path: Path, changes: list[Callable[[Path], None]], expected: list[str]
 ) -> None:
-    assert losses(told(path, *changes)) == expected
+    assert losses(events_of(path, *changes)) == expected
 
 
 def test_rows_that_come_to_a_busy_table_explain_no_loss(path: Path) -> None:
-    run(path, "CREATE TABLE ticks (number INTEGER PRIMARY KEY, value REAL, source TEXT)")
+    execute(path, "CREATE TABLE ticks (number INTEGER PRIMARY KEY, value REAL, source TEXT)")
     tick = fill("ticks", 4990).replace("body", "value")
-    run(path, tick)
-    assert losses(told(path, sql(tick, "DELETE FROM logs"))) == ["Emptied: logs 5,000 → 0"]
+    execute(path, tick)
+    assert losses(events_of(path, sql(tick, "DELETE FROM logs"))) == ["Emptied: logs 5,000 → 0"]
 
 
 @pytest.mark.parametrize(("rows", "is_told"), [(1, False), (19, False), (20, True)])
@@ -197,57 +185,10 @@ def test_a_few_rows_are_no_loss(tmp_path: Path, rows: int, *, is_told: bool) -> 
     """A queue of a few tasks empties all the time: coleifer/huey issue 517."""
     path = tmp_path / "a.db"
     make("tasks", rows)(path)
-    assert losses(told(path, sql("DELETE FROM tasks"))) == [f"Emptied: tasks {rows} → 0"] * is_told
-
-
-class Watched:
-    """A database whose readings are entered in a ledger with a history, as the service does."""
-
-    def __init__(self, path: Path, history: History) -> None:
-        self.database = Database("a", "A", path)
-        self.history = history
-        self.ledger = StateStore(history, [self.database], CLOCK.now)
-        self.later = timedelta()
-
-    def restart(self) -> None:
-        self.ledger.keep()
-        self.ledger = StateStore(self.history, [self.database], CLOCK.now)
-
-    def enter(self, reading: Reading) -> list[str]:
-        """Enter a reading; return the texts of the losses that are not settled then."""
-        at = reading.read_at + self.later, reading.verified_at + self.later
-        reading = replace(reading, read_at=at[0], verified_at=at[1])
-        _memory, unsettled = self.ledger.enter(self.database, reading, None)
-        return [event_text(event) for event in unsettled]
-
-
-class Entering:
-    """Changes a database, and returns the losses that are open after the reading that follows."""
-
-    def __init__(self, path: Path, watched: Watched, airlock: Airlock) -> None:
-        self.watched = watched
-        self._path, self._airlock = path, airlock
-
-    def __call__(
-        self, change: Callable[[Path], None] | None = None, later: timedelta | None = None
-    ) -> list[str]:
-        self.watched.later += later or timedelta()
-        if change:
-            change(self._path)
-        else:
-            self.watched.restart()
-        return self.watched.enter(exact_or_fault(self._airlock))
-
-
-@contextmanager
-def entering(path: Path) -> Iterator[Entering]:
-    history = History(HistorySettings(path=path.with_name("history.db")))
-    watched = Watched(path, history)
-    with watching(path) as airlock:
-        after = Entering(path, watched, airlock)
-        after(sql())
-        yield after
-    history.close()
+    assert (
+        losses(events_of(path, sql("DELETE FROM tasks")))
+        == [f"Emptied: tasks {rows} → 0"] * is_told
+    )
 
 
 def test_a_table_that_comes_and_goes_with_a_run_is_no_loss(path: Path) -> None:
@@ -282,7 +223,7 @@ def test_a_clock_that_is_set_ends_no_patience(path: Path) -> None:
         after(make("logs", 5001))
         assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
         a_week = timedelta(days=7)
-        after.watched.ledger.move(a_week)
+        after.simulation.store.move(a_week)
         assert after(None, a_week) == []
         assert after(None, 2 * RECENTLY) == ["Emptied: logs 5,001 → 0"]
 
@@ -348,10 +289,12 @@ def test_monthly_tables_that_are_replaced_in_one_step_are_a_loss_once(path: Path
 
 def test_a_rotation_that_is_not_counted_yet_is_compared_with_no_other_table(path: Path) -> None:
     """Each name is given to the next table, and the last page to a new one, as logrotate does."""
-    run(path, LOGS.replace("logs", "logs_1"), fill("logs_1", 2800))
+    execute(path, LOGS.replace("logs", "logs_1"), fill("logs_1", 2800))
     with watching(path) as airlock:
         memory, _ = apply_reading("a", read_exact(airlock), None)
-        run(path, "BEGIN", "DROP TABLE logs_1", "ALTER TABLE logs RENAME TO logs_1", LOGS, "COMMIT")
+        execute(
+            path, "BEGIN", "DROP TABLE logs_1", "ALTER TABLE logs RENAME TO logs_1", LOGS, "COMMIT"
+        )
         reading = read_exact(airlock)
         count = replace(reading.tables["logs"], rows=5000, estimate="about")
         early = replace(reading, tables={**reading.tables, "logs": count})
@@ -381,9 +324,9 @@ def test_a_table_that_is_only_ever_estimated_can_lose_its_rows(
         bound = replace(first.tables["logs"], rows=9000, estimate="at_most")
         memory, _ = apply_reading("a", replace(first, tables={**first.tables, "logs": bound}), None)
         memory, _ = apply_reading("a", estimated(first), memory)
-        run(path, change)
+        execute(path, change)
         _, events = apply_reading("a", read_exact(airlock), memory)
-    assert texts(list(events)) == [expected]
+    assert event_texts(list(events)) == [expected]
 
 
 def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) -> None:
@@ -391,7 +334,7 @@ def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) 
     with watching(path) as airlock:
         first = replace(read_exact(airlock), roots={})
         memory, _ = apply_reading("a", first, None)
-        run(path, TO_OLD)
+        execute(path, TO_OLD)
         _, events = apply_reading("a", read_exact(airlock), memory)
     assert losses(list(events)) == []
     assert learn_habits(events).queues == {}

@@ -18,8 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, host_problems, settle
 from tests.airlock_helpers import read, read_exact, watching
-from tests.harness import LiveWriter, Served, eventually, make_database, write_config
-from tests.rules.test_changes import run
+from tests.harness import LiveWriter, Served, eventually, execute, make_database, write_config
 
 GROW = (
     "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 2000)"
@@ -50,7 +49,7 @@ def replace_file(path: Path) -> None:
 
 
 def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Path) -> None:
-    run(tmp_path / "email.db", EMPTY)
+    execute(tmp_path / "email.db", EMPTY)
     eventually(lambda: amiss(served) == [("rows_dropped", "fault")])
     document = served.json("/api/db-status")
     email = document["databases"][0]
@@ -61,7 +60,7 @@ def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Pat
     served.stop()
     served.restart()
     assert amiss(served) == [("rows_dropped", "fault")]
-    run(tmp_path / "email.db", REFILL)
+    execute(tmp_path / "email.db", REFILL)
     eventually(lambda: amiss(served) == [])
     assert served.json("/api/db-status")["headline"] == "All 2 well"
     assert served.json("/api/events?limit=1")["events"][0]["endedAt"]
@@ -100,7 +99,7 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
     path, older, former = (tmp_path / name for name in ("email.db", "older", "former"))
     shutil.copyfile(path, older)
     os.utime(older, (1e9, 1e9))
-    run(path, REFILL)
+    execute(path, REFILL)
     eventually(lambda: served.database("email")["totalRows"] == 60)
     former.hardlink_to(path)
     if is_renamed:
@@ -108,7 +107,7 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
     else:
         shutil.copy2(older, path)
     eventually(lambda: amiss(served) == [("rolled_back", "fault")])
-    run(path, REFILL)
+    execute(path, REFILL)
     eventually(lambda: served.database("email")["totalRows"] == 60)
     assert amiss(served) == [("rolled_back", "fault")]
     if is_renamed:
@@ -164,9 +163,9 @@ def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) ->
     path = make_database(tmp_path / "a.db", tasks=30, agents=20)
     with watching(path) as airlock:
         memory, _ = apply_reading("a", read_exact(airlock), None)
-        run(path, EMPTY)
+        execute(path, EMPTY)
         memory, first = apply_reading("a", read_exact(airlock), memory)
-        run(path, "DELETE FROM agents")
+        execute(path, "DELETE FROM agents")
         reading = read_exact(airlock)
         _, second = apply_reading("a", reading, memory)
     assert [event.kind for event in (*first, *second)] == ["rows_dropped"] * 2

@@ -18,8 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.rules.writes import last_write
 from dash_app.system.decoding import decode
 from tests.airlock_helpers import read_exact, watching
-from tests.harness import LiveWriter
-from tests.rules.test_changes import run
+from tests.harness import LiveWriter, execute
 
 HOUR = 3600
 READ, ANALYZE, VACUUM = "SELECT count(*) FROM tasks", "ANALYZE", "VACUUM"
@@ -35,8 +34,8 @@ FILL = (
 
 
 def make(path: Path, mode: str) -> Path:
-    run(path, f"PRAGMA journal_mode = {mode}", TASKS, FILL, SEQ)
-    run(path, "INSERT INTO _litestream_seq VALUES (1, 1)")
+    execute(path, f"PRAGMA journal_mode = {mode}", TASKS, FILL, SEQ)
+    execute(path, "INSERT INTO _litestream_seq VALUES (1, 1)")
     return path
 
 
@@ -97,7 +96,7 @@ def test_reads_and_maintenance_are_not_writes(
     """A backup that closes last checkpoints the WAL: sqlitebrowser/sqlitebrowser issue 717."""
     path, last = times
     for statement in statements:
-        run(path, statement)
+        execute(path, statement)
         assert not last.has_changed()
     assert not last.has_changed()
 
@@ -109,7 +108,7 @@ def test_a_change_of_content_is_a_write(
     times: tuple[Path, LastWrite], kind: str, statement: str
 ) -> None:
     path, last = times
-    run(path, statement)
+    execute(path, statement)
     # Closing a crashed database checkpoints it, which looks the same as an UPDATE.
     assert last.has_changed() or (kind, statement) == ("crashed", UPDATE)
     assert not last.has_changed()
@@ -169,7 +168,7 @@ def test_touching_a_file_in_rollback_mode_is_not_a_write(tmp_path: Path) -> None
         last = LastWrite(path, lambda: read_exact(airlock))
         path.touch()
         assert not last.has_changed()
-        run(path, UPDATE)
+        execute(path, UPDATE)
         assert last.has_changed()
 
 
