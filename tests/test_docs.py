@@ -71,7 +71,7 @@ def test_what_is_expected_in_the_readme_is_a_configuration() -> None:
     (database,) = settings.parse(written, settings.default_path()).databases
     assert database.rules.for_table("messages").expect == Expectation(5 * MINUTE, 1.25 * MINUTE)
     tables = written["databases"][0]["tables"]["messages"]
-    assert tables.keys() == settings.WITHIN["databases.tables"].model_fields.keys()
+    assert tables.keys() == settings.NESTED["databases.tables"].model_fields.keys()
 
 
 def test_the_readme_names_every_command() -> None:

@@ -11,7 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from dash_app import VERSION
-from dash_app.settings.alerts import WatchSettings
+from dash_app.settings.schema import WatchSettings
 from dash_app.system.secret_files import redact, urls_in
 
 FIRST_SECONDS = 5.0

@@ -43,7 +43,7 @@ Examples:
 
 def _address(text: str) -> str:
     try:
-        return settings.values.address(text)
+        return settings.values.served_address(text)
     except ValueError as error:
         raise click.BadParameter(f"{text!r}: {error}.") from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import INSTALL, unit_file
-from dash_app.settings.alerts import AlertsSettings
+from dash_app.settings.schema import AlertsSettings
 from dash_app.system.secret_files import redact, urls_in
 from dash_app.words import numbers
 

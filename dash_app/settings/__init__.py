@@ -1,7 +1,7 @@
-"""Settings from a TOML file, complete and frozen; wrong ones are refused with their place.
+"""The configuration: a TOML file, validated into frozen settings.
 
-Nobody else reads the configuration file or the environment, but for what a service manager or a
-terminal says.
+No other package reads the configuration file, or environment variables other than those of systemd
+and of terminals.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,16 +18,18 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 
 from dash_app.model.database import Database
-from dash_app.settings.alerts import AlertsSettings, WatchSettings
-from dash_app.settings.base import Section
-from dash_app.settings.errors import cut, explain
-from dash_app.settings.expectations import ExpectSettings, TableSettings
+from dash_app.settings.errors import explain, shorten
 from dash_app.settings.schema import (
+    AlertsSettings,
     DatabaseSettings,
+    ExpectSettings,
     HistorySettings,
     MetricsSettings,
     SamplerSettings,
+    Section,
     ServerSettings,
+    TableSettings,
+    WatchSettings,
 )
 from dash_app.settings.values import expanded
 from dash_app.system.text_file import read_text
@@ -36,13 +38,16 @@ DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")
 RESERVED = ("fleet",)
 MAX_DATABASES = 2000
-"""A thousand are read in a second; no page of more cards than this is usable."""
+"""A thousand take a second to read, and a page with more cards than this is not usable."""
+
 LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){50}""")
-"""A dotted key of 50 parts, more than any setting has: parsing time grows with their square."""
+"""A dotted key of 50 parts. No setting has as many, and parsing time grows with their square."""
+
+MIN_STALE_AFTER = timedelta(seconds=60)
 
 
 class SettingsError(Exception):
-    """Settings that cannot be used; the text says what is wrong, where, and what is allowed."""
+    """Unusable settings. The text names each place, and what is allowed there."""
 
 
 def _default_databases() -> tuple[DatabaseSettings, ...]:
@@ -50,20 +55,20 @@ def _default_databases() -> tuple[DatabaseSettings, ...]:
     return tuple(DatabaseSettings(name=name, path=home / f"{name}.db") for name in DEFAULT_NAMES)
 
 
-def _unique(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:
+def _check_names(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSettings, ...]:
     if not databases:
-        raise ValueError("name at least one database, or leave the list out for the usual five")
+        raise ValueError("list at least one database, or leave the list out for the default five")
     if len(databases) > MAX_DATABASES:
-        raise ValueError(f"name {MAX_DATABASES} at most")
-    times = Counter(database.name for database in databases)
-    twice = sorted(name for name, number in times.items() if number > 1)
-    if twice:
-        raise ValueError(f"each name may stand once; given twice: {', '.join(twice)}")
+        raise ValueError(f"list at most {MAX_DATABASES}")
+    numbers = Counter(database.name for database in databases)
+    repeated = sorted(name for name, number in numbers.items() if number > 1)
+    if repeated:
+        raise ValueError(f"each name must be unique; given twice: {', '.join(repeated)}")
     return databases
 
 
 class Settings(Section):
-    """Everything that can be configured. `source` is the file it came from, if there was one."""
+    """All settings. `source` is the path of their file, which may not exist."""
 
     server: ServerSettings = ServerSettings()
     sampler: SamplerSettings = SamplerSettings()
@@ -71,7 +76,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
     alerts: AlertsSettings = AlertsSettings()
-    declared: Annotated[tuple[DatabaseSettings, ...], AfterValidator(_unique)] = Field(
+    declared: Annotated[tuple[DatabaseSettings, ...], AfterValidator(_check_names)] = Field(
         default_factory=_default_databases, alias="databases"
     )
     source: Annotated[Path, Field(exclude=True)] = DEFAULT_PATH
@@ -83,18 +88,18 @@ class Settings(Section):
 
     @property
     def names_databases(self) -> bool:
-        """Whether the file names databases, and does not leave it at the usual five."""
+        """Whether the file lists databases, and does not rely on the default five."""
         return "declared" in self.model_fields_set
 
     @property
     def fresh_for(self) -> timedelta:
-        """The age from which a snapshot says nothing any more: three ticks were missed."""
+        """The age up to which a snapshot is fresh: after it, three ticks were missed."""
         return 3 * self.sampler.interval
 
     @property
     def stale_after(self) -> timedelta:
-        """The age from which a reading says nothing any more."""
-        return max(timedelta(seconds=60), self.fresh_for)
+        """The age after which a reading is stale."""
+        return max(MIN_STALE_AFTER, self.fresh_for)
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -106,19 +111,20 @@ SECTIONS: dict[str, type[Section]] = {
     "alerts": AlertsSettings,
     "databases": DatabaseSettings,
 }
-"""The tables that a file may have."""
+"""The tables that a file may contain."""
+
+NESTED: dict[str, type[Section]] = {"databases.tables": TableSettings, "expect": ExpectSettings}
+"""The tables that the table of a database may contain."""
 
 MAX_PROBLEMS = 20
-"""Maximum number of problems reported: the file may be another program's."""
-
-WITHIN: dict[str, type[Section]] = {"databases.tables": TableSettings, "expect": ExpectSettings}
-"""The tables that the table of a database may have."""
+"""Maximum number of problems reported: the file may belong to another program."""
 
 
 def load(config: Path | None, server: Mapping[str, Any] | None = None) -> Settings:
-    """Return the settings of a file: the named one, or the default one if it exists.
+    """Return the settings of a file: `config`, $MISSION_CONTROL_CONFIG, or the default path.
 
-    `server` holds what the command line says instead of [server]. Raises SettingsError.
+    Only the default path may be missing. `server` overrides settings of [server]. Raise
+    SettingsError.
     """
     chosen = config or _from_environment()
     path = default_path() if chosen is None else chosen
@@ -129,7 +135,7 @@ def load(config: Path | None, server: Mapping[str, Any] | None = None) -> Settin
 
 
 def default_path() -> Path:
-    """Return where the configuration is looked for when nobody names a file.
+    """Return the default path of the configuration.
 
     Raise SettingsError if the user has no home folder.
     """
@@ -137,7 +143,7 @@ def default_path() -> Path:
 
 
 def unread_configuration(source: Path) -> Path | None:
-    """Return the file in $XDG_CONFIG_HOME that a person may take for the configuration, if any."""
+    """Return a configuration in $XDG_CONFIG_HOME, which is not read; None if there is none."""
     folder = os.environ.get("XDG_CONFIG_HOME")
     path = Path(folder, *DEFAULT_PATH.parts[-2:]) if folder else None
     if path is None or not path.is_file() or (source.exists() and path.samefile(source)):
@@ -146,7 +152,6 @@ def unread_configuration(source: Path) -> Path | None:
 
 
 def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
-    """Return the tables of a file; none if it is missing and may be. Raise SettingsError."""
     try:
         text, _mode = read_text(path)
         if LONG_KEY.search(text):
@@ -155,76 +160,81 @@ def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     except FileNotFoundError:
         if may_be_missing:
             return {}
-        text = f"{path}: no such file. Name one that exists, or leave it out."
-        raise SettingsError(text) from None
+        raise SettingsError(f"{path}: no such file. Use an existing file, or none.") from None
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: not valid TOML: {error}.{_hint(str(error))}") from None
     except RecursionError:
-        raise SettingsError(f"{path}: not valid TOML: brackets nest too deeply.") from None
+        raise SettingsError(f"{path}: not valid TOML: brackets are nested too deeply.") from None
     except ValueError as error:  # from `read_text`, or from Python for a number of 5,000 digits
-        words = "a number has too many digits" if "digits" in str(error) else error
-        raise SettingsError(f"{path}: cannot be used: {words}.") from None
+        reason = "a number has too many digits" if "digits" in str(error) else error
+        raise SettingsError(f"{path}: cannot be used: {reason}.") from None
 
 
-def _hint(problem: str) -> str:
-    """Return a hint for what people often write wrong."""
-    if "Cannot overwrite a value" in problem or "Cannot declare" in problem:
+def _hint(reason: str) -> str:
+    """Return advice on a common mistake; "" for other mistakes."""
+    if "Cannot overwrite a value" in reason or "Cannot declare" in reason:
         return (
-            " Each [table] may stand once; [databases.tables.NAME] belongs below the [[databases]]"
-            " that has the table."
+            " Write each [table] once, and [databases.tables.NAME] below the [[databases]] that"
+            " has the table."
         )
     return ""
 
 
 def parse(data: dict[str, Any], source: Path) -> Settings:
-    """Return the settings of a parsed file; relative paths are relative to it.
+    """Return the settings of a parsed file. Relative paths are relative to its folder.
 
-    Raises SettingsError, with a line for each thing that is wrong.
+    Raise SettingsError with one line per problem.
     """
     for name in data:
         if name in RESERVED:
             raise SettingsError(f"{source}: [{name}] is reserved for a later version; remove it.")
         if name not in SECTIONS:
             allowed = ", ".join(SECTIONS)
-            raise SettingsError(f"{source}: there is no [{cut(name)}]. Allowed: {allowed}.")
+            raise SettingsError(f"{source}: there is no [{shorten(name)}]. Allowed: {allowed}.")
     try:
-        found = Settings.model_validate(
+        settings = Settings.model_validate(
             {**data, "source": source}, context={"folder": source.absolute().parent}
         )
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False)
-        lines = [
-            f"{source}: {explain(dict(problem), SECTIONS | WITHIN)}"
-            for problem in problems[:MAX_PROBLEMS]
-        ]
-        if len(problems) > MAX_PROBLEMS:
-            lines.append(f"{source}: and {len(problems) - MAX_PROBLEMS} more.")
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError("\n".join(_problems(error, source))) from None
     except ValueError as error:  # from a default, such as a path in a missing home folder
         raise SettingsError(f"{source}: {error}.") from None
     except RecursionError:
-        raise SettingsError(f"{source}: brackets nest too deeply.") from None
-    for database in found.databases:
-        # Compared as text: looking at a disk that hangs would keep the service from starting.
-        if os.path.normpath(database.path) == os.path.normpath(found.history.path):
-            text = f"[history] `path` is the database {database.name}: give it a file of its own."
-            raise SettingsError(f"{source}: {text}")
-    return _looking_often_enough(found)
+        raise SettingsError(f"{source}: brackets are nested too deeply.") from None
+    _check_history_path(settings)
+    _check_interval(settings)
+    return settings
 
 
-def _looking_often_enough(found: Settings) -> Settings:
-    """Return settings whose every expectation can be seen to be met. Raises SettingsError."""
-    for number, one in enumerate(found.declared, 1):
-        places: dict[str, TableSettings] = {f"[[databases]] number {number}": one}
-        for name, table in one.tables.items():
+def _problems(error: ValidationError, source: Path) -> Iterator[str]:
+    problems = error.errors(include_url=False, include_context=False)
+    for problem in problems[:MAX_PROBLEMS]:
+        yield f"{source}: {explain(dict(problem), SECTIONS | NESTED)}"
+    if len(problems) > MAX_PROBLEMS:
+        yield f"{source}: and {len(problems) - MAX_PROBLEMS} more."
+
+
+def _check_history_path(settings: Settings) -> None:
+    history = os.path.normpath(settings.history.path)
+    for database in settings.databases:
+        # Compare text only: a file on a disk that hangs would keep the service from starting.
+        if os.path.normpath(database.path) == history:
+            text = f"[history] `path` is the file of database {database.name}: use another file."
+            raise SettingsError(f"{settings.source}: {text}")
+
+
+def _check_interval(settings: Settings) -> None:
+    """Raise SettingsError if writes are expected more often than databases are read."""
+    for number, database in enumerate(settings.declared, 1):
+        places: dict[str, TableSettings] = {f"[[databases]] number {number}": database}
+        for name, table in database.tables.items():
             places[f"[databases.tables.{name}] of database number {number}"] = table
         for place, rules in places.items():
-            if rules.expect and rules.expect.every < found.sampler.interval:
-                text = f"{place} `expect.every`: [sampler] `interval` is longer; look more often."
-                raise SettingsError(f"{found.source}: {text}")
-    return found
+            if rules.expect and rules.expect.every < settings.sampler.interval:
+                text = f"{place} `expect.every` is shorter than [sampler] `interval`."
+                raise SettingsError(f"{settings.source}: {text} Use a shorter interval.")
 
 
 def _from_environment() -> Path | None:

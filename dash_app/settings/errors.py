@@ -1,4 +1,4 @@
-"""Says what is wrong with a setting: its place, and what is allowed there."""
+"""Explain a rejected setting: its place, its value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from pydantic import BaseModel
 MESSAGES = {
     "int_type": "write a whole number",
     "int_parsing_size": "that is too large",
-    "too_short": "name at least one",
-    "too_long": "those are too many",
+    "too_short": "list at least one",
+    "too_long": "that list is too long",
     "string_too_long": "that is too long",
-    "string_unicode": "write a text in quotes",
+    "string_unicode": "write text in quotes",
     "greater_than_equal": "that is too small",
     "less_than_equal": "that is too large",
-    "string_type": "write a text in quotes",
-    "string_pattern_mismatch": "use a to z, 0 to 9, _ and - alone",
+    "string_type": "write text in quotes",
+    "string_pattern_mismatch": "use only a to z, 0 to 9, _ and -",
     "tuple_type": "write a list in brackets",
     "bool_type": "write true or false",
     "dict_type": "write a table",
     "model_type": "write a table",
 }
-"""What to write instead, by pydantic's type of error."""
+"""What to write instead, by pydantic's error type."""
 
 MAX_SHOWN_NUMBER = 10**40
-MAX_SHOWN = 100
-"""Maximum number of characters of a refused value."""
+MAX_SHOWN_CHARACTERS = 100
 
 
 def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]]) -> str:
-    """Return one problem that pydantic found as its place and what is allowed there.
+    """Return a sentence for one error of pydantic.
 
-    `sections` maps the names of tables to their settings; "databases.tables" and "expect" are those
-    within the table of a database.
+    `sections` has the model of each table by its name; "databases.tables" and "expect" are inside a
+    database's table.
     """
     section, place, key = _place(problem["loc"])
-    place, key = cut(place), cut(key)
+    place, key = shorten(place), shorten(key)
     if problem["type"] == "extra_forbidden":
         allowed = ", ".join(sections[section].model_fields)
         return f"{place} has no setting `{key}`. Allowed: {allowed}."
@@ -51,30 +50,33 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
 
 
 def _shown(key: str, value: object) -> str:
-    """Return a value for a log line, cut. A URL in place of a file is a secret."""
+    """Return a value in short. A URL in place of a file is a secret and is not shown."""
     if isinstance(value, str):
-        secret = key.endswith("_file") and "://" in value
-        text = "a URL" if secret else ascii(value) if not value.isprintable() else repr(value)
+        is_secret = key.endswith("_file") and "://" in value
+        text = "a URL" if is_secret else ascii(value) if not value.isprintable() else repr(value)
     else:
         text = _Brief().repr(value)
-    return cut(text)
+    return shorten(text)
 
 
 class _Brief(reprlib.Repr):
-    """A value in brief, with any number: Python itself shows none of more than 4,300 digits."""
+    """A short representation that accepts numbers of any size: Python's own fails at 4,300 digits.
+
+    Such numbers come from hexadecimal notation.
+    """
 
     def repr_int(self, x: int, level: int) -> str:
-        """Return a number, or that it is too long to be shown."""
+        """Return a number, or "a number" if it is too long."""
         return super().repr_int(x, level) if abs(x) < MAX_SHOWN_NUMBER else "a number"
 
 
-def cut(text: str) -> str:
-    """Return a text from the file, cut for a log line."""
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}..."
+def shorten(text: str) -> str:
+    """Return a text from the file, cut to `MAX_SHOWN_CHARACTERS`."""
+    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}..."
 
 
 def _place(location: tuple[str | int, ...]) -> tuple[str, str, str]:
-    """Return which kind of table a setting stands in, that table's place, and the setting."""
+    """Return the name of a setting's table as in `sections`, its place in the file, and the key."""
     match location:
         case ("databases", int(number), "tables", str(table), _, *_):
             rest = list(location[4:])

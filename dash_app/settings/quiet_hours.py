@@ -1,4 +1,4 @@
-"""Quiet hours as a configuration writes them, such as "22:00-07:00 Europe/Paris"."""
+"""Parse quiet hours, such as "22:00-07:00 Europe/Paris"."""
 
 from __future__ import annotations
 
@@ -18,31 +18,34 @@ SPAN = re.compile(
     r"(?:(?P<begin>\d\d:\d\d)-(?P<end>\d\d:\d\d)\s+)?(?P<zone>[A-Za-z][\w+/-]*)"
 )
 MAX_SPANS = 50
-"""Maximum number of spans: each reading looks through all of them."""
+"""Maximum number of spans, since each reading goes through all of them."""
 
 A_WEEK = datetime(2026, 1, 5, tzinfo=UTC), datetime(2026, 1, 12, tzinfo=UTC)
 
 
 def parse_quiet_hours(value: object) -> QuietHours:
-    """Return quiet hours from a text or a list of them; an empty one is none. Raises ValueError."""
+    """Return quiet hours from a string or a list of strings; an empty string adds none.
+
+    Raise ValueError with what to write instead.
+    """
     texts = [value] if isinstance(value, str) else value
-    if not isinstance(texts, list | tuple) or not all(isinstance(one, str) for one in texts):
-        raise ValueError(f"write a text or a list of texts, such as {EXAMPLES}")
+    if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"write text or a list of texts, such as {EXAMPLES}")
     if len(texts) > MAX_SPANS:
-        raise ValueError(f"write {MAX_SPANS} at most")
-    found = QuietHours(tuple(_span(text) for text in texts if text))
-    if found.active_time(*A_WEEK) == timedelta(0):
-        raise ValueError("that leaves no time which is not quiet")
-    return found
+        raise ValueError(f"write at most {MAX_SPANS}")
+    quiet = QuietHours(tuple(_span(text) for text in texts if text))
+    if quiet.active_time(*A_WEEK) == timedelta(0):
+        raise ValueError("the whole week would be quiet")
+    return quiet
 
 
 def _span(text: str) -> Span:
     match = SPAN.fullmatch(text.strip())
     if match is None or (match["first"] is None and match["begin"] is None):
-        raise ValueError(f"write days or times and a zone, such as {EXAMPLES}")
+        raise ValueError(f"write days, times or both, and a time zone, such as {EXAMPLES}")
     begin, end = _minutes(match["begin"] or "00:00"), _minutes(match["end"] or "24:00")
     if begin in {end, 24 * 60}:
-        raise ValueError("begin and end are the same")
+        raise ValueError("start and end are the same")
     zone = _zone(match["zone"])
     return Span(_days(match["first"], match["last"]), begin, end + 24 * 60 * (end < begin), zone)
 
@@ -52,7 +55,7 @@ def _days(first: str | None, last: str | None) -> frozenset[int]:
         return frozenset(range(7))
     unknown = {first, last or first}.difference(DAYS)
     if unknown:
-        raise ValueError(f"days are {', '.join(DAYS)}, not {', '.join(sorted(unknown))}")
+        raise ValueError(f"write days as {', '.join(DAYS)}, not {', '.join(sorted(unknown))}")
     begin, end = DAYS.index(first), DAYS.index(last or first)
     return frozenset((begin + n) % 7 for n in range((end - begin) % 7 + 1))
 
@@ -60,7 +63,7 @@ def _days(first: str | None, last: str | None) -> frozenset[int]:
 def _minutes(text: str) -> int:
     hours, minutes = int(text[:2]), int(text[3:])
     if minutes > 59 or hours * 60 + minutes > 24 * 60:
-        raise ValueError("times go from 00:00 to 24:00")
+        raise ValueError("times must be from 00:00 to 24:00")
     return hours * 60 + minutes
 
 
@@ -68,7 +71,7 @@ def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise ValueError(f"there is no zone {name}; write one such as Europe/Paris") from None
+        raise ValueError(f"unknown time zone {name}: use a name such as Europe/Paris") from None
 
 
 QuietHoursSetting = Annotated[QuietHours, PlainValidator(parse_quiet_hours)]

@@ -1,114 +1,183 @@
-"""The tables of a configuration and their keys; unknown ones are refused, values never change."""
+"""The tables of a configuration file and their settings. Unknown settings are rejected."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dash_app.model.database import Database
-from dash_app.settings.base import Section
-from dash_app.settings.expectations import RulesSettings
+from dash_app.model.expectation import Expectation, Rules, TableRules
+from dash_app.model.quiet_hours import NO_QUIET_HOURS
+from dash_app.settings.quiet_hours import QuietHoursSetting
 from dash_app.settings.values import (
     MAX_INTEGER,
     ConfigPath,
+    Count,
     Duration,
+    Flag,
+    HeartbeatFile,
+    Host,
+    Label,
+    NetworkName,
+    Origin,
+    PageLink,
+    Percent,
     Port,
+    ServedAddress,
     Size,
-    address,
+    TokenFile,
+    UrlsFile,
+    Users,
     between,
+    duration,
     expanded,
-    host,
-    network,
-    one_line,
-    origin,
-    token,
-    users,
+    expectation_table,
 )
 
-MAX_NAMES = 1000
-"""Maximum length of a list with which each request is compared."""
+GRACE_SHARE = 0.25
+"""The grace if none is given, as a share of `every`."""
+
+T = TypeVar("T")
+Names = Annotated[tuple[T, ...], Field(max_length=1000)]
+"""A list with which every request is compared."""
+
+
+class Section(BaseModel):
+    """A TOML table with known settings and immutable values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerSettings(Section):
-    """Where the page is served, and to whom."""
+    """Where the page is served, and who may use it."""
 
-    addresses: Annotated[
-        tuple[Annotated[str, AfterValidator(address)], ...],
-        Field(min_length=1, max_length=MAX_NAMES),
-    ] = ("loopback", "tailscale")
+    addresses: Annotated[Names[ServedAddress], Field(min_length=1)] = ("loopback", "tailscale")
     port: Port = 3001
-    allowed_hosts: Annotated[
-        tuple[Annotated[str, AfterValidator(host)], ...], Field(max_length=MAX_NAMES)
-    ] = ()
-    allowed_clients: Annotated[
-        tuple[Annotated[str, AfterValidator(network)], ...], Field(max_length=MAX_NAMES)
-    ] = ("loopback", "tailscale")
-    allowed_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(origin)], ...], Field(max_length=MAX_NAMES)
-    ] = ()
-    token_file: Annotated[SecretStr | None, BeforeValidator(token)] = None
-    trust_tailscale_identity: Annotated[bool, Field(strict=True)] = False
-    allowed_users: Annotated[tuple[str, ...], AfterValidator(users)] = ()
+    allowed_hosts: Names[Host] = ()
+    allowed_clients: Names[NetworkName] = ("loopback", "tailscale")
+    allowed_origins: Names[Origin] = ()
+    token_file: TokenFile = None
+    trust_tailscale_identity: Flag = False
+    allowed_users: Users = ()
 
     @property
     def authorization(self) -> str | None:
-        """The header value that carries the token; None without a token."""
+        """The Authorization header that carries the token; None without a token."""
         return f"Bearer {self.token_file.get_secret_value()}" if self.token_file else None
 
 
 class SamplerSettings(Section):
-    """How often and how long databases are read."""
+    """How often databases are read, and how long reading may take."""
 
-    interval: Annotated[
-        Duration, between(timedelta(seconds=1), timedelta(hours=1), "1s and 1h")
-    ] = timedelta(seconds=5)
-    deadline: Annotated[
-        Duration, between(timedelta(seconds=0.5), timedelta(minutes=1), "500ms and 1m")
-    ] = timedelta(seconds=2)
-    table_budget: Annotated[
-        Duration, between(timedelta(seconds=0.01), timedelta(seconds=10), "10ms and 10s")
-    ] = timedelta(seconds=0.05)
+    interval: Annotated[Duration, between("1s", "1h")] = duration("5s")
+    deadline: Annotated[Duration, between("500ms", "1m")] = duration("2s")
+    table_budget: Annotated[Duration, between("10ms", "10s")] = duration("50ms")
 
 
-def _default_path() -> Path:
+def _default_history() -> Path:
     return expanded("~/.local/state/mission-control/history.db")
 
 
 class HistorySettings(Section):
-    """Where our own record lies, and how much of it is kept."""
+    """Where our history is stored, and how much of it is kept. `max_size` is in bytes."""
 
-    path: ConfigPath = Field(default_factory=_default_path)
-    every: Annotated[Duration, between(timedelta(seconds=1), timedelta(days=1), "1s and 1d")] = (
-        timedelta(minutes=1)
-    )
-    retention: Annotated[
-        Duration, between(timedelta(days=1), timedelta(days=4000), "1d and 4000d")
-    ] = timedelta(days=400)
+    path: ConfigPath = Field(default_factory=_default_history)
+    every: Annotated[Duration, between("1s", "1d")] = duration("1m")
+    retention: Annotated[Duration, between("1d", "4000d")] = duration("400d")
     max_size: Annotated[Size, Field(ge=1_000_000)] = 500_000_000
 
 
 class MetricsSettings(Section):
-    """How much `/metrics` tells."""
+    """How much `/metrics` exposes. `max_tables` applies to each database."""
 
-    max_tables: Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)] = 200
-    """Of each database: one with thousands costs the others nothing."""
+    max_tables: Count = 200
+
+
+class WatchSettings(Section):
+    """The heartbeat, by which a monitor elsewhere notices that we stopped."""
+
+    heartbeat_file: HeartbeatFile = None
+    heartbeat_every: Annotated[Duration, between("1s", "1d")] = duration("1m")
+
+
+class AlertsSettings(Section):
+    """When notifications of faults are sent. Without `urls_file` there are none."""
+
+    urls_file: UrlsFile = None
+    after: Annotated[Duration, between("0s", "1d")] = duration("1m")
+    settle: Annotated[Duration, between("0s", "1d")] = duration("5m")
+    remind: Annotated[Duration, between("0s", "366d")] = duration("1d")
+    quiet: QuietHoursSetting = NO_QUIET_HOURS
+    most_an_hour: Annotated[int, Field(ge=1, le=MAX_INTEGER, strict=True)] = 10
+    link: PageLink = ""
+
+
+class ExpectSettings(Section):
+    """The expected time between writes, and a grace before it is a fault."""
+
+    every: Annotated[Duration, between("1m", "366d")]
+    grace: Annotated[Duration, between("0s", "366d")] | None = None
+
+
+class TableSettings(Section):
+    """The expectations of one table. `quiet` replaces that of its database."""
+
+    expect: Annotated[ExpectSettings, BeforeValidator(expectation_table)] | None = None
+    quiet: QuietHoursSetting | None = None
+    paused: Flag = False
+    min_rows: Count | None = None
+    max_drop: Percent | None = None
+
+    @property
+    def expectation(self) -> Expectation | None:
+        """The expected time between writes with its grace; None if no writes are expected."""
+        if self.expect is None:
+            return None
+        every, grace = self.expect.every, self.expect.grace
+        return Expectation(every, every * GRACE_SHARE if grace is None else grace)
 
 
 class FileSettings(Section):
-    """Where a watched file lies, and how it is called."""
+    """The file of a database, and its names."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=200)]
     path: ConfigPath
-    label: Annotated[str, Field(max_length=200), AfterValidator(one_line)] = ""
+    label: Label = ""
 
 
-class DatabaseSettings(RulesSettings, FileSettings):
-    """One watched file, and what is expected of it."""
+class DatabaseSettings(TableSettings, FileSettings):
+    """A database and what is expected of it and its tables. Sizes are in bytes."""
+
+    max_wal: Size | None = None
+    max_size: Size | None = None
+    min_free: Size | None = None
+    tables: dict[str, TableSettings] = Field(default_factory=dict)
 
     def database(self) -> Database:
-        """Return the database, with its name as the label where there is none."""
+        """Return the database. Without a label, one is made from its name."""
         label = self.label or self.name.replace("_", " ").replace("-", " ").capitalize()
-        return Database(self.name, label, self.path, self.rules())
+        return Database(self.name, label, self.path, self._rules())
+
+    def _rules(self) -> Rules:
+        return Rules(
+            expect=self.expectation,
+            quiet=self.quiet or NO_QUIET_HOURS,
+            paused=self.paused,
+            min_rows=self.min_rows,
+            max_drop_percent=self.max_drop,
+            max_wal_bytes=self.max_wal,
+            max_size_bytes=self.max_size,
+            min_free_bytes=self.min_free,
+            tables={name: self._table_rules(table) for name, table in self.tables.items()},
+        )
+
+    def _table_rules(self, table: TableSettings) -> TableRules:
+        return TableRules(
+            expect=table.expectation,
+            quiet=(self.quiet or NO_QUIET_HOURS) if table.quiet is None else table.quiet,
+            paused=self.paused or table.paused,
+            min_rows=table.min_rows,
+            max_drop_percent=self.max_drop if table.max_drop is None else table.max_drop,
+        )

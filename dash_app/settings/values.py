@@ -1,4 +1,4 @@
-"""The kinds of values that a configuration may hold, each refused with what is allowed."""
+"""The types of settings. Each rejects a wrong value with what to write instead."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo
 
-from dash_app.system.secret_files import token_in
+from dash_app.system.secret_files import token_in, urls_in
 
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
 QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?)\s*([a-zA-Z]+)")
-"""Fifteen digits are exact as a float; more would not be a size or a duration anyway."""
+"""A number and a unit. A float holds fifteen digits exactly."""
+
+PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,15})?)\s*%")
 
 MAX_INTEGER = 2**63 - 1
-"""Of TOML, and of SQLite."""
+"""The largest integer of TOML and of SQLite."""
 
 HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-MAX_HOST_LETTERS = 253
-NO_HOST = 'write a host alone, such as "box.example.ts.net", or "xn--..." for one that DNS encodes'
+MAX_HOST_CHARACTERS = 253
+NOT_A_HOST = (
+    'write only a host, such as "box.example.ts.net", and an international name as "xn--..."'
+)
 AMBIGUOUS = re.compile("[ßς\u200c\u200d]")
-"""Letters that the two standards of international names, of 2003 and of 2008, write differently."""
+"""Letters that the international names of 2003 and of 2008 encode differently."""
 
 BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Controls that turn the direction of what follows, also in a terminal."""
+"""Controls that change the direction of the text after them, in a terminal too."""
 
 BROADCAST = "255.255.255.255"
-PLACES = {"loopback": "loopback", "localhost": "loopback", "tailscale": "tailscale"}
-"""The words for addresses and networks."""
+NAMED = {"loopback": "loopback", "localhost": "loopback", "tailscale": "tailscale"}
+"""Names for addresses and networks."""
 
 
-def _duration(value: object) -> timedelta:
+def duration(value: object) -> timedelta:
+    """Return a duration such as "5s". Raise ValueError if it is not one."""
     amount, unit = _quantity(value, DURATION_UNITS, '"250ms", "5s", "1m", "12h" or "400d"')
     try:
         return timedelta(seconds=amount * DURATION_UNITS[unit])
@@ -56,16 +61,44 @@ def _quantity(value: object, units: Mapping[str, float], examples: str) -> tuple
     return float(match[1]), match[2]
 
 
+def _percent(value: object) -> float:
+    match = PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None or float(match[1]) > 100:
+        raise ValueError('write a percentage from "0%" to "100%", such as "20%"')
+    return float(match[1])
+
+
+def between(minimum: str, maximum: str) -> AfterValidator:
+    """Return a validator that rejects durations outside a range."""
+    lower, upper = duration(minimum), duration(maximum)
+
+    def check(value: timedelta) -> timedelta:
+        if not lower <= value <= upper:
+            raise ValueError(f"must be between {minimum} and {maximum}")
+        return value
+
+    return AfterValidator(check)
+
+
+def expectation_table(value: object) -> object:
+    """Return the value of `expect`. Raise ValueError with an example if it is not a table."""
+    if isinstance(value, dict | BaseModel):
+        return value
+    text = 'write the expected time between writes, such as {every = "1h", grace = "10m"}'
+    raise ValueError(text)
+
+
 def expanded(path: str) -> Path:
     """Return a path with its `~` replaced. Raise ValueError if there is no such home folder."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
         home = Path(path).parts[0]
-        raise ValueError(f"{home} is no home folder here: write the path in full") from None
+        raise ValueError(f"{home} is not a home folder here: write the full path") from None
 
 
 def _path(value: object, info: ValidationInfo) -> Path:
+    """Return a path, relative to the folder of the configuration file."""
     if isinstance(value, Path):
         return value
     if not isinstance(value, str) or not value.strip() or "\0" in value:
@@ -74,143 +107,151 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return folder / expanded(value)
 
 
-def path_or_none(value: object, info: ValidationInfo) -> Path | None:
-    """Return a path; None for no file. Raises ValueError."""
+def _path_or_none(value: object, info: ValidationInfo) -> Path | None:
     return None if value is None or value == "" else _path(value, info)
 
 
-def token(value: object, info: ValidationInfo) -> str | None:
-    """Return the token in a file; None for no file. Raise ValueError."""
-    path = path_or_none(value, info)
+def _token(value: object, info: ValidationInfo) -> str | None:
+    path = _path_or_none(value, info)
     try:
         return token_in(path) if path else None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
-def address(value: str) -> str:
-    """Return an address to serve at, by a word for it or as such. Raise ValueError."""
+def _urls_file(value: object, info: ValidationInfo) -> Path | None:
+    path = _path_or_none(value, info)
+    try:
+        if path:
+            urls_in(path)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return path
+
+
+def _heartbeat_file(value: object, info: ValidationInfo) -> Path | None:
+    path = _urls_file(value, info)
+    if path and not urls_in(path)[0].startswith(("http://", "https://")):
+        raise ValueError("the heartbeat's URL must begin with http:// or https://")
+    return path
+
+
+def served_address(value: str) -> str:
+    """Return an address to serve, or the name of some. Raise ValueError."""
     text = value.strip().removeprefix("[").removesuffix("]").lower()
-    if text in PLACES:
-        return PLACES[text]
+    if text in NAMED:
+        return NAMED[text]
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
-        raise ValueError(f'write "loopback", "tailscale" or an IP address{_port(text)}') from None
-    if found.version == 6 and (found.is_link_local or found.scope_id):
-        raise ValueError("an address that needs a zone cannot be served: name another one")
-    found = (found.version == 6 and found.ipv4_mapped) or found
-    if found.is_multicast or str(found) == BROADCAST:
-        raise ValueError("it belongs to no single machine: name an address of this one")
-    return str(found)
+        has_port = re.fullmatch(r"[^:]+:\d+", text)
+        port = "; the port is a setting of its own" if has_port else ""
+        raise ValueError(f'write "loopback", "tailscale" or an IP address{port}') from None
+    if address.version == 6 and (address.is_link_local or address.scope_id):
+        raise ValueError("an address with a zone cannot be served: use another one")
+    address = (address.version == 6 and address.ipv4_mapped) or address
+    if address.is_multicast or str(address) == BROADCAST:
+        raise ValueError("that address does not belong to one machine: use one of this machine")
+    return str(address)
 
 
-def _port(text: str) -> str:
-    return "; the port is a setting of its own" if re.fullmatch(r"[^:]+:\d+", text) else ""
-
-
-def network(value: str) -> str:
-    """Return a network that may ask, by a word for it or as such. Raise ValueError."""
+def _network(value: str) -> str:
     text = value.strip().lower()
-    if text in PLACES:
-        return PLACES[text]
+    if text in NAMED:
+        return NAMED[text]
     try:
-        found = ip_network(text, strict=False)
+        network = ip_network(text, strict=False)
     except ValueError:
         raise ValueError(
             'write "loopback", "tailscale", an address or a network such as "192.168.1.0/24"'
         ) from None
     own, _, length = text.partition("/")
-    if length and ip_address(own) != found.network_address:
-        raise ValueError(f'write "{found}" for the whole network or "{own}" for one client')
-    if found.version == 6 and (mapped := found.network_address.ipv4_mapped):
-        found = ip_network((mapped, found.prefixlen - 96))
-    return str(found)
+    if length and ip_address(own) != network.network_address:
+        raise ValueError(f'write "{network}" for the whole network or "{own}" for one client')
+    if network.version == 6 and (mapped := network.network_address.ipv4_mapped):
+        network = ip_network((mapped, network.prefixlen - 96))
+    return str(network)
 
 
-def host(value: str) -> str:
-    """Return a host name or address as a browser sends it, without scheme and port.
-
-    Raise ValueError for anything else, with the way to write it.
-    """
+def _host(value: str) -> str:
+    """Return a host name or address as a browser sends it, without scheme and port."""
     text = re.sub(r"https?://", "", value.strip().lower(), count=1).removesuffix("/")
     is_ipv6 = text.startswith("[") or text.count(":") > 1
     port = r"\](:[0-9]{0,5})?$" if is_ipv6 else r":[0-9]{0,5}$"
     name = re.sub(port, "", text, count=1).removeprefix("[").removesuffix(".")
     if "*" in name or name.startswith("."):
-        raise ValueError("write out each host: a pattern would let other websites in")
+        raise ValueError("write each host in full: a pattern would let other websites in")
     try:
         name = name if name.isascii() else _ascii_name(name)
         if is_ipv6 or name.rpartition(".")[2].isdigit():
             name = str(ip_address(name))
     except ValueError:
-        raise ValueError(NO_HOST) from None
-    if len(name) > MAX_HOST_LETTERS or not (is_ipv6 or HOST.fullmatch(name)) or "%" in name:
-        raise ValueError(NO_HOST)
+        raise ValueError(NOT_A_HOST) from None
+    if len(name) > MAX_HOST_CHARACTERS or not (is_ipv6 or HOST.fullmatch(name)) or "%" in name:
+        raise ValueError(NOT_A_HOST)
     return name
 
 
 def _ascii_name(name: str) -> str:
-    """Return an international name as DNS has it. Raise ValueError if the standards differ."""
+    """Return an international name as DNS encodes it. Raise ValueError if standards differ."""
     if AMBIGUOUS.search(name):
         raise ValueError
     return name.encode("idna").decode()
 
 
-def one_line(value: str) -> str:
-    """Return a label in one line, without control characters."""
+def _label(value: str) -> str:
+    """Return a label as one line without control characters."""
     line = " ".join(value.split())
-    return "".join(one for one in line if one not in BIDI and unicodedata.category(one) != "Cc")
+    return "".join(c for c in line if c not in BIDI and unicodedata.category(c) != "Cc")
 
 
-def users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-    """Return the allowed users. Raise ValueError if they cannot be known, or for an empty name."""
+def _users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+    """Return the allowed users. Raise ValueError if users cannot be known, or for an empty name."""
     if value and not info.data.get("trust_tailscale_identity"):
-        raise ValueError("who asks is known only with trust_tailscale_identity = true")
+        raise ValueError("users are known only with trust_tailscale_identity = true")
     names = tuple(name.strip() for name in value)
     if not all(names):
-        raise ValueError("an empty name would let in everybody: write names, or an empty list")
+        raise ValueError("an empty name would let everybody in: write names, or an empty list")
     return names
 
 
-def origin(value: str) -> str:
-    """Return the origin of a page that may read the answers, as a browser sends it.
-
-    Raise ValueError.
-    """
+def _origin(value: str) -> str:
+    """Return the origin of a website as a browser sends it."""
     text = value.strip().lower().removesuffix("/")
     match = re.fullmatch(r"(http|https)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", text)
     if match is None:
         raise ValueError('write a scheme and a host, such as "https://box.example.ts.net"')
-    usual = {"http": ":80", "https": ":443"}[match[1]]  # a browser leaves it out
-    return text.removesuffix(usual) if match[3] == usual else text
+    default_port = {"http": ":80", "https": ":443"}[match[1]]
+    return text.removesuffix(default_port) if match[3] == default_port else text
 
 
-def page_link(value: str) -> str:
-    """Return the base of links, without a slash at its end. Raises ValueError."""
+def _page_link(value: str) -> str:
+    """Return the base of links to the page, without a slash at its end."""
     match = re.fullmatch(r"(https?://[^\s/?#]+)(/[^\s?#]*)?", value)
     if value and not match:
-        raise ValueError('write where the page is, such as "https://box.example.ts.net"')
+        raise ValueError('write the URL of the page, such as "https://box.example.ts.net"')
     if match and (match[2] or "").strip("/"):
         raise ValueError(
-            f'the page is not served under a path: write "{match[1]}", and give it a name or a'
-            " port of its own"
+            f'the page cannot be served under a path: write "{match[1]}", and give the page its own'
+            " name or port"
         )
     return match[1] if match else ""
 
 
-def between(least: timedelta, most: timedelta, words: str) -> AfterValidator:
-    """Return what refuses a duration outside a range, told in these words."""
-
-    def check(value: timedelta) -> timedelta:
-        if not least <= value <= most:
-            raise ValueError(f"must lie between {words}")
-        return value
-
-    return AfterValidator(check)
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Duration = Annotated[timedelta, BeforeValidator(duration)]
 Size = Annotated[int, BeforeValidator(_size), Field(le=MAX_INTEGER)]
-ConfigPath = Annotated[Path, BeforeValidator(_path)]
+Percent = Annotated[float, BeforeValidator(_percent)]
+Count = Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
+ConfigPath = Annotated[Path, BeforeValidator(_path)]
+TokenFile = Annotated[SecretStr | None, BeforeValidator(_token)]
+UrlsFile = Annotated[Path | None, BeforeValidator(_urls_file)]
+HeartbeatFile = Annotated[Path | None, BeforeValidator(_heartbeat_file)]
+ServedAddress = Annotated[str, AfterValidator(served_address)]
+NetworkName = Annotated[str, AfterValidator(_network)]
+Host = Annotated[str, AfterValidator(_host)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Users = Annotated[tuple[str, ...], AfterValidator(_users)]
+PageLink = Annotated[str, AfterValidator(_page_link)]
+Label = Annotated[str, Field(max_length=200), AfterValidator(_label)]

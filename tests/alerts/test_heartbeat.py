@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dash_app.alerts.heartbeat import Heartbeat
-from dash_app.settings.alerts import WatchSettings
+from dash_app.settings.schema import WatchSettings
 from tests.harness import Served, eventually, make_database, write_config
 from tests.receivers import Monitor
 

@@ -9,7 +9,7 @@ import pytest
 
 from dash_app.alerts import receivers
 from dash_app.doctor import Check, alerts, service
-from dash_app.settings.alerts import AlertsSettings
+from dash_app.settings.schema import AlertsSettings
 
 SECRET = "s3cr3t"
 
