@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,9 +124,13 @@ def test_the_child_is_guarded_in_every_thread(tmp_path: Path) -> None:
         airlock.read(20)
         assert airlock.guards
         (pid,) = airlock.pids
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208
-            with open(f"/proc/{pid}/task/{thread}/status") as file:  # noqa: PTH123
-                status = dict(line.split(":", 1) for line in file)
+        statuses = []
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+                lines = (thread / "status").read_text().splitlines()
+                statuses.append(dict(line.split(":", 1) for line in lines))
+        assert statuses
+        for status in statuses:
             assert status["NoNewPrivs"].strip() == "1"
             assert status["Seccomp"].strip() == "2"
 
