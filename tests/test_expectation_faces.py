@@ -130,9 +130,8 @@ def test_the_worst_is_told_first_everywhere() -> None:
 def test_the_view_says_by_when_the_next_write_is_expected() -> None:
     one = status("email", standing("on_time", 0.5), {"log": standing("paused", None)})
     snapshot = Snapshot(NOW, (one,))
-    row = next(loader.status_frame(snapshot).itertuples(index=False))
     tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
-    facts = view.view(view.Known(one, row, tables, None, ()), "rows", NOW, html.Section())
+    facts = view.view(view.Details(one, tables, None, ()), "rows", NOW, html.Section())
     text = visible_text(facts.before_charts)
     assert "A write is expected every 1 h, the next by 15:30 UTC" in text
     assert "log Paused" in text

@@ -165,9 +165,9 @@ def test_a_card_more_takes_few_calls() -> None:
     def calls_of(databases: int) -> int:
         rows: dict[str, int | None] = {"a": 1, "b": 20, "empty": 0}
         taken = snapshot(datetime.now(UTC), **{f"d{one}": rows for one in range(databases)})
-        statuses, counts = loader.status_frame(taken), loader.counts_frame(taken)
+        counts = loader.counts_frame(taken)
         profile = cProfile.Profile()
-        profile.runcall(cards, statuses, counts, taken.taken_at)
+        profile.runcall(cards, taken.databases, counts, taken.taken_at)
         return sum(entry.callcount for entry in profile.getstats())
 
     assert (calls_of(60) - calls_of(10)) / 50 < MAX_CALLS_A_CARD

@@ -1,7 +1,8 @@
-"""A database's card: a pure function from its rows of the loader's frames to components."""
+"""The card of a database: badge, first problem, facts and tables."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -12,18 +13,21 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app.model.database import Database
+from dash_app.model.problem import Problem
+from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.widgets import (
     Icon,
     aria,
     bars,
-    count,
     data,
-    expected,
+    expectation,
     icon,
     middle_ellipsis,
     moment,
     prose,
+    row_count,
 )
 from dash_app.words import numbers, summaries
 
@@ -36,160 +40,151 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
     "paused": ("waiting", "idle", "Paused"),
     "undecided": ("unknown", "idle", "Can't Tell"),
 }
-"""Icon, colour and word of each status, and of a database of which nothing is told."""
+"""Icon, colour and text of each badge that does not name a problem."""
 
 
-def cards(statuses: pd.DataFrame, counts: pd.DataFrame, now: datetime) -> list[Component]:
-    """Return a card for each row of the status frame, with its tables of the counts frame.
+def cards(
+    statuses: Iterable[DatabaseStatus], counts: pd.DataFrame, now: datetime
+) -> list[Component]:
+    """Return a card for each database, with its tables of the loader's counts frame.
 
-    Each frame is gone through once: choosing rows of a frame for each card took four fifths of a
-    page's time.
+    The frame is traversed once, because selecting the rows of each card with pandas took four
+    fifths of a page's time.
     """
-    tables = groupby(counts.itertuples(index=False), key=attrgetter("database"))
-    of = {database: list(rows) for database, rows in tables}
-    return [card(row, of.get(row.name, []), now) for row in statuses.itertuples(index=False)]
+    groups = groupby(counts.itertuples(index=False), key=attrgetter("database"))
+    tables = {database: list(rows) for database, rows in groups}
+    return [card(status, tables.get(status.database.name, []), now) for status in statuses]
 
 
-def card(row: Any, counts: list[Any], now: datetime) -> Component:
-    """Return one card: badge, what is true, and the tables, which a phone folds."""
-    lines = [] if pd.isna(row.cause) else trouble(row, now)
-    lines += [html.P(note, className="aside") for note in row.notes]
-    if row.status == "connected":
-        lines += _facts(row, now)
-    tables = [_tables(row.name, counts, now)] if counts else []
-    head = _head(row, now, foldable=bool(tables))
+def card(status: DatabaseStatus, tables: list[Any], now: datetime) -> Component:
+    """Return the card of a database. Its tables are folded on a phone."""
+    database = status.database
+    lines = problem_lines(status, now)
+    lines += [html.P(note, className="aside") for note in summaries.notes(status)]
+    if status.status == "connected":
+        lines += _facts(status, now)
+    if tables:
+        lines.append(_tables(database.name, tables, now))
     whole: Component = dbc.Card(
-        dbc.CardBody([head, *lines, *tables]),
-        id=ids.card(row.name),
-        class_name=f"database is-{row.level}",
+        dbc.CardBody([_head(status, now, foldable=bool(tables)), *lines]),
+        id=ids.card(database.name),
+        class_name=f"database is-{status.level}",
     )
     return whole
 
 
-def _head(row: Any, now: datetime, *, foldable: bool) -> Component:
+def _head(status: DatabaseStatus, now: datetime, *, foldable: bool) -> Component:
+    name, label = status.database.name, status.database.label
     fold = html.Button(
         className="fold",
         type="button",
-        **aria(expanded="false", controls=ids.tables(row.name), label=f"Tables of {row.label}"),
+        **aria(expanded="false", controls=ids.tables(name), label=f"Tables of {label}"),
     )
     return html.Div(
         [
-            html.H3(html.A(row.label, href=f"/databases/{row.name}"), className="name"),
-            badge(row, now),
+            html.H3(html.A(label, href=f"/databases/{name}"), className="name"),
+            badge(status, now),
             *([fold] if foldable else []),
         ],
         className="card-head",
     )
 
 
-def badge(row: Any, now: datetime) -> Component:
-    """Return the one badge of a card, and in its place "As of 14:02" when the reading is stale.
+def badge(status: DatabaseStatus, now: datetime) -> Component:
+    """Return the badge of a database, and "As of 14:02" in its place if the reading is stale.
 
-    The page turns to the second by itself when it stops hearing from the server.
+    The page's script shows the second one too if the server stops answering.
     """
-    shape, colour, word = badge_of(row.badge, row.level)
-    stale = [icon("unknown"), html.Span(["As of ", moment(row.verified_at, "clock", now)])]
-    aged = html.Span(stale, className="state state-idle when-stale")
-    if row.level == "unknown" and row.badge != "undecided":
+    shape, colour, text = badge_parts(summaries.badge(status), status.level)
+    as_of = html.Span(["As of ", moment(status.reading.verified_at, "clock", now)])
+    stale = [icon("unknown"), as_of]
+    if status.is_stale:
         return html.Span(stale, className="state state-idle")
-    fresh = html.Span([icon(shape), word], className=f"state state-{colour} when-fresh")
-    return html.Span([fresh, aged])
+    fresh = html.Span([icon(shape), text], className=f"state state-{colour} when-fresh")
+    return html.Span([fresh, html.Span(stale, className="state state-idle when-stale")])
 
 
-def badge_of(key: Any, level: str) -> tuple[Icon, str, str]:
-    """Return icon, colour and word of a status or of the kind of a finding."""
+def badge_parts(key: str, level: str) -> tuple[Icon, str, str]:
+    """Return icon, colour and text of a badge: a key of BADGES, or a problem's code."""
     if key in BADGES:
         return BADGES[key]
-    word = summaries.kind_in_brief(key).capitalize()
-    return ("cross", "bad", word) if level == "fault" else ("clock", "warn", word)
+    text = summaries.kind_in_brief(key).capitalize()
+    return ("cross", "bad", text) if level == "fault" else ("clock", "warn", text)
 
 
-def _facts(row: Any, now: datetime) -> list[Component]:
-    unknown = pd.isna(row.last_modified)
-    last_write = "unknown" if unknown else moment(row.last_modified, "ago", now)
-    return [
-        html.P(
-            [
-                html.Span(["Last write ", last_write]),
-                html.Span(_rows(row), className="rows"),
-            ],
-            className="facts",
-        ),
-        html.P([html.Span(_change(row, now)), bars(row.hours)], className="facts"),
-    ]
-
-
-def _rows(row: Any) -> str:
-    """Return the number of rows on a card, "counted" if tables are missing in it."""
-    if pd.isna(row.total_rows):
-        return "rows unknown"
-    rows = numbers.plural(int(row.total_rows), "row")
-    return rows if row.total_complete else f"{rows} counted"
-
-
-def _change(row: Any, now: datetime) -> list[Component | str]:
-    if pd.isna(row.change):
-        since = row.since if pd.isna(row.change_since) else row.change_since
-        return ["Watching since ", moment(since, "clock", now)]
-    change = numbers.change(int(row.change))
-    if numbers.is_one_day(row.change_since, now):
-        return [f"{change} in 24 h"]
-    return [f"{change} since ", moment(row.change_since, "clock", now)]
-
-
-def trouble(row: Any, now: datetime) -> list[Component]:
-    """Return what is amiss, since when, what to do, and what was there last."""
-    began, length = moment(row.since, "clock", now), moment(row.since, "length", now)
-    lines: list[Component] = [html.P(prose(row.cause), className="cause")]
-    if row.status != "not_initialized":
-        lines.append(html.P(["Since ", began, " (", length, ")"], className="aside"))
-    lines.append(html.P(prose(row.remedy), className="remedy"))
-    if row.asks:
-        lines.append(_acknowledge_button(row))
-    if row.status == "error" and not pd.isna(row.last_good_rows):
-        rows = numbers.plural(int(row.last_good_rows), "row")
-        seen_at = moment(row.last_good_at, "clock", now)
-        lines.append(html.P([f"Last seen: {rows} at ", seen_at], className="aside"))
+def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
+    """Return the first problem of a database, since when, its remedy, and the last rows read."""
+    if not status.problems:
+        return []
+    problem, good = status.problems[0], status.last_good
+    lines: list[Component] = [html.P(prose(problem.text), className="cause")]
+    if status.status != "not_initialized":
+        lines.append(_since(problem, now))
+    lines.append(html.P(prose(problem.remedy), className="remedy"))
+    if any(shown.needs_acknowledgement for shown in status.problems):
+        lines.append(_acknowledge_button(status.database))
+    if status.status == "error" and good:
+        rows = numbers.plural(good.total_rows, "row")
+        read_at = moment(good.read_at, "clock", now)
+        lines.append(html.P([f"Last seen: {rows} at ", read_at], className="aside"))
     return lines
 
 
-def _acknowledge_button(row: Any) -> Component:
-    attributes = data(acknowledge=row.name) | aria(label=f"Acknowledge: {row.label}")
+def _since(problem: Problem, now: datetime) -> Component:
+    began, length = moment(problem.since, "clock", now), moment(problem.since, "length", now)
+    return html.P(["Since ", began, " (", length, ")"], className="aside")
+
+
+def _acknowledge_button(database: Database) -> Component:
+    attributes = data(acknowledge=database.name) | aria(label=f"Acknowledge: {database.label}")
     return html.Button("Acknowledge", type="button", className="action", **attributes)
 
 
-def _overdue(one: Any, now: datetime) -> list[Component]:
-    """Return what was expected of a table and did not come; the rest stands in its own view."""
-    return expected(one, now) if one.is_silent else []
-
-
-def _is_empty(one: Any) -> bool:
-    return not one.is_silent and not pd.isna(one.rows) and one.rows == 0
-
-
-def _tables(name: str, counts: list[Any], now: datetime) -> Component:
-    """Return the tables: trouble first, then by rows; empty ones and the rest in a line."""
-    filled = [one for one in counts if not _is_empty(one)]
-    lines = [
-        html.Tr(
-            [
-                html.Th([middle_ellipsis(str(one.table)), *_overdue(one, now)], scope="row"),
-                count(one, now, numbers.short_number),
-            ]
-        )
-        for one in filled[:MAX_TABLES]
+def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
+    written_at, rows = status.reading.last_modified, summaries.rows_of(status.reading)
+    last_write = moment(written_at, "ago", now) if written_at else "unknown"
+    hours = status.activity.hours if status.activity else ()
+    return [
+        html.P(
+            [html.Span(["Last write ", last_write]), html.Span(rows, className="rows")],
+            className="facts",
+        ),
+        html.P([html.Span(_change(status, now)), bars(hours)], className="facts"),
     ]
-    rest = len(filled) - MAX_TABLES
-    more = html.A(f"and {numbers.number(rest)} more", href=f"/databases/{name}")
+
+
+def _change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
+    since = status.activity.since if status.activity else status.since
+    if status.change is None:
+        return ["Watching since ", moment(since, "clock", now)]
+    change = numbers.change(status.change)
+    if numbers.is_one_day(since, now):
+        return [f"{change} in 24 h"]
+    return [f"{change} since ", moment(since, "clock", now)]
+
+
+def _tables(database: str, tables: list[Any], now: datetime) -> Component:
+    """Return the first tables, and the others and the empty ones as a number."""
+    shown = [row for row in tables if row.is_overdue or pd.isna(row.rows) or row.rows]
+    lines = [_table(row, now) for row in shown[:MAX_TABLES]]
+    rest = len(shown) - MAX_TABLES
+    more = html.A(f"and {numbers.number(rest)} more", href=f"/databases/{database}")
     notes: list[Component | str] = [more] if rest > 0 else []
-    if len(counts) > len(filled):
-        notes.append(numbers.plural(len(counts) - len(filled), "empty table"))
-    caption = html.Caption(f"Rows of each table of {name}", className="visually-hidden")
+    if len(tables) > len(shown):
+        notes.append(numbers.plural(len(tables) - len(shown), "empty table"))
+    caption = html.Caption(f"Rows of each table of {database}", className="visually-hidden")
     return html.Div(
         [
             html.Table([caption, html.Tbody(lines)]),
             *(html.P(note, className="aside") for note in notes),
         ],
-        id=ids.tables(name),
+        id=ids.tables(database),
         className="tables",
     )
+
+
+def _table(row: Any, now: datetime) -> Component:
+    # On a card, a table shows its expectation only if a write is overdue.
+    overdue = expectation(row, now) if row.is_overdue else []
+    name = html.Th([middle_ellipsis(row.table), *overdue], scope="row")
+    return html.Tr([name, row_count(row, now, numbers.short_number)])

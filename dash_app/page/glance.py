@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.assets import versioned
-from dash_app.page.cards import badge_of
+from dash_app.page.cards import badge_parts
 from dash_app.page.markup import draw
 from dash_app.page.widgets import icon
 from dash_app.rules.problems import problem_since, ranked
@@ -71,7 +71,7 @@ def plain_page(text: str) -> str:
 
 
 def _line(status: DatabaseStatus, now: datetime) -> Component:
-    shape, colour, word = badge_of(summaries.badge(status), status.level)
+    shape, colour, word = badge_parts(summaries.badge(status), status.level)
     if status.is_stale:
         shape, colour, word = "unknown", "idle", "Stale"
     mark = html.Span([icon(shape), word], className=f"state state-{colour}")

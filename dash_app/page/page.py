@@ -8,7 +8,6 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -102,11 +101,11 @@ class Page:
         return list(tables)[: charts.MAX_PANELS]
 
     def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
-        """Return the cards of all databases, through the loader's frames, and the newest events."""
+        """Return the cards of all databases, from the loader's frame, and the newest events."""
         if snapshot is None:
             return []
         return [
-            *cards(loader.status_frame(snapshot), loader.counts_frame(snapshot), now),
+            *cards(snapshot.databases, loader.counts_frame(snapshot), now),
             recent_events(snapshot, self.started_at, now),
         ]
 
@@ -118,25 +117,15 @@ class Page:
         return incidents(entries, snapshot, now)
 
     def _view(self, snapshot: Snapshot, database: str, search: str | None, now: datetime) -> Facts:
-        status, path = snapshot.of(database), self.settings.history.path
-        row = next(
-            row
-            for row in loader.status_frame(snapshot).itertuples(index=False)
-            if row.name == database
-        )
-        known = self._known(path, status, row, now)
+        details = self._details(snapshot, snapshot.of(database), now)
         sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
-        return database_page.view(known, sort, now, self.incidents(snapshot, now, database))
+        return database_page.view(details, sort, now, self.incidents(snapshot, now, database))
 
-    def _known(
-        self,
-        path: Path,
-        status: DatabaseStatus,
-        row: Any,  # noqa: ANN401 - of a frame
-        now: datetime,
-    ) -> database_page.Known:
-        """Return the facts for a database's view, without history if that cannot be read."""
-        name = status.database.name
+    def _details(
+        self, snapshot: Snapshot, status: DatabaseStatus, now: datetime
+    ) -> database_page.Details:
+        """Return the details of a database; only the snapshot's if the history cannot be read."""
+        name, path = status.database.name, self.settings.history.path
         try:
             tables = loader.table_frame(path, status, now)
             size_before = series.size_before(path, name, now)
@@ -144,10 +133,8 @@ class Page:
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             tables, size_before = loader.table_frame(None, status, now), None
-            snapshot = self.sampler.snapshot
-            newest = snapshot.events if snapshot else ()
-            events = [event for event in newest if event.database == name]
-        return database_page.Known(status, row, tables, size_before, events)
+            events = [event for event in snapshot.events if event.database == name]
+        return database_page.Details(status, tables, size_before, events)
 
     def pulse(self, snapshot: Snapshot | None, now: datetime, path: str | None) -> Pulse:
         """Return what the browser needs to update age, title and icon by itself.

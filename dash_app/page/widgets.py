@@ -60,14 +60,14 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
     return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))
 
 
-def bars(hours: Sequence[int | None] | None) -> Component:
+def bars(hours: Sequence[int | None]) -> Component:
     """Return 24 bars of rows written, one per hour, hidden from screen readers.
 
     The highest bar has the full height. An hour without a write is a stub, an hour that was not
     watched is empty, the current hour is pale.
     """
-    watched = [rows for rows in hours or () if rows is not None]
-    known = list(hours or ()) if len(watched) > 1 or any(watched) else []
+    watched = [rows for rows in hours if rows is not None]
+    known = list(hours) if len(watched) > 1 or any(watched) else []
     highest = max((rows or 0 for rows in known), default=0)
     written = [
         f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-{max(2, round(BARS_HEIGHT * rows / highest))}'
@@ -116,30 +116,32 @@ def middle_ellipsis(name: str) -> Component:
     )
 
 
-def count(one: Any, now: datetime, number: Callable[[int], str]) -> Component:
-    """Return a table's count of a row of the loader's frame, and how sure and how old it is."""
-    if pd.isna(one.rows):
-        return html.Td(f"unknown: {one.error}", className="reason")
-    mark = {"about": "≈ ", "at_most": "≤ "}.get(one.estimate, "")
-    rows = f"{mark}{number(int(one.rows))}"
-    if one.estimate != "about" or now - one.counted_at < EXACT_FOR:
+def row_count(row: Any, now: datetime, number: Callable[[int], str]) -> Component:
+    """Return the count in a row of a loader's frame, and how exact and how old it is."""
+    if pd.isna(row.rows):
+        reason = "unknown" if pd.isna(row.error) else f"unknown: {row.error}"
+        return html.Td(reason, className="reason")
+    sign = {"about": "≈ ", "at_most": "≤ "}.get(row.estimate, "")
+    rows = f"{sign}{number(int(row.rows))}"
+    if row.estimate != "about" or now - row.counted_at < EXACT_FOR:
         return html.Td(rows)
-    return html.Td([f"{rows}, exact ", moment(one.counted_at, "ago", now)])
+    return html.Td([f"{rows}, exact ", moment(row.counted_at, "ago", now)])
 
 
-def expected(one: Any, now: datetime) -> list[Component]:
-    """Return how the table of a row of the loader's frame stands to what is expected of it, if so.
+def expectation(row: Any, now: datetime) -> list[Component]:
+    """Return the state of the expectation in a row of a loader's frame, if there is one.
 
     Late: expected every 1 h, last 3 h ago
     """
-    if pd.isna(one.state):
+    if pd.isna(row.state):
         return []
-    shape, colour, word = STATES[one.state]
-    if one.state == "paused":
+    shape, colour, word = STATES[row.state]
+    if row.state == "paused":
         return [html.Span([icon(shape), word], className="expected expected-idle")]
-    never = pd.isna(one.written_at)
-    last = ["nothing seen yet"] if never else ["last ", moment(one.written_at, "ago", now)]
-    told = [icon(shape), f"{word}: expected every {one.every}, ", *last]
-    if one.state == "unknown":
-        told.append("; rows may come and go between readings")
-    return [html.Span(told, className=f"expected expected-{colour}")]
+    is_unseen = pd.isna(row.written_at)
+    last = ["nothing seen yet"] if is_unseen else ["last ", moment(row.written_at, "ago", now)]
+    every = numbers.exact_duration(row.every)
+    text = [icon(shape), f"{word}: expected every {every}, ", *last]
+    if row.state == "unknown":
+        text.append("; rows may come and go between readings")
+    return [html.Span(text, className=f"expected expected-{colour}")]
