@@ -10,7 +10,7 @@ from dash import html
 
 from dash_app import loader
 from dash_app.api.serializers import status_document
-from dash_app.cli.status_text import lines
+from dash_app.cli.status import lines
 from dash_app.model.expectation import (
     Expectation,
     ExpectationReport,
@@ -99,13 +99,13 @@ def test_what_is_paused_says_so_and_needs_nobody() -> None:
     fine = status("health", standing("on_time", 0.5))
     snapshot = Snapshot(NOW, (paused, fine))
     assert card_text(paused).startswith(
-        "Email Paused As of 15:00 UTC Nothing is told of it while it is paused."
+        "Email Paused As of 15:00 UTC Paused: problems are not reported."
     )
     assert snapshot.level == "well"
     assert visible_text(headline(snapshot, NOW)).startswith("1 well, 1 paused Can't tell")
     assert glance_text(snapshot, NOW).splitlines()[1].startswith("paused  Email   ")
-    told = [unstyle(line) for line in lines(status_document(snapshot), NOW, HOUR)]
-    assert told[1].startswith("paused  Email   5 rows in 2 tables. Last write")
+    printed = [unstyle(line) for line in lines(snapshot, NOW, is_fresh=True)]
+    assert printed[1].startswith("paused  Email   Paused: problems are not reported. Last write")
     assert summaries.headline(Snapshot(NOW, (paused, status("b", rules=PAUSED)))) == "2 paused"
 
 
@@ -121,7 +121,7 @@ def test_the_worst_is_told_first_everywhere() -> None:
             "DOWN  Email   A write is expected every 1 h, last at 12:00 UTC on 23 Nov. Since 13:00"
         )
     )
-    (_, line, *remedies, _) = map(unstyle, lines(status_document(snapshot), NOW, HOUR))
+    (_, line, *remedies, _) = map(unstyle, lines(snapshot, NOW, is_fresh=True))
     assert line.startswith("DOWN  Email   A write is expected every 1 h, last at 12:00 UTC on")
     assert "Also overdue: log." in line
     assert len(remedies) == 2

@@ -1,9 +1,10 @@
-"""The command that says on a terminal how the databases are: `status`."""
+"""The command `status`: show the state of each database."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,28 @@ import click
 
 from dash_app import settings
 from dash_app.airlock.airlock import Airlock
-from dash_app.api.schemas import StatusDocument as Document
-from dash_app.cli.status_text import is_fresh, lines
-from dash_app.cli.terminal import config_option, exit_now, show_elapsed
+from dash_app.api.schemas import StatusDocument
+from dash_app.cli.service_status import snapshot_from
+from dash_app.cli.terminal import config_option, exit_now, printable, show_elapsed
+from dash_app.model.snapshot import Snapshot
+from dash_app.rules.problems import ranked
 from dash_app.settings import Settings
 from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
+from dash_app.words.status_line import headline_with_age, snapshot_age, status_line, status_word
+
+COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 
 EXAMPLES = """\b
 Examples:
-  ./ops/run status                             a line a database
-  ./ops/run status || notify-send "Look"       tell yourself when something needs you
+  ./ops/run status                             one line per database
+  ./ops/run status || notify-send "Look"       a desktop message if something needs you
   ./ops/run status --json | jq '.databases[].totalRows'
-  watch ./ops/run status                       look again every two seconds
+  watch ./ops/run status                       repeat every two seconds
 
 \b
-Asks the service that runs over the same configuration; where none answers, reads by itself.
-Exit codes: 0 well, 3 something needs you, 4 cannot tell.
+Asks the running service if it has the same configuration. Otherwise reads the databases itself.
+Exit codes: 0 well, 3 something needs you, 4 unknown.
 """
 
 
@@ -36,55 +42,72 @@ Exit codes: 0 well, 3 something needs you, 4 cannot tell.
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print the document of /api/db-status.")
 def status(config: Path | None, *, as_json: bool) -> None:
-    """Say how the databases are, a line each."""
-    logging.disable()  # what is amiss is the answer
+    """Show the state of each database, one per line."""
+    logging.disable()  # the output has every problem
     configured = settings.load(config)
     with show_elapsed("Reading the databases"):
-        document = _from_service(configured) or _from_files(configured)
+        snapshot, document = _from_service(configured) or _from_files(configured)
     now = datetime.now(UTC)
+    is_fresh = now - snapshot.taken_at <= configured.fresh_for
     if as_json:
         click.echo(json.dumps(document, indent=2, sort_keys=True))
     else:
-        for line in lines(document, now, configured.fresh_for):
+        for line in lines(snapshot, now, is_fresh=is_fresh):
             click.echo(line)
-    exit_now(_exit_code(document, is_fresh=is_fresh(document, now, configured.fresh_for)))
+    exit_now(_exit_code(snapshot) if is_fresh else ExitCode.CANNOT_TELL)
 
 
-def _exit_code(document: Document, *, is_fresh: bool) -> ExitCode:
-    databases = document["databases"]
-    if not is_fresh:
-        return ExitCode.CANNOT_TELL
-    calm = {"well", "notice", "unknown"}  # unknown levels, of a newer service, are not
-    if any(one["level"] not in calm or one["findings"] for one in databases):
+def lines(snapshot: Snapshot, now: datetime, *, is_fresh: bool) -> Iterator[str]:
+    """Yield the headline, then each database, worst first, with its remedies below it.
+
+    A snapshot is not fresh if the service stopped reading.
+    """
+    if is_fresh:
+        yield headline_with_age(snapshot, now)
+    else:
+        yield f"Can't tell · {snapshot_age(snapshot, now)}"
+        yield "The service answers but stopped reading then. Its last readings:"
+    statuses = ranked(snapshot)
+    words = [status_word(status) for status in statuses]
+    word_width = max(len(word) for word in words)
+    label_width = max(len(status.database.label) for status in statuses)
+    indent = " " * (word_width + label_width + 4)
+    for word, status in zip(words, statuses, strict=True):
+        level = status.level if is_fresh and not status.is_paused else "unknown"
+        styled = click.style(word.ljust(word_width), fg=COLOURS[level])
+        text = printable(status_line(status, now))
+        yield f"{styled}  {status.database.label:{label_width}}  {text}"
+        for remedy in dict.fromkeys(problem.remedy for problem in status.problems):
+            yield f"{indent}{remedy}"
+
+
+def _exit_code(snapshot: Snapshot) -> ExitCode:
+    if any(status.needs_you for status in snapshot.databases):
         return ExitCode.NEEDS_YOU
-    is_unknown = any(database["level"] == "unknown" for database in databases)
+    is_unknown = any(status.level == "unknown" for status in snapshot.databases)
     return ExitCode.CANNOT_TELL if is_unknown else ExitCode.WELL
 
 
-def _from_files(configured: Settings) -> Document:
-    """Have the databases read once by a reader of our own."""
+def _from_files(configured: Settings) -> tuple[Snapshot, StatusDocument]:
     airlock = Airlock.of(configured)
+    # Start the airlock first, so that it boots while the modules load that only this case needs.
     airlock.start()
-    # Its process comes up while the rest is loaded, which who asks the service has no use for.
-    from dash_app.cli.read_once import look  # noqa: PLC0415
+    from dash_app.cli.read_once import read_once  # noqa: PLC0415
 
-    return look(configured, airlock)
+    return read_once(configured, airlock)
 
 
-def _from_service(configured: Settings) -> Document | None:
-    """Return what a service over the same databases says; None where there is none."""
+def _from_service(configured: Settings) -> tuple[Snapshot, StatusDocument] | None:
+    """Return the newest snapshot of a service; None if none answers for the same databases."""
     server = configured.server
     document: Any = self_probe.get_json(
         server.addresses, server.port, "/api/db-status", server.authorization
     )
-    return document if _watches_the_same(document, configured) else None
-
-
-def _watches_the_same(document: Document | None, configured: Settings) -> bool:
-    """Whether an answer is Mission Control's, over the databases of this configuration."""
-    expected = [(one.name, one.label, str(one.path)) for one in configured.databases]
+    expected = [(database.name, database.label, database.path) for database in configured.databases]
     try:
-        told = document and [(d["name"], d["label"], d["path"]) for d in document["databases"]]
-    except (KeyError, TypeError):
-        return False
-    return bool(document and "takenAt" in document and told == expected)
+        snapshot = snapshot_from(document)
+    except (KeyError, TypeError, ValueError):
+        return None
+    databases = [status.database for status in snapshot.databases]
+    found = [(database.name, database.label, database.path) for database in databases]
+    return (snapshot, document) if found == expected else None

@@ -20,14 +20,17 @@ def verdict(reading: Reading, problems: Sequence[Problem] = ()) -> str:
         return problems[0].text
     if "is_noted" in reading.detail:
         return not_renewed(reading)
-    if reading.counted_rows is None:
-        return f"{plural(len(reading.tables), 'table')}, rows unknown."
-    rows = rows_of(reading)
+    return rows_in_tables(reading)
+
+
+def rows_in_tables(reading: Reading) -> str:
+    """Return the rows and tables of a reading in a sentence: 133 rows in 2 tables."""
     tables = plural(len(reading.tables), "table")
+    if reading.counted_rows is None:
+        return f"{tables}, rows unknown."
     unknown = sum(not count.is_known for count in reading.tables.values())
-    if unknown:
-        return f"{rows} in {tables}, {number(unknown)} unknown."
-    return f"{rows} in {tables}."
+    more = f", {number(unknown)} unknown" if unknown else ""
+    return f"{rows_of(reading)} in {tables}{more}."
 
 
 def rows_of(reading: Reading) -> str:
@@ -37,6 +40,7 @@ def rows_of(reading: Reading) -> str:
     return plural(reading.counted_rows, "row") + ("" if reading.total_complete else " counted")
 
 
+PAUSED = "Paused: problems are not reported."
 FOREIGN_ENGINE = "It is open in an engine that is not SQLite's own, such as Turso."
 MAIN_ONLY = "These are the rows of its main file: a WAL beside another name of it may hold more."
 
@@ -52,12 +56,18 @@ def not_renewed(reading: Reading) -> str:
 def notes(status: DatabaseStatus) -> list[str]:
     """Return what else a person would want to know of a database, which is seldom anything."""
     if status.is_paused:
-        return ["Nothing is told of it while it is paused."]
+        return [PAUSED]
     lines = other_problems(
         status.verdict, [(one.code, one.table, one.text) for one in status.problems]
     )
     if "is_noted" in status.reading.detail:
         lines.insert(0, not_renewed(status.reading))
+    return [*lines, *reading_notes(status)]
+
+
+def reading_notes(status: DatabaseStatus) -> list[str]:
+    """Return what limits the reading of a database, and how full its disk is if that matters."""
+    lines = []
     if "main_only" in status.reading.detail:
         lines.append(MAIN_ONLY)
     if links := status.reading.detail.get("names"):

@@ -1,0 +1,96 @@
+"""The snapshot of a running service, rebuilt from its document of `/api/db-status`.
+
+Only what a line of `status` shows is rebuilt. The service may be a newer version: a level that is
+unknown here counts as a fault, other unknown values are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import cast
+
+from dash_app.api.schemas import Database as DatabaseDocument
+from dash_app.api.schemas import StatusDocument
+from dash_app.model.database import Database
+from dash_app.model.expectation import Rules
+from dash_app.model.host_facts import Activity
+from dash_app.model.level import SEVERITY, Level
+from dash_app.model.problem import Problem, ProblemCode
+from dash_app.model.reading import LastGood, Reading, TableCount
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
+
+
+def snapshot_from(document: StatusDocument) -> Snapshot:
+    """Return a document as a snapshot. Raise KeyError, TypeError or ValueError if it is not one."""
+    statuses = tuple(_status(database) for database in document["databases"])
+    return Snapshot(_time(document["takenAt"]), statuses)
+
+
+def _status(document: DatabaseDocument) -> DatabaseStatus:
+    level, reading, change = _level(document["level"]), _reading(document), document["change"]
+    good, watch = document["lastGood"], document.get("watch")  # older services have no `watch`
+    activity = None
+    if change and reading.counted_rows is not None:
+        before = reading.counted_rows - change["rows"]
+        activity = Activity((), before, _time(change["since"]), reading.unknown_tables)
+    return DatabaseStatus(
+        database=Database(
+            document["name"],
+            document["label"],
+            Path(document["path"]),
+            Rules(paused=bool(watch and watch["paused"])),
+        ),
+        reading=reading,
+        status=document["status"],
+        since=_time(document["since"]),
+        level=level,
+        verdict=document["verdict"],
+        last_good=good and LastGood(_time(good["readAt"]), good["totalRows"], 0),
+        problems=tuple(_problems(document)),
+        is_stale=level == "unknown" and not reading.is_undecided,
+        activity=activity,
+    )
+
+
+def _problems(document: DatabaseDocument) -> Iterator[Problem]:
+    if error := document["error"]:
+        level, since = _level(document["level"]), _time(document["since"])
+        yield Problem(error["code"], level, since, error["message"], error["remedy"])
+    for finding in document["findings"]:
+        yield Problem(
+            cast("ProblemCode", finding["kind"]),
+            _level(finding["level"]),
+            _time(finding["since"]),
+            finding["text"],
+            finding["remedy"],
+            table=finding.get("table"),
+        )
+
+
+def _reading(document: DatabaseDocument) -> Reading:
+    verified_at, modified = _time(document["verifiedAt"]), document["lastModified"]
+    code = document["error"]["code"] if document["error"] else None
+    # A lock decides nothing until it has lasted for a minute.
+    is_new_lock = code == "locked" and document["level"] == "unknown"
+    tables = {}
+    for table, rows in document["rowCounts"].items():
+        estimate = document["estimates"].get(table)
+        tables[table] = TableCount(rows, verified_at, estimate["kind"] if estimate else None)
+    return Reading(
+        _time(document["readAt"]),
+        verified_at,
+        code=code,
+        detail={"is_new": ""} if is_new_lock else {},
+        tables=tables,
+        last_modified=_time(modified) if modified else None,
+    )
+
+
+def _level(level: Level) -> Level:
+    return level if level in SEVERITY else "fault"
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
