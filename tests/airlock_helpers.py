@@ -1,4 +1,4 @@
-"""What the tests of the airlock share: reading by it, another user, a file's every trace."""
+"""Reading through an airlock, as another user, and watching what happens to files."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ os.setuid(65534)
 main()
 ' "$@"
 """
-"""A stand-in for Python that reads our modules as root, and then is root no longer."""
+"""Stands in for Python: imports our modules as root, then gives up root."""
 
 
 def run_children_as_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the airlock's children run as an ordinary user, where root would start them."""
+    """If the tests run as root, run the airlock's children as an ordinary user."""
     if os.geteuid() == 0:
         python = folder / "python"
         python.write_text(CHILD_AS_NOBODY.format(python=sys.executable))
@@ -72,7 +72,7 @@ def run_children_as_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @contextmanager
 def public_folder() -> Iterator[Path]:
-    """A folder that every user may look into, unlike those of pytest."""
+    """A folder that every user may read, unlike those of pytest."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -82,7 +82,7 @@ def public_folder() -> Iterator[Path]:
 
 @contextmanager
 def watching(*paths: Path, limits: Limits = LIMITS) -> Iterator[Airlock]:
-    """An airlock over databases named 0, 1, 2 and so on."""
+    """An airlock over databases named "0", "1", "2" and so on."""
     airlock = Airlock([Database(str(n), str(n), path) for n, path in enumerate(paths)], limits)
     try:
         yield airlock
@@ -91,24 +91,24 @@ def watching(*paths: Path, limits: Limits = LIMITS) -> Iterator[Airlock]:
 
 
 def read(airlock: Airlock, name: str = "0") -> Reading:
-    """Have all databases read, and return one of them."""
+    """Read all databases once; return the reading of one."""
     return airlock.read(PATIENCE_SECONDS)[name]
 
 
 def read_until(airlock: Airlock, holds: Callable[[Reading], bool], name: str = "0") -> Reading:
-    """Read until a reading is as wanted, and return it."""
+    """Read until a reading satisfies the condition; return that reading."""
 
     def probe() -> Reading | None:
         reading = airlock.read(1).get(name)
         return reading if reading and holds(reading) else None
 
-    found = eventually(probe)
-    assert found is not None
-    return found
+    reading = eventually(probe)
+    assert reading is not None
+    return reading
 
 
 def read_exact(airlock: Airlock, name: str = "0") -> Reading:
-    """Read until no count is an estimate: right after a count, the next may not be due yet."""
+    """Read until no count is an estimate. Right after a count, the next one may not be due yet."""
     return read_until(airlock, is_exact, name)
 
 
@@ -119,13 +119,13 @@ def is_exact(reading: Reading) -> bool:
 
 
 def rows(reading: Reading) -> dict[str, int | None]:
-    """Rows by table of a reading without a fault."""
+    """Return the row counts by table of a reading that succeeded."""
     assert reading.code is None, reading
     return {name: count.rows for name, count in reading.tables.items()}
 
 
 class LoneReader:
-    """A reader in a process of its own: as an ordinary user, or without the kernel's guard."""
+    """A reader process without an airlock: as an ordinary user, or without the sandbox."""
 
     def __init__(self, path: Path, *, nobody: bool = False, guarded: bool = True) -> None:
         user, guard = "as nobody" if nobody else "", "guarded" if guarded else ""
@@ -155,7 +155,7 @@ class LoneReader:
         return decode_parsed(Reading, message)
 
     def holds_locks(self) -> bool:
-        """Whether it has a lock on any file just now."""
+        """Whether it holds a lock on any file now."""
         return f" {self.pid} " in Path("/proc/locks").read_text()
 
     def __enter__(self) -> Self:
@@ -175,11 +175,11 @@ EVENTS = {
     0x100: "created",
     0x200: "deleted",
 }
-"""By their bits (inotify(7))."""
+"""Names of events by their bits (inotify(7))."""
 
 
-class Spy:
-    """What the kernel reports of every process's dealings with the files of a folder."""
+class FileEvents:
+    """The events that any process causes on the files of a folder, from the kernel."""
 
     def __init__(self, folder: Path) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -187,8 +187,8 @@ class Spy:
         assert self._descriptor >= 0
         assert libc.inotify_add_watch(self._descriptor, os.fsencode(folder), sum(EVENTS)) >= 0
 
-    def seen(self) -> set[tuple[str, str]]:
-        """What happened to which file since the last call."""
+    def take(self) -> set[tuple[str, str]]:
+        """Return the events since the previous call, as pairs of event and file name."""
         try:
             data = os.read(self._descriptor, 1 << 20)
         except BlockingIOError:
@@ -209,20 +209,20 @@ class Spy:
 
 
 def give_to_nobody(folder: Path) -> None:
-    """Make an ordinary user own what root made; anybody else owns it already."""
+    """Give files that root made to an ordinary user; other users own them already."""
     if os.geteuid() == 0:
         for path in [folder, *folder.rglob("*")]:
             os.chown(path, NOBODY, NOBODY)
 
 
 def await_quiet(folder: Path) -> None:
-    """Return once no file has changed for longer than timestamps are coarse."""
+    """Wait until the last change of each file is older than the resolution of timestamps."""
     latest = max(path.stat().st_ctime for path in folder.rglob("*"))
     eventually(lambda: time.time() > latest + GRANULARITY_NS / 1e9 + 0.1)
 
 
-def traces(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Everything about the files of a folder that could show that someone touched them."""
+def file_states(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Return all metadata and hashes of a folder's files: they differ if anyone touched a file."""
     return {
         path.name: (*_facts(path.stat()), hashlib.sha256(path.read_bytes()).hexdigest())
         for path in [*sorted(folder.iterdir()), folder]

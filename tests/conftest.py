@@ -1,4 +1,4 @@
-"""What tests of several files share."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.harness import Served, make_database, write_config
 
-# How long an example takes says nothing here, nor how long it takes to make one.
+# The time that an example takes means nothing on a busy machine.
 settings.register_profile("ours", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ours")
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A really served process over one database, for all tests of a file."""
+    """A service over one database, shared by the tests of a module."""
     folder = tmp_path_factory.mktemp("served")
     database = make_database(folder / "email.db", messages=3)
     with Served(write_config(folder, [("email", database)])) as served:

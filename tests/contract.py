@@ -1,4 +1,4 @@
-"""Holds each answer of a served process to its description, and to nothing beyond it."""
+"""Checks each response of a service against its description, which must be complete."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ JSON = "application/json"
 
 
 def check(path: str, status: int, content_type: str, body: str) -> None:
-    """Fail where an answer of a described route is not as described."""
+    """Fail if the response of a described route differs from its description."""
     path = path.partition("?")[0]
-    route = next((one for one in DESCRIPTION["paths"] if _matches(one, path)), None)
+    route = next((known for known in DESCRIPTION["paths"] if _matches(known, path)), None)
     if route is None:
         if path.startswith("/api/"):
             validator(ERROR).validate(json.loads(body))
@@ -32,20 +32,20 @@ def check(path: str, status: int, content_type: str, body: str) -> None:
         validator(response["content"][JSON]["schema"].get("$ref")).validate(json.loads(body))
 
 
-def resolved(one: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reference stands for, or the thing itself."""
-    if "$ref" not in one:
-        return one
-    _root, *parts = one["$ref"].split("/")
-    found: Any = DESCRIPTION
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema, or the target of its reference."""
+    if "$ref" not in schema:
+        return schema
+    _root, *parts = schema["$ref"].split("/")
+    target: Any = DESCRIPTION
     for part in parts:
-        found = found[part]
-    return resolved(found)
+        target = target[part]
+    return resolved(target)
 
 
 @cache
 def validator(reference: str | None) -> Any:
-    """Return what holds a document to a schema of the description, and to nothing beyond it."""
+    """Return a validator for a schema that rejects undescribed fields."""
     schema = {"$ref": reference} if reference else {}
     components = _strict(DESCRIPTION["components"]["schemas"])
     whole = schema | {"components": {"schemas": components}}
@@ -57,14 +57,14 @@ def _matches(route: str, path: str) -> bool:
 
 
 def _strict(schema: Any) -> Any:
-    """Return a schema that refuses other fields, and other values where more may come later."""
+    """Return a schema that rejects unknown fields and values, even if it announces future ones."""
     if isinstance(schema, list):
-        return [_strict(one) for one in schema]
+        return [_strict(part) for part in schema]
     if not isinstance(schema, dict):
         return schema
-    found = {key: _strict(value) for key, value in schema.items()}
+    strict = {key: _strict(value) for key, value in schema.items()}
     if "properties" in schema and schema.get("type") == "object":
-        found["additionalProperties"] = False
+        strict["additionalProperties"] = False
     if {"type": "string"} in schema.get("anyOf", []) and "enum" in schema["anyOf"][0]:
-        found["anyOf"] = schema["anyOf"][:1]
-    return found
+        strict["anyOf"] = schema["anyOf"][:1]
+    return strict

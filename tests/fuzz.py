@@ -1,7 +1,7 @@
-"""Reads damaged databases by a real airlock, and holds it to its promises for each.
+"""Reads damaged databases through a real airlock and checks its promises for each.
 
-`python -m tests.fuzz --images 5000 --seed 1` prints a summary. Where a promise is broken, the image
-is kept in a folder, and the exit code is 1.
+`python -m tests.fuzz --images 5000 --seed 1` prints a summary. If a promise is broken, the images
+that may have caused it are written to a folder, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.protocol import Message
 from dash_app.rules.changes import apply_reading
 from dash_app.system.decoding import decode
-from tests.airlock_helpers import await_quiet, rows, traces
+from tests.airlock_helpers import await_quiet, file_states, rows
 from tests.harness import PATIENCE_SECONDS, make_database
 from tests.images import Image, damaged, originals
 
 LIMITS = Limits(deadline_seconds=2.0, table_seconds=0.25)
-"""Those of production."""
+"""The limits of the service."""
 
 SLACK_SECONDS = 5.0
-"""On a busy machine, between a deadline and the parent's notice that it is over."""
+"""How late the parent may notice on a busy machine that a deadline has passed."""
 
 MAX_PEAK_MEGABYTES = 40
-"""16 at rest; the most that 30,000 images took was 20."""
+"""A child at rest takes 16; 30,000 images took up to 20."""
 
 BATCH = 20
 ROUND = 10 * BATCH
@@ -48,7 +48,7 @@ NEIGHBOUR = {"agents": 7, "tasks": 126}
 
 @dataclass
 class Report:
-    """What a run found; `broken` are promises, each with the images one of which broke it."""
+    """The results of a run. `broken` has promises, each with the images that may have broken it."""
 
     images: int = 0
     codes: Counter[str] = field(default_factory=Counter)
@@ -58,13 +58,13 @@ class Report:
     broken: list[tuple[range, str]] = field(default_factory=list)
 
     def expect(self, images: range, promise: str, *, holds: bool) -> None:
-        """Note a promise that does not hold."""
+        """Record a promise unless it holds."""
         if not holds:
             self.broken.append((images, promise))
 
 
-class Measured(Airlock):
-    """An airlock that notes how long its readings took and how much memory its children."""
+class MeasuringAirlock(Airlock):
+    """An airlock that measures the time of its readings and the memory of its children."""
 
     def __init__(self, images: range, folder: Path, report: Report) -> None:
         databases = [Database(path.stem, path.stem, path) for path in folder.glob("*.db")]
@@ -87,13 +87,13 @@ class Measured(Airlock):
 
 
 def _peak_megabytes(pid: int) -> int:
-    """Return the most memory that a process ever had; 0 when it has ended."""
+    """Return the peak memory of a process; 0 if it has ended."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return max((int(line.split()[1]) // 1000 for line in lines if "VmHWM" in line), default=0)
 
 
 def fuzz(images: int, seed: int, folder: Path) -> Report:
-    """Read so many images of a seed; every second round while its files are still young."""
+    """Read a number of images; in every second round, read them right after they were written."""
     report = Report()
     valid = originals(folder / "valid")
     for first in range(0, images, ROUND):
@@ -110,13 +110,13 @@ def fuzz(images: int, seed: int, folder: Path) -> Report:
 
 
 def image_of(seed: int, number: int, valid: list[Image]) -> Image:
-    """Return one image of a seed."""
+    """Return an image by its seed and number."""
     random = Random(f"{seed} {number}")
     return damaged(random.choice(valid), random)
 
 
 def write(image: Image, path: Path) -> None:
-    """Write an image's files."""
+    """Write the files of an image."""
     for suffix, data in image.items():
         path.with_name(path.name + suffix).write_bytes(data)
 
@@ -132,63 +132,68 @@ def _write_batch(batch: range, seed: int, valid: list[Image], folder: Path) -> N
 
 
 def _read_batch(batch: range, folder: Path, report: Report) -> None:
-    """Read a folder's databases until each has answered, and hold the answers to the promises."""
-    before = traces(folder)
-    with closing(Measured(batch, folder, report)) as airlock:
+    """Read a folder's databases until each has a reading, and check the promises."""
+    before = file_states(folder)
+    with closing(MeasuringAirlock(batch, folder, report)) as airlock:
         readings = _readings(airlock, batch, report)
-    memory = None
+    state = None
     for number in batch:
         image, reading = range(number, number + 1), readings.get(str(number))
         report.images += 1
         report.codes[reading.code or "read" if reading else "none"] += 1
         report.expect(image, "it has a reading", holds=reading is not None)
         if reading:
-            memory = _pass_on(image, reading, memory, report)
-    after = traces(folder)
+            state = _process(image, reading, state, report)
+    after = file_states(folder)
     for file in sorted(before.keys() | after.keys()):
         report.expect(batch, f"{file} is unchanged", holds=before.get(file) == after.get(file))
 
 
 def _readings(airlock: Airlock, batch: range, report: Report) -> Mapping[str, Reading]:
-    """Ask until all have answered; a lost child costs a deadline together, and one alone."""
+    """Read until all have answered. A lost child costs one deadline together and one alone."""
     readings: Mapping[str, Reading] = {}
     while len(readings) <= len(batch):
-        asked_at, began, lost = datetime.now(UTC), time.monotonic(), report.lost_children
+        requested_at, start = datetime.now(UTC), time.monotonic()
+        lost_before = report.lost_children
         readings = airlock.read(PATIENCE_SECONDS)
-        took_seconds, lost = time.monotonic() - began, report.lost_children - lost
+        took_seconds, lost = time.monotonic() - start, report.lost_children - lost_before
         allowed_seconds = (1 + lost) * LIMITS.deadline_seconds + SLACK_SECONDS
         in_time = took_seconds < allowed_seconds
         report.expect(batch, f"all answer in time, not in {took_seconds:.1f} s", holds=in_time)
-        found = readings.get("neighbour")
-        right = found is not None and found.verified_at > asked_at and rows(found) == NEIGHBOUR
-        report.expect(batch, f"its neighbour is read right: {found}", holds=right)
+        neighbour = readings.get("neighbour")
+        is_correct = (
+            neighbour is not None
+            and neighbour.verified_at > requested_at
+            and rows(neighbour) == NEIGHBOUR
+        )
+        report.expect(batch, f"the neighbour is read correctly: {neighbour}", holds=is_correct)
         if not in_time:
             break
     return readings
 
 
-def _pass_on(
-    image: range, reading: Reading, memory: DatabaseState | None, report: Report
+def _process(
+    image: range, reading: Reading, state: DatabaseState | None, report: Report
 ) -> DatabaseState | None:
-    """Take a reading where the service takes it: compared, stored, told."""
+    """Store, compare and report a reading as the service does; return the new state."""
     try:
         stored = decode(Reading, encode(reading))
         report.expect(image, "its reading is stored whole", holds=stored == reading)
-        memory, events = apply_reading("fuzzed", reading, memory)
+        state, events = apply_reading("fuzzed", reading, state)
         json.dumps([(event.before, event.after) for event in events], allow_nan=False)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
+    except Exception as error:  # noqa: BLE001 - any exception breaks the promise
         report.expect(image, f"its reading can be compared: {error!r}", holds=False)
-    return memory
+    return state
 
 
 def summary(report: Report, seconds: float) -> str:
-    """Return a report in lines."""
+    """Return the report as text."""
     codes = ", ".join(f"{code} {count}" for code, count in report.codes.most_common())
     return "\n".join(
         (
             f"{report.images} images in {seconds:.0f} s: {codes}",
             f"slowest reading {report.slowest_seconds:.2f} s",
-            f"greatest child {report.peak_megabytes} MB",
+            f"largest child {report.peak_megabytes} MB",
             f"{report.lost_children} children lost, {len(report.broken)} promises broken",
             *(f"{images[0]} to {images[-1]}: {promise}" for images, promise in report.broken),
         )
@@ -196,7 +201,7 @@ def summary(report: Report, seconds: float) -> str:
 
 
 def keep(report: Report, seed: int, folder: Path) -> None:
-    """Make again each image that may have broken a promise, for a person to look at."""
+    """Write each image that may have broken a promise."""
     with TemporaryDirectory() as name:
         valid = originals(Path(name) / "valid")
     folder.mkdir(parents=True, exist_ok=True)
@@ -205,19 +210,19 @@ def keep(report: Report, seed: int, folder: Path) -> None:
 
 
 def main() -> None:
-    """Run as a command."""
+    """Fuzz, print the summary and keep the images that broke a promise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, default=Path("fuzzed"), help="folder for findings")
-    wanted = parser.parse_args()
-    began = time.monotonic()
+    parser.add_argument("--keep", type=Path, default=Path("fuzzed"), help="where to write images")
+    arguments = parser.parse_args()
+    start = time.monotonic()
     with TemporaryDirectory() as name:
-        report = fuzz(wanted.images, wanted.seed, Path(name))
-    sys.stdout.write(summary(report, time.monotonic() - began) + "\n")
+        report = fuzz(arguments.images, arguments.seed, Path(name))
+    sys.stdout.write(summary(report, time.monotonic() - start) + "\n")
     if report.broken:
-        keep(report, wanted.seed, wanted.keep)
-        sys.exit(f"kept in {wanted.keep}: what may have broken them")
+        keep(report, arguments.seed, arguments.keep)
+        sys.exit(f"the images that may have broken them are in {arguments.keep}")
 
 
 if __name__ == "__main__":

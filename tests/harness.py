@@ -1,4 +1,4 @@
-"""Real things for tests: databases, live writer processes, a served process."""
+"""Real databases, writer processes and services for tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Answer = TypeVar("Answer")
 
 ROOT = Path(__file__).parent.parent
 PATIENCE_SECONDS = 60.0
-"""How long to await an event before a test fails: long, so that only a real fault is one."""
+"""Maximum wait for an event: long, so that a slow machine fails no test."""
 
 WRITER = """
 import json, sqlite3, sys
@@ -41,7 +41,7 @@ for line in sys.stdin:
 
 
 def make_database(path: Path, *, wal: bool = True, **tables: int) -> Path:
-    """Make a cleanly closed database with tables of so many rows each."""
+    """Make a cleanly closed database; `tables` has the number of rows of each table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         if wal:
@@ -63,7 +63,7 @@ def execute(path: Path, *statements: str) -> None:
 
 
 class LiveWriter:
-    """Another process with an open connection to a database; runs the SQL it is told."""
+    """Another process with an open connection to a database."""
 
     def __init__(self, path: Path) -> None:
         self.process = subprocess.Popen(
@@ -74,7 +74,7 @@ class LiveWriter:
         )
 
     def do(self, sql: str) -> Any:
-        """Run one statement there; return its rows, or {"error": NAME}."""
+        """Run a statement in that process; return its rows, or {"error": NAME}."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(sql) + "\n")
@@ -82,7 +82,7 @@ class LiveWriter:
         return json.loads(self.process.stdout.readline())
 
     def kill(self) -> None:
-        """End it as a crash would: nothing is closed."""
+        """Kill the process: nothing is closed, as in a crash."""
         self.process.kill()
         self.process.wait()
 
@@ -97,28 +97,28 @@ class LiveWriter:
 
 
 def eventually(probe: Callable[[], Answer], within: float = PATIENCE_SECONDS) -> Answer:
-    """Return the first truthy answer of a probe; fail when none comes in time."""
-    ends = time.monotonic() + within
+    """Call a probe until its answer is true and return it; fail after `within` seconds."""
+    deadline = time.monotonic() + within
     while not (answer := probe()):
-        assert time.monotonic() < ends, f"never happened within {within} s: {probe}"
+        assert time.monotonic() < deadline, f"never happened within {within} s: {probe}"
         time.sleep(0.02)
     return answer
 
 
 def prometheus(program: str) -> str:
-    """Return the path of `prometheus` or `promtool`: the system's, or what ops/test unpacked."""
+    """Return the path of `prometheus` or `promtool`, which ops/test installs if it is missing."""
     path = shutil.which(program, path=f"{os.environ['PATH']}:{Path(sys.executable).parent}")
-    assert path is not None, f"{program} is missing; ./ops/test brings it"
+    assert path is not None, f"{program} is missing; ./ops/test installs it"
     return path
 
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 PORTS = itertools.cycle(random.sample(range(10_000, 30_000)[WORKER % 8 :: 8], 2_500))
-"""Ports that no other worker of pytest picks, nor the kernel for a connection: from 32,768 on."""
+"""Ports that no other pytest worker uses, below the kernel's own range (from 32,768)."""
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now, and that was not returned recently."""
+    """Return a port that is not in use and was not returned recently."""
     return next(filter(_is_free, PORTS))
 
 
@@ -140,7 +140,7 @@ def write_config(
 ) -> Path:
     """Write a configuration with its history in the same folder; return its path.
 
-    `more` maps a section's name to lines of TOML for it.
+    `more` maps the names of sections to lines of TOML.
     """
     lines = [
         f"[sampler]\ninterval = {json.dumps(interval)}\n{more.pop('sampler', '')}",
@@ -160,13 +160,13 @@ OPTIMIZED = {
     "PYTHONOPTIMIZE": "2",
     "PYTHONPYCACHEPREFIX": str(ROOT / ".venv" / "optimized"),
 }
-"""As the unit sets it: the service runs without docstrings and assertions."""
+"""The environment of the systemd unit: no docstrings, no assertions."""
 
 
 class Served:
-    """A really served process: `python -m dash_app serve` over a configuration.
+    """A service process, `python -m dash_app serve`, with a configuration.
 
-    `patch` is code that runs before it, for instance to lower a limit.
+    `patch` is Python code that runs first, for example to lower a limit.
     """
 
     def __init__(
@@ -202,11 +202,11 @@ class Served:
 
     @property
     def log(self) -> str:
-        """What it printed so far."""
+        """Everything it printed so far."""
         return self._log.read_text()
 
     def answers(self, within: float = PATIENCE_SECONDS) -> bool:
-        """Whether it says that it is well."""
+        """Whether `/health` answers 200."""
         try:
             return self.get("/health", within=within)[0] == 200
         except OSError:
@@ -215,7 +215,7 @@ class Served:
     def get(
         self, path: str, headers: dict[str, str] | None = None, *, within: float = PATIENCE_SECONDS
     ) -> tuple[int, str]:
-        """Return status and body of a request, held to the description of the API."""
+        """Return status and body of a response, after checking it against the API's description."""
         request = urllib.request.Request(self.url + path, headers=headers or {})
         try:
             answer = urllib.request.urlopen(request, timeout=within)
@@ -234,17 +234,17 @@ class Served:
 
     def database(self, name: str) -> Any:
         """Return one database of `/api/db-status`."""
-        found = self.json("/api/db-status")["databases"]
-        return next(one for one in found if one["name"] == name)
+        databases = self.json("/api/db-status")["databases"]
+        return next(database for database in databases if database["name"] == name)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        """Stop it; return its exit code."""
+        """Stop the process; return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(how)
         return self.process.wait(PATIENCE_SECONDS)
 
     def restart(self) -> None:
-        """Start it again on the same port, after `stop`."""
+        """Start a stopped service again, on the same port."""
         self.process = self._start()
 
     def __enter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""Images of databases: valid originals of many forms, and the same with bytes damaged.
+"""Images of databases: valid originals in many formats, and damaged copies of them.
 
-All by the seed: what SQLite draws at random, the salts of a log, is made the same each time.
+An image depends only on its seed: the salts of a WAL, which SQLite draws at random, are fixed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 Image = dict[str, bytes]
-"""The content of a database's files by their suffix: "", "-wal" and "-shm"."""
+"""The contents of a database's files by suffix: "", "-wal" and "-shm"."""
 
 SUFFIXES = ("", "-wal", "-shm")
 WAL_HEADER_BYTES, FRAME_HEADER_BYTES = 32, 24
@@ -45,7 +45,7 @@ VIRTUAL = """
     INSERT INTO older SELECT name FROM agents;
     INSERT INTO boxes SELECT id, id, id + 1, 0, id FROM agents;
 """
-FORMS = {
+FORMATS = {
     "page_size = 512": PLAIN,
     "page_size = 1024": PLAIN,
     "page_size = 4096": PLAIN + VIRTUAL,
@@ -54,16 +54,16 @@ FORMS = {
     "auto_vacuum = INCREMENTAL": PLAIN + VIRTUAL,
     "encoding = 'UTF-16le'": PLAIN,
 }
-"""What a database is made of, by the pragma that it is made with."""
+"""The SQL that fills a database, by the pragma that sets its format."""
 
 COMMIT = "INSERT INTO agents (name) VALUES ('one more'); CREATE TABLE t{0} (a); DROP TABLE pairs"
 
 
 def originals(folder: Path) -> list[Image]:
-    """Make each form, with a rollback journal and with a log, closed and as a crash leaves it."""
+    """Make each format with a rollback journal and with a WAL, closed and as after a crash."""
     images = []
     folder.mkdir()
-    for number, (pragma, script) in enumerate(FORMS.items()):
+    for number, (pragma, script) in enumerate(FORMATS.items()):
         path = folder / f"{number}.db"
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.executescript(f"PRAGMA {pragma}; {script}")
@@ -85,29 +85,29 @@ def _image(path: Path) -> Image:
 
 
 def sealed(image: Image) -> Image:
-    """Return an image whose log carries fixed salts and right checksums: SQLite believes it all.
+    """Return an image whose WAL has fixed salts and valid checksums, so that SQLite accepts it.
 
-    Its index repeats the salts; without a writer's lock on it, nobody believes that.
+    Its index is blank: without a writer's lock, SQLite rebuilds it.
     """
     if "-shm" in image:
         image = {**image, "-shm": bytes(len(image["-shm"]))}
-    log = bytearray(image.get("-wal", b""))
-    if len(log) < WAL_HEADER_BYTES:
+    wal = bytearray(image.get("-wal", b""))
+    if len(wal) < WAL_HEADER_BYTES:
         return image
-    order = ">" if log[3] & 1 else "<"
-    log[16:24] = b"saltsalt"
-    sums = _checksum(order, log[:24], (0, 0))
-    log[24:32] = struct.pack(">II", *sums)
-    size = FRAME_HEADER_BYTES + (int.from_bytes(log[8:12], "big") & 0x1FFFF)
-    for start in range(WAL_HEADER_BYTES, len(log) - size + 1, size):
-        log[start + 8 : start + 16] = b"saltsalt"
-        sums = _checksum(order, log[start : start + 8] + log[start + 24 : start + size], sums)
-        log[start + 16 : start + 24] = struct.pack(">II", *sums)
-    return {**image, "-wal": bytes(log)}
+    order = ">" if wal[3] & 1 else "<"
+    wal[16:24] = b"saltsalt"
+    sums = _checksum(order, wal[:24], (0, 0))
+    wal[24:32] = struct.pack(">II", *sums)
+    size = FRAME_HEADER_BYTES + (int.from_bytes(wal[8:12], "big") & 0x1FFFF)
+    for start in range(WAL_HEADER_BYTES, len(wal) - size + 1, size):
+        wal[start + 8 : start + 16] = b"saltsalt"
+        sums = _checksum(order, wal[start : start + 8] + wal[start + 24 : start + size], sums)
+        wal[start + 16 : start + 24] = struct.pack(">II", *sums)
+    return {**image, "-wal": bytes(wal)}
 
 
 def _checksum(order: str, data: bytes | bytearray, sums: tuple[int, int]) -> tuple[int, int]:
-    """Return the checksum of a log so far (sqlite.org/fileformat2.html#walcksm)."""
+    """Return the running checksum of a WAL (sqlite.org/fileformat2.html#walcksm)."""
     first, second = sums
     for one, other in struct.iter_unpack(f"{order}II", data[: len(data) // 8 * 8]):
         first = first + one + second & 0xFFFFFFFF
@@ -116,7 +116,7 @@ def _checksum(order: str, data: bytes | bytearray, sums: tuple[int, int]) -> tup
 
 
 def damaged(original: Image, random: Random) -> Image:
-    """Return an image with one to three kinds of damage, each to one of its files."""
+    """Return an image damaged in one to three ways, each in one of its files."""
     image = dict(original)
     for _damage in range(random.randint(1, 3)):
         suffix = random.choice(sorted(image))
@@ -133,13 +133,13 @@ def _flip(data: bytearray, random: Random) -> None:
 
 
 def _flip_near_the_start(data: bytearray, random: Random) -> None:
-    """Where the header lies, the schema's page and each cell's place in it."""
+    """Damage the header, the schema's page and the pointers to its cells."""
     for _byte in range(random.choice((1, 2, 8))):
         data[random.randrange(min(len(data), 200))] = random.choice((0, 1, 2, 127, 128, 254, 255))
 
 
-def _grow_numbers(data: bytearray, random: Random) -> None:
-    """Write the longest numbers there are over what may be a size, a page or a pointer."""
+def _write_large_numbers(data: bytearray, random: Random) -> None:
+    """Overwrite a possible size, page number or pointer with the largest possible number."""
     start = random.randrange(len(data))
     for at in range(start, min(start + random.choice((1, 4, 9)), len(data))):
         data[at] = random.choice((0x7F, 0xFF))
@@ -155,7 +155,7 @@ def _swap_blocks(data: bytearray, random: Random) -> None:
 
 
 def _copy_block(data: bytearray, random: Random) -> None:
-    """A page that stands for another: trees that hold themselves, chains without an end."""
+    """Replace a page with another one: trees that contain themselves, endless chains."""
     size = min(_block_bytes(random), len(data))
     one, other = (random.randrange(0, len(data) - size + 1, 512) for _ in range(2))
     data[one : one + size] = data[other : other + size]
@@ -171,7 +171,7 @@ def _cut(data: bytearray, random: Random) -> None:
 
 
 def _misspell(data: bytearray, random: Random) -> None:
-    """Change a letter of the schema's SQL, or make it no UTF-8."""
+    """Change letters of the schema's SQL, possibly to invalid UTF-8."""
     start = data.find(b"CREATE ", random.randrange(len(data)))
     if start >= 0:
         end = min(start + 120, len(data))
@@ -180,7 +180,7 @@ def _misspell(data: bytearray, random: Random) -> None:
 
 
 def _point_elsewhere(data: bytearray, random: Random) -> None:
-    """Exchange the pointers to two cells of a page, or point one anywhere."""
+    """Exchange the pointers to two cells of a page, or let one point anywhere."""
     page = random.randrange(0, len(data), 512)
     cells = list(range(page + 8, min(page + 40, len(data) - 4), 2))
     for one, other in pairwise(cells[:: random.choice((1, 3))]):
@@ -194,7 +194,7 @@ def _block_bytes(random: Random) -> int:
 DAMAGES: tuple[Callable[[bytearray, Random], None], ...] = (
     _flip,
     _flip_near_the_start,
-    _grow_numbers,
+    _write_large_numbers,
     _swap_blocks,
     _copy_block,
     _blank_block,

@@ -1,6 +1,6 @@
-"""File systems for tests, mounted for as long as a test needs them: on memory, or on ours.
+"""File systems mounted for a test: in memory, or served by the test itself.
 
-Mounting takes root; `CAN_MOUNT` says whether this process may.
+Mounting requires root; `CAN_MOUNT` is whether this process may mount.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CAN_MOUNT = _may_mount()
 
 
 class Mount:
-    """A file system on a folder, which is made where there is none."""
+    """A file system mounted on a folder, which is created if it is missing."""
 
     def __init__(self, folder: Path, kind: str, options: str) -> None:
         folder.mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ class Mount:
         self.mount(0)
 
     def mount(self, flags: int) -> None:
-        """Mount it, or change how it is mounted. Raises OSError."""
+        """Mount it, or change its flags. Raise OSError if the kernel refuses."""
         kind, options = self._kind.encode(), self._options.encode()
         if LIBC.mount(kind, os.fsencode(self._folder), kind, ctypes.c_ulong(flags), options):
             raise OSError(ctypes.get_errno(), f"mount {self._kind}")
@@ -65,11 +65,11 @@ UNANSWERED = {FORGET, INTERRUPT, FORGET_MANY}
 ROOT_NODE, FILE_NODE = 1, 2
 REQUEST_BYTES = 1 << 20
 LATER = 1 << 32
-"""A time to come: a file of that age counts as just written, and is opened for each reading."""
+"""A time in the future: the file counts as just written and is opened for each reading."""
 
 
 class BadDisk(Mount):
-    """A disk with one file, of which no byte can be had: each request hangs, or each read fails."""
+    """A disk with one file that cannot be read: each request hangs, or each read fails."""
 
     def __init__(self, path: Path, behaviour: Behaviour) -> None:
         self._name, self._behaviour = path.name.encode(), behaviour
@@ -78,7 +78,7 @@ class BadDisk(Mount):
         super().__init__(path.parent, "fuse", options)
         self._server = Thread(target=self._serve)
         self._server.start()
-        # Whoever waits for it, waits in the kernel, where no signal would end that.
+        # A process that waits for the disk cannot be killed, so unmount it after a while.
         self._end = Timer(2 * PATIENCE_SECONDS, super().__exit__)
         self._end.start()
 
@@ -101,7 +101,7 @@ class BadDisk(Mount):
                 os.write(self._device, struct.pack("IiQ", 16 + len(body), error, number) + body)
 
     def _answer(self, operation: int, node: int, body: bytes) -> bytes | int | None:
-        """Return what a request is answered with: data, an error's number, or None for nothing."""
+        """Return the data of the response, or an error number, or None for no response."""
         if operation == INIT:
             return struct.pack("4I2H2I2H32x", 7, 31, 0, 0, 1, 1, 4096, 1, 1, 0)
         if operation in UNANSWERED or self._behaviour == "hangs":

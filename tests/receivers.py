@@ -1,4 +1,4 @@
-"""Receivers of messages for tests: real servers of this machine that can be away and come back."""
+"""Receivers of notifications: real servers on this machine that can be stopped and started."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness import PATIENCE_SECONDS, eventually, free_port
 
 
 class Receiver:
-    """A server at a port of its own: what it received, and whether it is there."""
+    """A server on its own port. `received` has the title and text of each notification."""
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -27,37 +27,37 @@ class Receiver:
         """Return the server, not yet running."""
         raise NotImplementedError
 
-    def starts(self) -> Self:
+    def start(self) -> Self:
         self._server = self.make()
         Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
-    def goes_away(self) -> None:
+    def stop(self) -> None:
         self.answers.set()
         if self._server:
             self._server.shutdown()
             self._server.server_close()
         self._server = None
 
-    def got(self, count: int) -> list[tuple[str, str]]:
-        """Await so many messages in all; return title and text of each."""
+    def await_received(self, count: int) -> list[tuple[str, str]]:
+        """Wait until `count` notifications were received in total; return them."""
         eventually(lambda: len(self.received) >= count)
         assert len(self.received) == count, self.received
         return self.received
 
     def __enter__(self) -> Self:
-        return self.starts()
+        return self.start()
 
     def __exit__(self, *_: object) -> None:
-        self.goes_away()
+        self.stop()
 
 
 class Phone(Receiver):
-    """Takes what apprise's json:// sends, and says so once it `answers`, with its `code`."""
+    """Receives Apprise's json:// notifications and responds with `code` once `answers` is set."""
 
     code = 200
     max_characters: int | None = None
-    """Of a message; longer ones get 400."""
+    """Maximum length of a notification; longer ones get the response 400."""
 
     def make(self) -> BaseServer:
         phone = self
@@ -88,7 +88,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Monitor(Receiver):
-    """Takes signs of life: how often, and at which paths."""
+    """Receives heartbeats: counts them and collects their paths."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class Monitor(Receiver):
 
 
 class Mailbox(Receiver):
-    """Takes mail by SMTP, as much of it as one client speaks."""
+    """Receives mail by SMTP, as far as Apprise needs it."""
 
     def make(self) -> BaseServer:
         mailbox = self
@@ -146,7 +146,7 @@ class Mailbox(Receiver):
 
 
 def _read(readline: Callable[[], bytes]) -> tuple[str, str]:
-    """Return subject and text of a mail up to its end."""
+    """Read a mail; return its subject and text."""
     lines = []
     while (line := readline().decode()) not in {".\r\n", ""}:
         lines.append(line.removeprefix("."))

@@ -1,4 +1,4 @@
-"""What OpenAPI can only say in words: `from` lies before `to`, which is now by default."""
+"""A rule that OpenAPI cannot express: `from` is before `to`, which defaults to now."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from dash_app.sampler import Sampler
 from dash_app.words import numbers
 from tests import faults
 from tests.airlock_helpers import public_folder, run_children_as_nobody
-from tests.faults import ADD, large, rollback, run, well
+from tests.faults import ADD, add, make_large, make_rollback, make_wal
 from tests.harness import LiveWriter, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk, Mount
 
@@ -69,11 +69,11 @@ def broken(first: Fault, code: str, says: str) -> Row:
 
 def closed(then: Fault) -> Row:
     says = "User {user} has no permission to read {path}."
-    return Row(well, then, "permission_denied", says, name="folder/a.db", nobody=True)
+    return Row(make_wal, then, "permission_denied", says, name="folder/a.db", nobody=True)
 
 
 def struck(number: signal.Signals, code: str, says: str) -> Row:
-    return Row(well, faults.exclusive_large, code, says, strike=number)
+    return Row(make_wal, faults.exclusive_mode_large_wal, code, says, strike=number)
 
 
 NO_FILE = "No file yet at {path}."
@@ -95,91 +95,105 @@ MATRIX = {
     "missing file": calm(None, "file_missing", NO_FILE),
     "missing folder": calm(None, "folder_missing", "No folder yet for {path}.", "gone/a.db"),
     "empty file": calm(Path.touch, "file_empty", "The file is empty: no tables yet."),
-    "no tables": calm(faults.without_tables, "no_tables", "No tables yet."),
-    "symlink loop": calm(partial(faults.link_to, target="a.db"), "file_missing", NO_FILE),
+    "no tables": calm(faults.drop_tables, "no_tables", "No tables yet."),
+    "symlink loop": calm(partial(faults.symlink_to, target="a.db"), "file_missing", NO_FILE),
     "name too long": calm(None, "file_missing", NO_FILE, "n" * 256),
     "folder": broken(Path.mkdir, "not_a_file", "{path} is a folder, not a file."),
     "pipe": broken(os.mkfifo, "not_a_file", "{path} is a pipe, not a file."),
-    "socket": broken(faults.listening, "not_a_file", "{path} is a socket, not a file."),
+    "socket": broken(faults.socket_file, "not_a_file", "{path} is a socket, not a file."),
     "device": broken(
-        partial(faults.link_to, target="/dev/null"), "not_a_file", "{path} is a device, not a file."
+        partial(faults.symlink_to, target="/dev/null"),
+        "not_a_file",
+        "{path} is a device, not a file.",
     ),
     "text": broken(lambda a: a.write_text("no\n" * 9999), "not_a_database", NO_DATABASE),
-    "random": broken(partial(faults.noise, size=54_321), "not_a_database", NO_DATABASE),
-    "encrypted": Row(well, partial(faults.noise, size=40_960), "corrupt", HEAD),
-    "head zeroed": Row(well, faults.zeroed_head, "corrupt", HEAD),
-    "replaced by text": Row(well, faults.replaced_by_text, "not_a_database", IN_ITS_PLACE),
-    "random body": Row(well, partial(faults.noise, size=40_860, after=100), "corrupt", DAMAGED),
-    "WAL2": Row(well, faults.newer_format, "unsupported", WAL2),
+    "random": broken(partial(faults.random_bytes, size=54_321), "not_a_database", NO_DATABASE),
+    "encrypted": Row(make_wal, partial(faults.random_bytes, size=40_960), "corrupt", HEAD),
+    "head zeroed": Row(make_wal, faults.zero_header, "corrupt", HEAD),
+    "replaced by text": Row(make_wal, faults.replace_by_text, "not_a_database", IN_ITS_PLACE),
+    "random body": Row(
+        make_wal, partial(faults.random_bytes, size=40_860, after=100), "corrupt", DAMAGED
+    ),
+    "WAL2": Row(make_wal, faults.set_newer_format, "unsupported", WAL2),
     "closed file": closed(lambda path: path.chmod(0o000)),
     "closed folder": closed(lambda path: path.parent.chmod(0o000)),
-    "deleted": Row(well, Path.unlink, "file_missing", "The file is gone."),
+    "deleted": Row(make_wal, Path.unlink, "file_missing", "The file is gone."),
     "folder gone": Row(
-        well,
-        faults.without_folder,
+        make_wal,
+        faults.remove_folder,
         "folder_missing",
         "Its folder {folder} is gone. Is its disk mounted?",
         name="folder/a.db",
     ),
-    "emptied": Row(well, faults.emptied, "file_empty", "The file was emptied: it held 3 rows."),
-    "dropped": Row(well, faults.drop, "no_tables", "All tables are gone: there was 1."),
-    "halved": Row(large, faults.halved, "corrupt", DAMAGED),
-    "replaced": fine(well, faults.replaced, says="Replaced by another file.", agents=9),
-    "swapped": fine(well, faults.swapped, says=ANOTHER, tasks=7),
-    "recreated": fine(well, faults.recreated, says=ANOTHER, tasks=2),
-    "retargeted": fine(faults.link, faults.retargeted, says=ANOTHER, tasks=8),
-    "restored": fine(faults.with_a_backup, faults.restored, agents=3),
+    "emptied": Row(make_wal, faults.empty, "file_empty", "The file was emptied: it held 3 rows."),
+    "dropped": Row(make_wal, faults.drop, "no_tables", "All tables are gone: there was 1."),
+    "halved": Row(make_large, faults.halve, "corrupt", DAMAGED),
+    "replaced": fine(make_wal, faults.replace, says="Replaced by another file.", agents=9),
+    "swapped": fine(make_wal, faults.swap, says=ANOTHER, tasks=7),
+    "recreated": fine(make_wal, faults.recreate, says=ANOTHER, tasks=2),
+    "retargeted": fine(faults.symlink_to_database, faults.retarget, says=ANOTHER, tasks=8),
+    "restored": fine(faults.keep_backup, faults.restore, agents=3),
     "restored with its time": fine(
-        faults.with_a_backup,
-        partial(faults.restored, copy=shutil.copy2),
+        faults.keep_backup,
+        partial(faults.restore, copy=shutil.copy2),
         says="Went back to an older state.",
         agents=3,
     ),
-    "clock back": fine(well, faults.clock_back, agents=5),
-    "two commits": fine(well, faults.two_commits, agents=5),
-    "odd path": fine(well, run, "a b?mode=rw#c%20.db", agents=4),
-    "path not UTF-8": fine(partial(faults.link, name=os.fsdecode(b"latin\xe9.db")), run, agents=4),
-    "hard link": fine(faults.second_name, None, agents=11),
-    "link to a live one": fine(partial(faults.link_to, target="live.db"), None, agents=6),
-    "table not UTF-8": Row(faults.not_utf8, None, None, ODD_NAME, ODD_ROWS, "connected"),
-    "log without index": fine(faults.log_left, None, agents=4),
-    "log of another": Row(large, faults.log_of_another, "corrupt", DAMAGED),
+    "clock back": fine(make_wal, faults.set_times_back, agents=5),
+    "two commits": fine(make_wal, faults.two_commits, agents=5),
+    "odd path": fine(make_wal, add, "a b?mode=rw#c%20.db", agents=4),
+    "path not UTF-8": fine(
+        partial(faults.symlink_to_database, name=os.fsdecode(b"latin\xe9.db")), add, agents=4
+    ),
+    "hard link": fine(faults.hard_link, None, agents=11),
+    "link to a live one": fine(partial(faults.symlink_to, target="live.db"), None, agents=6),
+    "table not UTF-8": Row(faults.table_name_not_utf8, None, None, ODD_NAME, ODD_ROWS, "connected"),
+    "log without index": fine(faults.leave_wal, None, agents=4),
+    "log of another": Row(make_large, faults.copy_wal_of_another, "corrupt", DAMAGED),
     "log in closed folder": replace(
-        fine(faults.log_in_closed_folder, None, "folder/a.db", agents=4), nobody=True
+        fine(faults.leave_wal_in_closed_folder, None, "folder/a.db", agents=4), nobody=True
     ),
     "large log in closed folder": replace(
         fine(
-            partial(faults.log_in_closed_folder, size_bytes=faults.LARGE_LOG_BYTES),
+            partial(faults.leave_wal_in_closed_folder, size_bytes=faults.LARGE_WAL_BYTES),
             None,
             "folder/a.db",
             agents=4,
         ),
         nobody=True,
     ),
-    "hot journal": broken(lambda a: faults.killed(rollback(a)), "needs_recovery", UNFINISHED),
-    "journal of a killed writer": Row(rollback, faults.killed, "needs_recovery", UNFINISHED),
-    "log of a killed writer": fine(well, faults.killed, agents=3),
-    "writer at first sight": broken(lambda a: faults.writing(rollback(a)), "locked", HELD),
-    "stopped writer": fine(rollback, faults.stopped, agents=3),
-    "stopped writer of a log": fine(well, faults.stopped, agents=3),
-    "EXCLUSIVE transaction": fine(rollback, faults.locking, agents=3),
-    "EXCLUSIVE mode": fine(well, faults.exclusive, agents=4),
-    "EXCLUSIVE mode, large log": fine(well, faults.exclusive_large, agents=4),
+    "hot journal": broken(
+        lambda a: faults.kill_writer(make_rollback(a)), "needs_recovery", UNFINISHED
+    ),
+    "journal of a killed writer": Row(
+        make_rollback, faults.kill_writer, "needs_recovery", UNFINISHED
+    ),
+    "log of a killed writer": fine(make_wal, faults.kill_writer, agents=3),
+    "writer at first sight": broken(
+        lambda a: faults.open_transaction(make_rollback(a)), "locked", HELD
+    ),
+    "stopped writer": fine(make_rollback, faults.stop_writer, agents=3),
+    "stopped writer of a log": fine(make_wal, faults.stop_writer, agents=3),
+    "EXCLUSIVE transaction": fine(make_rollback, faults.exclusive_transaction, agents=3),
+    "EXCLUSIVE mode": fine(make_wal, faults.exclusive_mode, agents=4),
+    "EXCLUSIVE mode, large log": fine(make_wal, faults.exclusive_mode_large_wal, agents=4),
     "reader killed": struck(signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."),
     "reader stopped": struck(signal.SIGSTOP, "not_responding", NO_ANSWER),
     "unreadable file": broken(
-        partial(faults.link_to, target="/sys/class/net/lo/speed"),
+        partial(faults.symlink_to, target="/sys/class/net/lo/speed"),
         "cannot_read",
         "SQLite can't read it: EINVAL, Invalid argument.",
     ),
 }
 MOUNTED = {
     "disk that fails": (
-        Row(well, partial(BadDisk, behaviour="fails"), "io_error", NO_DATA, name=ON_DISK),
+        Row(make_wal, partial(BadDisk, behaviour="fails"), "io_error", NO_DATA, name=ON_DISK),
         "unreadable file",
     ),
     "disk that hangs": (
-        Row(well, partial(BadDisk, behaviour="hangs"), "not_responding", NO_ANSWER, name=ON_DISK),
+        Row(
+            make_wal, partial(BadDisk, behaviour="hangs"), "not_responding", NO_ANSWER, name=ON_DISK
+        ),
         "reader stopped",
     ),
     "disk that hangs from the start": (
@@ -187,11 +201,11 @@ MOUNTED = {
         "reader stopped",
     ),
     "read-only disk": (
-        fine(faults.on_a_read_only_disk, None, ON_DISK, agents=4),
+        fine(faults.read_only_disk, None, ON_DISK, agents=4),
         "log in closed folder",
     ),
     "full disk": (
-        fine(faults.on_a_full_disk, None, ON_DISK, "Disk 100% full, 0 B left.", agents=4),
+        fine(faults.full_disk, None, ON_DISK, "Disk 100% full, 0 B left.", agents=4),
         "log without index",
     ),
 }
@@ -219,7 +233,7 @@ def neighbours(folder: Path, stack: ExitStack) -> list[LiveWriter]:
     """Make the four healthy databases; return the writers of two."""
     make_database(folder / "quiet.db", agents=11)
     make_database(folder / "plain.db", agents=12, tasks=5)
-    paths = well(folder / "live.db"), rollback(folder / "busy.db")
+    paths = make_wal(folder / "live.db"), make_rollback(folder / "busy.db")
     return [stack.enter_context(LiveWriter(path)) for path in paths]
 
 

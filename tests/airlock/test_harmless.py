@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 
 from tests.airlock_helpers import (
+    FileEvents,
     LoneReader,
-    Spy,
     await_quiet,
+    file_states,
     give_to_nobody,
     is_exact,
     public_folder,
     read_exact,
     read_until,
     rows,
-    traces,
     watching,
 )
 from tests.harness import LiveWriter, eventually, make_database
@@ -93,8 +93,8 @@ def test_reading_leaves_every_trace_as_it_was(*, guarded: bool) -> None:
         paths = [folder / state.__name__ / "a.db" for state in STATES]
         writers = [state(path) for state, path in zip(STATES, paths, strict=True)]
         give_to_nobody(folder)
-        before = [traces(path.parent) for path in paths]
-        spies = [stack.enter_context(Spy(path.parent)) for path in paths]
+        before = [file_states(path.parent) for path in paths]
+        spies = [stack.enter_context(FileEvents(path.parent)) for path in paths]
         readers = [
             stack.enter_context(LoneReader(path, nobody=not guarded, guarded=guarded))
             for path in paths
@@ -105,9 +105,9 @@ def test_reading_leaves_every_trace_as_it_was(*, guarded: bool) -> None:
                 reader.read()
         for path, spy, writer, traces_before in zip(paths, spies, writers, before, strict=True):
             # SQLite opens a log for writing whenever it may.
-            seen = {what for what, name in spy.seen() if guarded or name != "a.db-wal"}
+            seen = {what for what, name in spy.take() if guarded or name != "a.db-wal"}
             assert seen & CHANGES == set(), path
-            assert traces(path.parent) == traces_before, path
+            assert file_states(path.parent) == traces_before, path
             if writer:
                 stack.enter_context(writer)
                 assert writer.do(ADD) == []
@@ -116,14 +116,14 @@ def test_reading_leaves_every_trace_as_it_was(*, guarded: bool) -> None:
 
 def test_many_reads_beside_a_busy_writer_change_and_lock_nothing(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock, Spy(tmp_path) as spy:
+    with LiveWriter(path) as writer, watching(path) as airlock, FileEvents(tmp_path) as spy:
         for count in range(4, 54):
             assert writer.do(ADD) == []
-            before = traces(tmp_path)
-            spy.seen()
+            before = file_states(tmp_path)
+            spy.take()
             assert rows(read_exact(airlock)) == {"agents": count}
-            assert {what for what, _name in spy.seen()} & CHANGES == set()
-            assert traces(tmp_path) == before
+            assert {what for what, _name in spy.take()} & CHANGES == set()
+            assert file_states(tmp_path) == before
             assert not _locks_of(airlock.pids)
             assert not _watched_descriptors(airlock.pids, tmp_path)
         assert airlock.guards

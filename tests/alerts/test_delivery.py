@@ -66,7 +66,7 @@ def test_each_receiver_gets_a_fault_and_its_end_once_though_it_was_away(
     with Served(config) as served:
         eventually(lambda: served.database("email")["status"] == "connected")
         database.rename(away)
-        ((title, text),) = phone.got(1)
+        ((title, text),) = phone.await_received(1)
         assert title == "Email: needs you"
         assert "http://box/databases/email" in text.splitlines()
         eventually(lambda: stored(config)[0]["failure"])
@@ -77,13 +77,14 @@ def test_each_receiver_gets_a_fault_and_its_end_once_though_it_was_away(
         wait_no_more(config)
         with mailbox:
             served.restart()
-            ((subject, mail),) = mailbox.got(1)
+            ((subject, mail),) = mailbox.await_received(1)
             assert subject == title
             assert mark_in(mail) == mark_in(text) == message["mark"]
             eventually(lambda: stored(config)[0]["sent_at"])
             away.rename(database)
-            assert [title for title, _ in phone.got(2)][1].startswith("Email: over after")
-            mailbox.got(2)
+            title, _text = phone.await_received(2)[1]
+            assert title.startswith("Email: over after")
+            mailbox.await_received(2)
             eventually(lambda: all(one["sent_at"] for one in stored(config)))
             served.stop()
     assert len(phone.received) == len(mailbox.received) == 2
@@ -99,13 +100,13 @@ def test_what_is_under_way_is_sent_again_after_a_crash_and_not_after_an_end(
         eventually(lambda: served.database("email")["status"] == "connected")
         phone.answers.clear()
         (tmp_path / "email.db").rename(tmp_path / "away.db")
-        phone.got(1)
+        phone.await_received(1)
         served.stop(signal.SIGKILL)
         phone.answers.set()
         wait_no_more(config)
         phone.answers.clear()
         served.restart()
-        (_, first), (_, second) = phone.got(2)
+        (_, first), (_, second) = phone.await_received(2)
         assert mark_in(first) == mark_in(second)
         os.kill(served.process.pid, signal.SIGTERM)
         phone.answers.set()
@@ -115,7 +116,7 @@ def test_what_is_under_way_is_sent_again_after_a_crash_and_not_after_an_end(
         served.restart()
         eventually(lambda: served.database("email")["status"] == "error")
         served.stop()
-    phone.got(2)
+    phone.await_received(2)
 
 
 def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, phone: Phone) -> None:
@@ -137,7 +138,7 @@ def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, pho
         eventually(lambda: stored(config)[0]["is_given_up"])
         phone.code = 200
         (tmp_path / "away.db").rename(tmp_path / "email.db")
-        ((_, text),) = phone.got(1)
+        ((_, text),) = phone.await_received(1)
         assert re.search(
             "1 message before this one did not reach everybody: .*, Email: needs you", text
         )

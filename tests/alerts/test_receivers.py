@@ -167,7 +167,7 @@ def test_a_url_that_cannot_be_taken_apart_is_never_sent_again(topics: Topics) ->
     plugin.request_rate_per_sec = 0
     whole = receivers.Receiver("id", "url", "ntfy://", plugin, is_one=False)
     assert whole.send("title", "body", "info") == ("partial", "answered 503")
-    topics.goes_away()
+    topics.stop()
     assert whole.send("title", "body", "info")[0] == "away"
 
 

@@ -1,4 +1,4 @@
-"""A real browser, which fails a test that writes to its console or asks another machine."""
+"""A real browser. `quiet_page` fails a test that logs to the console or leaves this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",  # pages of its own, beside ours
+    "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",  # its own pages, next to ours
 )
 ZONE = "Europe/Paris"
 
@@ -48,7 +48,7 @@ def page(context: BrowserContext) -> Page:
 
 @pytest.fixture
 def quiet_page(page: Page) -> Iterator[Page]:
-    """A page whose console must stay empty, and whose requests must stay on this machine."""
+    """A page whose console must stay empty and whose requests must stay on this machine."""
     noise: list[str] = []
     page.on("console", lambda message: noise.append(message.text))
     page.on("pageerror", lambda error: noise.append(str(error)))
@@ -56,7 +56,7 @@ def quiet_page(page: Page) -> Iterator[Page]:
         "requestfailed",
         lambda request: (
             noise.append(f"failed: {request.url}")
-            if request.failure != "net::ERR_ABORTED"  # given up by the page, as when it is left
+            if request.failure != "net::ERR_ABORTED"  # cancelled when the page is left
             else None
         ),
     )

@@ -37,7 +37,7 @@ def test_a_test_notification_prints_the_result_of_each_receiver(tmp_path: Path) 
             "nosuch://: is no URL of a receiver that apprise knows",
         ]
         assert (done.returncode, done.stderr) == (1, "")
-        ((title, text),) = phone.got(1)
+        ((title, text),) = phone.await_received(1)
         assert title == "Mission Control: a test"
         assert text.startswith("Messages arrive. Sent at ")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.reader.discover import MAX_DEPTH, sqlite_files
-from tests.airlock_helpers import Spy
+from tests.airlock_helpers import FileEvents
 from tests.harness import LiveWriter, make_database
 
 
@@ -38,9 +38,9 @@ def test_what_is_no_readable_file_is_passed_by(
     with socket.socket(socket.AF_UNIX) as server:
         monkeypatch.chdir(tmp_path)  # the name of a socket has 107 bytes at most
         server.bind("socket.db")
-        with Spy(tmp_path) as spy:
+        with FileEvents(tmp_path) as spy:
             assert found(tmp_path) == ["a.db"]
-            assert spy.seen() == {("opened", "a.db")}
+            assert spy.take() == {("opened", "a.db")}
 
 
 def test_hidden_tool_and_very_deep_folders_are_left_out(tmp_path: Path) -> None:
@@ -58,9 +58,9 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
 
 def test_looking_changes_nothing_and_disturbs_no_writer(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=1)
-    with LiveWriter(path) as writer, Spy(tmp_path) as spy:
+    with LiveWriter(path) as writer, FileEvents(tmp_path) as spy:
         assert writer.do("BEGIN IMMEDIATE") == []
-        spy.seen()
+        spy.take()
         assert found(tmp_path) == ["a.db"]
-        assert {what for what, _name in spy.seen()} == {"opened"}
+        assert {what for what, _name in spy.take()} == {"opened"}
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == writer.do("COMMIT") == []

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.airlock_helpers import traces, watching
+from tests.airlock_helpers import file_states, watching
 from tests.harness import ROOT, LiveWriter, eventually, make_database
 
 ATTEMPTS = {
@@ -93,21 +93,21 @@ def attempt(folder: Path, guard: str, codes: dict[str, str]) -> tuple[bool, dict
 def test_every_change_is_refused(tmp_path: Path, guard: str) -> None:
     make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "folder").mkdir()
-    before = traces(tmp_path)
+    before = file_states(tmp_path)
     refused, results = attempt(tmp_path, guard, ATTEMPTS | BEYOND_LANDLOCK)
     assert refused
     assert results == dict.fromkeys(ATTEMPTS | BEYOND_LANDLOCK, "refused")
-    assert traces(tmp_path) == before
+    assert file_states(tmp_path) == before
 
 
 def test_landlock_alone_refuses_every_change_of_content(tmp_path: Path) -> None:
     make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "folder").mkdir()
-    before = traces(tmp_path)
+    before = file_states(tmp_path)
     refused, results = attempt(tmp_path, f"{PROMISE} or sandbox._refuse_by_landlock()", ATTEMPTS)
     if refused:  # some kernels are built without it; then seccomp stands alone, as proven above
         assert results == dict.fromkeys(ATTEMPTS, "refused")
-        assert traces(tmp_path) == before
+        assert file_states(tmp_path) == before
 
 
 def test_the_same_attempts_succeed_without_the_guard(tmp_path: Path) -> None:

@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.airlock_helpers import Spy, await_quiet, read, read_exact, read_until, rows, watching
+from tests.airlock_helpers import (
+    FileEvents,
+    await_quiet,
+    read,
+    read_exact,
+    read_until,
+    rows,
+    watching,
+)
 from tests.harness import PATIENCE_SECONDS, LiveWriter, make_database
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
@@ -49,20 +57,20 @@ def test_what_is_not_committed_does_not_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize("live", [True, False])
 def test_an_unchanged_file_is_verified_without_being_opened(tmp_path: Path, *, live: bool) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock, Spy(tmp_path) as spy:
+    with LiveWriter(path) as writer, watching(path) as airlock, FileEvents(tmp_path) as spy:
         if live:
             assert writer.do(ADD) == []
-        spy.seen()
+        spy.take()
         read(airlock)
-        assert ("opened", "a.db") in spy.seen()
+        assert ("opened", "a.db") in spy.take()
         await_quiet(tmp_path)
         settled = read(airlock)
-        spy.seen()
+        spy.take()
         for _again in range(5):
             reading = read(airlock)
             assert (reading.read_at, reading.tables) == (settled.read_at, settled.tables)
             assert reading.verified_at > settled.verified_at
-        assert spy.seen() == set()
+        assert spy.take() == set()
         assert writer.do(ADD) == []
         assert rows(read_exact(airlock)) == {"agents": 5 if live else 4}
 

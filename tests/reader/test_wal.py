@@ -13,12 +13,12 @@ from dash_app.reader.reader import Reader
 from tests.airlock_helpers import (
     LoneReader,
     await_quiet,
+    file_states,
     public_folder,
     read,
     read_exact,
     read_until,
     rows,
-    traces,
     watching,
 )
 from tests.harness import LiveWriter, eventually, make_database
@@ -50,10 +50,10 @@ def leave_log(path: Path) -> None:
 def test_a_journal_left_by_a_killed_writer_needs_recovery(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     leave_hot_journal(path)
-    before = traces(tmp_path)
+    before = file_states(tmp_path)
     with watching(path) as airlock:
         read_until(airlock, lambda reading: reading.code == "needs_recovery")
-        assert traces(tmp_path) == before
+        assert file_states(tmp_path) == before
         with LiveWriter(path) as writer:
             assert writer.do("SELECT count(*) FROM agents") == [[3]]
         assert rows(read_until(airlock, lambda reading: reading.code is None)) == {"agents": 3}
@@ -127,14 +127,14 @@ def test_a_log_left_by_a_killed_writer_counts_with_and_without_its_index(
     leave_log(path)
     if not index:
         (tmp_path / "a.db-shm").unlink()
-    before = traces(tmp_path)
+    before = file_states(tmp_path)
     with watching(path) as airlock:
         found = read_until(airlock, lambda reading: reading.code is None)
         assert rows(found) == {"agents": 4}
         assert found.wal_bytes == (tmp_path / "a.db-wal").stat().st_size > 0
         await_quiet(tmp_path)
         assert rows(read(airlock)) == {"agents": 4}
-    assert traces(tmp_path) == before
+    assert file_states(tmp_path) == before
 
 
 def test_a_log_in_a_read_only_folder_counts_for_an_ordinary_user() -> None:
@@ -143,13 +143,13 @@ def test_a_log_in_a_read_only_folder_counts_for_an_ordinary_user() -> None:
         leave_log(path)
         (folder / "a.db-shm").unlink()
         folder.chmod(0o555)
-        before = traces(folder)
+        before = file_states(folder)
         with LoneReader(path, nobody=True) as reader:
             assert reader.read().code in {None, "read_only_folder"}
             found = eventually(lambda: (last := reader.read()).code is None and last)
             assert found
             assert rows(found) == {"agents": 4}
-        assert traces(folder) == before
+        assert file_states(folder) == before
 
 
 def test_a_fresh_log_without_index_in_a_read_only_folder_says_so() -> None:
