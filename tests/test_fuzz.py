@@ -1,4 +1,4 @@
-"""Damaged and hostile files cost their own card at most, and memory stays bounded."""
+"""Damaged and hostile files affect only their own card, and memory stays bounded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEED = """
         SELECT id, {body} AS body FROM n;
     CREATE VIRTUAL TABLE texts USING fts5(body, content=feed, content_rowid=id);
 """
-"""A full-text index over what never ends: counting its rows asks the view for all of them."""
+"""A full-text index over an endless view: counting its rows reads the whole view."""
 
 
 def test_a_hundred_damaged_images_break_no_promise(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_hundred_damaged_images_break_no_promise(tmp_path: Path) -> None:
     assert report.codes["corrupt"] > 10
 
 
-def test_a_broken_promise_names_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_promise_keeps_its_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.fuzz.MAX_PEAK_MEGABYTES", 1)
     report = fuzz(3, 2, tmp_path)
     assert [images for images, _promise in report.broken] == [range(3)]
@@ -44,7 +44,7 @@ def test_a_broken_promise_names_its_images(tmp_path: Path, monkeypatch: pytest.M
     assert kept == {"2-0.db", "2-1.db", "2-2.db"}
 
 
-def test_an_image_is_the_same_each_time(tmp_path: Path) -> None:
+def test_images_are_reproducible(tmp_path: Path) -> None:
     first, second = (originals(tmp_path / name) for name in ("first", "second"))
     assert first == second
     assert len({image_of(seed, 7, first)[""] for seed in range(20)}) > 15
@@ -67,8 +67,8 @@ def make(path: Path, script: str) -> Path:
     return path
 
 
-def read_beside_a_neighbour(path: Path) -> Reading:
-    """Read a hostile database once, together with one that is well."""
+def read_with_neighbour(path: Path) -> Reading:
+    """Read a hostile database once, together with a healthy one."""
     neighbour = make_database(path.with_name("well.db"), agents=7)
     with watching(path, neighbour, limits=LIMITS) as airlock:
         readings = airlock.read(20)
@@ -76,19 +76,19 @@ def read_beside_a_neighbour(path: Path) -> Reading:
     return readings["0"]
 
 
-def test_a_table_that_asks_for_more_memory_than_there_is(tmp_path: Path) -> None:
+def test_a_table_that_needs_too_much_memory_crashes_only_its_reader(tmp_path: Path) -> None:
     assert MAX_DATA_BYTES < 400_000_000
     path = make(tmp_path / "a.db", FEED.format(body="hex(zeroblob(400000000))"))
     assert path.stat().st_size < 50_000
-    assert read_beside_a_neighbour(path).code == "reader_crashed"
+    assert read_with_neighbour(path).code == "reader_crashed"
 
 
-def test_a_table_that_never_ends_is_too_large_to_count(tmp_path: Path) -> None:
-    found = read_beside_a_neighbour(make(tmp_path / "a.db", FEED.format(body="'x'")))
-    assert rows(found) == {"fine": 1, "texts": None}
+def test_an_endless_table_is_not_counted(tmp_path: Path) -> None:
+    reading = read_with_neighbour(make(tmp_path / "a.db", FEED.format(body="'x'")))
+    assert rows(reading) == {"fine": 1, "texts": None}
 
 
-def test_only_counters_of_tables_are_sequences(tmp_path: Path) -> None:
+def test_invalid_sequences_are_ignored(tmp_path: Path) -> None:
     others = ("NULL", "'text'", "x'00ff'", "9e999", "1.5", "9223372036854775808")
     tables = "".join(
         f"CREATE TABLE t{n} (id INTEGER PRIMARY KEY AUTOINCREMENT);"
@@ -100,51 +100,51 @@ def test_only_counters_of_tables_are_sequences(tmp_path: Path) -> None:
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200000)
             INSERT INTO sqlite_sequence SELECT 'stranger ' || i, i FROM n;
     """
-    found = read_beside_a_neighbour(make(tmp_path / "a.db", tables + strangers))
-    assert found.sequences == {"t0": 9223372036854775807}
+    reading = read_with_neighbour(make(tmp_path / "a.db", tables + strangers))
+    assert reading.sequences == {"t0": 9223372036854775807}
 
 
-def test_a_schema_that_would_fill_memory_is_not_compared(tmp_path: Path) -> None:
+def test_a_huge_schema_is_not_compared(tmp_path: Path) -> None:
     columns = ", ".join(f"c{number}" for number in range(1900))
     names = [letter * MAX_NAME_CHARACTERS for letter in "tuv"]
     tables = "CREATE TABLE fine (a);" + "".join(f"CREATE TABLE {n} ({columns});" for n in names)
-    found = read_beside_a_neighbour(make(tmp_path / "a.db", tables))
+    reading = read_with_neighbour(make(tmp_path / "a.db", tables))
     assert (tmp_path / "a.db").stat().st_size < 100_000
     assert MAX_OBJECTS_CHARACTERS < 3 * 1900 * MAX_NAME_CHARACTERS
-    assert found.objects is None
-    assert set(rows(found)) == {"fine", *names}
+    assert reading.objects is None
+    assert set(rows(reading)) == {"fine", *names}
 
 
 def test_a_large_schema_is_read(tmp_path: Path) -> None:
     columns = ", ".join(f"column_{number} TEXT" for number in range(20))
     tables = "".join(f"CREATE TABLE table_{number} ({columns});" for number in range(300))
     with watching(make(tmp_path / "a.db", f"BEGIN; {tables} COMMIT;")) as airlock:
-        found = read(airlock)
-    assert rows(found) == {f"table_{number}": 0 for number in range(300)}
-    assert found.objects is not None
-    assert len(found.objects) == 300 * 21
+        reading = read(airlock)
+    assert rows(reading) == {f"table_{number}": 0 for number in range(300)}
+    assert reading.objects is not None
+    assert len(reading.objects) == 300 * 21
 
 
 @pytest.mark.parametrize(("kind", "table"), [("NULL", "'fine'"), ("'table'", "NULL")])
-def test_a_row_of_the_schema_that_holds_nothing(tmp_path: Path, kind: str, table: str) -> None:
+def test_an_incomplete_row_of_the_schema_is_ignored(tmp_path: Path, kind: str, table: str) -> None:
     index = "CREATE TABLE fine (a); CREATE INDEX by_a ON fine (a); PRAGMA writable_schema = ON;"
     again = f"SELECT {kind}, name, {table}, rootpage, NULL FROM sqlite_schema WHERE name = 'by_a'"
     path = make(tmp_path / "a.db", f"{index} INSERT INTO sqlite_schema {again};")
-    found = read_beside_a_neighbour(path)
-    assert rows(found) == {"fine": 0}
-    assert found.objects is not None
-    assert "column fine.a" in found.objects
+    reading = read_with_neighbour(path)
+    assert rows(reading) == {"fine": 0}
+    assert reading.objects is not None
+    assert "column fine.a" in reading.objects
 
 
 @pytest.mark.parametrize(
-    "says", ["exec yes", "exec cat /dev/zero", "exec yes '{}'", "exec yes '[1]'"]
+    "command", ["exec yes", "exec cat /dev/zero", "exec yes '{}'", "exec yes '[1]'"]
 )
-def test_a_child_that_talks_nonsense_is_replaced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
+def test_a_child_that_breaks_the_protocol_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     broken = tmp_path / "python"
-    broken.write_text(f"#!/bin/sh\n{says}\n")
+    broken.write_text(f"#!/bin/sh\n{command}\n")
     broken.chmod(0o755)
     with watching(path) as airlock:
         with monkeypatch.context() as patched:

@@ -1,7 +1,7 @@
-"""The fault matrix: each way a database can go wrong, and what its card then says.
+"""The fault matrix: each fault of a database, and the code and sentence on its card.
 
-Each row watches the faulty database beside four healthy ones, two of them with a live writer, and
-looks at every snapshot from the fault on.
+Each case reads the faulty database together with four healthy ones, two of which have a writer,
+and checks every snapshot from the fault on.
 """
 
 from __future__ import annotations
@@ -35,45 +35,46 @@ Rows = dict[str, int | None]
 
 
 @dataclass(frozen=True)
-class Row:
-    """What is there at first, what happens after a reading of it, and what the card says then.
+class Case:
+    """What makes the file, the fault after a first reading, and the status expected then.
 
-    `strike` is a signal for the first two readers that are found at this database.
+    `kill` is a signal for the first two readers that read this database.
     """
 
     first: Fault | None
     then: Fault | None
     code: str | None
-    says: str
+    verdict: str
     rows: Rows | None = None
     status: str = "error"
     name: str = "a.db"
     nobody: bool = False
-    strike: signal.Signals | None = None
+    kill: signal.Signals | None = None
 
 
-def fine(
-    first: Fault, then: Fault | None, name: str = "a.db", says: str = "", **rows: int | None
-) -> Row:
+def readable(
+    first: Fault, then: Fault | None, name: str = "a.db", verdict: str = "", **rows: int | None
+) -> Case:
     ((_table, count),) = rows.items()
-    return Row(first, then, None, says or f"{count} rows in 1 table.", rows, "connected", name)
+    verdict = verdict or f"{count} rows in 1 table."
+    return Case(first, then, None, verdict, rows, "connected", name)
 
 
-def calm(first: Fault | None, code: str, says: str, name: str = "a.db") -> Row:
-    return Row(first, None, code, says, status="not_initialized", name=name)
+def not_initialized(first: Fault | None, code: str, verdict: str, name: str = "a.db") -> Case:
+    return Case(first, None, code, verdict, status="not_initialized", name=name)
 
 
-def broken(first: Fault, code: str, says: str) -> Row:
-    return Row(first, None, code, says)
+def unreadable(first: Fault, code: str, verdict: str) -> Case:
+    return Case(first, None, code, verdict)
 
 
-def closed(then: Fault) -> Row:
-    says = "User {user} has no permission to read {path}."
-    return Row(make_wal, then, "permission_denied", says, name="folder/a.db", nobody=True)
+def no_permission(then: Fault) -> Case:
+    verdict = "User {user} has no permission to read {path}."
+    return Case(make_wal, then, "permission_denied", verdict, name="folder/a.db", nobody=True)
 
 
-def struck(number: signal.Signals, code: str, says: str) -> Row:
-    return Row(make_wal, faults.exclusive_mode_large_wal, code, says, strike=number)
+def reader_killed(number: signal.Signals, code: str, verdict: str) -> Case:
+    return Case(make_wal, faults.exclusive_mode_large_wal, code, verdict, kill=number)
 
 
 NO_FILE = "No file yet at {path}."
@@ -92,69 +93,75 @@ ODD_ROWS: Rows = {"agents": 3, "zz\\xff\\xfe": None}
 ON_DISK = "disk/a.db"
 
 MATRIX = {
-    "missing file": calm(None, "file_missing", NO_FILE),
-    "missing folder": calm(None, "folder_missing", "No folder yet for {path}.", "gone/a.db"),
-    "empty file": calm(Path.touch, "file_empty", "The file is empty: no tables yet."),
-    "no tables": calm(faults.drop_tables, "no_tables", "No tables yet."),
-    "symlink loop": calm(partial(faults.symlink_to, target="a.db"), "file_missing", NO_FILE),
-    "name too long": calm(None, "file_missing", NO_FILE, "n" * 256),
-    "folder": broken(Path.mkdir, "not_a_file", "{path} is a folder, not a file."),
-    "pipe": broken(os.mkfifo, "not_a_file", "{path} is a pipe, not a file."),
-    "socket": broken(faults.socket_file, "not_a_file", "{path} is a socket, not a file."),
-    "device": broken(
+    "missing file": not_initialized(None, "file_missing", NO_FILE),
+    "missing folder": not_initialized(
+        None, "folder_missing", "No folder yet for {path}.", "gone/a.db"
+    ),
+    "empty file": not_initialized(Path.touch, "file_empty", "The file is empty: no tables yet."),
+    "no tables": not_initialized(faults.drop_tables, "no_tables", "No tables yet."),
+    "symlink loop": not_initialized(
+        partial(faults.symlink_to, target="a.db"), "file_missing", NO_FILE
+    ),
+    "name too long": not_initialized(None, "file_missing", NO_FILE, "n" * 256),
+    "folder": unreadable(Path.mkdir, "not_a_file", "{path} is a folder, not a file."),
+    "pipe": unreadable(os.mkfifo, "not_a_file", "{path} is a pipe, not a file."),
+    "socket": unreadable(faults.socket_file, "not_a_file", "{path} is a socket, not a file."),
+    "device": unreadable(
         partial(faults.symlink_to, target="/dev/null"),
         "not_a_file",
         "{path} is a device, not a file.",
     ),
-    "text": broken(lambda a: a.write_text("no\n" * 9999), "not_a_database", NO_DATABASE),
-    "random": broken(partial(faults.random_bytes, size=54_321), "not_a_database", NO_DATABASE),
-    "encrypted": Row(make_wal, partial(faults.random_bytes, size=40_960), "corrupt", HEAD),
-    "head zeroed": Row(make_wal, faults.zero_header, "corrupt", HEAD),
-    "replaced by text": Row(make_wal, faults.replace_by_text, "not_a_database", IN_ITS_PLACE),
-    "random body": Row(
+    "text": unreadable(lambda a: a.write_text("no\n" * 9999), "not_a_database", NO_DATABASE),
+    "random": unreadable(partial(faults.random_bytes, size=54_321), "not_a_database", NO_DATABASE),
+    "encrypted": Case(make_wal, partial(faults.random_bytes, size=40_960), "corrupt", HEAD),
+    "head zeroed": Case(make_wal, faults.zero_header, "corrupt", HEAD),
+    "replaced by text": Case(make_wal, faults.replace_by_text, "not_a_database", IN_ITS_PLACE),
+    "random body": Case(
         make_wal, partial(faults.random_bytes, size=40_860, after=100), "corrupt", DAMAGED
     ),
-    "WAL2": Row(make_wal, faults.set_newer_format, "unsupported", WAL2),
-    "closed file": closed(lambda path: path.chmod(0o000)),
-    "closed folder": closed(lambda path: path.parent.chmod(0o000)),
-    "deleted": Row(make_wal, Path.unlink, "file_missing", "The file is gone."),
-    "folder gone": Row(
+    "WAL2": Case(make_wal, faults.set_newer_format, "unsupported", WAL2),
+    "closed file": no_permission(lambda path: path.chmod(0o000)),
+    "closed folder": no_permission(lambda path: path.parent.chmod(0o000)),
+    "deleted": Case(make_wal, Path.unlink, "file_missing", "The file is gone."),
+    "folder gone": Case(
         make_wal,
         faults.remove_folder,
         "folder_missing",
         "Its folder {folder} is gone. Is its disk mounted?",
         name="folder/a.db",
     ),
-    "emptied": Row(make_wal, faults.empty, "file_empty", "The file was emptied: it held 3 rows."),
-    "dropped": Row(make_wal, faults.drop, "no_tables", "All tables are gone: there was 1."),
-    "halved": Row(make_large, faults.halve, "corrupt", DAMAGED),
-    "replaced": fine(make_wal, faults.replace, says="Replaced by another file.", agents=9),
-    "swapped": fine(make_wal, faults.swap, says=ANOTHER, tasks=7),
-    "recreated": fine(make_wal, faults.recreate, says=ANOTHER, tasks=2),
-    "retargeted": fine(faults.symlink_to_database, faults.retarget, says=ANOTHER, tasks=8),
-    "restored": fine(faults.keep_backup, faults.restore, agents=3),
-    "restored with its time": fine(
+    "emptied": Case(make_wal, faults.empty, "file_empty", "The file was emptied: it held 3 rows."),
+    "dropped": Case(make_wal, faults.drop, "no_tables", "All tables are gone: there was 1."),
+    "halved": Case(make_large, faults.halve, "corrupt", DAMAGED),
+    "replaced": readable(make_wal, faults.replace, verdict="Replaced by another file.", agents=9),
+    "swapped": readable(make_wal, faults.swap, verdict=ANOTHER, tasks=7),
+    "recreated": readable(make_wal, faults.recreate, verdict=ANOTHER, tasks=2),
+    "retargeted": readable(faults.symlink_to_database, faults.retarget, verdict=ANOTHER, tasks=8),
+    "restored": readable(faults.keep_backup, faults.restore, agents=3),
+    "restored with its time": readable(
         faults.keep_backup,
         partial(faults.restore, copy=shutil.copy2),
-        says="Went back to an older state.",
+        verdict="Went back to an older state.",
         agents=3,
     ),
-    "clock back": fine(make_wal, faults.set_times_back, agents=5),
-    "two commits": fine(make_wal, faults.two_commits, agents=5),
-    "odd path": fine(make_wal, add, "a b?mode=rw#c%20.db", agents=4),
-    "path not UTF-8": fine(
+    "clock back": readable(make_wal, faults.set_times_back, agents=5),
+    "two commits": readable(make_wal, faults.two_commits, agents=5),
+    "odd path": readable(make_wal, add, "a b?mode=rw#c%20.db", agents=4),
+    "path not UTF-8": readable(
         partial(faults.symlink_to_database, name=os.fsdecode(b"latin\xe9.db")), add, agents=4
     ),
-    "hard link": fine(faults.hard_link, None, agents=11),
-    "link to a live one": fine(partial(faults.symlink_to, target="live.db"), None, agents=6),
-    "table not UTF-8": Row(faults.table_name_not_utf8, None, None, ODD_NAME, ODD_ROWS, "connected"),
-    "log without index": fine(faults.leave_wal, None, agents=4),
-    "log of another": Row(make_large, faults.copy_wal_of_another, "corrupt", DAMAGED),
-    "log in closed folder": replace(
-        fine(faults.leave_wal_in_closed_folder, None, "folder/a.db", agents=4), nobody=True
+    "hard link": readable(faults.hard_link, None, agents=11),
+    "link to a live one": readable(partial(faults.symlink_to, target="live.db"), None, agents=6),
+    "table not UTF-8": Case(
+        faults.table_name_not_utf8, None, None, ODD_NAME, ODD_ROWS, "connected"
     ),
-    "large log in closed folder": replace(
-        fine(
+    "WAL without index": readable(faults.leave_wal, None, agents=4),
+    "WAL of another": Case(make_large, faults.copy_wal_of_another, "corrupt", DAMAGED),
+    "WAL in closed folder": replace(
+        readable(faults.leave_wal_in_closed_folder, None, "folder/a.db", agents=4), nobody=True
+    ),
+    "large WAL in closed folder": replace(
+        readable(
             partial(faults.leave_wal_in_closed_folder, size_bytes=faults.LARGE_WAL_BYTES),
             None,
             "folder/a.db",
@@ -162,24 +169,26 @@ MATRIX = {
         ),
         nobody=True,
     ),
-    "hot journal": broken(
+    "hot journal": unreadable(
         lambda a: faults.kill_writer(make_rollback(a)), "needs_recovery", UNFINISHED
     ),
-    "journal of a killed writer": Row(
+    "journal of a killed writer": Case(
         make_rollback, faults.kill_writer, "needs_recovery", UNFINISHED
     ),
-    "log of a killed writer": fine(make_wal, faults.kill_writer, agents=3),
-    "writer at first sight": broken(
+    "WAL of a killed writer": readable(make_wal, faults.kill_writer, agents=3),
+    "writer at first sight": unreadable(
         lambda a: faults.open_transaction(make_rollback(a)), "locked", HELD
     ),
-    "stopped writer": fine(make_rollback, faults.stop_writer, agents=3),
-    "stopped writer of a log": fine(make_wal, faults.stop_writer, agents=3),
-    "EXCLUSIVE transaction": fine(make_rollback, faults.exclusive_transaction, agents=3),
-    "EXCLUSIVE mode": fine(make_wal, faults.exclusive_mode, agents=4),
-    "EXCLUSIVE mode, large log": fine(make_wal, faults.exclusive_mode_large_wal, agents=4),
-    "reader killed": struck(signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."),
-    "reader stopped": struck(signal.SIGSTOP, "not_responding", NO_ANSWER),
-    "unreadable file": broken(
+    "stopped writer": readable(make_rollback, faults.stop_writer, agents=3),
+    "stopped writer of a WAL": readable(make_wal, faults.stop_writer, agents=3),
+    "EXCLUSIVE transaction": readable(make_rollback, faults.exclusive_transaction, agents=3),
+    "EXCLUSIVE mode": readable(make_wal, faults.exclusive_mode, agents=4),
+    "EXCLUSIVE mode, large WAL": readable(make_wal, faults.exclusive_mode_large_wal, agents=4),
+    "reader killed": reader_killed(
+        signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."
+    ),
+    "reader stopped": reader_killed(signal.SIGSTOP, "not_responding", NO_ANSWER),
+    "unreadable file": unreadable(
         partial(faults.symlink_to, target="/sys/class/net/lo/speed"),
         "cannot_read",
         "SQLite can't read it: EINVAL, Invalid argument.",
@@ -187,38 +196,38 @@ MATRIX = {
 }
 MOUNTED = {
     "disk that fails": (
-        Row(make_wal, partial(BadDisk, behaviour="fails"), "io_error", NO_DATA, name=ON_DISK),
+        Case(make_wal, partial(BadDisk, behaviour="fails"), "io_error", NO_DATA, name=ON_DISK),
         "unreadable file",
     ),
     "disk that hangs": (
-        Row(
+        Case(
             make_wal, partial(BadDisk, behaviour="hangs"), "not_responding", NO_ANSWER, name=ON_DISK
         ),
         "reader stopped",
     ),
     "disk that hangs from the start": (
-        Row(partial(BadDisk, behaviour="hangs"), None, "not_responding", NO_ANSWER, name=ON_DISK),
+        Case(partial(BadDisk, behaviour="hangs"), None, "not_responding", NO_ANSWER, name=ON_DISK),
         "reader stopped",
     ),
     "read-only disk": (
-        fine(faults.read_only_disk, None, ON_DISK, agents=4),
-        "log in closed folder",
+        readable(faults.read_only_disk, None, ON_DISK, agents=4),
+        "WAL in closed folder",
     ),
     "full disk": (
-        fine(faults.full_disk, None, ON_DISK, "Disk 100% full, 0 B left.", agents=4),
-        "log without index",
+        readable(faults.full_disk, None, ON_DISK, "Disk 100% full, 0 B left.", agents=4),
+        "WAL without index",
     ),
 }
-"""Rows that take root, each with the row that shows the same to anybody."""
+"""Cases that require root, each with the case that shows the same without it."""
 
 
 def mounted(name: str) -> ParameterSet:
-    row, instead = MOUNTED[name]
-    reason = f"mounting takes root: the row {instead!r} shows the same"
-    return pytest.param(row, id=name, marks=pytest.mark.skipif(not CAN_MOUNT, reason=reason))
+    case, instead = MOUNTED[name]
+    reason = f"mounting requires root; the case {instead!r} shows the same"
+    return pytest.param(case, id=name, marks=pytest.mark.skipif(not CAN_MOUNT, reason=reason))
 
 
-ROWS = [*(pytest.param(row, id=name) for name, row in MATRIX.items()), *map(mounted, MOUNTED)]
+CASES = [*(pytest.param(case, id=name) for name, case in MATRIX.items()), *map(mounted, MOUNTED)]
 
 
 COMMITS = 3
@@ -230,15 +239,15 @@ def rows(status: DatabaseStatus) -> Rows:
 
 
 def neighbours(folder: Path, stack: ExitStack) -> list[LiveWriter]:
-    """Make the four healthy databases; return the writers of two."""
+    """Make the four healthy databases; return the writers of two of them."""
     make_database(folder / "quiet.db", agents=11)
     make_database(folder / "plain.db", agents=12, tasks=5)
     paths = make_wal(folder / "live.db"), make_rollback(folder / "busy.db")
     return [stack.enter_context(LiveWriter(path)) for path in paths]
 
 
-class ExpectationReport:
-    """A sampler whose ticks follow at once on one another, each of its snapshots looked at."""
+class Watch:
+    """A sampler without a thread, whose every snapshot is checked."""
 
     def __init__(self, path: Path, folder: Path, stack: ExitStack) -> None:
         names = ["live", "busy", "quiet", "plain"]
@@ -248,47 +257,45 @@ class ExpectationReport:
         history = stack.enter_context(closing(History(loaded.history)))
         self._sampler = Sampler(loaded, history)
         self._airlock = self._sampler._airlock
-        self._struck: set[int] = set()
+        self._killed: set[int] = set()
         stack.callback(self._airlock.close)
 
     def tick(self) -> tuple[DatabaseStatus, ...]:
-        self._sampler.tick()
-        assert self._sampler.snapshot is not None
-        return self._sampler.snapshot.databases
+        return self._sampler.tick().databases
 
     def connected(self) -> bool:
-        """Whether all were read, but for the first, which may be at fault already."""
-        return {one.status for one in self.tick()[1:]} == {"connected"}
+        """Whether all were read, except the first, which may be faulty already."""
+        return {status.status for status in self.tick()[1:]} == {"connected"}
 
-    def strike(self, number: signal.Signals, *, alone: bool = False) -> bool:
-        """Send a signal to the child that is at the first database; return whether one is.
+    def kill_reader(self, number: signal.Signals, *, alone: bool = False) -> bool:
+        """Send a signal to the child that reads the first database; return whether there was one.
 
-        With `alone`, only a child that reads nothing else counts: a fast one may have ended.
+        With `alone`, only a child that reads nothing else counts.
         """
         self._airlock.read(0.02)
         children = self._airlock._children()
         shared = self._airlock._shared
-        found = {child.pid for child in children if "faulty" in child.began} - self._struck
-        for pid in found:
+        pids = {child.pid for child in children if "faulty" in child.began} - self._killed
+        for pid in pids:
             os.kill(pid, number)
-        self._struck |= found
-        return bool(found - {shared.pid} if alone and shared else found)
+        self._killed |= pids
+        return bool(pids - {shared.pid} if alone and shared else pids)
 
-    def look(self, commits: int) -> tuple[DatabaseStatus, bool]:
-        """Return the first database, and whether each commit to the others was seen.
+    def check_tick(self, commits: int) -> tuple[DatabaseStatus, bool]:
+        """Tick; return the first status, and whether all commits to the others were read.
 
-        Those must be right, or right as of a moment ago, in every snapshot.
+        The others must be correct in every snapshot, or at most some commits behind.
         """
         faulty, live, busy, *quiet = self.tick()
-        assert {one.status for one in (live, busy, *quiet)} == {"connected"}
-        assert [rows(one) for one in quiet] == QUIET
-        counts = [one.reading.total_rows or 0 for one in (live, busy)]
+        assert {status.status for status in (live, busy, *quiet)} == {"connected"}
+        assert [rows(status) for status in quiet] == QUIET
+        counts = [status.reading.total_rows or 0 for status in (live, busy)]
         assert all(3 <= count <= 3 + commits for count in counts)
         return faulty, counts == [3 + commits] * 2
 
 
 def facts(path: Path, made: object) -> Mapping[str, str]:
-    """Return what the words may name: the path, our user, and who holds the file."""
+    """Return the facts that a verdict may contain: path, user, and the holder of the file."""
     found = {
         "path": numbers.short_path(path),
         "folder": numbers.short_path(path.parent),
@@ -300,36 +307,36 @@ def facts(path: Path, made: object) -> Mapping[str, str]:
     return found
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_each_fault_is_told_by_its_card_alone(row: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_each_fault_changes_its_own_card_only(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     with public_folder() as folder, ExitStack() as stack:
-        path = folder / row.name
-        if row.nobody:
+        path = folder / case.name
+        if case.nobody:
             run_children_as_nobody(folder, monkeypatch)
         writers = neighbours(folder, stack)
-        made = keep(row.first, path, stack)
-        watch = ExpectationReport(path, folder, stack)
+        made = cause(case.first, path, stack)
+        watch = Watch(path, folder, stack)
         eventually(watch.connected)
-        if row.then:
+        if case.then:
             assert watch.tick()[0].status == "connected"
-            made = keep(row.then, path, stack)
+            made = cause(case.then, path, stack)
         for commits in range(COMMITS):
-            watch.look(commits)
+            watch.check_tick(commits)
             assert [writer.do(ADD) for writer in writers] == [[], []]
-        if row.strike:
-            eventually(partial(watch.strike, row.strike))  # the reader of all
-            eventually(partial(watch.strike, row.strike, alone=True))
-        says = row.says.format_map(facts(path, made))
+        if case.kill:
+            eventually(partial(watch.kill_reader, case.kill))  # the shared reader
+            eventually(partial(watch.kill_reader, case.kill, alone=True))
+        verdict = case.verdict.format_map(facts(path, made))
 
-        def told() -> bool:
-            faulty, all_seen = watch.look(COMMITS)
+        def is_as_expected() -> bool:
+            faulty, all_read = watch.check_tick(COMMITS)
             found = (faulty.status, faulty.reading.code, faulty.verdict, rows(faulty) or None)
-            return all_seen and found == (row.status, row.code, says, row.rows)
+            return all_read and found == (case.status, case.code, verdict, case.rows)
 
-        eventually(told)
+        eventually(is_as_expected)
 
 
-def keep(fault: Fault | None, path: Path, stack: ExitStack) -> object:
-    """Make a fault, for as long as the stack lasts."""
+def cause(fault: Fault | None, path: Path, stack: ExitStack) -> object:
+    """Cause a fault, until the stack is closed."""
     made = fault and fault(path)
     return stack.enter_context(made) if isinstance(made, LiveWriter | Mount | ExitStack) else made
