@@ -66,7 +66,7 @@ class Requests:
         self._acknowledged: dict[int, Acknowledgement | None] = {}
         self._published = threading.Event()
 
-    def see(self, database: str, until: datetime) -> threading.Event:
+    def dismiss(self, database: str, until: datetime) -> threading.Event:
         """Add a database; return an event that is set once a snapshot shows it."""
         with self._lock:
             self._seen[database] = max(until, self._seen.get(database, until))
@@ -118,7 +118,7 @@ class Sampler:
         self._place = wording_context(settings, own_name())
         self._ledger = StateStore(history, settings.databases, clock.now)
         self._airlock.resume(self._ledger.memories)
-        self.docket = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
+        self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._expectations = load_trackers(
             settings.databases, settings.stale_after, history.path, self._ledger
         )
@@ -128,15 +128,14 @@ class Sampler:
         self._seen_until: Mapping[str, datetime] = {}
         self._adjustments = AdjustmentDetector(clock)
         self._verified: dict[str, tuple[datetime, float]] = {}
-        self._taken_at_seconds = 0.0
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._notifier = Notifier(settings, history, self._wake.set, clock)
         self._due = time.monotonic()
         self._thread = self._new_thread()
-        self.recorded_at: datetime | None = None
+        self._recorded_at: datetime | None = None
         self.history_paused: str | None = None
-        self.selfcheck = SelfCheck(self._deadline_seconds)
+        self._self_check = SelfCheck(self._deadline_seconds)
         self.snapshot: Snapshot | None = None
         self.first_snapshot = threading.Event()
 
@@ -183,19 +182,19 @@ class Sampler:
         """Return the newest snapshot, or None when it is older than three intervals."""
         snapshot = self.snapshot
         limit_seconds = self._settings.fresh_for.total_seconds()
-        return None if snapshot is None or self.age_seconds > limit_seconds else snapshot
+        is_fresh = snapshot is not None and self.age_seconds(snapshot) <= limit_seconds
+        return snapshot if is_fresh else None
 
-    @property
-    def age_seconds(self) -> float:
-        """How long ago the newest snapshot was taken, however the clock was set since."""
-        return self._clock.steady_seconds() - self._taken_at_seconds
+    def age_seconds(self, snapshot: Snapshot) -> float:
+        """Return how long ago a snapshot was taken, however the clock was set since."""
+        return self._clock.steady_seconds() - snapshot.taken_at_seconds
 
-    def see(self, database: str, until: datetime) -> None:
+    def dismiss(self, database: str, until: datetime) -> None:
         """End what happened to a database until then, in the next snapshot."""
         statuses = self.snapshot.databases if self.snapshot else ()
         problems = [p for s in statuses if s.database.name == database for p in s.problems]
         if any(p.needs_acknowledgement and p.since <= until for p in problems):
-            self._await(self.requests.see(database, until))
+            self._await(self.requests.dismiss(database, until))
 
     def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
         """Acknowledge an open incident, or withdraw that, in the next snapshot."""
@@ -223,7 +222,7 @@ class Sampler:
                     log.exception("tick failed")
                 took_seconds = time.monotonic() - began
                 missed = int(took_seconds // self._interval_seconds)
-                self.selfcheck.ticked(took_seconds, missed)
+                self._self_check.ticked(took_seconds, missed)
                 self._due = began + (missed + 1) * self._interval_seconds
                 self._wake.wait(self._due - time.monotonic())
                 self._stopping.wait(began + MIN_PAUSE_SECONDS - time.monotonic())
@@ -266,9 +265,9 @@ class Sampler:
             self.history_paused = paused
             return
         self._ledger.store_again()
-        self.docket.store_again()
+        self._tracker.store_again()
         self._notifier.store_again()
-        self.recorded_at = None
+        self._recorded_at = None
 
     def _history_notes(self) -> tuple[str, ...]:
         lost = self._history.loss
@@ -283,7 +282,7 @@ class Sampler:
         self._keep_history()
         self._seen_until, acknowledged, published = self.requests.take()
         for incident, known in acknowledged.items():
-            self.docket.acknowledge(incident, known)
+            self._tracker.acknowledge(incident, known)
         readings = self._airlock.read(self._wait_seconds())
         now = self._clock.now()
         if by := self._adjustments.adjustment():
@@ -291,19 +290,28 @@ class Sampler:
         statuses = tuple(
             self._judge(database, readings, now) for database in self._settings.databases
         )
-        disk = disk_of(str(self._history.path))
-        self._taken_at_seconds = self._clock.steady_seconds()
-        taken = Snapshot(now, statuses, self._ledger.events, disk)
-        self.docket.take(taken, self._notifier.problems())
-        self.snapshot = replace(
-            taken, incidents=self.docket.entries, history_notes=self._history_notes()
+        taken = Snapshot(
+            now,
+            statuses,
+            self._ledger.events,
+            disk_of(str(self._history.path)),
+            self_report=self._self_check.measure(self._airlock, readings.values()),
+            taken_at_seconds=self._clock.steady_seconds(),
         )
-        self._notifier.update(self.docket.incidents, now)
+        self._tracker.take(taken, self._notifier.problems())
+        snapshot = self._publish(replace(taken, incidents=self._tracker.entries))
+        self._notifier.update(self._tracker.incidents, now)
         self.first_snapshot.set()
         published.set()
         if self._is_to_be_recorded(now):
-            self._record(self.snapshot)
-        self.selfcheck.look(self._airlock, readings.values())
+            self._record(snapshot)
+            snapshot = self._publish(snapshot)
+        return snapshot
+
+    def _publish(self, snapshot: Snapshot) -> Snapshot:
+        """Make a snapshot the newest one, with the present state of the history."""
+        notes = self._history_notes()
+        self.snapshot = replace(snapshot, history_notes=notes, recorded_at=self._recorded_at)
         return self.snapshot
 
     def _wait_seconds(self) -> float:
@@ -347,7 +355,7 @@ class Sampler:
         """Move all times in memory by as much as the clock was set, so that durations stay."""
         log.warning("the clock was set by %+.0f s", by.total_seconds())
         self._ledger.move(by)
-        self.docket.move(by)
+        self._tracker.move(by)
         self._notifier.move(by)
         # Those that need an acknowledgement have the time of their event.
         self._problems = {
@@ -368,7 +376,7 @@ class Sampler:
 
     def _is_to_be_recorded(self, now: datetime) -> bool:
         """Whether the last record is a minute old, or the clock was set back since."""
-        since_last = None if self.recorded_at is None else now - self.recorded_at
+        since_last = None if self._recorded_at is None else now - self._recorded_at
         least = self._settings.history.every - SLACK
         return since_last is None or not timedelta(0) <= since_last < least
 
@@ -382,7 +390,7 @@ class Sampler:
         except sqlite3.Error as error:
             log.error("history paused: %s", error)
             self.history_paused = history_paused(error.sqlite_errorname)
-        self.recorded_at = snapshot.taken_at
+        self._recorded_at = snapshot.taken_at
         self._ledger.keep()
         self._activity = self._load_activity()
 

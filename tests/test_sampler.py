@@ -19,7 +19,7 @@ from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.reading import Reading
-from dash_app.model.snapshot import DatabaseStatus
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
 from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database, write_config
@@ -42,9 +42,18 @@ def sampling(config: Path) -> Iterator[Sampler]:
         sampler.stop()
 
 
-def email(sampler: Sampler) -> DatabaseStatus:
+def snapshot_of(sampler: Sampler) -> Snapshot:
     assert sampler.snapshot is not None
-    return sampler.snapshot.databases[0]
+    return sampler.snapshot
+
+
+def ticks_of(sampler: Sampler) -> int:
+    """The number of ticks before the one that made the newest snapshot."""
+    return snapshot_of(sampler).self_report.ticks
+
+
+def email(sampler: Sampler) -> DatabaseStatus:
+    return snapshot_of(sampler).databases[0]
 
 
 def code(sampler: Sampler) -> str | None:
@@ -111,9 +120,9 @@ def total_rows_are(sampler: Sampler, rows: int) -> bool:
 def test_recording_goes_on_when_the_clock_is_set_back(config: Path, tmp_path: Path) -> None:
     make_database(tmp_path / "email.db", messages=3)
     with sampling(config) as sampler:
-        tomorrow = datetime.now(UTC) + timedelta(days=1)
-        sampler.recorded_at = tomorrow
-        eventually(lambda: sampler.recorded_at != tomorrow)
+        now = datetime.now(UTC)
+        sampler._recorded_at = tomorrow = now + timedelta(days=1)
+        eventually(lambda: now < (snapshot_of(sampler).recorded_at or now) < tomorrow)
 
 
 def test_health_fails_when_nothing_is_read_any_more(config: Path) -> None:
@@ -129,13 +138,13 @@ def test_a_history_that_cannot_be_written_says_so_and_goes_on_later(
 ) -> None:
     make_database(tmp_path / "email.db", tasks=3)
     with sampling(config) as sampler:
-        assert sampler.history_paused is None
+        assert snapshot_of(sampler).history_notes == ()
         with closing(sqlite3.connect(tmp_path / "history.db", timeout=5)) as other:
             other.execute("BEGIN EXCLUSIVE")
-            said = eventually(lambda: sampler.history_paused)
-            assert said == "History paused: its file can't be written. Live counts go on."
+            (note,) = eventually(lambda: snapshot_of(sampler).history_notes)
+            assert note == "History paused: its file can't be written. Live counts go on."
             assert email(sampler).status == "connected"
-        eventually(lambda: sampler.history_paused is None)
+        eventually(lambda: snapshot_of(sampler).history_notes == ())
 
 
 @contextmanager
@@ -146,35 +155,34 @@ def slow_with_an_incident(tmp_path: Path) -> Iterator[tuple[Sampler, int]]:
         pass
     path.unlink()
     with sampling(write_config(tmp_path, [("email", path)], interval="30s")) as sampler:
-        assert sampler.snapshot
-        (incident,) = sampler.snapshot.open_incidents
+        (incident,) = snapshot_of(sampler).open_incidents
         assert incident.id
-        eventually(lambda: sampler.selfcheck.ticks)  # the first tick is counted after its snapshot
+        eventually(lambda: snapshot_of(sampler).recorded_at)  # the end of the first tick
         yield sampler, incident.id
 
 
 def test_acknowledgements_share_ticks_however_many_come(tmp_path: Path) -> None:
     """A crowd that acknowledges over and over causes one tick per second at most."""
     with slow_with_an_incident(tmp_path) as (sampler, incident):
-        before, began = sampler.selfcheck.ticks, time.monotonic()
+        before, began = ticks_of(sampler), time.monotonic()
         known = Acknowledgement("ann", datetime.now(UTC), None)
         with ThreadPoolExecutor(8) as crowd:
             for _ in range(200):
                 crowd.submit(sampler.acknowledge, incident, known)
         eventually(lambda: sampler.snapshot and sampler.snapshot.open_incidents[0].acknowledged)
-        ticks = sampler.selfcheck.ticks - before
+        ticks = ticks_of(sampler) - before
         assert ticks <= time.monotonic() - began + 1
 
 
 def test_what_nobody_can_acknowledge_causes_no_tick(tmp_path: Path) -> None:
     with slow_with_an_incident(tmp_path) as (sampler, incident):
-        before = sampler.selfcheck.ticks
+        before = ticks_of(sampler)
         for _ in range(20):
-            sampler.see("nosuch", datetime.now(UTC))
-            sampler.see("email", datetime(2020, 1, 1, tzinfo=UTC))
+            sampler.dismiss("nosuch", datetime.now(UTC))
+            sampler.dismiss("email", datetime(2020, 1, 1, tzinfo=UTC))
             sampler.acknowledge(incident + 1, None)
         sampler.acknowledge(incident, None)
-        assert sampler.selfcheck.ticks <= before + 1
+        assert ticks_of(sampler) <= before + 1
 
 
 def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
@@ -182,9 +190,9 @@ def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
     with slow_with_an_incident(tmp_path) as (sampler, incident), ThreadPoolExecutor(8) as crowd:
         answered = [crowd.submit(sampler.acknowledge, incident, None) for _ in range(8)]
         wait(answered, return_when=FIRST_COMPLETED)
-        ticks = sampler.selfcheck.ticks
+        ticks = ticks_of(sampler)
         eventually(lambda: sum(one.done() for one in answered) >= 6)
-        assert sampler.selfcheck.ticks <= ticks + 1
+        assert ticks_of(sampler) <= ticks + 1
 
 
 def test_only_the_first_snapshot_waits_for_readings_until_the_deadline(
@@ -213,6 +221,6 @@ def test_a_database_whose_turn_has_not_come_is_not_called_unresponsive(
         first = email(sampler)
         assert (code(sampler), first.level) == ("not_read_yet", "unknown")
         assert not first.needs_you
-        assert not sampler.docket.incidents
+        assert not snapshot_of(sampler).incidents
         monkeypatch.undo()
         eventually(lambda: email(sampler).status == "connected")

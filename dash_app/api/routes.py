@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
-from collections.abc import Callable
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from flask import Blueprint, Response, g, jsonify, request
@@ -38,8 +37,7 @@ from dash_app.history import series
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.history.incidents import find_incidents
 from dash_app.model.refusal import REFUSALS
-from dash_app.model.snapshot import Snapshot
-from dash_app.sampler import Sampler
+from dash_app.model.snapshot import NewestSnapshot, Snapshot
 from dash_app.settings import Settings
 from dash_app.settings.schema import HistorySettings
 
@@ -49,46 +47,40 @@ DESCRIPTION = Path(__file__).with_name("openapi.json")
 """Made by `python -m dash_app.api.openapi`; only what a configuration decides is put in here."""
 
 
-def create_api(settings: Settings, sampler: Sampler, started_at: datetime) -> Blueprint:
-    """Return the routes under `/api`, and `/health`."""
+def create_api(
+    settings: Settings, newest: NewestSnapshot, fresh: NewestSnapshot, started_at: datetime
+) -> Blueprint:
+    """Return the routes under `/api`, and `/health`.
+
+    `fresh` returns the newest snapshot too, but None if it is too old.
+    """
     api = Blueprint("api", __name__)
     check_requests(api, [database.name for database in settings.databases])
     allow_origins(api, settings.server.allowed_origins)
-    _serve_status(api, settings, sampler)
-    _serve_ourselves(api, settings, sampler, started_at)
+    _serve_status(api, settings, newest)
+    _serve_ourselves(api, settings, newest, fresh, started_at)
     _serve_record(api, settings)
     return api
 
 
-def _status_once() -> Callable[[Snapshot], Written]:
-    """Return what writes the status of a snapshot once for all: it is half of an answer's time."""
-    newest: tuple[Snapshot, Written] | None = None
-
-    def status(snapshot: Snapshot) -> Written:
-        nonlocal newest
-        known = newest
-        if known is None or known[0] is not snapshot:
-            document = status_document(snapshot)
-            facts = [document["headline"], *map(lasting, document["databases"])]
-            newest = known = snapshot, written(document, facts)
-        return known[1]
-
-    return status
+@lru_cache(maxsize=1)
+def _written_status(snapshot: Snapshot) -> Written:
+    """Return the status document as bytes; making it takes half of the time of a response."""
+    document = status_document(snapshot)
+    return written(document, [document["headline"], *map(lasting, document["databases"])])
 
 
-def _serve_status(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
-    status = _status_once()
-
+def _serve_status(api: Blueprint, settings: Settings, newest: NewestSnapshot) -> None:
     @api.get("/api/db-status")
     def db_status() -> Response:
-        snapshot = sampler.snapshot
+        snapshot = newest()
         if snapshot is None:
             return _not_yet()
-        return sent(status(snapshot), snapshot.taken_at)
+        return sent(_written_status(snapshot), snapshot.taken_at)
 
     @api.get("/api/databases/<name>")
     def database(name: str) -> Response:
-        snapshot = sampler.snapshot
+        snapshot = newest()
         if snapshot is None:
             return _not_yet()
         found = next((one for one in snapshot.databases if one.database.name == name), None)
@@ -103,11 +95,15 @@ def _serve_status(api: Blueprint, settings: Settings, sampler: Sampler) -> None:
 
 
 def _serve_ourselves(
-    api: Blueprint, settings: Settings, sampler: Sampler, started_at: datetime
+    api: Blueprint,
+    settings: Settings,
+    newest: NewestSnapshot,
+    fresh: NewestSnapshot,
+    started_at: datetime,
 ) -> None:
     @api.get("/health")
     def health() -> Response:
-        well = sampler.fresh() is not None
+        well = fresh() is not None
         return Response(
             "ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain"
         )
@@ -116,7 +112,7 @@ def _serve_ourselves(
     def service() -> Response:
         refusals = request.environ.get(REFUSALS)
         refused = refusals.recent() if refusals else []
-        return answer(service_document(sampler, started_at, refused))
+        return answer(service_document(newest(), started_at, refused, is_fresh=fresh() is not None))
 
     @cache
     def written_description() -> Written:

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dash_app import VERSION
-from dash_app.airlock.self_check import Promise
 from dash_app.api.times import instant, rfc3339
 from dash_app.history.event_queries import EventQuery
 from dash_app.history.incidents import IncidentQuery
@@ -20,8 +19,8 @@ from dash_app.model.notification import Notification
 from dash_app.model.problem import Problem
 from dash_app.model.reading import EstimateKind, LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
+from dash_app.model.self_check import Promise, SelfReport
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.sampler import Sampler
 from dash_app.system.clock import CLOCK, STARTED_SECONDS
 from dash_app.system.processes import memory_bytes
 from dash_app.words import summaries
@@ -99,26 +98,29 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> schemas.
 
 
 def service_document(
-    sampler: Sampler, started_at: datetime, refused: Iterable[Refusal] = ()
+    snapshot: Snapshot | None,
+    started_at: datetime,
+    refused: Iterable[Refusal] = (),
+    *,
+    is_fresh: bool,
 ) -> schemas.ServiceDocument:
-    """Return the document of `/api/service`: how we are, and whether our promises are kept."""
-    check, promises = sampler.selfcheck, sampler.selfcheck.promises()
-    snapshot = sampler.snapshot
+    """Return the document of `/api/service`: the state of Mission Control itself."""
+    report = snapshot.self_report if snapshot else SelfReport()
     disk = snapshot.history_disk if snapshot else None
     notes = snapshot.history_notes if snapshot else ()
-    kept = all(promise.kept for promise in promises) and sampler.fresh() is not None
+    is_well = is_fresh and all(promise.is_kept for promise in report.promises)
     return {
-        "level": "well" if kept else "fault",
+        "level": "well" if is_well else "fault",
         "version": VERSION,
         "startedAt": rfc3339(started_at),
         "uptimeSeconds": int(CLOCK.steady_seconds() - STARTED_SECONDS),
         "memory": {
             "serviceBytes": memory_bytes("self"),
-            "readerBytes": [memory_bytes(pid) for pid in check.pids],
+            "readerBytes": [memory_bytes(pid) for pid in report.reader_pids],
         },
-        "ticks": {"done": check.ticks, "missed": check.ticks_missed},
-        "guards": list(check.guards),
-        "sidecarsLeft": check.sidecars_left,
+        "ticks": {"done": report.ticks, "missed": report.ticks_missed},
+        "guards": list(report.guards),
+        "sidecarsLeft": report.sidecars_left,
         "historyDisk": disk_document(disk) if disk else None,
         "historyProblem": " ".join(notes) or None,
         "refused": [
@@ -131,7 +133,7 @@ def service_document(
             }
             for one in refused
         ],
-        "promises": [_promise(promise) for promise in promises],
+        "promises": [_promise(promise) for promise in report.promises],
     }
 
 
@@ -304,6 +306,6 @@ def _promise(promise: Promise) -> schemas.Promise:
     return {
         "name": promise.name,
         "measured": promise.measured,
-        "most": promise.most,
-        "kept": promise.kept,
+        "most": promise.limit,
+        "kept": promise.is_kept,
     }

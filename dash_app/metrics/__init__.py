@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
-from dash_app.sampler import Sampler
+from dash_app.model.snapshot import NewestSnapshot
 from dash_app.settings import Settings
 
 if TYPE_CHECKING:
     from dash_app.metrics.exposition import Exposition
 
 
-def create_metrics(settings: Settings, sampler: Sampler) -> Blueprint:
+def create_metrics(settings: Settings, newest: NewestSnapshot) -> Blueprint:
     """Return the route."""
     blueprint = Blueprint("metrics", __name__)
 
@@ -23,7 +23,7 @@ def create_metrics(settings: Settings, sampler: Sampler) -> Blueprint:
         # The library takes 1 MB, of a service that nobody scrapes too.
         from dash_app.metrics.exposition import Exposition  # noqa: PLC0415
 
-        return Exposition(sampler, settings.metrics.max_tables)
+        return Exposition(newest, settings.metrics.max_tables)
 
     @blueprint.get("/metrics")
     def metrics() -> Response:

@@ -25,8 +25,8 @@ from dash_app import VERSION
 from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model.expectation import State
 from dash_app.model.level import Level
-from dash_app.model.snapshot import DatabaseStatus, Snapshot, Status
-from dash_app.sampler import Sampler
+from dash_app.model.self_check import SelfReport
+from dash_app.model.snapshot import DatabaseStatus, NewestSnapshot, Snapshot, Status
 from dash_app.system.processes import memory_bytes
 
 PREFIX = "mission_control"
@@ -37,10 +37,10 @@ MAX_CHARACTERS = 200
 class Exposition:
     """All metrics, in a registry of their own."""
 
-    def __init__(self, sampler: Sampler, max_tables: int) -> None:
+    def __init__(self, newest: NewestSnapshot, max_tables: int) -> None:
         """Take the sampler, and how many tables of one database are named at most."""
         self._registry = CollectorRegistry()
-        self._registry.register(SnapshotCollector(sampler, max_tables))
+        self._registry.register(SnapshotCollector(newest, max_tables))
         ProcessCollector(registry=self._registry)
 
     def written(self, accepted: str) -> tuple[bytes, str]:
@@ -55,15 +55,15 @@ class Exposition:
 class SnapshotCollector(Collector):
     """The newest snapshot and the sampler's own numbers as metrics, made for each scrape."""
 
-    def __init__(self, sampler: Sampler, max_tables: int) -> None:
+    def __init__(self, newest: NewestSnapshot, max_tables: int) -> None:
         """Take the sampler, and how many tables of one database are named at most."""
-        self._sampler = sampler
+        self._newest = newest
         self._max_tables = max_tables
 
     def collect(self) -> Iterator[Metric]:
         """Return what is known now."""
-        yield from _service(self._sampler)
-        snapshot = self._sampler.snapshot
+        snapshot = self._newest()
+        yield from _service(snapshot.self_report if snapshot else SelfReport())
         if snapshot is not None:
             yield from _snapshot(snapshot)
             yield from _databases(snapshot.databases)
@@ -80,23 +80,22 @@ def label(name: str) -> str:
     return f"{plain[:MAX_CHARACTERS]}…{digest[:12]}"
 
 
-def _service(sampler: Sampler) -> Iterator[Metric]:
-    check = sampler.selfcheck
+def _service(report: SelfReport) -> Iterator[Metric]:
     yield InfoMetricFamily(f"{PREFIX}_build", "What runs.", {"version": VERSION})
     yield SummaryMetricFamily(
         f"{PREFIX}_tick_duration_seconds",
         "How long all databases took to be read, over all ticks.",
-        count_value=check.ticks,
-        sum_value=check.ticks_seconds,
+        count_value=report.ticks,
+        sum_value=report.ticks_seconds,
     )
     missed = "Ticks left out because the one before took too long."
-    yield CounterMetricFamily(f"{PREFIX}_ticks_missed", missed, check.ticks_missed)
+    yield CounterMetricFamily(f"{PREFIX}_ticks_missed", missed, report.ticks_missed)
     yield _gauge(
         "promise_kept",
         "Whether a promise to those who write the databases is kept.",
-        (({"promise": one.name}, float(one.kept)) for one in check.promises()),
+        (({"promise": one.name}, float(one.is_kept)) for one in report.promises),
     )
-    readers = [size for pid in check.pids if (size := memory_bytes(pid)) is not None]
+    readers = [size for pid in report.reader_pids if (size := memory_bytes(pid)) is not None]
     yield _gauge(
         "memory_bytes",
         "Our share of the memory, with what is shared counted in parts (Pss).",

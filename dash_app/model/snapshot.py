@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +15,7 @@ from dash_app.model.incident import Entry, Incident
 from dash_app.model.level import Level, worst
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Code, LastGood, Reading
+from dash_app.model.self_check import SelfReport
 
 Status = Literal["connected", "not_initialized", "error"]
 
@@ -82,20 +84,25 @@ class DatabaseStatus:
         return self.database.rules.paused
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
-    """The newest reading of each database, in configured order; the newest events, newest first.
-
-    `incidents` are open ones, worst first, then those that ended lately, newest first;
-    `history_notes` are sentences on our own record, if it stands still or had to begin again.
-    """
+    """Everything that is known at one instant. Snapshots differ even if they say the same."""
 
     taken_at: datetime
     databases: tuple[DatabaseStatus, ...]
+    """The databases in configured order."""
     events: tuple[Event, ...] = ()
+    """The newest events, newest first."""
     history_disk: Disk | None = None
     incidents: tuple[Entry, ...] = ()
+    """Open incidents, worst first, then those that ended recently, newest first."""
     history_notes: tuple[str, ...] = ()
+    """Sentences on why the history is paused or had to start again."""
+    recorded_at: datetime | None = None
+    """When the newest points were stored in the history, since this process started."""
+    self_report: SelfReport = field(default_factory=SelfReport)
+    taken_at_seconds: float = 0.0
+    """`taken_at` on the steady clock."""
 
     @property
     def connected(self) -> int:
@@ -115,3 +122,7 @@ class Snapshot:
     def level(self) -> Level:
         """The worst level of any database."""
         return worst(status.level for status in self.databases)
+
+
+NewestSnapshot = Callable[[], Snapshot | None]
+"""Returns the newest published snapshot; None before the first one."""

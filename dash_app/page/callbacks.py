@@ -48,13 +48,13 @@ def _update_facts(app: Dash, page: Page) -> None:
     def tick(
         _intervals: int, previous: Pulse | None, path: str | None, search: str | None
     ) -> tuple[Pulse, object, object]:
-        snapshot, now, previous = page.sampler.snapshot, datetime.now(UTC), previous or {}
-        pulse = page.pulse(snapshot, now, path)
+        snapshot, previous = page.sampler.snapshot, previous or {}
+        pulse = page.pulse(snapshot, path)
         recorded = pulse["recorded"]
         newest_point = no_update if previous.get("recorded") == recorded else recorded
         if previous.get("version") == pulse["version"]:
             return pulse, no_update, newest_point
-        return pulse, page.facts(snapshot, now, path, search).html, newest_point
+        return pulse, page.facts(snapshot, path, search).html, newest_point
 
 
 def _acknowledge(app: Dash, page: Page) -> None:
@@ -73,7 +73,7 @@ def _acknowledge(app: Dash, page: Page) -> None:
             _perform(action or {}, page)
         except (KeyError, TypeError, ValueError, OverflowError):
             abort(400)
-        content = page.content(path, search)
+        content = page.content(page.sampler.snapshot, path, search)
         return content.pulse, content.facts.html
 
 
@@ -84,7 +84,7 @@ def _perform(action: dict[str, Any], page: Page) -> None:
         page.sampler.acknowledge(incident, _acknowledgement(action["duration"]))
     elif page.database_of(f"{PREFIX}{action['database']}"):
         until = datetime.fromisoformat(action["until"]).astimezone(UTC)
-        page.sampler.see(action["database"], until)
+        page.sampler.dismiss(action["database"], until)
     else:
         abort(400)
 

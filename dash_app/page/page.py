@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import sqlite3
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -41,14 +41,13 @@ MAX_EVENTS = 20
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Page:
     """The page over the newest snapshot and the history."""
 
     settings: Settings
     sampler: Sampler
     started_at: datetime
-    _version: tuple[Snapshot, int] | None = field(default=None, init=False)
 
     @cached_property
     def build(self) -> str:
@@ -61,26 +60,26 @@ class Page:
     def layout(self) -> Component:
         """Return the layout for the page that the current request comes from."""
         path = _path_of(request.referrer or "")  # Dash requests the layout by a path of its own
-        database = self.database_of(path)
-        return layout(self.content(path), self.labels(database), self.settings, self.started_at)
+        snapshot = self.sampler.snapshot
+        labels = self.labels(snapshot, self.database_of(path))
+        return layout(self.content(snapshot, path), labels, self.settings, self.started_at)
 
     def first_response(self, index: str) -> str:
         """Return Dash's index with the present facts in it, visible before any script has run."""
-        content = self.content(request.path, request.query_string.decode())
         snapshot = self.sampler.snapshot
+        content = self.content(snapshot, request.path, request.query_string.decode())
         view = first_view(content, snapshot.taken_at if snapshot else None)
         return index.replace("{%level%}", content.pulse["level"]).replace("{%first_view%}", view)
 
-    def content(self, path: str | None, search: str | None = None) -> Content:
-        """Return facts and pulse of the newest snapshot for a URL's path and query."""
-        snapshot, now = self.sampler.snapshot, datetime.now(UTC)
-        return Content(self.facts(snapshot, now, path, search), self.pulse(snapshot, now, path))
+    def content(
+        self, snapshot: Snapshot | None, path: str | None, search: str | None = None
+    ) -> Content:
+        """Return facts and pulse of one snapshot for a URL's path and query."""
+        return Content(self.facts(snapshot, path, search), self.pulse(snapshot, path))
 
-    def facts(
-        self, snapshot: Snapshot | None, now: datetime, path: str | None, search: str | None
-    ) -> Facts:
+    def facts(self, snapshot: Snapshot | None, path: str | None, search: str | None) -> Facts:
         """Return the facts of a snapshot for a URL's path and query."""
-        database = self.database_of(path)
+        database, now = self.database_of(path), datetime.now(UTC)
         if database and snapshot:
             return self._view(snapshot, database, search, now)
         cards = self.cards(snapshot, now)
@@ -92,11 +91,10 @@ class Page:
         names = {database.name for database in self.settings.databases}
         return name if name in names and name != path else None
 
-    def labels(self, database: str | None) -> list[str]:
+    def labels(self, snapshot: Snapshot | None, database: str | None) -> list[str]:
         """Return the titles of the charts: all databases, or the tables of one."""
         if database is None:
             return [configured.label for configured in self.settings.databases]
-        snapshot = self.sampler.snapshot
         tables = snapshot.of(database).reading.tables if snapshot else {}
         return list(tables)[: charts.MAX_PANELS]
 
@@ -136,38 +134,24 @@ class Page:
             events = [event for event in snapshot.events if event.database == name]
         return database_page.Details(status, tables, size_before, events)
 
-    def pulse(self, snapshot: Snapshot | None, now: datetime, path: str | None) -> Pulse:
+    def pulse(self, snapshot: Snapshot | None, path: str | None) -> Pulse:
         """Return what the browser needs to update age, title and icon by itself.
 
         `version` changes with each fact of the page, `recorded` with each new point.
         """
         statuses = snapshot.databases if snapshot else ()
         needing = [status.database.label for status in statuses if status.needs_you]
-        recorded_at = self.sampler.recorded_at
+        recorded_at = snapshot.recorded_at if snapshot else None
         return {
             "build": self.build,
             "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
-            "ageMs": round(self.sampler.age_seconds * 1000) if snapshot else None,
+            "ageMs": round(self.sampler.age_seconds(snapshot) * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
             "needing": needing,
-            "version": self._version_of(snapshot, now, self.database_of(path)),
+            "version": version_of(snapshot, self.database_of(path)),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
-
-    def _version_of(self, snapshot: Snapshot | None, now: datetime, database: str | None) -> int:
-        """Return the version of a page. That of its snapshot is computed once for all viewers."""
-        if snapshot is None:
-            return 0
-        version = self._version
-        if version is None or version[0] is not snapshot:
-            version = self._version = snapshot, version_of(snapshot)
-        # An incident leaves the page, and an acknowledgement ends, without a new snapshot.
-        entries = shown(snapshot.incidents, now)
-        acknowledged = [
-            (known := entry.incident.acknowledged) and known.holds(now) for entry in entries
-        ]
-        return zlib.crc32(repr((version[1], acknowledged, database)).encode())
 
     def trends(self, path: str | None, choice: Choice, zone: tzinfo) -> list[Component]:
         """Return the charts, drawn from the loader's trend frame."""
@@ -177,14 +161,16 @@ class Page:
         try:
             return [
                 *(html.P(note, className="aside") for note in notes),
-                *self._trends(database, choice, zone),
+                *self._trends(snapshot, database, choice, zone),
             ]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return [html.P(HISTORY_UNREADABLE, className="aside")]
 
-    def _trends(self, database: str | None, choice: Choice, zone: tzinfo) -> list[Component]:
-        snapshot, history = self.sampler.snapshot, self.settings.history
+    def _trends(
+        self, snapshot: Snapshot | None, database: str | None, choice: Choice, zone: tzinfo
+    ) -> list[Component]:
+        history = self.settings.history
         points = charts.MAX_BARS if choice.is_rate else charts.MAX_POINTS
         trend = loader.Trend(
             choice.range.reach, points, history.every, database, is_rate=choice.is_rate
@@ -194,22 +180,24 @@ class Page:
             trends = loader.with_present(trends, snapshot, database)
         if trends.dropna(how="all").empty:
             return [html.P("Charts start once a database is connected.", className="aside")]
-        panels = self._panels(database, trends)
+        panels = self._panels(snapshot, database, trends)
         return [
             *charts.draw_charts(panels, trends, choice, zone),
             charts.alternative_formats(panels, trends, choice, zone, database),
         ]
 
-    def _panels(self, database: str | None, trends: pd.DataFrame) -> list[charts.Panel]:
+    def _panels(
+        self, snapshot: Snapshot | None, database: str | None, trends: pd.DataFrame
+    ) -> list[charts.Panel]:
         path = self.settings.history.path
         since = {
             name: datetime.fromtimestamp(at, UTC) for name, at in series.watched_since(path).items()
         }
         if database:
             # If the database is gone, its recorded tables are shown.
-            tables = self.labels(database) or list(trends.columns[: charts.MAX_PANELS])
+            tables = self.labels(snapshot, database) or list(trends.columns[: charts.MAX_PANELS])
             return [charts.Panel(table, table, since.get(database)) for table in tables]
-        events = self.sampler.snapshot.events if self.sampler.snapshot else ()
+        events = snapshot.events if snapshot else ()
         return [
             charts.Panel(
                 configured.name,
@@ -228,8 +216,14 @@ def _path_of(url: str) -> str:
         return ""
 
 
-def version_of(snapshot: Snapshot) -> int:
-    """Return a number that changes with each fact that the page shows of a snapshot."""
+def version_of(snapshot: Snapshot | None, database: str | None = None) -> int:
+    """Return a number that changes with each fact on the page of one database, or of all."""
+    return zlib.crc32(repr((database, snapshot and _fingerprint(snapshot))).encode())
+
+
+@lru_cache(maxsize=1)
+def _fingerprint(snapshot: Snapshot) -> int:
+    """Return a number that changes with each fact of a snapshot; computed once for all viewers."""
     databases = [
         (
             status.level,
@@ -242,5 +236,10 @@ def version_of(snapshot: Snapshot) -> int:
         )
         for status in snapshot.databases
     ]
+    incidents = [
+        # The end of an acknowledgement changes what is shown, too.
+        (entry, (known := entry.incident.acknowledged) and known.holds(snapshot.taken_at))
+        for entry in shown(snapshot.incidents, snapshot.taken_at)
+    ]
     own = history_disk(snapshot), snapshot.history_notes
-    return zlib.crc32(repr((databases, snapshot.events, snapshot.incidents, own)).encode())
+    return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())

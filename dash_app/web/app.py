@@ -18,6 +18,7 @@ from dash_app.api.parameters import ParameterError
 from dash_app.api.responses import error_response
 from dash_app.api.routes import create_api
 from dash_app.metrics import create_metrics
+from dash_app.model.snapshot import NewestSnapshot, Snapshot
 from dash_app.page import assets
 from dash_app.page.callbacks import register
 from dash_app.page.glance import glance_page, glance_text, plain_page
@@ -119,9 +120,13 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     server: Flask = app.server
     _refuse_late_requests(server)
     _refuse_malformed_callbacks(server, Callbacks(app.callback_map))
-    server.register_blueprint(create_api(settings, sampler, started_at))
-    server.register_blueprint(create_metrics(settings, sampler))
-    _serve_glance(server, sampler)
+
+    def newest() -> Snapshot | None:
+        return sampler.snapshot
+
+    server.register_blueprint(create_api(settings, newest, sampler.fresh, started_at))
+    server.register_blueprint(create_metrics(settings, newest))
+    _serve_glance(server, newest)
     serve_small_plotly(server)
     _answer_unknown_paths(server, page)
     _explain_errors(server)
@@ -166,14 +171,14 @@ def _refuse_malformed_callbacks(server: Flask, callbacks: Callbacks) -> None:
             abort(400)
 
 
-def _serve_glance(server: Flask, sampler: Sampler) -> None:
+def _serve_glance(server: Flask, newest: NewestSnapshot) -> None:
     @server.get("/glance")
     def glance() -> Response:
         now = datetime.now(UTC)
         if "text/html" in request.headers.get("Accept", ""):  # as any browser asks
-            response = Response(glance_page(sampler.snapshot, now), mimetype="text/html")
+            response = Response(glance_page(newest(), now), mimetype="text/html")
         else:
-            response = Response(glance_text(sampler.snapshot, now), mimetype="text/plain")
+            response = Response(glance_text(newest(), now), mimetype="text/plain")
         response.vary.add("Accept")
         return response
 

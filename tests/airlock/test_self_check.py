@@ -99,9 +99,10 @@ def test_access_times_that_reading_moves_are_no_writes(tmp_path: Path) -> None:
         sampler.start()
         try:
             assert sampler.first_snapshot.wait(PATIENCE_SECONDS)
-            eventually(lambda: sampler.selfcheck.ticks > 1)
+            eventually(lambda: sampler.snapshot and sampler.snapshot.self_report.ticks > 1)
             assert all(path.stat().st_atime > 0 for path in paths)
-            (written, *_) = sampler.selfcheck.promises()
+            assert sampler.snapshot
+            (written, *_) = sampler.snapshot.self_report.promises
             assert (written.name, written.measured) == ("bytesWritten", 0)
         finally:
             sampler.stop()

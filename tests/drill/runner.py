@@ -16,7 +16,7 @@ from unittest.mock import patch
 from dash_app import settings
 from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
-from dash_app.model.incident import Acknowledgement
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
 from dash_app.model.reading import Reading
 from dash_app.sampler import Sampler
@@ -154,23 +154,29 @@ class Drill:
         """Let the person acknowledge a database's incidents."""
         assert self._sampler is not None
         by = Acknowledgement("ann", self.world.wall, None)
-        for incident in self._sampler.docket.incidents:
+        for incident in self._incidents:
             if database in incident.databases and incident.id is not None:
-                self._sampler.docket.acknowledge(incident.id, by)
+                self._sampler.requests.acknowledge(incident.id, by)
 
     def dismiss(self, database: str) -> None:
         """Let the person mark a database's events as seen."""
         assert self._sampler is not None
-        self._sampler.requests.see(database, self.world.wall)
+        self._sampler.requests.dismiss(database, self.world.wall)
 
     def receive(self, messages: Sequence[Notification]) -> None:
         """Let the person receive notifications."""
-        assert self._sampler is not None
-        databases = {one.key: one.databases for one in self._sampler.docket.incidents}
+        databases = {incident.key: incident.databases for incident in self._incidents}
         for message in messages:
             text = message.body if message.cause else f"{message.title}\n{message.body}"
             concerned = databases.get(message.cause, ())
             self.received.append(Received(self.world.now, message.kind, concerned, text))
+
+    @property
+    def _incidents(self) -> list[Incident]:
+        """The incidents of the newest snapshot."""
+        assert self._sampler is not None
+        assert self._sampler.snapshot is not None
+        return [entry.incident for entry in self._sampler.snapshot.incidents]
 
     def _tick(self) -> None:
         if self._sampler and not self.world.is_asleep:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import Any
-
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dash_app.airlock.self_check import SelfCheck
 from dash_app.metrics.exposition import SnapshotCollector
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from tests.factories import NOW
@@ -19,9 +15,8 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 def registry_over(*databases: DatabaseStatus, max_tables: int = 200) -> CollectorRegistry:
     """Return a registry over a snapshot, or over none if no database is given."""
     snapshot = Snapshot(NOW, databases) if databases else None
-    sampler: Any = SimpleNamespace(selfcheck=SelfCheck(2.0), snapshot=snapshot)
     registry = CollectorRegistry()
-    registry.register(SnapshotCollector(sampler, max_tables))
+    registry.register(SnapshotCollector(lambda: snapshot, max_tables))
     return registry
 
 
