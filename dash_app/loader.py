@@ -67,7 +67,7 @@ def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.
     `per_hour` the average number of rows written since then. Both are unknown without the path of
     a history. Raise sqlite3.Error.
     """
-    days = series.days_of_tables(path, status.database.name, now) if path else {}
+    days = series.last_day_by_table(path, status.database.name, now) if path else {}
     rows = [
         _table(status, name, count) | _last_day(count, days.get(name))
         for name, count in status.reading.tables.items()
@@ -104,7 +104,7 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     if trend.is_rate:
         every_seconds = DAY if trend.reach > MAX_HOURLY_REACH else HOUR
     window = Window.between(now - trend.reach, now, trend.points, every_seconds)
-    window = window.to_its_end(now, 1 if trend.is_rate else RECENT_POINTS)
+    window = window.extended_to(now, 1 if trend.is_rate else RECENT_POINTS)
     columns, uncounted = _trend_columns(path, trend, window)
     index = pd.Index(window.instants)
     columns = {name: pd.Series(pd.NA, index, dtype="Int64") for name in uncounted} | columns
@@ -138,7 +138,7 @@ def _trend_columns(
     metric: series.Metric = "inserted" if trend.is_rate else "rows"
     columns: dict[str, pd.Series[int]] = {}
     uncounted: dict[str, set[str]] = {}
-    for table in series.series(path, Selection(databases, metric=metric), window):
+    for table in series.find_series(path, Selection(databases, metric=metric), window):
         if trend.database:
             columns[str(table.table)] = _column(table, [value for _, value in table.points])
         elif all(value is None for _, value in table.points):

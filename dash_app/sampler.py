@@ -15,10 +15,10 @@ from threading import Thread
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.self_check import SelfCheck
 from dash_app.alerts.notifier import Notifier
+from dash_app.history.file import forget_request
 from dash_app.history.read_only import ReadOnlyHistory
-from dash_app.history.requests import to_forget
 from dash_app.history.schema import UnusableHistoryError
-from dash_app.history.series import activity
+from dash_app.history.series import recent_activity
 from dash_app.history.writer import History
 from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.database import Database
@@ -241,7 +241,7 @@ class Sampler:
         """Forget the databases that `forget` asks for; return the files that request it."""
         done = []
         for database in self._settings.databases:
-            errand = to_forget(self._history.path, database.name)
+            errand = forget_request(self._history.path, database.name)
             if not errand.exists():
                 continue
             try:
@@ -398,7 +398,7 @@ class Sampler:
         """Return what was written lately, once a minute for all who look."""
         names = [database.name for database in self._settings.databases]
         try:
-            return activity(self._history.path, names, self._clock.now())
+            return recent_activity(self._history.path, names, self._clock.now())
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return {}

@@ -180,7 +180,7 @@ class HistoryQuery(DatabaseQuery):
             )
         # The end takes one of the points, and a grid that starts at an instant takes another.
         grid = Window.between(self.since, self.until, max(1, points - 2), every_seconds)
-        return grid.to_its_end(self.until)
+        return grid.extended_to(self.until)
 
     def _max_points(self, extent: Extent) -> int:
         """Return the maximum number of points per series. CSV repeats the names in each line."""

@@ -172,7 +172,7 @@ def _serve_record(api: Blueprint, settings: Settings) -> None:
 def _history(history: HistorySettings, query: HistoryQuery) -> Response:
     path, selection = history.path, query.selection
     window = query.window(series.extent(path, selection), history.every.total_seconds())
-    document = history_document(series.series(path, selection, window))
+    document = history_document(series.find_series(path, selection, window))
     if query.format == "csv":
         response = Response(csv_of(document["series"]), mimetype="text/csv")
     else:

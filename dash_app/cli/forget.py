@@ -12,8 +12,8 @@ import click
 
 from dash_app import settings
 from dash_app.cli.terminal import config_option, fail, reject_unknown_databases, show_elapsed
+from dash_app.history.file import forget_request
 from dash_app.history.read_only import ReadOnlyHistory
-from dash_app.history.requests import to_forget
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
 from dash_app.history.writer import History
 from dash_app.model.database import Database
@@ -82,7 +82,7 @@ def _confirm(database: Database, state: DatabaseState) -> None:
 def _forget(history: History, database: Database) -> None:
     try:
         history.forget(database, datetime.now(UTC))
-        to_forget(history.path, database.name).unlink(missing_ok=True)
+        forget_request(history.path, database.name).unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
         fail(f"{database.label} cannot be forgotten: {error}")
     finally:
@@ -91,7 +91,7 @@ def _forget(history: History, database: Database) -> None:
 
 def _request_from_service(configured: Settings, database: Database) -> None:
     """Leave a request for the service that writes the history, and wait until it is done."""
-    request_file = to_forget(configured.history.path, database.name)
+    request_file = forget_request(configured.history.path, database.name)
     try:
         request_file.touch(mode=0o600)
     except OSError as error:

@@ -99,7 +99,7 @@ def history(config: Path | None, *, wants_csv: bool, **options: Unpack[HistoryOp
     selection = Selection(options["databases"], options["tables"], options["metric"])
     window = _window(configured, options["since"], options["until"])
     with history_file(configured) as path:
-        found = list(series.series(path, selection, window))
+        found = list(series.find_series(path, selection, window))
     if wants_csv:
         click.echo(csv_of(history_document(found)["series"]).encode(), nl=False)
     elif found:
@@ -167,4 +167,4 @@ def _window(configured: Settings, since: datetime | None, until: datetime | None
         raise click.UsageError("--from must be before --to.")
     every_seconds = configured.history.every.total_seconds()
     # The end takes one of the points, and a grid that starts at an instant takes another.
-    return Window.between(since, until, MAX_POINTS - 2, every_seconds).to_its_end(until)
+    return Window.between(since, until, MAX_POINTS - 2, every_seconds).extended_to(until)

@@ -20,8 +20,8 @@ from dash_app.cli.terminal import (
     printable,
     reject_unknown_databases,
 )
-from dash_app.history import growth
-from dash_app.history.retention import POINTS_KEPT
+from dash_app.history.coverage import find_growth, find_watched
+from dash_app.history.retention import MAX_POINT_AGE
 from dash_app.model.database import Database
 from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
@@ -81,13 +81,13 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
 
 def _seen(configured: Settings, wanted: Iterable[Database]) -> list[Seen]:
     """Return every table of which nothing is expected yet, with its rhythm."""
-    since, zone = datetime.now(UTC) - POINTS_KEPT, _zone()
+    since, zone = datetime.now(UTC) - MAX_POINT_AGE, _zone()
     with history_file(configured) as path:
         return [
             Seen(database, table, rhythm_of(instants, spans, zone))
             for database in wanted
-            for spans in [growth.watched(path, database.name, since)]
-            for table, instants in growth.grown(path, database.name, since)
+            for spans in [find_watched(path, database.name, since)]
+            for table, instants in find_growth(path, database.name, since)
             if database.rules.for_table(table).expect is None
         ]
 

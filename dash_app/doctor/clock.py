@@ -13,7 +13,7 @@ from pathlib import Path
 
 import dash_app
 from dash_app.doctor.check import Check
-from dash_app.history.series import last_watched
+from dash_app.history.coverage import last_watched
 
 TIMEX = struct.Struct("@Illl")
 """The head of the kernel's struct: modes, offset, freq, maxerror (adjtimex(2))."""

@@ -1,5 +1,4 @@
-"""Our own record: points when a number changed, the spans in which we watched, and memories.
+"""Our own SQLite file: points, rollups, events, incidents and notifications.
 
-One SQLite file of ours, never a watched one. `store` writes it and `query` reads it; both speak
-in values of the model and times in whole seconds since 1970, UTC.
+`writer` writes it, in one thread. Everyone else reads it through functions that take its path.
 """

@@ -1,40 +1,39 @@
-"""Which instants a chart shows, and at which grain the record answers for them."""
+"""The instants that a chart shows, and the resolution at which the history answers for them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from dash_app.history.retention import POINTS_KEPT
+from dash_app.history.retention import MAX_POINT_AGE
 from dash_app.history.rollups import DAY, HOUR
 
 VIEWS = {1: "minute", HOUR: "hour", DAY: "day"}
 Step = tuple[int, int, int]
-"""An instant, and from when until before when rows of the record count at it."""
+"""An instant, and the start and the end (exclusive) of the rows that count towards it."""
 
-POINTS_REACH, HOURS_REACH = timedelta(days=2), timedelta(days=60)
-"""Longer ranges are answered from hours or days: a year of 60 series is half a million hours."""
+MAX_POINTS_RANGE, MAX_HOURS_RANGE = timedelta(days=2), timedelta(days=60)
+"""Longer ranges are answered from hours or days. A year of 60 series has half a million hours."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A range of time on a regular grid of instants, in seconds since 1970.
-
-    `span` is what one row of the record that answers sums up: 1 for the points themselves. `recent`
-    are further instants after the last one, where a series shall reach its range's very end.
-    """
+    """A regular grid of instants, in seconds since 1970."""
 
     first: int
     last: int
     step: int
     span: int = 1
+    """The seconds that one row of the history covers; 1 for the points themselves."""
+
     recent: tuple[int, ...] = ()
+    """Further instants after the last one, up to the end of the range."""
 
     @classmethod
     def between(cls, since: datetime, until: datetime, points: int, every_seconds: float) -> Window:
-        """Return the finest grid with at most so many instants, none finer than the record.
+        """Return the finest grid with at most `points` instants that the history can answer.
 
-        Instants are multiples of the step, so that a chart does not shimmer as time goes on.
+        Instants are multiples of the step, so that a chart does not flicker as time goes on.
         """
         begin, end = since.timestamp(), until.timestamp()
         step = max(1, round(every_seconds), -int(-(end - begin) // points))
@@ -49,25 +48,28 @@ class Window:
 
     @property
     def steps(self) -> list[Step]:
-        """Each instant with its step, which begins where the one before it ends.
+        """The step of each instant, which starts at the end of the previous step.
 
-        A point counts from its own second on; an hour and a day from their end on, but for the
-        running one, which ends now.
+        A point counts from its own second on. An hour or a day counts from its end on, except the
+        current one, which ends now.
         """
         own = 1 if self.span == 1 else 0
         ends = [instant + own for instant in (self.first - self.step, *self.instants)]
         return list(zip(self.instants, ends, ends[1:], strict=False))
 
-    def to_its_end(self, until: datetime, parts: int = 1) -> Window:
-        """Return the same window with so many more instants, up to its end where the grid ends."""
+    def extended_to(self, until: datetime, parts: int = 1) -> Window:
+        """Return the window with instants added between the end of its grid and `until`.
+
+        `parts` is the number of pieces into which these divide that time.
+        """
         end = int(until.timestamp())
         pause = max(1, -(-(end - self.last) // parts))
         return replace(self, recent=tuple(range(end, self.last, -pause))[::-1])
 
 
 def _span_of(since: datetime, until: datetime) -> int:
-    reach = until - since
-    if reach > HOURS_REACH:
+    length = until - since
+    if length > MAX_HOURS_RANGE:
         return DAY
-    is_kept = datetime.now(UTC) - since < POINTS_KEPT
-    return 1 if reach <= POINTS_REACH and is_kept else HOUR
+    is_kept = datetime.now(UTC) - since < MAX_POINT_AGE
+    return 1 if length <= MAX_POINTS_RANGE and is_kept else HOUR

@@ -1,39 +1,102 @@
-"""What the history knows of a database: when it was watched, and when its tables were written."""
+"""Find when databases were watched, and when their tables gained rows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dash_app.history.file import reading
-from dash_app.history.series import last_changes
+from dash_app.history.file import open_read_only
 from dash_app.model.quiet_hours import TimeRange
 from dash_app.model.reading import Reading
 
+WATCHED = """
+    SELECT max(since, :since), until FROM watched
+    WHERE database = :database AND until > :since ORDER BY watched.since
+"""
+GROWTH = """
+    SELECT at FROM (
+        SELECT at, written > lag(written) OVER (ORDER BY at) AS grew
+        FROM point WHERE series = ? AND written IS NOT NULL
+    ) WHERE grew AND at >= ?
+"""
+"""Times of the points of a table at which more rows had been written than at the previous point."""
+
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """What is known of one database.
-
-    `watched` is when it was watched, in order; `written` when rows were last written into each
-    table that was seen to grow; `last` the last reading with tables.
-    """
+class Coverage:
+    """What the history contains about one database."""
 
     watched: tuple[TimeRange, ...] = ()
+    """When it was watched, oldest first."""
+
     written: Mapping[str, datetime] = field(default_factory=dict)
+    """The last write to each table that was seen to gain rows."""
+
     last: Reading | None = None
+    """The last reading with tables."""
 
 
-def past_of(path: Path, database: str, last: Reading | None) -> Past:
-    """Return what is known of a database whose last reading is this one. Raises sqlite3.Error."""
-    sql = "SELECT since, until FROM watched WHERE database = ? ORDER BY since"
-    with reading(path) as connection:
-        spans = connection.execute(sql, (database,)).fetchall()
-    watched = tuple((_time(since), _time(until)) for since, until in spans)
-    written = {str(table): _time(at) for table, at in last_changes(path, database).items()}
-    return Past(watched, written, last)
+def find_coverage(path: Path, database: str, last: Reading | None) -> Coverage:
+    """Return the coverage of a database whose last reading is given. Raise sqlite3.Error."""
+    with open_read_only(path) as connection:
+        watched = tuple((_time(start), _time(end)) for start, end in spans(connection, database))
+        written = last_writes(connection, database)
+    return Coverage(watched, {table: _time(at) for table, at in written.items()}, last)
+
+
+def find_watched(path: Path, database: str, since: datetime) -> list[TimeRange]:
+    """Return when a database was watched since a time, oldest first. Raise sqlite3.Error."""
+    with open_read_only(path) as connection:
+        found = spans(connection, database, int(since.timestamp()))
+        return [(_time(start), _time(end)) for start, end in found]
+
+
+def find_growth(path: Path, database: str, since: datetime) -> Iterator[tuple[str, list[datetime]]]:
+    """Yield each table of a database and the times at which it gained rows, oldest first.
+
+    Raise sqlite3.Error.
+    """
+    sql = 'SELECT id, "table" FROM series WHERE database = ? AND "table" IS NOT NULL ORDER BY 2'
+    with open_read_only(path) as connection:
+        for series, table in connection.execute(sql, (database,)):
+            times = connection.execute(GROWTH, (series, since.timestamp()))
+            yield table, [_time(at) for (at,) in times]
+
+
+def first_watched(path: Path) -> dict[str, int]:
+    """Return the first time at which each database was watched. Raise sqlite3.Error."""
+    sql = "SELECT database, min(since) FROM watched GROUP BY database"
+    with open_read_only(path) as connection:
+        return dict(connection.execute(sql))
+
+
+def last_watched(path: Path) -> int | None:
+    """Return the last time at which any database was watched. Raise sqlite3.Error."""
+    with open_read_only(path) as connection:
+        at: int | None = connection.execute("SELECT max(until) FROM watched").fetchone()[0]
+        return at
+
+
+def spans(connection: sqlite3.Connection, database: str, since: int = 0) -> list[tuple[int, int]]:
+    """Return starts and ends of the spans in which a database was watched, oldest first."""
+    return connection.execute(WATCHED, {"database": database, "since": since}).fetchall()
+
+
+def last_writes(connection: sqlite3.Connection, database: str) -> dict[str, int]:
+    """Return when the sum of written rows of each table reached its present value.
+
+    A table without written rows is left out.
+    """
+    sql = """
+        SELECT "table", min(at) FROM series JOIN point ON series = id
+        WHERE database = ? AND written > 0 AND written = (
+            SELECT written FROM point WHERE series = id ORDER BY at DESC LIMIT 1
+        ) GROUP BY id
+    """
+    return dict(connection.execute(sql, (database,)))
 
 
 def _time(seconds: int) -> datetime:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dash_app.history.file import reading
+from dash_app.history.file import open_read_only
 from dash_app.history.row_codec import select
 from dash_app.model.event import Event, EventKind
 
@@ -73,7 +73,7 @@ def _find(path: Path, query: EventQuery) -> Iterator[tuple[Event, int]]:
         "limit": query.limit,
     }
     sql = EVENTS.format(order="DESC" if since is None else "ASC")
-    with reading(path) as connection:
+    with open_read_only(path) as connection:
         for row in select(connection, sql, parameters):
             size = row.pop("size")
             yield Event(**row), size

@@ -1,6 +1,6 @@
-"""Opens the history file: for its one writer, made for its owner alone, and for readers.
+"""Open the history file: read-only, or for its one writer. Only its owner may read it.
 
-A file that is lost or damaged while we run is set aside under another name, and never deleted.
+A file that was lost or damaged while we run is renamed, never deleted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from dash_app.history.retention import limit
+from dash_app.history.retention import limit_size
 from dash_app.history.schema import (
     HistoryInUseError,
     NotAFileError,
@@ -26,10 +26,10 @@ from dash_app.history.schema import (
 from dash_app.model.database import HISTORY_APPLICATION_ID
 
 BUSY_SECONDS = 0.25
-"""How long a record may wait for somebody else's lock: the sampler's next tick waits with it."""
+"""Maximum wait for another program's lock. The sampler's next tick waits too."""
 
 CHECK_SECONDS = 3.0
-"""Maximum time for a check of all pages: readings wait meanwhile."""
+"""Maximum time for a check of all pages. Readings wait meanwhile."""
 
 MAGIC, HEAD_BYTES = b"SQLite format 3\0", 100
 """See "The Database Header" at sqlite.org/fileformat2.html."""
@@ -42,17 +42,16 @@ MAX_SET_ASIDE = 20
 """Maximum number of lost files kept beside the history: a dying disk would add one per tick."""
 
 suspects: dict[Path, bool] = {}
-"""Histories in which a reader found damage, and whether it is certain without a check."""
+"""Histories in which a reader or the writer found damage. False if a check is to confirm it."""
 
 
 def hold(path: Path) -> int:
-    """Make the file where there is none, and keep other services from it while this one lives.
+    """Create the file if it is missing, and lock out other services. Return its descriptor.
 
-    Returns a descriptor; closing it would drop SQLite's locks on the file too. Raises OSError,
-    UnusableHistoryError.
+    Closing it drops SQLite's own locks on the file too. Raise OSError or UnusableHistoryError.
     """
     if path.exists() and not path.is_file():
-        raise NotAFileError("it is not a file. Name another `path` under [history]")
+        raise NotAFileError("it is not a file. Set another `path` under [history]")
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -65,49 +64,43 @@ def hold(path: Path) -> int:
     except BlockingIOError as error:
         os.close(descriptor)
         raise HistoryInUseError(
-            "another Mission Control writes it now. Stop that one, or give this one a `path` of its"
-            " own under [history]"
+            "another Mission Control is writing it. Stop that one, or set another `path` under"
+            " [history]"
         ) from error
     return descriptor
 
 
 def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
-    """Open the file, brought up to date. Raises sqlite3.Error, UnusableHistoryError."""
+    """Open the file and migrate it. Raise sqlite3.Error or UnusableHistoryError."""
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
     _claim(connection)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
-    limit(connection, max_bytes)
+    limit_size(connection, max_bytes)
     migrate(connection)
     return connection
 
 
 def _claim(connection: sqlite3.Connection) -> None:
-    """Mark a new file as ours, before its log begins; refuse one that is somebody else's.
-
-    Raises UnusableHistoryError.
-    """
-    pages, mark = (
+    """Mark a new file as ours, before its WAL exists; reject another program's database."""
+    pages, application_id = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("page_count", "application_id")
     )
-    if pages and mark != HISTORY_APPLICATION_ID:
+    if pages and application_id != HISTORY_APPLICATION_ID:
         raise UnusableHistoryError(
-            "it is another program's database. Name another `path` under [history]"
+            "it is another program's database. Set another `path` under [history]"
         )
     if not pages:
         connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open the file read-only, as long as the context lasts.
-
-    Raise sqlite3.Error, also for values that cannot be ours.
-    """
+def open_read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    """Connect to the file within a context. Raise sqlite3.Error, also for damaged values."""
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
-    if not os.path.isfile(path):  # noqa: PTH113 - which is False, too, behind a closed folder
-        raise sqlite3.OperationalError("there is no file")  # opening a pipe would never end
+    if not os.path.isfile(path):  # noqa: PTH113 - also False in a folder without access
+        raise sqlite3.OperationalError("there is no file")  # opening a pipe would wait forever
     try:
         with closing(sqlite3.connect(uri, uri=True)) as connection:
             yield connection
@@ -115,41 +108,41 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
         if is_damage(error):
             suspects.setdefault(path, False)
         raise
-    except (ValueError, TypeError) as error:  # of what should be a time or JSON
+    except (ValueError, TypeError) as error:  # a time or JSON cannot be parsed
         suspects[path] = True
         raise sqlite3.DatabaseError(f"damaged values: {error}") from error
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether SQLite says that the file itself is damaged."""
+    """Whether the file itself is damaged, according to SQLite."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE
 
 
 def is_sound(connection: sqlite3.Connection) -> bool | None:
-    """Check all pages; return None if that takes too long."""
-    ends = time.monotonic() + CHECK_SECONDS
-    connection.set_progress_handler(lambda: time.monotonic() > ends, 10_000)
+    """Check all pages; return None if that takes longer than `CHECK_SECONDS`."""
+    deadline = time.monotonic() + CHECK_SECONDS
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
     try:
-        found: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        result: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.DatabaseError as error:
         return False if is_damage(error) else None
     finally:
         connection.set_progress_handler(None, 0)
-    return found == "ok"
+    return result == "ok"
 
 
 def loss(path: Path, descriptor: int) -> str | None:
-    """Return how a file that we hold open was lost; None if it is still at its path, and ours."""
+    """Return how the open file was lost; None if it is still at its path, and ours."""
     try:
-        there = path.stat()
+        current = path.stat()
     except OSError as error:
         gone = {errno.ENOENT: DELETED, errno.ENOTDIR: DELETED, errno.ELOOP: REPLACED}
         return gone.get(error.errno or 0)
     held = os.fstat(descriptor)
-    if (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+    if (current.st_dev, current.st_ino) != (held.st_dev, held.st_ino):
         return REPLACED
     head = os.pread(descriptor, HEAD_BYTES, 0)
-    page_bytes = int.from_bytes(head[16:18], "big")  # 1 stands for 65536
+    page_bytes = int.from_bytes(head[16:18], "big")  # 1 means 65536
     pages = int.from_bytes(head[28:32], "big")
     if len(head) == HEAD_BYTES and not is_ours(head):
         return "its file was overwritten"
@@ -158,17 +151,17 @@ def loss(path: Path, descriptor: int) -> str | None:
 
 
 def sides(path: Path) -> tuple[tuple[int, int] | None, ...]:
-    """Return device and inode of WAL and index, which stay while the file is open."""
+    """Return device and inode of WAL and WAL index, which do not change while the file is open."""
     real = _real(path)
     return tuple(_identity(real.with_name(f"{real.name}{side}")) for side in SIDES[:2])
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def is_ours(head: bytes) -> bool:
@@ -177,26 +170,34 @@ def is_ours(head: bytes) -> bool:
 
 
 def set_aside(path: Path, suffixes: Iterable[str] = ("", *SIDES)) -> Path:
-    """Rename whatever is at a path, or at the path with some suffixes; return the new path.
+    """Rename the file at a path, and its side files; return the new path.
 
-    Raise OSError, and UnusableHistoryError if `MAX_SET_ASIDE` files were set aside already.
+    Raise OSError, or UnusableHistoryError if `MAX_SET_ASIDE` files were set aside already.
     """
     real = _real(path)
-    kept = _lost_name(real)
+    lost = _lost_name(real)
     for suffix in suffixes:
         file = real.with_name(f"{real.name}{suffix}")
         if os.path.lexists(file):
-            file.rename(f"{kept}{suffix}")
-    return kept
+            file.rename(f"{lost}{suffix}")
+    return lost
 
 
 def set_sides_aside(path: Path, known: tuple[tuple[int, int] | None, ...]) -> None:
-    """Rename side files that a lost history left: SQLite would apply them to the next file.
+    """Rename the side files of a lost history, which SQLite would apply to the next file.
 
-    `known` are the side files of that history, as returned by `sides`.
+    `known` are those that `sides` returned for that history.
     """
-    found = zip(SIDES, known, sides(path), strict=False)
-    set_aside(path, [suffix for suffix, was, now in found if was and was == now])
+    pairs = zip(SIDES, known, sides(path), strict=False)
+    set_aside(path, [suffix for suffix, was, now in pairs if was and was == now])
+
+
+def forget_request(path: Path, database: str) -> Path:
+    """Return the path of the empty file that asks the service to forget a database.
+
+    Only the owner can create files beside the history. The service looks for them at each tick.
+    """
+    return path.with_name(f"{path.name}-forget-{database}")
 
 
 def _real(path: Path) -> Path:
@@ -205,7 +206,7 @@ def _real(path: Path) -> Path:
 
 
 def _lost_name(real: Path) -> Path:
-    lost = [one for one in real.parent.iterdir() if one.name.startswith(f"{real.name}.lost-")]
+    lost = [file for file in real.parent.iterdir() if file.name.startswith(f"{real.name}.lost-")]
     if len(lost) >= MAX_SET_ASIDE:
-        raise UnusableHistoryError(f"{len(lost)} lost ones were set aside already: see its disk")
+        raise UnusableHistoryError(f"{len(lost)} lost files are beside it already: check the disk")
     return real.with_name(f"{real.name}.lost-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}")

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dash_app.history.file import reading
+from dash_app.history.file import open_read_only
 from dash_app.history.notifications import NotificationTable
 from dash_app.history.row_codec import select, to_row
 from dash_app.model.incident import Acknowledgement, Entry, Incident
@@ -101,7 +101,7 @@ class IncidentTable:
 
 def find_incidents(path: Path, query: IncidentQuery) -> list[Entry]:
     """Return incidents with their notifications, newest first. Raise sqlite3.Error."""
-    with reading(path) as connection:
+    with open_read_only(path) as connection:
         return IncidentTable(connection).find(query)
 
 

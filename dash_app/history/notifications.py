@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
-from dash_app.history.file import reading
+from dash_app.history.file import open_read_only
 from dash_app.history.row_codec import select, to_row
 from dash_app.model.notification import AN_HOUR, Notification
 
@@ -71,5 +71,5 @@ class NotificationTable:
 
 def newest_notifications(path: Path, limit: int) -> list[Notification]:
     """Return notifications, newest first. Raise sqlite3.Error."""
-    with reading(path) as connection:
+    with open_read_only(path) as connection:
         return [Notification(**row) for row in select(connection, NEWEST, (limit,))]

@@ -1,4 +1,4 @@
-"""What is remembered of databases, for who may look at the history but not write it."""
+"""The stored state of databases, for commands that may read the history but not write it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from dash_app.history.file import reading
+from dash_app.history.file import open_read_only
+from dash_app.history.row_codec import select
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.reading import LastGood, Reading
@@ -18,7 +19,7 @@ from dash_app.system.decoding import decode
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """When and why the history began again, and where the lost file is kept, if it is."""
+    """When and why the history started again, and where the lost file is kept, if it is."""
 
     at: datetime
     problem: str
@@ -26,10 +27,10 @@ class Loss:
 
 
 class ReadOnlyHistory:
-    """A history that is read and never written: what it is told to keep is gone with it."""
+    """A history that is never written. Where `History` stores something, it does nothing."""
 
     def __init__(self, path: Path) -> None:
-        """Take where the file lies; where there is none, nothing is remembered."""
+        """Take the path of the file, which may be missing."""
         self.path = path
         self.loss: Loss | None = None
         self.incidents: None = None
@@ -40,34 +41,36 @@ class ReadOnlyHistory:
         return False
 
     def state_of(self, database: Database) -> DatabaseState | None:
-        """Return what is remembered of a database at its path. Raises sqlite3.Error."""
+        """Return the stored state of a database at its path. Raise sqlite3.Error."""
         if not self.path.exists():
             return None
-        with reading(self.path) as connection:
-            return memory_in(connection, database)
+        with open_read_only(self.path) as connection:
+            return state_in(connection, database)
 
     def store_state(
-        self, database: Database, memory: DatabaseState, events: Iterable[Event] = ()
+        self, database: Database, state: DatabaseState, events: Iterable[Event] = ()
     ) -> None:
-        """Keep nothing."""
+        """Do nothing: this history is read-only."""
 
     def forget(self, database: Database, now: datetime) -> None:
-        """Forget nothing."""
+        """Do nothing: this history is read-only."""
 
     def record(self, snapshot: Snapshot) -> None:
-        """Store nothing."""
+        """Do nothing: this history is read-only."""
 
 
-def memory_in(connection: sqlite3.Connection, database: Database) -> DatabaseState | None:
-    """Return what a history remembers of a database at its path. Raises sqlite3.Error."""
-    row = connection.execute(
-        "SELECT status, code, since, read_at, total_rows, tables, absence, baseline FROM memory"
-        " WHERE database = ? AND path = ?",
-        (database.name, str(database.path)),
-    ).fetchone()
-    if row is None:
-        return None
-    status, code, since, read_at, rows, tables, absence, baseline = row
-    good = LastGood(datetime.fromisoformat(read_at), rows, tables) if read_at else None
-    known = decode(Reading, baseline) if baseline else None
-    return DatabaseState(status, code, datetime.fromisoformat(since), good, absence, known)
+def state_in(connection: sqlite3.Connection, database: Database) -> DatabaseState | None:
+    """Return the stored state of a database at its path. Raise sqlite3.Error."""
+    sql = """
+        SELECT status, code, since, read_at, total_rows, tables, absence, baseline FROM memory
+        WHERE database = ? AND path = ?
+    """
+    for row in select(connection, sql, (database.name, str(database.path))):
+        good = LastGood(*(row.pop(name) for name in ("read_at", "total_rows", "tables")))
+        baseline = row.pop("baseline")
+        return DatabaseState(
+            **row,
+            last_good=good if good.read_at else None,
+            baseline=decode(Reading, baseline) if baseline else None,
+        )
+    return None

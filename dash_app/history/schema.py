@@ -1,4 +1,4 @@
-"""The layout of the history file, as steps from each version to the next."""
+"""The schema of the history file, as migrations from each version to the next."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ MIGRATIONS = (
     CREATE VIEW hour AS SELECT series, at, last, least, greatest FROM rollup WHERE span = 3600;
     CREATE VIEW day AS SELECT series, at, last, least, greatest FROM rollup WHERE span = 86400;
     """,
-    # What a table holds and what was written into it move together: one row for both is half the
-    # file. The time of the last write moved each minute, and was shown nowhere.
+    # The rows of a table and the sum of its written rows change together. One row for both halves
+    # the file. The time of the last write changed each minute and was not shown.
     """
     DROP VIEW minute;
     DROP VIEW hour;
@@ -150,25 +150,25 @@ MIGRATIONS = (
     """,
 )
 ROLLUPS_SINCE = 3
-"""The version from which on hours and days are summed up."""
+"""The version that added rollups."""
 
 
 class UnusableHistoryError(Exception):
-    """A file that is not ours, or that a later version of Mission Control wrote."""
+    """The file is not ours, or a later version of Mission Control wrote it."""
 
 
 class NotAFileError(UnusableHistoryError):
-    """A folder, a pipe or a device at the path of the history."""
+    """A folder, a pipe or a device is at the path of the history."""
 
 
 class HistoryInUseError(UnusableHistoryError):
-    """A file that another Mission Control writes now."""
+    """Another Mission Control is writing the file."""
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file of any earlier version up to date, wholly or not at all.
+    """Migrate a file of any earlier version, completely or not at all.
 
-    Raises UnusableHistoryError, sqlite3.Error.
+    Raise UnusableHistoryError or sqlite3.Error.
     """
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > len(MIGRATIONS):

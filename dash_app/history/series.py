@@ -1,10 +1,10 @@
-"""Reads the history: at most as many points as a chart can show, by one walk a series."""
+"""Read series: numbers over time, with at most as many points as a chart can show."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -12,21 +12,23 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from dash_app.history.chart_grid import VIEWS, Step, Window
-from dash_app.history.file import reading
+from dash_app.history.coverage import last_writes, spans
+from dash_app.history.file import open_read_only
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.model.host_facts import Activity
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
-_Value = tuple[int, int | None, int | None, int | None]
-"""A time, and what the record says of a series then: last, least and greatest."""
+_Row = tuple[int, int | None, int | None, int | None]
+"""A time, and the last, least and greatest value stored for it."""
 
-_Instant = tuple[int, int | None, int | None, int | None, bool]
-"""A value at an instant of a window, and whether the series had begun by then."""
+_Value = tuple[int, int | None, int | None, int | None, bool]
+"""An instant of a window, the last, least and greatest value of its step, and whether the series
+had started by then."""
 
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[tuple[int, int] | None, ...]
 _Parts = tuple[int | None, ...]
-HOURS_SHOWN = 24
+ACTIVITY_HOURS = 24
 
 UNITS: dict[Metric, str] = {
     "rows": "rows",
@@ -41,38 +43,44 @@ WALK = """
         (SELECT max(at) FROM {view} WHERE series = :series AND at < :since), :since
     ) ORDER BY at
 """
-"""A series from what was known at the start of a window to its end, in the order of the index."""
+"""A series from the value at the start of a window to its end, in the order of the index."""
 
 INSERTED: Metric = "inserted"
-"""Stored beside the rows of a table, and not as a series of its own."""
+"""Stored beside the rows of a table, not as an own series."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableDay:
-    """A table's rows at first and at last, and rows written between, in seconds; when it grew."""
+    """One table over the last day, or since it was first watched."""
 
     rows_before: int | None
     rows_last: int | None
     written: int | None
+    """Rows written in that time."""
+
     seconds: int
+    """The length of that time."""
+
     grew_at: int | None
+    """When it last gained rows, in seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One number over time; `points` are pairs of instant and value, None where not watched.
-
-    `ranges` has for each point the least and greatest value since the one before it, if it moved.
-    `parts` are what each point adds to the sum of its database: 0 where a table was not there yet,
-    or no longer; None where nobody watched or the count was unknown.
-    """
+    """One number over time."""
 
     database: str
     table: str | None
     metric: Metric
     points: tuple[tuple[int, int | None], ...]
+    """Pairs of an instant and its value, None if the database was not watched."""
+
     ranges: tuple[tuple[int, int] | None, ...] = ()
+    """For each point, the least and greatest value since the previous point, if it moved."""
+
     parts: tuple[int | None, ...] = ()
+    """For each point, its part in the sum of its database: 0 while there was no such table, None
+    while the database was not watched or the count was unknown."""
 
     @property
     def unit(self) -> str:
@@ -82,7 +90,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which series are wanted; an empty tuple of names means all."""
+    """A selection of series; empty tuples select all databases and tables."""
 
     databases: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
@@ -90,210 +98,202 @@ class Selection:
 
 
 class Extent(NamedTuple):
-    """The number of series in a selection, and the bytes of their names in an answer."""
+    """The number of series in a selection, and the bytes of their names in JSON."""
 
     series: int
     name_bytes: int
 
 
-def series(path: Path, selection: Selection, window: Window) -> Iterator[Series]:
-    """Yield the last known values at each instant of a window. Raises sqlite3.Error.
+def find_series(path: Path, selection: Selection, window: Window) -> Iterator[Series]:
+    """Yield each series with its last known value at each instant. Raise sqlite3.Error.
 
-    Of a metric that only grows, each value is by how much since the instant before it. One series
-    after the other: a thousand of 300 points, kept at once as they are read, took 45 MB.
+    A value of `inserted` is the number of rows written since the previous instant. Series are read
+    one by one: a thousand of 300 points took 45 MB when they were all in memory.
     """
-    grows = selection.metric == INSERTED
-    if grows:
-        window = replace(window, first=window.first - window.step)
-    with reading(path) as connection:
-        wanted = _wanted(connection, selection)
-        watched = {
-            database: _watched(connection, database, window)
-            for database in {database for database, _ in wanted.values()}
-        }
-        column, course = ("written", _growth) if grows else ("last", _course)
-        walk = WALK.format(column=column, view=VIEWS[window.span])
-        steps = window.steps
-        reach = {"since": steps[0][1], "until": steps[-1][2]}
-        for identity, (database, table) in wanted.items():
-            rows = connection.execute(walk, {"series": identity, **reach})
-            values = list(_values(rows, steps))
-            yield Series(database, table, selection.metric, *course(values, watched[database]))
+    with open_read_only(path) as connection:
+        yield from _find(connection, selection, window)
 
 
 def extent(path: Path, selection: Selection) -> Extent:
     """Return the extent of a selection. Raise sqlite3.Error if the history cannot be read."""
-    with reading(path) as connection:
-        names = _wanted(connection, selection).values()
+    with open_read_only(path) as connection:
+        names = _select(connection, selection).values()
         return Extent(len(names), sum(len(json.dumps(name)) for name in names))
 
 
-def activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
-    """Return what was written into each database lately. Raises sqlite3.Error."""
+def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
+    """Return the activity of the last 24 hours by database. Raise sqlite3.Error."""
     last = int(now.timestamp()) // HOUR * HOUR
-    hourly = Window(last - (HOURS_SHOWN - 2) * HOUR, last, HOUR).to_its_end(now)
-    written = list(series(path, Selection(metric="inserted"), hourly))
-    found = {}
-    for name in databases:
-        hours = [_sum(column) for column in _columns(written, name)] or [None] * HOURS_SHOWN
-        since = _known_since(path, name, now - timedelta(seconds=DAY))
-        rows = series(path, Selection((name,)), Window(since, since, 1)) if since else []
-        parts = {str(one.table): one.parts[0] for one in rows}
-        unknown = frozenset(table for table, part in parts.items() if part is None)
-        began = datetime.fromtimestamp(since or now.timestamp(), UTC)
-        found[name] = Activity(tuple(hours), _sum(parts.values()), began, unknown)
-    return found
+    hourly = Window(last - (ACTIVITY_HOURS - 2) * HOUR, last, HOUR).extended_to(now)
+    with open_read_only(path) as connection:
+        written = list(_find(connection, Selection(metric=INSERTED), hourly))
+        return {
+            name: _activity(
+                connection, name, now, [one.points for one in written if one.database == name]
+            )
+            for name in databases
+        }
 
 
-def days_of_tables(path: Path, database: str, now: datetime) -> dict[str, TableDay]:
-    """Return what the last day brought to each table of a database. Raises sqlite3.Error."""
-    since = _known_since(path, database, now - timedelta(seconds=DAY))
-    if since is None:
-        return {}
-    then = Window(since, since, HOUR)  # what was recorded within that time still stands
-    rows = series(path, Selection((database,)), then.to_its_end(now))
-    span = int(now.timestamp()) - since
-    written = series(path, Selection((database,), metric="inserted"), then.to_its_end(now))
-    sums = {one.table: one.points[-1][1] for one in written}
-    grew_at = last_changes(path, database)
+def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, TableDay]:
+    """Return the last day of each table of a database. Raise sqlite3.Error."""
+    with open_read_only(path) as connection:
+        since = _watched_a_day_ago(connection, database, now)
+        if since is None:
+            return {}
+        # An hour after the last record its value still counts.
+        window = Window(since, since, HOUR).extended_to(now)
+        rows = list(_find(connection, Selection((database,)), window))
+        written = list(_find(connection, Selection((database,), metric=INSERTED), window))
+        grew_at = last_writes(connection, database)
+    sums = {str(one.table): one.points[-1][1] for one in written}
     return {
         str(one.table): TableDay(
             rows_before=one.points[0][1],
             rows_last=one.points[-1][1],
-            written=sums.get(one.table),
-            seconds=span,
-            grew_at=grew_at.get(one.table),
+            written=sums.get(str(one.table)),
+            seconds=int(now.timestamp()) - since,
+            grew_at=grew_at.get(str(one.table)),
         )
         for one in rows
     }
 
 
-def size_before(path: Path, database: str, now: datetime) -> tuple[int, datetime] | None:
-    """Return how large a database was a day ago, or when we began. Raises sqlite3.Error."""
-    since = _known_since(path, database, now - timedelta(seconds=DAY))
-    if since is None:
-        return None
-    found = series(path, Selection((database,), metric="size_bytes"), Window(since, since, 1))
-    size_bytes = next((one.points[0][1] for one in found), None)
-    return (size_bytes, datetime.fromtimestamp(since, UTC)) if size_bytes is not None else None
+def size_a_day_ago(path: Path, database: str, now: datetime) -> tuple[int, datetime] | None:
+    """Return the bytes of a database a day ago or when first watched after that, and that time.
+
+    Return None if it was not watched or the size is unknown. Raise sqlite3.Error.
+    """
+    with open_read_only(path) as connection:
+        since = _watched_a_day_ago(connection, database, now)
+        if since is None:
+            return None
+        selection = Selection((database,), metric="size_bytes")
+        found = _find(connection, selection, Window(since, since, 1))
+        size_bytes = next((one.points[0][1] for one in found), None)
+    return None if size_bytes is None else (size_bytes, datetime.fromtimestamp(since, UTC))
 
 
-def watched_since(path: Path) -> dict[str, int]:
-    """Return since when each database has been watched at all. Raises sqlite3.Error."""
-    with reading(path) as connection:
-        return dict(
-            connection.execute("SELECT database, min(since) FROM watched GROUP BY database")
-        )
+def _find(connection: sqlite3.Connection, selection: Selection, window: Window) -> Iterator[Series]:
+    is_inserted = selection.metric == INSERTED
+    if is_inserted:
+        window = replace(window, first=window.first - window.step)
+    column = "written" if is_inserted else "last"
+    combine: Callable[[list[_Value], set[int]], tuple[_Points, _Ranges, _Parts]]
+    combine = _differences if is_inserted else _values
+    walk = WALK.format(column=column, view=VIEWS[window.span])
+    names = _select(connection, selection)
+    watched = {
+        database: _watched(connection, database, window)
+        for database in {database for database, _ in names.values()}
+    }
+    steps = window.steps
+    bounds = {"since": steps[0][1], "until": steps[-1][2]}
+    for id_, (database, table) in names.items():
+        rows = connection.execute(walk, {"series": id_, **bounds})
+        values = list(_at_steps(rows, steps))
+        yield Series(database, table, selection.metric, *combine(values, watched[database]))
 
 
-def last_watched(path: Path) -> int | None:
-    """Return when anything was watched last, in seconds since 1970. Raises sqlite3.Error."""
-    with reading(path) as connection:
-        last: int | None = connection.execute("SELECT max(until) FROM watched").fetchone()[0]
-        return last
+def _activity(
+    connection: sqlite3.Connection, database: str, now: datetime, written: list[_Points]
+) -> Activity:
+    columns = zip(*written, strict=True)
+    hours = [_sum(value for _, value in column) for column in columns] or [None] * ACTIVITY_HOURS
+    since = _watched_a_day_ago(connection, database, now)
+    window = Window(since or 0, since or 0, 1)
+    rows = _find(connection, Selection((database,)), window) if since else ()
+    parts = {str(one.table): one.parts[0] for one in rows}
+    return Activity(
+        hours=tuple(hours),
+        rows_before=_sum(parts.values()),
+        since=datetime.fromtimestamp(since or now.timestamp(), UTC),
+        unknown_before=frozenset(table for table, part in parts.items() if part is None),
+    )
 
 
-def _course(values: list[_Instant], seen: set[int]) -> tuple[_Points, _Ranges, _Parts]:
-    """Return the last values at instants at which we were watching, and ranges where they moved."""
-    points = tuple((at, last if at in seen else None) for at, last, *_ in values)
+def _values(values: list[_Value], watched: set[int]) -> tuple[_Points, _Ranges, _Parts]:
+    """Return the last values at watched instants, and ranges if they moved."""
+    points = tuple((at, last if at in watched else None) for at, last, *_ in values)
     ranges = tuple(
         (least, greatest)
-        if least is not None and greatest is not None and least != greatest and at in seen
+        if least is not None and greatest is not None and least != greatest and at in watched
         else None
         for at, _, least, greatest, _ in values
     )
-    return points, ranges, _parts(values, seen)
+    return points, ranges, _parts(values, watched)
 
 
-def _parts(values: list[_Instant], seen: set[int]) -> _Parts:
+def _parts(values: list[_Value], watched: set[int]) -> _Parts:
     """Return the `parts` of a series.
 
-    Earlier versions recorded a table that was gone as unknown, and this one as empty: what is
-    unknown up to an empty table is taken for the same.
+    Earlier versions stored a missing table as unknown, and this one stores it as empty. So an
+    unknown value before an empty table counts as empty.
     """
     parts: list[int | None] = []
-    follows = None
-    for at, last, _, _, has_begun in reversed(values):
-        is_absent = not has_begun or (last is None and follows == 0)
-        parts.append(None if at not in seen else 0 if is_absent else last)
-        follows = follows if last is None else last
+    following = None
+    for at, last, _, _, has_started in reversed(values):
+        is_absent = not has_started or (last is None and following == 0)
+        parts.append(None if at not in watched else 0 if is_absent else last)
+        following = following if last is None else last
     return tuple(reversed(parts))
 
 
-def _growth(values: list[_Instant], seen: set[int]) -> tuple[_Points, _Ranges, _Parts]:
-    """Return by how much a sum grew up to each value but the first."""
-    grown = tuple(
+def _differences(values: list[_Value], watched: set[int]) -> tuple[_Points, _Ranges, _Parts]:
+    """Return the growth of a sum up to each value except the first."""
+    points = tuple(
         (at, last - (before or 0))
-        if at in seen and last is not None and (then in seen or before is None)
+        if at in watched and last is not None and (then in watched or before is None)
         else (at, None)
         for (then, before, *_), (at, last, *_) in pairwise(values)
     )
-    begun = (has_begun for *_, has_begun in values[1:])
+    started = (has_started for *_, has_started in values[1:])
     parts = tuple(
-        0 if at in seen and not has_begun else value
-        for (at, value), has_begun in zip(grown, begun, strict=True)
+        0 if at in watched and not has_started else value
+        for (at, value), has_started in zip(points, started, strict=True)
     )
-    return grown, (None,) * len(grown), parts
-
-
-def last_changes(path: Path, database: str) -> dict[str | None, int]:
-    """Return when each table last grew: when the sum of what was written reached its end."""
-    sql = """
-        SELECT "table", min(at) FROM series JOIN point ON series = id
-        WHERE database = ? AND written > 0 AND written = (
-            SELECT written FROM point WHERE series = id ORDER BY at DESC LIMIT 1
-        ) GROUP BY id
-    """
-    with reading(path) as connection:
-        return dict(connection.execute(sql, (database,)))
-
-
-def _columns(found: Iterable[Series], database: str) -> Iterable[tuple[int | None, ...]]:
-    """Return the values of a database's series at each instant."""
-    rows = [[value for _, value in one.points] for one in found if one.database == database]
-    return zip(*rows, strict=True)
+    return points, (None,) * len(points), parts
 
 
 def _sum(values: Iterable[int | None]) -> int | None:
-    """Return the sum of what is known; None where nothing is."""
+    """Return the sum of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 
 
-def _known_since(path: Path, database: str, earliest: datetime) -> int | None:
-    """Return the first instant from a time on at which we watched a database."""
-    sql = "SELECT min(max(since, :at)) FROM watched WHERE database = :name AND until >= :at"
-    at = int(earliest.timestamp())
-    with reading(path) as connection:
-        found: int | None = connection.execute(sql, {"name": database, "at": at}).fetchone()[0]
-    return found
+def _watched_a_day_ago(connection: sqlite3.Connection, database: str, now: datetime) -> int | None:
+    """Return the first time at which a database was watched in the last day."""
+    earliest = int((now - timedelta(seconds=DAY)).timestamp())
+    found = spans(connection, database, earliest - 1)
+    return max(found[0][0], earliest) if found else None
 
 
-def _values(rows: Iterator[_Value], steps: list[Step]) -> Iterator[_Instant]:
-    """Yield what a walk says at each instant: what was last known, and the extremes of its step."""
-    row, last, has_begun = next(rows, None), None, False
+def _at_steps(rows: Iterator[_Row], steps: list[Step]) -> Iterator[_Value]:
+    """Yield the value at each instant: the last known one, and the extremes of its step."""
+    row, last, has_started = next(rows, None), None, False
     for instant, since, until in steps:
         least = greatest = None
         while row and row[0] < until:
             at, last, low, high = row
-            has_begun = True
+            has_started = True
             if at >= since and low is not None and high is not None:
                 least = low if least is None or low < least else least
                 greatest = high if greatest is None or high > greatest else greatest
             row = next(rows, None)
-        yield instant, last, least, greatest, has_begun
+        yield instant, last, least, greatest, has_started
 
 
-def _wanted(
+def _select(
     connection: sqlite3.Connection, selection: Selection
 ) -> dict[int, tuple[str, str | None]]:
+    """Return database and table of each selected series by its id."""
     rows = connection.execute(
         'SELECT id, database, "table" FROM series WHERE metric = ? ORDER BY database, "table"',
         ("rows" if selection.metric == INSERTED else selection.metric,),
     )
     return {
-        identity: (database, table)
-        for identity, database, table in rows
+        id_: (database, table)
+        for id_, database, table in rows
         if (not selection.databases or database in selection.databases)
         and (not selection.tables or table in selection.tables)
     }
@@ -302,8 +302,10 @@ def _wanted(
 def _watched(connection: sqlite3.Connection, database: str, window: Window) -> set[int]:
     """Return the instants before which, within a step, a database was watched."""
     instants = window.instants
-    spans: list[tuple[int, int]] = connection.execute(
-        "SELECT since, until FROM watched WHERE database = ? AND until > ? AND since <= ?",
-        (database, instants[0] - window.step, instants[-1]) if instants else (database, 0, 0),
-    ).fetchall()
-    return {at for since, until in spans for at in instants if since <= at < until + window.step}
+    since = instants[0] - window.step if instants else 0
+    return {
+        at
+        for start, end in spans(connection, database, since)
+        for at in instants
+        if start <= at < end + window.step
+    }

@@ -1,8 +1,7 @@
-"""Writes the history: one writer, a transaction a minute."""
+"""Write the history: one writer, about one transaction per minute."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sqlite3
@@ -30,9 +29,10 @@ from dash_app.history.file import (
 )
 from dash_app.history.incidents import IncidentTable
 from dash_app.history.notifications import NotificationTable
-from dash_app.history.read_only import Loss, memory_in
-from dash_app.history.retention import is_grown, make_room, prune
+from dash_app.history.read_only import Loss, state_in
+from dash_app.history.retention import is_nearly_full, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
+from dash_app.history.row_codec import to_row
 from dash_app.history.schema import NotAFileError
 from dash_app.model.database import Database
 from dash_app.model.encoding import encode
@@ -45,22 +45,27 @@ from dash_app.settings.schema import HistorySettings
 from dash_app.system.decoding import decode
 
 Key = tuple[str, str | None, str]
-Stored = tuple[int | None, int | None]
+"""A series: database, table or None, and metric."""
+
+Values = tuple[int | None, int | None]
+"""A value, and for a table the sum of all rows written up to then."""
+
+EVENT_FIELDS = ("database", "kind", "at", "before", "after", "ended_at")
 
 GAP_FACTOR = 3
-"""Nothing recorded for so many times the usual pause: we were not watching."""
+"""A pause between records that is longer than this multiple of the usual one was not watched."""
 
 PRUNE_EVERY = timedelta(hours=1)
-PAST_GAP_SECONDS = 108_000
-"""A past has a point where a table grew, not where somebody looked."""
+BACKFILL_GAP_SECONDS = 108_000
+"""The same limit for a backfill, which has a point only when a table grew."""
 
-MAX_WAITING = 1440
-"""So many records are held in memory while the file cannot be written: a day of minutes."""
+MAX_PENDING = 1440
+"""Maximum number of records kept in memory while the file cannot be written: one day."""
 
 ROOM_SHARES = (0.1, 0.3, 0.7)
-"""How much of the recorded time is given up, one after the other, when the file is full.
+"""Shares of the recorded time to delete, one after the other, until the full file has room.
 
-A page becomes free once little is left of it: with few points a series, a tenth frees none.
+A page is free only once it is empty: with few points per series, a tenth may free none.
 """
 
 WAL_DELETED = "its WAL was deleted"
@@ -70,13 +75,10 @@ log = logging.getLogger(__name__)
 
 
 class History:
-    """The record of what was read. For one thread; see `query` for reading beside it."""
+    """The history, for the one thread that writes it. Others read the file beside it."""
 
     def __init__(self, settings: HistorySettings) -> None:
-        """Open the file, made for its owner alone where there is none.
-
-        Raises OSError, sqlite3.Error, UnusableHistoryError.
-        """
+        """Open the file, or create it. Raise OSError, sqlite3.Error or UnusableHistoryError."""
         self._settings = settings
         self.loss: Loss | None = None
         try:
@@ -90,27 +92,27 @@ class History:
         self._is_open, self._problem = True, ""
         self._series: dict[Key, int] = self._load_series()
         self._before: dict[str, Reading] = self._load_baselines()
-        self._last: dict[int, Stored] = {}
+        self._last: dict[int, Values] = {}
         self._changed: list[tuple[int, int]] = []
-        self._waiting: deque[Snapshot] = deque(maxlen=MAX_WAITING)
+        self._pending: deque[Snapshot] = deque(maxlen=MAX_PENDING)
         self._at = 0
         self._pruned_at: datetime | None = None
 
     @property
     def is_paused(self) -> bool:
-        """Whether records wait in memory because the file cannot be written."""
-        return bool(self._waiting)
+        """Whether records are kept in memory because the file cannot be written."""
+        return bool(self._pending)
 
     @property
     def path(self) -> Path:
-        """Where the file lies."""
+        """The path of the file."""
         return self._settings.path
 
     def reopen_if_lost(self) -> bool:
-        """Open the file again if it was lost or damaged; return whether it was.
+        """Open the file again if it was lost or damaged. Return whether it was.
 
-        Then all state must be stored again. A history at the path is used if it is sound; anything
-        else is set aside, except another program's database. Raise OSError, sqlite3.Error,
+        If so, all state must be stored again. A sound history at the path is used; anything else
+        is set aside, except another program's database. Raise OSError, sqlite3.Error or
         UnusableHistoryError while nothing can be written there; the next call tries again.
         """
         path = self._settings.path
@@ -168,31 +170,32 @@ class History:
         return False
 
     def _replace(self, problem: str) -> None:
-        """Set aside whatever is at the path, and begin a new file there."""
+        """Set aside whatever is at the path, and start a new file there."""
         kept = set_aside(self._settings.path)
         self._open()
         self._note_loss(problem, kept)
 
     def _note_loss(self, problem: str, kept: Path | None) -> None:
         self.loss = Loss(datetime.now(UTC), problem, kept)
-        log.error("the history begins again: %s%s", problem, f"; kept as {kept}" if kept else "")
+        log.error("the history starts again: %s%s", problem, f"; kept as {kept}" if kept else "")
 
     def _is_ours(self) -> bool:
         with self._settings.path.open("rb") as file:
             return is_ours(file.read(HEAD_BYTES))
 
     def record(self, snapshot: Snapshot) -> None:
-        """Store what changed since the last record, and that we watched.
+        """Store every number that changed since the previous call, and that databases were watched.
 
-        Gives up the oldest record where the file has reached its greatest size. What cannot be
-        stored now is stored with the next record that can. Raises sqlite3.Error.
+        Times are whole seconds since 1970, sizes are bytes. If the file has reached its maximum
+        size, delete the oldest points and retry. A snapshot that cannot be stored is stored by the
+        next call that succeeds, for up to `MAX_PENDING` calls. Raise sqlite3.Error.
         """
-        self._waiting.append(snapshot)
+        self._pending.append(snapshot)
         for share in ROOM_SHARES:
             try:
                 return self._record()
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorname != "SQLITE_FULL" or not is_grown(self._connection):
+                if error.sqlite_errorname != "SQLITE_FULL" or not is_nearly_full(self._connection):
                     raise
                 make_room(self._connection, self._settings.max_size, share)
         return self._record()
@@ -200,55 +203,49 @@ class History:
     def backfill(
         self, points: Iterable[tuple[str, str, datetime, int, int]], events: Iterable[Event]
     ) -> None:
-        """Store a past: database, table, time, rows and rows written, in order of time; events.
+        """Store earlier points and events. Raise sqlite3.Error.
 
-        Longer than a gap without any point of a database, nobody watched it. Raises sqlite3.Error.
+        A point is a database, a table, a time, its rows and the sum of its written rows. Points are
+        in order of time; a pause longer than `BACKFILL_GAP_SECONDS` was not watched.
         """
         with self._connection:
             for database, table, time, rows, written in points:
                 at = int(time.timestamp())
                 self._store(at, (database, table, "rows"), (rows, written))
-                self._watch(database, at, PAST_GAP_SECONDS)
+                self._watch(database, at, BACKFILL_GAP_SECONDS)
             for event in events:
-                self._keep(event)
+                self._store_event(event)
             self._roll_up()
 
     def state_of(self, database: Database) -> DatabaseState | None:
-        """Return what is remembered of a database at its path. Raises sqlite3.Error."""
-        return memory_in(self._connection, database)
+        """Return the stored state of a database at its path. Raise sqlite3.Error."""
+        return state_in(self._connection, database)
 
     def store_state(
-        self, database: Database, memory: DatabaseState, events: Iterable[Event] = ()
+        self, database: Database, state: DatabaseState, events: Iterable[Event] = ()
     ) -> None:
-        """Keep a memory of a database at its path, and what happened to it, both or neither.
+        """Store the state of a database at its path and its events, in one transaction.
 
-        An event that is stored already takes its end. Raises sqlite3.Error.
+        An event that is stored already gets its end. Raise sqlite3.Error.
         """
-        good = memory.last_good
+        good = state.last_good
         with self._connection:
             for event in events:
-                self._keep(event)
+                self._store_event(event)
             self._connection.execute(
                 "INSERT OR REPLACE INTO memory VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     database.name,
                     str(database.path),
-                    memory.status,
-                    memory.code,
-                    memory.since.isoformat(),
-                    good and good.read_at.isoformat(),
-                    good and good.total_rows,
-                    good and good.tables,
-                    memory.absence,
-                    memory.baseline and _as_json(memory.baseline),
+                    *to_row(state, ("status", "code", "since")),
+                    *(to_row(good, ("read_at", "total_rows", "tables")) if good else [None] * 3),
+                    state.absence,
+                    state.baseline and _as_json(state.baseline),
                 ),
             )
 
     def forget(self, database: Database, now: datetime) -> None:
-        """Drop the memory of a database, and end what it found amiss; its past stays.
-
-        Raises sqlite3.Error.
-        """
+        """Delete the state of a database and end its events; points stay. Raise sqlite3.Error."""
         with self._connection:
             self._connection.execute("DELETE FROM memory WHERE database = ?", (database.name,))
             self._connection.execute(
@@ -258,7 +255,7 @@ class History:
         self._before.pop(database.name, None)
 
     def close(self) -> None:
-        """Close the file, and let others have it."""
+        """Close the file and release its lock."""
         if not self._is_open:
             return
         self._is_open = False
@@ -271,37 +268,36 @@ class History:
         before = dict(self._before)
         try:
             with self._connection:
-                for snapshot in self._waiting:
+                for snapshot in self._pending:
                     self._store_snapshot(snapshot)
                 self._roll_up()
-                self._prune(self._waiting[-1].taken_at)
-            self._waiting.clear()
+                self._prune(self._pending[-1].taken_at)
+            self._pending.clear()
         except sqlite3.Error as error:
             if is_damage(error):
                 suspects.setdefault(self._settings.path, False)
-            # What was rolled back is unknown.
+            # The caches may contain rolled back values.
             self._before, self._last, self._changed = before, {}, []
             self._series = self._load_series()
             raise
 
-    def _keep(self, event: Event) -> None:
-        """Store an event, or the end of one that is stored."""
-        key = (event.database, event.kind, event.at.isoformat())
-        ended_at = event.ended_at and event.ended_at.isoformat()
-        stored = self._connection.execute(
+    def _store_event(self, event: Event) -> None:
+        """Insert an event, or update the end of a stored one."""
+        database, kind, at, before, after, ended_at = to_row(event, EVENT_FIELDS)
+        updated = self._connection.execute(
             "UPDATE event SET ended_at = ? WHERE database = ? AND kind = ? AND at = ?",
-            (ended_at, *key),
+            (ended_at, database, kind, at),
         )
-        if stored.rowcount == 0:
+        if updated.rowcount == 0:
             self._connection.execute(
                 "INSERT INTO event (database, kind, at, before, after, ended_at)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                (*key, json.dumps(event.before), json.dumps(event.after), ended_at),
+                (database, kind, at, before, after, ended_at),
             )
 
     def _store_snapshot(self, snapshot: Snapshot) -> None:
         at = int(snapshot.taken_at.timestamp())
-        if at < self._at:  # the clock was set back, so the newest values are not the last ones
+        if at < self._at:  # the clock was set back, so the cached values are of later times
             self._last = {}
         self._at = at
         for status in snapshot.databases:
@@ -317,54 +313,53 @@ class History:
 
     def _load_series(self) -> dict[Key, int]:
         rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
-        return {(database, table, metric): identity for database, table, metric, identity in rows}
+        return {(database, table, metric): id_ for database, table, metric, id_ in rows}
 
     def _store_all(self, at: int, status: DatabaseStatus) -> None:
-        """Store every number of a database: 0 rows for a table that is gone, none if unknown."""
+        """Store every number of a database: 0 rows for a missing table, NULL if it is unknown."""
         name = status.database.name
         known = {key: 0 if key[1] else None for key in self._series if key[0] == name}
         before = self._before.get(name, status.reading)
-        for key, value in (known | dict(_values(status))).items():
+        for key, value in (known | dict(_numbers(status))).items():
             written = None
             if table := key[1]:
-                _, written_before = self._newest(self._series_id(key), at)
-                more = rows_inserted(before, status.reading, table)
-                written = (written_before or 0) + more
+                _, written_before = self._last_values(self._series_id(key), at)
+                written = (written_before or 0) + rows_inserted(before, status.reading, table)
             self._store(at, key, (value, written))
         self._before[name] = status.reading
 
     def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
-        """Prolong the span in which a database was watched, or begin a new one after a gap."""
+        """Extend the span in which a database was watched, or start a new one after a gap."""
         usual_seconds = int(GAP_FACTOR * self._settings.every.total_seconds())
         earliest = at - max(gap_seconds, usual_seconds)
-        prolonged = self._connection.execute(
+        extended = self._connection.execute(
             "UPDATE watched SET until = max(until, :at) WHERE database = :database AND since ="
             " (SELECT max(since) FROM watched WHERE database = :database AND since <= :at)"
             " AND until >= :earliest",
             {"at": at, "database": database, "earliest": earliest},
         )
-        if prolonged.rowcount == 0:
+        if extended.rowcount == 0:
             self._connection.execute(
                 "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)", (database, at, at)
             )
 
-    def _store(self, at: int, key: Key, new: Stored) -> None:
-        """Store a value, and for a table all that was written into it, where one changed."""
+    def _store(self, at: int, key: Key, values: Values) -> None:
+        """Store a point if its values changed."""
         series = self._series_id(key)
-        if self._newest(series, at) != new or series not in self._last:
+        if self._last_values(series, at) != values or series not in self._last:
             self._connection.execute(
-                "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", (series, at, *new)
+                "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", (series, at, *values)
             )
-            self._last[series] = new
+            self._last[series] = values
             self._changed.append((series, at))
 
     def _roll_up(self) -> None:
-        """Sum up the hours and days of what was stored since the last time."""
+        """Compute the hours and days of the points stored since the previous call."""
         roll_up(self._connection, self._changed)
         self._changed = []
 
-    def _newest(self, series: int, at: int) -> Stored:
-        """Return what stands last in a series at a time, of which the value may be unknown."""
+    def _last_values(self, series: int, at: int) -> Values:
+        """Return the last values of a series at a time; None for those that are unknown."""
         if series not in self._last:
             row = self._connection.execute(
                 "SELECT value, written FROM point WHERE series = ? AND at <= ?"
@@ -386,21 +381,21 @@ class History:
         return self._series[key]
 
     def _prune(self, now: datetime) -> None:
-        """Delete points beyond their retention, once per hour.
+        """Delete whatever is older than the retention, once per hour.
 
-        After a pause only as of a day after the last record: a clock that is years ahead for a
-        moment, as one without a battery may be, would otherwise cost the whole history.
+        The age is counted from one day after the last record at most. Otherwise a clock that is
+        years ahead for a moment, as one without a battery may be, would cost the whole history.
         """
         if self._pruned_at is None or not timedelta(0) <= now - self._pruned_at <= PRUNE_EVERY:
             self._pruned_at = now
             newest = self._connection.execute(
                 "SELECT max(until) FROM watched WHERE since < ?", (int(now.timestamp()),)
             ).fetchone()[0]
-            reach = now if newest is None else datetime.fromtimestamp(newest + DAY, UTC)
-            prune(self._connection, min(now, reach), self._settings.retention)
+            latest = now if newest is None else datetime.fromtimestamp(newest + DAY, UTC)
+            prune(self._connection, min(now, latest), self._settings.retention)
 
 
-def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
+def _numbers(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
     name, reading = status.database.name, status.reading
     for table, count in reading.tables.items():
         yield (name, table, "rows"), count.rows if count.is_known else None
@@ -409,6 +404,6 @@ def _values(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
 
 
 def _as_json(reading: Reading) -> str:
-    """Return a reading without its surroundings, except how long its WAL has been growing."""
+    """Encode a reading without its surroundings, except the growth of its WAL."""
     around = Surroundings(wal_growth=reading.surroundings.wal_growth)
     return encode(replace(reading, surroundings=around))

@@ -17,7 +17,7 @@ from dash.development.base_component import Component
 from flask import request
 
 from dash_app import VERSION, loader
-from dash_app.history import series
+from dash_app.history import coverage, series
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import charts
@@ -126,7 +126,7 @@ class Page:
         name, path = status.database.name, self.settings.history.path
         try:
             tables = loader.table_frame(path, status, now)
-            size_before = series.size_before(path, name, now)
+            size_before = series.size_a_day_ago(path, name, now)
             events = events_page(path, EventQuery((name,), limit=MAX_EVENTS))[0]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
@@ -191,7 +191,8 @@ class Page:
     ) -> list[charts.Panel]:
         path = self.settings.history.path
         since = {
-            name: datetime.fromtimestamp(at, UTC) for name, at in series.watched_since(path).items()
+            name: datetime.fromtimestamp(at, UTC)
+            for name, at in coverage.first_watched(path).items()
         }
         if database:
             # If the database is gone, its recorded tables are shown.

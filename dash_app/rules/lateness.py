@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from dash_app.history.coverage import Past, past_of
+from dash_app.history.coverage import Coverage, find_coverage
 from dash_app.model.database import Database
 from dash_app.model.expectation import (
     OVERDUE,
@@ -42,13 +42,13 @@ def load_trackers(
     trackers = {}
     for database in databases:
         last = states.last_of(database)
-        past = Past(last=last)
+        coverage = Coverage(last=last)
         try:
             if last and database.rules.expects_writes:
-                past = past_of(path, database.name, last)
+                coverage = find_coverage(path, database.name, last)
         except sqlite3.Error as error:
             log.error("history of %s cannot be read: %s", database.name, error)
-        trackers[database.name] = ExpectationTracker(database.rules, max_gap, past)
+        trackers[database.name] = ExpectationTracker(database.rules, max_gap, coverage)
     return trackers
 
 
@@ -59,19 +59,23 @@ class ExpectationTracker:
     it is negative or longer than `max_gap`: then the database was not watched.
     """
 
-    def __init__(self, rules: Rules, max_gap: timedelta, past: Past) -> None:
+    def __init__(self, rules: Rules, max_gap: timedelta, coverage: Coverage) -> None:
         self._max_gap = max_gap
-        self._before = past.last
-        self._read_at = past.watched[-1][1] if past.watched else None
+        self._before = coverage.last
+        self._read_at = coverage.watched[-1][1] if coverage.watched else None
         quiet_hours = {rules.quiet, *(table.quiet for table in rules.tables.values())}
         clocks = {quiet: _ActiveClock(quiet) for quiet in quiet_hours}
         self._clocks = tuple(clocks.values())
-        modified = past.last.last_modified if past.last else None
-        self._file = _last_write(rules, clocks[rules.quiet], past, modified)
+        modified = coverage.last.last_modified if coverage.last else None
+        self._file = _last_write(rules, clocks[rules.quiet], coverage, modified)
         self._tables = {
             name: write
             for name, table in rules.tables.items()
-            if (write := _last_write(table, clocks[table.quiet], past, past.written.get(name)))
+            if (
+                write := _last_write(
+                    table, clocks[table.quiet], coverage, coverage.written.get(name)
+                )
+            )
         }
         self._report: ExpectationReport | None = None
         if self._file or self._tables:
@@ -182,7 +186,7 @@ class _LastWrite:
 
 
 def _last_write(
-    rules: Rules | TableRules, clock: _ActiveClock, past: Past, last_at: datetime | None
+    rules: Rules | TableRules, clock: _ActiveClock, coverage: Coverage, last_at: datetime | None
 ) -> _LastWrite | None:
     """Return the last write of a file or table according to the history.
 
@@ -190,10 +194,10 @@ def _last_write(
     """
     if rules.expect is None:
         return None
-    elapsed, due = elapsed_active_time(rules.quiet, past.watched, last_at), None
+    elapsed, due = elapsed_active_time(rules.quiet, coverage.watched, last_at), None
     if elapsed >= rules.expect.every:
-        now = past.watched[-1][1]
-        due = due_at(rules.quiet, past.watched, last_at, now, rules.expect.every)
+        now = coverage.watched[-1][1]
+        due = due_at(rules.quiet, coverage.watched, last_at, now, rules.expect.every)
     return _LastWrite(rules.expect, clock, rules.paused, last_at, -elapsed, due)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dash_app.history.requests import to_forget
+from dash_app.history.file import forget_request
 from dash_app.history.writer import History
 from dash_app.settings.schema import HistorySettings
 from tests.cli.helpers import environment, output_lines, run, usage_error
@@ -43,7 +43,7 @@ def test_forget_makes_a_database_new_in_a_running_service(tmp_path: Path, config
         served.stop()
         served.restart()
         assert served.database("email")["status"] == "not_initialized"
-        assert not to_forget(tmp_path / "history.db", "email").exists()
+        assert not forget_request(tmp_path / "history.db", "email").exists()
 
 
 def test_forget_ends_problems_without_the_service(tmp_path: Path, config: Path) -> None:

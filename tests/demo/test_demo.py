@@ -30,7 +30,7 @@ from dash_app.demo.backfill import (
 )
 from dash_app.demo.environment import Demo, running_demo
 from dash_app.demo.temp_folder import PREFIX, held_folder, remove_leftovers
-from dash_app.history.writer import PAST_GAP_SECONDS
+from dash_app.history.writer import BACKFILL_GAP_SECONDS
 from dash_app.words.events import event_text
 from tests.harness import PATIENCE_SECONDS, ROOT, eventually
 
@@ -149,7 +149,7 @@ def test_the_backfill_has_a_gap_a_drop_and_a_schema_change() -> None:
     times = [at for *_names, at, _rows, _written in backfill.points()]
     longest_gap = max(later - earlier for earlier, later in pairwise(times))
     assert longest_gap >= GAP_LENGTH
-    assert longest_gap.total_seconds() > PAST_GAP_SECONDS
+    assert longest_gap.total_seconds() > BACKFILL_GAP_SECONDS
     rows = [rows for _, table, _, rows, _ in backfill.points() if table == DROPPED_TABLE]
     before, _after = max((a, b) for a, b in pairwise(rows) if b < a)
     dropped, changed = backfill.events()

@@ -17,5 +17,5 @@ def chart_values(path: Path, minutes: range) -> list[int | None]:
     """Return the rows of the table `tasks` in a chart, at each of these minutes."""
     start = int(START.timestamp())
     window = Window(start + minutes.start * 60, start + (minutes.stop - 1) * 60, 60)
-    (tasks,) = series.series(path, Selection(tables=("tasks",)), window)
+    (tasks,) = series.find_series(path, Selection(tables=("tasks",)), window)
     return [value for _, value in tasks.points]

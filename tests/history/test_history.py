@@ -23,11 +23,14 @@ from hypothesis import strategies as st
 
 from dash_app.history import series
 from dash_app.history.chart_grid import VIEWS, Window
+from dash_app.history.event_queries import EventQuery, find_events
+from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryError
 from dash_app.history.series import Selection
 from dash_app.history.writer import History
 from dash_app.model.database import HISTORY_APPLICATION_ID, Database
+from dash_app.model.incident import Acknowledgement
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.rows_written import rows_inserted
 from dash_app.model.snapshot import DatabaseState
@@ -88,7 +91,7 @@ def test_a_part_of_a_sum_is_zero_only_where_there_is_no_table(history: History, 
         history.record(snapshot(START + minute * MINUTE, email=rows))
     start = int(START.timestamp())
     window = Window(start, start + 180, 60)
-    (found,) = series.series(path, Selection(tables=("tasks",)), window)
+    (found,) = series.find_series(path, Selection(tables=("tasks",)), window)
     assert found.parts == (0, None, 5, 0)
 
 
@@ -97,7 +100,7 @@ def test_a_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
 ) -> None:
     for minute, rows in enumerate([None, 900]):
         history.record(snapshot(START + minute * MINUTE, email={"small": 5, "large": rows}))
-    lately = series.activity(path, ["email"], START + 2 * MINUTE)["email"]
+    lately = series.recent_activity(path, ["email"], START + 2 * MINUTE)["email"]
     assert lately.rows_before == 5
     assert lately.unknown_before == {"large"}
     counted, uncounted = (
@@ -149,6 +152,54 @@ def test_a_memory_of_another_version_is_read(path: Path) -> None:
         assert found is not None
         assert found.baseline is not None
         assert found.baseline.tables == known.tables
+
+
+STORED = {
+    "event": (
+        *(1, "email", "rows_dropped", "2026-11-01T00:00:00+00:00"),
+        *(
+            '{"rows": {"tasks": 9}}',
+            '{"rows": {"tasks": null}}',
+            "2026-11-01T00:01:00.500000+00:00",
+        ),
+    ),
+    "incident": (
+        *(7, "email:rows_dropped", "a_later_kind", "fault", '["email"]', '["email.tasks:dropped"]'),
+        *("Email: rows dropped.", "Restore them.", "2026-11-01T00:00:00+00:00"),
+        *(None, "ann", "2026-11-01T00:00:30+00:00", None),
+    ),
+    "message": (
+        *(3, "0badcafe", 7, "email:rows_dropped", "fault", "Email: needs you", "Rows dropped."),
+        *("2026-11-01T00:01:00+00:00", "2026-11-01T00:02:00+00:00", 1, "2026-11-01T00:01:00+00:00"),
+        *(None, "no answer", '["5ca1ab1e"]', 0, None),
+    ),
+}
+"""Rows as earlier versions stored them. One kind is of a later version."""
+
+
+def test_stored_rows_are_read_and_stored_again_unchanged(path: Path) -> None:
+    with closing(History(HistorySettings(path=path))) as history:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            for table, row in STORED.items():
+                connection.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+        (event,) = find_events(path, EventQuery())
+        assert (event.before, event.after) == ({"rows": {"tasks": 9}}, {"rows": {"tasks": None}})
+        assert (event.id, event.ended_at) == (1, START + MINUTE + timedelta(seconds=0.5))
+        (entry,) = find_incidents(path, IncidentQuery())
+        acknowledged = Acknowledgement("ann", START + timedelta(seconds=30), None)
+        assert (entry.incident.kind, entry.incident.acknowledged) == ("a_later_kind", acknowledged)
+        assert (entry.incident.databases, entry.incident.since) == (("email",), START)
+        (message,) = entry.messages
+        assert (message.id, message.delivered_to) == ("0badcafe", ("5ca1ab1e",))
+        assert (message.attempted_at, message.is_given_up) == (START + MINUTE, False)
+        history.incidents.store([entry.incident])
+        history.notifications.store([message])
+        history.store_state(
+            Database("email", "Email", path), DatabaseState("connected", None, START, None), [event]
+        )
+    with closing(sqlite3.connect(path)) as connection:
+        for table, row in STORED.items():
+            assert connection.execute(f"SELECT * FROM {table}").fetchall() == [row]
 
 
 def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None:
@@ -331,7 +382,7 @@ def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, pat
     start, instant = int(START.timestamp()), int(START.timestamp()) + 2 * HOUR
     for span in (1, HOUR):
         window = Window(start + HOUR, start + 3 * HOUR, HOUR, span)
-        (found,) = series.series(path, Selection(tables=("tasks",)), window)
+        (found,) = series.find_series(path, Selection(tables=("tasks",)), window)
         assert dict(zip((at for at, _ in found.points), found.ranges, strict=True))[instant] == (
             0,
             9,
@@ -397,7 +448,7 @@ def test_a_chart_says_of_each_instant_what_was_last_known_and_how_far_it_went(
         connection.executemany("INSERT INTO point VALUES (1, ?, ?, NULL)", points)
         sums = [(window.span, *row) for row in rows if not is_point]
         connection.executemany("INSERT INTO rollup VALUES (1, ?, ?, ?, ?, ?, NULL)", sums)
-    (chart,) = series.series(path, Selection(), window)
+    (chart,) = series.find_series(path, Selection(), window)
     assert [at for at, _ in chart.points] == window.instants
     since = window.first - window.step + is_point
     for (at, value), moved in zip(chart.points, chart.ranges, strict=True):
@@ -534,7 +585,7 @@ def test_a_pruned_table_is_seen_to_be_written_and_a_dead_one_is_not(
         status = replace(status, reading=replace(status.reading, tables=tables))
         history.record(replace(taken, databases=(status,)))
     window = Window(int(now.timestamp()) - 3 * HOUR, int(now.timestamp()), HOUR)
-    found = series.series(path, Selection(metric="inserted"), window)
+    found = series.find_series(path, Selection(metric="inserted"), window)
     written = {one.table: [value for _, value in one.points] for one in found}
     assert written == {"pruned": [60] * 4, "dead": [0] * 4}
 
@@ -543,7 +594,7 @@ def test_the_last_day_is_told_in_hours_and_as_a_change(history: History, path: P
     for minute in range(26 * 60 + 1):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": 5 + minute // 60}))
     now = START + timedelta(hours=26, seconds=59)
-    lately = series.activity(path, ["email", "other"], now)
+    lately = series.recent_activity(path, ["email", "other"], now)
     assert lately["email"].hours == (*[1] * 23, 0)
     assert lately["email"].rows_before == 5 + 2
     assert lately["email"].since == now - timedelta(days=1)
@@ -554,7 +605,7 @@ def test_the_last_day_is_told_in_hours_and_as_a_change(history: History, path: P
 def test_a_young_database_is_compared_with_its_first_record(history: History, path: Path) -> None:
     for minute in range(90, 100):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
-    lately = series.activity(path, ["email"], START + 100 * MINUTE)["email"]
+    lately = series.recent_activity(path, ["email"], START + 100 * MINUTE)["email"]
     assert (lately.rows_before, lately.since) == (90, START + 90 * MINUTE)
     assert lately.hours == (*[None] * 23, 9)
 
@@ -590,7 +641,7 @@ def test_what_a_day_brought_to_each_table_counts_up_to_the_last_record(
 ) -> None:
     for minute in range(30):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": 5 + minute // 10, "x": 1}))
-    days = series.days_of_tables(path, "email", START + 30 * MINUTE + timedelta(seconds=20))
+    days = series.last_day_by_table(path, "email", START + 30 * MINUTE + timedelta(seconds=20))
     assert days["tasks"] == series.TableDay(5, 7, 2, 1820, int(START.timestamp()) + 1200)
     assert days["x"] == series.TableDay(1, 1, 0, 1820, None)
-    assert series.size_before(path, "email", START + 30 * MINUTE) == (4096, START)
+    assert series.size_a_day_ago(path, "email", START + 30 * MINUTE) == (4096, START)

@@ -123,11 +123,11 @@ def test_a_lost_history_begins_again_and_the_page_says_so(config: Path) -> None:
     with Served(config) as served, LiveWriter(config.with_name("email.db")) as writer:
         for rows, (kind, lose) in enumerate(LOSSES.items(), 4):
             eventually(lambda: points(path) > 1)
-            before, kept = served.log.count("history begins again"), lost_files(path)
+            before, kept = served.log.count("history starts again"), lost_files(path)
             lose(path)
             writer.do("INSERT INTO messages (text) VALUES ('x')")
             assert {served.get(route)[0] for route in ROUTES} <= {200, 503}, kind
-            eventually(partial(lambda n: served.log.count("history begins again") > n, before))
+            eventually(partial(lambda n: served.log.count("history starts again") > n, before))
             eventually(partial(lambda n: served.database("email")["totalRows"] == n, rows))
             if kind != "emptied":  # nothing to keep; set aside only if a reader saw it first
                 assert bool(lost_files(path) - kept) == ("deleted" not in kind)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dash_app.history.coverage import Past
+from dash_app.history.coverage import Coverage
 from dash_app.model.database import Database
 from dash_app.model.expectation import Expectation, ExpectationReport, Rules, State, TableRules
 from dash_app.model.host_facts import Disk, Surroundings
@@ -92,7 +92,7 @@ def final(tracker: ExpectationTracker, found: list[Reading]) -> ExpectationRepor
 @given(steps(CLOCK_SET_BACK))
 def test_only_watched_active_time_counts(steps: list[Step]) -> None:
     found = readings(steps)
-    report = final(ExpectationTracker(TASKS, GAP, Past()), found)
+    report = final(ExpectationTracker(TASKS, GAP, Coverage()), found)
     state = state_by_minutes(found)
     assert report.tables["tasks"].state == state
     assert report.own is not None
@@ -103,7 +103,7 @@ def test_only_watched_active_time_counts(steps: list[Step]) -> None:
 @given(steps(CLOCK_SET_BACK))
 def test_a_database_is_late_once_its_write_is_overdue(steps: list[Step]) -> None:
     found = readings(steps)
-    tracker = ExpectationTracker(TASKS, GAP, Past())
+    tracker = ExpectationTracker(TASKS, GAP, Coverage())
     state = final(tracker, found).tables["tasks"]
     last = next(one for one in reversed(found) if not one.code)
     at, is_late = last.verified_at, state.state in {"late", "down"}
@@ -121,14 +121,14 @@ def test_a_database_is_late_once_its_write_is_overdue(steps: list[Step]) -> None
 def test_a_restart_changes_no_state(steps: list[Step], data: st.DataObject) -> None:
     found = readings(steps)
     cut = data.draw(st.integers(1, len(found)))
-    before = ExpectationTracker(TASKS, GAP, Past())
-    after = ExpectationTracker(TASKS, GAP, past_of(found[:cut]))
+    before = ExpectationTracker(TASKS, GAP, Coverage())
+    after = ExpectationTracker(TASKS, GAP, coverage_of(found[:cut]))
     final(before, found[:cut])
     rest = found[cut:] or [Reading(START, START, code="corrupt")]
     assert final(after, rest) == final(before, rest)
 
 
-def past_of(found: list[Reading]) -> Past:
+def coverage_of(found: list[Reading]) -> Coverage:
     """What the history would return: a gap ends one range and starts another."""
     known = [one for one in found if not one.code]
     ranges, written = [(START, START)], {}
@@ -138,12 +138,12 @@ def past_of(found: list[Reading]) -> Past:
         ranges[-1] = ranges[-1][0], now.verified_at
         if was.tables["tasks"].rows != now.tables["tasks"].rows:
             written["tasks"] = now.verified_at
-    return Past(tuple(ranges), written, known[-1])
+    return Coverage(tuple(ranges), written, known[-1])
 
 
 def test_an_old_estimate_does_not_prove_silence() -> None:
     """Rows may have been written since, so the time counts only once the table is counted."""
-    tracker = ExpectationTracker(TASKS, GAP, Past())
+    tracker = ExpectationTracker(TASKS, GAP, Coverage())
     first = reading(START - 6 * HOUR, 5, START)
     old = replace(first.tables["tasks"], estimate="about")
     for minutes in range(0, 100, 2):
@@ -154,7 +154,7 @@ def test_an_old_estimate_does_not_prove_silence() -> None:
     assert final(tracker, [reading(at, 5, START)]).tables["tasks"].state == "down"
     numbered = replace(old, rowids=(1, 5))
     report = final(
-        ExpectationTracker(TASKS, 2 * HOUR, Past()),
+        ExpectationTracker(TASKS, 2 * HOUR, Coverage()),
         [replace(first, tables={"tasks": numbered}), replace(first, verified_at=at)],
     )
     assert report.tables["tasks"].state == "down"
@@ -177,7 +177,7 @@ def test_a_queue_that_is_empty_at_each_reading_may_be_in_use(
     state: State,
 ) -> None:
     """SQLite reuses rowids: coleifer/huey issue 497."""
-    tracker = ExpectationTracker(TASKS, GAP, Past())
+    tracker = ExpectationTracker(TASKS, GAP, Coverage())
     for minutes in range(0, 60, 2):
         at = START + 6 * HOUR + minutes * MINUTE
         count = TableCount(rows, at, rowids=rowids)
@@ -190,7 +190,7 @@ def test_a_queue_that_is_empty_at_each_reading_may_be_in_use(
 
 
 def test_a_queue_whose_newest_rows_are_deleted_may_be_in_use() -> None:
-    tracker = ExpectationTracker(TASKS, GAP, Past())
+    tracker = ExpectationTracker(TASKS, GAP, Coverage())
     states = []
     for minutes in range(0, 60, 2):
         at = START + 6 * HOUR + minutes * MINUTE
@@ -203,12 +203,12 @@ def test_a_queue_whose_newest_rows_are_deleted_may_be_in_use() -> None:
 
 def test_a_paused_expectation_is_never_due() -> None:
     rules = Rules(OFTEN, paused=True, tables={"tasks": TableRules(OFTEN, paused=True)})
-    report = final(ExpectationTracker(rules, 3 * HOUR, Past()), [reading(START, 1, START)])
+    report = final(ExpectationTracker(rules, 3 * HOUR, Coverage()), [reading(START, 1, START)])
     assert report.own is not None
     assert {(one.state, one.due_at) for one in (report.own, *report.tables.values())} == {
         ("paused", None)
     }
-    nothing_expected = ExpectationTracker(Rules(paused=True), GAP, Past())
+    nothing_expected = ExpectationTracker(Rules(paused=True), GAP, Coverage())
     assert nothing_expected.update(reading(START, 1, START)) is None
 
 
@@ -269,7 +269,7 @@ def test_a_configured_limit_replaces_the_default_for_disk_space(
 def test_a_rule_for_a_table_that_never_existed_is_reported_at_the_first_reading() -> None:
     """A misspelled name is not a silent table."""
     rules = Rules(tables={"taks": TableRules(OFTEN), "idle": TableRules(OFTEN, paused=True)})
-    tracker, times = ExpectationTracker(rules, HOUR, Past()), [START, START + HOUR]
+    tracker, times = ExpectationTracker(rules, HOUR, Coverage()), [START, START + HOUR]
     report = final(tracker, [reading(START, 1, START)])
     (first,) = limits_of(rules, reading(START, 1, START), report, ())
     assert (first.code, first.level, first.table) == ("no_such_table", "notice", "taks")
@@ -283,7 +283,7 @@ def test_a_rule_for_a_table_that_never_existed_is_reported_at_the_first_reading(
 
 def test_a_table_that_was_written_and_is_gone_is_overdue() -> None:
     rules = Rules(tables={"tasks": TableRules(OFTEN)})
-    tracker = ExpectationTracker(rules, HOUR, Past())
+    tracker = ExpectationTracker(rules, HOUR, Coverage())
     gone = replace(reading(START + HOUR, 2, START + HOUR), tables={})
     readings = [reading(START, 1, START), reading(START + MINUTE, 2, START + MINUTE), gone]
     (found,) = limits_of(rules, gone, final(tracker, readings), ())

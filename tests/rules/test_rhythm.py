@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from dash_app.history.growth import grown, watched
+from dash_app.history.coverage import find_growth, find_watched
 from dash_app.history.writer import History
 from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings.quiet_hours import parse_quiet_hours
@@ -172,11 +172,11 @@ def test_time_that_was_not_watched_is_not_a_silence(tmp_path: Path) -> None:
     history.backfill([("a", "gone by", seen[-1], 1, 1)], [])
     history.close()
 
-    instants, spans = dict(grown(path, "a", START)), watched(path, "a", START)
+    instants, spans = dict(find_growth(path, "a", START)), find_watched(path, "a", START)
     assert instants == {"gone by": [], "t": seen[1:]}
     back = next(at for at in seen if at > away[1])
     assert spans == [(START, max(at for at in seen if at < away[0])), (back, seen[-1])]
     found = rhythm_of(instants["t"], spans, ZONE)
     assert found.reason == "gained rows every 58 to 62 min over 17 days"
     later = START + 15 * DAY
-    assert dict(grown(path, "a", later))["t"] == [at for at in seen if at >= later]
+    assert dict(find_growth(path, "a", later))["t"] == [at for at in seen if at >= later]
