@@ -1,1 +1,1 @@
-"""What Mission Control costs, measured beside a reference in the same run."""
+"""What Mission Control costs, compared with references in the same run."""

@@ -1,6 +1,7 @@
-"""Measures what Mission Control costs beside its peers and limits, in turns, in the same run.
+"""Measures what Mission Control costs, compared with other systems and with targets.
 
-A mark is undecided where the spread of the rounds is larger than the distance from it.
+All systems are measured in turns in the same run. A target is undecided if the rounds differ by
+more than the distance to it.
 """
 
 from __future__ import annotations
@@ -14,37 +15,41 @@ import click
 
 from tests.bench.report import Table, machine
 from tests.bench.run import Run
-from tests.bench.systems import watching
+from tests.bench.systems import mission_control
 from tests.bench.workloads import Workloads
 
-QUESTIONS = (
+SUBJECTS = (
     *("status", "truth", "watching", "observed", "memory"),
     *("start", "page", "history", "growth"),
 )
 
 
 @click.command(help=__doc__)
-@click.option("--full", is_flag=True, help="The long form: hours, not minutes.")
-@click.option("--only", multiple=True, type=click.Choice(QUESTIONS), help="Repeatable.")
-@click.option("--output", type=click.Path(path_type=Path), help="Where to write JSON too.")
+@click.option("--full", is_flag=True, help="Measure for hours instead of minutes.")
+@click.option("--only", multiple=True, type=click.Choice(SUBJECTS), help="Repeatable.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Also write JSON to this file.",
+)
 def main(only: tuple[str, ...], output: Path | None, *, full: bool) -> None:
-    """Ask one question after the other, and print each answer at once."""
-    found: list[Table] = []
-    on = machine()
-    click.echo(f"{on}; {'long' if full else 'short'} form\n")
+    """Measure one subject after the other and print each result at once."""
+    tables: list[Table] = []
+    host = machine()
+    click.echo(f"{host}; {'long' if full else 'short'} form\n")
     with TemporaryDirectory(prefix="bench-") as folder:
         run = Run(full, Workloads(Path(folder)))
-        with watching(run.workloads.config("seed", run.workloads.seed)) as system:
-            system.get("/_dash-layout")  # compiles what it loads, as ops/install does
-        for question in only or QUESTIONS:
-            for table in import_module(f"tests.bench.{question}").ask(run):
+        with mission_control(run.workloads.config("seed", run.workloads.seed)) as system:
+            system.get("/_dash-layout")  # compiles the modules, as ops/install does
+        for subject in only or SUBJECTS:
+            for table in import_module(f"tests.bench.{subject}").measure(run):
                 click.echo(f"{table.text()}\n")
-                found.append(table)
-    marks = [mark.verdict for table in found for mark in table.marks]
-    told = ", ".join(f"{marks.count(one)} {one}" for one in sorted(set(marks)))
-    click.echo(f"{len(marks)} marks: {told}")
+                tables.append(table)
+    verdicts = [target.verdict for table in tables for target in table.targets]
+    counts = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in sorted(set(verdicts)))
+    click.echo(f"{len(verdicts)} targets: {counts}")
     if output:
-        document = {"machine": on, "full": full, "tables": [one.document() for one in found]}
+        document = {"machine": host, "full": full, "tables": [table.document() for table in tables]}
         output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,7 +1,7 @@
-"""What a measured system is held against: `python -m tests.bench.bare KIND PORT BODY`.
+"""The references that systems are compared with: `python -m tests.bench.bare KIND PORT BODY`.
 
-`dash` is a bare Dash app with pandas that answers the bytes of the file BODY at /api/db-status,
-with the headers that ours has; `hello` is a WSGI function of one line. Both under waitress.
+`dash` is a bare Dash app with pandas that answers /api/db-status with the bytes of the file BODY
+and with our headers; `hello` is a WSGI function of one line. Waitress serves both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ HEADERS = {
 
 
 def dash_app(body: bytes) -> Any:
-    """Return Dash's application around a constant JSON route and five cards."""
+    """Return a WSGI application with a constant JSON route and a page of five cards."""
     import dash_bootstrap_components as dbc
     import pandas as pd
     from dash import Dash, Input, Output, dcc, html
@@ -62,7 +62,7 @@ def dash_app(body: bytes) -> Any:
 
 
 def hello(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer."""
+    """Answer "hello"."""
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "5")])
     return [b"hello"]
 

@@ -1,4 +1,4 @@
-"""A real Chromium whose network and processor are slowed down, and what it notes of a page."""
+"""A real Chromium with a slower network and processor, and its measurements of a page."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from playwright.sync_api import Browser, BrowserContext, CDPSession, Page, sync_
 
 from tests.browser.conftest import FLAGS
 
-NOTE = """
-window.noted = {shift: 0};
+MEASURE = """
+window.measured = {shift: 0};
 new PerformanceObserver((list) => {
-  for (const one of list.getEntries()) if (!one.hadRecentInput) window.noted.shift += one.value;
+  for (const entry of list.getEntries())
+    if (!entry.hadRecentInput) window.measured.shift += entry.value;
 }).observe({type: "layout-shift", buffered: true});
-const look = () => {
-  const seen = document.querySelector(SELECTOR);
-  if (!window.noted.visible && seen && seen.getBoundingClientRect().height)
-    window.noted.visible = performance.now();
+const check = () => {
+  const cards = document.querySelector(SELECTOR);
+  if (!window.measured.visible && cards && cards.getBoundingClientRect().height)
+    window.measured.visible = performance.now();
   const app = document.querySelector("#app:not([hidden])");
-  if (!window.noted.app && app) window.noted.app = performance.now();
-  requestAnimationFrame(look);
+  if (!window.measured.app && app) window.measured.app = performance.now();
+  requestAnimationFrame(check);
 };
-requestAnimationFrame(look);
+requestAnimationFrame(check);
 """
-"""Counts layout shifts; notes the first frame that shows the cards, and when the app took over."""
+"""Sums up layout shifts; records when the cards were first visible and the app interactive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A network, and by how much the processor is slower."""
+    """A network, and the factor by which the processor is slower."""
 
     latency_ms: int
     megabits: float
@@ -45,7 +46,7 @@ PHONE = Profile(60, 10, 4)
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium for the time of a context."""
+    """Start a Chromium and close it at the end."""
     with sync_playwright() as playwright:
         path = os.environ["MISSION_CONTROL_CHROMIUM"]
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
@@ -54,41 +55,40 @@ def chromium() -> Iterator[Browser]:
 
 
 class Visitor:
-    """A browser with a cache of its own: visits pages, and says what each visit took."""
+    """A browser context with its own cache, at first empty, that measures its visits."""
 
     def __init__(self, browser: Browser, profile: Profile) -> None:
-        """Begin with nothing cached."""
         self._profile = profile
         self._context: BrowserContext = browser.new_context(viewport={"width": 390, "height": 660})
 
     def visit(self, url: str, selector: str) -> dict[str, float]:
-        """Open a page; return milliseconds to its cards and app, layout shift, bytes."""
+        """Open a page; return milliseconds to its cards and app, layout shift, bytes, requests."""
         page = self._context.new_page()
-        page.add_init_script(NOTE.replace("SELECTOR", repr(selector)))
+        page.add_init_script(MEASURE.replace("SELECTOR", repr(selector)))
         session, received = self._slow(page)
         page.goto(url)
         page.wait_for_selector(selector)
         page.wait_for_load_state("networkidle")
         if page.query_selector("#app"):
             page.wait_for_selector("#app:not([hidden])")
-        noted: dict[str, float] = page.evaluate("window.noted")
+        measured: dict[str, float] = page.evaluate("window.measured")
         session.detach()
         page.close()
-        return {**noted, "bytes": sum(received), "requests": len(received)}
+        return {**measured, "bytes": sum(received), "requests": len(received)}
 
     def close(self) -> None:
-        """Forget everything."""
+        """Close the context and its cache."""
         self._context.close()
 
     def _slow(self, page: Page) -> tuple[CDPSession, list[float]]:
         session = self._context.new_cdp_session(page)
         received: list[float] = []
 
-        def note(event: dict[str, Any]) -> None:
-            if event["encodedDataLength"]:  # nothing comes of what is cached
+        def add(event: dict[str, Any]) -> None:
+            if event["encodedDataLength"]:  # zero if it was cached
                 received.append(event["encodedDataLength"])
 
-        session.on("Network.loadingFinished", note)
+        session.on("Network.loadingFinished", add)
         session.send("Network.enable")
         rate = self._profile.megabits * 1e6 / 8
         throttle = {"downloadThroughput": rate, "uploadThroughput": rate, "offline": False}
@@ -99,6 +99,6 @@ class Visitor:
 
 
 def main_thread_seconds(session: CDPSession) -> float:
-    """Return how long a page's main thread has worked."""
+    """Return how long the main thread of a page has been busy."""
     metrics = session.send("Performance.getMetrics")["metrics"]
-    return float(next(one["value"] for one in metrics if one["name"] == "TaskDuration"))
+    return float(next(metric["value"] for metric in metrics if metric["name"] == "TaskDuration"))

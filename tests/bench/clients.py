@@ -1,6 +1,6 @@
-"""Clients that ask as fast as they are answered, by PORT, PATH, NUMBER and SECONDS.
+"""HTTP clients that send the next request after each response: PORT, PATH, NUMBER, SECONDS.
 
-A process of its own, of one thread, so that it takes as little as can be from whom it asks.
+They run in one process with one thread, to take as little time as possible from the server.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tests.harness import ROOT
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What some clients met: answers a second, and how long one took, in milliseconds."""
+    """Responses per second, and the latency in milliseconds."""
 
     per_second: float
     p50_ms: float
@@ -26,7 +26,7 @@ class Load:
 
 
 def load(port: int, path: str, clients: int, seconds: float) -> Load:
-    """Have so many clients ask for so long."""
+    """Run a number of clients for some seconds."""
     command = [sys.executable, "-m", "tests.bench.clients", str(port), path]
     done = subprocess.run(
         [*command, str(clients), str(seconds)], cwd=ROOT, capture_output=True, text=True, check=True
@@ -35,55 +35,56 @@ def load(port: int, path: str, clients: int, seconds: float) -> Load:
 
 
 class Client:
-    """One connection, over which the next request follows each answer."""
+    """One connection that sends the next request after each response."""
 
     def __init__(self, port: int, request: bytes) -> None:
-        self.took: list[float] = []
+        self.latencies: list[float] = []
         self._socket = socket.create_connection(("127.0.0.1", port))
-        self._request, self._answer = request, bytearray()
-        self._ask()
+        self._request, self._response = request, bytearray()
+        self._send()
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
     def receive(self) -> None:
-        """Take what came; note how long a whole answer took, and ask again."""
-        self._answer += self._socket.recv(1 << 18)
-        head, found, body = self._answer.partition(b"\r\n\r\n")
-        if not found:
+        """Receive data; after a complete response, record its latency and send the next request."""
+        self._response += self._socket.recv(1 << 18)
+        head, has_head, body = self._response.partition(b"\r\n\r\n")
+        if not has_head:
             return
         assert head.startswith(b"HTTP/1.1 200"), head
         length = head.lower().partition(b"content-length:")[2].split()
-        whole = len(body) == int(length[0]) if length else body.endswith(b"0\r\n\r\n")
-        if whole:
-            self.took.append(time.perf_counter() - self._asked)
-            self._answer.clear()
-            self._ask()
+        is_complete = len(body) == int(length[0]) if length else body.endswith(b"0\r\n\r\n")
+        if is_complete:
+            self.latencies.append(time.perf_counter() - self._sent_at)
+            self._response.clear()
+            self._send()
 
-    def _ask(self) -> None:
-        self._asked = time.perf_counter()
+    def _send(self) -> None:
+        self._sent_at = time.perf_counter()
         self._socket.sendall(self._request)
 
 
 def main() -> None:
-    """Ask, and print what was met."""
+    """Run the clients and print the load as JSON."""
     port, path, count, seconds = sys.argv[1:]
     request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode()
-    clients = {one.fileno(): one for one in (Client(int(port), request) for _ in range(int(count)))}
+    connections = [Client(int(port), request) for _ in range(int(count))]
+    clients = {client.fileno(): client for client in connections}
     poll = select.epoll()
     for descriptor in clients:
         poll.register(descriptor, select.EPOLLIN)
-    began = time.perf_counter()
-    while time.perf_counter() < began + float(seconds):
+    start = time.perf_counter()
+    while time.perf_counter() < start + float(seconds):
         for descriptor, _ in poll.poll(1):
             clients[descriptor].receive()
-    took = sorted(one for client in clients.values() for one in client.took)
-    found = Load(
-        len(took) / (time.perf_counter() - began),
-        took[len(took) // 2] * 1000,
-        took[int(len(took) * 0.99)] * 1000,
+    latencies = sorted(latency for client in connections for latency in client.latencies)
+    measured = Load(
+        len(latencies) / (time.perf_counter() - start),
+        latencies[len(latencies) // 2] * 1000,
+        latencies[int(len(latencies) * 0.99)] * 1000,
     )
-    print(json.dumps({name: getattr(found, name) for name in Load.__slots__}))  # noqa: T201
+    print(json.dumps(asdict(measured)))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""History: how fast a chart of a year is answered, and how large a month is."""
+"""History: the time of a chart over a year, and the size of a month."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from tests.bench.report import OURS, Table
 from tests.bench.run import Run
-from tests.bench.systems import System, watching
+from tests.bench.systems import System, mission_control
 from tests.factories import status
 
 DATABASES, TABLES = 5, 12
 SERIES = DATABASES * TABLES
-MINUTES_A_MONTH = 30 * 24 * 60
+MINUTES_PER_MONTH = 30 * 24 * 60
 POINTS = 365
 
 SPAN = """
@@ -35,19 +35,19 @@ SPAN = """
 WATCHED = "UPDATE watched SET since = unixepoch() - 86400 * :days"
 
 
-def ask(run: Run) -> Iterator[Table]:
-    """Ask for charts of a year, and store days of minutes."""
+def measure(run: Run) -> Iterator[Table]:
+    """Request charts of a year, and record days minute by minute."""
     names = [f"db{n}" for n in range(DATABASES)]
     config = run.workloads.config("history", [(n, run.folder / f"{n}.db") for n in names])
-    past(config.with_name("history.db"), days=365)
+    fill_history(config.with_name("history.db"), days=365)
     table = Table(f"History: {SERIES} series over a year, at the server", "ms")
-    with watching(config) as system:
+    with mission_control(config) as system:
         for _ in range(run.either(10, 50)):
             table.add("JSON route", chart_ms(system, 365))
     table.value("a chart", "JSON route", 100)
     yield table
-    minutes = run.either(1440, MINUTES_A_MONTH)
-    table = Table("History: a month of 60 series, a tenth of which changes each minute", "MB")
+    minutes = run.either(1440, MINUTES_PER_MONTH)
+    table = Table("History: a month of 60 series, a tenth of which change each minute", "MB")
     table.add(OURS, _month_mb(run.folder / "month.db", minutes))
     table.notes.append(f"from {minutes:,} minutes")
     table.value("a month", OURS, 8)
@@ -55,39 +55,39 @@ def ask(run: Run) -> Iterator[Table]:
 
 
 def chart_ms(system: System, days: int) -> float:
-    """Return how long an answer with all series of the last days takes."""
+    """Return the time of a response with all series of the last days."""
     since = datetime.now(UTC) - timedelta(days=days)
     path = f"/api/history?points={POINTS}&from={since:%Y-%m-%dT%H:%M:%SZ}"
-    began = time.perf_counter()
-    status, _body = system.get(path)
-    assert status == 200
-    return (time.perf_counter() - began) * 1000
+    start = time.perf_counter()
+    code, _body = system.get(path)
+    assert code == 200
+    return (time.perf_counter() - start) * 1000
 
 
-def past(path: Path, days: int) -> None:
-    """Make a history in which each series changed in every hour of so many days."""
+def fill_history(path: Path, days: int) -> None:
+    """Make a history in which each series changed in every hour of a number of days."""
     history = History(HistorySettings(path=path))
     history.record(_snapshot(datetime.now(UTC), 0))
     history.close()
     with closing(connect(path)) as connection, connection:
-        for span, a_day in ((3600, 24), (86400, 1)):
-            connection.execute(SPAN, {"span": span, "spans": days * a_day})
+        for span, spans_per_day in ((3600, 24), (86400, 1)):
+            connection.execute(SPAN, {"span": span, "spans": days * spans_per_day})
         connection.execute(WATCHED, {"days": days})
 
 
 def _month_mb(path: Path, minutes: int) -> float:
-    """Return what a month takes, from some minutes through the recording itself."""
+    """Return the size of a month, extrapolated from recording some minutes."""
     history = History(HistorySettings(path=path))
-    began = datetime.now(UTC) - timedelta(minutes=minutes)
+    start = datetime.now(UTC) - timedelta(minutes=minutes)
     sizes = []
     for minute in range(minutes):
-        history.record(_snapshot(began + timedelta(minutes=minute), minute))
+        history.record(_snapshot(start + timedelta(minutes=minute), minute))
         if minute == minutes // 10:
             sizes.append(_used_bytes(path))
     sizes.append(_used_bytes(path))
     history.close()
-    grown = (sizes[1] - sizes[0]) / (minutes - 1 - minutes // 10)
-    return grown * MINUTES_A_MONTH / 1e6
+    growth = (sizes[1] - sizes[0]) / (minutes - 1 - minutes // 10)
+    return growth * MINUTES_PER_MONTH / 1e6
 
 
 def _used_bytes(path: Path) -> int:
@@ -100,7 +100,7 @@ def _used_bytes(path: Path) -> int:
 
 
 def _snapshot(at: datetime, minute: int) -> Snapshot:
-    """Return readings in which another tenth of all tables grew each minute."""
+    """Return a snapshot in which another tenth of all tables grows each minute."""
     return Snapshot(at, tuple(_status(at, minute, number) for number in range(DATABASES)))
 
 

@@ -1,6 +1,6 @@
-"""The observed: what being watched at the shortest interval costs a writer.
+"""Cost to a writer of being watched at the shortest interval.
 
-One and the same writer commits alone and watched, in turns, on one and the same database.
+The same writer commits alone and watched, in turns, to the same database.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import json, os, sqlite3, sys, time
 path, seconds, rate = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
 connection = sqlite3.connect(path, isolation_level=None, timeout=0)
 connection.execute("PRAGMA synchronous = NORMAL")
-took, busy, log_bytes = [], 0, 0
+took, busy, wal_bytes = [], 0, 0
 began = time.perf_counter()
 while (now := time.perf_counter()) < began + seconds:
     try:
@@ -30,14 +30,14 @@ while (now := time.perf_counter()) < began + seconds:
         took.append(time.perf_counter() - now)
     except sqlite3.OperationalError:
         busy += 1
-    log_bytes = max(log_bytes, os.stat(path + "-wal").st_size)
+    wal_bytes = max(wal_bytes, os.stat(path + "-wal").st_size)
     if rate:
         time.sleep(max(0, began + (len(took) + busy) / rate - time.perf_counter()))
 took.sort()
 print(json.dumps({
     "commits_per_second": len(took) / seconds,
     "p99_ms": took[int(len(took) * 0.99)] * 1000,
-    "log_mb": log_bytes / 1e6,
+    "wal_mb": wal_bytes / 1e6,
     "busy": busy,
 }))
 """
@@ -46,54 +46,54 @@ LARGE = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """What one writer met in one run."""
+class WriterRun:
+    """The measurements of one run of a writer; `busy` counts SQLITE_BUSY."""
 
     commits_per_second: float
     p99_ms: float
-    log_mb: float
+    wal_mb: float
     busy: int
 
 
-def ask(run: Run) -> Iterator[Table]:
-    """Write at a steady pace and flat out, beside a small table and one of ten million rows."""
+def measure(run: Run) -> Iterator[Table]:
+    """Write at a steady pace and at full speed, next to a small and a large table."""
     rounds, seconds = run.either(3, 7), run.either(8, 30)
     for rows, rate in ((10_000, 500), (10_000, 0), (LARGE, 0)):
-        pace = f"{rate} commits a second" if rate else "flat out"
+        pace = f"{rate} commits per second" if rate else "at full speed"
         folder = run.folder / f"observed-{rows}-{rate}"
         yield from _tables(
-            f"{pace} beside {rows:,} rows", measure(folder, rows, seconds, rate, rounds)
+            f"{pace} next to {rows:,} rows", run_in_turns(folder, rows, seconds, rate, rounds)
         )
 
 
-def _tables(title: str, pairs: list[tuple[Course, Course]]) -> Iterator[Table]:
+def _tables(title: str, pairs: list[tuple[WriterRun, WriterRun]]) -> Iterator[Table]:
     for unit, name, limit in (
         ("commits per second", "commits_per_second", 0.98),
         ("ms, p99 of a commit", "p99_ms", 1.05),
-        ("MB, greatest log", "log_mb", 1.1),
+        ("MB, largest WAL", "wal_mb", 1.1),
     ):
-        table = Table(f"The observed, {title}", unit)
+        table = Table(f"Watched writer, {title}", unit)
         for alone, watched in pairs:
             table.add("alone", getattr(alone, name))
             table.add("watched", getattr(watched, name))
         is_pace = name == "commits_per_second"
-        table.ratio("watched, of alone", "watched", "alone", limit, at_most=not is_pace)
+        table.ratio("watched / alone", "watched", "alone", limit, at_most=not is_pace)
         busy = sum(watched.busy for _, watched in pairs)
-        table.notes.append(f"told that the database is busy: {busy} times")
+        table.notes.append(f"SQLITE_BUSY: {busy} times")
         yield table
 
 
-def write(path: Path, seconds: float, rate: float) -> Course:
-    """Let a writer of its own process commit for so long."""
+def write(path: Path, seconds: float, rate: float) -> WriterRun:
+    """Let a writer process commit for some seconds."""
     command = [sys.executable, "-c", WRITER, str(path), str(seconds), str(rate)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return Course(**json.loads(done.stdout))
+    return WriterRun(**json.loads(done.stdout))
 
 
-def measure(
+def run_in_turns(
     folder: Path, rows: int, seconds: float, rate: float, rounds: int
-) -> list[tuple[Course, Course]]:
-    """Return pairs of runs, alone and watched, made in turns on one and the same database."""
+) -> list[tuple[WriterRun, WriterRun]]:
+    """Return pairs of runs, alone and watched, made in turns on the same database."""
     path = make(folder / "busy.db", {"events": rows, "tasks": 0})
     config = write_config(folder, [("busy", path)], interval=FASTEST)
     pairs = []

@@ -1,4 +1,4 @@
-"""Page: when the cards stand, on a slow network and on a phone; what a visit and a tick take."""
+"""Page: time until the cards are visible, on a slow network and on a phone; cost of a tick."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from tests.bench.systems import (
     System,
     bare_dash,
     datasette,
+    mission_control,
     running,
     sqlite_web,
-    watching,
 )
 
-PLACES = {
+SELECTORS = {
     OURS: ".card",
     "bare Dash": "#cards .card",
     "Datasette": "h2",
     "sqlite-web": "ul.nav li, table",
 }
-"""What is waited for in each system's page."""
+"""The selector to wait for on each system's page."""
 
 
-def ask(run: Run) -> Iterator[Table]:
-    """Visit the systems in turns."""
+def measure(run: Run) -> Iterator[Table]:
+    """Visit the pages of the systems in turns."""
     rounds = run.either(3, 9)
-    with ExitStack() as running_now:
-        enter = running_now.enter_context
+    with ExitStack() as stack:
+        enter = stack.enter_context
         files = run.workloads.seed
-        system = enter(watching(run.workloads.config("seed", files, "1s")))
+        system = enter(mission_control(run.workloads.config("seed", files, "1s")))
         body = run.folder / "body.json"
         body.write_bytes(system.get(STATUS)[1])
         systems = {
@@ -63,38 +63,38 @@ Visits = dict[str, list[dict[str, float]]]
 def _visits(
     browser: Browser, systems: dict[str, System], profile: Profile, rounds: int
 ) -> tuple[Visits, Visits]:
-    """Return visits with an empty cache, and those right after them."""
+    """Return visits with an empty cache, and second visits right after them."""
     cold: Visits = {name: [] for name in systems}
     warm: Visits = {name: [] for name in systems}
     for _ in range(rounds):
         for name, system in systems.items():
             visitor = Visitor(browser, profile)
-            cold[name].append(visitor.visit(f"{system.url}/", PLACES[name]))
-            warm[name].append(visitor.visit(f"{system.url}/", PLACES[name]))
+            cold[name].append(visitor.visit(f"{system.url}/", SELECTORS[name]))
+            warm[name].append(visitor.visit(f"{system.url}/", SELECTORS[name]))
             visitor.close()
     return cold, warm
 
 
-def _table(title: str, visits: Visits, what: str, unit: str = "ms") -> Table:
-    rows = {name: [one.get(what, 0) for one in each] for name, each in visits.items()}
+def _table(title: str, visits: Visits, measure: str, unit: str = "ms") -> Table:
+    rows = {name: [visit.get(measure, 0) for visit in each] for name, each in visits.items()}
     return Table(title, unit, rows)
 
 
 def _bytes(cold: Visits, warm: Visits) -> Iterator[Table]:
-    for name, visits, most in (("cold", cold, 450_000), ("warm", warm, 40_000)):
+    for name, visits, limit in (("cold", cold, 450_000), ("warm", warm, 40_000)):
         table = _table(f"Page: bytes until a chart is in view, {name}", visits, "bytes", "bytes")
-        table.value(name, OURS, most)
+        table.value(name, OURS, limit)
         yield table
 
 
 def _phone(cold: Visits, warm: Visits) -> Iterator[Table]:
-    for name, visits, most in (("cold", cold, 700), ("warm", warm, 400)):
+    for name, visits, limit in (("cold", cold, 700), ("warm", warm, 400)):
         title = f"Page: cards visible on a phone (4x slower, 60 ms, 10 Mbit/s), {name}"
         table = _table(title, visits, "visible")
-        table.value("cards visible", OURS, most)
+        table.value("cards visible", OURS, limit)
         yield table
-    table = Table("Page on a phone, cold: until the app has taken over", "ms")
-    table.rows[OURS] = [one["app"] for one in cold[OURS]]
+    table = Table("Page on a phone, cold: until the app is interactive", "ms")
+    table.rows[OURS] = [visit["app"] for visit in cold[OURS]]
     table.value("interactive", OURS, 2500)
     yield table
     table = _table("Page on a phone, cold: layout shift", cold, "shift", "CLS")
@@ -105,9 +105,9 @@ def _phone(cold: Visits, warm: Visits) -> Iterator[Table]:
 def _ticks(
     browser: Browser, systems: dict[str, System], rounds: int, seconds: float
 ) -> Iterator[Table]:
-    """Have pages open while they tick each second and nothing changes."""
-    size = Table("Page: a tick without news", "bytes")
-    work = Table("Page: a tick and a second of its clock", "ms of main thread")
+    """Keep pages open that tick each second while nothing changes."""
+    size = Table("Page: a tick without changes", "bytes")
+    work = Table("Page: a tick and one second of its clock", "ms of main thread")
     for _ in range(rounds):
         for name, system in systems.items():
             sizes, worked_ms = _tick(browser, system, seconds)
@@ -120,7 +120,7 @@ def _ticks(
 
 
 def _tick(browser: Browser, system: System, seconds: float) -> tuple[list[float], float]:
-    """Return the bytes of each answer, and milliseconds of work a second."""
+    """Return the bytes of each response, and milliseconds of work per second."""
     page = browser.new_page()
     sizes: list[float] = []
     page.goto(system.url)
@@ -133,8 +133,8 @@ def _tick(browser: Browser, system: System, seconds: float) -> tuple[list[float]
     session.send("Performance.enable")
     page.wait_for_timeout(2000)
     sizes.clear()
-    before, began = main_thread_seconds(session), time.monotonic()
+    before, start = main_thread_seconds(session), time.monotonic()
     page.wait_for_timeout(seconds * 1000)
-    worked_ms = (main_thread_seconds(session) - before) * 1000 / (time.monotonic() - began)
+    worked_ms = (main_thread_seconds(session) - before) * 1000 / (time.monotonic() - start)
     page.close()
     return sizes, worked_ms

@@ -1,4 +1,4 @@
-"""Tables of what was measured in turns, and the marks that a ratio reaches or misses."""
+"""Tables of measurements, and the targets that they reach or miss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Verdict = Literal["reached", "not reached", "undecided"]
 
 
 def spread(values: Sequence[float]) -> float:
-    """Return the range of the middle half of some values; 0 for a single one."""
+    """Return the interquartile range of values; 0 for a single value."""
     if len(values) < 2:
         return 0.0
     low, _, high = quantiles(values, n=4, method="inclusive")
@@ -24,8 +24,8 @@ def spread(values: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A limit, and what was measured against it in each round."""
+class Target:
+    """A limit, and the value measured in each round."""
 
     text: str
     values: Sequence[float]
@@ -34,7 +34,7 @@ class Mark:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether it is reached; undecided where the spread is larger than the difference."""
+        """Whether it is reached; undecided if the spread is larger than the difference."""
         difference = self.limit - median(self.values)
         if spread(self.values) > abs(difference):
             return "undecided"
@@ -43,46 +43,46 @@ class Mark:
 
 @dataclass(slots=True)
 class Table:
-    """One question's answer: a row a system, its values in the order of the rounds."""
+    """The measurements of a subject: one row per system, with one value per round."""
 
     title: str
     unit: str
     rows: dict[str, list[float]] = field(default_factory=dict)
-    marks: list[Mark] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def add(self, system: str, value: float) -> None:
-        """Take what one round measured of a system."""
+        """Add the value of a system in one round."""
         self.rows.setdefault(system, []).append(value)
 
     def ratio(
         self, text: str, system: str, reference: str, limit: float, *, at_most: bool = True
     ) -> None:
-        """Mark the ratio of two systems, round by round."""
+        """Set a target for the ratio of two systems, compared round by round."""
         pairs = zip(self.rows[system], self.rows[reference], strict=True)
-        self.marks.append(Mark(text, [one / other for one, other in pairs], limit, at_most))
+        self.targets.append(Target(text, [value / base for value, base in pairs], limit, at_most))
 
     def difference(self, text: str, system: str, reference: str, limit: float) -> None:
-        """Mark by how much one system is above another, round by round."""
+        """Set a target for the difference of two systems, compared round by round."""
         pairs = zip(self.rows[system], self.rows[reference], strict=True)
-        self.marks.append(Mark(text, [one - other for one, other in pairs], limit))
+        self.targets.append(Target(text, [value - base for value, base in pairs], limit))
 
     def value(self, text: str, system: str, limit: float) -> None:
-        """Mark what was measured itself."""
-        self.marks.append(Mark(text, self.rows[system], limit))
+        """Set a target for the values of a system."""
+        self.targets.append(Target(text, self.rows[system], limit))
 
-    def growth(self, system: str, sizes: Sequence[int], most: float = 1.1) -> None:
-        """Mark the steepest growth from size to size: 1 is linear, the rows being named by size."""
+    def growth(self, system: str, sizes: Sequence[int], limit: float = 1.1) -> None:
+        """Set a target for the steepest growth; 1 is linear. Rows are named by their size."""
         steps = [
             math.log(median(self.rows[f"{system}{big}"]) / median(self.rows[f"{system}{small}"]))
             / math.log(big / small)
             for small, big in pairwise(sizes)
         ]
-        self.marks.append(Mark(f"{system}steepest growth, 1 is linear", [max(steps)], most))
+        self.targets.append(Target(f"{system}steepest growth, 1 is linear", [max(steps)], limit))
 
     def text(self) -> str:
-        """Return the table for people."""
+        """Return the table as text."""
         width = max(len(name) for name in self.rows)
         first = median(next(iter(self.rows.values())))
         lines = [f"{self.title}  [{self.unit}]  load {self.load:.1f}"]
@@ -93,16 +93,16 @@ class Table:
                 f"  {name:{width}}  {figure(middle):>9}  ±{figure(spread(values) / 2):<7}"
                 f" ratio {ratio:<7} " + " ".join(map(figure, values))
             )
-        lines += [self._line(mark) for mark in self.marks]
+        lines += [self._line(target) for target in self.targets]
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
-    def _line(self, mark: Mark) -> str:
-        bound = "at most" if mark.at_most else "at least"
-        told = f"{figure(median(mark.values))}, {bound} {mark.limit:g}"
-        return f"  {mark.verdict.upper()}: {mark.text}: {told}"
+    def _line(self, target: Target) -> str:
+        bound = "at most" if target.at_most else "at least"
+        value = f"{figure(median(target.values))}, {bound} {target.limit:g}"
+        return f"  {target.verdict.upper()}: {target.text}: {value}"
 
     def document(self) -> dict[str, Any]:
-        """Return the table for programs."""
+        """Return the table as a document for JSON."""
         return {
             "title": self.title,
             "unit": self.unit,
@@ -113,25 +113,25 @@ class Table:
             },
             "marks": [
                 {
-                    "text": mark.text,
-                    "value": median(mark.values),
-                    "limit": mark.limit,
-                    "atMost": mark.at_most,
-                    "verdict": mark.verdict,
+                    "text": target.text,
+                    "value": median(target.values),
+                    "limit": target.limit,
+                    "atMost": target.at_most,
+                    "verdict": target.verdict,
                 }
-                for mark in self.marks
+                for target in self.targets
             ],
             "notes": self.notes,
         }
 
 
 def figure(value: float) -> str:
-    """Return a number with three digits that count."""
+    """Return a number with three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def in_turns(rounds: int, measures: dict[str, Callable[[], float]], *tables: Table) -> None:
-    """Measure A B A B into a table."""
+    """Measure the systems in turns (A B A B) and add the values to all tables."""
     for _ in range(rounds):
         for name, measure in measures.items():
             value = measure()
@@ -140,7 +140,7 @@ def in_turns(rounds: int, measures: dict[str, Callable[[], float]], *tables: Tab
 
 
 def machine() -> str:
-    """Return what the numbers were measured on, and how busy it was before."""
+    """Describe the machine and its load before the run."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     python = platform.python_version()
     cores, load = os.cpu_count(), os.getloadavg()[0]

@@ -1,4 +1,4 @@
-"""What the questions of one run share."""
+"""The settings of one run."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from tests.bench.workloads import Workloads
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How thoroughly to measure, and on what; `folder` is for whatever a question needs."""
+    """How long to measure, and the databases to measure on."""
 
     full: bool
     workloads: Workloads
 
     @property
     def folder(self) -> Path:
-        """A folder for the time of the run."""
+        """A folder for temporary files; it is deleted after the run."""
         return self.workloads.folder
 
     def either(self, short: int, full: int) -> int:
-        """Return how much to do, in the form that was chosen."""
+        """Return the amount for the form that was chosen."""
         return full if self.full else short

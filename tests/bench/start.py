@@ -1,4 +1,4 @@
-"""Start: from nothing to the first answer of the status route."""
+"""Start: time until the first response of the status route."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from tests.bench.systems import ALLOCATOR, STATUS, System, bare_dash, datasette,
 BARE = "bare Dash + pandas + waitress"
 
 
-def ask(run: Run) -> Iterator[Table]:
-    """Start systems in turns."""
+def measure(run: Run) -> Iterator[Table]:
+    """Start the systems in turns."""
     files = run.workloads.seed
     body = run.folder / "body.json"
     body.write_bytes(b"x" * 3000)
@@ -24,7 +24,7 @@ def ask(run: Run) -> Iterator[Table]:
     }
     table = Table("Start: to the first 200", "s")
     in_turns(run.either(9, 15), measures, table)
-    table.ratio(f"first 200 of {STATUS}, of the bare process's", OURS, BARE, 1.1)
+    table.ratio(f"first 200 of {STATUS} / bare process", OURS, BARE, 1.1)
     yield table
 
 

@@ -1,11 +1,11 @@
-"""The bench's own judgement: what a mark says, and when it refuses to."""
+"""The verdict on a target, and when it is undecided."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.bench.__main__ import QUESTIONS
-from tests.bench.report import Mark, Table, in_turns
+from tests.bench.__main__ import SUBJECTS
+from tests.bench.report import Table, Target, in_turns
 from tests.harness import ROOT
 
 
@@ -21,13 +21,13 @@ from tests.harness import ROOT
         ([1.1], 1.1, True, "reached"),
     ],
 )
-def test_a_mark_is_undecided_where_the_spread_is_larger_than_the_difference(
+def test_a_target_is_undecided_if_the_spread_exceeds_the_difference(
     values: list[float],
     limit: float,
     at_most: bool,  # noqa: FBT001
     verdict: str,
 ) -> None:
-    assert Mark("", values, limit, at_most).verdict == verdict
+    assert Target("", values, limit, at_most).verdict == verdict
 
 
 def test_systems_are_measured_in_turns_and_compared_round_by_round() -> None:
@@ -42,19 +42,19 @@ def test_systems_are_measured_in_turns_and_compared_round_by_round() -> None:
     in_turns(2, {"a": lambda: measure("a"), "b": lambda: measure("b")}, table)
     table.ratio("a of b", "a", "b", 3)
     assert turns == ["a", "b", "a", "b"]
-    assert table.marks[0].values == [2.0, 2.0]
+    assert table.targets[0].values == [2.0, 2.0]
     assert "REACHED: a of b: 2, at most 3" in table.text()
 
 
-def test_growth_above_linear_is_told() -> None:
+def test_growth_above_linear_misses_its_target() -> None:
     table = Table("Cost", "ms")
     for size, cost in ((10, 1.0), (100, 10.0), (1000, 1000.0)):
         table.add(f"rows {size}", cost)
     table.growth("rows ", (10, 100, 1000))
-    assert list(table.marks[0].values) == [pytest.approx(2)]
-    assert table.marks[0].verdict == "not reached"
+    assert list(table.targets[0].values) == [pytest.approx(2)]
+    assert table.targets[0].verdict == "not reached"
 
 
-def test_every_question_has_its_module() -> None:
+def test_every_subject_has_a_module() -> None:
     modules = {path.stem for path in (ROOT / "tests" / "bench").glob("*.py")}
-    assert set(QUESTIONS) <= modules
+    assert set(SUBJECTS) <= modules

@@ -1,4 +1,4 @@
-"""Cost of watching: how much of a core it takes to look every five seconds."""
+"""Cost of watching: processor time of a tick every five seconds."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 
 from tests.bench.report import Table
 from tests.bench.run import Run
-from tests.bench.systems import System, watching
-from tests.bench.workloads import Files, writing
+from tests.bench.systems import System, mission_control
+from tests.bench.workloads import Files, writer
 
 INTERVAL_SECONDS = 5
 SIDES = ("", "-wal", "-journal")
 BUSY_COMMITS = 500
 SETTLE_SECONDS = 12
-"""Two ticks: files that were just made may still be read again."""
+"""Two ticks: files that were just written are read again."""
 
 
-def ask(run: Run) -> Iterator[Table]:
-    """Measure the idle and the busy, all at the default interval."""
+def measure(run: Run) -> Iterator[Table]:
+    """Measure idle and busy databases, all at the default interval."""
     work = run.workloads
-    table = Table("Cost of watching, of one core, at a tick each 5 s", "%")
+    table = Table("Cost of watching, of one core, with a tick every 5 s", "%")
     rounds, seconds = run.either(2, 5), run.either(30, 120)
     for _ in range(rounds):
         table.add("seed, nothing changes", _share(run, "seed", work.seed, seconds))
         table.add("wide, nothing changes", _share(run, "wide", work.wide, seconds))
         busy = (("health", "checks", BUSY_COMMITS),)
-        table.add("busy, 500 commits a second", _share(run, "busy", work.seed, seconds, busy))
+        table.add("busy, 500 commits per second", _share(run, "busy", work.seed, seconds, busy))
         slow = (("observability", "events", 1),)
         counting = _share(run, "year", work.year_later, seconds, slow, child_alone=True)
         table.add("year later, counting alone", counting)
@@ -39,7 +39,7 @@ def ask(run: Run) -> Iterator[Table]:
         table.add("peer: COUNT(*) in the sqlite3 shell, wide", _shell_share(work.wide))
     table.value("seed, nothing changes", "seed, nothing changes", 0.3)
     table.value("wide, nothing changes", "wide, nothing changes", 0.3)
-    table.value("busy", "busy, 500 commits a second", 3)
+    table.value("busy", "busy, 500 commits per second", 3)
     table.value("year later, counting", "year later, counting alone", 2)
     yield table
 
@@ -53,17 +53,17 @@ def _share(
     *,
     child_alone: bool = False,
 ) -> float:
-    """Return how much of one core is taken, in percent, while some tables are written."""
-    with ExitStack() as running_now:
-        system = running_now.enter_context(watching(run.workloads.config(kind, files)))
+    """Return the share of one core, in percent, while some tables are written."""
+    with ExitStack() as stack:
+        system = stack.enter_context(mission_control(run.workloads.config(kind, files)))
         for name, table, rate in writers:
-            running_now.enter_context(writing(dict(files)[name], table, rate))
+            stack.enter_context(writer(dict(files)[name], table, rate))
         time.sleep(SETTLE_SECONDS)
-        return share(system, seconds, child_alone=child_alone)
+        return cpu_share(system, seconds, child_alone=child_alone)
 
 
-def share(system: System, seconds: float, *, child_alone: bool = False) -> float:
-    """Return how much of one core a system takes from now on, in percent."""
+def cpu_share(system: System, seconds: float, *, child_alone: bool = False) -> float:
+    """Return the share of one core that a system uses for some seconds, in percent."""
     before = system.cpu_seconds(child_alone=child_alone)
     time.sleep(seconds)
     return 100 * (system.cpu_seconds(child_alone=child_alone) - before) / seconds
@@ -72,14 +72,14 @@ def share(system: System, seconds: float, *, child_alone: bool = False) -> float
 def _stat_share(files: Files) -> float:
     paths = [f"{path}{side}" for _, path in files for side in SIDES]
 
-    def look() -> None:
+    def stat_all() -> None:
         for path in paths:
             try:
                 os.stat(path)  # noqa: PTH116
             except FileNotFoundError:
                 continue
 
-    return 100 * _seconds_of(look, 200) / INTERVAL_SECONDS
+    return 100 * _seconds_of(stat_all, 200) / INTERVAL_SECONDS
 
 
 def _shell_share(files: Files) -> float:
@@ -87,7 +87,7 @@ def _shell_share(files: Files) -> float:
 
 
 def _count_seconds(path: Path) -> float:
-    """Return the processor time of counting each table of a database in SQLite's own shell."""
+    """Return the processor time of counting all tables of a database with the sqlite3 shell."""
     listing = (
         "SELECT group_concat('SELECT count(*) FROM \"' || name || '\";', '') FROM sqlite_schema"
     )
@@ -99,7 +99,7 @@ def _count_seconds(path: Path) -> float:
 
 
 def _seconds_of(action: Callable[[], object], times: int) -> float:
-    began = time.process_time()
+    start = time.process_time()
     for _ in range(times):
         action()
-    return (time.process_time() - began) / times
+    return (time.process_time() - start) / times

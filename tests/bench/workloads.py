@@ -1,4 +1,4 @@
-"""The databases that are measured, the same on any machine: made by SQL, once a run."""
+"""The databases to measure on: the same on any machine, made once per run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ while True:
 
 
 def make(path: Path, tables: Mapping[str, int]) -> Path:
-    """Make a WAL database with tables of so many rows, cleanly closed."""
+    """Make a cleanly closed WAL database; `tables` has the number of rows of each table."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -56,10 +56,9 @@ def make(path: Path, tables: Mapping[str, int]) -> Path:
 
 
 class Workloads:
-    """The workloads of one run, each made when it is first asked for."""
+    """The workloads of one run, each made in an empty folder when it is first needed."""
 
     def __init__(self, folder: Path) -> None:
-        """Take an empty folder."""
         self.folder = folder
 
     @cached_property
@@ -74,7 +73,7 @@ class Workloads:
 
     @cached_property
     def year_later(self) -> Files:
-        """One table of ten million rows, all others of a hundred thousand."""
+        """One table with ten million rows, all others with a hundred thousand."""
         rows = {name: dict.fromkeys(tables, OTHERS) for name, tables in SEED.items()}
         rows["content"] = {"articles": OTHERS}
         rows["observability"]["events"] = LARGE
@@ -82,11 +81,11 @@ class Workloads:
 
     @cached_property
     def wide(self) -> Files:
-        """Five databases of two hundred tables."""
+        """Five databases with two hundred tables each."""
         return self.many(len(NAMES), WIDE_TABLES)
 
     def many(self, databases: int, tables: int, rows: int = 10) -> Files:
-        """So many databases of so many tables."""
+        """Return databases with a number of tables each, and of rows in each table."""
         kind = f"{databases}x{tables}x{rows}"
         names = NAMES if databases == len(NAMES) else [f"db{n}" for n in range(databases)]
         wanted = {f"table{n}": rows for n in range(tables)}
@@ -97,11 +96,11 @@ class Workloads:
         return list(zip(names, paths, strict=True))
 
     def config(self, kind: str, files: Sequence[tuple[str, Path]], interval: str = "5s") -> Path:
-        """Write a configuration with a history of its own, empty at first; return its path."""
+        """Write a configuration with an empty history; return its path."""
         folder = self.folder / f"served-{kind}"
         folder.mkdir(exist_ok=True)
-        for left in folder.glob("history.db*"):
-            left.unlink()
+        for file in folder.glob("history.db*"):
+            file.unlink()
         return write_config(folder, files, interval=interval)
 
     def _path(self, kind: str, name: str) -> Path:
@@ -109,8 +108,8 @@ class Workloads:
 
 
 @contextmanager
-def writing(path: Path, table: str, rate: float) -> Iterator[None]:
-    """Have another process commit so many times a second."""
+def writer(path: Path, table: str, rate: float) -> Iterator[None]:
+    """Let another process commit `rate` times per second."""
     command = [sys.executable, "-c", WRITER, str(path), table, str(rate)]
     with subprocess.Popen(command) as process:
         try:
