@@ -114,10 +114,10 @@ class Sampler:
         self._deadline_seconds = sampler.deadline.total_seconds()
         self._interval_seconds = sampler.interval.total_seconds()
         self._began = clock.steady_seconds()
-        self._airlock = airlock or Airlock.of(settings)
+        self._airlock = airlock or Airlock.from_settings(settings)
         self._place = wording_context(settings, own_name())
         self._ledger = StateStore(history, settings.databases, clock.now)
-        self._airlock.resume(self._ledger.memories)
+        self._airlock.restore(self._ledger.memories)
         self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._expectations = load_trackers(
             settings.databases, settings.stale_after, history.path, self._ledger
@@ -222,7 +222,7 @@ class Sampler:
                     log.exception("tick failed")
                 took_seconds = time.monotonic() - began
                 missed = int(took_seconds // self._interval_seconds)
-                self._self_check.ticked(took_seconds, missed)
+                self._self_check.count_tick(took_seconds, missed)
                 self._due = began + (missed + 1) * self._interval_seconds
                 self._wake.wait(self._due - time.monotonic())
                 self._stopping.wait(began + MIN_PAUSE_SECONDS - time.monotonic())

@@ -40,10 +40,10 @@ if os.geteuid() == 0 and sys.argv[3] == "as nobody":
     os.setgroups([])
     os.setgid(65534)
     os.setuid(65534)
-guarded = sys.argv[4] == "guarded" and bool(sandbox.refuse_writes())
-reader = Reader(sys.argv[2], Budget(1, 2, 0.02), guarded=guarded)
+guarded = sys.argv[4] == "guarded" and bool(sandbox.deny_writes())
+reader = Reader(sys.argv[2], Budget(1, 2, 0.02), writes_denied=guarded)
 for _line in sys.stdin:
-    print(encode([reader.read(), reader.toll]), flush=True)
+    print(encode([reader.read(), reader.cost]), flush=True)
 """
 
 CHILD_AS_NOBODY = """#!/bin/sh

@@ -72,14 +72,14 @@ class MeasuringAirlock(Airlock):
         self._images = images
         self._report = report
 
-    def _take(self, message: Message) -> None:
-        super()._take(message)
+    def _store(self, message: Message) -> None:
+        super()._store(message)
         took = datetime.now(UTC) - self._readings[message["name"]].read_at
         self._report.slowest_seconds = max(self._report.slowest_seconds, took.total_seconds())
 
     def _abandon(self, child: ChildProcess) -> None:
         megabytes = _peak_megabytes(child.pid)
-        self._report.lost_children += child.ended or bool(child.overdue())
+        self._report.lost_children += child.is_closed or bool(child.overdue())
         self._report.peak_megabytes = max(self._report.peak_megabytes, megabytes)
         fits = megabytes <= MAX_PEAK_MEGABYTES
         self._report.expect(self._images, f"memory is bounded: {megabytes} MB", holds=fits)

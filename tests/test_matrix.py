@@ -275,7 +275,7 @@ class Watch:
         self._airlock.read(0.02)
         children = self._airlock._children()
         shared = self._airlock._shared
-        pids = {child.pid for child in children if "faulty" in child.began} - self._killed
+        pids = {child.pid for child in children if "faulty" in child.started} - self._killed
         for pid in pids:
             os.kill(pid, number)
         self._killed |= pids

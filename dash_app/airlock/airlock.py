@@ -1,8 +1,8 @@
-"""The parent's side: asks the child for readings, and replaces one that dies or hangs.
+"""Ask child processes for readings, and replace a child that dies or hangs.
 
-All databases share one child. When it dies or overruns a deadline, the databases it was working
-on become suspects: each is then read by a child of its own, so that the next failure costs that
-database alone and says which it is.
+All databases share one child. When it dies or exceeds a deadline, the databases that it was reading
+become suspects. Each suspect is then read by a child of its own, so that the next failure affects
+only that database and shows which one it is.
 """
 
 from __future__ import annotations
@@ -29,44 +29,44 @@ from dash_app.settings import Settings
 from dash_app.system.decoding import decode_parsed
 
 MAX_ABANDONED = 8
-"""Maximum number of killed children still stuck in the kernel, for instance on a hung mount. Then
-none are started, and from half as many on none for one database alone."""
+"""Maximum number of killed children still stuck in the kernel, for example on a hung mount. Beyond
+it, no child is started; from half of it on, none for a suspect."""
 
 MAX_ALONE = 2
-"""Databases read alone at a time: each such child takes up to a core until its deadline."""
+"""Maximum number of suspects read at a time. Each such child may use a core until its deadline."""
 
 ALONE_NICE = 10
 
-REST_SHARE = 4
-"""After a child that failed alone, others that failed before rest this multiple of the processor
-time that it took: all of them together take a fifth of a core."""
+REST_FACTOR = 4
+"""After a suspect has failed again, all suspects rest for this multiple of the processor time that
+it used. Together they use at most a fifth of a core."""
 
 MAX_REPLACEMENTS = 3
-"""Of children within one call that failed without reading anything: a broken one is started again
-at the next."""
+"""Maximum number of children replaced in one call that failed without reading anything. The next
+call tries again."""
 
 LOCKED_SECONDS = 60.0
-"""A lock that keeps us from reading for less is a transaction like any other."""
+"""Minimum time of a lock before it is reported. A shorter one is an ordinary transaction."""
 
 DAMAGE_CODES: tuple[Code, ...] = ("corrupt", "not_a_database")
 REST_SECONDS = 3.0
-"""A main file that was written within this time may be half of a copy that is being made, which has
-no locks: `cp`, `rsync --inplace` and restores pause for less."""
+"""A main file written within this time may be half of a copy in progress, which takes no locks:
+`cp`, `rsync --inplace` and restores pause for less."""
 
 NOTED_SECONDS = 10.0
-"""A reading that could not be renewed for this long says so."""
+"""A reading that could not be renewed for this time is marked as such."""
 
 BACK_OFF_SECONDS = 5.0
 MAX_BACK_OFF_SECONDS = 30.0
 CHECK_SECONDS = 0.05
-LOGGED_NAMES = 8
+MAX_LOGGED_NAMES = 8
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Suspect:
-    """A database that is read alone: how often that failed, and when to try again."""
+    """A database that is read alone: its number of failures, and the time of the next attempt."""
 
     failures: int = 0
     retry_at: float = 0.0
@@ -74,12 +74,14 @@ class Suspect:
     killed: ChildProcess | None = None
     reading: Reading | None = None
 
-    def may_be_asked(self) -> bool:
-        """Whether its pause is over and the kernel has let go of the child that it hung."""
-        return time.monotonic() >= self.retry_at and (self.killed is None or self.killed.gone())
+    def is_ready(self) -> bool:
+        """Whether its pause is over and the child that it hung has exited."""
+        return time.monotonic() >= self.retry_at and (
+            self.killed is None or self.killed.has_exited()
+        )
 
     def fail(self, code: Code, detail: Mapping[str, str] | None = None) -> None:
-        """Note a failure as the database's reading, and wait longer before the next try."""
+        """Store a failure as the database's reading, and double the pause before the next one."""
         now = datetime.now(UTC)
         self.reading = Reading(read_at=now, verified_at=now, code=code, detail=detail or {})
         pause_seconds = min(BACK_OFF_SECONDS * 2**self.failures, MAX_BACK_OFF_SECONDS)
@@ -89,14 +91,15 @@ class Suspect:
 
 
 class Airlock:
-    """Readings of databases, whatever the files do. For one thread at a time.
+    """Reads databases in child processes. Not thread-safe.
 
-    `guards` names what denies the children every write, `longest_open_seconds` is how long any
-    database was open, and `sidecars_left` how often a log stayed because its last writer met us.
+    `guards` are the names of the kernel features that deny the children all writes.
+    `longest_open_seconds` is the longest time that any database was open. `sidecars_left` is the
+    number of WAL files left behind because their last writer closed during a reading.
     """
 
     def __init__(self, databases: Iterable[Database], limits: Limits) -> None:
-        """Nothing is started before the first reading."""
+        """Prepare to read databases. The first child starts with the first reading."""
         self._paths = {database.name: os.path.abspath(database.path) for database in databases}
         self._limits = limits
         self._shared: ChildProcess | None = None
@@ -113,57 +116,57 @@ class Airlock:
         self.sidecars_left = 0
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Return the airlock over the databases of some settings."""
+    def from_settings(cls, settings: Settings) -> Self:
+        """Create an airlock for the configured databases."""
         sampler = settings.sampler
         limits = Limits(sampler.deadline.total_seconds(), sampler.table_budget.total_seconds())
         return cls(settings.databases, limits)
 
-    def resume(self, memories: Mapping[str, DatabaseState | None]) -> None:
-        """Continue with what was known of the databases before the start, by name."""
-        for name, memory in memories.items():
-            if memory and memory.code is None and memory.baseline:
-                self._last_good[name] = memory.baseline
-            elif memory and memory.code == "locked":
-                # With a good reading before, it was kept for as long as a lock is none.
-                age_seconds = (datetime.now(UTC) - memory.since).total_seconds()
-                lasted_seconds = inf if memory.last_good else max(age_seconds, 0)
-                self._locked_since[name] = time.monotonic() - lasted_seconds
+    def restore(self, states: Mapping[str, DatabaseState | None]) -> None:
+        """Continue from the states before a restart, by database name."""
+        for name, state in states.items():
+            if state and state.code is None and state.baseline:
+                self._last_good[name] = state.baseline
+            elif state and state.code == "locked":
+                # If there was a good reading before, it has already been kept for LOCKED_SECONDS.
+                age_seconds = (datetime.now(UTC) - state.since).total_seconds()
+                locked_seconds = inf if state.last_good else max(age_seconds, 0)
+                self._locked_since[name] = time.monotonic() - locked_seconds
 
     def start(self) -> None:
-        """Have a child start now, and not with the first reading."""
+        """Start a child before the first reading."""
         self._shared = self._shared or self._start()
 
     def read(self, wait_seconds: float) -> Mapping[str, Reading]:
-        """Return the newest reading of each database that has ever had one.
+        """Return the newest reading of each database that has one.
 
-        Waits until all have answered, but no longer than so many seconds from the first child's
-        start on: a later answer is in the next call's result.
+        Wait for all answers, but at most `wait_seconds`, counted from the start of the first child.
+        The next call returns any later answer.
         """
         ends = time.monotonic() + wait_seconds
         self._reap()
         for child in self._children():
-            child.resume()
+            child.restart_silence()
         replacements = 0
-        self._ask()
-        while self._awaited() and (left_seconds := ends - time.monotonic()) > 0:
-            if self.guards is None:  # a busy machine starts its first child slowly
+        self._request_all()
+        while self._pending() and (left_seconds := ends - time.monotonic()) > 0:
+            if self.guards is None:  # the first child starts slowly on a busy machine
                 ends = time.monotonic() + wait_seconds
             suspects = len(self._suspects)
             self._exchange(min(left_seconds, CHECK_SECONDS))
             has_failed = self._kill_failed()
             if has_failed and len(self._suspects) > suspects:
-                self._ask()  # the databases in its queue are read at once
+                self._request_all()  # the databases in its queue are read at once
             elif has_failed and replacements < MAX_REPLACEMENTS:
                 replacements += 1
-                self._ask()
+                self._request_all()
             elif has_failed or len(self._suspects) < suspects:
-                self._ask_alone()
+                self._request_suspects()
         failures = {name: suspect.reading for name, suspect in self._suspects.items()}
-        return self._readings | {name: found for name, found in failures.items() if found}
+        return self._readings | {name: reading for name, reading in failures.items() if reading}
 
     def close(self) -> None:
-        """End every child."""
+        """Kill all children, and wait for each up to a second."""
         for child in self._children():
             self._abandon(child)
         for child in self._abandoned:
@@ -174,64 +177,64 @@ class Airlock:
 
     @property
     def is_reading(self) -> bool:
-        """Whether a reading is under way, or a child that had one may not be gone yet."""
-        return bool(self._awaited() or self._abandoned)
+        """Whether a database is being read, or a killed child may still be reading one."""
+        return bool(self._pending() or self._abandoned)
 
     @property
     def answered_bytes(self) -> Mapping[int, int]:
-        """The size of the answers of each living child so far, by process id."""
+        """The total size of the answers of each running child, by process id."""
         return {child.pid: child.received_bytes for child in self._children()}
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of the living children, the shared one first."""
+        """The process ids of the running children, the shared one first."""
         return [child.pid for child in self._children()]
 
     def _children(self) -> list[ChildProcess]:
         alone = [suspect.child for suspect in self._suspects.values()]
         return [child for child in (self._shared, *alone) if child is not None]
 
-    def _awaited(self) -> set[str]:
-        return set().union(*(child.asked for child in self._children()))
+    def _pending(self) -> set[str]:
+        return set().union(*(child.pending for child in self._children()))
 
-    def _ask(self) -> None:
-        """Ask for every database whose reading is not under way."""
-        awaited = self._awaited()
-        shared = [name for name in self._paths if name not in self._suspects.keys() | awaited]
+    def _request_all(self) -> None:
+        """Request every database that is not already being read."""
+        pending = self._pending()
+        shared = [name for name in self._paths if name not in self._suspects.keys() | pending]
         if shared and (child := self._shared or self._start()):
             self._shared = child
-            child.ask({name: self._paths[name] for name in shared})
-        self._ask_alone()
+            child.request_readings({name: self._paths[name] for name in shared})
+        self._request_suspects()
 
-    def _ask_alone(self) -> None:
-        """Ask for databases that are read alone, a few at a time; new suspects come first."""
-        free = MAX_ALONE - sum(one.child is not None for one in self._suspects.values())
-        waiting = [
-            (one.failures, one.retry_at, name)
-            for name, one in self._suspects.items()
-            if one.child is None and one.may_be_asked()
+    def _request_suspects(self) -> None:
+        """Request up to `MAX_ALONE` suspects, those with the fewest failures first."""
+        free = MAX_ALONE - sum(suspect.child is not None for suspect in self._suspects.values())
+        ready = [
+            (suspect.failures, suspect.retry_at, name)
+            for name, suspect in self._suspects.items()
+            if suspect.child is None and suspect.is_ready()
         ]
-        for failures, _retry_at, name in sorted(waiting):
+        for failures, _retry_at, name in sorted(ready):
             is_resting = failures and time.monotonic() < self._rest_until
             if free <= 0 or is_resting or (child := self._start(alone=True)) is None:
                 return
             free -= 1
             self._suspects[name].child = child
-            child.ask({name: self._paths[name]})
+            child.request_readings({name: self._paths[name]})
 
     def _start(self, *, alone: bool = False) -> ChildProcess | None:
         self._reap()
         if len(self._abandoned) >= MAX_ABANDONED // (2 if alone else 1):
-            log.error("airlock: %d children cannot be killed yet", len(self._abandoned))
+            log.error("airlock: %d killed children have not exited yet", len(self._abandoned))
             return None
         try:
             return ChildProcess(self._limits, nice=ALONE_NICE if alone else 0)
         except OSError as error:
-            log.error("airlock: no child can be started: %s", error)
+            log.error("airlock: could not start a child: %s", error)
             return None
 
     def _exchange(self, wait_seconds: float) -> None:
-        """Send what is left of requests, and take all answers that have come in."""
+        """Send the rest of the requests, and process all answers that have arrived."""
         poll = select.poll()
         children = self._children()
         for child in children:
@@ -242,36 +245,39 @@ class Airlock:
         for child in children:
             child.send()
             for message in child.receive():
-                self._take(message)
+                self._store(message)
             self.guards = child.guards or self.guards
             child.add_workers_if_stalled()
 
-    def _take(self, message: Message) -> None:
+    def _store(self, message: Message) -> None:
         name = message["name"]
-        open_seconds, sidecars_left = message["toll"]
+        open_seconds, sidecars_left = message["cost"]
         self.longest_open_seconds = max(self.longest_open_seconds, open_seconds)
         self.sidecars_left += sidecars_left
+        before = self._readings.get(name)
         if "reading" in message:
-            known = self._readings.get(name)
-            message["reading"].setdefault("objects", known and known.objects)
-            self._readings[name] = self._bridge(name, decode_parsed(Reading, message["reading"]))
+            message["reading"].setdefault("objects", before and before.objects)
+            reading = decode_parsed(Reading, message["reading"])
         else:
-            verified_at = decode_parsed(datetime, message["verified_at"])
-            around = decode_parsed(Surroundings, message["surroundings"])
-            renewed = replace(self._readings[name], verified_at=verified_at, surroundings=around)
-            self._readings[name] = self._bridge(name, renewed)
+            reading = replace(
+                self._readings[name],
+                verified_at=decode_parsed(datetime, message["verified_at"]),
+                surroundings=decode_parsed(Surroundings, message["surroundings"]),
+            )
+        self._readings[name] = self._keep_while_locked(name, reading)
         if suspect := self._suspects.pop(name, None):
-            log.info("airlock: %s answers again", name)
+            log.info("airlock: %s can be read again", name)
             if suspect.child:
                 self._abandon(suspect.child)
 
-    def _bridge(self, name: str, reading: Reading) -> Reading:
+    def _keep_while_locked(self, name: str, reading: Reading) -> Reading:
         """Return the last good reading while a database is locked, for up to `LOCKED_SECONDS`.
 
-        Its `detail` then says why there is no newer one. Without a good one, a lock `is_new` for
-        that long. A database that is written without pause is not locked, however long it lasts.
+        Its `detail` then explains why there is no newer one. Without a good reading, a lock
+        `is_new` for the same time. A database that is written without a pause is not locked, so its
+        last good reading is kept without limit.
         """
-        if self._is_copied(name, reading):
+        if self._may_be_copied(name, reading):
             reading = replace(reading, code="locked", detail={"writes": "yes"})
         if reading.code != "locked":
             self._locked_since.pop(name, None)
@@ -281,14 +287,14 @@ class Airlock:
                 self._read_at[name] = time.monotonic()
             return reading
         now = time.monotonic()
-        # If the last reading is older, another obstacle came before the lock.
+        # If the last reading is older, something else prevented readings before the lock.
         read_at = max(self._read_at.get(name, now), now - NOTED_SECONDS)
         if reading.wait_reason == "writes":
             self._locked_since.pop(name, None)
-            lasted_seconds = 0.0
+            locked_seconds = 0.0
         else:
-            lasted_seconds = now - self._locked_since.setdefault(name, read_at)
-        if lasted_seconds >= LOCKED_SECONDS:
+            locked_seconds = now - self._locked_since.setdefault(name, read_at)
+        if locked_seconds >= LOCKED_SECONDS:
             return reading
         last = self._last_good.get(name)
         if last and last.file == reading.file:
@@ -298,58 +304,53 @@ class Airlock:
             return replace(last, detail=detail, surroundings=reading.surroundings)
         return replace(reading, detail={**reading.detail, "is_new": "yes"})
 
-    def _is_copied(self, name: str, reading: Reading) -> bool:
-        """Whether a database only seems to be damaged, since a copy over it may be under way.
+    def _may_be_copied(self, name: str, reading: Reading) -> bool:
+        """Whether a database may only seem damaged because a copy over it is in progress.
 
-        So for `LOCKED_SECONDS` at most, if it was read before.
+        For up to `LOCKED_SECONDS`, and only if the database was read before.
         """
         if reading.code not in DAMAGE_CODES:
             if reading.code != "locked":
                 self._damaged_since.pop(name, None)
             return False
         now = time.monotonic()
-        lasted_seconds = now - self._damaged_since.setdefault(name, now)
+        damaged_seconds = now - self._damaged_since.setdefault(name, now)
         if name not in self._last_good or not reading.file_modified:
             return False
-        # The last of several attempts may have read a write that is later than their start.
+        # The last of several attempts may have seen a write later than `verified_at`.
         rested_seconds = abs((reading.verified_at - reading.file_modified).total_seconds())
-        return rested_seconds < REST_SECONDS and lasted_seconds < LOCKED_SECONDS
+        return rested_seconds < REST_SECONDS and damaged_seconds < LOCKED_SECONDS
 
     def _kill_failed(self) -> bool:
-        """Kill each child that has died, hangs or overruns; return whether there was one."""
-        failed = [c for c in self._children() if c.ended or c.hangs() or c.overdue()]
+        """Kill each child that has exited, hangs or is overdue; return whether there was one."""
+        failed = [c for c in self._children() if c.is_closed or c.is_hung() or c.overdue()]
         for child in failed:
             spent_seconds = child.cpu_seconds()
             code, detail = child.failure()
             self._abandon(child)
             if child is self._shared:
                 self._shared = None
-                self._suspect(child, code)
+                self._add_suspects(child, code)
             for name, suspect in self._suspects.items():
                 if suspect.child is child:
-                    log.warning("airlock: %s, read alone: %s%s", name, code, _told(detail))
+                    facts = "".join(f", {key} {value}" for key, value in detail.items())
+                    log.warning("airlock: %s, read alone: %s%s", name, code, facts)
                     suspect.fail(code, detail)
-                    self._rest_until = time.monotonic() + REST_SHARE * spent_seconds
+                    self._rest_until = time.monotonic() + REST_FACTOR * spent_seconds
         return bool(failed)
 
-    def _suspect(self, child: ChildProcess, code: Code) -> None:
-        """Have the databases read alone that a failed child was working on."""
-        names = child.overdue() or set(child.began)
-        more = f" and {len(names) - LOGGED_NAMES} more" if len(names) > LOGGED_NAMES else ""
-        listed = ", ".join(sorted(names)[:LOGGED_NAMES]) or "nothing"
+    def _add_suspects(self, child: ChildProcess, code: Code) -> None:
+        """Make suspects of the databases that a failed child was reading."""
+        names = child.overdue() or set(child.started)
+        more = f" and {len(names) - MAX_LOGGED_NAMES} more" if len(names) > MAX_LOGGED_NAMES else ""
+        listed = ", ".join(sorted(names)[:MAX_LOGGED_NAMES]) or "nothing"
         log.warning("airlock: %s while reading %s%s", code, listed, more)
         for name in names:
             self._suspects[name] = Suspect()
 
     def _reap(self) -> None:
-        """Forget killed children that the kernel has let go of."""
-        self._abandoned = [child for child in self._abandoned if not child.gone()]
+        self._abandoned = [child for child in self._abandoned if not child.has_exited()]
 
     def _abandon(self, child: ChildProcess) -> None:
         child.kill()
         self._abandoned.append(child)
-
-
-def _told(detail: Mapping[str, str]) -> str:
-    """Return details as the end of a log line."""
-    return "".join(f", {name} {value}" for name, value in detail.items())

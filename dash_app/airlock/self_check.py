@@ -1,6 +1,7 @@
-"""Whether we keep our own promises: what this process and its children hold, write and take.
+"""Measure whether the service keeps its promises to the programs that write the databases.
 
-Asked of the kernel through `/proc`, which opens no watched file.
+The kernel reports through `/proc` which locks and files this process and its children hold and how
+much they have written, so that no watched file is opened for the measurement.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from dash_app.system.processes import bytes_written, count_open_files, record_lo
 
 
 class SelfCheck:
-    """What was seen of ourselves so far. For one thread; any may read its numbers."""
+    """The measurements so far. Not thread-safe."""
 
     def __init__(self, deadline_seconds: float) -> None:
-        """Take how long a database may be open."""
+        """Start without measurements; `deadline_seconds` is the limit for an open database."""
         self._deadline_seconds = deadline_seconds
-        self._written_by_ended = 0
+        self._written_by_exited = 0
         self._written_by: dict[int, int] = {}
         self._longest_open_seconds = 0.0
         self._locks_held = 0
@@ -29,27 +30,26 @@ class SelfCheck:
         self._ticks_missed = 0
         self._ticks_seconds = 0.0
 
-    def ticked(self, took_seconds: float, missed: int) -> None:
-        """Count a tick, and those that had to be left out because it took too long."""
+    def count_tick(self, seconds: float, missed: int) -> None:
+        """Count a tick by its duration, and the ticks skipped because it took too long."""
         self._ticks += 1
-        self._ticks_seconds += took_seconds
+        self._ticks_seconds += seconds
         self._ticks_missed += missed
 
     def measure(self, airlock: Airlock, readings: Iterable[Reading]) -> SelfReport:
         """Measure this process and its children.
 
-        While a reading goes on, its file is open and locked as it should be; then the children keep
-        their previous measures.
+        While a child reads a database, the file is rightly open and locked, so the children keep
+        their previous values.
         """
         pids = tuple(airlock.pids)
         self._longest_open_seconds = airlock.longest_open_seconds
-        watched = {reading.file for reading in readings if reading.file}
-        self._files_open = count_open_files("self", watched)
+        files = {reading.file for reading in readings if reading.file}
+        self._files_open = count_open_files("self", files)
         if not airlock.is_reading:
-            self._count_written(airlock.answered_bytes)
-            self._files_open += sum(count_open_files(pid, watched) for pid in pids)
-            self._locks_held = locks_held({os.getpid(), *pids}, watched)
-
+            self._measure_written(airlock.answered_bytes)
+            self._files_open += sum(count_open_files(pid, files) for pid in pids)
+            self._locks_held = count_locks({os.getpid(), *pids}, files)
         return SelfReport(
             promises=self._promises(),
             reader_pids=pids,
@@ -62,7 +62,7 @@ class SelfCheck:
 
     def _promises(self) -> tuple[Promise, ...]:
         return (
-            Promise("bytesWritten", self._written_by_ended + sum(self._written_by.values()), 0),
+            Promise("bytesWritten", self._written_by_exited + sum(self._written_by.values()), 0),
             Promise("locksHeldBetweenReadings", self._locks_held, 0),
             Promise("watchedFilesLeftOpen", self._files_open, 0),
             Promise(
@@ -72,9 +72,9 @@ class SelfCheck:
             ),
         )
 
-    def _count_written(self, answered_bytes: Mapping[int, int]) -> None:
-        """Count all that the children wrote, except their answers to us."""
-        self._written_by_ended += sum(
+    def _measure_written(self, answered_bytes: Mapping[int, int]) -> None:
+        """Measure the bytes that the children wrote, except their answers to the service."""
+        self._written_by_exited += sum(
             written for pid, written in self._written_by.items() if pid not in answered_bytes
         )
         self._written_by = {
@@ -82,7 +82,7 @@ class SelfCheck:
         }
 
 
-def locks_held(pids: set[int], files: set[str]) -> int:
+def count_locks(pids: set[int], files: set[str]) -> int:
     """Count the record locks that processes hold on files, which are given as "DEVICE:INODE"."""
     held = [lock for lock in record_locks() if lock.pid in pids]
     return sum("{}:{}".format(*lock.file) in files for lock in held)

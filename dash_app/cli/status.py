@@ -89,7 +89,7 @@ def _exit_code(snapshot: Snapshot) -> ExitCode:
 
 
 def _from_files(configured: Settings) -> tuple[Snapshot, StatusDocument]:
-    airlock = Airlock.of(configured)
+    airlock = Airlock.from_settings(configured)
     # Start the airlock first, so that it boots while the modules load that only this case needs.
     airlock.start()
     from dash_app.cli.read_once import read_once  # noqa: PLC0415

@@ -16,7 +16,7 @@ from dash_app.model.database import Database
 from dash_app.model.host_facts import Access
 from dash_app.model.level import Level
 from dash_app.model.reading import ABSENCES, Reading
-from dash_app.reader.files import version_text
+from dash_app.reader.files import format_version
 from dash_app.settings import Settings
 from dash_app.system.users import user_name
 from dash_app.words import numbers, summaries
@@ -125,7 +125,7 @@ def _writers(database: Database, reading: Reading) -> Iterator[Check]:
         text = f"{database.label} is open in an engine that is not SQLite's own, such as Turso."
         yield Check("well", "foreign_engine", text)
     elif has_reset_bug(version := reading.sqlite_version or 0):
-        by = f"{database.label} was last written by SQLite {version_text(version)}"
+        by = f"{database.label} was last written by SQLite {format_version(version)}"
         text = f"{by}: its WAL-reset bug can damage a database, though rarely."
         cure = f"Update the SQLite of its programs to {FIXED_VERSIONS}."
         yield Check("notice", "old_sqlite", text, cure)

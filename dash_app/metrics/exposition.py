@@ -93,7 +93,7 @@ def _service(report: SelfReport) -> Iterator[Metric]:
     yield _gauge(
         "promise_kept",
         "Whether a promise to those who write the databases is kept.",
-        (({"promise": one.name}, float(one.is_kept)) for one in report.promises),
+        (({"promise": promise.name}, float(promise.is_kept)) for promise in report.promises),
     )
     readers = [size for pid in report.reader_pids if (size := memory_bytes(pid)) is not None]
     yield _gauge(

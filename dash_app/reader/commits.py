@@ -1,4 +1,4 @@
-"""Finds the newest commit in a WAL that wrote content, from the headers of its frames."""
+"""Find the newest commit in a WAL that wrote content, from the headers of its frames."""
 
 from __future__ import annotations
 
@@ -7,49 +7,51 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from struct import Struct
 
-from dash_app.reader.surroundings import Index
+from dash_app.reader.wal_index import WalIndex
 
 WAL_HEADER_BYTES = 32
 FRAME_HEADER = Struct(">II8s2I")
-"""Page, pages after a commit, salts, checksum (sqlite.org/fileformat2.html#walformat)."""
+"""Page, database size after a commit, salts, checksum (sqlite.org/fileformat2.html#walformat)."""
 
 MAX_FRAMES = 10_000
-"""Frames that are looked at, newest first: the first ordinary page ends the search, and 10,000
-headers take 15 ms."""
+"""Maximum number of frames searched, which takes 15 ms. The search starts at the newest frame and
+ends at the first page of content."""
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
-    """How far a WAL was searched: its salts, its frames, and the newest commit of content in it."""
+class SearchedCommits:
+    """The part of a WAL that was searched, and the newest commit of content in it."""
 
     salts: bytes
     frames: int
     content: str | None
 
 
-def newest_commit(
-    path: str, index: Index, housekeeping: AbstractSet[int], before: Commit | None
-) -> Commit:
-    """Return the newest commit in a WAL that wrote more than `housekeeping` pages.
+def find_content_commit(
+    path: str, index: WalIndex, housekeeping: AbstractSet[int], before: SearchedCommits | None
+) -> SearchedCommits:
+    """Find the newest commit in a WAL that wrote more than `housekeeping` pages.
 
-    `before` is the last result for this database. A WAL that cannot be read, or is longer than can
-    be searched, counts as one whose last commit wrote content.
+    `before` is the previous result for this database. If the WAL cannot be read, or is too long to
+    search, its last commit is assumed to have written content.
     """
     is_same = before is not None and before.salts == index.salts and before.frames <= index.frames
-    known = before if is_same else None
-    content = known.content if known else None
-    last_frame = known.frames if known else 0
+    searched = before if is_same else None
+    content = searched.content if searched else None
+    last_frame = searched.frames if searched else 0
     try:
         frame = _newest_frame(path, index, housekeeping, last_frame)
     except OSError:
         frame = index.frames
     if frame > last_frame:
         content = f"{index.salts.hex()}:{frame}"
-    return Commit(index.salts, index.frames, content)
+    return SearchedCommits(index.salts, index.frames, content)
 
 
-def _newest_frame(path: str, index: Index, housekeeping: AbstractSet[int], last_frame: int) -> int:
-    """Return the newest frame after `last_frame` that holds another page; 0 if there is none."""
+def _newest_frame(
+    path: str, index: WalIndex, housekeeping: AbstractSet[int], last_frame: int
+) -> int:
+    """Return the newest frame after `last_frame` with a page of content; 0 if there is none."""
     frame_bytes = index.page_bytes + FRAME_HEADER.size
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
@@ -58,7 +60,7 @@ def _newest_frame(path: str, index: Index, housekeeping: AbstractSet[int], last_
             data = os.pread(descriptor, FRAME_HEADER.size, offset)
             if len(data) < FRAME_HEADER.size or index.frames - frame >= MAX_FRAMES:
                 return index.frames
-            page, _pages, salts, *_checksum = FRAME_HEADER.unpack(data)
+            page, _database_pages, salts, *_checksum = FRAME_HEADER.unpack(data)
             if page not in housekeeping or salts != index.salts:
                 return frame
     finally:

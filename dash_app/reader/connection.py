@@ -1,4 +1,4 @@
-"""Open a database so that nothing of ours can change it, and never for longer than a limit."""
+"""Open a database read-only, and interrupt statements that take too long."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from threading import Event, Thread
 from typing import Literal
 
 Route = Literal["immutable", "lock_free", "shared"]
-"""How to read.
+"""How to read a database.
 
-immutable: no log beside the file; no lock, no side file (sqlite.org/uri.html).
-lock_free: a log that nobody wrote to lately; its index is rebuilt in our own memory and no lock is
-  taken, so that it works in a read-only folder and beside a writer with EXCLUSIVE locks.
-  Like immutable, what it found is valid only if the files did not change meanwhile.
-  Only where the kernel refuses our writes: closing it, SQLite would remove a log that holds no
-  commit yet, and with it the transaction that its writer has under way.
+immutable: there is no WAL. Takes no lock and makes no side file (sqlite.org/uri.html). The result
+  is valid only if the files did not change meanwhile.
+lock_free: the WAL was not written recently. Its index is rebuilt in our own memory and no lock is
+  taken, so this works in a read-only folder and beside a writer with EXCLUSIVE locks. The result
+  is valid only if the files did not change meanwhile. It requires that the kernel denies our
+  writes: on close, SQLite would remove a WAL that holds no commit yet, and with it the running
+  transaction of its writer.
 shared: beside an active writer, with a read lock like any other reader.
 """
 
@@ -27,17 +28,17 @@ QUERIES: dict[Route, str] = {
     "shared": "mode=ro&readonly_shm=1",
 }
 BUSY_SECONDS = 0.25
-AGAIN_SECONDS = 0.01
+RETRY_SECONDS = 0.01
 
 
 @contextmanager
 def connect(path: str, route: Route) -> Iterator[sqlite3.Connection]:
-    """Open an absolute path read-only by one route; close at the end.
+    """Open an absolute path read-only; close it at the end. Raise sqlite3.Error.
 
-    Names come back as bytes, since a schema may hold any. Raises sqlite3.Error.
+    Names are returned as bytes, since a schema may hold any bytes.
     """
-    # Unescaped, `?`, `#` and `%` would change the URI's meaning (sqlite.org/uri.html).
-    # Each byte by its number: urllib's quote would cost the child 0.5 MB.
+    # In a URI, `?`, `#` and `%` have a meaning (sqlite.org/uri.html), so each byte is escaped by
+    # its number: urllib's quote would cost the child 0.5 MB.
     encoded = "".join(f"%{byte:02x}" for byte in os.fsencode(path))
     uri = f"file:{encoded}?{QUERIES[route]}"
     connection = sqlite3.connect(
@@ -46,7 +47,7 @@ def connect(path: str, route: Route) -> Iterator[sqlite3.Connection]:
     try:
         connection.text_factory = bytes
         if route == "lock_free":
-            # Without shared memory the index of the log is kept on the heap
+            # Without shared memory, SQLite keeps the WAL index on the heap
             # (sqlite.org/wal.html, "Use of WAL Without Shared-Memory").
             connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA query_only = 1")
@@ -58,17 +59,17 @@ def connect(path: str, route: Route) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def time_limit(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
-    """Interrupt whatever the connection runs after so many seconds.
+    """Interrupt the connection's statement after a time limit.
 
-    A progress handler would not do: `COUNT(*)` is one opcode and never calls it.
+    A progress handler does not work: `COUNT(*)` is a single opcode and never calls it.
     """
     done = Event()
 
     def interrupt() -> None:
-        pause_seconds = max(seconds, 0)
-        while not done.wait(pause_seconds):  # one that comes before the statement has no effect
+        wait_seconds = max(seconds, 0)
+        while not done.wait(wait_seconds):  # an interrupt before the statement has no effect
             connection.interrupt()
-            pause_seconds = AGAIN_SECONDS
+            wait_seconds = RETRY_SECONDS
 
     watchdog = Thread(target=interrupt)
     watchdog.start()

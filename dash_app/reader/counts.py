@@ -1,4 +1,4 @@
-"""Row counts of every user table, each its own short read, within budgets."""
+"""Count the rows of all user tables, each in its own short statement, within budgets."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from math import inf, sqrt
 
 from dash_app.model.reading import TableCount
 from dash_app.reader.connection import time_limit
-from dash_app.reader.errors import is_of_table
+from dash_app.reader.errors import concerns_only_table
 from dash_app.reader.rowid_scan import (
     RowidBounds,
     ScanProgress,
     Table,
-    advance,
-    at_most,
-    glances,
-    go_on,
-    quoted,
+    max_rows,
+    quote,
+    read_rowid_bounds,
+    resume,
     rowid_names,
+    scan,
 )
 from dash_app.reader.schema import list_tables
 
 COUNTED_KINDS = (b"table", b"virtual")
-COST_FLOOR_SECONDS = 20e-6
-"""The least that a count is taken to cost: preparing the statement takes about as long."""
+MIN_COST_SECONDS = 20e-6
+"""Minimum cost of a count, which is about the time to prepare the statement."""
 
 MAX_WHOLE_ROWS = 1_000_000
-"""So many are counted in 3 to 6 ms; slices take 1 ms on average."""
+"""Beside a writer, larger tables are counted in slices. A million rows take 3 to 6 ms in one
+statement; slices take 1 ms on average."""
 
-PAUSE = 4.0
-"""So many times as long as a slice took, its table is left alone."""
+PAUSE_FACTOR = 4.0
+"""Beside a writer, pause after each slice for this multiple of the slice's duration."""
 
-TOGETHER = 50
-"""So many tables are glanced at by one statement; SQLite joins 500 at most."""
+TABLES_PER_STATEMENT = 50
+"""Tables whose bounds are read by one statement. SQLite joins 500 at most."""
 
 NOT_REACHED = "not counted yet"
 TOO_LARGE = "too large to count in one go"
@@ -45,21 +46,21 @@ QUERY_FAILS = "its query fails"
 INDEX_DAMAGED = "its module finds its index damaged"
 NEEDS = "needs "
 MISSING_COLLATION = re.compile(r"no such collation sequence: (.+)", re.DOTALL)
-MISSING = (
+MISSING_EXTENSIONS = (
     (re.compile(r"no such module: (.{1,80})"), NEEDS + "the {} module"),
     (re.compile(r"no such collation sequence: (.{1,80})"), NEEDS + "the collation {}"),
     (re.compile(r"(?:no such|unknown) tokenizer: (.{1,80})"), NEEDS + "the tokenizer {}"),
     (re.compile(r"no such function: (.{1,80})"), NEEDS + "the function {}"),
 )
-"""What SQLite says of things that only the program has that made them, and why they matter."""
+"""SQLite's messages about extensions that only the writing program has, and our reasons."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Limits of counting: one table, one reading, and this database's share of a core.
 
-    Beside a writer, a large table is not even tried to be counted by one statement, and slices
-    leave pauses: while one runs, the log of a busy writer cannot begin anew.
+    Beside a writer, a large table is counted only in slices, with pauses between them: during a
+    statement, a busy writer's WAL cannot start over.
     """
 
     table_seconds: float
@@ -70,25 +71,25 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class CountState:
-    """A table's newest count and what the last try to take one cost, in CPU seconds.
+    """A table's newest count, and the cost of the last attempt in CPU seconds.
 
-    `current` is whether the count was taken since the file last changed. `tried_at` is on the
-    monotonic clock, so that a clock that is set moves no table's turn. `walk` is how far a table
-    that is too large for one statement has been counted.
+    `is_current` is whether the table was counted since the file last changed. `tried_at` is on the
+    monotonic clock, so that setting the clock does not move a table's turn. `scan` is the progress
+    of a table that is too large for one statement.
     """
 
     count: TableCount
     cost_seconds: float
-    current: bool
+    is_current: bool
     tried_at: float
-    walk: ScanProgress | None = None
+    scan: ScanProgress | None = None
 
 
 def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
-    """Return the tables a person made, by name, with the name of their rowids if SQLite keeps them.
+    """List the tables that a person made, without views and shadow tables.
 
-    Without views and shadow tables. What the rowids of a virtual table cost is known to its module
-    alone. Raises sqlite3.Error.
+    A virtual table has no rowid here, since only its module knows what reading it would cost.
+    Raise sqlite3.Error.
     """
     names = rowid_names(connection)
     return tuple(
@@ -100,7 +101,6 @@ def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:
 
 
 def _is_utf8(name: bytes) -> bool:
-    """Return whether a table can be named in a statement."""
     try:
         name.decode()
     except UnicodeDecodeError:
@@ -108,16 +108,16 @@ def _is_utf8(name: bytes) -> bool:
     return True
 
 
-def outdated(tallies: Mapping[bytes, CountState]) -> dict[bytes, CountState]:
-    """Return tallies after the file changed: what was exact is now an estimate."""
+def mark_outdated(states: Mapping[bytes, CountState]) -> dict[bytes, CountState]:
+    """Return the states after the file has changed: exact counts become estimates."""
     return {
         name: replace(
-            tally,
-            current=False,
-            count=_estimated(tally.count),
-            walk=tally.walk and tally.walk.moved(),
+            state,
+            is_current=False,
+            count=_estimated(state.count),
+            scan=state.scan and state.scan.after_change(),
         )
-        for name, tally in tallies.items()
+        for name, state in states.items()
     }
 
 
@@ -127,160 +127,165 @@ def count_tables(
     before: Mapping[bytes, CountState],
     budget: Budget,
 ) -> dict[bytes, CountState]:
-    """Return a tally for each table; those that have waited longest are counted first.
+    """Count the tables that are due, those that waited longest first.
 
-    A table that is not due, or not reached in time, keeps the tally that it had.
+    Return a state for each table. A table that is not due, or not reached in time, keeps its
+    state. Raise sqlite3.Error if an error concerns the file.
     """
-    nothing = TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED)
-    untried = CountState(nothing, 0, current=False, tried_at=-inf)
-    known = {table.name: table for table in tables}
-    tallies = {name: before.get(name, untried) for name in known}
+    not_counted = TableCount(None, datetime.fromtimestamp(0, UTC), error=NOT_REACHED)
+    untried = CountState(not_counted, 0, is_current=False, tried_at=-inf)
+    by_name = {table.name: table for table in tables}
+    states = {name: before.get(name, untried) for name in by_name}
     ends = time.monotonic() + budget.reading_seconds
-    turns = due(tallies, budget.core_share, time.monotonic())
-    turns.sort(key=lambda name: tallies[name].tried_at)
-    for begin in range(0, len(turns), TOGETHER):
-        group = [known[name] for name in turns[begin : begin + TOGETHER]]
-        few = _count_few(connection, group, ends - time.monotonic())
-        tallies |= few
+    due = due_tables(states, budget.core_share, time.monotonic())
+    due.sort(key=lambda name: states[name].tried_at)
+    for start in range(0, len(due), TABLES_PER_STATEMENT):
+        group = [by_name[name] for name in due[start : start + TABLES_PER_STATEMENT]]
+        small = _count_small(connection, group, ends - time.monotonic())
+        states |= small
         for table in group:
             left_seconds = ends - time.monotonic()
             if left_seconds <= 0:
-                return tallies
+                return states
             limits = budget
             if left_seconds < budget.table_seconds:
                 limits = replace(budget, table_seconds=left_seconds)
-            if table.name not in few:
-                tallies[table.name] = _count(connection, table, limits, tallies[table.name])
-    return tallies
+            if table.name not in small:
+                states[table.name] = _count(connection, table, limits, states[table.name])
+    return states
 
 
-def needs_only_extensions(tallies: Iterable[CountState]) -> str | None:
-    """Return what the first table needs, if none of them can be counted without such a thing."""
-    whys = [tally.count.error or "" for tally in tallies]
-    is_all = whys and all(why.startswith(NEEDS) for why in whys)
-    return whys[0].removeprefix(NEEDS) if is_all else None
+def missing_extension(states: Iterable[CountState]) -> str | None:
+    """Return the extension that the first table needs, if every table needs one."""
+    errors = [state.count.error or "" for state in states]
+    all_need_one = errors and all(error.startswith(NEEDS) for error in errors)
+    return errors[0].removeprefix(NEEDS) if all_need_one else None
 
 
-def due(tallies: Mapping[bytes, CountState], core_share: float, now: float) -> list[bytes]:
-    """Return the tables whose turn it is, of those whose count is not current.
+def due_tables(states: Mapping[bytes, CountState], core_share: float, now: float) -> list[bytes]:
+    """List the tables to count now, of those whose count is not current.
 
     With a turn every sqrt(cost) * sum(sqrt(costs)) / share seconds, counting takes exactly that
-    share of a core, and no other plan within it keeps the counts younger.
+    share of a core, and no other schedule within it keeps the counts younger.
     """
-    roots = {name: sqrt(max(t.cost_seconds, COST_FLOOR_SECONDS)) for name, t in tallies.items()}
+    roots = {name: sqrt(max(s.cost_seconds, MIN_COST_SECONDS)) for name, s in states.items()}
     scale_seconds = sum(roots.values()) / core_share
     return [
         name
-        for name, tally in tallies.items()
-        if not tally.current and now - tally.tried_at >= roots[name] * scale_seconds
+        for name, state in states.items()
+        if not state.is_current and now - state.tried_at >= roots[name] * scale_seconds
     ]
 
 
-def _count_few(
+def _count_small(
     connection: sqlite3.Connection, group: Sequence[Table], limit_seconds: float
 ) -> dict[bytes, CountState]:
-    """Return the tallies of those tables that have few rows; none if one statement cannot tell."""
-    tables = [table for table in group if table.rowid]
+    """Count the tables that have few rows; none if the one statement for them fails."""
+    tables = [table for table in group if table.rowid_name]
     if not tables or limit_seconds <= 0:
         return {}
-    began = time.thread_time()
+    started = time.thread_time()
     try:
         with time_limit(connection, limit_seconds / 2):
-            found = glances(connection, tables)
+            bounds = read_rowid_bounds(connection, tables)
     except sqlite3.OperationalError:
         return {}
     now, tried_at = datetime.now(UTC), time.monotonic()
-    few = [(name, one) for name, one in found.items() if one.rows is not None]
-    # In equal parts: one that met a busy moment would wait ten times as long for its next turn.
-    cost_seconds = (time.thread_time() - began) / max(len(few), 1)
+    small = {name: table for name, table in bounds.items() if table.rows is not None}
+    # The cost is shared equally: a table measured in a busy moment would wait ten times as long.
+    cost_seconds = (time.thread_time() - started) / max(len(small), 1)
     return {
         name: CountState(TableCount(rows, now, rowids=rowids), cost_seconds, True, tried_at)
-        for name, (rowids, rows) in few
+        for name, (rowids, rows) in small.items()
     }
 
 
 def _count(
     connection: sqlite3.Connection, table: Table, limits: Budget, before: CountState
 ) -> CountState:
-    began = time.thread_time()
-    walk = None
+    started = time.thread_time()
+    progress = None
     try:
-        count, walk = _counted(connection, table, limits, before)
+        count, progress = _count_or_scan(connection, table, limits, before)
     except UnicodeDecodeError:
         count = TableCount(None, datetime.now(UTC), error="its name is not UTF-8")
     except sqlite3.Error as error:
-        count = _uncounted(error, before.count)
-    current = count.error != TOO_LARGE and count.estimate is None
-    return CountState(count, time.thread_time() - began, current, time.monotonic(), walk)
+        count = _failed_count(error, before.count)
+    is_current = count.error != TOO_LARGE and count.estimate is None
+    cost_seconds = time.thread_time() - started
+    return CountState(count, cost_seconds, is_current, time.monotonic(), progress)
 
 
-def _counted(
+def _count_or_scan(
     connection: sqlite3.Connection, table: Table, limits: Budget, before: CountState
 ) -> tuple[TableCount, ScanProgress | None]:
-    """Return a table's count, and the walk that goes on where one statement is too slow for it."""
-    rowids, rows = glances(connection, [table])[table.name] if table.rowid else RowidBounds()
+    """Count a table in one statement, or continue its scan if one statement is too slow."""
+    rowids, rows = RowidBounds()
+    if table.rowid_name:
+        rowids, rows = read_rowid_bounds(connection, [table])[table.name]
     if rows is not None:
         return TableCount(rows, datetime.now(UTC), rowids=rowids), None
-    spares = limits.beside_writer and table.rowid
-    if before.walk is None and not (spares and at_most(connection, rowids) > MAX_WHOLE_ROWS):
+    must_scan = limits.beside_writer and table.rowid_name
+    if before.scan is None and not (must_scan and max_rows(connection, rowids) > MAX_WHOLE_ROWS):
         try:
             with time_limit(connection, limits.table_seconds):
-                rows = _rows(connection, table.name)
+                rows = _count_whole(connection, table.name)
             return TableCount(rows, datetime.now(UTC), rowids=rowids), None
         except sqlite3.OperationalError as error:
-            if table.rowid is None or error.sqlite_errorname != "SQLITE_INTERRUPT":
+            if table.rowid_name is None or error.sqlite_errorname != "SQLITE_INTERRUPT":
                 raise
-    walk = go_on(before.walk, rowids)
-    is_new = walk.position is None
-    pause = PAUSE if limits.beside_writer else 0
-    walk = advance(connection, table, walk, limits.table_seconds, pause)
-    if walk.is_at_end and walk.is_whole:
-        # A table that is counted in one turn has become small enough for one statement.
-        done = is_new and before.walk is not None
-        return TableCount(walk.rows, datetime.now(UTC), rowids=rowids), None if done else walk
-    if walk.ended_at:
-        return TableCount(walk.rows, walk.ended_at, "about", rowids=rowids), walk
+    progress = resume(before.scan, rowids)
+    is_new = progress.position is None
+    pause_factor = PAUSE_FACTOR if limits.beside_writer else 0
+    progress = scan(connection, table, progress, limits.table_seconds, pause_factor)
+    if progress.is_at_end and progress.is_exact:
+        # A table that was scanned in one turn has become small enough for one statement.
+        is_small = is_new and before.scan is not None
+        count = TableCount(progress.rows, datetime.now(UTC), rowids=rowids)
+        return count, None if is_small else progress
+    if progress.ended_at:
+        return TableCount(progress.rows, progress.ended_at, "about", rowids=rowids), progress
     if before.count.is_known:
-        return replace(_estimated(before.count), rowids=rowids), walk
-    bound = at_most(connection, rowids)
-    return TableCount(bound, datetime.now(UTC), "at_most", rowids=rowids), walk
+        return replace(_estimated(before.count), rowids=rowids), progress
+    limit = max_rows(connection, rowids)
+    return TableCount(limit, datetime.now(UTC), "at_most", rowids=rowids), progress
 
 
-def _rows(connection: sqlite3.Connection, table: bytes) -> int:
-    """Return the rows of a table by one statement, which never compares any. Raise sqlite3.Error.
+def _count_whole(connection: sqlite3.Connection, table: bytes) -> int:
+    """Count a table in one statement. Raise sqlite3.Error.
 
-    A collation of its program's own, which the key of a WITHOUT ROWID table may have, only has to
-    exist for that: one that is missing gets a stand-in, as often as the key needs another.
+    The key of a WITHOUT ROWID table may use a collation of the writing program. Counting compares
+    no rows, but SQLite requires that the collation exists, so each missing one gets a stand-in.
     """
-    sql = f"SELECT count(*) FROM {quoted(table)} NOT INDEXED"  # noqa: S608
-    stood_in: set[str] = set()
+    sql = f"SELECT count(*) FROM {quote(table)} NOT INDEXED"  # noqa: S608
+    replaced: set[str] = set()
     while True:
         try:
             rows: int = connection.execute(sql).fetchone()[0]
         except sqlite3.OperationalError as error:
             missing = MISSING_COLLATION.fullmatch(str(error))
-            if missing is None or missing[1] in stood_in:
+            if missing is None or missing[1] in replaced:
                 raise
-            connection.create_collation(missing[1], lambda _one, _other: 0)
-            stood_in.add(missing[1])
+            connection.create_collation(missing[1], lambda _left, _right: 0)
+            replaced.add(missing[1])
         else:
             return rows
 
 
-def _uncounted(error: sqlite3.Error, before: TableCount) -> TableCount:
-    """Return what is known of a table whose count failed; re-raise what concerns the file."""
+def _failed_count(error: sqlite3.Error, before: TableCount) -> TableCount:
+    """Return the count of a table whose statement failed. Raise errors that concern the file."""
     name = getattr(error, "sqlite_errorname", "")
     if name == "SQLITE_INTERRUPT":
         if before.is_known:
             return _estimated(before)
         return TableCount(None, datetime.now(UTC), error=TOO_LARGE)
-    if not is_of_table(error):
+    if not concerns_only_table(error):
         raise error
     if name == "SQLITE_CORRUPT_VTAB":
         return TableCount(None, datetime.now(UTC), error=INDEX_DAMAGED)
-    matches = ((what, pattern.match(str(error))) for pattern, what in MISSING)
-    whys = (what.format(found[1]) for what, found in matches if found)
-    return TableCount(None, datetime.now(UTC), error=next(whys, QUERY_FAILS))
+    matches = ((reason, pattern.match(str(error))) for pattern, reason in MISSING_EXTENSIONS)
+    reasons = (reason.format(match[1]) for reason, match in matches if match)
+    return TableCount(None, datetime.now(UTC), error=next(reasons, QUERY_FAILS))
 
 
 def _estimated(count: TableCount) -> TableCount:

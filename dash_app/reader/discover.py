@@ -1,4 +1,7 @@
-"""Finds SQLite files below a folder. For a process of its own that holds no connection."""
+"""Find SQLite files below a folder.
+
+Opens files, so it must run in a process that holds no connection to a database.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,23 @@ from dash_app.reader.files import HEADER_BYTES, MAGIC
 SKIPPED_FOLDERS = {"node_modules", "__pycache__", "venv"}
 MAX_DEPTH = 4
 APPLICATION_ID_BYTES = slice(68, 72)
-"""Where the header holds it (sqlite.org/fileformat2.html#application_id)."""
+"""The position in the header (sqlite.org/fileformat2.html#application_id)."""
 
 
 def sqlite_files(folder: str) -> Iterator[str]:
     """Yield the paths of SQLite files below a folder, sorted within each folder.
 
-    Hidden folders are left out, and so is what may not be read.
+    Skip hidden folders, unreadable files and our own history.
     """
     for parent, folders, files in os.walk(folder):
         below = os.path.relpath(parent, folder).split(os.sep) if parent != folder else []
         keep = [] if len(below) >= MAX_DEPTH else folders
         folders[:] = sorted(f for f in keep if not f.startswith(".") and f not in SKIPPED_FOLDERS)
-        yield from (
-            path for name in sorted(files) if _is_to_watch(path := os.path.join(parent, name))
-        )
+        paths = (os.path.join(parent, name) for name in sorted(files))
+        yield from (path for path in paths if _is_foreign_database(path))
 
 
-def _is_to_watch(path: str) -> bool:
+def _is_foreign_database(path: str) -> bool:
     """Whether a file is an SQLite database, and not our own history."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
@@ -41,5 +43,5 @@ def _is_to_watch(path: str) -> bool:
             os.close(descriptor)
     except OSError:
         return False
-    mark = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
-    return header.startswith(MAGIC) and mark != HISTORY_APPLICATION_ID
+    application_id = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
+    return header.startswith(MAGIC) and application_id != HISTORY_APPLICATION_ID

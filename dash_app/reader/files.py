@@ -1,4 +1,4 @@
-"""What can be told of a database's files without SQLite."""
+"""The facts about a database's files that need no SQLite: stat, permissions, the file header."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
+from dash_app.model.host_facts import Access
 from dash_app.model.reading import Code
 
 GRANULARITY_NS = 2_000_000_000
-"""Timestamps younger than this may not move with the next write: 4 ms on ext4, 2 s on FAT."""
+"""A file's time may stay the same if it is written again within this time: 4 ms on ext4, 2 s on
+FAT."""
 
 HEADER_BYTES = 100
 MAGIC = b"SQLite format 3\0"
@@ -23,38 +26,37 @@ CHANGE_COUNTER_BYTES = slice(24, 28)
 SQLITE_VERSION_BYTES = slice(96, 100)
 WAL_FORMAT = 2
 OTHER_FORMATS = {3, 255}
-"""Read versions of WAL2, which a branch of SQLite has, and of Turso's MVCC. Any other is noise."""
+"""Read versions of WAL2 (a branch of SQLite) and of Turso's MVCC. Any other value is noise."""
 
 SCHEMA_FORMAT_BYTES = slice(44, 48)
 MAX_SCHEMA_FORMAT = 255
-"""SQLite has had 4 in twenty years: a larger one comes of noise, or of encryption that leaves the
+"""SQLite has reached 4 in twenty years. A larger number means noise, or encryption that leaves the
 first bytes as they were."""
 
-
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
-"""Under such a path there can be no file."""
+"""Errors of paths that cannot lead to a file."""
 
 DISK_ERRORS = {
     *(errno.EIO, errno.EREMOTEIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.ESTALE),
     *(errno.ENXIO, errno.ENODEV, errno.ENOMEDIUM, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN),
 }
-"""How a disk or a network mount fails. Any other error says nothing about it."""
+"""Errors of a failing disk or network mount."""
 
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
+SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
 
 
 class UnreadableError(Exception):
-    """A database that has no reading: its code, and the facts that the code's words need."""
+    """A database cannot be read: a code, and the details that its explanation needs."""
 
     def __init__(self, code: Code, **detail: str) -> None:
-        """Take the code, and details by name."""
         super().__init__(code)
         self.code = code
         self.detail = detail
 
 
-class Mark(NamedTuple):
-    """What changes about a file when it is written or replaced."""
+class FileStamp(NamedTuple):
+    """The attributes of a file that change when it is written or replaced."""
 
     device: int
     inode: int
@@ -65,67 +67,69 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """A database's files as `stat` saw them; `path` is resolved, since SQLite resolves it too.
+    """The stamps of a database's files; None for a missing WAL or journal.
 
-    `links` is the number of names (hard links) of the main file.
+    `path` is resolved, since SQLite resolves it too. `links` is the number of names (hard links)
+    of the main file.
     """
 
     path: str
-    main: Mark
-    wal: Mark | None
-    journal: Mark | None
+    main: FileStamp
+    wal: FileStamp | None
+    journal: FileStamp | None
     links: int = 1
 
     @property
     def identity(self) -> tuple[int, int]:
-        """The main file's device and inode: the same for every name it has."""
+        """The main file's device and inode, which are the same for all its names."""
         return self.main.device, self.main.inode
 
     @property
     def wal_bytes(self) -> int:
-        """Size of the write-ahead log; 0 without one."""
+        """The size of the WAL; 0 if there is none."""
         return self.wal.size_bytes if self.wal else 0
 
     @property
     def has_journal(self) -> bool:
-        """Whether a rollback journal with content lies beside the file."""
+        """Whether there is a rollback journal that is not empty."""
         return self.journal is not None and self.journal.size_bytes > 0
 
     @property
     def last_modified(self) -> datetime | None:
-        """The latest write to main file, WAL or journal; readers create empty side files.
+        """The latest write to main file, WAL or journal. Empty side files do not count.
 
-        None for a time that was set to what no calendar holds.
+        Readers create those. None if the time was set to one that no calendar has.
         """
-        return _time(max(mark.mtime_ns for mark in self._marks() if mark.size_bytes))
+        return _time(max(stamp.mtime_ns for stamp in self._stamps() if stamp.size_bytes))
 
     @property
     def main_modified(self) -> datetime | None:
-        """The last write to the main file, as `last_modified`."""
+        """The last write to the main file."""
         return _time(self.main.mtime_ns)
+
+    @property
+    def wal_modified(self) -> datetime | None:
+        """The last write to the WAL; None if there is none."""
+        return _time(self.wal.mtime_ns) if self.wal and self.wal.size_bytes else None
 
     @property
     def changed_ns(self) -> int:
         """The latest change of any of the files, in nanoseconds since 1970."""
-        return max(max(mark.mtime_ns, mark.ctime_ns) for mark in self._marks())
+        return max(max(stamp.mtime_ns, stamp.ctime_ns) for stamp in self._stamps())
 
-    @property
-    def wal_modified(self) -> datetime | None:
-        """The last write to the write-ahead log; None without one."""
-        return _time(self.wal.mtime_ns) if self.wal and self.wal.size_bytes else None
-
-    def settled(self, at: datetime) -> bool:
-        """Whether any write after `at` must show in a timestamp."""
+    def shows_writes_after(self, at: datetime) -> bool:
+        """Whether any write after `at` must change a stamp."""
         return self.changed_ns < at.timestamp() * 1e9 - GRANULARITY_NS
 
-    def _marks(self) -> Iterator[Mark]:
-        return (mark for mark in (self.main, self.wal, self.journal) if mark)
+    def _stamps(self) -> list[FileStamp]:
+        return [stamp for stamp in (self.main, self.wal, self.journal) if stamp]
 
 
 class Header(NamedTuple):
-    """What the first 100 bytes say (sqlite.org/fileformat2.html#the_database_header).
+    """The fields of the first 100 bytes of a main file that are used here.
 
-    `sqlite_version` is that of who wrote them last, as 3040001 for 3.40.1.
+    `sqlite_version` is that of the last writer, as 3040001 for 3.40.1
+    (sqlite.org/fileformat2.html#the_database_header).
     """
 
     is_wal: bool
@@ -134,7 +138,7 @@ class Header(NamedTuple):
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Return the header. Raises UnreadableError where these bytes are no database's."""
+        """Parse the first bytes of a file. Raise UnreadableError if they are not a header."""
         if not data.startswith(MAGIC):
             raise UnreadableError("not_a_database")
         if len(data) < HEADER_BYTES:
@@ -147,18 +151,18 @@ class Header(NamedTuple):
             raise UnreadableError("not_a_database")
         counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
         version = int.from_bytes(data[SQLITE_VERSION_BYTES], "big")
-        return cls(data[READ_VERSION_OFFSET] == WAL_FORMAT, counter, version)
+        return cls(read_version == WAL_FORMAT, counter, version)
 
 
-def version_text(version: int) -> str:
-    """Return an SQLite version as people write it: 3.40.1 for 3040001."""
+def format_version(version: int) -> str:
+    """Format an SQLite version number: 3.40.1 for 3040001."""
     return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
 
 
-def look(path: str) -> Files:
-    """Return the files of a database.
+def stat_files(path: str) -> Files:
+    """Stat the files of a database.
 
-    Raises UnreadableError when there is no regular file with content, or no right to look.
+    Raise UnreadableError if the file is missing, empty, not a regular file, or not accessible.
     """
     try:
         resolved = os.path.realpath(path, strict=True)
@@ -168,10 +172,35 @@ def look(path: str) -> Files:
             raise UnreadableError("not_a_file", kind=kind)
         if not info.st_size:
             raise UnreadableError("file_empty")
-        wal, journal = _side(f"{resolved}-wal"), _side(f"{resolved}-journal")
+        wal, journal = _side_stamp(f"{resolved}-wal"), _side_stamp(f"{resolved}-journal")
     except OSError as error:
-        raise unreadable(error, path) from error
-    return Files(resolved, _mark(info), wal, journal, info.st_nlink)
+        raise explain_os_error(error, path) from error
+    return Files(resolved, _stamp(info), wal, journal, info.st_nlink)
+
+
+def identity_of(path: str) -> tuple[int, int] | None:
+    """Return the device and inode of a file; None if it is missing or not accessible."""
+    try:
+        info = os.stat(path)
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
+
+
+def find_access(path: str) -> Access:
+    """Find the owners of a database's files, and the first thing on the way that is not accessible.
+
+    `path` is absolute. The files may be missing.
+    """
+    with suppress(OSError):  # a link that may not be read, such as /proc/PID/root
+        path = os.path.realpath(path)
+    sides = ("", *SIDE_SUFFIXES)
+    owners = {side: owner for side in sides if (owner := _owner(path + side)) is not None}
+    for folder in reversed(list(_folders(path))):
+        if not os.access(folder, os.X_OK) and os.path.isdir(folder):
+            return Access(path, owners, folder, closed_is_folder=True)
+    files = (path + side for side in owners)
+    return Access(path, owners, next((f for f in files if not os.access(f, os.R_OK)), None))
 
 
 def open_read_only(path: str) -> int:
@@ -201,32 +230,44 @@ def read_start(path: str, size: int) -> bytes:
 
 
 def read_header(files: Files) -> Header:
-    """Return the main file's header.
+    """Read the main file's header. Raise UnreadableError.
 
-    Closing the file drops this process's locks on it, so no connection to it may be open
-    meanwhile. Raises UnreadableError.
+    No connection to the file may be open meanwhile: see `read_start`.
     """
-    return Header.parse(_first_bytes(files.path))
+    return Header.parse(_read_header_bytes(files.path))
 
 
 def journal_is_hot(files: Files) -> bool:
-    """Whether the journal's header is intact: its transaction is under way, or was cut off.
+    """Whether the journal's header is intact: its transaction is running, or was cut off.
 
-    Raises UnreadableError.
+    Raise UnreadableError.
     """
     try:
-        return _first_bytes(f"{files.path}-journal").startswith(JOURNAL_MAGIC)
+        return _read_header_bytes(f"{files.path}-journal").startswith(JOURNAL_MAGIC)
     except UnreadableError as error:
         if error.code == "file_missing":
             return False
         raise
 
 
-def _first_bytes(path: str) -> bytes:
+def explain_os_error(error: OSError, path: str) -> UnreadableError:
+    """Convert an error of the operating system at a database's path."""
+    if error.errno in ABSENT:
+        folder = os.path.dirname(path)
+        return UnreadableError("file_missing" if os.path.isdir(folder) else "folder_missing")
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return UnreadableError("permission_denied")
+    if error.errno in DISK_ERRORS:
+        return UnreadableError("io_error")
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return UnreadableError("cannot_read", error=name, text=error.strerror or "no error text")
+
+
+def _read_header_bytes(path: str) -> bytes:
     try:
         return read_start(path, HEADER_BYTES)
     except OSError as error:
-        raise unreadable(error, path) from error
+        raise explain_os_error(error, path) from error
 
 
 def _time(time_ns: int) -> datetime | None:
@@ -236,30 +277,31 @@ def _time(time_ns: int) -> datetime | None:
         return None
 
 
-def _mark(info: os.stat_result) -> Mark:
-    return Mark(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+def _stamp(info: os.stat_result) -> FileStamp:
+    return FileStamp(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
 
 
-def _side(path: str) -> Mark | None:
+def _side_stamp(path: str) -> FileStamp | None:
     try:
         info = os.stat(path)
     except OSError as error:
         if error.errno in ABSENT:  # also a link to itself, or a name that is too long with `-wal`
             return None
         raise
-    if stat.S_ISDIR(info.st_mode):  # SQLite opens it, and then reports that the disk fails
+    if stat.S_ISDIR(info.st_mode):  # SQLite would open it, and then report a disk I/O error
         raise IsADirectoryError(errno.EISDIR, f"-{path.rpartition('-')[2]} is a folder")
-    return _mark(info)
+    return _stamp(info)
 
 
-def unreadable(error: OSError, path: str) -> UnreadableError:
-    """Return what an error of the operating system means for the database at a path."""
-    if error.errno in ABSENT:
-        folder = os.path.dirname(path)
-        return UnreadableError("file_missing" if os.path.isdir(folder) else "folder_missing")
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        return UnreadableError("permission_denied")
-    if error.errno in DISK_ERRORS:
-        return UnreadableError("io_error")
-    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return UnreadableError("cannot_read", error=name, text=error.strerror or "without words")
+def _owner(path: str) -> int | None:
+    try:
+        return os.stat(path).st_uid
+    except OSError:
+        return None
+
+
+def _folders(path: str) -> Iterator[str]:
+    """Yield the folders of a path, the innermost first."""
+    while (folder := os.path.dirname(path)) != path:
+        yield folder
+        path = folder

@@ -1,4 +1,4 @@
-"""Locks that other processes hold on a database's files, as the kernel knows them."""
+"""Locks of other processes on a database's files, and which of them mean that it is written."""
 
 from __future__ import annotations
 
@@ -8,43 +8,59 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable
 
-from dash_app.reader.files import Files, open_read_only
-from dash_app.system.processes import RecordLock, process_label
+from dash_app.reader.files import Files, identity_of, open_read_only
+from dash_app.reader.wal_index import FIRST_LOCK_BYTE, OPEN_LOCK_BYTE
+from dash_app.system.processes import RecordLock, process_label, record_locks
 
-LOCK = struct.Struct("hhqqi")
-"""The kernel's record of a lock: kind, whence, start, length, pid (fcntl(2))."""
+FLOCK = struct.Struct("hhqqi")
+"""The kernel's `struct flock`: type, whence, start, length, pid (fcntl(2))."""
 
 PENDING_BYTE = 0x40000000
 SHARED_FIRST, SHARED_BYTES = PENDING_BYTE + 2, 510
 """Where SQLite locks a main file (sqlite.org/fileformat2.html#the_lock_byte_page)."""
 
-INDEX_LOCKS_FIRST, INDEX_LOCKS_BYTES = 120, 9
-INDEX_OPEN_BYTE = 128
-"""Where SQLite locks a WAL's index (sqlite.org/walformat.html, "WAL Locks")."""
-
 
 def find_write_lock(path: str) -> int | None:
-    """Return the pid of a process that holds a write lock on any part of a file, None without one.
+    """Return the pid of a process that holds a write lock on any part of a file, if there is one.
 
     The pid is 0 or -1 if the kernel does not report it. SQLite takes such a lock on a main file
-    before it writes there, and in WAL mode only to keep everyone else out. Closing the file drops
-    this process's locks on it, so no connection to it may be open meanwhile.
+    before it writes there; in WAL mode, only to keep everyone else out. Closing the file drops all
+    locks that this process has on it, so no connection to it may be open meanwhile.
     """
-    return _conflict(path, fcntl.F_RDLCK, 0, 0)
+    return _find_conflict(path, fcntl.F_RDLCK, 0, 0)
 
 
 def find_lock(path: str, first: int, length: int) -> int | None:
-    """Return the pid of a process that holds any lock on a range of bytes, as `find_write_lock`."""
-    return _conflict(path, fcntl.F_WRLCK, first, length)
+    """Return the pid of a process that holds any lock on a range of bytes, if there is one.
+
+    The same conditions apply as for `find_write_lock`.
+    """
+    return _find_conflict(path, fcntl.F_WRLCK, first, length)
 
 
-def wal_users_elsewhere(
+def write_lock_holder(files: Files) -> str | None:
+    """Return for instance "node (pid 812)" if a process holds a write lock on the main file."""
+    pid = find_write_lock(files.path)
+    return None if pid is None else process_label(pid)
+
+
+def is_wal_index_open(path: str) -> bool:
+    """Whether another process has the WAL index of a database open.
+
+    The same conditions apply as for `find_write_lock`.
+    """
+    length = OPEN_LOCK_BYTE - FIRST_LOCK_BYTE + 1
+    return find_lock(f"{path}-shm", FIRST_LOCK_BYTE, length) is not None
+
+
+def pids_with_other_wal(
     locks: Iterable[RecordLock], main: tuple[int, int], index: tuple[int, int] | None
 ) -> set[int]:
-    """Return the processes that use a main file with another WAL index than the one beside it.
+    """Return the processes that use a main file with another WAL than the one beside it.
 
-    A connection in WAL mode holds a read lock on both. A process with fewer indexes than main files
-    proves nothing, since a connection that waits to have the file to itself has none.
+    `main` and `index` are the device and inode of the main file and of the WAL index beside it. A
+    connection in WAL mode holds a read lock on both. A process with fewer indexes than main files
+    proves nothing, since a connection that waits to have the file to itself has no index.
     """
     mains: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
     indexes: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
@@ -54,7 +70,7 @@ def wal_users_elsewhere(
             excluded |= {lock.pid} if lock.file == main else set()
         elif SHARED_FIRST <= lock.first < SHARED_FIRST + SHARED_BYTES:
             mains[lock.pid].add(lock.file)
-        elif INDEX_LOCKS_FIRST <= lock.first <= INDEX_OPEN_BYTE <= lock.last:
+        elif FIRST_LOCK_BYTE <= lock.first <= OPEN_LOCK_BYTE <= lock.last:
             indexes[lock.pid].add(lock.file)
     return {
         pid
@@ -63,22 +79,33 @@ def wal_users_elsewhere(
     } - excluded
 
 
-def holder_of(files: Files) -> str | None:
-    """Return "node (pid 812)", the process that holds a write lock on the main file, if any."""
-    pid = find_write_lock(files.path)
-    return None if pid is None else process_label(pid)
+def find_pid_with_other_wal(files: Files) -> int | None:
+    """Return the pid of a process that uses a main file in WAL mode with another WAL, if any.
+
+    The same conditions apply as for `find_write_lock`.
+    """
+    locks, index = record_locks(), identity_of(f"{files.path}-shm")
+    if pids := pids_with_other_wal(locks, files.identity, index):
+        return min(pids)
+    is_listed = any(lock.file == files.identity for lock in locks)
+    # A program that keeps the file to itself uses no index.
+    is_exclusive = files.wal is not None and find_write_lock(files.path) is not None
+    if is_listed or files.wal_bytes or is_exclusive or is_wal_index_open(files.path):
+        return None
+    # Only a process that reads the main file, or is connected to it in WAL mode, locks this range.
+    return find_lock(files.path, SHARED_FIRST, SHARED_BYTES)
 
 
-def _conflict(path: str, kind: int, first: int, length: int) -> int | None:
+def _find_conflict(path: str, lock_type: int, first: int, length: int) -> int | None:
     try:
         descriptor = open_read_only(path)
         try:
-            wanted = LOCK.pack(kind, os.SEEK_SET, first, length, 0)
-            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, wanted)
-            found, _whence, start, _length, pid = LOCK.unpack(answer)
+            request = FLOCK.pack(lock_type, os.SEEK_SET, first, length, 0)
+            answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, request)
+            conflict, _whence, start, _length, pid = FLOCK.unpack(answer)
         finally:
             os.close(descriptor)
     except OSError:  # some network file systems have no locks
         return None
-    # A lock that also holds what lies before the range is another kind of lock.
-    return None if found == fcntl.F_UNLCK or start < min(first, PENDING_BYTE) else pid
+    # SQLite never locks bytes before the range: another program holds a lock of its own kind.
+    return None if conflict == fcntl.F_UNLCK or start < min(first, PENDING_BYTE) else pid

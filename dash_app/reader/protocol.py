@@ -1,4 +1,4 @@
-"""Readings as JSON, one message a line, between the service and its airlock."""
+"""The messages between the service and its child: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dash_app.model.encoding import encode
 Message = dict[str, Any]
 
 WORKERS = 4
-"""Databases that a child reads at a time, until the parent asks for more since these are stuck."""
+"""Number of databases that a child reads at the same time. The parent asks for more workers if all
+of them are stuck."""
 
 OUT_OF_MEMORY = 71
 """Exit code of a child that reached `MAX_DATA_BYTES`."""
@@ -19,17 +20,17 @@ OVERDUE = 72
 """Exit code of a child in which a reading exceeded its deadline."""
 
 MAX_DATA_BYTES = 256_000_000
-"""Of a child's heap and stacks: 50 MB at rest, 90 MB with 2,000 tables. A file of 24 kB can ask for
-1 GB."""
+"""Limit for a child's heap and stacks, which take 50 MB at rest and 90 MB with 2,000 tables. A file
+of 24 kB can ask for 1 GB."""
 
 
 def to_line(message: Message) -> bytes:
-    """Return a message as one line."""
+    """Encode a message as one line."""
     return encode(message).encode() + b"\n"
 
 
 def from_line(line: bytes | bytearray) -> Message:
-    """Return the message of a line. Raises ValueError when it is none."""
+    """Decode a line. Raise ValueError or TypeError if it is not a message."""
     message = json.loads(line)
     if not isinstance(message, dict):
         raise TypeError(line)

@@ -1,11 +1,11 @@
-"""One database's reader: look, open only if something changed, read, close."""
+"""Read one database: stat its files, open it only if something changed, read, close."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,351 +13,364 @@ from typing import NamedTuple
 
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import Reading
-from dash_app.reader.commits import Commit, newest_commit
+from dash_app.reader.commits import SearchedCommits, find_content_commit
 from dash_app.reader.connection import Route, connect
 from dash_app.reader.counts import (
     Budget,
     CountState,
     count_tables,
-    due,
-    needs_only_extensions,
-    outdated,
+    due_tables,
+    mark_outdated,
+    missing_extension,
     user_tables,
 )
-from dash_app.reader.errors import fault_of
+from dash_app.reader.errors import explain_error
 from dash_app.reader.files import (
     Files,
+    FileStamp,
     Header,
-    Mark,
     UnreadableError,
+    explain_os_error,
+    find_access,
     journal_is_hot,
-    look,
     read_header,
-    unreadable,
+    stat_files,
 )
-from dash_app.reader.locks import find_write_lock, holder_of
-from dash_app.reader.permissions import access_to
+from dash_app.reader.holders import HostView, view_host
+from dash_app.reader.locks import (
+    find_pid_with_other_wal,
+    find_write_lock,
+    is_wal_index_open,
+    write_lock_holder,
+)
 from dash_app.reader.rowid_scan import Table
-from dash_app.reader.schema import Shape, shape_of, short_name
-from dash_app.reader.surroundings import (
-    HostView,
-    find_stranger,
-    is_index_used,
-    look_around,
-)
+from dash_app.reader.schema import Schema, read_schema, short_name
 from dash_app.system.disk import disk_of
 from dash_app.system.processes import process_label
 
 REREAD_SECONDS = 600
-"""Read again this often though nothing seems to have changed: timestamps can be set back."""
+"""Read again after this time even if nothing seems to have changed: file times can be set back."""
 
 LOCK_FREE_WAL_BYTES, ALONE_WAL_BYTES = 64_000_000, 256_000_000
 """Maximum sizes of a WAL whose index is rebuilt in our own memory, which takes 0.1 s for 64 MB. The
-second is for a WAL that is being written and can be read in no other way."""
+second applies if the WAL is being written and no other route can read it."""
 
-ATTEMPTS = 10
+MAX_ATTEMPTS = 10
 ATTEMPTS_SECONDS = 0.5
-"""Bounds of the attempts at one reading; the first one may take longer."""
+"""Limits for the attempts at one reading. The first attempt may take longer."""
 
-STRANGER_PROBES, STRANGER_PAUSE_SECONDS = 5, 0.03
-"""How often in a row a lock without a WAL must be seen: none of 6,500 looks at starting and closing
-programs saw one through five."""
+OTHER_WAL_PROBES, OTHER_WAL_PAUSE_SECONDS = 5, 0.03
+"""Number of consecutive probes that must find a lock without a WAL. In 6,500 readings beside
+programs that start and exit, none found one five times in a row."""
 
-PAUSE_SECONDS = 0.005
-"""Pause after an attempt that met a writer: a small commit takes about as long."""
+RETRY_SECONDS = 0.005
+"""Pause after an attempt that met a writer: about the time of a small commit."""
 
-TICK_SECONDS = 0.02
-"""A write this soon after another may leave a file's time as it is: before Linux 6.13, its clock
-advances 100 to 1,000 times per second."""
+CLOCK_STEP_SECONDS = 0.02
+"""Two writes within this time may leave the same file time: before Linux 6.13, the clock of file
+times advances 100 to 1,000 times per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedReading:
-    """The last reading, with the files and tallies behind it.
+    """The last reading, with what the next one can reuse.
 
-    `settled` is whether any later write must show in the files' timestamps.
+    `shows_later_writes` is whether any later write must change the stamps of the files.
     """
 
     reading: Reading
     files: Files | None = None
-    settled: bool = False
-    shape: Shape | None = None
+    shows_later_writes: bool = False
+    schema: Schema | None = None
     tables: tuple[Table, ...] = ()
-    tallies: dict[bytes, CountState] = field(default_factory=dict)
+    counts: dict[bytes, CountState] = field(default_factory=dict)
 
 
 class ReadCost(NamedTuple):
-    """What one look cost: the longest time a connection was open, and logs left behind."""
+    """The cost of a reading for others: longest time of an open connection, WAL files left."""
 
     open_seconds: float = 0.0
     sidecars_left: int = 0
 
 
 class Reader:
-    """Reads one database, and remembers its last reading in between."""
+    """Reads one database, and keeps its last reading."""
 
     def __init__(
         self,
         path: str,
         budget: Budget,
-        turn: Callable[[tuple[int, int]], AbstractContextManager[object]] = lambda _: nullcontext(),
+        file_lock: Callable[[tuple[int, int]], AbstractContextManager[object]] | None = None,
         *,
-        guarded: bool = False,
+        writes_denied: bool = False,
     ) -> None:
-        """Take an absolute path, and what grants one reader at a time a device and inode.
+        """Prepare to read an absolute path.
 
-        `guarded` is whether the kernel refuses every write of this process.
+        `file_lock` returns the lock of a device and inode, which this process reads one at a time.
+        `writes_denied` is whether the kernel denies this process all writes.
         """
         self._path = path
         self._budget = budget
-        self._turn = turn
-        self._guarded = guarded
-        self._found: CachedReading | None = None
-        self._sight: HostView | None = None
-        self._commit: Commit | None = None
-        self._own_wal: tuple[int, int] | None = None
-        self._elsewhere: Mark | None = None
-        self._changes: int | None = None
-        self.toll = ReadCost()
+        self._file_lock = file_lock or (lambda _: nullcontext())
+        self._writes_denied = writes_denied
+        self._cached: CachedReading | None = None
+        self._host: HostView | None = None
+        self._commits: SearchedCommits | None = None
+        self._own_wal_seen_at: tuple[int, int] | None = None
+        self._other_wal_seen_at: FileStamp | None = None
+        self._change_counter: int | None = None
+        self.cost = ReadCost()
 
     def read(self) -> Reading:
-        """Return the newest reading: the last one, verified, if nothing can have changed."""
+        """Return the newest reading; the last one, verified again, if nothing can have changed."""
         now = datetime.now(UTC)
-        self.toll = ReadCost()
-        around = Surroundings(disk=disk_of(self._path), access=access_to(self._path))
+        self.cost = ReadCost()
+        surroundings = Surroundings(disk=disk_of(self._path), access=find_access(self._path))
         files = None
         try:
-            files = self._look_again()
-            with self._turn(files.identity):
-                self._sight = look_around(files, self._sight, now)
-                around = self._sight.surroundings
-                self._found = self._verified(files, now) or self._read(files, now)
-            return replace(self._found.reading, surroundings=around)
+            files = self._stat_files()
+            with self._file_lock(files.identity):
+                self._host = view_host(files, self._host, surroundings, now)
+                surroundings = self._host.surroundings
+                self._cached = self._verify(files, now) or self._read(files, now)
+            return replace(self._cached.reading, surroundings=surroundings)
         except (UnreadableError, OSError) as error:
-            fault = error if isinstance(error, UnreadableError) else unreadable(error, self._path)
-            seen = _stat_only(files, now) if files else Reading(read_at=now, verified_at=now)
-            if "holder" in fault.detail and not around.holders:  # one of another namespace
-                around = replace(around, holders=None)
-            reading = replace(seen, code=fault.code, detail=fault.detail, surroundings=around)
-            if fault.code != "locked":  # then the last finding may still hold
-                self._found = CachedReading(reading)
+            if isinstance(error, OSError):
+                error = explain_os_error(error, self._path)
+            reading = _from_stat(files, now) if files else Reading(read_at=now, verified_at=now)
+            if "holder" in error.detail and not surroundings.holders:  # of another pid namespace
+                surroundings = replace(surroundings, holders=None)
+            reading = replace(
+                reading, code=error.code, detail=error.detail, surroundings=surroundings
+            )
+            if error.code != "locked":  # while it is locked, the cached reading may stay valid
+                self._cached = CachedReading(reading)
             return reading
 
-    def _verified(self, files: Files, now: datetime) -> CachedReading | None:
-        """Return the last finding, verified, or None where the file has to be read again."""
-        found, sight = self._found, self._sight
-        if found is None or not found.settled or found.files != files:
+    def _verify(self, files: Files, now: datetime) -> CachedReading | None:
+        """Return the cached reading if it is still valid; None if the file must be read again."""
+        cached, host = self._cached, self._host
+        if cached is None or not cached.shows_later_writes or cached.files != files:
             return None
-        if sight and sight.is_write_locked and files.wal is None:
+        if host and host.is_write_locked and files.wal is None:
             return None
-        if sight and sight.has_strangers and found.reading.journal_mode == "wal":
+        if host and host.may_have_other_wal and cached.reading.journal_mode == "wal":
             return None
-        if abs((now - found.reading.read_at).total_seconds()) > REREAD_SECONDS:  # a clock was set
+        # The difference is negative if the clock was set back.
+        if abs((now - cached.reading.read_at).total_seconds()) > REREAD_SECONDS:
             return None
-        if due(found.tallies, self._budget.core_share, time.monotonic()):
+        if due_tables(cached.counts, self._budget.core_share, time.monotonic()):
             return None
-        return replace(found, reading=replace(found.reading, verified_at=now))
+        return replace(cached, reading=replace(cached.reading, verified_at=now))
 
     def _read(self, files: Files, now: datetime) -> CachedReading:
-        """Return a finding by the least intrusive route that yields a valid one.
+        """Read by the least intrusive route whose result is valid.
 
-        Raise UnreadableError if there is none, with the code "locked" if its writers left no moment
-        in which it could be read.
+        Raise UnreadableError if there is none, with the code "locked" if writers left no moment in
+        which the database could be read.
         """
         ends = time.monotonic() + ATTEMPTS_SECONDS
-        found, route = None, None
-        before = self._changes
-        for _attempt in range(ATTEMPTS):
+        result, route = None, None
+        before = self._change_counter
+        for _attempt in range(MAX_ATTEMPTS):
             header = read_header(files)
-            before, self._changes = before or self._changes, header.change_counter
-            self._look_for_wal(files, header)
+            before, self._change_counter = before or self._change_counter, header.change_counter
+            self._reject_other_wal(files, header)
             if not self._is_being_written(files, header):
                 route = self._route(files, now)
                 attempt = self._read_by(route, files, header, now)
                 if attempt.reading.code != "locked":
-                    found = attempt
-                    is_snapshot = route == "shared" and found.files is not None
-                    if is_snapshot or self._stood_still(files, header):
-                        return found
+                    result = attempt
+                    is_consistent = route == "shared" and result.files is not None
+                    if is_consistent or self._is_unchanged(files, header):
+                        return result
             if time.monotonic() > ends:
                 break
-            time.sleep(PAUSE_SECONDS)
-            files = self._look_again()
-        if found and route == "shared":
-            return found
-        # Commits in between show that it is not one lock that lasts.
-        is_committed = before not in {None, self._changes}
-        raise self._unread(files, now, was_free=found is not None or is_committed)
+            time.sleep(RETRY_SECONDS)
+            files = self._stat_files()
+        if result and route == "shared":
+            return result
+        # Commits in between show that it was not a single lock.
+        has_commits = before not in {None, self._change_counter}
+        raise self._explain_no_reading(files, now, was_free=result is not None or has_commits)
 
-    def _look_for_wal(self, files: Files, header: Header) -> None:
-        """Raise UnreadableError("wal_elsewhere") if a program has its WAL elsewhere.
+    def _reject_other_wal(self, files: Files, header: Header) -> None:
+        """Raise UnreadableError("wal_elsewhere") if a program uses the file with another WAL.
 
-        In WAL mode, each connection holds a read lock on the main file. That one has the file open
-        by another name: a hard link, or a mount of the file alone, since the WAL lies beside the
-        name by which the file was opened. Or its WAL was removed, and perhaps made again by another
-        program. A connection that opens or closes looks like that for an instant.
+        In WAL mode, each connection holds a read lock on the main file. The WAL is beside the name
+        by which that program opened the file, which may be a hard link, or a mount of the file
+        alone. Or its WAL was removed, and perhaps made again by another program. A connection that
+        is opened or closed looks the same for an instant, so probe repeatedly.
         """
         if not header.is_wal:
             return
-        if not (self._sight and self._sight.has_strangers) and files.wal_bytes:
-            self._own_wal = files.identity
+        if not (self._host and self._host.may_have_other_wal) and files.wal_bytes:
+            self._own_wal_seen_at = files.identity
             return
         pid = None
-        for _probe in range(STRANGER_PROBES):
-            if (pid := find_stranger(files)) is None:
-                self._own_wal = files.identity if is_index_used(files.path) else self._own_wal
+        for _probe in range(OTHER_WAL_PROBES):
+            if (pid := find_pid_with_other_wal(files)) is None:
+                if is_wal_index_open(files.path):
+                    self._own_wal_seen_at = files.identity
                 return
-            time.sleep(STRANGER_PAUSE_SECONDS)
+            time.sleep(OTHER_WAL_PAUSE_SECONDS)
         if pid is not None:
-            self._elsewhere = files.main
+            self._other_wal_seen_at = files.main
             raise UnreadableError("wal_elsewhere", holder=process_label(pid))
 
-    def _in_doubt(self, reading: Reading, files: Files, header: Header) -> Reading:
-        """Return a reading with the doubt that a WAL under another name of the file leaves.
+    def _with_wal_doubt(self, reading: Reading, files: Files, header: Header) -> Reading:
+        """Mark a reading that may lack rows in a WAL beside another name of the file.
 
-        Counts are estimates if a program that had one there went without writing it back.
+        Its counts become estimates if a program with such a WAL has exited without checkpoint.
         """
-        if files.wal_bytes or not header.is_wal or self._own_wal == files.identity:
+        if files.wal_bytes or not header.is_wal or self._own_wal_seen_at == files.identity:
             return reading
-        if self._elsewhere == files.main:
+        if self._other_wal_seen_at == files.main:
             return _of_main_file(reading)
         return replace(reading, detail={"names": str(files.links)}) if files.links > 1 else reading
 
     def _is_being_written(self, files: Files, header: Header) -> bool:
-        """Whether a transaction may be under way whose pages reach the main file before its commit.
+        """Whether a transaction may be running that writes to the main file before its commit.
 
-        The locks decide, since a transaction may keep its journal in memory, or none.
+        The locks decide, since a transaction may keep its journal in memory, or have none.
         """
         if files.has_journal and journal_is_hot(files):
             return True
         in_wal = files.wal_bytes or (header.is_wal and files.wal is not None)
         return not in_wal and find_write_lock(files.path) is not None
 
-    def _stood_still(self, files: Files, header: Header) -> bool:
-        """Whether nobody can have written to the files since they were looked at."""
+    def _is_unchanged(self, files: Files, header: Header) -> bool:
+        """Whether nobody can have written to the files since their stamps were taken."""
         if self._is_being_written(files, header):
             return False
-        return look(self._path) == files and read_header(files) == header
+        return stat_files(self._path) == files and read_header(files) == header
 
-    def _look_again(self) -> Files:
-        """Return the files, once the next write to them must show in their times."""
-        files = look(self._path)
-        if 0 <= time.time() - files.changed_ns / 1e9 < TICK_SECONDS:
-            time.sleep(TICK_SECONDS)
-            files = look(self._path)
+    def _stat_files(self) -> Files:
+        """Stat the files at a time when the next write must change their times."""
+        files = stat_files(self._path)
+        if 0 <= time.time() - files.changed_ns / 1e9 < CLOCK_STEP_SECONDS:
+            time.sleep(CLOCK_STEP_SECONDS)
+            files = stat_files(self._path)
         return files
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> CachedReading:
-        look_only = replace(
-            _stat_only(files, now),
+        reading = replace(
+            _from_stat(files, now),
             journal_mode="wal" if header.is_wal else "delete",
             change_counter=header.change_counter,
             sqlite_version=header.sqlite_version,
         )
-        began = time.monotonic()
+        started = time.monotonic()
+        cached = self._cached_for(files)
+        before = cached.schema if cached else None
         try:
             with self._connect(files, route) as connection:
-                known = self._found_in(files)
-                shape = shape_of(
-                    connection, known.shape if known else None, self._budget.table_seconds
-                )
-                budget = self._budget_left(began, beside_writer=route == "shared")
-                is_same = shape and known and known.shape and known.shape.digest == shape.digest
-                tables = known.tables if known and is_same else user_tables(connection)
-                tallies = count_tables(connection, tables, self._before(files), budget)
+                schema = read_schema(connection, reading, before, self._budget.table_seconds)
+                budget = self._budget_left(started, beside_writer=route == "shared")
+                is_same = schema and before and schema.fingerprint == before.fingerprint
+                tables = cached.tables if cached and is_same else user_tables(connection)
+                counts = count_tables(connection, tables, self._counts_before(files), budget)
         except (sqlite3.Error, UnicodeError) as error:
-            fault = fault_of(error, files, header)
-            return CachedReading(replace(look_only, code=fault.code, detail=fault.detail))
-        if not tallies:
-            return CachedReading(replace(look_only, code="no_tables"))
-        if what := needs_only_extensions(tallies.values()):
-            return CachedReading(replace(look_only, code="needs_extension", detail={"what": what}))
-        reading = _reading(look_only, shape, tallies)
-        reading = replace(reading, content_commit=self._newest_commit(files, shape))
-        reading = self._in_doubt(reading, files, header)
-        return CachedReading(reading, files, files.settled(now), shape, tables, tallies)
+            failure = explain_error(error, files, header)
+            return CachedReading(replace(reading, code=failure.code, detail=failure.detail))
+        if not counts:
+            return CachedReading(replace(reading, code="no_tables"))
+        if extension := missing_extension(counts.values()):
+            detail = {"what": extension}
+            return CachedReading(replace(reading, code="needs_extension", detail=detail))
+        reading = replace(
+            schema.reading if schema else reading,
+            tables={short_name(name): state.count for name, state in counts.items()},
+            content_commit=self._content_commit(files, schema),
+        )
+        reading = self._with_wal_doubt(reading, files, header)
+        return CachedReading(reading, files, files.shows_writes_after(now), schema, tables, counts)
 
-    def _newest_commit(self, files: Files, shape: Shape | None) -> str | None:
-        """Return the newest commit in the WAL that wrote content; None if there is none."""
+    def _content_commit(self, files: Files, schema: Schema | None) -> str | None:
+        """Identify the newest commit in the WAL that wrote content; None if there is none."""
         if not files.wal_bytes:
             return None
-        index = self._sight.index if self._sight else None
-        if index is None or shape is None:
+        index = self._host.index if self._host else None
+        if index is None or schema is None:
             return f"at {files.wal and files.wal.mtime_ns}"
-        self._commit = newest_commit(f"{files.path}-wal", index, shape.housekeeping, self._commit)
-        return self._commit.content
+        self._commits = find_content_commit(
+            f"{files.path}-wal", index, schema.housekeeping_pages, self._commits
+        )
+        return self._commits.content
 
     @contextmanager
     def _connect(self, files: Files, route: Route) -> Iterator[sqlite3.Connection]:
-        """Open a database, and note what that cost those who write it. Raises sqlite3.Error."""
-        were_others = route == "shared" and is_index_used(files.path)
-        began = time.monotonic()
+        """Open a database, and record the cost for its writers. Raise sqlite3.Error."""
+        had_others = route == "shared" and is_wal_index_open(files.path)
+        started = time.monotonic()
         try:
             with connect(files.path, route) as connection:
                 yield connection
         finally:
-            open_seconds = max(self.toll.open_seconds, time.monotonic() - began)
-            # The last one to close removes the log; that its writer met us kept it from doing so,
-            # and nothing of ours may.
-            left = were_others and os.path.exists(f"{files.path}-wal")
-            left = left and not is_index_used(files.path)
-            self.toll = ReadCost(open_seconds, self.toll.sidecars_left + left)
+            open_seconds = max(self.cost.open_seconds, time.monotonic() - started)
+            # The last connection to close removes the WAL. If a writer closed while ours was open,
+            # it could not do so, and ours may not.
+            is_left = had_others and os.path.exists(f"{files.path}-wal")
+            is_left = is_left and not is_wal_index_open(files.path)
+            self.cost = ReadCost(open_seconds, self.cost.sidecars_left + is_left)
 
-    def _budget_left(self, began: float, *, beside_writer: bool) -> Budget:
-        """Return the budget for counting, less what was spent: 0.5 s for a schema of 20,000 tables.
+    def _budget_left(self, started: float, *, beside_writer: bool) -> Budget:
+        """Return the budget less the time already spent: 0.5 s for a schema of 20,000 tables.
 
-        Something is always counted, or no table would ever have its turn.
+        At least a tenth is left for counting, or no table would ever have its turn.
         """
         seconds = self._budget.reading_seconds
-        left_seconds = max(seconds - (time.monotonic() - began), seconds / 10)
+        left_seconds = max(seconds - (time.monotonic() - started), seconds / 10)
         return replace(self._budget, beside_writer=beside_writer, reading_seconds=left_seconds)
 
-    def _before(self, files: Files) -> dict[bytes, CountState]:
-        """Return the tallies that still say something about these files."""
-        found = self._found_in(files)
-        if found is None:
+    def _counts_before(self, files: Files) -> dict[bytes, CountState]:
+        """Return the earlier counts of these files, as estimates if the files have changed."""
+        cached = self._cached_for(files)
+        if cached is None:
             return {}
-        if found.settled and found.files == files:
-            return found.tallies
-        return outdated(found.tallies)
+        if cached.shows_later_writes and cached.files == files:
+            return cached.counts
+        return mark_outdated(cached.counts)
 
-    def _unread(self, files: Files, now: datetime, *, was_free: bool) -> UnreadableError:
-        """Return why there is no reading of files; `was_free` is whether one was tried.
+    def _explain_no_reading(
+        self, files: Files, now: datetime, *, was_free: bool
+    ) -> UnreadableError:
+        """Explain why there is no valid reading. `was_free` is whether there were moments to read.
 
-        A journal that nobody is left to finish needs recovery: a transaction that ended while we
-        looked would show in the files.
+        A journal that no process will finish needs recovery. A transaction that ended meanwhile
+        would have changed the files.
         """
-        holder = holder_of(files)
+        holder = write_lock_holder(files)
         is_left = files.has_journal and journal_is_hot(files) and holder is None
-        if is_left and files.settled(now) and look(self._path) == files:
+        if is_left and files.shows_writes_after(now) and stat_files(self._path) == files:
             return UnreadableError("needs_recovery")
         detail = {"writes" if was_free else "lock": "yes"}
-        if self._sight and self._sight.surroundings.is_foreign:
+        if self._host and self._host.surroundings.is_foreign:
             detail = {"engine": "other", **detail}
         return UnreadableError("locked", **detail, **({"holder": holder} if holder else {}))
 
-    def _found_in(self, files: Files) -> CachedReading | None:
-        """Return the last finding, if it is one of tables and the same file."""
-        found = self._found
-        same = found and found.files and found.files.identity == files.identity
-        return found if same else None
+    def _cached_for(self, files: Files) -> CachedReading | None:
+        """Return the cached reading if it has counts and is of the same file."""
+        cached = self._cached
+        is_same = cached and cached.files and cached.files.identity == files.identity
+        return cached if is_same else None
 
     def _route(self, files: Files, now: datetime) -> Route:
         if not files.wal_bytes:
             return "immutable"
-        is_quiet = files.settled(now)
+        is_quiet = files.shows_writes_after(now)
         is_lock_free = is_quiet and files.wal_bytes <= LOCK_FREE_WAL_BYTES
         if not is_lock_free:
             # A program that locks the main file beside a WAL keeps everyone else out. Without an
-            # index, such as after a crash, nobody could read it like any other reader.
-            is_alone = find_write_lock(files.path) is not None
-            is_alone = is_alone or not os.path.exists(f"{files.path}-shm")
-            is_lock_free = is_alone and (is_quiet or files.wal_bytes <= ALONE_WAL_BYTES)
-        return "lock_free" if is_lock_free and self._guarded else "shared"
+            # index, for example after a crash, no ordinary reader could read the WAL.
+            must_be_alone = find_write_lock(files.path) is not None
+            must_be_alone = must_be_alone or not os.path.exists(f"{files.path}-shm")
+            is_lock_free = must_be_alone and (is_quiet or files.wal_bytes <= ALONE_WAL_BYTES)
+        return "lock_free" if is_lock_free and self._writes_denied else "shared"
 
 
-def _stat_only(files: Files, now: datetime) -> Reading:
-    """Return the facts about a database that need no byte of it."""
+def _from_stat(files: Files, now: datetime) -> Reading:
+    """Return a reading with the facts that need no byte of the database."""
     return Reading(
         read_at=now,
         verified_at=now,
@@ -370,27 +383,8 @@ def _stat_only(files: Files, now: datetime) -> Reading:
     )
 
 
-def _reading(
-    look_only: Reading, shape: Shape | None, tallies: Mapping[bytes, CountState]
-) -> Reading:
-    counted = replace(look_only, tables={short_name(name): t.count for name, t in tallies.items()})
-    if shape is None:
-        return counted
-    return replace(
-        counted,
-        user_version=shape.user_version,
-        application_id=shape.application_id,
-        free_bytes=shape.free_bytes,
-        objects=shape.objects,
-        sequences=shape.sequences,
-        roots=shape.roots,
-        schema_version=shape.schema_version,
-        statistics=shape.statistics,
-    )
-
-
 def _of_main_file(reading: Reading) -> Reading:
-    """Return a reading whose counts are estimates, since rows in a WAL are not among them."""
+    """Turn the counts of a reading into estimates, since rows in a WAL are missing from them."""
     tables = {
         name: replace(count, estimate="about") if count.is_exact else count
         for name, count in reading.tables.items()

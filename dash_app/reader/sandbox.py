@@ -1,7 +1,4 @@
-"""What the child does to itself before it touches anything.
-
-It gives up writing, takes no more than its share of memory, and outlives nobody.
-"""
+"""Restrict this process before it opens any file: no writes, and no life beyond its parent."""
 
 from __future__ import annotations
 
@@ -27,9 +24,9 @@ LANDLOCK_VERSION_FLAG = 1
 
 EXECUTE, READ_FILE, READ_DIR = 1 << 0, 1 << 2, 1 << 3
 RIGHTS_BY_VERSION = {1: 13, 2: 14, 3: 15}
-"""How many file system rights each version knows: refer came with 2, truncate with 3."""
+"""Number of file system rights in each version: 2 added refer, 3 added truncate."""
 
-REFUSED_CALLS = {
+DENIED_CALLS = {
     "x86_64": (
         *(90, 91, 92, 93, 94, 260, 268, 452),  # chmod and chown in all their forms
         *(132, 188, 189, 190, 197, 198, 199, 235, 261, 280, 463, 466, 469),  # utime, attributes
@@ -47,10 +44,10 @@ REFUSED_CALLS = {
         *(425, 437),
     ),
 }
-"""System call numbers of what changes files, by machine."""
+"""Numbers of the system calls that change files, by machine."""
 
 OPENING_CALLS = {"x86_64": ((2, 1), (257, 2)), "aarch64": ((56, 2),)}
-"""Of `open` and `openat`: the call's number, and which argument holds the flags."""
+"""Numbers of `open` and `openat`, and the position of their argument with the flags."""
 
 WRITING_FLAGS = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
@@ -58,28 +55,29 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process, stopped or not, when its parent ends."""
+    """Let the kernel kill this process when its parent exits, even if this process is stopped."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it ended before the line above
+    if os.getppid() != parent_pid:  # it exited before the line above
         os._exit(0)
 
 
-def refuse_writes() -> tuple[str, ...]:
-    """Have the kernel deny this process every change to any file or its metadata.
+def deny_writes() -> tuple[str, ...]:
+    """Let the kernel deny this process all changes to files and their metadata.
 
-    Returns by what it does so: "seccomp", "landlock", both or neither. To be called before the
-    first thread starts. Seccomp reaches metadata and older kernels, Landlock any system call that
-    is still to come.
+    Return the names of the guards in force: "seccomp", "landlock", both or neither. Call this
+    before the first thread starts. Seccomp also covers metadata and older kernels; Landlock also
+    covers system calls that future kernels add.
     """
     libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    refused = {"seccomp": _refuse_by_seccomp(), "landlock": _refuse_by_landlock()}
-    return tuple(name for name, does in refused.items() if does)
+    in_force = {"seccomp": _deny_by_seccomp(), "landlock": _deny_by_landlock()}
+    return tuple(name for name, is_in_force in in_force.items() if is_in_force)
 
 
-def _refuse_by_landlock() -> bool:
-    """Deny write, create, remove and truncate by Landlock, which Linux has from 5.13 on.
+def _deny_by_landlock() -> bool:
+    """Deny write, create, remove and truncate by Landlock (Linux 5.13 and later).
 
-    Pipes that are open already go on working (docs.kernel.org/userspace-api/landlock.html).
+    Open pipes keep working (docs.kernel.org/userspace-api/landlock.html). Return whether it is in
+    force.
     """
     version = libc.syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), LANDLOCK_VERSION_FLAG)
     if version < 1:
@@ -89,37 +87,38 @@ def _refuse_by_landlock() -> bool:
     ruleset = libc.syscall(LANDLOCK_CREATE_RULESET, denied, ctypes.c_size_t(len(denied)), 0)
     if ruleset < 0:
         return False
-    refused: bool = libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0
+    is_in_force: bool = libc.syscall(LANDLOCK_RESTRICT_SELF, ruleset, 0) == 0
     os.close(ruleset)
-    return refused
+    return is_in_force
 
 
-def _refuse_by_seccomp() -> bool:
-    """Deny the calls that change files, and opening for writing; return whether the kernel does.
+def _deny_by_seccomp() -> bool:
+    """Deny system calls that change files, and opening files for writing.
 
-    Metadata too, since SQLite as root gives each log that it opens to the file's owner, which moves
-    the log's ctime with each reading (robustFchown in sqlite.org's os_unix.c).
+    Metadata is covered too: as root, SQLite gives each WAL that it opens to the owner of the main
+    file, which would change the WAL's ctime with each reading (robustFchown in SQLite's os_unix.c).
+    Return whether it is in force.
     """
-    # A 32-bit program has other numbers for the calls of the same machine.
+    # On the same machine, a 32-bit program uses other numbers.
     machine = platform.machine() if sys.maxsize > 2**32 else ""
-    if machine not in REFUSED_CALLS:
+    if machine not in DENIED_CALLS:
         return False
-    refuse = _instruction(BPF_RETURN, SECCOMP_ERRNO | errno.EACCES)
+    deny = _instruction(BPF_RETURN, SECCOMP_ERRNO | errno.EACCES)
     program = _instruction(BPF_LOAD_WORD, 0)  # the number of the call
-    for call in REFUSED_CALLS[machine]:
-        program += _instruction(BPF_JUMP_IF_EQUAL, call, otherwise=1) + refuse
+    for call in DENIED_CALLS[machine]:
+        program += _instruction(BPF_JUMP_IF_EQUAL, call, otherwise=1) + deny
     for call, flags in OPENING_CALLS[machine]:
         program += _instruction(BPF_JUMP_IF_EQUAL, call, otherwise=4)
         program += _instruction(BPF_LOAD_WORD, ARGUMENTS_OFFSET + 8 * flags)
-        program += _instruction(BPF_JUMP_IF_ANY, WRITING_FLAGS, otherwise=1) + refuse
+        program += _instruction(BPF_JUMP_IF_ANY, WRITING_FLAGS, otherwise=1) + deny
         program += _instruction(BPF_RETURN, SECCOMP_ALLOW)
     program += _instruction(BPF_RETURN, SECCOMP_ALLOW)
     instructions = ctypes.create_string_buffer(program)
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(instructions))
-    refused: bool = libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0) == 0
-    return refused
+    is_in_force: bool = libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, header, 0, 0) == 0
+    return is_in_force
 
 
 def _instruction(code: int, value: int, *, otherwise: int = 0) -> bytes:
-    """Return one of a filter's; `otherwise` is how many to pass over where a test fails."""
+    """Encode an instruction. `otherwise` is the number of instructions to skip if a test fails."""
     return struct.pack("HBBI", code, 0, otherwise, value)

@@ -1,8 +1,8 @@
-"""How long a write-ahead log has been large and unable to start over: measured look by look.
+"""Measure for how long a WAL has been large and could not start over.
 
-A writer starts the WAL over at its front once all of it is checkpointed and nobody reads it. One
-that never does so grows until its disk is full, either because nobody checkpoints, or because
-readers take turns so that there is always one.
+A writer starts the WAL over at its front once all of it is checkpointed and nobody reads it. A WAL
+that never starts over grows until its disk is full. Either nobody checkpoints it, or readers
+alternate so that there is always one.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from dash_app.model.host_facts import WalGrowth
 from dash_app.reader.files import read_start
 
 LARGE_BYTES, HUGE_BYTES = 64_000_000, 1_000_000_000
-"""A WAL is large above the first if it also exceeds its main file, and always above the second.
+"""Above the first limit, a WAL is large if it exceeds its main file; above the second, always.
 SQLite checkpoints at 4 MB by default."""
 
 LASTING_SECONDS = 600.0
 
 GENERATION_BYTES = slice(16, 24)
-"""The salts in a WAL's header, which change as it starts over (sqlite.org/fileformat2.html)."""
+"""The salts in a WAL's header, which change when it starts over (sqlite.org/fileformat2.html)."""
 
-MAX_READERS = 100
+MAX_PROCESSES = 100
 
 Instant = tuple[float, datetime]
 """Seconds on the monotonic clock, and the time of day."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The size of a WAL at one look: all of its frames, and those that are not yet checkpointed.
+class WalSample:
+    """The size of a large WAL at one reading: all frames, and those not yet checkpointed.
 
-    `generation` stays the same until it starts over. `used_bytes` is the size of the file if its
-    index is not known, and `backlog_bytes` then None. `readers` are the processes that read it;
-    `writers` are those that write, which read it too.
+    `generation` changes when the WAL starts over. If its index is unknown, `used_bytes` is the
+    size of the file and `backlog_bytes` None. `readers` and `writers` are process labels; a process
+    that writes is among the readers too.
     """
 
     generation: str
@@ -47,64 +47,62 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
-    """What earlier looks found.
+class GrowthState:
+    """The result of all samples so far.
 
-    `full_since` is when its frames became too large in this generation, `behind_since` when the
+    `full_since` is when the frames of this generation became too large, `behind_since` when the
     part not yet checkpointed did. `grown_at` and the times of processes are on the monotonic clock.
     """
 
-    last: Look | None = None
+    last: WalSample | None = None
     grown_at: float = 0.0
     full_since: Instant | None = None
     behind_since: Instant | None = None
     readers: Mapping[str, float] = field(default_factory=dict)
     writers: Mapping[str, float] = field(default_factory=dict)
 
+    def updated(self, sample: WalSample | None, at: float, now: datetime) -> GrowthState:
+        """Return the state after another sample, which is None if the WAL is small.
 
-def follow(before: Growth, look: Look | None, at: float, now: datetime) -> Growth:
-    """Return the growth after another look, which is None if the WAL is small.
+        `at` is the time of the sample on the monotonic clock, `now` its time of day.
+        """
+        if sample is None:
+            return GrowthState()
+        is_same = self.last is not None and self.last.generation == sample.generation
+        # The first sample counts as growth, since it is unknown when the WAL grew.
+        has_grown = not (self.last and is_same) or sample.used_bytes > self.last.used_bytes
+        full_since = (self.full_since if is_same else None) or (at, now)
+        behind_since = self.behind_since or (at, now)
+        return GrowthState(
+            sample,
+            at if has_grown else self.grown_at,
+            full_since if _is_large(sample.used_bytes, sample.main_bytes) else None,
+            behind_since if _is_large(sample.backlog_bytes or 0, sample.main_bytes) else None,
+            _recent(self.readers, sample.readers, at),
+            _recent(self.writers, sample.writers, at),
+        )
 
-    `at` is its instant on the monotonic clock, `now` its time of day.
-    """
-    if look is None:
-        return Growth()
-    last = before.last if before.last and before.last.generation == look.generation else None
-    # At first sight it is taken to have just grown, since that cannot be known.
-    has_grown = last is None or look.used_bytes > last.used_bytes
-    full_since = (last and before.full_since) or (at, now)
-    behind_since = before.behind_since or (at, now)
-    return Growth(
-        look,
-        at if has_grown else before.grown_at,
-        full_since if _is_large(look.used_bytes, look.main_bytes) else None,
-        behind_since if _is_large(look.backlog_bytes or 0, look.main_bytes) else None,
-        _recent(before.readers, look.readers, at),
-        _recent(before.writers, look.writers, at),
-    )
+    def report(self, at: float) -> WalGrowth | None:
+        """Return since when the WAL has been unable to start over; None if it seems able to.
 
-
-def summary(growth: Growth, at: float) -> WalGrowth | None:
-    """Return since when a WAL has been unable to start over, if it seems to be.
-
-    Frames that were appended to a large WAL show that it could not start over instead.
-    """
-    is_growing = at - growth.grown_at < LASTING_SECONDS
-    since = [one for one in (growth.behind_since, is_growing and growth.full_since) if one]
-    if growth.last is None or not since:
-        return None
-    first, time = min(since)
-    return WalGrowth(
-        since=time,
-        is_lasting=at - first >= LASTING_SECONDS,
-        generation=growth.last.generation,
-        is_checkpointed=_is_checkpointed(growth.last),
-        readers=tuple(name for name in growth.readers if name not in growth.writers),
-    )
+        Frames that were appended to a large WAL show that it could not start over instead.
+        """
+        is_growing = at - self.grown_at < LASTING_SECONDS
+        starts = [self.behind_since, self.full_since if is_growing else None]
+        if self.last is None or not any(starts):
+            return None
+        began_at, since = min(start for start in starts if start)
+        return WalGrowth(
+            since=since,
+            is_lasting=at - began_at >= LASTING_SECONDS,
+            generation=self.last.generation,
+            is_checkpointed=_is_checkpointed(self.last),
+            readers=tuple(name for name in self.readers if name not in self.writers),
+        )
 
 
-def generation_of(path: str) -> str:
-    """Return the generation of the WAL of a database; empty if it cannot be read."""
+def read_generation(path: str) -> str:
+    """Read the generation of a database's WAL; empty if it cannot be read."""
     try:
         return read_start(f"{path}-wal", GENERATION_BYTES.stop)[GENERATION_BYTES].hex()
     except OSError:
@@ -112,18 +110,18 @@ def generation_of(path: str) -> str:
 
 
 def _recent(before: Mapping[str, float], names: Iterable[str], at: float) -> Mapping[str, float]:
-    """Return the processes of the last ten minutes, `MAX_READERS` at most, with their last time."""
-    seen = {**before, **dict.fromkeys(names, at)}
-    recent = [name for name, last in seen.items() if at - last < LASTING_SECONDS]
-    return {name: seen[name] for name in recent[-MAX_READERS:]}
+    """Return the processes of the last ten minutes, at most `MAX_PROCESSES`, with their times."""
+    last_times = {**before, **dict.fromkeys(names, at)}
+    recent = [name for name, last in last_times.items() if at - last < LASTING_SECONDS]
+    return {name: last_times[name] for name in recent[-MAX_PROCESSES:]}
 
 
 def _is_large(size_bytes: int, main_bytes: int) -> bool:
     return size_bytes > max(LARGE_BYTES, min(main_bytes, HUGE_BYTES))
 
 
-def _is_checkpointed(look: Look) -> bool | None:
-    """Return whether more than a tenth of a WAL is checkpointed; None if not known."""
-    if look.backlog_bytes is None:
+def _is_checkpointed(sample: WalSample) -> bool | None:
+    """Whether more than a tenth of a WAL is checkpointed; None if unknown."""
+    if sample.backlog_bytes is None:
         return None
-    return look.backlog_bytes < 0.9 * look.used_bytes
+    return sample.backlog_bytes < 0.9 * sample.used_bytes

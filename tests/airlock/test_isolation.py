@@ -131,7 +131,7 @@ def strike(airlock: Airlock, busy: Callable[[], object], number: signal.Signals)
     busy()
     found = airlock.read(0.02).get("0")
     for child in airlock._children():
-        if "0" in child.began:
+        if "0" in child.started:
             os.kill(child.pid, number)
     return found
 
@@ -215,17 +215,17 @@ def test_an_answer_that_waits_in_the_pipe_is_taken_however_late_it_is_fetched(
 
         def is_caught() -> bool:
             """Whether readings are known to have begun, and a large answer waits in the pipe."""
-            for path in paths if not child.began else ():
+            for path in paths if not child.started else ():
                 os.utime(path)  # so that all of it is read and answered again
             airlock.read(0.02)
             ends = time.monotonic() + 1
-            while child.began and not is_full(child) and time.monotonic() < ends:
+            while child.started and not is_full(child) and time.monotonic() < ends:
                 os.sched_yield()
-            return bool(child.began) and is_full(child)
+            return bool(child.started) and is_full(child)
 
         eventually(is_caught)
         long_ago = time.monotonic() - 5
-        child.began = dict.fromkeys(child.began, long_ago)
+        child.started = dict.fromkeys(child.started, long_ago)
         readings = airlock.read(PATIENCE_SECONDS)
         # One that was touched amid its reading has not been read yet.
         assert {reading.code for reading in readings.values()} <= {None, "locked"}
@@ -287,7 +287,7 @@ def test_how_a_child_ended_is_known(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     child = ChildProcess(LIMITS)
-    eventually(lambda: child.receive() or child.ended)
+    eventually(lambda: child.receive() or child.is_closed)
     if "read" in ending:
         child.kill()
     assert child.failure() == ("reader_crashed", detail)
@@ -311,10 +311,10 @@ def test_a_reading_ends_at_its_deadline_though_the_parent_does_not_look(tmp_path
         # SQLite expands these views for a second, and no interrupt stops it.
         connection.execute("CREATE VIRTUAL TABLE f USING fts5(x, content = 'v23')")
     child = ChildProcess(Limits(deadline_seconds=0.2, table_seconds=0.1))
-    child.ask({"a": str(tmp_path / "a.db")})
-    eventually(child.gone)
+    child.request_readings({"a": str(tmp_path / "a.db")})
+    eventually(child.has_exited)
     assert child.receive() == []
-    assert child.ended
+    assert child.is_closed
     assert child.failure() == ("not_responding", {})
     assert child.overdue() == {"a"}
     child.kill()
@@ -340,14 +340,14 @@ def test_two_names_of_one_file_share_one_lock() -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        child = Child(5.0, 1.0, guarded=False)
+        child = Child(5.0, 1.0, writes_denied=False)
         with ThreadPoolExecutor(2) as pool:
             for inode in range(3000):
                 meeting = Barrier(2)
 
                 def lock(inode: int = inode, meeting: Barrier = meeting) -> object:
                     meeting.wait()
-                    return child._turn((1, inode))
+                    return child._file_lock((1, inode))
 
                 one, other = pool.submit(lock), pool.submit(lock)
                 assert one.result() is other.result()
@@ -361,7 +361,7 @@ def test_a_suspect_waits_longer_after_each_failure() -> None:
     for _failure in range(6):
         began = time.monotonic()
         suspect.fail("not_responding")
-        assert not suspect.may_be_asked()
+        assert not suspect.is_ready()
         pauses.append(round(suspect.retry_at - began))
     assert pauses == [5, 10, 20, 30, 30, 30]
     assert suspect.reading is not None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dash_app import settings
-from dash_app.airlock.self_check import locks_held
+from dash_app.airlock.self_check import count_locks
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.system.processes import bytes_written, count_open_files, memory_bytes
@@ -134,9 +134,9 @@ def test_a_process_that_holds_locks_open_files_and_writes_is_seen_to(path: Path)
         assert writer.do("PRAGMA synchronous = FULL") == []
         assert writer.do("INSERT INTO tasks (text) VALUES (hex(randomblob(90000)))") == []
         # The kernel lists locks piece by piece: one may be missed while others come and go.
-        eventually(lambda: locks_held({pid}, watched) > 0)
+        eventually(lambda: count_locks({pid}, watched) > 0)
         assert count_open_files(pid, watched) == 1
         assert bytes_written(pid) > 0
         assert (memory_bytes(pid) or 0) > 1_000_000
-        assert locks_held({os.getpid()}, watched) == 0
+        assert count_locks({os.getpid()}, watched) == 0
     assert (bytes_written(pid), count_open_files(pid, watched), memory_bytes(pid)) == (0, 0, None)

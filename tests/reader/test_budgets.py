@@ -20,7 +20,14 @@ from dash_app.airlock.child_process import Limits
 from dash_app.model.reading import Reading, TableCount
 from dash_app.reader import counts
 from dash_app.reader.connection import connect, time_limit
-from dash_app.reader.counts import NOT_REACHED, Budget, CountState, count_tables, due, user_tables
+from dash_app.reader.counts import (
+    NOT_REACHED,
+    Budget,
+    CountState,
+    count_tables,
+    due_tables,
+    user_tables,
+)
 from tests.airlock_helpers import (
     await_quiet,
     is_exact,
@@ -87,14 +94,14 @@ def test_a_count_that_became_too_slow_stays_as_an_estimate_with_its_age(large: P
         names = user_tables(connection)
         first = count_tables(connection, names, {}, AMPLE)
         assert first[b"huge"].count.rows == 2_000_000
-        changed = {name: replace(tally, current=False) for name, tally in first.items()}
+        changed = {name: replace(tally, is_current=False) for name, tally in first.items()}
         hasty = replace(AMPLE, table_seconds=0.001)
 
         def cut_short() -> (
             CountState | None
         ):  # on a busy machine it may be counted before it is cut
             huge = count_tables(connection, names, changed, hasty)[b"huge"]
-            return None if huge.current else huge
+            return None if huge.is_current else huge
 
         huge = eventually(cut_short)
     assert huge is not None
@@ -113,8 +120,8 @@ def test_tables_that_were_not_reached_come_first_next_time(
         assert {tally.count.error for tally in tallies.values()} == {NOT_REACHED}
         some = names[:4]
         tallies |= count_tables(connection, some, {}, AMPLE)
-        tallies = {name: replace(tally, current=False) for name, tally in tallies.items()}
-        monkeypatch.setattr(counts, "TOGETHER", 1)
+        tallies = {name: replace(tally, is_current=False) for name, tally in tallies.items()}
+        monkeypatch.setattr(counts, "TABLES_PER_STATEMENT", 1)
         order: list[str] = []
         connection.set_trace_callback(order.append)
         done = count_tables(connection, names, tallies, AMPLE)
@@ -190,12 +197,12 @@ def test_counting_keeps_to_its_share_of_a_core(costs: list[float], interval: flo
     """Over a simulated time in which the file changes before every reading."""
     share = 0.02
     tallies = {
-        str(n).encode(): CountState(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
+        str(n).encode(): CountState(TableCount(1, NEVER), cost, is_current=False, tried_at=0.0)
         for n, cost in enumerate(costs)
     }
     spent = 0.0
     for tick in range(1, 2000):
-        for name in due(tallies, share, tick * interval):
+        for name in due_tables(tallies, share, tick * interval):
             spent += tallies[name].cost_seconds
             tallies[name] = replace(tallies[name], tried_at=tick * interval)
         assert spent <= share * tick * interval + sum(costs)
@@ -204,10 +211,10 @@ def test_counting_keeps_to_its_share_of_a_core(costs: list[float], interval: flo
 @given(costs=COSTS)
 def test_no_table_waits_for_ever(costs: list[float]) -> None:
     tallies = {
-        str(n).encode(): CountState(TableCount(1, NEVER), cost, current=False, tried_at=0.0)
+        str(n).encode(): CountState(TableCount(1, NEVER), cost, is_current=False, tried_at=0.0)
         for n, cost in enumerate(costs)
     }
     longest = 30 * 30 * 0.25 / 0.02
-    assert due(tallies, 0.02, longest) == list(tallies)
-    current = {name: replace(tally, current=True) for name, tally in tallies.items()}
-    assert due(current, 0.02, longest) == []
+    assert due_tables(tallies, 0.02, longest) == list(tallies)
+    current = {name: replace(tally, is_current=True) for name, tally in tallies.items()}
+    assert due_tables(current, 0.02, longest) == []

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dash_app.reader.files import Files, Mark, UnreadableError, look, read_header
-from dash_app.reader.locks import holder_of
+from dash_app.reader.files import Files, FileStamp, UnreadableError, read_header, stat_files
+from dash_app.reader.locks import write_lock_holder
 from tests.airlock_helpers import LoneReader, public_folder, read, read_until, rows, watching
 from tests.harness import LiveWriter, make_database
 
@@ -240,7 +240,7 @@ def test_a_fault_still_says_what_the_file_looks_like(tmp_path: Path) -> None:
 
 
 def test_a_time_that_no_calendar_holds_is_unknown() -> None:
-    mark = Mark(1, 2, 4096, mtime_ns=10**21, ctime_ns=0)
+    mark = FileStamp(1, 2, 4096, mtime_ns=10**21, ctime_ns=0)
     assert Files("a.db", mark, None, None).last_modified is None
     assert Files("a.db", mark._replace(mtime_ns=0), None, None).last_modified is not None
 
@@ -250,9 +250,9 @@ def test_a_file_swapped_while_it_is_looked_at_is_neither_followed_nor_waited_for
     tmp_path: Path, swap: Callable[[Path], None]
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    files = look(str(path))
+    files = stat_files(str(path))
     path.unlink()
     swap(path)
     with pytest.raises(UnreadableError):
         read_header(files)
-    assert holder_of(files) is None
+    assert write_lock_holder(files) is None

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.airlock import airlock as parent
-from dash_app.airlock.self_check import locks_held
+from dash_app.airlock.self_check import count_locks
 from dash_app.doctor.databases import _writers
 from dash_app.model.database import Database
 from dash_app.model.encoding import encode
@@ -227,7 +227,7 @@ def test_lines_of_any_shape_are_survived(tmp_path: Path) -> None:
         with subprocess.Popen(["sh", "-c", f"echo y >> {leased}"]) as waiting:
             eventually(lambda: "BREAKING" in Path("/proc/locks").read_text())
             assert any(lock.file[1] == locked.stat().st_ino for lock in record_locks())
-            assert locks_held({waiting.pid, -1}, {"0:0"}) == 0
+            assert count_locks({waiting.pid, -1}, {"0:0"}) == 0
             fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     signal.signal(signal.SIGIO, previous)
 
@@ -367,12 +367,12 @@ def test_a_restart_keeps_what_was_known_of_a_lock(tmp_path: Path) -> None:
         read_at = before.read_at
         good = LastGood(read_at, 3, 1)
         with watching(path) as airlock:
-            airlock.resume({"0": DatabaseState("connected", None, read_at, good, baseline=before)})
+            airlock.restore({"0": DatabaseState("connected", None, read_at, good, baseline=before)})
             kept = read(airlock)
             assert is_kept(kept)
             assert (rows(kept), kept.verified_at) == ({"agents": 3}, before.verified_at)
         with watching(path) as airlock:
-            airlock.resume({"0": DatabaseState("error", "locked", read_at, good, baseline=before)})
+            airlock.restore({"0": DatabaseState("error", "locked", read_at, good, baseline=before)})
             locked = read(airlock)
             assert (locked.code, locked.is_undecided) == ("locked", False)
 

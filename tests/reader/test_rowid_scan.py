@@ -19,16 +19,16 @@ from hypothesis import strategies as st
 from dash_app.model.reading import TableCount
 from dash_app.reader import counts, rowid_scan
 from dash_app.reader.connection import connect
-from dash_app.reader.counts import TOO_LARGE, Budget, CountState, count_tables, outdated
+from dash_app.reader.counts import TOO_LARGE, Budget, CountState, count_tables, mark_outdated
 from dash_app.reader.rowid_scan import (
     FEW_ROWS,
-    GREATEST_ROWID,
+    MAX_ROWID,
     MIN_ROWID,
     Rowids,
     ScanProgress,
     Table,
-    advance,
     rowid_names,
+    scan,
 )
 
 ROWS = 300_000
@@ -73,7 +73,7 @@ def reader(path: Path, writer: sqlite3.Connection) -> Iterator[sqlite3.Connectio
 def started(count: TableCount = UNKNOWN) -> dict[bytes, CountState]:
     """As it is after a count by one statement was interrupted."""
     walk = ScanProgress(time.monotonic(), slice_rows=1000)
-    return {b"huge": CountState(count, 0, current=False, tried_at=-inf, walk=walk)}
+    return {b"huge": CountState(count, 0, is_current=False, tried_at=-inf, scan=walk)}
 
 
 def turn(
@@ -87,9 +87,9 @@ def walked(
 ) -> tuple[CountState, dict[bytes, CountState]]:
     """Turn by turn until the walk is at its end; `moving` is whether the file changes meanwhile."""
     for _turn in range(10_000):
-        before = turn(connection, outdated(before) if moving else before)
+        before = turn(connection, mark_outdated(before) if moving else before)
         huge = before[b"huge"]
-        if huge.current or (huge.walk and huge.walk.is_at_end):
+        if huge.is_current or (huge.scan and huge.scan.is_at_end):
             return huge, before
     raise AssertionError("it never ended")
 
@@ -99,23 +99,23 @@ def test_a_count_is_at_most_so_much_until_a_walk_over_a_resting_file_makes_it_ex
 ) -> None:
     first = turn(reader, started())
     huge = first[b"huge"]
-    assert (huge.count.estimate, huge.count.rows, huge.current) == ("at_most", ROWS, False)
+    assert (huge.count.estimate, huge.count.rows, huge.is_current) == ("at_most", ROWS, False)
     assert huge.count.rowids == (1, ROWS)
     last, _ = walked(reader, first)
-    assert (last.count.estimate, last.count.rows, last.current) == (None, ROWS, True)
+    assert (last.count.estimate, last.count.rows, last.is_current) == (None, ROWS, True)
 
 
 def test_once_a_file_rests_an_estimate_becomes_exact(reader: sqlite3.Connection) -> None:
-    last, tallies = walked(reader, outdated(turn(reader, started())))
-    assert (last.count.estimate, last.current) == ("about", False)
+    last, tallies = walked(reader, mark_outdated(turn(reader, started())))
+    assert (last.count.estimate, last.is_current) == ("about", False)
     again, _ = walked(reader, tallies)
-    assert (again.count.estimate, again.count.rows, again.current) == (None, ROWS, True)
+    assert (again.count.estimate, again.count.rows, again.is_current) == (None, ROWS, True)
 
 
 def test_a_walk_over_a_moving_file_is_an_estimate_that_follows_what_is_added(
     reader: sqlite3.Connection, writer: sqlite3.Connection
 ) -> None:
-    first = outdated(turn(reader, started()))
+    first = mark_outdated(turn(reader, started()))
     last, tallies = walked(reader, first)
     assert (last.count.estimate, last.count.rows) == ("about", ROWS)
     writer.execute(MANY.format(500) + " INSERT INTO huge (text) SELECT 'more' FROM many")
@@ -128,27 +128,27 @@ def test_a_walk_over_a_moving_file_is_an_estimate_that_follows_what_is_added(
 def test_what_is_removed_is_seen_by_the_next_walk_and_an_emptied_table_at_once(
     reader: sqlite3.Connection, writer: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, tallies = walked(reader, outdated(turn(reader, started())))
+    _, tallies = walked(reader, mark_outdated(turn(reader, started())))
     writer.execute("DELETE FROM huge WHERE id <= ?", (ROWS // 2,))
-    unseen, tallies = walked(reader, outdated(tallies))
+    unseen, tallies = walked(reader, mark_outdated(tallies))
     assert (unseen.count.estimate, unseen.count.rows) == ("about", ROWS)
-    monkeypatch.setattr(rowid_scan, "AGAIN_SECONDS", 0)
-    seen, tallies = walked(reader, outdated(tallies))
+    monkeypatch.setattr(rowid_scan, "RESCAN_SECONDS", 0)
+    seen, tallies = walked(reader, mark_outdated(tallies))
     assert seen.count.rows == ROWS // 2
     monkeypatch.undo()
     writer.execute("DELETE FROM huge")
-    emptied, tallies = walked(reader, outdated(tallies))
-    assert (emptied.count.estimate, emptied.count.rows, emptied.walk) == (None, 0, None)
+    emptied, tallies = walked(reader, mark_outdated(tallies))
+    assert (emptied.count.estimate, emptied.count.rows, emptied.scan) == (None, 0, None)
     writer.execute("INSERT INTO huge (text) VALUES ('anew')")
-    anew, _ = walked(reader, outdated(tallies))
-    assert (anew.count.estimate, anew.count.rows, anew.walk) == (None, 1, None)
+    anew, _ = walked(reader, mark_outdated(tallies))
+    assert (anew.count.estimate, anew.count.rows, anew.scan) == (None, 1, None)
 
 
 def test_an_earlier_exact_count_is_told_as_about_while_a_walk_is_under_way(
     reader: sqlite3.Connection,
 ) -> None:
     exact = count_tables(reader, [Table(b"huge", "rowid")], {}, AT_ONCE)
-    after = turn(reader, outdated(started(exact[b"huge"].count)))[b"huge"].count
+    after = turn(reader, mark_outdated(started(exact[b"huge"].count)))[b"huge"].count
     assert (after.estimate, after.rows) == ("about", ROWS)
     assert after.counted_at == exact[b"huge"].count.counted_at
 
@@ -164,7 +164,7 @@ def test_a_table_without_rowids_cannot_be_walked_and_says_so(
         for _try in range(500)
     )
     tally = next(tally for tally in tries if tally.count.rows is None)
-    assert (tally.count.error, tally.walk, tally.current) == (TOO_LARGE, None, False)
+    assert (tally.count.error, tally.scan, tally.is_current) == (TOO_LARGE, None, False)
 
 
 def test_the_rowid_is_asked_for_by_a_name_that_no_column_hides() -> None:
@@ -180,7 +180,7 @@ def test_the_rowid_is_asked_for_by_a_name_that_no_column_hides() -> None:
     rowids=st.sets(
         st.one_of(
             st.integers(-50, 50),
-            st.integers(GREATEST_ROWID - 3, GREATEST_ROWID),
+            st.integers(MAX_ROWID - 3, MAX_ROWID),
             st.integers(MIN_ROWID, MIN_ROWID + 3),
         ),
         max_size=60,
@@ -191,13 +191,13 @@ def test_slices_count_each_row_once_wherever_rowids_lie(rowids: set[int], slice_
     with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
         connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         connection.executemany("INSERT INTO t VALUES (?)", [(one,) for one in rowids])
-        walk = advance(connection, Table(b"t", "rowid"), ScanProgress(0, slice_rows=slice_rows), 10)
+        walk = scan(connection, Table(b"t", "rowid"), ScanProgress(0, slice_rows=slice_rows), 10)
         assert (walk.rows, walk.is_at_end) == (len(rowids), True)
-        found, rows = rowid_scan.glances(connection, [Table(b"t", "rowid")])[b"t"]
+        found, rows = rowid_scan.read_rowid_bounds(connection, [Table(b"t", "rowid")])[b"t"]
         assert found == (Rowids(min(rowids), max(rowids)) if rowids else None)
         is_few = not rowids or max(rowids) - min(rowids) < FEW_ROWS
         assert rows == (len(rowids) if is_few else None)
-        assert rowid_scan.at_most(connection, found) >= len(rowids)
+        assert rowid_scan.max_rows(connection, found) >= len(rowids)
 
 
 def test_beside_a_writer_a_large_table_is_not_tried_in_one_statement(

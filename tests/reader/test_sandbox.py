@@ -88,7 +88,7 @@ def attempt(folder: Path, guard: str, codes: dict[str, str]) -> tuple[bool, dict
 
 
 @pytest.mark.parametrize(
-    "guard", ["sandbox.refuse_writes()", f"{PROMISE} or sandbox._refuse_by_seccomp()"]
+    "guard", ["sandbox.deny_writes()", f"{PROMISE} or sandbox._deny_by_seccomp()"]
 )
 def test_every_change_is_refused(tmp_path: Path, guard: str) -> None:
     make_database(tmp_path / "a.db", agents=3)
@@ -104,7 +104,7 @@ def test_landlock_alone_refuses_every_change_of_content(tmp_path: Path) -> None:
     make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "folder").mkdir()
     before = file_states(tmp_path)
-    refused, results = attempt(tmp_path, f"{PROMISE} or sandbox._refuse_by_landlock()", ATTEMPTS)
+    refused, results = attempt(tmp_path, f"{PROMISE} or sandbox._deny_by_landlock()", ATTEMPTS)
     if refused:  # some kernels are built without it; then seccomp stands alone, as proven above
         assert results == dict.fromkeys(ATTEMPTS, "refused")
         assert file_states(tmp_path) == before

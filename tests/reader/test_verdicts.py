@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from dash_app.model.reading import Reading
-from dash_app.reader.errors import fault_of
-from dash_app.reader.files import look, read_header
+from dash_app.reader.errors import explain_error
+from dash_app.reader.files import read_header, stat_files
 from tests.airlock_helpers import LoneReader, public_folder, read, read_until, rows, watching
 from tests.harness import LiveWriter, make_database
 
@@ -210,18 +210,18 @@ def test_a_schema_entry_without_its_page_or_text_is_damage(tmp_path: Path, state
 def test_an_error_that_is_not_known_has_its_own_code_and_sqlites_words(
     tmp_path: Path, sql: str
 ) -> None:
-    files = look(str(make_database(tmp_path / "a.db", agents=3)))
+    files = stat_files(str(make_database(tmp_path / "a.db", agents=3)))
     with closing(sqlite3.connect(":memory:")) as memory, pytest.raises(sqlite3.Error) as caught:
         memory.execute(sql).fetchall()
-    fault = fault_of(caught.value, files, read_header(files))
+    fault = explain_error(caught.value, files, read_header(files))
     assert fault.code == "cannot_read"
     assert fault.detail == {"error": caught.value.sqlite_errorname, "text": str(caught.value)}
 
 
 def test_an_error_that_is_not_sqlites_is_no_verdict_on_the_file(tmp_path: Path) -> None:
-    files = look(str(make_database(tmp_path / "a.db", agents=3)))
+    files = stat_files(str(make_database(tmp_path / "a.db", agents=3)))
     with pytest.raises(KeyError):
-        fault_of(KeyError("a mistake of ours"), files, read_header(files))
+        explain_error(KeyError("a mistake of ours"), files, read_header(files))
 
 
 def test_an_unreadable_name_in_an_error_is_not_taken_for_damage(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.reader.counts import Budget
-from dash_app.reader.files import look
+from dash_app.reader.files import stat_files
 from dash_app.reader.reader import Reader
 from tests.airlock_helpers import (
     LoneReader,
@@ -103,10 +103,10 @@ def test_a_transaction_that_ends_while_it_is_looked_at_is_no_crash(tmp_path: Pat
         for sql in SPILL:
             assert "error" not in writer.do(sql)
         await_quiet(tmp_path)
-        files = look(str(path))
+        files = stat_files(str(path))
         assert writer.do("COMMIT") == []
     reader = Reader(str(path), Budget(1, 1, 1))
-    assert reader._unread(files, datetime.now(UTC), was_free=False).code == "locked"
+    assert reader._explain_no_reading(files, datetime.now(UTC), was_free=False).code == "locked"
 
 
 def test_an_exclusive_writer_is_waited_for_without_the_kernels_guard(tmp_path: Path) -> None:

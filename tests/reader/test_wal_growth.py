@@ -17,7 +17,7 @@ from dash_app.model.host_facts import Surroundings, WalGrowth
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.reader import wal_growth
-from dash_app.reader.wal_growth import Growth, Look, follow, summary
+from dash_app.reader.wal_growth import GrowthState, WalSample
 from dash_app.rules.problems import host_problems, with_earlier_growth
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.decoding import decode
@@ -28,76 +28,81 @@ MB = 1_000_000
 NOW = datetime(2026, 11, 23, 14, 2, tzinfo=UTC)
 
 
-def seen(looks: Iterable[tuple[int, Look | None]]) -> WalGrowth | None:
-    """What is known after looks at so many minutes."""
-    growth, at = Growth(), 0.0
-    for minutes, look in looks:
+def report_after(samples: Iterable[tuple[int, WalSample | None]]) -> WalGrowth | None:
+    """The report after samples at given minutes."""
+    growth, at = GrowthState(), 0.0
+    for minutes, wal_sample in samples:
         at = minutes * 60.0
-        growth = follow(growth, look, at, NOW + timedelta(minutes=minutes))
-    return summary(growth, at)
+        growth = growth.updated(wal_sample, at, NOW + timedelta(minutes=minutes))
+    return growth.report(at)
 
 
-def look(used_mb: int, backlog_mb: int | None, main_mb: int = 6, generation: str = "a") -> Look:
-    backlog_bytes = None if backlog_mb is None else backlog_mb * MB
+def sample(used: int, backlog: int | None, *, main: int = 6, generation: str = "a") -> WalSample:
+    """A sample of sizes in megabytes, with a reader, and a process that reads and writes."""
+    backlog_bytes = None if backlog is None else backlog * MB
     both = "writer (pid 6)"
     readers = ("python (pid 7)", both)
-    return Look(generation, used_mb * MB, backlog_bytes, main_mb * MB, readers, (both,))
+    return WalSample(generation, used * MB, backlog_bytes, main * MB, readers, (both,))
 
 
 def test_a_wal_that_nobody_checkpoints_is_lasting_after_ten_minutes() -> None:
     """As in Kpa-clawbot/CoreScope issue 1434, and with `wal_autocheckpoint=0`."""
-    grown = [(minute, look(70 + minute, 70 + minute)) for minute in range(11)]
-    before, after = seen(grown[:10]), seen(grown)
+    samples = [(minute, sample(70 + minute, 70 + minute)) for minute in range(11)]
+    before, after = report_after(samples[:10]), report_after(samples)
     assert before is not None
     assert not before.is_lasting
     assert after is not None
     assert after.is_lasting
     assert after.since == NOW
     assert after.is_checkpointed is False
-    idle = seen([(0, look(70, 70)), (11, look(70, 70)), (600, look(70, 70))])
+    idle = report_after([(0, sample(70, 70)), (11, sample(70, 70)), (600, sample(70, 70))])
     assert idle is not None
     assert idle.is_lasting
 
 
-def test_a_wal_whose_readers_take_turns_is_lasting_while_it_grows() -> None:
-    """As in superseriousbusiness/gotosocial issue 2808: its backlog is small at every look."""
-    grown = [(minute, look(70 + minute, minute % 3)) for minute in range(11)]
-    found = seen(grown)
-    assert found is not None
-    assert found.is_lasting
-    assert found.is_checkpointed
-    assert found.readers == ("python (pid 7)",)
-    assert seen([*grown, (20, look(80, 0))]) is None  # large, but free
+def test_a_wal_whose_readers_alternate_is_lasting_while_it_grows() -> None:
+    """As in superseriousbusiness/gotosocial issue 2808: its backlog is small in every sample."""
+    samples = [(minute, sample(70 + minute, minute % 3)) for minute in range(11)]
+    report = report_after(samples)
+    assert report is not None
+    assert report.is_lasting
+    assert report.is_checkpointed
+    assert report.readers == ("python (pid 7)",)
+    assert report_after([*samples, (20, sample(80, 0))]) is None  # large, but no longer growing
 
 
 @pytest.mark.parametrize(
-    "looks",
+    "samples",
     [
-        [(0, look(60, 60)), (11, look(62, 62))],  # small
-        [(0, look(900, 900, main_mb=950)), (11, look(940, 940, main_mb=950))],  # below its file
-        [(0, look(900, 0)), (11, look(900, 0))],  # wholly checkpointed, and nobody writes
-        [(0, look(900, 0)), (5, look(2, 0, generation="b")), (11, look(70, 1, generation="b"))],
-        [(0, look(900, 900)), (5, None), (11, look(900, 900))],  # gone in between
+        [(0, sample(60, 60)), (11, sample(62, 62))],  # small
+        [(0, sample(900, 900, main=950)), (11, sample(940, 940, main=950))],  # below its main file
+        [(0, sample(900, 0)), (11, sample(900, 0))],  # fully checkpointed, without writes
+        [
+            (0, sample(900, 0)),
+            (5, sample(2, 0, generation="b")),
+            (11, sample(70, 1, generation="b")),
+        ],
+        [(0, sample(900, 900)), (5, None), (11, sample(900, 900))],  # gone in between
     ],
 )
-def test_a_wal_that_starts_over_or_is_small_or_free_is_not(
-    looks: list[tuple[int, Look | None]],
+def test_a_wal_that_starts_over_or_is_small_or_checkpointed_is_not_lasting(
+    samples: list[tuple[int, WalSample | None]],
 ) -> None:
-    found = seen(looks)
-    assert found is None or not found.is_lasting
+    report = report_after(samples)
+    assert report is None or not report.is_lasting
 
 
-def test_a_huge_wal_is_one_beside_a_larger_file_too() -> None:
-    looks = [(0, look(1001, 1001, main_mb=5000)), (11, look(1002, None, main_mb=5000))]
-    found = seen(looks)
-    assert found is not None
-    assert found.is_lasting
-    assert found.is_checkpointed is None
+def test_a_huge_wal_is_lasting_even_beside_a_larger_main_file() -> None:
+    samples = [(0, sample(1001, 1001, main=5000)), (11, sample(1002, None, main=5000))]
+    report = report_after(samples)
+    assert report is not None
+    assert report.is_lasting
+    assert report.is_checkpointed is None
 
 
 def reading(growth: WalGrowth) -> Reading:
-    around = Surroundings(wal_growth=growth)
-    return Reading(NOW, NOW, wal_bytes=636 * MB, size_bytes=6 * MB, surroundings=around)
+    surroundings = Surroundings(wal_growth=growth)
+    return Reading(NOW, NOW, wal_bytes=636 * MB, size_bytes=6 * MB, surroundings=surroundings)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""The index of a WAL (the `-shm` file): its frames, those checkpointed, and the readers' marks.
+
+The format is described in sqlite.org/walformat.html. Integers have the machine's byte order.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple, Self
+
+from dash_app.model.host_facts import Use
+from dash_app.reader.files import read_start
+
+HEADER = Struct("=II IBBH II II 8s 2I")
+CHECKPOINT = Struct("=I5I")
+CHECKPOINT_OFFSET = 96
+"""Number of checkpointed frames, and five read marks."""
+
+INDEX_BYTES = 136
+INDEX_VERSION = 3007000
+FRAME_HEADER_BYTES = 24
+UNUSED_MARK = 0xFFFFFFFF
+
+FIRST_LOCK_BYTE, OPEN_LOCK_BYTE = 120, 128
+LOCK_USES: dict[int, Use] = {120: "write", 121: "checkpoint", 122: "recover", 128: "open"}
+READ_LOCK_BYTES = range(123, 128)
+"""Bytes of the index that SQLite locks, and why (sqlite.org/walformat.html, "WAL Locks")."""
+
+
+class WalIndex(NamedTuple):
+    """Number of frames in a WAL, number of those checkpointed, and five read marks.
+
+    A read mark is the number of the last frame that a reader uses. `salts` are in the header of
+    the WAL and of each frame that belongs to it.
+    """
+
+    page_bytes: int
+    frames: int
+    checkpointed: int
+    read_marks: tuple[int, ...]
+    salts: bytes = b""
+
+    @property
+    def used_bytes(self) -> int:
+        """The size of all frames."""
+        return self.frames * (self.page_bytes + FRAME_HEADER_BYTES)
+
+    @property
+    def backlog_bytes(self) -> int:
+        """The size of the frames that are not yet checkpointed."""
+        return (self.frames - self.checkpointed) * (self.page_bytes + FRAME_HEADER_BYTES)
+
+    def is_held_back_by(self, slot: int) -> bool:
+        """Whether the reader of a mark keeps newer frames from being checkpointed."""
+        mark = self.read_marks[slot]
+        return self.backlog_bytes > 0 and mark < self.frames and mark != UNUSED_MARK
+
+    @classmethod
+    def parse(cls, data: bytes) -> Self | None:
+        """Parse the start of an index. Return None if it is invalid, or is being written."""
+        size = HEADER.size
+        # SQLite keeps two copies of the header, which differ while it writes them.
+        if len(data) < INDEX_BYTES or data[:size] != data[size : 2 * size]:
+            return None
+        version, _, _, is_initialized, _, page_bytes, frames, *_, salts, _, _ = HEADER.unpack_from(
+            data
+        )
+        checkpointed, *read_marks = CHECKPOINT.unpack_from(data, CHECKPOINT_OFFSET)
+        if version != INDEX_VERSION or not is_initialized or checkpointed > frames:
+            return None
+        page_bytes = 1 << 16 if page_bytes == 1 else page_bytes
+        return cls(page_bytes, frames, checkpointed, tuple(read_marks), salts)
+
+
+def read_wal_index(path: str) -> WalIndex | None:
+    """Read the index at a path. Return None if it is missing, invalid or being written.
+
+    Closing it drops all locks that this process has on it, so no connection to its database may
+    be open meanwhile.
+    """
+    try:
+        return WalIndex.parse(read_start(path, INDEX_BYTES))
+    except OSError:
+        return None
