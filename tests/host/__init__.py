@@ -1,1 +1,1 @@
-"""A booted Debian on which the service is installed as on a server; `ops/test-host` runs this."""
+"""Tests on a booted Debian with the service installed as on a server; see `ops/test-host`."""

@@ -1,4 +1,4 @@
-"""One machine for all: booted, and installed on as README says, by a user who never logged in."""
+"""One machine for all tests: installed as README describes, by a user who never logged in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ for name in ("coordination", "observability", "content"):
 
 @pytest.fixture(scope="session")
 def bare() -> Iterator[Machine]:
-    """Return a booted machine with the project's files, databases, and nothing installed."""
+    """A booted machine with the project's files and databases, and nothing installed."""
     machine = Machine()
     machine.boot()
     try:
@@ -36,13 +36,13 @@ def bare() -> Iterator[Machine]:
 
 @pytest.fixture(scope="session")
 def machine(bare: Machine) -> Machine:
-    """Return the machine with the service installed, by its user and one command of root."""
-    said = bare.user("cd mission-control && ./ops/install", check=False)
-    assert f"sudo loginctl enable-linger {USER}" in said
-    assert "No systemd manager runs for clawd" in said
+    """The machine with the service installed by its user, after one command as root."""
+    output = bare.user("cd mission-control && ./ops/install", check=False)
+    assert f"sudo loginctl enable-linger {USER}" in output
+    assert "No systemd manager runs for clawd" in output
     bare.run("loginctl", "enable-linger", USER)
     with bare.online():
         bare.user("cd mission-control && ./ops/install")
-    bare.tell("installed")
+    bare.log("installed")
     eventually(lambda: bare.http("100.101.102.103") == "200")
     return bare

@@ -1,10 +1,10 @@
-"""A Debian 12 that boots with systemd as PID 1, with a neighbour on each of its networks.
+"""A booted Debian 12 with systemd as PID 1, and a neighbour on each of its networks.
 
     tailnet neighbour              the machine                  public neighbour
     100.64.1.2  tailscale0 ----- tailscale0 100.101.102.103
                                  eth0       203.0.113.10 ----- eth0  203.0.113.5
 
-It is a container: its own disk, processes and networks, and this machine's kernel. Needs root.
+It is a container with its own disk, processes and networks, on this machine's kernel. Needs root.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MACHINE, TAILNET, PUBLIC = "mission-host", "mission-tailnet", "mission-public"
 PUBLIC_ADDRESS, TAILNET_ADDRESS = "203.0.113.10", "100.101.102.103"
 TAILNET_ADDRESS_6 = "fd7a:115c:a1e0::1"
 WIRE = "wire"
-"""What tailscale0 is called while Tailscale is down."""
+"""The name of tailscale0 while Tailscale is down."""
 
 NETWORKS = f"""
 ip -n {MACHINE} link set lo up
@@ -51,7 +51,7 @@ ip -n {TAILNET} address add fd7a:115c:a1e0::2/48 dev tailscale0 nodad
 ip -n {TAILNET} link set tailscale0 up
 ip -n {TAILNET} route add 100.64.0.0/10 dev tailscale0
 """
-"""The public neighbour sends what is for the tailnet to the machine, as anybody on its wire can."""
+"""The public neighbour routes the tailnet's addresses to the machine, as an attacker could."""
 
 UNCOVER = """[Unit]
 DefaultDependencies=no
@@ -62,14 +62,14 @@ ExecStart=-/usr/bin/umount /proc/kmsg
 [Install]
 WantedBy=sysinit.target
 """
-"""The container has a deleted file there, over which no unit with ProtectKernelLogs= can mount."""
+"""The container has a deleted file there, so units with ProtectKernelLogs= could not mount."""
 
 INDEX_SETTINGS = ("PIP_", "SSL_CERT_", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE")
-"""How this machine reaches the package indexes."""
+"""Prefixes of the variables with which this machine reaches the package indexes."""
 
 
 def run(*command: str | Path, check: bool = True, timeout: float = 300.0) -> str:
-    """Run a command here; return what it printed."""
+    """Run a command on this machine; return its output."""
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=timeout, check=False, errors="replace"
     )
@@ -79,7 +79,7 @@ def run(*command: str | Path, check: bool = True, timeout: float = 300.0) -> str
 
 
 def disk() -> Path:
-    """Return the folder of the disk that machines are copied from, made once."""
+    """Return the folder of the disk that machines are copied from; make it once."""
     made = CACHE / "disk"
     if not made.is_dir():
         new = CACHE / "disk.new"
@@ -99,23 +99,22 @@ def disk() -> Path:
 
 
 class Machine:
-    """The machine, once booted; its disk is thrown away when the next is made."""
+    """The machine, on a fresh disk. The next machine replaces the disk."""
 
     def __init__(self) -> None:
-        """Take a fresh disk."""
         self.disk = CACHE / "machine"
         shutil.rmtree(self.disk, ignore_errors=True)
         run("cp", "--archive", "--reflink=auto", disk(), self.disk)
-        self._began = time.monotonic()
-        self._way_out: dict[str, str] = {}
+        self._created = time.monotonic()
+        self._proxy: dict[str, str] = {}
 
-    def tell(self, text: str) -> None:
-        """Print a line of the transcript."""
-        sys.stdout.write(f"{time.monotonic() - self._began:7.1f} s  {text}\n")
+    def log(self, text: str) -> None:
+        """Print a line with the time since the machine was created."""
+        sys.stdout.write(f"{time.monotonic() - self._created:7.1f} s  {text}\n")
         sys.stdout.flush()
 
     def boot(self, *, tailscale: bool = True) -> None:
-        """Boot in new networks, since the old ones would still hold a firewall's rules."""
+        """Boot with new networks, because the old ones still have the firewall's rules."""
         for name in (MACHINE, TAILNET, PUBLIC):
             run("ip", "netns", "delete", name, check=False)
             run("ip", "netns", "add", name)
@@ -130,10 +129,10 @@ class Machine:
             preexec_fn=enter_cgroups,  # noqa: PLW1509
         )
         eventually(self._is_up)
-        self.tell("booted")
+        self.log("booted")
 
     def _is_up(self) -> bool:
-        """Whether all is started; the first child of nspawn is only a helper, for a moment."""
+        """Whether systemd has started everything. At first, nspawn's child is only a helper."""
         self._init = run("pgrep", "-P", str(self._nspawn.pid), check=False)
         state = self.run("systemctl", "is-system-running", check=False) if self._init else ""
         return state == "running"
@@ -142,20 +141,20 @@ class Machine:
         settings = [f"--bind-ro={path}" for path in ("/etc/pip.conf",) if Path(path).is_file()]
         return [
             *("setpriv", "--pdeathsig", "KILL", "env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1"),
-            "SYSTEMD_SECCOMP=0",  # its own filter refuses Landlock, which a server does not
+            "SYSTEMD_SECCOMP=0",  # its own filter denies Landlock, unlike a server
             *("systemd-nspawn", "--boot", "--quiet", f"--directory={self.disk}"),
             *("--register=no", "--keep-unit", "--console=pipe", "--link-journal=no"),
             *("--resolv-conf=off", "--timezone=off", "--bind-ro=/etc/ssl/certs", *settings),
-            "--capability=all",  # as on a server, so that what fails there fails here too
+            "--capability=all",  # as on a server, so that the same calls fail
             f"--network-namespace-path=/run/netns/{MACHINE}",
             f"--machine={MACHINE}",
         ]
 
     def stop(self) -> None:
-        """Shut down in order."""
+        """Shut down cleanly."""
         self._nspawn.terminate()
         self._nspawn.wait(60)
-        self.tell("shut down")
+        self.log("shut down")
 
     def reboot(self) -> None:
         """Shut down and boot the same disk."""
@@ -163,21 +162,21 @@ class Machine:
         self.boot()
 
     def tailscale_up(self, address: str = TAILNET_ADDRESS) -> None:
-        """Have tailscale0 appear with an address, as tailscaled does."""
+        """Create tailscale0 with an address, as tailscaled does."""
         run("ip", "-n", MACHINE, "link", "set", WIRE, "name", "tailscale0", check=False)
-        for one in (f"{address}/32", f"{TAILNET_ADDRESS_6}/48"):
-            run("ip", "-n", MACHINE, "address", "replace", one, "dev", "tailscale0", "nodad")
+        for cidr in (f"{address}/32", f"{TAILNET_ADDRESS_6}/48"):
+            run("ip", "-n", MACHINE, "address", "replace", cidr, "dev", "tailscale0", "nodad")
         run("ip", "-n", MACHINE, "link", "set", "tailscale0", "up")
         run("ip", "-n", MACHINE, "route", "replace", "100.64.0.0/10", "dev", "tailscale0")
 
     def tailscale_down(self) -> None:
-        """Have tailscale0 go away."""
+        """Remove tailscale0."""
         run("ip", "-n", MACHINE, "address", "flush", "dev", "tailscale0")
         run("ip", "-n", MACHINE, "link", "set", "tailscale0", "down")
         run("ip", "-n", MACHINE, "link", "set", "tailscale0", "name", WIRE)
 
     def run(self, *command: str, user: str = "root", check: bool = True, **more: str) -> str:
-        """Run a command in the machine; `more` goes into its environment."""
+        """Run a command in the machine; `more` is added to its environment."""
         home = "/root" if user == "root" else f"/home/{user}"
         environment = {"PATH": PATH, "HOME": home, "USER": user, "LANG": "C.UTF-8", **more}
         become = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
@@ -190,24 +189,24 @@ class Machine:
         )
 
     def user(self, script: str, *, check: bool = True) -> str:
-        """Run a shell script as the ordinary user, who has not logged in."""
-        return self.run("bash", "-c", script, user=USER, check=check, **self._way_out, **BUS)
+        """Run a shell script as the ordinary user, who is not logged in."""
+        return self.run("bash", "-c", script, user=USER, check=check, **self._proxy, **BUS)
 
     @contextmanager
     def online(self) -> Iterator[None]:
-        """Let its user reach the package indexes, as this machine does."""
+        """Let the user reach the package indexes through this machine."""
         settings = {
             name: value for name, value in os.environ.items() if name.startswith(INDEX_SETTINGS)
         }
         with Proxy(Path("/run/netns") / MACHINE) as link:
-            self._way_out = {**settings, "https_proxy": link, "http_proxy": link}
+            self._proxy = {**settings, "https_proxy": link, "http_proxy": link}
             try:
                 yield
             finally:
-                self._way_out = {}
+                self._proxy = {}
 
     def copy_project(self, folder: str = "mission-control") -> None:
-        """Put the project's files as they are now into the user's home."""
+        """Copy the project's files, as they are now, into the user's home."""
         files = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
         target = self.disk / "home" / USER / folder
         target.mkdir()
@@ -216,7 +215,7 @@ class Machine:
         run("chown", "--recursive", "1000:1000", target)
 
     def http(self, address: str, path: str = "/", *, of: str = TAILNET, port: int = 3001) -> str:
-        """Return the status that a neighbour gets, or 000 without an answer."""
+        """Return the HTTP status that a neighbour receives, or 000 if there is no response."""
         host = f"[{address}]" if ":" in address else address
         link = f"http://{host}:{port}{path}"
         command = ("curl", "-s", "-m", "3", "-o", "/dev/null", "-w", "%{http_code}", link)
@@ -224,7 +223,7 @@ class Machine:
 
 
 def enter_cgroups() -> None:
-    """Give the machine a group of its own in each hierarchy that systemd uses."""
+    """Give the machine its own group in each hierarchy that systemd uses."""
     for line in Path("/proc/mounts").read_text().splitlines():
         _, where, kind, options, *_ = line.split()
         if kind == "cgroup2" or "name=systemd" in options.split(","):

@@ -1,6 +1,6 @@
-"""A neighbour of the machine: answers for one name, and takes what is sent to it over the web.
+"""A neighbour of the machine: a name server, and a web server that accepts every request.
 
-Prints a line for each request: its method, path and body.
+Prints one line per request, with its method, path and body.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Web(BaseHTTPRequestHandler):
         pass
 
 
-def answer_names() -> None:
-    """Answer each question for an address of version 4, whatever the name, and no other."""
+def serve_names() -> None:
+    """Answer every query for an IPv4 address with our own; other queries get no records."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as names:
         names.bind((ADDRESS, 53))
         while True:
-            asked, asker = names.recvfrom(512)
-            question = asked[12 : asked.index(0, 12) + 5]
+            query, client = names.recvfrom(512)
+            question = query[12 : query.index(0, 12) + 5]
             is_version_4 = question[-4:-2] == b"\0\1"
             answer = b"\xc0\x0c\0\1\0\1\0\0\0\0\0\4" + socket.inet_aton(ADDRESS)
-            head = asked[:2] + b"\x81\x80\0\1\0" + bytes([is_version_4]) + bytes(4)
-            names.sendto(head + question + (answer if is_version_4 else b""), asker)
+            head = query[:2] + b"\x81\x80\0\1\0" + bytes([is_version_4]) + bytes(4)
+            names.sendto(head + question + (answer if is_version_4 else b""), client)
 
 
-Thread(target=answer_names, daemon=True).start()
+Thread(target=serve_names, daemon=True).start()
 ThreadingHTTPServer((ADDRESS, 80), Web).serve_forever()

@@ -1,6 +1,6 @@
-"""Tries what a service should not be able to do, and prints what each attempt came to.
+"""Attempts that the unit should forbid; prints the outcome of each as JSON.
 
-Run by the machine's Python as it is: outside the unit, where all of it works, and inside.
+Run with the machine's own Python, outside the unit, where they all succeed, and inside.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ OTHER = int(sys.argv[1])
 """A process of the same user outside the unit."""
 
 HOST_NAME = sys.argv[2]
-"""The namespace of names that the system is in."""
+"""The UTS namespace of the system."""
 
 
 def call(name: str, *arguments: int) -> str:
-    """Call the C library; return `done` or the error's name."""
+    """Call the C library. Raise OSError if it fails."""
     if getattr(LIBC, name)(*arguments) == -1:
         raise OSError(ctypes.get_errno(), name)
     return "done"
@@ -57,15 +57,15 @@ def write_to(path: Path) -> Callable[[], str]:
 
 def connect_to(path: str) -> Callable[[], str]:
     def connect() -> str:
-        with socket.socket(socket.AF_UNIX) as speaker:
-            speaker.connect(path)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
         return "done"
 
     return connect
 
 
 def run_from(folder: Path) -> Callable[[], str]:
-    """Make a program and start it."""
+    """Write a program and run it."""
 
     def start() -> str:
         program = folder / "program"
@@ -81,7 +81,7 @@ def run_from(folder: Path) -> Callable[[], str]:
 
 
 def run_32_bit_program() -> str:
-    """Start one that ends with 42 by the machine's 32-bit system calls, and crashes without."""
+    """Run a program that exits with 42 if 32-bit system calls are allowed, or else crashes."""
     base, code = 0x10000, bytes.fromhex("b801000000bb2a000000cd80f4")
     size = 84 + len(code)
     header = b"\x7fELF\x01\x01\x01" + bytes(9)
@@ -127,7 +127,7 @@ def netlink() -> str:
 
 
 def set_realtime() -> str:
-    """With a priority that is none: refused for that where realtime may be asked for."""
+    """Request an invalid priority: EINVAL means that realtime scheduling is allowed."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(0))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A way out for a machine that has none: an HTTPS proxy that listens in its network alone."""
+"""An HTTPS proxy that listens only in the network of the machine, which has no other way out."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ PORT = 3128
 
 
 class Tunnel(BaseHTTPRequestHandler):
-    """CONNECT, and nothing else."""
+    """Handles CONNECT only."""
 
     def do_CONNECT(self) -> None:
         host, _, port = self.path.rpartition(":")
         with socket.create_connection((host, int(port))) as far:
             self.send_response(200)
             self.end_headers()
-            _pass_on(self.connection, far)
+            _forward(self.connection, far)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-def _pass_on(near: socket.socket, far: socket.socket) -> None:
+def _forward(near: socket.socket, far: socket.socket) -> None:
     with selectors.DefaultSelector() as selector:
         selector.register(near, selectors.EVENT_READ, far)
         selector.register(far, selectors.EVENT_READ, near)
@@ -42,14 +42,14 @@ def _pass_on(near: socket.socket, far: socket.socket) -> None:
 
 
 class Proxy:
-    """The proxy while it is entered, in a named network namespace."""
+    """A proxy in a named network namespace; entering returns its URL."""
 
     def __init__(self, network: Path) -> None:
         self._network = network
         self._server = ThreadingHTTPServer(("127.0.0.1", PORT), Tunnel, bind_and_activate=False)
 
     def _listen(self) -> None:
-        """Listen in the other network, which this thread alone enters."""
+        """Listen in the other network; only this thread enters it."""
         descriptor = os.open(self._network, os.O_RDONLY)
         assert LIBC.setns(descriptor, 0) == 0, os.strerror(ctypes.get_errno())
         os.close(descriptor)

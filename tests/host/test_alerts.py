@@ -1,4 +1,4 @@
-"""From within its sandbox the service finds names, gives signs of life and has messages sent."""
+"""Inside its sandbox, the service resolves names and sends heartbeats and notifications."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ END
 
 
 @pytest.fixture
-def heard() -> Iterator[Path]:
-    """Return what the public neighbour heard, a line each, while it is there."""
+def requests() -> Iterator[Path]:
+    """The log of the public neighbour, with one line per request."""
     lines = CACHE / "neighbour.log"
     command = (sys.executable, str(ROOT / "tests/host/neighbour.py"), ADDRESS)
     with lines.open("wb") as log:
@@ -49,8 +49,8 @@ def heard() -> Iterator[Path]:
 
 
 @pytest.fixture
-def telling(machine: Machine) -> Iterator[Machine]:
-    """Return the machine with a configuration that tells the neighbour; then it is as before."""
+def notifying(machine: Machine) -> Iterator[Machine]:
+    """The machine, configured to notify the neighbour; reset afterwards."""
     names = machine.disk / "etc/resolv.conf"
     before = names.read_text() if names.exists() else ""
     names.write_text(f"nameserver {ADDRESS}\n")
@@ -63,14 +63,14 @@ def telling(machine: Machine) -> Iterator[Machine]:
     eventually(lambda: machine.http(TAILNET_ADDRESS) == "200")
 
 
-def test_the_unit_lets_out_messages_and_signs_of_life(telling: Machine, heard: Path) -> None:
-    machine = telling
+def test_the_unit_allows_notifications_and_heartbeats(notifying: Machine, requests: Path) -> None:
+    machine = notifying
     machine.user("touch .local/share/mission-control/alerts")  # as `alerts install` does
     with machine.online():
         machine.user("cd mission-control && ./ops/install")
     compiled = machine.user("cd .local/share/mission-control; find environment-*/optimized")
     assert "/apprise/plugins/custom_json.cpython-311.opt-2.pyc" in compiled
     machine.user("systemctl --user restart mission-control")
-    eventually(lambda: "GET /heartbeat" in heard.read_text(), 60)
+    eventually(lambda: "GET /heartbeat" in requests.read_text(), 60)
     machine.user("mv clawd/content.db clawd/away.db")
-    eventually(lambda: "Content: needs you" in heard.read_text(), 60)
+    eventually(lambda: "Content: needs you" in requests.read_text(), 60)

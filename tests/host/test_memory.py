@@ -1,4 +1,4 @@
-"""Out of memory: only a virtual machine enforces the limit, and only it shows who dies."""
+"""Out of memory: only in a virtual machine is the limit enforced, and a process killed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def eat(*_):
         eaten.append(bytearray(b"x" * 10_000_000))
 signal.signal(signal.SIGUSR1, eat)
 """
-"""Python imports `sitecustomize` before the service: asked to, it takes memory without end."""
+"""Python imports it as `sitecustomize`; on SIGUSR1, it allocates memory until it is killed."""
 
 DROP_IN = """[Service]
 Environment="PYTHONPATH={app}:/home/clawd/eater"
@@ -51,7 +51,7 @@ ctl journalctl --user --unit mission-control --output cat | grep -m1 'OOM killer
 """
 
 
-def test_eating_memory_it_is_killed_and_started_anew_and_the_gateway_lives(
+def test_the_service_is_killed_first_and_restarted_when_memory_runs_out(
     machine: Machine,
 ) -> None:
     app = machine.user("echo .local/share/mission-control/app-*")
@@ -65,13 +65,13 @@ def test_eating_memory_it_is_killed_and_started_anew_and_the_gateway_lives(
     machine.boot()
     machine.user(f"rm -r eater {folder}")
     for line in printed.splitlines():
-        machine.tell(f"virtual: {line}")
-    found = dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
-    assert (found["memory.max"], found["memory.swap.max"]) == ("536870912", "0")
-    assert (found["pids.max"], found["scores"]) == ("128", "500 200")
-    assert found["tunables"] != "0"
-    pid, _was, before = found["pid"].split()
+        machine.log(f"virtual: {line}")
+    facts = dict(line.split(" ", 1) for line in printed.splitlines() if " " in line)
+    assert (facts["memory.max"], facts["memory.swap.max"]) == ("536870912", "0")
+    assert (facts["pids.max"], facts["scores"]) == ("128", "500 200")
+    assert facts["tunables"] != "0"
+    pid, _was, before = facts["pid"].split()
     assert pid not in {"0", before}
-    gateway, _was, gateway_before = found["gateway"].split()
+    gateway, _was, gateway_before = facts["gateway"].split()
     assert gateway == gateway_before != "0"
     assert "has been killed by the OOM killer" in printed

@@ -1,4 +1,4 @@
-"""What the unit forbids, tried from within it and, to see that it is the unit, from without."""
+"""The unit forbids what succeeds outside it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Outcomes = dict[str, Any]
 
 OUTSIDE = "systemd-run --user --wait --quiet --collect -p StandardOutput=truncate:{0} {1}"
 PROBE = "/usr/bin/python3 {home}/probe.py {other} {host}"
-"""Started in place of the service by a unit that is otherwise the same."""
+"""Started instead of the service by an otherwise identical unit."""
 
 AS_A_PROBE = (
     r"sed -e 's|^Type=notify|Type=oneshot\nStandardOutput=truncate:{0}|' "
@@ -31,13 +31,13 @@ def probe(machine: Machine, how: str, name: str) -> Outcomes:
     host = machine.user("readlink /proc/self/ns/uts")
     command = PROBE.format(home="/home/clawd", other=other, host=host)
     machine.user(how.format(target, command))
-    found: Outcomes = json.loads(machine.user(f"cat {target}"))
-    return found
+    outcomes: Outcomes = json.loads(machine.user(f"cat {target}"))
+    return outcomes
 
 
 @pytest.fixture(scope="module")
 def outcomes(machine: Machine) -> tuple[Outcomes, Outcomes]:
-    """Return what came of each attempt outside, and inside."""
+    """The outcomes of all attempts outside and inside the unit."""
     script = (ROOT / "tests/host/probe.py").read_text()
     (machine.disk / "home/clawd/probe.py").write_text(script)
     machine.run("mount", "-t", "tmpfs", "-o", "mode=777", "disk", "/srv")
@@ -82,7 +82,7 @@ FORBIDDEN = {
     "make what others may read": False,
     "share the host's name": False,
 }
-"""Tunables of the kernel are read-only in a container anyway: they are looked at in test_memory."""
+"""Tunables of the kernel are read-only in any container, so test_memory checks them."""
 
 ALLOWED = {
     "read a database": "SQLite",
@@ -105,7 +105,7 @@ def test_the_unit_allows(outcomes: tuple[Outcomes, Outcomes], attempt: str) -> N
         assert where[attempt] == ALLOWED[attempt]
 
 
-def test_keys_are_its_own(outcomes: tuple[Outcomes, Outcomes]) -> None:
+def test_keys_are_not_shared(outcomes: tuple[Outcomes, Outcomes]) -> None:
     outside, inside = outcomes
     assert outside["share keys"] != inside["share keys"]
 
@@ -124,21 +124,21 @@ __import__("time").sleep(1000)
 
 def database(machine: Machine, name: str) -> Any:
     answer = machine.user("curl -s http://127.0.0.1:3001/api/db-status")
-    return next(one for one in json.loads(answer)["databases"] if one["name"] == name)
+    return next(found for found in json.loads(answer)["databases"] if found["name"] == name)
 
 
 def files(machine: Machine) -> str:
     return machine.user("cd clawd && stat -c '%n %i %s %a %Y %Z' * && sha256sum *")
 
 
-def test_a_database_that_nobody_has_open_is_read_and_left_as_it_is(machine: Machine) -> None:
+def test_a_closed_database_is_read_and_not_changed(machine: Machine) -> None:
     before = files(machine)
     machine.user("systemctl --user restart mission-control")
     assert eventually(lambda: database(machine, "coordination")["totalRows"]) == 7
     assert files(machine) == before
 
 
-def test_a_database_that_is_being_written_is_read_from_its_log(machine: Machine) -> None:
+def test_a_database_with_a_writer_is_read_with_its_wal(machine: Machine) -> None:
     (machine.disk / "home/clawd/writer.py").write_text(WRITER)
     machine.user("systemd-run --user --quiet --unit writer python3 writer.py")
     eventually(lambda: database(machine, "email")["totalRows"] == 3)
@@ -150,7 +150,7 @@ def test_a_database_that_is_being_written_is_read_from_its_log(machine: Machine)
     assert files(machine) == before
 
 
-def test_the_score_is_written_down(machine: Machine) -> None:
-    said = machine.user("systemd-analyze --user security mission-control --no-pager | tail -1")
-    machine.tell(said)
-    assert float(said.split("service:")[1].split()[0]) <= 1.8
+def test_the_security_score_is_good(machine: Machine) -> None:
+    output = machine.user("systemd-analyze --user security mission-control --no-pager | tail -1")
+    machine.log(output)
+    assert float(output.split("service:")[1].split()[0]) <= 1.8

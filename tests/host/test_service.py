@@ -1,4 +1,4 @@
-"""It runs from boot on, at the right addresses, and comes back from whatever ends it."""
+"""The service runs from boot on, on the right addresses, and restarts after every failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.harness import eventually
 from tests.host.machine import PUBLIC, PUBLIC_ADDRESS, TAILNET_ADDRESS, TAILNET_ADDRESS_6, Machine
 
 RECOVERY_SECONDS = 90.0
-"""Of the slowest way back: a watchdog of thirty, an abort of ten, a pause of five, and a start."""
+"""The slowest recovery: 30 for the watchdog, 10 for the abort, 5 of pause, and the start."""
 
 
 def main_pid(machine: Machine) -> str:
@@ -30,24 +30,26 @@ def answers(machine: Machine, address: str = TAILNET_ADDRESS) -> bool:
     return machine.http(address) == "200"
 
 
-def took(machine: Machine, what: str, probe: Callable[[], object], within: float = 20.0) -> None:
-    """Await something, and put into the transcript how long it took."""
-    began = time.monotonic()
+def await_event(
+    machine: Machine, event: str, probe: Callable[[], object], within: float = 20.0
+) -> None:
+    """Wait for an event and log how long it took."""
+    start = time.monotonic()
     eventually(probe, within)
-    machine.tell(f"{what}: {time.monotonic() - began:.1f} s")
+    machine.log(f"{event}: {time.monotonic() - start:.1f} s")
 
 
 def is_back(machine: Machine, before: str) -> Callable[[], bool]:
     return lambda: main_pid(machine) not in {before, "0"} and answers(machine)
 
 
-def test_the_databases_are_read_and_our_reader_is_denied_writing(machine: Machine) -> None:
+def test_the_databases_are_read_by_a_sandboxed_reader(machine: Machine) -> None:
     databases = api(machine, "db-status")["databases"]
-    assert [one["totalRows"] for one in databases[:3]] == [7, 7, 7]
+    assert [database["totalRows"] for database in databases[:3]] == [7, 7, 7]
     assert api(machine, "service")["guards"] == ["seccomp", "landlock"]
 
 
-def test_it_answers_on_loopback_and_the_tailnet_in_both_families(machine: Machine) -> None:
+def test_it_answers_on_loopback_and_tailnet_over_ipv4_and_ipv6(machine: Machine) -> None:
     assert answers(machine)
     assert answers(machine, TAILNET_ADDRESS_6)
     for address in ("127.0.0.1", "[::1]"):
@@ -55,94 +57,96 @@ def test_it_answers_on_loopback_and_the_tailnet_in_both_families(machine: Machin
 
 
 def test_nothing_listens_on_the_public_address(machine: Machine) -> None:
-    """And who sends to the tailnet address through the public one learns nothing."""
+    """Nor does the tailnet address answer requests that arrive through the public one."""
     assert machine.http(PUBLIC_ADDRESS, of=PUBLIC) == "000"
     refused = machine.http(TAILNET_ADDRESS, of=PUBLIC)
-    machine.tell(f"firewall off, public neighbour at the tailnet address: {refused}")
+    machine.log(f"firewall off, public neighbour at the tailnet address: {refused}")
     assert refused == "000"
 
 
 def test_a_reboot_needs_no_login(machine: Machine) -> None:
     machine.reboot()
-    took(machine, "served after a boot", lambda: answers(machine))
+    await_event(machine, "served after a boot", lambda: answers(machine))
     assert machine.run("loginctl", "list-sessions", "--no-legend") == ""
 
 
-def test_memory_is_given_up_before_the_gateway_does(machine: Machine) -> None:
+def test_the_oom_killer_prefers_the_service(machine: Machine) -> None:
     pid = main_pid(machine)
     assert machine.run("cat", f"/proc/{pid}/oom_score_adj") == "500"
 
 
-def test_what_it_loads_is_compiled_already(machine: Machine) -> None:
-    """It can write no compiled files: without them, each start would take three seconds more."""
+def test_all_modules_are_compiled(machine: Machine) -> None:
+    """The service cannot compile them itself, and each start would take three seconds more."""
     folder = ".config/systemd/user/mission-control.service.d"
-    anew = "systemctl --user daemon-reload; systemctl --user restart mission-control"
+    restart = "systemctl --user daemon-reload; systemctl --user restart mission-control"
     verbose = "printf '[Service]\\nEnvironment=PYTHONVERBOSE=1\\n'"
-    machine.user(f"mkdir {folder}; {verbose} >{folder}/verbose.conf; {anew}")
+    machine.user(f"mkdir {folder}; {verbose} >{folder}/verbose.conf; {restart}")
     api(machine, "history")
     machine.user("curl -s http://127.0.0.1:3001/_dash-layout http://127.0.0.1:3001/metrics")
     loaded = [line for line in journal(machine).splitlines() if "code object from" in line]
-    machine.user(f"rm -r {folder}; {anew}")
+    machine.user(f"rm -r {folder}; {restart}")
     assert len(loaded) > 500
     assert [line for line in loaded if ".opt-2.pyc" not in line] == []
 
 
-def test_killed_it_is_back(machine: Machine) -> None:
+def test_a_killed_service_restarts(machine: Machine) -> None:
     before = main_pid(machine)
     machine.run("kill", "-KILL", before)
-    took(machine, "back after kill -9", is_back(machine, before))
+    await_event(machine, "back after kill -9", is_back(machine, before))
     assert "Main process exited, code=killed, status=9/KILL" in journal(machine)
 
 
-def test_hung_it_is_started_anew(machine: Machine) -> None:
+def test_a_hung_service_restarts(machine: Machine) -> None:
     before = main_pid(machine)
     machine.run("kill", "-STOP", before)
-    took(machine, "back after kill -STOP", is_back(machine, before), RECOVERY_SECONDS)
+    await_event(machine, "back after kill -STOP", is_back(machine, before), RECOVERY_SECONDS)
     assert "Watchdog timeout (limit 30s)!" in journal(machine)
 
 
-def test_the_tailscale_address_is_followed(machine: Machine) -> None:
+def test_changes_of_the_tailscale_address_are_followed(machine: Machine) -> None:
     before = main_pid(machine)
     machine.tailscale_down()
-    took(
+    await_event(
         machine,
         "address gone: closed",
         lambda: f"{TAILNET_ADDRESS} is gone" in journal(machine),
     )
     machine.tailscale_up("100.90.80.70")
-    took(machine, "another address: served", lambda: answers(machine, "100.90.80.70"))
+    await_event(machine, "another address: served", lambda: answers(machine, "100.90.80.70"))
     machine.tailscale_down()
     machine.tailscale_up()
-    took(machine, "the first again: served", lambda: answers(machine))
+    await_event(machine, "the first again: served", lambda: answers(machine))
     assert main_pid(machine) == before
 
 
-def test_without_tailscale_at_boot_loopback_is_served_and_the_rest_follows(
+def test_without_tailscale_at_boot_only_loopback_is_served_at_first(
     machine: Machine,
 ) -> None:
     machine.stop()
     machine.boot(tailscale=False)
-    took(
+    await_event(
         machine,
         "served on loopback",
         lambda: "Mission Control" in machine.user("curl -s http://127.0.0.1:3001/", check=False),
     )
     assert "no Tailscale address now" in journal(machine).split("Mission Control watches")[-2]
     machine.tailscale_up()
-    took(machine, "address added after the start: served", lambda: answers(machine))
+    await_event(machine, "address added after the start: served", lambda: answers(machine))
 
 
-def test_a_reload_takes_over_the_configuration_and_refuses_a_bad_one(machine: Machine) -> None:
+def test_a_reload_applies_the_configuration_and_rejects_a_bad_one(machine: Machine) -> None:
     before = main_pid(machine)
     config = '[[databases]]\nname = "one"\npath = "~/clawd/content.db"\n'
     machine.user(f"mkdir -p .config/mission-control; echo '{config}' >{CONFIG}")
     machine.user("systemctl --user reload mission-control")
-    took(machine, "reloaded", lambda: len(api(machine, "db-status")["databases"]) == 1)
+    await_event(machine, "reloaded", lambda: len(api(machine, "db-status")["databases"]) == 1)
     machine.user(f"echo 'nonsense' >{CONFIG}; systemctl --user reload mission-control")
-    took(machine, "a bad file refused", lambda: "reload rejected" in journal(machine))
+    await_event(machine, "a bad file rejected", lambda: "reload rejected" in journal(machine))
     assert len(api(machine, "db-status")["databases"]) == 1
     machine.user(f"rm {CONFIG}; systemctl --user reload mission-control")
-    took(machine, "a missing file refused", lambda: "is it empty or gone?" in journal(machine))
+    await_event(
+        machine, "a missing file rejected", lambda: "is it empty or gone?" in journal(machine)
+    )
     assert len(api(machine, "db-status")["databases"]) == 1
     assert main_pid(machine) == before
     machine.user("systemctl --user restart mission-control")
@@ -153,11 +157,11 @@ def test_a_reload_takes_over_the_configuration_and_refuses_a_bad_one(machine: Ma
 CONFIG = ".config/mission-control/config.toml"
 
 
-def test_a_stop_ends_within_five_seconds(machine: Machine) -> None:
-    began = time.monotonic()
+def test_stopping_takes_less_than_five_seconds(machine: Machine) -> None:
+    start = time.monotonic()
     machine.user("systemctl --user stop mission-control")
-    seconds = time.monotonic() - began
-    machine.tell(f"stopped: {seconds:.1f} s")
+    seconds = time.monotonic() - start
+    machine.log(f"stopped: {seconds:.1f} s")
     assert machine.user("systemctl --user show -P Result mission-control") == "success"
     machine.user("systemctl --user start mission-control")
     eventually(lambda: answers(machine))

@@ -1,4 +1,4 @@
-"""Installing where the home is a link, and where the service manager has settings of its own."""
+"""Installing with a home that is a link, and with a service manager that has own settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ INSTALL = "cd mission-control && ./ops/install"
 XDG = "/etc/systemd/system/user@.service.d/xdg.conf"
 
 
-PUT_BACK = f"""
+RESTORE_FOLDERS = f"""
 for folder in /home/{USER} /home/{USER}/.local; do
     [ ! -L "$folder" ] || {{ rm "$folder"; mv "/data/${{folder##*/}}" "$folder"; }}
 done
@@ -21,23 +21,23 @@ done
 
 
 def install(machine: Machine, before: str = "") -> str:
-    """Install with this before it, and await that it is served."""
+    """Install after a shell command `before`, and wait until the service answers."""
     with machine.online():
-        said = machine.user(before + INSTALL)
+        output = machine.user(before + INSTALL)
     eventually(lambda: machine.http(TAILNET_ADDRESS) == "200")
-    return said
+    return output
 
 
 @pytest.fixture
 def emptied(bare: Machine) -> Iterator[Machine]:
-    """Return the machine with nothing installed; afterwards its home is as it was."""
+    """The machine with nothing installed; its home is restored afterwards."""
     bare.run("loginctl", "enable-linger", USER)
     eventually(lambda: bare.user("systemctl --user is-system-running", check=False) == "running")
     yield bare
-    for _once_more in range(2):
+    for _again in range(2):
         assert "is uninstalled" in bare.user(f"{INSTALL} --uninstall --purge")
     bare.run("rm", "-f", XDG)
-    bare.run("sh", "-c", PUT_BACK)
+    bare.run("sh", "-c", RESTORE_FOLDERS)
     restart_manager(bare)
 
 
@@ -48,7 +48,7 @@ def restart_manager(machine: Machine) -> None:
 
 @pytest.mark.parametrize("linked", [f"/home/{USER}", f"/home/{USER}/.local"])
 def test_a_home_that_is_a_link(emptied: Machine, linked: str) -> None:
-    """On another disk, for instance (nix-community/home-manager issue 6096)."""
+    """For example to another disk (nix-community/home-manager issue 6096)."""
     moved = f"/data/{linked.rpartition('/')[2]}"
     emptied.run(
         "sh", "-ec", f"mkdir -p /data {linked}; mv {linked} {moved}; ln -s {moved} {linked}"
@@ -61,8 +61,8 @@ def test_a_home_that_is_a_link(emptied: Machine, linked: str) -> None:
     assert "Nothing has changed; all is well." in emptied.user(INSTALL)
 
 
-def test_a_manager_with_a_configuration_home_of_its_own(emptied: Machine) -> None:
-    """The unit is put where it looks (systemd/systemd issues 30782 and 43586)."""
+def test_a_manager_with_another_configuration_home(emptied: Machine) -> None:
+    """The unit goes where the manager looks for it (systemd/systemd issues 30782 and 43586)."""
     lines = f"[Service]\\nEnvironment=XDG_CONFIG_HOME=/home/{USER}/my\\\\x20cfg\\n"
     emptied.run("sh", "-c", f"mkdir -p $(dirname {XDG}); printf '{lines}' >{XDG}")
     restart_manager(emptied)
@@ -82,11 +82,11 @@ def test_a_manager_with_a_configuration_home_of_its_own(emptied: Machine) -> Non
     )
 
 
-def test_settings_in_the_shell_alone_reach_no_service(emptied: Machine) -> None:
-    """The configuration there is named, since it is not read."""
+def test_variables_of_the_shell_do_not_affect_the_service(emptied: Machine) -> None:
+    """A configuration that the service does not read is reported."""
     emptied.user("mkdir -p cfg/mission-control; touch cfg/mission-control/config.toml")
-    said = install(emptied, "export XDG_CONFIG_HOME=~/cfg XDG_STATE_HOME=~/s XDG_DATA_HOME=~/d; ")
-    assert "cfg/mission-control/config.toml is not read" in said
+    output = install(emptied, "export XDG_CONFIG_HOME=~/cfg XDG_STATE_HOME=~/s XDG_DATA_HOME=~/d; ")
+    assert "cfg/mission-control/config.toml is not read" in output
     assert "mission-control.service" in emptied.user("ls .config/systemd/user")
     assert emptied.user("ls -d s d", check=False).count("No such file") == 2
     emptied.user("rm -r cfg")

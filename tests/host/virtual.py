@@ -1,11 +1,11 @@
-"""The machine's disk in a virtual machine: Debian's own kernel, whose memory limits are real."""
+"""The machine's disk in a virtual machine, where Debian's kernel enforces memory limits."""
 
 from __future__ import annotations
 
 from tests.host.machine import CACHE, Machine, run
 
 MAX_SECONDS = 600
-"""Without hardware help it boots in half a minute, and all takes ten times as long."""
+"""Without hardware acceleration, it boots in half a minute and runs ten times slower."""
 
 SERVICE = """[Unit]
 After=multi-user.target
@@ -20,7 +20,7 @@ WantedBy=multi-user.target
 
 
 def run_in_virtual_machine(machine: Machine, script: str) -> str:
-    """Return what a script of root prints on a machine that is shut down, on a copy of its disk."""
+    """Run a script as root on a copy of the disk of a stopped machine; return its output."""
     etc = machine.disk / "etc"
     (machine.disk / "usr/local/sbin/script").write_text(script)
     (etc / "systemd/system/script.service").write_text(SERVICE)
