@@ -1,5 +1,5 @@
-// Draws the facts, and shows their age, whether the server still answers, and the reader's clock.
-// The age counts from what was drawn, not from what was received.
+// Draws the facts and updates their age, the notice about the server, and all times.
+// The age is that of the drawn facts, which may be older than the received ones.
 (() => {
   const AGING_MS = 60_000, STALE_MS = 120_000, WAKING_MS = 3_000, MISSED_POLLS = 2;
   const HIDDEN_POLL_MS = 60_000, ASLEEP_MS = 5_000, THROTTLED_MS = 150_000;
@@ -9,8 +9,8 @@
   const two = (number) => String(number).padStart(2, "0");
   let pulse = null, latest = null, build = null, drawnAt = 0, serverAt = 0, wokeAt = 0;
 
-  // Milliseconds that have passed. While a machine sleeps, one of the two clocks may stop. A reader's
-  // clock that is set back has no effect.
+  // Elapsed milliseconds. While a machine sleeps, one of its two clocks may stop. Setting the clock
+  // back has no effect.
   let ticks = performance.now(), wall = Date.now(), elapsed = 0;
   const clockMs = () => {
     const step = performance.now() - ticks, jump = Date.now() - wall - step;
@@ -24,7 +24,7 @@
 
   const pollMs = () => (document.hidden ? Math.max(HIDDEN_POLL_MS, pulse.intervalMs) : pulse.intervalMs);
   const poll = () => set("tick", { interval: pollMs(), disabled: false, n_intervals: Date.now() });
-  // Facts drawn at the moment of waking are old: they may have waited in a queue while asleep.
+  // Facts drawn at the moment of waking are old: they may have been queued while the tab slept.
   const wake = () => {
     const isAgain = wokeAt && elapsed - wokeAt < 1_000;
     wokeAt = elapsed + 1;
@@ -39,7 +39,8 @@
     return seconds >= 2 ? `${seconds} s` : "now";
   };
   const ago = (ms) => (ms < 2000 ? "now" : `${span(ms)} ago`);
-  const months = {}, zones = {};  // looking up a name takes longer than everything else in a second
+  // Cached, because formatting a name takes longer than all other work of a second.
+  const months = {}, zones = {};
   const month = (date) => (months[date.getMonth()] ??= date.toLocaleString("en", { month: "short" }));
   const day = (date) => `${date.getDate()} ${month(date)}`;
   const time = (date) => `${two(date.getHours())}:${two(date.getMinutes())}`;
@@ -48,7 +49,7 @@
   const full = (date) =>
     `${day(date)} ${date.getFullYear()}, ${time(date)}:${two(date.getSeconds())} ${zone(date)}`;
 
-  // The server's own time plus what has passed since, so that the reader's clock may be wrong.
+  // The server's time plus the time elapsed since, so that the browser's clock may be wrong.
   const serverNow = () => serverAt + clockMs() - drawnAt;
   const clock = (date, now) => {
     const old = now - date;
@@ -75,7 +76,7 @@
     write(byId("zone"), `Times in ${zone(new Date())}.`);
   };
 
-  // The freshness, and the problem: "silent" if new facts are overdue, "stopped" if readings are.
+  // Returns freshness and problem: "silent" if new facts are overdue, "stopped" if readings are.
   const judge = (now, factsMs) => {
     if (wokeAt > drawnAt && now - wokeAt < WAKING_MS) return ["waking", ""];
     if (now - drawnAt > MISSED_POLLS * pollMs() + 2_000) return ["stale", "silent"];
@@ -83,37 +84,37 @@
     return [factsMs >= STALE_MS ? "stale" : factsMs >= AGING_MS ? "aging" : "fresh", ""];
   };
 
-  const notice = (trouble) => {
-    if (!trouble) return "";
-    if (trouble === "stopped") {
+  const notice = (problem) => {
+    if (!problem) return "";
+    if (problem === "stopped") {
       return `The server answers but stopped reading at ${time(new Date(pulse.takenAt))}. It should ` +
         "restart by itself; if not: systemctl --user restart mission-control.";
     }
     const at = time(new Date(serverAt)), { answer } = recovery;
     if (answer === null) return `No answer since ${at}.`;
     if (answer === 200) {
-      return `The server answers, but this page does not follow it since ${at}. It reloads by itself.`;
+      return `The server answers, but this page has not been updated since ${at}. It reloads by itself.`;
     }
     if ([302, 401, 403].includes(answer)) {
-      return `The server refuses this page since ${at} (${answer}). Reload it to sign in again.`;
+      return `The server has refused this page since ${at} (${answer}). Reload it to sign in again.`;
     }
-    if (answer) return `The server answers with an error since ${at} (${answer}). See its log.`;
+    if (answer) return `The server has answered with an error since ${at} (${answer}). See its log.`;
     return navigator.onLine ? `Can't reach the server since ${at}. Check that Tailscale is on.`
-      : `This device is offline since ${at}.`;
+      : `This device has been offline since ${at}.`;
   };
 
   // The age comes first, so that it is shown even if a later step fails.
   const show = () => {
     if (!pulse) return;
     const now = serverNow(), factsMs = pulse.takenAt ? now - Date.parse(pulse.takenAt) : 0;
-    const [freshness, trouble] = judge(elapsed, factsMs);
+    const [freshness, problem] = judge(elapsed, factsMs);
     root.dataset.freshness = freshness;
     const updated = pulse.takenAt ? `updated ${ago(factsMs)}` : "nothing read yet";
     write(byId("age"), freshness === "waking" ? "Updating…" : updated);
-    write(byId("notice"), notice(trouble));
-    if (trouble === "silent") recovery.check();
+    write(byId("notice"), notice(problem));
+    if (problem === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
-    // Ages of stale facts stand still, because there may have been a write since.
+    // Ages of stale facts stop, because there may have been a write since.
     showTimes(freshness === "stale" && pulse.takenAt ? Date.parse(pulse.takenAt) : now);
   };
   recovery.onAnswer = () => pulse && poll();
@@ -131,19 +132,19 @@
     write(byId("announcer"), headline ? headline.innerText.replace(/\s+/g, " ") : "");
   };
 
-  // Draws the server's HTML. Only differences change in place, so that open parts, the focus and the
+  // Draws the server's HTML by changing only what differs, so that open parts, the focus and the
   // selection stay. Translators and extensions change the page too: they wrap text or remove elements.
-  // Unchanged text is left as they made it. Where our content changed or is missing, it is restored,
-  // and foreign nodes are removed.
-  const memory = new WeakMap();  // by our node: its source in the HTML, and the children that we drew
+  // If our content did not change, theirs stays. If it changed or is missing, it is restored and foreign
+  // nodes are removed.
+  const drawn = new WeakMap();  // for each of our nodes: its source in the HTML, and the children drawn
   const make = (from) => {
     const node = from.cloneNode();
-    memory.set(node, { from, children: [] });
+    drawn.set(node, { from, children: [] });
     if (from.nodeType === Node.ELEMENT_NODE) fill(node, from);
     return node;
   };
   const change = (node, from, parent) => {
-    const was = memory.get(node).from;
+    const was = drawn.get(node).from;
     if (node.nodeType === Node.TEXT_NODE) {
       if (was.data === from.data) return node;
       if (node.parentNode !== parent) return make(from);
@@ -157,17 +158,17 @@
       }
       fill(node, from);
     }
-    memory.get(node).from = from;
+    drawn.get(node).from = from;
     return node;
   };
   const fill = (element, from) => {
-    const was = memory.get(element)?.children ?? [];
-    const children = [...from.childNodes].map((wanted, at) =>
-      was[at]?.nodeName === wanted.nodeName ? change(was[at], wanted, element) : make(wanted));
-    memory.set(element, { from, children });
-    const stands = (child, at) => child === was[at] &&
+    const was = drawn.get(element)?.children ?? [];
+    const children = [...from.childNodes].map((source, at) =>
+      was[at]?.nodeName === source.nodeName ? change(was[at], source, element) : make(source));
+    drawn.set(element, { from, children });
+    const isInPlace = (child, at) => child === was[at] &&
       (child.nodeType === Node.TEXT_NODE || child.parentNode === element);
-    if (was.length === children.length && children.every(stands)) return;
+    if (was.length === children.length && children.every(isInPlace)) return;
     const own = new Set(children);
     for (const child of [...element.childNodes]) if (!own.has(child)) child.remove();
     let next = element.firstChild;
@@ -178,9 +179,9 @@
   };
   const parsed = new WeakMap();
   let isTouched = false;  // by a translator or an extension
-  const others = new MutationObserver(() => { isTouched = true; });
+  const foreign = new MutationObserver(() => { isTouched = true; });
   const draw = (element, html) => {
-    isTouched ||= others.takeRecords().length > 0;
+    isTouched ||= foreign.takeRecords().length > 0;
     const isSame = parsed.get(element)?.html === html;
     if (isSame && !isTouched) return;
     if (!isSame) {
@@ -189,12 +190,12 @@
       parsed.set(element, { html, content: template.content });
     }
     fill(element, parsed.get(element).content);
-    others.observe(element, { childList: true, subtree: true });
-    others.takeRecords();  // our own changes
+    foreign.observe(element, { childList: true, subtree: true });
+    foreign.takeRecords();  // our own changes
   };
 
-  // Draws the newest facts. If that fails, the age of the previous ones goes on.
-  const attempt = () => {
+  // Draws the newest facts. If that fails, the age of the previous ones keeps growing.
+  const drawLatest = () => {
     const { data, facts } = latest;
     build ??= data.build;
     if (data.build !== build && recovery.reload(performance.now())) return;
@@ -206,13 +207,13 @@
     serverAt = data.takenAt ? Date.parse(data.takenAt) + data.ageMs : Date.now();
     pulse = data;
     recovery.drawn();
-    swap();
+    showApp();
     write(byId("printed-age"), data.takenAt ? `As of ${full(new Date(data.takenAt))}` : "");
     show();
     if (isFirst && document.hidden) set("tick", { interval: pollMs() });
   };
   // The first view, drawn by the server, stays until the app has drawn the cards.
-  const swap = () => {
+  const showApp = () => {
     byId("first-view")?.remove();
     byId("app").hidden = false;
   };
@@ -228,23 +229,23 @@
   const Pulse = ({ data, facts }) => {
     React.useLayoutEffect(() => {
       latest = { data, facts };
-      try { attempt(); } catch (error) { console.error(error); }
+      try { drawLatest(); } catch (error) { console.error(error); }
     }, [data, facts]);
     return null;
   };
   window.mission_control = { Parts, Pulse };
 
-  const woken = ({ type, persisted }) => {
+  const onWake = ({ type, persisted }) => {
     if (!pulse || (type === "pageshow" && !persisted)) return;
     if (document.hidden) return set("tick", { interval: pollMs() });
     clockMs();
     wake();
     show();
   };
-  document.addEventListener("visibilitychange", woken);
-  document.addEventListener("resume", woken);
-  window.addEventListener("pageshow", woken);
-  window.addEventListener("online", woken);
+  document.addEventListener("visibilitychange", onWake);
+  document.addEventListener("resume", onWake);
+  window.addEventListener("pageshow", onWake);
+  window.addEventListener("online", onWake);
   // A frozen tab cannot update its icon.
   document.addEventListener("freeze", () => pulse && showState("unknown"));
 

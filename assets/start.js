@@ -1,11 +1,11 @@
-// Starts the app once the cards, as the server drew them, have been painted: its scripts would take
-// the network from them at a first visit, and the processor at each later one.
+// Starts the app after the server's cards have been painted, because its scripts would delay them: by
+// the network on the first visit, by the processor on later ones.
 (() => {
   const run = (script) => {
     const copy = document.createElement("script");
     for (const { name, value } of script.attributes) copy.setAttribute(name, value);
     copy.text = script.text;
-    copy.async = false;  // in the order in which they stand
+    copy.async = false;  // keep their order
     return document.body.appendChild(copy);
   };
   const start = () => {
@@ -14,6 +14,6 @@
     const last = scripts.filter(isFile).map(run).pop();
     last.addEventListener("load", () => scripts.filter((script) => !isFile(script)).forEach(run));
   };
-  if (document.hidden) start();  // nothing is painted in a tab that was opened in the background
+  if (document.hidden) start();  // a tab in the background is never painted
   else requestAnimationFrame(() => setTimeout(start));
 })();

@@ -1,4 +1,4 @@
-"""The loader's frames: whole numbers, true gaps, nothing made up."""
+"""The loader's frames: exact counts, and gaps that stay gaps."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.factories import snapshot
 NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 MINUTE = timedelta(minutes=1)
 HUGE = 9_007_199_254_740_993
-"""The first whole number that a float cannot hold."""
+"""The smallest positive integer that a float cannot represent."""
 
 
 def types(frame: pd.DataFrame) -> dict[str, str]:
@@ -43,7 +43,7 @@ def test_an_empty_frame_has_the_same_types() -> None:
     assert types(frame) == loader.COUNT_COLUMNS
 
 
-def test_trends_sum_the_tables_keep_gaps_and_end_in_the_present(tmp_path: Path) -> None:
+def test_trends_sum_tables_keep_gaps_and_end_with_the_present(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with closing(History(HistorySettings(path=path))) as history:
         for minute in (30, 29, 28, 10, 9):
@@ -62,7 +62,7 @@ def test_trends_sum_the_tables_keep_gaps_and_end_in_the_present(tmp_path: Path) 
     assert list(present.columns) == ["email"]
 
 
-def test_a_table_emptied_and_filled_again_between_two_points_shows(tmp_path: Path) -> None:
+def test_a_dip_between_two_points_is_kept(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     now = datetime.now(UTC).replace(minute=59, second=0, microsecond=0) - timedelta(hours=2)
     with closing(History(HistorySettings(path=path))) as history:
@@ -81,12 +81,12 @@ def test_a_table_emptied_and_filled_again_between_two_points_shows(tmp_path: Pat
 
 
 def sums(path: Path, reach: timedelta = 40 * MINUTE) -> pd.DataFrame:
-    """The rows of each database over the time up to now, at 300 instants or each minute."""
+    """The trends of all databases, in up to 300 steps of at least a minute."""
     return loader.trend_frame(path, loader.Trend(reach, 300, MINUTE))
 
 
-def test_a_table_that_is_not_counted_makes_its_sum_unknown_and_not_smaller(tmp_path: Path) -> None:
-    """So after each start, while a large table is counted in slices."""
+def test_an_uncounted_table_makes_its_sum_unknown(tmp_path: Path) -> None:
+    """Happens after each start, while a large table is counted in slices."""
     path = tmp_path / "history.db"
     for minutes in (range(30, 20, -1), range(20, 10, -1)):
         with closing(History(HistorySettings(path=path))) as history:
@@ -100,7 +100,7 @@ def test_a_table_that_is_not_counted_makes_its_sum_unknown_and_not_smaller(tmp_p
     assert values(present["email"])[-1] is None
 
 
-def test_a_table_that_is_never_counted_is_in_no_sum(tmp_path: Path) -> None:
+def test_a_table_that_was_never_counted_is_in_no_sum(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     rows: dict[str, int | None] = {"vectors": None, "small": 5}
     with closing(History(HistorySettings(path=path))) as history:
@@ -113,7 +113,7 @@ def test_a_table_that_is_never_counted_is_in_no_sum(tmp_path: Path) -> None:
     assert values(present["email"])[-1] == 5
 
 
-def test_a_table_that_came_or_went_leaves_the_sum_of_the_others(tmp_path: Path) -> None:
+def test_a_temporary_table_does_not_change_the_sum_before_and_after(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(30, 10, -1):
@@ -121,7 +121,7 @@ def test_a_table_that_came_or_went_leaves_the_sum_of_the_others(tmp_path: Path) 
             if minute == 20:
                 rows["temporary"] = 2
             history.record(snapshot(NOW - minute * MINUTE, email=rows))
-        with history._connection as connection:  # as earlier versions did
+        with history._connection as connection:  # as earlier versions stored it
             connection.execute("UPDATE point SET value = NULL WHERE value = 0")
     with closing(History(HistorySettings(path=path))) as history:
         history.record(snapshot(NOW - 10 * MINUTE, email={"kept": 5}))
@@ -131,7 +131,7 @@ def test_a_table_that_came_or_went_leaves_the_sum_of_the_others(tmp_path: Path) 
     assert len(known) >= 19
 
 
-def test_hours_with_a_table_that_is_not_counted_are_unknown_too(tmp_path: Path) -> None:
+def test_hours_with_an_uncounted_table_are_unknown(tmp_path: Path) -> None:
     path, hour = tmp_path / "history.db", timedelta(hours=1)
     now = NOW.replace(minute=30)
     with closing(History(HistorySettings.model_validate({"path": path, "every": "1h"}))) as history:

@@ -1,4 +1,4 @@
-"""The verdicts at a glance: one column, worst first, without any script; as HTML or plain text."""
+"""The glance: one column of verdicts, worst first, as HTML without scripts or as plain text."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ DOCUMENT = versioned("""<!DOCTYPE html>
 
 
 def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
-    """Return a line a database under the headline, for terminals and shortcuts."""
+    """Return the headline and one line per database, for terminals and shortcuts."""
     if snapshot is None:
-        return "Can't tell · nothing was read yet\n"
-    rows = [
+        return "Can't tell · nothing has been read yet\n"
+    lines = [
         (status_word(status), status.database.label, _sentences(status, now))
         for status in ranked(snapshot)
     ]
-    word_width = max(len(word) for word, *_ in rows)
-    label_width = max(len(label) for _, label, _ in rows)
-    lines = (f"{word:{word_width}}  {label:{label_width}}  {text}" for word, label, text in rows)
-    return "\n".join([headline_with_age(snapshot, now), *lines, ""])
+    word_width = max(len(word) for word, *_ in lines)
+    label_width = max(len(label) for _, label, _ in lines)
+    texts = (f"{word:{word_width}}  {label:{label_width}}  {text}" for word, label, text in lines)
+    return "\n".join([headline_with_age(snapshot, now), *texts, ""])
 
 
 def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
-    """Return the same as a page that looks again by itself."""
+    """Return the same as HTML that reloads itself."""
     headline = summaries.headline(snapshot) if snapshot else "Can't tell"
-    age = snapshot_age(snapshot, now) if snapshot else "nothing was read yet"
-    lines = [_line(one, now) for one in ranked(snapshot)] if snapshot else []
-    parts = [html.H1(headline), html.P(age, className="aside"), html.Ul(lines)]
+    age = snapshot_age(snapshot, now) if snapshot else "nothing has been read yet"
+    items = [_item(status, now) for status in ranked(snapshot)] if snapshot else []
+    parts = [html.H1(headline), html.P(age, className="aside"), html.Ul(items)]
     back = html.P(html.A("The whole page", href="/"))
     return DOCUMENT.format(
         level=snapshot.level if snapshot else "unknown",
@@ -63,7 +63,7 @@ def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
 
 
 def plain_page(text: str) -> str:
-    """Return a page that says one thing and leads back."""
+    """Return a page with one sentence and a link to the databases."""
     parts = [html.H1(text), html.P(html.A("All databases", href="/"))]
     return DOCUMENT.format(
         level="unknown",
@@ -73,12 +73,12 @@ def plain_page(text: str) -> str:
     )
 
 
-def _line(status: DatabaseStatus, now: datetime) -> Component:
-    shape, colour, word = badge_parts(summaries.badge(status), status.level)
+def _item(status: DatabaseStatus, now: datetime) -> Component:
+    shape, colour, text = badge_parts(summaries.badge(status), status.level)
     if status.is_stale:
-        shape, colour, word = "unknown", "idle", "Stale"
-    mark = html.Span([icon(shape), word], className=f"state state-{colour}")
-    head = html.P([html.Span(status.database.label, className="subject"), mark])
+        shape, colour, text = "unknown", "idle", "Stale"
+    badge = html.Span([icon(shape), text], className=f"state state-{colour}")
+    head = html.P([html.Span(status.database.label, className="subject"), badge])
     return html.Li([head, html.P(_sentences(status, now))])
 
 

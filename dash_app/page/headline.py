@@ -1,8 +1,7 @@
-"""The answer before all else: is everything well, and if not, which and since when."""
+"""The headline: whether all databases are well, and links to the problems if not."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from dash import html
@@ -21,17 +20,13 @@ MAX_LINKS = 3
 
 
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
-    """Return the headline, a link for each of the worst troubles, and how many are connected.
-
-    The databases of one incident share a link.
-    """
+    """Return the headline, links to the worst problems, and how many databases are connected."""
     if snapshot is None:
-        return [html.H1("Can't tell"), html.P("Nothing was read yet.", className="aside")]
-    links = _links(
-        snapshot, [one for one in snapshot.open_incidents if len(one.databases) != 1], now
-    )
+        return [html.H1("Can't tell"), html.P("Nothing has been read yet.", className="aside")]
+    links = _links(snapshot, now)
     rest = len(links) - MAX_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
+    disk = history_disk(snapshot)
     return [
         html.H1(
             [
@@ -40,40 +35,48 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
             ]
         ),
         *(html.P(link, className="fault") for link in links[:MAX_LINKS]),
-        *([html.P(disk, className="aside")] if (disk := history_disk(snapshot)) else []),
+        *([html.P(disk, className="aside")] if disk else []),
         *(html.P(note, className="aside") for note in snapshot.history_notes),
         html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),
     ]
 
 
-def _links(snapshot: Snapshot, shared: Sequence[Incident], now: datetime) -> list[Component]:
-    """Return a link for each trouble by the cause that it has, worst first; our own last."""
+def _links(snapshot: Snapshot, now: datetime) -> list[Component]:
+    """Return one link per problem, worst first; databases with one incident share a link.
+
+    Incidents of Mission Control itself come last.
+    """
+    incidents = [incident for incident in snapshot.open_incidents if len(incident.databases) != 1]
     links: dict[str, Component] = {}
     for status in ranked(snapshot):
         if not status.needs_you:
             continue
-        cause = next((one for one in shared if _is_why(one, status)), None)
-        if cause:
-            links.setdefault(cause.key, _link_of(cause, now))
+        shared = next((incident for incident in incidents if _explains(incident, status)), None)
+        if shared:
+            links.setdefault(shared.key, _incident_link(shared, now))
         else:
-            database, brief = status.database, summaries.in_brief(status)
-            place, since = ids.card(database.name), problem_since(status)
-            links[database.name] = _link(f"{database.label}: {brief}", since, place, now)
-    ours = {one.key: _link_of(one, now) for one in shared if not one.databases}
-    return list((links | ours).values())
+            database = status.database
+            text = f"{database.label}: {summaries.in_brief(status)}"
+            links[database.name] = _link(text, problem_since(status), ids.card(database.name), now)
+    own = {
+        incident.key: _incident_link(incident, now)
+        for incident in incidents
+        if not incident.databases
+    }
+    return list((links | own).values())
 
 
-def _link_of(incident: Incident, now: datetime) -> Component:
-    whom, _ = labels_and_cause(incident)
-    told = f"{whom}: {summaries.kind_in_brief(incident.kind)}"
-    return _link(told, incident.since, ids.incident(incident), now)
-
-
-def _link(told: str, since: datetime, place: str, now: datetime) -> Component:
-    return html.A([f"{told} since ", moment(since, "clock", now)], href=f"#{place}")
-
-
-def _is_why(incident: Incident, status: DatabaseStatus) -> bool:
+def _explains(incident: Incident, status: DatabaseStatus) -> bool:
     """Whether an incident is the cause of the first problem of a database."""
     codes = {problem.code for problem in status.problems[:1]}
     return status.database.name in incident.databases and incident.kind in codes
+
+
+def _incident_link(incident: Incident, now: datetime) -> Component:
+    labels, _ = labels_and_cause(incident)
+    text = f"{labels}: {summaries.kind_in_brief(incident.kind)}"
+    return _link(text, incident.since, ids.incident(incident), now)
+
+
+def _link(text: str, since: datetime, target: str, now: datetime) -> Component:
+    return html.A([f"{text} since ", moment(since, "clock", now)], href=f"#{target}")

@@ -1,4 +1,4 @@
-"""Nothing that a checker of accessibility finds, in any state of the page and either scheme."""
+"""Axe finds no violation in any state of the page, in either colour scheme."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.harness import Served, eventually, make_database, write_config
 PATHS = ("/", "/?show=rate&range=7d", "/databases/email", "/databases/gone", "/glance")
 SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 ALLOWED = {"/glance": {"meta-refresh"}}
-"""A page without scripts has no other way to look again."""
+"""A page without scripts has no other way to reload."""
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A database of each state: well, lost rows, replaced, gone, never there."""
+    """Databases that are well, gone, replaced and not yet created."""
     folder: Path = tmp_path_factory.mktemp("states")
     names = ("email", "gone", "replaced")
     paths = {name: make_database(folder / f"{name}.db", tasks=126, none=0) for name in names}
@@ -40,8 +40,10 @@ def test_axe_finds_nothing_in_either_scheme(page: Page, served: Served, path: st
         expect(page.locator("#app .panel").first).to_be_visible()
         expect(page.locator(".as-table").first).to_be_attached()
     for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # no colour in between
+        page.emulate_media(
+            color_scheme=scheme, reduced_motion="reduce"
+        )  # no transition between colours
         if path != "/glance":
             expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
-        found = {violation["id"] for violation in Axe().run(page).response["violations"]}
-        assert found <= ALLOWED.get(path, set()), scheme
+        violations = {violation["id"] for violation in Axe().run(page).response["violations"]}
+        assert violations <= ALLOWED.get(path, set()), scheme

@@ -1,4 +1,4 @@
-"""Incidents in a real browser: known by a tap, taken back, and folded when over."""
+"""Incidents in a real browser: acknowledged, withdrawn, and folded once ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.harness import Served, eventually, make_database, write_config
 
 
-def test_a_tap_says_who_knows_of_an_incident_until_it_is_taken_back_or_over(
+def test_a_tap_acknowledges_an_incident_and_another_withdraws_it(
     quiet_page: Page, tmp_path: Path
 ) -> None:
     agents = tmp_path / "agents"

@@ -1,4 +1,4 @@
-"""What a visit of the page costs the network, counted."""
+"""What a visit to the page costs the network, counted."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ MAX_COLD_BYTES, MAX_WARM_BYTES = 450_000, 40_000
 MAX_COLD_REQUESTS, MAX_WARM_REQUESTS = 26, 12
 
 
-def test_a_visit_keeps_within_its_bytes_and_requests(browser: Browser, tmp_path: Path) -> None:
-    """Until a chart is in view, which brings the chart library."""
+def test_a_visit_stays_within_its_bytes_and_requests(browser: Browser, tmp_path: Path) -> None:
+    """Measured before a chart comes into view, which loads the chart library."""
     paths = [(f"db{n}", make_database(tmp_path / f"db{n}.db", tasks=126)) for n in range(5)]
     with Served(write_config(tmp_path, paths, interval="5s")) as served:
         visitor = Visitor(browser, Profile(0, 1000))
@@ -30,8 +30,8 @@ def test_a_visit_keeps_within_its_bytes_and_requests(browser: Browser, tmp_path:
     assert cold["shift"] < 0.02
 
 
-def test_what_dash_keeps_of_a_page_is_little_and_grows_with_nothing(tmp_path: Path) -> None:
-    """Each of its components is looked up a dozen times a tick."""
+def test_dash_has_few_components_whatever_the_number_of_databases(tmp_path: Path) -> None:
+    """Dash searches its components a dozen times per tick."""
     paths = [(f"db{n}", make_database(tmp_path / f"db{n}.db", tasks=126)) for n in range(9)]
     with Served(write_config(tmp_path, paths, interval="5s")) as served:
         layout = json.loads(served.get("/_dash-layout")[1])

@@ -1,4 +1,4 @@
-"""The page over a really served process, in a real browser, at a phone's size."""
+"""The page of a real service, in a real browser, at the size of a phone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ("coordination", "observability", "content", "email", "health")
 
 
 def five(folder: Path) -> dict[str, Path]:
-    """Five paths to configure; all but `content` hold a database."""
+    """Five paths to configure; all except `content` have a database."""
     paths = {name: folder / f"{name}.db" for name in NAMES}
     for name in set(NAMES) - {"content"}:
         make_database(paths[name], tasks=126, agents=7, drafts=0)
@@ -29,7 +29,7 @@ def five(folder: Path) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """What all tests look at that change nothing."""
+    """A service for all tests that change nothing."""
     folder = tmp_path_factory.mktemp("unchanged")
     with Served(write_config(folder, five(folder).items())) as served:
         yield served
@@ -47,7 +47,7 @@ def served(tmp_path: Path, paths: dict[str, Path]) -> Iterator[Served]:
 
 
 def headline(page: Page) -> Locator:
-    """The headline that can be seen; the one for stale facts waits beside it."""
+    """The visible headline; the one for stale facts is hidden beside it."""
     return page.locator("#app h1 span >> visible=true")
 
 
@@ -60,7 +60,7 @@ def test_five_cards_appear_in_configured_order(quiet_page: Page, unchanged: Serv
     expect(quiet_page.locator("#age")).to_contain_text("updated")
 
 
-def test_the_first_response_carries_the_cards_without_any_script(
+def test_the_first_response_has_the_cards_without_scripts(
     browser: Browser, unchanged: Served
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
@@ -82,7 +82,7 @@ def test_a_number_changes_when_a_writer_commits(
         expect(quiet_page.locator("#card-email .rows")).to_have_text("134 rows")
 
 
-def test_an_open_page_takes_over_new_settings(page: Page, served: Served, tmp_path: Path) -> None:
+def test_an_open_page_follows_new_settings(page: Page, served: Served, tmp_path: Path) -> None:
     extra = make_database(tmp_path / "extra.db", notes=5)
     page.goto(served.url)
     expect(headline(page)).to_have_text("4 well, 1 not initialized")
@@ -93,7 +93,7 @@ def test_an_open_page_takes_over_new_settings(page: Page, served: Served, tmp_pa
     expect(headline(page)).to_have_text("5 well, 1 not initialized")
 
 
-def test_what_the_reader_opened_stays_open_while_numbers_change(
+def test_a_tick_keeps_open_parts_and_the_focus(
     quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
     quiet_page.goto(served.url)
@@ -109,7 +109,7 @@ def test_what_the_reader_opened_stays_open_while_numbers_change(
     expect(fold).to_have_attribute("aria-expanded", "true")
 
 
-def test_the_badge_changes_when_a_database_appears_and_when_it_goes(
+def test_the_badge_changes_when_a_database_appears_and_disappears(
     quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
     quiet_page.goto(served.url)
@@ -130,7 +130,7 @@ def test_the_badge_changes_when_a_database_appears_and_when_it_goes(
     expect(card).to_be_in_viewport()
 
 
-def test_the_tab_says_that_the_server_is_gone_and_recovers(page: Page, served: Served) -> None:
+def test_a_page_without_its_server_says_so_and_recovers(page: Page, served: Served) -> None:
     page.goto(served.url)
     expect(headline(page)).to_have_text("4 well, 1 not initialized")
     served.stop()
@@ -143,7 +143,7 @@ def test_the_tab_says_that_the_server_is_gone_and_recovers(page: Page, served: S
     expect(headline(page)).to_have_text("4 well, 1 not initialized")
 
 
-def test_trends_are_drawn_in_the_readers_zone_once_they_are_in_view(
+def test_trends_are_drawn_in_the_browsers_zone_once_in_view(
     quiet_page: Page, served: Served, tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(tmp_path / "history.db")) as history:
@@ -187,31 +187,31 @@ def test_the_theme_follows_the_system_until_it_is_chosen(
     context.close()
 
 
-def test_a_hidden_tab_asks_once_a_minute_and_catches_up_at_once(
+def test_a_hidden_tab_polls_once_per_minute_and_catches_up_at_once(
     quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
-    """Its icon and title are all that is seen of it."""
+    """Only its icon and title are visible."""
     quiet_page.clock.install()
     quiet_page.goto(served.url)
     expect(quiet_page.locator("#age")).to_contain_text("updated")
-    pretend(quiet_page, hidden=True)
+    set_hidden(quiet_page, hidden=True)
     paths["email"].unlink()
     eventually(lambda: served.json("/api/db-status")["headline"] == "1 of 5 needs you")
-    asked: list[str] = []
-    quiet_page.on("request", lambda request: asked.append(request.url))
+    requests: list[str] = []
+    quiet_page.on("request", lambda request: requests.append(request.url))
     quiet_page.clock.run_for(50_000)
-    assert asked == []
+    assert requests == []
     with quiet_page.expect_response("**/_dash-update-component*"):
         quiet_page.clock.run_for(20_000)
     expect(quiet_page).to_have_title("(1) Email · Mission Control")
     expect(quiet_page.locator("#icon")).to_have_attribute("href", "/assets/icons/state-fault.svg")
     expect(quiet_page.locator("#notice")).to_be_empty()
     with quiet_page.expect_request("**/_dash-update-component*"):
-        pretend(quiet_page, hidden=False)
+        set_hidden(quiet_page, hidden=False)
 
 
-def pretend(page: Page, *, hidden: bool) -> None:
-    """Tell the page that its tab went to the background, or came back."""
+def set_hidden(page: Page, *, hidden: bool) -> None:
+    """Simulate that the tab goes to the background, or comes back."""
     value = str(hidden).lower()
     page.evaluate(
         f"Object.defineProperty(document, 'hidden', {{value: {value}, configurable: true}});"
@@ -219,7 +219,7 @@ def pretend(page: Page, *, hidden: bool) -> None:
     )
 
 
-def test_nothing_is_cut_off_sideways(quiet_page: Page, tmp_path: Path) -> None:
+def test_the_page_never_scrolls_sideways(quiet_page: Page, tmp_path: Path) -> None:
     long_name = "a_table_with_a_very_long_name_that_goes_on_and_on_and_on_and_on"
     paths = {
         "a-database-with-a-long-name-of-its-own": make_database(
@@ -237,7 +237,7 @@ def test_nothing_is_cut_off_sideways(quiet_page: Page, tmp_path: Path) -> None:
             assert quiet_page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-def test_what_happened_is_told_until_it_is_marked_as_seen(
+def test_a_replaced_file_is_a_problem_until_it_is_acknowledged(
     quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
     quiet_page.goto(served.url)
@@ -259,7 +259,7 @@ def test_what_happened_is_told_until_it_is_marked_as_seen(
     assert served.database("email")["findings"] == []
 
 
-def test_a_database_has_a_view_of_its_own_that_keeps_up(
+def test_the_view_of_a_database_follows_its_changes(
     quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
     with LiveWriter(paths["email"]) as writer:
@@ -289,7 +289,7 @@ def test_a_database_has_a_view_of_its_own_that_keeps_up(
         expect(quiet_page.locator(".choice.is-chosen").first).to_have_text("Rows written")
 
 
-def test_all_verdicts_of_a_well_system_stand_above_the_fold_and_nothing_shifts(
+def test_five_well_cards_are_above_the_fold_and_nothing_shifts(
     quiet_page: Page, served: Served, paths: dict[str, Path]
 ) -> None:
     make_database(paths["content"], articles=3)
@@ -310,9 +310,7 @@ def test_all_verdicts_of_a_well_system_stand_above_the_fold_and_nothing_shifts(
     assert quiet_page.evaluate("window.shifted") < 0.01
 
 
-def test_a_browser_that_hides_where_it_comes_from_gets_the_view_all_the_same(
-    page: Page, unchanged: Served
-) -> None:
+def test_a_browser_without_a_referer_gets_the_view_too(page: Page, unchanged: Served) -> None:
     page.route(
         "**/_dash-layout",
         lambda route: route.continue_(

@@ -1,4 +1,4 @@
-"""A page whose facts are no longer drawn says so, and recovers by itself."""
+"""A page that cannot draw new facts says so, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 from tests.harness import Served, eventually, make_database, write_config
 
 CALLBACKS = "**/_dash-update-component*"
-RELOADED_OFTEN = "sessionStorage.setItem('mission-control-reloads', '9')"
+MANY_RELOADS = "sessionStorage.setItem('mission-control-reloads', '9')"
 
 FOREIGN = {
-    "translator that puts text into elements of its own": """
+    "translator that wraps text in elements": """
         const done = new WeakSet();
-        const all = (root) => {
+        const wrapAll = (root) => {
           const walk = document.createTreeWalker(root, NodeFilter.SHOW_TEXT), nodes = [];
           while (walk.nextNode()) nodes.push(walk.currentNode);
-          for (const node of nodes.filter((one) => one.nodeValue.trim() && !done.has(one))) {
+          for (const node of nodes.filter((node) => node.nodeValue.trim() && !done.has(node))) {
             const font = document.createElement('font');
             font.textContent = node.nodeValue;
             done.add(font.firstChild);
             node.replaceWith(font);
           }
         };
-        all(document.querySelector('#app'));
-        new MutationObserver(() => all(document.querySelector('#app')))
+        wrapAll(document.querySelector('#app'));
+        new MutationObserver(() => wrapAll(document.querySelector('#app')))
           .observe(document.body, { childList: true, subtree: true, characterData: true });
     """,
-    "blocker that takes a card away": "document.querySelector('#card-email').remove()",
+    "blocker that removes a card": "document.querySelector('#card-email').remove()",
     "highlighter that wraps cards and texts": """
-        for (const one of document.querySelectorAll('#app h1, #app h3, #app p, #app .card')) {
+        for (const element of document.querySelectorAll('#app h1, #app h3, #app p, #app .card')) {
           const mark = document.createElement('mark');
-          one.replaceWith(mark);
-          mark.append(one);
+          element.replaceWith(mark);
+          mark.append(element);
         }
     """,
-    "checker that adds elements of its own": """
-        for (const one of document.querySelectorAll('#app h1, #app .card, #app main')) {
-          one.prepend(document.createElement('some-extension'));
-          one.append(document.createElement('some-extension'));
+    "checker that adds elements": """
+        for (const element of document.querySelectorAll('#app h1, #app .card, #app main')) {
+          element.prepend(document.createElement('some-extension'));
+          element.append(document.createElement('some-extension'));
         }
     """,
-    "editor that writes the whole page anew": "document.body.innerHTML = document.body.innerHTML",
-    "blocker that takes the age, the notice and the icon away": """
+    "editor that rewrites the whole page": "document.body.innerHTML = document.body.innerHTML",
+    "blocker that removes age, notice and icon": """
         for (const id of ['age', 'notice', 'icon']) document.getElementById(id).remove();
     """,
-    "blocker that takes all facts away": "document.querySelector('#before-charts').remove()",
+    "blocker that removes all facts": "document.querySelector('#before-charts').remove()",
     "script that empties the app": "document.querySelector('#react-entry-point').innerHTML = ''",
 }
 
@@ -69,7 +69,7 @@ def answer(status: int) -> Callable[[Route], None]:
     return lambda route: route.fulfill(status=status, body="Something else.")
 
 
-LEFT_OUT: tuple[tuple[str, Callable[[Route], None]], ...] = (
+FAILURES: tuple[tuple[str, Callable[[Route], None]], ...] = (
     ("**/dash_renderer*", abort),
     ("**/dash_renderer*", hang),
     ("**/react-dom*", abort),
@@ -95,7 +95,7 @@ def served(tmp_path: Path, path: Path) -> Iterator[Served]:
 
 @pytest.fixture(scope="module")
 def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """What all tests look at that change nothing."""
+    """A service for all tests that change nothing."""
     folder = tmp_path_factory.mktemp("unchanged")
     path = make_database(folder / "email.db", tasks=126)
     with Served(write_config(folder, [("email", path)])) as served:
@@ -103,12 +103,12 @@ def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def headline(page: Page) -> Locator:
-    """The headline that can be seen."""
+    """The visible headline."""
     return page.locator("h1 span >> visible=true")
 
 
-def opened(page: Page, served: Served) -> list[str]:
-    """Open the page and wait for its app; return the list of its loads, which goes on growing."""
+def open_page(page: Page, served: Served) -> list[str]:
+    """Open the page and wait for its app. Return a list that grows with each load."""
     loads: list[str] = []
     page.on("load", lambda page: loads.append(page.url))
     page.goto(served.url)
@@ -116,8 +116,8 @@ def opened(page: Page, served: Served) -> list[str]:
     return loads
 
 
-def passes(page: Page, until: Callable[[], object]) -> None:
-    """Let seconds pass for the page until something holds."""
+def run_until(page: Page, until: Callable[[], object]) -> None:
+    """Advance the page's clock by seconds until a condition holds."""
 
     def probe() -> bool:
         page.clock.run_for(1000)
@@ -126,13 +126,13 @@ def passes(page: Page, until: Callable[[], object]) -> None:
     eventually(probe)
 
 
-def test_facts_are_followed_whatever_others_do_to_the_page(
+def test_facts_are_updated_whatever_extensions_do_to_the_page(
     context: BrowserContext, served: Served, path: Path
 ) -> None:
-    """Translators and extensions change what React draws, which then throws (react issue 11538)."""
+    """Translators and extensions change elements, and React then throws (react issue 11538)."""
     pages = {name: context.new_page() for name in FOREIGN}
     for name, page in pages.items():
-        opened(page, served)
+        open_page(page, served)
         expect(page.locator("html")).to_have_attribute("translate", "no")
         page.evaluate(FOREIGN[name])
     away = path.rename(path.with_suffix(".away"))
@@ -148,16 +148,16 @@ def test_facts_are_followed_whatever_others_do_to_the_page(
         expect(page.locator("#card-email .fold"), name).to_have_count(1)
 
 
-def test_facts_that_cannot_be_drawn_are_stale_until_they_can(page: Page, unchanged: Served) -> None:
-    loads = opened(page, unchanged)
-    page.evaluate(RELOADED_OFTEN)
+def test_facts_that_cannot_be_drawn_are_stale(page: Page, unchanged: Served) -> None:
+    loads = open_page(page, unchanged)
+    page.evaluate(MANY_RELOADS)
     page.evaluate(
         "window.real = document.getElementById;"
         "void (document.getElementById = (id) =>"
         " id === 'before-charts' ? null : real.call(document, id))"
     )
     expect(headline(page)).to_have_text("Can't tell")
-    expect(page.locator("#notice")).to_contain_text("this page does not follow it since")
+    expect(page.locator("#notice")).to_contain_text("this page has not been updated since")
     expect(page.locator("#card-email .when-stale")).to_be_visible()
     page.evaluate("void (document.getElementById = real)")
     expect(headline(page)).to_have_text("All well")
@@ -165,14 +165,14 @@ def test_facts_that_cannot_be_drawn_are_stale_until_they_can(page: Page, unchang
     assert len(loads) == 1
 
 
-def test_a_page_that_arrives_in_part_turns_grey_and_reloads_itself(
+def test_a_page_that_arrives_partly_turns_grey_and_reloads(
     context: BrowserContext, unchanged: Served
 ) -> None:
     """A bundle fails to load on a phone's network (dash-bootstrap-components issue 1005)."""
-    pages = [context.new_page() for _ in LEFT_OUT]
-    for page, (pattern, how) in zip(pages, LEFT_OUT, strict=True):
+    pages = [context.new_page() for _ in FAILURES]
+    for page, (pattern, handler) in zip(pages, FAILURES, strict=True):
         page.clock.install()
-        page.route(pattern, how)
+        page.route(pattern, handler)
         page.goto(unchanged.url, wait_until="commit")
         expect(headline(page), pattern).to_have_text("All well")
         page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
@@ -180,13 +180,13 @@ def test_a_page_that_arrives_in_part_turns_grey_and_reloads_itself(
         expect(page.get_by_text("Part of this page has not arrived."), pattern).to_be_visible()
         expect(page.locator(".card .when-stale"), pattern).to_be_visible()
         page.unroute(pattern)
-        passes(page, page.locator("#app #card-email").count)
+        run_until(page, page.locator("#app #card-email").count)
         expect(headline(page), pattern).to_have_text("All well")
         expect(page.locator("#age"), pattern).to_contain_text("updated")
 
 
-def test_under_another_path_the_page_turns_grey(page: Page, unchanged: Served) -> None:
-    """A proxy takes the path away, and all that the page loads is not there (tailscale 7823)."""
+def test_a_page_behind_another_path_turns_grey(page: Page, unchanged: Served) -> None:
+    """A proxy strips the path, so that the page's files are not found (tailscale 7823)."""
 
     def strip(route: Route) -> None:
         url = urlsplit(route.request.url)
@@ -202,80 +202,80 @@ def test_under_another_path_the_page_turns_grey(page: Page, unchanged: Served) -
     expect(page.get_by_role("link", name="Reload")).to_be_visible()
 
 
-def test_an_old_tab_reloads_itself_and_never_loops(page: Page, unchanged: Served) -> None:
-    """After an upgrade, callbacks of the former page are refused (DeFi-Analytics issue 108)."""
+def test_an_old_tab_reloads_once_and_never_loops(page: Page, unchanged: Served) -> None:
+    """After an upgrade, callbacks of the old page are rejected (DeFi-Analytics issue 108)."""
     page.clock.install()
-    loads = opened(page, unchanged)
+    loads = open_page(page, unchanged)
     page.route(CALLBACKS, answer(400))
-    passes(page, lambda: len(loads) == 2)
+    run_until(page, lambda: len(loads) == 2)
     expect(page.locator("#app #card-email")).to_contain_text("Connected")
-    passes(page, page.locator("#notice").inner_text)
+    run_until(page, page.locator("#notice").inner_text)
     for _ in range(10):
         page.clock.run_for(1000)
-    expect(page.locator("#notice")).to_contain_text("The server answers, but this page does not")
+    expect(page.locator("#notice")).to_contain_text("The server answers, but this page has not")
     assert page.evaluate("sessionStorage.getItem('mission-control-reloads')") == "1"
     assert len(loads) == 2
     page.unroute(CALLBACKS)
-    passes(page, lambda: not page.locator("#notice").inner_text())
+    run_until(page, lambda: not page.locator("#notice").inner_text())
 
 
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (403, r"The server refuses this page since \d\d:\d\d \(403\)"),
-        (502, r"The server answers with an error since \d\d:\d\d \(502\)"),
+        (403, r"The server has refused this page since \d\d:\d\d \(403\)"),
+        (502, r"The server has answered with an error since \d\d:\d\d \(502\)"),
         (0, r"Can't reach the server since \d\d:\d\d"),
     ],
 )
-def test_the_notice_says_what_answers(
+def test_the_notice_names_the_answer(
     page: Page, unchanged: Served, status: int, words: str
 ) -> None:
     page.clock.install()
-    loads = opened(page, unchanged)
+    loads = open_page(page, unchanged)
     for pattern in (CALLBACKS, f"{unchanged.url}/"):
         page.route(pattern, answer(status) if status else abort)
-    passes(page, lambda: re.match(words, page.locator("#notice").inner_text()))
+    run_until(page, lambda: re.match(words, page.locator("#notice").inner_text()))
     expect(headline(page)).to_have_text("Can't tell")
     page.unroute_all()
-    passes(page, lambda: not page.locator("#notice").inner_text())
+    run_until(page, lambda: not page.locator("#notice").inner_text())
     assert len(loads) == 1
 
 
-def test_ages_of_facts_that_are_not_followed_stand_still(page: Page, unchanged: Served) -> None:
-    """A write may have come since: only the age of the page itself goes on."""
+def test_ages_of_stale_facts_stand_still(page: Page, unchanged: Served) -> None:
+    """There may have been a write since; only the age of the page itself goes on."""
     page.clock.install()
-    opened(page, unchanged)
+    open_page(page, unchanged)
     page.route("**/*", abort)
-    passes(page, page.locator("#notice").inner_text)
-    told = page.locator("#card-email .facts").first.inner_text()
+    run_until(page, page.locator("#notice").inner_text)
+    facts = page.locator("#card-email .facts").first.inner_text()
     page.clock.run_for(600_000)
     expect(page.locator("#age")).to_contain_text("min ago")
-    expect(page.locator("#card-email .facts").first).to_have_text(told, use_inner_text=True)
+    expect(page.locator("#card-email .facts").first).to_have_text(facts, use_inner_text=True)
 
 
-def test_a_device_without_a_network_says_so(page: Page, unchanged: Served) -> None:
-    opened(page, unchanged)
+def test_the_notice_says_that_the_device_is_offline(page: Page, unchanged: Served) -> None:
+    open_page(page, unchanged)
     page.context.set_offline(True)
-    expect(page.locator("#notice")).to_contain_text("This device is offline since")
+    expect(page.locator("#notice")).to_contain_text("This device has been offline since")
     page.context.set_offline(False)
     expect(page.locator("#notice")).to_be_empty()
 
 
-def test_a_woken_tab_updates_before_it_warns(page: Page, unchanged: Served) -> None:
-    """Nothing but the clock tells that a lid was shut over a visible tab (ilios/frontend 3315)."""
+def test_a_tab_updates_after_waking_before_it_warns(page: Page, unchanged: Served) -> None:
+    """Only the clock shows that a lid was closed over a visible tab (ilios/frontend 3315)."""
     page.clock.install()
-    opened(page, unchanged)
+    open_page(page, unchanged)
     page.route(CALLBACKS, hang)
     page.clock.fast_forward(40_000)
     expect(page.locator("#age")).to_have_text("Updating…")
     expect(page.locator("#notice")).to_be_empty()
     expect(headline(page)).to_have_text("All well")
-    passes(page, page.locator("#notice").inner_text)
+    run_until(page, page.locator("#notice").inner_text)
     page.unroute(CALLBACKS)
 
 
-def test_a_clock_that_is_set_neither_hides_nor_makes_an_age(page: Page, served: Served) -> None:
-    opened(page, served)
+def test_setting_the_clock_does_not_change_the_age(page: Page, served: Served) -> None:
+    open_page(page, served)
     page.evaluate("window.real = Date.now; void (Date.now = () => real() + 3600_000)")
     expect(page.locator("#age")).to_contain_text("updated")
     expect(headline(page)).to_have_text("All 2 well")
@@ -285,8 +285,8 @@ def test_a_clock_that_is_set_neither_hides_nor_makes_an_age(page: Page, served: 
     expect(page.locator("#notice")).to_contain_text("Can't reach the server since")
 
 
-def test_on_paper_stand_date_and_time(page: Page, unchanged: Served) -> None:
-    opened(page, unchanged)
+def test_a_printed_page_shows_date_and_time(page: Page, unchanged: Served) -> None:
+    open_page(page, unchanged)
     page.emulate_media(media="print")
     expect(page.locator("#printed-age")).to_have_text(
         re.compile(r"As of \d+ \w{3} \d{4}, \d\d:\d\d:\d\d CET|CEST")

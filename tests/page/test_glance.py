@@ -1,4 +1,4 @@
-"""The verdicts at a glance, without any script, as HTML and as text."""
+"""The glance, as HTML without scripts and as text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def statuses() -> tuple[DatabaseStatus, ...]:
     return coordination, gone, judged_status(failed_reading("file_missing"), name="content")
 
 
-def test_the_text_is_a_line_a_database_worst_first() -> None:
+def test_the_text_has_one_line_per_database_worst_first() -> None:
     assert glance_text(Snapshot(NOW, statuses()), NOW + timedelta(seconds=2)) == (
         "1 of 3 needs you · 15:00:00 UTC, 2 s ago\n"
         "ERROR  Observability  The file is gone. Since 14:02 UTC (58 min)."
@@ -39,16 +39,16 @@ def test_the_text_is_a_line_a_database_worst_first() -> None:
     )
 
 
-def test_before_the_first_reading_it_cannot_tell() -> None:
+def test_the_glance_before_the_first_reading() -> None:
     assert glance_text(None, NOW).startswith("Can't tell")
     assert "Can't tell" in glance_page(None, NOW)
 
 
-def test_the_page_says_the_same_looks_again_by_itself_and_is_small() -> None:
+def test_the_page_reloads_itself_and_is_small() -> None:
     many = tuple(
-        replace(one, database=replace(one.database, name=f"{one.database.name}-{n}"))
+        replace(status, database=replace(status.database, name=f"{status.database.name}-{n}"))
         for n in range(12)
-        for one in statuses()
+        for status in statuses()
     )
     page = glance_page(Snapshot(NOW, many), NOW)
     assert page.count("<li>") == 36
@@ -64,7 +64,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield served
 
 
-def test_a_browser_gets_html_and_everything_else_text(served: Served) -> None:
+def test_browsers_get_html_and_other_clients_text(served: Served) -> None:
     assert served.get("/glance")[1].startswith("All well · ")
     status, page = served.get("/glance", {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert status == 200

@@ -1,4 +1,4 @@
-"""Incidents on the page: open ones with cause, who knows and what was sent; over ones folded."""
+"""Incidents on the page: cause, acknowledgement and notifications of open ones, and ended ones."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ HELD = Problem("log_held", "fault", EARLIER, "The log is held.", "Restart it.")
 DAY = timedelta(days=1)
 
 
-def told(incident: Incident, *messages: Notification) -> str:
-    """What a person reads of an incident."""
+def incident_text(incident: Incident, *messages: Notification) -> str:
+    """The text of the section with one incident."""
     statuses = tuple(judged_status(good_reading(a=1), name=name) for name in ("email", "health"))
     section = incidents([Entry(incident, messages)], Snapshot(NOW, statuses), NOW)
     return visible_text(section)
@@ -34,32 +34,34 @@ def incident(*databases: str) -> Incident:
     return Incident("email:down", databases, "log_held", "fault", text, remedy, EARLIER, id=3)
 
 
-def test_an_open_incident_tells_cause_since_remedy_and_asks_for_how_long() -> None:
-    assert told(incident("email", "health")) == (
+def test_an_open_incident_shows_cause_start_remedy_and_choices() -> None:
+    assert incident_text(incident("email", "health")) == (
         "Incidents Email and Health Log held Nothing came. node (pid 812) had it open."
         " Since 14:02 UTC ( 58 min ) Start node again. Acknowledge for"
         " 1 h 8 h 24 h until it ends"
     )
 
 
-def test_who_knows_is_told_until_that_ends_and_what_was_sent() -> None:
-    known = Acknowledgement("ann@example.com", EARLIER, NOW + timedelta(hours=1))
-    one = replace(incident("email"), acknowledged=known)
+def test_an_incident_shows_its_acknowledgement_and_notifications() -> None:
+    acknowledged = Acknowledgement("ann@example.com", EARLIER, NOW + timedelta(hours=1))
+    shown_incident = replace(incident("email"), acknowledged=acknowledged)
     sent = Notification("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
     failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")
-    text = told(one, sent, failed)
+    text = incident_text(shown_incident, sent, failed)
     assert "1 message sent, last at 14:02 UTC 1 message not sent yet: no route to ntfy.sh" in text
     assert text.endswith("Acknowledged by ann@example.com until 16:00 UTC Withdraw")
-    for until, ends in (
+    for until, ending in (
         (None, "Acknowledged by ann@example.com until it ends Withdraw"),
-        (NOW, "until it ends"),
+        (NOW, "24 h until it ends"),
     ):
-        assert told(replace(one, acknowledged=replace(known, until=until))).endswith(ends)
+        assert incident_text(
+            replace(shown_incident, acknowledged=replace(acknowledged, until=until))
+        ).endswith(ending)
 
 
-def test_what_is_over_is_told_in_a_line_for_a_week() -> None:
+def test_an_ended_incident_is_one_line_for_a_week() -> None:
     ended = replace(incident("email"), ended_at=EARLIER + timedelta(minutes=20))
-    assert told(ended) == (
+    assert incident_text(ended) == (
         "Incidents 1 incident ended in the last 7 days Email 14:02 UTC , ended after 20 min"
         " Nothing came. node (pid 812) had it open."
     )
@@ -84,11 +86,13 @@ def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
     assert re.findall(r'href="(#[^"]+)"', alone) == ["#card-email", "#card-health"]
 
 
-def test_what_is_amiss_with_ourselves_stands_in_the_headline_too() -> None:
-    ours = replace(incident(), kind="alerts_failing", text="Alerts: Nobody was told.", id=9)
-    snapshot = Snapshot(NOW, (judged_status(good_reading(a=1)),), incidents=(Entry(ours),))
+def test_problems_of_mission_control_itself_are_in_the_headline() -> None:
+    own = replace(incident(), kind="alerts_failing", text="Alerts: No receiver was reached.", id=9)
+    snapshot = Snapshot(NOW, (judged_status(good_reading(a=1)),), incidents=(Entry(own),))
     drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
         ("#incident-9", "Alerts: messages not sent since ")
     ]
-    assert told(ours).startswith("Incidents Alerts Messages not sent Nobody was told.")
+    assert incident_text(own).startswith(
+        "Incidents Alerts Messages not sent No receiver was reached."
+    )

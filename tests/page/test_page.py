@@ -1,4 +1,4 @@
-"""Cards, headline and charts as pure functions: from what was read to what is shown."""
+"""Cards, headline and charts, drawn from fixed readings and frames."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from tests.page.helpers import card_text
 
 
 @pytest.mark.parametrize("code", ["needs_extension", "not_read_yet"])
-def test_what_cannot_be_told_is_neither_well_nor_a_fault(code: Code) -> None:
+def test_an_undecided_database_is_neither_well_nor_a_fault(code: Code) -> None:
     status = judged_status(failed_reading(code))
     assert (status.status, status.level, status.needs_you) == ("error", "unknown", False)
     assert card_text(status).startswith("Email Can't Tell")
 
 
-def test_a_well_card_says_last_write_and_rows() -> None:
+def test_a_well_card_shows_last_write_and_rows() -> None:
     text = card_text(judged_status(good_reading(tasks=126, agents=7)))
     assert text.startswith("Email Connected")
     assert "Last write 7 s ago 133 rows" in text
     assert text.endswith("tasks 126 agents 7")
 
 
-def test_a_time_that_no_calendar_holds_is_unknown() -> None:
+def test_a_missing_write_time_is_unknown() -> None:
     reading = Reading(NOW, NOW, tables=good_reading(tasks=1).tables, last_modified=None)
     assert "Last write unknown 1 row" in card_text(judged_status(reading))
 
 
-def test_empty_tables_fold_into_a_line_and_more_than_six_into_another() -> None:
+def test_empty_tables_and_those_beyond_six_become_numbers() -> None:
     rows = {f"table_{number}": number for number in range(9)}
     text = card_text(judged_status(good_reading(**rows, none=0)))
     assert "table_8 8 table_7 7 table_6 6 table_5 5 table_4 4 table_3 3" in text
@@ -67,7 +67,7 @@ def test_an_unknown_count_comes_first_with_its_reason_and_is_never_zero() -> Non
     assert "vectors unknown: needs the vec0 module log ≈ 12.4 M, exact 58 min ago tasks 5" in text
 
 
-def test_rows_that_are_not_counted_yet_are_unknown_and_not_none() -> None:
+def test_uncounted_rows_are_unknown_and_not_zero() -> None:
     uncounted = judged_status(good_reading(large=None))
     text = card_text(uncounted)
     assert "Rows unknown" in text
@@ -76,7 +76,7 @@ def test_rows_that_are_not_counted_yet_are_unknown_and_not_none() -> None:
     assert uncounted.verdict == "1 table, rows unknown."
 
 
-def test_no_number_of_an_axis_is_cut_off() -> None:
+def test_the_margin_fits_the_numbers_of_an_axis() -> None:
     index = pd.date_range("2026-11-22", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([3_304_482, 9_402_910, 9_402_911], dtype="Int64"), index=index)
     drawn = figure(values, TimeAxis.from_index(index, Choice.from_search(None), UTC))
@@ -84,7 +84,7 @@ def test_no_number_of_an_axis_is_cut_off() -> None:
     assert drawn["layout"]["margin"]["l"] >= 9 * 7
 
 
-def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:
+def test_a_missing_file_is_a_fault_only_if_it_was_read_before() -> None:
     before = card_text(judged_status(failed_reading("file_missing")))
     assert before.startswith("Email Not Initialized")
     assert "Since" not in before
@@ -95,7 +95,7 @@ def test_an_absent_file_is_calm_before_and_a_fault_after_it_was_seen() -> None:
     assert "Last seen: 10,640 rows at 14:02 UTC" in after
 
 
-def test_a_reading_that_nobody_verified_for_a_minute_is_grey() -> None:
+def test_the_badge_of_a_stale_reading_shows_its_time() -> None:
     assert "As of 14:02 UTC" in card_text(judged_status(good_reading(EARLIER, tasks=1)))
     assert "Connected" not in card_text(judged_status(good_reading(EARLIER, tasks=1)))
 
@@ -112,12 +112,12 @@ def test_a_reading_that_nobody_verified_for_a_minute_is_grey() -> None:
         ([good_reading(a=1)] * 4 + [good_reading(EARLIER, a=1)], "Can't tell"),
     ],
 )
-def test_the_headline_is_one_of_six(readings: list[Reading], expected: str) -> None:
+def test_the_headline_summarizes_all_databases(readings: list[Reading], expected: str) -> None:
     statuses = tuple(judged_status(reading) for reading in readings)
     assert summaries.headline(Snapshot(NOW, statuses)) == expected
 
 
-def test_the_headline_links_at_most_three_faults() -> None:
+def test_the_headline_links_to_three_problems_at_most() -> None:
     statuses = tuple(judged_status(failed_reading("corrupt"), name=f"db-{n}") for n in range(5))
     drawn = draw(headline(Snapshot(NOW, statuses), NOW))
     assert drawn.count("<a ") == 3
@@ -125,14 +125,14 @@ def test_the_headline_links_at_most_three_faults() -> None:
     assert "0/5 databases connected" in drawn
 
 
-def test_the_version_changes_with_what_is_shown_and_with_nothing_else() -> None:
+def test_the_version_changes_only_with_the_shown_facts() -> None:
     first = Snapshot(NOW, (judged_status(good_reading(tasks=1)),))
     later = Snapshot(NOW + STALE_AFTER, first.databases)
     other = Snapshot(NOW, (judged_status(good_reading(tasks=2)),))
     assert version_of(first) == version_of(later) != version_of(other)
 
 
-def test_the_drawing_escapes_and_knows_its_limits() -> None:
+def test_draw_escapes_text_and_rejects_unknown_components() -> None:
     assert draw(html.P("<b>&", title='"')) == '<p title="&quot;">&lt;b&gt;&amp;</p>'
     with pytest.raises(UnknownPartError):
         draw(dcc.Graph())
@@ -140,24 +140,24 @@ def test_the_drawing_escapes_and_knows_its_limits() -> None:
         draw(html.P("x", hidden=True))
 
 
-def test_a_figure_leaves_gaps_open_and_counts_whole() -> None:
+def test_a_figure_keeps_gaps_open_and_counts_exact() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
-    happened = Event("email", "gone", index[1].to_pydatetime(), {}, {})
+    event = Event("email", "gone", index[1].to_pydatetime(), {}, {})
     choice = Choice.from_search("?range=24h")
     axis = TimeAxis.from_index(values.index, choice, ZoneInfo("Asia/Kolkata"))
-    drawn = figure(values, axis, [happened])
+    drawn = figure(values, axis, [event])
     (trace,) = drawn["data"]
     assert trace["y"] == [5, None, 9_007_199_254_740_993]
     assert trace["x"][0] == "2026-11-23 05:00:00"
     assert not trace["connectgaps"]
     assert drawn["layout"]["yaxis"]["tickvals"] == [5, 9_007_199_254_740_993]
-    (mark,) = drawn["layout"]["shapes"]
-    assert mark["x0"] == mark["x1"] == "2026-11-23 06:00:00"
+    (rule,) = drawn["layout"]["shapes"]
+    assert rule["x0"] == rule["x1"] == "2026-11-23 06:00:00"
     assert [sign["text"] for sign in drawn["layout"]["annotations"]] == ["✕"]
 
 
-def test_a_time_that_nobody_watched_is_a_band() -> None:
+def test_a_long_gap_is_a_band() -> None:
     index = pd.date_range("2026-11-22", periods=24, freq="h", tz="UTC")
     known = pd.array([5] * 10 + [None] * 6 + [7] * 8, dtype="Int64")
     axis = TimeAxis.from_index(index, Choice.from_search(None), UTC)
@@ -166,7 +166,7 @@ def test_a_time_that_nobody_watched_is_a_band() -> None:
     assert (band["x0"], band["x1"]) == ("2026-11-22 09:00:00", "2026-11-22 15:00:00")
 
 
-def test_rows_an_hour_are_bars_from_zero() -> None:
+def test_rows_written_are_bars_from_zero() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
     values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
     drawn = figure(values, TimeAxis.from_index(values.index, Choice.from_search("?show=rate"), UTC))
@@ -175,7 +175,7 @@ def test_rows_an_hour_are_bars_from_zero() -> None:
     assert drawn["layout"]["yaxis"]["tickvals"] == [0, 7]
 
 
-def test_the_same_numbers_stand_in_a_table_newest_first() -> None:
+def test_the_table_has_the_numbers_of_the_charts_newest_first() -> None:
     index = pd.date_range("2026-11-22 23:30", periods=50, freq="h", tz="UTC")
     trends = pd.DataFrame({"email": pd.array([*range(1000, 1049), None], dtype="Int64")}, index)
     table = draw(charts.as_table([charts.Panel("email", "Email", None)], trends, UTC))
@@ -185,7 +185,7 @@ def test_the_same_numbers_stand_in_a_table_newest_first() -> None:
     assert table.count("<tr>") <= 27
 
 
-def test_a_view_stands_in_the_url() -> None:
+def test_the_choice_is_part_of_the_url() -> None:
     choice = Choice.from_search("?range=7d&show=rate")
     assert (choice.range.key, choice.is_rate, choice.search) == ("7d", True, "?range=7d&show=rate")
     drawn = [link.href for row in charts.choice_links(choice) for link in row.children]
@@ -193,28 +193,28 @@ def test_a_view_stands_in_the_url() -> None:
     assert "?range=30d&show=rate" in drawn
 
 
-def test_a_new_table_of_a_database_long_watched_is_watched_since_it_is_there() -> None:
+def test_a_new_table_is_watched_since_its_first_point() -> None:
     times = pd.DatetimeIndex([NOW - timedelta(days=1), NOW - timedelta(minutes=7), NOW])
     trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
-    wanted = [charts.Panel("new", "new", NOW - timedelta(days=40))]
-    (panel,) = charts.draw_charts(wanted, trends, Choice.from_search(None), UTC)
+    panels = [charts.Panel("new", "new", NOW - timedelta(days=40))]
+    (panel,) = charts.draw_charts(panels, trends, Choice.from_search(None), UTC)
     assert "Watching since <time" in (text := panel.to_plotly_json()["props"]["html"])
     assert times[1].isoformat() in text
 
 
-def test_a_panel_without_a_line_says_since_when_it_is_watched() -> None:
+def test_a_panel_without_a_line_shows_since_when_it_is_watched() -> None:
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
-    wanted = [charts.Panel("email", "Email", NOW)]
-    (panel,) = charts.draw_charts(wanted, trends, Choice.from_search(None), UTC)
+    panels = [charts.Panel("email", "Email", NOW)]
+    (panel,) = charts.draw_charts(panels, trends, Choice.from_search(None), UTC)
     assert "The line grows from there." in panel.to_plotly_json()["props"]["html"]
 
 
-def test_an_unknown_range_is_the_default_one() -> None:
+def test_an_unknown_range_is_the_default() -> None:
     assert Choice.from_search("?range=7d").range.reach == timedelta(days=7)
     assert Choice.from_search("?range=<script>").range is DEFAULT_RANGE
 
 
-def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
+def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
     day = Activity((None, 0, *[5] * 22), 102, NOW - timedelta(days=1))
     status = replace(judged_status(good_reading(tasks=126)), activity=day)
     assert "+24 in 24 h" in card_text(status)
@@ -227,10 +227,10 @@ def test_a_card_tells_the_change_of_a_day_and_draws_its_hours() -> None:
     assert drawn.count('opacity="0.5"') == 1
 
 
-def test_a_full_disk_of_our_own_record_is_told_where_no_card_tells_it() -> None:
+def test_a_full_disk_of_the_history_is_shown_if_no_card_shows_it() -> None:
     full = Disk(7, 1_000_000_000, 50_000_000_000)
     snapshot = Snapshot(NOW, (judged_status(good_reading(tasks=1)),), history_disk=full)
     assert "The history's disk 98% full, 1.0 GB left." in unescape(draw(headline(snapshot, NOW)))
     (status,) = snapshot.databases
-    told = replace(status, reading=replace(status.reading, surroundings=Surroundings(disk=full)))
-    assert "history" not in draw(headline(replace(snapshot, databases=(told,)), NOW))
+    shown = replace(status, reading=replace(status.reading, surroundings=Surroundings(disk=full)))
+    assert "history" not in draw(headline(replace(snapshot, databases=(shown,)), NOW))
