@@ -1,6 +1,6 @@
-"""JSON for automation. Views of the newest snapshot and of the history; no pandas, no Dash.
+"""JSON for automation, made from the newest snapshot and the history, without pandas and Dash.
 
-`routes` answer by `views`, after `parameters`, in the manner of `answers`. The contract is written
-down in `documents`, `described` and `examples`, from which `openapi` makes the file of that name,
-and the running service loads none of these four.
+`routes` parses a query (`parameters`), builds a document (`serializers`) and sends it
+(`responses`). `openapi` writes `openapi.json` from `parameters`, `schemas`, `route_docs` and
+`examples`; the running service loads only the first of these.
 """

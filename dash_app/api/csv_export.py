@@ -1,4 +1,4 @@
-"""The history as a sheet for spreadsheets: a line a value."""
+"""The history as CSV, one line per value."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""Beginnings of a cell that spreadsheets take for a formula (owasp.org, "CSV Injection")."""
+"""First characters of a cell that spreadsheets read as a formula (owasp.org, "CSV Injection")."""
 
 
-def csv_of(series: Iterable[Series]) -> str:
-    """Return the series of the document of `/api/history` as CSV."""
+def to_csv(series: Iterable[Series]) -> str:
+    """Return the series of `/api/history` as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("time", "database", "table", "metric", "unit", "value"))
-    for one in series:
-        labels = (_text(one["database"]), _text(one["table"]), one["metric"], one["unit"])
-        writer.writerows((time, *labels, value) for time, value in one["points"])
+    for line in series:
+        labels = (_text(line["database"]), _text(line["table"]), line["metric"], line["unit"])
+        writer.writerows((time, *labels, value) for time, value in line["points"])
     return text.getvalue()
 
 
 def _text(name: str | None) -> str | None:
-    """Return a name as a cell: an apostrophe keeps a spreadsheet from calculating it."""
+    """Return a name as a cell; an apostrophe keeps spreadsheets from evaluating it."""
     return f"'{name}" if name and name.startswith(FORMULA) else name

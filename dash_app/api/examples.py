@@ -1,210 +1,228 @@
-"""One example of each document, for `openapi.json`."""
+"""Examples for `openapi.json`: what the serializers make of a fixed snapshot.
+
+One database is well, one is gone, one does not exist yet, one has a problem and one is paused.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 from dash_app.api import schemas
+from dash_app.api.csv_export import to_csv
+from dash_app.api.serializers import (
+    detail_document,
+    events_document,
+    history_document,
+    incidents_document,
+    service_document,
+    status_document,
+)
+from dash_app.history.event_queries import EventQuery
+from dash_app.history.incidents import IncidentQuery
+from dash_app.history.series import Series
+from dash_app.model.database import Database
+from dash_app.model.event import Event
+from dash_app.model.expectation import Expectation, ExpectationReport, ExpectationState, Rules
+from dash_app.model.host_facts import Activity, Disk, Holder, Surroundings
+from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.level import worst
+from dash_app.model.notification import Notification
+from dash_app.model.problem import Problem
+from dash_app.model.reading import LastGood, Reading, TableCount
+from dash_app.model.refusal import Refusal
+from dash_app.model.self_check import Promise, SelfReport
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.words.errors import WordingContext, explain_error
+from dash_app.words.incidents import incident_text
+from dash_app.words.notifications import notification_title
+from dash_app.words.problems import REMEDIES, log_held
+from dash_app.words.summaries import verdict
 
-WELL: schemas.Database = {
-    "name": "coordination",
-    "label": "Coordination",
-    "path": "/home/ann/clawd/coordination.db",
-    "status": "connected",
-    "since": "2026-11-20T08:11:00.000Z",
-    "level": "well",
-    "verdict": "133 rows in 2 tables.",
-    "error": None,
-    "findings": [],
-    "watch": {
-        "state": "on_time",
-        "paused": False,
-        "dueAt": "2026-11-23T15:59:58.118Z",
-        "file": None,
-        "tables": {
-            "tasks": {
-                "state": "on_time",
-                "everySeconds": 3600.0,
-                "graceSeconds": 600.0,
-                "lastAt": "2026-11-23T14:59:58.118Z",
-                "dueAt": "2026-11-23T15:59:58.118Z",
-            }
+NOW = datetime(2026, 11, 23, 15, 0, 5, 120_000, UTC)
+HOUR = timedelta(hours=1)
+READ_AT = NOW - timedelta(seconds=7)
+GONE_AT = datetime(2026, 11, 23, 14, 2, 10, tzinfo=UTC)
+WORDING = WordingContext("~/.config/mission-control/config.toml", "ann", 2.0)
+DISK = Disk(1, 12_400_000_000, 40_000_000_000)
+HOURLY = Expectation(HOUR, HOUR / 6)
+
+
+def _database(name: str, rules: Rules | None = None) -> Database:
+    path = Path(f"/srv/agents/{name}.db")
+    return Database(name, name.capitalize(), path, rules or Rules())
+
+
+def _status(database: Database, reading: Reading, *problems: Problem) -> DatabaseStatus:
+    return DatabaseStatus(
+        database,
+        reading,
+        status="connected",
+        since=problems[0].since if problems else NOW - 55 * HOUR,
+        level=worst(problem.level for problem in problems),
+        verdict=verdict(reading, problems),
+        last_good=None,
+        problems=problems,
+    )
+
+
+def _coordination() -> DatabaseStatus:
+    reading = Reading(
+        READ_AT,
+        NOW,
+        tables={"agents": TableCount(7, READ_AT), "tasks": TableCount(126, READ_AT)},
+        last_modified=READ_AT,
+        size_bytes=40_960,
+        wal_bytes=4_152,
+        journal_mode="wal",
+        change_counter=4711,
+        user_version=3,
+        application_id=0,
+        free_bytes=0,
+        objects={"table tasks": "", "column tasks.owner": "TEXT"},
+        surroundings=Surroundings(
+            holders=(Holder(812, "node", ("open", "read"), NOW - 3 * HOUR),),
+            backlog_bytes=0,
+            disk=DISK,
+        ),
+    )
+    tasks = ExpectationState("on_time", HOURLY, READ_AT, READ_AT + HOUR)
+    return replace(
+        _status(_database("coordination"), reading),
+        activity=Activity((1,) * 24, 109, NOW - 24 * HOUR),
+        watch=ExpectationReport(tables={"tasks": tasks}),
+    )
+
+
+def _observability() -> DatabaseStatus:
+    database, good = _database("observability"), LastGood(GONE_AT, 10_640, 4)
+    text, remedy = explain_error("file_missing", {}, database, good, WORDING)
+    gone = Problem("gone", "fault", GONE_AT, text, remedy, database.name)
+    status = _status(database, Reading(NOW, NOW, code="file_missing"), gone)
+    return replace(status, status="error", last_good=good)
+
+
+def _content() -> DatabaseStatus:
+    database = _database("content")
+    text, remedy = explain_error("file_missing", {}, database, None, WORDING)
+    problem = Problem("file_missing", "notice", NOW - 55 * HOUR, text, remedy, database.name)
+    status = _status(database, Reading(NOW, NOW, code="file_missing"), problem)
+    return replace(status, status="not_initialized")
+
+
+def _email() -> DatabaseStatus:
+    since = NOW - 3 * HOUR
+    holder = Holder(812, "node", ("open", "read"), since, pins_since=since)
+    reading = Reading(
+        READ_AT,
+        NOW,
+        detail={"lock": "", "holder": "python3 (pid 901)"},
+        tables={
+            "messages": TableCount(1_204_118, READ_AT, estimate="about"),
+            "vectors": TableCount(None, READ_AT, error="needs the vec0 module"),
         },
-    },
-    "lastGood": None,
-    "rowCounts": {"agents": 7, "tasks": 126},
-    "totalRows": 133,
-    "totalComplete": True,
-    "change": {"rows": 24, "since": "2026-11-22T15:00:05.120Z"},
-    "estimates": {},
-    "tableErrors": {},
-    "lastModified": "2026-11-23T14:59:58.000Z",
-    "sizeBytes": 40960,
-    "walBytes": 4152,
-    "journalMode": "wal",
-    "readAt": "2026-11-23T14:59:58.118Z",
-    "verifiedAt": "2026-11-23T15:00:05.118Z",
-    "waitingFor": None,
-}
-GONE: schemas.Database = {
-    **WELL,
-    "name": "observability",
-    "label": "Observability",
-    "path": "/home/ann/clawd/observability.db",
-    "status": "error",
-    "since": "2026-11-23T14:02:10.000Z",
-    "level": "fault",
-    "verdict": "The file is gone.",
-    "error": {
-        "code": "file_missing",
-        "message": "The file is gone.",
-        "remedy": "Move its `-wal` and `-journal` aside, if any are left. "
-        "Then restore a backup, or start its program.",
-    },
-    "findings": [
-        {
-            "kind": "gone",
-            "level": "fault",
-            "since": "2026-11-23T14:02:10.000Z",
-            "text": "The file is gone.",
-            "remedy": "Move its `-wal` and `-journal` aside, if any are left. "
-            "Then restore a backup, or start its program.",
-            "table": None,
-        }
-    ],
-    "watch": None,
-    "lastGood": {"readAt": "2026-11-23T14:01:58.000Z", "totalRows": 10640},
-    "rowCounts": {},
-    "totalRows": None,
-    "totalComplete": False,
-    "change": None,
-    "lastModified": None,
-    "sizeBytes": None,
-    "walBytes": None,
-    "journalMode": None,
-}
-EMPTIED: schemas.Event = {
-    "id": 17,
-    "at": "2026-11-23T14:02:10.000Z",
-    "database": "coordination",
-    "kind": "rows_dropped",
-    "text": "Emptied: tasks 126 → 0",
-    "before": {"rows": {"tasks": 126}},
-    "after": {"rows": {"tasks": 0}},
-    "endedAt": None,
-}
-DISK: schemas.Disk = {"freeBytes": 12_400_000_000, "totalBytes": 40_000_000_000}
+        last_modified=READ_AT,
+        size_bytes=310_004_736,
+        wal_bytes=1_204_224_000,
+        journal_mode="wal",
+        surroundings=Surroundings(holders=(holder,), backlog_bytes=1_204_100_000, disk=DISK),
+    )
+    text = log_held(reading, holder, since)
+    problem = Problem("log_held", "notice", since, text, REMEDIES["log_held"], "email")
+    return _status(_database("email"), reading, problem)
 
-STATUS: schemas.StatusDocument = {
-    "takenAt": "2026-11-23T15:00:05.120Z",
-    "connected": 1,
-    "total": 2,
-    "level": "fault",
-    "headline": "1 of 2 needs you",
-    "databases": [WELL, GONE],
-}
-DATABASE: schemas.DatabaseDocument = {
-    **WELL,
-    "walBacklogBytes": 0,
-    "holders": [
-        {
-            "pid": 812,
-            "command": "node",
-            "uses": ["open", "read"],
-            "since": "2026-11-23T12:00:00.000Z",
-            "holdsLogBackSince": None,
-        }
-    ],
-    "foreignEngine": False,
-    "disk": DISK,
-    "schema": {"table tasks": "", "column tasks.owner": "TEXT"},
-    "userVersion": 3,
-    "applicationId": 0,
-    "changeCounter": 4711,
-    "freelistBytes": 0,
-    "events": [EMPTIED],
-}
-EVENTS: schemas.EventsDocument = {"events": [EMPTIED], "next": "17"}
-INCIDENTS: schemas.IncidentsDocument = {
-    "incidents": [
-        {
-            "id": 4,
-            "key": "process:812",
-            "databases": ["coordination", "observability"],
-            "kind": "down",
-            "level": "fault",
-            "text": "Coordination and Observability: Nothing written for 2 h. "
-            "node (pid 812) had them open until 13:02 UTC.",
-            "remedy": "Start node again, if it should run.",
-            "since": "2026-11-23T14:02:10.000Z",
-            "endedAt": None,
-            "acknowledged": {
-                "by": "ann@example.com",
-                "at": "2026-11-23T14:10:00.000Z",
-                "until": "2026-11-23T22:10:00.000Z",
-            },
-            "messages": [
-                {
-                    "kind": "fault",
-                    "title": "Coordination and Observability: down",
-                    "madeAt": "2026-11-23T14:03:10.000Z",
-                    "sentAt": "2026-11-23T14:03:11.000Z",
-                    "attempts": 1,
-                    "failure": None,
-                }
-            ],
-        }
-    ],
-    "next": None,
-}
-HISTORY: schemas.HistoryDocument = {
-    "series": [
-        {
-            "database": "coordination",
-            "table": "tasks",
-            "metric": "rows",
-            "unit": "rows",
-            "points": [
-                ("2026-11-23T14:00:00Z", None),
-                ("2026-11-23T14:30:00Z", 120),
-                ("2026-11-23T15:00:00Z", 126),
-            ],
-            "ranges": [None, None, (118, 126)],
-        }
+
+def _health() -> DatabaseStatus:
+    reading = Reading(
+        READ_AT, NOW, tables={"samples": TableCount(88, READ_AT)}, last_modified=NOW - 30 * HOUR
+    )
+    return _status(_database("health", Rules(paused=True)), reading)
+
+
+EMPTIED = Event(
+    "coordination",
+    "rows_dropped",
+    NOW - 6 * HOUR,
+    {"rows": {"tasks": 126}},
+    {"rows": {"tasks": 0}},
+    id=17,
+    ended_at=NOW - 5 * HOUR,
+)
+SNAPSHOT = Snapshot(
+    NOW,
+    (_coordination(), _observability(), _content(), _email(), _health()),
+    events=(EMPTIED,),
+    history_disk=DISK,
+    self_report=SelfReport(
+        (Promise("bytesWritten", 0, 0), Promise("longestReadMs", 41, 2000)),
+        (813,),
+        ("landlock", "seccomp"),
+        ticks=213_841,
+        ticks_seconds=4_276.8,
+    ),
+)
+
+
+def _entry() -> Entry:
+    (problem,) = SNAPSHOT.of("observability").problems
+    incident = Incident(
+        "observability:gone",
+        ("observability",),
+        problem.code,
+        problem.level,
+        incident_text(["Observability"], [problem.text]),
+        problem.remedy,
+        GONE_AT,
+        acknowledged=Acknowledgement("ann@example.com", GONE_AT + HOUR / 6, GONE_AT + 8 * HOUR),
+        id=4,
+    )
+    sent_at, title = GONE_AT + HOUR / 60, notification_title("fault", incident)
+    notification = Notification(
+        "5f0c21ab", "fault", incident.key, 4, title, "", sent_at, sent_at, 1, sent_at=sent_at
+    )
+    return Entry(incident, (notification,))
+
+
+def _service() -> schemas.ServiceDocument:
+    refused = Refusal("host", "server.lan:3001", "127.0.0.1", 3, NOW - HOUR, 0.0)
+    document = service_document(SNAPSHOT, NOW - 297 * HOUR, [refused], is_fresh=True)
+    # These two are measured, so they differ each time.
+    memory: schemas.Memory = {"serviceBytes": 128_000_000, "readerBytes": [11_000_000]}
+    return {**document, "uptimeSeconds": 1_069_200, "memory": memory}
+
+
+STATUS = status_document(SNAPSHOT)
+DATABASE = detail_document(SNAPSHOT.of("coordination"), [EMPTIED])
+EVENTS = events_document([EMPTIED], EventQuery(limit=1), has_more=True)
+INCIDENTS = incidents_document([_entry()], IncidentQuery())
+_LAST = int(NOW.timestamp())
+HISTORY = history_document(
+    [
+        Series(
+            "coordination",
+            "tasks",
+            "rows",
+            ((_LAST - 3600, None), (_LAST - 1800, 120), (_LAST, 126)),
+            (None, None, (118, 126)),
+        )
     ]
-}
-HISTORY_CSV = (
-    "time,database,table,metric,unit,value\r\n"
-    "2026-11-23T15:00:00Z,coordination,tasks,rows,rows,126\r\n"
 )
-SERVICE: schemas.ServiceDocument = {
-    "level": "well",
-    "version": "0.1.0",
-    "startedAt": "2026-11-11T06:00:00.000Z",
-    "uptimeSeconds": 1_069_205,
-    "memory": {"serviceBytes": 128_000_000, "readerBytes": [11_000_000]},
-    "ticks": {"done": 213_841, "missed": 0},
-    "guards": ["landlock", "seccomp"],
-    "sidecarsLeft": 0,
-    "historyDisk": DISK,
-    "historyProblem": None,
-    "refused": [
-        {
-            "kind": "host",
-            "name": "server.lan:3001",
-            "address": "127.0.0.1",
-            "count": 3,
-            "lastAt": "2026-11-23T14:02:05.000Z",
-        }
-    ],
-    "promises": [{"name": "bytesWritten", "measured": 0, "most": 0, "kept": True}],
-}
-GLANCE = (
-    "1 of 2 needs you · 15:00:05 UTC, 2 s ago\n"
-    "ERROR  Observability  The file is gone. Since 14:02 UTC (58 min). Last seen 10,640 rows.\n"
-    "ok     Coordination   Last write 7 s ago. 133 rows, +24 in 24 h.\n"
-)
-METRICS = (
-    "# HELP mission_control_table_rows Rows of a table, counted or estimated; "
-    "absent where neither is to be had.\n"
-    "# TYPE mission_control_table_rows gauge\n"
-    'mission_control_table_rows{database="coordination",table="tasks"} 126.0\n'
-)
+HISTORY_CSV = to_csv(HISTORY["series"])
+SERVICE = _service()
+GLANCE = """\
+2 of 5 need you · 15:00:05 UTC, 2 s ago
+ERROR     Observability  The file is gone. Since 14:02 UTC (57 min). Last seen 10,640 rows.
+LOG HELD  Email          WAL 1.2 GB, held back by node (pid 812) since 12:00 UTC on 23 Nov. \
+Since 12:00 UTC (3 h). Last write 9 s ago. 1,204,118 rows counted.
+new       Content        No file yet at /srv/agents/content.db.
+ok        Coordination   Last write 9 s ago. 133 rows, +24 in 24 h.
+paused    Health         Paused: problems are not reported. Last write 1 d ago. 88 rows.
+"""
+METRICS = """\
+# HELP mission_control_table_rows Rows of a table, counted or estimated; no sample if unknown.
+# TYPE mission_control_table_rows gauge
+mission_control_table_rows{database="coordination",table="agents"} 7.0
+mission_control_table_rows{database="coordination",table="tasks"} 126.0
+"""
+"""Made by other packages; a test compares these two with what `/glance` and `/metrics` return."""

@@ -1,8 +1,8 @@
-"""Makes `openapi.json`: the contract as OpenAPI 3.1, from the types, parameters and examples.
+"""Write `openapi.json`, the contract as OpenAPI 3.1.
 
     python -m dash_app.api.openapi
 
-The service sends the file and loads none of this. A test holds the file equal to what is made anew.
+The service sends the file and does not load this module. A test compares the file with its source.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pydantic_core import core_schema
 
 from dash_app import VERSION
 from dash_app.api import schemas
-from dash_app.api.parameters import QUERIES, Query
+from dash_app.api.parameters import PARAMETERS, Parameters
 from dash_app.api.route_docs import (
+    COMMON_ERRORS,
     DESCRIPTION,
-    EVERYWHERE,
+    ERRORS,
     HEADERS,
     JSON,
-    REFUSALS,
     ROUTES,
     TEXT,
     TOO_LARGE,
@@ -44,14 +44,14 @@ Documents = tuple[
 
 
 class _Untitled(GenerateJsonSchema):
-    """Pydantic's generator, without titles that repeat the names of fields."""
+    """Leaves out titles that repeat the names of fields."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002
         return False
 
 
 def description() -> Json:
-    """Return the whole description, as it is where nothing is configured."""
+    """Return the description of a service without configuration."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -70,13 +70,13 @@ def description() -> Json:
             "schemas": _schemas(),
             "parameters": _parameters(),
             "headers": {name: _header(name) for name in HEADERS},
-            "responses": {str(status): _refusal(status) for status in REFUSALS}
+            "responses": {str(status): _error(status) for status in ERRORS}
             | {str(status): _too_large(status) for status in TOO_LARGE},
             "securitySchemes": {
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "The token of `token_file`; without that setting, none.",
+                    "description": "The token in `token_file`; not needed without that setting.",
                 }
             },
         },
@@ -88,27 +88,27 @@ def _schemas() -> Json:
     schema = adapter.json_schema(
         ref_template="#/components/schemas/{model}", schema_generator=_Untitled
     )
-    names = {"description": "The databases that are configured.", "type": "string"}
+    names = {"description": "The configured databases.", "type": "string"}
     return {**schema["$defs"], "DatabaseName": {**names, "enum": ["coordination"]}}
 
 
 def _operation(rule: str, route: Route) -> Json:
-    names = [*(["name"] if "<name>" in rule else []), *_properties(QUERIES[rule])]
+    names = [*(["name"] if "<name>" in rule else []), *_properties(PARAMETERS[rule])]
     parameters = [ref("parameters", name) for name in names]
-    statuses = (*EVERYWHERE, *route.refusals)
+    statuses = (*COMMON_ERRORS, *route.errors)
     operation: Json = {
         "operationId": route.name,
         "summary": route.summary,
         "parameters": [*parameters, *([_IF_NONE_MATCH] if route.is_json else [])],
-        "responses": _answers(route),
+        "responses": _success(route),
     }
     if rule.startswith(("/api/", "/metrics")):
         statuses = (*statuses, 401)
     else:
         operation["security"] = []
     for status in sorted(statuses):
-        plain = {} if route.is_json else _plain(route, status)
-        operation["responses"][str(status)] = plain or ref("responses", str(status))
+        response = ref("responses", str(status)) if route.is_json else _plain_error(route, status)
+        operation["responses"][str(status)] = response
     for status in TOO_LARGE:
         operation["responses"][str(status)] = ref("responses", str(status))
     return operation
@@ -117,29 +117,31 @@ def _operation(rule: str, route: Route) -> Json:
 _IF_NONE_MATCH: Json = {
     "name": "If-None-Match",
     "in": "header",
-    "description": "The `ETag` of the answer before.",
+    "description": "The `ETag` of the previous response.",
     "schema": {"type": "string"},
 }
 
 
-def _answers(route: Route) -> Json:
-    headers = ["Cache-Control", "Vary", *(["ETag"] if route.is_json else [])]
-    marks = {name: ref("headers", name) for name in [*headers, *(["Age"] if route.has_age else [])]}
+def _success(route: Route) -> Json:
+    names = ["Cache-Control", "Vary"]
+    names += ["ETag"] if route.is_json else []
+    names += ["Age"] if route.has_age else []
+    headers = {name: ref("headers", name) for name in names}
     content = {
         media: {"schema": schema, "example": example}
-        for media, (schema, example) in route.answers.items()
+        for media, (schema, example) in route.content.items()
     }
-    answers = {"200": {"description": route.summary, "headers": marks, "content": content}}
+    responses = {"200": {"description": route.summary, "headers": headers, "content": content}}
     if route.is_json:
-        answers["304"] = {"description": "No fact has changed.", "headers": marks}
-    return answers
+        responses["304"] = {"description": "No fact changed.", "headers": headers}
+    return responses
 
 
-def _plain(route: Route, status: int) -> Json:
-    """Return an error of a route for people: in text, where it is not the gate that refuses."""
-    error = _refusal(status)
-    content = {media: {"schema": {"type": "string"}} for media in route.answers}
-    headers = {name: one for name, one in error["headers"].items() if name != "Retry-After"}
+def _plain_error(route: Route, status: int) -> Json:
+    """Return an error of a route without JSON; if access is denied, it is JSON all the same."""
+    error = _error(status)
+    content = {media: {"schema": {"type": "string"}} for media in route.content}
+    headers = {name: header for name, header in error["headers"].items() if name != "Retry-After"}
     return error | {"headers": headers, "content": error["content"] | content}
 
 
@@ -154,9 +156,9 @@ class _ParameterSchema(_Untitled):
         return {k: v for k, v in described.items() if k != "default" or v not in (None, [])}
 
 
-def _properties(query: type[Query]) -> dict[str, Json]:
-    """Return the parameters of a query by name, each as a JSON schema with its description."""
-    schema = query.model_json_schema(schema_generator=_ParameterSchema)
+def _properties(model: type[Parameters]) -> dict[str, Json]:
+    """Return the parameters of a route by name, each as a JSON schema with its description."""
+    schema = model.model_json_schema(schema_generator=_ParameterSchema)
     properties: dict[str, Json] = schema["properties"]
     return properties
 
@@ -171,8 +173,8 @@ def _parameters() -> Json:
             "schema": ref("schemas", "DatabaseName"),
         }
     }
-    for query in QUERIES.values():
-        for name, schema in _properties(query).items():
+    for model in PARAMETERS.values():
+        for name, schema in _properties(model).items():
             description = schema.pop("description")
             described[name] = {
                 "name": name,
@@ -185,15 +187,15 @@ def _parameters() -> Json:
 
 
 def _header(name: str) -> Json:
-    words, schema = HEADERS[name]
-    return {"description": words, "required": True, "schema": schema}
+    description, schema = HEADERS[name]
+    return {"description": description, "required": True, "schema": schema}
 
 
-def _refusal(status: int) -> Json:
-    code, words, message, headers = REFUSALS[status]
+def _error(status: int) -> Json:
+    code, description, message, headers = ERRORS[status]
     example = {"error": {"code": code, "message": message}}
     return {
-        "description": words,
+        "description": description,
         "headers": {name: ref("headers", name) for name in ("Cache-Control", *headers)},
         "content": {JSON: {"schema": ref("schemas", "ErrorDocument"), "example": example}},
     }
@@ -204,7 +206,7 @@ def _too_large(status: int) -> Json:
 
 
 def as_text() -> str:
-    """Return the description as it stands in the file."""
+    """Return the description as written to the file."""
     return json.dumps(description(), indent=1, ensure_ascii=False) + "\n"
 
 

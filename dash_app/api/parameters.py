@@ -105,19 +105,19 @@ DatabaseName = Annotated[str, AfterValidator(_configured)]
 INT64: JsonDict = {"format": "int64"}
 
 
-class Query(BaseModel):
+class Parameters(BaseModel):
     """The parameters of a route; here, none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class DatabaseQuery(Query):
-    """A query that can be limited to some databases."""
+class DatabaseParameters(Parameters):
+    """Parameters that can limit the result to some databases."""
 
     database: tuple[DatabaseName, ...] = Field((), description="Only these databases; repeatable.")
 
 
-class HistoryQuery(DatabaseQuery):
+class HistoryParameters(DatabaseParameters):
     """The parameters of `/api/history`: which series, of which time, and how many points."""
 
     table: tuple[str, ...] = Field(
@@ -165,7 +165,7 @@ class HistoryQuery(DatabaseQuery):
         """Whether the end is the time of the request."""
         return "until" not in self.model_fields_set
 
-    def window(self, extent: Extent, every_seconds: float) -> Window:
+    def grid(self, extent: Extent, every_seconds: float) -> Window:
         """Return the time grid for series of an extent, which are recorded every `every_seconds`.
 
         Raise ParameterError if the response would be too large.
@@ -191,8 +191,8 @@ class HistoryQuery(DatabaseQuery):
         return max(0, min(MAX_TOTAL_POINTS // series, by_size))
 
 
-class PageQuery(DatabaseQuery):
-    """A query whose result comes in pages, newest first."""
+class PageParameters(DatabaseParameters):
+    """Parameters of a result that comes in pages, newest first."""
 
     before: Annotated[int, Whole(1, MAX_CURSOR)] | None = Field(
         None,
@@ -206,7 +206,7 @@ class PageQuery(DatabaseQuery):
     )
 
 
-class EventsQuery(PageQuery):
+class EventsParameters(PageParameters):
     """The parameters of `/api/events`."""
 
     kind: tuple[EventKind, ...] = Field((), description="Only events of these kinds; repeatable.")
@@ -223,41 +223,41 @@ class EventsQuery(PageQuery):
         examples=[17],
     )
 
-    def wanted(self) -> EventQuery:
+    def event_query(self) -> EventQuery:
         """Return the query for the history."""
         return EventQuery(self.database, self.kind, self.before, self.limit, self.since)
 
 
-class IncidentsQuery(PageQuery):
+class IncidentsParameters(PageParameters):
     """The parameters of `/api/incidents`."""
 
     open: Literal["true", "false"] | None = Field(
         None, description="Only open incidents, or only ended ones."
     )
 
-    def wanted(self) -> IncidentQuery:
+    def incident_query(self) -> IncidentQuery:
         """Return the query for the history."""
         is_open = None if self.open is None else self.open == "true"
         return IncidentQuery(self.database, is_open, before=self.before, limit=self.limit)
 
 
-QUERIES: dict[str, type[Query]] = {
-    "/api/db-status": Query,
-    "/api/databases/<name>": Query,
-    "/api/history": HistoryQuery,
-    "/api/events": EventsQuery,
-    "/api/incidents": IncidentsQuery,
-    "/api/service": Query,
-    "/api/openapi.json": Query,
-    "/health": Query,
-    "/glance": Query,
-    "/metrics": Query,
+PARAMETERS: dict[str, type[Parameters]] = {
+    "/api/db-status": Parameters,
+    "/api/databases/<name>": Parameters,
+    "/api/history": HistoryParameters,
+    "/api/events": EventsParameters,
+    "/api/incidents": IncidentsParameters,
+    "/api/service": Parameters,
+    "/api/openapi.json": Parameters,
+    "/health": Parameters,
+    "/glance": Parameters,
+    "/metrics": Parameters,
 }
 """Every route in `openapi.json`."""
 
 
-def parse(model: type[Query], databases: Sequence[str]) -> Query:
-    """Return the query of the current request, given the names of the configured databases.
+def parse(model: type[Parameters], databases: Sequence[str]) -> Parameters:
+    """Return the parameters of the current request, given the names of the configured databases.
 
     Raise ParameterError if a parameter is unknown, repeated or has a value that is not allowed.
     """

@@ -1,4 +1,4 @@
-"""How the JSON routes answer: what a client may keep, and who else may read it."""
+"""Responses of the JSON routes: ETags, ages, errors and CORS."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from dash_app.api.parameters import QUERIES, parse
+from dash_app.api.parameters import PARAMETERS, parse
 
 if TYPE_CHECKING:
     from dash_app.api import schemas
 
-TIMES_OF_LOOKING = {"readAt", "verifiedAt"}
+READING_TIMES = {"readAt", "verifiedAt"}
 PREFLIGHT = {
     "Access-Control-Allow-Methods": "GET, HEAD",
     "Access-Control-Allow-Headers": "Authorization, If-None-Match",
@@ -25,58 +25,60 @@ PREFLIGHT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A document as it is sent, and the mark of its facts."""
+class Encoded:
+    """A document as JSON, with its ETag."""
 
     body: bytes
-    mark: str
+    etag: str
 
 
-def written(document: object, facts: object = None) -> Written:
-    """Return a document as JSON; `facts` are it without what changes by looking."""
+def encode(document: object, facts: object = None) -> Encoded:
+    """Encode a document. Its ETag is of the `facts`: the document without the times of readings."""
     body = json.dumps(document, separators=(",", ":")).encode() + b"\n"
-    return Written(body, _mark(json.dumps(facts).encode() if facts else body))
+    return Encoded(body, _etag(json.dumps(facts).encode() if facts else body))
 
 
-def answer(document: object, facts: object = None, taken_at: datetime | None = None) -> Response:
-    """Return a document as JSON, or 304 to whoever has its facts; its age where it has one."""
-    return sent(written(document, facts), taken_at)
+def json_response(
+    document: object, facts: object = None, taken_at: datetime | None = None
+) -> Response:
+    """Respond with a document; see `encode` and `respond`."""
+    return respond(encode(document, facts), taken_at)
 
 
-def sent(document: Written, taken_at: datetime | None = None) -> Response:
-    """Return what is written already, or 304 to whoever has its facts."""
+def respond(document: Encoded, taken_at: datetime | None = None) -> Response:
+    """Respond with a document, or with 304 if the client has its facts; `taken_at` sets the age."""
     response = Response(document.body, mimetype="application/json")
     if taken_at:
         age_seconds = int((datetime.now(UTC) - taken_at).total_seconds())
         response.headers["Age"] = str(max(0, age_seconds))
-    return _marked(response, document.mark)
+    return _with_etag(response, document.etag)
 
 
-def tagged(response: Response, facts: bytes) -> Response:
-    """Return a response marked by its facts, or 304 to whoever has them already."""
-    return _marked(response, _mark(facts))
+def with_etag_of(response: Response, facts: bytes) -> Response:
+    """Add the ETag of some facts to a response, or turn it into 304 if the client has them."""
+    return _with_etag(response, _etag(facts))
 
 
-def _mark(facts: bytes) -> str:
+def _etag(facts: bytes) -> str:
     return hashlib.blake2b(facts, digest_size=16).hexdigest()
 
 
-def _marked(response: Response, mark: str) -> Response:
-    response.headers["ETag"] = f'W/"{mark}"'
+def _with_etag(response: Response, etag: str) -> Response:
+    response.headers["ETag"] = f'W/"{etag}"'
     response.headers["Cache-Control"] = "private, no-cache"
     if "If-None-Match" in request.headers:
         response.make_conditional(request)
     return response
 
 
-def lasting(database: schemas.Database) -> dict[str, object]:
-    """Return a database's facts, without the times of looking and of a day before."""
-    kept = {key: value for key, value in database.items() if key not in TIMES_OF_LOOKING}
+def facts_of(database: schemas.Database) -> dict[str, object]:
+    """Return a database without the times that change with each reading."""
+    kept = {key: value for key, value in database.items() if key not in READING_TIMES}
     return kept | {"change": database["change"] and database["change"]["rows"]}
 
 
 def error_response(status: int, code: str, message: str) -> Response:
-    """Return an error of the contract."""
+    """Respond with an error; its code is one of `schemas.ErrorCode`."""
     response = jsonify({"error": {"code": code, "message": message}})
     response.status_code = status
     response.cache_control.no_store = True
@@ -84,7 +86,7 @@ def error_response(status: int, code: str, message: str) -> Response:
 
 
 def check_requests(api: Blueprint, databases: Sequence[str]) -> None:
-    """Answer OPTIONS on every described route, and parse its query into `flask.g.query`.
+    """Answer OPTIONS on every described route, and parse its parameters into `flask.g.parameters`.
 
     `databases` are the names of the configured databases.
     """
@@ -92,19 +94,19 @@ def check_requests(api: Blueprint, databases: Sequence[str]) -> None:
     @api.before_app_request
     def check() -> Response | None:
         rule = request.url_rule
-        if rule is None or rule.rule not in QUERIES:
+        if rule is None or rule.rule not in PARAMETERS:
             return None
         if request.method == "OPTIONS":
             response = Response(status=204)
             response.allow.update(sorted(rule.methods or ()))
             del response.headers["Content-Type"]
             return response
-        g.query = parse(QUERIES[rule.rule], databases)
+        g.parameters = parse(PARAMETERS[rule.rule], databases)
         return None
 
 
 def allow_origins(api: Blueprint, origins: tuple[str, ...]) -> None:
-    """Let scripts of some origins read what is under `/api`."""
+    """Let scripts of some origins read `/api` (CORS)."""
 
     @api.after_app_request
     def allow(response: Response) -> Response:

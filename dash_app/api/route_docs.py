@@ -1,4 +1,4 @@
-"""What types cannot say of the routes: their words, parameters and headers, for `openapi.json`."""
+"""Descriptions of the routes, headers and errors for `openapi.json`."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from dash_app.api.parameters import MAX_TOTAL_POINTS
 Json = dict[str, Any]
 
 DESCRIPTION = f"""\
-Whether the SQLite databases of this machine are well. Everything here only reads.
+The state of the SQLite databases on this machine. All routes only read.
 
-Times are UTC by RFC 3339; sizes are bytes; what is unknown is null and never 0.
+Times are UTC by RFC 3339. Sizes are bytes. Unknown values are null, never 0.
 
-Every route answers GET and HEAD, and OPTIONS with 204 and `Allow`. Parameters that a route does not
-know are refused, and so are those given twice that may be given once. JSON carries a weak `ETag`
-over its facts without the times of looking: sent back as `If-None-Match`, it is answered by 304
-until a fact changes, and `Age` says how old the facts are. Answers are compressed with gzip for
-whoever takes it, and never larger than {MAX_TOTAL_POINTS:,} points of history.
+Every route accepts GET and HEAD, and answers OPTIONS with 204 and `Allow`. Unknown parameters are
+rejected, and so are repeated ones unless they are described as repeatable. JSON responses have a
+weak `ETag` of their facts, without the times of readings. Send it as `If-None-Match` to get 304
+until a fact changes. `Age` is the age of the facts in seconds. Responses are compressed with gzip
+if the client accepts it, and have at most {MAX_TOTAL_POINTS:,} points of history.
 
-Within a major version nothing that is described here is taken away or changes its meaning, type or
-unit. Later versions may add routes, parameters, fields, headers and values of the texts that are
-open: accept what you do not know. Sentences for people may change at any time."""
+Within a major version, everything that is described here stays, with its meaning, type and unit.
+Later versions may add routes, parameters, fields, headers, and values of strings with an open list
+of values, so clients should accept unknown ones. Sentences for people may change at any time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route in words: what it answers with by media type, and which errors it has of its own."""
+    """A route. `content` maps media types to schema and example, `errors` are its own statuses."""
 
     name: str
     summary: str
-    answers: dict[str, tuple[Json, Any]]
+    content: dict[str, tuple[Json, Any]]
     has_age: bool = False
-    refusals: tuple[int, ...] = ()
+    errors: tuple[int, ...] = ()
 
     @property
     def is_json(self) -> bool:
-        """Whether it speaks JSON, and so has a mark by which to ask again."""
-        return JSON in self.answers
+        """Whether it returns JSON, and so an ETag."""
+        return JSON in self.content
 
 
 JSON, CSV, TEXT, HTML = "application/json", "text/csv", "text/plain", "text/html"
@@ -48,7 +48,7 @@ ANY_TEXT: Json = {"type": "string"}
 
 
 def ref(kind: str, name: str) -> Json:
-    """Return a reference to a component."""
+    """Return a reference to a component of a kind, such as "schemas"."""
     return {"$ref": f"#/components/{kind}/{name}"}
 
 
@@ -65,10 +65,10 @@ ROUTES: dict[str, Route] = {
     ),
     "/api/databases/<name>": Route(
         "getDatabase",
-        "All that is known of one database",
+        "All details of one database",
         _json("DatabaseDocument", examples.DATABASE),
         has_age=True,
-        refusals=(404,),
+        errors=(404,),
     ),
     "/api/history": Route(
         "getHistory",
@@ -77,17 +77,17 @@ ROUTES: dict[str, Route] = {
     ),
     "/api/events": Route(
         "getEvents",
-        "What happened: page back by `before`, or follow by `since`",
+        "Events; page back with `before`, or poll with `since`",
         _json("EventsDocument", examples.EVENTS),
     ),
     "/api/incidents": Route(
         "getIncidents",
-        "What one cause did: since when, to whom, who knows and what was sent; newest first",
+        "Incidents with start, affected databases, acknowledgement and notifications, newest first",
         _json("IncidentsDocument", examples.INCIDENTS),
     ),
     "/api/service": Route(
         "getService",
-        "The self-check: whether this service keeps its promises",
+        "The self-check: whether the service keeps its promises",
         _json("ServiceDocument", examples.SERVICE),
     ),
     "/api/openapi.json": Route(
@@ -95,47 +95,50 @@ ROUTES: dict[str, Route] = {
     ),
     "/health": Route(
         "getHealth",
-        "200 while readings are younger than three intervals, else 503",
+        "200 while the readings are younger than three intervals, otherwise 503",
         {TEXT: (ANY_TEXT, "ok\n")},
     ),
     "/glance": Route(
         "getGlance",
-        "The verdicts, worst first; as a page for a browser, which asks for `text/html`",
+        "One line per database, worst first; a page if the client accepts `text/html`",
         {TEXT: (ANY_TEXT, examples.GLANCE), HTML: (ANY_TEXT, "<!DOCTYPE html>")},
     ),
     "/metrics": Route(
         "getMetrics",
-        "Every number for Prometheus; as OpenMetrics for whoever asks for that",
+        "All numbers for Prometheus, as text or OpenMetrics",
         {TEXT: (ANY_TEXT, examples.METRICS), OPENMETRICS: (ANY_TEXT, f"{examples.METRICS}# EOF\n")},
     ),
 }
 
 HEADERS: dict[str, tuple[str, Json]] = {
-    "ETag": ("Marks the facts of this answer.", {"type": "string", "pattern": '^W/"[0-9a-f]+"$'}),
-    "Age": ("How many seconds old the facts are.", {"type": "integer", "minimum": 0}),
-    "Cache-Control": ("What may be kept.", ANY_TEXT),
-    "Vary": ("Which headers of the request the answer depends on.", ANY_TEXT),
-    "Retry-After": ("After how many seconds to ask again.", {"type": "integer", "minimum": 1}),
-    "WWW-Authenticate": ("How to say who asks.", {"type": "string", "const": "Bearer"}),
-    "Allow": ("The methods that there are.", {"type": "string", "const": "GET, HEAD, OPTIONS"}),
+    "ETag": (
+        "Identifies the facts in this response.",
+        {"type": "string", "pattern": '^W/"[0-9a-f]+"$'},
+    ),
+    "Age": ("Age of the facts in seconds.", {"type": "integer", "minimum": 0}),
+    "Cache-Control": ("What a client may cache.", ANY_TEXT),
+    "Vary": ("The request headers on which the response depends.", ANY_TEXT),
+    "Retry-After": ("Seconds to wait before the next request.", {"type": "integer", "minimum": 1}),
+    "WWW-Authenticate": ("How to authenticate.", {"type": "string", "const": "Bearer"}),
+    "Allow": ("The allowed methods.", {"type": "string", "const": "GET, HEAD, OPTIONS"}),
 }
 
-REFUSALS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
+ERRORS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
     400: (
         "bad_parameter",
-        "A parameter that cannot be used, named with what is allowed; or a `Host` not ours.",
+        "A bad parameter, named in the message with what is allowed, or an unknown `Host`.",
         "points must be a whole number from 1 to 5000.",
         (),
     ),
     401: (
         "token_not_allowed",
-        "A token is configured, and was not sent.",
+        "A token is configured and was not sent.",
         "Send the header Authorization: Bearer and the token.",
         ("WWW-Authenticate",),
     ),
     403: (
         "client_not_allowed",
-        "The client's network, or the person, is not allowed.",
+        "The client's network or the user is not allowed.",
         "Not from this network.",
         (),
     ),
@@ -145,24 +148,29 @@ REFUSALS: dict[int, tuple[str, str, str, tuple[str, ...]]] = {
         "There is no database of that name.",
         (),
     ),
-    405: ("method_not_allowed", "Not a method of this route.", "Method Not Allowed.", ("Allow",)),
-    500: ("internal_server_error", "A fault of ours.", "Internal Server Error.", ()),
+    405: (
+        "method_not_allowed",
+        "The route does not have this method.",
+        "Method Not Allowed.",
+        ("Allow",),
+    ),
+    500: ("internal_server_error", "An internal error.", "Internal Server Error.", ()),
     503: (
         "no_reading_yet",
         (
-            "Nothing was read yet (`no_reading_yet`), the history cannot be read now"
-            " (`history_unavailable`), too many large answers are requested at once (`busy`), or"
-            " the answer would be larger than 24 MB (`too_large`)."
+            "There is no reading yet (`no_reading_yet`), the history cannot be read now"
+            " (`history_unavailable`), too many large responses are requested at once (`busy`), or"
+            " the response would be larger than 24 MB (`too_large`)."
         ),
         "The databases are being read.",
         ("Retry-After",),
     ),
 }
-"""Each error: its code, when it comes, what it says, which headers it carries."""
-EVERYWHERE = (400, 403, 405, 500, 503)
+"""Each error status: its code, its cause, an example of its message, and its headers."""
+COMMON_ERRORS = (400, 403, 405, 500, 503)
 
 TOO_LARGE: dict[int, str] = {
-    413: "A body of more than 64 kB; no route takes any.",
-    431: "An address and headers of more than 16 kB.",
+    413: "The body is larger than 64 kB; no route needs one.",
+    431: "Address and headers are larger than 16 kB.",
 }
-"""What is refused in plain text before anything looks at it."""
+"""Errors in plain text, sent before the request reaches a route."""

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from flask import Blueprint, Response, g, jsonify, request
 
-from dash_app.api.csv_export import csv_of
-from dash_app.api.parameters import EventsQuery, HistoryQuery, IncidentsQuery
+from dash_app.api.csv_export import to_csv
+from dash_app.api.parameters import EventsParameters, HistoryParameters, IncidentsParameters
 from dash_app.api.responses import (
-    Written,
+    Encoded,
     allow_origins,
-    answer,
     check_requests,
+    encode,
     error_response,
-    lasting,
-    sent,
-    tagged,
-    written,
+    facts_of,
+    json_response,
+    respond,
+    with_etag_of,
 )
 from dash_app.api.serializers import (
     detail_document,
@@ -44,7 +44,7 @@ from dash_app.settings.schema import HistorySettings
 log = logging.getLogger(__name__)
 
 DESCRIPTION = Path(__file__).with_name("openapi.json")
-"""Made by `python -m dash_app.api.openapi`; only what a configuration decides is put in here."""
+"""Written by `python -m dash_app.api.openapi`; the configured names are filled in when served."""
 
 
 def create_api(
@@ -57,126 +57,126 @@ def create_api(
     api = Blueprint("api", __name__)
     check_requests(api, [database.name for database in settings.databases])
     allow_origins(api, settings.server.allowed_origins)
-    _serve_status(api, settings, newest)
-    _serve_ourselves(api, settings, newest, fresh, started_at)
-    _serve_record(api, settings)
+    _add_databases(api, settings.history.path, newest)
+    _add_service(api, newest, fresh, started_at)
+    _add_description(api, settings)
+    _add_history(api, settings.history)
     return api
 
 
 @lru_cache(maxsize=1)
-def _written_status(snapshot: Snapshot) -> Written:
-    """Return the status document as bytes; making it takes half of the time of a response."""
+def _encoded_status(snapshot: Snapshot) -> Encoded:
+    """Encode a snapshot once for all clients, since that is half the time of a response."""
     document = status_document(snapshot)
-    return written(document, [document["headline"], *map(lasting, document["databases"])])
+    return encode(document, [document["headline"], *map(facts_of, document["databases"])])
 
 
-def _serve_status(api: Blueprint, settings: Settings, newest: NewestSnapshot) -> None:
+def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> None:
     @api.get("/api/db-status")
     def db_status() -> Response:
         snapshot = newest()
         if snapshot is None:
-            return _not_yet()
-        return sent(_written_status(snapshot), snapshot.taken_at)
+            return _no_reading_yet()
+        return respond(_encoded_status(snapshot), snapshot.taken_at)
 
     @api.get("/api/databases/<name>")
     def database(name: str) -> Response:
         snapshot = newest()
         if snapshot is None:
-            return _not_yet()
-        found = next((one for one in snapshot.databases if one.database.name == name), None)
-        if found is None:
+            return _no_reading_yet()
+        statuses = {status.database.name: status for status in snapshot.databases}
+        if name not in statuses:
             return error_response(404, "not_found", "There is no database of that name.")
         try:
-            events, _more = events_page(settings.history.path, EventQuery((name,)))
+            events, _has_more = events_page(history, EventQuery((name,)))
         except sqlite3.Error as error:
-            return _no_history("events", error)
-        document = detail_document(found, events)
-        return answer(document, lasting(document), snapshot.taken_at)
+            return _history_unavailable("events", error)
+        document = detail_document(statuses[name], events)
+        return json_response(document, facts_of(document), snapshot.taken_at)
 
 
-def _serve_ourselves(
-    api: Blueprint,
-    settings: Settings,
-    newest: NewestSnapshot,
-    fresh: NewestSnapshot,
-    started_at: datetime,
+def _add_service(
+    api: Blueprint, newest: NewestSnapshot, fresh: NewestSnapshot, started_at: datetime
 ) -> None:
     @api.get("/health")
     def health() -> Response:
-        well = fresh() is not None
-        return Response(
-            "ok\n" if well else "not reading\n", 200 if well else 503, mimetype="text/plain"
-        )
+        text, status = ("ok\n", 200) if fresh() else ("not reading\n", 503)
+        return Response(text, status, mimetype="text/plain")
 
     @api.get("/api/service")
     def service() -> Response:
         refusals = request.environ.get(REFUSALS)
         refused = refusals.recent() if refusals else []
-        return answer(service_document(newest(), started_at, refused, is_fresh=fresh() is not None))
+        is_fresh = fresh() is not None
+        return json_response(service_document(newest(), started_at, refused, is_fresh=is_fresh))
 
+
+def _add_description(api: Blueprint, settings: Settings) -> None:
     @cache
-    def written_description() -> Written:
+    def encoded_description() -> Encoded:
         description = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
         names = [database.name for database in settings.databases]
         description["components"]["schemas"]["DatabaseName"]["enum"] = names
         if settings.server.token_file:
             description["security"] = [{"token": []}]
-        return written(description)
+        return encode(description)
 
     @api.get("/api/openapi.json")
     def openapi() -> Response:
-        return sent(written_description())
+        return respond(encoded_description())
 
 
-def _not_yet() -> Response:
+def _no_reading_yet() -> Response:
     response = error_response(503, "no_reading_yet", "The databases are being read.")
     response.headers["Retry-After"] = "1"
     return response
 
 
-def _no_history(what: str, error: sqlite3.Error) -> Response:
-    log.error("%s cannot be read: %s", what, error)
+def _history_unavailable(subject: str, error: sqlite3.Error) -> Response:
+    log.error("%s cannot be read: %s", subject, error)
     response = error_response(503, "history_unavailable", "The history cannot be read now.")
     response.headers["Retry-After"] = "60"
     return response
 
 
-def _serve_record(api: Blueprint, settings: Settings) -> None:
+def _add_history(api: Blueprint, settings: HistorySettings) -> None:
     @api.get("/api/history")
     def history() -> Response:
         try:
-            return _history(settings.history, g.query)
+            return _history_response(settings, g.parameters)
         except sqlite3.Error as error:
-            return _no_history("history", error)
+            return _history_unavailable("history", error)
 
     @api.get("/api/events")
     def events() -> Response:
-        query: EventsQuery = g.query
-        wanted = query.wanted()
+        parameters: EventsParameters = g.parameters
+        query = parameters.event_query()
         try:
-            found, more = events_page(settings.history.path, wanted)
+            found, has_more = events_page(settings.path, query)
         except sqlite3.Error as error:
-            return _no_history("events", error)
-        return answer(events_document(found, wanted, more=more))
+            return _history_unavailable("events", error)
+        return json_response(events_document(found, query, has_more=has_more))
 
     @api.get("/api/incidents")
     def incidents() -> Response:
-        query: IncidentsQuery = g.query
-        wanted = query.wanted()
+        parameters: IncidentsParameters = g.parameters
+        query = parameters.incident_query()
         try:
-            return answer(incidents_document(find_incidents(settings.history.path, wanted), wanted))
+            entries = find_incidents(settings.path, query)
         except sqlite3.Error as error:
-            return _no_history("incidents", error)
+            return _history_unavailable("incidents", error)
+        return json_response(incidents_document(entries, query))
 
 
-def _history(history: HistorySettings, query: HistoryQuery) -> Response:
-    path, selection = history.path, query.selection
-    window = query.window(series.extent(path, selection), history.every.total_seconds())
-    document = history_document(series.find_series(path, selection, window))
-    if query.format == "csv":
-        response = Response(csv_of(document["series"]), mimetype="text/csv")
+def _history_response(history: HistorySettings, parameters: HistoryParameters) -> Response:
+    path, selection = history.path, parameters.selection
+    grid = parameters.grid(series.extent(path, selection), history.every.total_seconds())
+    document = history_document(series.find_series(path, selection, grid))
+    if parameters.format == "csv":
+        response = Response(to_csv(document["series"]), mimetype="text/csv")
     else:
         response = jsonify(document)
-    # Where a series ends now, only its last time says when we looked.
-    now = instant(int(query.until.timestamp())).encode() if query.ends_now else None
-    return tagged(response, response.get_data().replace(now, b"") if now else response.get_data())
+    facts = response.get_data()
+    if parameters.ends_now:  # without the last time, which is that of the request
+        facts = facts.replace(instant(int(parameters.until.timestamp())).encode(), b"")
+    return with_etag_of(response, facts)

@@ -1,4 +1,4 @@
-"""The contract's JSON documents, from values of the model."""
+"""Turn values of the model into the JSON documents of the API."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from dash_app.history.series import Series
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
-from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.incident import Acknowledgement, Entry
 from dash_app.model.notification import Notification
-from dash_app.model.problem import Problem
 from dash_app.model.reading import EstimateKind, LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
 from dash_app.model.self_check import Promise, SelfReport
@@ -56,7 +55,7 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "level": status.level,
         "verdict": status.verdict,
         "error": _error(status),
-        "findings": [_finding(one) for one in status.problems if one.code != reading.code],
+        "findings": _findings(status),
         "watch": _watch(status),
         "lastGood": _last_good(good) if good and status.status == "error" else None,
         "rowCounts": {table: count.rows for table, count in tables.items()},
@@ -80,14 +79,15 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
 
 
 def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> schemas.DatabaseDocument:
-    """Return the document of `/api/databases/<name>`: all that is known of one database."""
-    reading, around = status.reading, status.reading.surroundings
+    """Return the document of `/api/databases/<name>`."""
+    reading, surroundings = status.reading, status.reading.surroundings
+    holders = surroundings.holders
     return {
         **database_document(status),
-        "walBacklogBytes": around.backlog_bytes,
-        "holders": None if around.holders is None else [_holder(one) for one in around.holders],
-        "foreignEngine": around.is_foreign,
-        "disk": disk_document(around.disk) if around.disk else None,
+        "walBacklogBytes": surroundings.backlog_bytes,
+        "holders": None if holders is None else [_holder(holder) for holder in holders],
+        "foreignEngine": surroundings.is_foreign,
+        "disk": _disk(surroundings.disk),
         "schema": None if reading.objects is None else dict(reading.objects),
         "userVersion": reading.user_version,
         "applicationId": reading.application_id,
@@ -121,25 +121,15 @@ def service_document(
         "ticks": {"done": report.ticks, "missed": report.ticks_missed},
         "guards": list(report.guards),
         "sidecarsLeft": report.sidecars_left,
-        "historyDisk": disk_document(disk) if disk else None,
+        "historyDisk": _disk(disk),
         "historyProblem": " ".join(notes) or None,
-        "refused": [
-            {
-                "kind": one.kind,
-                "name": one.name,
-                "address": one.address,
-                "count": one.count,
-                "lastAt": rfc3339(one.last_at),
-            }
-            for one in refused
-        ],
+        "refused": [_refusal(refusal) for refusal in refused],
         "promises": [_promise(promise) for promise in report.promises],
     }
 
 
-def disk_document(disk: Disk) -> schemas.Disk:
-    """Return a file system's free and whole size."""
-    return {"freeBytes": disk.free_bytes, "totalBytes": disk.total_bytes}
+def _disk(disk: Disk | None) -> schemas.Disk | None:
+    return None if disk is None else {"freeBytes": disk.free_bytes, "totalBytes": disk.total_bytes}
 
 
 def history_document(series: Iterable[Series]) -> schemas.HistoryDocument:
@@ -147,35 +137,35 @@ def history_document(series: Iterable[Series]) -> schemas.HistoryDocument:
     return {
         "series": [
             {
-                "database": one.database,
-                "table": one.table,
-                "metric": one.metric,
-                "unit": one.unit,
-                "points": [(instant(at), value) for at, value in one.points],
-                "ranges": list(one.ranges),
+                "database": line.database,
+                "table": line.table,
+                "metric": line.metric,
+                "unit": line.unit,
+                "points": [(instant(at), value) for at, value in line.points],
+                "ranges": list(line.ranges),
             }
-            for one in series
+            for line in series
         ]
     }
 
 
 def events_document(
-    events: Sequence[Event], wanted: EventQuery, *, more: bool
+    events: Sequence[Event], query: EventQuery, *, has_more: bool
 ) -> schemas.EventsDocument:
-    """Return the document of `/api/events`; its `next` is where to go on."""
-    last = str(events[-1].id) if events else None
-    older = last if more else None
-    next_ = older if wanted.since is None else last or _sent(wanted.since)
+    """Return the document of `/api/events` for the result of a query."""
+    next_ = str(events[-1].id) if events else None
+    if query.since is not None:
+        next_ = next_ or _as_parameter(query.since)
+    elif not has_more:
+        next_ = None
     return {"events": [event_document(event) for event in events], "next": next_}
 
 
-def incidents_document(
-    entries: Sequence[Entry], wanted: IncidentQuery
-) -> schemas.IncidentsDocument:
-    """Return the document of `/api/incidents`; its `next` is where to go on."""
-    last = entries[-1].incident.id if len(entries) == wanted.limit else None
+def incidents_document(entries: Sequence[Entry], query: IncidentQuery) -> schemas.IncidentsDocument:
+    """Return the document of `/api/incidents` for the result of a query."""
+    last = entries[-1].incident.id if len(entries) == query.limit else None
     return {
-        "incidents": [_incident(entry.incident, entry.messages) for entry in entries],
+        "incidents": [_incident(entry) for entry in entries],
         "next": None if last is None else str(last),
     }
 
@@ -194,39 +184,43 @@ def event_document(event: Event) -> schemas.Event:
     }
 
 
-def _sent(since: int | datetime) -> str:
-    """Return a `since` as it may be sent."""
+def _as_parameter(since: int | datetime) -> str:
     return str(since) if isinstance(since, int) else since.isoformat().replace("+00:00", "Z")
 
 
 def _change(status: DatabaseStatus) -> schemas.Change | None:
-    """Return how many rows more there are than at some time; null where that is unknown."""
     if status.activity is None or status.change is None:
         return None
     return {"rows": status.change, "since": rfc3339(status.activity.since)}
 
 
 def _error(status: DatabaseStatus) -> schemas.Fault | None:
-    """Return the first problem as an error; its own code may be that of a finding, such as gone."""
+    """Return the problem that keeps a database from being read; it has the code of the reading."""
     code = status.reading.code
     if code is None:
         return None
-    return {"code": code, "message": status.problems[0].text, "remedy": status.problems[0].remedy}
+    problem = status.problems[0]
+    return {"code": code, "message": problem.text, "remedy": problem.remedy}
 
 
 def _last_good(good: LastGood) -> schemas.LastGood:
     return {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
 
 
-def _finding(problem: Problem) -> schemas.Finding:
-    return {
-        "kind": problem.code,
-        "level": problem.level,
-        "since": rfc3339(problem.since),
-        "text": problem.text,
-        "remedy": problem.remedy,
-        "table": problem.table,
-    }
+def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
+    """Return all problems but the error; the loss of a database is both."""
+    return [
+        {
+            "kind": problem.code,
+            "level": problem.level,
+            "since": rfc3339(problem.since),
+            "text": problem.text,
+            "remedy": problem.remedy,
+            "table": problem.table,
+        }
+        for problem in status.problems
+        if problem.code != status.reading.code
+    ]
 
 
 def _watch(status: DatabaseStatus) -> schemas.Watch | None:
@@ -238,49 +232,52 @@ def _watch(status: DatabaseStatus) -> schemas.Watch | None:
         "paused": status.is_paused,
         "dueAt": rfc3339(watch.due_at),
         "file": _standing(watch.own) if watch.own else None,
-        "tables": {name: _standing(one) for name, one in watch.tables.items()},
+        "tables": {table: _standing(state) for table, state in watch.tables.items()},
     }
 
 
-def _standing(standing: ExpectationState) -> schemas.Standing:
+def _standing(state: ExpectationState) -> schemas.Standing:
     return {
-        "state": standing.state,
-        "everySeconds": standing.expect.every.total_seconds(),
-        "graceSeconds": standing.expect.grace.total_seconds(),
-        "lastAt": rfc3339(standing.last_at),
-        "dueAt": rfc3339(standing.due_at),
+        "state": state.state,
+        "everySeconds": state.expect.every.total_seconds(),
+        "graceSeconds": state.expect.grace.total_seconds(),
+        "lastAt": rfc3339(state.last_at),
+        "dueAt": rfc3339(state.due_at),
     }
 
 
-def _incident(one: Incident, messages: Iterable[Notification]) -> schemas.Incident:
-    known = one.acknowledged
+def _incident(entry: Entry) -> schemas.Incident:
+    incident = entry.incident
     return {
-        "id": one.id or 0,
-        "key": one.key,
-        "databases": list(one.databases),
-        "kind": one.kind,
-        "level": one.level,
-        "text": incident_sentence(one),
-        "remedy": one.remedy,
-        "since": rfc3339(one.since),
-        "endedAt": rfc3339(one.ended_at),
-        "acknowledged": _acknowledgement(known) if known else None,
-        "messages": [
-            {
-                "kind": message.kind,
-                "title": message.title,
-                "madeAt": rfc3339(message.made_at),
-                "sentAt": rfc3339(message.sent_at),
-                "attempts": message.attempts,
-                "failure": message.failure,
-            }
-            for message in messages
-        ],
+        "id": incident.id or 0,
+        "key": incident.key,
+        "databases": list(incident.databases),
+        "kind": incident.kind,
+        "level": incident.level,
+        "text": incident_sentence(incident),
+        "remedy": incident.remedy,
+        "since": rfc3339(incident.since),
+        "endedAt": rfc3339(incident.ended_at),
+        "acknowledged": _acknowledgement(incident.acknowledged),
+        "messages": [_message(notification) for notification in entry.messages],
     }
 
 
-def _acknowledgement(known: Acknowledgement) -> schemas.Acknowledgement:
+def _acknowledgement(known: Acknowledgement | None) -> schemas.Acknowledgement | None:
+    if known is None:
+        return None
     return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
+
+
+def _message(notification: Notification) -> schemas.Message:
+    return {
+        "kind": notification.kind,
+        "title": notification.title,
+        "madeAt": rfc3339(notification.made_at),
+        "sentAt": rfc3339(notification.sent_at),
+        "attempts": notification.attempts,
+        "failure": notification.failure,
+    }
 
 
 def _waiting_for(reading: Reading) -> schemas.WaitingFor | None:
@@ -300,6 +297,16 @@ def _holder(holder: Holder) -> schemas.Holder:
 
 def _estimate(kind: EstimateKind, count: TableCount) -> schemas.Estimate:
     return {"kind": kind, "countedAt": rfc3339(count.counted_at)}
+
+
+def _refusal(refusal: Refusal) -> schemas.Refusal:
+    return {
+        "kind": refusal.kind,
+        "name": refusal.name,
+        "address": refusal.address,
+        "count": refusal.count,
+        "lastAt": rfc3339(refusal.last_at),
+    }
 
 
 def _promise(promise: Promise) -> schemas.Promise:

@@ -1,4 +1,4 @@
-"""Times as the JSON documents write them."""
+"""Times in the JSON documents, by RFC 3339."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ def rfc3339(time: datetime | None) -> str | None:
 
 @lru_cache(maxsize=1024)
 def instant(at: int) -> str:
-    """Return a time of the record: 2026-11-23T15:00:05Z. All series of a chart share theirs."""
+    """Return seconds since 1970 as 2026-11-23T15:00:05Z. Series of a chart share their times."""
     return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")

@@ -10,7 +10,7 @@ from typing import TypedDict, Unpack, get_args
 import click
 
 from dash_app import settings
-from dash_app.api.csv_export import csv_of
+from dash_app.api.csv_export import to_csv
 from dash_app.api.serializers import history_document, incidents_document
 from dash_app.cli.history_summary import summarize
 from dash_app.cli.terminal import (
@@ -101,7 +101,7 @@ def history(config: Path | None, *, wants_csv: bool, **options: Unpack[HistoryOp
     with history_file(configured) as path:
         found = list(series.find_series(path, selection, window))
     if wants_csv:
-        click.echo(csv_of(history_document(found)["series"]).encode(), nl=False)
+        click.echo(to_csv(history_document(found)["series"]).encode(), nl=False)
     elif found:
         click.echo("\n".join(table(summarize(found), right=frozenset({2, 3, 4, 5}))))
     else:

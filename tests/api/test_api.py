@@ -1,4 +1,4 @@
-"""The JSON routes of a really served process, held against the contract."""
+"""The JSON routes of a running service."""
 
 from __future__ import annotations
 
@@ -70,41 +70,44 @@ def is_utc_with_milliseconds(text: str) -> bool:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%f%z").tzinfo == UTC and text.endswith("Z")
 
 
-def test_db_status_has_the_keys_and_types_of_the_contract(served: Served) -> None:
+def test_db_status_has_the_documented_keys_and_types(served: Served) -> None:
     document = served.json("/api/db-status")
     assert set(document) == {"takenAt", "connected", "total", "level", "headline", "databases"}
     assert (document["connected"], document["total"]) == (1, 3)
     assert (document["level"], document["headline"]) == ("fault", "1 of 3 needs you")
     assert is_utc_with_milliseconds(document["takenAt"])
-    assert [one["name"] for one in document["databases"]] == ["email", "late", "broken"]
-    for one in document["databases"]:
-        assert set(one) == set(KEYS)
+    names = [database["name"] for database in document["databases"]]
+    assert names == ["email", "late", "broken"]
+    for database in document["databases"]:
+        assert set(database) == set(KEYS)
         for key, kind in KEYS.items():
-            assert isinstance(one[key], kind), key
-        assert all(one[key] is None or is_utc_with_milliseconds(one[key]) for key in TIMES)
+            assert isinstance(database[key], kind), key
+        times = [database[key] for key in TIMES]
+        assert all(time is None or is_utc_with_milliseconds(time) for time in times)
 
 
-def test_a_connected_database_carries_its_facts(served: Served, folder: Path) -> None:
-    one = served.database("email")
-    assert (one["status"], one["level"], one["error"]) == ("connected", "well", None)
-    assert one["rowCounts"] == {"messages": 4, "drafts": 0}
-    assert (one["totalRows"], one["totalComplete"]) == (4, True)
-    assert one["verdict"] == "4 rows in 2 tables."
-    assert one["sizeBytes"] == (folder / "email.db").stat().st_size
-    assert one["walBytes"] == (folder / "email.db-wal").stat().st_size
-    assert one["journalMode"] == "wal"
+def test_a_connected_database_has_rows_sizes_and_journal_mode(served: Served, folder: Path) -> None:
+    email = served.database("email")
+    assert (email["status"], email["level"], email["error"]) == ("connected", "well", None)
+    assert email["rowCounts"] == {"messages": 4, "drafts": 0}
+    assert (email["totalRows"], email["totalComplete"]) == (4, True)
+    assert email["verdict"] == "4 rows in 2 tables."
+    assert email["sizeBytes"] == (folder / "email.db").stat().st_size
+    assert email["walBytes"] == (folder / "email.db-wal").stat().st_size
+    assert email["journalMode"] == "wal"
 
 
-def test_what_is_unknown_is_null_and_never_zero(served: Served) -> None:
+def test_unknown_values_are_null_not_0(served: Served) -> None:
     late, broken = served.database("late"), served.database("broken")
     assert (late["status"], late["error"]["code"]) == ("not_initialized", "file_missing")
     assert (broken["status"], broken["error"]["code"]) == ("error", "not_a_database")
-    for one in (late, broken):
-        assert (one["rowCounts"], one["totalRows"], one["lastGood"]) == ({}, None, None)
-        assert set(one["error"]) == {"code", "message", "remedy"}
+    for database in (late, broken):
+        assert (database["rowCounts"], database["totalRows"]) == ({}, None)
+        assert database["lastGood"] is None
+        assert set(database["error"]) == {"code", "message", "remedy"}
 
 
-def test_the_age_header_says_how_old_the_facts_are(served: Served) -> None:
+def test_the_age_header_has_the_age_of_the_facts(served: Served) -> None:
     _, headers, _ = headers_of(served, "/api/db-status")
     assert 0 <= int(headers["Age"]) <= 3
 
@@ -114,29 +117,29 @@ def history(served: Served, query: str = "") -> list[dict[str, Any]]:
     return series
 
 
-def test_history_gives_a_series_a_table_with_its_unit(served: Served) -> None:
-    found = history(served, "?points=10")
-    assert [(one["database"], one["table"]) for one in found] == [
+def test_history_has_one_series_per_table_with_its_unit(served: Served) -> None:
+    lines = history(served, "?points=10")
+    assert [(line["database"], line["table"]) for line in lines] == [
         ("email", "drafts"),
         ("email", "messages"),
     ]
-    assert {(one["metric"], one["unit"]) for one in found} == {("rows", "rows")}
-    assert len(found[1]["points"]) <= 11
+    assert {(line["metric"], line["unit"]) for line in lines} == {("rows", "rows")}
+    assert len(lines[1]["points"]) <= 11
 
 
-def test_history_knows_what_was_recorded_and_what_was_not(served: Served) -> None:
+def test_history_is_null_before_the_first_record(served: Served) -> None:
     points = history(served, "?table=messages")[0]["points"]
     assert points[-1][1] == 4
     assert points[0][1] is None
     assert all(datetime.fromisoformat(at).tzinfo == UTC for at, _ in points)
 
 
-def test_history_gives_sizes_of_a_whole_database(served: Served) -> None:
-    (found,) = history(served, "?metric=size_bytes&database=email")
-    assert (found["table"], found["unit"]) == (None, "bytes")
+def test_history_has_sizes_of_a_whole_database(served: Served) -> None:
+    (line,) = history(served, "?metric=size_bytes&database=email")
+    assert (line["table"], line["unit"]) == (None, "bytes")
 
 
-def test_history_speaks_csv(served: Served) -> None:
+def test_history_can_be_csv(served: Served) -> None:
     _, headers, body = headers_of(served, "/api/history?format=csv&table=messages&points=5")
     assert headers["Content-Type"].startswith("text/csv")
     rows = list(csv.DictReader(io.StringIO(body.decode())))
@@ -144,7 +147,7 @@ def test_history_speaks_csv(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "named"),
+    ("query", "message"),
     [
         ("database=nope", "database must be one of email, late, broken"),
         ("metric=nope", "metric must be one of rows, inserted, size_bytes, wal_bytes"),
@@ -159,30 +162,30 @@ def test_history_speaks_csv(served: Served) -> None:
     ],
 )
 def test_a_bad_parameter_is_named_with_what_is_allowed(
-    served: Served, query: str, named: str
+    served: Served, query: str, message: str
 ) -> None:
     status, body = served.get(f"/api/history?{query}")
     assert status == 400
     error = json.loads(body)["error"]
     assert error["code"] == "bad_parameter"
-    assert named in error["message"]
+    assert message in error["message"]
 
 
 @pytest.mark.parametrize("path", ["/api/nope", "/api/", "/api/db-status/x", "/api"])
-def test_an_unknown_route_under_api_is_not_found_in_json(served: Served, path: str) -> None:
+def test_an_unknown_route_under_api_is_404_in_json(served: Served, path: str) -> None:
     status, body = served.get(path)
     assert status == 404
     assert json.loads(body)["error"]["code"] == "not_found"
 
 
-def test_head_answers_like_get_without_a_body(served: Served) -> None:
+def test_head_is_get_without_a_body(served: Served) -> None:
     status, headers, body = headers_of(served, "/api/db-status", "HEAD")
     assert (status, body) == (200, b"")
     assert headers["Content-Type"] == "application/json"
 
 
 @pytest.mark.parametrize("path", ["/", "/api/db-status", "/health", "/assets/page.css"])
-def test_every_answer_carries_the_strict_headers(served: Served, path: str) -> None:
+def test_every_response_has_the_security_headers(served: Served, path: str) -> None:
     _, headers, _ = headers_of(served, path)
     assert "default-src 'none'" in headers["Content-Security-Policy"]
     assert "unsafe-eval" not in headers["Content-Security-Policy"]
@@ -190,7 +193,7 @@ def test_every_answer_carries_the_strict_headers(served: Served, path: str) -> N
     assert "Server" not in headers
 
 
-def test_a_history_that_cannot_be_read_is_said_in_a_word(tmp_path: Path) -> None:
+def test_an_unreadable_history_has_its_own_error_code(tmp_path: Path) -> None:
     database = make_database(tmp_path / "a.db", rows=1)
     with Served(write_config(tmp_path, [("a", database)])) as served:
         for side in ("", "-wal", "-shm"):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from dash_app import settings
-from dash_app.api.parameters import MAX_BYTES, MAX_TOTAL_POINTS, QUERIES
+from dash_app.api.parameters import MAX_BYTES, MAX_TOTAL_POINTS, PARAMETERS
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.web.app import MAX_ANSWER_BYTES, create_server
@@ -32,7 +32,7 @@ from tests.harness import (
 )
 
 ORIGIN = "https://home.example:8443"
-PATHS = [route.replace("<name>", "email") for route in QUERIES]
+PATHS = [route.replace("<name>", "email") for route in PARAMETERS]
 JSON_PATHS = [path for path in PATHS if path.startswith("/api/")]
 STEADY = ["/api/db-status", "/api/events", "/api/openapi.json"]
 """What does not change while nothing happens: memory does, a disk's free space, the time."""
