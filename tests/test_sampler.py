@@ -142,7 +142,7 @@ def test_a_history_that_cannot_be_written_says_so_and_goes_on_later(
         with closing(sqlite3.connect(tmp_path / "history.db", timeout=5)) as other:
             other.execute("BEGIN EXCLUSIVE")
             (note,) = eventually(lambda: snapshot_of(sampler).history_notes)
-            assert note == "History paused: its file can't be written. Live counts go on."
+            assert note == "History paused: its file can't be written. Live counts continue."
             assert email(sampler).status == "connected"
         eventually(lambda: snapshot_of(sampler).history_notes == ())
 

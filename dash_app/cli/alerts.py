@@ -23,7 +23,7 @@ from dash_app.settings import Settings
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.secret_files import digest, redact, urls_in
 from dash_app.words import numbers
-from dash_app.words.notifications import notification_state, signature, test_message
+from dash_app.words.notifications import notification_state, signature, trial_text
 
 DEFAULT_LIMIT = 20
 
@@ -63,7 +63,7 @@ def test(config: Path | None) -> None:
         place = numbers.short_path(configured.source)
         fail(f"No receivers. Set `urls_file` under [alerts] in {place} to a file of URLs.")
     now, id_ = datetime.now(UTC), secrets.token_hex(4)
-    title, body = test_message(now)
+    title, body = trial_text(now)
     host = socket.gethostname().partition(".")[0]
     body = f"{body}\n{signature(host, id_)}"
     message = Notification(id_, "summary", "", None, title, body, now, now)

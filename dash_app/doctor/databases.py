@@ -122,7 +122,7 @@ def _writers(database: Database, reading: Reading) -> Iterator[Check]:
         text = f"{database.label} is not in WAL mode: its writers and readers wait for each other."
         yield Check("notice", "not_wal", text, f"sqlite3 {path} 'PRAGMA journal_mode = WAL'")
     elif reading.surroundings.is_foreign:
-        text = f"{database.label} is open in an engine that is not SQLite's own, such as Turso."
+        text = f"{database.label} is open in an engine other than SQLite, such as Turso."
         yield Check("well", "foreign_engine", text)
     elif has_reset_bug(version := reading.sqlite_version or 0):
         by = f"{database.label} was last written by SQLite {format_version(version)}"

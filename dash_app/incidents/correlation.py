@@ -26,7 +26,7 @@ from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import (
     OUR_LABEL,
-    SILENT,
+    WRITES_STOPPED,
     folder_gone,
     incident_text,
     process_gone,
@@ -252,7 +252,7 @@ def _text(group: Sequence[Problem], statuses: Statuses, writer: Process | None) 
     if len(labels) > 1 and len(folders) == 1 and (folder := folders.pop()):
         sentences = [folder_gone(folder)]
     if len(labels) > 1 and all(problem.is_silence for problem in group):
-        sentences = [SILENT]
+        sentences = [WRITES_STOPPED]
     if writer:
         gone = process_gone(writer.command, writer.pid, writer.until, labels)
         sentences = [sentences[0], gone, *sentences[1:]]

@@ -1,4 +1,4 @@
-"""Cause and remedy of each code of the contract."""
+"""The cause and remedy of each error code, in words."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ APPEARS = (
     "It connects automatically once its program creates it. Wrong place? Change `path` in {config}."
 )
 SET_UP = "It connects automatically once its program sets it up."
-# SQLite would apply a WAL left of the file before to the backup, and so damage it
+# SQLite would apply a WAL left from the previous file to the backup and damage it
 # (sqlite.org/howtocorrupt.html).
 RESTORE = (
     "Move its `-wal`, `-shm` and `-journal` aside, if any are left, then restore a backup; "
@@ -28,17 +28,15 @@ COPY_FIRST = (
     "aside and restore a backup, or `.recover` the copy."
 )
 OPEN_ONCE = "Open it once with the program that writes it."
-OTHERS_MAY = (
-    "Nothing shows that it is damaged. It is tried again automatically; "
-    "its own program may still read it."
+STILL_READABLE = (
+    "There is no sign of damage. Mission Control keeps retrying; its own program may still read it."
 )
-ENCRYPTED_OR_RESTORE = (
-    "Stop its writers and copy it with its `-wal` first. If nobody encrypted it, move `-wal`, "
-    "`-shm` and `-journal` aside and restore a backup."
+RESTORE_UNLESS_ENCRYPTED = (
+    "Stop its writers and copy it with its `-wal` first. Unless it was encrypted on purpose, "
+    "move `-wal`, `-shm` and `-journal` aside and restore a backup."
 )
 NEWER_SCHEMA = (
-    "Written by a newer SQLite ({writer}): its schema has words that Mission Control's {ours} "
-    "does not know."
+    "Its schema needs a newer SQLite than Mission Control's {ours}; it was written by {writer}."
 )
 UPDATE = "Update Python; `./ops/run doctor` names both versions."
 
@@ -48,9 +46,9 @@ NEVER_SEEN: dict[Code, tuple[str, str]] = {
     "file_empty": ("The file is empty: no tables yet.", SET_UP),
     "no_tables": ("No tables yet.", SET_UP),
 }
-"""Cause and remedy of what is missing where no table was ever read."""
+"""Cause and remedy of an absence if tables were never read."""
 
-WORDS: dict[Code, tuple[str, str]] = {
+TEXTS: dict[Code, tuple[str, str]] = {
     "file_missing": ("The file is gone.", RESTORE),
     "folder_missing": (
         "Its folder {folder} is gone. Is its disk mounted?",
@@ -73,13 +71,13 @@ WORDS: dict[Code, tuple[str, str]] = {
         "It clears when that program is done. If it stays, restart that program.",
     ),
     "wal_elsewhere": (
-        "{holder} has it open in WAL mode, but its WAL is beside another name, or gone.",
-        "Watch it under the name by which its program opens it.",
+        "{holder} has it open in WAL mode, but its WAL is under another name or gone.",
+        "Change `path` in {config} to the name that its program opens.",
     ),
     "not_a_database": ("Not an SQLite file, or encrypted.", "Check `path` in {config}."),
     "unsupported": ("Its file format is newer than Mission Control's SQLite {ours}.", UPDATE),
     "corrupt": ("The file is damaged (malformed).", COPY_FIRST),
-    "cannot_read": ("SQLite can't read it: {error}, {text}.", OTHERS_MAY),
+    "cannot_read": ("SQLite can't read it: {error}, {text}.", STILL_READABLE),
     "needs_extension": (
         "It uses {what}, which only its program has.",
         "Nothing to do. Everything else is still shown.",
@@ -89,54 +87,54 @@ WORDS: dict[Code, tuple[str, str]] = {
         "No answer within {seconds} s.",
         "Its disk or network mount may be hanging. Mission Control keeps retrying.",
     ),
-    "not_read_yet": ("It has not been read yet.", "It is read as soon as its turn comes."),
+    "not_read_yet": ("It has not been read yet.", "It will be read shortly."),
     "reader_crashed": (
         "SQLite crashed while reading it.",
         "Copy it with its `-wal`, then `.recover` the copy.",
     ),
 }
-"""Cause and remedy of each code; of an absence, where tables were read before."""
+"""Cause and remedy of each code; of an absence if tables were read before."""
 
 VARIANTS: dict[tuple[Code, str], tuple[str, str]] = {
     ("locked", "engine"): (
-        "{holder} has locked it, by an engine that is not SQLite's own.",
+        "{holder} has locked it with an engine other than SQLite.",
         "It clears when that program is done. If it stays, restart that program.",
     ),
     ("locked", "writes"): (
         "{holder} writes to it without pause.",
-        "It is read once its writers rest for a moment.",
+        "It will be read as soon as its writers pause.",
     ),
     ("not_a_database", "was_read"): (
-        "Another file is in its place, and not an SQLite file, or encrypted. It held {rows}.",
-        "Check `path` in {config}, and what replaced the file.",
+        "Another file replaced it: not an SQLite file, or encrypted. It held {rows}.",
+        "Check `path` in {config}, and find out what replaced the file.",
     ),
     ("corrupt", "head"): (
-        "No longer an SQLite file: its head was overwritten or encrypted. It held {rows}.",
-        ENCRYPTED_OR_RESTORE,
+        "No longer an SQLite file: its header was overwritten or encrypted. It held {rows}.",
+        RESTORE_UNLESS_ENCRYPTED,
     ),
     ("unsupported", "writer"): (NEWER_SCHEMA, UPDATE),
     ("unsupported", "format"): (
-        "It has {format}, which SQLite does not read.",
-        "Only its own program reads it. In that program's plain WAL mode, it could be read here.",
+        "It uses {format}, which SQLite cannot read.",
+        "Only its own program can read it. Switch that program to plain WAL mode, if it has one.",
     ),
     ("cannot_read", "schema"): (
         "SQLite can't read its schema: {schema}.",
-        "Nothing shows that its tables are damaged; its own program may still read them.",
+        "There is no sign that its tables are damaged; its own program may still read them.",
     ),
     ("reader_crashed", "memory"): (
-        "Reading it takes more memory than the {memory} that its reader may use.",
-        "Its schema or an index of it asks for that much. Nothing shows that it is damaged.",
+        "Reading it needs more than {memory} of memory, the limit of its reader.",
+        "Its schema or an index needs that much. There is no sign of damage.",
     ),
     ("reader_crashed", "signal"): (
         "The process that reads it was killed (signal {signal}).",
-        "It is tried again automatically. If nobody killed it, memory may be short: see `dmesg`.",
+        "Mission Control keeps retrying. If nobody killed it, memory may be low: see `dmesg`.",
     ),
     ("reader_crashed", "bug"): (
         "Mission Control failed while reading it ({bug}).",
-        "Nothing shows that it is damaged. The log says more; it is tried again automatically.",
+        "There is no sign of damage. Mission Control keeps retrying; its log has the details.",
     ),
 }
-"""Cause and remedy of a code that comes with a certain detail."""
+"""Cause and remedy of a code with a certain detail."""
 
 FORMATS = {"3": "the WAL2 format of an SQLite branch", "255": "the MVCC format of Turso"}
 """File formats by their number in the header (sqlite.org/src/doc/wal2, tursodatabase/turso)."""
@@ -162,12 +160,12 @@ CODES_IN_BRIEF: dict[Code, str] = {
     "not_read_yet": "not read yet",
     "reader_crashed": "crashes its reader",
 }
-"""A code in the headline, before "since 14:02"."""
+"""Error codes in the headline, before "since 14:02"."""
 
 
 @dataclass(frozen=True, slots=True)
 class WordingContext:
-    """What the words name besides the database itself."""
+    """Facts in the texts that do not depend on the database: paths, user, deadline."""
 
     config: str
     user: str
@@ -175,7 +173,7 @@ class WordingContext:
 
 
 def wording_context(settings: Settings, user: str) -> WordingContext:
-    """Return what the words name, from the settings and the name of the user we run as."""
+    """Return the context from the settings and the name of our own user."""
     deadline_seconds = settings.sampler.deadline.total_seconds()
     return WordingContext(short_path(settings.source), user, deadline_seconds)
 
@@ -185,10 +183,14 @@ def explain_error(
     detail: Mapping[str, str],
     database: Database,
     last_good: LastGood | None,
-    place: WordingContext,
+    context: WordingContext,
 ) -> tuple[str, str]:
-    """Return the cause and the remedy of a code, in the words of this database."""
-    cause, remedy = (NEVER_SEEN if last_good is None else WORDS).get(code, WORDS[code])
+    """Return the cause and the remedy of a code for a database.
+
+    `detail` are the facts of the reading with this code. `last_good` is None if its tables were
+    never read.
+    """
+    cause, remedy = (NEVER_SEEN if last_good is None else TEXTS).get(code, TEXTS[code])
     cause, remedy = next(
         (VARIANTS[code, name] for name in detail if (code, name) in VARIANTS), (cause, remedy)
     )
@@ -196,9 +198,9 @@ def explain_error(
     facts = {
         "path": short_path(database.path),
         "folder": short_path(database.path.parent),
-        "config": place.config,
-        "user": place.user,
-        "seconds": f"{place.deadline_seconds:g}",
+        "config": context.config,
+        "user": context.user,
+        "seconds": f"{context.deadline_seconds:g}",
         "rows": plural(last_good.total_rows if last_good else 0, "row"),
         "tables": number(tables),
         "were": "was" if tables == 1 else "were",
@@ -207,7 +209,7 @@ def explain_error(
         "ours": "own",
         "what": "an extension",
         "error": "an unknown error",
-        "text": "without words",
+        "text": "no message",
         **detail,
     }
     if number_of_format := detail.get("format"):

@@ -1,4 +1,4 @@
-"""Sentences on Mission Control's own history, if it is paused, new or short of disk space."""
+"""Sentences about Mission Control's own history: paused, new, or short of disk space."""
 
 from __future__ import annotations
 
@@ -9,33 +9,31 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.words.numbers import short_path
 from dash_app.words.problems import disk_line
 
+HISTORY_UNREADABLE = "The history can't be read now. Live counts continue."
+
 
 def history_disk(snapshot: Snapshot) -> str:
-    """Return how full the disk of our own record is, if that matters and no card says so."""
+    """Return how full the history's disk is, if that matters and no database is on that disk."""
     disk = snapshot.history_disk
     disks = [status.reading.surroundings.disk for status in snapshot.databases]
-    told = {one.device for one in disks if one}
-    if disk is None or not disk.is_worth_a_line or disk.device in told:
+    if disk is None or not disk.is_worth_a_line or disk.device in {d.device for d in disks if d}:
         return ""
     return f"The history's {disk_line(disk).replace('Disk', 'disk')}."
 
 
-HISTORY_UNREADABLE = "The history can't be read now. Live counts go on."
-
-
 def history_paused(sqlite_error: str) -> str:
-    """Return why our own record stands still, by SQLite's name for it."""
+    """Return why the history is paused, from SQLite's name of the error."""
     why = "the disk is full" if sqlite_error == "SQLITE_FULL" else "its file can't be written"
-    return f"History paused: {why}. Live counts go on."
+    return f"History paused: {why}. Live counts continue."
 
 
 def history_not_opened(error: Exception) -> str:
-    """Return why our own record cannot begin again."""
+    """Return why the history cannot be started again."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return f"History paused: {why}. Live counts go on."
+    return f"History paused: {why}. Live counts continue."
 
 
 def history_lost(at: datetime, problem: str, kept: Path | None) -> str:
-    """Return since when and why our own record begins again."""
-    held = f" The lost file is kept as {short_path(kept)}." if kept else ""
-    return f"The history begins again on {at:%d %b, %H:%M} UTC: {problem}.{held}"
+    """Return when and why a new history was started; `kept` is the path of the old file."""
+    old_file = f" The old file is kept as {short_path(kept)}." if kept else ""
+    return f"The history starts again on {at:%d %b, %H:%M} UTC: {problem}.{old_file}"

@@ -1,7 +1,4 @@
-"""What a message says: whom it concerns, what is amiss, since when, what to do, and where to look.
-
-A message is titled by those whom its incident names first.
-"""
+"""Titles, texts and states of notifications."""
 
 from __future__ import annotations
 
@@ -11,52 +8,53 @@ from datetime import datetime
 
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification, NotificationKind
-from dash_app.words.incidents import incident_sentence, labels_and_cause
+from dash_app.words.incidents import SEPARATOR, incident_sentence, labels_and_cause
 from dash_app.words.numbers import age, ago, clock, number, plural, truncate
 
 MAX_LINES = 20
-"""Of a summary: what is amiss with hundreds is read on the page."""
+"""Maximum number of notifications listed in a summary; the page shows all incidents."""
 
 MAX_LOST = 3
-"""Titles of earlier messages that were lost: the rest is a number, so that none grows too long."""
+"""Maximum number of undelivered notifications listed in the next one."""
 
 MAX_CAUSE_CHARACTERS, MAX_REMEDY_CHARACTERS = 120, 80
-"""Characters of a cause and of what to do in a line of a summary."""
+"""Maximum lengths of a cause and a remedy in one line of a summary."""
 
 
-def notification_title(kind: NotificationKind, one: Incident) -> str:
-    """Return the title of a message about an incident."""
-    whom, _ = labels_and_cause(one)
-    if kind == "over" and one.ended_at:
-        return f"{whom}: over after {age(one.ended_at - one.since)}"
-    return f"{whom}: still needs you" if kind == "reminder" else f"{whom}: needs you"
+def notification_title(kind: NotificationKind, incident: Incident) -> str:
+    """Return the title of a notification about an incident, with the databases concerned."""
+    labels, _ = labels_and_cause(incident)
+    if kind == "over" and incident.ended_at:
+        return f"{labels}: over after {age(incident.ended_at - incident.since)}"
+    return f"{labels}: still needs you" if kind == "reminder" else f"{labels}: needs you"
 
 
-def notification_body(kind: NotificationKind, one: Incident, link: str, now: datetime) -> str:
-    """Return the text of a message about an incident; `link` leads to what it concerns.
+def notification_body(kind: NotificationKind, incident: Incident, link: str, now: datetime) -> str:
+    """Return the text of a notification about an incident.
 
-    The second line has the times, the third what to do unless it is over.
+    Its lines are the cause, the times, the remedy unless the incident is over, and `link`, the URL
+    of its databases, unless that is empty.
     """
-    since = f"Since {clock(one.since, now)}"
-    lines = [incident_sentence(one)]
-    if kind == "over" and one.ended_at:
-        lines.append(f"{since}, over since {clock(one.ended_at, now)}.")
+    since = f"Since {clock(incident.since, now)}"
+    lines = [incident_sentence(incident)]
+    if kind == "over" and incident.ended_at:
+        lines.append(f"{since}, over since {clock(incident.ended_at, now)}.")
     else:
-        lines += [f"{since}.", one.remedy]
+        lines += [f"{since}.", incident.remedy]
     return "\n".join([*lines, link] if link else lines)
 
 
-def signature(host: str, mark: str) -> str:
-    """Return the last line of a message: the machine that sent it, and the message's id."""
-    return f"{host} ({mark})".lstrip()
+def signature(host: str, notification_id: str) -> str:
+    """Return the last line of a notification: the sending machine and the id."""
+    return f"{host} ({notification_id})".lstrip()
 
 
 def summary_text(held: Sequence[Notification], now: datetime) -> tuple[str, str]:
-    """Return the title and text of one message in place of several, given the worst first."""
-    lines = [_held(one, now) for one in held[:MAX_LINES]]
+    """Return the title and text of a summary of several notifications, given worst first."""
+    lines = [_summary_line(notification, now) for notification in held[:MAX_LINES]]
     if len(held) > MAX_LINES:
         lines.append(f"And {number(len(held) - MAX_LINES)} more.")
-    kinds = Counter(one.kind for one in held)
+    kinds = Counter(notification.kind for notification in held)
     need, still, over = (kinds[kind] for kind in ("fault", "reminder", "over"))
     parts = [
         f"{number(need)} need{'s' if need == 1 else ''} you" if need else "",
@@ -66,45 +64,51 @@ def summary_text(held: Sequence[Notification], now: datetime) -> tuple[str, str]
     return ", ".join(part for part in parts if part), "\n".join(lines)
 
 
-def _held(one: Notification, now: datetime) -> str:
-    """Return a message in a line: when it was made, its title, its cause, and what to do."""
-    text, times, *rest = [*one.body.splitlines(), "", ""]
-    _, _, cause = text.partition(": ")
-    line = f"{clock(one.made_at, now)}, {one.title}. {truncate(cause, MAX_CAUSE_CHARACTERS)}"
-    if one.kind == "over":
+def _summary_line(notification: Notification, now: datetime) -> str:
+    """Return the time, title, cause and remedy of a notification in one line."""
+    text, times, *rest = [*notification.body.splitlines(), "", ""]
+    _, _, cause = text.partition(SEPARATOR)
+    cause = truncate(cause, MAX_CAUSE_CHARACTERS)
+    line = f"{clock(notification.made_at, now)}, {notification.title}. {cause}"
+    if notification.kind == "over":
         return f"{line} {times}"
-    return f"{line} {truncate(rest[0], MAX_REMEDY_CHARACTERS)}" if one.kind == "fault" else line
+    if notification.kind == "fault":
+        return f"{line} {truncate(rest[0], MAX_REMEDY_CHARACTERS)}"
+    return line
 
 
 def failing_text(lost: Sequence[Notification]) -> tuple[str, str]:
-    """Return that messages do not arrive, and what to do; `lost` are some that failed."""
+    """Return the text and remedy of the problem that notifications are not delivered."""
     why = next((one.failure for one in reversed(lost) if one.failure), "")
-    text = f"{plural(len(lost), 'message')} did not reach everybody: {why}."
-    return text, "Mend that; `./ops/run alerts test` says whether messages arrive."
+    text = f"{plural(len(lost), 'notification')} did not reach every receiver: {why}."
+    return text, "Fix that, then run `./ops/run alerts test` to check."
 
 
-def test_message(now: datetime) -> tuple[str, str]:
-    """Return the title and text of a message that only tries whether it arrives."""
-    return "Mission Control: a test", f"Messages arrive. Sent at {clock(now, now)}, on request."
+def trial_text(now: datetime) -> tuple[str, str]:
+    """Return the title and text of a notification that only checks the delivery."""
+    return "Mission Control: test", f"Notifications arrive. Sent on request at {clock(now, now)}."
 
 
-def notification_state(one: Notification, now: datetime, held: tuple[str, datetime] | None) -> str:
-    """Return how far a message has come; `held` is why it waits, and until when."""
-    if one.sent_at:
-        return f"sent {ago(now - one.sent_at)}"
-    why = f": {one.failure}" if one.failure else ""
-    if one.is_given_up:
-        return f"{'reached some, ' if one.delivered_to else ''}given up{why}"
-    if one.included_in:
-        return f"told in {one.included_in}"
-    tries = {0: "", 1: " after a try"}.get(one.attempts, f" after {number(one.attempts)} tries")
+def notification_state(
+    notification: Notification, now: datetime, held: tuple[str, datetime] | None
+) -> str:
+    """Return the state of a notification; `held` is why, and until when, it is held back."""
+    if notification.sent_at:
+        return f"sent {ago(now - notification.sent_at)}"
+    why = f": {notification.failure}" if notification.failure else ""
+    if notification.is_given_up:
+        return f"{'reached some receivers, ' if notification.delivered_to else ''}given up{why}"
+    if notification.included_in:
+        return f"included in {notification.included_in}"
+    attempts = f" after {plural(notification.attempts, 'attempt')}" if notification.attempts else ""
     until = f", {held[0]} until {clock(held[1], now)}" if held else ""
-    return f"waits{tries}{until}{why}"
+    return f"pending{attempts}{until}{why}"
 
 
 def lost_text(lost: Sequence[Notification], now: datetime) -> str:
-    """Return what did not arrive before, for a line of the next message."""
-    told = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[-MAX_LOST:])
+    """Return a line for the next notification about earlier ones that were not delivered."""
+    titles = "; ".join(f"{clock(one.made_at, now)}, {one.title}" for one in lost[-MAX_LOST:])
     rest = len(lost) - MAX_LOST
-    more = f"; and {number(rest)} earlier" if rest > 0 else ""
-    return f"{plural(len(lost), 'message')} before this one did not reach everybody: {told}{more}."
+    more = f"; and {number(rest)} more" if rest > 0 else ""
+    count = plural(len(lost), "earlier notification")
+    return f"{count} did not reach every receiver: {titles}{more}."

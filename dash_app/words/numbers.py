@@ -1,4 +1,4 @@
-"""Numbers, sizes, ages and paths as a person reads them."""
+"""Numbers, sizes, ages, names and paths as people read them."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 from dash_app.system.users import home
 
 A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
+ALMOST_A_DAY = timedelta(hours=23, minutes=50)
 
 MAX_NAMES = 3
-"""Maximum number of names in a row; the rest is a number."""
+"""Maximum number of names listed; the others are counted."""
 
 
 def number(value: int) -> str:
-    """Return a count with thousands separated: 10,640."""
+    """Return a count with thousands separators: 10,640."""
     return f"{value:,}"
 
 
 def short_number(value: int) -> str:
-    """Return a count; from 10 million on to a tenth of a million: 12.4 M."""
+    """Return a count, from 10 million on in millions: 12.4 M."""
     return f"{value / 1e6:,.1f} M" if value >= 10_000_000 else number(value)
 
 
@@ -38,7 +39,7 @@ def plural(count: int, noun: str) -> str:
 
 
 def size(size_bytes: int) -> str:
-    """Return bytes in powers of 1000: 41 kB, 1.2 GB."""
+    """Return a size in powers of 1000: 41 kB, 1.2 GB."""
     value, unit = float(size_bytes), "B"
     for bigger in ("kB", "MB", "GB", "TB"):
         if value < 1000:
@@ -58,7 +59,7 @@ def age(elapsed: timedelta) -> str:
 
 
 def exact_duration(length: timedelta) -> str:
-    """Return a length that a person chose, exactly: 5 min, 90 min, 36 h."""
+    """Return a configured duration without rounding: 5 min, 90 min, 36 h."""
     seconds = round(length.total_seconds())
     for unit_seconds, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds % unit_seconds == 0:
@@ -67,7 +68,7 @@ def exact_duration(length: timedelta) -> str:
 
 
 def ago(elapsed: timedelta) -> str:
-    """Return how long ago an event was: now, 7 s ago."""
+    """Return the age of an event: now, 7 s ago."""
     text = age(elapsed)
     return text if text == "now" else f"{text} ago"
 
@@ -78,54 +79,54 @@ def day(time: datetime) -> str:
 
 
 def clock(time: datetime, now: datetime) -> str:
-    """Return a time in UTC, with its day once it is not of the last 24 hours: 14:02 UTC, 12 Nov."""
+    """Return a UTC time, as precise as its age needs: 14:02 UTC, 14:02 UTC on 12 Nov, 12 Nov."""
     if now - time > A_WEEK:
         return day(time)
     return moment(time) if now - time > A_DAY else f"{time:%H:%M} UTC"
 
 
 def moment(time: datetime) -> str:
-    """Return a time with its day, for a sentence that is read later too: 14:02 UTC on 12 Nov."""
+    """Return a UTC time with its day, for sentences that are stored: 14:02 UTC on 12 Nov."""
     return f"{time:%H:%M} UTC on {day(time)}"
-
-
-def truncate(text: str, most: int) -> str:
-    """Return a text in one line of limited length, its end replaced by "…"."""
-    head = text[: 4 * most]
-    line = one_line(head)
-    if len(text) > len(head):
-        line = line.ljust(most + 1, "…")
-    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
-
-
-def one_line(text: str) -> str:
-    """Return a text in one line, with single spaces in place of white space and control characters.
-
-    Characters that only change how others are shown, such as marks that turn the direction of what
-    follows, are left out, except joiners of emoji.
-    """
-    kinds = ((one, unicodedata.category(one)) for one in text)
-    shown = (
-        " " if kind == "Cc" else one
-        for one, kind in kinds
-        if kind not in {"Cf", "Cs"} or one == "\u200d"
-    )
-    return " ".join("".join(shown).split())
-
-
-def join_names(labels: Sequence[str]) -> str:
-    """Return some names in a row: Email; Email and Content; A, B, C and 2 more."""
-    rest = len(labels) - MAX_NAMES
-    shown = [*labels[:MAX_NAMES], f"{number(rest)} more"] if rest > 0 else list(labels)
-    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def is_one_day(since: datetime, now: datetime) -> bool:
     """Whether a change since then may be shown as the change in 24 h."""
-    return now - since > timedelta(hours=23, minutes=50)
+    return now - since > ALMOST_A_DAY
+
+
+def truncate(text: str, max_characters: int) -> str:
+    """Return a text in one line; if it is longer than allowed, "…" replaces its end."""
+    head = text[: 4 * max_characters]
+    line = one_line(head)
+    if len(text) > len(head):
+        line = line.ljust(max_characters + 1, "…")
+    return line if len(line) <= max_characters else f"{line[: max_characters - 1].rstrip()}…"
+
+
+def one_line(text: str) -> str:
+    """Return a text in one line, with single spaces for whitespace and control characters.
+
+    Invisible characters that change how others are shown, such as those that reverse the direction
+    of text, are removed, except joiners of emoji.
+    """
+    categories = ((character, unicodedata.category(character)) for character in text)
+    shown = (
+        " " if category == "Cc" else character
+        for character, category in categories
+        if category not in {"Cf", "Cs"} or character == "\u200d"
+    )
+    return " ".join("".join(shown).split())
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return names as a list: Email; Email and Content; A, B, C and 2 more."""
+    rest = len(names) - MAX_NAMES
+    shown = [*names[:MAX_NAMES], f"{number(rest)} more"] if rest > 0 else list(names)
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def short_path(path: Path) -> str:
-    """Return a path with the home folder as `~`."""
+    """Return a path with `~` for the home folder."""
     own = home()
     return f"~/{path.relative_to(own)}" if own and path.is_relative_to(own) else str(path)

@@ -1,4 +1,4 @@
-"""What is amiss with a database that can be read, and what to do about it."""
+"""Problems of databases that can be read: texts, remedies and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dash_app.model.expectation import OVERDUE, ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
 from dash_app.model.problem import FindingKind
 from dash_app.model.reading import Reading
-from dash_app.words.events import event_text, plainly
+from dash_app.words.events import event_text, spell_out
 from dash_app.words.numbers import exact_duration, join_names, moment, number, plural, size
 
 FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
@@ -22,19 +22,19 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "rows_dropped": "rows lost",
     "rolled_back": "rolled back",
     "replaced": "replaced",
-    "log_held": "log held",
+    "log_held": "WAL held back",
     "wal_growing": "WAL keeps growing",
     "disk_low": "disk nearly full",
     "late": "late",
     "down": "down",
     "few_rows": "too few rows",
     "no_such_table": "no such table",
-    "wal_large": "log too large",
+    "wal_large": "WAL too large",
     "file_large": "file too large",
 }
-"""A finding in the headline, before "since 14:02"; with a capital, on a card's badge."""
+"""Problems in the headline and, with a capital, on the badge of a card."""
 
-MARKS = {
+BADGE_TEXTS = {
     "connected": "ok",
     "not_initialized": "new",
     "error": "ERROR",
@@ -42,98 +42,98 @@ MARKS = {
     "paused": "paused",
     **{str(kind): text.upper() for kind, text in FINDINGS_IN_BRIEF.items()},
 }
-"""What begins a line of plain text, by what a badge says."""
+"""Badges in plain text, as the first words of a line."""
 
 MAX_NOTES = 5
-"""So many findings are told in words besides the worst; the rest is a number."""
+"""Maximum number of further problems listed in words; the others are counted."""
 
-MAX_LISTED, MAX_COMPARED, MAX_NAME_LETTERS = 6, 200, 60
-"""Maximum number of tables listed, and of those compared with a name, which takes 30 µs each."""
+MAX_LISTED, MAX_NAME_LETTERS = 6, 60
+MAX_COMPARED = 200
+"""Maximum number of tables listed, letters shown of a name, and tables compared with an unknown
+name (30 µs each)."""
 
 MAX_DAYS = 365
-MEANT = "If it was meant, mark it as seen. If not, stop its writer"
-COMPARE = MEANT + " and compare it with a backup."
+INTENDED = "If this was intended, acknowledge it. If not, stop its writer"
+COMPARE = INTENDED + " and compare it with a backup."
 REMEDIES: dict[FindingKind, str] = {
-    "rows_dropped": MEANT + ", move its `-wal` aside and restore a backup.",
-    "rolled_back": MEANT + " and look for the newer file.",
-    "replaced": MEANT + " and look for the former file.",
-    "log_held": "A read in it never ended. Restart that program when it suits.",
-    "wal_growing": "See who has it open, and what keeps them from a checkpoint.",
+    "rows_dropped": INTENDED + ", move its `-wal` aside and restore a backup.",
+    "rolled_back": INTENDED + " and look for the newer file.",
+    "replaced": INTENDED + " and look for the previous file.",
+    "log_held": "That program has not finished a read. Restart it when convenient.",
+    "wal_growing": "Check which programs have it open and what prevents a checkpoint.",
     "disk_low": "Free some space before its writers fail.",
-    "late": "It may still come. If it does not, see whether its writer runs.",
-    "down": "See whether its writer still runs, and what it said last.",
-    "few_rows": "See what removed them, or lower `min_rows`.",
-    "no_such_table": "Correct its name in the configuration, or remove its rule there.",
-    "wal_large": "See who has it open: a long read or write keeps it from beginning anew.",
-    "file_large": "Remove what is old and let its program `VACUUM` it, or raise `max_size`.",
+    "late": "It may still come. If not, check that its writer is running.",
+    "down": "Check that its writer is running, and its latest output.",
+    "few_rows": "Find out what removed them, or lower `min_rows`.",
+    "no_such_table": "Correct the name in the configuration, or remove the rule.",
+    "wal_large": "Check which programs have it open: a long read or write keeps it from shrinking.",
+    "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
 }
 
 
 def badge_text(badge: str) -> str:
-    """Return what begins a line of plain text; what only a later version knows, as its words."""
-    return MARKS.get(badge) or plainly(badge).upper()
+    """Return a badge in plain text; an unknown code of a later version is spelled out."""
+    return BADGE_TEXTS.get(badge) or spell_out(badge).upper()
 
 
-def other_problems(verdict: str, found: Iterable[tuple[str, str | None, str]]) -> list[str]:
-    """Return what is amiss besides the verdict, of findings by kind, table and text.
+def other_problems(verdict: str, problems: Iterable[tuple[str, str | None, str]]) -> list[str]:
+    """Return the problems besides the verdict in sentences.
 
-    Tables that are overdue too are named in one line.
+    Problems are given by code, table and text. Overdue tables are combined into one sentence.
     """
-    rest = [one for one in found if one[2] != verdict]
-    silent = [table for kind, table, _ in rest if table and kind in OVERDUE]
-    lines = [text for kind, table, text in rest if not table or kind not in OVERDUE]
-    if silent:
-        lines.insert(0, f"Also overdue: {join_names(silent)}.")
+    rest = [problem for problem in problems if problem[2] != verdict]
+    overdue = [table for code, table, _ in rest if table and code in OVERDUE]
+    lines = [text for code, table, text in rest if not table or code not in OVERDUE]
+    if overdue:
+        lines.insert(0, f"Also overdue: {join_names(overdue)}.")
     more = len(lines) - MAX_NOTES
     return [*lines[:MAX_NOTES], f"And {number(more)} more."] if more > 0 else lines
 
 
 def remedy_for(event: Event, kind: FindingKind) -> str:
-    """Return what to do about a problem that an event left behind.
+    """Return the remedy for the problem that an event leaves behind.
 
-    Only rows that are certainly gone are restored: with another copy, or after a migration, they
-    may be elsewhere.
+    A backup is restored only if rows are certainly gone: after a migration, or in another copy,
+    they may be elsewhere.
     """
     if event.kind == "back":
         return REMEDIES["rolled_back"]
     return COMPARE if event.kind == "schema_changed" else REMEDIES[kind]
 
 
-def event_sentence(one: Event) -> str:
-    """Return what happened, as a sentence."""
-    return f"{event_text(one)}."
+def event_sentence(event: Event) -> str:
+    """Return an event as a sentence."""
+    return f"{event_text(event)}."
 
 
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
-    """Return who keeps the log from being checkpointed."""
+    """Return which program keeps the WAL from being checkpointed."""
     held_by = f"{holder.command} (pid {holder.pid})"
     since = moment(pinned_since)
     return f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} since {since}."
 
 
 def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
-    """Return why a WAL does not start over, and what to do."""
-    what = f"WAL {size(reading.wal_bytes or 0)} beside a file of {size(reading.size_bytes or 0)}"
+    """Return why a WAL keeps growing, and the remedy."""
+    sizes = f"WAL {size(reading.wal_bytes or 0)} for a file of {size(reading.size_bytes or 0)}"
     if growth.is_checkpointed is False:
         return (
-            f"{what}: nobody checkpoints it.",
+            f"{sizes}: no program checkpoints it.",
             "Let its program run `PRAGMA wal_checkpoint`, or leave `wal_autocheckpoint` on.",
         )
     if growth.readers:
         readers = join_names(growth.readers)
         return (
-            f"{what}: it can't start over, since there is always a reader: {readers}.",
-            "Leave a pause between reads, or end those that run for long.",
+            f"{sizes}: it can't start over while it always has a reader: {readers}.",
+            "Pause between reads, or end those that run for long.",
         )
-    return f"{what}: it does not start over, and why was not seen.", REMEDIES["wal_growing"]
+    return f"{sizes}: it does not start over, for an unknown reason.", REMEDIES["wal_growing"]
 
 
 def full_in(disk: Disk, bytes_per_day: int) -> str:
-    """Return when a disk will be full, if that is near: , full in about 3 days at this rate."""
+    """Return when a disk will be full: ", full in about 3 days at this rate"; empty if not soon."""
     days = disk.free_bytes // bytes_per_day if bytes_per_day > 0 else MAX_DAYS
-    if days >= MAX_DAYS:
-        return ""
-    return f", full in about {days} {'day' if days == 1 else 'days'} at this rate"
+    return "" if days >= MAX_DAYS else f", full in about {plural(days, 'day')} at this rate"
 
 
 def disk_line(disk: Disk) -> str:
@@ -141,30 +141,25 @@ def disk_line(disk: Disk) -> str:
     return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} left"
 
 
-def rhythm(standing: ExpectationState) -> str:
-    """Return what is expected and what came: expected every 1 h, last at 14:02 UTC on 12 Nov."""
-    last = f"last at {moment(standing.last_at)}" if standing.last_at else "nothing seen yet"
-    return f"expected every {exact_duration(standing.expect.every)}, {last}"
+def overdue(state: ExpectationState, table: str | None) -> str:
+    """Return which table, or that the file, was not written as expected."""
+    last = f"last at {moment(state.last_at)}" if state.last_at else "nothing seen yet"
+    text = f"expected every {exact_duration(state.expect.every)}, {last}."
+    return f"{table}: {text}" if table else f"A write is {text}"
 
 
-def overdue(standing: ExpectationState, table: str | None) -> str:
-    """Return which table, or that a file, was not written as expected."""
-    told = rhythm(standing)
-    return f"{table}: {told}." if table else f"A write is {told}."
-
-
-def no_such_table(standing: ExpectationState, table: str) -> str:
-    """Return that rows are expected of what is not there."""
-    every = exact_duration(standing.expect.every)
+def no_such_table(state: ExpectationState, table: str) -> str:
+    """Return that a table with expected rows does not exist."""
+    every = exact_duration(state.expect.every)
     return f"{table}: there is no such table, rows expected every {every}."
 
 
 @lru_cache(maxsize=256)
 def unknown_table(table: str, tables: tuple[str, ...]) -> str:
-    """Return that a rule names no table, and which there are: those with a like name first."""
-    like = get_close_matches(table, tables[:MAX_COMPARED], MAX_LISTED)
-    others = [name for name in tables[: MAX_COMPARED + MAX_LISTED] if name not in like]
-    listed = [_short(name) for name in (*like, *others)[:MAX_LISTED]]
+    """Return that a table with rules does not exist, and which do, similar names first."""
+    similar = get_close_matches(table, tables[:MAX_COMPARED], MAX_LISTED)
+    others = [name for name in tables[: MAX_COMPARED + MAX_LISTED] if name not in similar]
+    listed = [_short(name) for name in (*similar, *others)[:MAX_LISTED]]
     rest = len(tables) - len(listed)
     more = f" and {number(rest)} more" if rest > 0 else ""
     return f"{_short(table)}: there is no such table. Tables: {', '.join(listed) or 'none'}{more}."
@@ -174,12 +169,12 @@ def _short(name: str) -> str:
     return name if len(name) <= MAX_NAME_LETTERS else f"{name[:MAX_NAME_LETTERS]}…"
 
 
-def few_rows(table: str | None, rows: int | None, least: int) -> str:
-    """Return how many rows there are; None where there is no such table."""
-    held = "there is no such table" if rows is None else plural(rows, "row")
-    return f"{table or 'All tables'}: {held}, at least {number(least)} expected."
+def few_rows(table: str | None, rows: int | None, min_rows: int) -> str:
+    """Return that a table, or all tables together, have too few rows; None if it does not exist."""
+    found = "there is no such table" if rows is None else plural(rows, "row")
+    return f"{table or 'All tables'}: {found}, at least {number(min_rows)} expected."
 
 
-def too_large(what: str, size_bytes: int, most_bytes: int) -> str:
-    """Return how large a file is: WAL 1.2 GB, at most 1.0 GB expected."""
-    return f"{what} {size(size_bytes)}, at most {size(most_bytes)} expected."
+def too_large(what: str, size_bytes: int, max_bytes: int) -> str:
+    """Return that a file is too large: WAL 1.2 GB, at most 1.0 GB expected."""
+    return f"{what} {size(size_bytes)}, at most {size(max_bytes)} expected."

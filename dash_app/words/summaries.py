@@ -9,9 +9,14 @@ from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.errors import CODES_IN_BRIEF
+from dash_app.words.events import spell_out
 from dash_app.words.incidents import OURS_IN_BRIEF
 from dash_app.words.numbers import number, plural
 from dash_app.words.problems import FINDINGS_IN_BRIEF, disk_line, other_problems
+
+PAUSED = "Paused: problems are not reported."
+FOREIGN_ENGINE = "It is open in an engine other than SQLite, such as Turso."
+MAIN_FILE_ONLY = "Rows of the main file only: a WAL under another name may hold more."
 
 
 def verdict(reading: Reading, problems: Sequence[Problem] = ()) -> str:
@@ -34,32 +39,25 @@ def rows_in_tables(reading: Reading) -> str:
 
 
 def rows_of(reading: Reading) -> str:
-    """Return the rows of a reading in words; "counted" says that tables are missing in them."""
+    """Return the rows of a database; "counted" means that some tables are not included."""
     if reading.counted_rows is None:
         return "Rows unknown"
     return plural(reading.counted_rows, "row") + ("" if reading.total_complete else " counted")
 
 
-PAUSED = "Paused: problems are not reported."
-FOREIGN_ENGINE = "It is open in an engine that is not SQLite's own, such as Turso."
-MAIN_ONLY = "These are the rows of its main file: a WAL beside another name of it may hold more."
-
-
 def not_renewed(reading: Reading) -> str:
-    """Return why the last good reading of a database is shown, and of when it is."""
+    """Return why a database shows an earlier reading, and the time of that reading."""
     holder = reading.detail.get("holder", "A program")
-    is_locked = reading.wait_reason == "lock"
-    why = "has locked it, as a transaction does" if is_locked else "writes to it without pause"
+    why = "has locked it" if reading.wait_reason == "lock" else "writes to it without pause"
     return f"{holder} {why}. Last read at {reading.verified_at:%H:%M:%S} UTC."
 
 
 def notes(status: DatabaseStatus) -> list[str]:
-    """Return what else a person would want to know of a database, which is seldom anything."""
+    """Return further sentences on a database, which usually has none."""
     if status.is_paused:
         return [PAUSED]
-    lines = other_problems(
-        status.verdict, [(one.code, one.table, one.text) for one in status.problems]
-    )
+    problems = [(problem.code, problem.table, problem.text) for problem in status.problems]
+    lines = other_problems(status.verdict, problems)
     if "is_noted" in status.reading.detail:
         lines.insert(0, not_renewed(status.reading))
     return [*lines, *reading_notes(status)]
@@ -69,9 +67,9 @@ def reading_notes(status: DatabaseStatus) -> list[str]:
     """Return what limits the reading of a database, and how full its disk is if that matters."""
     lines = []
     if "main_only" in status.reading.detail:
-        lines.append(MAIN_ONLY)
+        lines.append(MAIN_FILE_ONLY)
     if links := status.reading.detail.get("names"):
-        lines.append(f"It has {links} names (hard links). A WAL beside another name is not seen.")
+        lines.append(f"It has {links} names (hard links). A WAL under another name is not read.")
     disk = status.reading.surroundings.disk
     has_low_disk = any(problem.code == "disk_low" for problem in status.problems)
     if disk and disk.is_worth_a_line and not has_low_disk:
@@ -80,7 +78,7 @@ def reading_notes(status: DatabaseStatus) -> list[str]:
 
 
 def headline(snapshot: Snapshot) -> str:
-    """Return the one line that says whether everything is well."""
+    """Return one line on all databases: whether everything is well."""
     statuses, total = snapshot.databases, len(snapshot.databases)
     needing = sum(status.needs_you for status in statuses)
     if needing:
@@ -117,6 +115,6 @@ def in_brief(status: DatabaseStatus) -> str:
 
 
 def kind_in_brief(kind: str) -> str:
-    """Return the kind of an incident in two or three words: a finding's, or a code."""
-    briefs: tuple[dict[Any, str], ...] = (FINDINGS_IN_BRIEF, CODES_IN_BRIEF, OURS_IN_BRIEF)
-    return next((brief[kind] for brief in briefs if kind in brief), kind.replace("_", " "))
+    """Return a problem's code in two or three words."""
+    briefs: dict[Any, str] = {**FINDINGS_IN_BRIEF, **CODES_IN_BRIEF, **OURS_IN_BRIEF}
+    return briefs.get(kind) or spell_out(kind).lower()

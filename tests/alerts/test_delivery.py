@@ -132,7 +132,7 @@ def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, pho
         served.restart()
         failing = eventually(lambda: incident(served, "alerts_failing"))
         assert failing["text"] == (
-            "Alerts: 1 message did not reach everybody: json://localhost answered 403."
+            "Alerts: 1 notification did not reach every receiver: json://localhost answered 403."
         )
         assert (failing["databases"], failing["level"]) == ([], "notice")
         eventually(lambda: stored(config)[0]["is_given_up"])
@@ -140,7 +140,7 @@ def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, pho
         (tmp_path / "away.db").rename(tmp_path / "email.db")
         ((_, text),) = phone.await_received(1)
         assert re.search(
-            "1 message before this one did not reach everybody: .*, Email: needs you", text
+            "1 earlier notification did not reach every receiver: .*, Email: needs you", text
         )
         eventually(lambda: incident(served, "alerts_failing")["endedAt"])
 

@@ -180,7 +180,7 @@ def test_tries_end_and_what_was_lost_is_told_in_the_next_message() -> None:
     desk.passes(HOUR)
     assert desk.titles[0] == "Email: over after 3 h"
     assert (
-        "2 messages before this one did not reach everybody:"
+        "2 earlier notifications did not reach every receiver:"
         " 12:01 UTC, Email: needs you; 14:01 UTC, Content: needs you." in desk.bodies[0]
     )
 
@@ -193,7 +193,7 @@ def test_a_fault_whose_tries_came_to_an_end_is_told_once_the_receiver_is_back() 
     desk.is_reachable = True
     desk.passes(20 * HOUR)
     assert desk.arrived == [(NOON + 121 * MINUTE, "Email: needs you")]
-    assert "1 message before this one did not reach everybody" in desk.bodies[0]
+    assert "1 earlier notification did not reach every receiver" in desk.bodies[0]
     desk.passes(6 * HOUR)
     assert desk.titles[1:] == ["Email: still needs you"]
 
@@ -372,8 +372,8 @@ def test_what_was_lost_makes_no_message_longer() -> None:
     desk.is_reachable = True
     desk.begins("email")
     desk.passes(5 * MINUTE)
-    assert "60 messages before this one did not reach everybody" in desk.bodies[0]
-    assert "and 57 earlier" in desk.bodies[0]
+    assert "60 earlier notifications did not reach every receiver" in desk.bodies[0]
+    assert "and 57 more" in desk.bodies[0]
     assert len(desk.bodies[0]) < 500
 
 

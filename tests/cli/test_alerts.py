@@ -38,8 +38,8 @@ def test_a_test_notification_prints_the_result_of_each_receiver(tmp_path: Path) 
         ]
         assert (done.returncode, done.stderr) == (1, "")
         ((title, text),) = phone.await_received(1)
-        assert title == "Mission Control: a test"
-        assert text.startswith("Messages arrive. Sent at ")
+        assert title == "Mission Control: test"
+        assert text.startswith("Notifications arrive. Sent on request at ")
 
 
 def test_the_list_has_receivers_and_notifications_with_their_state(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_the_list_has_receivers_and_notifications_with_their_state(tmp_path: Pat
     made = f"{NOW:%Y-%m-%d %H:%M} UTC"
     assert notifications == [
         f"{made}  00000002  Email: over after 3 min  sent 3 h ago",
-        f"{made}  00000001  Email: needs you         waits",
+        f"{made}  00000001  Email: needs you         pending",
     ]
 
 

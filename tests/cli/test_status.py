@@ -313,7 +313,7 @@ def test_lines_are_aligned_and_have_change_problem_and_age() -> None:
         "1 of 3 needs you · 15:00:03 UTC, 2 s ago",
         "stale     Health   Last write 7 s ago. 133 rows. As of 14:50 UTC, 10 min ago.",
         (
-            "LOG HELD  Content  WAL 1.2 GB, held back by node (pid 812) for 3 h."
+            "WAL HELD  Content  WAL 1.2 GB, held back by node (pid 812) for 3 h."
             " Since 14:00 UTC (1 h). Last write 7 s ago. 133 rows."
         ),
         "                   Restart that program.",

@@ -133,7 +133,7 @@ def test_a_lost_history_begins_again_and_the_page_says_so(config: Path) -> None:
                 assert bool(lost_files(path) - kept) == ("deleted" not in kind)
         eventually(lambda: points(path) > 1)
         assert {served.get(route)[0] for route in ROUTES} == {200}
-        assert "The history begins again on" in served.get("/")[1]
+        assert "The history starts again on" in served.get("/")[1]
         assert "its file is damaged" in served.json("/api/service")["historyProblem"]
         assert "Traceback" not in served.log
 
@@ -145,7 +145,7 @@ def test_events_and_incidents_in_memory_are_stored_in_the_new_history(config: Pa
         eventually(lambda: served.json("/api/incidents?open=true")["incidents"])
         before = served.json("/api/incidents?open=true")["incidents"]
         delete(path)
-        eventually(lambda: "The history begins again on" in served.get("/")[1])
+        eventually(lambda: "The history starts again on" in served.get("/")[1])
         assert served.json("/api/incidents?open=true")["incidents"] == before
         assert [one["kind"] for one in served.json("/api/events")["events"]] == ["gone"]
         served.stop()

@@ -120,7 +120,7 @@ def test_databases_that_fall_silent_with_a_process_name_it() -> None:
     (one,) = told.see(9, *statuses)
     assert (one.databases, one.kind, one.level) == (("email", "content"), "down", "fault")
     assert one.text == (
-        "Email and Content: Nothing is written any more."
+        "Email and Content: Writes have stopped."
         " agent-812 (pid 812) had them open until 12:00 UTC on 25 Nov."
     )
     assert one.remedy == "Start agent-812 again, if it should run."
@@ -150,7 +150,7 @@ def test_what_is_over_in_part_is_told_of_as_a_whole() -> None:
 
     look(0, pid=812)
     (whole,) = look(6, *names, pid=900)
-    assert whole.text.startswith("A and B: Nothing is written any more. agent-812")
+    assert whole.text.startswith("A and B: Writes have stopped. agent-812")
     part = replace(whole, problem_ids=("b:down",))
     assert look(7, "b", pid=900) == [part]
     assert look(8, "b", pid=900) == [part]

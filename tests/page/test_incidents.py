@@ -36,7 +36,7 @@ def incident(*databases: str) -> Incident:
 
 def test_an_open_incident_shows_cause_start_remedy_and_choices() -> None:
     assert incident_text(incident("email", "health")) == (
-        "Incidents Email and Health Log held Nothing came. node (pid 812) had it open."
+        "Incidents Email and Health WAL held Nothing came. node (pid 812) had it open."
         " Since 14:02 UTC ( 58 min ) Start node again. Acknowledge for"
         " 1 h 8 h 24 h until it ends"
     )
@@ -48,7 +48,8 @@ def test_an_incident_shows_its_acknowledgement_and_notifications() -> None:
     sent = Notification("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
     failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")
     text = incident_text(shown_incident, sent, failed)
-    assert "1 message sent, last at 14:02 UTC 1 message not sent yet: no route to ntfy.sh" in text
+    assert "1 notification sent, last at 14:02 UTC" in text
+    assert "UTC 1 notification not sent yet: no route to ntfy.sh" in text
     assert text.endswith("Acknowledged by ann@example.com until 16:00 UTC Withdraw")
     for until, ending in (
         (None, "Acknowledged by ann@example.com until it ends Withdraw"),
@@ -79,7 +80,7 @@ def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
     snapshot = Snapshot(NOW, both, incidents=(Entry(incident("email", "health")),))
     drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
-        ("#incident-3", "Email and Health: log held since ")
+        ("#incident-3", "Email and Health: WAL held since ")
     ]
     single = replace(snapshot, incidents=(Entry(incident("email")),))
     alone = unescape(draw(headline(single, NOW)))
@@ -91,8 +92,8 @@ def test_problems_of_mission_control_itself_are_in_the_headline() -> None:
     snapshot = Snapshot(NOW, (judged_status(good_reading(a=1)),), incidents=(Entry(own),))
     drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
-        ("#incident-9", "Alerts: messages not sent since ")
+        ("#incident-9", "Alerts: notifications not sent since ")
     ]
     assert incident_text(own).startswith(
-        "Incidents Alerts Messages not sent No receiver was reached."
+        "Incidents Alerts Notifications not sent No receiver was reached."
     )

@@ -396,7 +396,7 @@ def test_every_face_says_why_a_reading_is_old_or_missing(tmp_path: Path) -> None
             kept = eventually(lambda: (now := served.database("b"))["waitingFor"] and now)
             assert kept["waitingFor"]["reason"] == "lock"
             assert (kept["status"], kept["rowCounts"]) == ("connected", {"agents": 3})
-            reason = f"(pid {second.process.pid}) has locked it, as a transaction does."
+            reason = f"(pid {second.process.pid}) has locked it."
             eventually(lambda: reason in served.database("b")["verdict"])
             for path in ("/", "/glance", "/databases/b"):
                 assert reason in served.get(path)[1]

@@ -108,9 +108,9 @@ def reading(growth: WalGrowth) -> Reading:
 @pytest.mark.parametrize(
     ("is_checkpointed", "readers", "text"),
     [
-        (False, ("node (pid 812)",), "nobody checkpoints it."),
+        (False, ("node (pid 812)",), "no program checkpoints it."),
         (True, ("node (pid 812)",), "there is always a reader: node (pid 812)."),
-        (None, (), "why was not seen."),
+        (None, (), "for an unknown reason."),
     ],
 )
 def test_the_finding_names_the_cause(

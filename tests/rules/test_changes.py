@@ -76,7 +76,7 @@ def make_empty(path: Path) -> None:
         ([remove, bring_back], ["Gone", "Back after now"]),
         ([truncate_to(0)], ["Emptied: it held 138 rows"]),
         ([sql(*DROP_ALL)], ["Emptied: it held 138 rows"]),
-        ([swap], [f"Replaced by another file with 138 rows fewer: {LOST}"]),
+        ([swap], [f"Replaced by another file with 138 fewer rows: {LOST}"]),
         ([vacuum_into_new_file], ["Replaced by another file"]),
         ([keep_a_copy, add_runs, restore_over], ["Went back to an older state"]),
         ([keep_a_copy, add_runs, restore_by_rename], ["Went back to an older state"]),
@@ -103,7 +103,7 @@ def make_empty(path: Path) -> None:
             [remove, make_empty],
             [
                 "Gone",
-                f"Back after now with 138 rows fewer: {LOST}",
+                f"Back after now with 138 fewer rows: {LOST}",
                 "Schema changed: − table runs",
             ],
         ),

@@ -30,7 +30,7 @@ from tests.rules.helpers import (
 Change = Callable[[Path], None]
 
 AN_HOUR_AGO = -3600
-FEWER = "1,500 rows fewer: queue 5,209 → 3,709"
+FEWER = "1,500 fewer rows: queue 5,209 → 3,709"
 OLDER = ["Went back to an older state; queue 5,209 → 3,709"]
 
 

@@ -1,116 +1,142 @@
-"""The words and numbers that people read, code by code."""
+"""Causes, remedies, numbers and ages as people read them."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from string import Formatter
 from typing import get_args
 
 import pytest
 
 from dash_app.model.database import Database
-from dash_app.model.problem import Problem
+from dash_app.model.problem import ProblemCode
 from dash_app.model.reading import ABSENCES, Code, LastGood
 from dash_app.words import numbers
-from dash_app.words.errors import CODES_IN_BRIEF, WordingContext, explain_error
+from dash_app.words.errors import NEVER_SEEN, TEXTS, VARIANTS, WordingContext, explain_error
 from dash_app.words.history import history_paused
+from dash_app.words.problems import REMEDIES
+from dash_app.words.summaries import kind_in_brief
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
-PLACE = WordingContext("~/.config/mission-control/config.toml", "clawd", 5.0)
+CONTEXT = WordingContext("~/.config/mission-control/config.toml", "clawd", 5.0)
 GOOD = LastGood(datetime(2026, 11, 23, tzinfo=UTC), 10_640, 7)
 
-DETAIL = {
-    "not_a_file": [{"kind": "folder"}],
-    "locked": [{}, {"holder": "node (pid 812)", "lock": "yes"}, {"writes": "yes"}],
-    "not_a_database": [{}, {"was_read": "before"}],
-    "unsupported": [
-        {"ours": "3.40.1"},
-        {"ours": "3.40.1", "writer": "3.54.1"},
-        {"format": "3"},
-        {"format": "255"},
-        {"format": "7"},
-    ],
-    "corrupt": [{}, {"head": "overwritten"}],
-    "cannot_read": [
-        {},
-        {"error": "SQLITE_TOOBIG", "text": "string or blob too big"},
-        {"schema": 'near "frob": syntax error'},
-    ],
-    "needs_extension": [{}, {"what": "the vec0 module"}],
-    "reader_crashed": [{}, {"memory": "256 MB"}, {"signal": "SIGKILL"}, {"bug": "KeyError"}],
-}
-"""What may come with a code; with any other code, nothing does."""
+MAX_CAUSE, MAX_REMEDY = 150, 200
+"""What fits on a card of a phone: three and four lines."""
 
-CASES = [
-    (code, detail, seen)
-    for code in get_args(Code)
-    for detail in DETAIL.get(code, [{}])
-    for seen in (False, True)
-]
-HARMFUL = re.compile(r"aside|restore|recover|delete|remove|drop", re.IGNORECASE)
-MAY_HARM = {"corrupt", "file_missing", "file_empty", "no_tables"}
+VARIATIONS = [*((code, "") for code in get_args(Code)), *VARIANTS]
+CASES = [(code, variant, seen) for code, variant in VARIATIONS for seen in (False, True)]
+"""Each code, alone and with each detail that changes its text; before and after a good reading."""
+
+HARMFUL = re.compile(r"aside|restore|recover|delete|remove|drop|overwrite", re.IGNORECASE)
+CERTAIN = {"corrupt", "file_missing", "file_empty", "no_tables"}
 """Codes whose cause is certain enough for a remedy that replaces a file."""
 
 
-def said(code: Code, detail: dict[str, str], *, seen: bool = True) -> Problem:
-    cause, remedy = explain_error(code, detail, DATABASE, GOOD if seen else None, PLACE)
-    return Problem(code, "fault", GOOD.read_at, cause, remedy)
+def explain(code: Code, detail: dict[str, str], *, seen: bool = True) -> tuple[str, str]:
+    return explain_error(code, detail, DATABASE, GOOD if seen else None, CONTEXT)
 
 
-@pytest.mark.parametrize(("code", "detail", "seen"), CASES)
-def test_each_code_has_a_cause_and_one_remedy_in_short_sentences(
-    code: Code,
-    detail: dict[str, str],
-    seen: bool,  # noqa: FBT001
-) -> None:
-    fault = said(code, detail, seen=seen)
-    for text in (fault.text, fault.remedy):
+def explain_variant(code: Code, variant: str, *, seen: bool) -> tuple[str, str]:
+    return explain(code, {variant: "7"} if variant else {}, seen=seen)
+
+
+@pytest.mark.parametrize(("code", "variant", "seen"), CASES)
+def test_each_code_has_a_short_cause_and_a_remedy(code: Code, variant: str, *, seen: bool) -> None:
+    cause, remedy = explain_variant(code, variant, seen=seen)
+    for text in (cause, remedy):
         assert text.endswith((".", "?"))
-        assert not re.search(r"[{}]|please|oops|failed to|invalid| ago\b", text)
-    assert len(fault.text) < 200
-    assert code in CODES_IN_BRIEF
+        assert not re.search(r"[{}]|please|oops|failed to|invalid| ago\b|None|Error\b", text)
+    assert len(cause) < MAX_CAUSE
+    assert len(remedy) < MAX_REMEDY
 
 
-@pytest.mark.parametrize(("code", "detail", "seen"), CASES)
-def test_a_remedy_that_replaces_a_file_stands_only_where_the_cause_is_certain(
-    code: Code,
-    detail: dict[str, str],
-    seen: bool,  # noqa: FBT001
+@pytest.mark.parametrize(("code", "variant", "seen"), CASES)
+def test_only_a_certain_cause_has_a_remedy_that_replaces_a_file(
+    code: Code, variant: str, *, seen: bool
 ) -> None:
-    fault = said(code, detail, seen=seen)
-    is_certain = code in MAY_HARM or fault.text == "SQLite crashed while reading it."
-    assert is_certain or not HARMFUL.search(fault.remedy)
-    if "aside" in fault.remedy:
-        assert "`-wal`, `-shm` and `-journal`" in fault.remedy
+    _, remedy = explain_variant(code, variant, seen=seen)
+    has_sqlite_crashed = (code, variant) == ("reader_crashed", "")
+    assert code in CERTAIN or has_sqlite_crashed or not HARMFUL.search(remedy)
+    if "aside" in remedy:
+        assert "`-wal`, `-shm` and `-journal`" in remedy
+    if "recover" in remedy:
+        assert re.search(r"[Cc]opy it with its `-wal`", remedy)
+
+
+@pytest.mark.parametrize("texts", [NEVER_SEEN, TEXTS, VARIANTS])
+def test_every_fact_of_a_reading_is_shown(texts: dict[object, tuple[str, str]]) -> None:
+    for key, templates in texts.items():
+        code, variant = key if isinstance(key, tuple) else (key, "")
+        fields = {name for text in templates for _, name, _, _ in Formatter().parse(text) if name}
+        detail = {variant: "yes"} if variant else {}
+        detail |= {field: f"the {field}" for field in fields}
+        shown = " ".join(explain(code, detail, seen=texts is not NEVER_SEEN))
+        assert [
+            fact for field, fact in detail.items() if field in fields and fact not in shown
+        ] == []
 
 
 @pytest.mark.parametrize("code", sorted(ABSENCES))
-def test_what_is_missing_is_calm_only_until_tables_were_read(code: Code) -> None:
-    assert "automatically" in said(code, {}, seen=False).remedy
-    assert "automatically" not in said(code, {}).remedy
+def test_a_missing_database_is_expected_only_until_tables_were_read(code: Code) -> None:
+    assert "automatically" in explain(code, {}, seen=False)[1]
+    assert "automatically" not in explain(code, {})[1]
 
 
-def test_the_words_name_what_was_found() -> None:
-    assert said("locked", {"holder": "node (pid 812)"}).text == "node (pid 812) has locked it."
-    assert said("file_empty", {}).text == "The file was emptied: it held 10,640 rows."
-    assert said("folder_missing", {}).text.startswith("Its folder ~/clawd is gone.")
-    newer = said("unsupported", {"writer": "3.54.1", "ours": "3.40.1"}).text
-    assert "3.54.1" in newer
-    assert "3.40.1" in newer
-    assert "MVCC format of Turso" in said("unsupported", {"format": "255"}).text
-    assert "WAL2" in said("unsupported", {"format": "3"}).text
-    assert "Python" not in said("unsupported", {"format": "3"}).remedy
-    text = said("cannot_read", {"error": "SQLITE_TOOBIG", "text": "string or blob too big"}).text
-    assert text == "SQLite can't read it: SQLITE_TOOBIG, string or blob too big."
+@pytest.mark.parametrize("variant", [variant for code, variant in VARIANTS if code == "corrupt"])
+def test_a_file_that_may_be_encrypted_is_restored_only_otherwise(variant: str) -> None:
+    cause, remedy = explain("corrupt", {variant: "yes"})
+    assert "encrypted" in cause
+    assert "encrypted" in remedy
 
 
-@pytest.mark.parametrize("detail", DETAIL["reader_crashed"][1:])
-def test_sqlite_is_said_to_crash_only_where_it_did(detail: dict[str, str]) -> None:
-    fault = said("reader_crashed", detail)
-    assert "SQLite crashed" not in fault.text
-    assert next(iter(detail.values())) in fault.text
+@pytest.mark.parametrize("code", ["cannot_read", "io_error", "not_responding", "permission_denied"])
+def test_a_file_that_cannot_be_read_is_never_called_damaged(code: Code) -> None:
+    cause, remedy = explain(code, {})
+    assert "damage" not in cause
+    assert not re.search(r"damage", remedy) or "no sign of damage" in remedy
+
+
+@pytest.mark.parametrize("variant", [name for code, name in VARIANTS if code == "reader_crashed"])
+def test_sqlite_is_blamed_only_if_it_crashed(variant: str) -> None:
+    assert "SQLite" in explain("reader_crashed", {})[0]
+    assert "SQLite" not in explain("reader_crashed", {variant: "x"})[0]
+
+
+def test_paths_rows_and_formats_are_shown_as_people_know_them() -> None:
+    assert "10,640 rows" in explain("file_empty", {})[0]
+    assert "~/clawd" in explain("folder_missing", {})[0]
+    assert "there was 1" in explain_error(
+        "no_tables", {}, DATABASE, LastGood(GOOD.read_at, 3, 1), CONTEXT
+    )[0]  # fmt: skip
+    assert "Turso" in explain("unsupported", {"format": "255"})[0]
+    assert "WAL2" in explain("unsupported", {"format": "3"})[0]
+    assert "7" in explain("unsupported", {"format": "7"})[0]
+    assert "Python" not in explain("unsupported", {"format": "3"})[1]
+
+
+@pytest.mark.parametrize("code", get_args(ProblemCode))
+def test_each_problem_has_a_brief_name(code: ProblemCode) -> None:
+    brief = kind_in_brief(str(code))
+    assert 0 < len(brief) <= 28
+    assert "_" not in brief
+
+
+@pytest.mark.parametrize("remedy", REMEDIES.values())
+def test_each_remedy_is_a_short_sentence(remedy: str) -> None:
+    assert remedy.endswith(".")
+    assert len(remedy) < MAX_REMEDY
+
+
+def test_a_remedy_that_replaces_a_file_stops_its_writer_first() -> None:
+    for kind, remedy in REMEDIES.items():
+        if re.search(r"aside|restore", remedy):
+            assert kind == "rows_dropped"
+            assert remedy.index("stop its writer") < remedy.index("aside")
+            assert remedy.index("`-wal` aside") < remedy.index("restore")
 
 
 @pytest.mark.parametrize(
@@ -124,7 +150,7 @@ def test_sqlite_is_said_to_crash_only_where_it_did(detail: dict[str, str]) -> No
         (numbers.plural(12_345_678, "row"), "12.3 M rows"),
     ],
 )
-def test_numbers_are_written_in_the_english_way(shown: str, expected: str) -> None:
+def test_numbers_have_an_english_format(shown: str, expected: str) -> None:
     assert shown == expected
 
 
@@ -140,7 +166,7 @@ def test_numbers_are_written_in_the_english_way(shown: str, expected: str) -> No
         (86_400 * 4 + 5, "4 d ago"),
     ],
 )
-def test_an_age_has_one_unit_rounded_down(seconds: float, expected: str) -> None:
+def test_an_age_has_one_unit_and_is_rounded_down(seconds: float, expected: str) -> None:
     assert numbers.ago(timedelta(seconds=seconds)) == expected
 
 
@@ -148,14 +174,14 @@ def test_an_age_has_one_unit_rounded_down(seconds: float, expected: str) -> None
     ("minutes", "expected"),
     [(0.5, "30 s"), (5, "5 min"), (60, "1 h"), (90, "90 min"), (36 * 60, "36 h"), (2880, "2 d")],
 )
-def test_a_length_that_a_person_chose_is_told_exactly(minutes: float, expected: str) -> None:
+def test_a_configured_duration_is_shown_exactly(minutes: float, expected: str) -> None:
     assert numbers.exact_duration(timedelta(minutes=minutes)) == expected
 
 
-def test_a_path_below_the_home_folder_is_shortened() -> None:
+def test_a_path_in_the_home_folder_is_shortened() -> None:
     assert numbers.short_path(HOME / "clawd" / "email.db") == "~/clawd/email.db"
     assert numbers.short_path(Path("/srv/email.db")) == "/srv/email.db"
 
 
-def test_a_full_disk_is_named_as_what_pauses_the_history() -> None:
+def test_a_full_disk_is_the_reason_for_a_paused_history() -> None:
     assert history_paused("SQLITE_FULL").startswith("History paused: the disk is full.")
