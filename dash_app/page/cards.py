@@ -108,7 +108,7 @@ def badge_parts(key: str, level: str) -> tuple[Icon, str, str]:
     """Return icon, colour and text of a badge: a key of BADGES, or a problem's code."""
     if key in BADGES:
         return BADGES[key]
-    text = summaries.kind_in_brief(key).capitalize()
+    text = summaries.kind_title(key)
     return ("cross", "bad", text) if level == "fault" else ("clock", "warn", text)
 
 

@@ -80,7 +80,7 @@ def _card(entry: Entry, shown_remedies: Container[str], now: datetime) -> Compon
 
 
 def _badge(incident: Incident) -> Component:
-    word = summaries.kind_in_brief(incident.kind).capitalize()
+    word = summaries.kind_title(incident.kind)
     if incident.level == "fault":
         return html.Span([icon("cross"), word], className="state state-bad")
     return html.Span([icon("clock"), word], className="state state-warn")

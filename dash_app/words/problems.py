@@ -22,7 +22,7 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "rows_dropped": "rows lost",
     "rolled_back": "rolled back",
     "replaced": "replaced",
-    "log_held": "WAL held back",
+    "log_held": "WAL held",
     "wal_growing": "WAL keeps growing",
     "disk_low": "disk nearly full",
     "late": "late",

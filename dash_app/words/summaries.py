@@ -118,3 +118,9 @@ def kind_in_brief(kind: str) -> str:
     """Return a problem's code in two or three words."""
     briefs: dict[Any, str] = {**FINDINGS_IN_BRIEF, **CODES_IN_BRIEF, **OURS_IN_BRIEF}
     return briefs.get(kind) or spell_out(kind).lower()
+
+
+def kind_title(kind: str) -> str:
+    """Return a problem's code in two or three words, with a capital."""
+    brief = kind_in_brief(kind)
+    return brief[:1].upper() + brief[1:]

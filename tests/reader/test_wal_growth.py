@@ -109,7 +109,7 @@ def reading(growth: WalGrowth) -> Reading:
     ("is_checkpointed", "readers", "text"),
     [
         (False, ("node (pid 812)",), "no program checkpoints it."),
-        (True, ("node (pid 812)",), "there is always a reader: node (pid 812)."),
+        (True, ("node (pid 812)",), "it always has a reader: node (pid 812)."),
         (None, (), "for an unknown reason."),
     ],
 )
@@ -119,7 +119,7 @@ def test_the_finding_names_the_cause(
     growth = WalGrowth(NOW, True, "a", is_checkpointed, readers)
     (found,) = host_problems("email", reading(growth))
     assert (found.code, found.level, found.since) == ("wal_growing", "notice", NOW)
-    assert found.text.startswith("WAL 636 MB beside a file of 6.0 MB: ")
+    assert found.text.startswith("WAL 636 MB for a file of 6.0 MB: ")
     assert found.text.endswith(text)
     assert decode(Reading, encode(reading(growth))) == reading(growth)
 
