@@ -9,6 +9,7 @@ from ipaddress import ip_network
 
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import UNIT, is_the_service
+from dash_app.model.refusal import REASONS, Kind
 from dash_app.settings.schema import ServerSettings
 from dash_app.system import network, self_probe
 from dash_app.system.network import Address, PortTakenError
@@ -18,25 +19,13 @@ REFUSAL = b'"client_not_allowed"'
 """Part of our own response if `allowed_clients` excludes this machine."""
 
 MAX_NAMES_SHOWN = 5
-REFUSED = {
-    "client": (
-        "Rejected clients, not in allowed_clients",
-        "Add the clients that you trust to `allowed_clients` under [server].",
-    ),
-    "host": (
-        "Rejected host names, not in allowed_hosts",
-        "Add the names that you use to `allowed_hosts` under [server].",
-    ),
-    "user": (
-        "Rejected users, not in allowed_users",
-        "Add the users that you trust to `allowed_users` under [server].",
-    ),
-    "token": (
-        "Rejected requests without the token",
-        "Give your clients the token in `token_file`.",
-    ),
+FIXES: dict[Kind, str] = {
+    "client": "Add the clients that you trust to `allowed_clients` under [server].",
+    "host": "Add the names that you use to `allowed_hosts` under [server].",
+    "user": "Add the users that you trust to `allowed_users` under [server].",
+    "token": "Give your clients the token in `token_file`.",
 }
-"""The text and the fix for refusals, by their kind in `/api/service`."""
+"""The fix for refusals, by their kind in `/api/service`."""
 
 
 def examine(server: ServerSettings) -> Iterator[Check]:
@@ -89,7 +78,7 @@ def examine_refusals(server: ServerSettings) -> Iterator[Check]:
     found = self_probe.get_json(server.addresses, server.port, "/api/service", server.authorization)
     if not found:
         return
-    for kind, (title, cure) in REFUSED.items():
+    for kind, (subject, reason) in REASONS.items():
         names = [
             f"{name['name']} at {name['address']} ({name['count']} times, last at {name['lastAt']})"
             for name in found.get("refused", [])
@@ -98,8 +87,8 @@ def examine_refusals(server: ServerSettings) -> Iterator[Check]:
         if names:
             rest = len(names) - MAX_NAMES_SHOWN
             more = f" and {rest} more" if rest > 0 else ""
-            text = f"{title}: {', '.join(names[:MAX_NAMES_SHOWN])}{more}."
-            yield Check("notice", f"{kind}_refused", text, cure)
+            text = f"Rejected {subject}s, {reason}: {', '.join(names[:MAX_NAMES_SHOWN])}{more}."
+            yield Check("notice", f"{kind}_refused", text, FIXES[kind])
     if problem := found.get("historyProblem"):
         yield Check("notice", "history_problem", problem)
 

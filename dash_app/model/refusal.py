@@ -7,9 +7,17 @@ from datetime import datetime
 from typing import Literal
 
 REFUSALS = "mission_control.refusals"
-"""Key of the WSGI environment: the `Refusals`, for the application to show."""
+"""Key of the WSGI environment for the `Refusals`, which `/api/service` shows."""
 
 Kind = Literal["client", "host", "user", "token"]
+
+REASONS: dict[Kind, tuple[str, str]] = {
+    "client": ("client", "not in allowed_clients"),
+    "host": ("host name", "not in allowed_hosts"),
+    "user": ("user", "not in allowed_users"),
+    "token": ("client", "without the token"),
+}
+"""What was refused, and why, as logs and `doctor` report it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Service:
                 self._reload(load)
             if not self._sampler.is_running:  # a reload stopped it and failed
                 self._sampler.resume()
-            self._listeners.follow()
+            self._listeners.sync_addresses()
             self._tell_manager()
             wish = self._wish()
         self._stop()
@@ -114,7 +114,7 @@ class Service:
         try:
             sampler.first_snapshot.wait(ANSWER_SECONDS)
             app = create_server(settings, sampler, self._started_at)
-            self._listeners.use(app, settings.server)
+            self._listeners.reload(app, settings.server)
         except BaseException:
             sampler.stop()
             raise
@@ -136,7 +136,7 @@ class Service:
         """Answer what is under way and finish the tick, both at once."""
         systemd.tell("STOPPING=1")
         self._heartbeat.stop()
-        self._listeners.end()
+        self._listeners.stop()
         self._sampler.stop()
         self._listeners.join()
 

@@ -1,4 +1,4 @@
-"""Who may ask: every request, static files included, passes the gate of the address it came to."""
+"""Access control: every request, static files included, passes the check of its address."""
 
 from __future__ import annotations
 
@@ -16,33 +16,26 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from threading import Lock
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from dash_app.model.refusal import REFUSALS, Kind, Refusal
+from dash_app.model.refusal import REASONS, REFUSALS, Kind, Refusal
 from dash_app.settings.schema import ServerSettings
 from dash_app.system.clock import CLOCK
 from dash_app.system.network import NETWORKS, Address
 
 TAILSCALE_HEADERS = "HTTP_TAILSCALE_"
 LOGIN = "HTTP_TAILSCALE_USER_LOGIN"
-"""`tailscale serve` sets it for a person of the tailnet, and takes away what a client sent."""
+"""The user, set by `tailscale serve`, which removes what a client sent."""
 
 FUNNEL = "HTTP_TAILSCALE_FUNNEL_REQUEST"
-"""Set on what `tailscale funnel` lets in from the whole internet."""
+"""Set for a request that `tailscale funnel` let in from the internet."""
 
 HOST = re.compile(r"(?:\[([0-9a-f.]*:[0-9a-f:.]*)\]|([^:/@\s\[\]]+))(?::[0-9]*)?", re.IGNORECASE)
 """A Host header: an IPv6 address in brackets or a name, and a port; see RFC 9110 section 7.2."""
 
-MAX_NAMES, MAX_LETTERS = 50, 100
+MAX_NAMES, MAX_CHARACTERS = 50, 100
 """Maximum number of names kept per kind, and of characters per name."""
 
 LOG_AGAIN_SECONDS, MAX_LINES = 3600.0, 20
-"""A refused name is logged once per hour; of all names together, `MAX_LINES` per hour."""
-
-REASONS: dict[Kind, str] = {
-    "client": "%s may not ask at %s: it is not in allowed_clients",
-    "host": "the name %s was asked for at %s: it is not in allowed_hosts",
-    "user": "%s may not ask at %s: it is not in allowed_users",
-    "token": "%s asked at %s without the token",
-}
+"""A name is logged once per hour, and all names together at most `MAX_LINES` times per hour."""
 
 STATUSES: dict[Kind, HTTPStatus] = {
     "client": HTTPStatus.FORBIDDEN,
@@ -55,45 +48,46 @@ log = logging.getLogger(__name__)
 
 
 class Refusals:
-    """The newest refusals, counted by kind, name and address, and logged."""
+    """The newest refusals by kind, name and address. Thread-safe."""
 
     def __init__(self) -> None:
-        """Start without any."""
+        """Start with none."""
         self._lock = Lock()
-        self._known: dict[tuple[Kind, str, str], Refusal] = {}
-        self._lines: deque[float] = deque(maxlen=MAX_LINES)
+        self._refusals: dict[tuple[Kind, str, str], Refusal] = {}
+        self._logged_at: deque[float] = deque(maxlen=MAX_LINES)
 
-    def note(self, kind: Kind, name: str, address: str) -> None:
+    def record(self, kind: Kind, name: str, address: str) -> None:
         """Count a refusal, and log it unless it was logged recently."""
-        key, now = (kind, ascii(name[:MAX_LETTERS])[1:-1], address), CLOCK.steady_seconds()
+        key, now = (kind, ascii(name[:MAX_CHARACTERS])[1:-1], address), CLOCK.steady_seconds()
         with self._lock:
-            known = self._known.pop(key, None)
+            known = self._refusals.pop(key, None)
             logs = known is None or now - known.logged_at_seconds >= LOG_AGAIN_SECONDS
-            if logs and len(self._lines) == MAX_LINES:
-                logs = now - self._lines[0] >= LOG_AGAIN_SECONDS
+            if logs and len(self._logged_at) == MAX_LINES:
+                logs = now - self._logged_at[0] >= LOG_AGAIN_SECONDS
             if logs:
-                self._lines.append(now)
+                self._logged_at.append(now)
             known = known or Refusal(*key, 0, datetime.now(UTC), now)
-            self._known[key] = replace(
+            self._refusals[key] = replace(
                 known,
                 count=known.count + 1,
                 last_at=datetime.now(UTC),
                 logged_at_seconds=now if logs else known.logged_at_seconds,
             )
-            same = [one for one in self._known if one[0] == kind]
-            if len(same) > MAX_NAMES:
-                del self._known[same[0]]
+            same_kind = [other for other in self._refusals if other[0] == kind]
+            if len(same_kind) > MAX_NAMES:
+                del self._refusals[same_kind[0]]
         if logs:
-            log.warning(f"refused: {REASONS[kind]}", *key[1:])  # noqa: G004 - of two constants
+            subject, reason = REASONS[kind]
+            log.warning("rejected %s %s at %s: %s", subject, *key[1:], reason)
 
     def recent(self) -> list[Refusal]:
-        """Return all, newest first."""
+        """Return all refusals, newest first."""
         with self._lock:
-            return list(reversed(self._known.values()))
+            return list(reversed(self._refusals.values()))
 
 
-class Gate:
-    """Asks of every request: from whom, for which host, with which token."""
+class AccessControl:
+    """WSGI middleware that checks the client, host, user and token of each request."""
 
     def __init__(
         self,
@@ -102,7 +96,7 @@ class Gate:
         address: Address,
         refusals: Refusals | None = None,
     ) -> None:
-        """Set the application behind it, and where refusals are counted."""
+        """Guard an application that is served at an address."""
         self._app = app
         self._address = str(address)
         self._refusals = refusals or Refusals()
@@ -118,35 +112,43 @@ class Gate:
         self._authorization = (settings.authorization or "").encode()
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a request, or refuse it; who asks is its REMOTE_USER."""
+        """Answer a request, or reject it. REMOTE_USER is set if the user is known."""
         environ[REFUSALS] = self._refusals
         client = environ.get("REMOTE_ADDR", "")
-        if FUNNEL in environ or not self.knows_client(client):
+        if FUNNEL in environ or not self.allows_client(client):
             name = "tailscale funnel" if FUNNEL in environ else client
-            return self._refuse(environ, start_response, "client", name, "Not from this network.")
+            return self._reject(environ, start_response, "client", name, "Not from this network.")
         header = environ.get("HTTP_HOST", "")
-        # No browser speaks HTTP/1.0, so no website can send such a request.
+        # No browser uses HTTP/1.0, so no website can send such a request.
         is_probe = not header and environ.get("SERVER_PROTOCOL") == "HTTP/1.0"
-        if not is_probe and not self._knows_host(header):
-            return self._refuse(environ, start_response, "host", header, _unknown_host(header))
+        if not is_probe and not self._allows_host(header):
+            return self._reject(environ, start_response, "host", header, _unknown_host(header))
         self._identify(environ)
         for_machines = environ.get("PATH_INFO", "").startswith(("/api/", "/metrics"))
-        is_known = self._has_token(environ) or _is_preflight(environ)
-        if self._knows_user(environ) or (for_machines and is_known):
+        has_token = self._has_token(environ) or _is_preflight(environ)
+        if self._allows_user(environ) or (for_machines and has_token):
             return self._app(environ, start_response)
         if for_machines and self._authorization:
             message = "Send the header Authorization: Bearer and the token."
-            return self._refuse(environ, start_response, "token", client, message)
+            return self._reject(environ, start_response, "token", client, message)
         if self._users:
             name = environ.get("REMOTE_USER") or client
-            return self._refuse(environ, start_response, "user", name, "Not for this user.")
+            return self._reject(environ, start_response, "user", name, "Not for this user.")
         return self._app(environ, start_response)
 
-    def note_refused_client(self, client: str) -> None:
+    def record_refused_client(self, client: str) -> None:
         """Count a client whose connection was closed before it sent a request."""
-        self._refusals.note("client", client, self._address)
+        self._refusals.record("client", client, self._address)
 
-    def _refuse(
+    def allows_client(self, text: str) -> bool:
+        """Whether a client address may send requests."""
+        try:
+            client = ip_address(text)
+        except ValueError:
+            return False
+        return any(client in network for network in self._clients)
+
+    def _reject(
         self,
         environ: WSGIEnvironment,
         start_response: StartResponse,
@@ -154,21 +156,13 @@ class Gate:
         name: str,
         message: str,
     ) -> list[bytes]:
-        if kind == "token" or name != self._address:  # our own probe knows its answer
-            self._refusals.note(kind, name, self._address)
+        if kind == "token" or name != self._address:  # our own probe expects the rejection
+            self._refusals.record(kind, name, self._address)
         accepts_html = "text/html" in environ.get("HTTP_ACCEPT", "")
         is_page = accepts_html and not environ.get("PATH_INFO", "").startswith("/api")
-        return _answer(start_response, kind, message, as_page=is_page)
+        return _rejection(start_response, kind, message, as_page=is_page)
 
-    def knows_client(self, text: str) -> bool:
-        """Whether who asks from an address may."""
-        try:
-            client = ip_address(text)
-        except ValueError:
-            return False
-        return any(client in network for network in self._clients)
-
-    def _knows_host(self, header: str) -> bool:
+    def _allows_host(self, header: str) -> bool:
         match = HOST.fullmatch(header)
         if match is None:
             return False
@@ -182,7 +176,7 @@ class Gate:
         return self._any_address or str(literal) in self._hosts
 
     def _identify(self, environ: WSGIEnvironment) -> None:
-        """Take a person's name from `tailscale serve` beside us, and from nobody else."""
+        """Set REMOTE_USER as `tailscale serve` on this machine reports it; trust nobody else."""
         login = environ.get(LOGIN)
         for name in [name for name in environ if name.startswith(TAILSCALE_HEADERS)]:
             del environ[name]
@@ -190,40 +184,40 @@ class Gate:
         if self._trusts_identity and login and ip_address(environ["REMOTE_ADDR"]).is_loopback:
             environ["REMOTE_USER"] = login
 
-    def _knows_user(self, environ: WSGIEnvironment) -> bool:
+    def _allows_user(self, environ: WSGIEnvironment) -> bool:
         return environ.get("REMOTE_USER", "").lower() in self._users
 
     def _has_token(self, environ: WSGIEnvironment) -> bool:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        # The scheme in any case (RFC 9110, section 11.1).
+        # The case of the scheme does not matter (RFC 9110, section 11.1).
         sent = f"{scheme.capitalize()} {token.strip(' ')}".encode("latin-1", "replace")
         return bool(self._authorization) and hmac.compare_digest(sent, self._authorization)
 
 
 def _is_preflight(environ: WSGIEnvironment) -> bool:
-    """Whether a browser asks, without token as it must, what a script may ask."""
+    """Whether a browser asks for permission before a script's request; it cannot send a token."""
     asks = "HTTP_ORIGIN" in environ and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
     return asks and environ.get("REQUEST_METHOD") == "OPTIONS"
 
 
 def _unknown_host(header: str) -> str:
-    """Return a message for an unknown name, with the setting that allows it."""
+    """Return a message about an unknown host, with the setting that allows it."""
     if not header:
-        return "The request names no Host, which HTTP/1.1 requires."
+        return "The request has no Host, which HTTP/1.1 requires."
     match = HOST.fullmatch(header)
-    name = (match[1] or match[2])[:MAX_LETTERS] if match else ""
+    name = (match[1] or match[2])[:MAX_CHARACTERS] if match else ""
     if not name.isascii() or not name.isprintable() or not name:
         return "The Host of the request is not a name."
     return (
-        f"This page does not go by the name {name}. If you use it, add it under [server] in"
+        f"This page is not known by the name {name}. If the name is yours, add it under [server] in"
         f' config.toml: allowed_hosts = ["{name}"], and reload the service.'
     )
 
 
-def _answer(
+def _rejection(
     start_response: StartResponse, kind: Kind, message: str, *, as_page: bool
 ) -> list[bytes]:
-    """Return a refusal as JSON, or as a page for a browser."""
+    """Return the body of a rejection: JSON, or a page for a browser."""
     status = STATUSES[kind]
     if as_page:
         text = html.escape(message)

@@ -1,4 +1,4 @@
-"""The WSGI application: Dash's page, the JSON routes, and the rules that hold for every answer."""
+"""The WSGI application: Dash's page, the JSON routes, and the rules for every response."""
 
 from __future__ import annotations
 
@@ -27,30 +27,29 @@ from dash_app.page.page import Page
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 from dash_app.system.logging_setup import described
-from dash_app.web.connections import WAITED_SECONDS
-from dash_app.web.lanes import CALLBACKS
-from dash_app.web.posted import Callbacks
+from dash_app.web.callback_requests import CALLBACKS, is_valid
+from dash_app.web.connection import WAITED_SECONDS
 from dash_app.web.static_files import (
     BOOTSTRAP_URL,
     VENDORED,
-    YEAR_SECONDS,
+    cache_versioned_assets,
     compressed_copy,
-    serve_small_plotly,
+    serve_basic_plotly,
 )
 
 log = logging.getLogger(__name__)
 
 MAX_ANSWER_BYTES = 24_000_000
-"""Maximum size of an answer: less than `listeners.MAX_UNREAD_BYTES`."""
+"""Maximum size of a response: less than `listeners.MAX_UNREAD_BYTES`."""
 
 MAX_WAIT_SECONDS, RETRY_SECONDS = 20, 10
-"""Maximum time for which a request waits for a thread, and the pause before a retry."""
+"""Maximum time that a request waits for a thread, and the pause that clients are asked for."""
 
 CATCH_ALL = "/<path:path>"
 """Dash's own route, which would answer any unknown path with the page."""
 
 UNWANTED = {"/_reload-hash", "/_favicon.ico", "/static/<path:filename>"}
-"""Routes for developers that Dash and Flask answer whatever they are told."""
+"""Developers' routes that no option of Dash or Flask removes."""
 
 COMPRESSED = {
     "text/html",
@@ -64,15 +63,14 @@ COMPRESSED = {
     "image/svg+xml",
 }
 MIN_COMPRESSED_BYTES = 1000
-"""Less fits into one packet anyway."""
+"""Smaller responses fit into one packet anyway."""
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 )
-"""Inline styles are Dash's: its components bring style elements of their own."""
-
+"""Inline styles are allowed because Dash's components add style elements."""
 
 HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -83,22 +81,22 @@ HEADERS = (
 
 
 class App(Dash):
-    """Dash, with the facts of now in its first response."""
+    """Dash with the current facts in its first response."""
 
     def __init__(self, page: Page, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        """Take the page, and what Dash takes."""
+        """Create the application of a page, with options of Dash."""
         self._page = page
         super().__init__(*args, **options)
 
     def interpolate_index(self, *args: Any, **parts: Any) -> str:  # noqa: ANN401
-        """Return the index; Dash calls this for each first request."""
+        """Return the HTML of the first response. Dash calls this for each one."""
         index: str = super().interpolate_index(*args, **parts)  # type: ignore[no-untyped-call]
         return self._page.first_response(index)
 
 
 def create_server(settings: Settings, sampler: Sampler, started_at: datetime) -> Flask:
     """Return the application over a sampler's snapshots and the history."""
-    _ignore_environment()
+    _clear_environment()
     page = Page(settings, sampler, started_at)
     app = App(
         page,
@@ -111,15 +109,15 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
         external_stylesheets=[assets.versioned(BOOTSTRAP_URL)],
         meta_tags=[{"name": "viewport", "content": "width=device-width, viewport-fit=cover"}],
         index_string=INDEX,
-        suppress_callback_exceptions=True,  # or the whole layout would stand in the page once more
+        suppress_callback_exceptions=True,  # otherwise the page contains the whole layout twice
         use_pages=False,
         enable_mcp=False,
         add_log_handler=False,
     )
     register(app, page)
     server: Flask = app.server
-    _refuse_late_requests(server)
-    _refuse_malformed_callbacks(server, Callbacks(app.callback_map))
+    _reject_late_requests(server)
+    _reject_malformed_callbacks(server, app)
 
     def newest() -> Snapshot | None:
         return sampler.snapshot
@@ -127,47 +125,48 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     server.register_blueprint(create_api(settings, newest, sampler.fresh, started_at))
     server.register_blueprint(create_metrics(settings, newest))
     _serve_glance(server, newest)
-    serve_small_plotly(server)
-    _answer_unknown_paths(server, page)
-    _explain_errors(server)
+    serve_basic_plotly(server)
+    _reject_unknown_paths(server, page)
+    _register_error_handlers(server)
+    # Flask runs these in reverse order.
     _compress(server)
-    _bound_answers(server)
-    _keep_versions(server)
+    _limit_size(server)
+    cache_versioned_assets(server)
     _set_headers(server, " ".join([*app.csp_hashes(), assets.RECOVER_HASH]))
     return server
 
 
-def _ignore_environment() -> None:
-    """Forget what would have Dash and Flask debug, open developers' routes or serve elsewhere."""
+def _clear_environment() -> None:
+    """Remove variables that would make Dash or Flask debug, or serve developers' routes."""
     for name in list(os.environ):
         if name.upper().startswith(("DASH_", "FLASK_")):
             del os.environ[name]
 
 
-def _refuse_late_requests(server: Flask) -> None:
-    """Answer 503 to a request that waited too long for a thread: its client may be gone."""
+def _reject_late_requests(server: Flask) -> None:
+    """Answer 503 to requests that waited too long for a thread: their clients may be gone."""
 
     @server.before_request
     def check() -> Response | None:
         if request.environ.get(WAITED_SECONDS, 0.0) < MAX_WAIT_SECONDS:
             return None
-        response = _error(503, "Busy", "Too many large answers are asked for at once.")
+        response = _error(503, "Busy", "Too many large responses are requested at once.")
         response.headers["Retry-After"] = str(RETRY_SECONDS)
         return response
 
 
-def _refuse_malformed_callbacks(server: Flask, callbacks: Callbacks) -> None:
-    """Answer 400 to callbacks that our page does not send; Dash would fail on them."""
+def _reject_malformed_callbacks(server: Flask, app: App) -> None:
+    """Answer 400 to callback requests that our page does not send."""
 
     @server.before_request
     def check() -> None:
         if request.path != CALLBACKS or request.method != "POST":
             return
         try:
-            posted = request.get_json()
+            body = request.get_json()
         except RecursionError:
-            posted = None
-        if not callbacks.accept(posted):
+            body = None
+        if not is_valid(body, app.callback_map):
             abort(400)
 
 
@@ -175,7 +174,7 @@ def _serve_glance(server: Flask, newest: NewestSnapshot) -> None:
     @server.get("/glance")
     def glance() -> Response:
         now = datetime.now(UTC)
-        if "text/html" in request.headers.get("Accept", ""):  # as any browser asks
+        if "text/html" in request.headers.get("Accept", ""):  # browsers
             response = Response(glance_page(newest(), now), mimetype="text/html")
         else:
             response = Response(glance_text(newest(), now), mimetype="text/plain")
@@ -183,31 +182,18 @@ def _serve_glance(server: Flask, newest: NewestSnapshot) -> None:
         return response
 
 
-def _keep_versions(server: Flask) -> None:
-    """Let a browser keep what is asked for by its version; registered last, it runs first."""
-
-    @server.after_request
-    def keep(response: Response) -> Response:
-        is_versioned = request.path.startswith(assets.URL) and "m" in request.args
-        if is_versioned and response.status_code == OK:
-            response.cache_control.no_cache = None
-            response.cache_control.public = True
-            response.cache_control.max_age = YEAR_SECONDS
-        return response
-
-
-def _answer_unknown_paths(server: Flask, page: Page) -> None:
+def _reject_unknown_paths(server: Flask, page: Page) -> None:
     @server.before_request
-    def known() -> None:
+    def check() -> None:
         rule = request.url_rule.rule if request.url_rule else ""
         if isinstance(request.routing_exception, MethodNotAllowed):
-            rule = _rule_of(server, request.path)
+            rule = _rule_for_get(server, request.path)
         if rule in UNWANTED or (rule == CATCH_ALL and page.database_of(request.path) is None):
             abort(404)
 
 
-def _rule_of(server: Flask, path: str) -> str:
-    """Return the route that a path has for GET; none where only other methods have one."""
+def _rule_for_get(server: Flask, path: str) -> str:
+    """Return the route that a path has for GET; "" if it has one for other methods only."""
     try:
         rule, _values = server.url_map.bind("").match(path, method="GET", return_rule=True)
     except MethodNotAllowed:
@@ -215,12 +201,13 @@ def _rule_of(server: Flask, path: str) -> str:
     return rule.rule
 
 
-def _explain_errors(server: Flask) -> None:
+def _register_error_handlers(server: Flask) -> None:
     @server.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response:
+    def http_error(error: HTTPException) -> Response:
         if request.path == CALLBACKS:
             log.warning(
-                "refused a callback that no page of ours sends, from %s", request.remote_addr
+                "rejected a callback request that our page does not send, from %s",
+                request.remote_addr,
             )
         response = _error(error.code or 500, error.name)
         if isinstance(error, MethodNotAllowed):
@@ -236,13 +223,13 @@ def _explain_errors(server: Flask) -> None:
         return _error(404, "Not Found")
 
     @server.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
+    def failure(error: Exception) -> Response:
         log.error("%s %s failed: %s", request.method, request.path, described(error))
         return _error(500, "Internal Server Error")
 
 
 def _error(status: int, name: str, message: str = "") -> Response:
-    """Return an error: JSON under /api, a line of text elsewhere, with a way back for a browser."""
+    """Return an error: JSON under /api, a page with a link for browsers, otherwise text."""
     text = message or f"{name}."
     if request.path.startswith("/api"):
         return error_response(status, name.lower().replace(" ", "_"), text)
@@ -255,7 +242,7 @@ def _error(status: int, name: str, message: str = "") -> Response:
 
 
 def _compress(server: Flask) -> None:
-    """Send text compressed to clients that accept it, and files as they were compressed before."""
+    """Compress text for clients that accept it. Files have compressed copies."""
 
     @server.after_request
     def compress(response: Response) -> Response:
@@ -265,13 +252,13 @@ def _compress(server: Flask) -> None:
         if response.status_code != OK or not request.accept_encodings["gzip"]:
             return response
         response.direct_passthrough = False
-        small = compressed_copy(request.path)
-        if small is None:
+        compressed = compressed_copy(request.path)
+        if compressed is None:
             data = response.get_data()
             if len(data) < MIN_COMPRESSED_BYTES:
                 return response
-            small = gzip.compress(data, 5)
-        response.set_data(small)
+            compressed = gzip.compress(data, 5)
+        response.set_data(compressed)
         response.headers["Content-Encoding"] = "gzip"
         etag, _is_weak = response.get_etag()
         if etag:
@@ -279,24 +266,24 @@ def _compress(server: Flask) -> None:
         return response
 
 
-def _bound_answers(server: Flask) -> None:
-    """Answer 503 in place of an answer that is too large; registered later, it runs earlier."""
+def _limit_size(server: Flask) -> None:
+    """Answer 503 instead of sending a response that is too large."""
 
     @server.after_request
-    def bound(response: Response) -> Response:
+    def check(response: Response) -> Response:
         if (response.calculate_content_length() or 0) <= MAX_ANSWER_BYTES:
             return response
         limit = f"{MAX_ANSWER_BYTES // 1_000_000} MB"
-        refusal = _error(503, "Too Large", f"This answer is larger than {limit}. Ask for less.")
-        refusal.headers["Retry-After"] = str(RETRY_SECONDS)
-        return refusal
+        error = _error(503, "Too Large", f"This response is larger than {limit}. Ask for less.")
+        error.headers["Retry-After"] = str(RETRY_SECONDS)
+        return error
 
 
 def _set_headers(server: Flask, hashes: str) -> None:
     fixed = [("Content-Security-Policy", CONTENT_SECURITY_POLICY.format(hashes=hashes)), *HEADERS]
 
     @server.after_request
-    def headers(response: Response) -> Response:
+    def set_headers(response: Response) -> Response:
         response.headers.extend(fixed)
         if "Cache-Control" not in response.headers:
             response.headers["Cache-Control"] = "no-cache"

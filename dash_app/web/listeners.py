@@ -1,4 +1,4 @@
-"""The addresses that answer: a waitress server each, opened as one appears, closed as it goes."""
+"""Serve every configured address: open those that appear, and close those that disappear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from select import select
 from threading import Lock, Thread
@@ -20,61 +20,63 @@ from waitress.server import TcpWSGIServer
 from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
 from dash_app.system.network import EXHAUSTED, Address, PortTakenError
-from dash_app.web.access import Gate, Refusals
-from dash_app.web.connections import SEND_BUFFER_BYTES, Connection
-from dash_app.web.lanes import Dispatcher
+from dash_app.web.access import AccessControl, Refusals
+from dash_app.web.connection import SEND_BUFFER_BYTES, Connection
+from dash_app.web.dispatcher import Dispatcher
 
 MAX_CONNECTIONS = 100
-"""Per address. Beyond it, the busiest client loses connections: first idle, then unread ones."""
+"""Maximum number of connections per address."""
 
 MAX_UNREAD_BYTES = 32_000_000
-"""Maximum size of unread answers per address. Beyond it, the client with most loses some."""
+"""Maximum size of all unread answers per address."""
 
 MAX_ACCEPTED_AT_ONCE = 32
 
 SETTLED_SECONDS = 1.0
-"""After that time without a byte, a connection is idle, or its answer unread."""
+"""Time without a byte after which a connection counts as idle, or its answer as unread."""
 
 PAUSE_SECONDS, LOG_AGAIN_SECONDS = 0.2, 60.0
-"""The pause in accepting after the system had no descriptor or memory for a connection.
+"""Pause in accepting connections while the system has no descriptor or memory for them.
 
-It is logged once, and again if none was needed for a minute.
+Pauses are logged once, and again after a minute without any.
 """
 
 DRAIN_SECONDS = 3.0
-"""How long requests under way may take to be answered once an address is given up."""
+"""Maximum time to answer current requests when an address is closed."""
 
-NEVER = 1 << 40
-"""More bytes than any answer has: no thread waits for room, and nothing goes to a file."""
+UNLIMITED = 1 << 40
+"""No answer has as many bytes: no thread waits for space, and nothing is written to a file."""
 
 WAITRESS = {
-    "connection_limit": NEVER,  # waitress's would keep new clients out
+    "connection_limit": UNLIMITED,  # waitress's own limit would keep new clients out
     "channel_timeout": 30,
     "cleanup_interval": 5,
     "asyncore_loop_timeout": 5,
     "asyncore_use_poll": True,
     "max_request_body_size": 1 << 16,
     "max_request_header_size": 1 << 14,
-    "outbuf_overflow": NEVER,
-    "outbuf_high_watermark": NEVER,
+    "outbuf_overflow": UNLIMITED,
+    "outbuf_high_watermark": UNLIMITED,
     "ident": None,
 }
-"""Limits, in seconds and bytes, so that slow or greedy clients cannot hold the service."""
+"""Limits, in seconds and bytes, on slow and greedy clients."""
 
 log = logging.getLogger(__name__)
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
-    """Waitress at one address, in a thread of its own, behind a gate."""
+    """Waitress at one address, in its own thread, with access control."""
 
     channel_class = Connection
 
-    def __init__(self, listener: socket.socket, gate: Gate, dispatcher: Dispatcher) -> None:
-        """Start to answer at a listening socket."""
-        self.gate = gate
-        self._is_ending = False
+    def __init__(
+        self, listener: socket.socket, access: AccessControl, dispatcher: Dispatcher
+    ) -> None:
+        """Start to serve a listening socket. Raise RuntimeError if no thread can be started."""
+        self.access = access
+        self._is_stopping = False
         self._accepts_from = -math.inf
-        self._is_over, self._trigger_lock = False, Lock()
+        self._is_closed, self._trigger_lock = False, Lock()
         place = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
             self._answer,
@@ -88,81 +90,99 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._thread = Thread(target=self.run, name=str(place[3][0]), daemon=True)
         try:
             self._thread.start()
-        except RuntimeError:  # no thread is left
+        except RuntimeError:
             wasyncore.close_all(self._map)
             raise
 
     def _answer(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        return self.gate(environ, start_response)
+        return self.access(environ, start_response)
 
-    def end(self) -> None:
-        """Take no more connections, and answer what is under way."""
-        self._is_ending = True
+    def stop(self) -> None:
+        """Accept no more connections, and answer the current requests."""
+        self._is_stopping = True
         self.pull_trigger()
 
     def join(self) -> None:
-        """Wait until every request is answered, for `DRAIN_SECONDS` at most."""
+        """Wait until all requests are answered, at most `DRAIN_SECONDS`."""
         self._thread.join(DRAIN_SECONDS + 1)
 
     def run(self) -> None:
-        """Answer until told to end, then finish what is under way."""
-        while not self._is_ending:
-            self._turn(self.adj.asyncore_loop_timeout)
+        """Serve until stopped, then finish the current requests."""
+        while not self._is_stopping:
+            self._loop_once(self.adj.asyncore_loop_timeout)
         ends = time.monotonic() + DRAIN_SECONDS
-        while self._is_waited_for() and time.monotonic() < ends:
-            self._turn(0)  # closing the listener would reset connections that wait to be accepted
+        while self._has_waiting_connection() and time.monotonic() < ends:
+            self._loop_once(0)  # closing the listener would reset connections not yet accepted
         wasyncore.dispatcher.close(self)
         while self.active_channels and time.monotonic() < ends:
-            self._turn(0.05)  # first, to read requests that have arrived
+            self._loop_once(0.05)  # before the check below: it reads requests that have arrived
             for connection in self.active_channels.values():
                 connection.will_close |= connection.is_idle and connection.request is None
         with self._trigger_lock:
-            self._is_over = True
+            self._is_closed = True
         wasyncore.close_all(self._map)
 
     def pull_trigger(self) -> None:
-        """Wake the server's thread, unless it has ended: its descriptor may be another file's."""
+        """Wake the server's thread, unless it is closed: its descriptor may be another file's."""
         with self._trigger_lock:
-            if not self._is_over:
+            if not self._is_closed:
                 super().pull_trigger()
 
-    def _turn(self, wait_seconds: float) -> None:
-        self._tend()
+    def _loop_once(self, wait_seconds: float) -> None:
+        self._update_connections()
         if time.monotonic() < self._accepts_from:
             wait_seconds = min(wait_seconds, PAUSE_SECONDS)
         wasyncore.loop(wait_seconds, self.adj.asyncore_use_poll, self._map, count=1)
 
-    def _tend(self) -> None:
-        """Close connections, and continue those whose client has read its answer.
+    def _update_connections(self) -> None:
+        """Enforce the limits, close connections, and continue those whose client read its answer.
 
-        Between two turns: within a turn, a new connection could reuse the descriptor of a closed
+        Between two loops only: within one, a new connection could reuse the descriptor of a closed
         one and receive events meant for it.
         """
-        self._bound_unread()
-        if len(self.active_channels) > MAX_CONNECTIONS:
-            self._make_room(len(self.active_channels) - MAX_CONNECTIONS)
+        open_now = self._open_connections()
+        unread_bytes = sum(connection.total_outbufs_len for connection in open_now)
+        self._close_greediest(unread_bytes - MAX_UNREAD_BYTES, lambda c: c.total_outbufs_len)
+        self._close_greediest(len(self._open_connections()) - MAX_CONNECTIONS, lambda _: 1)
         for connection in list(self.active_channels.values()):
             if connection.will_close:
                 connection.close_now()
-            elif connection.is_held and not connection.total_outbufs_len:
-                connection.is_held = False
+            elif connection.waits_for_client and not connection.total_outbufs_len:
+                connection.waits_for_client = False
                 super().add_task(connection)
 
-    def _bound_unread(self) -> None:
-        """Drop unread answers beyond the limit: of the client with most of them, the oldest."""
-        unread = [one for one in self.active_channels.values() if one.total_outbufs_len]
-        while sum(one.total_outbufs_len for one in unread) > MAX_UNREAD_BYTES:
-            of_client: Counter[str] = Counter()
-            for one in unread:
-                of_client[one.client] += one.total_outbufs_len
-            worst = max(unread, key=lambda one: (of_client[one.client], -one.last_activity))
+    def _open_connections(self) -> list[Connection]:
+        return [c for c in self.active_channels.values() if not c.will_close]
+
+    def _close_greediest(self, excess: int, cost: Callable[[Connection], int]) -> None:
+        """Close connections of the client with the highest total cost, until the excess is gone.
+
+        Idle ones first, then unread ones, then the oldest. A new one is not idle yet, because its
+        request may have arrived without having been read.
+        """
+        connections = [connection for connection in self._open_connections() if cost(connection)]
+        of_client: Counter[str] = Counter()
+        for connection in connections:
+            of_client[connection.client] += cost(connection)
+        settled = time.monotonic() - SETTLED_SECONDS
+
+        def rank(connection: Connection) -> tuple[int, bool, bool, float]:
+            is_settled = connection.last_activity < settled
+            is_unread = is_settled and bool(connection.total_outbufs_len)
+            is_idle = is_settled and connection.is_idle
+            return of_client[connection.client], is_idle, is_unread, -connection.last_activity
+
+        while excess > 0 and connections:
+            worst = max(connections, key=rank)
             worst.will_close = True
-            unread.remove(worst)
+            connections.remove(worst)
+            of_client[worst.client] -= cost(worst)
+            excess -= cost(worst)
 
     def add_task(self, task: Connection) -> None:
         """Queue a request, once the client has read the previous answer."""
         if task.total_outbufs_len:
-            task.is_held = True
+            task.waits_for_client = True
         else:
             super().add_task(task)
 
@@ -171,9 +191,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return bool(super().readable()) and time.monotonic() >= self._accepts_from
 
     def accept(self) -> tuple[socket.socket, tuple[str, int]] | None:
-        """Return a connection with its client; close it at once if that client is not allowed."""
+        """Return a new connection and its client; close it at once if the client is not allowed."""
         try:
-            taken: tuple[socket.socket, tuple[str, int]] | None = super().accept()
+            accepted: tuple[socket.socket, tuple[str, int]] | None = super().accept()
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
@@ -181,27 +201,27 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             if now > self._accepts_from + LOG_AGAIN_SECONDS:
                 log.warning("accepting connections slowly: %s", error.strerror)
             self._accepts_from = now + PAUSE_SECONDS
-            self._make_room(1 + len(self.active_channels) // 10)  # others need descriptors too
+            # Other parts of the service need descriptors too.
+            self._close_greediest(1 + len(self.active_channels) // 10, lambda _: 1)
             return None
-        if taken is None:
+        if accepted is None:
             return None
-        connection, (client, *_) = taken
+        connection, (client, *_) = accepted
         # A client at the served address itself, such as `doctor`, gets the reason as an answer.
-        if self.gate.knows_client(client) or client == connection.getsockname()[0]:
-            return taken
-        self.gate.note_refused_client(client)
+        if self.access.allows_client(client) or client == connection.getsockname()[0]:
+            return accepted
+        self.access.record_refused_client(client)
         connection.close()
         return None
 
     def handle_accept(self) -> None:
-        """Accept waiting connections: with one per turn, a crowd would keep others out."""
+        """Accept several waiting connections: at one per loop, a crowd would keep others out."""
         for _ in range(MAX_ACCEPTED_AT_ONCE):
             super().handle_accept()
-            if not (self.readable() and self._is_waited_for()):
+            if not (self.readable() and self._has_waiting_connection()):
                 break
 
-    def _is_waited_for(self) -> bool:
-        """Whether a connection waits to be accepted."""
+    def _has_waiting_connection(self) -> bool:
         return bool(select([self.socket], [], [], 0)[0])
 
     def set_socket_options(self, conn: socket.socket) -> None:
@@ -215,29 +235,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         for connection in self.active_channels.values():
             connection.will_close |= connection.is_overdue(now)
 
-    def _make_room(self, number: int) -> None:
-        """Close connections of the busiest client: idle ones, then unread ones, then the oldest.
-
-        A new one is not idle yet: its request may have arrived and not been read.
-        """
-        connections = [one for one in self.active_channels.values() if not one.will_close]
-        of_client = Counter(one.client for one in connections)
-        settled = time.monotonic() - SETTLED_SECONDS
-
-        def rank(one: Connection) -> tuple[int, bool, bool, float]:
-            is_old, is_unread = one.last_activity < settled, bool(one.total_outbufs_len)
-            use = (is_old and one.is_idle, is_old and is_unread)
-            return (of_client[one.client], *use, -one.last_activity)
-
-        for _ in range(min(number, len(connections))):
-            worst = max(connections, key=rank)
-            worst.will_close = True
-            connections.remove(worst)
-            of_client[worst.client] -= 1
-
 
 class Listeners:
-    """A server for each address that there is now. For one thread."""
+    """One server per address. Use it in one thread only."""
 
     def __init__(
         self,
@@ -245,66 +245,66 @@ class Listeners:
         settings: ServerSettings,
         sockets: Mapping[Address, socket.socket],
     ) -> None:
-        """Start to answer at sockets that listen already."""
+        """Start to serve listening sockets."""
         self._app, self._settings = app, settings
         self._servers: dict[Address, Server] = {}
-        self._refusals: dict[Address, str] = {}
-        self._refused = Refusals()
+        self._logged_errors: dict[Address, str] = {}
+        self._refusals = Refusals()
         self._dispatcher = Dispatcher()
         for address, listener in sockets.items():
-            self._servers[address] = Server(listener, self._gate(address), self._dispatcher)
+            self._servers[address] = Server(listener, self._access(address), self._dispatcher)
 
     @property
     def addresses(self) -> list[Address]:
-        """The addresses that answer."""
+        """The addresses that are served."""
         return list(self._servers)
 
-    def use(self, app: WSGIApplication, settings: ServerSettings) -> None:
-        """Answer the next requests with another application and settings."""
+    def reload(self, app: WSGIApplication, settings: ServerSettings) -> None:
+        """Serve the next requests with another application and settings."""
         self._app, self._settings = app, settings
-        gates = {address: self._gate(address) for address in self._servers}
-        for address, gate in gates.items():
-            self._servers[address].gate = gate
-        self.follow()
+        access = {address: self._access(address) for address in self._servers}
+        for address, server in self._servers.items():
+            server.access = access[address]
+        self.sync_addresses()
 
-    def follow(self) -> None:
+    def sync_addresses(self) -> None:
         """Open addresses that appeared, and close those that disappeared."""
         try:
             wanted = network.addresses_to_bind(self._settings.addresses)
-        except OSError as error:  # no descriptor is left to ask with
+        except OSError as error:  # no descriptor is left
             log.warning("addresses cannot be read: %s", error)
             return
         for address in self._servers.keys() - set(wanted):
-            self._servers.pop(address).end()
+            self._servers.pop(address).stop()
             log.info("%s is gone: closed", address)
         for address in wanted:
             if address not in self._servers:
                 self._open(address)
 
-    def end(self) -> None:
-        """Take no more requests; those under way are finished."""
+    def stop(self) -> None:
+        """Accept no more requests, and answer the current ones."""
         for server in self._servers.values():
-            server.end()
+            server.stop()
 
     def join(self) -> None:
-        """Wait until they are."""
+        """Wait until the current requests are answered."""
         for server in self._servers.values():
             server.join()
 
-    def _gate(self, address: Address) -> Gate:
-        return Gate(self._app, self._settings, address, self._refused)
+    def _access(self, address: Address) -> AccessControl:
+        return AccessControl(self._app, self._settings, address, self._refusals)
 
     def _open(self, address: Address) -> None:
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             try:
-                listener = opened.enter_context(network.listen(address, self._settings.port))
-                server = Server(listener, self._gate(address), self._dispatcher)
+                listener = stack.enter_context(network.listen(address, self._settings.port))
+                server = Server(listener, self._access(address), self._dispatcher)
             except (PortTakenError, OSError, RuntimeError) as error:
-                if self._refusals.get(address) != str(error):
+                if self._logged_errors.get(address) != str(error):
                     log.error("%s cannot be served: %s", address, error)
-                self._refusals[address] = str(error)
+                self._logged_errors[address] = str(error)
                 return
-            opened.pop_all()
-        self._refusals.pop(address, None)
+            stack.pop_all()
+        self._logged_errors.pop(address, None)
         self._servers[address] = server
         log.info("serving %s", network.link(address, self._settings.port))

@@ -1,8 +1,9 @@
-"""Files that never change while the service runs: scripts and style sheets, ours and libraries'."""
+"""Scripts and style sheets: their versions, compressed copies, and the small Plotly."""
 
 from __future__ import annotations
 
 import sys
+from http.client import OK
 from pathlib import Path
 
 from dash.fingerprint import check_fingerprint
@@ -17,27 +18,39 @@ VENDORED = "vendor"
 
 BOOTSTRAP_URL = f"{assets.URL}{VENDORED}/bootstrap.min.css"
 PLOTLY = "plotly-basic.min.js"
-PLOTLY_URL = "/_dash-component-suites/plotly/package_data/plotly.min.js"
-"""Where Dash's charts look for Plotly; the full bundle is four times as large."""
-
 LIBRARIES_URL = "/_dash-component-suites/"
+PLOTLY_URL = f"{LIBRARIES_URL}plotly/package_data/plotly.min.js"
+"""The URL from which Dash's charts load Plotly."""
 
 
-def serve_small_plotly(server: Flask) -> None:
-    """Serve Plotly's basic bundle in place of the full one."""
+def serve_basic_plotly(server: Flask) -> None:
+    """Serve Plotly's basic bundle in place of the full one, which is four times as large."""
 
     @server.before_request
-    def small_plotly() -> Response | None:
+    def basic_plotly() -> Response | None:
         if check_fingerprint(request.path)[0] != PLOTLY_URL:
             return None
         return send_from_directory(assets.ASSETS / VENDORED, PLOTLY, max_age=YEAR_SECONDS)
 
 
-def compressed_copy(url_path: str) -> bytes | None:
-    """Return the gzip copy of the file that was served for a path; None if there is none.
+def cache_versioned_assets(server: Flask) -> None:
+    """Let browsers keep the assets whose URL has their version."""
 
-    `ops/environment.sh` makes the copies. Any number of URLs lead to one file, since Dash accepts
-    any fingerprint in its name.
+    @server.after_request
+    def cache(response: Response) -> Response:
+        is_versioned = request.path.startswith(assets.URL) and "m" in request.args
+        if is_versioned and response.status_code == OK:
+            response.cache_control.no_cache = None
+            response.cache_control.public = True
+            response.cache_control.max_age = YEAR_SECONDS
+        return response
+
+
+def compressed_copy(url_path: str) -> bytes | None:
+    """Return the gzip copy of the file that was served for a URL path; None if there is none.
+
+    `ops/environment.sh` makes the copies. Many URLs lead to one file, because Dash accepts any
+    fingerprint in its name.
     """
     file = _file_of(check_fingerprint(url_path)[0])
     if file is None:

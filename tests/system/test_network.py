@@ -126,10 +126,10 @@ def test_an_address_that_comes_while_no_descriptor_is_left_is_served_later(numbe
     settings = ServerSettings(addresses=("127.0.0.1",), port=free_port())
     served = Listeners(lambda *_: [], settings, {})
     with descriptors_left(number):
-        served.follow()
+        served.sync_addresses()
         assert served.addresses == []
-    served.follow()
+    served.sync_addresses()
     assert served.addresses == [ip_address("127.0.0.1")]
-    served.end()
+    served.stop()
     served.join()
     served._dispatcher.set_thread_count(0)

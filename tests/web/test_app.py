@@ -1,4 +1,4 @@
-"""What a hostile or confused client gets from a really served process."""
+"""Answers of a served process to hostile and confused clients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int
             return error.code, error.read().decode()
 
 
-OUTPUTS = ("snapshot.data", "snapshot.facts", "record.data")
+OUTPUTS = ("snapshot.data", "snapshot.facts", "newest-point.data")
 TICK = f"..{'...'.join(OUTPUTS)}.."
 
 
@@ -74,9 +74,7 @@ def test_a_malformed_callback_gets_an_answer_without_a_traceback(
     assert served.answers()
 
 
-def test_a_failed_request_is_one_line_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_failed_request_logs_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
     with closing(History(loaded.history)) as history:
         app = create_server(loaded, Sampler(loaded, history), datetime.now(UTC))
@@ -86,22 +84,25 @@ def test_a_failed_request_is_one_line_in_the_log(
     assert line.startswith("GET /health failed: ZeroDivisionError('")
 
 
-def page_callback(served: Served, followed: str, value: object, state: list[object]) -> Any:
-    """Return what the page posts when an input has a value, with the values of its state."""
+def page_callback(served: Served, input_id: str, value: object, state: list[object]) -> Any:
+    """Return the page's request after a change of an input, with the values of its state."""
     callback = next(
-        one for one in served.json("/_dash-dependencies") if one["inputs"][0]["id"] == followed
+        declared
+        for declared in served.json("/_dash-dependencies")
+        if declared["inputs"][0]["id"] == input_id
     )
-    outputs = [one.rpartition(".") for one in callback["output"].strip(".").split("...")]
+    outputs = [name.rpartition(".") for name in callback["output"].strip(".").split("...")]
     others = [None] * (len(callback["inputs"]) - 1)
     return {
         "output": callback["output"],
-        "outputs": [{"id": name, "property": what} for name, _, what in outputs],
+        "outputs": [{"id": name, "property": attribute} for name, _, attribute in outputs],
         "inputs": [
-            one | {"value": given}
-            for one, given in zip(callback["inputs"], [value, *others], strict=True)
+            declared | {"value": given}
+            for declared, given in zip(callback["inputs"], [value, *others], strict=True)
         ],
         "state": [
-            one | {"value": given} for one, given in zip(callback["state"], state, strict=True)
+            declared | {"value": given}
+            for declared, given in zip(callback["state"], state, strict=True)
         ],
         "changedPropIds": ["{id}.{property}".format(**callback["inputs"][0])],
     }
@@ -112,11 +113,12 @@ def send(served: Served, callback: object) -> int:
     return post(served, "/_dash-update-component", body, "application/json")[0]
 
 
-def parts_of(one: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+def parts_of(part: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """Yield the path to each part of a document."""
     yield path
-    for key in one if isinstance(one, dict) else range(len(one)) if isinstance(one, list) else ():
-        yield from parts_of(one[key], (*path, key))
+    numbered = range(len(part)) if isinstance(part, list) else ()
+    for key in part if isinstance(part, dict) else numbered:
+        yield from parts_of(part[key], (*path, key))
 
 
 def with_part(document: Any, path: tuple[Any, ...], value: object) -> Any:
@@ -133,27 +135,27 @@ def with_part(document: Any, path: tuple[Any, ...], value: object) -> Any:
 JUNK: list[object] = [None, -1, 1.5, True, "x", "x" * 9000, [], [1], {}, {"a": 1}, "\ud800", 10**40]
 
 
-def test_no_callback_however_malformed_makes_the_service_fail(served: Served) -> None:
-    """Each part of what the page sends, changed into anything: 200 or 400, and a small log."""
-    seen = {"database": "email", "until": "2026-11-23T15:00:00Z"}
+def test_no_malformed_callback_makes_the_service_fail(served: Served) -> None:
+    """Each part of the page's requests, changed into anything, gets 200 or 400 and a short log."""
+    action = {"database": "email", "until": "2026-11-23T15:00:00Z"}
     for callback in (
         page_callback(served, "tick", 1, [{"version": 1}, "/", ""]),
-        page_callback(served, "seen", seen, ["/", ""]),
+        page_callback(served, "action", action, ["/", ""]),
     ):
         assert send(served, callback) == 200
         before = served.log
         for path in parts_of(callback):
             for junk in JUNK:
                 assert send(served, with_part(callback, path, junk)) in {200, 400}, (path, junk)
-        assert_refusals(served.log.removeprefix(before))
+        assert_rejections(served.log.removeprefix(before))
 
 
-def assert_refusals(log: str) -> None:
-    """Check that each refused callback left one short line, or none where there were many."""
+def assert_rejections(log: str) -> None:
+    """Check that each rejected callback logged one short line, or none if there were many."""
     lines = log.splitlines()
     assert len(lines) <= MAX_LINES
     for line in lines:
-        assert line.startswith("WARNING dash_app.web.app: refused a callback")
+        assert line.startswith("WARNING dash_app.web.app: rejected a callback")
         assert len(line) < 200
 
 
@@ -161,7 +163,7 @@ def assert_refusals(log: str) -> None:
     ("zone", "status"),
     [
         ("Europe/Berlin", 200),
-        ("Mars/Olympus", 200),  # a browser may know more zones than we do
+        ("Mars/Olympus", 200),  # a browser may know more zones than the server
         (None, 200),
         ("Europe", 200),
         ("E" * 300, 400),
@@ -170,14 +172,16 @@ def assert_refusals(log: str) -> None:
         (5, 400),
     ],
 )
-def test_charts_are_drawn_in_a_zone_or_refused(served: Served, zone: object, status: int) -> None:
+def test_charts_are_drawn_in_a_valid_time_zone_only(
+    served: Served, zone: object, status: int
+) -> None:
     callback = page_callback(served, "url", "?range=1h", ["/"])
     callback["inputs"][1]["value"] = {"zone": zone}
     assert send(served, callback) == status
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "action",
     [
         {"database": "nosuch", "until": "2026-11-23T15:00:00Z"},
         {"database": "email", "until": "\U000e0001" * 4_000},
@@ -188,10 +192,10 @@ def test_charts_are_drawn_in_a_zone_or_refused(served: Served, zone: object, sta
         None,
     ],
 )
-def test_what_nobody_can_acknowledge_is_refused(served: Served, seen: object) -> None:
+def test_invalid_acknowledgements_are_rejected(served: Served, action: object) -> None:
     before = served.log
-    assert send(served, page_callback(served, "seen", seen, ["/", ""])) == 400
-    assert_refusals(served.log.removeprefix(before))
+    assert send(served, page_callback(served, "action", action, ["/", ""])) == 400
+    assert_rejections(served.log.removeprefix(before))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +206,7 @@ def test_what_nobody_can_acknowledge_is_refused(served: Served, seen: object) ->
         ("/metrics", {"Accept": "application/openmetrics-text; version=1.0.0; escaping"}),
     ],
 )
-def test_a_header_that_means_nothing_is_passed_over(
+def test_meaningless_headers_are_ignored(
     served: Served, path: str, headers: dict[str, str]
 ) -> None:
     assert served.get(path, headers)[0] == 200
@@ -223,12 +227,12 @@ def test_a_header_that_means_nothing_is_passed_over(
         "/databases/email/",
     ],
 )
-def test_an_unknown_path_is_not_found_and_never_the_page(served: Served, path: str) -> None:
+def test_an_unknown_path_is_not_found(served: Served, path: str) -> None:
     assert served.get(path) == (404, "Not Found.\n")
 
 
-def tick_at_once(served: Served) -> tuple[int, str]:
-    """Return the answer to a page that asks for news as soon as it has its layout."""
+def first_tick(served: Served) -> tuple[int, str]:
+    """Return the answer to the tick of a page that has just received its layout."""
     layout = served.json("/_dash-layout")
     pulse = next(
         part["props"]["data"]
@@ -237,7 +241,9 @@ def tick_at_once(served: Served) -> tuple[int, str]:
     )
     body = {
         "output": TICK,
-        "outputs": [dict(zip(("id", "property"), one.split("."), strict=True)) for one in OUTPUTS],
+        "outputs": [
+            dict(zip(("id", "property"), name.split("."), strict=True)) for name in OUTPUTS
+        ],
         "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
         "state": [
             {"id": "snapshot", "property": "data", "value": pulse},
@@ -249,19 +255,19 @@ def tick_at_once(served: Served) -> tuple[int, str]:
     return post(served, "/_dash-update-component", json.dumps(body).encode(), "application/json")
 
 
-def test_a_tick_without_news_is_small(served: Served) -> None:
-    def without_news() -> str | None:  # a reading may end between the two requests
-        status, text = tick_at_once(served)
+def test_a_tick_without_changes_is_small(served: Served) -> None:
+    def without_changes() -> str | None:  # a reading may finish between the two requests
+        status, text = first_tick(served)
         assert status == 200
         return text if set(json.loads(text)["response"]) == {"snapshot"} else None
 
-    text = eventually(without_news)
+    text = eventually(without_changes)
     assert text is not None
     assert len(text) < 1000
 
 
 def fetch_any(served: Served, path: str) -> tuple[Any, bytes]:
-    """Return headers and body of an answer, whatever its status."""
+    """Return headers and body of an answer with any status."""
     try:
         return fetch(served, path)
     except urllib.error.HTTPError as error:
@@ -278,20 +284,20 @@ def fetch(served: Served, path: str, **headers: str) -> tuple[Any, bytes]:
 @pytest.mark.parametrize(
     "path", ["/", "/_dash-dependencies", "/assets/vendor/bootstrap.min.css", "/_dash-layout"]
 )
-def test_text_is_compressed_for_whoever_takes_it(served: Served, path: str) -> None:
+def test_text_is_compressed_if_the_client_accepts_it(served: Served, path: str) -> None:
     headers, small = fetch(served, path, **{"Accept-Encoding": "br, gzip"})
     plain, whole = fetch(served, path)
     assert headers["Content-Encoding"] == "gzip"
     assert "Accept-Encoding" in headers["Vary"]
     assert plain["Content-Encoding"] is None
     assert len(small) < len(whole)
-    if path.startswith("/assets"):  # the others tell the time
+    if path.startswith("/assets"):  # the others contain the time
         assert gzip.decompress(small) == whole
 
 
 @pytest.fixture
 def copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
-    """Files with compressed copies, by their URLs without a fingerprint."""
+    """Files with compressed copies, by URL without a fingerprint."""
     ours, dash_folder = tmp_path / "assets", tmp_path / "dash"
     shutil.copytree(assets.ASSETS, ours)
     renderer = Path("dash-renderer", "build", "dash_renderer.min.js")
@@ -321,10 +327,10 @@ def served_compressed(tmp_path: Path, paths: Iterable[str]) -> Iterator[bytes]:
             yield gzip.decompress(answer.data)
 
 
-def test_files_are_never_compressed_by_the_service(
+def test_the_service_compresses_no_file_that_has_a_copy(
     copies: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Dash serves a file under any fingerprint that a client makes up."""
+    """Dash accepts any fingerprint in the URL of a file."""
     compressed: list[int] = []
 
     def compress(data: bytes, level: int) -> bytes:
@@ -345,12 +351,12 @@ def test_a_copy_of_a_former_file_is_not_served(copies: dict[str, Path], tmp_path
     assert text == copies["/assets/page.css"].read_bytes()
 
 
-def test_a_compressed_file_is_asked_for_once(served: Served) -> None:
+def test_a_compressed_file_is_not_sent_twice(served: Served) -> None:
     path = "/assets/vendor/bootstrap.min.css"
     headers, _ = fetch(served, path, **{"Accept-Encoding": "gzip"})
-    again = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
+    conditional = {"Accept-Encoding": "gzip", "If-None-Match": headers["ETag"]}
     with pytest.raises(urllib.error.HTTPError) as caught:
-        fetch(served, path, **again)
+        fetch(served, path, **conditional)
     assert caught.value.code == 304
 
 
@@ -376,7 +382,7 @@ HOSTILE_ENVIRONMENT = {
 }
 
 
-def test_no_environment_opens_what_developers_use(tmp_path: Path) -> None:
+def test_environment_variables_open_no_developer_routes(tmp_path: Path) -> None:
     database = make_database(tmp_path / "email.db", messages=3)
     config = write_config(tmp_path, [("email", database)])
     with Served(config, **HOSTILE_ENVIRONMENT) as served:  # type: ignore[arg-type]
@@ -384,9 +390,9 @@ def test_no_environment_opens_what_developers_use(tmp_path: Path) -> None:
         assert status == 200
         assert "/_dash-component-suites/" in page
         (given,) = re.findall(r'id="_dash-config" type="application/json">(.*?)</script>', page)
-        found = json.loads(given)
-        assert (found["url_base_pathname"], found["ui"]) == (None, False)
-        assert "hot_reload" not in found
+        config = json.loads(given)
+        assert (config["url_base_pathname"], config["ui"]) == (None, False)
+        assert "hot_reload" not in config
         for path in ("/_mcp", "/_reload-hash", "/_favicon.ico", "/elsewhere/"):
             assert served.get(path) == (404, "Not Found.\n")
         status, text = post(served, "/_dash-update-component", b"{}", "application/json")
@@ -395,8 +401,8 @@ def test_no_environment_opens_what_developers_use(tmp_path: Path) -> None:
         assert 'ui":true' not in page.replace(" ", "")
 
 
-def test_nothing_says_which_versions_run(served: Served) -> None:
-    """Which fault of which library could be tried is for nobody to read in a header or the page."""
+def test_no_version_is_disclosed(served: Served) -> None:
+    """It would help to choose an exploit."""
     for path in ("/", "/glance", "/health", "/api/db-status", "/nope"):
         headers, body = fetch_any(served, path)
         assert headers["Server"] is None
@@ -406,7 +412,7 @@ def test_nothing_says_which_versions_run(served: Served) -> None:
 @pytest.mark.parametrize(
     "path", ["/", "/assets/page.js", "/assets/vendor/bootstrap.min.css", "/nope"]
 )
-def test_every_answer_tells_the_browser_what_it_may_do(served: Served, path: str) -> None:
+def test_every_answer_has_security_headers(served: Served, path: str) -> None:
     headers, _ = fetch_any(served, path)
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -417,7 +423,7 @@ def test_every_answer_tells_the_browser_what_it_may_do(served: Served, path: str
     assert headers["Access-Control-Allow-Origin"] is None
 
 
-def test_a_browser_that_is_lost_is_led_back(served: Served) -> None:
+def test_an_error_page_links_to_the_overview(served: Served) -> None:
     status, page = served.get("/nope", {"Accept": "text/html"})
     assert status == 404
     assert '<a href="/">All databases</a>' in page

@@ -1,4 +1,4 @@
-"""Addresses come and go while the service runs; slow and greedy clients hold nobody up."""
+"""Addresses appear and disappear while the service runs, and connections make room for others."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def connect(served: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE_SECONDS)
 
 
-def ended(connection: socket.socket) -> bool:
-    """Whether the other side closed it, after whatever it sent."""
+def is_closed(connection: socket.socket) -> bool:
+    """Wait until the other side closes a connection."""
     try:
         while connection.recv(4096):
             pass
@@ -29,18 +29,18 @@ def ended(connection: socket.socket) -> bool:
     return True
 
 
-def test_idle_connections_give_way_to_who_asks(served: Served) -> None:
-    """The longest idle ones are closed, so that there is always room for one more."""
+def test_idle_connections_make_room_for_requests(served: Served) -> None:
+    """The longest idle ones are closed first."""
     with ExitStack() as idle:
         first = idle.enter_context(connect(served))
         for _ in range(300):
             idle.enter_context(connect(served))
         assert served.get("/health") == (200, "ok\n")
-        assert ended(first)
+        assert is_closed(first)
     assert "Socket error" not in served.log
 
 
-def test_a_connection_that_is_used_outlives_idle_ones(served: Served) -> None:
+def test_a_used_connection_outlives_idle_ones(served: Served) -> None:
     used = HTTPConnection("127.0.0.1", served.port)
     used.connect()
     port = used.sock.getsockname()[1]
@@ -58,7 +58,6 @@ import json, socket, sys
 from ipaddress import ip_address
 from subprocess import run
 from dash_app.system import network
-from dash_app.web.access import Gate
 from dash_app.web.listeners import Listeners
 from dash_app.settings.schema import ServerSettings
 
@@ -76,7 +75,7 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Length", "0")])
     return [b""]
 
-def asks(address, source):
+def status_line(address, source):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as client:
         client.settimeout(5)
@@ -99,21 +98,21 @@ ip("link set tailscale0 up")
 ip("address add 203.0.113.9/32 dev lo")
 settings = ServerSettings()
 here = network.addresses_to_bind(settings.addresses)
-listeners = Listeners(app, settings, {one: network.listen(one, 3001) for one in here})
+listeners = Listeners(app, settings, {address: network.listen(address, 3001) for address in here})
 for line in sys.stdin:
     command, address, *source = line.split()
-    if command == "is":
-        got = asks(address, *source or [""])
-        print(json.dumps([got, sorted(map(str, listeners.addresses))]), flush=True)
+    if command == "get":
+        answer = status_line(address, *source or [""])
+        print(json.dumps([answer, sorted(map(str, listeners.addresses))]), flush=True)
     else:
         ip(f"address {command} {address} dev tailscale0" + (" nodad" if ":" in address else ""))
         await_route(command, address.split("/")[0])
-        listeners.follow()
+        listeners.sync_addresses()
 """
 
 
 class Tailnet:
-    """Listeners in a network of their own, whose addresses can be changed."""
+    """Listeners in their own network, whose addresses can be changed."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -124,17 +123,17 @@ class Tailnet:
             env={"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/sbin:/usr/bin:/bin"},
         )
 
-    def say(self, text: str) -> None:
+    def run(self, text: str) -> None:
         assert self.process.stdin
         self.process.stdin.write(f"{text}\n")
         self.process.stdin.flush()
 
-    def ask(self, address: str, source: str = "") -> list[object]:
-        """Return what a request to an address gets, and the addresses that are open."""
-        self.say(f"is {address} {source}")
+    def get(self, address: str, source: str = "") -> list[object]:
+        """Return the status line of a request to an address, and the open addresses."""
+        self.run(f"get {address} {source}")
         assert self.process.stdout
-        found: list[object] = json.loads(self.process.stdout.readline())
-        return found
+        answer: list[object] = json.loads(self.process.stdout.readline())
+        return answer
 
 
 @pytest.fixture
@@ -149,24 +148,24 @@ OK = "HTTP/1.0 200 OK"
 LOOPBACK = ["127.0.0.1", "::1"]
 
 
-def test_a_tailscale_address_is_followed(tailnet: Tailnet) -> None:
-    """It comes late, changes, goes and comes back, and loopback is served all the time."""
+def test_tailscale_addresses_are_served_as_they_come_and_go(tailnet: Tailnet) -> None:
+    """Loopback is served all the time."""
     first, second, six = "100.101.102.103", "100.101.102.104", "fd7a:115c:a1e0::7"
-    assert tailnet.ask("127.0.0.1") == [OK, LOOPBACK]
-    tailnet.say(f"add {first}/32")
-    assert tailnet.ask(first) == [OK, sorted([*LOOPBACK, first])]
-    tailnet.say(f"add {six}/128")
-    assert tailnet.ask(six) == [OK, sorted([*LOOPBACK, first, six])]
-    tailnet.say(f"del {first}/32")
-    assert tailnet.ask(first) == [None, sorted([*LOOPBACK, six])]
-    tailnet.say(f"add {second}/32")
-    assert tailnet.ask(second) == [OK, sorted([*LOOPBACK, second, six])]
-    assert tailnet.ask("::1") == [OK, sorted([*LOOPBACK, second, six])]
+    assert tailnet.get("127.0.0.1") == [OK, LOOPBACK]
+    tailnet.run(f"add {first}/32")
+    assert tailnet.get(first) == [OK, sorted([*LOOPBACK, first])]
+    tailnet.run(f"add {six}/128")
+    assert tailnet.get(six) == [OK, sorted([*LOOPBACK, first, six])]
+    tailnet.run(f"del {first}/32")
+    assert tailnet.get(first) == [None, sorted([*LOOPBACK, six])]
+    tailnet.run(f"add {second}/32")
+    assert tailnet.get(second) == [OK, sorted([*LOOPBACK, second, six])]
+    assert tailnet.get("::1") == [OK, sorted([*LOOPBACK, second, six])]
 
 
-def test_who_may_not_ask_is_hung_up_on(tailnet: Tailnet) -> None:
-    """As a neighbour on the public network that sends its packets to the Tailscale address."""
-    tailnet.say("add 100.101.102.103/32")
-    assert tailnet.ask("100.101.102.103", "203.0.113.9")[0] == ""
-    assert tailnet.ask("127.0.0.1", "203.0.113.9")[0] == ""
-    assert tailnet.ask("100.101.102.103")[0] == OK
+def test_disallowed_clients_are_disconnected(tailnet: Tailnet) -> None:
+    """For example a neighbour on the public network that sends packets to the Tailscale address."""
+    tailnet.run("add 100.101.102.103/32")
+    assert tailnet.get("100.101.102.103", "203.0.113.9")[0] == ""
+    assert tailnet.get("127.0.0.1", "203.0.113.9")[0] == ""
+    assert tailnet.get("100.101.102.103")[0] == OK

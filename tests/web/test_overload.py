@@ -1,4 +1,4 @@
-"""Clients that read nothing, ask too much or come in crowds: others are answered meanwhile."""
+"""Clients that read nothing, request too much or come in crowds do not keep others waiting."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
-from dash_app.web import connections, lanes, listeners
+from dash_app.web import connection, dispatcher, listeners
 from dash_app.web.app import MAX_WAIT_SECONDS, create_server
-from dash_app.web.connections import client_of
-from dash_app.web.lanes import Dispatcher, Kind
+from dash_app.web.callback_requests import CALLBACKS
+from dash_app.web.connection import client_of
+from dash_app.web.dispatcher import Dispatcher, RequestKind
 from dash_app.web.listeners import Listeners
 from tests.harness import (
     PATIENCE_SECONDS,
@@ -40,21 +41,21 @@ from tests.harness import (
 )
 
 ANSWER_BYTES = 3_000_000
-"""More than the kernel keeps for a connection."""
+"""More than the kernel buffers for a connection."""
 
 
 class Application:
-    """Answers /large with many bytes, /api/history when it is let, and anything else at once."""
+    """Answer /large with many bytes, /api/history when allowed, and all else at once."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.let = threading.Event()
+        self.requested: list[str] = []
+        self.may_finish = threading.Event()
         self.lock = threading.Lock()
-        self.working = self.most_working = 0
+        self.working = self.max_working = 0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = str(environ["PATH_INFO"])
-        self.asked.append(path)
+        self.requested.append(path)
         if path == "/api/history":
             self._work()
         body = b"x" * ANSWER_BYTES if path == "/large" else b"ok"
@@ -64,14 +65,14 @@ class Application:
     def _work(self) -> None:
         with self.lock:
             self.working += 1
-            self.most_working = max(self.most_working, self.working)
-        self.let.wait()
+            self.max_working = max(self.max_working, self.working)
+        self.may_finish.wait()
         with self.lock:
             self.working -= 1
 
 
 class Running:
-    """An application at a port of this machine, and who is connected to it."""
+    """An application at a port of this machine."""
 
     def __init__(self, port: int, app: Application, server: listeners.Server) -> None:
         self.port, self.app, self.server = port, app, server
@@ -80,11 +81,11 @@ class Running:
     def connections(self) -> int:
         return len(self.server.active_channels)
 
-    def has_asked(self, times: int) -> bool:
-        return len(self.app.asked) >= times
+    def has_requests(self, number: int) -> bool:
+        return len(self.app.requested) >= number
 
     def connect(self, requests: bytes = b"") -> socket.socket:
-        """Return a connection that takes little by itself, over which something was asked."""
+        """Return a connection with a small receive buffer that has sent some requests."""
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.settimeout(PATIENCE_SECONDS)
@@ -93,13 +94,13 @@ class Running:
         return client
 
     def get(self, path: str, body: str | None = None) -> bytes:
-        """Return the answer to a request of another client."""
+        """Return the answer to a request over a new connection."""
         with closing(HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_SECONDS)) as client:
             client.request("GET" if body is None else "POST", path, body)
             return client.getresponse().read()
 
 
-def asking(path: str) -> bytes:
+def request_for(path: str) -> bytes:
     return f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
 
@@ -110,69 +111,73 @@ def running() -> Iterator[Running]:
     try:
         yield Running(port, app, served._servers[address])
     finally:
-        app.let.set()
-        served.end()
+        app.may_finish.set()
+        served.stop()
         served.join()
         served._dispatcher.set_thread_count(0)
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that gives up early, and looks for what to give up each second."""
-    monkeypatch.setattr(connections, "UNREAD_SECONDS", 0.5)
-    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Close slow connections after half a second."""
+    monkeypatch.setattr(connection, "UNREAD_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.5)
     monkeypatch.setitem(listeners.WAITRESS, "cleanup_interval", 0)
     monkeypatch.setitem(listeners.WAITRESS, "asyncore_loop_timeout", 1)
 
 
-def test_answers_that_nobody_reads_hold_no_thread() -> None:
-    """Each connection has one answer waiting, however many it asks for at once."""
+def test_unread_answers_occupy_no_thread() -> None:
+    """Each connection has one waiting answer, however many it requests at once."""
     with running() as server, ExitStack() as held:
-        for _ in range(lanes.THREADS + 2):
-            held.enter_context(server.connect(asking("/large") * 8))
-        eventually(lambda: server.app.asked.count("/large") >= lanes.THREADS + 2)
+        for _ in range(dispatcher.THREADS + 2):
+            held.enter_context(server.connect(request_for("/large") * 8))
+        eventually(lambda: server.app.requested.count("/large") >= dispatcher.THREADS + 2)
         assert server.get("/health") == b"ok"
-        assert server.app.asked.count("/large") == lanes.THREADS + 2
+        assert server.app.requested.count("/large") == dispatcher.THREADS + 2
 
 
-@pytest.mark.usefixtures("impatient")
-def test_an_answer_that_nobody_reads_is_given_up() -> None:
-    """Its socket can never be written to again, and further requests wait behind it."""
-    with running() as server, server.connect(asking("/large") * 8):
-        eventually(lambda: server.app.asked)
+@pytest.mark.usefixtures("short_limits")
+def test_a_connection_with_an_unread_answer_is_closed() -> None:
+    """Its socket never becomes writable again, and further requests wait behind it."""
+    with running() as server, server.connect(request_for("/large") * 8):
+        eventually(lambda: server.app.requested)
         eventually(lambda: server.connections == 0)
-        assert server.app.asked == ["/large"]
+        assert server.app.requested == ["/large"]
 
 
-@pytest.mark.usefixtures("impatient")
-def test_slow_clients_are_closed_though_the_clock_was_set_back(
+@pytest.mark.usefixtures("short_limits")
+def test_slow_clients_are_closed_even_if_the_clock_is_set_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     wall = time.time
-    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.5)
-    with running() as server, server.connect(b"GET / HT"), server.connect(asking("/large") * 2):
+    monkeypatch.setattr(connection, "REQUEST_SECONDS", 0.5)
+    with (
+        running() as server,
+        server.connect(b"GET / HT"),
+        server.connect(request_for("/large") * 2),
+    ):
         eventually(lambda: server.connections == 2)
         monkeypatch.setattr(time, "time", lambda: wall() - 86_400)
         eventually(lambda: server.connections == 0, within=20)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_an_answer_that_is_read_slowly_is_sent_whole() -> None:
-    with running() as server, server.connect(asking("/large")) as slow:
-        taken = 0
-        while taken < ANSWER_BYTES:
-            taken += len(slow.recv(16_384))
-        assert taken > ANSWER_BYTES
+@pytest.mark.usefixtures("short_limits")
+def test_a_slowly_read_answer_is_sent_completely() -> None:
+    with running() as server, server.connect(request_for("/large")) as slow:
+        received = 0
+        while received < ANSWER_BYTES:
+            received += len(slow.recv(16_384))
+        assert received > ANSWER_BYTES
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_request_that_never_ends_is_given_up() -> None:
+@pytest.mark.usefixtures("short_limits")
+def test_a_request_that_never_ends_is_closed() -> None:
     """Each byte keeps a connection alive, but not a request."""
     with running() as server, server.connect() as slow:
         slow.settimeout(0.02)
         answer = None
 
-        def is_given_up() -> bool:
+        def is_closed() -> bool:
             nonlocal answer
             try:
                 slow.sendall(b"X")
@@ -183,43 +188,46 @@ def test_a_request_that_never_ends_is_given_up() -> None:
                 answer = b""
             return True
 
-        eventually(is_given_up)
+        eventually(is_closed)
         assert answer == b""
         assert server.get("/health") == b"ok"
 
 
-def test_requests_sent_at_once_are_answered_in_their_order() -> None:
-    with running() as server, server.connect(asking("/a") * 500 + asking("/last")) as client:
-        eventually(lambda: "/last" in server.app.asked)
-        assert server.app.asked == ["/a"] * 500 + ["/last"]
+def test_requests_sent_at_once_are_answered_in_order() -> None:
+    with (
+        running() as server,
+        server.connect(request_for("/a") * 500 + request_for("/last")) as client,
+    ):
+        eventually(lambda: "/last" in server.app.requested)
+        assert server.app.requested == ["/a"] * 500 + ["/last"]
         client.shutdown(socket.SHUT_WR)
 
 
-def test_the_bytes_that_nobody_reads_are_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_unread_bytes_together_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "MAX_UNREAD_BYTES", 2 * ANSWER_BYTES)
     with running() as server, ExitStack() as held:
         for _ in range(4):
-            held.enter_context(server.connect(asking("/large")))
-        eventually(lambda: len(server.app.asked) == 4 and server.connections == 2)
-        assert server.get("/large")  # somebody who reads is not in the way
+            held.enter_context(server.connect(request_for("/large")))
+        eventually(lambda: len(server.app.requested) == 4 and server.connections == 2)
+        assert server.get("/large")  # a client that reads is not affected
 
 
-def test_connections_that_read_nothing_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_with_unread_answers_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listeners, "MAX_CONNECTIONS", 5)
     with running() as server, ExitStack() as held:
         for number in range(20):
-            held.enter_context(server.connect(asking("/large")))
-            eventually(partial(server.has_asked, number + 1))
+            held.enter_context(server.connect(request_for("/large")))
+            eventually(partial(server.has_requests, number + 1))
         assert server.get("/health") == b"ok"
         assert server.connections <= 6
 
 
-def test_a_new_client_is_answered_though_all_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has said nothing yet when room is made, and is not taken for an idle one."""
+def test_a_new_client_is_answered_while_all_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has sent nothing yet when connections are closed, but does not count as idle."""
     monkeypatch.setattr(listeners, "MAX_CONNECTIONS", 5)
     with running() as server, ExitStack() as held:
         for _ in range(12):
-            held.enter_context(server.connect(asking("/api/history")))
+            held.enter_context(server.connect(request_for("/api/history")))
         for _ in range(5):
             assert server.get("/health") == b"ok"
         assert server.connections <= 6
@@ -229,42 +237,42 @@ def test_a_new_client_is_answered_though_all_others_wait(monkeypatch: pytest.Mon
     ("header", "status"),
     [("Transfer-Encoding: chunked\r\n", b"501"), ("a: b\r\n" * 200, b"400")],
 )
-def test_requests_that_take_long_to_parse_are_refused(header: str, status: bytes) -> None:
-    """One thread parses for all: thousands of tiny chunks or header fields took it for seconds."""
+def test_requests_that_take_long_to_parse_are_rejected(header: str, status: bytes) -> None:
+    """One thread parses for all: thousands of tiny chunks or fields kept it busy for seconds."""
     with running() as server, server.connect() as client:
         client.sendall(f"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())
         assert client.recv(4096).split()[1] == status
 
 
-def test_large_questions_leave_threads_to_others() -> None:
-    """Forty ask for the history; a tick of the page and the health check go on."""
+def test_heavy_requests_leave_threads_to_others() -> None:
+    """Forty clients request the history; the page and the health check still work."""
     tick = json.dumps({"inputs": [{"id": "tick"}]})
     with running() as server, ExitStack() as held:
         for _ in range(40):
-            held.enter_context(server.connect(asking("/api/history")))
-        eventually(lambda: server.app.working == lanes.LIMITS["heavy"])
-        for path, body in (("/health", None), ("/", None), (lanes.CALLBACKS, tick)):
+            held.enter_context(server.connect(request_for("/api/history")))
+        eventually(lambda: server.app.working == dispatcher.LIMITS["heavy"])
+        for path, body in (("/health", None), ("/", None), (CALLBACKS, tick)):
             assert server.get(path, body) == b"ok"
-        server.app.let.set()
-        eventually(lambda: server.app.asked.count("/api/history") == 40)
-        assert server.app.most_working == lanes.LIMITS["heavy"]
+        server.app.may_finish.set()
+        eventually(lambda: server.app.requested.count("/api/history") == 40)
+        assert server.app.max_working == dispatcher.LIMITS["heavy"]
 
 
-def test_an_answer_that_comes_too_late_wakes_nobody() -> None:
-    """The descriptor that wakes the server's thread may be another file's by then."""
+def test_a_late_answer_does_not_wake_a_stopped_server() -> None:
+    """The descriptor that wakes its thread may be another file's by then."""
     with running() as server:
-        server.server.end()
+        server.server.stop()
         server.server.join()
         server.server.pull_trigger()
 
 
-def test_clients_and_kinds_of_questions_take_turns() -> None:
-    """Whoever asks much waits behind whoever asks little."""
+def test_clients_and_kinds_of_requests_take_turns() -> None:
+    """A client with many requests waits behind one with few."""
     queue = Dispatcher().queue
 
     def add(client: str, name: str) -> None:
-        connection: Any = SimpleNamespace(client=client)
-        queue.append((connection, Kind("heavy", name)))
+        waiting: Any = SimpleNamespace(client=client)
+        queue.append((waiting, RequestKind("heavy", name)))
 
     for _ in range(3):
         add("greedy", "/api/history")
@@ -278,15 +286,15 @@ def test_clients_and_kinds_of_questions_take_turns() -> None:
     assert order == ["greedy", "modest", "greedy", "greedy", "greedy"]
 
 
-def test_a_request_that_waited_too_long_is_refused(tmp_path: Path) -> None:
+def test_a_request_that_waited_too_long_is_rejected(tmp_path: Path) -> None:
     loaded = settings.load(write_config(tmp_path, [("a", tmp_path / "a.db")]))
     with closing(History(loaded.history)) as history:
         app = create_server(loaded, Sampler(loaded, history), datetime.now(UTC))
-        waited = {connections.WAITED_SECONDS: MAX_WAIT_SECONDS + 0.1}
-        refused = app.test_client().get("/api/history", environ_overrides=waited)
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "10")
-    assert refused.json is not None
-    assert refused.json["error"]["code"] == "busy"
+        environ = {connection.WAITED_SECONDS: MAX_WAIT_SECONDS + 0.1}
+        rejected = app.test_client().get("/api/history", environ_overrides=environ)
+    assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "10")
+    assert rejected.json is not None
+    assert rejected.json["error"]["code"] == "busy"
 
 
 @pytest.mark.parametrize(
@@ -308,8 +316,8 @@ def test_a_machine_with_many_addresses_is_one_client(
     assert (client_of(one) == client_of(other)) is is_same
 
 
-def test_the_service_survives_having_no_descriptor_left(tmp_path: Path) -> None:
-    """It pauses to accept, writes a few lines about it, and keeps its addresses open."""
+def test_the_service_survives_without_free_descriptors(tmp_path: Path) -> None:
+    """It pauses accepting, logs a few lines, and keeps its addresses open."""
     config = write_config(tmp_path, [("a", make_database(tmp_path / "a.db", a=1))])
     with Served(config) as served, ExitStack() as held:
         pid = served.process.pid

@@ -1,4 +1,4 @@
-"""A client's connection: one answer at a time, in memory, and dropped if the client reads none."""
+"""A client's connection: answers wait in memory, one at a time, until the client reads them."""
 
 from __future__ import annotations
 
@@ -19,43 +19,43 @@ from waitress.task import WSGITask
 from dash_app.system.network import NETWORKS
 
 REQUEST_SECONDS = 10
-"""Maximum time for a request to arrive: one byte per second must not keep a connection."""
+"""Maximum time for a request to arrive. One byte per second must not keep a connection open."""
 
 MAX_FIELDS = 100
 """Maximum number of header fields. Browsers send about 20, and proxies add a few."""
 
 UNREAD_SECONDS = 30
-"""Maximum time for which the client may read nothing of its answer."""
+"""Maximum time without the client reading any byte of its answer."""
 
 SEND_BUFFER_BYTES = 1 << 17
-"""Send buffer per connection. The kernel doubles it, and by default grows it to 4 MB.
+"""Send buffer per connection, enough for 50 Mbit/s at a round trip of 40 ms.
 
-It is enough for 50 Mbit/s at a round trip of 40 ms.
+The kernel doubles it. By default, it would grow to 4 MB.
 """
 
 RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: closing discards unread data, which the kernel would keep for minutes."""
+"""SO_LINGER that makes closing discard unread data. The kernel would keep it for minutes."""
 
 WAITED_SECONDS = "mission_control.waited_seconds"
-"""Key of the WSGI environment: the time for which the request waited for a thread."""
+"""Key of the WSGI environment for the time that the request waited for a thread."""
 
 
-class _Steady:
-    """Replaces the wall clock in waitress: set back, that would keep slow connections open."""
+class _SteadyClock:
+    """Replace the wall clock in waitress. If it is set back, slow connections would stay open."""
 
     time = staticmethod(time.monotonic)
 
 
-waitress.channel.time = waitress.server.time = _Steady
+waitress.channel.time = waitress.server.time = _SteadyClock
 
 LOCAL = ip_network("127.0.0.0/8")
 
 
 class Request(HTTPRequestParser):  # type: ignore[misc]
-    """A request as it arrives.
+    """A request that is being parsed.
 
-    All connections share the thread that parses it: thousands of header fields, or of chunks of a
-    body, would keep the others waiting.
+    One thread parses the requests of all connections: thousands of header fields, or of chunks of a
+    body, would delay the others.
     """
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -78,18 +78,21 @@ class Task(WSGITask):  # type: ignore[misc]
 
 
 class Connection(HTTPChannel):  # type: ignore[misc]
-    """A connection with the times when its request began to arrive, and to wait for a thread."""
+    """A connection that knows when its request began to arrive, and to wait for a thread.
+
+    Times are in seconds of the monotonic clock.
+    """
 
     task_class = Task
     parser_class = Request
     request_since = 0.0
     waiting_since = 0.0
-    is_held = False
+    waits_for_client = False
     """Whether its next request waits until the client has read the previous answer."""
 
     @cached_property
     def client(self) -> str:
-        """The client that the connection counts for; see `client_of`."""
+        """The client that limits apply to; see `client_of`."""
         return client_of(self.addr[0])
 
     def received(self, data: bytes) -> bool:
@@ -107,11 +110,11 @@ class Connection(HTTPChannel):  # type: ignore[misc]
         """Whether the client takes too long to send its request, or to read its answer."""
         if self.total_outbufs_len:
             return bool(self.last_activity < now - UNREAD_SECONDS)
-        is_coming = self.request is not None and self.is_idle
-        return is_coming and self.request_since < now - REQUEST_SECONDS
+        is_arriving = self.request is not None and self.is_idle
+        return is_arriving and self.request_since < now - REQUEST_SECONDS
 
     def close_now(self) -> None:
-        """Close it even if its socket is never writable again. Only for the server's thread."""
+        """Close without waiting for the socket to become writable. For the server's thread only."""
         if self.total_outbufs_len:
             with suppress(OSError):
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
@@ -119,9 +122,9 @@ class Connection(HTTPChannel):  # type: ignore[misc]
 
 
 def client_of(text: str) -> str:
-    """Return the client that an address counts for: itself, or its network if one machine has all.
+    """Return the client that an address belongs to: its network if one machine can have all of it.
 
-    Such networks are 127.0.0.0/8, and each /64 of IPv6 outside a tailnet, which assigns addresses.
+    That is true of 127.0.0.0/8, and of each /64 of IPv6 outside a tailnet, which assigns addresses.
     """
     try:
         address = ip_address(text.partition("%")[0])
