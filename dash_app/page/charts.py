@@ -99,7 +99,7 @@ class Choice:
         """Parse a URL's query; anything unknown is the default."""
         query = parse_qs((search or "").lstrip("?"))
         key = query.get("range", [""])[0]
-        chosen = next((known for known in RANGES if known.key == key), DEFAULT_RANGE)
+        chosen = next((option for option in RANGES if option.key == key), DEFAULT_RANGE)
         return cls(chosen, query.get("show", [""])[0] == "rate")
 
     @property
@@ -142,7 +142,7 @@ def choice_links(choice: Choice) -> list[Component]:
         ("Rows", replace(choice, is_rate=False)),
         ("Rows written", replace(choice, is_rate=True)),
     ]
-    ranges = [(known.label, replace(choice, range=known)) for known in RANGES]
+    ranges = [(option.label, replace(choice, range=option)) for option in RANGES]
     return [
         html.Div(
             [

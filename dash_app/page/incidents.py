@@ -29,8 +29,10 @@ DURATIONS: dict[str, tuple[str, timedelta | None]] = {
 """For how long a person may acknowledge an incident; None until it ends."""
 
 
-def shown(entries: Iterable[Entry], now: datetime, database: str | None = None) -> list[Entry]:
-    """Return the incidents of a page: open ones, worst first, then the newest that ended."""
+def select_incidents(
+    entries: Iterable[Entry], now: datetime, database: str | None = None
+) -> list[Entry]:
+    """Return the incidents that a page shows: open ones, worst first, then recently ended ones."""
     own = [entry for entry in entries if database in {None, *entry.incident.databases}]
     open_ = [entry for entry in own if not entry.incident.ended_at]
     ended = [

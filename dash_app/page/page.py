@@ -26,7 +26,7 @@ from dash_app.page.assets import ASSETS
 from dash_app.page.cards import cards
 from dash_app.page.charts import Choice
 from dash_app.page.headline import headline
-from dash_app.page.incidents import incidents, recent_events, shown
+from dash_app.page.incidents import incidents, recent_events, select_incidents
 from dash_app.page.layout import Content, Facts, first_view, layout, overview
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
@@ -111,7 +111,7 @@ class Page:
         self, snapshot: Snapshot | None, now: datetime, database: str | None = None
     ) -> Component:
         """Return the section of incidents of one database, or of all."""
-        entries = shown(snapshot.incidents if snapshot else (), now, database)
+        entries = select_incidents(snapshot.incidents if snapshot else (), now, database)
         return incidents(entries, snapshot, now)
 
     def _view(self, snapshot: Snapshot, database: str, search: str | None, now: datetime) -> Facts:
@@ -135,7 +135,7 @@ class Page:
         return database_page.Details(status, tables, size_before, events)
 
     def pulse(self, snapshot: Snapshot | None, path: str | None) -> Pulse:
-        """Return what the browser needs to update age, title and icon by itself.
+        """Return the values by which the browser updates age, title and icon itself.
 
         `version` changes with each fact of the page, `recorded` with each new point.
         """
@@ -238,9 +238,9 @@ def _fingerprint(snapshot: Snapshot) -> int:
         for status in snapshot.databases
     ]
     incidents = [
-        # The end of an acknowledgement changes what is shown, too.
+        # The page also changes when an acknowledgement ends.
         (entry, (known := entry.incident.acknowledged) and known.holds(snapshot.taken_at))
-        for entry in shown(snapshot.incidents, snapshot.taken_at)
+        for entry in select_incidents(snapshot.incidents, snapshot.taken_at)
     ]
     own = history_disk(snapshot), snapshot.history_notes
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())

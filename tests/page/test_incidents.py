@@ -12,7 +12,7 @@ from dash_app.model.notification import Notification
 from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
 from dash_app.page.headline import headline
-from dash_app.page.incidents import incidents, shown
+from dash_app.page.incidents import incidents, select_incidents
 from dash_app.page.markup import draw
 from tests.factories import EARLIER, NOW, good_reading, judged_status
 from tests.page.helpers import visible_text
@@ -67,9 +67,9 @@ def test_an_ended_incident_is_one_line_for_a_week() -> None:
         " Nothing came. node (pid 812) had it open."
     )
     entries = [Entry(ended), Entry(incident("health"))]
-    assert shown(entries, NOW) == entries[::-1]
-    assert shown(entries, NOW, "email") == entries[:1]
-    assert shown(entries, NOW + 8 * DAY) == entries[1:]
+    assert select_incidents(entries, NOW) == entries[::-1]
+    assert select_incidents(entries, NOW, "email") == entries[:1]
+    assert select_incidents(entries, NOW + 8 * DAY) == entries[1:]
 
 
 def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:

@@ -1,4 +1,4 @@
-"""A page is drawn from the very snapshot whose version it carries, so it misses nothing."""
+"""A page is drawn from the same snapshot as its version, so it never misses a change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def incident(number: int) -> Incident:
 
 
 def snapshot_with(incidents: int) -> Snapshot:
-    """A snapshot with so many open incidents, taken one second later per incident."""
+    """A snapshot with open incidents, taken one second later for each of them."""
     entries = tuple(Entry(incident(number + 1)) for number in range(incidents))
     taken_at = NOW + timedelta(seconds=incidents)
     return Snapshot(taken_at, (judged_status(good_reading(tasks=1)),), incidents=entries)
@@ -77,14 +77,16 @@ def layout_of(client: FlaskClient) -> tuple[dict[str, Any], Sequence[str]]:
     return part["data"], part["facts"]
 
 
-def tick(client: FlaskClient, known: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
+def tick(client: FlaskClient, pulse: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
     """The pulse and the facts that a tick of an open page returns."""
     body = {
         "output": f"..{'...'.join(OUTPUTS)}..",
-        "outputs": [dict(zip(("id", "property"), one.split("."), strict=True)) for one in OUTPUTS],
+        "outputs": [
+            dict(zip(("id", "property"), output.split("."), strict=True)) for output in OUTPUTS
+        ],
         "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
         "state": [
-            {"id": "snapshot", "property": "data", "value": known},
+            {"id": "snapshot", "property": "data", "value": pulse},
             {"id": "url", "property": "pathname", "value": "/"},
             {"id": "url", "property": "search", "value": ""},
         ],
@@ -116,8 +118,8 @@ def test_the_first_response_shows_the_time_of_the_snapshot_that_it_draws(
 def test_the_version_changes_with_an_incident_and_with_the_end_of_an_acknowledgement() -> None:
     before, after = snapshot_with(1), snapshot_with(2)
     assert version_of(before) != version_of(after)
-    known = Acknowledgement("ann@example.com", NOW, NOW + timedelta(hours=1))
-    acknowledged = Entry(replace(incident(1), acknowledged=known))
+    acknowledgement = Acknowledgement("ann@example.com", NOW, NOW + timedelta(hours=1))
+    acknowledged = Entry(replace(incident(1), acknowledged=acknowledgement))
     during = replace(before, incidents=(acknowledged,))
     later = replace(during, taken_at=NOW + timedelta(hours=2))
     assert len({version_of(snapshot) for snapshot in (before, during, later)}) == 3
