@@ -13,17 +13,13 @@ from typing import Any
 from dash.development.base_component import Component
 
 TAGS = {
-    **{
-        name: name.lower()
-        for name in ("A", "Button", "Caption", "Code", "Details", "Div", "Footer")
-    },
-    **{name: name.lower() for name in ("H1", "H2", "H3", "Header", "Li", "Main", "Nav", "P")},
-    **{name: name.lower() for name in ("Section", "Span", "Summary", "Time", "Ul")},
-    **{name: name.lower() for name in ("Table", "Tbody", "Td", "Th", "Thead", "Tr")},
-    "Card": "div",
-    "CardBody": "div",
+    *("a", "button", "caption", "code", "details", "div", "footer", "h1", "h2", "h3", "header"),
+    *("li", "main", "nav", "p", "section", "span", "summary"),
+    *("table", "tbody", "td", "th", "thead", "time", "tr", "ul"),
 }
 BOOTSTRAP_CLASSES = {"Card": "card", "CardBody": "card-body"}
+"""The class of each dash-bootstrap-components element, which is a div."""
+
 ATTRIBUTES = {
     "className": "class",
     "class_name": "class",
@@ -48,12 +44,13 @@ def draw(part: object) -> str:
         raise UnknownPartError(repr(part))
     json = part.to_plotly_json()
     kind, properties = json["type"], json["props"]
-    if kind not in TAGS:
+    tag = "div" if kind in BOOTSTRAP_CLASSES else kind.lower()
+    if tag not in TAGS:
         raise UnknownPartError(kind)
     attributes = "".join(
         f' {name}="{escape(str(value))}"' for name, value in _attributes(kind, properties).items()
     )
-    return f"<{TAGS[kind]}{attributes}>{draw(properties.get('children'))}</{TAGS[kind]}>"
+    return f"<{tag}{attributes}>{draw(properties.get('children'))}</{tag}>"
 
 
 def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
