@@ -71,8 +71,8 @@ def _content(database: Database, reading: Reading, place: WordingContext) -> Che
         return Check("well", "readable", f"{database.label}: {summaries.verdict(reading)}")
     cause, remedy = explain_error(reading.code, reading.detail, database, None, place)
     access = reading.surroundings.access
-    if reading.code == "permission_denied" and access and access.closed:
-        return _closed(database, access, access.closed, place.user)
+    if reading.code == "permission_denied" and access and access.blocked_by:
+        return _closed(database, access, access.blocked_by, place.user)
     level: Level = "notice" if reading.code in ABSENCES else "fault"
     if reading.is_undecided:
         level = "unknown"
@@ -81,9 +81,9 @@ def _content(database: Database, reading: Reading, place: WordingContext) -> Che
 
 
 def _closed(database: Database, access: Access, closed: str, user: str) -> Check:
-    kind = "folder " if access.closed_is_folder else ""
-    right = "x" if access.closed_is_folder else "r"
-    code = "folder_closed" if access.closed_is_folder else "permission_denied"
+    kind = "folder " if access.blocked_by_folder else ""
+    right = "x" if access.blocked_by_folder else "r"
+    code = "folder_closed" if access.blocked_by_folder else "permission_denied"
     install = "" if shutil.which("setfacl") else "sudo apt-get install --yes acl && "
     cure = f"{install}sudo setfacl -m u:{user}:{right} {shlex.quote(closed)}"
     text = f"{database.label}: user {user} may not read {kind}{numbers.short_path(Path(closed))}."

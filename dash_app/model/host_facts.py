@@ -1,7 +1,4 @@
-"""What is around a database's content: who has it open, its log, its disk, its last day.
-
-Frozen values like those of the model, which carries them in each reading.
-"""
+"""Facts about a database that are not in its file: its holders, WAL, disk and access rights."""
 
 from __future__ import annotations
 
@@ -11,21 +8,22 @@ from datetime import datetime
 from typing import Literal
 
 Use = Literal["open", "read", "write", "checkpoint", "recover"]
-"""What a process does with a database, as far as its locks tell."""
+"""What a process does with a database, as its locks show."""
 
 DISK_LOW_SHARE, DISK_LOW_BYTES = 0.05, 500_000_000
 DISK_AMPLE_BYTES = 10_000_000_000
-"""With so much free, even a twentieth of a large disk is no reason to worry."""
+"""A disk is low below the free share or below the free bytes. The share does not apply if at least
+`DISK_AMPLE_BYTES` are free."""
 
-DISK_LINE_SHARE, DISK_LINE_BYTES = 0.1, 2_000_000_000
+DISK_SHOWN_SHARE, DISK_SHOWN_BYTES = 0.1, 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that has a database open, known by its locks.
+    """A process that has a database open, as its locks show.
 
-    `since` is when it was first seen. `pins_since` is since when at least it reads a state of the
-    log that newer frames cannot be checkpointed past; None when it holds nothing back.
+    `since` is when it was first seen. `pins_since` is when it was first seen to read an older state
+    of the WAL, which keeps newer frames from being checkpointed; None if it does not.
     """
 
     pid: int
@@ -37,7 +35,7 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The file system under a file; `free_bytes` is what an ordinary user may still write."""
+    """The file system of a file. `free_bytes` is what an ordinary user may still write."""
 
     device: int
     free_bytes: int
@@ -45,43 +43,43 @@ class Disk:
 
     @property
     def used_share(self) -> float:
-        """How much is taken, from 0 to 1."""
+        """The used share, from 0 to 1."""
         return 1 - self.free_bytes / self.total_bytes
 
     @property
     def is_low(self) -> bool:
-        """Whether a writer may soon find no room."""
+        """Whether writers may soon run out of space."""
         nearly = self.used_share > 1 - DISK_LOW_SHARE and self.free_bytes < DISK_AMPLE_BYTES
         return nearly or self.free_bytes < DISK_LOW_BYTES
 
     @property
-    def is_worth_a_line(self) -> bool:
-        """Whether a person would want to know how full it is."""
-        return self.used_share > 1 - DISK_LINE_SHARE or self.free_bytes < DISK_LINE_BYTES
+    def is_worth_showing(self) -> bool:
+        """Whether it is full enough to show."""
+        return self.used_share > 1 - DISK_SHOWN_SHARE or self.free_bytes < DISK_SHOWN_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Whose a database's files are, and what shuts us out.
+    """The owners of a database's files, and what denies access to them.
 
-    `path` is the main file's, resolved; the others lie beside it. `owners` maps what is there, ""
-    for the main file and "-wal" and the like for the others, to user ids. `closed` is the first
-    thing on the way that we may not enter or read: a folder, or one of the files.
+    `path` is the resolved path of the main file. `owners` maps the suffixes of the existing files
+    ("" for the main file, "-wal", "-shm", "-journal") to user ids. `blocked_by` is the first folder
+    or file on the way that may not be entered or read.
     """
 
     path: str
     owners: Mapping[str, int]
-    closed: str | None = None
-    closed_is_folder: bool = False
+    blocked_by: str | None = None
+    blocked_by_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WalGrowth:
-    """A write-ahead log that is large and could not start over since a time of day.
+    """A large WAL that has not been able to start over since a time of day.
 
-    `is_lasting` is whether that has gone on for ten minutes. Its `generation` changes once it
-    starts over. `is_checkpointed` is whether a part of it is, None if that is not known. `readers`
-    were seen to read it in the last ten minutes.
+    `is_lasting` is whether that has lasted for ten minutes. `generation` changes when the WAL
+    starts over. `is_checkpointed` is whether part of it is checkpointed; None if unknown. `readers`
+    are the processes that read it in the last ten minutes.
     """
 
     since: datetime
@@ -93,10 +91,10 @@ class WalGrowth:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What is around a database's content; None for what could not be told.
+    """All facts of this module about one database; None for those that are unknown.
 
-    `backlog_bytes` is the part of the log that is not yet checkpointed. `is_foreign` is whether an
-    engine that is not SQLite's own has it open, as far as its locks and side files show.
+    `backlog_bytes` is the part of the WAL that is not yet checkpointed. `is_foreign` is whether an
+    engine other than SQLite's own has the database open, as its locks and side files show.
     """
 
     holders: tuple[Holder, ...] | None = None
@@ -109,10 +107,10 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What was written lately: rows in each of 24 hours, the running one last, None if not watched.
+    """Rows written in each of the last 24 hours, the current hour last; None if not watched.
 
-    `rows_before` is how many rows there were at `since`, which is a day ago or when we began.
-    `unknown_before` names the tables that are not in it, since their count was unknown then.
+    `rows_before` is the row count at `since`, which is a day ago or the start of watching.
+    `unknown_before` are the tables that are missing from it, because their count was unknown then.
     """
 
     hours: tuple[int | None, ...]

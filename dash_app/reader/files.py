@@ -198,7 +198,7 @@ def find_access(path: str) -> Access:
     owners = {side: owner for side in sides if (owner := _owner(path + side)) is not None}
     for folder in reversed(list(_folders(path))):
         if not os.access(folder, os.X_OK) and os.path.isdir(folder):
-            return Access(path, owners, folder, closed_is_folder=True)
+            return Access(path, owners, folder, blocked_by_folder=True)
     files = (path + side for side in owners)
     return Access(path, owners, next((f for f in files if not os.access(f, os.R_OK)), None))
 

@@ -16,7 +16,7 @@ def history_disk(snapshot: Snapshot) -> str:
     """Return how full the history's disk is, if that matters and no database is on that disk."""
     disk = snapshot.history_disk
     disks = [status.reading.surroundings.disk for status in snapshot.databases]
-    if disk is None or not disk.is_worth_a_line or disk.device in {d.device for d in disks if d}:
+    if disk is None or not disk.is_worth_showing or disk.device in {d.device for d in disks if d}:
         return ""
     return f"The history's {disk_line(disk).replace('Disk', 'disk')}."
 

@@ -72,7 +72,7 @@ def reading_notes(status: DatabaseStatus) -> list[str]:
         lines.append(f"It has {links} names (hard links). A WAL under another name is not read.")
     disk = status.reading.surroundings.disk
     has_low_disk = any(problem.code == "disk_low" for problem in status.problems)
-    if disk and disk.is_worth_a_line and not has_low_disk:
+    if disk and disk.is_worth_showing and not has_low_disk:
         lines.append(f"{disk_line(disk)}.")
     return lines
 

@@ -24,7 +24,7 @@ def test_the_owner_of_each_file_and_the_version_of_its_writer(tmp_path: Path) ->
     access = reading.surroundings.access
     assert access is not None
     assert access.owners == {"": OWN, "-wal": OWN, "-shm": OWN}
-    assert access.closed is None
+    assert access.blocked_by is None
     major, minor, patch = sqlite3.sqlite_version_info
     assert reading.sqlite_version == major * 1_000_000 + minor * 1_000 + patch
 
@@ -52,8 +52,8 @@ def test_the_first_thing_that_shuts_us_out_is_told(closed: str) -> None:
     access = reading.surroundings.access
     assert reading.code == "permission_denied"
     assert access is not None
-    assert access.closed == str(shut)
-    assert access.closed_is_folder == (closed == "folder")
+    assert access.blocked_by == str(shut)
+    assert access.blocked_by_folder == (closed == "folder")
 
 
 def test_a_file_that_is_not_there_has_no_owner(tmp_path: Path) -> None:
@@ -61,4 +61,4 @@ def test_a_file_that_is_not_there_has_no_owner(tmp_path: Path) -> None:
         access = read(airlock).surroundings.access
     assert access is not None
     assert access.owners == {}
-    assert access.closed is None
+    assert access.blocked_by is None

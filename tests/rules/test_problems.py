@@ -141,7 +141,7 @@ def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("free", "total", "is_worth_a_line", "is_low"),
+    ("free", "total", "is_worth_showing", "is_low"),
     [
         (60 * GB, 100 * GB, False, False),
         (9 * GB, 100 * GB, True, False),
@@ -153,10 +153,10 @@ def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_a_full_disk_is_found_before_it_is_full(
-    free: float, total: float, *, is_worth_a_line: bool, is_low: bool
+    free: float, total: float, *, is_worth_showing: bool, is_low: bool
 ) -> None:
     disk = Disk(1, int(free), int(total))
-    assert (disk.is_worth_a_line, disk.is_low) == (is_worth_a_line, is_low)
+    assert (disk.is_worth_showing, disk.is_low) == (is_worth_showing, is_low)
 
 
 def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) -> None:
