@@ -33,7 +33,7 @@ from dash_app.rules.state import StateStore
 from dash_app.settings import Settings
 from dash_app.system.clock import CLOCK, AdjustmentDetector, Clock
 from dash_app.system.disk import disk_of
-from dash_app.system.users import own_name
+from dash_app.system.users import own_user_name
 from dash_app.words.errors import wording_context
 from dash_app.words.history import history_lost, history_not_opened, history_paused
 
@@ -115,7 +115,7 @@ class Sampler:
         self._interval_seconds = sampler.interval.total_seconds()
         self._began = clock.steady_seconds()
         self._airlock = airlock or Airlock.from_settings(settings)
-        self._place = wording_context(settings, own_name())
+        self._place = wording_context(settings, own_user_name())
         self._ledger = StateStore(history, settings.databases, clock.now)
         self._airlock.restore(self._ledger.memories)
         self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())

@@ -90,7 +90,7 @@ def test_a_user_id_without_a_name_can_do_all(config: Path, home: dict[str, str])
 
 def test_a_user_without_a_name_is_named_by_the_id() -> None:
     assert users.user_name(NAMELESS) == str(NAMELESS)
-    assert users.own_name() == users.user_name(os.geteuid())
+    assert users.own_user_name() == users.user_name(os.geteuid())
 
 
 def test_no_path_is_shortened_by_the_root_folder(monkeypatch: pytest.MonkeyPatch) -> None:

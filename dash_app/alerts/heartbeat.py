@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from dash_app import VERSION
 from dash_app.settings.schema import WatchSettings
-from dash_app.system.secret_files import redact, urls_in
+from dash_app.system.secret_files import read_urls, redact
 
 FIRST_SECONDS = 5.0
 """After so long the first readings are there."""
@@ -61,7 +61,7 @@ class Heartbeat:
 def _problem(file: Path) -> str | None:
     """Ask for the URL in a file; return what kept it from being answered well, without secrets."""
     try:
-        url = urls_in(file)[0]
+        url = read_urls(file)[0]
     except (OSError, ValueError):
         return "its file cannot be read"
     request = Request(url, headers={"User-Agent": f"MissionControl/{VERSION}"})  # noqa: S310 - checked

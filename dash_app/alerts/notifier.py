@@ -180,4 +180,4 @@ def _link(names: Iterable[str], port: int) -> str:
     if any(address.is_unspecified for address in addresses):
         addresses = [*network.tailscale_addresses(), *addresses]
     reachable = [one for one in addresses if not one.is_loopback and not one.is_unspecified]
-    return network.link(reachable[0], port).rstrip("/") if reachable else ""
+    return network.page_url(reachable[0], port).rstrip("/") if reachable else ""

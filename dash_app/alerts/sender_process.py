@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from dash_app.alerts.fit import fit
 from dash_app.system.processes import limit_memory
-from dash_app.system.secret_files import urls_in
+from dash_app.system.secret_files import read_urls
 
 try:
     import apprise
@@ -130,7 +130,7 @@ def main() -> None:
     failure = MISSING
     found: list[Receiver] = []
     try:
-        urls = urls_in(Path(request["urls_file"]))
+        urls = read_urls(Path(request["urls_file"]))
         found = [one for url in urls for one in receivers.of(url)] if apprise else []
     except (OSError, ValueError) as error:
         failure = f"the file of URLs {error}"

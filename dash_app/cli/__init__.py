@@ -65,7 +65,7 @@ class LateCommands(click.Group):
         except SettingsError as error:
             return fail(str(error))
         except Exception as error:  # noqa: BLE001
-            return fail(f"Mission Control failed: {logging_setup.described(error)}")
+            return fail(f"Mission Control failed: {logging_setup.describe_error(error)}")
 
 
 EXAMPLES = """\b
@@ -104,4 +104,4 @@ def main(ctx: click.Context) -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: sys.exit(0))  # run all cleanup
-    logging_setup.start()
+    logging_setup.configure()

@@ -21,7 +21,7 @@ from dash_app.history.notifications import newest_notifications
 from dash_app.model.notification import Notification
 from dash_app.settings import Settings
 from dash_app.system.exit_codes import ExitCode
-from dash_app.system.secret_files import digest, redact, urls_in
+from dash_app.system.secret_files import digest, read_urls, redact
 from dash_app.words import numbers
 from dash_app.words.notifications import notification_state, signature, trial_text
 
@@ -108,4 +108,4 @@ def list_(config: Path | None, limit: int) -> None:
 
 def _receivers(configured: Settings) -> tuple[Path | None, list[str]]:
     path = configured.alerts.urls_file
-    return path, urls_in(path) if path else []
+    return path, read_urls(path) if path else []

@@ -102,7 +102,7 @@ def _serve(
 
         service = Service(configured, history, sampler, sockets)
         count = numbers.plural(len(configured.databases), "database")
-        links = [network.link(address, configured.server.port) for address in sockets]
+        links = [network.page_url(address, configured.server.port) for address in sockets]
         click.echo("\n  ".join([f"Mission Control watches {count}:", *links]))
         click.echo(closing_line)
         service.run(load)
@@ -117,8 +117,8 @@ def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
     if "tailscale" in server.addresses and not network.tailscale_addresses():
         log.info("no Tailscale address yet: it will be served as soon as there is one")
     for address in addresses:
-        if not network.is_private_to_us(address):
-            has_others = network.lets_in_others(server.allowed_clients, address)
+        if not network.is_local_or_tailnet(address):
+            has_others = network.admits_others(server.allowed_clients, address)
             clients = ", ".join(server.allowed_clients) if has_others else "nobody else"
             text = "is reachable beyond this machine and its tailnet"
             log.warning("%s %s; allowed_clients answers %s", address, text, clients)

@@ -14,7 +14,7 @@ from dash_app.doctor.check import Check
 from dash_app.model.level import worst
 from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.exit_codes import ExitCode
-from dash_app.system.users import own_name
+from dash_app.system.users import own_user_name
 from dash_app.words import numbers
 from dash_app.words.errors import wording_context
 
@@ -26,7 +26,7 @@ LIMIT_SECONDS = 15.0
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Yield all checks, in the order in which a person would fix them."""
-    place = wording_context(settings, own_name())
+    place = wording_context(settings, own_user_name())
     limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline_seconds
     parts: dict[str, Callable[[], Iterable[Check]]] = {
         "configuration": lambda: _configuration(settings),

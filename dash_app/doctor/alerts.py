@@ -11,7 +11,7 @@ from pathlib import Path
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import INSTALL, unit_file
 from dash_app.settings.schema import AlertsSettings
-from dash_app.system.secret_files import redact, urls_in
+from dash_app.system.secret_files import read_urls, redact
 from dash_app.words import numbers
 
 APPRISE = "Compare it with the examples in apprise's wiki, then run ./ops/run alerts test"
@@ -29,7 +29,7 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
         text = f"The service sends no notifications: {numbers.short_path(bare)} has no apprise."
         yield Check("fault", "apprise_missing", text, INSTALL)
     else:
-        urls = urls_in(alerts.urls_file)
+        urls = read_urls(alerts.urls_file)
         text = f"Notifications are sent to {numbers.join_names([redact(url) for url in urls])}."
         yield Check("well", "alerts", text, TEST)
         yield from _urls(urls)

@@ -32,7 +32,7 @@ def examine(server: ServerSettings) -> Iterator[Check]:
     """Yield the checks of each address to serve, and whether Tailscale's is missing."""
     for address in network.addresses_to_bind(server.addresses):
         yield _address(address, server.port)
-        if not network.is_private_to_us(address):
+        if not network.is_local_or_tailnet(address):
             yield from _clients_of(address, server.allowed_clients)
     if "tailscale" in server.addresses and not network.tailscale_addresses():
         yield _no_tailscale()
@@ -43,7 +43,7 @@ def _address(address: Address, port: int) -> Check:
         network.listen(address, port).close()
     except PortTakenError as error:
         if is_mission_control(address, port):
-            text = f"Mission Control is served at {network.link(address, port)}"
+            text = f"Mission Control is served at {network.page_url(address, port)}"
             return Check("well", "served", text)
         holder = re.search(r"\(pid (\d+)\)", str(error))
         if holder and is_the_service(holder[1]):
@@ -61,7 +61,7 @@ def _address(address: Address, port: int) -> Check:
 
 def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:
     """Yield a notice if no client may use an address that is served."""
-    if network.lets_in_others(allowed, address):
+    if network.admits_others(allowed, address):
         return
     text = f"{address} is served, but only this machine and its tailnet are allowed there."
     example = "192.168.1.0/24"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dash_app.doctor.check import Check
-from dash_app.system.users import own_name
+from dash_app.system.users import own_user_name
 from dash_app.words import numbers
 
 UNIT = "mission-control.service"
@@ -42,7 +42,7 @@ def examine() -> Iterator[Check]:
         return
     yield from _unit(file.read_text(encoding="utf-8", errors="replace"))
     yield _state()
-    yield _lingering(own_name())
+    yield _lingering(own_user_name())
 
 
 def _unit(text: str) -> Iterator[Check]:

@@ -40,7 +40,7 @@ def plan(configured: Settings) -> Iterator[tuple[str, str]]:
     yield "history", str(history)
     yield "port", str(server.port)
     for address in network.addresses_to_bind(server.addresses):
-        yield "link", network.link(address, server.port)
+        yield "link", network.page_url(address, server.port)
         yield from _taken(address, server.port)
     for database in configured.databases:
         if history.parent in database.path.parents:
@@ -73,7 +73,7 @@ def faults(configured: Settings, patience_seconds: float = PATIENCE_SECONDS) -> 
 
 def _faults(address: Address, port: int) -> Iterator[str]:
     for path in ("/health", "/"):
-        link = network.link(address, port).removesuffix("/") + path
+        link = network.page_url(address, port).removesuffix("/") + path
         try:
             status = self_probe.get(address, port, path, ANSWER_SECONDS).status
         except OSError as error:

@@ -20,7 +20,7 @@ from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings, SettingsError
 from dash_app.system import network, self_probe, systemd
-from dash_app.system.logging_setup import described
+from dash_app.system.logging_setup import describe_error
 from dash_app.system.network import Address
 from dash_app.web.app import create_server
 from dash_app.web.listeners import Listeners
@@ -88,15 +88,15 @@ class Service:
 
     def _reload(self, load: Callable[[], Settings]) -> None:
         """Apply new settings without dropping a request; keep the current ones if that fails."""
-        systemd.tell("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
             self._apply(_loaded(load))
         except SettingsError as error:
             for line in str(error).splitlines():
                 log.error("reload rejected, keeping the current settings: %s", line)
         except Exception as error:  # noqa: BLE001 - a reload must not end the service
-            log.error("reload rejected, keeping the current settings: %s", described(error))
-        systemd.tell("READY=1")
+            log.error("reload rejected, keeping the current settings: %s", describe_error(error))
+        systemd.notify("READY=1")
 
     def _apply(self, wanted: Settings) -> None:
         if self._settings.names_databases and not wanted.names_databases:
@@ -134,7 +134,7 @@ class Service:
 
     def _stop(self) -> None:
         """Answer what is under way and finish the tick, both at once."""
-        systemd.tell("STOPPING=1")
+        systemd.notify("STOPPING=1")
         self._heartbeat.stop()
         self._listeners.stop()
         self._sampler.stop()
@@ -154,12 +154,12 @@ class Service:
         """Say that we are ready, once; what we do, when that changes; and that we live."""
         if not self._is_ready and self._answers():
             self._is_ready = True
-            systemd.tell("READY=1")
+            systemd.notify("READY=1")
         port = self._settings.server.port
-        links = " ".join(network.link(address, port) for address in self._listeners.addresses)
+        links = " ".join(network.page_url(address, port) for address in self._listeners.addresses)
         if links != self._told:
             self._told = links
-            systemd.tell(f"STATUS=Serving {links}")
+            systemd.notify(f"STATUS=Serving {links}")
         self._give_sign()
 
     def _give_sign(self) -> None:
@@ -172,7 +172,7 @@ class Service:
         elif not self._answers():
             log.error("our own page does not answer: waiting to be started anew")
         else:
-            systemd.tell("WATCHDOG=1")
+            systemd.notify("WATCHDOG=1")
 
     def _answers(self) -> bool:
         """Whether a request to this machine's own address is answered, with whatever."""

@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo
 
-from dash_app.system.secret_files import token_in, urls_in
+from dash_app.system.secret_files import read_token, read_urls
 
 DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -114,7 +114,7 @@ def _path_or_none(value: object, info: ValidationInfo) -> Path | None:
 def _token(value: object, info: ValidationInfo) -> str | None:
     path = _path_or_none(value, info)
     try:
-        return token_in(path) if path else None
+        return read_token(path) if path else None
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
 
@@ -123,7 +123,7 @@ def _urls_file(value: object, info: ValidationInfo) -> Path | None:
     path = _path_or_none(value, info)
     try:
         if path:
-            urls_in(path)
+            read_urls(path)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     return path
@@ -131,7 +131,7 @@ def _urls_file(value: object, info: ValidationInfo) -> Path | None:
 
 def _heartbeat_file(value: object, info: ValidationInfo) -> Path | None:
     path = _urls_file(value, info)
-    if path and not urls_in(path)[0].startswith(("http://", "https://")):
+    if path and not read_urls(path)[0].startswith(("http://", "https://")):
         raise ValueError("the heartbeat's URL must begin with http:// or https://")
     return path
 

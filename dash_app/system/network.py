@@ -1,4 +1,4 @@
-"""Which addresses there are to serve, and the sockets that listen there."""
+"""The addresses of this machine, and sockets that listen on them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
+
+from dash_app.system.processes import process_label
 
 Address = IPv4Address | IPv6Address
 
@@ -25,46 +27,46 @@ LISTENING = "0A"
 
 
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-"""Errors of a system, or of a process, that has no descriptor or memory left."""
+"""Errors that mean that no descriptor or memory is left."""
 
 
 class PortTakenError(Exception):
-    """An address and port that somebody else listens on; the text says who, and what is free."""
+    """Another program listens on the port. The text names it and a free port."""
 
 
-def addresses_to_bind(named: Iterable[str]) -> list[Address]:
-    """Return the addresses behind the names: `loopback`, `tailscale`, or literal ones.
+def addresses_to_bind(names: Iterable[str]) -> list[Address]:
+    """Resolve the configured names: `loopback`, `tailscale`, or literal addresses.
 
-    An address family or interface that is not there now is left out, as is what a wildcard covers.
-    Raise OSError if no descriptor is left to ask with.
+    Skip address families and interfaces that are missing now, and addresses that a wildcard covers.
+    Raise OSError if no descriptor is left.
     """
-    found: dict[Address, None] = {}
-    for name in named:
+    addresses: dict[Address, None] = {}
+    for name in names:
         if name == "loopback":
-            found |= dict.fromkeys(_loopback_addresses())
+            addresses |= dict.fromkeys(_loopback_addresses())
         elif name == "tailscale":
-            found |= dict.fromkeys(tailscale_addresses())
+            addresses |= dict.fromkeys(tailscale_addresses())
         else:
-            found[ip_address(name)] = None
-    every = {address.version for address in found if address.is_unspecified}
-    return [a for a in found if a.is_unspecified or a.version not in every]
+            addresses[ip_address(name)] = None
+    covered = {address.version for address in addresses if address.is_unspecified}
+    return [a for a in addresses if a.is_unspecified or a.version not in covered]
 
 
 def tailscale_addresses() -> list[Address]:
-    """Return the addresses of the Tailscale interface that lie in Tailscale's own networks."""
+    """Return the addresses of the Tailscale interface that are in Tailscale's own networks."""
     candidates = [*_interface_ipv4(TAILSCALE_INTERFACE), *_interface_ipv6(TAILSCALE_INTERFACE)]
     return [a for a in candidates if any(a in network for network in NETWORKS["tailscale"])]
 
 
-def is_private_to_us(address: Address) -> bool:
+def is_local_or_tailnet(address: Address) -> bool:
     """Whether only this machine or its tailnet can reach an address."""
     return any(address in network for group in NETWORKS.values() for network in group)
 
 
 def listen(address: Address, port: int) -> socket.socket:
-    """Return a listening socket, also for an address that is not up yet.
+    """Return a listening socket, even for an address that is not up yet.
 
-    Raises PortTakenError, OSError.
+    Raise PortTakenError or OSError.
     """
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -79,35 +81,35 @@ def listen(address: Address, port: int) -> socket.socket:
         listener.close()
         if error.errno != errno.EADDRINUSE:
             raise
-        raise PortTakenError(_who_has(address, port)) from error
+        raise PortTakenError(_explain_taken(address, port)) from error
     return listener
 
 
-def is_listened_on_by_us(port: int) -> bool:
-    """Whether somebody listens at a port of this machine, and nobody but our own user."""
+def is_served_by_us(port: int) -> bool:
+    """Whether processes of our user listen on a port of this machine, and no others."""
     users = {int(fields[7]) for fields in _listening(port)}
     return users == {os.getuid()}
 
 
-def lets_in_others(allowed: Iterable[str], address: Address) -> bool:
-    """Whether any client beyond this machine and its tailnet may ask at an address."""
+def admits_others(allowed: Iterable[str], address: Address) -> bool:
+    """Whether any client beyond this machine and its tailnet may connect to an address."""
     others = [ip_network(name) for name in allowed if name not in NETWORKS]
     return any(
-        network.version == address.version and not is_private_to_us(network.network_address)
+        network.version == address.version and not is_local_or_tailnet(network.network_address)
         for network in others
     )
 
 
-def link(address: Address, port: int) -> str:
-    """Return the page's address as a full link."""
+def page_url(address: Address, port: int) -> str:
+    """Return the URL of the page at an address."""
     host = f"[{address}]" if address.version == 6 else str(address)
     return f"http://{host}:{port}/"
 
 
 def _has_ipv6() -> bool:
-    """Whether this process can use IPv6: a kernel, a container or a unit may lack it.
+    """Whether this process can use IPv6. A kernel, a container or a unit may disable it.
 
-    Raise OSError if there is no descriptor to find out with.
+    Raise OSError if no descriptor is left.
     """
     try:
         socket.socket(socket.AF_INET6, socket.SOCK_STREAM).close()
@@ -124,10 +126,10 @@ def _loopback_addresses() -> list[Address]:
 
 
 def _interface_ipv4(interface: str) -> list[Address]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         request = struct.pack("256s", interface.encode())
         try:
-            answer = fcntl.ioctl(asking.fileno(), SIOCGIFADDR, request)
+            answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, request)
         except OSError:
             return []
     return [IPv4Address(answer[20:24])]
@@ -144,7 +146,7 @@ def _interface_ipv6(interface: str) -> list[Address]:
     return [IPv6Address(bytes.fromhex(field[0])) for field in fields if field[5] == interface]
 
 
-def _who_has(address: Address, port: int) -> str:
+def _explain_taken(address: Address, port: int) -> str:
     inode = next((fields[9] for fields in _listening(port)), None)
     holder = _process_with_socket(inode) if inode else None
     by = f"by {holder}" if holder else "by a process of another user"
@@ -153,7 +155,7 @@ def _who_has(address: Address, port: int) -> str:
 
 
 def _listening(port: int) -> Iterator[list[str]]:
-    """Yield what the kernel says of each socket that listens at a port, proc(5)."""
+    """Yield the fields of each socket that listens on a port (proc_pid_net(5))."""
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         for line in table.read_text().splitlines()[1:] if table.exists() else ():
             fields = line.split()
@@ -165,8 +167,7 @@ def _process_with_socket(inode: str) -> str | None:
     for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
         try:
             if str(descriptor.readlink()) == f"socket:[{inode}]":
-                process = descriptor.parents[1]
-                return f"{(process / 'comm').read_text().strip()} (pid {process.name})"
+                return process_label(int(descriptor.parents[1].name))
         except OSError:
             continue
     return None

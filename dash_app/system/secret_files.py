@@ -1,4 +1,4 @@
-"""Secret files: a bearer token, or URLs of which only scheme and host are shown."""
+"""Secret files: a bearer token, or URLs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from dash_app.system.text_file import read_text
 
 TOKEN = re.compile(r"[ -~]+")
-"""Characters that a header can carry; see RFC 9110 section 5.5."""
+"""Characters that an HTTP header can carry (RFC 9110, section 5.5)."""
 
 MAX_TOKEN_BYTES = 4096
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -21,32 +21,32 @@ SERVERS = frozenset(
     for scheme in ("http", "json", "xml", "form", "ntfy", "gotify", "mailto", "matrix", "mmost")
     for secured in ("", "s")
 )
-"""Schemes whose host, if it looks like one, is that of a server and not a secret."""
+"""Schemes whose host, if it looks like one, is a server and not a secret."""
 
 
-def token_in(path: Path) -> str:
-    """Return the token in a file that only its owner and group can read.
+def read_token(path: Path) -> str:
+    """Read the token in a file that only its owner and group can read.
 
-    Raise OSError, or ValueError with what to do.
+    Raise OSError, or ValueError with the fix.
     """
     text, mode = read_text(path, MAX_TOKEN_BYTES)
     if mode & stat.S_IRWXO:
-        raise ValueError(f"every user of this machine may read it: chmod 600 {_quoted(path)}")
+        raise ValueError(f"can be read by every user of this machine: chmod 600 {_quoted(path)}")
     if not (token := text.strip()):
-        raise ValueError("is empty: write the token into it")
+        raise ValueError("is empty: put the token into it")
     if not TOKEN.fullmatch(token):
-        raise ValueError("does not hold one token: write one line of ASCII")
+        raise ValueError("must contain a single token: one line of ASCII")
     return token
 
 
-def urls_in(path: Path) -> list[str]:
-    """Return the URLs in an owner-only file, one per line, without comments.
+def read_urls(path: Path) -> list[str]:
+    """Read the URLs in a file that only its owner can read: one per line, without comments.
 
-    Raise OSError, or ValueError with what to do.
+    Raise OSError, or ValueError with the fix.
     """
     text, mode = read_text(path)
     if mode & OTHERS:
-        raise ValueError(f"others may read it: chmod 600 {_quoted(path)}")
+        raise ValueError(f"can be read by other users: chmod 600 {_quoted(path)}")
     lines = [line.strip() for line in text.splitlines()]
     urls = [line for line in lines if line and not line.startswith("#")]
     if not urls:
@@ -62,9 +62,9 @@ def _quoted(path: Path) -> str:
 
 
 def redact(url: str) -> str:
-    """Return where a URL leads, by its scheme and host alone: the rest of it is a secret.
+    """Return only the scheme and host of a URL, since the rest is secret.
 
-    Of schemes whose host may be a token itself, such as tgram, the scheme alone.
+    In schemes such as tgram the host may be a token too: then return only the scheme.
     """
     try:
         parts = urlsplit(url)
@@ -76,10 +76,10 @@ def redact(url: str) -> str:
 
 
 def digest(url: str) -> str:
-    """Return what tells a URL from others, and nobody what it is."""
+    """Return a hash that identifies a URL without revealing it."""
     return hashlib.sha256(url.encode()).hexdigest()[:12]
 
 
 def _is_url(line: str) -> bool:
-    scheme, found, rest = line.partition("://")
-    return bool(found and rest) and scheme.isascii() and scheme.isalnum()
+    scheme, separator, rest = line.partition("://")
+    return bool(separator and rest) and scheme.isascii() and scheme.isalnum()

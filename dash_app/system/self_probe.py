@@ -1,4 +1,4 @@
-"""Requests to our own server: does it run, is it healthy, what does it report."""
+"""Requests to our own server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
-from dash_app.system.network import Address, addresses_to_bind, is_listened_on_by_us, link
+from dash_app.system.network import Address, addresses_to_bind, is_served_by_us, page_url
 
 TIMEOUT_SECONDS = 2.0
 """Our server answers from memory."""
@@ -43,7 +43,7 @@ def get(
     listens on the port could send a byte per second forever.
     """
     deadline = time.monotonic() + timeout_seconds
-    lines = [f"GET {path} HTTP/1.0", f"Host: {link(address, port).split('/')[2]}"]
+    lines = [f"GET {path} HTTP/1.0", f"Host: {page_url(address, port).split('/')[2]}"]
     if authorization:
         lines.append(f"Authorization: {authorization}")
     received = bytearray()
@@ -70,7 +70,7 @@ def get_json(
     """
     addresses = addresses_to_bind(names)
     # A server of another user would learn the token.
-    if not addresses or not is_listened_on_by_us(port):
+    if not addresses or not is_served_by_us(port):
         return None
     address = max(addresses, key=lambda address: address.is_loopback or address.is_unspecified)
     if address.is_unspecified:

@@ -1,4 +1,4 @@
-"""Names of users, and the home folder of our own."""
+"""Names of users, and our own home folder."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def user_name(uid: int) -> str:
         return str(uid)
 
 
-def own_name() -> str:
-    """Return the name of the user we run as; variables such as USER are ignored."""
+def own_user_name() -> str:
+    """Return the name of the effective user. Variables such as USER are ignored."""
     return user_name(os.geteuid())
 
 
 def home() -> Path | None:
-    """Return our user's home folder; None if there is none, or only the root folder."""
+    """Return our user's home folder; None if there is none, or if it is the root folder."""
     try:
         path = Path.home()
     except RuntimeError:

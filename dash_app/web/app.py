@@ -26,7 +26,7 @@ from dash_app.page.layout import INDEX
 from dash_app.page.page import Page
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
-from dash_app.system.logging_setup import described
+from dash_app.system.logging_setup import describe_error
 from dash_app.web.callback_requests import CALLBACKS, is_valid
 from dash_app.web.connection import WAITED_SECONDS
 from dash_app.web.static_files import (
@@ -224,7 +224,7 @@ def _register_error_handlers(server: Flask) -> None:
 
     @server.errorhandler(Exception)
     def failure(error: Exception) -> Response:
-        log.error("%s %s failed: %s", request.method, request.path, described(error))
+        log.error("%s %s failed: %s", request.method, request.path, describe_error(error))
         return _error(500, "Internal Server Error")
 
 

@@ -307,4 +307,4 @@ class Listeners:
             stack.pop_all()
         self._logged_errors.pop(address, None)
         self._servers[address] = server
-        log.info("serving %s", network.link(address, self._settings.port))
+        log.info("serving %s", network.page_url(address, self._settings.port))

@@ -24,7 +24,7 @@ from dash_app.doctor import Check, clock, network, service
 from dash_app.doctor.databases import has_reset_bug
 from dash_app.history.schema import migrate
 from dash_app.settings.schema import ServerSettings
-from dash_app.system.users import own_name
+from dash_app.system.users import own_user_name
 from tests.airlock_helpers import give_to_nobody, public_folder
 from tests.harness import ROOT, LiveWriter, Served, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
@@ -446,7 +446,7 @@ def service_checks() -> dict[str, dict[str, str]]:
 
 
 def test_a_service_without_lingering_is_reported(installed: Path) -> None:
-    user = own_name()
+    user = own_user_name()
     found = service_checks()
     assert found["not_lingering"]["level"] == "fault"
     assert found["not_lingering"]["cure"] == f"sudo loginctl enable-linger {user}"

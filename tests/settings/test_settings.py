@@ -202,7 +202,7 @@ SECRET = "s3cr3t"
 @pytest.mark.parametrize(
     ("content", "mode", "reason"),
     [
-        (f"ntfys://ntfy.sh/{SECRET}\n", 0o640, "others may read it: chmod 600 '{path}'"),
+        (f"ntfys://ntfy.sh/{SECRET}\n", 0o640, "can be read by other users: chmod 600 '{path}'"),
         (f"# mine\n\nntfys://ntfy.sh/{SECRET}\nmailto:{SECRET}\n", 0o600, "entry 2 is not a URL"),
         ("# nothing yet\n", 0o600, "is empty"),
     ],
@@ -349,11 +349,11 @@ def test_command_line_options_do_not_hide_a_wrong_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "mode", "reason"),
     [
-        (b"s3cr3t", 0o604, "every user of this machine may read it: chmod 600"),
-        (b" \n", 0o600, "is empty: write the token into it"),
-        (b"s3cr3t\nother", 0o600, "does not hold one token"),
-        (b"s3cr3t\tother", 0o600, "does not hold one token"),
-        ("s3cr\u00e9t".encode(), 0o600, "does not hold one token"),
+        (b"s3cr3t", 0o604, "can be read by every user of this machine: chmod 600"),
+        (b" \n", 0o600, "is empty: put the token into it"),
+        (b"s3cr3t\nother", 0o600, "must contain a single token"),
+        (b"s3cr3t\tother", 0o600, "must contain a single token"),
+        ("s3cr\u00e9t".encode(), 0o600, "must contain a single token"),
         (b"s3cr3t\xff", 0o600, "is not UTF-8 text"),
         (b"x" * 5000, 0o600, "is larger than 4 kB"),
     ],

@@ -1,4 +1,4 @@
-"""The log stays readable and small, whatever is logged and how often."""
+"""Log lines are short, printable and limited in number."""
 
 from __future__ import annotations
 
@@ -14,28 +14,26 @@ def record(message: str, line: int = 1) -> logging.LogRecord:
     return logging.LogRecord("dash_app", logging.ERROR, "server.py", line, message, (), None)
 
 
-def test_a_line_is_cut_where_it_would_be_long() -> None:
+def test_a_long_line_is_cut() -> None:
     line = OneLine(for_journal=True).format(record("x" * 200_000))
     assert line.startswith("<3>ERROR dash_app: xxx")
     assert len(line) < MAX_LINE_CHARACTERS + 10
 
 
-def test_text_of_others_cannot_control_a_terminal_or_hide_its_line() -> None:
-    """Of a line with such characters, journalctl shows "[57B blob data]" alone."""
-    shown = OneLine(for_journal=False).format(record("a\x1b[2Jb\x00\u202ec\x85d é"))
-    assert shown == "ERROR dash_app: a\\x1b[2Jb\\x00\\u202ec d é"
+def test_control_characters_are_escaped() -> None:
+    """journalctl shows a line with such characters only as "[57B blob data]"."""
+    line = OneLine(for_journal=False).format(record("a\x1b[2Jb\x00\u202ec\x85d é"))
+    assert line == "ERROR dash_app: a\\x1b[2Jb\\x00\\u202ec d é"
     assert len(OneLine(for_journal=False).format(record("\x00" * 9_000))) < MAX_LINE_CHARACTERS + 10
 
 
-def test_what_is_logged_again_and_again_is_held_back_and_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_repeated_lines_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     flood = Flood()
-    told = [one for one in (record("failed") for _ in range(1000)) if flood.filter(one)]
-    assert len(told) == MAX_LINES
-    assert told[-1].getMessage() == "failed (more like this are left out for a minute)"
+    logged = [line for line in (record("failed") for _ in range(1000)) if flood.filter(line)]
+    assert len(logged) == MAX_LINES
+    assert logged[-1].getMessage() == "failed (further lines like this are dropped for a minute)"
     assert flood.filter(record("another place", line=2))
     monkeypatch.setattr(logging_setup, "MINUTE_SECONDS", 0.0)
     later = record("failed")
     assert flood.filter(later)
-    assert later.getMessage() == f"failed ({1000 - MAX_LINES} more like this before)"
+    assert later.getMessage() == f"failed ({1000 - MAX_LINES} lines like this were dropped)"

@@ -1,4 +1,4 @@
-"""Which addresses are bound, and who holds a port that is taken."""
+"""The addresses that are bound, and the error for a port that is taken."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dash_app.web.listeners import Listeners
 from tests.harness import ROOT, free_port
 
 
-def test_a_taken_port_names_its_holder_and_a_free_port() -> None:
+def test_the_error_for_a_taken_port_names_its_process_and_a_free_port() -> None:
     address = ip_address("127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -32,14 +32,16 @@ def test_a_taken_port_names_its_holder_and_a_free_port() -> None:
     network.listen(address, int(text.rpartition(" ")[2])).close()
 
 
-def test_a_port_is_ours_while_our_own_user_alone_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_is_ours_only_while_no_other_user_listens_on_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     port = free_port()
-    assert not network.is_listened_on_by_us(port)
+    assert not network.is_served_by_us(port)
     with socket.create_server(("127.0.0.1", port)):
-        assert network.is_listened_on_by_us(port)
-        stranger = os.getuid() + 1
-        monkeypatch.setattr(os, "getuid", lambda: stranger)
-        assert not network.is_listened_on_by_us(port)
+        assert network.is_served_by_us(port)
+        other_user = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: other_user)
+        assert not network.is_served_by_us(port)
 
 
 def test_an_address_that_is_not_up_yet_can_be_listened_on() -> None:
@@ -47,17 +49,17 @@ def test_an_address_that_is_not_up_yet_can_be_listened_on() -> None:
 
 
 def test_a_wildcard_covers_the_addresses_of_its_family() -> None:
-    """Each would find its port taken by the wildcard."""
-    found = network.addresses_to_bind(["loopback", "0.0.0.0", "192.0.2.1"])
-    assert ip_address("0.0.0.0") in found
-    assert not {ip_address("127.0.0.1"), ip_address("192.0.2.1")} & set(found)
+    """Otherwise their ports would be taken by the wildcard."""
+    addresses = network.addresses_to_bind(["loopback", "0.0.0.0", "192.0.2.1"])
+    assert ip_address("0.0.0.0") in addresses
+    assert not {ip_address("127.0.0.1"), ip_address("192.0.2.1")} & set(addresses)
 
 
-def test_loopback_is_never_left_out_and_literals_are_taken_as_they_are() -> None:
-    found = network.addresses_to_bind(["loopback", "192.0.2.1", "192.0.2.1"])
-    assert found[0] == ip_address("127.0.0.1")
-    assert found[-1] == ip_address("192.0.2.1")
-    assert len(found) == len(set(found))
+def test_loopback_and_literal_addresses_are_resolved_without_duplicates() -> None:
+    addresses = network.addresses_to_bind(["loopback", "192.0.2.1", "192.0.2.1"])
+    assert addresses[0] == ip_address("127.0.0.1")
+    assert addresses[-1] == ip_address("192.0.2.1")
+    assert len(addresses) == len(set(addresses))
 
 
 IN_A_TAILNET = """
@@ -81,7 +83,7 @@ print(*network.addresses_to_bind(['tailscale']))"
         ("192.0.2.7/32", ""),
     ],
 )
-def test_the_tailscale_address_is_taken_from_its_interface(address: str, expected: str) -> None:
+def test_the_tailscale_address_is_read_from_its_interface(address: str, expected: str) -> None:
     script = IN_A_TAILNET.format(address=address, python=sys.executable)
     done = subprocess.run(
         ["unshare", "--net", "--map-root-user", "sh", "-c", script],
@@ -96,7 +98,7 @@ def test_the_tailscale_address_is_taken_from_its_interface(address: str, expecte
 
 @contextmanager
 def descriptors_left(number: int) -> Iterator[None]:
-    """Let this process open that many more files."""
+    """Limit the number of files that this process can still open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken: list[int] = []
     highest = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
@@ -114,15 +116,15 @@ def descriptors_left(number: int) -> Iterator[None]:
             os.close(descriptor)
 
 
-def test_an_address_is_not_gone_because_no_descriptor_is_left() -> None:
-    found = network.addresses_to_bind(["loopback"])
+def test_resolving_addresses_without_descriptors_raises_an_error() -> None:
+    before = network.addresses_to_bind(["loopback"])
     with descriptors_left(0), pytest.raises(OSError, match="Too many open files"):
         network.addresses_to_bind(["loopback"])
-    assert network.addresses_to_bind(["loopback"]) == found
+    assert network.addresses_to_bind(["loopback"]) == before
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_an_address_that_comes_while_no_descriptor_is_left_is_served_later(number: int) -> None:
+def test_an_address_that_appears_without_descriptors_left_is_served_later(number: int) -> None:
     settings = ServerSettings(addresses=("127.0.0.1",), port=free_port())
     served = Listeners(lambda *_: [], settings, {})
     with descriptors_left(number):
