@@ -32,7 +32,7 @@ def test_the_error_for_a_taken_port_names_its_process_and_a_free_port() -> None:
     network.listen(address, int(text.rpartition(" ")[2])).close()
 
 
-def test_a_port_is_ours_only_while_no_other_user_listens_on_it(
+def test_a_port_is_ours_unless_another_user_listens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     port = free_port()
