@@ -1,4 +1,4 @@
-"""Imports run one way, functions stay short, and each process loads only what it needs."""
+"""Imports go one way, functions are short, and each process loads only what it needs."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ LATE_IMPORTS = {
     ("serve.py", "dash_app.service.service"),
     ("status.py", "dash_app.cli.read_once"),
 }
-"""Imports inside functions: only to keep a heavy library out of a process without need of it."""
+"""Imports inside functions, only to keep a heavy library out of a process."""
 
-MAX_LINES_OF_A_FUNCTION = 40
+MAX_FUNCTION_LINES = 40
 MAX_ARROWS = 95
 """Maximum number of pairs of packages of which one imports from the other."""
 
@@ -59,12 +59,12 @@ def test_functions_stay_short(path: Path) -> None:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef)
         and node.end_lineno is not None
-        and node.end_lineno - node.lineno >= MAX_LINES_OF_A_FUNCTION
+        and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
     ]
     assert long == []
 
 
-def test_imports_stand_at_the_top() -> None:
+def test_imports_are_at_the_top() -> None:
     late = {
         (path.name, node.module)
         for path in sources()
@@ -76,7 +76,7 @@ def test_imports_stand_at_the_top() -> None:
     assert late == LATE_IMPORTS
 
 
-def test_the_top_level_holds_nothing_else() -> None:
+def test_the_top_level_is_complete() -> None:
     tracked = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -86,12 +86,12 @@ def test_the_top_level_holds_nothing_else() -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda p: p.stem)
 def test_no_test_module_imports_another(path: Path) -> None:
-    """What several share is in a module of helpers."""
+    """Shared code is in helper modules."""
     assert re.findall(r"\bfrom tests\.(?:\w+\.)*test_\w+ import", path.read_text()) == []
 
 
 def loaded(module: str) -> set[str]:
-    """The top-level modules that importing one brings into a process of its own."""
+    """Return the top-level modules that a new process loads when it imports a module."""
     code = f"import {module}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
@@ -99,7 +99,7 @@ def loaded(module: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_the_child_needs_the_standard_library_alone() -> None:
+def test_the_child_needs_only_the_standard_library() -> None:
     of_python = loaded("sys")  # Debian's own Python brings a sitecustomize
     beyond = loaded("dash_app.reader.__main__") - set(sys.stdlib_module_names) - of_python
     assert {name for name in beyond if not name.startswith("_")} == {"dash_app"}
@@ -113,9 +113,9 @@ def test_commands_start_without_dash_and_pandas(command: str) -> None:
     assert not found & heavy
 
 
-def test_the_service_loads_nothing_that_sends_messages() -> None:
+def test_the_service_does_not_load_the_libraries_that_send_notifications() -> None:
     assert not loaded("dash_app.service.service") & {"apprise", "requests", "yaml", "smtplib"}
 
 
-def test_no_arrow_library_is_installed_to_double_the_memory_of_pandas() -> None:
+def test_pyarrow_is_not_installed_because_pandas_would_load_it() -> None:
     assert importlib.util.find_spec("pyarrow") is None

@@ -1,4 +1,4 @@
-"""The wall clock is set while we watch, or while we do not: nothing is sent twice or held back."""
+"""The wall clock is set, while the service runs or not: nothing is sent twice or missed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)
 
 
 class SteppedDesk(Desk):
-    """A desk whose wall clock is set now and then; `passed` is what really went by."""
+    """A desk whose wall clock is set; `passed` is the real time since its start."""
 
     def __init__(self, policy: AlertPolicy = POLICY) -> None:
         super().__init__(policy)
@@ -55,13 +55,13 @@ class SteppedDesk(Desk):
         self.passed += MINUTE
 
     def sets_clock(self, by: timedelta) -> None:
-        """Set the clock while the service runs, which moves what it remembers."""
+        """Set the clock while the service runs, which moves the times in its state."""
         self.now += by
         self.outbox = moved(self.outbox, by)
         self.incidents = moved(self.incidents, by)
 
     def restarts(self, by: timedelta) -> None:
-        """Start the service again after the clock was set; it knows only what it stored."""
+        """Restart the service after the clock was set; it knows only the stored state."""
         self.now += by
         self.incidents = {name: one.up_to(self.now) for name, one in self.incidents.items()}
         self.outbox = self.outbox.up_to(self.now)
@@ -81,7 +81,7 @@ def lives_through(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> 
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
-def test_setting_the_clock_changes_nothing_of_what_is_sent_and_when(
+def test_setting_the_clock_changes_no_notification(
     steps: list[tuple[int, timedelta]],
 ) -> None:
     stepped, steady = (lives_through(steps, by_steps=one) for one in (True, False))
@@ -90,7 +90,7 @@ def test_setting_the_clock_changes_nothing_of_what_is_sent_and_when(
 
 @settings(max_examples=40, deadline=None)
 @given(STEPS)
-def test_each_start_with_another_clock_sends_a_new_fault_in_time_and_only_once(
+def test_after_a_restart_with_another_clock_a_new_fault_is_notified_once(
     steps: list[tuple[int, timedelta]],
 ) -> None:
     desk = SteppedDesk(replace(POLICY, remind=timedelta(0)))
@@ -106,7 +106,7 @@ def test_each_start_with_another_clock_sends_a_new_fault_in_time_and_only_once(
     assert len(set(titles)) == len(titles)
 
 
-def test_the_hour_has_room_for_a_new_fault_after_the_clock_was_put_right() -> None:
+def test_correcting_the_clock_resets_the_hourly_limit() -> None:
     desk = SteppedDesk(replace(POLICY, most_an_hour=2))
     for name in ("email", "content"):
         desk.begins(name)
@@ -118,7 +118,7 @@ def test_the_hour_has_room_for_a_new_fault_after_the_clock_was_put_right() -> No
     assert [title for _, title in desk.received][2:] == ["Health: needs you"]
 
 
-def test_an_acknowledgement_expires_after_its_time_and_not_by_the_clock() -> None:
+def test_an_acknowledgement_expires_after_its_duration_whatever_the_clock_shows() -> None:
     desk = SteppedDesk()
     desk.begins("email")
     desk.passes(5 * MINUTE)
@@ -180,7 +180,7 @@ def test_the_age_of_a_snapshot_does_not_depend_on_the_wall_clock(tmp_path: Path)
     history.close()
 
 
-def test_an_event_of_a_clock_that_was_ahead_can_be_acknowledged() -> None:
+def test_an_event_from_the_future_can_be_dismissed() -> None:
     reading = Reading(NOON, NOON)
     of_tomorrow = Event("email", "replaced", NOON + DAY, {"file": "1:1"}, {"file": "1:2"})
     of_now = replace(of_tomorrow, at=NOON)
@@ -189,7 +189,7 @@ def test_an_event_of_a_clock_that_was_ahead_can_be_acknowledged() -> None:
     assert [one.ended_at for one in left] == [NOON, None]
 
 
-def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_path: Path) -> None:
+def test_a_stored_status_from_the_future_starts_now(tmp_path: Path) -> None:
     database = Database("email", "Email", tmp_path / "email.db")
     now = NOON
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
@@ -203,7 +203,7 @@ def test_a_restart_knows_a_status_of_a_clock_that_was_ahead_as_one_of_now(tmp_pa
         assert abs(memory.since + DAY - now) < HOUR
 
 
-def test_records_after_the_clock_was_set_back_are_those_of_their_own_time(tmp_path: Path) -> None:
+def test_records_after_the_clock_was_set_back_have_their_own_time(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     ahead = 24 * 60
     recorded = [(0, 5), (1, 5), (ahead, 9), (ahead + 1, 9), (2, 9), (3, 7), (4, 9)]
@@ -217,7 +217,7 @@ def test_records_after_the_clock_was_set_back_are_those_of_their_own_time(tmp_pa
     assert chart_values(path, range(ahead, ahead + 2)) == [9, 9]
 
 
-def test_a_clock_that_is_years_ahead_for_a_moment_costs_no_history(tmp_path: Path) -> None:
+def test_a_clock_that_was_years_ahead_loses_no_history(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(5):

@@ -1,4 +1,4 @@
-"""README and style sheet tell the truth: every setting, command and route, every colour."""
+"""README and style sheet match the code: settings, commands, routes and colours."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKENS = {
     "idle": ("#d4d4d8", "#3f3f46"),
     "idle-fill": ("#27272a", "#e4e4e7"),
 }
-"""Each colour, in the dark scheme and in the light one."""
+"""Each colour in the dark and in the light scheme."""
 
 MAX_ENTRY_CHARACTERS = 250
 
@@ -66,7 +66,7 @@ def test_the_readme_names_every_setting() -> None:
     assert written | {"tables"} == keys
 
 
-def test_what_is_expected_in_the_readme_is_a_configuration() -> None:
+def test_the_expectations_in_the_readme_are_valid() -> None:
     written = tomllib.loads(readme_block("toml", "expect = "))
     (database,) = settings.parse(written, settings.default_path()).databases
     assert database.rules.for_table("messages").expect == Expectation(5 * MINUTE, 1.25 * MINUTE)
@@ -104,7 +104,7 @@ def test_the_style_sheet_defines_exactly_the_tokens(scheme: str, column: int) ->
     assert found == {name: values[column] for name, values in TOKENS.items()}
 
 
-def test_no_other_colour_stands_anywhere() -> None:
+def test_no_other_colour_is_used() -> None:
     known = {value for values in TOKENS.values() for value in values}
     rest = STYLE.split("[data-bs-theme] {")[1]
     assert HEX.findall(rest) == []
@@ -118,7 +118,7 @@ def test_no_other_colour_stands_anywhere() -> None:
         assert set(HEX.findall(source.read_text())) - known == set(), source
 
 
-def test_nothing_is_fetched_from_elsewhere() -> None:
+def test_nothing_is_fetched_from_other_servers() -> None:
     sources = [*(ROOT / "dash_app").rglob("*.py"), *(ROOT / "assets").rglob("*.*")]
     addresses = {
         address
@@ -126,5 +126,5 @@ def test_nothing_is_fetched_from_elsewhere() -> None:
         if source.suffix in {".py", ".js", ".css"} and source.parent.name != "vendor"
         for address in re.findall(r"https?://[\w.{]+", Path(source).read_text())
     }
-    # A link is printed; a namespace is a name; an example says how to write an origin.
+    # A printed link, a namespace, and an example of an origin.
     assert addresses == {"http://{host", "http://www.w3.org", "https://box.example.ts.net"}

@@ -1,4 +1,4 @@
-"""What is expected stands on every face alike: card, view, headline, glance, status, metrics."""
+"""All faces show expectations alike: card, view, headline, glance, status, API, metrics."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ HOURLY = Expectation(HOUR, HOUR / 6)
 PAUSED = Rules(paused=True)
 
 
-def standing(state: State, hours: float | None) -> ExpectationState:
-    """Something hourly that was written so many hours ago."""
+def hourly(state: State, hours: float | None) -> ExpectationState:
+    """An hourly expectation that was met last a number of hours ago."""
     if hours is None:
         return ExpectationState(state, HOURLY, None, None if state == "paused" else NOW)
     return ExpectationState(state, HOURLY, NOW - hours * HOUR, NOW - (hours - 1) * HOUR)
@@ -48,7 +48,7 @@ def status(
     tables: Mapping[str, ExpectationState] | None = None,
     rules: Rules | None = None,
 ) -> DatabaseStatus:
-    """A database with tables of so many rows as their names have letters, and as it stands."""
+    """A database with these expectations; a table has as many rows as its name has letters."""
     tables = tables or {}
     rules = rules or Rules(tables=dict.fromkeys(tables, TableRules(HOURLY)))
     watch = ExpectationReport(own, tables) if own or tables else None
@@ -58,11 +58,11 @@ def status(
     return judge(Evidence(database(name, rules), reading, state, watch=watch), WORDING)
 
 
-def test_a_silent_table_makes_its_card_and_stands_first_on_it() -> None:
+def test_a_silent_table_is_first_on_its_card() -> None:
     tables = {
-        "messages": standing("on_time", 0.5),
-        "log": standing("down", 3),
-        "a": standing("late", 1.1),
+        "messages": hourly("on_time", 0.5),
+        "log": hourly("down", 3),
+        "a": hourly("late", 1.1),
     }
     text = card_text(status("email", tables=tables))
     assert text.startswith("Email Down As of 15:00 UTC log: expected every 1 h,")
@@ -77,26 +77,26 @@ def test_a_silent_table_makes_its_card_and_stands_first_on_it() -> None:
     )
 
 
-def test_an_empty_table_that_is_silent_is_not_folded_away() -> None:
-    text = card_text(status("email", tables={"empty": standing("late", None)}))
+def test_a_silent_empty_table_is_not_folded_away() -> None:
+    text = card_text(status("email", tables={"empty": hourly("late", None)}))
     assert "Email Late" in text
     assert text.endswith("empty Late: expected every 1 h, nothing seen yet 0")
 
 
-def test_many_silent_tables_are_a_few_lines_and_a_number() -> None:
-    text = card_text(status("email", tables={f"t{n}": standing("down", 3) for n in range(60)}))
+def test_many_silent_tables_are_a_few_lines_and_a_count() -> None:
+    text = card_text(status("email", tables={f"t{n}": hourly("down", 3) for n in range(60)}))
     assert text.count("expected every 1 h") == 1 + 6
     assert "Also overdue: t1, t2, t3 and 56 more." in text
-    least = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
-    text = card_text(status("email", rules=least))
+    rules = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
+    text = card_text(status("email", rules=rules))
     assert text.count("there is no such table") == 1 + MAX_NOTES
     assert "And 3 more." in text
 
 
-def test_what_is_paused_says_so_and_needs_nobody() -> None:
+def test_a_paused_database_is_shown_as_paused_and_needs_nobody() -> None:
     rules = Rules(HOURLY, paused=True)
-    paused = status("email", standing("paused", None), rules=rules)
-    fine = status("health", standing("on_time", 0.5))
+    paused = status("email", hourly("paused", None), rules=rules)
+    fine = status("health", hourly("on_time", 0.5))
     snapshot = Snapshot(NOW, (paused, fine))
     assert card_text(paused).startswith(
         "Email Paused As of 15:00 UTC Paused: problems are not reported."
@@ -109,11 +109,11 @@ def test_what_is_paused_says_so_and_needs_nobody() -> None:
     assert summaries.headline(Snapshot(NOW, (paused, status("b", rules=PAUSED)))) == "2 paused"
 
 
-def test_the_worst_is_told_first_everywhere() -> None:
-    silent = status("email", standing("down", 3), {"log": standing("late", 1.1)})
+def test_the_worst_database_is_first_on_every_face() -> None:
+    silent = status("email", hourly("down", 3), {"log": hourly("late", 1.1)})
     snapshot = Snapshot(NOW, (status("health"), silent))
-    told = visible_text(headline(snapshot, NOW))
-    assert told.startswith("1 of 2 needs you Can't tell Email: down since 13:00 UTC")
+    text = visible_text(headline(snapshot, NOW))
+    assert text.startswith("1 of 2 needs you Can't tell Email: down since 13:00 UTC")
     assert (
         glance_text(snapshot, NOW)
         .splitlines()[1]
@@ -127,19 +127,19 @@ def test_the_worst_is_told_first_everywhere() -> None:
     assert len(remedies) == 2
 
 
-def test_the_view_says_by_when_the_next_write_is_expected() -> None:
-    one = status("email", standing("on_time", 0.5), {"log": standing("paused", None)})
-    snapshot = Snapshot(NOW, (one,))
+def test_the_database_view_shows_when_the_next_write_is_due() -> None:
+    email = status("email", hourly("on_time", 0.5), {"log": hourly("paused", None)})
+    snapshot = Snapshot(NOW, (email,))
     tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
-    facts = view.view(view.Details(one, tables, None, ()), "rows", NOW, html.Section())
+    facts = view.view(view.Details(email, tables, None, ()), "rows", NOW, html.Section())
     text = visible_text(facts.before_charts)
     assert "A write is expected every 1 h, the next by 15:30 UTC" in text
     assert "log Paused" in text
 
 
-def test_the_document_and_the_metrics_say_how_all_stands() -> None:
-    one = status("email", standing("on_time", 0.5), {"log": standing("down", 3)})
-    document = status_document(Snapshot(NOW, (one, status("b"), status("c", rules=PAUSED))))
+def test_document_and_metrics_have_the_states() -> None:
+    email = status("email", hourly("on_time", 0.5), {"log": hourly("down", 3)})
+    document = status_document(Snapshot(NOW, (email, status("b"), status("c", rules=PAUSED))))
     first, second, third = (database["watch"] for database in document["databases"])
     assert first is not None
     assert (first["state"], first["paused"]) == ("down", False)
@@ -154,7 +154,7 @@ def test_the_document_and_the_metrics_say_how_all_stands() -> None:
     assert second is None
     assert third == {"state": "paused", "paused": True, "dueAt": None, "file": None, "tables": {}}
     assert document["databases"][0]["findings"][0]["table"] == "log"
-    samples = exposed(one)
+    samples = exposed(email)
     states = {"": "on_time", "log": "down"}
     for table, state in states.items():
         for other in ("on_time", "down", "paused"):

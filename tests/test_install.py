@@ -1,4 +1,4 @@
-"""The unit is one that systemd takes, and who cannot install is told why; the rest is in host/."""
+"""The unit is valid, and refused installations give a reason; tests/host does the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.harness import ROOT
 
 TEMPLATE = (ROOT / "ops" / "mission-control.service").read_text()
 NEEDS_NAMESPACE = re.compile(r"^# With a user namespace.*?^$", re.DOTALL | re.MULTILINE)
-"""What ops/install leaves out of the reduced unit."""
+"""The part of the unit that ops/install omits from the reduced unit."""
 
 IN_A_SYSTEM = """
 set -e
@@ -27,7 +27,7 @@ exec {become} {script}
 def install(
     *arguments: str, home: str = "/", systemd: bool = True, become: str = ""
 ) -> tuple[int, str]:
-    """Run ops/install as root of a system of its own; return exit code and what it said."""
+    """Run ops/install as root in its own namespaces; return exit code and standard error."""
     made = "mkdir -p /run/systemd/system" if systemd else ""
     script = shlex.join([f"{ROOT}/ops/install", *arguments])
     script = IN_A_SYSTEM.format(made=made, become=become, script=script)
@@ -42,7 +42,7 @@ def install(
 
 
 @pytest.mark.parametrize("text", [TEMPLATE, NEEDS_NAMESPACE.sub("", TEMPLATE)], ids=["", "reduced"])
-def test_systemd_takes_the_unit_without_a_word(text: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_unit_without_warnings(text: str, tmp_path: Path) -> None:
     for name, value in (
         ("app", ROOT),
         ("environment", ROOT / ".venv"),
@@ -62,7 +62,7 @@ def test_systemd_takes_the_unit_without_a_word(text: str, tmp_path: Path) -> Non
     assert "mission-control.service" not in done.stderr
 
 
-def test_the_reduced_unit_is_all_but_what_needs_a_namespace() -> None:
+def test_the_reduced_unit_omits_only_what_needs_a_namespace() -> None:
     reduced = NEEDS_NAMESPACE.sub("", TEMPLATE)
     for directive in ("PrivateUsers", "ProtectHome", "CapabilityBoundingSet", "@history@"):
         assert directive in TEMPLATE
@@ -72,38 +72,38 @@ def test_the_reduced_unit_is_all_but_what_needs_a_namespace() -> None:
 
 
 def test_a_wrong_option_is_a_usage_error() -> None:
-    code, said = install("--nonsense")
+    code, errors = install("--nonsense")
     assert code == 2
-    assert said.startswith("Usage:")
+    assert errors.startswith("Usage:")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("arguments", "reason"),
     [
         (["--purge"], "--purge goes with --uninstall."),
         ([], "a service of root could read everything"),
         (["--as-root"], "HOME is /nowhere, which is not root's"),
     ],
 )
-def test_who_cannot_install_is_told_why_in_a_line(arguments: list[str], why: str) -> None:
-    code, said = install(*arguments, home="/nowhere")
+def test_a_refused_installation_has_one_line(arguments: list[str], reason: str) -> None:
+    code, errors = install(*arguments, home="/nowhere")
     assert code == 1
-    assert why in said
-    assert said.count("\n") == 1
+    assert reason in errors
+    assert errors.count("\n") == 1
 
 
-def test_without_systemd_there_is_a_way_too() -> None:
-    code, said = install(systemd=False)
+def test_without_systemd_the_alternative_is_named() -> None:
+    code, errors = install(systemd=False)
     assert code == 1
-    assert "was not started by systemd" in said
-    assert "./ops/run" in said
+    assert "was not started by systemd" in errors
+    assert "./ops/run" in errors
 
 
-def test_a_user_id_without_a_name_gets_no_service_and_a_way_without() -> None:
-    """systemd runs services for users that it knows by name."""
-    code, said = install(become="unshare --user --map-user=54321")
+def test_for_a_user_id_without_a_name_the_alternative_is_named() -> None:
+    """systemd runs services only for users with a name."""
+    code, errors = install(become="unshare --user --map-user=54321")
     assert code == 1
-    assert said == (
+    assert errors == (
         "User id 54321 has no name here, so systemd runs nothing for it."
         " Without a service: ./ops/run\n"
     )

@@ -1,4 +1,4 @@
-"""What nothing to do costs, counted: reads, writes, opened files, allocations. No time is taken."""
+"""The cost of an idle tick, counted in reads, writes, opened files and allocations."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.harness import ROOT, make_database, write_config
 
 TICKS = 200
 MAX_KEPT_BYTES = 20_000
-"""The newest snapshot and a few caches; 100 bytes a tick would be more."""
+"""Enough for the newest snapshot and some caches; 100 bytes per tick would exceed it."""
 
-MAX_READS_A_TICK = 30
-MAX_CALLS_A_CARD = 2_000
+MAX_READS_PER_TICK = 30
+MAX_CALLS_PER_CARD = 2_000
 
 OPENED = """
 import json, sys
@@ -59,7 +59,7 @@ print(sum(count.rows for count in reading.tables.values()), len(started))
 
 @pytest.fixture
 def quiet(tmp_path: Path) -> list[tuple[str, Path]]:
-    """Five databases that were written long enough ago."""
+    """Five databases that were not written recently."""
     folder = tmp_path / "watched"
     paths = [(f"db{n}", make_database(folder / f"db{n}.db", a=3, b=40)) for n in range(5)]
     await_quiet(folder)
@@ -67,14 +67,14 @@ def quiet(tmp_path: Path) -> list[tuple[str, Path]]:
 
 
 def calls(pid: int | str) -> tuple[int, int]:
-    """How often a process called read and write, of whatever kind (proc_pid_io(5))."""
+    """Return how often a process called read and write, of any kind (proc_pid_io(5))."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     numbers = dict(line.split(": ") for line in lines)
     return int(numbers["syscr"]), int(numbers["syscw"])
 
 
 def reads_of_locks() -> int:
-    """How many calls it takes to read the kernel's locks, of which other tests hold some too."""
+    """Return how many calls reading the kernel's locks takes; other tests hold locks too."""
     first, _ = calls("self")
     second, _ = calls("self")
     Path("/proc/locks").read_bytes()
@@ -83,29 +83,29 @@ def reads_of_locks() -> int:
 
 
 def output(code: str, path: Path) -> str:
-    """What some code prints in a process of its own, since a hook stays for ever."""
+    """Run code in a new process, because an audit hook cannot be removed; return its output."""
     command = [sys.executable, "-c", code, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return done.stdout
 
 
-def test_small_tables_are_counted_without_a_thread_each(tmp_path: Path) -> None:
-    """To start one costs more than the count, and their turns share 2% of a core."""
+def test_small_tables_are_counted_without_threads(tmp_path: Path) -> None:
+    """Starting a thread costs more than the count itself."""
     tables = {f"t{n}": n % 7 for n in range(200)}
     wide = make_database(tmp_path / "wide.db", wal=True, **tables)
     assert output(STARTED, wide).split() == [str(sum(n % 7 for n in range(200))), "0"]
 
 
-def test_a_look_at_files_that_did_not_change_opens_none_of_them(
+def test_reading_unchanged_files_opens_none_of_them(
     quiet: list[tuple[str, Path]],
 ) -> None:
     assert json.loads(output(OPENED, quiet[0][1])) == ["/proc/locks"] * 10
 
 
-def test_an_idle_tick_of_the_child_is_a_question_and_its_answers(
+def test_an_idle_tick_of_the_child_needs_few_calls(
     quiet: list[tuple[str, Path]],
 ) -> None:
-    """For each of five databases it reads the kernel's locks and writes two lines."""
+    """It reads the kernel's locks and writes two lines for each of five databases."""
     with watching(*(path for _, path in quiet)) as airlock:
         read_exact(airlock)
         airlock.read(5)
@@ -128,7 +128,7 @@ def sampler(tmp_path: Path, quiet: list[tuple[str, Path]]) -> Iterator[Sampler]:
         sampler._airlock.close()
 
 
-def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
+def test_ticks_leak_no_memory(sampler: Sampler) -> None:
     tracemalloc.start()
     for _ in range(TICKS):  # until Python's free lists, of up to 2,000 tuples each, are filled
         sampler.tick()
@@ -142,7 +142,7 @@ def test_two_hundred_ticks_keep_nothing(sampler: Sampler) -> None:
     assert after - before < MAX_KEPT_BYTES
 
 
-def test_a_chart_of_many_series_takes_little_more_memory_than_of_few(tmp_path: Path) -> None:
+def test_the_memory_of_a_chart_grows_less_than_its_series(tmp_path: Path) -> None:
     peaks, now = [], datetime.now(UTC)
     for tables in (10, 100):
         path = tmp_path / f"{tables}.db"
@@ -159,7 +159,7 @@ def test_a_chart_of_many_series_takes_little_more_memory_than_of_few(tmp_path: P
     assert peaks[1] < 4 * peaks[0]
 
 
-def test_a_card_more_takes_few_calls() -> None:
+def test_a_card_takes_few_calls() -> None:
     """Choosing its rows of a frame by pandas took 7,000 a card."""
 
     def calls_of(databases: int) -> int:
@@ -170,10 +170,10 @@ def test_a_card_more_takes_few_calls() -> None:
         profile.runcall(cards, taken.databases, counts, taken.taken_at)
         return sum(entry.callcount for entry in profile.getstats())
 
-    assert (calls_of(60) - calls_of(10)) / 50 < MAX_CALLS_A_CARD
+    assert (calls_of(60) - calls_of(10)) / 50 < MAX_CALLS_PER_CARD
 
 
-def test_an_idle_tick_of_the_service_is_a_question_and_a_look_at_itself(sampler: Sampler) -> None:
+def test_an_idle_tick_of_the_service_needs_few_calls(sampler: Sampler) -> None:
     """The child's answers, the kernel's locks, and how much both processes wrote."""
     for _ in range(20):
         sampler.tick()
@@ -181,5 +181,5 @@ def test_an_idle_tick_of_the_service_is_a_question_and_a_look_at_itself(sampler:
     for _ in range(10):
         sampler.tick()
     reads, writes = (now - then for now, then in zip(calls(os.getpid()), before, strict=True))
-    assert reads <= 10 * MAX_READS_A_TICK
+    assert reads <= 10 * MAX_READS_PER_TICK
     assert writes == 10

@@ -1,4 +1,4 @@
-"""A real Prometheus over real services understands what ops/ has for it and for Grafana."""
+"""A real Prometheus with real services accepts the files in ops/ for it and for Grafana."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ METRIC = re.compile(r"\b(?:mission_control|process)_\w+|\bup\b")
 
 
 def promtool(*arguments: str | Path) -> str:
-    """Return what promtool says; it must have no objection."""
+    """Run promtool, which must succeed; return its output."""
     done = subprocess.run(
         [prometheus("promtool"), *arguments], capture_output=True, text=True, check=False
     )
@@ -48,7 +48,7 @@ def promtool(*arguments: str | Path) -> str:
 
 
 class Prometheus:
-    """A real one, over the configuration for a fleet."""
+    """A real Prometheus with the configuration for a fleet."""
 
     def __init__(self, folder: Path) -> None:
         self._url = f"http://127.0.0.1:{free_port()}"
@@ -73,20 +73,19 @@ class Prometheus:
         except OSError:
             return False
 
-    def ask(self, expression: str) -> dict[str, float]:
-        """Return the value for each machine that an expression has an answer for."""
-        query = urllib.parse.urlencode({"query": expression})
-        url = f"{self._url}/api/v1/query?{query}"
+    def query(self, expression: str) -> dict[str, float]:
+        """Return the values of an expression by machine."""
+        url = f"{self._url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as response:
             answer: Any = json.load(response)
         return {
-            one["metric"].get("instance", ""): float(one["value"][1])
-            for one in answer["data"]["result"]
+            sample["metric"].get("instance", ""): float(sample["value"][1])
+            for sample in answer["data"]["result"]
         }
 
-    def eventually(self, expression: str, answer: dict[str, float]) -> None:
-        """Await an answer."""
-        eventually(lambda: self.ask(expression) == answer)
+    def await_values(self, expression: str, values: dict[str, float]) -> None:
+        """Wait until an expression has these values by machine."""
+        eventually(lambda: self.query(expression) == values)
 
     def stop(self) -> None:
         self._process.terminate()
@@ -102,7 +101,7 @@ class Fleet(NamedTuple):
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    """Three services, a writer on the first, and a Prometheus that scrapes them each second."""
+    """Three services, a writer on the first, and a Prometheus that scrapes them every second."""
     folder = tmp_path_factory.mktemp("fleet")
     with ExitStack() as stack:
         services = {name: stack.enter_context(serve(folder / name)) for name in MACHINES}
@@ -123,7 +122,7 @@ def serve(folder: Path) -> Served:
 
 
 def configure(folder: Path, services: dict[str, Served]) -> None:
-    """Put a token and machines beside the configuration, and hurry it."""
+    """Add the token and the machines to the configuration, and shorten its interval."""
     config = folder / "fleet.yml"
     config.write_text(re.sub(r"interval: 15s", "interval: 1s", config.read_text()))
     (folder / "mission-control.token").write_text(TOKEN)
@@ -141,7 +140,7 @@ def test_promtool_accepts_the_configurations(tmp_path: Path, name: str) -> None:
     assert "is valid prometheus config file" in promtool("check", "config", folder / name)
 
 
-def test_the_rules_do_what_they_say() -> None:
+def test_the_rules_fire_as_described() -> None:
     promtool("check", "rules", "--lint-fatal", FILES / "rules.yml", FILES / "table.yml")
     assert "SUCCESS" in promtool("test", "rules", ROOT / "tests" / "prometheus_rules.yml")
 
@@ -156,55 +155,55 @@ def test_each_rule_is_tested() -> None:
 
 def test_prometheus_answers_how_many_rows_a_writer_wrote(fleet: Fleet) -> None:
     rows = 'mission_control_table_rows{database="email", table="messages"}'
-    fleet.prometheus.eventually(rows, dict.fromkeys(MACHINES, 3.0))
+    fleet.prometheus.await_values(rows, dict.fromkeys(MACHINES, 3.0))
     for number in range(4):
         fleet.writer.do(f"INSERT INTO messages (text) VALUES ('{number}')")
-    fleet.prometheus.eventually(rows, {"here": 7, "attic": 3, "cellar": 3})
+    fleet.prometheus.await_values(rows, {"here": 7, "attic": 3, "cellar": 3})
     grown = f"max_over_time({rows}[5m]) - min_over_time({rows}[5m])"
-    assert fleet.prometheus.ask(f"{grown} > 0") == {"here": 4}
+    assert fleet.prometheus.query(f"{grown} > 0") == {"here": 4}
 
 
 def test_prometheus_answers_which_host_went_silent(fleet: Fleet) -> None:
     silent = 'up{job="mission-control"} == 0'
-    fleet.prometheus.eventually('up{job="mission-control"} == 1', dict.fromkeys(MACHINES, 1.0))
-    assert fleet.prometheus.ask(silent) == {}
+    fleet.prometheus.await_values('up{job="mission-control"} == 1', dict.fromkeys(MACHINES, 1.0))
+    assert fleet.prometheus.query(silent) == {}
     fleet.services["cellar"].stop()
-    fleet.prometheus.eventually(silent, {"cellar": 0})
+    fleet.prometheus.await_values(silent, {"cellar": 0})
     pending = 'ALERTS{alertname="MissionControlHostSilent", alertstate="pending"}'
-    fleet.prometheus.eventually(pending, {"cellar": 1})
-    assert set(fleet.prometheus.ask("mission_control_build_info")) == {"here", "attic"}
+    fleet.prometheus.await_values(pending, {"cellar": 1})
+    assert set(fleet.prometheus.query("mission_control_build_info")) == {"here", "attic"}
 
 
 def expressions() -> list[str]:
-    """Every expression of the dashboard, with its variables filled in."""
+    """Return every expression of the dashboard with its variables filled in."""
     found = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     for name, text in VARIABLES.items():
-        found = [one.replace(name, text) for one in found]
+        found = [expression.replace(name, text) for expression in found]
     return found
 
 
-def test_grafanas_own_model_knows_every_key_of_the_dashboard() -> None:
+def test_the_dashboard_survives_grafanas_own_model() -> None:
     plugins.register_default_plugins()
     model = Dashboard.from_json(json.loads(json.dumps(DASHBOARD)))
     assert lost(DASHBOARD, json.loads(JSONEncoder().encode(model))) == []
 
 
-def lost(before: Any, after: Any, place: str = "") -> list[str]:
-    """Where something of a document is missing or another in a copy, which may hold more."""
+def lost(before: Any, after: Any, path: str = "") -> list[str]:
+    """Return the paths of values that a copy of a document lacks or changed."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
-            one
+            lost_path
             for key, value in before.items()
-            for one in lost(value, after.get(key), f"{place}.{key}")
+            for lost_path in lost(value, after.get(key), f"{path}.{key}")
         ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         pairs = enumerate(zip(before, after, strict=True))
-        return [one for at, (a, b) in pairs for one in lost(a, b, f"{place}[{at}]")]
-    return [] if before == after else [place]
+        return [lost_path for n, (a, b) in pairs for lost_path in lost(a, b, f"{path}[{n}]")]
+    return [] if before == after else [path]
 
 
-def test_the_dashboard_has_hosts_and_databases_to_choose() -> None:
-    variables = {one["name"]: one for one in DASHBOARD["templating"]["list"]}
+def test_the_dashboard_has_variables_for_host_and_database() -> None:
+    variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
     assert list(variables) == ["datasource", "host", "database"]
     for panel in DASHBOARD["panels"]:
         assert all("$host" in target["expr"] for target in panel["targets"]), panel["title"]
@@ -212,19 +211,19 @@ def test_the_dashboard_has_hosts_and_databases_to_choose() -> None:
 
 def test_prometheus_understands_each_expression_of_the_dashboard(fleet: Fleet) -> None:
     for expression in expressions():
-        fleet.prometheus.ask(expression)
+        fleet.prometheus.query(expression)
 
 
 def test_each_metric_of_dashboard_and_rules_is_exposed(fleet: Fleet) -> None:
-    """Those that are absent while all is well are known by their description."""
+    """Metrics that are absent while all is well have at least a HELP line."""
     status, exposed = fleet.services["here"].get("/metrics", {"Authorization": f"Bearer {TOKEN}"})
     assert status == 200
     known = set(re.findall(r"^# HELP (\S+)", exposed, re.MULTILINE)) | {"up"}
     rules = "".join((FILES / name).read_text() for name in ("rules.yml", "table.yml"))
-    queries = [one["query"]["query"] for one in DASHBOARD["templating"]["list"][1:]]
+    queries = [variable["query"]["query"] for variable in DASHBOARD["templating"]["list"][1:]]
     in_rules = re.sub(r"^ *- record:.*", "", rules, flags=re.MULTILINE)
     named = set(METRIC.findall("".join([*expressions(), *queries, in_rules])))
     assert len(named) > 15
     assert {
-        re.sub(r"_duration_seconds_(sum|count)$", "_duration_seconds", one) for one in named
+        re.sub(r"_duration_seconds_(sum|count)$", "_duration_seconds", name) for name in named
     } <= known

@@ -1,4 +1,4 @@
-"""The sampler over real databases: what a reading means, given what was seen before."""
+"""The sampler with real databases: the meaning of a reading, given earlier ones."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sampling(config: Path) -> Iterator[Sampler]:
     with closing(History(loaded.history)) as history:
         sampler = Sampler(loaded, history)
         sampler.start()
-        sampler.first_snapshot.wait(PATIENCE_SECONDS)
+        assert sampler.first_snapshot.wait(PATIENCE_SECONDS)
         yield sampler
         sampler.stop()
 
@@ -60,7 +60,7 @@ def code(sampler: Sampler) -> str | None:
     return email(sampler).reading.code
 
 
-def test_the_same_absence_is_calm_before_and_a_fault_after(config: Path, tmp_path: Path) -> None:
+def test_a_missing_file_is_a_fault_only_after_it_was_read(config: Path, tmp_path: Path) -> None:
     path = tmp_path / "email.db"
     with sampling(config) as sampler:
         first = email(sampler)
@@ -81,7 +81,7 @@ def test_the_same_absence_is_calm_before_and_a_fault_after(config: Path, tmp_pat
         assert gone.last_good.total_rows == 3
 
 
-def test_what_was_seen_is_remembered_over_a_restart(config: Path, tmp_path: Path) -> None:
+def test_state_survives_a_restart(config: Path, tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     with sampling(config) as sampler:
         since = email(sampler).since
@@ -95,7 +95,7 @@ def test_what_was_seen_is_remembered_over_a_restart(config: Path, tmp_path: Path
         assert gone.last_good.total_rows == 3
 
 
-def test_a_replaced_file_is_read_anew_at_once(config: Path, tmp_path: Path) -> None:
+def test_a_replaced_file_is_read_at_once(config: Path, tmp_path: Path) -> None:
     make_database(tmp_path / "email.db", messages=3)
     with sampling(config) as sampler:
         make_database(tmp_path / "new.db", letters=8).replace(tmp_path / "email.db")
@@ -103,7 +103,7 @@ def test_a_replaced_file_is_read_anew_at_once(config: Path, tmp_path: Path) -> N
         assert email(sampler).reading.total_rows == 8
 
 
-def test_a_history_that_cannot_be_written_stops_no_reading(config: Path, tmp_path: Path) -> None:
+def test_readings_continue_if_the_history_cannot_be_written(config: Path, tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     locker = closing(sqlite3.connect(tmp_path / "history.db", isolation_level=None))
     with LiveWriter(path) as writer, sampling(config) as sampler, locker as other:
@@ -117,7 +117,7 @@ def total_rows_are(sampler: Sampler, rows: int) -> bool:
     return email(sampler).reading.total_rows == rows
 
 
-def test_recording_goes_on_when_the_clock_is_set_back(config: Path, tmp_path: Path) -> None:
+def test_recording_continues_when_the_clock_is_set_back(config: Path, tmp_path: Path) -> None:
     make_database(tmp_path / "email.db", messages=3)
     with sampling(config) as sampler:
         now = datetime.now(UTC)
@@ -125,7 +125,7 @@ def test_recording_goes_on_when_the_clock_is_set_back(config: Path, tmp_path: Pa
         eventually(lambda: now < (snapshot_of(sampler).recorded_at or now) < tomorrow)
 
 
-def test_health_fails_when_nothing_is_read_any_more(config: Path) -> None:
+def test_health_fails_when_readings_stop(config: Path) -> None:
     with sampling(config) as sampler:
         client = create_server(settings.load(config), sampler, datetime.now(UTC)).test_client()
         assert client.get("/health").status_code == 200
@@ -133,7 +133,7 @@ def test_health_fails_when_nothing_is_read_any_more(config: Path) -> None:
     assert client.get("/health").status_code == 503
 
 
-def test_a_history_that_cannot_be_written_says_so_and_goes_on_later(
+def test_a_history_that_cannot_be_written_is_reported_until_it_can(
     config: Path, tmp_path: Path
 ) -> None:
     make_database(tmp_path / "email.db", tasks=3)
@@ -149,7 +149,7 @@ def test_a_history_that_cannot_be_written_says_so_and_goes_on_later(
 
 @contextmanager
 def slow_with_an_incident(tmp_path: Path) -> Iterator[tuple[Sampler, int]]:
-    """A sampler that ticks twice a minute of its own, and the id of an open incident."""
+    """A sampler with an interval of 30 s, and the id of an open incident."""
     path = make_database(tmp_path / "email.db", messages=3)
     with sampling(write_config(tmp_path, [("email", path)])):
         pass
@@ -161,20 +161,20 @@ def slow_with_an_incident(tmp_path: Path) -> Iterator[tuple[Sampler, int]]:
         yield sampler, incident.id
 
 
-def test_acknowledgements_share_ticks_however_many_come(tmp_path: Path) -> None:
-    """A crowd that acknowledges over and over causes one tick per second at most."""
+def test_many_acknowledgements_share_ticks(tmp_path: Path) -> None:
+    """However many there are, they cause at most one tick per second."""
     with slow_with_an_incident(tmp_path) as (sampler, incident):
-        before, began = ticks_of(sampler), time.monotonic()
-        known = Acknowledgement("ann", datetime.now(UTC), None)
+        before, start = ticks_of(sampler), time.monotonic()
+        acknowledgement = Acknowledgement("ann", datetime.now(UTC), None)
         with ThreadPoolExecutor(8) as crowd:
             for _ in range(200):
-                crowd.submit(sampler.acknowledge, incident, known)
+                crowd.submit(sampler.acknowledge, incident, acknowledgement)
         eventually(lambda: sampler.snapshot and sampler.snapshot.open_incidents[0].acknowledged)
         ticks = ticks_of(sampler) - before
-        assert ticks <= time.monotonic() - began + 1
+        assert ticks <= time.monotonic() - start + 1
 
 
-def test_what_nobody_can_acknowledge_causes_no_tick(tmp_path: Path) -> None:
+def test_invalid_acknowledgements_cause_no_tick(tmp_path: Path) -> None:
     with slow_with_an_incident(tmp_path) as (sampler, incident):
         before = ticks_of(sampler)
         for _ in range(20):
@@ -186,19 +186,19 @@ def test_what_nobody_can_acknowledge_causes_no_tick(tmp_path: Path) -> None:
 
 
 def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
-    """The others are answered at once, so that no crowd holds the threads that answer."""
+    """The others return at once, so that they do not occupy all server threads."""
     with slow_with_an_incident(tmp_path) as (sampler, incident), ThreadPoolExecutor(8) as crowd:
-        answered = [crowd.submit(sampler.acknowledge, incident, None) for _ in range(8)]
-        wait(answered, return_when=FIRST_COMPLETED)
+        requests = [crowd.submit(sampler.acknowledge, incident, None) for _ in range(8)]
+        wait(requests, return_when=FIRST_COMPLETED)
         ticks = ticks_of(sampler)
-        eventually(lambda: sum(one.done() for one in answered) >= 6)
+        eventually(lambda: sum(request.done() for request in requests) >= 6)
         assert ticks_of(sampler) <= ticks + 1
 
 
 def test_only_the_first_snapshot_waits_for_readings_until_the_deadline(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Later ones have older readings to show, and are due on the beat."""
+    """Later snapshots can show older readings, so the ticks keep their interval."""
     waited: list[float] = []
     read = Airlock.read
 
@@ -212,7 +212,7 @@ def test_only_the_first_snapshot_waits_for_readings_until_the_deadline(
     assert waited[:2] == [2.0, 0.5]
 
 
-def test_a_database_whose_turn_has_not_come_is_not_called_unresponsive(
+def test_a_database_that_was_not_read_yet_is_not_reported_as_unresponsive(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_database(tmp_path / "email.db", messages=3)

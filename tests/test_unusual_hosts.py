@@ -1,4 +1,4 @@
-"""The commands run under unusual users, homes, terminals and networks."""
+"""The commands work for unusual users, homes, terminals and networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness import ROOT, free_port, make_database, write_config
 
 NAMELESS = 54321
 AS_NAMELESS = ["unshare", f"--map-user={NAMELESS}", f"--map-group={NAMELESS}"]
-"""Runs a command as a user of whom the system knows no more than the id, as in a container."""
+"""Runs a command as a user id without a name, as in a container."""
 
 
 def load(offset: int) -> bytes:
@@ -30,7 +30,7 @@ def jump_unless(value: int, skip: int) -> bytes:
     return struct.pack("HBBI", 0x15, 0, skip, value)
 
 
-def answer(value: int) -> bytes:
+def return_value(value: int) -> bytes:
     return struct.pack("HBBI", 0x06, 0, 0, value)
 
 
@@ -38,13 +38,13 @@ SOCKET, EAFNOSUPPORT, ERROR, ALLOW = 41, 97, 0x50000, 0x7FFF0000
 WITHOUT_IPV6 = b"".join(
     [
         *(load(0), jump_unless(SOCKET, 3), load(16), jump_unless(10, 1)),
-        *(answer(ERROR | EAFNOSUPPORT), answer(ALLOW)),
+        *(return_value(ERROR | EAFNOSUPPORT), return_value(ALLOW)),
     ]
 )
 
 
 def deny_ipv6() -> None:
-    """Have the kernel answer this process as one without IPv6 does (seccomp(2), x86-64)."""
+    """Let the kernel behave for this process as if it had no IPv6 (seccomp(2), x86-64)."""
     libc = ctypes.CDLL(None, use_errno=True)
     code = ctypes.create_string_buffer(WITHOUT_IPV6)
     program = struct.pack("HxxxxxxP", len(WITHOUT_IPV6) // 8, ctypes.addressof(code))
@@ -58,7 +58,7 @@ def command(
     before: list[str] | None = None,
     prepare: Callable[[], None] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command with hardly any environment but a home."""
+    """Run a command with an environment of little more than `home`."""
     own = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         [*(before or []), sys.executable, "-m", "dash_app", *map(str, arguments)],
@@ -77,8 +77,8 @@ def config(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "/"}], ids=["none", "empty", "root"])
-def test_a_user_id_without_a_name_can_do_all(config: Path, home: dict[str, str]) -> None:
-    """As `docker run --user 54321` starts it; such a user has no home folder either."""
+def test_commands_work_for_a_user_id_without_a_name(config: Path, home: dict[str, str]) -> None:
+    """As with `docker run --user 54321`; such a user may not have a home either."""
     status = command("status", "--config", config, before=AS_NAMELESS, home=home)
     assert (status.returncode, status.stderr) == (0, "")
     assert "3 rows in 1 table" in status.stdout
@@ -88,18 +88,20 @@ def test_a_user_id_without_a_name_can_do_all(config: Path, home: dict[str, str])
     assert "~" not in doctor.stdout
 
 
-def test_a_user_without_a_name_is_named_by_the_id() -> None:
+def test_a_user_without_a_name_is_shown_by_the_id() -> None:
     assert users.user_name(NAMELESS) == str(NAMELESS)
     assert users.own_user_name() == users.user_name(os.geteuid())
 
 
-def test_no_path_is_shortened_by_the_root_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_at_the_root_shortens_no_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("HOME", "/")
     assert numbers.short_path(Path("/data/email.db")) == "/data/email.db"
 
 
-def test_what_a_terminal_cannot_show_ends_no_command(tmp_path: Path) -> None:
-    """In a Latin-1 locale a label may hold more than the terminal can."""
+def test_characters_that_a_terminal_cannot_show_are_escaped(tmp_path: Path) -> None:
+    """A label may contain characters that a Latin-1 locale lacks."""
     path = make_database(tmp_path / "email.db", größe=3)
     config = write_config(tmp_path, [("email", path)])
     with config.open("a", encoding="utf-8") as file:
@@ -115,8 +117,8 @@ def test_what_a_terminal_cannot_show_ends_no_command(tmp_path: Path) -> None:
     assert "Büro \\U0001f4ec  3 rows" in done.stdout.decode("latin-1")
 
 
-def test_without_ipv6_the_page_is_served_by_ipv4(config: Path) -> None:
-    """A kernel, a container or a unit may do without; the interface may still be listed."""
+def test_without_ipv6_the_page_is_served_over_ipv4(config: Path) -> None:
+    """Kernel, container or unit may lack it, although the interface lists an IPv6 address."""
     port, home = free_port(), {"HOME": str(config.parent)}
     doctor = command("doctor", "--config", config, prepare=deny_ipv6, home=home)
     assert "::1" not in doctor.stdout
