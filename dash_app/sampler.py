@@ -298,8 +298,8 @@ class Sampler:
             self_report=self._self_check.measure(self._airlock, readings.values()),
             taken_at_seconds=self._clock.steady_seconds(),
         )
-        self._tracker.take(taken, self._notifier.problems())
-        snapshot = self._publish(replace(taken, incidents=self._tracker.entries))
+        self._tracker.update(taken, self._notifier.problems())
+        snapshot = self._publish(replace(taken, incidents=self._tracker.newest))
         self._notifier.update(self._tracker.incidents, now)
         self.first_snapshot.set()
         published.set()

@@ -163,13 +163,13 @@ class Notifier:
 
 def _unfinished(table: IncidentTable, notifications: NotificationTable, now: datetime) -> Outbox:
     """Load incidents and their notifications; `plan` drops those that are finished."""
-    entries = [
+    incidents = [
         *table.find(IncidentQuery(is_open=True, limit=MAX_INCIDENTS)),
         *table.find(
             IncidentQuery(is_open=False, limit=MAX_INCIDENTS, ended_since=now - MAX_END_AGE)
         ),
     ]
-    incidents = sorted((entry.incident for entry in entries), key=lambda one: one.id or 0)
+    incidents.sort(key=lambda incident: incident.id or 0)
     unfinished = notifications.unfinished((incident.id for incident in incidents), now)
     return Outbox(tuple(unfinished), tuple(incidents))
 

@@ -26,7 +26,7 @@ from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.expectation import Expectation, ExpectationReport, ExpectationState, Rules
 from dash_app.model.host_facts import Activity, Disk, Holder, Surroundings
-from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.level import worst
 from dash_app.model.notification import Notification
 from dash_app.model.problem import Problem
@@ -164,7 +164,7 @@ SNAPSHOT = Snapshot(
 )
 
 
-def _entry() -> Entry:
+def _incident() -> Incident:
     (problem,) = SNAPSHOT.of("observability").problems
     incident = Incident(
         "observability:gone",
@@ -181,7 +181,7 @@ def _entry() -> Entry:
     notification = Notification(
         "5f0c21ab", "fault", incident.key, 4, title, "", sent_at, sent_at, 1, sent_at=sent_at
     )
-    return Entry(incident, (notification,))
+    return replace(incident, notifications=(notification,))
 
 
 def _service() -> schemas.ServiceDocument:
@@ -195,7 +195,7 @@ def _service() -> schemas.ServiceDocument:
 STATUS = status_document(SNAPSHOT)
 DATABASE = detail_document(SNAPSHOT.of("coordination"), [EMPTIED])
 EVENTS = events_document([EMPTIED], EventQuery(limit=1), has_more=True)
-INCIDENTS = incidents_document([_entry()], IncidentQuery())
+INCIDENTS = incidents_document([_incident()], IncidentQuery())
 _LAST = int(NOW.timestamp())
 HISTORY = history_document(
     [

@@ -14,7 +14,7 @@ from dash_app.history.series import Series
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
-from dash_app.model.incident import Acknowledgement, Entry
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
 from dash_app.model.reading import EstimateKind, LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
@@ -161,11 +161,13 @@ def events_document(
     return {"events": [event_document(event) for event in events], "next": next_}
 
 
-def incidents_document(entries: Sequence[Entry], query: IncidentQuery) -> schemas.IncidentsDocument:
+def incidents_document(
+    incidents: Sequence[Incident], query: IncidentQuery
+) -> schemas.IncidentsDocument:
     """Return the document of `/api/incidents` for the result of a query."""
-    last = entries[-1].incident.id if len(entries) == query.limit else None
+    last = incidents[-1].id if len(incidents) == query.limit else None
     return {
-        "incidents": [_incident(entry) for entry in entries],
+        "incidents": [_incident(incident) for incident in incidents],
         "next": None if last is None else str(last),
     }
 
@@ -246,8 +248,7 @@ def _standing(state: ExpectationState) -> schemas.Standing:
     }
 
 
-def _incident(entry: Entry) -> schemas.Incident:
-    incident = entry.incident
+def _incident(incident: Incident) -> schemas.Incident:
     return {
         "id": incident.id or 0,
         "key": incident.key,
@@ -259,7 +260,7 @@ def _incident(entry: Entry) -> schemas.Incident:
         "since": rfc3339(incident.since),
         "endedAt": rfc3339(incident.ended_at),
         "acknowledged": _acknowledgement(incident.acknowledged),
-        "messages": [_message(notification) for notification in entry.messages],
+        "messages": [_message(notification) for notification in incident.notifications],
     }
 
 

@@ -152,7 +152,7 @@ def incidents(
     if as_json:
         click.echo(json.dumps(incidents_document(found, wanted), indent=2))
     else:
-        rows = [(_minute(entry.incident.since), incident_line(entry)) for entry in found]
+        rows = [(_minute(incident.since), incident_line(incident)) for incident in found]
         click.echo("\n".join(table(rows)) if rows else "No incidents.")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from dash_app.history.file import open_read_only
 from dash_app.history.notifications import NotificationTable
 from dash_app.history.row_codec import select, to_row
-from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
 
 ACKNOWLEDGEMENT = ("by", "at", "until")
@@ -70,7 +70,7 @@ class IncidentTable:
         with self.connection:
             return [self._store(incident) for incident in incidents]
 
-    def find(self, query: IncidentQuery) -> list[Entry]:
+    def find(self, query: IncidentQuery) -> list[Incident]:
         """Return incidents with their notifications, newest first. Raise sqlite3.Error."""
         parameters = {
             "before": query.before,
@@ -83,13 +83,15 @@ class IncidentTable:
             _from_row(row) for row in select(self.connection, INCIDENTS, parameters)
         )
 
-    def with_notifications(self, incidents: Iterable[Incident]) -> list[Entry]:
+    def with_notifications(self, incidents: Iterable[Incident]) -> list[Incident]:
         """Return incidents with their notifications, in the same order. Raise sqlite3.Error."""
         stored = list(incidents)
         sent: dict[int | None, list[Notification]] = {}
         for one in NotificationTable(self.connection).about(incident.id for incident in stored):
             sent.setdefault(one.incident, []).append(one)
-        return [Entry(incident, tuple(sent.get(incident.id, ()))) for incident in stored]
+        return [
+            replace(incident, notifications=tuple(sent.get(incident.id, ()))) for incident in stored
+        ]
 
     def _store(self, incident: Incident) -> Incident:
         acknowledged = incident.acknowledged
@@ -99,7 +101,7 @@ class IncidentTable:
         return incident if incident.id is not None else replace(incident, id=row_id)
 
 
-def find_incidents(path: Path, query: IncidentQuery) -> list[Entry]:
+def find_incidents(path: Path, query: IncidentQuery) -> list[Incident]:
     """Return incidents with their notifications, newest first. Raise sqlite3.Error."""
     with open_read_only(path) as connection:
         return IncidentTable(connection).find(query)

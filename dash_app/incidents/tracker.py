@@ -1,6 +1,6 @@
-"""The incidents of now, kept in step with the history.
+"""Follow incidents from snapshot to snapshot, and keep the history in step.
 
-Where the history cannot be written, everything goes on in memory and is stored once it can be.
+While the history cannot be written, incidents stay in memory and are stored later.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from datetime import datetime, timedelta
 from dash_app.history.incidents import IncidentQuery, IncidentTable
 from dash_app.history.write_behind import WriteBehind
 from dash_app.incidents.correlation import IncidentState, correlate
-from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
 from dash_app.model.times import moved
 from dash_app.words.incidents import incident_sentence
 
-LATELY = timedelta(days=7)
-MAX_LATELY = 50
-"""So many incidents that ended lately are at hand without a look into the history."""
+RECENT = timedelta(days=7)
+MAX_RECENT = 50
+"""Maximum age, and maximum number, of ended incidents in a snapshot."""
 
 MAX_OPEN = 1000
 
@@ -30,50 +30,50 @@ log = logging.getLogger(__name__)
 
 
 class IncidentTracker:
-    """The incidents that a person may want to see, and the acknowledgements of them.
-
-    For one thread, but for `entries`: open incidents with their messages, worst first, then those
-    that ended lately, newest first.
-    """
+    """The incidents, and their acknowledgements. For one thread."""
 
     def __init__(self, store: IncidentTable | None, settle: timedelta, now: datetime) -> None:
-        """Take up what the history knows, if anything is to be stored. Raises sqlite3.Error."""
+        """Load the incidents that are open or may still be continued.
+
+        `store` is None if nothing is to be stored. Raise sqlite3.Error.
+        """
         self._store = store
         self._settle = settle
-        earlier: list[Entry] = []
+        earlier: list[Incident] = []
         if store:
-            open_ = IncidentQuery(is_open=True, limit=MAX_OPEN)
             ended = IncidentQuery(is_open=False, ended_since=now - settle)
-            earlier = [*store.find(ended), *store.find(open_)]
-        self._state = IncidentState(tuple(one.incident.up_to(now) for one in earlier))
-        self._writes = WriteBehind(
-            "incidents", self._store_changed, {one.incident.key: one.incident for one in earlier}
-        )
-        self._over: list[Incident] = []
-        self.entries: tuple[Entry, ...] = ()
-        self._look_back(now)
-        self._refresh()
+            earlier = [*store.find(ended), *store.find(IncidentQuery(is_open=True, limit=MAX_OPEN))]
+        self._state = IncidentState(tuple(incident.up_to(now) for incident in earlier))
+        stored = {incident.key: incident for incident in earlier}
+        self._writes = WriteBehind("incidents", self._store_changed, stored)
+        self._ended: list[Incident] = []
+        self._load_ended(now)
+        self.newest = self._with_notifications()
+        """The incidents of a snapshot, with the notifications about them.
+
+        Open ones come first, worst first, then those that ended recently, newest first.
+        """
 
     @property
     def incidents(self) -> tuple[Incident, ...]:
-        """The incidents that are open, or over for so short a time that they may go on."""
+        """The incidents that are open, or ended so recently that they may be continued."""
         return self._state.incidents
 
-    def take(self, snapshot: Snapshot, own_problems: Iterable[Problem] = ()) -> None:
+    def update(self, snapshot: Snapshot, own_problems: Iterable[Problem] = ()) -> None:
         """Group the problems of a snapshot, and our own, into incidents, and store these."""
-        before = self._state.incidents
+        had_incidents = bool(self._state.incidents)
+        open_before = {incident.key for incident in self._state.open}
         self._state = correlate(self._state, snapshot, self._settle, own_problems)
-        open_before = {one.key for one in before if not one.ended_at}
-        for one in self._state.open:
-            if one.key not in open_before:
-                log.info("incident: %s", incident_sentence(one))
+        for incident in self._state.open:
+            if incident.key not in open_before:
+                log.info("incident: %s", incident_sentence(incident))
         if self._save():
-            self._look_back(snapshot.taken_at)
-        if before or self._state.incidents:
-            self._refresh()
+            self._load_ended(snapshot.taken_at)
+        if had_incidents or self._state.incidents:
+            self.newest = self._with_notifications()
 
     def move(self, by: timedelta) -> None:
-        """Move all times by as much as the clock was set, so that durations stay what they are."""
+        """Move all times by as much as the clock was set, so that durations stay."""
         self._state = moved(self._state, by)
 
     def store_again(self) -> None:
@@ -81,51 +81,50 @@ class IncidentTracker:
         self._writes.restart()
         try:
             if self._store:
-                self._store.store(self._over)
+                self._store.store(self._ended)
         except sqlite3.Error as error:
             log.error("incidents not stored: %s", error)
         self._save()
 
-    def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
-        """Have an open incident known to somebody, or to nobody any more, from the next look on."""
+    def acknowledge(self, id_: int, acknowledgement: Acknowledgement | None) -> None:
+        """Acknowledge an open incident, or withdraw that with None."""
         self._replace(
-            tuple(
-                replace(one, acknowledged=known) if one.id == incident and not one.ended_at else one
-                for one in self._state.incidents
-            )
+            replace(incident, acknowledged=acknowledgement)
+            if incident.id == id_ and not incident.ended_at
+            else incident
+            for incident in self._state.incidents
         )
 
     def _save(self) -> bool:
-        """Store what changed, and learn the ids of what is new; return whether anything was."""
+        """Store changed incidents; new ones get their ids. Return whether any was stored."""
         if self._store is None:
             return False
-        stored = self._writes.save({one.key: one for one in self._state.incidents})
-        self._replace(tuple(stored.get(one.key, one) for one in self._state.incidents))
+        stored = self._writes.save({incident.key: incident for incident in self._state.incidents})
+        self._replace(stored.get(incident.key, incident) for incident in self._state.incidents)
         return bool(stored)
 
     def _store_changed(self, changed: Mapping[str, Incident]) -> Mapping[str, Incident]:
         stored = self._store.store(changed.values()) if self._store else []
         return dict(zip(changed, stored, strict=True))
 
-    def _replace(self, incidents: tuple[Incident, ...]) -> None:
-        self._state = replace(self._state, incidents=incidents)
+    def _replace(self, incidents: Iterable[Incident]) -> None:
+        self._state = replace(self._state, incidents=tuple(incidents))
 
-    def _look_back(self, now: datetime) -> None:
-        """Have at hand what ended lately."""
-        wanted = IncidentQuery(is_open=False, limit=MAX_LATELY, ended_since=now - LATELY)
+    def _load_ended(self, now: datetime) -> None:
+        query = IncidentQuery(is_open=False, limit=MAX_RECENT, ended_since=now - RECENT)
         try:
-            found = self._store.find(wanted) if self._store else []
-            self._over = [one.incident for one in found]
+            self._ended = self._store.find(query) if self._store else []
         except sqlite3.Error as error:
             log.error("incidents cannot be read: %s", error)
 
-    def _refresh(self) -> None:
-        """Have at hand what a person may want to see, with what was told of it by now."""
-        open_ = self._state.open
-        shown = [*open_, *(one for one in self._over if one.id not in {now.id for now in open_})]
+    def _with_notifications(self) -> tuple[Incident, ...]:
+        open_ids = {incident.id for incident in self._state.open}
+        ended = (incident for incident in self._ended if incident.id not in open_ids)
+        incidents = (*self._state.open, *ended)
+        if self._store is None or not incidents:
+            return incidents
         try:
-            found = self._store.with_notifications(shown) if self._store else []
-            self.entries = tuple(found)
+            return tuple(self._store.with_notifications(incidents))
         except sqlite3.Error as error:
-            log.error("messages cannot be read: %s", error)
-            self.entries = tuple(Entry(one) for one in shown)
+            log.error("notifications cannot be read: %s", error)
+            return incidents

@@ -1,8 +1,8 @@
-"""What a person is told about: one cause, from its begin to its end."""
+"""An incident: problems with one cause, from its start to its end."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dash_app.model.level import Level
@@ -12,59 +12,48 @@ from dash_app.model.times import moved
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
-    """Somebody knows: who, since when, and until when that keeps reminders away.
-
-    `until` is None for as long as the incident lasts.
-    """
+    """A person has seen an incident and wants no reminders of it."""
 
     by: str
     at: datetime
     until: datetime | None
+    """The end of the acknowledgement; None if it lasts as long as the incident."""
 
     def holds(self, now: datetime) -> bool:
-        """Whether it still keeps reminders away."""
+        """Whether it has not expired."""
         return self.until is None or now < self.until
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """Findings of one cause.
-
-    `key` names the cause, so that it is one incident for as long as it lasts: "email:gone",
-    "process:812". `databases` are names, in the order in which they came to it, `kind` is that of
-    its worst problem, and `problem_ids` are those of its problems now.
-    `text` is one sentence and names what it concerns. `id` is None until stored, `ended_at` until
-    it is over.
-    """
+    """Problems with one cause."""
 
     key: str
+    """Names the cause: `email:gone`, `process:812`."""
     databases: tuple[str, ...]
+    """Names of the affected databases; empty for a problem of Mission Control itself."""
     kind: str
+    """The code of its worst problem."""
     level: Level
     text: str
+    """The affected databases and the cause, in one line; see `words.incidents.incident_text`."""
     remedy: str
     since: datetime
     ended_at: datetime | None = None
+    """None while it is open."""
     acknowledged: Acknowledgement | None = None
     problem_ids: tuple[str, ...] = ()
+    """Its present problems."""
     id: int | None = None
+    """None until stored."""
+    notifications: tuple[Notification, ...] = field(default=(), compare=False)
+    """The notifications about it, oldest first, as far as they were loaded."""
 
     def up_to(self, now: datetime) -> Incident:
-        """Return the incident with `now` in place of times of the past that are in the future.
-
-        Such times were stored before the clock was set back.
-        """
-        known = self.acknowledged
-        if known and known.at > now:
-            known = moved(known, now - known.at)
+        """Return the incident without times in the future, stored before the clock was set back."""
+        acknowledged = self.acknowledged
+        if acknowledged and acknowledged.at > now:
+            acknowledged = moved(acknowledged, now - acknowledged.at)
         ended_at = self.ended_at and min(self.ended_at, now)
         since = min(self.since, ended_at or now)
-        return replace(self, since=since, ended_at=ended_at, acknowledged=known)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An incident with the messages about it, oldest first."""
-
-    incident: Incident
-    messages: tuple[Notification, ...] = ()
+        return replace(self, since=since, ended_at=ended_at, acknowledged=acknowledged)

@@ -11,7 +11,7 @@ from dash_app.model.database import Database
 from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
-from dash_app.model.incident import Entry, Incident
+from dash_app.model.incident import Incident
 from dash_app.model.level import Level, worst
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Code, LastGood, Reading
@@ -94,7 +94,7 @@ class Snapshot:
     events: tuple[Event, ...] = ()
     """The newest events, newest first."""
     history_disk: Disk | None = None
-    incidents: tuple[Entry, ...] = ()
+    incidents: tuple[Incident, ...] = ()
     """Open incidents, worst first, then those that ended recently, newest first."""
     history_notes: tuple[str, ...] = ()
     """Sentences on why the history is paused or had to start again."""
@@ -112,7 +112,7 @@ class Snapshot:
     @property
     def open_incidents(self) -> list[Incident]:
         """The incidents that are open, worst first."""
-        return [one.incident for one in self.incidents if not one.incident.ended_at]
+        return [incident for incident in self.incidents if not incident.ended_at]
 
     def of(self, name: str) -> DatabaseStatus:
         """Return the status of a database by its name. Raises StopIteration."""

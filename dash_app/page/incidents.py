@@ -10,7 +10,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.event import Event
-from dash_app.model.incident import Entry, Incident
+from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aria, data, icon, moment, prose
@@ -30,38 +30,35 @@ DURATIONS: dict[str, tuple[str, timedelta | None]] = {
 
 
 def select_incidents(
-    entries: Iterable[Entry], now: datetime, database: str | None = None
-) -> list[Entry]:
+    incidents: Iterable[Incident], now: datetime, database: str | None = None
+) -> list[Incident]:
     """Return the incidents that a page shows: open ones, worst first, then recently ended ones."""
-    own = [entry for entry in entries if database in {None, *entry.incident.databases}]
-    open_ = [entry for entry in own if not entry.incident.ended_at]
-    ended = [
-        entry for entry in own if (end := entry.incident.ended_at) and now - end < numbers.A_WEEK
-    ]
+    own = [incident for incident in incidents if database in {None, *incident.databases}]
+    open_ = [incident for incident in own if not incident.ended_at]
+    ended = [one for one in own if one.ended_at and now - one.ended_at < numbers.A_WEEK]
     return [*open_, *ended[:MAX_ENDED]]
 
 
-def incidents(entries: Sequence[Entry], snapshot: Snapshot | None, now: datetime) -> Component:
+def incidents(shown: Sequence[Incident], snapshot: Snapshot | None, now: datetime) -> Component:
     """Return the section of incidents, which is empty if there are none.
 
     A remedy that a database's card already shows is not repeated.
     """
     statuses = snapshot.databases if snapshot else ()
     remedies = {problem.remedy for status in statuses for problem in status.problems[:1]}
-    open_ = [entry for entry in entries if not entry.incident.ended_at]
-    ended = [entry for entry in entries if entry.incident.ended_at]
+    open_ = [incident for incident in shown if not incident.ended_at]
+    ended = [incident for incident in shown if incident.ended_at]
     rest = len(open_) - MAX_OPEN
     parts = [
         html.H2("Incidents"),
-        html.Div([_card(entry, remedies, now) for entry in open_[:MAX_OPEN]], className="cards"),
+        html.Div([_card(one, remedies, now) for one in open_[:MAX_OPEN]], className="cards"),
         *([html.P(f"and {numbers.number(rest)} more", className="aside")] if rest > 0 else []),
         *([_ended_incidents(ended, now)] if ended else []),
     ]
-    return html.Section(parts if entries else [], id=ids.INCIDENTS, className="incidents")
+    return html.Section(parts if shown else [], id=ids.INCIDENTS, className="incidents")
 
 
-def _card(entry: Entry, shown_remedies: Container[str], now: datetime) -> Component:
-    incident = entry.incident
+def _card(incident: Incident, shown_remedies: Container[str], now: datetime) -> Component:
     labels, cause = labels_and_cause(incident)
     began, length = moment(incident.since, "clock", now), moment(incident.since, "length", now)
     remedy = incident.remedy
@@ -70,7 +67,7 @@ def _card(entry: Entry, shown_remedies: Container[str], now: datetime) -> Compon
         html.P(prose(cause), className="cause"),
         html.P(["Since ", began, " (", length, ")"], className="aside"),
         *([] if remedy in shown_remedies else [html.P(prose(remedy), className="remedy")]),
-        *_notifications(entry, now),
+        *_notifications(incident, now),
         *_acknowledgement(incident, labels, now),
     ]
     whole: Component = dbc.Card(
@@ -114,30 +111,29 @@ def _button(incident: Incident, duration: str, text: str) -> Component:
     return html.Button(text, type="button", className="action", **attributes)
 
 
-def _notifications(entry: Entry, now: datetime) -> list[Component]:
+def _notifications(incident: Incident, now: datetime) -> list[Component]:
     lines: list[list[Component | str]] = []
-    if sent := sent_line(entry):
-        last = max(message.sent_at for message in entry.messages if message.sent_at)
+    if sent := sent_line(incident):
+        last = max(one.sent_at for one in incident.notifications if one.sent_at)
         lines.append([f"{sent}, last at ", moment(last, "clock", now)])
-    if unsent := unsent_line(entry):
+    if unsent := unsent_line(incident):
         lines.append([unsent])
     return [html.P(line, className="aside") for line in lines]
 
 
-def _ended_incidents(entries: Sequence[Entry], now: datetime) -> Component:
-    lines = [_ended_incident(entry, now) for entry in entries]
-    count = numbers.plural(len(entries), "incident")
+def _ended_incidents(incidents: Sequence[Incident], now: datetime) -> Component:
+    lines = [_ended_incident(incident, now) for incident in incidents]
+    count = numbers.plural(len(incidents), "incident")
     summary = html.Summary(f"{count} ended in the last 7 days")
     return html.Details([summary, html.Ul(lines)], className="events ended")
 
 
-def _ended_incident(entry: Entry, now: datetime) -> Component:
-    incident = entry.incident
+def _ended_incident(incident: Incident, now: datetime) -> Component:
     labels, cause = labels_and_cause(incident)
     length = numbers.age((incident.ended_at or now) - incident.since)
     ended = ", ended at once" if length == "now" else f", ended after {length}"
     when = html.Span([moment(incident.since, "clock", now), ended], className="aside")
-    notifications = [f"{line}." for line in (sent_line(entry), unsent_line(entry)) if line]
+    notifications = [f"{line}." for line in (sent_line(incident), unsent_line(incident)) if line]
     text = " ".join([cause, *notifications])
     return html.Li([html.P([html.Span(labels, className="subject"), when]), text])
 

@@ -111,8 +111,8 @@ class Page:
         self, snapshot: Snapshot | None, now: datetime, database: str | None = None
     ) -> Component:
         """Return the section of incidents of one database, or of all."""
-        entries = select_incidents(snapshot.incidents if snapshot else (), now, database)
-        return incidents(entries, snapshot, now)
+        selected = select_incidents(snapshot.incidents if snapshot else (), now, database)
+        return incidents(selected, snapshot, now)
 
     def _view(self, snapshot: Snapshot, database: str, search: str | None, now: datetime) -> Facts:
         details = self._details(snapshot, snapshot.of(database), now)
@@ -239,8 +239,8 @@ def _fingerprint(snapshot: Snapshot) -> int:
     ]
     incidents = [
         # The page also changes when an acknowledgement ends.
-        (entry, (known := entry.incident.acknowledged) and known.holds(snapshot.taken_at))
-        for entry in select_incidents(snapshot.incidents, snapshot.taken_at)
+        (incident, (known := incident.acknowledged) and known.holds(snapshot.taken_at))
+        for incident in select_incidents(snapshot.incidents, snapshot.taken_at)
     ]
     own = history_disk(snapshot), snapshot.history_notes
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())

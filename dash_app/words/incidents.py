@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.words.numbers import (
     age,
     join_names,
@@ -75,15 +75,14 @@ def process_remedy(command: str) -> str:
     return f"Start {command} again, if it should run."
 
 
-def incident_line(entry: Entry) -> str:
+def incident_line(incident: Incident) -> str:
     """Return an incident in one line, with its end or acknowledgement and its notifications."""
-    incident = entry.incident
     parts = [incident_sentence(incident)]
     if incident.ended_at:
         parts.append(f"Over after {age(incident.ended_at - incident.since)}.")
     elif incident.acknowledged:
         parts.append(f"{acknowledged_by(incident.acknowledged)}.")
-    parts += [f"{line}." for line in (sent_line(entry), unsent_line(entry)) if line]
+    parts += [f"{line}." for line in (sent_line(incident), unsent_line(incident)) if line]
     return " ".join(parts)
 
 
@@ -93,15 +92,15 @@ def acknowledged_by(acknowledgement: Acknowledgement) -> str:
     return f"Acknowledged by {acknowledgement.by} until {until}"
 
 
-def sent_line(entry: Entry) -> str:
+def sent_line(incident: Incident) -> str:
     """Return the number of notifications sent about an incident; empty if none."""
-    count = sum(message.sent_at is not None for message in entry.messages)
+    count = sum(message.sent_at is not None for message in incident.notifications)
     return f"{plural(count, 'notification')} sent" if count else ""
 
 
-def unsent_line(entry: Entry) -> str:
+def unsent_line(incident: Incident) -> str:
     """Return the number of notifications not sent, and the last failure; empty if none."""
-    unsent = [message for message in entry.messages if message.is_pending or message.is_given_up]
+    unsent = [one for one in incident.notifications if one.is_pending or one.is_given_up]
     yet = " yet" if any(message.is_pending for message in unsent) else ""
     why = next((f": {message.failure}" for message in reversed(unsent) if message.failure), "")
     return f"{plural(len(unsent), 'notification')} not sent{yet}{why}" if unsent else ""

@@ -172,11 +172,11 @@ class Drill:
             self.received.append(Received(self.world.now, message.kind, concerned, text))
 
     @property
-    def _incidents(self) -> list[Incident]:
+    def _incidents(self) -> tuple[Incident, ...]:
         """The incidents of the newest snapshot."""
         assert self._sampler is not None
         assert self._sampler.snapshot is not None
-        return [entry.incident for entry in self._sampler.snapshot.incidents]
+        return self._sampler.snapshot.incidents
 
     def _tick(self) -> None:
         if self._sampler and not self.world.is_asleep:

@@ -185,14 +185,14 @@ def test_stored_rows_are_read_and_stored_again_unchanged(path: Path) -> None:
         (event,) = find_events(path, EventQuery())
         assert (event.before, event.after) == ({"rows": {"tasks": 9}}, {"rows": {"tasks": None}})
         assert (event.id, event.ended_at) == (1, START + MINUTE + timedelta(seconds=0.5))
-        (entry,) = find_incidents(path, IncidentQuery())
+        (incident,) = find_incidents(path, IncidentQuery())
         acknowledged = Acknowledgement("ann", START + timedelta(seconds=30), None)
-        assert (entry.incident.kind, entry.incident.acknowledged) == ("a_later_kind", acknowledged)
-        assert (entry.incident.databases, entry.incident.since) == (("email",), START)
-        (message,) = entry.messages
+        assert (incident.kind, incident.acknowledged) == ("a_later_kind", acknowledged)
+        assert (incident.databases, incident.since) == (("email",), START)
+        (message,) = incident.notifications
         assert (message.id, message.delivered_to) == ("0badcafe", ("5ca1ab1e",))
         assert (message.attempted_at, message.is_given_up) == (START + MINUTE, False)
-        history.incidents.store([entry.incident])
+        history.incidents.store([incident])
         history.notifications.store([message])
         history.store_state(
             Database("email", "Email", path), DatabaseState("connected", None, START, None), [event]

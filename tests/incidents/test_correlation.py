@@ -271,7 +271,7 @@ def test_incidents_are_kept_paged_and_forgotten_with_their_messages(tmp_path: Pa
     (second,) = keep([replace(second, ended_at=at(3))])
 
     def found(wanted: IncidentQuery) -> list[Incident]:
-        return [one.incident for one in find_incidents(path, wanted)]
+        return find_incidents(path, wanted)
 
     assert found(IncidentQuery()) == [second, first]
     assert found(IncidentQuery(before=second.id)) == [first]
@@ -294,34 +294,32 @@ def history(tmp_path: Path) -> Iterator[History]:
 def test_a_restart_goes_on_with_what_is_open_and_who_knows_of_it(history: History) -> None:
     now = datetime.now(UTC)
     locked = status("email", now, code="locked")
-    docket = IncidentTracker(history.incidents, SETTLE, now)
-    docket.take(Snapshot(now, (locked, status("health", now, code="io_error"))))
-    email, health = (one.incident for one in docket.entries)
+    tracker = IncidentTracker(history.incidents, SETTLE, now)
+    tracker.update(Snapshot(now, (locked, status("health", now, code="io_error"))))
+    email, health = tracker.newest
     assert email.id
     known = Acknowledgement("ann@example.com", now, None)
-    docket.acknowledge(email.id, known)
-    docket.take(Snapshot(now, (locked, status("health", now))))
+    tracker.acknowledge(email.id, known)
+    tracker.update(Snapshot(now, (locked, status("health", now))))
     again = IncidentTracker(history.incidents, SETTLE, now)
     expected = [replace(email, acknowledged=known), replace(health, ended_at=now)]
-    assert [one.incident for one in again.entries] == expected
-    again.take(Snapshot(now, (status("email", now), status("health", now, code="io_error"))))
-    ended, back = (entry.incident for entry in again.entries[::-1])
+    assert list(again.newest) == expected
+    again.update(Snapshot(now, (status("email", now), status("health", now, code="io_error"))))
+    ended, back = again.newest[::-1]
     assert (ended.id, ended.ended_at, back) == (email.id, now, health)
 
 
 def test_a_history_that_can_not_be_written_costs_no_incident(history: History) -> None:
     now = datetime.now(UTC)
-    docket = IncidentTracker(history.incidents, SETTLE, now)
+    tracker = IncidentTracker(history.incidents, SETTLE, now)
     with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        docket.take(Snapshot(now, (status("email", now, code="locked"),)))
-        assert [one.incident.id for one in docket.entries] == [None]
+        tracker.update(Snapshot(now, (status("email", now, code="locked"),)))
+        assert [incident.id for incident in tracker.newest] == [None]
         other.execute("COMMIT")
-    docket.take(Snapshot(now, (status("email", now, code="locked"),)))
-    assert [one.incident.id for one in docket.entries] == [1]
-    assert [one.incident for one in history.incidents.find(IncidentQuery())] == list(
-        docket.incidents
-    )
+    tracker.update(Snapshot(now, (status("email", now, code="locked"),)))
+    assert [incident.id for incident in tracker.newest] == [1]
+    assert history.incidents.find(IncidentQuery()) == list(tracker.incidents)
 
 
 def test_a_label_with_a_colon_stays_whole() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 
-from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
 from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
@@ -24,7 +24,7 @@ DAY = timedelta(days=1)
 def incident_text(incident: Incident, *messages: Notification) -> str:
     """The text of the section with one incident."""
     statuses = tuple(judged_status(good_reading(a=1), name=name) for name in ("email", "health"))
-    section = incidents([Entry(incident, messages)], Snapshot(NOW, statuses), NOW)
+    section = incidents([replace(incident, notifications=messages)], Snapshot(NOW, statuses), NOW)
     return visible_text(section)
 
 
@@ -66,10 +66,10 @@ def test_an_ended_incident_is_one_line_for_a_week() -> None:
         "Incidents 1 incident ended in the last 7 days Email 14:02 UTC , ended after 20 min"
         " Nothing came. node (pid 812) had it open."
     )
-    entries = [Entry(ended), Entry(incident("health"))]
-    assert select_incidents(entries, NOW) == entries[::-1]
-    assert select_incidents(entries, NOW, "email") == entries[:1]
-    assert select_incidents(entries, NOW + 8 * DAY) == entries[1:]
+    both = [ended, incident("health")]
+    assert select_incidents(both, NOW) == both[::-1]
+    assert select_incidents(both, NOW, "email") == both[:1]
+    assert select_incidents(both, NOW + 8 * DAY) == both[1:]
 
 
 def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
@@ -77,19 +77,19 @@ def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
         replace(judged_status(good_reading(a=1), name=name), problems=(HELD,), level="fault")
         for name in ("email", "health")
     )
-    snapshot = Snapshot(NOW, both, incidents=(Entry(incident("email", "health")),))
+    snapshot = Snapshot(NOW, both, incidents=(incident("email", "health"),))
     drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
         ("#incident-3", "Email and Health: WAL held since ")
     ]
-    single = replace(snapshot, incidents=(Entry(incident("email")),))
+    single = replace(snapshot, incidents=(incident("email"),))
     alone = unescape(draw(headline(single, NOW)))
     assert re.findall(r'href="(#[^"]+)"', alone) == ["#card-email", "#card-health"]
 
 
 def test_problems_of_mission_control_itself_are_in_the_headline() -> None:
     own = replace(incident(), kind="alerts_failing", text="Alerts: No receiver was reached.", id=9)
-    snapshot = Snapshot(NOW, (judged_status(good_reading(a=1)),), incidents=(Entry(own),))
+    snapshot = Snapshot(NOW, (judged_status(good_reading(a=1)),), incidents=(own,))
     drawn = unescape(draw(headline(snapshot, NOW)))
     assert re.findall(r'href="(#[^"]+)">([^<]+)', drawn) == [
         ("#incident-9", "Alerts: notifications not sent since ")

@@ -13,7 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from dash_app import settings
-from dash_app.model.incident import Acknowledgement, Entry, Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids, page
 from dash_app.page.page import version_of
@@ -32,9 +32,9 @@ def incident(number: int) -> Incident:
 
 def snapshot_with(incidents: int) -> Snapshot:
     """A snapshot with open incidents, taken one second later for each of them."""
-    entries = tuple(Entry(incident(number + 1)) for number in range(incidents))
+    open_ = tuple(incident(number + 1) for number in range(incidents))
     taken_at = NOW + timedelta(seconds=incidents)
-    return Snapshot(taken_at, (judged_status(good_reading(tasks=1)),), incidents=entries)
+    return Snapshot(taken_at, (judged_status(good_reading(tasks=1)),), incidents=open_)
 
 
 class BusySampler:
@@ -119,7 +119,7 @@ def test_the_version_changes_with_an_incident_and_with_the_end_of_an_acknowledge
     before, after = snapshot_with(1), snapshot_with(2)
     assert version_of(before) != version_of(after)
     acknowledgement = Acknowledgement("ann@example.com", NOW, NOW + timedelta(hours=1))
-    acknowledged = Entry(replace(incident(1), acknowledged=acknowledgement))
+    acknowledged = replace(incident(1), acknowledged=acknowledgement)
     during = replace(before, incidents=(acknowledged,))
     later = replace(during, taken_at=NOW + timedelta(hours=2))
     assert len({version_of(snapshot) for snapshot in (before, during, later)}) == 3
