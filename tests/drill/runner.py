@@ -66,7 +66,7 @@ class WorldAirlock:
     def read(self, _wait_seconds: float) -> Mapping[str, Reading]:
         return self._world.readings()
 
-    def resume(self, _memories: object) -> None:
+    def restore(self, _memories: object) -> None:
         pass
 
     def close(self) -> None:
