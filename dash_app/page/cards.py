@@ -149,18 +149,19 @@ def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
             [html.Span(["Last write ", last_write]), html.Span(rows, className="rows")],
             className="facts",
         ),
-        html.P([html.Span(_change(status, now)), bars(hours)], className="facts"),
+        html.P([html.Span(change(status, now)), bars(hours)], className="facts"),
     ]
 
 
-def _change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
+def change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
+    """Return the change of the rows and its period, or since when the database is watched."""
     since = status.activity.since if status.activity else status.since
     if status.change is None:
         return ["Watching since ", moment(since, "clock", now)]
-    change = numbers.change(status.change)
+    rows = numbers.change(status.change)
     if numbers.is_one_day(since, now):
-        return [f"{change} in 24 h"]
-    return [f"{change} since ", moment(since, "clock", now)]
+        return [f"{rows} in 24 h"]
+    return [f"{rows} since ", moment(since, "clock", now)]
 
 
 def _tables(database: str, tables: list[Any], now: datetime) -> Component:

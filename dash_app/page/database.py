@@ -14,14 +14,15 @@ from dash.development.base_component import Component
 from dash_app.model.event import Event
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
-from dash_app.page.cards import badge, problem_lines
+from dash_app.page.cards import badge, change, problem_lines
 from dash_app.page.incidents import event_line
 from dash_app.page.layout import Facts
 from dash_app.page.widgets import aria, expectation, middle_ellipsis, moment, row_count
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
 
-Pair = tuple[str, Component | str]
+Value = Component | str | list[Component | str]
+Pair = tuple[str, Value]
 
 PREFIX = "/databases/"
 COLUMNS = {
@@ -93,16 +94,16 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
 
 def _facts(status: DatabaseStatus, now: datetime) -> list[Pair]:
     """Return up to four facts, without the unknown ones."""
-    reading, good, change = status.reading, status.last_good, status.change
+    reading, good = status.reading, status.last_good
     rows, label = reading.counted_rows, "Rows" if reading.total_complete else "Rows counted"
     if rows is None and good:
         rows, label = good.total_rows, "Rows when last read"
     size, wal = reading.size_bytes, numbers.size(reading.wal_bytes or 0)
     written_at = reading.last_modified
-    pairs: list[tuple[str, Component | str | None]] = [
+    pairs: list[tuple[str, Value | None]] = [
         ("Last write", moment(written_at, "ago", now) if written_at else None),
         (label, None if rows is None else numbers.number(rows)),
-        ("In 24 h", None if change is None else numbers.change(change)),
+        ("Change", None if status.change is None else change(status, now)),
         ("Size + WAL", None if size is None else f"{numbers.size(size)} + {wal}"),
     ]
     return [(name, value) for name, value in pairs if value is not None]
@@ -141,12 +142,12 @@ def _table(row: Any, now: datetime) -> Component:
         grew = moment(row.grew_at, "ago", now)
         below = ["Grew ", grew]
     notes = expectation(row, now) or [html.Span(below, className="grew")]
-    change = "unknown" if pd.isna(row.change) else numbers.change(int(row.change))
+    rows = "unknown" if pd.isna(row.change) else numbers.change(int(row.change))
     return html.Tr(
         [
             html.Th([middle_ellipsis(row.table), *notes], scope="row"),
             row_count(row, now, numbers.number),
-            html.Td(change),
+            html.Td(rows),
             html.Td(_rate(row.per_hour), className="wide-only"),
             html.Td(grew, className="wide-only"),
         ]

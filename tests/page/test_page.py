@@ -16,7 +16,7 @@ from dash_app.model.event import Event
 from dash_app.model.host_facts import Activity, Disk, Surroundings
 from dash_app.model.reading import Code, Reading, TableCount
 from dash_app.model.snapshot import Snapshot
-from dash_app.page import charts
+from dash_app.page import charts, database
 from dash_app.page.cards import cards
 from dash_app.page.charts import DEFAULT_RANGE, Choice, TimeAxis, figure
 from dash_app.page.headline import headline
@@ -25,7 +25,7 @@ from dash_app.page.page import version_of
 from dash_app.rules.changes import next_state
 from dash_app.words import summaries
 from tests.factories import EARLIER, NOW, STALE_AFTER, failed_reading, good_reading, judged_status
-from tests.page.helpers import card_text
+from tests.page.helpers import card_text, visible_text
 
 
 @pytest.mark.parametrize("code", ["needs_extension", "not_read_yet"])
@@ -225,6 +225,14 @@ def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
     assert drawn.count("v-20h3") == 22
     assert drawn.count("v-2h3v2") == 1
     assert drawn.count('opacity="0.5"') == 1
+
+
+def test_the_view_shows_the_period_of_a_change() -> None:
+    status = judged_status(good_reading(tasks=126))
+    status = replace(status, activity=Activity((None,) * 24, 120, EARLIER))
+    details = database.Details(status, loader.table_frame(None, status, NOW), None, ())
+    facts = database.view(details, "rows", NOW, html.Section())
+    assert "Change +6 since 14:02 UTC" in visible_text(facts.before_charts)
 
 
 def test_a_full_disk_of_the_history_is_shown_if_no_card_shows_it() -> None:
