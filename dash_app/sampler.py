@@ -117,7 +117,7 @@ class Sampler:
         self._airlock = airlock or Airlock.from_settings(settings)
         self._place = wording_context(settings, own_user_name())
         self._ledger = StateStore(history, settings.databases, clock.now)
-        self._airlock.restore(self._ledger.memories)
+        self._airlock.restore(self._ledger.states)
         self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._expectations = load_trackers(
             settings.databases, settings.stale_after, history.path, self._ledger
@@ -234,7 +234,7 @@ class Sampler:
         self._airlock.close()
         if self.snapshot:  # or what changed since the last record would look like silence
             self._record(self.snapshot)
-        self._ledger.keep()
+        self._ledger.save()
         self._notifier.stop()
 
     def _forget_what_is_asked(self) -> list[Path]:
@@ -335,8 +335,8 @@ class Sampler:
         """Return what the newest reading of a database means."""
         name = database.name
         reading = readings.get(name) or self._no_reading(now)
-        reading = with_baseline(reading, self._ledger.last_of(database))
-        state, events = self._ledger.enter(database, reading, self._seen_until.get(name))
+        reading = with_baseline(reading, self._ledger.baseline_of(database))
+        state, events = self._ledger.record(database, reading, self._seen_until.get(name))
         evidence = Evidence(
             database,
             reading,
@@ -391,7 +391,7 @@ class Sampler:
             log.error("history paused: %s", error)
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
-        self._ledger.keep()
+        self._ledger.save()
         self._activity = self._load_activity()
 
     def _load_activity(self) -> dict[str, Activity]:

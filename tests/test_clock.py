@@ -21,7 +21,7 @@ from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.model.times import moved
-from dash_app.rules.problems import settle
+from dash_app.rules.resolution import resolve_events
 from dash_app.rules.state import StateStore
 from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings
@@ -185,7 +185,7 @@ def test_an_event_from_the_future_can_be_dismissed() -> None:
     of_tomorrow = Event("email", "replaced", NOON + DAY, {"file": "1:1"}, {"file": "1:2"})
     of_now = replace(of_tomorrow, at=NOON)
     drawn_at = NOON - MINUTE
-    left = settle((of_tomorrow, of_now), (), reading, drawn_at)
+    left = resolve_events((of_tomorrow, of_now), (), reading, drawn_at)
     assert [one.ended_at for one in left] == [NOON, None]
 
 
@@ -196,10 +196,10 @@ def test_a_stored_status_from_the_future_starts_now(tmp_path: Path) -> None:
         history.store_state(database, DatabaseState("error", "locked", now + DAY, None))
         ledger = StateStore(history, [database], FakeClock(now).now)
         reading = Reading(now, now, code="locked")
-        memory, _ = ledger.enter(database, reading, None)
+        memory, _ = ledger.record(database, reading, None)
         assert abs(memory.since - now) < HOUR
         ledger.move(-DAY)
-        memory, _ = ledger.enter(database, reading, None)
+        memory, _ = ledger.record(database, reading, None)
         assert abs(memory.since + DAY - now) < HOUR
 
 

@@ -39,8 +39,6 @@ WHOLE = "schemaVersion"
 """Key of the schema versions before and after a rewrite of the whole file. Rows that are missing
 then make an event, but no problem."""
 
-PROGRESS = ("totalRows", "changes")
-
 Differences = dict[str, tuple[Any, Any]]
 """Values before and after, by name."""
 
@@ -168,11 +166,11 @@ def _compare_copy(
     rows = rows_missing_in_copy(before, after, policy)
     found: Differences = {}
     if rows or not is_back:
-        found[NEWEST] = _progress(before), _progress(after)
+        found[NEWEST] = progress(before), progress(after)
     if rows:
         found["rows"] = _split(rows)
     tables = inexact_tables(after, exact_rows(before))
-    copied = {NEWEST: _progress(before), "tables": tables} if tables else None
+    copied = {NEWEST: progress(before), "tables": tables} if tables else None
     return found, {"waiting": before.trail.get("waiting"), "copied": copied}
 
 
@@ -187,7 +185,7 @@ def _compare_same_file(
         missing = rows_missing_in_copy(before, after, policy)
         rows |= {name: missing[name] for name in copied["tables"] if name in missing}
         if rows.keys() & copied["tables"]:
-            found[NEWEST] = copied[NEWEST], _progress(after)
+            found[NEWEST] = copied[NEWEST], progress(after)
         tables = inexact_tables(after, copied["tables"])
         copied = {**copied, "tables": tables} if tables else None
     if rows:
@@ -239,25 +237,13 @@ def _split(pairs: Mapping[str, Drop]) -> tuple[dict[str, int], dict[str, int | N
     return {n: was for n, (was, _) in pairs.items()}, {n: now for n, (_, now) in pairs.items()}
 
 
-def _progress(reading: Reading) -> dict[str, Any]:
+def progress(reading: Reading) -> dict[str, Any]:
     """Return how far a database has come, to compare the age of two states."""
     return {
         "totalRows": reading.total_rows,
         "changes": reading.change_counter,
         "modified": reading.file_modified and reading.file_modified.isoformat(),
     }
-
-
-def has_newest(event: Event, reading: Reading) -> bool:
-    """Whether a reading has come as far as the newest state before an event."""
-    newest, now = event.before[NEWEST], _progress(reading)
-    return all(newest[name] is None or (now[name] or 0) >= newest[name] for name in PROGRESS)
-
-
-def is_same_copy(event: Event, reading: Reading) -> bool:
-    """Whether a file has the time and the rows of the newest state before an event again."""
-    newest = event.before[NEWEST]
-    return bool(newest["modified"]) and _progress(reading) == newest != event.after[NEWEST]
 
 
 def _changed_objects(

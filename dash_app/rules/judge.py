@@ -15,7 +15,7 @@ from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
 from dash_app.rules.changes import refine_code
 from dash_app.rules.limits import limit_problems
-from dash_app.rules.problems import host_problems, problem_of, with_earlier_growth
+from dash_app.rules.problems import problem_of, wal_problems, with_earlier_growth
 from dash_app.rules.writes import last_write
 from dash_app.words.errors import WordingContext, explain_error
 from dash_app.words.summaries import verdict
@@ -102,4 +102,4 @@ def _findings(evidence: Evidence) -> list[Problem]:
     database, reading = evidence.database, evidence.reading
     left = (problem for event in evidence.events if (problem := problem_of(event)))
     limits = limit_problems(database, reading, evidence.watch, evidence.before)
-    return worst_first([*left, *host_problems(database.name, reading), *limits])
+    return worst_first([*left, *wal_problems(database.name, reading), *limits])

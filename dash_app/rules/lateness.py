@@ -41,7 +41,7 @@ def load_trackers(
     """
     trackers = {}
     for database in databases:
-        last = states.last_of(database)
+        last = states.baseline_of(database)
         coverage = Coverage(last=last)
         try:
             if last and database.rules.expects_writes:

@@ -18,7 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.reader import wal_growth
 from dash_app.reader.wal_growth import GrowthState, WalSample
-from dash_app.rules.problems import host_problems, with_earlier_growth
+from dash_app.rules.problems import wal_problems, with_earlier_growth
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.decoding import decode
 from tests.airlock_helpers import read, watching
@@ -117,7 +117,7 @@ def test_the_finding_names_the_cause(
     *, is_checkpointed: bool | None, readers: tuple[str, ...], text: str
 ) -> None:
     growth = WalGrowth(NOW, True, "a", is_checkpointed, readers)
-    (found,) = host_problems("email", reading(growth))
+    (found,) = wal_problems("email", reading(growth))
     assert (found.code, found.level, found.since) == ("wal_growing", "notice", NOW)
     assert found.text.startswith("WAL 636 MB for a file of 6.0 MB: ")
     assert found.text.endswith(text)

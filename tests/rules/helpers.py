@@ -78,14 +78,14 @@ class StateSimulation:
         self.later = timedelta()
 
     def restart(self) -> None:
-        self.store.keep()
+        self.store.save()
         self.store = StateStore(self.history, [self.database], CLOCK.now)
 
     def enter(self, reading: Reading) -> list[str]:
         """Enter a reading; return the texts of the events that are open after it."""
         at = reading.read_at + self.later, reading.verified_at + self.later
         reading = replace(reading, read_at=at[0], verified_at=at[1])
-        _memory, unsettled = self.store.enter(self.database, reading, None)
+        _memory, unsettled = self.store.record(self.database, reading, None)
         return [event_text(event) for event in unsettled]
 
 

@@ -18,7 +18,7 @@ from dash_app.model.reading import Reading, TableCount
 from dash_app.model.snapshot import DatabaseState
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import HABIT_MIN_EVENTS, DropPolicy, Habits, learn_habits
-from dash_app.rules.problems import settle
+from dash_app.rules.resolution import resolve_events
 from dash_app.words.events import event_text
 from tests.airlock_helpers import read_exact, watching
 from tests.harness import Served, eventually, execute, make_database, write_config
@@ -168,8 +168,8 @@ def test_a_fall_is_told_that_is_further_than_a_person_said(
     memory, events = apply_reading("a", holding(rows), memory, DropPolicy(rules))
     assert [event.before["rows"] for event in events] == [{"tasks": 100}] * is_told
     for event in events:
-        still = settle([event], (), holding(rows), None, DropPolicy(rules))
-        back = settle([event], (), holding(rows + 1), None, DropPolicy(rules))
+        still = resolve_events([event], (), holding(rows), None, DropPolicy(rules))
+        back = resolve_events([event], (), holding(rows + 1), None, DropPolicy(rules))
         assert [one.ended_at is not None for one in (*still, *back)] == [False, True]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.rules.changes import apply_reading
-from dash_app.rules.problems import settle
+from dash_app.rules.resolution import resolve_events
 from tests.airlock_helpers import read_exact, watching
 from tests.harness import execute
 from tests.rules.helpers import (
@@ -216,7 +216,7 @@ def test_a_large_table_of_a_smaller_copy_is_compared_once_it_is_counted(path: Pa
     assert events == ()
     memory, (second,) = apply_reading("a", counted, memory)
     assert event_texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
-    settled = settle((first, second), (), counted, None)
+    settled = resolve_events((first, second), (), counted, None)
     assert [event.ended_at for event in settled] == [None, None]
     assert apply_reading("a", counted, memory)[1] == ()
 

@@ -16,7 +16,8 @@ from dash_app.model.host_facts import Disk
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
-from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, host_problems, settle
+from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, wal_problems
+from dash_app.rules.resolution import resolve_events
 from tests.airlock_helpers import read, read_exact, watching
 from tests.harness import LiveWriter, Served, eventually, execute, make_database, write_config
 
@@ -116,7 +117,7 @@ def test_an_older_state_is_a_fault_until_the_very_file_is_back(
 
 
 def found(reading: Reading) -> tuple[Problem, ...]:
-    return tuple(host_problems("a", reading))
+    return tuple(wal_problems("a", reading))
 
 
 def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
@@ -169,9 +170,12 @@ def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) ->
         reading = read_exact(airlock)
         _, second = apply_reading("a", reading, memory)
     assert [event.kind for event in (*first, *second)] == ["rows_dropped"] * 2
-    settled = settle((*first, *second), (), reading, seen_until=first[0].at)
+    settled = resolve_events((*first, *second), (), reading, acknowledged_until=first[0].at)
     assert [event.ended_at is not None for event in settled] == [True, False]
-    assert [event.ended_at for event in settle(first, second, reading, None)] == [None, None]
+    assert [event.ended_at for event in resolve_events(first, second, reading, None)] == [
+        None,
+        None,
+    ]
 
 
 def test_all_that_is_known_of_one_database_is_served(served: Served, tmp_path: Path) -> None:
