@@ -1,7 +1,8 @@
-"""Cut a notification to what its receiver takes, by bytes, and so by characters too.
+"""Cut a notification to the limits of its receiver.
 
-What a reader needs stays whole as long as it can: the short lines, which hold since when, what to
-do, the page's address and the notification's id. The longest lines are cut first.
+The longest lines are cut first. The short ones, which a person needs most, stay whole as long as
+possible: the start, the remedy, the link and the notification's id. Characters are limited by bytes
+of UTF-8, which are never fewer.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from dash_app.words.numbers import one_line
 
 MAX_TITLE_BYTES = 200
 MAX_BODY_BYTES = 1_900
-"""Discord takes 2,000 characters, also behind a webhook of which apprise knows no limit. ntfy makes
-a file of more than 4,096 bytes, and Telegram refuses more than 4,096 characters."""
+"""Discord accepts 2,000 characters, also behind a webhook whose limit apprise does not know. ntfy
+turns more than 4,096 bytes into a file, and Telegram rejects more than 4,096 characters."""
 
 MIN_LINE_BYTES = 24
-"""A line that is cut to less says nothing: it is left out."""
+"""A line that would be cut to less is left out, because it would say nothing."""
 
 MORE = "…"
 JOINERS = "\u200d\ufe0e\ufe0f"
 
 
 def cut(text: str, max_bytes: int) -> str:
-    """Return a text of at most that many bytes of UTF-8, with "…" in place of what is missing."""
+    """Cut a text to a number of bytes, and mark the cut with "…"."""
     encoded = text.encode()
     if len(encoded) <= max_bytes:
         return text
@@ -38,10 +39,10 @@ def cut(text: str, max_bytes: int) -> str:
 
 
 def fit(title: str, body: str, max_title: int, max_body: int) -> tuple[str, str]:
-    """Return a title and a body that a receiver takes, by its limits in characters.
+    """Return a title and a body within the limits of a receiver, in characters.
 
-    A title that has no place of its own (`max_title` is 0) stands in the body. A limit of the body
-    that is not positive is none.
+    If `max_title` is 0, the title is sent as part of the body. A `max_body` that is not positive
+    means that the limit is unknown.
     """
     limit = min(max_body, MAX_BODY_BYTES) if max_body > 0 else MAX_BODY_BYTES
     title = cut(
@@ -53,19 +54,19 @@ def fit(title: str, body: str, max_title: int, max_body: int) -> tuple[str, str]
 
 
 def _fit_lines(lines: list[str], max_bytes: int) -> str:
-    """Return lines of at most that many bytes: the longest are cut, then the last left out."""
+    """Cut the longest lines until all fit; if that is not enough, leave out the last ones."""
     while lines:
         sizes = [_size(line) for line in lines if not _is_whole(line)]
         room = max_bytes - len(lines) + 1 - sum(_size(line) for line in lines if _is_whole(line))
-        longest = _longest(sizes, room)
+        longest = _max_line_bytes(sizes, room)
         if room >= 0 and longest >= min(MIN_LINE_BYTES, max(sizes, default=0)):
             return "\n".join(line if _is_whole(line) else cut(line, longest) for line in lines)
-        lines = _without_one(lines)
+        lines = _without_least_important(lines)
     return ""
 
 
-def _longest(sizes: list[int], room: int) -> int:
-    """Return how long a line may be, so that all fit into a room."""
+def _max_line_bytes(sizes: list[int], room: int) -> int:
+    """Return the longest line for which lines of these sizes, cut to it, fit into the room."""
     for number, size in enumerate(sorted(sizes)):
         share = room // (len(sizes) - number)
         if size > share:
@@ -74,10 +75,11 @@ def _longest(sizes: list[int], room: int) -> int:
     return max(sizes, default=0)
 
 
-def _without_one(lines: list[str]) -> list[str]:
-    """Return lines without the last one that may be cut, or without the first that may not."""
-    rest = [number for number, line in enumerate(lines) if not _is_whole(line)]
-    left_out = rest[-1] if len(rest) > 1 or len(rest) == len(lines) else 1 - min(rest, default=1)
+def _without_least_important(lines: list[str]) -> list[str]:
+    """Leave out the last line that may be cut; if it is the only one, the first that may not."""
+    cuttable = [number for number, line in enumerate(lines) if not _is_whole(line)]
+    has_several = len(cuttable) > 1 or len(cuttable) == len(lines)
+    left_out = cuttable[-1] if has_several else 1 - min(cuttable, default=1)
     return [line for number, line in enumerate(lines) if number != left_out]
 
 
@@ -86,5 +88,5 @@ def _size(line: str) -> int:
 
 
 def _is_whole(line: str) -> bool:
-    """Whether a line is of no use once it is cut: an address, or the notification's id."""
+    """Whether a line is useless when cut: a URL, or the notification's id."""
     return line.startswith(("http://", "https://")) or bool(re.search(r"\([0-9a-f]{8}\)$", line))

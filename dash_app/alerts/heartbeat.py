@@ -1,4 +1,4 @@
-"""A sign of life to a monitor elsewhere, given only while we read, so that silence tells."""
+"""Send heartbeats to an external monitor, which alerts when they stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dash_app.settings.schema import WatchSettings
 from dash_app.system.secret_files import read_urls, redact
 
 FIRST_SECONDS = 5.0
-"""After so long the first readings are there."""
+"""Maximum pause before the first heartbeat: the first readings are there by then."""
 
 ANSWER_SECONDS = 10.0
 
@@ -23,50 +23,50 @@ log = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Asks for a URL time and again, if the settings name one."""
+    """A thread that requests the heartbeat URL at a fixed interval, if one is configured."""
 
     def __init__(self, watch: WatchSettings, is_fresh: Callable[[], bool]) -> None:
-        """Take where the URL stands, and what says whether there is life to give a sign of."""
+        """Take the settings, and a function that returns whether databases are being read."""
         self._file = watch.heartbeat_file
         self._every_seconds = watch.heartbeat_every.total_seconds()
         self._is_fresh = is_fresh
-        self._over = Event()
+        self._stopped = Event()
         self._problem: str | None = None
 
     def start(self) -> None:
-        """Begin, in a thread of its own: an answer may take long, and a name even longer."""
+        """Start the thread: name resolution and an answer may take long."""
         if self._file:
             Thread(target=self._run, args=(self._file,), name="heartbeat", daemon=True).start()
 
     def stop(self) -> None:
-        """Give no sign any more."""
-        self._over.set()
+        """Stop sending heartbeats."""
+        self._stopped.set()
 
     def _run(self, file: Path) -> None:
         pause_seconds = min(FIRST_SECONDS, self._every_seconds)
-        while not self._over.wait(pause_seconds):
+        while not self._stopped.wait(pause_seconds):
             pause_seconds = self._every_seconds
             if self._is_fresh():
-                self._note(_problem(file))
+                self._log(_send(file))
 
-    def _note(self, problem: str | None) -> None:
-        """Log what became of a sign, where it is not as before."""
+    def _log(self, problem: str | None) -> None:
+        """Log the problem of a heartbeat if it differs from the previous one."""
         if problem and problem != self._problem:
             log.warning(problem)
         elif self._problem and not problem:
-            log.info("answered again")
+            log.info("works again")
         self._problem = problem
 
 
-def _problem(file: Path) -> str | None:
-    """Ask for the URL in a file; return what kept it from being answered well, without secrets."""
+def _send(file: Path) -> str | None:
+    """Request the URL in a file. Return the problem, without secrets; None if it was answered."""
     try:
         url = read_urls(file)[0]
     except (OSError, ValueError):
         return "its file cannot be read"
     request = Request(url, headers={"User-Agent": f"MissionControl/{VERSION}"})  # noqa: S310 - checked
     try:
-        with urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 - with the settings
+        with urlopen(request, timeout=ANSWER_SECONDS):  # noqa: S310 - checked with the settings
             return None
     except HTTPError as error:
         return f"{redact(url)} answered {error.code}"

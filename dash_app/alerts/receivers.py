@@ -1,7 +1,7 @@
-"""Receivers of notifications, as apprise knows them: each one person, topic or chat, where it can.
+"""Receivers of notifications, by apprise: one for each person, topic or chat of a URL if possible.
 
-A URL may name several of them, and apprise says of all of them together whether they were reached.
-So each is an instance of its own, and what one of them refuses is not sent to the others again.
+A URL may name several receivers, for which apprise returns a single result. So each gets an own
+instance, and a failure of one does not repeat the notification to the others.
 """
 
 from __future__ import annotations
@@ -25,128 +25,136 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from dash_app.system.secret_files import digest, redact
 
 Outcome = Literal["delivered", "partial", "unclear", "slow", "away", "refused"]
-"""`partial`: some of several may have it, so it must not be sent again. `unclear` and `slow`: it
-may have it. `away`: it was not connected to. `refused`: it answered that it does not take it."""
+"""`partial`: some of several receivers may have it, so it must not be sent again. `unclear` and
+`slow`: the receiver may have it. `away`: no connection was made. `refused`: it was rejected."""
 
 SILENT = frozenset({"away", "slow"})
-"""Outcomes after which the next message would have to wait as long."""
+"""Outcomes after which the next notification would wait as long."""
 
 WORST_FIRST: tuple[Outcome, ...] = ("unclear", "slow", "away", "refused", "partial")
-"""Of several outcomes the first decides when the message is sent again."""
+"""The first of several outcomes in this order decides about the next attempt."""
 
 ATTEMPT_SECONDS = 20.0
-"""For one message to one receiver: apprise gives 4 s to connect and to each part of an answer."""
+"""Maximum per attempt and receiver. apprise allows 4 s to connect, and per part of an answer."""
 
 ANSWER_SECONDS, ANSWER_BYTES, CHUNK_BYTES = 5.0, 1_000_000, 16_384
-"""How much of an answer is read: what is beyond is of no interest."""
+"""Maximum time and size of an answer. The rest is ignored."""
 
 MAX_PAUSE_SECONDS = 1.0
-"""Between two messages to one receiver: ten times the usual 5.5 s of apprise would be a minute."""
+"""Between notifications to one receiver. apprise's usual 5.5 s would take a minute for ten."""
 
 TEMPORARY = frozenset({408, 425, 429})
-"""Codes of a refusal that another attempt may overcome (rfc9110, rfc6585, rfc8470)."""
+"""Errors after which another attempt may succeed (RFC 9110, RFC 6585, RFC 8470)."""
 
 MOVED = frozenset({301, 302, 303})
-"""Redirects that are followed without what was posted: the page of a login, or of the same server
-by https, would answer 200 to nothing, and the notification would count as delivered."""
+"""Redirects that are followed by GET, without the notification. The page that they lead to, such as
+a login, would answer 200, and the notification would count as delivered."""
+
+FAILED_TO_CONNECT = (
+    requests.ConnectTimeout,
+    requests.exceptions.ProxyError,
+    requests.exceptions.SSLError,
+)
 
 SMTP_FINAL = 500
-"""Codes from here on are final for SMTP (rfc5321)."""
+"""SMTP codes from here on are permanent errors (RFC 5321)."""
 
 Lists = dict[str, Any]
-"""Lists of receivers that an object of apprise holds, by the names of its attributes."""
+"""Lists of receivers in a plugin, by the names of its attributes."""
 
 LISTS = ("targets", "channels", "topics", "rooms", "users", "devices", "recipients")
-UNKNOWN_URL = "is no URL of a receiver that apprise knows"
+UNKNOWN_URL = "is not a URL that apprise supports"
 
 
 @dataclass(slots=True)
-class Contact:
-    """What the connections of one attempt came to.
+class Exchange:
+    """The connections of one attempt, and the last answer."""
 
-    `is_made` says of each whether it was made; `code` is the last answer's, and final if another
-    attempt would get the same.
-    """
+    is_connected: list[bool] = field(default_factory=list)
+    """For each connection, whether it was made."""
 
-    is_made: list[bool] = field(default_factory=list)
     code: int | None = None
     is_final: bool = False
+    """Whether another attempt would get the same code."""
 
-    def answered(self, code: int, *, is_final: bool) -> None:
-        """Note an answer."""
+    def record_answer(self, code: int, *, is_final: bool) -> None:
+        """Record an answer."""
         self.code, self.is_final = code, is_final
 
 
-contact: ContextVar[Contact] = ContextVar("contact")
+current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """One receiver, by an id that does not give away its URL.
-
-    `plugin` is None for a URL that apprise does not know. `is_one` is False for a URL that names
-    several receivers and cannot be taken apart.
-    """
+    """One receiver."""
 
     id: str
+    """A digest, which does not reveal the URL."""
+
     url_id: str
     redacted: str
+    """The part of the URL that is not secret."""
+
     plugin: NotifyBase | None
-    is_one: bool = True
+    """None for a URL that apprise does not support."""
+
+    is_single: bool = True
+    """False for a URL that names several receivers and cannot be split."""
 
     @property
     def limits(self) -> tuple[int, int]:
-        """The longest title and body that it takes, in characters."""
+        """The maximum lengths of title and body, in characters."""
         if self.plugin is None:
             return 0, 0
         return max(self.plugin.title_maxlen, 0), self.plugin.body_maxlen
 
     def send(self, title: str, body: str, type_: str) -> tuple[Outcome, str | None]:
-        """Send a message once; return what came of it, and why it failed, without secrets."""
+        """Attempt to send a notification. Return the outcome, and the problem without secrets."""
         if self.plugin is None:
             return "refused", UNKNOWN_URL
-        made = Contact()
-        contact.set(made)
+        exchange = Exchange()
+        current_exchange.set(exchange)
         sender = apprise.Apprise(asset=_asset())
         sender.add(self.plugin)
         try:
             result = sender.notify(title=title, body=body, notify_type=type_, body_format="text")
-        except Exception as error:  # noqa: BLE001 - a plugin's fault is one receiver's alone
-            return self._failed("unclear"), f"failed: {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001 - an error in a plugin is of one receiver only
+            return self._outcome("unclear"), f"failed: {type(error).__name__}"
         if result:
             return "delivered", None
-        outcome, problem = _explained(made, is_late=result.status.name == "TIMEOUT")
-        return self._failed(outcome), problem
+        outcome, problem = _explain(exchange, is_late=result.status.name == "TIMEOUT")
+        return self._outcome(outcome), problem
 
-    def _failed(self, outcome: Outcome) -> Outcome:
-        """Return the outcome, with respect to others that the same URL may have reached."""
-        return outcome if self.is_one or outcome == "away" else "partial"
+    def _outcome(self, outcome: Outcome) -> Outcome:
+        """Return the outcome of a failure: other receivers of the same URL may have it."""
+        return outcome if self.is_single or outcome == "away" else "partial"
 
 
-def of(line: str) -> Iterator[Receiver]:
+def receivers_in(line: str) -> Iterator[Receiver]:
     """Yield the receivers that a line of the file of URLs names."""
     urls = parse_urls(line) or [line]  # type: ignore[no-untyped-call]
     for url in urls:
-        own = "" if len(urls) == 1 else f"\n{url}"
-        yield from _of_url(url, digest(line + own), digest(line))
+        suffix = "" if len(urls) == 1 else f"\n{url}"
+        yield from _receivers_of(url, digest(line + suffix), digest(line))
 
 
-def _of_url(url: str, id_: str, url_id: str) -> Iterator[Receiver]:
+def _receivers_of(url: str, id_: str, url_id: str) -> Iterator[Receiver]:
     redacted, plugin = redact(url), _instance(url)
-    parts = _parts(plugin) if plugin else []
+    parts = _split(plugin) if plugin else []
     if not parts:
-        is_one = plugin is None or (len(plugin) <= 1 and not _uncounted_lists(plugin))
-        yield Receiver(id_, url_id, redacted, plugin, is_one=is_one)
+        is_single = plugin is None or (len(plugin) <= 1 and not _uncounted_lists(plugin))
+        yield Receiver(id_, url_id, redacted, plugin, is_single=is_single)
     for part, lists in parts:
         if plugin := _instance(url):
             _set(plugin, lists)
             yield Receiver(digest(f"{url_id} {part}"), url_id, redacted, plugin)
 
 
-def _parts(plugin: NotifyBase) -> list[tuple[str, Lists]]:
-    """Return a name for each of its receivers, and its lists with that receiver alone.
+def _split(plugin: NotifyBase) -> list[tuple[str, Lists]]:
+    """Return a name for each receiver of a plugin, and the lists with only that receiver.
 
-    Nothing if it has one receiver, or several that cannot be taken apart.
+    Return nothing if there is only one receiver, or if they cannot be split.
     """
     names = _uncounted_lists(plugin) or [
         name
@@ -166,7 +174,7 @@ def _parts(plugin: NotifyBase) -> list[tuple[str, Lists]]:
 
 
 def _uncounted_lists(plugin: NotifyBase) -> list[str]:
-    """Return the names of its lists of receivers, if it sends to several and counts them as one."""
+    """Return the names of the lists of receivers if the plugin counts several receivers as one."""
     if len(plugin) > 1 or "targets" not in plugin.template_tokens:
         return []
     lists = {name: value for name in LISTS if (value := vars(plugin).get(name))}
@@ -174,15 +182,15 @@ def _uncounted_lists(plugin: NotifyBase) -> list[str]:
     return list(lists) if are_lists and sum(map(len, lists.values())) > 1 else []
 
 
-def _single(value: Any) -> list[Any]:  # noqa: ANN401 - of whatever apprise holds
+def _single(value: Any) -> list[Any]:  # noqa: ANN401 - any list of apprise
     """Return a list with a single item for each item of a list, a set or a dictionary."""
     if isinstance(value, dict):
-        return [{key: one} for key, one in value.items()]
-    return [type(value)([one]) for one in sorted(value, key=repr)]
+        return [{key: item} for key, item in value.items()]
+    return [type(value)([item]) for item in sorted(value, key=repr)]
 
 
 def _length(plugin: NotifyBase, lists: Lists) -> int:
-    """Return to how many receivers it would send with other lists."""
+    """Return the number of receivers of a plugin with other lists."""
     before = {name: getattr(plugin, name) for name in lists}
     try:
         _set(plugin, lists)
@@ -199,7 +207,7 @@ def _set(plugin: NotifyBase, lists: Lists) -> None:
 def _instance(url: str) -> NotifyBase | None:
     plugin: NotifyBase | None = apprise.Apprise.instantiate(url, asset=_asset())
     if plugin is not None:
-        plugin.retry = 0  # there are attempts enough, and each is known here
+        plugin.retry = 0  # the policy retries
         plugin.request_rate_per_sec = min(plugin.request_rate_per_sec, MAX_PAUSE_SECONDS)
     return plugin
 
@@ -214,62 +222,63 @@ def _asset() -> apprise.AppriseAsset:
     )
 
 
-def _explained(made: Contact, *, is_late: bool) -> tuple[Outcome, str]:
-    """Return what a failed attempt means, in words of ours: apprise's own may hold a token."""
+def _explain(exchange: Exchange, *, is_late: bool) -> tuple[Outcome, str]:
+    """Return outcome and problem of a failed attempt. apprise's own text may contain a token."""
     if is_late:
         return "slow", f"did not answer within {ATTEMPT_SECONDS:.0f} s"
-    if made.code in MOVED:
-        return "refused", f"answered {made.code}: write the URL that it redirects to"
-    if made.code and made.code >= 300:
-        return "refused" if made.is_final else "unclear", f"answered {made.code}"
-    if made.is_made and not any(made.is_made):
+    if exchange.code in MOVED:
+        return "refused", f"answered {exchange.code}: use the URL that it redirects to"
+    if exchange.code and exchange.code >= 300:
+        return "refused" if exchange.is_final else "unclear", f"answered {exchange.code}"
+    if exchange.is_connected and not any(exchange.is_connected):
         return "away", "cannot be reached"
-    if made.code is None and made.is_made:
+    if exchange.code is None and exchange.is_connected:
         return "slow", "did not answer"
-    return "unclear", "did not take it"
+    return "unclear", "did not accept it"
 
 
-def _note_http() -> None:
-    """Note what HTTP requests come to."""
+def _trace_http() -> None:
+    """Record the connections and answers of HTTP requests, and refuse some redirects."""
     send = HTTPAdapter.send
 
     @wraps(send)
-    def noted(self: HTTPAdapter, request: Any, **options: Any) -> Any:  # noqa: ANN401
-        made = contact.get(Contact())
-        made.code = None
+    def traced(self: HTTPAdapter, request: Any, **options: Any) -> Any:  # noqa: ANN401
+        exchange = current_exchange.get(Exchange())
+        exchange.code = None
         try:
             response = send(self, request, **options)
         except requests.ConnectionError as error:
             reason = getattr(next(iter(error.args), None), "reason", None)
-            never = requests.exceptions.ProxyError, requests.exceptions.SSLError
-            is_never = isinstance(error, (requests.ConnectTimeout, *never))
-            made.is_made.append(not (is_never or isinstance(reason, NewConnectionError)))
+            failed_to_connect = isinstance(error, FAILED_TO_CONNECT) or isinstance(
+                reason, NewConnectionError
+            )
+            exchange.is_connected.append(not failed_to_connect)
             raise
         except requests.RequestException:
-            made.is_made.append(True)
+            exchange.is_connected.append(True)
             raise
-        made.is_made.append(True)
+        exchange.is_connected.append(True)
         code: int = response.status_code
         if code in MOVED and request.method not in {"GET", "HEAD"}:
             response.headers.pop("Location", None)
-        made.answered(code, is_final=300 <= code < 500 and code not in TEMPORARY)
+        exchange.record_answer(code, is_final=300 <= code < 500 and code not in TEMPORARY)
         return response
 
-    HTTPAdapter.send = noted  # type: ignore[method-assign, assignment]
+    HTTPAdapter.send = traced  # type: ignore[method-assign, assignment]
 
 
-def _bound_answers() -> None:
-    """Read no more of an answer than is of interest."""
+def _limit_answers() -> None:
+    """Limit the time and size of each answer that is read."""
     read = requests.Response.iter_content
 
     @wraps(read)
-    def bounded(self: requests.Response, *args: Any, **options: Any) -> Iterator[Any]:  # noqa: ANN401
+    def limited(self: requests.Response, *args: Any, **options: Any) -> Iterator[Any]:  # noqa: ANN401
         if self._content is not False:
             yield from read(self, *args, **options)
             return
-        ends, left_bytes = time.monotonic() + ANSWER_SECONDS, ANSWER_BYTES
-        with suppress(HTTPError, OSError):  # its code is known: what follows is of little interest
-            while left_bytes > 0 and time.monotonic() < ends:
+        deadline, left_bytes = time.monotonic() + ANSWER_SECONDS, ANSWER_BYTES
+        with suppress(HTTPError, OSError):  # the code is known, which is enough
+            while left_bytes > 0 and time.monotonic() < deadline:
                 chunk = self.raw.read1(CHUNK_BYTES, decode_content=True)
                 if not chunk:
                     return
@@ -277,37 +286,37 @@ def _bound_answers() -> None:
                 yield chunk
         self.close()
 
-    requests.Response.iter_content = bounded  # type: ignore[method-assign]
+    requests.Response.iter_content = limited  # type: ignore[method-assign]
 
 
-def _note_smtp(name: str) -> None:
-    """Note what a step of SMTP comes to."""
+def _trace_smtp(name: str) -> None:
+    """Record the connection or the answer of a step of SMTP."""
     step: Callable[..., Any] = getattr(smtplib.SMTP, name)
 
     @wraps(step)
-    def noted(*args: Any, **options: Any) -> Any:  # noqa: ANN401
-        made = contact.get(Contact())
+    def traced(*args: Any, **options: Any) -> Any:  # noqa: ANN401
+        exchange = current_exchange.get(Exchange())
         try:
             answer = step(*args, **options)
         except smtplib.SMTPRecipientsRefused as error:
             code = min(code for code, _ in error.recipients.values())
-            made.answered(code, is_final=code >= SMTP_FINAL)
+            exchange.record_answer(code, is_final=code >= SMTP_FINAL)
             raise
         except smtplib.SMTPResponseException as error:
-            made.answered(error.smtp_code, is_final=error.smtp_code >= SMTP_FINAL)
+            exchange.record_answer(error.smtp_code, is_final=error.smtp_code >= SMTP_FINAL)
             raise
         except OSError:
             if name == "connect":
-                made.is_made.append(False)
+                exchange.is_connected.append(False)
             raise
         if name == "connect":
-            made.is_made.append(True)
+            exchange.is_connected.append(True)
         return answer
 
-    setattr(smtplib.SMTP, name, noted)
+    setattr(smtplib.SMTP, name, traced)
 
 
-_note_http()
-_bound_answers()
+_trace_http()
+_limit_answers()
 for _name in ("connect", "login", "sendmail"):
-    _note_smtp(_name)
+    _trace_smtp(_name)

@@ -75,7 +75,7 @@ class Sender:
             if self.stopping.is_set():
                 return
             if receiver.id in notification["refused"]:
-                result: Line = {"outcome": "refused", "problem": "did not take it before"}
+                result: Line = {"outcome": "refused", "problem": "rejected it before"}
             elif receiver.id in delivered_to or receiver.url_id in delivered_to:
                 result = {"outcome": "delivered", "problem": None}
             else:
@@ -131,7 +131,7 @@ def main() -> None:
     found: list[Receiver] = []
     try:
         urls = read_urls(Path(request["urls_file"]))
-        found = [one for url in urls for one in receivers.of(url)] if apprise else []
+        found = [one for url in urls for one in receivers.receivers_in(url)] if apprise else []
     except (OSError, ValueError) as error:
         failure = f"the file of URLs {error}"
     if found:

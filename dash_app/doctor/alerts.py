@@ -41,11 +41,11 @@ def _urls(urls: Iterable[str]) -> Iterator[Check]:
     receivers = import_module("dash_app.alerts.receivers")
     for number, url in enumerate(urls, 1):
         name = f"URL {number} ({redact(url)})"
-        found = list(receivers.of(url))
+        found = list(receivers.receivers_in(url))
         if any(receiver.plugin is None for receiver in found):
             text = f"{name} is not a URL that apprise knows: nothing is sent there."
             yield Check("fault", "alerts_url_unknown", text, APPRISE)
-        elif not all(receiver.is_one for receiver in found):
+        elif not all(receiver.is_single for receiver in found):
             text = f"{name} names several receivers that cannot be retried separately."
             yield Check("notice", "alerts_several_targets", text, "Write one target per line.")
 

@@ -29,7 +29,7 @@ def test_a_sign_of_life_is_given_while_we_read_and_only_then(tmp_path: Path) -> 
             beats = monitor.beats
             eventually(lambda: monitor.beats > beats)
             monitor.code = 200
-            eventually(lambda: "heartbeat: answered again" in served.log)
+            eventually(lambda: "heartbeat: works again" in served.log)
     assert served.log.count("answered 404") == 1
     assert SECRET not in served.log
 

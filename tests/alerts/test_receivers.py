@@ -154,9 +154,9 @@ MANY = {
 
 @pytest.mark.parametrize("url", MANY, ids=lambda url: url.partition(":")[0])
 def test_a_url_is_taken_apart_into_its_receivers(url: str) -> None:
-    found = list(receivers.of(url))
+    found = list(receivers.receivers_in(url))
     assert len(found) == len({one.id for one in found}) == MANY[url]
-    assert all(one.is_one and one.plugin is not None and len(one.plugin) == 1 for one in found)
+    assert all(one.is_single and one.plugin is not None and len(one.plugin) == 1 for one in found)
 
 
 def test_a_url_that_cannot_be_taken_apart_is_never_sent_again(topics: Topics) -> None:
@@ -165,7 +165,7 @@ def test_a_url_that_cannot_be_taken_apart_is_never_sent_again(topics: Topics) ->
     plugin = receivers._instance(url)
     assert plugin is not None
     plugin.request_rate_per_sec = 0
-    whole = receivers.Receiver("id", "url", "ntfy://", plugin, is_one=False)
+    whole = receivers.Receiver("id", "url", "ntfy://", plugin, is_single=False)
     assert whole.send("title", "body", "info") == ("partial", "answered 503")
     topics.stop()
     assert whole.send("title", "body", "info")[0] == "away"
@@ -200,7 +200,7 @@ def test_who_is_not_there_has_got_nothing(tmp_path: Path) -> None:
     assert whole["outcome"] == "away"
     assert whole["failure"] == (
         "json://localhost cannot be reached; mailto://localhost cannot be reached;"
-        " nosuch:// is no URL of a receiver that apprise knows"
+        " nosuch:// is not a URL that apprise supports"
     )
 
 

@@ -34,7 +34,7 @@ def test_a_test_notification_prints_the_result_of_each_receiver(tmp_path: Path) 
         assert done.stdout.splitlines() == [
             "xml://localhost: cannot be reached",
             "json://localhost: sent",
-            "nosuch://: is no URL of a receiver that apprise knows",
+            "nosuch://: is not a URL that apprise supports",
         ]
         assert (done.returncode, done.stderr) == (1, "")
         ((title, text),) = phone.await_received(1)
