@@ -96,21 +96,21 @@ class Outbox:
 def plan(
     outbox: Outbox, incidents: Collection[Incident], policy: AlertPolicy, now: datetime
 ) -> Outbox:
-    """Add the notifications that are due, and drop whatever is finished.
+    """Return the outbox with the notifications that are due, and without finished ones.
 
     `incidents` are those that are open, and those that ended recently.
     """
     current = {(incident.key, id_) for incident in incidents for id_ in (incident.id, None)}
-    earlier = [one for one in outbox.incidents if (one.key, one.id) not in current]
+    earlier = [old for old in outbox.incidents if (old.key, old.id) not in current]
     kept: list[Incident] = []
     needed: set[str] = set()
     for incident in (*earlier, *incidents):
-        about = [replace(one, incident=incident.id) for one in _unreported(incident, outbox)]
+        about = [replace(note, incident=incident.id) for note in _unreported(incident, outbox)]
         outbox = _updated(outbox, about)
         if kind := _next_kind(incident, about, policy, now):
-            lost = [one for one in outbox.notifications if _is_lost(one)]
+            lost = [note for note in outbox.notifications if _is_lost(note)]
             new = _notification(kind, incident, lost, policy, now)
-            outbox = _added(outbox, new, [*lost, *(one for one in about if one.is_pending)])
+            outbox = _added(outbox, new, [*lost, *(note for note in about if note.is_pending)])
             about.append(new)
         if about:
             kept.append(incident)
@@ -121,7 +121,7 @@ def plan(
 def dequeue(
     outbox: Outbox, policy: AlertPolicy, now: datetime
 ) -> tuple[Outbox, list[Notification]]:
-    """Return the outbox and the notifications to attempt now.
+    """Return the outbox, and the notifications to attempt now.
 
     New faults come first: other notifications get at most half of the hourly limit, so that a fault
     never waits for them. Those beyond the limit, or held back in quiet hours, are combined.
@@ -129,39 +129,39 @@ def dequeue(
     if policy.quiet.covers(now):
         return outbox, []
     pending = [
-        one for one in outbox.notifications if one.is_pending and not _is_outdated(one, outbox)
+        note for note in outbox.notifications if note.is_pending and not _is_outdated(note, outbox)
     ]
-    retried = [one for one in pending if one.attempts and _retry_is_due(one, now)]
-    # What was attempted within the hour has its place in the limit already. What quiet hours
-    # interrupted since then needs a new one.
+    retried = [note for note in pending if note.attempts and _retry_is_due(note, now)]
+    # A notification attempted within the hour is counted already. One that quiet hours have held
+    # back since then needs a new place.
     room = _Room.within_hour(outbox, policy, now)
-    interrupted = [one for one in retried if not _was_attempted_in_last_hour(one, now)]
+    interrupted = [note for note in retried if not _was_attempted_in_last_hour(note, now)]
     for is_fault in (True, False):
-        due = [one for one in interrupted if (_worst_kind(one, outbox) == "fault") == is_fault]
+        due = [note for note in interrupted if (_worst_kind(note, outbox) == "fault") == is_fault]
         places = room.places(is_fault=is_fault)
-        retried = [one for one in retried if one not in due[places:]]
+        retried = [note for note in retried if note not in due[places:]]
         room.use(len(due[:places]), is_fault=is_fault)
-    new = [one for one in pending if not one.attempts]
-    alone, combined = _shared_out(new, room, policy)
+    new = [note for note in pending if not note.attempts]
+    alone, combined = _distribute(new, room, policy)
     if combined:
         summary = _summary(combined, policy, now)
         outbox = _added(outbox, summary, combined)
         alone = [*alone, summary]
     attempts = [
         replace(
-            one,
-            attempts=one.attempts + 1,
+            note,
+            attempts=note.attempts + 1,
             attempted_at=now,
-            due_at=now + RETRY_PAUSES[min(one.attempts, len(RETRY_PAUSES) - 1)],
+            due_at=now + RETRY_PAUSES[min(note.attempts, len(RETRY_PAUSES) - 1)],
         )
-        for one in (*retried, *alone)
+        for note in (*retried, *alone)
     ]
     return _updated(outbox, attempts), attempts
 
 
 def apprise_types(outbox: Outbox, notifications: Iterable[Notification]) -> dict[str, str]:
     """Return apprise's type for each notification id; for a summary, that of its worst part."""
-    return {one.id: APPRISE_TYPES.get(_worst_kind(one, outbox), "info") for one in notifications}
+    return {note.id: APPRISE_TYPES.get(_worst_kind(note, outbox), "info") for note in notifications}
 
 
 def pending_reason(
@@ -177,9 +177,9 @@ def pending_reason(
     if notification.attempts:
         return ("next attempt", notification.due_at) if notification.due_at > now else None
     recent = sorted(
-        one.attempted_at
-        for one in notifications
-        if one.attempted_at and _was_attempted_in_last_hour(one, now)
+        other.attempted_at
+        for other in notifications
+        if other.attempted_at and _was_attempted_in_last_hour(other, now)
     )
     reserved = 0 if notification.kind == "fault" else most_an_hour // 2
     if len(recent) >= most_an_hour - reserved:
@@ -201,12 +201,12 @@ def record_delivery(outbox: Outbox, notification_id: str, receiver: str, outcome
         outbox,
         [
             replace(
-                one,
-                delivered_to=extended(one.delivered_to, DELIVERED),
-                refused=extended(one.refused, FINAL),
+                note,
+                delivered_to=extended(note.delivered_to, DELIVERED),
+                refused=extended(note.refused, FINAL),
             )
-            for one in outbox.notifications
-            if one.id == notification_id
+            for note in outbox.notifications
+            if note.id == notification_id
         ],
     )
 
@@ -223,26 +223,26 @@ def record_attempt(
     `failure` is None if all have it. `outcome` is the reason of the failure: "refused" by all that
     lack it, "away" if none of them could be connected to; after any other, some may have it.
     """
-    sent = next((one for one in outbox.notifications if one.id == notification_id), None)
+    sent = next((note for note in outbox.notifications if note.id == notification_id), None)
     if sent is None:
         return outbox
     if failure is None:
         return _updated(outbox, [replace(sent, failure=None, sent_at=now)])
     sent = replace(sent, failure=failure)
-    parts = [one for one in outbox.notifications if one.included_in == notification_id]
-    is_resent = any(_times_given_up(one, outbox) for one in (sent, *parts))
+    parts = [note for note in outbox.notifications if note.included_in == notification_id]
+    is_resent = any(_times_given_up(note, outbox) for note in (sent, *parts))
     if not (outcome in FINAL or is_resent or sent.attempts > len(RETRY_PAUSES)):
         return _updated(outbox, [sent])
     # The parts of a summary are lost with it; the next notification mentions each of them.
     lost = [
         replace(
-            one,
-            included_in=None if one.included_in == notification_id else one.included_in,
+            note,
+            included_in=None if note.included_in == notification_id else note.included_in,
             is_given_up=True,
-            delivered_to=one.delivered_to or sent.delivered_to,
-            due_at=_resent_at(one, outbox, outcome, now),
+            delivered_to=note.delivered_to or sent.delivered_to,
+            due_at=_resent_at(note, outbox, outcome, now),
         )
-        for one in (*parts, sent)
+        for note in (*parts, sent)
     ]
     return _updated(outbox, lost)
 
@@ -250,33 +250,34 @@ def record_attempt(
 def failing(outbox: Outbox) -> list[Notification]:
     """Return the notifications that are lost, or have failed for minutes."""
     return [
-        one
-        for one in outbox.notifications
-        if _is_lost(one) or (one.is_pending and one.failure and one.attempts >= MIN_FAILED_ATTEMPTS)
+        note
+        for note in outbox.notifications
+        if _is_lost(note)
+        or (note.is_pending and note.failure and note.attempts >= MIN_FAILED_ATTEMPTS)
     ]
 
 
 def _unreported(incident: Incident, outbox: Outbox) -> list[Notification]:
     """Return the notifications about an incident since its end was last reported, oldest first.
 
-    Either id is missing until it is stored; then time tells an incident from an earlier one with
-    the same cause.
+    While either is not stored and has no id, the time distinguishes an incident from an earlier one
+    with the same cause.
     """
     about = [
-        one
-        for one in outbox.notifications
-        if one.cause == incident.key
+        note
+        for note in outbox.notifications
+        if note.cause == incident.key
         and (
-            one.incident == incident.id
-            if one.incident and incident.id
-            else one.made_at >= incident.since
+            note.incident == incident.id
+            if note.incident and incident.id
+            else note.made_at >= incident.since
         )
     ]
-    received = {one.id for one in outbox.notifications if one.sent_at or one.delivered_to}
+    received = {note.id for note in outbox.notifications if note.sent_at or note.delivered_to}
     reported = [
         number
-        for number, one in enumerate(about, 1)
-        if one.kind == "over" and received & {one.id, one.included_in}
+        for number, note in enumerate(about, 1)
+        if note.kind == "over" and received & {note.id, note.included_in}
     ]
     return about[max(reported, default=0) :]
 
@@ -299,7 +300,7 @@ def _next_kind(
         return "fault" if now - incident.since >= policy.after else None
     if should_resend:
         return "fault" if last.kind == "over" else last.kind
-    if not policy.remind or any(one.is_pending for one in about):
+    if not policy.remind or any(note.is_pending for note in about):
         return None
     return "reminder" if now - last.made_at >= policy.remind else None
 
@@ -348,9 +349,9 @@ def _times_given_up(notification: Notification, outbox: Outbox) -> int:
     """Return the number of other notifications about the same incident that were given up."""
     subject = (notification.cause, notification.incident)
     return sum(
-        one.is_given_up and not one.delivered_to and (one.cause, one.incident) == subject
-        for one in outbox.notifications
-        if notification.cause and one.id != notification.id
+        other.is_given_up and not other.delivered_to and (other.cause, other.incident) == subject
+        for other in outbox.notifications
+        if notification.cause and other.id != notification.id
     )
 
 
@@ -368,9 +369,9 @@ class _Room:
     @classmethod
     def within_hour(cls, outbox: Outbox, policy: AlertPolicy, now: datetime) -> _Room:
         """Return the room left in the hour that ends now."""
-        recent = [one for one in outbox.notifications if _was_attempted_in_last_hour(one, now)]
+        recent = [note for note in outbox.notifications if _was_attempted_in_last_hour(note, now)]
         total = policy.most_an_hour - len(recent)
-        has_fault = any(_worst_kind(one, outbox) == "fault" for one in recent)
+        has_fault = any(_worst_kind(note, outbox) == "fault" for note in recent)
         return cls(max(total, 0), max(total - policy.most_an_hour // 2, 0), has_fault)
 
     def places(self, *, is_fault: bool) -> int:
@@ -386,20 +387,20 @@ class _Room:
         self.has_fault |= is_fault and count > 0
 
 
-def _shared_out(
+def _distribute(
     new: Sequence[Notification], room: _Room, policy: AlertPolicy
 ) -> tuple[list[Notification], list[Notification]]:
-    """Return the new notifications to send alone, and those to combine. Others stay pending.
+    """Return the new notifications to send alone, and those to combine. The rest stays pending.
 
-    Combined are several of quiet hours, and those beyond the hourly limit.
+    If quiet hours held back several, these are combined, and so are those beyond the hourly limit.
     """
-    quiet = [one for one in new if policy.quiet.covers(one.made_at)]
+    quiet = [note for note in new if policy.quiet.covers(note.made_at)]
     held_back = quiet if len(quiet) > 1 else []
     faults, others = (
-        [one for one in new if one not in held_back and (one.kind == "fault") == is_fault]
+        [note for note in new if note not in held_back and (note.kind == "fault") == is_fault]
         for is_fault in (True, False)
     )
-    has_held_fault = any(one.kind == "fault" for one in held_back)
+    has_held_fault = any(note.kind == "fault" for note in held_back)
     faults, combined = _split(
         faults, held_back if has_held_fault else [], room.places(is_fault=True)
     )
@@ -415,7 +416,7 @@ def _shared_out(
 def _split(
     due: list[Notification], combined: list[Notification], places: int
 ) -> tuple[list[Notification], list[Notification]]:
-    """Return the notifications with a place of their own, and those that share the last place."""
+    """Return the notifications with an own place, and those that share the last place."""
     if len(due) + bool(combined) <= places:
         return due, combined
     return (due[: places - 1], [*combined, *due[places - 1 :]]) if places else ([], [])
@@ -423,7 +424,7 @@ def _split(
 
 def _worst_kind(notification: Notification, outbox: Outbox) -> NotificationKind:
     """Return the kind of a notification; for a summary, the worst kind of its parts."""
-    kinds = {one.kind for one in outbox.notifications if one.included_in == notification.id}
+    kinds = {part.kind for part in outbox.notifications if part.included_in == notification.id}
     kinds.add(notification.kind)
     return next((kind for kind in APPRISE_TYPES if kind in kinds), notification.kind)
 
@@ -440,7 +441,7 @@ def _is_outdated(notification: Notification, outbox: Outbox) -> bool:
 def _summary(parts: Sequence[Notification], policy: AlertPolicy, now: datetime) -> Notification:
     id_ = _new_id("summary", parts[0].id, now)
     kinds = list(APPRISE_TYPES)
-    title, body = summary_text(sorted(parts, key=lambda one: kinds.index(one.kind)), now)
+    title, body = summary_text(sorted(parts, key=lambda part: kinds.index(part.kind)), now)
     body = f"{body}\n{signature(policy.host, id_)}"
     return Notification(id_, "summary", "", None, title, body, now, now)
 
@@ -467,26 +468,28 @@ def _is_lost(notification: Notification) -> bool:
 
 def _added(outbox: Outbox, new: Notification, included: Iterable[Notification]) -> Outbox:
     """Return the outbox with a new notification that takes the place of the included ones."""
-    outbox = _updated(outbox, [replace(one, included_in=new.id) for one in included])
+    outbox = _updated(outbox, [replace(note, included_in=new.id) for note in included])
     return replace(outbox, notifications=(*outbox.notifications, new))
 
 
 def _updated(outbox: Outbox, changed: Iterable[Notification]) -> Outbox:
     """Return the outbox with these notifications in place of those with the same ids."""
-    new = {one.id: one for one in changed}
+    new = {note.id: note for note in changed}
     return replace(
-        outbox, notifications=tuple(new.get(one.id, one) for one in outbox.notifications)
+        outbox, notifications=tuple(new.get(note.id, note) for note in outbox.notifications)
     )
 
 
 def _without_finished(outbox: Outbox, needed: set[str], now: datetime) -> tuple[Notification, ...]:
     """Return the notifications on which further ones may depend."""
     lost = {
-        one.id for one in outbox.notifications if _is_lost(one) and now - one.made_at < MAX_LOST_AGE
+        note.id
+        for note in outbox.notifications
+        if _is_lost(note) and now - note.made_at < MAX_LOST_AGE
     }
-    needed = needed | lost | {one.id for one in outbox.notifications if one.is_pending}
+    needed = needed | lost | {note.id for note in outbox.notifications if note.is_pending}
     return tuple(
-        one
-        for one in outbox.notifications
-        if {one.id, one.included_in} & needed or _was_attempted_in_last_hour(one, now)
+        note
+        for note in outbox.notifications
+        if {note.id, note.included_in} & needed or _was_attempted_in_last_hour(note, now)
     )
