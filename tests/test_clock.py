@@ -26,7 +26,7 @@ from dash_app.rules.state import StateStore
 from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.clock import AdjustmentDetector
-from tests.alerts.desk import HOUR, MINUTE, NOON, Desk
+from tests.alerts.simulation import HOUR, MINUTE, NOON, Simulation
 from tests.factories import FakeClock, snapshot
 from tests.harness import make_database
 from tests.history.helpers import START, chart_values
@@ -40,43 +40,43 @@ STEP = st.sampled_from([-400 * DAY, -DAY, -HOUR, -3 * MINUTE, 7 * MINUTE, HOUR, 
 STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)
 
 
-class SteppedDesk(Desk):
-    """A desk whose wall clock is set; `passed` is the real time since its start."""
+class SteppedSimulation(Simulation):
+    """A simulation whose wall clock is set; `passed` is the real time since its start."""
 
     def __init__(self, policy: AlertPolicy = POLICY) -> None:
         super().__init__(policy)
         self.passed = timedelta(0)
         self.received: list[tuple[timedelta, str]] = []
 
-    def looks(self) -> None:
-        before = len(self.arrived)
-        super().looks()
-        self.received += [(self.passed, title) for _, title in self.arrived[before:]]
+    def tick(self) -> None:
+        before = len(self.delivered)
+        super().tick()
+        self.received += [(self.passed, title) for _, title in self.delivered[before:]]
         self.passed += MINUTE
 
-    def sets_clock(self, by: timedelta) -> None:
+    def set_clock(self, by: timedelta) -> None:
         """Set the clock while the service runs, which moves the times in its state."""
         self.now += by
         self.outbox = moved(self.outbox, by)
         self.incidents = moved(self.incidents, by)
 
-    def restarts(self, by: timedelta) -> None:
+    def restart(self, by: timedelta) -> None:
         """Restart the service after the clock was set; it knows only the stored state."""
         self.now += by
         self.incidents = {name: one.up_to(self.now) for name, one in self.incidents.items()}
         self.outbox = self.outbox.up_to(self.now)
 
 
-def lives_through(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> SteppedDesk:
-    desk = SteppedDesk()
-    desk.begins("email")
+def simulate(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> SteppedSimulation:
+    sim = SteppedSimulation()
+    sim.start("email")
     for minutes, by in steps:
-        desk.passes(minutes * MINUTE)
+        sim.advance(minutes * MINUTE)
         if by_steps:
-            desk.sets_clock(by)
-    desk.ends("email")
-    desk.passes(HOUR)
-    return desk
+            sim.set_clock(by)
+    sim.end("email")
+    sim.advance(HOUR)
+    return sim
 
 
 @settings(max_examples=40, deadline=None)
@@ -84,7 +84,7 @@ def lives_through(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> 
 def test_setting_the_clock_changes_no_notification(
     steps: list[tuple[int, timedelta]],
 ) -> None:
-    stepped, steady = (lives_through(steps, by_steps=one) for one in (True, False))
+    stepped, steady = (simulate(steps, by_steps=one) for one in (True, False))
     assert stepped.received == steady.received
 
 
@@ -93,41 +93,41 @@ def test_setting_the_clock_changes_no_notification(
 def test_after_a_restart_with_another_clock_a_new_fault_is_notified_once(
     steps: list[tuple[int, timedelta]],
 ) -> None:
-    desk = SteppedDesk(replace(POLICY, remind=timedelta(0)))
+    sim = SteppedSimulation(replace(POLICY, remind=timedelta(0)))
     for number, (minutes, by) in enumerate(steps):
-        desk.begins(f"db{number}")
-        began = desk.passed
-        desk.restarts(by)
-        desk.passes(max(minutes, 3) * MINUTE)
-        sent = [at for at, title in desk.received if title == f"Db{number}: needs you"]
+        sim.start(f"db{number}")
+        began = sim.passed
+        sim.restart(by)
+        sim.advance(max(minutes, 3) * MINUTE)
+        sent = [at for at, title in sim.received if title == f"Db{number}: needs you"]
         assert len(sent) == 1
         assert sent[0] - began <= POLICY.after + MINUTE
-    titles = [title for _, title in desk.received]
+    titles = [title for _, title in sim.received]
     assert len(set(titles)) == len(titles)
 
 
 def test_correcting_the_clock_resets_the_hourly_limit() -> None:
-    desk = SteppedDesk(replace(POLICY, most_an_hour=2))
+    sim = SteppedSimulation(replace(POLICY, most_an_hour=2))
     for name in ("email", "content"):
-        desk.begins(name)
-    desk.passes(5 * MINUTE)
-    assert len(desk.received) == 2
-    desk.restarts(-DAY)
-    desk.begins("health")
-    desk.passes(5 * MINUTE)
-    assert [title for _, title in desk.received][2:] == ["Health: needs you"]
+        sim.start(name)
+    sim.advance(5 * MINUTE)
+    assert len(sim.received) == 2
+    sim.restart(-DAY)
+    sim.start("health")
+    sim.advance(5 * MINUTE)
+    assert [title for _, title in sim.received][2:] == ["Health: needs you"]
 
 
 def test_an_acknowledgement_expires_after_its_duration_whatever_the_clock_shows() -> None:
-    desk = SteppedDesk()
-    desk.begins("email")
-    desk.passes(5 * MINUTE)
-    desk.acknowledges("email", until=desk.now + 8 * HOUR)
-    desk.sets_clock(-DAY)
-    desk.passes(7 * HOUR)
-    assert len(desk.received) == 1
-    desk.passes(90 * MINUTE)
-    assert len(desk.received) == 2
+    sim = SteppedSimulation()
+    sim.start("email")
+    sim.advance(5 * MINUTE)
+    sim.acknowledge("email", until=sim.now + 8 * HOUR)
+    sim.set_clock(-DAY)
+    sim.advance(7 * HOUR)
+    assert len(sim.received) == 1
+    sim.advance(90 * MINUTE)
+    assert len(sim.received) == 2
 
 
 def test_an_incident_that_starts_in_the_future_is_notified_in_time() -> None:
