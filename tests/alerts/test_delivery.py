@@ -1,4 +1,4 @@
-"""Messages really sent: by a service killed and started again, to receivers that come and go."""
+"""A service that is killed and restarted sends to real receivers that come and go."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def phone() -> Iterator[Phone]:
 
 
 def configured(folder: Path, *urls: str) -> Path:
-    """A configuration over one database, with alerts to these URLs, as soon as may be."""
+    """Write a configuration of one database with alerts to URLs, sent without a delay."""
     secrets = folder / "alerts.urls"
     secrets.touch(0o600)
     secrets.write_text("\n".join(urls))
@@ -39,33 +39,33 @@ def configured(folder: Path, *urls: str) -> Path:
 
 
 def stored(config: Path) -> list[dict[str, Any]]:
-    """The messages in the history, oldest first."""
+    """The rows of notifications in the history, oldest first."""
     with closing(sqlite3.connect(config.with_name("history.db"))) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute("SELECT * FROM message ORDER BY id")]
 
 
-def wait_no_more(config: Path) -> None:
-    """Have what failed tried again at the next look, while no service runs."""
+def skip_pauses(config: Path) -> None:
+    """Let failed notifications be retried at the next tick. No service may run."""
     with closing(sqlite3.connect(config.with_name("history.db"))) as connection, connection:
         connection.execute("UPDATE message SET due_at = made_at")
 
 
-def mark_in(text: str) -> str:
-    """The mark at a message's end, which tells one that comes twice."""
-    (mark,) = re.findall(r"\(([0-9a-f]{8})\)", text)
-    return str(mark)
+def id_in(text: str) -> str:
+    """The id at the end of a notification."""
+    (id_,) = re.findall(r"\(([0-9a-f]{8})\)", text)
+    return str(id_)
 
 
-def test_each_receiver_gets_a_fault_and_its_end_once_though_it_was_away(
+def test_each_receiver_gets_a_fault_and_its_end_once_after_an_absence(
     tmp_path: Path, phone: Phone
 ) -> None:
     mailbox = Mailbox()
     config = configured(tmp_path, phone.url(SECRET), mailbox.url)
-    database, away = tmp_path / "email.db", tmp_path / "away.db"
+    database, moved = tmp_path / "email.db", tmp_path / "away.db"
     with Served(config) as served:
         eventually(lambda: served.database("email")["status"] == "connected")
-        database.rename(away)
+        database.rename(moved)
         ((title, text),) = phone.await_received(1)
         assert title == "Email: needs you"
         assert "http://box/databases/email" in text.splitlines()
@@ -74,25 +74,25 @@ def test_each_receiver_gets_a_fault_and_its_end_once_though_it_was_away(
         (message,) = stored(config)
         assert (message["sent_at"], message["attempts"]) == (None, 1)
         assert message["failure"] == "mailto://localhost cannot be reached"
-        wait_no_more(config)
+        skip_pauses(config)
         with mailbox:
             served.restart()
             ((subject, mail),) = mailbox.await_received(1)
             assert subject == title
-            assert mark_in(mail) == mark_in(text) == message["mark"]
+            assert id_in(mail) == id_in(text) == message["mark"]
             eventually(lambda: stored(config)[0]["sent_at"])
-            away.rename(database)
+            moved.rename(database)
             title, _text = phone.await_received(2)[1]
             assert title.startswith("Email: over after")
             mailbox.await_received(2)
-            eventually(lambda: all(one["sent_at"] for one in stored(config)))
+            eventually(lambda: all(row["sent_at"] for row in stored(config)))
             served.stop()
     assert len(phone.received) == len(mailbox.received) == 2
     assert SECRET not in served.log
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in tmp_path.glob("history*"))
 
 
-def test_what_is_under_way_is_sent_again_after_a_crash_and_not_after_an_end(
+def test_an_attempt_under_way_is_repeated_after_a_crash_but_not_after_a_stop(
     tmp_path: Path, phone: Phone
 ) -> None:
     config = configured(tmp_path, phone.url(SECRET))
@@ -103,23 +103,25 @@ def test_what_is_under_way_is_sent_again_after_a_crash_and_not_after_an_end(
         phone.await_received(1)
         served.stop(signal.SIGKILL)
         phone.answers.set()
-        wait_no_more(config)
+        skip_pauses(config)
         phone.answers.clear()
         served.restart()
         (_, first), (_, second) = phone.await_received(2)
-        assert mark_in(first) == mark_in(second)
+        assert id_in(first) == id_in(second)
         os.kill(served.process.pid, signal.SIGTERM)
         phone.answers.set()
         served.process.wait(PATIENCE_SECONDS)
         assert stored(config)[0]["sent_at"]
-        wait_no_more(config)
+        skip_pauses(config)
         served.restart()
         eventually(lambda: served.database("email")["status"] == "error")
         served.stop()
     phone.await_received(2)
 
 
-def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, phone: Phone) -> None:
+def test_failing_notifications_are_an_incident_until_one_is_delivered(
+    tmp_path: Path, phone: Phone
+) -> None:
     config = configured(tmp_path, phone.url(SECRET))
     phone.code = 403
     with Served(config) as served:
@@ -146,22 +148,22 @@ def test_that_messages_fail_is_an_incident_until_they_arrive(tmp_path: Path, pho
 
 
 def incident(served: Served, kind: str) -> Any:
-    found = served.json("/api/incidents")["incidents"]
-    return next((one for one in found if one["kind"] == kind), None)
+    incidents = served.json("/api/incidents")["incidents"]
+    return next((found for found in incidents if found["kind"] == kind), None)
 
 
-WITHOUT = (
+WITHOUT_APPRISE = (
     "import sys; sys.modules['apprise'] = None; "
     "from dash_app.alerts.sender_process import main; main()"
 )
 
 
-def test_without_apprise_a_message_says_what_is_to_be_done(tmp_path: Path) -> None:
+def test_without_apprise_the_failure_names_the_fix(tmp_path: Path) -> None:
     configured(tmp_path, f"ntfys://ntfy.sh/{SECRET}")
-    asked = {"urls_file": str(tmp_path / "alerts.urls"), "notifications": [{"id": "0badcafe"}]}
+    request = {"urls_file": str(tmp_path / "alerts.urls"), "notifications": [{"id": "0badcafe"}]}
     done = subprocess.run(
-        [sys.executable, "-c", WITHOUT],
-        input=json.dumps(asked),
+        [sys.executable, "-c", WITHOUT_APPRISE],
+        input=json.dumps(request),
         capture_output=True,
         text=True,
         check=True,

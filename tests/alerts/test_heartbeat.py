@@ -1,4 +1,4 @@
-"""The heartbeat: given while there are fresh readings, and not when there are none."""
+"""Heartbeats are sent only while readings are fresh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.receivers import Monitor
 SECRET = "s3cr3t"
 
 
-def test_a_sign_of_life_is_given_while_we_read_and_only_then(tmp_path: Path) -> None:
+def test_heartbeats_are_sent_while_databases_are_read(tmp_path: Path) -> None:
     url = tmp_path / "heartbeat"
     url.touch(0o600)
     database = make_database(tmp_path / "email.db", messages=3)
@@ -34,15 +34,15 @@ def test_a_sign_of_life_is_given_while_we_read_and_only_then(tmp_path: Path) -> 
     assert SECRET not in served.log
 
 
-def test_no_sign_is_given_while_nothing_fresh_is_read(tmp_path: Path) -> None:
-    asked: list[bool] = []
-    answers = iter([False] * 5)
+def test_no_heartbeat_is_sent_without_fresh_readings(tmp_path: Path) -> None:
+    answers: list[bool] = []
+    stale = iter([False] * 5)
     url = tmp_path / "heartbeat"
     url.touch(0o600)
 
     def is_fresh() -> bool:
-        asked.append(next(answers, True))
-        return asked[-1]
+        answers.append(next(stale, True))
+        return answers[-1]
 
     with Monitor() as monitor:
         url.write_text(f"http://localhost:{monitor.port}/")
@@ -52,5 +52,5 @@ def test_no_sign_is_given_while_nothing_fresh_is_read(tmp_path: Path) -> None:
         heartbeat.start()
         eventually(lambda: monitor.beats)
         heartbeat.stop()
-        assert asked[:6] == [False] * 5 + [True]
-        assert monitor.beats <= asked.count(True)
+        assert answers[:6] == [False] * 5 + [True]
+        assert monitor.beats <= answers.count(True)

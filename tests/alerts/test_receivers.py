@@ -1,4 +1,4 @@
-"""Receivers as apprise knows them: each reached once, within its limits, whatever it answers."""
+"""Each receiver gets a notification once, within its limits, whatever it answers."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ from dash_app.system.secret_files import digest
 from tests.receivers import Mailbox, Phone, Receiver, Server
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-MESSAGE = Notification(
+NOTIFICATION = Notification(
     "0badcafe", "fault", "email:gone", 1, "Email: needs you", "It is gone.", NOW, NOW
 )
 
 
 class Topics(Receiver):
-    """Takes what apprise sends to ntfy's topics; those of `codes` answer with their own code."""
+    """An ntfy server. Topics in `codes` answer with their code."""
 
     def __init__(self) -> None:
         super().__init__()
         self.codes: dict[str, int] = {}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def make(self) -> HTTPServer:
         topics = self
@@ -44,7 +44,7 @@ class Topics(Receiver):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 topic = body["topic"]
-                topics.asked.append(topic)
+                topics.requests.append(topic)
                 code = topics.codes.get(topic, 200)
                 if code == 200:
                     topics.received.append((topic, body["message"]))
@@ -66,7 +66,7 @@ class Topics(Receiver):
 
 
 class Endless(Receiver):
-    """Answers that it took a message, and never ends its answer."""
+    """A receiver that accepts a notification, and never ends its answer."""
 
     def make(self) -> HTTPServer:
         endless = self
@@ -102,38 +102,47 @@ def urls_file(folder: Path, *urls: str) -> Path:
     return file
 
 
-def sends(folder: Path, *urls: str, reached: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """What the child prints of one message to these URLs."""
+def send(folder: Path, *urls: str, delivered_to: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Send a notification to URLs; return the lines that the child prints."""
     file = urls_file(folder, *urls)
-    one = replace(MESSAGE, delivered_to=reached)
-    return list(Delivery(file, lambda: None).send([one], {one.id: "failure"}))
+    notification = replace(NOTIFICATION, delivered_to=delivered_to)
+    types = {notification.id: "failure"}
+    return list(Delivery(file, lambda: None).send([notification], types))
 
 
-def test_each_topic_of_one_url_is_a_receiver_of_its_own(tmp_path: Path, topics: Topics) -> None:
-    """One URL that names several, as in caronc/apprise issue 1739."""
+def test_each_topic_of_a_url_is_an_own_receiver(tmp_path: Path, topics: Topics) -> None:
+    """One URL that names several topics, as in caronc/apprise issue 1739."""
     topics.codes["bad"] = 403
     url = f"ntfy://127.0.0.1:{topics.port}/good/bad/fine"
-    *each, whole = sends(tmp_path, url)
-    assert sorted(one["outcome"] for one in each) == ["delivered", "delivered", "refused"]
+    *attempts, whole = send(tmp_path, url)
+    assert sorted(attempt["outcome"] for attempt in attempts) == [
+        "delivered",
+        "delivered",
+        "refused",
+    ]
     assert (whole["failure"], whole["outcome"]) == ("ntfy://127.0.0.1 answered 403", "refused")
-    reached = tuple(one["receiver"] for one in each if one["outcome"] == "delivered")
+    reached = tuple(
+        attempt["receiver"] for attempt in attempts if attempt["outcome"] == "delivered"
+    )
     topics.codes.clear()
-    *_, whole = sends(tmp_path, url, reached=reached)
+    *_, whole = send(tmp_path, url, delivered_to=reached)
     assert whole["failure"] is None
     assert sorted(topic for topic, _ in topics.received) == ["bad", "fine", "good"]
 
 
-def test_what_a_whole_url_had_before_is_not_sent_again(tmp_path: Path, topics: Topics) -> None:
+def test_a_url_that_has_a_notification_does_not_get_it_again(
+    tmp_path: Path, topics: Topics
+) -> None:
     url = f"ntfy://127.0.0.1:{topics.port}/good/fine"
-    *_, whole = sends(tmp_path, url, reached=(digest(url),))
-    assert (whole["failure"], topics.asked) == (None, [])
+    *_, whole = send(tmp_path, url, delivered_to=(digest(url),))
+    assert (whole["failure"], topics.requests) == (None, [])
 
 
 def test_several_urls_in_a_line_are_several_receivers(tmp_path: Path, topics: Topics) -> None:
     topics.codes["bad"] = 410
     host = f"127.0.0.1:{topics.port}"
-    *each, _ = sends(tmp_path, f"ntfy://{host}/good, ntfy://{host}/bad")
-    assert sorted(one["outcome"] for one in each) == ["delivered", "refused"]
+    *attempts, _ = send(tmp_path, f"ntfy://{host}/good, ntfy://{host}/bad")
+    assert sorted(attempt["outcome"] for attempt in attempts) == ["delivered", "refused"]
 
 
 MANY = {
@@ -153,13 +162,13 @@ MANY = {
 
 
 @pytest.mark.parametrize("url", MANY, ids=lambda url: url.partition(":")[0])
-def test_a_url_is_taken_apart_into_its_receivers(url: str) -> None:
+def test_a_url_is_split_into_its_receivers(url: str) -> None:
     found = list(receivers.receivers_in(url))
-    assert len(found) == len({one.id for one in found}) == MANY[url]
+    assert len(found) == len({receiver.id for receiver in found}) == MANY[url]
     assert all(one.is_single and one.plugin is not None and len(one.plugin) == 1 for one in found)
 
 
-def test_a_url_that_cannot_be_taken_apart_is_never_sent_again(topics: Topics) -> None:
+def test_a_url_that_cannot_be_split_gets_no_second_copy(topics: Topics) -> None:
     topics.codes["bad"] = 503
     url = f"ntfy://127.0.0.1:{topics.port}/good/bad"
     plugin = receivers._instance(url)
@@ -175,28 +184,28 @@ def test_a_url_that_cannot_be_taken_apart_is_never_sent_again(topics: Topics) ->
     ("code", "outcome"),
     [(400, "refused"), (404, "refused"), (413, "refused"), (429, "unclear"), (503, "unclear")],
 )
-def test_a_refusal_is_final_unless_another_attempt_may_help(
+def test_a_rejection_is_final_unless_another_attempt_may_succeed(
     tmp_path: Path, topics: Topics, code: int, outcome: str
 ) -> None:
     topics.codes["topic"] = code
-    *_, whole = sends(tmp_path, f"ntfy://127.0.0.1:{topics.port}/topic")
+    *_, whole = send(tmp_path, f"ntfy://127.0.0.1:{topics.port}/topic")
     assert (whole["failure"], whole["outcome"]) == (f"ntfy://127.0.0.1 answered {code}", outcome)
 
 
 @pytest.mark.parametrize("code", [301, 302, 303])
-def test_a_page_that_a_redirect_leads_to_has_taken_no_message(
+def test_a_redirect_to_a_page_does_not_count_as_delivered(
     tmp_path: Path, topics: Topics, code: int
 ) -> None:
-    """A client follows these redirects by GET, without what it posted (RFC 9110, section 15.4)."""
+    """A client follows these redirects by GET, without the posted body (RFC 9110, section 15.4)."""
     topics.codes["topic"] = code
-    *_, whole = sends(tmp_path, f"ntfy://127.0.0.1:{topics.port}/topic")
+    *_, whole = send(tmp_path, f"ntfy://127.0.0.1:{topics.port}/topic")
     assert whole["outcome"] == "refused"
     assert whole["failure"].startswith(f"ntfy://127.0.0.1 answered {code}: ")
 
 
-def test_who_is_not_there_has_got_nothing(tmp_path: Path) -> None:
+def test_an_unreachable_receiver_has_received_nothing(tmp_path: Path) -> None:
     away = Mailbox(), Phone()
-    *_, whole = sends(tmp_path, away[0].url, away[1].url("secret"), "nosuch://x")
+    *_, whole = send(tmp_path, away[0].url, away[1].url("secret"), "nosuch://x")
     assert whole["outcome"] == "away"
     assert whole["failure"] == (
         "json://localhost cannot be reached; mailto://localhost cannot be reached;"
@@ -209,10 +218,10 @@ import resource, subprocess, sys
 subprocess.run([sys.executable, "-m", "dash_app.alerts.sender_process"], check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
-"""Sends what standard input asks for, and prints how many kB of memory that took at most."""
+"""Sends what standard input describes, and prints the peak of its memory in kB."""
 
 
-def test_an_answer_without_end_costs_little_and_the_message_counts_as_taken(tmp_path: Path) -> None:
+def test_an_endless_answer_takes_little_memory_and_counts_as_delivered(tmp_path: Path) -> None:
     with Endless() as receiver:
         file = urls_file(tmp_path, f"json://127.0.0.1:{receiver.port}/x")
         message: dict[str, Any] = {
@@ -221,13 +230,13 @@ def test_an_answer_without_end_costs_little_and_the_message_counts_as_taken(tmp_
             "title": "Email",
             "body": "It is gone.",
         }
-        asked = {
+        request = {
             "urls_file": str(file),
             "notifications": [message | {"delivered_to": [], "refused": []}],
         }
         done = subprocess.run(
             [sys.executable, "-c", PEAK],
-            input=json.dumps(asked),
+            input=json.dumps(request),
             capture_output=True,
             text=True,
             check=True,
@@ -238,7 +247,7 @@ def test_an_answer_without_end_costs_little_and_the_message_counts_as_taken(tmp_
     assert int(peak_kb) < 200_000
 
 
-def test_the_longest_lines_are_cut_and_what_a_reader_needs_stays() -> None:
+def test_the_longest_lines_are_cut_and_important_ones_stay() -> None:
     cause = "Email: " + 900_000 * "\N{GRINNING FACE}"
     link, signature = "http://box:3001/databases/email", "box (0badcafe)"
     body = f"{cause}\nSince 14:02 UTC.\nRestore a backup.\n{link}\n{signature}"
@@ -252,13 +261,13 @@ def test_the_longest_lines_are_cut_and_what_a_reader_needs_stays() -> None:
     assert text.endswith(signature)
 
 
-def test_no_line_of_a_title_can_begin_a_header() -> None:
+def test_a_title_cannot_inject_a_header() -> None:
     title, _ = fit("Email\r\nBcc: eve@example.org\x00\u202e: needs you", "It is gone.", 250, 1024)
     assert title == "Email Bcc: eve@example.org : needs you"
 
 
 @given(st.text(max_size=300), st.lists(st.text(max_size=3000), max_size=30), st.integers(0, 300))
-def test_whatever_is_sent_fits(title: str, lines: list[str], max_title: int) -> None:
+def test_any_notification_fits_its_limits(title: str, lines: list[str], max_title: int) -> None:
     for max_body in (140, 380, 1024, 4096, 0):
         shown, text = fit(title, "\n".join(lines), max_title, max_body)
         assert len(shown.encode()) + len(text.encode()) <= (max_body or 3_700)
@@ -266,11 +275,11 @@ def test_whatever_is_sent_fits(title: str, lines: list[str], max_title: int) -> 
         assert "\n" not in shown
 
 
-def test_a_long_message_that_is_refused_is_sent_short(tmp_path: Path) -> None:
-    """A webhook may pass on what Pushover or Discord then refuse for its length."""
+def test_a_rejected_long_notification_is_sent_shortened(tmp_path: Path) -> None:
+    """A webhook may pass a notification on to Pushover or Discord, which reject it as too long."""
     with Phone() as phone:
         phone.max_characters = 1024
-        long = replace(MESSAGE, body=f"{1500 * 'x'}\nRestore a backup.\nbox (0badcafe)")
+        long = replace(NOTIFICATION, body=f"{1500 * 'x'}\nRestore a backup.\nbox (0badcafe)")
         file = urls_file(tmp_path, phone.url("secret"))
         *_, whole = Delivery(file, lambda: None).send([long], {long.id: "failure"})
         ((_, text),) = phone.received
@@ -279,50 +288,50 @@ def test_a_long_message_that_is_refused_is_sent_short(tmp_path: Path) -> None:
     assert "…" in text
 
 
-def test_a_line_for_each_problem_and_no_more_than_a_few(tmp_path: Path, topics: Topics) -> None:
+def test_a_failure_lists_only_a_few_problems(tmp_path: Path, topics: Topics) -> None:
     many = "/".join(f"t{number}" for number in range(40))
     topics.codes = {f"t{number}": 400 + number % 10 for number in range(40)}
-    *_, whole = sends(tmp_path, f"ntfy://127.0.0.1:{topics.port}/{many}")
+    *_, whole = send(tmp_path, f"ntfy://127.0.0.1:{topics.port}/{many}")
     assert whole["failure"].endswith("and 7 more")
     assert len(whole["failure"]) < 200
 
 
-def test_the_child_ends_though_a_receiver_hangs(tmp_path: Path) -> None:
+def test_the_child_exits_even_if_a_receiver_hangs(tmp_path: Path) -> None:
     with Phone() as phone:
         phone.answers.clear()
-        *_, whole = sends(tmp_path, phone.url("secret"))
+        *_, whole = send(tmp_path, phone.url("secret"))
         phone.answers.set()
     assert whole["failure"] == "json://localhost did not answer"
     assert whole["outcome"] == "slow"
 
 
-class Ended(Delivery):
-    """A delivery whose child ends right after each look at it."""
+class ExitedChild(Delivery):
+    """A delivery whose child exits right after each access to it."""
 
-    looks = 0
+    accesses = 0
 
     @property
     def _process(self) -> Any:
-        self.looks += 1
-        return Child() if self.looks % 2 else None
+        self.accesses += 1
+        return Child() if self.accesses % 2 else None
 
     @_process.setter
     def _process(self, _process: Any) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
 
 class Child:
-    """Stands for a process that may be ended."""
+    """A process that can be stopped."""
 
     def terminate(self) -> None:
-        """Nothing runs."""
+        """Do nothing."""
 
     kill = terminate
 
 
-def test_a_child_that_ends_while_the_service_stops_is_no_error(tmp_path: Path) -> None:
-    delivery = Ended(tmp_path / "alerts.urls", lambda: None)
+def test_a_child_that_exits_while_the_service_stops_causes_no_error(tmp_path: Path) -> None:
+    delivery = ExitedChild(tmp_path / "alerts.urls", lambda: None)
     delivery.stop_starting()
-    assert delivery.looks == 1
-    delivery.looks = 0
+    assert delivery.accesses == 1
+    delivery.accesses = 0
     delivery.stop()

@@ -1,4 +1,4 @@
-"""Our own record: what is stored, what outlives a restart, and what a chart gets of it."""
+"""The history: what it stores, what survives a restart, and what a chart reads."""
 
 from __future__ import annotations
 
@@ -63,20 +63,20 @@ def points(path: Path, table: str = "tasks") -> list[tuple[int, int | None]]:
     return [(round((at - START.timestamp()) / 60), value) for at, value in rows]
 
 
-def test_the_file_is_for_its_owner_alone(history: History, path: Path) -> None:
+def test_only_the_owner_can_read_the_file(history: History, path: Path) -> None:
     history.record(snapshot(START, email={"tasks": 1}))
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert {stat.S_IMODE(side.stat().st_mode) for side in path.parent.iterdir()} == {0o600}
 
 
-def test_a_point_is_stored_only_when_a_number_changed(history: History, path: Path) -> None:
+def test_a_point_is_stored_only_if_a_number_changed(history: History, path: Path) -> None:
     for minute, rows in enumerate([5, 5, 6, 6, 5]):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     assert points(path) == [(0, 5), (2, 6), (4, 5)]
 
 
-def test_an_unknown_count_is_stored_as_unknown_and_a_table_that_is_gone_as_empty(
+def test_an_unknown_count_is_stored_as_unknown_and_a_missing_table_as_empty(
     history: History, path: Path
 ) -> None:
     recorded: list[dict[str, int | None]] = [{"tasks": 5}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
@@ -85,7 +85,9 @@ def test_an_unknown_count_is_stored_as_unknown_and_a_table_that_is_gone_as_empty
     assert points(path) == [(0, 5), (1, None), (2, 5), (3, 0)]
 
 
-def test_a_part_of_a_sum_is_zero_only_where_there_is_no_table(history: History, path: Path) -> None:
+def test_the_part_of_a_sum_is_zero_only_while_there_is_no_table(
+    history: History, path: Path
+) -> None:
     recorded: list[dict[str, int | None]] = [{"x": 1}, {"tasks": None}, {"tasks": 5}, {"x": 1}]
     for minute, rows in enumerate(recorded):
         history.record(snapshot(START + minute * MINUTE, email=rows))
@@ -95,36 +97,36 @@ def test_a_part_of_a_sum_is_zero_only_where_there_is_no_table(history: History, 
     assert found.parts == (0, None, 5, 0)
 
 
-def test_a_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
+def test_the_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
     history: History, path: Path
 ) -> None:
     for minute, rows in enumerate([None, 900]):
         history.record(snapshot(START + minute * MINUTE, email={"small": 5, "large": rows}))
-    lately = series.recent_activity(path, ["email"], START + 2 * MINUTE)["email"]
-    assert lately.rows_before == 5
-    assert lately.unknown_before == {"large"}
+    activity = series.recent_activity(path, ["email"], START + 2 * MINUTE)["email"]
+    assert activity.rows_before == 5
+    assert activity.unknown_before == {"large"}
     counted, uncounted = (
-        replace(snapshot(START, email={"small": 7, "large": rows}).databases[0], activity=lately)
+        replace(snapshot(START, email={"small": 7, "large": rows}).databases[0], activity=activity)
         for rows in (900, None)
     )
     assert counted.change is None
     assert uncounted.change == 2
 
 
-def test_a_time_without_watching_is_a_gap(history: History, path: Path) -> None:
+def test_time_that_was_not_watched_is_a_gap(history: History, path: Path) -> None:
     for minute in (0, 1, 2, 10, 11):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": 5}))
     assert chart_values(path, range(13)) == [5, 5, 5, *[None] * 7, 5, 5, None]
 
 
-def test_a_database_that_cannot_be_read_is_a_gap(history: History, path: Path) -> None:
+def test_an_unreadable_database_leaves_a_gap(history: History, path: Path) -> None:
     for minute in range(8):
         rows: dict[str, int | None] | None = {"tasks": 5} if minute < 2 or minute > 5 else None
         history.record(snapshot(START + minute * MINUTE, email=rows))
     assert chart_values(path, range(8)) == [5, 5, None, None, None, None, 5, 5]
 
 
-def test_a_restart_goes_on_where_it_was(path: Path) -> None:
+def test_a_restart_continues_the_series(path: Path) -> None:
     for minute, rows in enumerate([5, 5, 6]):
         with closing(History(HistorySettings(path=path))) as history:
             history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
@@ -132,8 +134,8 @@ def test_a_restart_goes_on_where_it_was(path: Path) -> None:
     assert chart_values(path, range(3)) == [5, 5, 6]
 
 
-def test_a_memory_of_another_version_is_read(path: Path) -> None:
-    """An upgrade finds fields missing, and the way back finds some that it does not know."""
+def test_the_state_of_another_version_is_read(path: Path) -> None:
+    """After an upgrade fields are missing, after a downgrade there are unknown ones."""
     here = Database("email", "Email", path)
     with closing(History(HistorySettings(path=path))) as history:
         known = snapshot(START, email={"tasks": 3}).databases[0].reading
@@ -202,7 +204,7 @@ def test_stored_rows_are_read_and_stored_again_unchanged(path: Path) -> None:
             assert connection.execute(f"SELECT * FROM {table}").fetchall() == [row]
 
 
-def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None:
+def test_a_state_survives_a_restart_and_belongs_to_one_path(path: Path) -> None:
     memory = DatabaseState("error", "file_missing", START, LastGood(START - MINUTE, 10_640, 7))
     here, elsewhere = Database("email", "Email", path), Database("email", "Email", path / "other")
     with closing(History(HistorySettings(path=path))) as history:
@@ -212,14 +214,14 @@ def test_a_memory_outlives_a_restart_and_belongs_to_one_path(path: Path) -> None
         assert history.state_of(elsewhere) is None
 
 
-def test_beyond_its_retention_only_the_value_that_still_stands_is_kept(path: Path) -> None:
+def test_beyond_the_retention_only_the_value_that_still_holds_is_kept(path: Path) -> None:
     with closing(History(HistorySettings(path=path, retention="2d"))) as history:  # type: ignore[arg-type]
         for day, rows in enumerate([1, 2, 2, 2, 3]):
             history.record(snapshot(START + timedelta(days=day), email={"tasks": rows}))
     assert points(path) == [(1440, 2), (4 * 1440, 3)]
 
 
-def test_the_file_never_outgrows_its_greatest_size_and_goes_on(path: Path) -> None:
+def test_the_file_stays_below_its_maximum_size_and_records_go_on(path: Path) -> None:
     with closing(History(HistorySettings(path=path, max_size="1MB"))) as history:  # type: ignore[arg-type]
         for minute in range(300):
             rows: dict[str, int | None] = {f"table_{n}": minute for n in range(200)}
@@ -229,7 +231,7 @@ def test_the_file_never_outgrows_its_greatest_size_and_goes_on(path: Path) -> No
     assert points(path)[0][0] > 0
 
 
-def test_a_write_that_failed_leaves_nothing_half_known(history: History, path: Path) -> None:
+def test_a_failed_write_leaves_no_stale_caches(history: History, path: Path) -> None:
     history.record(snapshot(START, email={"tasks": 1}))
     with closing(sqlite3.connect(path)) as other:
         other.execute(
@@ -243,7 +245,7 @@ def test_a_write_that_failed_leaves_nothing_half_known(history: History, path: P
     assert points(path, "fresh") == [(1, 1)]
 
 
-def test_a_later_schema_is_refused(path: Path) -> None:
+def test_a_later_schema_is_rejected(path: Path) -> None:
     History(HistorySettings(path=path)).close()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -251,7 +253,7 @@ def test_a_later_schema_is_refused(path: Path) -> None:
         History(HistorySettings(path=path))
 
 
-def test_a_database_of_somebody_else_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_another_programs_database_is_rejected_and_left_unchanged(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     before = path.read_bytes()
     with pytest.raises(UnusableHistoryError, match="another program's database"):
@@ -277,7 +279,7 @@ while True:
 """
 
 
-def test_what_was_recorded_survives_a_kill(path: Path) -> None:
+def test_records_survive_a_kill(path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [sys.executable, "-c", WRITES_UNTIL_KILLED, str(path)],
@@ -299,7 +301,7 @@ def test_what_was_recorded_survives_a_kill(path: Path) -> None:
     wanted=st.integers(1, 2000),
     every=st.floats(1, 3600),
 )
-def test_a_window_is_regular_and_never_finer_than_asked(
+def test_a_window_is_regular_and_never_finer_than_requested(
     begin: int, length: int, wanted: int, every: float
 ) -> None:
     since, until = (datetime.fromtimestamp(at, UTC) for at in (begin, begin + length))
@@ -313,7 +315,7 @@ def test_a_window_is_regular_and_never_finer_than_asked(
     changes=st.dictionaries(st.integers(0, 40), st.integers(0, 5), max_size=12),
     watched=st.sets(st.integers(0, 40), min_size=1),
 )
-def test_a_chart_gets_the_last_value_at_each_instant_at_which_we_watched(
+def test_a_chart_has_the_last_value_at_each_watched_instant(
     tmp_path_factory: pytest.TempPathFactory, changes: dict[int, int], watched: set[int]
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "history.db"
@@ -333,7 +335,7 @@ def test_a_chart_gets_the_last_value_at_each_instant_at_which_we_watched(
 
 
 def spans(path: Path, span: int) -> dict[int, tuple[int | None, int | None, int | None]]:
-    """The stored hours or days of a table: last, least and greatest, by their begin."""
+    """The stored hours or days of a table: last, least and greatest value, by their start."""
     sql = (
         "SELECT at, last, least, greatest FROM rollup JOIN series ON id = series"
         " WHERE \"table\" = 'tasks' AND metric = 'rows' AND span = ?"
@@ -342,17 +344,17 @@ def spans(path: Path, span: int) -> dict[int, tuple[int | None, int | None, int 
         return {at: tuple(found) for at, *found in connection.execute(sql, (span,))}
 
 
-def summed_up(
+def expected_rollups(
     stored: dict[int, int | None], span: int
 ) -> dict[int, tuple[int | None, int | None, int | None]]:
-    """The same from the points: what stood at a span's begin belongs to it too."""
+    """The same, computed from the points. The value at the start of a span belongs to it."""
     sums = {}
-    for begin in {at // span * span for at in stored}:
-        within = [at for at in stored if begin < at < begin + span]
-        standing = [at for at in stored if at <= begin][-1:]
+    for start in {at // span * span for at in stored}:
+        within = [at for at in stored if start < at < start + span]
+        standing = [at for at in stored if at <= start][-1:]
         found = [stored[at] for at in standing + within]
         known = [value for value in found if value is not None]
-        sums[begin] = (found[-1], min(known, default=None), max(known, default=None))
+        sums[start] = (found[-1], min(known, default=None), max(known, default=None))
     return sums
 
 
@@ -362,7 +364,7 @@ def summed_up(
         st.tuples(st.integers(-30, 1500), st.one_of(st.none(), st.integers(0, 9))), max_size=60
     )
 )
-def test_hours_and_days_never_contradict_the_points_also_when_the_clock_is_set_back(
+def test_rollups_never_contradict_the_points_even_if_the_clock_is_set_back(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int | None]]
 ) -> None:
     path = tmp_path_factory.mktemp("history") / "history.db"
@@ -373,10 +375,12 @@ def test_hours_and_days_never_contradict_the_points_also_when_the_clock_is_set_b
             history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     stored = {int(START.timestamp()) + at * 60: value for at, value in points(path)}
     for span in (HOUR, DAY):
-        assert spans(path, span) == summed_up(stored, span)
+        assert spans(path, span) == expected_rollups(stored, span)
 
 
-def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, path: Path) -> None:
+def test_a_table_emptied_and_refilled_within_an_hour_shows_in_every_range(
+    history: History, path: Path
+) -> None:
     for minute, rows in ((0, 9), (90, 0), (91, 9), (180, 9)):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": rows}))
     start, instant = int(START.timestamp()), int(START.timestamp()) + 2 * HOUR
@@ -390,7 +394,7 @@ def test_an_hour_emptied_and_refilled_shows_in_every_range(history: History, pat
 
 
 @pytest.mark.parametrize("view", VIEWS.values())
-def test_a_chart_walks_each_series_along_an_index(history: History, path: Path, view: str) -> None:
+def test_a_chart_reads_each_series_along_an_index(history: History, path: Path, view: str) -> None:
     history.record(snapshot(START, email={"tasks": 1}))
     with closing(sqlite3.connect(path)) as connection:
         plan = connection.execute(
@@ -403,7 +407,7 @@ def test_a_chart_walks_each_series_along_an_index(history: History, path: Path, 
 
 
 def window_of(span: int, first: int, step: int, number: int, recent: list[int]) -> Window:
-    """A window in units of what a row of the record sums up."""
+    """A window in units of the span of a row."""
     last = first + step * (number - 1)
     further = tuple((last + end) * span for end in accumulate(recent))
     return Window(first * span, last * span, step * span, span, further)
@@ -413,7 +417,7 @@ FOUND = st.one_of(
     st.just((None, None, None)),
     st.lists(st.integers(0, 9), min_size=3, max_size=3).map(lambda x: (x[0], min(x), max(x))),
 )
-"""What a row says: last, least and greatest."""
+"""The last, least and greatest value of a row."""
 
 
 @settings(max_examples=60)
@@ -428,12 +432,12 @@ FOUND = st.one_of(
         st.lists(st.integers(1, 4), max_size=3),
     ),
 )
-def test_a_chart_says_of_each_instant_what_was_last_known_and_how_far_it_went(
+def test_a_chart_has_the_last_known_value_and_the_range_at_each_instant(
     tmp_path_factory: pytest.TempPathFactory,
     found: dict[int, tuple[int | None, int | None, int | None]],
     window: Window,
 ) -> None:
-    """Each instant is looked up by itself, and a point counts from its own second on."""
+    """The expected value of each instant is computed on its own."""
     path = tmp_path_factory.mktemp("history") / "history.db"
     History(HistorySettings(path=path)).close()
     is_point = window.span == 1
@@ -455,12 +459,12 @@ def test_a_chart_says_of_each_instant_what_was_last_known_and_how_far_it_went(
         until = at + is_point
         assert value == next((last for when, last, *_ in reversed(rows) if when < until), None)
         step = [extremes for when, _, *extremes in rows if since <= when < until]
-        known = {one for extremes in step for one in extremes if one is not None}
+        known = {value for extremes in step for value in extremes if value is not None}
         assert moved == ((min(known), max(known)) if len(known) > 1 else None)
         since = until
 
 
-def test_a_history_of_an_earlier_version_is_summed_up(path: Path) -> None:
+def test_a_migration_computes_the_rollups(path: Path) -> None:
     path.parent.mkdir()
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
@@ -475,7 +479,7 @@ def test_a_history_of_an_earlier_version_is_summed_up(path: Path) -> None:
     assert spans(path, DAY) == {0: (8, 5, 8), 86_400: (2, 2, 8)}
 
 
-def test_what_was_written_into_a_table_moves_beside_its_rows(path: Path) -> None:
+def test_a_migration_moves_written_rows_beside_the_row_count(path: Path) -> None:
     path.parent.mkdir()
     kinds = ("rows", "inserted", "last_write", "size_bytes")
     of_table = {"rows": "tasks", "inserted": "tasks"}
@@ -486,8 +490,8 @@ def test_what_was_written_into_a_table_moves_beside_its_rows(path: Path) -> None
         for number, kind in enumerate(kinds):
             key = (number, "email", of_table.get(kind), kind)
             connection.execute("INSERT INTO series VALUES (?, ?, ?, ?)", key)
-        told = [(0, 60, 5), (1, 60, 0), (1, 120, 4), (0, 180, 2), (1, 240, 9), (2, 240, 7)]
-        connection.executemany("INSERT INTO point VALUES (?, ?, ?)", told)
+        stored = [(0, 60, 5), (1, 60, 0), (1, 120, 4), (0, 180, 2), (1, 240, 9), (2, 240, 7)]
+        connection.executemany("INSERT INTO point VALUES (?, ?, ?)", stored)
         sums = [(0, HOUR, 0, 2, 2, 5), (1, HOUR, 0, 9, 0, 9), (1, HOUR, HOUR, 11, 9, 11)]
         connection.executemany("INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?)", sums)
         connection.commit()
@@ -501,14 +505,14 @@ def test_what_was_written_into_a_table_moves_beside_its_rows(path: Path) -> None
     assert left == [("rows",), ("size_bytes",)]
 
 
-def test_a_second_service_on_the_same_file_is_refused(history: History, path: Path) -> None:
+def test_a_second_service_on_the_same_file_is_rejected(history: History, path: Path) -> None:
     with pytest.raises(UnusableHistoryError, match="another Mission Control"):
         History(HistorySettings(path=path))
     history.record(snapshot(START, email={"tasks": 1}))
     assert points(path) == [(0, 1)]
 
 
-def test_while_the_file_cannot_be_written_records_wait_and_are_stored_later(
+def test_records_are_kept_in_memory_while_the_file_cannot_be_written(
     history: History, path: Path
 ) -> None:
     history.record(snapshot(START, email={"tasks": 1}))
@@ -524,7 +528,7 @@ def test_while_the_file_cannot_be_written_records_wait_and_are_stored_later(
     assert chart_values(path, range(4)) == [1, 2, 3, 4]
 
 
-def test_a_log_cut_short_by_a_power_cut_costs_its_end_alone(path: Path) -> None:
+def test_a_truncated_wal_loses_only_its_end(path: Path) -> None:
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(20):
             history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
@@ -550,7 +554,7 @@ def reading(rows: int | None, greatest: int | None = None, sequence: int | None 
     ("before", "after", "written"),
     [
         (reading(5, 5), reading(8, 8), 3),
-        (reading(5, 5), reading(5, 8), 3),  # three came and three went
+        (reading(5, 5), reading(5, 8), 3),  # three were inserted and three deleted
         (reading(8, 8), reading(2, 10), 2),
         (reading(8, 8), reading(2, 2), 0),
         (reading(5, None, 5), reading(0, None, 9), 4),
@@ -560,7 +564,7 @@ def reading(rows: int | None, greatest: int | None = None, sequence: int | None 
         (reading(2, 1_700_000_000), reading(3, 1_700_000_900), 900),
     ],
 )
-def test_rows_written_are_told_from_rows_left(
+def test_written_rows_are_counted_despite_deletions(
     before: Reading, after: Reading, written: int
 ) -> None:
     assert rows_inserted(before, after, "tasks") == written
@@ -572,9 +576,7 @@ def test_rowids_that_are_times_are_not_counted_as_rows() -> None:
     assert rows_inserted(sparse, later, "tasks") == 1
 
 
-def test_a_pruned_table_is_seen_to_be_written_and_a_dead_one_is_not(
-    history: History, path: Path
-) -> None:
+def test_writes_show_in_a_pruned_table_and_not_in_a_dead_one(history: History, path: Path) -> None:
     now = START + timedelta(hours=30)
     for minute in range(0, 30 * 60 + 1, 30):
         at = START + minute * MINUTE
@@ -586,28 +588,30 @@ def test_a_pruned_table_is_seen_to_be_written_and_a_dead_one_is_not(
         history.record(replace(taken, databases=(status,)))
     window = Window(int(now.timestamp()) - 3 * HOUR, int(now.timestamp()), HOUR)
     found = series.find_series(path, Selection(metric="inserted"), window)
-    written = {one.table: [value for _, value in one.points] for one in found}
+    written = {s.table: [value for _, value in s.points] for s in found}
     assert written == {"pruned": [60] * 4, "dead": [0] * 4}
 
 
-def test_the_last_day_is_told_in_hours_and_as_a_change(history: History, path: Path) -> None:
+def test_activity_has_the_hours_of_the_last_day_and_its_change(
+    history: History, path: Path
+) -> None:
     for minute in range(26 * 60 + 1):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": 5 + minute // 60}))
     now = START + timedelta(hours=26, seconds=59)
-    lately = series.recent_activity(path, ["email", "other"], now)
-    assert lately["email"].hours == (*[1] * 23, 0)
-    assert lately["email"].rows_before == 5 + 2
-    assert lately["email"].since == now - timedelta(days=1)
-    assert lately["other"].hours == (None,) * 24
-    assert lately["other"].rows_before is None
+    activity = series.recent_activity(path, ["email", "other"], now)
+    assert activity["email"].hours == (*[1] * 23, 0)
+    assert activity["email"].rows_before == 5 + 2
+    assert activity["email"].since == now - timedelta(days=1)
+    assert activity["other"].hours == (None,) * 24
+    assert activity["other"].rows_before is None
 
 
-def test_a_young_database_is_compared_with_its_first_record(history: History, path: Path) -> None:
+def test_a_new_database_is_compared_with_its_first_record(history: History, path: Path) -> None:
     for minute in range(90, 100):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": minute}))
-    lately = series.recent_activity(path, ["email"], START + 100 * MINUTE)["email"]
-    assert (lately.rows_before, lately.since) == (90, START + 90 * MINUTE)
-    assert lately.hours == (*[None] * 23, 9)
+    activity = series.recent_activity(path, ["email"], START + 100 * MINUTE)["email"]
+    assert (activity.rows_before, activity.since) == (90, START + 90 * MINUTE)
+    assert activity.hours == (*[None] * 23, 9)
 
 
 def record_minutes(history: History, minutes: range) -> None:
@@ -616,7 +620,7 @@ def record_minutes(history: History, minutes: range) -> None:
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root; a locked file shows the same")
-def test_on_a_full_disk_records_wait_until_there_is_room(tmp_path: Path) -> None:
+def test_records_are_kept_in_memory_while_the_disk_is_full(tmp_path: Path) -> None:
     folder = tmp_path / "disk"
     with Mount(folder, "tmpfs", "size=400k"):
         path = folder / "history.db"
@@ -636,9 +640,7 @@ def test_on_a_full_disk_records_wait_until_there_is_room(tmp_path: Path) -> None
             assert stored[-1] == (600, 600)
 
 
-def test_what_a_day_brought_to_each_table_counts_up_to_the_last_record(
-    history: History, path: Path
-) -> None:
+def test_the_last_day_of_a_table_includes_the_last_record(history: History, path: Path) -> None:
     for minute in range(30):
         history.record(snapshot(START + minute * MINUTE, email={"tasks": 5 + minute // 10, "x": 1}))
     days = series.last_day_by_table(path, "email", START + 30 * MINUTE + timedelta(seconds=20))

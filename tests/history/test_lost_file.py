@@ -1,4 +1,4 @@
-"""Our own record is deleted, cut, replaced or damaged while the service runs."""
+"""The history is deleted, truncated, replaced or damaged while the service runs."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def replace_by_folder(path: Path) -> None:
 
 
 def replace_by_pipe(path: Path) -> None:
-    """Whoever opens it waits for a writer, for ever."""
+    """Opening it waits for a writer forever."""
     delete(path)
     os.mkfifo(path)
 
@@ -79,7 +79,7 @@ def cut(path: Path) -> None:
 
 
 def overwrite_all_but_the_head(path: Path) -> None:
-    """What a bad disk leaves: SQLite finds it only where it reads."""
+    """Damage as by a bad disk: SQLite finds it only in the pages that it reads."""
     checkpoint(path)
     with path.open("r+b") as file:
         file.seek(4096)
@@ -100,13 +100,13 @@ LOSSES: dict[str, Callable[[Path], object]] = {
 
 
 def lost_files(path: Path) -> set[Path]:
-    """What was set aside, without side files."""
+    """The files that were set aside, without side files."""
     found = path.parent.glob("*.lost-*")
-    return {one for one in found if not one.name.endswith(("-wal", "-shm"))}
+    return {file for file in found if not file.name.endswith(("-wal", "-shm"))}
 
 
 def points(path: Path) -> int:
-    """The number of points in a history that is sound; 0 for any other file."""
+    """The number of points in a sound history; 0 for any other file."""
     try:
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as own:
             if own.execute("PRAGMA quick_check").fetchone() != ("ok",):
@@ -117,8 +117,8 @@ def points(path: Path) -> int:
         return 0
 
 
-def test_a_lost_history_begins_again_and_the_page_says_so(config: Path) -> None:
-    """Live facts stay, no route fails, and nothing that was there is deleted by us."""
+def test_a_lost_history_starts_again_and_the_page_says_so(config: Path) -> None:
+    """Readings go on, no route fails, and we delete nothing."""
     path = config.with_name("history.db")
     with Served(config) as served, LiveWriter(config.with_name("email.db")) as writer:
         for rows, (kind, lose) in enumerate(LOSSES.items(), 4):
@@ -129,7 +129,7 @@ def test_a_lost_history_begins_again_and_the_page_says_so(config: Path) -> None:
             assert {served.get(route)[0] for route in ROUTES} <= {200, 503}, kind
             eventually(partial(lambda n: served.log.count("history starts again") > n, before))
             eventually(partial(lambda n: served.database("email")["totalRows"] == n, rows))
-            if kind != "emptied":  # nothing to keep; set aside only if a reader saw it first
+            if kind != "emptied":  # an empty file is set aside only if a reader saw it first
                 assert bool(lost_files(path) - kept) == ("deleted" not in kind)
         eventually(lambda: points(path) > 1)
         assert {served.get(route)[0] for route in ROUTES} == {200}
@@ -147,14 +147,14 @@ def test_events_and_incidents_in_memory_are_stored_in_the_new_history(config: Pa
         delete(path)
         eventually(lambda: "The history starts again on" in served.get("/")[1])
         assert served.json("/api/incidents?open=true")["incidents"] == before
-        assert [one["kind"] for one in served.json("/api/events")["events"]] == ["gone"]
+        assert [event["kind"] for event in served.json("/api/events")["events"]] == ["gone"]
         served.stop()
         served.restart()
         assert served.database("email")["lastGood"]["totalRows"] == 3
 
 
-def test_an_older_copy_of_the_history_is_used_on(config: Path) -> None:
-    """Whoever restores a copy while we run gets what it holds."""
+def test_a_restored_copy_of_the_history_is_used(config: Path) -> None:
+    """A person can restore a copy while the service runs."""
     path, copy = config.with_name("history.db"), config.with_name("copy.db")
     with Served(config) as served:
         eventually(lambda: points(path) > 1)
@@ -166,10 +166,10 @@ def test_an_older_copy_of_the_history_is_used_on(config: Path) -> None:
         eventually(lambda: "its file was replaced" in served.get("/")[1])
     with closing(sqlite3.connect(path)) as own:
         assert own.execute("SELECT 1 FROM watched WHERE database = 'copied'").fetchone()
-    assert {one.name[-4:] for one in path.parent.glob("*.lost-*")} == {"-wal", "-shm"}
+    assert {file.name[-4:] for file in path.parent.glob("*.lost-*")} == {"-wal", "-shm"}
 
 
-def test_another_programs_database_in_its_place_is_left_alone(config: Path) -> None:
+def test_another_programs_database_in_its_place_is_left_unchanged(config: Path) -> None:
     path, other = config.with_name("history.db"), config.with_name("other.db")
     with Served(config) as served:
         eventually(lambda: points(path) > 1)
@@ -187,7 +187,7 @@ def test_another_programs_database_in_its_place_is_left_alone(config: Path) -> N
         eventually(lambda: "History paused" not in served.get("/")[1])
 
 
-def test_a_history_damaged_while_we_were_down_is_set_aside_at_start(config: Path) -> None:
+def test_a_history_damaged_while_stopped_is_set_aside_at_start(config: Path) -> None:
     path = config.with_name("history.db")
     with Served(config) as served:
         eventually(lambda: points(path) > 1)
