@@ -1,7 +1,7 @@
-"""What `ops/install` asks of a version before it starts it as a service, and after.
+"""Checks for `ops/install`, before it starts a version as a service and after.
 
-`python -m dash_app.service.install_checks plan` prints what it needs to know, a fact a line, or why
-this cannot be served; `… answers` waits until the page answers at every address.
+`python -m dash_app.service.install_checks plan` prints facts, one per line, or why nothing can be
+served. `… answers` waits until the page answers at every address.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from dash_app.system import network, self_probe
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.network import Address, PortTakenError
 
-PATIENCE_SECONDS = 30.0
-"""A small machine loads the page's libraries in ten."""
+START_SECONDS = 30.0
+"""Maximum time to start. A small machine loads the page's libraries in ten seconds."""
 
 ANSWER_SECONDS = 5.0
 
-HIDDEN = {Path("/tmp"), Path("/var/tmp")}  # noqa: S108
-"""Private to the service, by PrivateTmp= of its unit."""
+PRIVATE = {Path("/tmp"), Path("/var/tmp")}  # noqa: S108
+"""Folders of which the service sees its own, by PrivateTmp= of its unit."""
 
 SERVED = {200, 401, 403}
-"""Answers of a page that is served: the last two to a machine that may not ask, as configured."""
+"""Statuses of a served page; the last two if the configuration excludes this machine."""
 
 
 def plan(configured: Settings) -> Iterator[tuple[str, str]]:
     """Yield facts as kind and value: history, port, link, taken, warning."""
     server, history = configured.server, configured.history.path
     if unread := settings.unread_configuration(configured.source):
-        text = f"{unread} is not read, whatever XDG_CONFIG_HOME is: move it to"
+        text = f"{unread} is not read: XDG_CONFIG_HOME has no effect. Move it to"
         yield "warning", f"{text} {settings.default_path()}."
     yield "history", str(history)
     yield "port", str(server.port)
@@ -43,12 +43,13 @@ def plan(configured: Settings) -> Iterator[tuple[str, str]]:
         yield "link", network.page_url(address, server.port)
         yield from _taken(address, server.port)
     for database in configured.databases:
+        name, folder = database.name, database.path.parent
         if history.parent in database.path.parents:
-            text = f"{history.parent} holds our history and can be written: {database.name} too."
-            yield "warning", f"{text} Give the history a folder of its own."
-        if HIDDEN & set(database.path.parents):
-            text = f"{database.name} lies where a service sees only files of its own"
-            yield "warning", f"{text}, and would be missing: move it out of {database.path.parent}."
+            text = f"The service can write to {history.parent}, because it holds our history,"
+            yield "warning", f"{text} and so to {name} too. Put the history into its own folder."
+        if PRIVATE & set(database.path.parents):
+            text = f"The service cannot see {name}: it has private temporary folders."
+            yield "warning", f"{text} Move the file out of {folder}."
 
 
 def _taken(address: Address, port: int) -> Iterator[tuple[str, str]]:
@@ -60,18 +61,19 @@ def _taken(address: Address, port: int) -> Iterator[tuple[str, str]]:
         yield "taken", f"{address} port {port} cannot be served: {error.strerror}."
 
 
-def faults(configured: Settings, patience_seconds: float = PATIENCE_SECONDS) -> list[str]:
-    """Return what is wrong at which address once all were given time to answer; empty if all do."""
-    ends = time.monotonic() + patience_seconds
-    addresses = network.addresses_to_bind(configured.server.addresses)
+def await_answers(configured: Settings, wait_seconds: float = START_SECONDS) -> list[str]:
+    """Wait until all addresses answer; return a sentence for each failure that remains."""
+    deadline = time.monotonic() + wait_seconds
+    port, addresses = configured.server.port, configured.server.addresses
     while True:
-        found = [text for one in addresses for text in _faults(one, configured.server.port)]
-        if not found or time.monotonic() > ends:
-            return found
+        bound = network.addresses_to_bind(addresses)
+        failures = [failure for address in bound for failure in _failures(address, port)]
+        if not failures or time.monotonic() > deadline:
+            return failures
         time.sleep(0.2)
 
 
-def _faults(address: Address, port: int) -> Iterator[str]:
+def _failures(address: Address, port: int) -> Iterator[str]:
     for path in ("/health", "/"):
         link = network.page_url(address, port).removesuffix("/") + path
         try:
@@ -83,21 +85,21 @@ def _faults(address: Address, port: int) -> Iterator[str]:
                 yield f"{link} answers {status}."
 
 
-def main(question: str) -> int:
-    """Answer one of the two questions; return the exit code."""
+def main(command: str) -> int:
+    """Run `plan` or `answers`; return the exit code."""
     try:
         configured = settings.load(None)
     except SettingsError as error:
         click.echo(error, err=True)
         return ExitCode.FAILURE
-    if question == "plan":
+    if command == "plan":
         for kind, value in plan(configured):
             click.echo(f"{kind} {value}")
         return ExitCode.WELL
-    wrong = faults(configured)
-    for text in wrong:
-        click.echo(text, err=True)
-    return ExitCode.FAILURE if wrong else ExitCode.WELL
+    failures = await_answers(configured)
+    for failure in failures:
+        click.echo(failure, err=True)
+    return ExitCode.FAILURE if failures else ExitCode.WELL
 
 
 if __name__ == "__main__":

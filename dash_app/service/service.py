@@ -1,4 +1,4 @@
-"""The service while it runs: sampler, application and listeners, and what signals do to them."""
+"""The running service: sampler, application and listeners, controlled by signals."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from dash_app.web.app import create_server
 from dash_app.web.listeners import Listeners
 from dash_app.words import numbers
 
-BEAT_SECONDS = 2.0
-"""How often addresses are looked at."""
+LOOP_SECONDS = 2.0
+"""Interval between checks of the addresses to serve."""
 
-SIGNS_IN_TIME = 3
-"""So many signs of life are given in the time after which the service manager would miss one."""
+PINGS_PER_TIMEOUT = 3
+"""Number of watchdog pings within the time after which systemd would restart the service."""
 
 ANSWER_SECONDS = 5.0
 LOAD_SECONDS = 10.0
-"""Maximum time for reading the configuration and the files that it names, in a reload."""
+"""Maximum time to read the configuration, and the files to which it refers, in a reload."""
 
 Action = Literal["stop", "reload"]
 
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 class Service:
-    """The running whole. For one thread, which is the main one: it alone hears signals."""
+    """Runs sampler and listeners. For the main thread only, which alone receives signals."""
 
     def __init__(
         self,
@@ -51,46 +51,46 @@ class Service:
         sampler: Sampler,
         sockets: Mapping[Address, socket.socket],
     ) -> None:
-        """Begin to answer at sockets that listen already, and to hear signals for `run`."""
-        # What is loaded by now stays: to look through all of it takes 50 ms, of every answer then.
+        """Start to serve listening sockets, and install the signal handlers for `run`."""
+        # All objects loaded so far stay: a garbage collection of them would delay answers by 50 ms.
         gc.freeze()
         gc.enable()
         self._settings, self._history, self._sampler = settings, history, sampler
-        self._wishes: SimpleQueue[Action] = SimpleQueue()
-        self._hear_signals()
-        self._sign_due = 0.0
+        self._actions: SimpleQueue[Action] = SimpleQueue()
+        self._install_signal_handlers()
+        self._ping_due = 0.0
         self._is_ready = False
-        self._told = ""
+        self._reported_links = ""
         self._started_at = datetime.now(UTC)
         app = create_server(settings, sampler, self._started_at)
         self._listeners = Listeners(app, settings.server, sockets)
-        self._heartbeat = self._beating(settings)
+        self._heartbeat = self._start_heartbeat(settings)
 
     def run(self, load: Callable[[], Settings]) -> None:
-        """Serve until told to end; on SIGHUP, take over the settings that `load` returns then."""
-        wish: Action | None = None
-        while wish != "stop":
-            if wish == "reload":
+        """Serve until SIGTERM or SIGINT. On SIGHUP, apply the settings that `load` returns."""
+        action: Action | None = None
+        while action != "stop":
+            if action == "reload":
                 self._reload(load)
-            if not self._sampler.is_running:  # a reload stopped it and failed
+            if not self._sampler.is_running:  # a failed reload stopped it
                 self._sampler.resume()
             self._listeners.sync_addresses()
-            self._tell_manager()
-            wish = self._wish()
+            self._report_to_systemd()
+            action = self._next_action()
         self._stop()
 
-    def _hear_signals(self) -> None:
-        signal.signal(signal.SIGTERM, lambda *_: self._wishes.put("stop"))
-        signal.signal(signal.SIGINT, lambda *_: self._wishes.put("stop"))
-        # A terminal that is closed hangs up too, and means the end.
+    def _install_signal_handlers(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: self._actions.put("stop"))
+        signal.signal(signal.SIGINT, lambda *_: self._actions.put("stop"))
+        # A closed terminal sends SIGHUP too, and then the service must stop.
         hang_up: Action = "stop" if sys.stdin and sys.stdin.isatty() else "reload"
-        signal.signal(signal.SIGHUP, lambda *_: self._wishes.put(hang_up))
+        signal.signal(signal.SIGHUP, lambda *_: self._actions.put(hang_up))
 
     def _reload(self, load: Callable[[], Settings]) -> None:
-        """Apply new settings without dropping a request; keep the current ones if that fails."""
+        """Apply new settings without losing a request, or keep the current ones."""
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            self._apply(_loaded(load))
+            self._apply(_load(load))
         except SettingsError as error:
             for line in str(error).splitlines():
                 log.error("reload rejected, keeping the current settings: %s", line)
@@ -98,17 +98,17 @@ class Service:
             log.error("reload rejected, keeping the current settings: %s", describe_error(error))
         systemd.notify("READY=1")
 
-    def _apply(self, wanted: Settings) -> None:
-        if self._settings.names_databases and not wanted.names_databases:
-            text = "names no database: is it empty or gone? Restart to watch the usual five."
-            raise SettingsError(f"{wanted.source}: {text}")
-        settings = _as_far_as_possible(self._settings, wanted)
+    def _apply(self, requested: Settings) -> None:
+        if self._settings.names_databases and not requested.names_databases:
+            text = "lists no databases; is it empty or gone? Restart to watch the default five."
+            raise SettingsError(f"{requested.source}: {text}")
+        settings = _apply_reloadable(self._settings, requested)
         if not self._sampler.stop(for_good=False):
-            raise SettingsError("the reading under way does not end; reload again later.")
+            raise SettingsError("the current reading does not finish; reload again later.")
         try:
             sampler = Sampler(settings, self._history)
         except sqlite3.Error as error:
-            text = f"{self._sampler.history_paused or error} Reload again then, or restart."
+            text = f"{self._sampler.history_paused or error} Reload again later, or restart."
             raise SettingsError(f"the history cannot be read. {text}") from None
         sampler.start()
         try:
@@ -120,64 +120,64 @@ class Service:
             raise
         self._settings, self._sampler = settings, sampler
         self._heartbeat.stop()
-        self._heartbeat = self._beating(settings)
+        self._heartbeat = self._start_heartbeat(settings)
         watching = numbers.plural(len(settings.databases), "database")
-        restart = _waiting_for_restart(settings, wanted)
-        after = f"; after a restart also {' and '.join(restart)}" if restart else ""
-        log.info("reloaded: watching %s%s", watching, after)
+        pending = _pending_restart(settings, requested)
+        note = f"; restart to apply {' and '.join(pending)}" if pending else ""
+        log.info("reloaded: watching %s%s", watching, note)
 
-    def _beating(self, settings: Settings) -> Heartbeat:
-        """Return a heartbeat that has begun, and beats while there are fresh readings."""
+    def _start_heartbeat(self, settings: Settings) -> Heartbeat:
+        """Return a running heartbeat, which is sent only while readings are fresh."""
         heartbeat = Heartbeat(settings.watch, lambda: self._sampler.fresh() is not None)
         heartbeat.start()
         return heartbeat
 
     def _stop(self) -> None:
-        """Answer what is under way and finish the tick, both at once."""
+        """Answer the current requests while the sampler finishes its tick."""
         systemd.notify("STOPPING=1")
         self._heartbeat.stop()
         self._listeners.stop()
         self._sampler.stop()
         self._listeners.join()
 
-    def _wish(self) -> Action | None:
-        """Wait for signals. Several reloads are one, and an end does not wait for reloads."""
+    def _next_action(self) -> Action | None:
+        """Wait for signals, at most `LOOP_SECONDS`. Several reloads count as one."""
         try:
-            wishes = {self._wishes.get(timeout=BEAT_SECONDS)}
-            while not self._wishes.empty():
-                wishes.add(self._wishes.get())
+            actions = {self._actions.get(timeout=LOOP_SECONDS)}
+            while not self._actions.empty():
+                actions.add(self._actions.get())
         except Empty:
             return None
-        return "stop" if "stop" in wishes else "reload"
+        return "stop" if "stop" in actions else "reload"
 
-    def _tell_manager(self) -> None:
-        """Say that we are ready, once; what we do, when that changes; and that we live."""
+    def _report_to_systemd(self) -> None:
+        """Report readiness once, the served links when they change, and that the service runs."""
         if not self._is_ready and self._answers():
             self._is_ready = True
             systemd.notify("READY=1")
         port = self._settings.server.port
         links = " ".join(network.page_url(address, port) for address in self._listeners.addresses)
-        if links != self._told:
-            self._told = links
+        if links != self._reported_links:
+            self._reported_links = links
             systemd.notify(f"STATUS=Serving {links}")
-        self._give_sign()
+        self._ping_watchdog()
 
-    def _give_sign(self) -> None:
-        every_seconds, now = systemd.watchdog_seconds(), time.monotonic()
-        if every_seconds is None or now < self._sign_due:
+    def _ping_watchdog(self) -> None:
+        timeout_seconds, now = systemd.watchdog_seconds(), time.monotonic()
+        if timeout_seconds is None or now < self._ping_due:
             return
-        self._sign_due = now + every_seconds / SIGNS_IN_TIME
-        if self._sampler.overdue_seconds > every_seconds:
-            log.error("no reading ends any more: waiting to be started anew")
+        self._ping_due = now + timeout_seconds / PINGS_PER_TIMEOUT
+        if self._sampler.overdue_seconds > timeout_seconds:
+            log.error("readings have stalled; waiting for systemd to restart the service")
         elif not self._answers():
-            log.error("our own page does not answer: waiting to be started anew")
+            log.error("our page does not answer; waiting for systemd to restart the service")
         else:
             systemd.notify("WATCHDOG=1")
 
     def _answers(self) -> bool:
-        """Whether a request to this machine's own address is answered, with whatever."""
-        own = [one for one in self._listeners.addresses if one.is_loopback or one.is_unspecified]
-        for address in own[:1]:
+        """Whether a request on this machine gets any answer; True if no local address is served."""
+        local = [a for a in self._listeners.addresses if a.is_loopback or a.is_unspecified]
+        for address in local[:1]:
             try:
                 self_probe.get(address, self._settings.server.port, "/health", ANSWER_SECONDS)
             except OSError:
@@ -185,7 +185,7 @@ class Service:
         return True
 
 
-def _loaded(load: Callable[[], Settings]) -> Settings:
+def _load(load: Callable[[], Settings]) -> Settings:
     """Return new settings. Raise SettingsError if they are unusable or take too long to read."""
     results: SimpleQueue[Settings | Exception] = SimpleQueue()
 
@@ -195,28 +195,28 @@ def _loaded(load: Callable[[], Settings]) -> Settings:
         except Exception as error:  # noqa: BLE001 - raised below
             results.put(error)
 
-    # In a thread of its own, because a file on a hung mount would keep signals from being handled.
+    # In a thread, because a file on a hung mount would block signal handling.
     Thread(target=run, daemon=True).start()
     try:
         result = results.get(timeout=LOAD_SECONDS)
     except Empty:
-        text = f"no answer from its files within {LOAD_SECONDS:g} s: a disk or mount may hang."
+        text = f"its files were not read within {LOAD_SECONDS:g} s: a disk or mount may hang."
         raise SettingsError(text) from None
     if isinstance(result, Exception):
         raise result
     return result
 
 
-def _as_far_as_possible(now: Settings, wanted: Settings) -> Settings:
-    """Return the wanted settings, with what is fixed while we run as it is now."""
-    server = wanted.server.model_copy(update={"port": now.server.port})
-    return wanted.model_copy(update={"server": server, "history": now.history})
+def _apply_reloadable(current: Settings, requested: Settings) -> Settings:
+    """Return the requested settings, except that port and history stay as they are."""
+    server = requested.server.model_copy(update={"port": current.server.port})
+    return requested.model_copy(update={"server": server, "history": current.history})
 
 
-def _waiting_for_restart(now: Settings, wanted: Settings) -> list[str]:
-    """Return the names of the settings that a reload could not take over."""
+def _pending_restart(current: Settings, requested: Settings) -> list[str]:
+    """Return the names of the settings that apply only after a restart."""
     differs = {
-        "[history]": now.history != wanted.history,
-        "[server] port": now.server.port != wanted.server.port,
+        "[history]": current.history != requested.history,
+        "[server] port": current.server.port != requested.server.port,
     }
     return [name for name, is_different in differs.items() if is_different]

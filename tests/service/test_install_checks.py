@@ -1,4 +1,4 @@
-"""What is asked of a version before it is started as a service, and after."""
+"""Checks of a version before it is started as a service, and after."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from dash_app import settings
-from dash_app.service.install_checks import faults, plan
+from dash_app.service.install_checks import await_answers, plan
 from dash_app.settings import Settings
 from tests.harness import ROOT, Served, free_port, make_database, write_config
 
@@ -24,7 +24,7 @@ def configured(folder: Path, port: int, *, history: str = "own/history.db") -> S
     return settings.parse(data, folder / "config.toml")
 
 
-def test_the_plan_names_history_port_and_link() -> None:
+def test_the_plan_has_history_port_and_link() -> None:
     port = free_port()
     assert list(plan(configured(FOLDER, port))) == [
         ("history", str(FOLDER / "own/history.db")),
@@ -33,50 +33,50 @@ def test_the_plan_names_history_port_and_link() -> None:
     ]
 
 
-def test_the_plan_names_who_has_the_port(tmp_path: Path) -> None:
+def test_the_plan_reports_who_uses_the_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         facts = dict(plan(configured(tmp_path, taken.getsockname()[1])))
     assert "is taken by" in facts["taken"]
 
 
-def test_a_history_beside_a_database_would_open_its_folder() -> None:
+def test_a_history_beside_a_database_is_warned_about() -> None:
     facts = dict(plan(configured(FOLDER, free_port(), history="history.db")))
-    assert facts["warning"].startswith(f"{FOLDER} holds our history and can be written: one too")
+    assert facts["warning"].startswith(f"The service can write to {FOLDER}, because it holds our")
 
 
-def test_a_database_that_the_service_could_not_see_is_named() -> None:
+def test_a_database_that_the_service_cannot_see_is_reported() -> None:
     facts = dict(plan(configured(Path("/tmp/agents"), free_port())))
-    assert facts["warning"].endswith("would be missing: move it out of /tmp/agents/databases.")
+    assert facts["warning"].endswith("Move the file out of /tmp/agents/databases.")
 
 
-def test_a_page_that_answers_has_no_fault(tmp_path: Path) -> None:
+def test_a_served_page_has_no_failures(tmp_path: Path) -> None:
     database = make_database(tmp_path / "one.db", tasks=1)
     with Served(write_config(tmp_path, [("one", database)])) as served:
-        assert faults(configured(tmp_path, served.port)) == []
+        assert await_answers(configured(tmp_path, served.port)) == []
 
 
-def test_a_page_that_refuses_this_machine_by_its_settings_is_served(tmp_path: Path) -> None:
+def test_a_page_that_rejects_this_machine_is_served(tmp_path: Path) -> None:
     database = make_database(tmp_path / "one.db", tasks=1)
     config = write_config(tmp_path, [("one", database)], server='allowed_clients = ["192.0.2.1"]')
     port = free_port()
     command = [sys.executable, "-m", "dash_app", "--config", str(config), "--port", str(port)]
     with subprocess.Popen([*command, "--address", "127.0.0.1"], cwd=ROOT) as process:
         try:
-            assert faults(configured(tmp_path, port)) == []
+            assert await_answers(configured(tmp_path, port)) == []
         finally:
             process.terminate()
 
 
-def test_silence_is_a_fault_at_each_place(tmp_path: Path) -> None:
+def test_every_path_without_an_answer_is_reported(tmp_path: Path) -> None:
     port = free_port()
-    found = faults(configured(tmp_path, port), patience_seconds=0)
-    assert [text.partition(" does not answer")[0] for text in found] == [
+    failures = await_answers(configured(tmp_path, port), wait_seconds=0)
+    assert [text.partition(" does not answer")[0] for text in failures] == [
         f"http://127.0.0.1:{port}/health",
         f"http://127.0.0.1:{port}/",
     ]
 
 
-def test_settings_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+def test_unusable_settings_are_reported(tmp_path: Path) -> None:
     config = tmp_path / ".config/mission-control/config.toml"
     config.parent.mkdir(parents=True)
     config.write_text("[server]\nport = 0\n")

@@ -1,4 +1,4 @@
-"""The life of the service: what its signals and its service manager bring about."""
+"""The life cycle of the service: signals, reloads and systemd."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def names(served: Served) -> list[str]:
 
 
 def slow_reader(served: Served) -> socket.socket:
-    """Return a connection over which a large answer is under way, most of it still to be sent."""
+    """Return a connection that has received the beginning of a large answer."""
     reader = socket.socket()
     reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     reader.settimeout(PATIENCE_SECONDS)
@@ -63,20 +63,20 @@ def slow_reader(served: Served) -> socket.socket:
     return reader
 
 
-def test_an_end_answers_what_is_under_way(config: Path) -> None:
-    """Nobody gets half a file or a reset; who only holds a connection delays nothing."""
-    in_any_time = "from dash_app.web import listeners; listeners.DRAIN_SECONDS = 60.0"
-    with Served(config, patch=in_any_time) as served, closing(slow_reader(served)) as reader:
+def test_stopping_finishes_current_answers(config: Path) -> None:
+    """No client gets half a file or a reset, and idle connections delay nothing."""
+    patient = "from dash_app.web import listeners; listeners.DRAIN_SECONDS = 60.0"
+    with Served(config, patch=patient) as served, closing(slow_reader(served)) as reader:
         idle = socket.create_connection(("127.0.0.1", served.port))
-        asking = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
-        asking.putrequest("POST", "/_dash-update-component")
-        asking.putheader("Content-Type", "text/plain")
-        asking.putheader("Content-Length", "2")
-        asking.endheaders(b"{")
+        unfinished = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
+        unfinished.putrequest("POST", "/_dash-update-component")
+        unfinished.putheader("Content-Type", "text/plain")
+        unfinished.putheader("Content-Length", "2")
+        unfinished.endheaders(b"{")
         served.process.send_signal(signal.SIGTERM)
         assert idle.recv(1) == b""
-        asking.send(b"}")
-        assert asking.getresponse().status == 415
+        unfinished.send(b"}")
+        assert unfinished.getresponse().status == 415
         received = bytearray()
         while part := reader.recv(1 << 16):
             received += part
@@ -87,74 +87,74 @@ def test_an_end_answers_what_is_under_way(config: Path) -> None:
         assert served.log.splitlines()[-1] == "INFO dash_app.cli.serve: stopped"
 
 
-def test_an_end_does_not_wait_for_who_never_reads(config: Path) -> None:
+def test_stopping_does_not_wait_for_clients_that_never_read(config: Path) -> None:
     soon = "from dash_app.web import listeners; listeners.DRAIN_SECONDS = 0.5"
     with Served(config, patch=soon) as served, closing(slow_reader(served)):
         assert served.stop() == 0
 
 
 class Manager:
-    """A service manager's ear."""
+    """Receives what the service reports to systemd."""
 
     def __init__(self, path: Path) -> None:
-        self.heard: list[str] = []
+        self.messages: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(path))
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self) -> None:
         while message := self._socket.recv(4096).decode():
-            self.heard.append(message)
+            self.messages.append(message)
 
     def count(self, message: str) -> int:
-        return self.heard.count(message)
+        return self.messages.count(message)
 
-    def hears(self, message: str, *, more_than: int = 0) -> int:
+    def await_message(self, message: str, *, more_than: int = 0) -> int:
         return eventually(lambda: self.count(message) > more_than and self.count(message))
 
 
 @contextmanager
 def managed(config: Path) -> Iterator[tuple[Served, Manager]]:
-    """Serve under a manager that wants a sign of life every three seconds."""
+    """Serve under a manager with a watchdog timeout of three seconds."""
     path = config.with_name("notify")
     manager = Manager(path)
     with Served(config, NOTIFY_SOCKET=str(path), WATCHDOG_USEC="3000000") as served:
         yield served, manager
 
 
-def test_the_service_manager_is_told(config: Path) -> None:
+def test_readiness_links_and_watchdog_are_reported_to_systemd(config: Path) -> None:
     with managed(config) as (served, manager):
-        manager.hears("READY=1")
-        manager.hears(f"STATUS=Serving http://127.0.0.1:{served.port}/")
-        signs = manager.hears("WATCHDOG=1")
-        manager.hears("WATCHDOG=1", more_than=signs)
+        manager.await_message("READY=1")
+        manager.await_message(f"STATUS=Serving http://127.0.0.1:{served.port}/")
+        pings = manager.await_message("WATCHDOG=1")
+        manager.await_message("WATCHDOG=1", more_than=pings)
         served.stop()
-    assert manager.heard[-1] == "STOPPING=1"
+    assert manager.messages[-1] == "STOPPING=1"
 
 
 def started_at(thread: int) -> tuple[int, int]:
-    """Return what orders threads by their start: clock ticks, then number. See proc(5)."""
+    """Return a key that orders threads by start: clock ticks, then id. See proc(5)."""
     _name, _, rest = Path(f"/proc/{thread}/stat").read_text().rpartition(")")
     return int(rest.split()[19]), thread
 
 
 @contextmanager
 def hung(served: Served, *, kills: bool = True) -> Iterator[None]:
-    """Stop one thread of a service, the first that it started; kill all, or let it go, at the end.
+    """Stop the first thread that a service started; at the end, kill the service or continue it.
 
-    It goes on for a moment when it was stopped at something that all threads wait for, such as the
-    interpreter's lock.
+    A thread that was stopped while it holds something that all threads need, such as the
+    interpreter's lock, is continued for a moment and stopped again.
     """
     pid = served.process.pid
     libc = ctypes.CDLL(None, use_errno=True)
-    # By start and not by number: numbers begin anew at 32,768, which the whole suite reaches.
+    # By start time, because thread ids start again after 32,768, which the whole suite reaches.
     threads = {int(path.name) for path in Path(f"/proc/{pid}/task").iterdir()} - {pid}
     thread = min(threads, key=started_at)
 
     def trace(request: int) -> None:
         assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
 
-    def stopped_alone() -> bool:
+    def is_stopped_alone() -> bool:
         trace(PTRACE_INTERRUPT)
         os.waitpid(thread, WALL)
         if served.answers(within=2):
@@ -164,7 +164,7 @@ def hung(served: Served, *, kills: bool = True) -> Iterator[None]:
 
     trace(PTRACE_SEIZE)
     try:
-        eventually(stopped_alone)
+        eventually(is_stopped_alone)
         yield
     finally:
         if kills:
@@ -174,29 +174,29 @@ def hung(served: Served, *, kills: bool = True) -> Iterator[None]:
             assert libc.ptrace(PTRACE_DETACH, thread, None, None) == 0
 
 
-def test_a_hung_sampler_gives_no_sign_of_life(config: Path) -> None:
-    """So that the service manager starts us anew; until then the page says how old it is."""
+def test_a_hung_sampler_stops_the_watchdog_pings(config: Path) -> None:
+    """Systemd then restarts the service; until then the page shows its age."""
     with managed(config) as (served, manager):
-        manager.hears("WATCHDOG=1")
+        manager.await_message("WATCHDOG=1")
         with hung(served):
-            eventually(lambda: "no reading ends any more" in served.log)
+            eventually(lambda: "readings have stalled" in served.log)
             eventually(lambda: served.get("/health") == (503, "not reading\n"))
-            signs = manager.count("WATCHDOG=1")
-            before = served.log.count("no reading ends any more")
-            eventually(lambda: served.log.count("no reading ends any more") > before)
-            assert manager.count("WATCHDOG=1") == signs
+            pings = manager.count("WATCHDOG=1")
+            before = served.log.count("readings have stalled")
+            eventually(lambda: served.log.count("readings have stalled") > before)
+            assert manager.count("WATCHDOG=1") == pings
 
 
-class Asking:
-    """A client that asks over and over on one connection, and notes each answer."""
+class Poller:
+    """A client that sends requests without a pause over one connection, and keeps the statuses."""
 
     def __init__(self, served: Served) -> None:
         self.statuses: list[int] = []
         self._connection = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+        self._thread = threading.Thread(target=self._poll)
 
-    def _ask(self) -> None:
+    def _poll(self) -> None:
         while not self._stopped.is_set():
             self._connection.request("GET", "/api/db-status")
             response: HTTPResponse = self._connection.getresponse()
@@ -213,9 +213,9 @@ class Asking:
         self._connection.close()
 
 
-def test_new_settings_are_taken_over_without_losing_a_request(config: Path) -> None:
+def test_a_reload_applies_new_settings_without_losing_a_request(config: Path) -> None:
     with managed(config) as (served, manager):
-        with Asking(served) as asking:
+        with Poller(served) as poller:
             add_database(config, "health")
             text = config.read_text().replace("[history]", '[history]\nretention = "9d"')
             config.write_text(text)
@@ -223,17 +223,17 @@ def test_new_settings_are_taken_over_without_losing_a_request(config: Path) -> N
             eventually(lambda: "reloaded" in served.log)
             assert names(served) == ["email", "health"]
             eventually(lambda: served.database("health")["rowCounts"] == {"rows": 7})
-        assert set(asking.statuses) == {200}
+        assert set(poller.statuses) == {200}
         line = (
             "INFO dash_app.service.service: "
-            "reloaded: watching 2 databases; after a restart also [history]"
+            "reloaded: watching 2 databases; restart to apply [history]"
         )
         assert served.log.splitlines()[-1] == line
-        (reloading,) = [one for one in manager.heard if one.startswith("RELOADING=1\n")]
-        assert "READY=1" in manager.heard[manager.heard.index(reloading) :]
+        (reloading,) = [text for text in manager.messages if text.startswith("RELOADING=1\n")]
+        assert "READY=1" in manager.messages[manager.messages.index(reloading) :]
 
 
-def test_who_may_ask_is_taken_over_too(config: Path) -> None:
+def test_a_reload_applies_a_token(config: Path) -> None:
     token = config.with_name("token")
     token.write_text("s3cret\n")
     token.chmod(0o600)
@@ -245,7 +245,7 @@ def test_who_may_ask_is_taken_over_too(config: Path) -> None:
         assert served.get("/api/db-status", {"Authorization": "Bearer s3cret"})[0] == 200
 
 
-def test_a_bad_file_is_refused_and_the_old_settings_stay(config: Path) -> None:
+def test_an_unusable_file_is_rejected_and_the_settings_stay(config: Path) -> None:
     good = config.read_text()
     with Served(config) as served:
         config.write_text(f'{good}\n[server]\nallowed_clients = ["x"]\ntoken_file = "none"')
@@ -260,32 +260,32 @@ def test_a_bad_file_is_refused_and_the_old_settings_stay(config: Path) -> None:
 
 
 def reloads(served: Served, config: Path, content: str) -> None:
-    """Reload a configuration that works, and see it taken over."""
+    """Reload a usable configuration and wait until it is applied."""
     config.write_text(content)
     before = served.log.count("reloaded: watching")
     served.process.send_signal(signal.SIGHUP)
     eventually(lambda: served.log.count("reloaded: watching") > before)
 
 
-BAD: dict[str, Callable[[Path], object]] = {
+UNUSABLE: dict[str, Callable[[Path], object]] = {
     "a wrong type": lambda path: path.write_text("server = 3"),
     "no home folder": lambda path: path.write_text('[history]\npath = "~nosuchuser/h.db"'),
-    "a duration without end": lambda path: path.write_text(f'[sampler]\ninterval="{"9" * 400}s"'),
-    "a number without end": lambda path: path.write_text(f"[server]\nport = {'9' * 5000}"),
+    "an endless duration": lambda path: path.write_text(f'[sampler]\ninterval="{"9" * 400}s"'),
+    "an endless number": lambda path: path.write_text(f"[server]\nport = {'9' * 5000}"),
     "deep brackets": lambda path: path.write_text(f"x = {'[' * 100_000}"),
     "bytes": lambda path: path.write_bytes(b"\xff\xfe\x00"),
     "a pipe": os.mkfifo,
-    "a file without end": lambda path: path.symlink_to("/dev/zero"),
+    "an endless file": lambda path: path.symlink_to("/dev/zero"),
     "nothing": Path.exists,
     "no content": Path.touch,
     "no databases": lambda path: path.write_text("[server]\nport = 3001\n"),
 }
 
 
-def test_no_kind_of_bad_file_ends_the_service_or_keeps_it_from_reading(config: Path) -> None:
+def test_no_unusable_file_stops_the_service_or_its_readings(config: Path) -> None:
     good = config.read_text()
     with Served(config) as served:
-        for spoil in BAD.values():
+        for spoil in UNUSABLE.values():
             before = served.log.count("reload rejected")
             config.unlink(missing_ok=True)
             spoil(config)
@@ -299,8 +299,8 @@ def test_no_kind_of_bad_file_ends_the_service_or_keeps_it_from_reading(config: P
         reloads(served, config, good)
 
 
-def test_a_reload_that_fails_halfway_leaves_the_old_settings_reading(config: Path) -> None:
-    """The history lacks a table just then: the new settings cannot take up what it remembers."""
+def test_after_a_half_failed_reload_the_old_settings_apply(config: Path) -> None:
+    """The history temporarily lacks a table, so its state cannot be loaded."""
     with Served(config) as served, closing(sqlite3.connect(config.with_name("history.db"))) as own:
         own.execute("ALTER TABLE memory RENAME TO elsewhere")
         add_database(config, "health")
@@ -315,8 +315,8 @@ def test_a_reload_that_fails_halfway_leaves_the_old_settings_reading(config: Pat
         assert names(served) == ["email", "health"]
 
 
-def test_a_reload_during_a_hung_reading_lets_it_go_on(config: Path) -> None:
-    """It is rejected; the sampler reads on with the old settings once it can."""
+def test_a_reload_during_a_hung_reading_is_rejected(config: Path) -> None:
+    """The sampler continues with the old settings once it can."""
     soon = "from dash_app import sampler; sampler.STOP_SECONDS = 0.5"
     with Served(config, patch=soon) as served:
         with hung(served, kills=False):
@@ -328,10 +328,10 @@ def test_a_reload_during_a_hung_reading_lets_it_go_on(config: Path) -> None:
 
 
 @pytest.mark.parametrize("lose", [Path.unlink, lambda path: path.write_text("")])
-def test_a_token_that_is_lost_later_still_guards(
+def test_a_token_whose_file_is_lost_later_still_protects(
     config: Path, lose: Callable[[Path], object]
 ) -> None:
-    """It is read with the settings: no file that is emptied or gone opens a route."""
+    """It is read with the settings: a missing or empty file opens no route."""
     token = config.with_name("token")
     token.write_text("s3cret")
     token.chmod(0o600)
@@ -344,7 +344,7 @@ def test_a_token_that_is_lost_later_still_guards(
         assert served.get("/api/db-status", {"Authorization": "Bearer s3cret"})[0] == 200
 
 
-def test_a_terminal_that_hangs_up_ends_it(config: Path) -> None:
+def test_closing_the_terminal_stops_the_service(config: Path) -> None:
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "dash_app", "serve", "--config", str(config)]
     command += ["--address", "loopback", "--port", str(free_port())]
@@ -358,7 +358,7 @@ def test_a_terminal_that_hangs_up_ends_it(config: Path) -> None:
     os.close(theirs)
 
 
-def test_many_reloads_are_one_and_an_end_does_not_wait_for_them(config: Path) -> None:
+def test_many_reloads_count_as_one_and_stopping_does_not_wait_for_them(config: Path) -> None:
     with Served(config) as served:
 
         def reloaded() -> bool:
@@ -370,9 +370,9 @@ def test_many_reloads_are_one_and_an_end_does_not_wait_for_them(config: Path) ->
         assert served.log.count("reloaded") <= 4
 
 
-def test_a_service_that_has_no_descriptor_left_outlives_a_reload(config: Path) -> None:
+def test_a_service_without_free_descriptors_survives_a_reload(config: Path) -> None:
     with managed(config) as (served, manager):
-        manager.hears("READY=1")
+        manager.await_message("READY=1")
         pid = served.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
