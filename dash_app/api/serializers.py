@@ -210,7 +210,6 @@ def _last_good(good: LastGood) -> schemas.LastGood:
 
 
 def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
-    """Return all problems but the error; the loss of a database is both."""
     return [
         {
             "kind": problem.code,
@@ -220,8 +219,7 @@ def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
             "remedy": problem.remedy,
             "table": problem.table,
         }
-        for problem in status.problems
-        if problem.code != status.reading.code
+        for problem in status.findings
     ]
 
 

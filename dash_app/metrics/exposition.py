@@ -1,12 +1,12 @@
-"""The newest snapshot, and how we are ourselves, as Prometheus reads it.
+"""The newest snapshot and the self-check as Prometheus metrics.
 
-What is not known is left out, never 0.
+An unknown value has no sample; it is never 0.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import get_args
 
@@ -30,38 +30,37 @@ from dash_app.model.snapshot import DatabaseStatus, NewestSnapshot, Snapshot, St
 from dash_app.system.processes import memory_bytes
 
 PREFIX = "mission_control"
-MAX_CHARACTERS = 200
-"""A longer name, and one that no UTF-8 can hold, is told apart by a part of its hash."""
+MAX_LABEL_CHARACTERS = 200
 
 
 class Exposition:
     """All metrics, in a registry of their own."""
 
     def __init__(self, newest: NewestSnapshot, max_tables: int) -> None:
-        """Take the sampler, and how many tables of one database are named at most."""
+        """Register the collectors."""
         self._registry = CollectorRegistry()
         self._registry.register(SnapshotCollector(newest, max_tables))
         ProcessCollector(registry=self._registry)
 
-    def written(self, accepted: str) -> tuple[bytes, str]:
-        """Return them in the format that a client accepts, and what that is called."""
+    def encode(self, accepted: str) -> tuple[bytes, str]:
+        """Return all metrics in the format of an Accept header, and their content type."""
         try:
             encode, content_type = choose_encoder(accepted)
-        except (ArithmeticError, LookupError, TypeError, ValueError):  # of a version that is none
+        except (ArithmeticError, LookupError, TypeError, ValueError):  # a malformed version
             encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
 
 class SnapshotCollector(Collector):
-    """The newest snapshot and the sampler's own numbers as metrics, made for each scrape."""
+    """Makes the metrics of the newest snapshot at each scrape."""
 
     def __init__(self, newest: NewestSnapshot, max_tables: int) -> None:
-        """Take the sampler, and how many tables of one database are named at most."""
+        """Export at most `max_tables` tables per database."""
         self._newest = newest
         self._max_tables = max_tables
 
     def collect(self) -> Iterator[Metric]:
-        """Return what is known now."""
+        """Yield all metrics; before the first snapshot, only those of the service."""
         snapshot = self._newest()
         yield from _service(snapshot.self_report if snapshot else SelfReport())
         if snapshot is not None:
@@ -72,33 +71,37 @@ class SnapshotCollector(Collector):
 
 
 def label(name: str) -> str:
-    """Return a name as a label: itself, or where that cannot be, a part of it and of its hash."""
+    """Return the name of a table as a label.
+
+    Names that are too long or not valid UTF-8 are shortened, and a part of their hash keeps them
+    apart.
+    """
     plain = name.encode("utf-8", "backslashreplace").decode()
-    if plain == name and len(name) <= MAX_CHARACTERS:
+    if plain == name and len(name) <= MAX_LABEL_CHARACTERS:
         return name
     digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{plain[:MAX_CHARACTERS]}…{digest[:12]}"
+    return f"{plain[:MAX_LABEL_CHARACTERS]}…{digest[:12]}"
 
 
 def _service(report: SelfReport) -> Iterator[Metric]:
-    yield InfoMetricFamily(f"{PREFIX}_build", "What runs.", {"version": VERSION})
+    yield InfoMetricFamily(f"{PREFIX}_build", "The running version.", {"version": VERSION})
     yield SummaryMetricFamily(
         f"{PREFIX}_tick_duration_seconds",
-        "How long all databases took to be read, over all ticks.",
+        "Time to read all databases, over all ticks.",
         count_value=report.ticks,
         sum_value=report.ticks_seconds,
     )
-    missed = "Ticks left out because the one before took too long."
+    missed = "Ticks skipped because the previous one took too long."
     yield CounterMetricFamily(f"{PREFIX}_ticks_missed", missed, report.ticks_missed)
     yield _gauge(
         "promise_kept",
-        "Whether a promise to those who write the databases is kept.",
+        "Whether a promise to the programs that write the databases is kept.",
         (({"promise": promise.name}, float(promise.is_kept)) for promise in report.promises),
     )
     readers = [size for pid in report.reader_pids if (size := memory_bytes(pid)) is not None]
     yield _gauge(
         "memory_bytes",
-        "Our share of the memory, with what is shared counted in parts (Pss).",
+        "Memory of our processes (proportional set size).",
         (
             ({"process": "service"}, memory_bytes("self")),
             ({"process": "readers"}, sum(readers) if readers else None),
@@ -107,99 +110,99 @@ def _service(report: SelfReport) -> Iterator[Metric]:
 
 
 def _snapshot(snapshot: Snapshot) -> Iterator[Metric]:
-    taken = "When the databases were last looked at."
+    taken = "When the newest snapshot was taken."
     yield _gauge("snapshot_timestamp_seconds", taken, [({}, seconds(snapshot.taken_at))])
-    free = "What may still be written on the disk of our own history."
+    free = "Space that ordinary users may still write on the history's disk."
     yield _gauge("history_disk_free_bytes", free, [({}, free_bytes(snapshot.history_disk))])
 
 
 def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
     for gauge in GAUGES:
-        samples = (({"database": one.database.name}, gauge.value(one)) for one in databases)
+        samples = ((_labels(status), gauge.value(status)) for status in databases)
         yield _gauge(f"database_{gauge.name}", gauge.help, samples)
     yield _gauge(
         "database_status",
-        "1 for the status that a database has, 0 for the others.",
-        _one_hot(databases, "status", get_args(Status), lambda one: one.status),
+        "1 for the status of a database, 0 for all others.",
+        _one_hot(databases, "status", get_args(Status), lambda status: status.status),
     )
     yield _gauge(
         "database_level",
-        "1 for how much a database needs a person, 0 for the other levels.",
-        _one_hot(databases, "level", get_args(Level), lambda one: one.level),
+        "1 for the level of a database, 0 for all others.",
+        _one_hot(databases, "level", get_args(Level), lambda status: status.level),
     )
     yield _gauge(
         "database_error",
-        "1 for the code of what keeps a database from being read; absent where nothing does.",
+        "1 for the code of the error that keeps a database from being read.",
         (
-            ({"database": one.database.name, "code": one.reading.code}, 1.0)
-            for one in databases
-            if one.reading.code
+            (_labels(status) | {"code": status.reading.code}, 1.0)
+            for status in databases
+            if status.reading.code
         ),
     )
     yield _gauge(
         "database_findings",
-        "How many rules of a kind do not hold now; absent where all hold.",
+        "Number of problems of a database, by kind and level.",
         (
-            ({"database": one.database.name, "kind": kind, "level": level}, float(count))
-            for one in databases
-            for (kind, level), count in _findings(one).items()
+            (_labels(status) | {"kind": kind, "level": level}, float(count))
+            for status in databases
+            for (kind, level), count in Counter(
+                (problem.code, problem.level) for problem in status.findings
+            ).items()
         ),
     )
 
 
-def _findings(status: DatabaseStatus) -> Counter[tuple[str, Level]]:
-    """Count the problems besides the error, by code and level."""
-    code = status.reading.code
-    return Counter((one.code, one.level) for one in status.problems if one.code != code)
-
-
-def _tables(databases: Iterable[DatabaseStatus], most: int) -> Iterator[Metric]:
-    """Return the rows of each table: by name, so that the same ones are named each time."""
-    named = [
-        ({"database": one.database.name, "table": label(table)}, one.reading.tables[table])
-        for one in databases
-        for table in sorted(one.reading.tables)[:most]
+def _tables(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterator[Metric]:
+    """Yield the rows of the first tables by name, so that each scrape has the same ones."""
+    counts = [
+        (_labels(status) | {"table": label(table)}, status.reading.tables[table])
+        for status in databases
+        for table in sorted(status.reading.tables)[:max_tables]
     ]
-    for name, text, value in TABLE_GAUGES:
-        yield _gauge(name, text, ((labels, value(count)) for labels, count in named))
+    for gauge in TABLE_GAUGES:
+        yield _gauge(gauge.name, gauge.help, ((labels, gauge.value(n)) for labels, n in counts))
     yield _gauge(
         "tables_left_out",
-        "Tables that are not named here, because a database has more than max_tables.",
+        "Tables without metrics, because their database has more than max_tables.",
         (
-            ({"database": one.database.name}, float(max(0, len(one.reading.tables) - most)))
-            for one in databases
+            (_labels(status), float(max(0, len(status.reading.tables) - max_tables)))
+            for status in databases
         ),
     )
 
 
 def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
-    """Return how all stands of which something is expected; a file is the one without a table."""
-    standings = [
-        ({"database": one.database.name, "table": label(table or "")}, standing)
-        for one in databases
-        if one.watch
-        for table, standing in one.watch.states.items()
+    """Yield how each table with an expectation is; the empty table name is the whole file."""
+    states = [
+        (_labels(status) | {"table": label(table or "")}, expectation)
+        for status in databases
+        if status.watch
+        for table, expectation in status.watch.states.items()
     ]
     yield _gauge(
         "expectation_state",
-        "1 for how a table, or a file where none is named, stands to what is expected of it.",
+        "1 for the state of an expectation, 0 for all others. Without a table, it is of the file.",
         (
-            (labels | {"state": state}, float(state == standing.state))
-            for labels, standing in standings
+            (labels | {"state": state}, float(state == expectation.state))
+            for labels, expectation in states
             for state in get_args(State)
         ),
     )
     yield _gauge(
         "expectation_due_timestamp_seconds",
-        "By when the next write is expected, or was.",
-        ((labels, seconds(standing.due_at)) for labels, standing in standings),
+        "When the next write is, or was, due.",
+        ((labels, seconds(expectation.due_at)) for labels, expectation in states),
     )
+
+
+def _labels(status: DatabaseStatus) -> dict[str, str]:
+    return {"database": status.database.name}
 
 
 def _gauge(
     name: str, text: str, samples: Iterable[tuple[Mapping[str, str], float | None]]
 ) -> GaugeMetricFamily:
-    """Return a gauge with all of its samples that are known."""
+    """Return a gauge with the samples whose value is known."""
     family = GaugeMetricFamily(f"{PREFIX}_{name}", text)
     for labels, value in samples:
         if value is not None:
@@ -210,9 +213,10 @@ def _gauge(
 def _one_hot(
     databases: Iterable[DatabaseStatus],
     name: str,
-    states: Iterable[str],
-    state_of: Callable[[DatabaseStatus], str],
+    values: Sequence[str],
+    value_of: Callable[[DatabaseStatus], str],
 ) -> Iterator[tuple[Mapping[str, str], float]]:
-    for one in databases:
-        for state in states:
-            yield {"database": one.database.name, name: state}, float(state == state_of(one))
+    """Yield one sample per value, which is 1 for the value of a database and 0 otherwise."""
+    for status in databases:
+        for value in values:
+            yield _labels(status) | {name: value}, float(value == value_of(status))

@@ -70,13 +70,17 @@ class DatabaseStatus:
         return None if before is None or rows is None else rows - before
 
     @property
+    def findings(self) -> list[Problem]:
+        """All problems but the error code of the reading; the loss of a database is one."""
+        return [problem for problem in self.problems if problem.code != self.reading.code]
+
+    @property
     def needs_you(self) -> bool:
         """Whether a person should look at it.
 
         An error alone needs nobody unless it is a fault: the database may not exist yet.
         """
-        has_findings = any(problem.code != self.reading.code for problem in self.problems)
-        return not self.is_paused and (self.level == "fault" or has_findings)
+        return not self.is_paused and (self.level == "fault" or bool(self.findings))
 
     @property
     def is_paused(self) -> bool:

@@ -123,7 +123,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
         return sampler.snapshot
 
     server.register_blueprint(create_api(settings, newest, sampler.fresh, started_at))
-    server.register_blueprint(create_metrics(settings, newest))
+    server.register_blueprint(create_metrics(newest, settings.metrics.max_tables))
     _serve_glance(server, newest)
     serve_basic_plotly(server)
     _reject_unknown_paths(server, page)

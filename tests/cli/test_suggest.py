@@ -1,4 +1,4 @@
-"""`suggest`: configuration by a table's own past, to paste or written into the file."""
+"""`suggest`: expectations from the history of a table, printed or saved."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SAVED = (
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """A configuration whose history holds a month of tables that grow by the hour, or never."""
+    """A configuration whose history has a month of tables that grow hourly, or never."""
     history = History(HistorySettings(path=tmp_path / "history.db"))
     hourly = ("email", "messages"), ("email", "two words"), ("other", "tasks"), ("other", "known")
     history.backfill(
@@ -66,14 +66,14 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def said(tmp_path: Path, *arguments: object) -> str:
+def output(tmp_path: Path, *arguments: object) -> str:
     done = run(tmp_path, "suggest", *arguments)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
 
-def test_what_is_proposed_can_be_pasted(tmp_path: Path, config: Path) -> None:
-    text = said(tmp_path, "--config", config)
+def test_the_output_is_valid_configuration(tmp_path: Path, config: Path) -> None:
+    text = output(tmp_path, "--config", config)
     parsed = settings.parse(tomllib.loads(text), config)
     expected = Expectation(timedelta(minutes=65), timedelta(minutes=15))
     assert {
@@ -86,31 +86,31 @@ def test_what_is_proposed_can_be_pasted(tmp_path: Path, config: Path) -> None:
     assert text.count(REASON) == 3
     assert text.endswith("\n# 1 table gained no rows\n")
     assert config.read_text() == CONFIGURATION
-    assert "other" not in said(tmp_path, "--config", config, "--database", "email")
+    assert "other" not in output(tmp_path, "--config", config, "--database", "email")
 
 
-def test_saving_adds_it_and_changes_nothing_else(tmp_path: Path, config: Path) -> None:
+def test_saving_adds_expectations_and_changes_nothing_else(tmp_path: Path, config: Path) -> None:
     linked = tmp_path / "linked.toml"
     linked.symlink_to(config)
     config.chmod(0o640)
-    told = said(tmp_path, "--config", linked, "--save")
-    assert told.startswith("Saved 3 expectations to")
+    saved = output(tmp_path, "--config", linked, "--save")
+    assert saved.startswith("Saved 3 expectations to")
     assert config.read_text() == SAVED
     assert linked.is_symlink()
     assert config.stat().st_mode & 0o777 == 0o640
     assert (tmp_path / "config.toml.old").read_text() == CONFIGURATION
     assert len(settings.load(config).databases[0].rules.tables) == 2
 
-    assert said(tmp_path, "--config", config, "--save").startswith("# Nothing to propose.")
+    assert output(tmp_path, "--config", config, "--save").startswith("# Nothing to propose.")
     assert config.read_text() == SAVED
 
 
-def test_a_file_that_is_not_understood_stays_as_it_is(tmp_path: Path, config: Path) -> None:
+def test_an_unsupported_file_is_not_changed(tmp_path: Path, config: Path) -> None:
     inline = 'history.path = "history.db"\ndatabases = [{name = "email", path = "email.db"}]\n'
     config.write_text(inline)
     done = run(tmp_path, "suggest", "--config", config, "--save")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "stays as it is: its databases are not written as [[databases]]" in done.stderr
+    assert "was not changed: its databases are not written as [[databases]]" in done.stderr
     assert config.read_text() == inline
     assert not (tmp_path / "config.toml.old").exists()
 
@@ -123,7 +123,7 @@ def test_a_file_that_is_not_understood_stays_as_it_is(tmp_path: Path, config: Pa
         '[[databases]]\nname = "a"\ntables.t = {min_rows = 1}\n',
     ],
 )
-def test_where_a_setting_would_end_up_elsewhere_none_is_added(text: str) -> None:
+def test_nothing_is_added_if_a_setting_would_end_up_elsewhere(text: str) -> None:
     with pytest.raises(NotUnderstoodError):
         added(text, {"a": {"t": HOURLY}})
 
@@ -142,7 +142,7 @@ def test_where_a_setting_would_end_up_elsewhere_none_is_added(text: str) -> None
         ),
     ],
 )
-def test_lines_end_as_they_did_and_come_before_what_follows(before: str, after: str) -> None:
+def test_added_lines_keep_the_line_endings_and_the_comments_after_them(before: str, after: str) -> None:
     header = '[databases.tables."t\\U0000000A\\U00000022"]'
     expected = after.replace("{header}", header).replace("{0}", HOURLY)
     assert added(before, {"a": {'t\n"': HOURLY}}) == expected

@@ -1,4 +1,4 @@
-"""`/metrics`: what Prometheus reads is what the snapshot says, whatever a table is called."""
+"""`/metrics`: Prometheus reads the values of the snapshot, for any name of a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from dash_app import VERSION
-from dash_app.metrics.exposition import MAX_CHARACTERS, label
+from dash_app.metrics.exposition import MAX_LABEL_CHARACTERS, label
 from dash_app.model.reading import Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus
 from tests import factories
@@ -45,27 +45,27 @@ def test_no_table_name_breaks_the_exposition(tables: dict[str, int]) -> None:
         if name == "mission_control_table_rows"
     }
     assert read == {label(name): rows for name, rows in tables.items()}
-    assert all(len(name) <= MAX_CHARACTERS + 13 for name in read)
+    assert all(len(name) <= MAX_LABEL_CHARACTERS + 13 for name in read)
     text = openmetrics.generate_latest(registry).decode()
-    again = list(openmetrics_parser.text_string_to_metric_families(text))
-    assert any(family.name == "mission_control_table_rows" for family in again)
+    families = openmetrics_parser.text_string_to_metric_families(text)
+    assert "mission_control_table_rows" in {family.name for family in families}
 
 
-def test_a_name_that_is_cut_is_still_told_from_others() -> None:
-    long = ["x" * 10_000 + end for end in "ab"]
-    assert len({label(name) for name in long}) == 2
+def test_shortened_labels_stay_different() -> None:
+    names = ["x" * 10_000 + end for end in "ab"]
+    assert len({label(name) for name in names}) == 2
     assert label("\ud800") != label("\\ud800")
     assert label("tasks") == "tasks"
 
 
-def test_what_is_not_known_is_absent() -> None:
+def test_an_unknown_value_has_no_sample() -> None:
     samples = exposed(status({"big": TableCount(None, NOW, error="budget")}))
     assert value(samples, "table_rows", database="email", table="big") is None
     assert value(samples, "database_wal_bytes", database="email") is None
     assert value(samples, "database_tables_uncounted", database="email") == 1
 
 
-def test_an_estimate_is_marked_beside_the_number() -> None:
+def test_an_estimate_has_a_sample_of_its_own() -> None:
     counts = {
         "exact": TableCount(3, NOW),
         "about": TableCount(4, NOW, estimate="about"),
@@ -83,16 +83,16 @@ def test_an_estimate_is_marked_beside_the_number() -> None:
     assert value(samples, "database_rows", database="email") == 7
 
 
-def test_tables_beyond_the_setting_are_counted_and_not_named() -> None:
+def test_tables_beyond_the_limit_are_only_counted() -> None:
     counts = {f"t{number:03}": TableCount(1, NOW) for number in range(50)}
     samples = exposed(status(counts), max_tables=7)
-    named = {dict(labels).get("table") for _, labels in samples} - {None}
-    assert named == {f"t{number:03}" for number in range(7)}
+    tables = {dict(labels).get("table") for _, labels in samples} - {None}
+    assert tables == {f"t{number:03}" for number in range(7)}
     assert value(samples, "tables_left_out", database="email") == 43
     assert value(samples, "database_rows", database="email") == 50
 
 
-def test_before_the_first_snapshot_we_tell_of_ourselves() -> None:
+def test_before_the_first_snapshot_there_are_only_metrics_of_the_service() -> None:
     samples = exposed()
     assert value(samples, "build_info", version=VERSION) == 1
     assert value(samples, "tick_duration_seconds_count") == 0
@@ -121,7 +121,7 @@ def scrape(served: Served, **headers: str) -> str:
     return text
 
 
-def test_a_served_exposition_says_what_the_json_says(served: Served) -> None:
+def test_the_metrics_of_a_service_match_its_json(served: Served) -> None:
     eventually(lambda: served.json("/api/db-status", TOKEN)["connected"] == 1)
     samples = parsed(scrape(served))
     hostile = 'a "quoted"\\ \n name'
@@ -140,17 +140,17 @@ def test_a_served_exposition_says_what_the_json_says(served: Served) -> None:
     assert not any(name.endswith("_created") for name, _ in samples)
 
 
-def test_metrics_ask_for_the_token(served: Served) -> None:
+def test_metrics_need_the_token(served: Served) -> None:
     assert served.get("/metrics")[0] == 401
 
 
-def test_openmetrics_for_whoever_asks_for_it(served: Served) -> None:
+def test_a_client_may_request_openmetrics(served: Served) -> None:
     text = scrape(served, Accept="application/openmetrics-text;version=1.0.0")
     assert text.endswith("# EOF\n")
     assert list(openmetrics_parser.text_string_to_metric_families(text))
 
 
-def test_promtool_finds_nothing_to_say(served: Served) -> None:
+def test_promtool_finds_no_problem(served: Served) -> None:
     done = subprocess.run(
         [prometheus("promtool"), "check", "metrics"],
         input=scrape(served),
