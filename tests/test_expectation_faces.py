@@ -21,11 +21,11 @@ from dash_app.model.expectation import (
 )
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.page import database as view
-from dash_app.page.glance import glance_text
 from dash_app.page.headline import headline
 from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
 from dash_app.words.problems import MAX_NOTES
+from dash_app.words.status_line import glance_text
 from tests.factories import NOW, WORDING, database, good_reading
 from tests.metrics.helpers import exposed, value
 from tests.page.helpers import card_text, visible_text

@@ -38,6 +38,7 @@ from dash_app.words.errors import WordingContext, explain_error
 from dash_app.words.incidents import incident_text
 from dash_app.words.notifications import notification_title
 from dash_app.words.problems import REMEDIES, log_held
+from dash_app.words.status_line import glance_text
 from dash_app.words.summaries import verdict
 
 NOW = datetime(2026, 11, 23, 15, 0, 5, 120_000, UTC)
@@ -210,19 +211,11 @@ HISTORY = history_document(
 )
 HISTORY_CSV = to_csv(HISTORY["series"])
 SERVICE = _service()
-GLANCE = """\
-2 of 5 need you · 15:00:05 UTC, 2 s ago
-ERROR     Observability  The file is gone. Since 14:02 UTC (57 min). Last seen 10,640 rows.
-LOG HELD  Email          WAL 1.2 GB, held back by node (pid 812) since 12:00 UTC on 23 Nov. \
-Since 12:00 UTC (3 h). Last write 9 s ago. 1,204,118 rows counted.
-new       Content        No file yet at /srv/agents/content.db.
-ok        Coordination   Last write 9 s ago. 133 rows, +24 in 24 h.
-paused    Health         Paused: problems are not reported. Last write 1 d ago. 88 rows.
-"""
+GLANCE = glance_text(SNAPSHOT, NOW + timedelta(seconds=2))
 METRICS = """\
 # HELP mission_control_table_rows Rows of a table, counted or estimated; no sample if unknown.
 # TYPE mission_control_table_rows gauge
 mission_control_table_rows{database="coordination",table="agents"} 7.0
 mission_control_table_rows{database="coordination",table="tasks"} 126.0
 """
-"""Made by other packages; a test compares these two with what `/glance` and `/metrics` return."""
+"""A test compares it with what `/metrics` returns; the API cannot import that package."""

@@ -17,11 +17,10 @@ from dash_app.api.schemas import StatusDocument
 from dash_app.cli.service_status import snapshot_from
 from dash_app.cli.terminal import config_option, exit_now, printable, show_elapsed
 from dash_app.model.snapshot import Snapshot
-from dash_app.rules.problems import ranked
 from dash_app.settings import Settings
 from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
-from dash_app.words.status_line import headline_with_age, snapshot_age, status_line, status_word
+from dash_app.words.status_line import aligned, headline_with_age, snapshot_age, status_line
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 
@@ -67,18 +66,12 @@ def lines(snapshot: Snapshot, now: datetime, *, is_fresh: bool) -> Iterator[str]
     else:
         yield f"Can't tell · {snapshot_age(snapshot, now)}"
         yield "The service answers but stopped reading then. Its last readings:"
-    statuses = ranked(snapshot)
-    words = [status_word(status) for status in statuses]
-    word_width = max(len(word) for word in words)
-    label_width = max(len(status.database.label) for status in statuses)
-    indent = " " * (word_width + label_width + 4)
-    for word, status in zip(words, statuses, strict=True):
+    for status, word, label in aligned(snapshot):
         level = status.level if is_fresh and not status.is_paused else "unknown"
-        styled = click.style(word.ljust(word_width), fg=COLOURS[level])
         text = printable(status_line(status, now))
-        yield f"{styled}  {status.database.label:{label_width}}  {text}"
+        yield f"{click.style(word, fg=COLOURS[level])}  {label}  {text}"
         for remedy in dict.fromkeys(problem.remedy for problem in status.problems):
-            yield f"{indent}{remedy}"
+            yield f"{'':{len(word)}}  {'':{len(label)}}  {remedy}"
 
 
 def _exit_code(snapshot: Snapshot) -> ExitCode:

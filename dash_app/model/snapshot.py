@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import inf
 from typing import Literal
 
 from dash_app.model.database import Database
@@ -12,7 +13,7 @@ from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Incident
-from dash_app.model.level import Level, worst
+from dash_app.model.level import SEVERITY, Level, worst
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Code, LastGood, Reading
 from dash_app.model.self_check import SelfReport
@@ -75,6 +76,11 @@ class DatabaseStatus:
         return [problem for problem in self.problems if problem.code != self.reading.code]
 
     @property
+    def problem_since(self) -> datetime:
+        """When the first problem began, or otherwise the status."""
+        return self.problems[0].since if self.problems else self.since
+
+    @property
     def needs_you(self) -> bool:
         """Whether a person should look at it.
 
@@ -126,6 +132,16 @@ class Snapshot:
     def level(self) -> Level:
         """The worst level of any database."""
         return worst(status.level for status in self.databases)
+
+    @property
+    def worst_first(self) -> list[DatabaseStatus]:
+        """The databases by level, those of one level by how long they have needed a person."""
+
+        def rank(status: DatabaseStatus) -> tuple[int, float]:
+            since = status.problem_since.timestamp() if status.needs_you else inf
+            return -SEVERITY.index(status.level), since
+
+        return sorted(self.databases, key=rank)
 
 
 NewestSnapshot = Callable[[], Snapshot | None]

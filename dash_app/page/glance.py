@@ -1,4 +1,4 @@
-"""The glance: one column of verdicts, worst first, as HTML without scripts or as plain text."""
+"""The glance: one column of verdicts, worst first, as HTML without scripts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from dash_app.page.assets import versioned
 from dash_app.page.cards import badge_parts
 from dash_app.page.markup import draw
 from dash_app.page.widgets import icon
-from dash_app.rules.problems import ranked
 from dash_app.words import summaries
-from dash_app.words.status_line import headline_with_age, snapshot_age, status_line, status_word
+from dash_app.words.status_line import glance_line, snapshot_age
 
 REFRESH = '<meta http-equiv="refresh" content="30">'
 DOCUMENT = versioned("""<!DOCTYPE html>
@@ -33,25 +32,11 @@ DOCUMENT = versioned("""<!DOCTYPE html>
 """)
 
 
-def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
-    """Return the headline and one line per database, for terminals and shortcuts."""
-    if snapshot is None:
-        return "Can't tell · nothing has been read yet\n"
-    lines = [
-        (status_word(status), status.database.label, _sentences(status, now))
-        for status in ranked(snapshot)
-    ]
-    word_width = max(len(word) for word, *_ in lines)
-    label_width = max(len(label) for _, label, _ in lines)
-    texts = (f"{word:{word_width}}  {label:{label_width}}  {text}" for word, label, text in lines)
-    return "\n".join([headline_with_age(snapshot, now), *texts, ""])
-
-
 def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
-    """Return the same as HTML that reloads itself."""
+    """Return the headline and one item per database, as HTML that reloads itself."""
     headline = summaries.headline(snapshot) if snapshot else "Can't tell"
     age = snapshot_age(snapshot, now) if snapshot else "nothing has been read yet"
-    items = [_item(status, now) for status in ranked(snapshot)] if snapshot else []
+    items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
     parts = [html.H1(headline), html.P(age, className="aside"), html.Ul(items)]
     back = html.P(html.A("The whole page", href="/"))
     return DOCUMENT.format(
@@ -79,9 +64,4 @@ def _item(status: DatabaseStatus, now: datetime) -> Component:
         shape, colour, text = "unknown", "idle", "Stale"
     badge = html.Span([icon(shape), text], className=f"state state-{colour}")
     head = html.P([html.Span(status.database.label, className="subject"), badge])
-    return html.Li([head, html.P(_sentences(status, now))])
-
-
-def _sentences(status: DatabaseStatus, now: datetime) -> str:
-    notes = [] if status.is_paused else summaries.reading_notes(status)
-    return " ".join([status_line(status, now), *notes])
+    return html.Li([head, html.P(glance_line(status, now))])

@@ -11,7 +11,6 @@ from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import moment
-from dash_app.rules.problems import problem_since, ranked
 from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
@@ -48,7 +47,7 @@ def _links(snapshot: Snapshot, now: datetime) -> list[Component]:
     """
     incidents = [incident for incident in snapshot.open_incidents if len(incident.databases) != 1]
     links: dict[str, Component] = {}
-    for status in ranked(snapshot):
+    for status in snapshot.worst_first:
         if not status.needs_you:
             continue
         shared = next((incident for incident in incidents if _explains(incident, status)), None)
@@ -57,7 +56,7 @@ def _links(snapshot: Snapshot, now: datetime) -> list[Component]:
         else:
             database = status.database
             text = f"{database.label}: {summaries.in_brief(status)}"
-            links[database.name] = _link(text, problem_since(status), ids.card(database.name), now)
+            links[database.name] = _link(text, status.problem_since, ids.card(database.name), now)
     own = {
         incident.key: _incident_link(incident, now)
         for incident in incidents

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
-from math import inf
+from datetime import timedelta
 
 from dash_app.model.event import Event
-from dash_app.model.level import SEVERITY, Level
+from dash_app.model.level import Level
 from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
-from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.rules.changes import WHOLE
 from dash_app.words.problems import REMEDIES, event_sentence, log_held, remedy_for, wal_growing
 
@@ -23,21 +21,6 @@ LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)
 """SQLite checkpoints every 4 MB by default. If a reader this old holds back this much, it will not
 end soon."""
-
-
-def problem_since(status: DatabaseStatus) -> datetime:
-    """Return when the first problem of a database began, or otherwise its status."""
-    return status.problems[0].since if status.problems else status.since
-
-
-def ranked(snapshot: Snapshot) -> list[DatabaseStatus]:
-    """Return the databases, worst level first; those that need a person longest before others."""
-
-    def rank(status: DatabaseStatus) -> tuple[int, float]:
-        since = problem_since(status).timestamp() if status.needs_you else inf
-        return -SEVERITY.index(status.level), since
-
-    return sorted(snapshot.databases, key=rank)
 
 
 def problem_of(event: Event) -> Problem | None:

@@ -21,7 +21,7 @@ from dash_app.metrics import create_metrics
 from dash_app.model.snapshot import NewestSnapshot, Snapshot
 from dash_app.page import assets
 from dash_app.page.callbacks import register
-from dash_app.page.glance import glance_page, glance_text, plain_page
+from dash_app.page.glance import glance_page, plain_page
 from dash_app.page.layout import INDEX
 from dash_app.page.page import Page
 from dash_app.sampler import Sampler
@@ -36,6 +36,7 @@ from dash_app.web.static_files import (
     compressed_copy,
     serve_basic_plotly,
 )
+from dash_app.words.status_line import glance_text
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,24 @@ from datetime import UTC, datetime
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.numbers import age, ago, change, clock, is_one_day, plural
 from dash_app.words.problems import badge_text, other_problems
-from dash_app.words.summaries import PAUSED, badge, headline, rows_in_tables, rows_of
+from dash_app.words.summaries import (
+    PAUSED,
+    badge,
+    headline,
+    reading_notes,
+    rows_in_tables,
+    rows_of,
+)
+
+
+def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
+    """Return the headline and one line per database, for terminals and shortcuts."""
+    if snapshot is None:
+        return "Can't tell · nothing has been read yet\n"
+    lines = (
+        f"{word}  {label}  {glance_line(status, now)}" for status, word, label in aligned(snapshot)
+    )
+    return "\n".join([headline_with_age(snapshot, now), *lines, ""])
 
 
 def headline_with_age(snapshot: Snapshot, now: datetime) -> str:
@@ -25,9 +42,22 @@ def snapshot_age(snapshot: Snapshot, now: datetime) -> str:
     return f"{taken_at:%H:%M:%S} UTC, {ago(now - taken_at)}"
 
 
-def status_word(status: DatabaseStatus) -> str:
-    """Return the badge of a database as the first word of its line: ok, ERROR, LATE, stale."""
-    return "stale" if status.is_stale else badge_text(badge(status))
+def aligned(snapshot: Snapshot) -> list[tuple[DatabaseStatus, str, str]]:
+    """Return each database, worst first, with its badge as a word and its label, in columns."""
+    statuses = snapshot.worst_first
+    words = ["stale" if s.is_stale else badge_text(badge(s)) for s in statuses]
+    labels = [status.database.label for status in statuses]
+    word_width, label_width = max(map(len, words)), max(map(len, labels))
+    return [
+        (status, word.ljust(word_width), label.ljust(label_width))
+        for status, word, label in zip(statuses, words, labels, strict=True)
+    ]
+
+
+def glance_line(status: DatabaseStatus, now: datetime) -> str:
+    """Return the line of a database with its notes."""
+    notes = [] if status.is_paused else reading_notes(status)
+    return " ".join([status_line(status, now), *notes])
 
 
 def status_line(status: DatabaseStatus, now: datetime) -> str:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,7 +23,6 @@ from dash_app.api.routes import DESCRIPTION as FILE
 from dash_app.history.writer import History
 from dash_app.metrics.exposition import SnapshotCollector
 from dash_app.model.notification import NotificationKind
-from dash_app.page.glance import glance_text
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
 from tests.contract import DESCRIPTION, JSON, resolved, validator
@@ -97,8 +96,7 @@ def test_the_example_of_a_message_has_a_known_kind() -> None:
     assert kinds <= set(get_args(NotificationKind))
 
 
-def test_the_text_examples_are_those_of_the_snapshot() -> None:
-    assert glance_text(examples.SNAPSHOT, examples.NOW + timedelta(seconds=2)) == examples.GLANCE
+def test_the_example_of_the_metrics_is_that_of_the_snapshot() -> None:
     registry = CollectorRegistry()
     registry.register(SnapshotCollector(lambda: examples.SNAPSHOT, 200))
     assert examples.METRICS in generate_latest(registry).decode()

@@ -142,7 +142,7 @@ def test_nothing_is_added_if_a_setting_would_end_up_elsewhere(text: str) -> None
         ),
     ],
 )
-def test_added_lines_keep_the_line_endings_and_the_comments_after_them(before: str, after: str) -> None:
+def test_added_lines_keep_line_endings_and_later_comments(before: str, after: str) -> None:
     header = '[databases.tables."t\\U0000000A\\U00000022"]'
     expected = after.replace("{header}", header).replace("{0}", HOURLY)
     assert added(before, {"a": {'t\n"': HOURLY}}) == expected
