@@ -180,7 +180,7 @@ def _present_counts(
     snapshot: Snapshot, database: str | None, uncounted: Mapping[str, set[str]]
 ) -> dict[str, int | None]:
     if database is not None:
-        tables = snapshot.of(database).reading.tables
+        tables = snapshot.status_of(database).reading.tables
         return {name: count.rows if count.is_known else None for name, count in tables.items()}
     rows: dict[str, int | None] = {}
     for status in snapshot.databases:

@@ -166,7 +166,7 @@ SNAPSHOT = Snapshot(
 
 
 def _incident() -> Incident:
-    (problem,) = SNAPSHOT.of("observability").problems
+    (problem,) = SNAPSHOT.status_of("observability").problems
     incident = Incident(
         "observability:gone",
         ("observability",),
@@ -194,7 +194,7 @@ def _service() -> schemas.ServiceDocument:
 
 
 STATUS = status_document(SNAPSHOT)
-DATABASE = detail_document(SNAPSHOT.of("coordination"), [EMPTIED])
+DATABASE = detail_document(SNAPSHOT.status_of("coordination"), [EMPTIED])
 EVENTS = events_document([EMPTIED], EventQuery(limit=1), has_more=True)
 INCIDENTS = incidents_document([_incident()], IncidentQuery())
 _LAST = int(NOW.timestamp())

@@ -1,1 +1,1 @@
-"""The vocabulary: frozen values that every other package passes on. Standard library only."""
+"""Frozen values that all other packages pass on. Standard library only."""

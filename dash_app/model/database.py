@@ -12,17 +12,17 @@ if TYPE_CHECKING:
 
 
 HISTORY_APPLICATION_ID = 0x4D434831
-"""Marks our own history file ("MCH1"), so that nobody takes it for a database to watch."""
+"""The application id of our own history file ("MCH1"), which is never watched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A configured SQLite file: its name in URLs, its label on the page, its path.
-
-    `rules` is what a person expects of it.
-    """
+    """A configured SQLite file."""
 
     name: str
+    """Its name in URLs, JSON and commands."""
     label: str
+    """Its name on the page and in notifications."""
     path: Path
     rules: Rules = field(default_factory=Rules, hash=False)
+    """Expectations and limits from the configuration."""

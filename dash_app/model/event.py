@@ -1,4 +1,4 @@
-"""A change of a database that is worth remembering."""
+"""An event: a change of a database that is stored in the history."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ EventKind = Literal[
 ]
 
 Facts = Mapping[str, Any]
-"""Facts by their name in the JSON documents, which hold nothing but JSON."""
+"""JSON values by their names in the JSON documents."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A change worth remembering: what differed, before and after.
-
-    `id` is None until stored. `ended_at` is when what it found amiss was undone or acknowledged.
-    """
+    """A change of a database between two readings."""
 
     database: str
     kind: EventKind
     at: datetime
     before: Facts
+    """The facts that changed, as they were."""
     after: Facts
+    """The same facts, as they are since."""
     id: int | None = None
+    """None until stored."""
     ended_at: datetime | None = None
+    """When the change was undone or acknowledged; None if it was not, or needs neither."""

@@ -1,4 +1,4 @@
-"""How bad things are, from "well" to "fault"."""
+"""How much a database needs a person, from "well" to "fault"."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
 
 
 def worst(levels: Iterable[Level]) -> Level:
-    """Return the worst of some levels; "well" when there are none."""
+    """Return the worst level; "well" if there is none."""
     return max(levels, key=SEVERITY.index, default="well")

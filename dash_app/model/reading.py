@@ -1,4 +1,4 @@
-"""What one reading of one database found: tables, sizes, WAL, schema, or why it failed."""
+"""A reading: the result of one read of one database."""
 
 from __future__ import annotations
 
@@ -35,123 +35,125 @@ Code = Literal[
 ]
 
 WaitReason = Literal["lock", "writes"]
-"""Why a reading could not be made: a write lock without a gap, or changes during each attempt."""
+"""Why no newer reading could be made: a lasting write lock, or writes during each attempt."""
 
 HOUSEKEEPING = ("sqlite_stat", "_litestream_")
-"""How the names of tables begin that SQLite and replicators keep for themselves: `ANALYZE` writes
-sqlite_stat1 and sqlite_stat4; Litestream writes _litestream_seq at any time."""
+"""Name prefixes of the tables that SQLite and replicators keep for themselves.
+
+`ANALYZE` writes sqlite_stat1 and sqlite_stat4; Litestream writes _litestream_seq at any time.
+"""
 
 ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_empty", "no_tables"})
-"""Codes that are calm until the database was once read with tables, and a fault after that."""
+"""Codes that are a fault only if the database was once read with tables."""
 
 UNDECIDED: frozenset[Code] = frozenset({"needs_extension", "not_read_yet"})
-"""Codes of databases that may well be healthy: nothing can be told, and nobody has to act."""
+"""Codes of databases that may be healthy. Nobody has to act."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableCount:
-    """Rows of one table.
-
-    `rows` is None when the count is not to be had; `error` then says why. `estimate` is None for
-    an exact count. `counted_at` is when the number was true. `rowids` are the least and greatest
-    one, where the table has any.
-    """
+    """The number of rows of one table."""
 
     rows: int | None
+    """None if it could not be counted."""
     counted_at: datetime
+    """When the number was true."""
     estimate: EstimateKind | None = None
+    """None for an exact count."""
     error: str | None = None
+    """Why it could not be counted."""
     rowids: tuple[int, int] | None = None
+    """The smallest and the largest rowid, if the table has rowids and rows."""
 
     @property
     def is_exact(self) -> bool:
-        """Whether the number is known, and no estimate."""
+        """Whether the number was counted, not estimated."""
         return self.rows is not None and self.estimate is None
 
     @property
     def is_known(self) -> bool:
-        """Whether the number is one of rows, and not only how many there may be at most."""
+        """Whether there is a number that is not only an upper bound."""
         return self.rows is not None and self.estimate != "at_most"
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one look at one database found.
-
-    `code` is None when it could be read. `detail` holds the facts that the words for a code need;
-    with no code, those of why this reading, which was good when it was made, could not be renewed.
-    `read_at` is when the file was opened, `verified_at` when it was last seen unchanged since.
-    `last_modified` is the latest write to main file, WAL or journal. `journal_mode` is "wal", or
-    "delete" for any rollback journal: which kind is a property of the writer's connection and not
-    of the file. `file` is the device and inode of the main file, `file_modified` the last write to
-    it alone. `objects` maps "table tasks" or "column tasks.owner" to a normalised definition; None
-    where the schema could not be read. `free_bytes` is what the file holds but does not use.
-    `change_counter` and `sequences` only ever move forward in one database. `sqlite_version` is
-    that of who wrote the main file last, as 3040001 for 3.40.1. `roots` maps each table to the page
-    where its B-tree begins, which stays the same when the table is renamed. `trail` is recent
-    history that only a baseline has; see `losses`.
-
-    What tells a write of content from other writes; see `writes`: `content_commit` is the newest
-    commit in the WAL that wrote more than `HOUSEKEEPING`, None if there is none. `wal_modified` is
-    the last write to the WAL alone. `schema_version` counts changes of the schema and `VACUUM`;
-    `statistics` is a checksum of what `ANALYZE` wrote.
-    """
+    """The result of one read of one database."""
 
     read_at: datetime
+    """When the file was opened."""
     verified_at: datetime
+    """When the file was last found unchanged since."""
     code: Code | None = None
+    """Why it could not be read; None if it could."""
     detail: Mapping[str, str] = field(default_factory=dict)
+    """Facts for the sentence about the code; without a code, why a good reading was not renewed."""
     tables: Mapping[str, TableCount] = field(default_factory=dict)
     last_modified: datetime | None = None
+    """The latest write to main file, WAL or journal; later replaced by that of content."""
     size_bytes: int | None = None
     wal_bytes: int | None = None
     journal_mode: str | None = None
+    """`wal`, or `delete` for any rollback journal: its kind belongs to the writer's connection."""
     file: str | None = None
+    """Device and inode of the main file."""
     file_modified: datetime | None = None
+    """The last write to the main file alone."""
     change_counter: int | None = None
+    """Only ever increases in one database."""
     sqlite_version: int | None = None
+    """The version that last wrote the main file: 3040001 for 3.40.1."""
     user_version: int | None = None
     application_id: int | None = None
     free_bytes: int | None = None
+    """The unused part of the main file."""
     objects: Mapping[str, str] | None = None
+    """Normalized definitions by `table tasks` or `column tasks.owner`; None if unreadable."""
     sequences: Mapping[str, int] = field(default_factory=dict)
+    """The newest AUTOINCREMENT value of each table; only ever increases in one database."""
     roots: Mapping[str, int] = field(default_factory=dict)
+    """The root page of each table's B-tree, which stays when the table is renamed."""
     trail: Facts = field(default_factory=dict)
+    """Recent history that only a baseline has; see `rules.losses`."""
     content_commit: str | None = None
+    """The newest commit in the WAL that wrote more than `HOUSEKEEPING`; see `rules.writes`."""
     wal_modified: datetime | None = None
+    """The last write to the WAL alone."""
     schema_version: int | None = None
+    """Counts schema changes and `VACUUM`."""
     statistics: int | None = None
+    """A checksum of the tables that `ANALYZE` writes."""
     surroundings: Surroundings = field(default_factory=Surroundings)
 
     @property
     def wait_reason(self) -> WaitReason | None:
-        """Why a newer reading could not be made, if that was tried."""
+        """Why a newer reading could not be made, if it was attempted."""
         reasons: tuple[WaitReason, ...] = ("lock", "writes")
         return next((reason for reason in reasons if reason in self.detail), None)
 
     @property
     def is_undecided(self) -> bool:
-        """Whether it does not show if anything is wrong.
+        """Whether it cannot say if anything is wrong.
 
-        So for a database without any earlier reading that has been locked for less than 60 s.
+        A lock that blocks the very first reading counts as undecided for its first 60 s.
         """
         return self.code in UNDECIDED or "is_new" in self.detail
 
     @property
     def total_rows(self) -> int | None:
-        """Sum of the rows that are known; None without a reading of tables."""
+        """The sum of all known counts; None if the database could not be read."""
         if self.code is not None:
             return None
         return sum(count.rows or 0 for count in self.tables.values() if count.is_known)
 
     @property
     def counted_rows(self) -> int | None:
-        """The same, but None also while there are tables and none of them is counted yet."""
+        """The same, but also None if there are tables and none of them is counted."""
         return None if len(self.unknown_tables) == len(self.tables) > 0 else self.total_rows
 
     @property
     def unknown_tables(self) -> frozenset[str]:
-        """Names of the tables whose count is not known."""
+        """Names of the tables without a known count."""
         return frozenset(name for name, count in self.tables.items() if not count.is_known)
 
     @property
@@ -162,8 +164,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class LastGood:
-    """The last reading with tables: when, how many rows, in how many tables."""
+    """The last reading with tables."""
 
     read_at: datetime
     total_rows: int
     tables: int
+    """The number of tables."""

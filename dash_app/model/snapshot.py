@@ -1,4 +1,4 @@
-"""The state of every database at one instant, as every face shows it."""
+"""The state of all databases at one instant, as all faces show it."""
 
 from __future__ import annotations
 
@@ -23,47 +23,52 @@ Status = Literal["connected", "not_initialized", "error"]
 
 @dataclass(frozen=True, slots=True)
 class DatabaseState:
-    """What outlives a restart about one database at one path.
-
-    `since` is when its present status and code began, `absence` the event that took its tables
-    away, and `baseline` what the next reading is compared with: the last one with tables, with
-    the newest exact count of each.
-    """
+    """What a restart must not forget about the database at one path."""
 
     status: Status
     code: Code | None
     since: datetime
+    """When this status and code began."""
     last_good: LastGood | None
     absence: Absence | None = None
+    """The event that took its tables away, if they are gone."""
     baseline: Reading | None = None
+    """The last reading with tables, with the newest exact count of each table.
+
+    The next reading is compared with it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseStatus:
-    """One database as every face shows it.
-
-    `problems` are worst first, led by the one that keeps the database from being read, if any. A
-    paused database has only that one. `is_stale` is whether the reading is too old to say
-    anything, `watch` how the database compares with its expectations; None if it has none.
-    """
+    """One database as all faces show it."""
 
     database: Database
     reading: Reading
     status: Status
     since: datetime
+    """When its status began."""
     level: Level
     verdict: str
+    """One sentence: its first problem, or its rows."""
     last_good: LastGood | None
     problems: tuple[Problem, ...] = ()
+    """First the one that keeps it from being read, if any, then the others, worst first.
+
+    A paused database has only that first one.
+    """
     is_stale: bool = False
+    """Whether the reading is too old to say anything."""
     activity: Activity | None = None
+    """None until the history was read."""
     watch: ExpectationReport | None = None
+    """How it compares with its expectations; None if it has none."""
 
     @property
     def change(self) -> int | None:
-        """How many rows more there are than there were; None where that is unknown.
+        """The number of rows added since `activity.since`, negative if removed; None if unknown.
 
-        Tables whose count was unknown then and is unknown now are in neither number.
+        It is known only if the same tables were uncounted then as now.
         """
         if self.activity is None or self.activity.unknown_before != self.reading.unknown_tables:
             return None
@@ -90,7 +95,7 @@ class DatabaseStatus:
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is to be told of it."""
+        """Whether its problems are not reported."""
         return self.database.rules.paused
 
 
@@ -116,7 +121,7 @@ class Snapshot:
 
     @property
     def connected(self) -> int:
-        """How many databases can be read."""
+        """The number of databases that can be read."""
         return sum(status.status == "connected" for status in self.databases)
 
     @property
@@ -124,8 +129,8 @@ class Snapshot:
         """The incidents that are open, worst first."""
         return [incident for incident in self.incidents if not incident.ended_at]
 
-    def of(self, name: str) -> DatabaseStatus:
-        """Return the status of a database by its name. Raises StopIteration."""
+    def status_of(self, name: str) -> DatabaseStatus:
+        """Return the status of a database. Raise StopIteration if there is none of this name."""
         return next(status for status in self.databases if status.database.name == name)
 
     @property

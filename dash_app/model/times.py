@@ -1,4 +1,4 @@
-"""Times of the model, moved together when somebody sets the clock."""
+"""Shift all times of a value after the clock was set."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 
 def moved(value: Any, by: timedelta) -> Any:  # noqa: ANN401 - returns the type that it is given
-    """Return a value of the model with all its times moved by as much as the clock was set."""
+    """Return a value of the model with all times in it shifted, so that durations stay."""
     if isinstance(value, datetime):
         return value + by
     if isinstance(value, tuple):
-        return tuple(moved(one, by) for one in value)
+        return tuple(moved(item, by) for item in value)
     if isinstance(value, dict):
-        return {key: moved(one, by) for key, one in value.items()}
+        return {key: moved(item, by) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         changed = {field.name: moved(getattr(value, field.name), by) for field in fields(value)}
         return replace(value, **changed)

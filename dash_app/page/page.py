@@ -95,7 +95,7 @@ class Page:
         """Return the titles of the charts: all databases, or the tables of one."""
         if database is None:
             return [configured.label for configured in self.settings.databases]
-        tables = snapshot.of(database).reading.tables if snapshot else {}
+        tables = snapshot.status_of(database).reading.tables if snapshot else {}
         return list(tables)[: charts.MAX_PANELS]
 
     def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
@@ -115,7 +115,7 @@ class Page:
         return incidents(selected, snapshot, now)
 
     def _view(self, snapshot: Snapshot, database: str, search: str | None, now: datetime) -> Facts:
-        details = self._details(snapshot, snapshot.of(database), now)
+        details = self._details(snapshot, snapshot.status_of(database), now)
         sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
         return database_page.view(details, sort, now, self.incidents(snapshot, now, database))
 
