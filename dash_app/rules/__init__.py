@@ -1,1 +1,1 @@
-"""What a reading means: changes, problems, expectations. Pure functions, but for the state."""
+"""What a reading means: events, problems and expectations."""

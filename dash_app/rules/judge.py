@@ -33,7 +33,7 @@ def with_baseline(reading: Reading, baseline: Reading | None) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that decides how a database is."""
+    """Everything that determines the status of a database."""
 
     database: Database
     reading: Reading
@@ -44,14 +44,14 @@ class Evidence:
     before: Iterable[Problem] = ()
     """The problems of the previous reading."""
     is_stale: bool = False
-    """Whether the reading is too old to say anything."""
+    """Whether the reading is too old to be trusted."""
     activity: Activity | None = None
 
 
 def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
     """Return the status of a database.
 
-    A stale reading cannot say that its error is still there, so its level is unknown. A paused
+    A stale reading does not show whether its error persists, so its level is unknown. A paused
     database keeps its error and has no other problem.
     """
     database, reading, state = evidence.database, evidence.reading, evidence.state
@@ -61,7 +61,8 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
         level = "well"
     else:
         problems += _findings(evidence)
-        level = worst([level, *(one.level for one in problems if one.code != reading.code)])
+        others = (problem.level for problem in problems if problem.code != reading.code)
+        level = worst([level, *others])
     return DatabaseStatus(
         database=database,
         reading=reading,
@@ -82,9 +83,9 @@ def _level_of(reading: Reading, status: Status) -> Level:
 
 
 def _error(evidence: Evidence, context: WordingContext) -> Iterator[Problem]:
-    """Yield the problem that keeps a database from being read.
+    """Yield the error of a reading, if it has one.
 
-    If its tables went away, it has the code of that event.
+    If the tables disappeared, it has the code of that event.
     """
     database, reading, state = evidence.database, evidence.reading, evidence.state
     if reading.code is None:

@@ -31,7 +31,7 @@ LIMITS: dict[LimitKind, Level] = {
 def limit_problems(
     database: Database,
     reading: Reading,
-    watch: ExpectationReport | None,
+    report: ExpectationReport | None,
     before: Iterable[Problem],
 ) -> Iterator[Problem]:
     """Yield the expectations and limits of the configuration that do not hold.
@@ -40,14 +40,14 @@ def limit_problems(
     and all limits keep their result while the database cannot be read.
     """
     rules, name = database.rules, database.name
-    known = {(one.code, one.table): one for one in before if one.code in LIMITS}
+    known = {(problem.code, problem.table): problem for problem in before if problem.code in LIMITS}
     if reading.code is not None:
         missing = [table for code, table in known if code == "no_such_table" and table]
-        yield from _silences(name, reading, watch, missing)
+        yield from _silences(name, reading, report, missing)
         yield from known.values()
         return
-    missing = _missing_tables(rules, reading, watch)
-    yield from _silences(name, reading, watch, missing)
+    missing = _missing_tables(rules, reading, report)
+    yield from _silences(name, reading, report, missing)
     unknown = _unknown_tables(rules, missing, reading)
     for code, table, text in (*_rows(rules, reading), *unknown, *_sizes(rules, reading)):
         earlier = known.get((code, table))
@@ -56,28 +56,28 @@ def limit_problems(
 
 
 def _silences(
-    name: str, reading: Reading, watch: ExpectationReport | None, missing: Container[str]
+    name: str, reading: Reading, report: ExpectationReport | None, missing: Container[str]
 ) -> Iterator[Problem]:
     """Yield overdue writes, except those into tables that are reported as missing."""
-    for table, standing in watch.states.items() if watch else ():
-        if standing.due_at is None or standing.state not in OVERDUE or table in missing:
+    for table, state in report.states.items() if report else ():
+        if state.due_at is None or state.state not in OVERDUE or table in missing:
             continue
-        text = overdue(standing, table)
+        text = overdue(state, table)
         if table and reading.code is None and table not in reading.tables:
-            text = no_such_table(standing, table)
-        code: LimitKind = "late" if standing.state == "late" else "down"
+            text = no_such_table(state, table)
+        code: LimitKind = "late" if state.state == "late" else "down"
         level: Level = "notice" if code == "late" else "fault"
-        yield Problem(code, level, standing.due_at, text, REMEDIES[code], name, table)
+        yield Problem(code, level, state.due_at, text, REMEDIES[code], name, table)
 
 
-def _missing_tables(rules: Rules, reading: Reading, watch: ExpectationReport | None) -> list[str]:
+def _missing_tables(rules: Rules, reading: Reading, report: ExpectationReport | None) -> list[str]:
     """Return the tables that have rules and do not exist, except those once seen to be written."""
-    standings = watch.tables if watch else {}
+    states = report.tables if report else {}
     return [
         table
         for table, own in rules.tables.items()
         if table not in reading.tables and not own.paused
-        if not (table in standings and standings[table].last_at)
+        if not (table in states and states[table].last_at)
     ]
 
 

@@ -53,13 +53,13 @@ def events_of(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
     """Return the events of each change in turn; each is read twice, and reported once."""
     events: list[Event] = []
     with watching(path) as airlock:
-        memory, first = apply_reading("a", read_exact(airlock), None)
+        state, first = apply_reading("a", read_exact(airlock), None)
         assert first == ()
         for change in changes:
             change(path)
             for _again in range(2):
                 reading = exact_or_fault(airlock)
-                memory, more = apply_reading("a", reading, memory)
+                state, more = apply_reading("a", reading, state)
                 events += more
     return events
 
@@ -85,8 +85,8 @@ class StateSimulation:
         """Enter a reading; return the texts of the events that are open after it."""
         at = reading.read_at + self.later, reading.verified_at + self.later
         reading = replace(reading, read_at=at[0], verified_at=at[1])
-        _memory, unsettled = self.store.record(self.database, reading, None)
-        return [event_text(event) for event in unsettled]
+        _state, events = self.store.record(self.database, reading, None)
+        return [event_text(event) for event in events]
 
 
 class Entering:

@@ -1,4 +1,4 @@
-"""What happens to a database is told once, by one name, with what was before and after."""
+"""Each change of a database is reported once, as one event with the facts before and after."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.rules.helpers import event_texts, events_of, remove, sql, vacuum_into
 
 LOST = "agents 7 → 0, runs 5 → 0, tasks 126 → 0"
 DROP_ALL = [f"DROP TABLE {table}" for table in ("tasks", "agents", "runs")]
-COUNTED = "CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT)"
+RUNS = "CREATE TABLE runs (id INTEGER PRIMARY KEY AUTOINCREMENT, text TEXT)"
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A database of two tables, one of which counts its rows for ever."""
+    """A database of three tables, one with AUTOINCREMENT."""
     path = make_database(tmp_path / "a.db", tasks=126, agents=7)
-    execute(path, COUNTED, *["INSERT INTO runs (text) VALUES ('x')"] * 5)
+    execute(path, RUNS, *["INSERT INTO runs (text) VALUES ('x')"] * 5)
     return path
 
 
-def bring_back(path: Path) -> None:
+def restore(path: Path) -> None:
     path.with_suffix(".away").rename(path)
 
 
@@ -45,7 +45,7 @@ def truncate_to(share: float) -> Callable[[Path], None]:
     return lambda path: os.truncate(path, int(path.stat().st_size * share))
 
 
-def keep_a_copy(path: Path) -> None:
+def save_copy(path: Path) -> None:
     shutil.copy2(path, path.with_suffix(".copy"))
 
 
@@ -61,11 +61,11 @@ def restore_by_rename(path: Path) -> None:
     path.with_suffix(".copy").replace(path)
 
 
-def swap(path: Path) -> None:
+def replace_with_other(path: Path) -> None:
     make_database(path.with_suffix(".other"), letters=3).replace(path)
 
 
-def make_empty(path: Path) -> None:
+def create_empty(path: Path) -> None:
     make_database(path, tasks=0, agents=0)
 
 
@@ -73,13 +73,13 @@ def make_empty(path: Path) -> None:
     ("changes", "expected"),
     [
         ([remove], ["Gone"]),
-        ([remove, bring_back], ["Gone", "Back after now"]),
+        ([remove, restore], ["Gone", "Back after now"]),
         ([truncate_to(0)], ["Emptied: it held 138 rows"]),
         ([sql(*DROP_ALL)], ["Emptied: it held 138 rows"]),
-        ([swap], [f"Replaced by another file with 138 fewer rows: {LOST}"]),
+        ([replace_with_other], [f"Replaced by another file with 138 fewer rows: {LOST}"]),
         ([vacuum_into_new_file], ["Replaced by another file"]),
-        ([keep_a_copy, add_runs, restore_over], ["Went back to an older state"]),
-        ([keep_a_copy, add_runs, restore_by_rename], ["Went back to an older state"]),
+        ([save_copy, add_runs, restore_over], ["Went back to an older state"]),
+        ([save_copy, add_runs, restore_by_rename], ["Went back to an older state"]),
         (
             [sql("CREATE TABLE notes (id INTEGER)", "ALTER TABLE tasks DROP COLUMN text")],
             ["Schema changed: + table notes, − column tasks.text"],
@@ -100,7 +100,7 @@ def make_empty(path: Path) -> None:
         ([sql("DELETE FROM runs WHERE id = 5")], []),
         ([sql("INSERT INTO tasks (text) VALUES ('one more')"), add_runs], []),
         (
-            [remove, make_empty],
+            [remove, create_empty],
             [
                 "Gone",
                 f"Back after now with 138 fewer rows: {LOST}",
@@ -109,35 +109,35 @@ def make_empty(path: Path) -> None:
         ),
     ],
 )  # fmt: skip
-def test_each_change_is_told_once(
+def test_each_change_is_reported_once(
     path: Path, changes: list[Callable[[Path], None]], expected: list[str]
 ) -> None:
     assert event_texts(events_of(path, *changes)) == expected
 
 
-def test_a_file_cut_in_half_was_truncated_and_comes_back(path: Path) -> None:
-    changes = keep_a_copy, truncate_to(0.5), restore_over
+def test_a_truncated_file_is_reported_and_comes_back(path: Path) -> None:
+    changes = save_copy, truncate_to(0.5), restore_over
     cut, back = events_of(path, *changes)
     assert (cut.kind, cut.after["code"], back.kind) == ("truncated", "corrupt", "back")
     assert cut.before["sizeBytes"] == 2 * cut.after["sizeBytes"]
 
 
-def test_facts_stand_before_and_after(path: Path) -> None:
+def test_an_event_has_the_facts_before_and_after(path: Path) -> None:
     (event,) = events_of(path, sql("DELETE FROM tasks"))
     assert (event.before, event.after) == ({"rows": {"tasks": 126}}, {"rows": {"tasks": 0}})
 
 
-def test_a_table_that_empties_again_and_again_is_a_queue(path: Path) -> None:
-    (fall,) = events_of(path, sql("DELETE FROM tasks"))
-    assert learn_habits([fall] * (HABIT_MIN_EVENTS - 1)).queues == {}
-    habits = learn_habits([fall] * HABIT_MIN_EVENTS)
+def test_a_table_that_is_emptied_often_is_a_queue(path: Path) -> None:
+    (drop,) = events_of(path, sql("DELETE FROM tasks"))
+    assert learn_habits([drop] * (HABIT_MIN_EVENTS - 1)).queues == {}
+    habits = learn_habits([drop] * HABIT_MIN_EVENTS)
     assert habits.queues == {"tasks": 126}
     with watching(path) as airlock:
         now = read_exact(airlock)
     before = replace(now, tables={**now.tables, "tasks": replace(now.tables["agents"], rows=126)})
-    memory = DatabaseState("connected", None, now.read_at, None, None, before)
-    assert [e.kind for e in apply_reading("a", now, memory)[1]] == ["rows_dropped"]
-    assert apply_reading("a", now, memory, DropPolicy(habits=habits))[1] == ()
+    state = DatabaseState("connected", None, now.read_at, None, None, before)
+    assert [e.kind for e in apply_reading("a", now, state)[1]] == ["rows_dropped"]
+    assert apply_reading("a", now, state, DropPolicy(habits=habits))[1] == ()
 
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -148,7 +148,7 @@ def holding(rows: int) -> Reading:
 
 
 @pytest.mark.parametrize(
-    ("rules", "rows", "is_told"),
+    ("rules", "rows", "is_reported"),
     [
         (Rules(), 50, False),
         (Rules(), 49, True),
@@ -160,41 +160,41 @@ def holding(rows: int) -> Reading:
         (Rules(tables={"tasks": TableRules(paused=True)}), 0, False),
     ],
 )
-def test_a_fall_is_told_that_is_further_than_a_person_said(
-    rules: Rules, rows: int, *, is_told: bool
+def test_a_drop_is_reported_if_it_exceeds_the_limit(
+    rules: Rules, rows: int, *, is_reported: bool
 ) -> None:
-    """And it is undone once the table is back within that."""
-    memory, _ = apply_reading("a", holding(100), None)
-    memory, events = apply_reading("a", holding(rows), memory, DropPolicy(rules))
-    assert [event.before["rows"] for event in events] == [{"tasks": 100}] * is_told
+    """It is over once the table is back within the limit."""
+    state, _ = apply_reading("a", holding(100), None)
+    state, events = apply_reading("a", holding(rows), state, DropPolicy(rules))
+    assert [event.before["rows"] for event in events] == [{"tasks": 100}] * is_reported
     for event in events:
         still = resolve_events([event], (), holding(rows), None, DropPolicy(rules))
         back = resolve_events([event], (), holding(rows + 1), None, DropPolicy(rules))
         assert [one.ended_at is not None for one in (*still, *back)] == [False, True]
 
 
-def test_a_queue_is_told_of_where_a_person_said_how_far_it_may_fall() -> None:
-    memory, _ = apply_reading("a", holding(100), None)
+def test_a_configured_limit_applies_to_a_queue_too() -> None:
+    state, _ = apply_reading("a", holding(100), None)
     habits = Habits(queues={"tasks": 100})
-    assert apply_reading("a", holding(0), memory, DropPolicy(habits=habits))[1] == ()
-    assert apply_reading("a", holding(0), memory, DropPolicy(Rules(max_drop_percent=50), habits))[1]
+    assert apply_reading("a", holding(0), state, DropPolicy(habits=habits))[1] == ()
+    assert apply_reading("a", holding(0), state, DropPolicy(Rules(max_drop_percent=50), habits))[1]
 
 
-def test_an_estimate_is_compared_with_nothing(path: Path) -> None:
+def test_an_estimate_is_not_compared(path: Path) -> None:
     with watching(path) as airlock:
         first = read_exact(airlock)
     few = replace(first.tables["tasks"], rows=1, estimate="about")
-    memory, _ = apply_reading("a", first, None)
-    guessed = replace(first, tables={**first.tables, "tasks": few})
-    memory, events = apply_reading("a", guessed, memory)
+    state, _ = apply_reading("a", first, None)
+    estimated = replace(first, tables={**first.tables, "tasks": few})
+    state, events = apply_reading("a", estimated, state)
     assert events == ()
     counted = replace(first, tables={**first.tables, "tasks": replace(few, estimate=None)})
-    assert [event_text(e) for e in apply_reading("a", counted, memory)[1]] == [
+    assert [event_text(e) for e in apply_reading("a", counted, state)[1]] == [
         "Rows dropped: tasks 126 → 1"
     ]
 
 
-def test_a_long_event_names_three_changes_and_counts_the_rest() -> None:
+def test_a_long_event_lists_three_changes_and_counts_the_rest() -> None:
     now = datetime.now(UTC)
     objects = [f"table t{number}" for number in range(5)]
     event = Event("a", "schema_changed", now, {"objects": []}, {"objects": objects})
@@ -214,7 +214,7 @@ def served(tmp_path: Path) -> Any:
 def test_events_are_served_newest_first_and_survive_a_restart(
     served: Served, tmp_path: Path
 ) -> None:
-    for change, kind in ((remove, "gone"), (bring_back, "back"), (remove, "gone")):
+    for change, kind in ((remove, "gone"), (restore, "back"), (remove, "gone")):
         change(tmp_path / "email.db")
         eventually(lambda kind=kind: kinds(served, "?limit=1") == [kind])  # type: ignore[misc]
     execute(tmp_path / "health.db", "DELETE FROM tasks")
@@ -228,7 +228,7 @@ def test_events_are_served_newest_first_and_survive_a_restart(
     assert first["events"][0]["text"] == "Emptied: tasks 30 → 0"
     assert "Emptied: tasks 30 → 0" in served.get("/")[1]
     served.stop()
-    bring_back(tmp_path / "email.db")
+    restore(tmp_path / "email.db")
     served.restart()
     assert kinds(served) == ["back", "rows_dropped", "gone", "back", "gone"]
 
@@ -246,7 +246,7 @@ def kinds(served: Served, query: str = "") -> list[str]:
         ("table=tasks", "There is no parameter table."),
     ],
 )
-def test_a_bad_parameter_is_named(served: Served, query: str, message: str) -> None:
+def test_an_invalid_parameter_is_explained(served: Served, query: str, message: str) -> None:
     status, body = served.get(f"/api/events?{query}")
     assert status == 400
     assert message in body

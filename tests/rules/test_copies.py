@@ -1,4 +1,4 @@
-"""Another copy or file in a database's place: told apart from what only looks like one."""
+"""A replaced or restored database is recognized, and what only looks like one is not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ OLDER = ["Went back to an older state; queue 5,209 → 3,709"]
 
 @pytest.fixture(params=["WAL", "DELETE"])
 def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A database that has grown since a copy of it was kept, and a copy of its newest state."""
+    """A database that has grown since its backup, and a copy of its newest state."""
     path = tmp_path / "queue.db"
     execute(path, f"PRAGMA journal_mode = {request.param}")
     execute(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 3709))
@@ -49,14 +49,14 @@ def path(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 def keep(path: Path, name: str) -> None:
-    """Keep a copy as `cp -p` does, of an hour ago if it is the backup."""
+    """Copy as `cp -p` does; the backup gets a time an hour earlier."""
     copy = shutil.copy2(path, path.with_name(name))
     if name == "backup":
         os.utime(copy, times=(path.stat().st_mtime + AN_HOUR_AGO,) * 2)
 
 
 def cp(name: str) -> Change:
-    """Copy over the file in place, with a time of now."""
+    """Copy over the file in place, with the current time."""
 
     def change(path: Path) -> None:
         shutil.copyfile(path.with_name(name), path)
@@ -74,7 +74,7 @@ def cp_p(name: str) -> Change:
 
 
 def mv(name: str) -> Change:
-    """Put a new file with a time of now in place, as `cp` and `mv` do."""
+    """Replace the file by a new one with the current time, as `cp` and `mv` do."""
 
     def change(path: Path) -> None:
         shutil.copyfile(path.with_name(name), path.with_name("new"))
@@ -84,7 +84,7 @@ def mv(name: str) -> Change:
 
 
 def rsync(name: str) -> Change:
-    """Put a new file with the time of the copy in place, as `rsync -t` does."""
+    """Replace the file by a new one with the time of the copy, as `rsync -t` does."""
 
     def change(path: Path) -> None:
         shutil.copy2(path.with_name(name), path.with_name("new"))
@@ -131,7 +131,7 @@ BACK = ["Gone", f"Back after now with {FEWER}"]
         ([sql("VACUUM"), sql("DELETE FROM queue WHERE id > 5000")], []),
     ],
 )
-def test_an_older_copy_is_told_from_a_file_whose_time_is_older(
+def test_an_older_copy_is_distinguished_from_an_older_file_time(
     path: Path, changes: list[Change], expected: list[str]
 ) -> None:
     assert event_texts(events_of(path, *changes)) == expected
@@ -148,7 +148,7 @@ def test_an_older_copy_is_a_problem_until_the_newest_state_is_back(
         assert after(newest) == []
 
 
-def test_a_copy_that_came_back_smaller_is_a_problem_until_the_newest_state_is_back(
+def test_a_smaller_copy_is_a_problem_until_the_newest_state_is_back(
     path: Path,
 ) -> None:
     with entering(path) as after:
@@ -159,19 +159,19 @@ def test_a_copy_that_came_back_smaller_is_a_problem_until_the_newest_state_is_ba
         assert after(cp_p("newest")) == []
 
 
-def test_the_time_of_a_clock_that_was_set_back_is_no_older_state(path: Path) -> None:
-    """The file was written while the clock was fast; then rows are removed by a right clock."""
+def test_a_file_time_from_a_fast_clock_does_not_make_an_older_state(path: Path) -> None:
+    """The file was written while the clock was fast; rows are deleted after it was corrected."""
     with watching(path) as airlock:
         ahead = path.stat().st_mtime - 10 * AN_HOUR_AGO
         os.utime(path, times=(ahead, ahead))
-        memory, _ = apply_reading("a", read_exact(airlock), None)
+        state, _ = apply_reading("a", read_exact(airlock), None)
         execute(path, "DELETE FROM queue WHERE id < 500")
-        _, events = apply_reading("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), state)
     assert events == ()
 
 
-def test_a_file_that_is_meant_to_be_replaced_needs_nobody_after_three_times(path: Path) -> None:
-    """A nightly backup, an index that is built beside: openclaw/openclaw pull request 92121."""
+def test_regular_replacement_of_a_file_is_not_a_problem_after_three_times(path: Path) -> None:
+    """A nightly backup, or an index that is rebuilt: openclaw/openclaw pull request 92121."""
     with entering(path) as after:
         day = timedelta(days=1)
         assert after(vacuum_into_new_file, day) == ["Replaced by another file"]
@@ -186,7 +186,7 @@ def test_a_file_that_is_meant_to_be_replaced_needs_nobody_after_three_times(path
         assert older.startswith("Went back to an older state")
 
 
-def test_a_file_that_is_meant_to_be_replaced_may_still_lose_rows(path: Path) -> None:
+def test_a_regularly_replaced_file_can_still_lose_rows(path: Path) -> None:
     with entering(path) as after:
         for _night in range(4):
             after(mv("newest"))
@@ -196,50 +196,50 @@ def test_a_file_that_is_meant_to_be_replaced_may_still_lose_rows(path: Path) -> 
         assert after(mv("newest")) == ["Replaced by another file"]
 
 
-def test_a_restore_by_sqlite_itself_is_worth_remembering(path: Path) -> None:
-    """It cannot be told from rows that were removed before VACUUM."""
+def test_a_restore_by_sqlite_itself_is_an_event_but_not_a_problem(path: Path) -> None:
+    """It looks the same as deleted rows before VACUUM."""
     with entering(path) as after:
         assert after(backup_api) == []
         assert after(sql("DELETE FROM queue WHERE id > 3600", "VACUUM")) == []
 
 
-def test_a_large_table_of_a_smaller_copy_is_compared_once_it_is_counted(path: Path) -> None:
+def test_a_table_of_a_copy_is_compared_once_it_is_counted(path: Path) -> None:
     with watching(path) as airlock:
-        memory, _ = apply_reading("a", read_exact(airlock), None)
+        state, _ = apply_reading("a", read_exact(airlock), None)
         mv("backup")(path)
         counted = read_exact(airlock)
     queue = replace(counted.tables["queue"], rows=9000, estimate="at_most")
-    guessed = replace(counted, tables={**counted.tables, "queue": queue})
-    memory, (first,) = apply_reading("a", guessed, memory)
+    estimated = replace(counted, tables={**counted.tables, "queue": queue})
+    state, (first,) = apply_reading("a", estimated, state)
     assert event_texts([first]) == ["Replaced by another file"]
-    memory, events = apply_reading("a", guessed, memory)
+    state, events = apply_reading("a", estimated, state)
     assert events == ()
-    memory, (second,) = apply_reading("a", counted, memory)
+    state, (second,) = apply_reading("a", counted, state)
     assert event_texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
-    settled = resolve_events((first, second), (), counted, None)
-    assert [event.ended_at for event in settled] == [None, None]
-    assert apply_reading("a", counted, memory)[1] == ()
+    resolved = resolve_events((first, second), (), counted, None)
+    assert [event.ended_at for event in resolved] == [None, None]
+    assert apply_reading("a", counted, state)[1] == ()
 
 
-def test_a_reading_of_an_earlier_version_is_compared_as_well(path: Path) -> None:
+def test_a_baseline_of_an_earlier_version_is_compared_with_a_copy(path: Path) -> None:
     with watching(path) as airlock:
         first = replace(read_exact(airlock), roots={})
-        memory, _ = apply_reading("a", first, None)
+        state, _ = apply_reading("a", first, None)
         cp_p("backup")(path)
-        _, events = apply_reading("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), state)
     assert event_texts(list(events)) == OLDER
 
 
 @pytest.mark.parametrize("same", [mv("newest"), rsync("newest")])
-def test_an_identical_copy_needs_a_look_until_somebody_had_one(path: Path, same: Change) -> None:
-    """Nothing is lost, but a program that has the former file open still writes to that."""
+def test_an_identical_copy_is_a_problem_until_it_is_acknowledged(path: Path, same: Change) -> None:
+    """No row is lost, but programs that have the previous file open still write to that."""
     with entering(path) as after:
         assert after(same) == ["Replaced by another file"]
         assert after() == ["Replaced by another file"]
 
 
-def test_a_file_that_was_away_and_went_on_is_no_other_copy(tmp_path: Path) -> None:
-    """Its program removed old rows meanwhile, as it always does."""
+def test_a_file_that_was_away_and_written_is_not_another_copy(tmp_path: Path) -> None:
+    """Its program deleted old rows meanwhile, as usual."""
     path = tmp_path / "queue.db"
     execute(path, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)", fill("queue", 5209))
     away = path.with_suffix(".away")

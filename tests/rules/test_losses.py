@@ -1,4 +1,4 @@
-"""Rows that moved are not lost, nor is finished work; rows that are lost are still found."""
+"""Lost rows are found. Rows that moved, and rows removed as usual work, are not lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def make(table: str, rows: int) -> Callable[[Path], None]:
 
 @pytest.fixture
 def numbered(tmp_path: Path) -> Path:
-    """A table that numbers its rows for ever, the last ten of which are done."""
+    """An AUTOINCREMENT table whose last ten rows were deleted."""
     path = tmp_path / "a.db"
     execute(path, "PRAGMA journal_mode = WAL", JOBS.format(name="jobs", more=""))
     execute(
@@ -63,7 +63,7 @@ def numbered(tmp_path: Path) -> Path:
         ),
     ],
 )  # fmt: skip
-def test_a_numbering_that_begins_anew_is_no_older_state(
+def test_a_sequence_that_restarts_is_not_an_older_state(
     numbered: Path, changes: list[Callable[[Path], None]], expected: list[str]
 ) -> None:
     """As migrations and cleanups do: neilotoole/sq issue 757, fnc12/sqlite_orm issue 806."""
@@ -72,7 +72,7 @@ def test_a_numbering_that_begins_anew_is_no_older_state(
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A log of 5,000 rows beside a table of one row."""
+    """A table of 5,000 rows, and an empty one."""
     path = tmp_path / "a.db"
     execute(path, "PRAGMA journal_mode = WAL", LOGS, fill("logs", 5000))
     execute(path, "CREATE TABLE other (id INTEGER PRIMARY KEY, note TEXT)")
@@ -123,8 +123,8 @@ def test_rows_that_moved_to_another_table_are_not_lost(
 
 
 @pytest.mark.parametrize("source", ["logs", "mails"])
-def test_rows_that_were_merged_or_sorted_are_not_lost(path: Path, source: str) -> None:
-    """No table has similar columns or as many rows, but all of them are still there."""
+def test_rows_that_were_merged_or_split_are_not_lost(path: Path, source: str) -> None:
+    """No table has similar columns or the same number of rows, but no row is missing."""
     execute(path, "CREATE TABLE mails AS SELECT * FROM logs LIMIT 900")
     for name in ("items", "notes"):
         execute(path, f"CREATE TABLE {name} (number INTEGER PRIMARY KEY, kind TEXT, content TEXT)")
@@ -167,32 +167,32 @@ def losses(events: list[Event]) -> list[str]:
          ["Schema changed: + table lags, − table logs; logs 5,000 → 10"]),
     ],
 )  # fmt: skip
-def test_rows_that_are_nowhere_else_are_lost(
+def test_rows_that_are_in_no_other_table_are_lost(
     path: Path, changes: list[Callable[[Path], None]], expected: list[str]
 ) -> None:
     assert losses(events_of(path, *changes)) == expected
 
 
-def test_rows_that_come_to_a_busy_table_explain_no_loss(path: Path) -> None:
+def test_new_rows_of_a_busy_table_do_not_explain_a_loss(path: Path) -> None:
     execute(path, "CREATE TABLE ticks (number INTEGER PRIMARY KEY, value REAL, source TEXT)")
     tick = fill("ticks", 4990).replace("body", "value")
     execute(path, tick)
     assert losses(events_of(path, sql(tick, "DELETE FROM logs"))) == ["Emptied: logs 5,000 → 0"]
 
 
-@pytest.mark.parametrize(("rows", "is_told"), [(1, False), (19, False), (20, True)])
-def test_a_few_rows_are_no_loss(tmp_path: Path, rows: int, *, is_told: bool) -> None:
+@pytest.mark.parametrize(("rows", "is_reported"), [(1, False), (19, False), (20, True)])
+def test_a_few_rows_are_not_a_loss(tmp_path: Path, rows: int, *, is_reported: bool) -> None:
     """A queue of a few tasks empties all the time: coleifer/huey issue 517."""
     path = tmp_path / "a.db"
     make("tasks", rows)(path)
     assert (
         losses(events_of(path, sql("DELETE FROM tasks")))
-        == [f"Emptied: tasks {rows} → 0"] * is_told
+        == [f"Emptied: tasks {rows} → 0"] * is_reported
     )
 
 
-def test_a_table_that_comes_and_goes_with_a_run_is_no_loss(path: Path) -> None:
-    """Working tables of a new name each run: bqbooster/dbt-bigquery-monitoring pull request 199."""
+def test_a_working_table_that_is_dropped_is_not_a_loss(path: Path) -> None:
+    """Each run uses a new name: bqbooster/dbt-bigquery-monitoring pull request 199."""
     with entering(path) as after:
         for run_number in range(1000, 1004):
             assert after(make(f"load_{run_number}", 300)) == []
@@ -201,7 +201,7 @@ def test_a_table_that_comes_and_goes_with_a_run_is_no_loss(path: Path) -> None:
             assert after(sql(f"DROP TABLE load_{run_number}")) == []
 
 
-def test_a_table_that_is_rewritten_is_a_loss_once_and_when_it_stays_away(path: Path) -> None:
+def test_a_rewritten_table_is_a_loss_the_first_time_and_if_it_stays_away(path: Path) -> None:
     """`to_sql(if_exists="replace")` commits the drop: pandas-dev/pandas issue 32933."""
     with entering(path) as after:
         lost = ["Schema changed: − table logs; logs 5,000 → 0"]
@@ -217,7 +217,7 @@ def test_a_table_that_is_rewritten_is_a_loss_once_and_when_it_stays_away(path: P
         assert after(make("logs", 5006)) == []
 
 
-def test_a_clock_that_is_set_ends_no_patience(path: Path) -> None:
+def test_setting_the_clock_does_not_end_a_pending_drop(path: Path) -> None:
     with entering(path) as after:
         after(sql("DROP TABLE logs"))
         after(make("logs", 5001))
@@ -228,7 +228,7 @@ def test_a_clock_that_is_set_ends_no_patience(path: Path) -> None:
         assert after(None, 2 * RECENTLY) == ["Emptied: logs 5,001 → 0"]
 
 
-def test_daily_tables_that_are_dropped_in_turn_are_a_loss_once(path: Path) -> None:
+def test_rotated_daily_tables_are_a_loss_only_the_first_time(path: Path) -> None:
     with entering(path) as after:
         for day in range(1, 10):
             after(make(f"hits_2026_11_{day:02}", 300))
@@ -240,7 +240,7 @@ def test_daily_tables_that_are_dropped_in_turn_are_a_loss_once(path: Path) -> No
         assert len(more) == 2
 
 
-def test_a_queue_that_stays_empty_or_loses_far_more_than_usual_is_a_loss(path: Path) -> None:
+def test_a_queue_that_stays_empty_or_drops_far_more_than_usual_is_a_loss(path: Path) -> None:
     with entering(path) as after:
         after(make("queue", 100))
         for _work in range(3):
@@ -255,8 +255,8 @@ def test_a_queue_that_stays_empty_or_loses_far_more_than_usual_is_a_loss(path: P
         assert after(sql("DELETE FROM queue")) == ["Emptied: queue 2,000 → 0"]
 
 
-def test_a_table_that_is_filled_for_a_run_and_cleared_after_it_is_no_loss(path: Path) -> None:
-    """As staging tables and batches of jobs are, unless it stays empty: rails/solid_queue."""
+def test_a_table_that_is_filled_and_cleared_by_each_run_is_not_a_loss(path: Path) -> None:
+    """Unless it stays empty. Staging tables and batches of jobs do that: rails/solid_queue."""
     with entering(path) as after:
         after(sql("CREATE TABLE stage (id INTEGER PRIMARY KEY, body TEXT)"))
         assert after(None, 2 * RECENTLY) == []
@@ -268,8 +268,8 @@ def test_a_table_that_is_filled_for_a_run_and_cleared_after_it_is_no_loss(path: 
         assert after(None, RECENTLY) == ["Rows dropped: stage 506 → 3"]
 
 
-def test_monthly_tables_that_are_replaced_in_one_step_are_a_loss_once(path: Path) -> None:
-    """The new table begins at the page of the one that was dropped."""
+def test_rotated_monthly_tables_are_a_loss_only_the_first_time(path: Path) -> None:
+    """The new table starts at the page of the dropped one."""
     with entering(path) as after:
         for month in range(1, 5):
             after(make(f"hits_2026_{month:02}", 300))
@@ -287,19 +287,19 @@ def test_monthly_tables_that_are_replaced_in_one_step_are_a_loss_once(path: Path
             assert after(step, timedelta(days=30)) == [one.format(1)]
 
 
-def test_a_rotation_that_is_not_counted_yet_is_compared_with_no_other_table(path: Path) -> None:
-    """Each name is given to the next table, and the last page to a new one, as logrotate does."""
+def test_a_rotation_is_compared_once_all_tables_are_counted(path: Path) -> None:
+    """Each table gets the next name, as with logrotate; a new table gets the last page."""
     execute(path, LOGS.replace("logs", "logs_1"), fill("logs_1", 2800))
     with watching(path) as airlock:
-        memory, _ = apply_reading("a", read_exact(airlock), None)
+        state, _ = apply_reading("a", read_exact(airlock), None)
         execute(
             path, "BEGIN", "DROP TABLE logs_1", "ALTER TABLE logs RENAME TO logs_1", LOGS, "COMMIT"
         )
         reading = read_exact(airlock)
         count = replace(reading.tables["logs"], rows=5000, estimate="about")
         early = replace(reading, tables={**reading.tables, "logs": count})
-        memory, _ = apply_reading("a", early, memory)
-        _, events = apply_reading("a", reading, memory)
+        state, _ = apply_reading("a", early, state)
+        _, events = apply_reading("a", reading, state)
     assert losses(list(events)) == []
 
 
@@ -310,9 +310,7 @@ def test_a_rotation_that_is_not_counted_yet_is_compared_with_no_other_table(path
         ("DELETE FROM logs WHERE id > 10", "Rows dropped: logs 5,000 → 10"),
     ],
 )
-def test_a_table_that_is_only_ever_estimated_can_lose_its_rows(
-    path: Path, change: str, expected: str
-) -> None:
+def test_a_table_with_estimates_only_can_lose_rows(path: Path, change: str, expected: str) -> None:
     """A large table that is written all the time: neomjs/neo issue 10854."""
 
     def estimated(reading: Reading) -> Reading:
@@ -322,19 +320,19 @@ def test_a_table_that_is_only_ever_estimated_can_lose_its_rows(
     with watching(path) as airlock:
         first = read_exact(airlock)
         bound = replace(first.tables["logs"], rows=9000, estimate="at_most")
-        memory, _ = apply_reading("a", replace(first, tables={**first.tables, "logs": bound}), None)
-        memory, _ = apply_reading("a", estimated(first), memory)
+        state, _ = apply_reading("a", replace(first, tables={**first.tables, "logs": bound}), None)
+        state, _ = apply_reading("a", estimated(first), state)
         execute(path, change)
-        _, events = apply_reading("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), state)
     assert event_texts(list(events)) == [expected]
 
 
-def test_a_baseline_of_an_earlier_version_has_no_roots_and_no_trail(path: Path) -> None:
-    """Its rename is known by the rows of the new table."""
+def test_a_baseline_of_an_earlier_version_without_roots_and_trail_is_compared(path: Path) -> None:
+    """A rename is recognized from the rows of the new table."""
     with watching(path) as airlock:
         first = replace(read_exact(airlock), roots={})
-        memory, _ = apply_reading("a", first, None)
+        state, _ = apply_reading("a", first, None)
         execute(path, TO_OLD)
-        _, events = apply_reading("a", read_exact(airlock), memory)
+        _, events = apply_reading("a", read_exact(airlock), state)
     assert losses(list(events)) == []
     assert learn_habits(events).queues == {}

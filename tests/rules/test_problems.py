@@ -1,4 +1,4 @@
-"""What is amiss is found, sets level, headline and badge, and ends with its cause or a person."""
+"""Problems determine level, headline and badge, and end with their cause or when acknowledged."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield served
 
 
-def amiss(served: Served) -> list[tuple[str, str]]:
+def findings_of_email(served: Served) -> list[tuple[str, str]]:
     return [(one["kind"], one["level"]) for one in served.database("email")["findings"]]
 
 
@@ -51,7 +51,7 @@ def replace_file(path: Path) -> None:
 
 def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Path) -> None:
     execute(tmp_path / "email.db", EMPTY)
-    eventually(lambda: amiss(served) == [("rows_dropped", "fault")])
+    eventually(lambda: findings_of_email(served) == [("rows_dropped", "fault")])
     document = served.json("/api/db-status")
     email = document["databases"][0]
     assert (document["level"], document["headline"]) == ("fault", "1 of 2 needs you")
@@ -60,76 +60,74 @@ def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Pat
     assert email["findings"][0]["remedy"].endswith("restore a backup.")
     served.stop()
     served.restart()
-    assert amiss(served) == [("rows_dropped", "fault")]
+    assert findings_of_email(served) == [("rows_dropped", "fault")]
     execute(tmp_path / "email.db", REFILL)
-    eventually(lambda: amiss(served) == [])
+    eventually(lambda: findings_of_email(served) == [])
     assert served.json("/api/db-status")["headline"] == "All 2 well"
     assert served.json("/api/events?limit=1")["events"][0]["endedAt"]
     served.stop()
     served.restart()
-    assert amiss(served) == []
+    assert findings_of_email(served) == []
 
 
-def test_a_file_that_is_gone_is_a_finding_and_ends_when_it_is_back(
-    served: Served, tmp_path: Path
-) -> None:
+def test_a_missing_file_is_a_problem_until_it_is_back(served: Served, tmp_path: Path) -> None:
     path = tmp_path / "email.db"
     path.rename(tmp_path / "aside.db")
-    eventually(lambda: amiss(served) == [("gone", "fault")])
+    eventually(lambda: findings_of_email(served) == [("gone", "fault")])
     (tmp_path / "aside.db").rename(path)
-    eventually(lambda: amiss(served) == [])
+    eventually(lambda: findings_of_email(served) == [])
 
 
-def test_another_file_is_a_notice_until_the_former_one_is_back(
+def test_another_file_is_a_notice_until_the_original_is_back(
     served: Served, tmp_path: Path
 ) -> None:
     path = tmp_path / "email.db"
-    (tmp_path / "former.db").hardlink_to(path)
+    (tmp_path / "original.db").hardlink_to(path)
     replace_file(path)
-    eventually(lambda: amiss(served) == [("replaced", "notice")])
+    eventually(lambda: findings_of_email(served) == [("replaced", "notice")])
     assert served.json("/api/db-status")["headline"] == "1 of 2 needs you"
     assert served.json("/api/db-status")["level"] == "notice"
-    (tmp_path / "former.db").replace(path)
-    eventually(lambda: amiss(served) == [])
+    (tmp_path / "original.db").replace(path)
+    eventually(lambda: findings_of_email(served) == [])
 
 
 @pytest.mark.parametrize("is_renamed", [True, False])
-def test_an_older_state_is_a_fault_until_the_very_file_is_back(
+def test_an_older_state_is_a_fault_until_the_original_file_is_back(
     served: Served, tmp_path: Path, *, is_renamed: bool
 ) -> None:
-    path, older, former = (tmp_path / name for name in ("email.db", "older", "former"))
+    path, older, original = (tmp_path / name for name in ("email.db", "older", "original"))
     shutil.copyfile(path, older)
     os.utime(older, (1e9, 1e9))
     execute(path, REFILL)
     eventually(lambda: served.database("email")["totalRows"] == 60)
-    former.hardlink_to(path)
+    original.hardlink_to(path)
     if is_renamed:
         older.replace(path)
     else:
         shutil.copy2(older, path)
-    eventually(lambda: amiss(served) == [("rolled_back", "fault")])
+    eventually(lambda: findings_of_email(served) == [("rolled_back", "fault")])
     execute(path, REFILL)
     eventually(lambda: served.database("email")["totalRows"] == 60)
-    assert amiss(served) == [("rolled_back", "fault")]
+    assert findings_of_email(served) == [("rolled_back", "fault")]
     if is_renamed:
-        former.replace(path)
-        eventually(lambda: amiss(served) == [])
+        original.replace(path)
+        eventually(lambda: findings_of_email(served) == [])
 
 
-def found(reading: Reading) -> tuple[Problem, ...]:
+def wal_problems_of(reading: Reading) -> tuple[Problem, ...]:
     return tuple(wal_problems("a", reading))
 
 
-def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
+def test_a_reader_that_holds_back_a_large_wal_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", tasks=1)
     with LiveWriter(path) as writer, LiveWriter(path) as reader, watching(path) as airlock:
         assert reader.do("BEGIN") == []
         assert reader.do("SELECT count(*) FROM tasks") == [[1]]
         assert writer.do(GROW) == []
         reading = read(airlock)
-        assert found(reading) == ()
+        assert wal_problems_of(reading) == ()
         later = replace(reading, verified_at=reading.verified_at + LOG_HELD + timedelta(minutes=2))
-        (held,) = found(later)
+        (held,) = wal_problems_of(later)
         assert (held.code, held.level) == ("log_held", "notice")
         pid = reader.process.pid
         assert held.text.startswith("WAL 82 MB, held back by python")
@@ -138,7 +136,7 @@ def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
         assert writer.do("PRAGMA wal_checkpoint(PASSIVE)")[0][0] == 0
         freed = read(airlock)
         assert (freed.wal_bytes or 0) > LOG_HELD_BYTES
-        assert found(replace(freed, verified_at=later.verified_at)) == ()
+        assert wal_problems_of(replace(freed, verified_at=later.verified_at)) == ()
 
 
 @pytest.mark.parametrize(
@@ -153,37 +151,37 @@ def test_a_reader_that_holds_back_a_large_log_is_named(tmp_path: Path) -> None:
         (0.4 * GB, 4 * GB, True, True),
     ],
 )
-def test_a_full_disk_is_found_before_it_is_full(
+def test_a_disk_is_low_before_it_is_full(
     free: float, total: float, *, is_worth_showing: bool, is_low: bool
 ) -> None:
     disk = Disk(1, int(free), int(total))
     assert (disk.is_worth_showing, disk.is_low) == (is_worth_showing, is_low)
 
 
-def test_what_was_acknowledged_ends_and_what_came_later_stays(tmp_path: Path) -> None:
+def test_acknowledged_events_end_and_later_ones_stay(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", tasks=30, agents=20)
     with watching(path) as airlock:
-        memory, _ = apply_reading("a", read_exact(airlock), None)
+        state, _ = apply_reading("a", read_exact(airlock), None)
         execute(path, EMPTY)
-        memory, first = apply_reading("a", read_exact(airlock), memory)
+        state, first = apply_reading("a", read_exact(airlock), state)
         execute(path, "DELETE FROM agents")
         reading = read_exact(airlock)
-        _, second = apply_reading("a", reading, memory)
+        _, second = apply_reading("a", reading, state)
     assert [event.kind for event in (*first, *second)] == ["rows_dropped"] * 2
-    settled = resolve_events((*first, *second), (), reading, acknowledged_until=first[0].at)
-    assert [event.ended_at is not None for event in settled] == [True, False]
+    resolved = resolve_events((*first, *second), (), reading, acknowledged_until=first[0].at)
+    assert [event.ended_at is not None for event in resolved] == [True, False]
     assert [event.ended_at for event in resolve_events(first, second, reading, None)] == [
         None,
         None,
     ]
 
 
-def test_all_that_is_known_of_one_database_is_served(served: Served, tmp_path: Path) -> None:
+def test_the_document_of_a_database_has_all_its_facts(served: Served, tmp_path: Path) -> None:
     with LiveWriter(tmp_path / "email.db") as writer:
         assert writer.do("SELECT count(*) FROM tasks") == [[30]]
 
         def is_open() -> bool:
-            """Whether it is seen between two statements: it may be seen in its first one."""
+            """Whether the writer is seen idle: it may first be seen during its statement."""
             holders = served.json("/api/databases/email")["holders"]
             seen = [(one["pid"], one["uses"], one["holdsLogBackSince"]) for one in holders]
             return seen == [(writer.process.pid, ["open"], None)]
