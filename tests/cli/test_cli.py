@@ -181,7 +181,9 @@ def test_a_second_service_on_one_history_prints_what_to_do(home: Path, tmp_path:
     with Served(config):
         done = run(home, "--config", config, "--address", "127.0.0.1", "--port", free_port())
     assert done.returncode == 1
-    assert "another Mission Control writes it now. Stop that one, or give this one" in done.stderr
+    assert (
+        "another Mission Control is writing it. Stop that one, or set another `path`" in done.stderr
+    )
 
 
 def test_doctor_exits_0_if_everything_is_well(home: Path, tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_inseparable_targets_are_reported(
 ) -> None:
     assert configured.urls_file is not None
     configured.urls_file.write_text(f"ntfys://ntfy.sh/{SECRET}/and/others\n")
-    monkeypatch.setattr(receivers, "_parts", lambda _plugin: [])
+    monkeypatch.setattr(receivers, "_split", lambda _plugin: [])
     _, check = alerts.examine(configured)
     assert (check.level, check.code) == ("notice", "alerts_several_targets")
     assert check.cure == "Write one target per line."
