@@ -17,7 +17,7 @@ from dash_app.model.notification import Notification
 
 LIMIT_SECONDS = 60.0
 """Maximum lifetime of the child, which takes seconds unless receivers hang. It is killed then, and
-later attempts send what is missing."""
+later attempts send the rest."""
 
 STOP_SECONDS = 2.5
 """Maximum wait for attempts under way when the service stops: an attempt whose result is lost is
@@ -109,8 +109,8 @@ class Delivery:
         request = {
             "urls_file": str(self._urls_file),
             "notifications": [
-                {"type": types[one.id], **{name: getattr(one, name) for name in fields}}
-                for one in notifications
+                {"type": types[note.id], **{name: getattr(note, name) for name in fields}}
+                for note in notifications
             ],
         }
         with subprocess.Popen(

@@ -77,7 +77,7 @@ class Notifier:
         return {notification.id: notification for notification in self._outbox.notifications}
 
     def update(self, incidents: Sequence[Incident], now: datetime) -> None:
-        """Send whatever is due about incidents that are open or ended recently."""
+        """Send the notifications that are due about incidents that are open or ended recently."""
         if self._delivery is None:
             return
         self._record_results(self._delivery, now)
@@ -179,5 +179,5 @@ def _link(names: Iterable[str], port: int) -> str:
     addresses = network.addresses_to_bind(names)
     if any(address.is_unspecified for address in addresses):
         addresses = [*network.tailscale_addresses(), *addresses]
-    reachable = [one for one in addresses if not one.is_loopback and not one.is_unspecified]
+    reachable = [ip for ip in addresses if not ip.is_loopback and not ip.is_unspecified]
     return network.page_url(reachable[0], port).rstrip("/") if reachable else ""

@@ -338,7 +338,7 @@ def _should_resend(notification: Notification, now: datetime) -> bool:
 
 
 def _resent_at(notification: Notification, outbox: Outbox, outcome: str, now: datetime) -> datetime:
-    """Return when a lost notification is replaced by a new one; its creation time for never."""
+    """Return the time at which a new notification replaces a lost one; `made_at` for never."""
     if outcome == "away":
         return now + AWAY_PAUSE
     pauses = RESEND_PAUSES[_times_given_up(notification, outbox) :]
@@ -381,7 +381,7 @@ class _Room:
         return min(self.total, self.other)
 
     def use(self, count: int, *, is_fault: bool) -> None:
-        """Take a number of places."""
+        """Remove a number of places."""
         self.total = max(self.total - count, 0)
         self.other = max(self.other - (0 if is_fault else count), 0)
         self.has_fault |= is_fault and count > 0

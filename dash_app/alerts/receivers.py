@@ -41,7 +41,7 @@ ANSWER_SECONDS, ANSWER_BYTES, CHUNK_BYTES = 5.0, 1_000_000, 16_384
 """Maximum time and size of an answer. The rest is ignored."""
 
 MAX_PAUSE_SECONDS = 1.0
-"""Between notifications to one receiver. apprise's usual 5.5 s would take a minute for ten."""
+"""Maximum pause between notifications to one receiver. With apprise's 5.5 s, ten take a minute."""
 
 TEMPORARY = frozenset({408, 425, 429})
 """Errors after which another attempt may succeed (RFC 9110, RFC 6585, RFC 8470)."""

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ class Sender:
 
     def send(self, found: list[Receiver]) -> None:
         """Send to all receivers, and print the results."""
-        attempts: dict[str, list[Line]] = {one["id"]: [] for one in self._notifications}
+        attempts: dict[str, list[Line]] = {note["id"]: [] for note in self._notifications}
         with ThreadPoolExecutor(MAX_THREADS) as pool:
             futures = [
                 pool.submit(self._send_to, receiver, attempts, len(found)) for receiver in found
@@ -111,7 +112,7 @@ def _combined(attempts: list[Line]) -> Line:
     rest = len(problems) - MAX_PROBLEMS
     more = [f"and {rest} more"] if rest > 0 else []
     outcomes = {attempt["outcome"] for attempt in failed}
-    outcome = next((one for one in receivers.WORST_FIRST if one in outcomes), "delivered")
+    outcome = next((worst for worst in receivers.WORST_FIRST if worst in outcomes), "delivered")
     return {"failure": "; ".join([*problems[:MAX_PROBLEMS], *more]) or None, "outcome": outcome}
 
 
@@ -131,7 +132,7 @@ def main() -> None:
     found: list[Receiver] = []
     try:
         urls = read_urls(Path(request["urls_file"]))
-        found = [one for url in urls for one in receivers.receivers_in(url)] if apprise else []
+        found = [*chain.from_iterable(map(receivers.receivers_in, urls))] if apprise else []
     except (OSError, ValueError) as error:
         failure = f"the file of URLs {error}"
     if found:

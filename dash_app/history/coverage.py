@@ -48,7 +48,7 @@ def find_coverage(path: Path, database: str, last: Reading | None) -> Coverage:
 
 
 def find_watched(path: Path, database: str, since: datetime) -> list[TimeRange]:
-    """Return when a database was watched since a time, oldest first. Raise sqlite3.Error."""
+    """Return the ranges in which a database was watched, from a time on. Raise sqlite3.Error."""
     with open_read_only(path) as connection:
         found = spans(connection, database, int(since.timestamp()))
         return [(_time(start), _time(end)) for start, end in found]
@@ -86,9 +86,9 @@ def spans(connection: sqlite3.Connection, database: str, since: int = 0) -> list
 
 
 def last_writes(connection: sqlite3.Connection, database: str) -> dict[str, int]:
-    """Return when the sum of written rows of each table reached its present value.
+    """Return the last write to each table that was seen to gain rows.
 
-    A table without written rows is left out.
+    It is the time at which the sum of written rows reached its present value.
     """
     sql = """
         SELECT "table", min(at) FROM series JOIN point ON series = id

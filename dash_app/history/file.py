@@ -132,7 +132,7 @@ def is_sound(connection: sqlite3.Connection) -> bool | None:
 
 
 def loss(path: Path, descriptor: int) -> str | None:
-    """Return how the open file was lost; None if it is still at its path, and ours."""
+    """Return the way in which the open file was lost; None if it is still there, and ours."""
     try:
         current = path.stat()
     except OSError as error:

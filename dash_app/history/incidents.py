@@ -87,8 +87,9 @@ class IncidentTable:
         """Return incidents with their notifications, in the same order. Raise sqlite3.Error."""
         stored = list(incidents)
         sent: dict[int | None, list[Notification]] = {}
-        for one in NotificationTable(self.connection).about(incident.id for incident in stored):
-            sent.setdefault(one.incident, []).append(one)
+        ids = (incident.id for incident in stored)
+        for notification in NotificationTable(self.connection).about(ids):
+            sent.setdefault(notification.incident, []).append(notification)
         return [
             replace(incident, notifications=tuple(sent.get(incident.id, ()))) for incident in stored
         ]

@@ -52,7 +52,7 @@ class NotificationTable:
     def store(self, notifications: Iterable[Notification]) -> None:
         """Insert or update notifications. Raise sqlite3.Error."""
         with self.connection:
-            self.connection.executemany(STORE, [to_row(one, COLUMNS) for one in notifications])
+            self.connection.executemany(STORE, [to_row(note, COLUMNS) for note in notifications])
 
     def unfinished(self, incidents: Iterable[int | None], now: datetime) -> list[Notification]:
         """Return the notifications on which further ones depend, oldest first.

@@ -20,7 +20,7 @@ PRUNABLE = """
 
 
 def prune(connection: sqlite3.Connection, now: datetime, retention: timedelta) -> None:
-    """Delete whatever is older than the retention. Raise sqlite3.Error."""
+    """Delete everything older than the retention. Raise sqlite3.Error."""
     _delete_points(connection, int((now - min(retention, MAX_POINT_AGE)).timestamp()))
     _delete_the_rest(connection, int((now - retention).timestamp()))
 

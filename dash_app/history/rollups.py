@@ -1,8 +1,8 @@
 """Rollups: the last, least and greatest value of each hour and day in which a value changed.
 
 For a table, also the sum of all rows written up to its end. An hour or day without a change has no
-row, because the value at its start held throughout. Each row is computed anew from the points or
-hours that it covers, so that it never contradicts them.
+row, because the value at its start held throughout. Each row is computed from all points or hours
+that it covers, so that it never contradicts them.
 """
 
 from __future__ import annotations

@@ -11,14 +11,14 @@ MIGRATIONS = (
     CREATE TABLE series (
         id INTEGER PRIMARY KEY,
         database TEXT NOT NULL,
-        "table" TEXT,               -- null for what belongs to the whole database
+        "table" TEXT,               -- null for numbers of the whole database
         metric TEXT NOT NULL
     ) STRICT;
     CREATE UNIQUE INDEX series_key ON series (database, metric, ifnull("table", ''));
     CREATE TABLE point (
         series INTEGER NOT NULL REFERENCES series,
         at INTEGER NOT NULL,
-        value INTEGER,              -- null when it stopped being known
+        value INTEGER,              -- null if it is unknown from then on
         PRIMARY KEY (series, at)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE watched (
@@ -45,9 +45,9 @@ MIGRATIONS = (
         database TEXT NOT NULL,
         kind TEXT NOT NULL,
         at TEXT NOT NULL,
-        before TEXT NOT NULL,       -- JSON, as is the next one
+        before TEXT NOT NULL,       -- JSON, like `after`
         after TEXT NOT NULL,
-        ended_at TEXT               -- when what it found amiss was undone or acknowledged
+        ended_at TEXT               -- when its problem was undone or acknowledged
     ) STRICT;
     CREATE INDEX event_of_database ON event (database, id);
     ALTER TABLE memory ADD COLUMN absence TEXT;
@@ -56,8 +56,8 @@ MIGRATIONS = (
     """
     CREATE TABLE rollup (
         series INTEGER NOT NULL REFERENCES series,
-        span INTEGER NOT NULL,      -- in seconds: an hour or a day
-        at INTEGER NOT NULL,        -- its begin
+        span INTEGER NOT NULL,      -- seconds: an hour or a day
+        at INTEGER NOT NULL,        -- its start
         last INTEGER,
         least INTEGER,
         greatest INTEGER,
@@ -74,7 +74,7 @@ MIGRATIONS = (
     DROP VIEW minute;
     DROP VIEW hour;
     DROP VIEW day;
-    ALTER TABLE point ADD COLUMN written INTEGER;   -- all rows written up to then
+    ALTER TABLE point ADD COLUMN written INTEGER;   -- sum of all rows written up to then
     ALTER TABLE rollup ADD COLUMN written INTEGER;  -- at its end
     CREATE VIEW minute AS SELECT series, at, value AS last, value AS least, value AS greatest,
         written FROM point;
@@ -112,11 +112,11 @@ MIGRATIONS = (
     """
     CREATE TABLE incident (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        key TEXT NOT NULL,          -- of its cause
+        key TEXT NOT NULL,          -- names its cause
         kind TEXT NOT NULL,
         level TEXT NOT NULL,
         databases TEXT NOT NULL,    -- names, as JSON
-        troubles TEXT NOT NULL,     -- what it is made of now, as JSON
+        troubles TEXT NOT NULL,     -- ids of its present problems, as JSON
         text TEXT NOT NULL,
         remedy TEXT NOT NULL,
         since TEXT NOT NULL,
@@ -128,21 +128,21 @@ MIGRATIONS = (
     CREATE INDEX incident_of_cause ON incident (key, id);
     CREATE TABLE message (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        mark TEXT NOT NULL UNIQUE,  -- stands in its text
+        mark TEXT NOT NULL UNIQUE,  -- its id, which stands in its text
         incident INTEGER REFERENCES incident,   -- null for a summary of several
         cause TEXT NOT NULL,        -- the key of its incident
         kind TEXT NOT NULL,
         title TEXT NOT NULL,
         body TEXT NOT NULL,
         made_at TEXT NOT NULL,
-        due_at TEXT NOT NULL,       -- the next try
+        due_at TEXT NOT NULL,       -- the next attempt
         attempts INTEGER NOT NULL,
         tried_at TEXT,
         sent_at TEXT,
-        failure TEXT,               -- why the last try failed
-        reached TEXT NOT NULL,      -- marks of receivers that have it, as JSON
+        failure TEXT,               -- of the last attempt
+        reached TEXT NOT NULL,      -- ids of receivers that have it, as JSON
         is_given_up INTEGER NOT NULL,
-        told_in TEXT                -- the mark of the message that tells of it in its place
+        told_in TEXT                -- the `mark` of the message sent in its place
     ) STRICT;
     CREATE INDEX message_of_incident ON message (incident, id);
     CREATE INDEX message_unsent ON message (mark) WHERE sent_at IS NULL AND told_in IS NULL;

@@ -129,7 +129,10 @@ def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict
         written = list(_find(connection, Selection(metric=INSERTED), hourly))
         return {
             name: _activity(
-                connection, name, now, [one.points for one in written if one.database == name]
+                connection,
+                name,
+                now,
+                [series.points for series in written if series.database == name],
             )
             for name in databases
         }
@@ -146,16 +149,16 @@ def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, Tab
         rows = list(_find(connection, Selection((database,)), window))
         written = list(_find(connection, Selection((database,), metric=INSERTED), window))
         grew_at = last_writes(connection, database)
-    sums = {str(one.table): one.points[-1][1] for one in written}
+    sums = {str(series.table): series.points[-1][1] for series in written}
     return {
-        str(one.table): TableDay(
-            rows_before=one.points[0][1],
-            rows_last=one.points[-1][1],
-            written=sums.get(str(one.table)),
+        str(series.table): TableDay(
+            rows_before=series.points[0][1],
+            rows_last=series.points[-1][1],
+            written=sums.get(str(series.table)),
             seconds=int(now.timestamp()) - since,
-            grew_at=grew_at.get(str(one.table)),
+            grew_at=grew_at.get(str(series.table)),
         )
-        for one in rows
+        for series in rows
     }
 
 
@@ -170,7 +173,7 @@ def size_a_day_ago(path: Path, database: str, now: datetime) -> tuple[int, datet
             return None
         selection = Selection((database,), metric="size_bytes")
         found = _find(connection, selection, Window(since, since, 1))
-        size_bytes = next((one.points[0][1] for one in found), None)
+        size_bytes = next((series.points[0][1] for series in found), None)
     return None if size_bytes is None else (size_bytes, datetime.fromtimestamp(since, UTC))
 
 
@@ -203,7 +206,7 @@ def _activity(
     since = _watched_a_day_ago(connection, database, now)
     window = Window(since or 0, since or 0, 1)
     rows = _find(connection, Selection((database,)), window) if since else ()
-    parts = {str(one.table): one.parts[0] for one in rows}
+    parts = {str(series.table): series.parts[0] for series in rows}
     return Activity(
         hours=tuple(hours),
         rows_before=_sum(parts.values()),

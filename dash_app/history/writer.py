@@ -170,7 +170,7 @@ class History:
         return False
 
     def _replace(self, problem: str) -> None:
-        """Set aside whatever is at the path, and start a new file there."""
+        """Set aside the file at the path, and start a new one."""
         kept = set_aside(self._settings.path)
         self._open()
         self._note_loss(problem, kept)
@@ -381,7 +381,7 @@ class History:
         return self._series[key]
 
     def _prune(self, now: datetime) -> None:
-        """Delete whatever is older than the retention, once per hour.
+        """Delete everything older than the retention, once per hour.
 
         The age is counted from one day after the last record at most. Otherwise a clock that is
         years ahead for a moment, as one without a battery may be, would cost the whole history.

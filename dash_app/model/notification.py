@@ -18,7 +18,7 @@ class Notification:
     """A notification about one incident, or a summary of several notifications."""
 
     id: str
-    """Stands in the text, so that a person who receives it twice can tell."""
+    """Also in the text, so that a person recognizes a second copy."""
 
     kind: NotificationKind
     cause: str

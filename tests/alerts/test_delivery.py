@@ -46,7 +46,7 @@ def stored(config: Path) -> list[dict[str, Any]]:
 
 
 def skip_pauses(config: Path) -> None:
-    """Let failed notifications be retried at the next tick. No service may run."""
+    """Make failed notifications due now. No service may run."""
     with closing(sqlite3.connect(config.with_name("history.db"))) as connection, connection:
         connection.execute("UPDATE message SET due_at = made_at")
 

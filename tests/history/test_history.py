@@ -135,7 +135,7 @@ def test_a_restart_continues_the_series(path: Path) -> None:
 
 
 def test_the_state_of_another_version_is_read(path: Path) -> None:
-    """After an upgrade fields are missing, after a downgrade there are unknown ones."""
+    """Fields are missing after an upgrade, and unknown after a downgrade."""
     here = Database("email", "Email", path)
     with closing(History(HistorySettings(path=path))) as history:
         known = snapshot(START, email={"tasks": 3}).databases[0].reading
