@@ -16,8 +16,8 @@ Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
 
 
-EXACT_FOR = timedelta(minutes=1)
-"""An estimate older than this shows when its table was last counted exactly."""
+SHOW_AGE_AFTER = timedelta(minutes=1)
+"""Beyond this age, an estimate shows when its table was last counted exactly."""
 
 STATES: dict[str, tuple[Icon, str, str]] = {
     "new": ("waiting", "muted", "New"),
@@ -123,7 +123,7 @@ def row_count(row: Any, now: datetime, number: Callable[[int], str]) -> Componen
         return html.Td(reason, className="reason")
     sign = {"about": "≈ ", "at_most": "≤ "}.get(row.estimate, "")
     rows = f"{sign}{number(int(row.rows))}"
-    if row.estimate != "about" or now - row.counted_at < EXACT_FOR:
+    if row.estimate != "about" or now - row.counted_at < SHOW_AGE_AFTER:
         return html.Td(rows)
     return html.Td([f"{rows}, exact ", moment(row.counted_at, "ago", now)])
 
