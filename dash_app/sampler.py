@@ -1,4 +1,4 @@
-"""Asks the airlock each tick, keeps the newest snapshot, and hands it to the history."""
+"""The one thread that has the databases read, judges them and publishes a snapshot each tick."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -38,44 +37,45 @@ from dash_app.words.errors import wording_context
 from dash_app.words.history import history_lost, history_not_opened, history_paused
 
 STOP_SECONDS = 5.0
-"""How long the tick under way may take to end; then it is left behind, as a hung disk would be."""
+"""Maximum time that a stop waits for the current tick, which a hung disk may hold up forever."""
 
 MIN_PAUSE_SECONDS = 1.0
-"""Minimum time from the start of one tick to the next, however often people ask for one."""
+"""Minimum time from the start of one tick to the next, however many people request one."""
 
 MAX_WAITING, MAX_WAIT_SECONDS = 2, 3.0
 """Maximum number of requests that wait for a tick, each occupying a thread, and for how long.
 
-Further ones are answered at once, with the previous snapshot.
+Further requests are answered at once, with the previous snapshot.
 """
 
 SLACK = timedelta(milliseconds=500)
-"""A tick may come this much early and still count as a minute after the last record."""
+"""A record is due this much before its time, so that a tick that is slightly early stores it."""
 
 log = logging.getLogger(__name__)
 
 
 class Requests:
-    """The newest acknowledgement of each database and incident since the last tick."""
+    """What people dismissed and acknowledged since the last tick. Safe for any thread."""
 
     def __init__(self) -> None:
-        """Start without any."""
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
-        self._seen: dict[str, datetime] = {}
+        self._dismissed: dict[str, datetime] = {}
         self._acknowledged: dict[int, Acknowledgement | None] = {}
         self._published = threading.Event()
 
     def dismiss(self, database: str, until: datetime) -> threading.Event:
-        """Add a database; return an event that is set once a snapshot shows it."""
+        """Dismiss a database's events up to a time; return an event set with the next snapshot."""
         with self._lock:
-            self._seen[database] = max(until, self._seen.get(database, until))
+            self._dismissed[database] = max(until, self._dismissed.get(database, until))
             return self._published
 
-    def acknowledge(self, incident: int, known: Acknowledgement | None) -> threading.Event:
-        """Add an incident; return an event that is set once a snapshot shows it."""
+    def acknowledge(
+        self, incident: int, acknowledgement: Acknowledgement | None
+    ) -> threading.Event:
+        """Acknowledge an incident, or withdraw that; return an event set with the next snapshot."""
         with self._lock:
-            self._acknowledged[incident] = known
+            self._acknowledged[incident] = acknowledgement
             return self._published
 
     def wait(self, published: threading.Event, seconds: float) -> None:
@@ -89,15 +89,15 @@ class Requests:
     def take(
         self,
     ) -> tuple[dict[str, datetime], dict[int, Acknowledgement | None], threading.Event]:
-        """Remove and return all, with the event to set once they are published."""
+        """Remove and return all requests, with the event to set once they are published."""
         with self._lock:
-            taken = self._seen, self._acknowledged, self._published
-            self._seen, self._acknowledged, self._published = {}, {}, threading.Event()
+            taken = self._dismissed, self._acknowledged, self._published
+            self._dismissed, self._acknowledged, self._published = {}, {}, threading.Event()
         return taken
 
 
 class Sampler:
-    """The one thread that has the databases read; everyone else asks for its newest snapshot."""
+    """Publishes the newest snapshot. All methods but `tick` and `finish` are for any thread."""
 
     def __init__(
         self,
@@ -107,40 +107,41 @@ class Sampler:
         clock: Clock = CLOCK,
     ) -> None:
         """Load the stored state. `airlock` may have been started. Raise sqlite3.Error."""
-        sampler = settings.sampler
         self._settings = settings
         self._history = history
         self._clock = clock
-        self._deadline_seconds = sampler.deadline.total_seconds()
-        self._interval_seconds = sampler.interval.total_seconds()
-        self._began = clock.steady_seconds()
+        self._deadline_seconds = settings.sampler.deadline.total_seconds()
+        self._interval_seconds = settings.sampler.interval.total_seconds()
+        self._started_seconds = clock.steady_seconds()
         self._airlock = airlock or Airlock.from_settings(settings)
-        self._place = wording_context(settings, own_user_name())
-        self._ledger = StateStore(history, settings.databases, clock.now)
-        self._airlock.restore(self._ledger.states)
-        self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
+        self._context = wording_context(settings, own_user_name())
+        self._states = StateStore(history, settings.databases, clock.now)
+        self._airlock.restore(self._states.states)
         self._expectations = load_trackers(
-            settings.databases, settings.stale_after, history.path, self._ledger
+            settings.databases, settings.stale_after, history.path, self._states
         )
+        self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._problems: dict[str, tuple[Problem, ...]] = {}
-        self._activity = self._load_activity()
-        self.requests = Requests()
-        self._seen_until: Mapping[str, datetime] = {}
-        self._adjustments = AdjustmentDetector(clock)
         self._verified: dict[str, tuple[datetime, float]] = {}
+        self._activity = self._load_activity()
+        self._recorded_at: datetime | None = None
+        self._adjustments = AdjustmentDetector(clock)
+        self._self_check = SelfCheck(self._deadline_seconds)
         self._stopping = threading.Event()
         self._wake = threading.Event()
         self._notifier = Notifier(settings, history, self._wake.set, clock)
         self._due = time.monotonic()
         self._thread = self._new_thread()
-        self._recorded_at: datetime | None = None
+        self.requests = Requests()
         self.history_paused: str | None = None
-        self._self_check = SelfCheck(self._deadline_seconds)
+        """Why nothing is stored in the history now, in a sentence."""
         self.snapshot: Snapshot | None = None
+        """The newest published snapshot."""
         self.first_snapshot = threading.Event()
+        """Set once there is a snapshot."""
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the sampler thread."""
         self._thread.start()
 
     def stop(self, *, for_good: bool = True) -> bool:
@@ -155,7 +156,7 @@ class Sampler:
         self._wake.set()
         self._thread.join(STOP_SECONDS)
         if self._thread.is_alive():
-            log.error("the reading under way does not end")
+            log.error("the current readings do not finish")
         return not self._thread.is_alive()
 
     def resume(self) -> None:
@@ -170,90 +171,196 @@ class Sampler:
 
     @property
     def is_running(self) -> bool:
-        """Whether the thread runs; after `stop`, until its current tick has ended."""
+        """Whether the thread runs; after `stop`, until its current tick is finished."""
         return self._thread.is_alive()
 
     @property
     def overdue_seconds(self) -> float:
-        """How long the tick under way takes, or the next one keeps us waiting; negative before."""
+        """The time since the current tick started, or the next one was due; negative before."""
         return time.monotonic() - self._due
 
     def fresh(self) -> Snapshot | None:
-        """Return the newest snapshot, or None when it is older than three intervals."""
+        """Return the newest snapshot, or None if it is older than three intervals."""
         snapshot = self.snapshot
         limit_seconds = self._settings.fresh_for.total_seconds()
         is_fresh = snapshot is not None and self.age_seconds(snapshot) <= limit_seconds
         return snapshot if is_fresh else None
 
     def age_seconds(self, snapshot: Snapshot) -> float:
-        """Return how long ago a snapshot was taken, however the clock was set since."""
+        """Return the age of a snapshot. Setting the wall clock does not affect it."""
         return self._clock.steady_seconds() - snapshot.taken_at_seconds
 
     def dismiss(self, database: str, until: datetime) -> None:
-        """End what happened to a database until then, in the next snapshot."""
+        """Dismiss a database's problems up to a time, and wait for the snapshot without them."""
         statuses = self.snapshot.databases if self.snapshot else ()
         problems = [p for s in statuses if s.database.name == database for p in s.problems]
         if any(p.needs_acknowledgement and p.since <= until for p in problems):
-            self._await(self.requests.dismiss(database, until))
+            self._wait_for_tick(self.requests.dismiss(database, until))
 
-    def acknowledge(self, incident: int, known: Acknowledgement | None) -> None:
-        """Acknowledge an open incident, or withdraw that, in the next snapshot."""
-        open_ = self.snapshot.open_incidents if self.snapshot else []
-        if any(one.id == incident for one in open_):
-            self._await(self.requests.acknowledge(incident, known))
+    def acknowledge(self, incident: int, acknowledgement: Acknowledgement | None) -> None:
+        """Acknowledge an open incident, or withdraw that, and wait for the next snapshot."""
+        open_incidents = self.snapshot.open_incidents if self.snapshot else []
+        if any(one.id == incident for one in open_incidents):
+            self._wait_for_tick(self.requests.acknowledge(incident, acknowledgement))
 
-    def _await(self, published: threading.Event) -> None:
+    def _wait_for_tick(self, published: threading.Event) -> None:
         """Start the next tick soon, and wait for its snapshot."""
         self._wake.set()
         self.requests.wait(published, min(self._interval_seconds, MAX_WAIT_SECONDS))
 
     def _run(self) -> None:
-        """Tick at a steady beat until stopped; a slow tick skips the beats that it missed."""
+        """Tick at a fixed interval until stopped. A slow tick skips those that it delays."""
         try:
             while not self._stopping.is_set():
-                began = self._due = time.monotonic()
+                started = self._due = time.monotonic()
                 self._wake.clear()
                 try:
-                    done = self._forget_what_is_asked()
+                    requests = self._process_forget_requests()
                     self.tick()
-                    for errand in done:
-                        errand.unlink(missing_ok=True)
-                except Exception:  # a fault in one tick must not end the watch
+                    for request_file in requests:
+                        request_file.unlink(missing_ok=True)
+                except Exception:  # an error in one tick must not end the thread
                     log.exception("tick failed")
-                took_seconds = time.monotonic() - began
+                took_seconds = time.monotonic() - started
                 missed = int(took_seconds // self._interval_seconds)
                 self._self_check.count_tick(took_seconds, missed)
-                self._due = began + (missed + 1) * self._interval_seconds
+                self._due = started + (missed + 1) * self._interval_seconds
                 self._wake.wait(self._due - time.monotonic())
-                self._stopping.wait(began + MIN_PAUSE_SECONDS - time.monotonic())
+                self._stopping.wait(started + MIN_PAUSE_SECONDS - time.monotonic())
         finally:
             self.finish()
+
+    def tick(self) -> Snapshot:
+        """Read all databases once, judge them, and publish and store the snapshot.
+
+        Called by the thread, or instead of starting it.
+        """
+        self._restore_history()
+        dismissed, acknowledged, published = self.requests.take()
+        for incident, acknowledgement in acknowledged.items():
+            self._tracker.acknowledge(incident, acknowledgement)
+        readings = self._airlock.read(self._wait_seconds())
+        now = self._clock.now()
+        if by := self._adjustments.adjustment():
+            self._shift_times(by)
+        taken = Snapshot(
+            now,
+            tuple(
+                self._judge(
+                    database, readings.get(database.name), dismissed.get(database.name), now
+                )
+                for database in self._settings.databases
+            ),
+            self._states.events,
+            disk_of(str(self._history.path)),
+            self_report=self._self_check.measure(self._airlock, readings.values()),
+            taken_at_seconds=self._clock.steady_seconds(),
+        )
+        self._tracker.update(taken, self._notifier.problems())
+        snapshot = self._publish(replace(taken, incidents=self._tracker.newest))
+        self._notifier.update(self._tracker.incidents, now)
+        self.first_snapshot.set()
+        published.set()
+        if self._record_is_due(now):
+            self._record(snapshot)
+            snapshot = self._publish(snapshot)
+        return snapshot
 
     def finish(self) -> None:
         """Close the airlock, store all state and wait for the notification being sent."""
         self._airlock.close()
         if self.snapshot:  # or what changed since the last record would look like silence
             self._record(self.snapshot)
-        self._ledger.save()
+        self._states.save()
         self._notifier.stop()
 
-    def _forget_what_is_asked(self) -> list[Path]:
-        """Forget the databases that `forget` asks for; return the files that request it."""
-        done = []
+    def _wait_seconds(self) -> float:
+        """Return how long to wait for readings. Only the first snapshot has no earlier ones."""
+        if self.snapshot is None:
+            return self._deadline_seconds
+        return min(self._deadline_seconds, self._interval_seconds / 2)
+
+    def _judge(
+        self,
+        database: Database,
+        reading: Reading | None,
+        dismissed_until: datetime | None,
+        now: datetime,
+    ) -> DatabaseStatus:
+        """Return the status of a database from its newest reading, if it has one."""
+        name = database.name
+        reading = with_baseline(
+            reading or self._no_reading(now), self._states.baseline_of(database)
+        )
+        state, events = self._states.record(database, reading, dismissed_until)
+        evidence = Evidence(
+            database,
+            reading,
+            state,
+            events=events,
+            watch=self._expectations[name].update(reading),
+            before=self._problems.get(name, ()),
+            is_stale=self._reading_age(name, reading, now) > self._settings.stale_after,
+            activity=self._activity.get(name),
+        )
+        status = judge(evidence, self._context)
+        self._problems[name] = status.problems
+        return status
+
+    def _no_reading(self, now: datetime) -> Reading:
+        """Return the reading of a database that has not answered since the start."""
+        elapsed_seconds = self._clock.steady_seconds() - self._started_seconds
+        is_early = elapsed_seconds < self._settings.stale_after.total_seconds()
+        return Reading(now, now, code="not_read_yet" if is_early else "not_responding")
+
+    def _reading_age(self, name: str, reading: Reading, now: datetime) -> timedelta:
+        """Return the time since a reading was verified, however the clock was set since."""
+        known, steady_seconds = self._verified.get(name), self._clock.steady_seconds()
+        if known is None or known[0] != reading.verified_at:
+            age_seconds = max((now - reading.verified_at).total_seconds(), 0.0)
+            known = self._verified[name] = reading.verified_at, steady_seconds - age_seconds
+        return timedelta(seconds=steady_seconds - known[1])
+
+    def _publish(self, snapshot: Snapshot) -> Snapshot:
+        """Make a snapshot the newest one, with the present state of the history."""
+        notes = self._history_notes()
+        self.snapshot = replace(snapshot, history_notes=notes, recorded_at=self._recorded_at)
+        return self.snapshot
+
+    def _shift_times(self, by: timedelta) -> None:
+        """Shift all times in memory by as much as the clock was set, so that durations stay."""
+        log.warning("the clock was set by %+.0f s", by.total_seconds())
+        self._states.move(by)
+        self._tracker.move(by)
+        self._notifier.move(by)
+        # Problems that need an acknowledgement keep the time of their event.
+        self._problems = {
+            name: tuple(
+                problem
+                if problem.needs_acknowledgement
+                else replace(problem, since=problem.since + by)
+                for problem in problems
+            )
+            for name, problems in self._problems.items()
+        }
+
+    def _process_forget_requests(self) -> list[Path]:
+        """Forget the databases that `forget` requests; return the request files to remove."""
+        processed = []
         for database in self._settings.databases:
-            errand = forget_request(self._history.path, database.name)
-            if not errand.exists():
+            request_file = forget_request(self._history.path, database.name)
+            if not request_file.exists():
                 continue
             try:
-                self._ledger.forget(database)
+                self._states.forget(database)
             except sqlite3.Error as error:
                 log.error("%s is not forgotten yet: %s", database.name, error)
                 continue
             self._problems.pop(database.name, None)
-            done.append(errand)
-        return done
+            processed.append(request_file)
+        return processed
 
-    def _keep_history(self) -> None:
+    def _restore_history(self) -> None:
         """Replace a history file that was lost, and store in it what is in memory."""
         try:
             if not self._history.reopen_if_lost():
@@ -264,7 +371,7 @@ class Sampler:
                 log.error("history not opened: %s", error)
             self.history_paused = paused
             return
-        self._ledger.store_again()
+        self._states.store_again()
         self._tracker.store_again()
         self._notifier.store_again()
         self._recorded_at = None
@@ -274,128 +381,28 @@ class Sampler:
         notes = (history_lost(lost.at, lost.problem, lost.kept),) if lost else ()
         return (self.history_paused, *notes) if self.history_paused else notes
 
-    def tick(self) -> Snapshot:
-        """Read all databases once, judge them, and publish and store the snapshot.
-
-        Called by the thread, or instead of starting it.
-        """
-        self._keep_history()
-        self._seen_until, acknowledged, published = self.requests.take()
-        for incident, known in acknowledged.items():
-            self._tracker.acknowledge(incident, known)
-        readings = self._airlock.read(self._wait_seconds())
-        now = self._clock.now()
-        if by := self._adjustments.adjustment():
-            self._follow_clock(by)
-        statuses = tuple(
-            self._judge(database, readings, now) for database in self._settings.databases
-        )
-        taken = Snapshot(
-            now,
-            statuses,
-            self._ledger.events,
-            disk_of(str(self._history.path)),
-            self_report=self._self_check.measure(self._airlock, readings.values()),
-            taken_at_seconds=self._clock.steady_seconds(),
-        )
-        self._tracker.update(taken, self._notifier.problems())
-        snapshot = self._publish(replace(taken, incidents=self._tracker.newest))
-        self._notifier.update(self._tracker.incidents, now)
-        self.first_snapshot.set()
-        published.set()
-        if self._is_to_be_recorded(now):
-            self._record(snapshot)
-            snapshot = self._publish(snapshot)
-        return snapshot
-
-    def _publish(self, snapshot: Snapshot) -> Snapshot:
-        """Make a snapshot the newest one, with the present state of the history."""
-        notes = self._history_notes()
-        self.snapshot = replace(snapshot, history_notes=notes, recorded_at=self._recorded_at)
-        return self.snapshot
-
-    def _wait_seconds(self) -> float:
-        """Return how long to wait for readings: the first snapshot has no older one to show."""
-        if self.snapshot is None:
-            return self._deadline_seconds
-        return min(self._deadline_seconds, self._interval_seconds / 2)
-
-    def _no_reading(self, now: datetime) -> Reading:
-        """Return the reading of a database that has not answered since we started."""
-        passed_seconds = self._clock.steady_seconds() - self._began
-        is_early = passed_seconds < self._settings.stale_after.total_seconds()
-        return Reading(now, now, code="not_read_yet" if is_early else "not_responding")
-
-    def _judge(
-        self,
-        database: Database,
-        readings: Mapping[str, Reading],
-        now: datetime,
-    ) -> DatabaseStatus:
-        """Return what the newest reading of a database means."""
-        name = database.name
-        reading = readings.get(name) or self._no_reading(now)
-        reading = with_baseline(reading, self._ledger.baseline_of(database))
-        state, events = self._ledger.record(database, reading, self._seen_until.get(name))
-        evidence = Evidence(
-            database,
-            reading,
-            state,
-            events=events,
-            watch=self._expectations[name].update(reading),
-            before=self._problems.get(name, ()),
-            is_stale=self._unverified(name, reading.verified_at, now) > self._settings.stale_after,
-            activity=self._activity.get(name),
-        )
-        status = judge(evidence, self._place)
-        self._problems[name] = status.problems
-        return status
-
-    def _follow_clock(self, by: timedelta) -> None:
-        """Move all times in memory by as much as the clock was set, so that durations stay."""
-        log.warning("the clock was set by %+.0f s", by.total_seconds())
-        self._ledger.move(by)
-        self._tracker.move(by)
-        self._notifier.move(by)
-        # Those that need an acknowledgement have the time of their event.
-        self._problems = {
-            name: tuple(
-                one if one.needs_acknowledgement else replace(one, since=one.since + by)
-                for one in problems
-            )
-            for name, problems in self._problems.items()
-        }
-
-    def _unverified(self, name: str, verified_at: datetime, now: datetime) -> timedelta:
-        """Return the age of a reading's last verification, whatever the clock was set to since."""
-        known, steady_seconds = self._verified.get(name), self._clock.steady_seconds()
-        if known is None or known[0] != verified_at:
-            age_seconds = max((now - verified_at).total_seconds(), 0.0)
-            known = self._verified[name] = verified_at, steady_seconds - age_seconds
-        return timedelta(seconds=steady_seconds - known[1])
-
-    def _is_to_be_recorded(self, now: datetime) -> bool:
-        """Whether the last record is a minute old, or the clock was set back since."""
-        since_last = None if self._recorded_at is None else now - self._recorded_at
-        least = self._settings.history.every - SLACK
-        return since_last is None or not timedelta(0) <= since_last < least
+    def _record_is_due(self, now: datetime) -> bool:
+        """Whether the last record is old enough, or the clock was set back since."""
+        elapsed = None if self._recorded_at is None else now - self._recorded_at
+        interval = self._settings.history.every - SLACK
+        return elapsed is None or not timedelta(0) <= elapsed < interval
 
     def _record(self, snapshot: Snapshot) -> None:
-        """Hand a snapshot to the history; live readings go on without it."""
+        """Store a snapshot in the history. If that fails, only the history pauses."""
         try:
             self._history.record(snapshot)
             self.history_paused = None
         except sqlite3.ProgrammingError:
-            pass  # It is closed, for the reason that `_keep_history` found.
+            pass  # It is closed, for the reason that `_restore_history` found.
         except sqlite3.Error as error:
             log.error("history paused: %s", error)
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
-        self._ledger.save()
+        self._states.save()
         self._activity = self._load_activity()
 
     def _load_activity(self) -> dict[str, Activity]:
-        """Return what was written lately, once a minute for all who look."""
+        """Load the recent activity of all databases, once per record for all viewers."""
         names = [database.name for database in self._settings.databases]
         try:
             return recent_activity(self._history.path, names, self._clock.now())
