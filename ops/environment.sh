@@ -1,46 +1,46 @@
-# Read by the scripts beside it. Makes the virtual environments from the locks: once, and again when
-# a lock, this file or the machine's Python changes.
+# Sourced by the other scripts. Creates the virtual environments from the locks, and again when a lock,
+# this file or the machine's Python changes.
 
 repository=$(dirname "$(dirname "${BASH_SOURCE[0]}")")
 
-# Settings of other Dash apps and of the person's own Python are not ours.
+# Settings for other Dash apps and for the user's own Python do not apply to us.
 unset "${!DASH_@}" "${!PYTHON@}"
 export PYTHONPATH=$repository PYTHONSAFEPATH=1
 
-# Cron jobs and containers may have no HOME; the shell then finds it in the list of users.
+# Cron jobs and containers may have no HOME. The shell then looks it up in the user database.
 [ "${HOME:-}" ] || { unset HOME; export HOME=~; }
 
-# Never let other users write to what is installed and then run, whatever this shell's umask is.
+# No other user may write to installed programs, whatever the umask of this shell.
 umask go-w
 
 production=$repository/.venv
 testing=$repository/.venv-test
-python= # the one to make environments with; the first that is found, where none was chosen
-# Stands where this user wants messages sent, by whichever version: ./ops/run alerts install
+python= # for new environments; if empty, the first suitable one
+# A file that exists if this user wants notifications, from any version: ./ops/run alerts install
 alerts_wanted=$HOME/.local/share/mission-control/alerts
 
 say() { printf '%s\n' "$@" >&2; }
 fail() { say "$@"; exit 1; }
 
-# Prints a dot every few seconds for whoever looks on, until it or the script ends.
+# Prints a dot every few seconds on a terminal, until it is killed or the script exits.
 show_progress() {
     while [ -t 2 ] && sleep 3 && kill -0 $$ 2>/dev/null; do printf . >&2; done
 }
 
-# Runs a command without its chatter, which is shown if it fails.
+# quietly COMMAND...: runs a command, and shows its output only if it fails.
 quietly() {
-    local chatter progress
+    local output progress
     show_progress >/dev/null 8>&- 9>&- &
     progress=$!
-    chatter=$("$@" 2>&1 </dev/null) ||
-        fail "$chatter" "Could not install, for the reason above. Starting again tries again."
+    output=$("$@" 2>&1 </dev/null) ||
+        fail "$output" "The installation failed for the reason above. Run it again to retry."
     kill "$progress" 2>/dev/null || true
     wait "$progress" 2>/dev/null || true
     [ ! -t 2 ] || printf '\r\033[K' >&2
 }
 
-# Prints the minor version of a Python 3, the modules that it lacks, and its real path: a link such as
-# python3 may lead to another version after an upgrade, and an activated environment may be removed.
+# Prints the minor version of a Python 3, its missing modules and its real path: after an upgrade, a
+# link such as python3 may lead to another version, and an activated environment may be removed.
 probe='
 import os, sys
 missing = []
@@ -54,8 +54,8 @@ print(sys.version_info[1], ",".join(missing) or "none", path)
 '
 oldest=11 newest=15
 
-# Prints the Python to make an environment with: the first in PATH of a supported version, or else
-# the first newer one, for which the libraries may have files too.
+# Prints the path of the Python for new environments: the first tested version in PATH, or otherwise the
+# first newer one, which the libraries may support too.
 find_python() {
     local name program minor missing path newer=
     local -A refused=()
@@ -71,7 +71,7 @@ find_python() {
         done < <(type -aP "$name")
     done < <(printf '%s\n' python3 python3.{11..29})
     if [ "$newer" ]; then
-        say "$newer is newer than Python 3.$newest, the newest that this version was tested with. Trying it."
+        say "$newer is newer than Python 3.$newest, the newest tested version. Trying it."
         echo "$newer" && return
     fi
     say "Mission Control needs Python 3.$oldest or newer with its venv module."
@@ -80,8 +80,8 @@ find_python() {
     return 1
 }
 
-# Runs pip with the person's settings that lead to a package index, and none that change what is
-# installed or where, such as user, target or constraint.
+# Runs pip with the user's settings for a package index, but without those that change what is installed
+# or where, such as user, target or constraint.
 isolated_pip='
 import ast, os, subprocess, sys
 pip = [sys.executable, "-I", "-m", "pip"]
@@ -92,34 +92,34 @@ kept = (
 own = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("PIP_")}
 if "PIP_CONFIG_FILE" in own:
     os.environ["PIP_CONFIG_FILE"] = own["PIP_CONFIG_FILE"]
-# Loudly, since a file may ask for quiet.
-listed = subprocess.run([*pip, "-vvv", "config", "list"], stdout=subprocess.PIPE, text=True, check=True)
-found = dict(line.split("=", 1) for line in listed.stdout.splitlines() if "=" in line)
+# Verbose, because a configuration file may ask for quiet.
+listing = subprocess.run([*pip, "-vvv", "config", "list"], stdout=subprocess.PIPE, text=True, check=True)
+settings = dict(line.split("=", 1) for line in listing.stdout.splitlines() if "=" in line)
 for name in kept:
     variable = "PIP_" + name.upper().replace("-", "_")
-    values = [ast.literal_eval(found[key]) for key in ("install." + name, "global." + name) if key in found]
+    values = [ast.literal_eval(settings[key]) for key in ("install." + name, "global." + name) if key in settings]
     if value := own.get(variable) or next(iter(values), None):
         os.environ[variable] = value
 os.environ |= {"PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 os.execv(pip[0], [*pip, *sys.argv[1:]])
 '
 
-# install_lock PYTHON LOCK OPTION...: what a lock names, and nothing else.
+# install_lock PYTHON LOCK OPTION...: installs exactly what a lock lists.
 install_lock() {
     quietly "$1" -I -c "$isolated_pip" install --require-hashes --only-binary :all: \
         --requirement "$repository/$2" "${@:3}"
 }
 
-# install_python FOLDER LOCK: an empty environment, and in it what the lock names. Compiled is what
-# is loaded, once it is: pip would compile all of it, libraries' own tests too, on one core.
+# install_python FOLDER LOCK: creates an environment with what a lock lists. Python compiles modules when
+# it loads them: pip would compile everything, tests of libraries too, on one core.
 install_python() {
     quietly "$python" -I -m venv --clear "$1"
     install_lock "$1/bin/python" "$2" --no-compile
 }
 
-# compress_files FOLDER...: makes FILE.gz beside each script and style sheet, unless it is there. Both
-# have the same modification time: the server sends only a copy that is as old as its file. If a folder
-# cannot be written, the server compresses each answer itself.
+# compress_files FOLDER...: creates FILE.gz beside each script and style sheet. Both have the same
+# modification time, and the server sends no copy with another one. If a folder is not writable, the
+# server compresses each response instead.
 compress_files() {
     local file
     find "$@" -type f -size +999c \( -name '*.js' -o -name '*.css' \) | while read -r file; do
@@ -127,10 +127,10 @@ compress_files() {
     done
 } 2>/dev/null
 
-# The libraries that the service loads; that they can be loaded is tried, since a disk may forbid to
-# run what is on it. What cannot be compiled shows when it is loaded.
+# Installs the libraries of the service and imports them, which fails on a disk mounted noexec. Modules
+# that cannot be compiled fail when they are loaded.
 install_production() {
-    say "Installing Mission Control into ${production##*/}: once, about a minute."
+    say "Installing Mission Control into ${production##*/}. This takes about a minute, once."
     install_python "$production" requirements.txt
     quietly "$production/bin/python" -I -c \
         "import click, dash, dash_bootstrap_components, flask, pandas, prometheus_client, pydantic, tomlkit, waitress, werkzeug"
@@ -139,45 +139,45 @@ install_production() {
     compress_files "$production"/lib/python3.*/site-packages/{dash,dash_bootstrap_components} || true
 }
 
-# The tests' environment sees all of production, which may still be on its way, and has their tools
-# besides.
+# The tests' environment has their tools, and sees the one of production, which may be installed at the
+# same time.
 install_testing() {
     local libraries
-    say "Installing what the tests need into .venv-test: once, half a minute."
+    say "Installing what the tests need into .venv-test. This takes half a minute, once."
     install_python "$testing" tests/requirements.txt
     libraries=$(echo "$testing"/lib/python3.*/site-packages)
     echo "../../../../.venv${libraries#"$testing"}" >"$libraries/production.pth"
 }
 
-# ready FOLDER SOURCES: whether the environment stands there, made from these very sources, and by
-# this Python where one was chosen.
-ready() {
+# is_ready FOLDER SOURCES: whether the environment was made from these sources, and with $python if that
+# is set.
+is_ready() {
     [ -x "$1/bin/python" ] && [ "$(cat "$1/made-from" 2>/dev/null)" = "$2" ] &&
         [ "$(readlink -f "$1/bin/python")" = "${python:-$(readlink -f "$1/bin/python")}" ]
 }
 
-# try_lock DESCRIPTOR: whether no other process holds its lock; also if there is no flock, or the file
-# system has no such locks.
+# try_lock DESCRIPTOR: fails if another process holds the lock. Succeeds without flock, and on a file
+# system without such locks.
 try_lock() {
     command -v flock >/dev/null || return 0
     flock -n -E 99 "$1" 2>/dev/null || [ $? -ne 99 ]
 }
 
-# Waits while another start installs.
+# Waits while another process installs.
 take_turns() {
-    try_lock 9 || { say "Another start is installing; waiting for it."; flock 9; }
+    try_lock 9 || { say "Waiting for another installation to finish."; flock 9; }
 }
 
-# prepare FOLDER INSTALL LOCK: runs INSTALL unless FOLDER is ready. What it was made from is noted
-# in it last, so that half an installation is never taken for a whole one.
+# prepare FOLDER INSTALL LOCK: runs INSTALL unless FOLDER is ready. It writes made-from last, so that an
+# interrupted installation does not count as ready.
 prepare() {
     local folder=$1 install=$2 lock=$3 sources
     sources=$(cd "$repository" && echo "$HOSTTYPE" && cksum ops/environment.sh requirements.txt "$lock")
-    if ready "$folder" "$sources"; then return; fi
-    [ ! -L "$folder" ] || fail "$folder is a link, and what it leads to is another's: remove the link."
+    if is_ready "$folder" "$sources"; then return; fi
+    [ ! -L "$folder" ] || fail "$folder is a link to a folder that is not ours: remove the link."
     (
         take_turns
-        if ready "$folder" "$sources"; then exit; fi
+        if is_ready "$folder" "$sources"; then exit; fi
         python=${python:-$(find_python)} || exit
         rm -f "$folder/made-from"
         "$install"
@@ -186,7 +186,7 @@ prepare() {
     ) 9<"$repository/$lock"
 }
 
-# What sends messages, into an environment that is ready: it is made anew without it.
+# Installs what sends notifications into an environment that is ready. A new environment lacks it.
 prepare_alerts() {
     local lock=ops/alerts.txt sources
     [ -e "$alerts_wanted" ] || return 0
@@ -195,10 +195,10 @@ prepare_alerts() {
     (
         take_turns
         [ "$(cat "$production/alerts-from" 2>/dev/null)" != "$sources" ] || exit 0
-        say "Installing apprise, which sends messages: once, a few seconds."
+        say "Installing apprise, which sends notifications. This takes a few seconds, once."
         install_lock "$production/bin/python" "$lock"
         echo "$sources" >"$production/alerts-from"
-    ) 9<"$repository/requirements.txt" || say "All else works; until then, no message is sent."
+    ) 9<"$repository/requirements.txt" || say "Everything else works, but no notification is sent until apprise is installed."
 }
 
 prepare_production() {
@@ -207,7 +207,7 @@ prepare_production() {
     prepare_alerts
 }
 
-# Both by the first Python in PATH, and at once: pip uses one core.
+# Installs both at the same time, because pip uses one core, with the first suitable Python.
 prepare_testing() {
     local tools
     python=$(find_python)

@@ -1,4 +1,4 @@
-# Read by the scripts that need more of the system than the service does.
+# Sourced by the scripts that need more system packages than the service.
 
 find_chromium() {
     command -v chromium || command -v chromium-browser || command -v google-chrome
@@ -9,16 +9,16 @@ as_root() {
 }
 
 install_packages() {
-    say "Installing for this, once: $*"
+    say "Installing system packages, once: $*"
     { as_root apt-get update && as_root apt-get install --yes "$@"; } >/dev/null 2>&1 </dev/null || true
 }
 
-# Installs what missing_packages, of the script that reads this, prints.
+# Installs the packages that missing_packages, of the sourcing script, prints.
 require_packages() {
     local missing
     missing=$(missing_packages)
     [ -n "$missing" ] || return 0
     install_packages $missing
     missing=$(missing_packages)
-    [ -z "$missing" ] || fail "This needs more of the system; on Debian and Ubuntu: sudo apt-get install $(echo $missing)"
+    [ -z "$missing" ] || fail "System packages are missing; on Debian and Ubuntu: sudo apt-get install $(echo $missing)"
 }

@@ -80,9 +80,9 @@ def test_a_wrong_option_is_a_usage_error() -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--purge"], "--purge goes with --uninstall."),
-        ([], "a service of root could read everything"),
-        (["--as-root"], "HOME is /nowhere, which is not root's"),
+        (["--purge"], "--purge needs --uninstall."),
+        ([], "a service of root can read everything"),
+        (["--as-root"], "HOME is /nowhere, which does not belong to root"),
     ],
 )
 def test_a_refused_installation_has_one_line(arguments: list[str], reason: str) -> None:
@@ -95,7 +95,7 @@ def test_a_refused_installation_has_one_line(arguments: list[str], reason: str) 
 def test_without_systemd_the_alternative_is_named() -> None:
     code, errors = install(systemd=False)
     assert code == 1
-    assert "was not started by systemd" in errors
+    assert "systemd does not run on this system" in errors
     assert "./ops/run" in errors
 
 
@@ -104,13 +104,13 @@ def test_for_a_user_id_without_a_name_the_alternative_is_named() -> None:
     code, errors = install(become="unshare --user --map-user=54321")
     assert code == 1
     assert errors == (
-        "User id 54321 has no name here, so systemd runs nothing for it."
-        " Without a service: ./ops/run\n"
+        "User id 54321 has no name, so systemd cannot run services for it."
+        " To run without a service: ./ops/run\n"
     )
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "http", ""])
-def test_a_firewall_rule_is_for_a_port(port: str) -> None:
+def test_an_invalid_port_of_the_firewall_is_rejected(port: str) -> None:
     done = subprocess.run(
         [ROOT / "ops" / "firewall", "apply", "--port", port],
         capture_output=True,
@@ -118,4 +118,4 @@ def test_a_firewall_rule_is_for_a_port(port: str) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "--port takes a number from 1 to 65535.\n"
+    assert done.stderr == "--port needs a number from 1 to 65535.\n"

@@ -317,7 +317,7 @@ def test_libraries_that_cannot_be_loaded_are_not_taken_for_ready(
     environment = only_tools(tmp_path / "bin", python3=fake)
     done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
-    assert "this fails\nCould not install, for the reason above." in done.stderr
+    assert "this fails\nThe installation failed for the reason above." in done.stderr
     assert not (checkout / ".venv" / "made-from").exists()
 
 
@@ -335,7 +335,7 @@ def test_an_environment_is_made_again_where_another_python_was_chosen(tmp_path: 
     (tmp_path / "made-from").write_text("sources\n")
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
     for chosen, is_ready in (("", True), (os.path.realpath(sys.executable), True), ("/x", False)):
-        done = sourced(f"python={chosen}; ready . sources", tmp_path)
+        done = sourced(f"python={chosen}; is_ready . sources", tmp_path)
         assert (done.returncode == 0) == is_ready
 
 
@@ -387,7 +387,7 @@ def test_shows_why_an_installation_failed(checkout: Path, tmp_path: Path) -> Non
     environment = only_tools(tmp_path / "bin", python3=fails)
     done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
-    assert "\nNo space left on device\nCould not install, for the reason above." in done.stderr
+    assert "\nNo space left on device\nThe installation failed for the reason above." in done.stderr
     assert not (checkout / ".venv" / "made-from").exists()
 
 

@@ -42,8 +42,8 @@ def http_from_forged_address(machine: Machine) -> str:
 def test_a_firewall_that_is_off_is_reported_and_left_off(machine: Machine) -> None:
     output = machine.run(FIREWALL)
     assert "No rule for port 3001." in output
-    assert "UFW is off: nothing here filters." in output
-    assert "UFW shows its rules to root alone" in machine.user(FIREWALL, check=False)
+    assert "UFW is disabled, so it filters nothing." in output
+    assert "Only root can see the rules of UFW" in machine.user(FIREWALL, check=False)
     machine.run(FIREWALL, "apply")
     assert machine.run("ufw", "status") == "Status: inactive"
     machine.run(FIREWALL, "remove")
@@ -53,7 +53,7 @@ def test_a_firewall_that_is_off_is_reported_and_left_off(machine: Machine) -> No
 def test_only_the_tailnet_is_let_in(firewalled: Machine) -> None:
     assert firewalled.http(TAILNET_ADDRESS) == "000"
     output = firewalled.run(FIREWALL, "apply")
-    assert "UFW is on without a rule for SSH" in output
+    assert "UFW is enabled without a rule for SSH" in output
     for address in (TAILNET_ADDRESS, TAILNET_ADDRESS_6):
         assert firewalled.http(address) == "200"
     for address in (TAILNET_ADDRESS, PUBLIC_ADDRESS):

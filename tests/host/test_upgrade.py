@@ -72,7 +72,7 @@ def test_a_version_that_does_not_start_is_rolled_back(changed: Machine) -> None:
     changed.user(f'echo "{BROKEN}" >>mission-control/dash_app/service/service.py')
     output = changed.user(INSTALL + "; echo exit $?")
     assert "this version is broken" in output
-    assert "The version before runs again." in output
+    assert "The previous version is running again." in output
     assert "exit 1" in output
     assert state(changed)[1] == unit
     assert set(folders.split()) <= set(state(changed)[2].split())
@@ -81,7 +81,7 @@ def test_a_version_that_does_not_start_is_rolled_back(changed: Machine) -> None:
 
 def test_an_environment_that_cannot_be_made_changes_nothing(changed: Machine) -> None:
     changed.user("echo 'click==8.2.0 --hash=sha256:00' >>mission-control/requirements.txt")
-    check_refused(changed, "Could not install, for the reason above.")
+    check_refused(changed, "The installation failed for the reason above.")
 
 
 def test_an_invalid_configuration_is_refused(machine: Machine) -> None:
