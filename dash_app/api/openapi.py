@@ -1,4 +1,4 @@
-"""Write `openapi.json`, the contract as OpenAPI 3.1.
+"""Writes `openapi.json`, the contract as OpenAPI 3.1.
 
     python -m dash_app.api.openapi
 
@@ -146,14 +146,14 @@ def _plain_error(route: Route, status: int) -> Json:
 
 
 class _ParameterSchema(_Untitled):
-    """Describes a value that was sent: not null, as of an absent parameter, and no empty list."""
+    """Describes a value that was sent, so neither null nor the default of an absent list."""
 
     def nullable_schema(self, schema: core_schema.NullableSchema) -> Json:
         return self.generate_inner(schema["schema"])
 
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> Json:
-        described = super().default_schema(schema)
-        return {k: v for k, v in described.items() if k != "default" or v not in (None, [])}
+        json_schema = super().default_schema(schema)
+        return {k: v for k, v in json_schema.items() if k != "default" or v not in (None, [])}
 
 
 def _properties(model: type[Parameters]) -> dict[str, Json]:
@@ -164,7 +164,7 @@ def _properties(model: type[Parameters]) -> dict[str, Json]:
 
 
 def _parameters() -> Json:
-    described: Json = {
+    parameters: Json = {
         "name": {
             "name": "name",
             "in": "path",
@@ -176,14 +176,14 @@ def _parameters() -> Json:
     for model in PARAMETERS.values():
         for name, schema in _properties(model).items():
             description = schema.pop("description")
-            described[name] = {
+            parameters[name] = {
                 "name": name,
                 "in": "query",
                 "description": description,
                 "schema": schema,
             }
-    described["database"]["schema"]["items"] = ref("schemas", "DatabaseName")
-    return described
+    parameters["database"]["schema"]["items"] = ref("schemas", "DatabaseName")
+    return parameters
 
 
 def _header(name: str) -> Json:

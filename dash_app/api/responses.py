@@ -26,45 +26,31 @@ PREFLIGHT = {
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A document as JSON, with its ETag."""
+    """The body of a response, with its ETag."""
 
     body: bytes
     etag: str
+    mimetype: str = "application/json"
 
 
 def encode(document: object, facts: object = None) -> Encoded:
     """Encode a document. Its ETag is of the `facts`: the document without the times of readings."""
     body = json.dumps(document, separators=(",", ":")).encode() + b"\n"
-    return Encoded(body, _etag(json.dumps(facts).encode() if facts else body))
+    return Encoded(body, etag_of(json.dumps(facts).encode() if facts else body))
 
 
-def json_response(
-    document: object, facts: object = None, taken_at: datetime | None = None
-) -> Response:
-    """Respond with a document; see `encode` and `respond`."""
-    return respond(encode(document, facts), taken_at)
-
-
-def respond(document: Encoded, taken_at: datetime | None = None) -> Response:
-    """Respond with a document, or with 304 if the client has its facts; `taken_at` sets the age."""
-    response = Response(document.body, mimetype="application/json")
-    if taken_at:
-        age_seconds = int((datetime.now(UTC) - taken_at).total_seconds())
-        response.headers["Age"] = str(max(0, age_seconds))
-    return _with_etag(response, document.etag)
-
-
-def with_etag_of(response: Response, facts: bytes) -> Response:
-    """Add the ETag of some facts to a response, or turn it into 304 if the client has them."""
-    return _with_etag(response, _etag(facts))
-
-
-def _etag(facts: bytes) -> str:
+def etag_of(facts: bytes) -> str:
+    """Return an ETag, which is the same for the same facts."""
     return hashlib.blake2b(facts, digest_size=16).hexdigest()
 
 
-def _with_etag(response: Response, etag: str) -> Response:
-    response.headers["ETag"] = f'W/"{etag}"'
+def respond(encoded: Encoded, taken_at: datetime | None = None) -> Response:
+    """Respond with a body, or with 304 if the client has its facts; `taken_at` sets the age."""
+    response = Response(encoded.body, mimetype=encoded.mimetype)
+    if taken_at:
+        age_seconds = int((datetime.now(UTC) - taken_at).total_seconds())
+        response.headers["Age"] = str(max(0, age_seconds))
+    response.headers["ETag"] = f'W/"{encoded.etag}"'
     response.headers["Cache-Control"] = "private, no-cache"
     if "If-None-Match" in request.headers:
         response.make_conditional(request)
@@ -73,8 +59,8 @@ def _with_etag(response: Response, etag: str) -> Response:
 
 def facts_of(database: schemas.Database) -> dict[str, object]:
     """Return a database without the times that change with each reading."""
-    kept = {key: value for key, value in database.items() if key not in READING_TIMES}
-    return kept | {"change": database["change"] and database["change"]["rows"]}
+    facts = {key: value for key, value in database.items() if key not in READING_TIMES}
+    return facts | {"change": database["change"] and database["change"]["rows"]}
 
 
 def error_response(status: int, code: str, message: str) -> Response:

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 from pathlib import Path
 
-from flask import Blueprint, Response, g, jsonify, request
+from flask import Blueprint, Response, g, request
 
 from dash_app.api.csv_export import to_csv
 from dash_app.api.parameters import EventsParameters, HistoryParameters, IncidentsParameters
@@ -19,10 +19,9 @@ from dash_app.api.responses import (
     check_requests,
     encode,
     error_response,
+    etag_of,
     facts_of,
-    json_response,
     respond,
-    with_etag_of,
 )
 from dash_app.api.serializers import (
     detail_document,
@@ -92,7 +91,7 @@ def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> Non
         except sqlite3.Error as error:
             return _history_unavailable("events", error)
         document = detail_document(statuses[name], events)
-        return json_response(document, facts_of(document), snapshot.taken_at)
+        return respond(encode(document, facts_of(document)), snapshot.taken_at)
 
 
 def _add_service(
@@ -108,7 +107,8 @@ def _add_service(
         refusals = request.environ.get(REFUSALS)
         refused = refusals.recent() if refusals else []
         is_fresh = fresh() is not None
-        return json_response(service_document(newest(), started_at, refused, is_fresh=is_fresh))
+        document = service_document(newest(), started_at, refused, is_fresh=is_fresh)
+        return respond(encode(document))
 
 
 def _add_description(api: Blueprint, settings: Settings) -> None:
@@ -155,7 +155,7 @@ def _add_history(api: Blueprint, settings: HistorySettings) -> None:
             found, has_more = events_page(settings.path, query)
         except sqlite3.Error as error:
             return _history_unavailable("events", error)
-        return json_response(events_document(found, query, has_more=has_more))
+        return respond(encode(events_document(found, query, has_more=has_more)))
 
     @api.get("/api/incidents")
     def incidents() -> Response:
@@ -165,18 +165,16 @@ def _add_history(api: Blueprint, settings: HistorySettings) -> None:
             entries = find_incidents(settings.path, query)
         except sqlite3.Error as error:
             return _history_unavailable("incidents", error)
-        return json_response(incidents_document(entries, query))
+        return respond(encode(incidents_document(entries, query)))
 
 
 def _history_response(history: HistorySettings, parameters: HistoryParameters) -> Response:
     path, selection = history.path, parameters.selection
     grid = parameters.grid(series.extent(path, selection), history.every.total_seconds())
     document = history_document(series.find_series(path, selection, grid))
-    if parameters.format == "csv":
-        response = Response(to_csv(document["series"]), mimetype="text/csv")
-    else:
-        response = jsonify(document)
-    facts = response.get_data()
+    is_csv = parameters.format == "csv"
+    body = to_csv(document["series"]).encode() if is_csv else encode(document).body
+    facts = body
     if parameters.ends_now:  # without the last time, which is that of the request
-        facts = facts.replace(instant(int(parameters.until.timestamp())).encode(), b"")
-    return with_etag_of(response, facts)
+        facts = body.replace(instant(int(parameters.until.timestamp())).encode(), b"")
+    return respond(Encoded(body, etag_of(facts), "text/csv" if is_csv else "application/json"))
