@@ -1,9 +1,9 @@
-"""Changes of real databases, and the events and losses found after them."""
+"""Changes of real databases, and the events that they cause."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -45,12 +45,13 @@ def vacuum_into_new_file(path: Path) -> None:
 
 
 def exact_or_fault(airlock: Airlock) -> Reading:
+    """Read until all counts are exact, or the database cannot be read."""
     reading = read_until(airlock, lambda reading: reading.wait_reason is None)
     return reading if reading.code else read_exact(airlock)
 
 
 def events_of(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
-    """Return the events of each change in turn; each is read twice, and reported once."""
+    """Make changes in turn, read the database twice after each, and return all events."""
     events: list[Event] = []
     with watching(path) as airlock:
         state, first = apply_reading("a", read_exact(airlock), None)
@@ -64,58 +65,47 @@ def events_of(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
     return events
 
 
-def event_texts(events: list[Event]) -> list[str]:
+def event_texts(events: Iterable[Event]) -> list[str]:
     return [event_text(event) for event in events]
 
 
-class StateSimulation:
-    """A state store with a history, into which readings are entered as the service does."""
+class Simulation:
+    """A service that watches one database, which may restart and whose clock may be ahead."""
 
-    def __init__(self, path: Path, history: History) -> None:
-        self.database = Database("a", "A", path)
-        self.history = history
-        self.store = StateStore(history, [self.database], CLOCK.now)
-        self.later = timedelta()
-
-    def restart(self) -> None:
-        self.store.save()
-        self.store = StateStore(self.history, [self.database], CLOCK.now)
-
-    def enter(self, reading: Reading) -> list[str]:
-        """Enter a reading; return the texts of the events that are open after it."""
-        at = reading.read_at + self.later, reading.verified_at + self.later
-        reading = replace(reading, read_at=at[0], verified_at=at[1])
-        _state, events = self.store.record(self.database, reading, None)
-        return [event_text(event) for event in events]
-
-
-class Entering:
-    """Changes a database, or restarts the service if no change is given, and reads it.
-
-    Returns the texts of the events that are open then.
-    """
-
-    def __init__(self, path: Path, simulation: StateSimulation, airlock: Airlock) -> None:
-        self.simulation = simulation
-        self._path, self._airlock = path, airlock
+    def __init__(self, path: Path, history: History, airlock: Airlock) -> None:
+        self._database, self._airlock = Database("a", "A", path), airlock
+        self._history = history
+        self._ahead = timedelta()
+        self._start()
 
     def __call__(
         self, change: Callable[[Path], None] | None = None, later: timedelta | None = None
     ) -> list[str]:
-        self.simulation.later += later or timedelta()
+        """Change the database, or restart the service without a change; read it `later`.
+
+        Return the texts of the events that are open then.
+        """
+        self._ahead += later or timedelta()
         if change:
-            change(self._path)
+            change(self._database.path)
         else:
-            self.simulation.restart()
-        return self.simulation.enter(exact_or_fault(self._airlock))
+            self.store.save()
+            self._start()
+        reading = exact_or_fault(self._airlock)
+        at = reading.read_at + self._ahead, reading.verified_at + self._ahead
+        reading = replace(reading, read_at=at[0], verified_at=at[1])
+        _state, open_events = self.store.record(self._database, reading, None)
+        return event_texts(open_events)
+
+    def _start(self) -> None:
+        self.store = StateStore(self._history, [self._database], CLOCK.now)
 
 
 @contextmanager
-def entering(path: Path) -> Iterator[Entering]:
-    history = History(HistorySettings(path=path.with_name("history.db")))
-    simulation = StateSimulation(path, history)
-    with watching(path) as airlock:
-        after = Entering(path, simulation, airlock)
+def watched_service(path: Path) -> Iterator[Simulation]:
+    """A service that has read the database once."""
+    settings = HistorySettings(path=path.with_name("history.db"))
+    with closing(History(settings)) as history, watching(path) as airlock:
+        after = Simulation(path, history, airlock)
         after(sql())
         yield after
-    history.close()

@@ -18,13 +18,13 @@ from dash_app.rules.resolution import resolve_events
 from tests.airlock_helpers import read_exact, watching
 from tests.harness import execute
 from tests.rules.helpers import (
-    entering,
     event_texts,
     events_of,
     fill,
     remove,
     sql,
     vacuum_into_new_file,
+    watched_service,
 )
 
 Change = Callable[[Path], None]
@@ -142,7 +142,7 @@ def test_an_older_copy_is_distinguished_from_an_older_file_time(
 def test_an_older_copy_is_a_problem_until_the_newest_state_is_back(
     path: Path, older: Change, newest: Change
 ) -> None:
-    with entering(path) as after:
+    with watched_service(path) as after:
         assert len(after(older)) == 1
         assert len(after(sql(fill("queue", 2)))) == 1
         assert after(newest) == []
@@ -151,7 +151,7 @@ def test_an_older_copy_is_a_problem_until_the_newest_state_is_back(
 def test_a_smaller_copy_is_a_problem_until_the_newest_state_is_back(
     path: Path,
 ) -> None:
-    with entering(path) as after:
+    with watched_service(path) as after:
         after(remove)
         assert after(mv("backup")) == [f"Back after now with {FEWER}"]
         assert after(sql(fill("queue", 5))) == [f"Back after now with {FEWER}"]
@@ -172,7 +172,7 @@ def test_a_file_time_from_a_fast_clock_does_not_make_an_older_state(path: Path) 
 
 def test_regular_replacement_of_a_file_is_not_a_problem_after_three_times(path: Path) -> None:
     """A nightly backup, or an index that is rebuilt: openclaw/openclaw pull request 92121."""
-    with entering(path) as after:
+    with watched_service(path) as after:
         day = timedelta(days=1)
         assert after(vacuum_into_new_file, day) == ["Replaced by another file"]
         after(vacuum_into_new_file, day)
@@ -187,7 +187,7 @@ def test_regular_replacement_of_a_file_is_not_a_problem_after_three_times(path: 
 
 
 def test_a_regularly_replaced_file_can_still_lose_rows(path: Path) -> None:
-    with entering(path) as after:
+    with watched_service(path) as after:
         for _night in range(4):
             after(mv("newest"))
         assert after() == []
@@ -198,7 +198,7 @@ def test_a_regularly_replaced_file_can_still_lose_rows(path: Path) -> None:
 
 def test_a_restore_by_sqlite_itself_is_an_event_but_not_a_problem(path: Path) -> None:
     """It looks the same as deleted rows before VACUUM."""
-    with entering(path) as after:
+    with watched_service(path) as after:
         assert after(backup_api) == []
         assert after(sql("DELETE FROM queue WHERE id > 3600", "VACUUM")) == []
 
@@ -233,7 +233,7 @@ def test_a_baseline_of_an_earlier_version_is_compared_with_a_copy(path: Path) ->
 @pytest.mark.parametrize("same", [mv("newest"), rsync("newest")])
 def test_an_identical_copy_is_a_problem_until_it_is_acknowledged(path: Path, same: Change) -> None:
     """No row is lost, but programs that have the previous file open still write to that."""
-    with entering(path) as after:
+    with watched_service(path) as after:
         assert after(same) == ["Replaced by another file"]
         assert after() == ["Replaced by another file"]
 

@@ -16,7 +16,7 @@ from dash_app.rules.drop_policy import QUEUE_PENDING, RECENTLY, learn_habits
 from dash_app.words.events import event_text
 from tests.airlock_helpers import read_exact, watching
 from tests.harness import execute
-from tests.rules.helpers import entering, event_texts, events_of, fill, sql
+from tests.rules.helpers import event_texts, events_of, fill, sql, watched_service
 
 LOGS = "CREATE TABLE logs (id INTEGER PRIMARY KEY, body TEXT)"
 JOBS = "CREATE TABLE {name} (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT{more})"
@@ -193,7 +193,7 @@ def test_a_few_rows_are_not_a_loss(tmp_path: Path, rows: int, *, is_reported: bo
 
 def test_a_working_table_that_is_dropped_is_not_a_loss(path: Path) -> None:
     """Each run uses a new name: bqbooster/dbt-bigquery-monitoring pull request 199."""
-    with entering(path) as after:
+    with watched_service(path) as after:
         for run_number in range(1000, 1004):
             assert after(make(f"load_{run_number}", 300)) == []
             assert after() == []
@@ -203,7 +203,7 @@ def test_a_working_table_that_is_dropped_is_not_a_loss(path: Path) -> None:
 
 def test_a_rewritten_table_is_a_loss_the_first_time_and_if_it_stays_away(path: Path) -> None:
     """`to_sql(if_exists="replace")` commits the drop: pandas-dev/pandas issue 32933."""
-    with entering(path) as after:
+    with watched_service(path) as after:
         lost = ["Schema changed: − table logs; logs 5,000 → 0"]
         assert after(sql("DROP TABLE logs")) == lost
         assert after(make("logs", 5001)) == []
@@ -218,18 +218,18 @@ def test_a_rewritten_table_is_a_loss_the_first_time_and_if_it_stays_away(path: P
 
 
 def test_setting_the_clock_does_not_end_a_pending_drop(path: Path) -> None:
-    with entering(path) as after:
+    with watched_service(path) as after:
         after(sql("DROP TABLE logs"))
         after(make("logs", 5001))
         assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
         a_week = timedelta(days=7)
-        after.simulation.store.move(a_week)
+        after.store.move(a_week)
         assert after(None, a_week) == []
         assert after(None, 2 * RECENTLY) == ["Emptied: logs 5,001 → 0"]
 
 
 def test_rotated_daily_tables_are_a_loss_only_the_first_time(path: Path) -> None:
-    with entering(path) as after:
+    with watched_service(path) as after:
         for day in range(1, 10):
             after(make(f"hits_2026_11_{day:02}", 300))
         assert after(None, 2 * RECENTLY) == []
@@ -241,7 +241,7 @@ def test_rotated_daily_tables_are_a_loss_only_the_first_time(path: Path) -> None
 
 
 def test_a_queue_that_stays_empty_or_drops_far_more_than_usual_is_a_loss(path: Path) -> None:
-    with entering(path) as after:
+    with watched_service(path) as after:
         after(make("queue", 100))
         for _work in range(3):
             after(None, 2 * RECENTLY)
@@ -257,7 +257,7 @@ def test_a_queue_that_stays_empty_or_drops_far_more_than_usual_is_a_loss(path: P
 
 def test_a_table_that_is_filled_and_cleared_by_each_run_is_not_a_loss(path: Path) -> None:
     """Unless it stays empty. Staging tables and batches of jobs do that: rails/solid_queue."""
-    with entering(path) as after:
+    with watched_service(path) as after:
         after(sql("CREATE TABLE stage (id INTEGER PRIMARY KEY, body TEXT)"))
         assert after(None, 2 * RECENTLY) == []
         for run_number in range(4):
@@ -270,7 +270,7 @@ def test_a_table_that_is_filled_and_cleared_by_each_run_is_not_a_loss(path: Path
 
 def test_rotated_monthly_tables_are_a_loss_only_the_first_time(path: Path) -> None:
     """The new table starts at the page of the dropped one."""
-    with entering(path) as after:
+    with watched_service(path) as after:
         for month in range(1, 5):
             after(make(f"hits_2026_{month:02}", 300))
         assert after(None, 2 * RECENTLY) == []
