@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self
 from unittest.mock import patch
 
 from dash_app import settings
 from dash_app.airlock.airlock import Airlock
+from dash_app.airlock.child_process import Limits
+from dash_app.alerts.delivery import Delivery
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
@@ -54,62 +56,44 @@ class WorldClock(Clock):
         return (self._world.now - START).total_seconds()
 
 
-class WorldAirlock:
-    """Returns the readings of the world."""
-
-    longest_open_seconds, sidecars_left, is_reading, guards = 0.0, 0, True, None
-    pids: tuple[int, ...] = ()
+class WorldAirlock(Airlock):
+    """Returns the readings of the world, without any child."""
 
     def __init__(self, world: World) -> None:
+        super().__init__([], Limits(deadline_seconds=2.0, table_seconds=0.25))
         self._world = world
 
-    def read(self, _wait_seconds: float) -> Mapping[str, Reading]:
+    def read(self, wait_seconds: float) -> Mapping[str, Reading]:  # noqa: ARG002 - overrides
         return self._world.readings()
 
-    def restore(self, _memories: object) -> None:
-        pass
 
-    def close(self) -> None:
-        pass
-
-
-class WorldDelivery:
+class WorldDelivery(Delivery):
     """Delivers notifications at once, or not at all while the receiver is down."""
 
-    is_ready = True
-
     def __init__(self, drill: Drill) -> None:
+        super().__init__(drill.urls_file, lambda: None)
         self._drill = drill
-        self._news: list[dict[str, Any]] = []
 
-    def start(self, messages: Sequence[Notification], _types: Mapping[str, str]) -> None:
-        if self._drill.receiver_answers:
-            self._drill.receive(messages)
+    def start(self, notifications: Sequence[Notification], types: Mapping[str, str]) -> None:  # noqa: ARG002 - overrides
         failure = None if self._drill.receiver_answers else "no answer"
-        self._news += [
-            {"id": message.id, "failure": failure, "outcome": "away"} for message in messages
-        ]
-
-    def results(self) -> list[dict[str, Any]]:
-        news, self._news = self._news, []
-        return news
-
-    def stop(self) -> None:
-        pass
+        if not failure:
+            self._drill.receive(notifications)
+        for notification in notifications:
+            self._results.put({"id": notification.id, "failure": failure, "outcome": "away"})
 
 
 class Drill:
     """A world, the service that watches it, and the person whom the service notifies."""
 
     def __init__(self, folder: Path, duration: timedelta, databases: int, seed: int = 1) -> None:
-        urls = folder / "alerts.urls"
-        urls.touch(0o600)
-        urls.write_text("json://receiver.example\n")
+        self.urls_file = folder / "alerts.urls"
+        self.urls_file.touch(0o600)
+        self.urls_file.write_text("json://receiver.example\n")
         self.settings = settings.parse(
             {
                 **configuration(databases),
                 "history": {"path": str(folder / "history.db"), "every": "10m"},
-                "alerts": {"urls_file": str(urls)},
+                "alerts": {"urls_file": str(self.urls_file)},
             },
             folder / "config.toml",
         )
@@ -136,8 +120,8 @@ class Drill:
     def start(self) -> None:
         """Start the service."""
         self._history = History(self.settings.history)
-        airlock = cast("Airlock", WorldAirlock(self.world))
-        self._sampler = Sampler(self.settings, self._history, airlock, WorldClock(self.world))
+        airlock, clock = WorldAirlock(self.world), WorldClock(self.world)
+        self._sampler = Sampler(self.settings, self._history, airlock, clock)
 
     def stop(self) -> None:
         """Stop the service as a shutdown does."""
@@ -163,13 +147,13 @@ class Drill:
         assert self._sampler is not None
         self._sampler.requests.dismiss(database, self.world.wall)
 
-    def receive(self, messages: Sequence[Notification]) -> None:
+    def receive(self, notifications: Sequence[Notification]) -> None:
         """Let the person receive notifications."""
         databases = {incident.key: incident.databases for incident in self._incidents}
-        for message in messages:
-            text = message.body if message.cause else f"{message.title}\n{message.body}"
-            concerned = databases.get(message.cause, ())
-            self.received.append(Received(self.world.now, message.kind, concerned, text))
+        for sent in notifications:
+            text = sent.body if sent.cause else f"{sent.title}\n{sent.body}"
+            concerned = databases.get(sent.cause, ())
+            self.received.append(Received(self.world.now, sent.kind, concerned, text))
 
     @property
     def _incidents(self) -> tuple[Incident, ...]:
