@@ -35,23 +35,29 @@ def select_incidents(
     """Return the incidents that a page shows: open ones, worst first, then recently ended ones."""
     own = [incident for incident in incidents if database in {None, *incident.databases}]
     open_ = [incident for incident in own if not incident.ended_at]
-    ended = [one for one in own if one.ended_at and now - one.ended_at < numbers.A_WEEK]
+    ended = [
+        incident
+        for incident in own
+        if incident.ended_at and now - incident.ended_at < numbers.A_WEEK
+    ]
     return [*open_, *ended[:MAX_ENDED]]
 
 
-def incidents(shown: Sequence[Incident], snapshot: Snapshot | None, now: datetime) -> Component:
-    """Return the section of incidents, which is empty if there are none.
+def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = None) -> Component:
+    """Return the section of incidents, of one database or of all; empty if there are none.
 
     A remedy that a database's card already shows is not repeated.
     """
+    shown = select_incidents(snapshot.incidents, now, database) if snapshot else []
     statuses = snapshot.databases if snapshot else ()
     remedies = {problem.remedy for status in statuses for problem in status.problems[:1]}
     open_ = [incident for incident in shown if not incident.ended_at]
     ended = [incident for incident in shown if incident.ended_at]
+    cards = [_card(incident, remedies, now) for incident in open_[:MAX_OPEN]]
     rest = len(open_) - MAX_OPEN
     parts = [
         html.H2("Incidents"),
-        html.Div([_card(one, remedies, now) for one in open_[:MAX_OPEN]], className="cards"),
+        html.Div(cards, className="cards"),
         *([html.P(f"and {numbers.number(rest)} more", className="aside")] if rest > 0 else []),
         *([_ended_incidents(ended, now)] if ended else []),
     ]
@@ -114,7 +120,8 @@ def _button(incident: Incident, duration: str, text: str) -> Component:
 def _notifications(incident: Incident, now: datetime) -> list[Component]:
     lines: list[list[Component | str]] = []
     if sent := sent_line(incident):
-        last = max(one.sent_at for one in incident.notifications if one.sent_at)
+        sent_at = (notification.sent_at for notification in incident.notifications)
+        last = max(time for time in sent_at if time)
         lines.append([f"{sent}, last at ", moment(last, "clock", now)])
     if unsent := unsent_line(incident):
         lines.append([unsent])

@@ -82,8 +82,8 @@ class Page:
         database, now = self.database_of(path), datetime.now(UTC)
         if database and snapshot:
             return self._view(snapshot, database, search, now)
-        cards = self.cards(snapshot, now)
-        return overview(headline(snapshot, now), cards, self.incidents(snapshot, now))
+        grid = [] if snapshot is None else self._grid(snapshot, now)
+        return overview(headline(snapshot, now), grid, incidents(snapshot, now))
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database whose view has this path; None for every other page."""
@@ -98,26 +98,17 @@ class Page:
         tables = snapshot.status_of(database).reading.tables if snapshot else {}
         return list(tables)[: charts.MAX_PANELS]
 
-    def cards(self, snapshot: Snapshot | None, now: datetime) -> list[Component]:
+    def _grid(self, snapshot: Snapshot, now: datetime) -> list[Component]:
         """Return the cards of all databases, from the loader's frame, and the newest events."""
-        if snapshot is None:
-            return []
         return [
             *cards(snapshot.databases, loader.counts_frame(snapshot), now),
             recent_events(snapshot, self.started_at, now),
         ]
 
-    def incidents(
-        self, snapshot: Snapshot | None, now: datetime, database: str | None = None
-    ) -> Component:
-        """Return the section of incidents of one database, or of all."""
-        selected = select_incidents(snapshot.incidents if snapshot else (), now, database)
-        return incidents(selected, snapshot, now)
-
     def _view(self, snapshot: Snapshot, database: str, search: str | None, now: datetime) -> Facts:
         details = self._details(snapshot, snapshot.status_of(database), now)
         sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
-        return database_page.view(details, sort, now, self.incidents(snapshot, now, database))
+        return database_page.view(details, sort, now, incidents(snapshot, now, database))
 
     def _details(
         self, snapshot: Snapshot, status: DatabaseStatus, now: datetime

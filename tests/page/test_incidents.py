@@ -24,7 +24,8 @@ DAY = timedelta(days=1)
 def incident_text(incident: Incident, *messages: Notification) -> str:
     """The text of the section with one incident."""
     statuses = tuple(judged_status(good_reading(a=1), name=name) for name in ("email", "health"))
-    section = incidents([replace(incident, notifications=messages)], Snapshot(NOW, statuses), NOW)
+    shown = replace(incident, notifications=messages)
+    section = incidents(Snapshot(NOW, statuses, incidents=(shown,)), NOW)
     return visible_text(section)
 
 
