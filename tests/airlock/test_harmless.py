@@ -1,4 +1,4 @@
-"""Reading leaves no trace on a file, in a folder or in the way of a writer, guarded or not."""
+"""Reading changes no file or folder and blocks no writer, with and without a guard."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ STATES = [
 
 
 @pytest.mark.parametrize("guarded", [True, False])
-def test_reading_leaves_every_trace_as_it_was(*, guarded: bool) -> None:
+def test_reading_changes_no_file(*, guarded: bool) -> None:
     with public_folder() as folder, ExitStack() as stack:
         paths = [folder / state.__name__ / "a.db" for state in STATES]
         writers = [state(path) for state, path in zip(STATES, paths, strict=True)]
@@ -103,18 +103,18 @@ def test_reading_leaves_every_trace_as_it_was(*, guarded: bool) -> None:
             pause(folder)
             for reader in readers * 5:
                 reader.read()
-        for path, spy, writer, traces_before in zip(paths, spies, writers, before, strict=True):
-            # SQLite opens a log for writing whenever it may.
-            seen = {what for what, name in spy.take() if guarded or name != "a.db-wal"}
-            assert seen & CHANGES == set(), path
-            assert file_states(path.parent) == traces_before, path
+        for path, spy, writer, states_before in zip(paths, spies, writers, before, strict=True):
+            # SQLite opens a WAL for writing if it can.
+            events = {event for event, name in spy.take() if guarded or name != "a.db-wal"}
+            assert events & CHANGES == set(), path
+            assert file_states(path.parent) == states_before, path
             if writer:
                 stack.enter_context(writer)
                 assert writer.do(ADD) == []
                 assert writer.do("SELECT count(*) FROM agents") == [[4]]
 
 
-def test_many_reads_beside_a_busy_writer_change_and_lock_nothing(tmp_path: Path) -> None:
+def test_readings_beside_a_busy_writer_change_and_lock_no_file(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock, FileEvents(tmp_path) as spy:
         for count in range(4, 54):
@@ -122,10 +122,10 @@ def test_many_reads_beside_a_busy_writer_change_and_lock_nothing(tmp_path: Path)
             before = file_states(tmp_path)
             spy.take()
             assert rows(read_exact(airlock)) == {"agents": count}
-            assert {what for what, _name in spy.take()} & CHANGES == set()
+            assert {event for event, _name in spy.take()} & CHANGES == set()
             assert file_states(tmp_path) == before
             assert not _locks_of(airlock.pids)
-            assert not _watched_descriptors(airlock.pids, tmp_path)
+            assert not _open_files(airlock.pids, tmp_path)
         assert airlock.guards
 
 
@@ -134,13 +134,13 @@ def _locks_of(pids: list[int]) -> list[str]:
     return [line for line in lines if int(line.split()[-4]) in pids]
 
 
-def _watched_descriptors(pids: list[int], folder: Path) -> list[str]:
+def _open_files(pids: list[int], folder: Path) -> list[str]:
     links = [link for pid in pids for link in Path(f"/proc/{pid}/fd").iterdir()]
     targets = [os.readlink(link) for link in links]  # noqa: PTH115
     return [target for target in targets if target.startswith(str(folder))]
 
 
-def test_a_writer_checkpoints_truncates_and_closes_between_reads(tmp_path: Path) -> None:
+def test_a_writer_can_checkpoint_truncate_and_close_between_readings(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with watching(path) as airlock:
         for count in range(4, 9):
@@ -152,9 +152,9 @@ def test_a_writer_checkpoints_truncates_and_closes_between_reads(tmp_path: Path)
                 assert writer.process.stdin is not None
                 writer.process.stdin.close()
                 assert writer.process.wait() == 0
-            assert [one.name for one in tmp_path.iterdir()] == ["a.db"]
+            assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
             assert rows(read_exact(airlock)) == {"agents": count}
-            assert [one.name for one in tmp_path.iterdir()] == ["a.db"]
+            assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
 
 
 @pytest.mark.parametrize("guarded", [True, False])
@@ -168,9 +168,9 @@ def test_a_long_quiet_transaction_loses_nothing(tmp_path: Path, *, guarded: bool
         assert rows(reader.read()) == {"agents": 3}
         assert writer.do("COMMIT") == []
         writer.kill()
-        found = eventually(lambda: (last := reader.read()) and is_exact(last) and last)
-        assert found
-        assert rows(found) == {"agents": 303}
+        reading = eventually(lambda: (last := reader.read()) and is_exact(last) and last)
+        assert reading
+        assert rows(reading) == {"agents": 303}
 
 
 def test_a_rollback_writer_never_fails_because_of_a_reading(tmp_path: Path) -> None:
@@ -178,6 +178,6 @@ def test_a_rollback_writer_never_fails_because_of_a_reading(tmp_path: Path) -> N
     with LiveWriter(path) as writer, watching(path, path.parent / "a.db") as airlock:
         assert writer.do("PRAGMA busy_timeout = 0") == [[0]]
         for _commit in range(100):
-            airlock.read(0)  # under way while the writer commits
+            airlock.read(0)  # still running while the writer commits
             assert writer.do(ADD) == []
         read_until(airlock, lambda reading: reading.total_rows == 103)

@@ -1,4 +1,4 @@
-"""A child that dies, hangs or cannot start costs nobody else a reading, and is replaced."""
+"""A child that dies, hangs or cannot start is replaced, and other databases are still read."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ADD = "INSERT INTO agents (text) VALUES ('one more')"
 
 
 def send(airlock: Airlock, number: signal.Signals) -> list[int]:
-    """Send every child a signal; return their ids."""
+    """Send every child a signal; return their process ids."""
     pids = airlock.pids
     for pid in pids:
         os.kill(pid, number)
@@ -45,25 +45,25 @@ def test_a_lost_child_is_replaced_in_the_same_call(tmp_path: Path, number: signa
     paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(5)]
     with watching(*paths) as airlock:
         airlock.read(20)
-        for _again in range(3):
-            asked_at = datetime.now(UTC)
-            lost = send(airlock, number)
+        for _ in range(3):
+            requested_at = datetime.now(UTC)
+            pids = send(airlock, number)
             readings = airlock.read(20)
             assert [rows(readings[str(n)]) for n in range(5)] == [{"agents": n} for n in range(5)]
-            assert all(reading.verified_at > asked_at for reading in readings.values())
+            assert all(reading.verified_at > requested_at for reading in readings.values())
             assert airlock.pids
-            assert not set(lost) & set(airlock.pids)
-            await_end(airlock, lost)
+            assert not set(pids) & set(airlock.pids)
+            await_exit(airlock, pids)
 
 
-def await_end(airlock: Airlock, pids: list[int]) -> None:
-    """Return once no trace of these processes is left."""
+def await_exit(airlock: Airlock, pids: list[int]) -> None:
+    """Wait until these processes have exited and were reaped."""
 
-    def gone() -> bool:
+    def have_exited() -> bool:
         airlock.read(20)
         return not any(map(exists, pids))
 
-    eventually(gone)
+    eventually(have_exited)
 
 
 def exists(pid: int) -> bool:
@@ -74,18 +74,18 @@ def test_closing_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     descriptors = os.listdir("/proc/self/fd")  # noqa: PTH208
     with watching(path) as airlock:
-        seen = set()
-        for _again in range(5):
+        pids = set()
+        for _ in range(5):
             read(airlock)
-            seen |= {*send(airlock, signal.SIGKILL)}
+            pids |= {*send(airlock, signal.SIGKILL)}
         read(airlock)
-        seen |= {*airlock.pids}
-        assert len(seen) == 6
-    assert not [pid for pid in seen if exists(pid)]
+        pids |= {*airlock.pids}
+        assert len(pids) == 6
+    assert not [pid for pid in pids if exists(pid)]
     assert os.listdir("/proc/self/fd") == descriptors  # noqa: PTH208
 
 
-def test_a_child_that_cannot_start_is_not_tried_without_end(
+def test_a_child_that_cannot_start_is_retried_only_a_few_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
@@ -104,7 +104,7 @@ def test_a_child_that_cannot_start_is_not_tried_without_end(
         assert rows(read(airlock)) == {"agents": 3}
 
 
-def test_a_last_reading_keeps_its_age_while_no_child_can_start(
+def test_the_last_reading_is_kept_while_no_child_can_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
@@ -119,7 +119,7 @@ def test_a_last_reading_keeps_its_age_while_no_child_can_start(
 
 @contextmanager
 def slow_to_read(path: Path) -> Iterator[Callable[[], object]]:
-    """A database that keeps each reader waiting for a lock; what to call before each reading."""
+    """A database that delays each reading by a lock; yield a function to call before each."""
     make_database(path, agents=3)
     with LiveWriter(path) as writer:
         writer.do("PRAGMA locking_mode = EXCLUSIVE")
@@ -127,19 +127,19 @@ def slow_to_read(path: Path) -> Iterator[Callable[[], object]]:
 
 
 def strike(airlock: Airlock, busy: Callable[[], object], number: signal.Signals) -> Reading | None:
-    """Signal every child that is reading database 0 now, and return that one's reading."""
+    """Send a signal to every child that is reading database 0; return its newest reading."""
     busy()
-    found = airlock.read(0.02).get("0")
+    reading = airlock.read(0.02).get("0")
     for child in airlock._children():
         if "0" in child.started:
             os.kill(child.pid, number)
-    return found
+    return reading
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGKILL, "reader_crashed"), (signal.SIGSTOP, "not_responding")]
 )
-def test_the_database_that_costs_its_reader_is_read_alone_and_comes_back(
+def test_a_database_that_loses_its_reader_is_read_alone_until_it_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, code: str
 ) -> None:
     monkeypatch.setattr("dash_app.airlock.airlock.BACK_OFF_SECONDS", 1.0)
@@ -147,34 +147,36 @@ def test_the_database_that_costs_its_reader_is_read_alone_and_comes_back(
     paths = (tmp_path / "slow.db", well)
     with LiveWriter(well) as writer, watching(*paths, limits=QUICK) as airlock:
         with slow_to_read(paths[0]) as busy:
-            found = eventually(
+            reading = eventually(
                 lambda: (hit := strike(airlock, busy, number)) and hit.code == code and hit
             )
-            assert found
-            assert not found.tables
-            asked_at = datetime.now(UTC)
-            read_until(airlock, lambda reading: reading.verified_at > asked_at, "1")
+            assert reading
+            assert not reading.tables
+            requested_at = datetime.now(UTC)
+            read_until(airlock, lambda reading: reading.verified_at > requested_at, "1")
             assert airlock.read(20)["0"].code == code
-            assert len(airlock.pids) == 1  # nobody reads it until its pause is over
+            assert len(airlock.pids) == 1  # it is not read until its pause is over
             assert writer.do(ADD) == []
             assert rows(read_exact(airlock, "1")) == {"agents": 8}
         assert set(read_until(airlock, lambda reading: reading.code is None).tables) == {"agents"}
-        assert len(airlock.pids) == 1  # read together with the others again
+        assert len(airlock.pids) == 1  # it is read together with the others again
 
 
-def stuck(path: Path) -> Path:
-    """A database that keeps its reader for as long as it may count: its view never ends."""
-    endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n, n FROM r"
+def endless(path: Path) -> Path:
+    """A database with a view that never ends: it is counted until the time limit."""
+    view = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT n, n FROM r"
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute(f"CREATE VIEW endless(id, x) AS {endless}")
+        connection.execute(f"CREATE VIEW endless(id, x) AS {view}")
         connection.execute(
             "CREATE VIRTUAL TABLE f USING fts5(x, content = 'endless', content_rowid = 'id')"
         )
     return path
 
 
-def test_a_thousand_databases_are_read_though_their_request_fills_the_pipe(tmp_path: Path) -> None:
-    """A pipe takes 64 kB at once (pipe(7)); these paths take four times as much."""
+def test_a_thousand_databases_are_read_although_their_request_fills_the_pipe(
+    tmp_path: Path,
+) -> None:
+    """A pipe holds 64 kB (pipe(7)); these paths take four times as much."""
     first = make_database(tmp_path / "first.db", wal=False, agents=3).read_bytes()
     folder = tmp_path / ("f" * 120) / ("g" * 60)
     folder.mkdir(parents=True)
@@ -189,16 +191,16 @@ def test_a_thousand_databases_are_read_though_their_request_fills_the_pipe(tmp_p
         assert len(airlock.pids) == 1
 
 
-def test_databases_that_never_answer_keep_no_other_waiting(tmp_path: Path) -> None:
-    hostile = [stuck(tmp_path / f"stuck{n}.db") for n in range(9)]
+def test_databases_that_never_answer_do_not_delay_others(tmp_path: Path) -> None:
+    hostile = [endless(tmp_path / f"stuck{n}.db") for n in range(9)]
     well = make_database(tmp_path / "well.db", agents=7)
     patient = Limits(deadline_seconds=PATIENCE_SECONDS, table_seconds=PATIENCE_SECONDS)
     with watching(*hostile, well, limits=patient) as airlock:
         assert rows(read_until(airlock, lambda reading: reading.code is None, "9")) == {"agents": 7}
-        assert not airlock._suspects  # nobody had to be given up first
+        assert not airlock._suspects  # no reading had to be given up first
 
 
-def test_an_answer_that_waits_in_the_pipe_is_taken_however_late_it_is_fetched(
+def test_an_answer_in_the_pipe_is_used_however_late_it_is_read(
     tmp_path: Path,
 ) -> None:
     paths = [tmp_path / f"{n}.db" for n in range(4)]
@@ -213,29 +215,29 @@ def test_an_answer_that_waits_in_the_pipe_is_taken_however_late_it_is_fetched(
         airlock.start()
         child = airlock._children()[0]
 
-        def is_caught() -> bool:
-            """Whether readings are known to have begun, and a large answer waits in the pipe."""
+        def has_large_answer() -> bool:
+            """Whether readings have started, and a large answer is in the pipe."""
             for path in paths if not child.started else ():
-                os.utime(path)  # so that all of it is read and answered again
+                os.utime(path)  # so that all databases are read again
             airlock.read(0.02)
             ends = time.monotonic() + 1
             while child.started and not is_full(child) and time.monotonic() < ends:
                 os.sched_yield()
             return bool(child.started) and is_full(child)
 
-        eventually(is_caught)
+        eventually(has_large_answer)
         long_ago = time.monotonic() - 5
         child.started = dict.fromkeys(child.started, long_ago)
         readings = airlock.read(PATIENCE_SECONDS)
-        # One that was touched amid its reading has not been read yet.
+        # A database that was touched during its reading has not been read yet.
         assert {reading.code for reading in readings.values()} <= {None, "locked"}
         assert airlock.pids == [child.pid]
 
 
 def is_full(child: ChildProcess) -> bool:
-    """Whether the pipe that answers come through is about full (ioctl(2), FIONREAD)."""
-    found = fcntl.ioctl(child.answers_descriptor, termios.FIONREAD, b"1234")
-    return int.from_bytes(found, sys.byteorder) > PIPE_BYTES * 0.9
+    """Whether the pipe of the answers is nearly full (ioctl(2), FIONREAD)."""
+    size = fcntl.ioctl(child.answers_descriptor, termios.FIONREAD, b"1234")
+    return int.from_bytes(size, sys.byteorder) > PIPE_BYTES * 0.9
 
 
 def test_only_a_few_databases_are_read_alone_at_a_time(tmp_path: Path) -> None:
@@ -260,7 +262,7 @@ def hungry(path: Path) -> Path:
     return path
 
 
-def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: Path) -> None:
+def test_a_database_that_needs_too_much_memory_is_reported_as_such(tmp_path: Path) -> None:
     path = hungry(tmp_path / "a.db")
     with watching(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
         reading = read_until(airlock, lambda reading: reading.code is not None)
@@ -269,7 +271,7 @@ def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("ending", "detail"),
+    ("script", "detail"),
     [
         ("kill -KILL $$", {"signal": "SIGKILL"}),
         ("kill -SEGV $$", {}),
@@ -279,22 +281,22 @@ def test_a_database_that_takes_all_memory_is_not_said_to_crash_sqlite(tmp_path: 
         ("echo nonsense; read line", {"bug": "JSONDecodeError"}),
     ],
 )
-def test_how_a_child_ended_is_known(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, detail: dict[str, str]
+def test_the_failure_of_a_child_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, detail: dict[str, str]
 ) -> None:
     python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\n{ending}\n")
+    python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     child = ChildProcess(LIMITS)
     eventually(lambda: child.receive() or child.is_closed)
-    if "read" in ending:
+    if "read" in script:
         child.kill()
     assert child.failure() == ("reader_crashed", detail)
     child.kill()
 
 
-def test_whoever_was_in_the_queue_of_failed_readers_is_read_in_the_same_call(
+def test_databases_in_the_queue_of_a_failed_child_are_read_in_the_same_call(
     tmp_path: Path,
 ) -> None:
     hostile = [hungry(tmp_path / f"hungry{n}.db") for n in range(18)]
@@ -303,12 +305,12 @@ def test_whoever_was_in_the_queue_of_failed_readers_is_read_in_the_same_call(
         assert rows(airlock.read(PATIENCE_SECONDS)["18"]) == {"agents": 7}
 
 
-def test_a_reading_ends_at_its_deadline_though_the_parent_does_not_look(tmp_path: Path) -> None:
+def test_a_reading_ends_at_its_deadline_without_the_parent(tmp_path: Path) -> None:
     views = [f"CREATE VIEW v{n} AS SELECT a.x FROM v{n - 1} a, v{n - 1} b" for n in range(1, 24)]
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         for sql in ("CREATE TABLE t (a)", "CREATE VIEW v0 AS SELECT 1 AS x", *views):
             connection.execute(sql)
-        # SQLite expands these views for a second, and no interrupt stops it.
+        # SQLite takes a second to expand these views, and cannot be interrupted.
         connection.execute("CREATE VIRTUAL TABLE f USING fts5(x, content = 'v23')")
     child = ChildProcess(Limits(deadline_seconds=0.2, table_seconds=0.1))
     child.request_readings({"a": str(tmp_path / "a.db")})
@@ -320,8 +322,8 @@ def test_a_reading_ends_at_its_deadline_though_the_parent_does_not_look(tmp_path
     child.kill()
 
 
-def test_descriptors_beyond_a_thousand_are_no_limit(tmp_path: Path) -> None:
-    """A select(2) fails with numbers of 1,024 and more."""
+def test_more_than_a_thousand_descriptors_are_supported(tmp_path: Path) -> None:
+    """select(2) fails for descriptors of 1,024 and more."""
     path = make_database(tmp_path / "a.db", agents=3)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, limits[1]), limits[1]))
@@ -335,7 +337,7 @@ def test_descriptors_beyond_a_thousand_are_no_limit(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def test_two_names_of_one_file_share_one_lock() -> None:
+def test_two_names_of_a_file_share_a_lock() -> None:
     """Closing a file drops all locks of this process on it (fcntl(2))."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
@@ -343,36 +345,36 @@ def test_two_names_of_one_file_share_one_lock() -> None:
         child = Child(5.0, 1.0, writes_denied=False)
         with ThreadPoolExecutor(2) as pool:
             for inode in range(3000):
-                meeting = Barrier(2)
+                barrier = Barrier(2)
 
-                def lock(inode: int = inode, meeting: Barrier = meeting) -> object:
-                    meeting.wait()
+                def lock(inode: int = inode, barrier: Barrier = barrier) -> object:
+                    barrier.wait()
                     return child._file_lock((1, inode))
 
-                one, other = pool.submit(lock), pool.submit(lock)
-                assert one.result() is other.result()
+                first, second = pool.submit(lock), pool.submit(lock)
+                assert first.result() is second.result()
     finally:
         sys.setswitchinterval(interval)
 
 
-def test_a_suspect_waits_longer_after_each_failure() -> None:
+def test_the_pause_of_a_suspect_doubles_with_each_failure() -> None:
     suspect = Suspect()
     pauses = []
     for _failure in range(6):
-        began = time.monotonic()
+        started = time.monotonic()
         suspect.fail("not_responding")
         assert not suspect.is_ready()
-        pauses.append(round(suspect.retry_at - began))
+        pauses.append(round(suspect.retry_at - started))
     assert pauses == [5, 10, 20, 30, 30, 30]
     assert suspect.reading is not None
     assert suspect.reading.code == "not_responding"
 
 
-def test_children_that_cannot_be_killed_are_capped(tmp_path: Path) -> None:
+def test_the_number_of_children_that_cannot_be_killed_is_limited(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with watching(path) as airlock:
         held = [ChildProcess(LIMITS) for _ in range(MAX_ABANDONED)]
-        airlock._abandoned = held  # alive, as if the kernel held them
+        airlock._abandoned = held  # running, as if they were stuck in the kernel
         assert airlock.read(1.0) == {}
         assert airlock.pids == []
         for child in held:

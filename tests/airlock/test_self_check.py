@@ -1,4 +1,4 @@
-"""The self-check tells by itself when a promise is broken."""
+"""The self-check detects broken promises."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def service(tmp_path: Path, path: Path) -> Iterator[Callable[[], Any]]:
-    """The self-check of a sampler in this very process."""
+    """A function that requests `/api/service` of a sampler in this process."""
     loaded = settings.load(write_config(tmp_path, [("email", path)]))
     with closing(History(loaded.history)) as history:
         sampler = Sampler(loaded, history)
@@ -47,12 +47,12 @@ def service(tmp_path: Path, path: Path) -> Iterator[Callable[[], Any]]:
             sampler.stop()
 
 
-def broken(document: Any) -> list[str]:
-    return [one["name"] for one in document["promises"] if not one["kept"]]
+def broken_promises(document: Any) -> list[str]:
+    return [promise["name"] for promise in document["promises"] if not promise["kept"]]
 
 
-def test_the_uptime_is_time_that_passed_whatever_the_clock_says(tmp_path: Path) -> None:
-    """The clock was set back by a day since the start."""
+def test_the_uptime_does_not_depend_on_the_wall_clock(tmp_path: Path) -> None:
+    """The clock was set back by a day after the start."""
     loaded = settings.load(write_config(tmp_path, [("email", tmp_path / "email.db")]))
     with closing(History(loaded.history)) as history:
         started_at = datetime.now(UTC) + timedelta(days=1)
@@ -60,24 +60,22 @@ def test_the_uptime_is_time_that_passed_whatever_the_clock_says(tmp_path: Path) 
         assert client.get("/api/service").get_json()["uptimeSeconds"] >= 0
 
 
-def test_a_service_tells_how_it_is_and_that_it_keeps_its_promises(
-    tmp_path: Path, path: Path
-) -> None:
+def test_the_service_reports_its_state_and_its_promises(tmp_path: Path, path: Path) -> None:
     with LiveWriter(path) as writer, Served(write_config(tmp_path, [("email", path)])) as served:
         for _commit in range(5):
             assert writer.do("INSERT INTO tasks (text) VALUES ('one more')") == []
         eventually(lambda: served.database("email")["totalRows"] == 14)
         document = served.json("/api/service")
-        assert broken(document) == []
-        # On a busy machine, a snapshot may for a moment be older than three short intervals.
+        assert broken_promises(document) == []
+        # On a busy machine, a snapshot may briefly be older than three short intervals.
         eventually(lambda: served.json("/api/service")["level"] == "well")
-        assert [one["name"] for one in document["promises"]] == [
+        assert [promise["name"] for promise in document["promises"]] == [
             "bytesWritten",
             "locksHeldBetweenReadings",
             "watchedFilesLeftOpen",
             "longestReadMs",
         ]
-        measured = {one["name"]: one["measured"] for one in document["promises"]}
+        measured = {promise["name"]: promise["measured"] for promise in document["promises"]}
         assert measured["bytesWritten"] == 0
         assert 0 < measured["longestReadMs"] < 2000
         assert document["memory"]["serviceBytes"] > document["memory"]["readerBytes"][0] > 1e6
@@ -88,12 +86,12 @@ def test_a_service_tells_how_it_is_and_that_it_keeps_its_promises(
         assert document["historyDisk"]["freeBytes"] > 0
 
 
-def test_access_times_that_reading_moves_are_no_writes(tmp_path: Path) -> None:
+def test_changed_access_times_do_not_count_as_writes(tmp_path: Path) -> None:
     paths = [make_database(tmp_path / f"{number}.db", tasks=9) for number in range(20)]
     loaded = settings.load(write_config(tmp_path, [(path.stem, path) for path in paths]))
     with closing(History(loaded.history)) as history:
         for path in paths:
-            os.utime(path, (0, path.stat().st_mtime))  # relatime moves it with the next read
+            os.utime(path, (0, path.stat().st_mtime))  # with relatime, the next read changes it
         os.sync()
         sampler = Sampler(loaded, history)
         sampler.start()
@@ -108,35 +106,33 @@ def test_access_times_that_reading_moves_are_no_writes(tmp_path: Path) -> None:
             sampler.stop()
 
 
-def test_a_watched_file_that_this_process_opens_is_found(
-    path: Path, service: Callable[[], Any]
-) -> None:
+def test_a_watched_file_left_open_breaks_a_promise(path: Path, service: Callable[[], Any]) -> None:
     eventually(lambda: service()["level"] == "well")
     with path.open("rb"):
-        eventually(lambda: broken(service()) == ["watchedFilesLeftOpen"])
+        eventually(lambda: broken_promises(service()) == ["watchedFilesLeftOpen"])
         assert service()["level"] == "fault"
     eventually(lambda: service()["level"] == "well")
 
 
-def test_a_lock_that_this_process_holds_is_found(path: Path, service: Callable[[], Any]) -> None:
+def test_a_lock_of_this_process_breaks_a_promise(path: Path, service: Callable[[], Any]) -> None:
     with path.open("r+b") as file:
         os.lockf(file.fileno(), os.F_LOCK, 1)
-        found = {"locksHeldBetweenReadings", "watchedFilesLeftOpen"}
-        # A machine that stood still for a while has broken the promise of short readings besides.
-        eventually(lambda: found <= set(broken(service())))
+        expected = {"locksHeldBetweenReadings", "watchedFilesLeftOpen"}
+        # If the machine stood still for a while, the promise of short readings is broken too.
+        eventually(lambda: expected <= set(broken_promises(service())))
 
 
-def test_a_process_that_holds_locks_open_files_and_writes_is_seen_to(path: Path) -> None:
+def test_locks_open_files_writes_and_memory_of_a_process_are_measured(path: Path) -> None:
     info = path.stat()
-    watched = {f"{info.st_dev}:{info.st_ino}"}
+    files = {f"{info.st_dev}:{info.st_ino}"}
     with LiveWriter(path) as writer:
         pid = writer.process.pid
         assert writer.do("PRAGMA synchronous = FULL") == []
         assert writer.do("INSERT INTO tasks (text) VALUES (hex(randomblob(90000)))") == []
-        # The kernel lists locks piece by piece: one may be missed while others come and go.
-        eventually(lambda: count_locks({pid}, watched) > 0)
-        assert count_open_files(pid, watched) == 1
+        # The kernel lists locks in pieces, so one may be missed while others come and go.
+        eventually(lambda: count_locks({pid}, files) > 0)
+        assert count_open_files(pid, files) == 1
         assert bytes_written(pid) > 0
         assert (memory_bytes(pid) or 0) > 1_000_000
-        assert count_locks({os.getpid()}, watched) == 0
-    assert (bytes_written(pid), count_open_files(pid, watched), memory_bytes(pid)) == (0, 0, None)
+        assert count_locks({os.getpid()}, files) == 0
+    assert (bytes_written(pid), count_open_files(pid, files), memory_bytes(pid)) == (0, 0, None)

@@ -1,4 +1,4 @@
-"""What the airlock says of a path that is no sound database: one code for each cause."""
+"""Each cause for which a database cannot be read has its own error code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
-def listening(path: Path) -> None:
+def socket_file(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
 
@@ -116,7 +116,7 @@ def schema_format_9(path: Path) -> None:
         (only_a_view, "no_tables"),
         (folder, "not_a_file"),
         (pipe, "not_a_file"),
-        (listening, "not_a_file"),
+        (socket_file, "not_a_file"),
         (device, "not_a_file"),
         (text, "not_a_database"),
         (random_bytes, "not_a_database"),
@@ -127,7 +127,7 @@ def schema_format_9(path: Path) -> None:
         (schema_format_9, "unsupported"),
     ],
 )
-def test_each_cause_has_its_code_and_harms_no_other_database(
+def test_each_cause_has_its_code_and_does_not_affect_other_databases(
     tmp_path: Path, make: Callable[[Path], None], code: str
 ) -> None:
     path = tmp_path / "a.db"
@@ -143,9 +143,9 @@ def test_each_cause_has_its_code_and_harms_no_other_database(
 
 @pytest.mark.parametrize(
     ("make", "kind"),
-    [(folder, "folder"), (pipe, "pipe"), (listening, "socket"), (device, "device")],
+    [(folder, "folder"), (pipe, "pipe"), (socket_file, "socket"), (device, "device")],
 )
-def test_what_is_not_a_file_is_named(
+def test_the_kind_of_a_path_that_is_not_a_file_is_reported(
     tmp_path: Path, make: Callable[[Path], None], kind: str
 ) -> None:
     make(tmp_path / "a.db")
@@ -154,23 +154,25 @@ def test_what_is_not_a_file_is_named(
 
 
 @pytest.mark.parametrize("path", ["gone/a.db", "gone/deeper/a.db", "file/a.db"])
-def test_a_missing_folder_is_told_from_a_missing_file(tmp_path: Path, path: str) -> None:
+def test_a_missing_folder_and_a_missing_file_have_different_codes(
+    tmp_path: Path, path: str
+) -> None:
     (tmp_path / "file").touch()
     with watching(tmp_path / path) as airlock:
         assert read(airlock).code == "folder_missing"
 
 
-@pytest.mark.parametrize("closed", ["a.db", "a.db-wal", "."])
-def test_a_closed_file_log_or_folder_is_permission_denied(closed: str) -> None:
+@pytest.mark.parametrize("unreadable", ["a.db", "a.db-wal", "."])
+def test_an_unreadable_file_wal_or_folder_is_permission_denied(unreadable: str) -> None:
     with public_folder() as folder:
         path = make_database(folder / "private" / "a.db", agents=3)
         with LiveWriter(path) as writer, LoneReader(path, nobody=True) as reader:
             writer.do("INSERT INTO agents (text) VALUES ('one more')")
-            for one in path.parent.iterdir():
-                one.chmod(0o644)
+            for file in path.parent.iterdir():
+                file.chmod(0o644)
             path.parent.chmod(0o755)
             assert rows(reader.read()) == {"agents": 4}
-            target = path.parent / closed
+            target = path.parent / unreadable
             target.chmod(0o000)
             assert reader.read().code == "permission_denied"
             target.chmod(0o755)
@@ -188,8 +190,8 @@ def test_a_table_with_a_damaged_page_makes_the_file_corrupt(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("how", ["emptied first", "in place", "head last"])
-def test_a_copy_that_is_being_made_is_not_damage(tmp_path: Path, how: str) -> None:
-    """`cp` empties the file, `rsync --inplace` does not, a restore may fill a new one backwards."""
+def test_a_copy_in_progress_is_not_damage(tmp_path: Path, how: str) -> None:
+    """`cp` empties the file, `rsync --inplace` does not, and a restore may write the end first."""
     path = make_database(tmp_path / "a.db", agents=3000)
     data = make_database(tmp_path / "copy.db", agents=4000).read_bytes()
     half = len(data) // 8192 * 4096
@@ -202,17 +204,19 @@ def test_a_copy_that_is_being_made_is_not_damage(tmp_path: Path, how: str) -> No
         with path.open("r+b", buffering=0) as file:
             if how == "emptied first":
                 file.truncate(0)
-            for number, (begin, end) in enumerate(parts[::-1] if how == "head last" else parts):
-                file.seek(begin)
-                file.write(data[begin:end])
+            for number, (start, end) in enumerate(parts[::-1] if how == "head last" else parts):
+                file.seek(start)
+                file.write(data[start:end])
                 reading = read(airlock)
                 is_first = number == 0
                 assert (reading.wait_reason == "writes") == is_first, reading
                 assert reading.code in ({None, "locked"} if is_first else {None})
-        assert rows(read_until(airlock, lambda now: now.total_rows != 3000)) == {"agents": 4000}
+        assert rows(read_until(airlock, lambda reading: reading.total_rows != 3000)) == {
+            "agents": 4000
+        }
 
 
-def test_a_copy_that_rests_halfway_or_never_does_is_damage(
+def test_a_copy_that_stops_halfway_or_takes_too_long_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3000)
@@ -220,7 +224,7 @@ def test_a_copy_that_rests_halfway_or_never_does_is_damage(
         read(airlock)
         os.truncate(path, path.stat().st_size // 8192 * 4096)
         assert read(airlock).code is None
-        os.utime(path, times=(time.time() + 1,) * 2)  # written amid the reading
+        os.utime(path, times=(time.time() + 1,) * 2)  # written during the reading
         assert read(airlock).code is None
         with monkeypatch.context() as patched:
             patched.setattr("dash_app.airlock.airlock.LOCKED_SECONDS", 0.0)
@@ -229,7 +233,7 @@ def test_a_copy_that_rests_halfway_or_never_does_is_damage(
         assert read(airlock).code == "corrupt"
 
 
-def test_a_fault_still_says_what_the_file_looks_like(tmp_path: Path) -> None:
+def test_a_failed_reading_has_the_facts_from_stat_and_header(tmp_path: Path) -> None:
     garbage_after_the_header(tmp_path / "a.db")
     with watching(tmp_path / "a.db") as airlock:
         reading = read(airlock)
@@ -239,14 +243,14 @@ def test_a_fault_still_says_what_the_file_looks_like(tmp_path: Path) -> None:
     assert reading.last_modified is not None
 
 
-def test_a_time_that_no_calendar_holds_is_unknown() -> None:
-    mark = FileStamp(1, 2, 4096, mtime_ns=10**21, ctime_ns=0)
-    assert Files("a.db", mark, None, None).last_modified is None
-    assert Files("a.db", mark._replace(mtime_ns=0), None, None).last_modified is not None
+def test_a_file_time_beyond_the_calendar_is_unknown() -> None:
+    stamp = FileStamp(1, 2, 4096, mtime_ns=10**21, ctime_ns=0)
+    assert Files("a.db", stamp, None, None).last_modified is None
+    assert Files("a.db", stamp._replace(mtime_ns=0), None, None).last_modified is not None
 
 
 @pytest.mark.parametrize("swap", [pipe, device, another, dangling, nothing])
-def test_a_file_swapped_while_it_is_looked_at_is_neither_followed_nor_waited_for(
+def test_a_file_swapped_after_stat_is_not_opened(
     tmp_path: Path, swap: Callable[[Path], None]
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)

@@ -1,4 +1,4 @@
-"""What is around a database: who has it open, who holds back its log, how full its disk is."""
+"""The holders of a database, the backlog of its WAL, and its disk."""
 
 from __future__ import annotations
 
@@ -22,45 +22,46 @@ MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHE
 GROW = f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many"
 
 
-def holder(reading: Reading, writer: LiveWriter) -> Holder | None:
-    found = reading.surroundings.holders
-    assert found is not None
-    return next((one for one in found if one.pid == writer.process.pid), None)
+def holder_of(reading: Reading, writer: LiveWriter) -> Holder | None:
+    holders = reading.surroundings.holders
+    assert holders is not None
+    return next((holder for holder in holders if holder.pid == writer.process.pid), None)
 
 
-def test_a_connection_is_seen_until_it_is_closed(tmp_path: Path) -> None:
+def test_a_connection_is_a_holder_until_it_is_closed(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with watching(path) as airlock:
         assert read(airlock).surroundings.holders == ()
         with LiveWriter(path) as writer:
             assert writer.do(ADD) == []
-            found = holder(read(airlock), writer)
-            assert found is not None
-            assert found.uses == ("open",)
-            assert found.command.startswith("python")
-            again = holder(read(airlock), writer)
-            assert again == found
+            holder = holder_of(read(airlock), writer)
+            assert holder is not None
+            assert holder.uses == ("open",)
+            assert holder.command.startswith("python")
+            assert holder_of(read(airlock), writer) == holder
         assert read(airlock).surroundings.holders == ()
 
 
-def test_a_writer_inside_its_transaction_is_seen_to_write(tmp_path: Path) -> None:
+def test_a_writer_in_a_transaction_has_the_use_write(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do("BEGIN IMMEDIATE") == []
-        found = holder(read(airlock), writer)
-        assert found is not None
-        assert found.uses == ("open", "read", "write")
-        assert found.pins_since is None
+        holder = holder_of(read(airlock), writer)
+        assert holder is not None
+        assert holder.uses == ("open", "read", "write")
+        assert holder.pins_since is None
 
 
 @pytest.mark.parametrize("wal", [True, False])
-def test_who_reads_and_who_writes_is_told_of_either_journal(tmp_path: Path, *, wal: bool) -> None:
+def test_readers_and_writers_are_distinguished_in_both_journal_modes(
+    tmp_path: Path, *, wal: bool
+) -> None:
     path = make_database(tmp_path / "a.db", wal=wal, agents=3)
-    with LiveWriter(path) as one, LiveWriter(path) as two, watching(path) as airlock:
-        assert one.do("BEGIN") == two.do("BEGIN IMMEDIATE") == []
-        assert one.do("SELECT count(*) FROM agents") == [[3]]
+    with LiveWriter(path) as first, LiveWriter(path) as second, watching(path) as airlock:
+        assert first.do("BEGIN") == second.do("BEGIN IMMEDIATE") == []
+        assert first.do("SELECT count(*) FROM agents") == [[3]]
         reading = read(airlock)
-        reader, writer = holder(reading, one), holder(reading, two)
+        reader, writer = holder_of(reading, first), holder_of(reading, second)
         assert reader is not None
         assert writer is not None
         assert "read" in reader.uses
@@ -68,9 +69,7 @@ def test_who_reads_and_who_writes_is_told_of_either_journal(tmp_path: Path, *, w
         assert "write" in writer.uses
 
 
-def test_a_reader_that_holds_back_the_log_is_named_and_the_backlog_measured(
-    tmp_path: Path,
-) -> None:
+def test_a_reader_that_holds_back_the_wal_is_found_with_the_backlog(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, LiveWriter(path) as reader, watching(path) as airlock:
         assert writer.do(ADD) == reader.do("BEGIN") == []
@@ -80,46 +79,46 @@ def test_a_reader_that_holds_back_the_log_is_named_and_the_backlog_measured(
         assert checkpointed < frames
         first = read(airlock)
         assert first.surroundings.backlog_bytes == (frames - checkpointed) * (4096 + 24)
-        pinned = holder(first, reader)
+        pinned = holder_of(first, reader)
         assert pinned is not None
         assert pinned.pins_since is not None
-        assert holder(first, writer).pins_since is None  # type: ignore[union-attr]
+        assert holder_of(first, writer).pins_since is None  # type: ignore[union-attr]
         assert writer.do(GROW) == []
-        assert holder(read(airlock), reader) == pinned
+        assert holder_of(read(airlock), reader) == pinned
         assert reader.do("COMMIT") == []
         assert writer.do("PRAGMA wal_checkpoint(PASSIVE)")[0][0] == 0
         last = read(airlock)
         assert last.surroundings.backlog_bytes == 0
         assert last.wal_bytes
-        freed = holder(last, reader)
+        freed = holder_of(last, reader)
         assert freed is not None
         assert freed.pins_since is None
 
 
-def test_looking_leaves_our_own_locks_and_the_index_alone(tmp_path: Path) -> None:
+def test_our_own_processes_are_not_holders_and_do_not_disturb_the_index(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do(ADD) == []
-        for _look in range(3):
+        for _ in range(3):
             own = {os.getpid(), *airlock.pids}
-            found = read(airlock).surroundings.holders
-            assert found is not None
-            assert not own & {one.pid for one in found}
+            holders = read(airlock).surroundings.holders
+            assert holders is not None
+            assert not own & {holder.pid for holder in holders}
             assert writer.do(ADD) == []
 
 
-def test_the_backlog_of_a_log_without_index_is_not_guessed(tmp_path: Path) -> None:
+def test_the_backlog_of_a_wal_without_index_is_unknown(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer:
         assert writer.do(ADD) == []
     path.with_name("a.db-shm").unlink()
     with watching(path) as airlock:
-        around = read(airlock).surroundings
-    assert around.backlog_bytes is None
-    assert around.holders == ()
+        surroundings = read(airlock).surroundings
+    assert surroundings.backlog_bytes is None
+    assert surroundings.holders == ()
 
 
-def test_the_disk_is_that_of_the_file_even_while_there_is_none(tmp_path: Path) -> None:
+def test_the_disk_of_a_missing_file_is_that_of_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with watching(path) as airlock:
         disk = read(airlock).surroundings.disk
@@ -130,7 +129,7 @@ def test_the_disk_is_that_of_the_file_even_while_there_is_none(tmp_path: Path) -
     assert disk_of(str(tmp_path / "gone" / "a.db")) is None
 
 
-def test_a_log_left_behind_because_its_last_writer_met_us_is_counted(tmp_path: Path) -> None:
+def test_a_wal_left_behind_because_of_a_reading_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     tables: dict[str, int] = {f"t{number}": 1 for number in range(400)}
     make_database(path, wal=True, **tables)
@@ -149,13 +148,13 @@ def test_a_log_left_behind_because_its_last_writer_met_us_is_counted(tmp_path: P
         assert reader.sidecars_left == 0
 
 
-def test_a_reading_that_still_holds_brings_new_surroundings(tmp_path: Path) -> None:
+def test_a_verified_reading_has_new_surroundings(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do(ADD) == []
         await_quiet(tmp_path)
         first = read_until(airlock, lambda reading: reading.total_rows == 4)
-        assert holder(first, writer) is not None
+        assert holder_of(first, writer) is not None
         writer.kill()
         second = read(airlock)
         assert second.read_at == first.read_at

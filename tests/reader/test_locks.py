@@ -1,4 +1,4 @@
-"""Nothing is read from under a transaction, and a lock is reported once it lasts."""
+"""A running transaction is never read, and a lock is reported once it lasts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ sys.stdin.read()
 
 @contextmanager
 def locker(path: Path, how: str) -> Iterator[int]:
-    """Another process that holds one lock on a whole file; yields its pid."""
+    """Start a process that holds one lock on a whole file; yield its pid."""
     with subprocess.Popen(
         [sys.executable, "-c", LOCKER, str(path), how],
         stdin=subprocess.PIPE,
@@ -73,7 +73,7 @@ def test_a_transaction_without_a_journal_on_disk_keeps_the_last_reading(
         writer.do(f"PRAGMA journal_mode = {mode}")
         for sql in ("PRAGMA cache_size = 5", "BEGIN", how):
             assert "error" not in writer.do(sql)
-        for _look in range(3):
+        for _ in range(3):
             during = read(airlock)
             assert rows(during) == {"agents": 3000}
             assert during.verified_at == before.verified_at
@@ -106,7 +106,7 @@ def test_a_write_lock_on_an_untouched_file_keeps_the_last_reading(tmp_path: Path
 
 
 def is_kept(reading: Reading) -> bool:
-    """Whether it is the last good reading of a database that is locked, for less than 60 s."""
+    """Whether a reading was kept because its database is locked, for less than 60 s."""
     return reading.code is None and reading.wait_reason is not None
 
 
@@ -115,12 +115,12 @@ def test_a_writer_that_waits_for_a_reader_keeps_the_last_reading(tmp_path: Path)
     with LiveWriter(path) as reader, LiveWriter(path) as writer, watching(path) as airlock:
         assert reader.do("BEGIN") == []
         assert reader.do("SELECT count(*) FROM agents") == [[3]]
-        assert rows(read_exact(airlock)) == {"agents": 3}  # readers are in nobody's way
+        assert rows(read_exact(airlock)) == {"agents": 3}  # readers do not block each other
         assert not is_kept(read(airlock))
         assert writer.do("PRAGMA busy_timeout = 0") == [[0]]
         assert writer.do("BEGIN IMMEDIATE") == []
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
-        assert writer.do("COMMIT") == {"error": "SQLITE_BUSY"}  # it holds PENDING now
+        assert writer.do("COMMIT") == {"error": "SQLITE_BUSY"}  # now it holds the PENDING lock
         assert is_kept(read(airlock))
         assert reader.do("COMMIT") == writer.do("COMMIT") == []
         assert rows(read_exact(airlock)) == {"agents": 4}
@@ -138,7 +138,7 @@ def test_a_lock_on_the_whole_file_keeps_the_last_reading(tmp_path: Path, how: st
         assert not is_kept(read(airlock))
 
 
-def test_locks_that_sqlite_does_not_heed_are_none(tmp_path: Path) -> None:
+def test_locks_that_sqlite_ignores_are_ignored(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     with watching(path) as airlock, locker(path, "flock"):
         reading = read(airlock)
@@ -159,7 +159,7 @@ def test_a_database_in_exclusive_mode_is_read_beside_its_writer(tmp_path: Path) 
 
 
 def test_a_large_wal_in_exclusive_mode_is_read_while_it_is_written(tmp_path: Path) -> None:
-    """It grows without limit if nobody checkpoints it, and nobody else can read it meanwhile."""
+    """Without checkpoints it grows without limit, and no other process can read it."""
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
@@ -172,7 +172,7 @@ def test_a_large_wal_in_exclusive_mode_is_read_while_it_is_written(tmp_path: Pat
         assert rows(read_exact(airlock)) == {"agents": 4}
 
 
-def test_a_lock_is_reported_after_a_while_and_until_the_next_reading(
+def test_a_lasting_lock_is_reported_until_the_next_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
@@ -181,7 +181,7 @@ def test_a_lock_is_reported_after_a_while_and_until_the_next_reading(
         assert writer.do("BEGIN IMMEDIATE") == []
         assert is_kept(read(airlock))
         monkeypatch.setattr(parent, "LOCKED_SECONDS", 0)
-        for _look in range(2):
+        for _ in range(2):
             locked = read(airlock)
             assert locked.code == "locked"
             assert not locked.is_undecided
@@ -189,7 +189,7 @@ def test_a_lock_is_reported_after_a_while_and_until_the_next_reading(
         assert rows(read(airlock)) == {"agents": 3}
 
 
-def test_a_lock_at_first_sight_is_undecided(
+def test_a_lock_at_the_first_reading_is_undecided(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
@@ -202,8 +202,8 @@ def test_a_lock_at_first_sight_is_undecided(
         assert not read(airlock).is_undecided
 
 
-def test_a_lock_of_another_process_namespace_is_found(tmp_path: Path) -> None:
-    """`/proc/locks` leaves such processes out; fcntl(2) does not."""
+def test_a_lock_of_another_pid_namespace_is_found(tmp_path: Path) -> None:
+    """`/proc/locks` does not list it, but fcntl(2) reports it."""
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     code = f"from dash_app.reader.locks import *; print(find_write_lock({str(path)!r}))"
     inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
@@ -212,12 +212,12 @@ def test_a_lock_of_another_process_namespace_is_found(tmp_path: Path) -> None:
         assert find_write_lock(str(path)) == writer.process.pid
         done = subprocess.run(inside, capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"no process namespace to be had: {done.stderr}")
+            pytest.skip(f"no pid namespace available: {done.stderr}")
         assert done.stdout == "0\n"
 
 
-def test_lines_of_any_shape_are_survived(tmp_path: Path) -> None:
-    """A lease that somebody waits for names its file `<none>:0`, as Samba and NFS take leases."""
+def test_other_lines_of_proc_locks_are_ignored(tmp_path: Path) -> None:
+    """A lease that another process waits for has the file `<none>:0`. Samba and NFS take leases."""
     leased = tmp_path / "leased"
     leased.write_text("x")
     previous = signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -232,7 +232,7 @@ def test_lines_of_any_shape_are_survived(tmp_path: Path) -> None:
     signal.signal(signal.SIGIO, previous)
 
 
-def test_a_kept_reading_outlives_the_history(tmp_path: Path) -> None:
+def test_a_kept_reading_can_be_stored(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         read(airlock)
@@ -241,11 +241,11 @@ def test_a_kept_reading_outlives_the_history(tmp_path: Path) -> None:
         assert decode(Reading, encode(kept)) == kept
 
 
-def test_a_wal_that_lies_beside_another_name_is_a_problem(tmp_path: Path) -> None:
+def test_a_wal_beside_another_name_of_the_file_is_reported(tmp_path: Path) -> None:
     """As in openclaw/openclaw issue 144585 and evcc-io/evcc pull request 30903."""
     path = make_database(tmp_path / "inside" / "a.db", agents=3)
-    (tmp_path / "seen").mkdir()
-    alias = tmp_path / "seen" / "alias.db"
+    (tmp_path / "linked").mkdir()
+    alias = tmp_path / "linked" / "alias.db"
     alias.hardlink_to(path)
     with watching(alias, path) as airlock, LiveWriter(path) as writer:
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
@@ -264,8 +264,8 @@ def test_a_wal_that_lies_beside_another_name_is_a_problem(tmp_path: Path) -> Non
     assert not [*alias.parent.glob("alias.db-*")]
 
 
-@pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
-def test_a_file_that_is_mounted_alone_has_its_wal_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.skipif(not CAN_MOUNT, reason="mounting requires root")
+def test_the_wal_of_a_file_that_is_mounted_alone_is_elsewhere(tmp_path: Path) -> None:
     """As in sissbruecker/linkding issue 1178: one file, mounted into a container."""
     path = make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "inside").mkdir()
@@ -284,7 +284,7 @@ def test_a_file_that_is_mounted_alone_has_its_wal_elsewhere(tmp_path: Path) -> N
         subprocess.run(["umount", inside], check=True)
 
 
-def test_a_wal_that_is_removed_under_its_writer_is_missed(tmp_path: Path) -> None:
+def test_a_wal_that_was_removed_under_its_writer_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
@@ -294,8 +294,8 @@ def test_a_wal_that_is_removed_under_its_writer_is_missed(tmp_path: Path) -> Non
         assert read(airlock).code == "wal_elsewhere"
 
 
-def test_a_second_wal_beside_another_name_is_no_excuse(tmp_path: Path) -> None:
-    """Two programs that use one file by two names lose each other's commits."""
+def test_a_second_wal_beside_another_name_is_reported(tmp_path: Path) -> None:
+    """Two programs that use one file by two names overwrite each other's commits."""
     path = make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "other").mkdir()
     alias = tmp_path / "other" / "alias.db"
@@ -311,7 +311,7 @@ def test_a_second_wal_beside_another_name_is_no_excuse(tmp_path: Path) -> None:
         assert rows(read_exact(airlock)) == {"agents": 4}
 
 
-def test_a_hard_link_is_read_like_any_file_once_its_own_wal_was_seen(tmp_path: Path) -> None:
+def test_a_hard_link_is_not_doubted_once_its_own_wal_was_seen(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "alias.db").hardlink_to(path)
     with watching(path) as airlock:
@@ -328,7 +328,7 @@ def test_a_hard_link_is_read_like_any_file_once_its_own_wal_was_seen(tmp_path: P
         assert not last.detail
 
 
-def test_a_connection_with_an_empty_wal_is_nobody_elsewhere(tmp_path: Path) -> None:
+def test_a_connection_with_an_empty_wal_is_not_elsewhere(tmp_path: Path) -> None:
     paths = [make_database(tmp_path / name / "a.db", agents=3) for name in ("plain", "exclusive")]
     with LiveWriter(paths[0]) as plain, LiveWriter(paths[1]) as exclusive:
         assert exclusive.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
@@ -340,7 +340,7 @@ def test_a_connection_with_an_empty_wal_is_nobody_elsewhere(tmp_path: Path) -> N
             assert rows(read_exact(airlock, "1")) == {"agents": 4}
 
 
-def test_an_engine_that_is_not_sqlites_own_is_known_by_its_locks(tmp_path: Path) -> None:
+def test_a_foreign_engine_is_recognized_by_its_locks(tmp_path: Path) -> None:
     """Turso locks the main file and the WAL as a whole; with several processes, it makes -tshm."""
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer:
@@ -358,7 +358,7 @@ def test_an_engine_that_is_not_sqlites_own_is_known_by_its_locks(tmp_path: Path)
         assert read(airlock).surroundings.is_foreign
 
 
-def test_a_restart_keeps_what_was_known_of_a_lock(tmp_path: Path) -> None:
+def test_the_state_of_a_lock_survives_a_restart(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     with watching(path) as airlock:
         before = read(airlock)
@@ -377,7 +377,7 @@ def test_a_restart_keeps_what_was_known_of_a_lock(tmp_path: Path) -> None:
             assert (locked.code, locked.is_undecided) == ("locked", False)
 
 
-def test_every_face_says_why_a_reading_is_old_or_missing(tmp_path: Path) -> None:
+def test_every_view_explains_an_old_or_missing_reading(tmp_path: Path) -> None:
     paths = [make_database(tmp_path / f"{name}.db", wal=False, agents=3) for name in "ab"]
     config = write_config(tmp_path, [("a", paths[0]), ("b", paths[1])])
     with LiveWriter(paths[0]) as first, LiveWriter(paths[1]) as second:

@@ -1,4 +1,4 @@
-"""Paths and tables with names that quoting, URIs or encodings could trip over; kinds of tables."""
+"""Paths and tables with awkward names, and the kinds of tables that are counted."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
+def test_a_path_is_used_literally(tmp_path: Path, name: str) -> None:
     path = tmp_path / "deep?er #1%" / name
     make_database(tmp_path / "made.db", agents=3)
     path.parent.mkdir()
@@ -43,19 +43,19 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path, name: str) -> None:
         assert rows(read_exact(airlock)) == {"agents": 4}
 
 
-def test_tables_of_any_name_are_counted(tmp_path: Path) -> None:
-    wanted = {name: count for count, name in enumerate(AWKWARD_TABLE_NAMES, start=1)}
+def test_tables_with_any_name_are_counted(tmp_path: Path) -> None:
+    expected = {name: count for count, name in enumerate(AWKWARD_TABLE_NAMES, start=1)}
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
-        for name, count in wanted.items():
+        for name, count in expected.items():
             quoted = name.replace('"', '""')
             connection.execute(f'CREATE TABLE "{quoted}" (x)')
             connection.executemany(f'INSERT INTO "{quoted}" VALUES (?)', [(1,)] * count)
         connection.commit()
     with watching(tmp_path / "a.db") as airlock:
-        assert rows(read(airlock)) == wanted
+        assert rows(read(airlock)) == expected
 
 
-def test_a_table_name_that_is_not_utf8_spoils_no_other(tmp_path: Path) -> None:
+def test_a_table_name_that_is_not_utf8_does_not_affect_other_tables(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3, zzzz=2)
     path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xff\xfe"))
     with watching(path) as airlock:
@@ -66,7 +66,7 @@ def test_a_table_name_that_is_not_utf8_spoils_no_other(tmp_path: Path) -> None:
         assert reading.total_rows == 3
 
 
-def test_a_missing_module_or_function_concerns_its_table_alone(tmp_path: Path) -> None:
+def test_a_missing_module_or_tokenizer_affects_only_its_table(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3, filler=1)
     with LiveWriter(path) as writer:
         for sql in (
@@ -86,7 +86,7 @@ def test_a_missing_module_or_function_concerns_its_table_alone(tmp_path: Path) -
         reading = read(airlock)
     assert reading.code is None
     errors = {name: count.error for name, count in reading.tables.items() if count.error}
-    # Since SQLite 3.53 a tokenizer is needed only for a search: then the rows are counted.
+    # Since SQLite 3.53, only a search needs the tokenizer, so the rows are counted.
     needs = "needs the tokenizer unheard"
     assert errors.pop("texts", needs) == needs
     assert errors == {"vectors": "needs the vec0 module"}
@@ -94,7 +94,7 @@ def test_a_missing_module_or_function_concerns_its_table_alone(tmp_path: Path) -
     assert not reading.total_complete
 
 
-def test_only_tables_that_people_made_are_counted(tmp_path: Path) -> None:
+def test_only_user_tables_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript("""
@@ -120,7 +120,7 @@ def test_only_tables_that_people_made_are_counted(tmp_path: Path) -> None:
         }
 
 
-def test_many_tables_are_all_counted(tmp_path: Path) -> None:
+def test_a_thousand_tables_are_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("BEGIN")
@@ -143,8 +143,8 @@ def test_databases_in_any_encoding_are_read(tmp_path: Path, encoding: str) -> No
         assert rows(read(airlock)) == {"tâche 🚀": 0}
 
 
-def test_names_of_a_million_characters_are_cut_and_told_apart(tmp_path: Path) -> None:
-    """Each such name would stand in every answer, and in a CSV on every line."""
+def test_names_of_a_million_characters_are_cut_and_stay_distinct(tmp_path: Path) -> None:
+    """Otherwise such a name would be in every response, and on every line of a CSV file."""
     path = tmp_path / "a.db"
     with closing(sqlite3.connect(path)) as connection:
         for end in "ab":

@@ -1,4 +1,4 @@
-"""Whose the files are, what shuts us out, and which SQLite wrote them last."""
+"""A reading reports the owners of the files, what denies access, and the last writer's SQLite."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OTHER = 12345
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
 
 
-def test_the_owner_of_each_file_and_the_version_of_its_writer(tmp_path: Path) -> None:
+def test_a_reading_has_the_owners_and_the_sqlite_version_of_the_last_writer(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         writer.do("INSERT INTO messages (text) VALUES ('more')")
@@ -30,7 +30,7 @@ def test_the_owner_of_each_file_and_the_version_of_its_writer(tmp_path: Path) ->
 
 
 @as_root
-def test_a_side_file_of_another_owner_is_told(tmp_path: Path) -> None:
+def test_a_side_file_of_another_owner_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         writer.do("INSERT INTO messages (text) VALUES ('more')")
@@ -40,23 +40,23 @@ def test_a_side_file_of_another_owner_is_told(tmp_path: Path) -> None:
     assert access.owners == {"": OWN, "-wal": OTHER, "-shm": OWN}
 
 
-@pytest.mark.parametrize("closed", ["folder", "email.db"])
-def test_the_first_thing_that_shuts_us_out_is_told(closed: str) -> None:
+@pytest.mark.parametrize("blocked_by", ["folder", "email.db"])
+def test_the_first_folder_or_file_that_denies_access_is_reported(blocked_by: str) -> None:
     with public_folder() as folder:
         path = make_database(folder / "folder" / "email.db", messages=3)
-        shut = path.parent if closed == "folder" else path
-        shut.chmod(0)
+        blocked = path.parent if blocked_by == "folder" else path
+        blocked.chmod(0)
         with LoneReader(path, nobody=True) as reader:
             reading = reader.read()
-        shut.chmod(0o700)
+        blocked.chmod(0o700)
     access = reading.surroundings.access
     assert reading.code == "permission_denied"
     assert access is not None
-    assert access.blocked_by == str(shut)
-    assert access.blocked_by_folder == (closed == "folder")
+    assert access.blocked_by == str(blocked)
+    assert access.blocked_by_folder == (blocked_by == "folder")
 
 
-def test_a_file_that_is_not_there_has_no_owner(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_owner(tmp_path: Path) -> None:
     with watching(tmp_path / "none" / "email.db") as airlock:
         access = read(airlock).surroundings.access
     assert access is not None

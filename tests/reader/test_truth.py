@@ -1,4 +1,4 @@
-"""A reading is what the file holds now, or says since when it was not looked at."""
+"""A reading shows the present content of the file, or the age of what it shows."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ ADD = "INSERT INTO agents (text) VALUES ('one more')"
 
 
 @pytest.mark.parametrize("wal", [True, False])
-def test_every_commit_of_a_live_writer_shows_in_the_next_exact_count(
-    tmp_path: Path, *, wal: bool
-) -> None:
+def test_every_commit_is_in_the_next_exact_count(tmp_path: Path, *, wal: bool) -> None:
     path = make_database(tmp_path / "a.db", wal=wal, agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert rows(read(airlock)) == {"agents": 3}
@@ -45,7 +43,7 @@ def _latest_write(folder: Path) -> float:
     return max(path.stat().st_mtime for path in folder.iterdir() if path.suffix != ".db-shm")
 
 
-def test_what_is_not_committed_does_not_count(tmp_path: Path) -> None:
+def test_uncommitted_rows_are_not_counted(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do("BEGIN") == writer.do(ADD) == []
@@ -66,7 +64,7 @@ def test_an_unchanged_file_is_verified_without_being_opened(tmp_path: Path, *, l
         await_quiet(tmp_path)
         settled = read(airlock)
         spy.take()
-        for _again in range(5):
+        for _ in range(5):
             reading = read(airlock)
             assert (reading.read_at, reading.tables) == (settled.read_at, settled.tables)
             assert reading.verified_at > settled.verified_at
@@ -111,8 +109,8 @@ CHANGES: dict[Callable[[Path], None], object] = {
 
 
 @pytest.mark.parametrize("settled", [True, False])
-def test_what_happens_to_a_file_shows_in_the_next_reading(tmp_path: Path, *, settled: bool) -> None:
-    paths = [make_database(tmp_path / do.__name__ / "a.db", agents=3000) for do in CHANGES]
+def test_changes_of_a_file_are_in_the_next_reading(tmp_path: Path, *, settled: bool) -> None:
+    paths = [make_database(tmp_path / change.__name__ / "a.db", agents=3000) for change in CHANGES]
     if settled:
         await_quiet(tmp_path)
     with watching(*paths) as airlock:
@@ -121,14 +119,14 @@ def test_what_happens_to_a_file_shows_in_the_next_reading(tmp_path: Path, *, set
         for change, path in zip(CHANGES, paths, strict=True):
             change(path)
         after = airlock.read(PATIENCE_SECONDS)
-        for name, (change, found) in enumerate(CHANGES.items()):
+        for name, (change, expected) in enumerate(CHANGES.items()):
             reading = after[str(name)]
-            if change in {_halve, _restore_over}:  # the same file: its count may not be due
-                reading = read_until(airlock, lambda now: now.total_rows != 3000, str(name))
-            assert (reading.code or rows(reading)) == found, change
+            if change in {_halve, _restore_over}:  # the same file, so its count may not be due
+                reading = read_until(airlock, lambda reading: reading.total_rows != 3000, str(name))
+            assert (reading.code or rows(reading)) == expected, change
 
 
-def test_a_file_that_comes_back_is_connected_again(tmp_path: Path) -> None:
+def test_a_file_that_comes_back_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     with watching(path) as airlock:
         assert read(airlock).code == "file_missing"
@@ -140,7 +138,7 @@ def test_a_file_that_comes_back_is_connected_again(tmp_path: Path) -> None:
         assert rows(read(airlock)) == {"agents": 4}
 
 
-def test_a_clock_that_was_set_back_does_not_stop_the_reading(tmp_path: Path) -> None:
+def test_a_clock_that_was_set_back_does_not_stop_readings(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     os.utime(path, (4e9, 4e9))  # the year 2096
     with LiveWriter(path) as writer, watching(path) as airlock:

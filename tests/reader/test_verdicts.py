@@ -1,4 +1,4 @@
-"""A sound file is never called damaged, and each count is that of the table itself."""
+"""Sound files are never reported as damaged, and rows are counted in the table itself."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ NEWER, OLDER = 3_099_001, 3_008_000
 
 
 def run(path: Path, *statements: str) -> Path:
-    """Run statements with a collation, a function and a module's tables that only we have here."""
+    """Run statements with collations and a function that only this connection has."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.create_collation("unicase", lambda one, other: (one > other) - (one < other))
-        connection.create_collation("icu_root", lambda one, other: (one > other) - (one < other))
+        connection.create_collation("unicase", lambda left, right: (left > right) - (left < right))
+        connection.create_collation("icu_root", lambda left, right: (left > right) - (left < right))
         connection.create_function("fold", 1, str, deterministic=True)
         for sql in statements:
             connection.execute(sql)
@@ -33,21 +33,21 @@ def run(path: Path, *statements: str) -> Path:
 
 
 def schema_row(kind: str, name: str, sql: str, page: int = 0) -> Iterable[str]:
-    """Statements that put an entry into the schema that this SQLite would not accept."""
+    """Statements that add a schema entry that this SQLite would reject."""
     quoted = sql.replace("'", "''")
     entry = f"VALUES ('{kind}', '{name}', '{name}', {page}, '{quoted}')"
     return ("PRAGMA writable_schema = ON", f"INSERT INTO sqlite_schema {entry}")
 
 
-def last_written_by(path: Path, version: int) -> None:
-    """Set which SQLite wrote a file last (sqlite.org/fileformat2.html, offset 96)."""
+def set_writer_version(path: Path, version: int) -> None:
+    """Set the SQLite version of the last writer (sqlite.org/fileformat2.html, offset 96)."""
     with path.open("r+b") as file:
         file.seek(96)
         file.write(version.to_bytes(4, "big"))
 
 
 def count_by_index(path: Path, table: str) -> int:
-    """What SQLite counts by itself: the entries of the smallest index."""
+    """Count as SQLite does by default: the entries of the smallest index."""
     with closing(sqlite3.connect(path)) as connection:
         rows: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
         return rows
@@ -58,8 +58,8 @@ def read_once(path: Path) -> Reading:
         return read(airlock)
 
 
-def test_rows_are_counted_in_the_table_where_an_index_is_empty(tmp_path: Path) -> None:
-    """As a vector index of libSQL is for any other SQLite (tursodatabase/libsql issue 1819)."""
+def test_rows_are_counted_although_an_index_is_empty(tmp_path: Path) -> None:
+    """Like libSQL's vector index for any other SQLite (tursodatabase/libsql issue 1819)."""
     path = make_database(tmp_path / "a.db", memories=400, few=7)
     run(
         path,
@@ -72,7 +72,7 @@ def test_rows_are_counted_in_the_table_where_an_index_is_empty(tmp_path: Path) -
     assert rows(read_once(path)) == {"memories": 400, "few": 7}
 
 
-def test_rows_are_counted_in_the_table_where_an_index_lost_some(tmp_path: Path) -> None:
+def test_rows_are_counted_although_an_index_lacks_some(tmp_path: Path) -> None:
     """As after a restore in benbjohnson/litestream issues 582 and 1164."""
     path = make_database(tmp_path / "a.db", messages=9000)
     run(
@@ -92,9 +92,7 @@ def test_rows_are_counted_in_the_table_where_an_index_lost_some(tmp_path: Path) 
         "name TEXT COLLATE unicase, other COLLATE icu_root, PRIMARY KEY (name, other)",
     ],
 )
-def test_a_collation_of_its_program_keeps_no_table_from_being_counted(
-    tmp_path: Path, key: str
-) -> None:
+def test_tables_with_an_unknown_collation_are_counted(tmp_path: Path, key: str) -> None:
     """As in Anki and Plex (techouse/sqlite3-to-mysql issue 28, PlexPlaylistImporter issue 18)."""
     path = make_database(tmp_path / "a.db", notes=3)
     run(
@@ -110,7 +108,7 @@ def test_a_collation_of_its_program_keeps_no_table_from_being_counted(
     assert rows(read_once(path)) == {"notes": 3, "tags": 2, "kinds": 1}
 
 
-def test_what_only_its_program_has_concerns_its_table_alone(tmp_path: Path) -> None:
+def test_missing_extensions_affect_only_their_tables(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     run(
         path,
@@ -134,7 +132,7 @@ def test_what_only_its_program_has_concerns_its_table_alone(tmp_path: Path) -> N
     assert (reading.tables["agents"].rows, reading.tables["items"].rows) == (3, 1)
 
 
-def test_a_damaged_full_text_index_concerns_its_table_alone(tmp_path: Path) -> None:
+def test_a_damaged_virtual_table_affects_only_itself(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     run(
         path,
@@ -149,7 +147,7 @@ def test_a_damaged_full_text_index_concerns_its_table_alone(tmp_path: Path) -> N
     assert reading.tables["places"].error == "its module finds its index damaged"
 
 
-def test_a_database_of_which_no_table_can_be_counted_says_what_it_needs(tmp_path: Path) -> None:
+def test_a_database_without_countable_tables_reports_the_missing_extension(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     run(path, *schema_row("table", "near", "CREATE VIRTUAL TABLE near USING vec0(e float[3])"))
     reading = read_once(path)
@@ -169,22 +167,22 @@ def test_a_schema_of_a_newer_sqlite_is_not_damage(
 ) -> None:
     """As with STRICT, 1_000 or ORDER BY in an aggregate (sqlitebrowser issue 3409)."""
     path = run(make_database(tmp_path / "a.db", mail=3), *schema_row(kind, "entry", sql, page))
-    last_written_by(path, NEWER)
+    set_writer_version(path, NEWER)
     with watching(path) as airlock:
         assert read(airlock).detail == {"writer": "3.99.1", "ours": OURS}
         assert read(airlock).code == "unsupported"
-        last_written_by(path, OLDER)  # no newer SQLite then, so only what was seen
-        reading = read_until(airlock, lambda one: one.code != "unsupported")
+        set_writer_version(path, OLDER)  # not newer, so only SQLite's own error is reported
+        reading = read_until(airlock, lambda reading: reading.code != "unsupported")
     assert reading.code == "cannot_read"
     assert reading.detail["schema"]
 
 
 @pytest.mark.parametrize("version", [OLDER, NEWER])
 def test_a_view_that_names_an_attached_database_is_not_damage(tmp_path: Path, version: int) -> None:
-    """As in pawelsalawa/letos issue 4982: only programs that attach it under that name read it."""
+    """As in pawelsalawa/letos issue 4982: it works only where db2 is attached."""
     path = make_database(tmp_path / "a.db", urls=3)
     run(path, *schema_row("view", "seen", "CREATE VIEW seen AS SELECT * FROM db2.urls"))
-    last_written_by(path, version)
+    set_writer_version(path, version)
     reading = read_once(path)
     assert reading.code == "cannot_read"
     assert reading.detail == {"schema": "view seen cannot reference objects in database db2"}
@@ -200,31 +198,29 @@ def test_a_view_that_names_an_attached_database_is_not_damage(tmp_path: Path, ve
 )
 def test_a_schema_entry_without_its_page_or_text_is_damage(tmp_path: Path, statement: str) -> None:
     path = run(make_database(tmp_path / "a.db", agents=3), "PRAGMA writable_schema = ON", statement)
-    last_written_by(path, NEWER)
+    set_writer_version(path, NEWER)
     assert read_once(path).code == "corrupt"
 
 
 @pytest.mark.parametrize(
     "sql", ["SELECT zeroblob(2000000000)", "SELECT nothing()", "SELECT abs(-9223372036854775808)"]
 )
-def test_an_error_that_is_not_known_has_its_own_code_and_sqlites_words(
-    tmp_path: Path, sql: str
-) -> None:
+def test_an_unknown_error_is_cannot_read_with_sqlites_text(tmp_path: Path, sql: str) -> None:
     files = stat_files(str(make_database(tmp_path / "a.db", agents=3)))
     with closing(sqlite3.connect(":memory:")) as memory, pytest.raises(sqlite3.Error) as caught:
         memory.execute(sql).fetchall()
-    fault = explain_error(caught.value, files, read_header(files))
-    assert fault.code == "cannot_read"
-    assert fault.detail == {"error": caught.value.sqlite_errorname, "text": str(caught.value)}
+    error = explain_error(caught.value, files, read_header(files))
+    assert error.code == "cannot_read"
+    assert error.detail == {"error": caught.value.sqlite_errorname, "text": str(caught.value)}
 
 
-def test_an_error_that_is_not_sqlites_is_no_verdict_on_the_file(tmp_path: Path) -> None:
+def test_an_error_that_is_not_sqlites_is_raised_again(tmp_path: Path) -> None:
     files = stat_files(str(make_database(tmp_path / "a.db", agents=3)))
     with pytest.raises(KeyError):
-        explain_error(KeyError("a mistake of ours"), files, read_header(files))
+        explain_error(KeyError("our own bug"), files, read_header(files))
 
 
-def test_an_unreadable_name_in_an_error_is_not_taken_for_damage(tmp_path: Path) -> None:
+def test_a_name_in_an_error_that_is_not_utf8_is_not_damage(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     run(path, *schema_row("view", "zzzz", "CREATE VIEW zzzz AS SELECT * FROM db2.x"))
     path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xff\xfe"))
@@ -233,7 +229,7 @@ def test_an_unreadable_name_in_an_error_is_not_taken_for_damage(tmp_path: Path) 
     assert "db2" in reading.detail["schema"]
 
 
-def test_views_that_join_each_other_cost_nothing(tmp_path: Path) -> None:
+def test_views_that_join_each_other_cost_no_time(tmp_path: Path) -> None:
     views = [f"CREATE VIEW v{n} AS SELECT a.x FROM v{n - 1} a, v{n - 1} b" for n in range(1, 40)]
     path = make_database(tmp_path / "a.db", agents=3)
     run(path, "CREATE VIEW v0 AS SELECT 1 AS x", *views)
@@ -243,8 +239,8 @@ def test_views_that_join_each_other_cost_nothing(tmp_path: Path) -> None:
     assert "view v39" in reading.objects
 
 
-def test_a_long_path_is_not_taken_for_a_crash(tmp_path: Path) -> None:
-    """SQLite opens no path of more than 512 bytes (os_unix.c, MAX_PATHNAME)."""
+def test_a_path_that_is_too_long_is_cannot_read(tmp_path: Path) -> None:
+    """SQLite opens paths of up to 512 bytes (os_unix.c, MAX_PATHNAME)."""
     folder = tmp_path
     for _ in range(5):
         folder /= "d" * 120
@@ -257,7 +253,7 @@ def test_a_long_path_is_not_taken_for_a_crash(tmp_path: Path) -> None:
 
 
 def test_a_path_through_a_link_that_may_not_be_read_is_permission_denied() -> None:
-    """As the root of another user's process, by which a container's files are reached."""
+    """Like /proc/PID/root of another user's process, which leads to a container's files."""
     with public_folder() as folder:
         path = make_database(folder / "a.db", agents=3)
         through = f"/proc/{os.getpid()}/root{path}"
@@ -283,7 +279,7 @@ def odd_page_size(path: Path) -> None:
 
 
 @pytest.mark.parametrize("overwrite", [zero_page, text_over_it, odd_page_size])
-def test_a_file_that_is_no_database_is_that_and_no_more_where_none_was_read(
+def test_a_file_that_was_never_read_is_not_a_database_rather_than_corrupt(
     tmp_path: Path, overwrite: Callable[[Path], None]
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
@@ -293,7 +289,7 @@ def test_a_file_that_is_no_database_is_that_and_no_more_where_none_was_read(
     assert reading.file is not None
 
 
-def test_a_live_database_is_counted_in_the_table_too(tmp_path: Path) -> None:
+def test_rows_of_a_live_database_are_counted_although_an_index_is_empty(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", memories=1500)
     run(
         path,
@@ -313,14 +309,14 @@ def noise_after_the_magic(path: Path) -> None:
 
 
 def noise_after_a_plain_head(path: Path) -> None:
-    """As SQLCipher leaves it with `cipher_plaintext_header_size = 32`."""
+    """Like SQLCipher with `cipher_plaintext_header_size = 32`."""
     with path.open("r+b") as file:
         file.seek(32)
         file.write(random.Random(1).randbytes(4064))
 
 
 @pytest.mark.parametrize("encrypt", [noise_after_the_magic, noise_after_a_plain_head])
-def test_noise_after_the_magic_is_no_newer_format(
+def test_noise_after_the_magic_is_not_a_newer_format(
     tmp_path: Path, encrypt: Callable[[Path], None]
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
@@ -329,13 +325,13 @@ def test_noise_after_the_magic_is_no_newer_format(
 
 
 @pytest.mark.parametrize("side", ["wal", "journal"])
-def test_a_folder_in_place_of_a_side_file_is_no_disk_error(tmp_path: Path, side: str) -> None:
+def test_a_folder_in_place_of_a_side_file_is_not_a_disk_error(tmp_path: Path, side: str) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     path.with_name(f"a.db-{side}").mkdir()
     assert read_once(path).code == "cannot_read"
 
 
-def test_a_side_file_that_cannot_be_there_is_not_missed(tmp_path: Path) -> None:
+def test_side_files_that_cannot_exist_are_ignored(tmp_path: Path) -> None:
     long = make_database(tmp_path / "made.db", agents=3).rename(tmp_path / ("n" * 253))
     assert rows(read_once(long)) == {"agents": 3}
     path = make_database(tmp_path / "a.db", agents=3)

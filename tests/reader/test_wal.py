@@ -1,4 +1,4 @@
-"""Databases in every state that a live, locking or killed writer leaves them in."""
+"""Databases are read in every state in which a live, locking or killed writer leaves them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SPILL = (
     "BEGIN IMMEDIATE",
     f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many",
 )
-"""A transaction that outgrows the writer's cache: its pages reach the files before its commit."""
+"""A transaction larger than the writer's cache: its pages reach the files before the commit."""
 
 
 def leave_hot_journal(path: Path) -> None:
@@ -40,8 +40,8 @@ def leave_hot_journal(path: Path) -> None:
             assert "error" not in writer.do(sql)
 
 
-def leave_log(path: Path) -> None:
-    """Leave a log with a commit in it that never reached the main file."""
+def leave_wal(path: Path) -> None:
+    """Leave a WAL with a commit that is not in the main file."""
     make_database(path, agents=3)
     with LiveWriter(path) as writer:
         assert writer.do(ADD) == []
@@ -60,7 +60,7 @@ def test_a_journal_left_by_a_killed_writer_needs_recovery(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST"])
-def test_a_rollback_transaction_under_way_keeps_the_last_reading(tmp_path: Path, mode: str) -> None:
+def test_a_running_rollback_transaction_keeps_the_last_reading(tmp_path: Path, mode: str) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         writer.do(f"PRAGMA journal_mode = {mode}")
@@ -76,7 +76,7 @@ def test_a_rollback_transaction_under_way_keeps_the_last_reading(tmp_path: Path,
         assert after.verified_at > first.verified_at
 
 
-def test_a_rollback_transaction_at_first_sight_is_locked_by_its_holder(tmp_path: Path) -> None:
+def test_a_database_that_is_locked_at_the_first_reading_reports_the_holder(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         for sql in SPILL:
@@ -88,7 +88,7 @@ def test_a_rollback_transaction_at_first_sight_is_locked_by_its_holder(tmp_path:
         assert rows(read(airlock)) == {"agents": 3}
 
 
-def test_a_long_rollback_transaction_is_never_taken_for_a_crash(tmp_path: Path) -> None:
+def test_a_long_rollback_transaction_does_not_need_recovery(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     with LiveWriter(path) as writer, watching(path) as airlock:
         for sql in SPILL:
@@ -97,7 +97,7 @@ def test_a_long_rollback_transaction_is_never_taken_for_a_crash(tmp_path: Path) 
         assert read(airlock).code == "locked"
 
 
-def test_a_transaction_that_ends_while_it_is_looked_at_is_no_crash(tmp_path: Path) -> None:
+def test_a_transaction_that_ends_during_a_reading_does_not_need_recovery(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     with LiveWriter(path) as writer:
         for sql in SPILL:
@@ -109,7 +109,7 @@ def test_a_transaction_that_ends_while_it_is_looked_at_is_no_crash(tmp_path: Pat
     assert reader._explain_no_reading(files, datetime.now(UTC), was_free=False).code == "locked"
 
 
-def test_an_exclusive_writer_is_waited_for_without_the_kernels_guard(tmp_path: Path) -> None:
+def test_without_a_guard_a_database_in_exclusive_mode_is_locked(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, LoneReader(path, guarded=False) as reader:
         assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
@@ -120,62 +120,62 @@ def test_an_exclusive_writer_is_waited_for_without_the_kernels_guard(tmp_path: P
 
 
 @pytest.mark.parametrize("index", [True, False])
-def test_a_log_left_by_a_killed_writer_counts_with_and_without_its_index(
+def test_a_wal_of_a_killed_writer_is_read_with_and_without_its_index(
     tmp_path: Path, *, index: bool
 ) -> None:
     path = tmp_path / "a.db"
-    leave_log(path)
+    leave_wal(path)
     if not index:
         (tmp_path / "a.db-shm").unlink()
     before = file_states(tmp_path)
     with watching(path) as airlock:
-        found = read_until(airlock, lambda reading: reading.code is None)
-        assert rows(found) == {"agents": 4}
-        assert found.wal_bytes == (tmp_path / "a.db-wal").stat().st_size > 0
+        reading = read_until(airlock, lambda reading: reading.code is None)
+        assert rows(reading) == {"agents": 4}
+        assert reading.wal_bytes == (tmp_path / "a.db-wal").stat().st_size > 0
         await_quiet(tmp_path)
         assert rows(read(airlock)) == {"agents": 4}
     assert file_states(tmp_path) == before
 
 
-def test_a_log_in_a_read_only_folder_counts_for_an_ordinary_user() -> None:
+def test_an_ordinary_user_reads_a_wal_in_a_read_only_folder() -> None:
     with public_folder() as folder:
         path = folder / "a.db"
-        leave_log(path)
+        leave_wal(path)
         (folder / "a.db-shm").unlink()
         folder.chmod(0o555)
         before = file_states(folder)
         with LoneReader(path, nobody=True) as reader:
             assert reader.read().code in {None, "read_only_folder"}
-            found = eventually(lambda: (last := reader.read()).code is None and last)
-            assert found
-            assert rows(found) == {"agents": 4}
+            reading = eventually(lambda: (last := reader.read()).code is None and last)
+            assert reading
+            assert rows(reading) == {"agents": 4}
         assert file_states(folder) == before
 
 
-def test_a_fresh_log_without_index_in_a_read_only_folder_says_so() -> None:
+def test_without_a_guard_a_wal_without_index_in_a_read_only_folder_is_reported() -> None:
     with public_folder() as folder:
         path = folder / "a.db"
-        leave_log(path)
+        leave_wal(path)
         (folder / "a.db-shm").unlink()
         folder.chmod(0o555)
         with LoneReader(path, nobody=True, guarded=False) as reader:
             assert reader.read().code == "read_only_folder"
 
 
-def test_a_symbolic_link_is_read_with_the_log_beside_the_real_file(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_read_with_the_wal_beside_the_real_file(tmp_path: Path) -> None:
     path = make_database(tmp_path / "real" / "a.db", agents=3)
     link = tmp_path / "link.db"
     link.symlink_to(path)
     with LiveWriter(path) as writer, watching(link) as airlock:
         assert rows(read(airlock)) == {"agents": 3}
         assert writer.do(ADD) == []
-        found = read_exact(airlock)
-        assert rows(found) == {"agents": 4}
-        assert found.wal_bytes == (tmp_path / "real" / "a.db-wal").stat().st_size
-    assert {one.name for one in tmp_path.iterdir()} == {"real", "link.db"}
+        reading = read_exact(airlock)
+        assert rows(reading) == {"agents": 4}
+        assert reading.wal_bytes == (tmp_path / "real" / "a.db-wal").stat().st_size
+    assert {file.name for file in tmp_path.iterdir()} == {"real", "link.db"}
 
 
-def test_two_names_for_one_file_agree(tmp_path: Path) -> None:
+def test_several_names_of_a_file_have_the_same_counts(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     link = tmp_path / "link.db"
     link.symlink_to(path)

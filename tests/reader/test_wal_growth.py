@@ -1,4 +1,4 @@
-"""A write-ahead log that only grows is reported with its cause, without any setting."""
+"""A WAL that only grows is reported with its cause, without any setting."""
 
 from __future__ import annotations
 
@@ -113,18 +113,18 @@ def reading(growth: WalGrowth) -> Reading:
         (None, (), "for an unknown reason."),
     ],
 )
-def test_the_finding_names_the_cause(
+def test_the_problem_names_the_cause(
     *, is_checkpointed: bool | None, readers: tuple[str, ...], text: str
 ) -> None:
     growth = WalGrowth(NOW, True, "a", is_checkpointed, readers)
-    (found,) = wal_problems("email", reading(growth))
-    assert (found.code, found.level, found.since) == ("wal_growing", "notice", NOW)
-    assert found.text.startswith("WAL 636 MB for a file of 6.0 MB: ")
-    assert found.text.endswith(text)
+    (problem,) = wal_problems("email", reading(growth))
+    assert (problem.code, problem.level, problem.since) == ("wal_growing", "notice", NOW)
+    assert problem.text.startswith("WAL 636 MB for a file of 6.0 MB: ")
+    assert problem.text.endswith(text)
     assert decode(Reading, encode(reading(growth))) == reading(growth)
 
 
-def test_a_restart_forgets_no_growth(tmp_path: Path) -> None:
+def test_the_growth_survives_a_restart(tmp_path: Path) -> None:
     earlier = WalGrowth(NOW - timedelta(hours=1), True, "a", False)
     again = WalGrowth(NOW, False, "a", False)
     after = with_earlier_growth(reading(again), reading(earlier)).surroundings.wal_growth
@@ -134,10 +134,10 @@ def test_a_restart_forgets_no_growth(tmp_path: Path) -> None:
         history.store_state(
             database, DatabaseState("connected", None, NOW, None, None, reading(earlier))
         )
-        memory = history.state_of(database)
-    assert memory
-    assert memory.baseline
-    assert memory.baseline.surroundings.wal_growth == earlier
+        state = history.state_of(database)
+    assert state
+    assert state.baseline
+    assert state.baseline.surroundings.wal_growth == earlier
     other = reading(replace(again, generation="b"))
     assert with_earlier_growth(other, reading(earlier)) == other
 
@@ -147,10 +147,10 @@ def test_the_growth_of_a_live_wal_is_measured(tmp_path: Path) -> None:
     with LiveWriter(path) as writer, watching(path) as airlock:
         assert writer.do("PRAGMA wal_autocheckpoint = 0") == [[0]]
         assert writer.do("INSERT INTO agents (text) VALUES (zeroblob(65000000))") == []
-        found = read(airlock).surroundings.wal_growth
-        assert found is not None
-        assert found.is_checkpointed is False
-        assert not found.is_lasting
+        growth = read(airlock).surroundings.wal_growth
+        assert growth is not None
+        assert growth.is_checkpointed is False
+        assert not growth.is_lasting
         assert writer.do("PRAGMA wal_checkpoint(TRUNCATE)") == [[0, 0, 0]]
         assert read(airlock).surroundings.wal_growth is None
     assert wal_growth.LASTING_SECONDS == 600
