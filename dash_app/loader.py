@@ -191,7 +191,7 @@ def _present_counts(
 
 
 def _table(status: DatabaseStatus, name: str, count: TableCount) -> dict[str, Any]:
-    expected = status.watch.tables.get(name) if status.watch else None
+    expected = status.expectations.tables.get(name) if status.expectations else None
     return {
         "table": name,
         "rows": count.rows,

@@ -298,7 +298,7 @@ class Sampler:
             reading,
             state,
             events=events,
-            watch=self._expectations[name].update(reading),
+            expectations=self._expectations[name].update(reading),
             before=self._problems.get(name, ()),
             is_stale=self._reading_age(name, reading, now) > self._settings.stale_after,
             activity=self._activity.get(name),

@@ -51,11 +51,11 @@ def status(
     """A database with these expectations; a table has as many rows as its name has letters."""
     tables = tables or {}
     rules = rules or Rules(tables=dict.fromkeys(tables, TableRules(HOURLY)))
-    watch = ExpectationReport(own, tables) if own or tables else None
+    report = ExpectationReport(own, tables) if own or tables else None
     rows = {table: len(table) for table in tables or ["notes"]}
     reading = good_reading(**{**rows, "empty": 0})
     state = DatabaseState("connected", None, NOW, None)
-    return judge(Evidence(database(name, rules), reading, state, watch=watch), WORDING)
+    return judge(Evidence(database(name, rules), reading, state, expectations=report), WORDING)
 
 
 def test_a_silent_table_is_first_on_its_card() -> None:

@@ -92,7 +92,7 @@ def _coordination() -> DatabaseStatus:
     return replace(
         _status(_database("coordination"), reading),
         activity=Activity((1,) * 24, 109, NOW - 24 * HOUR),
-        watch=ExpectationReport(tables={"tasks": tasks}),
+        expectations=ExpectationReport(tables={"tasks": tasks}),
     )
 
 

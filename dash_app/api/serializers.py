@@ -224,15 +224,15 @@ def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
 
 
 def _watch(status: DatabaseStatus) -> schemas.Watch | None:
-    watch = status.watch or (ExpectationReport() if status.is_paused else None)
-    if watch is None:
+    report = status.expectations or (ExpectationReport() if status.is_paused else None)
+    if report is None:
         return None
     return {
-        "state": watch.state,
+        "state": report.state,
         "paused": status.is_paused,
-        "dueAt": rfc3339(watch.due_at),
-        "file": _standing(watch.own) if watch.own else None,
-        "tables": {table: _standing(state) for table, state in watch.tables.items()},
+        "dueAt": rfc3339(report.due_at),
+        "file": _standing(report.own) if report.own else None,
+        "tables": {table: _standing(state) for table, state in report.tables.items()},
     }
 
 

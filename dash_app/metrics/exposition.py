@@ -176,8 +176,8 @@ def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
     states = [
         (_labels(status) | {"table": label(table or "")}, expectation)
         for status in databases
-        if status.watch
-        for table, expectation in status.watch.states.items()
+        if status.expectations
+        for table, expectation in status.expectations.states.items()
     ]
     yield _gauge(
         "expectation_state",

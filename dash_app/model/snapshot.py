@@ -61,7 +61,7 @@ class DatabaseStatus:
     """Whether the reading is too old to say anything."""
     activity: Activity | None = None
     """None until the history was read."""
-    watch: ExpectationReport | None = None
+    expectations: ExpectationReport | None = None
     """How it compares with its expectations; None if it has none."""
 
     @property

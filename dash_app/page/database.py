@@ -84,7 +84,7 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
 
 
 def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
-    own = status.watch.own if status.watch else None
+    own = status.expectations.own if status.expectations else None
     if own is None or own.due_at is None or own.due_at < now:
         return []
     every = numbers.exact_duration(own.expect.every)

@@ -40,7 +40,7 @@ class Evidence:
     state: DatabaseState
     events: Iterable[Event] = ()
     """Events whose problems have not ended."""
-    watch: ExpectationReport | None = None
+    expectations: ExpectationReport | None = None
     before: Iterable[Problem] = ()
     """The problems of the previous reading."""
     is_stale: bool = False
@@ -74,7 +74,7 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
         problems=tuple(problems),
         is_stale=evidence.is_stale,
         activity=evidence.activity,
-        watch=evidence.watch,
+        expectations=evidence.expectations,
     )
 
 
@@ -102,5 +102,5 @@ def _findings(evidence: Evidence) -> list[Problem]:
     """Return all other problems, worst first."""
     database, reading = evidence.database, evidence.reading
     left = (problem for event in evidence.events if (problem := problem_of(event)))
-    limits = limit_problems(database, reading, evidence.watch, evidence.before)
+    limits = limit_problems(database, reading, evidence.expectations, evidence.before)
     return worst_first([*left, *wal_problems(database.name, reading), *limits])

@@ -13,7 +13,7 @@ HISTORY_UNREADABLE = "The history can't be read now. Live counts continue."
 
 
 def history_disk(snapshot: Snapshot) -> str:
-    """Return how full the history's disk is, if that matters and no database is on that disk."""
+    """Describe the history's disk; empty if it has space, or if a database shows the same disk."""
     disk = snapshot.history_disk
     disks = [status.reading.surroundings.disk for status in snapshot.databases]
     if disk is None or not disk.is_worth_showing or disk.device in {d.device for d in disks if d}:
@@ -34,6 +34,6 @@ def history_not_opened(error: Exception) -> str:
 
 
 def history_lost(at: datetime, problem: str, kept: Path | None) -> str:
-    """Return when and why a new history was started; `kept` is the path of the old file."""
+    """Describe the start of a new history; `kept` is the path of the old file."""
     old_file = f" The old file is kept as {short_path(kept)}." if kept else ""
     return f"The history starts again on {at:%d %b, %H:%M} UTC: {problem}.{old_file}"

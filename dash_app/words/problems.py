@@ -107,7 +107,7 @@ def event_sentence(event: Event) -> str:
 
 
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
-    """Return which program keeps the WAL from being checkpointed."""
+    """Describe a WAL that a program keeps from being checkpointed."""
     held_by = f"{holder.command} (pid {holder.pid})"
     since = moment(pinned_since)
     return f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} since {since}."
@@ -131,32 +131,32 @@ def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
 
 
 def full_in(disk: Disk, bytes_per_day: int) -> str:
-    """Return when a disk will be full: ", full in about 3 days at this rate"; empty if not soon."""
+    """Return the time until a disk is full: ", full in about 3 days at this rate"; "" if long."""
     days = disk.free_bytes // bytes_per_day if bytes_per_day > 0 else MAX_DAYS
     return "" if days >= MAX_DAYS else f", full in about {plural(days, 'day')} at this rate"
 
 
 def disk_line(disk: Disk) -> str:
-    """Return how full a disk is: Disk 94% full, 1.4 GB left."""
+    """Describe a disk: Disk 94% full, 1.4 GB left."""
     return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} left"
 
 
 def overdue(state: ExpectationState, table: str | None) -> str:
-    """Return which table, or that the file, was not written as expected."""
+    """Describe an overdue write, to a table or to the whole database."""
     last = f"last at {moment(state.last_at)}" if state.last_at else "nothing seen yet"
     text = f"expected every {exact_duration(state.expect.every)}, {last}."
     return f"{table}: {text}" if table else f"A write is {text}"
 
 
 def no_such_table(state: ExpectationState, table: str) -> str:
-    """Return that a table with expected rows does not exist."""
+    """Describe a missing table in which rows are expected."""
     every = exact_duration(state.expect.every)
     return f"{table}: there is no such table, rows expected every {every}."
 
 
 @lru_cache(maxsize=256)
 def unknown_table(table: str, tables: tuple[str, ...]) -> str:
-    """Return that a table with rules does not exist, and which do, similar names first."""
+    """Describe a rule for a missing table; list the existing ones, similar names first."""
     similar = get_close_matches(table, tables[:MAX_COMPARED], MAX_LISTED)
     others = [name for name in tables[: MAX_COMPARED + MAX_LISTED] if name not in similar]
     listed = [_short(name) for name in (*similar, *others)[:MAX_LISTED]]
@@ -170,11 +170,11 @@ def _short(name: str) -> str:
 
 
 def few_rows(table: str | None, rows: int | None, min_rows: int) -> str:
-    """Return that a table, or all tables together, have too few rows; None if it does not exist."""
+    """Describe a table, or all tables together, with too few rows; None if it is missing."""
     found = "there is no such table" if rows is None else plural(rows, "row")
     return f"{table or 'All tables'}: {found}, at least {number(min_rows)} expected."
 
 
 def too_large(what: str, size_bytes: int, max_bytes: int) -> str:
-    """Return that a file is too large: WAL 1.2 GB, at most 1.0 GB expected."""
+    """Describe a file that is too large: WAL 1.2 GB, at most 1.0 GB expected."""
     return f"{what} {size(size_bytes)}, at most {size(max_bytes)} expected."
