@@ -1,4 +1,4 @@
-"""Problems and statuses at minutes after a noon."""
+"""Problems and statuses at some minutes after noon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dash_app.model.snapshot import DatabaseStatus
 from tests import factories
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-FAR = Path("/srv/agents")
+FOLDER = Path("/srv/agents")
 
 
 def at(minutes: float) -> datetime:
@@ -25,7 +25,7 @@ def at(minutes: float) -> datetime:
 def finding(
     code: ProblemCode, since: float, *, table: str | None = None, level: Level = "fault"
 ) -> Problem:
-    """A problem of a database that `status` names."""
+    """A problem without a database; `status` gives it one."""
     needs_acknowledgement = code in {"rows_dropped", "rolled_back", "replaced"}
     text = f"{table or code} is wrong."
     return Problem(code, level, at(since), text, "Fix it.", None, table, needs_acknowledgement)
@@ -41,6 +41,10 @@ def status(
     pids: tuple[int, ...] = (),
     held: float = -60,
 ) -> DatabaseStatus:
+    """A database with these problems, whose error `code` began at minute `since`.
+
+    It was written at minute `written`, and the processes `pids` have held it since minute `held`.
+    """
     holders = tuple(Holder(pid, f"agent-{pid}", ("open",), at(held)) for pid in pids)
     around = Surroundings(holders, disk=Disk(8, 1, 100))
     last = at(written) if written is not None else None
@@ -49,8 +53,8 @@ def status(
     if code and not any(finding.code == "gone" for finding in findings):
         error = Problem(code, "fault", at(since), f"Error: {code}.", "Look into it.", name)
         problems.insert(0, error)
-    level = worst(["fault" if code else "well", *(one.level for one in findings)])
-    database = Database(name, name.capitalize(), FAR / f"{name}.db")
+    level = worst(["fault" if code else "well", *(finding.level for finding in findings)])
+    database = Database(name, name.capitalize(), FOLDER / f"{name}.db")
     return factories.status(
         database, reading, since=at(since), level=level, problems=tuple(problems)
     )

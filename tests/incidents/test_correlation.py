@@ -1,4 +1,4 @@
-"""Findings of one cause are one incident, from its begin to its end, over flapping and restarts."""
+"""Problems with one cause are one incident, even if the cause comes and goes or we restart."""
 
 from __future__ import annotations
 
@@ -29,31 +29,35 @@ SETTLE = timedelta(minutes=5)
 
 
 @dataclass
-class Told:
-    """Incidents as they come, minute by minute."""
+class Timeline:
+    """The incidents after one snapshot after another, each at some minutes after noon."""
 
-    course: IncidentState = field(default_factory=IncidentState)
+    state: IncidentState = field(default_factory=IncidentState)
 
-    def see(self, minutes: float, *statuses: DatabaseStatus) -> list[Incident]:
-        self.course = correlate(self.course, Snapshot(at(minutes), statuses), SETTLE)
-        return list(self.course.open)
+    def add(self, minutes: float, *statuses: DatabaseStatus) -> list[Incident]:
+        """Add a snapshot of databases; return the open incidents."""
+        self.state = correlate(self.state, Snapshot(at(minutes), statuses), SETTLE)
+        return list(self.state.open)
 
-    def look(self, minutes: float, *findings: Problem, code: Code | None = None) -> list[Incident]:
-        return self.see(minutes, status("email", at(minutes), *findings, code=code))
+    def add_email(
+        self, minutes: float, *findings: Problem, code: Code | None = None
+    ) -> list[Incident]:
+        """Add a snapshot of one database with these problems; return the open incidents."""
+        return self.add(minutes, status("email", at(minutes), *findings, code=code))
 
-    def forget(self) -> None:
-        """Be as after a restart."""
-        self.course = IncidentState(self.course.incidents)
+    def restart(self) -> None:
+        """Keep only what the history stores."""
+        self.state = IncidentState(self.state.incidents)
 
 
 def keys(incidents: list[Incident]) -> list[str]:
-    return [one.key for one in incidents]
+    return [incident.key for incident in incidents]
 
 
-def test_an_incident_lasts_as_long_as_its_finding_and_ends_with_it() -> None:
-    told = Told()
-    assert told.look(0) == []
-    (one,) = told.look(1, finding("log_held", 1, level="notice"))
+def test_an_incident_starts_and_ends_with_its_problem() -> None:
+    timeline = Timeline()
+    assert timeline.add_email(0) == []
+    (one,) = timeline.add_email(1, finding("log_held", 1, level="notice"))
     assert (one.key, one.kind, one.level, one.since) == (
         "email:log_held",
         "log_held",
@@ -61,80 +65,80 @@ def test_an_incident_lasts_as_long_as_its_finding_and_ends_with_it() -> None:
         at(1),
     )
     assert (one.text, one.remedy) == ("Email: log_held is wrong.", "Fix it.")
-    assert told.look(2, finding("log_held", 1, level="notice")) == [one]
-    assert told.look(3) == []
-    assert told.course.incidents == (replace(one, ended_at=at(3)),)
+    assert timeline.add_email(2, finding("log_held", 1, level="notice")) == [one]
+    assert timeline.add_email(3) == []
+    assert timeline.state.incidents == (replace(one, ended_at=at(3)),)
 
 
 @pytest.mark.parametrize(("minutes", "same"), [(4.9, True), (5.1, False)])
-def test_what_comes_back_soon_is_the_same_incident(minutes: float, *, same: bool) -> None:
-    told = Told()
-    (first,) = told.look(0, code="locked")
-    told.course = replace(told.course, incidents=(replace(first, id=7),))
-    told.look(1)
-    (again,) = told.see(1 + minutes, status("email", at(9), code="locked", since=1 + minutes))
+def test_a_cause_that_returns_soon_continues_its_incident(minutes: float, *, same: bool) -> None:
+    timeline = Timeline()
+    (first,) = timeline.add_email(0, code="locked")
+    timeline.state = replace(timeline.state, incidents=(replace(first, id=7),))
+    timeline.add_email(1)
+    (again,) = timeline.add(1 + minutes, status("email", at(9), code="locked", since=1 + minutes))
     assert (again.id == 7, again.since == at(0)) == (same, same)
     assert again.ended_at is None
 
 
-def test_what_one_update_did_is_one_incident_and_what_happened_later_another() -> None:
-    told = Told()
+def test_problems_of_one_update_are_one_incident_and_later_ones_another() -> None:
+    timeline = Timeline()
     dropped, fewer = finding("rows_dropped", 0), finding("rolled_back", 0.5)
-    (one,) = told.look(0, dropped)
-    (both,) = told.look(0.5, dropped, fewer)
+    (one,) = timeline.add_email(0, dropped)
+    (both,) = timeline.add_email(0.5, dropped, fewer)
     assert both.key == one.key
     assert both.text == "Email: rows_dropped is wrong. rolled_back is wrong."
     later = finding("rows_dropped", 30)
-    assert len(told.look(30, dropped, fewer, later)) == 2
-    told.forget()
-    assert keys(told.look(31, dropped, fewer, later)) == [
+    assert len(timeline.add_email(30, dropped, fewer, later)) == 2
+    timeline.restart()
+    assert keys(timeline.add_email(31, dropped, fewer, later)) == [
         both.key,
         "email:rows_dropped:2026-11-25T12:30:00",
     ]
 
 
-def test_the_remedy_is_for_the_problem_that_is_named_first() -> None:
-    """An older copy is put in place, and then nobody may read it."""
-    told = Told()
+def test_the_remedy_is_that_of_the_problem_named_first() -> None:
+    """An older copy replaces the database, and then its permissions are removed."""
+    timeline = Timeline()
     older = finding("rolled_back", 0)
-    told.look(0, older)
-    (both,) = told.look(0.5, older, code="permission_denied")
+    timeline.add_email(0, older)
+    (both,) = timeline.add_email(0.5, older, code="permission_denied")
     assert both.text == "Email: Error: permission_denied. rolled_back is wrong."
     assert (both.kind, both.remedy) == ("permission_denied", "Look into it.")
-    (left,) = told.look(1, older)
+    (left,) = timeline.add_email(1, older)
     assert (left.text, left.remedy) == ("Email: rolled_back is wrong.", "Fix it.")
     assert left.since == both.since
 
 
-def test_databases_that_fall_silent_with_a_process_name_it() -> None:
-    told = Told()
+def test_databases_that_fall_silent_with_a_process_are_one_incident_that_names_it() -> None:
+    timeline = Timeline()
     names = ("email", "content", "health")
-    told.see(0, *(status(name, at(0), written=0, pids=(812, 5)) for name in names))
+    timeline.add(0, *(status(name, at(0), written=0, pids=(812, 5)) for name in names))
     quiet = [status(name, at(1), written=1, pids=(5,)) for name in names]
-    told.see(1, *quiet)
+    timeline.add(1, *quiet)
     down = {name: finding("down", 6) for name in names}
     late = replace(down["email"], code="late", level="notice")
     statuses = [status(name, at(9), down[name], written=1, pids=(5,)) for name in names[:2]]
-    (begun,) = told.see(6, status("email", at(6), late, written=1, pids=(5,)), *quiet[1:])
-    assert (begun.databases, begun.level) == (("email",), "notice")
-    (one,) = told.see(9, *statuses)
+    (started,) = timeline.add(6, status("email", at(6), late, written=1, pids=(5,)), *quiet[1:])
+    assert (started.databases, started.level) == (("email",), "notice")
+    (one,) = timeline.add(9, *statuses)
     assert (one.databases, one.kind, one.level) == (("email", "content"), "down", "fault")
     assert one.text == (
         "Email and Content: Writes have stopped."
         " agent-812 (pid 812) had them open until 12:00 UTC on 25 Nov."
     )
     assert one.remedy == "Start agent-812 again, if it should run."
-    told.forget()
-    (after,) = told.see(10, *statuses)
+    timeline.restart()
+    (after,) = timeline.add(10, *statuses)
     assert after == one
 
 
-def test_what_is_over_in_part_is_told_of_as_a_whole() -> None:
-    told = Told()
+def test_an_incident_that_ends_in_part_keeps_its_text_until_its_end() -> None:
+    timeline = Timeline()
     names = ("a", "b")
 
-    def look(minutes: float, *down: str, pid: int) -> list[Incident]:
-        return told.see(
+    def update(minutes: float, *down: str, pid: int) -> list[Incident]:
+        return timeline.add(
             minutes,
             *(
                 status(
@@ -148,130 +152,135 @@ def test_what_is_over_in_part_is_told_of_as_a_whole() -> None:
             ),
         )
 
-    look(0, pid=812)
-    (whole,) = look(6, *names, pid=900)
+    update(0, pid=812)
+    (whole,) = update(6, *names, pid=900)
     assert whole.text.startswith("A and B: Writes have stopped. agent-812")
     part = replace(whole, problem_ids=("b:down",))
-    assert look(7, "b", pid=900) == [part]
-    assert look(8, "b", pid=900) == [part]
-    look(9, pid=900)
-    assert told.course.incidents == (replace(part, ended_at=at(9)),)
+    assert update(7, "b", pid=900) == [part]
+    assert update(8, "b", pid=900) == [part]
+    update(9, pid=900)
+    assert timeline.state.incidents == (replace(part, ended_at=at(9)),)
 
 
-def test_a_process_is_not_blamed_for_what_went_on_after_it_or_for_coming_and_going() -> None:
-    told = Told()
-    told.see(0, status("email", at(0), pids=(812,)))
-    told.see(1, status("email", at(1)))
-    told.see(29, status("email", at(29), written=29, pids=(900,), held=29))
-    told.see(30, status("email", at(30), written=29))
-    (one,) = told.see(60, status("email", at(60), finding("down", 50), written=29))
+def test_a_process_is_not_blamed_if_writes_continued_or_it_was_short_lived() -> None:
+    timeline = Timeline()
+    timeline.add(0, status("email", at(0), pids=(812,)))
+    timeline.add(1, status("email", at(1)))
+    timeline.add(29, status("email", at(29), written=29, pids=(900,), held=29))
+    timeline.add(30, status("email", at(30), written=29))
+    (one,) = timeline.add(60, status("email", at(60), finding("down", 50), written=29))
     assert (one.key, one.text) == ("email:down", "Email: down is wrong.")
 
 
-def test_a_table_alone_is_an_incident_of_its_own_while_others_are_written() -> None:
-    told = Told()
+def test_a_silent_table_is_its_own_incident_while_other_tables_are_written() -> None:
+    timeline = Timeline()
     a, b = finding("down", 0, table="a"), finding("down", 30, table="b")
-    assert keys(told.see(1, status("email", at(1), a, written=0.5))) == ["email.a:down"]
-    two = told.see(40, status("email", at(40), a, b, written=29))
+    assert keys(timeline.add(1, status("email", at(1), a, written=0.5))) == ["email.a:down"]
+    two = timeline.add(40, status("email", at(40), a, b, written=29))
     assert keys(two) == ["email.a:down", "email.b:down"]
-    told.forget()
-    assert keys(told.see(41, status("email", at(41), a, b, written=29))) == keys(two)
+    timeline.restart()
+    assert keys(timeline.add(41, status("email", at(41), a, b, written=29))) == keys(two)
 
 
 def test_a_database_that_falls_silent_table_by_table_is_one_incident() -> None:
-    told = Told()
+    timeline = Timeline()
     tables = [finding("down", since, table=table) for table, since in (("a", 0), ("b", 3))]
-    told.see(1, status("email", at(1), tables[0], written=-2))
-    (one,) = told.see(4, status("email", at(4), *tables, written=-2))
+    timeline.add(1, status("email", at(1), tables[0], written=-2))
+    (one,) = timeline.add(4, status("email", at(4), *tables, written=-2))
     assert one.text == "Email: a is wrong. b is wrong."
-    told.forget()
+    timeline.restart()
     own = finding("down", 60)
-    (same,) = told.see(61, status("email", at(61), *tables, own, written=-2))
+    (same,) = timeline.add(61, status("email", at(61), *tables, own, written=-2))
     assert (same.key, same.text[-11:]) == (one.key, "And 1 more.")
-    told.forget()
+    timeline.restart()
     others_are_written = status("email", at(90), *tables, written=89)
-    assert keys(told.see(90, others_are_written)) == [one.key]
+    assert keys(timeline.add(90, others_are_written)) == [one.key]
 
 
-def test_a_large_log_is_one_with_whoever_holds_it() -> None:
-    told, held = Told(), finding("log_held", 0, level="notice")
-    told.look(0, held)
-    (one,) = told.look(50, held, finding("wal_large", 50, level="notice"))
+def test_a_large_wal_joins_the_incident_of_the_reader_that_holds_it() -> None:
+    timeline, held = Timeline(), finding("log_held", 0, level="notice")
+    timeline.add_email(0, held)
+    (one,) = timeline.add_email(50, held, finding("wal_large", 50, level="notice"))
     assert (one.key, one.since) == ("email:log_held", at(0))
 
 
-def test_a_folder_that_goes_file_by_file_is_one_incident() -> None:
-    told, gone = Told(), finding("gone", 0)
-    told.see(0, status("email", at(0), gone, code="file_missing"), status("health", at(0)))
-    statuses = [status(one, at(1), gone, code="folder_missing") for one in ("email", "health")]
-    (one,) = told.see(1, *statuses)
+def test_a_folder_that_disappears_file_by_file_is_one_incident() -> None:
+    timeline, gone = Timeline(), finding("gone", 0)
+    timeline.add(0, status("email", at(0), gone, code="file_missing"), status("health", at(0)))
+    statuses = [status(name, at(1), gone, code="folder_missing") for name in ("email", "health")]
+    (one,) = timeline.add(1, *statuses)
     assert one.databases == ("email", "health")
     assert one.text == "Email and Health: Their folder /srv/agents is gone."
-    (fresh,) = Told().see(1, *statuses)
+    (fresh,) = Timeline().add(1, *statuses)
     assert fresh.key == "folder:/srv/agents"
 
 
-def test_a_full_disk_is_one_incident_and_the_worst_stands_first() -> None:
+def test_a_full_disk_is_one_incident_and_the_worst_incident_is_first() -> None:
     full = finding("disk_low", 0, level="notice")
-    disk, locked = Told().see(
+    disk, locked = Timeline().add(
         9,
-        *(status(one, at(9), full) for one in ("email", "health")),
+        *(status(name, at(9), full) for name in ("email", "health")),
         status("a", at(9), code="locked"),
     )[::-1]
     assert (disk.key, disk.databases) == ("disk:8", ("email", "health"))
     assert (locked.key, locked.level) == ("a:locked", "fault")
 
 
-def test_what_can_not_be_told_does_not_end() -> None:
-    told = Told()
+def test_an_incident_does_not_end_while_its_database_cannot_be_read() -> None:
+    timeline = Timeline()
     held = finding("log_held", -30, level="notice")
-    told.look(-30, held)
-    assert keys(told.look(1, code="not_responding")) == ["email:not_responding", "email:log_held"]
-    (still,) = told.look(2, held)
+    timeline.add_email(-30, held)
+    assert keys(timeline.add_email(1, code="not_responding")) == [
+        "email:not_responding",
+        "email:log_held",
+    ]
+    (still,) = timeline.add_email(2, held)
     assert (still.key, still.problem_ids) == ("email:log_held", ("email:log_held",))
-    told.look(3, code="not_responding")
-    assert told.look(4) == []
+    timeline.add_email(3, code="not_responding")
+    assert timeline.add_email(4) == []
 
 
-def test_a_database_that_is_paused_makes_no_incident() -> None:
+def test_a_paused_database_has_no_incident() -> None:
     locked = status("email", at(0), code="locked")
-    told = Told()
-    assert keys(told.see(0, locked)) == ["email:locked"]
+    timeline = Timeline()
+    assert keys(timeline.add(0, locked)) == ["email:locked"]
     paused = replace(locked.database, rules=Rules(paused=True))
-    assert told.see(1, replace(locked, database=paused)) == []
+    assert timeline.add(1, replace(locked, database=paused)) == []
 
 
-def test_moving_numbers_are_no_news_and_who_knows_does_so_until_it_is_worse() -> None:
-    told, held = Told(), finding("log_held", 0, level="notice")
-    told.look(0, replace(held, text="WAL 95 MB."))
-    known = Acknowledgement("ann@example.com", at(1), None)
-    one = replace(told.course.incidents[0], acknowledged=known, id=1)
-    told.course = replace(told.course, incidents=(one,))
-    assert told.look(1, replace(held, text="WAL 99 MB.")) == [one]
-    (more,) = told.look(2, held, finding("few_rows", 1, level="notice"))
-    assert (more.acknowledged, more.id) == (known, 1)
-    (worse,) = told.look(3, held, finding("few_rows", 1))
+def test_an_acknowledgement_survives_new_numbers_but_not_a_worse_problem() -> None:
+    timeline, held = Timeline(), finding("log_held", 0, level="notice")
+    timeline.add_email(0, replace(held, text="WAL 95 MB."))
+    acknowledgement = Acknowledgement("ann@example.com", at(1), None)
+    one = replace(timeline.state.incidents[0], acknowledged=acknowledgement, id=1)
+    timeline.state = replace(timeline.state, incidents=(one,))
+    assert timeline.add_email(1, replace(held, text="WAL 99 MB.")) == [one]
+    (more,) = timeline.add_email(2, held, finding("few_rows", 1, level="notice"))
+    assert (more.acknowledged, more.id) == (acknowledgement, 1)
+    (worse,) = timeline.add_email(3, held, finding("few_rows", 1))
     assert (worse.acknowledged, worse.id) == (None, 1)
 
 
-def test_silence_is_no_part_of_what_happened_in_the_same_minute() -> None:
-    told, lost = Told(), finding("rows_dropped", 0)
+def test_silence_does_not_join_another_problem_of_the_same_minute() -> None:
+    timeline, lost = Timeline(), finding("rows_dropped", 0)
     silent = finding("down", 0, table="a")
-    assert len(told.look(0, lost, silent)) == 2
+    assert len(timeline.add_email(0, lost, silent)) == 2
 
 
-def test_incidents_are_kept_paged_and_forgotten_with_their_messages(tmp_path: Path) -> None:
+def test_stored_incidents_are_found_by_query_and_deleted_after_the_retention(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "history.db"
     history = History(HistorySettings.model_validate({"path": str(path), "retention": "1d"}))
-    told, keep = Told(), history.incidents.store
-    gone = [status(one, at(0), finding("gone", 0), code="folder_missing") for one in ("a", "b")]
-    first, second = keep(told.see(0, *gone, status("c", at(0), code="locked")))
-    known = Acknowledgement("100.64.0.7", at(2), at(62))
-    (first,) = keep([replace(first, acknowledged=known)])
-    (second,) = keep([replace(second, ended_at=at(3))])
+    timeline, store = Timeline(), history.incidents.store
+    gone = [status(name, at(0), finding("gone", 0), code="folder_missing") for name in ("a", "b")]
+    first, second = store(timeline.add(0, *gone, status("c", at(0), code="locked")))
+    acknowledgement = Acknowledgement("100.64.0.7", at(2), at(62))
+    (first,) = store([replace(first, acknowledged=acknowledgement)])
+    (second,) = store([replace(second, ended_at=at(3))])
 
-    def found(wanted: IncidentQuery) -> list[Incident]:
-        return find_incidents(path, wanted)
+    def found(query: IncidentQuery) -> list[Incident]:
+        return find_incidents(path, query)
 
     assert found(IncidentQuery()) == [second, first]
     assert found(IncidentQuery(before=second.id)) == [first]
@@ -291,25 +300,25 @@ def history(tmp_path: Path) -> Iterator[History]:
         yield history
 
 
-def test_a_restart_goes_on_with_what_is_open_and_who_knows_of_it(history: History) -> None:
+def test_a_restart_continues_open_incidents_with_their_acknowledgements(history: History) -> None:
     now = datetime.now(UTC)
     locked = status("email", now, code="locked")
     tracker = IncidentTracker(history.incidents, SETTLE, now)
     tracker.update(Snapshot(now, (locked, status("health", now, code="io_error"))))
     email, health = tracker.newest
     assert email.id
-    known = Acknowledgement("ann@example.com", now, None)
-    tracker.acknowledge(email.id, known)
+    acknowledgement = Acknowledgement("ann@example.com", now, None)
+    tracker.acknowledge(email.id, acknowledgement)
     tracker.update(Snapshot(now, (locked, status("health", now))))
     again = IncidentTracker(history.incidents, SETTLE, now)
-    expected = [replace(email, acknowledged=known), replace(health, ended_at=now)]
+    expected = [replace(email, acknowledged=acknowledgement), replace(health, ended_at=now)]
     assert list(again.newest) == expected
     again.update(Snapshot(now, (status("email", now), status("health", now, code="io_error"))))
     ended, back = again.newest[::-1]
     assert (ended.id, ended.ended_at, back) == (email.id, now, health)
 
 
-def test_a_history_that_can_not_be_written_costs_no_incident(history: History) -> None:
+def test_no_incident_is_lost_while_the_history_cannot_be_written(history: History) -> None:
     now = datetime.now(UTC)
     tracker = IncidentTracker(history.incidents, SETTLE, now)
     with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
@@ -332,14 +341,24 @@ def test_a_label_with_a_colon_stays_whole() -> None:
         remedy="Restore it.",
         since=NOON,
     )
-    whom, cause = labels_and_cause(one)
-    assert (whom, cause) == ("Ops: mail Bcc: eve", "The file is gone.")
-    assert notification_title("fault", one) == f"{whom}: needs you"
+    labels, cause = labels_and_cause(one)
+    assert (labels, cause) == ("Ops: mail Bcc: eve", "The file is gone.")
+    assert notification_title("fault", one) == f"{labels}: needs you"
     assert incident_sentence(one) == "Ops: mail Bcc: eve: The file is gone."
 
 
-def test_a_sentence_of_an_incident_is_bounded() -> None:
+def test_the_text_of_an_incident_is_bounded() -> None:
     table = 900_000 * "\N{GRINNING FACE}"
     text = incident_text(["Email"], [f"{table}: expected every 1 h.", f"{table} fell."])
     assert len(text) < 1000
     assert "…" in text
+
+
+def test_a_problem_of_mission_control_itself_concerns_no_database() -> None:
+    failing = Problem("alerts_failing", "notice", NOON, "Nothing was delivered.", "Fix the URL.")
+    state = correlate(IncidentState(), Snapshot(NOON, (status("email", NOON),)), SETTLE, [failing])
+    (incident,) = state.open
+    assert (incident.key, incident.databases) == ("alerts_failing", ())
+    assert incident_sentence(incident) == "Alerts: Nothing was delivered."
+    ended = correlate(state, Snapshot(at(1), (status("email", at(1)),)), SETTLE)
+    assert ended.incidents == (replace(incident, ended_at=at(1)),)

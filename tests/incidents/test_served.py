@@ -1,4 +1,4 @@
-"""Incidents as every face tells them: routes, terminal and page, from their begin to their end."""
+"""Incidents on every face: JSON, commands and page, from their start to their end."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ def served(tmp_path: Path, agents: Path) -> Iterator[Served]:
 
 
 def incidents(served: Served, query: str = "") -> list[Any]:
-    found: list[Any] = served.json(f"/api/incidents{query}")["incidents"]
-    return found
+    listed: list[Any] = served.json(f"/api/incidents{query}")["incidents"]
+    return listed
 
 
-def whole(found: list[Any]) -> Any:
-    """Return the one incident once all databases belong to it."""
-    return found[0] if [one["databases"] for one in found] == [list(NAMES)] else None
+def single(incidents: list[Any]) -> Any:
+    """Return the only incident once all databases belong to it."""
+    is_single = [incident["databases"] for incident in incidents] == [list(NAMES)]
+    return incidents[0] if is_single else None
 
 
-def test_a_folder_that_goes_is_one_incident_on_every_face_until_it_is_back(
+def test_a_missing_folder_is_one_incident_on_every_face_until_it_is_back(
     served: Served, agents: Path, tmp_path: Path
 ) -> None:
     assert incidents(served) == []
     agents.rename(tmp_path / "away")
-    # It may go in the midst of a tick, of which the next one finds the rest.
-    one = eventually(lambda: whole(incidents(served, "?open=true")))
+    # If it disappears during a tick, the next tick finds the rest.
+    one = eventually(lambda: single(incidents(served, "?open=true")))
     assert one["key"] == f"folder:{agents}"
     assert (one["kind"], one["level"], one["endedAt"]) == ("gone", "fault", None)
     assert one["text"] == f"Email and Health: Their folder {agents} is gone."
@@ -58,8 +59,8 @@ def test_a_folder_that_goes_is_one_incident_on_every_face_until_it_is_back(
     done = run(tmp_path, "incidents", "--config", config, "--json")
     assert json.loads(done.stdout) == served.json("/api/incidents")
     (tmp_path / "away").rename(agents)
-    (over,) = eventually(lambda: incidents(served, "?open=false&database=health"))
-    assert over | {"endedAt": None} == one
+    (ended,) = eventually(lambda: incidents(served, "?open=false&database=health"))
+    assert ended | {"endedAt": None} == one
     assert run(tmp_path, "incidents", "--config", config, "--open").stdout == "No incidents.\n"
     assert " Over after " in run(tmp_path, "incidents", "--config", config).stdout
     assert served.json("/api/incidents?limit=1")["next"] == str(one["id"])
