@@ -165,8 +165,8 @@ class HistoryParameters(DatabaseParameters):
         """Whether the end is the time of the request."""
         return "until" not in self.model_fields_set
 
-    def grid(self, extent: Extent, every_seconds: float) -> Window:
-        """Return the time grid for series of an extent, which are recorded every `every_seconds`.
+    def window(self, extent: Extent, every_seconds: float) -> Window:
+        """Return the window for series of an extent, which are recorded every `every_seconds`.
 
         Raise ParameterError if the response would be too large.
         """
@@ -178,9 +178,7 @@ class HistoryParameters(DatabaseParameters):
                 f" at most {MAX_TOTAL_POINTS} points and {MAX_BYTES // 1_000_000} MB. Request fewer"
                 " points or fewer tables."
             )
-        # The end takes one of the points, and a grid that starts at an instant takes another.
-        grid = Window.between(self.since, self.until, max(1, points - 2), every_seconds)
-        return grid.extended_to(self.until)
+        return Window.up_to(self.since, self.until, points, every_seconds)
 
     def _max_points(self, extent: Extent) -> int:
         """Return the maximum number of points per series. CSV repeats the names in each line."""

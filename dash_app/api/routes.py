@@ -170,8 +170,8 @@ def _add_history(api: Blueprint, settings: HistorySettings) -> None:
 
 def _history_response(history: HistorySettings, parameters: HistoryParameters) -> Response:
     path, selection = history.path, parameters.selection
-    grid = parameters.grid(series.extent(path, selection), history.every.total_seconds())
-    document = history_document(series.find_series(path, selection, grid))
+    window = parameters.window(series.extent(path, selection), history.every.total_seconds())
+    document = history_document(series.find_series(path, selection, window))
     is_csv = parameters.format == "csv"
     body = to_csv(document["series"]).encode() if is_csv else encode(document).body
     facts = body

@@ -99,8 +99,10 @@ def list_(config: Path | None, limit: int) -> None:
     alerts = configured.alerts
     rows = []
     for notification in newest:
-        held = pending_reason(notification, newest, alerts.quiet, alerts.most_an_hour, now)
-        state = notification_state(notification, now, held if notification.is_pending else None)
+        reason = None
+        if notification.is_pending:
+            reason = pending_reason(notification, newest, alerts.quiet, alerts.most_an_hour, now)
+        state = notification_state(notification, now, reason)
         made_at = f"{notification.made_at:%Y-%m-%d %H:%M} UTC"
         rows.append((made_at, notification.id, notification.title, state))
     click.echo("\n".join(table(rows)) if rows else "No notifications.")

@@ -23,18 +23,13 @@ Examples:
   ./ops/run doctor --json | jq '.[] | select(.level == "fault")'
 
 \b
-Exit codes: 0 well, 3 something needs you, 4 cannot tell.
+Exit codes: 0 well, 3 something needs you, 4 unknown.
 """
 
 
 @click.command(epilog=EXAMPLES)
 @config_option
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print a JSON array.",
-)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: level, code, text and cure.")
 def doctor(config: Path | None, *, as_json: bool) -> None:
     """Check service, databases, port, alerts, history and clock, and say how to fix problems."""
     checks = []

@@ -166,5 +166,4 @@ def _window(configured: Settings, since: datetime | None, until: datetime | None
     if since >= until:
         raise click.UsageError("--from must be before --to.")
     every_seconds = configured.history.every.total_seconds()
-    # The end takes one of the points, and a grid that starts at an instant takes another.
-    return Window.between(since, until, MAX_POINTS - 2, every_seconds).extended_to(until)
+    return Window.up_to(since, until, MAX_POINTS, every_seconds)

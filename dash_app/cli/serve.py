@@ -121,7 +121,7 @@ def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
             has_others = network.admits_others(server.allowed_clients, address)
             clients = ", ".join(server.allowed_clients) if has_others else "nobody else"
             text = "is reachable beyond this machine and its tailnet"
-            log.warning("%s %s; allowed_clients answers %s", address, text, clients)
+            log.warning("%s %s; clients that are answered there: %s", address, text, clients)
     sockets = {}
     for address in addresses:
         try:

@@ -41,6 +41,12 @@ class Window:
         step = -(-step // span) * span
         return cls(-int(-begin // step) * step, int(end // step) * step, step, span)
 
+    @classmethod
+    def up_to(cls, since: datetime, until: datetime, points: int, every_seconds: float) -> Window:
+        """Return a window with at most `points` instants, the last of which is `until`."""
+        # The end is one of the points, and a grid that starts at an instant has another.
+        return cls.between(since, until, max(1, points - 2), every_seconds).extended_to(until)
+
     @property
     def instants(self) -> list[int]:
         """The instants, oldest first."""
