@@ -1,4 +1,4 @@
-"""The scripts in ops/ and the locks that they install from; nothing here reaches a network."""
+"""The scripts in ops/ and their locks. No test uses the network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LOCKS = (
     "ops/alerts.txt",
 )
 TOOLS = ("bash", "cat", "cksum", "cp", "dirname", "flock", "mkdir", "readlink", "rm")
-"""All that ops/run needs besides a Python."""
+"""The programs that ops/run needs besides Python."""
 
 VENDOR = ROOT / "assets" / "vendor"
 
@@ -47,7 +47,7 @@ PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)( ; .+)? \\$")
 def run(
     command: Path, *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a script as a person would, with their environment unless another is given."""
+    """Run a script, in this environment unless another is given."""
     return subprocess.run(
         [command, *arguments],
         cwd=cwd,
@@ -62,7 +62,7 @@ def run(
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a repository in a folder with a space in its name, whose environment is ready."""
+    """A copy of the repository with a space in its path and a ready environment."""
     copy = tmp_path / "a checkout"
     shutil.copytree(ROOT / "ops", copy / "ops")
     shutil.copy(ROOT / "requirements.txt", copy)
@@ -75,7 +75,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def reporting(checkout: Path) -> Path:
-    """Return the checkout with a program that reports how it was started, and exits with 3."""
+    """The checkout with a program that reports how it was started, and exits with 3."""
     (checkout / "dash_app").unlink()
     (checkout / "dash_app").mkdir()
     (checkout / "dash_app" / "__main__.py").write_text(REPORT)
@@ -83,7 +83,7 @@ def reporting(checkout: Path) -> Path:
 
 
 def only_tools(folder: Path, **scripts: str) -> dict[str, str]:
-    """Return an environment whose PATH knows only what ops/run needs, and these scripts."""
+    """Return an environment whose PATH has only what ops/run needs, and these scripts."""
     folder.mkdir()
     for tool in TOOLS:
         path = shutil.which(tool)
@@ -96,7 +96,7 @@ def only_tools(folder: Path, **scripts: str) -> dict[str, str]:
 
 
 def test_starts_from_any_folder_through_a_link(checkout: Path, tmp_path: Path) -> None:
-    """The repository is found from the script itself; a ready environment is used in silence."""
+    """The script finds its repository, and prints nothing if the environment is ready."""
     link = tmp_path / "mission-control"
     link.symlink_to(checkout / "ops" / "run")
     done = run(link, "--help", cwd=tmp_path)
@@ -105,7 +105,7 @@ def test_starts_from_any_folder_through_a_link(checkout: Path, tmp_path: Path) -
 
 
 def test_passes_on_arguments_folder_and_exit_code(reporting: Path, tmp_path: Path) -> None:
-    """Relative paths stay the person's own, and a module of theirs is not taken for a library."""
+    """Relative paths refer to the current folder, but a module in it does not hide a library."""
     (tmp_path / "json.py").write_text("raise SystemExit('their json.py was imported')")
     done = run(reporting / "ops" / "run", "status", "--config", "a b.toml", cwd=tmp_path)
     report = json.loads(done.stdout)
@@ -115,7 +115,7 @@ def test_passes_on_arguments_folder_and_exit_code(reporting: Path, tmp_path: Pat
 
 
 def test_settings_of_other_programs_do_not_reach_it(reporting: Path, tmp_path: Path) -> None:
-    """Dash would follow DASH_*; without bytecode every start would compile anew."""
+    """Dash would apply DASH_*, and without bytecode every start would compile again."""
     theirs = {"DASH_DEBUG": "1", "DASH_URL_BASE_PATHNAME": "/x/", "PYTHONDONTWRITEBYTECODE": "1"}
     done = run(reporting / "ops" / "run", cwd=tmp_path, environment={**os.environ, **theirs})
     environment = json.loads(done.stdout)["environment"]
@@ -123,8 +123,8 @@ def test_settings_of_other_programs_do_not_reach_it(reporting: Path, tmp_path: P
     assert environment["PYTHONPATH"] == str(reporting)
 
 
-def test_environment_of_another_lock_is_not_used(checkout: Path, tmp_path: Path) -> None:
-    """A changed lock asks for a new environment, which here no Python can make."""
+def test_an_environment_of_another_lock_is_not_used(checkout: Path, tmp_path: Path) -> None:
+    """A changed lock needs a new environment, which fails here because there is no Python."""
     with (checkout / "requirements.txt").open("a") as lock:
         lock.write("\n")
     done = run(
@@ -133,8 +133,8 @@ def test_environment_of_another_lock_is_not_used(checkout: Path, tmp_path: Path)
     assert (done.returncode, done.stdout) == (1, "")
 
 
-def test_half_an_installation_is_not_used(checkout: Path, tmp_path: Path) -> None:
-    """What was interrupted carries no note of what it was made from."""
+def test_an_interrupted_installation_is_not_used(checkout: Path, tmp_path: Path) -> None:
+    """It lacks made-from."""
     (checkout / ".venv" / "made-from").unlink()
     environment = only_tools(tmp_path / "bin")
     done = run(checkout / "ops" / "run", "--help", cwd=tmp_path, environment=environment)
@@ -142,7 +142,7 @@ def test_half_an_installation_is_not_used(checkout: Path, tmp_path: Path) -> Non
 
 
 def test_an_environment_that_is_a_link_is_left_alone(checkout: Path, tmp_path: Path) -> None:
-    """To make it anew would empty somebody else's."""
+    """Creating it again would empty a folder that is not ours."""
     shutil.rmtree(checkout / ".venv")
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "made-from").write_text("other locks")
@@ -156,13 +156,13 @@ def test_an_environment_that_is_a_link_is_left_alone(checkout: Path, tmp_path: P
 def sourced(
     command: str, cwd: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a shell command after reading ops/environment.sh, as the scripts beside it do."""
+    """Run a shell command after sourcing ops/environment.sh."""
     script = f". {shlex.quote(str(ROOT / 'ops' / 'environment.sh'))}; {command}"
     return run(Path("/bin/bash"), "-euc", script, cwd=cwd, environment=environment)
 
 
 def python(minor: int, missing: str = "none") -> str:
-    """Return a script that answers the probe as a Python of that version, installed beside it."""
+    """Return a script that answers the probe like a Python of that version."""
     return f'echo {minor} {missing} "$0"'
 
 
@@ -183,7 +183,7 @@ def python(minor: int, missing: str = "none") -> str:
 def test_the_first_usable_python_is_chosen(
     scripts: dict[str, str], chosen: str, tmp_path: Path
 ) -> None:
-    """The plain name first, then by version; one that was not tested with only if no other is."""
+    """The plain name comes first, then versions; an untested version only if there is no other."""
     environment = only_tools(tmp_path / "bin", **scripts)
     done = sourced("find_python", tmp_path, environment)
     assert done.stdout.strip() == str(tmp_path / "bin" / chosen)
@@ -194,15 +194,15 @@ def test_the_first_usable_python_is_chosen(
 
 
 def test_an_unusable_python_does_not_hide_another_of_the_same_name(tmp_path: Path) -> None:
-    """Version managers put theirs first in PATH, often built without headers of SQLite."""
+    """Version managers put theirs first in PATH, often built without SQLite."""
     first = only_tools(tmp_path / "first", python3=python(13, "sqlite3"))
     second = only_tools(tmp_path / "second", python3=python(11))
     done = sourced("find_python", tmp_path, {"PATH": f"{first['PATH']}:{second['PATH']}"})
     assert (done.stdout.strip(), done.stderr) == (f"{second['PATH']}/python3", "")
 
 
-def test_the_python_of_an_activated_environment_is_not_built_upon(tmp_path: Path) -> None:
-    """It may be removed at any time; its own Python stays."""
+def test_the_python_of_an_activated_environment_is_not_used(tmp_path: Path) -> None:
+    """The environment may be removed at any time; the Python that created it stays."""
     theirs = tmp_path / "theirs"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", theirs], check=True)
     path = f"{theirs / 'bin'}:{os.environ['PATH']}"
@@ -213,7 +213,7 @@ def test_the_python_of_an_activated_environment_is_not_built_upon(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("scripts", "why"),
+    ("scripts", "reason"),
     [
         (
             {},
@@ -236,17 +236,17 @@ def test_the_python_of_an_activated_environment_is_not_built_upon(tmp_path: Path
         ),
     ],
 )
-def test_says_what_is_wrong_with_each_python(
-    scripts: dict[str, str], why: str, checkout: Path, tmp_path: Path
+def test_the_problem_of_each_python_is_reported(
+    scripts: dict[str, str], reason: str, checkout: Path, tmp_path: Path
 ) -> None:
-    """One line says what is needed, and one about each Python why it cannot be used."""
+    """One line says which Python is needed, and one per Python why it cannot be used."""
     shutil.rmtree(checkout / ".venv")
     environment = only_tools(tmp_path / "bin", **scripts)
     done = run(checkout / "ops" / "run", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
     first, second = done.stderr.splitlines()
     assert first == "Mission Control needs Python 3.11 or newer with its venv module."
-    assert second.endswith(why)
+    assert second.endswith(reason)
 
 
 THEIR_PIP = """
@@ -266,19 +266,19 @@ dry-run = true
 """
 
 
-def test_of_the_settings_of_pip_those_that_lead_to_an_index_are_kept(tmp_path: Path) -> None:
-    """Others change where or what is installed (pypa/pip 8977, pypa/virtualenv 1416)."""
+def test_only_pip_settings_for_a_package_index_apply(tmp_path: Path) -> None:
+    """Others change what is installed or where (pypa/pip 8977, pypa/virtualenv 1416)."""
     (tmp_path / ".config" / "pip").mkdir(parents=True)
     (tmp_path / ".config" / "pip" / "pip.conf").write_text(THEIR_PIP)
     theirs = {"PIP_TARGET": "/x", "PIP_PREFIX": "/x", "PIP_USER": "1", "PIP_PYTHON": "/x"}
     theirs |= {"PIP_RETRIES": "1", "PIP_CERT": "/other.pem", "PIP_REQUIRE_VIRTUALENV": "1"}
     script = f'{shlex.quote(sys.executable)} -I -c "$isolated_pip" config list'
     done = sourced(script, tmp_path, {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **theirs})
-    left = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    assert left.pop(":env:.cert") == "'/other.pem'"
-    assert left.pop(":env:.index-url") == "'https://user:word@index.example/simple'"
-    assert left.pop(":env:.extra-index-url").count("https://") == 2
-    assert left.pop(":env:.retries") == "'1'"
+    remaining = dict(line.split("=", 1) for line in done.stdout.splitlines())
+    assert remaining.pop(":env:.cert") == "'/other.pem'"
+    assert remaining.pop(":env:.index-url") == "'https://user:word@index.example/simple'"
+    assert remaining.pop(":env:.extra-index-url").count("https://") == 2
+    assert remaining.pop(":env:.retries") == "'1'"
     system = {
         "config-file",
         "find-links",
@@ -287,7 +287,7 @@ def test_of_the_settings_of_pip_those_that_lead_to_an_index_are_kept(tmp_path: P
         "proxy",
         "disable-pip-version-check",
     }
-    assert {name.removeprefix(":env:.") for name in left} <= system
+    assert {name.removeprefix(":env:.") for name in remaining} <= system
 
 
 FAKE_PYTHON = """
@@ -308,10 +308,10 @@ esac
 """
 
 
-def test_libraries_that_cannot_be_loaded_are_not_taken_for_ready(
+def test_an_environment_whose_libraries_cannot_be_loaded_is_not_ready(
     checkout: Path, tmp_path: Path
 ) -> None:
-    """On a disk that forbids to run what is on it, for instance: pip notices nothing."""
+    """On a disk mounted noexec, for example, where pip succeeds."""
     shutil.rmtree(checkout / ".venv")
     fake = FAKE_PYTHON.format(log=tmp_path / "log", fails='"import click"')
     environment = only_tools(tmp_path / "bin", python3=fake)
@@ -321,16 +321,15 @@ def test_libraries_that_cannot_be_loaded_are_not_taken_for_ready(
     assert not (checkout / ".venv" / "made-from").exists()
 
 
-def test_every_library_is_tried_before_it_is_taken_for_ready() -> None:
-    """The names by which they are imported, of all that pyproject.toml asks for."""
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    (tried,) = re.findall(r'"import (.+)"', (ROOT / "ops" / "environment.sh").read_text())
-    names = [re.split(r"[^a-z-]", one)[0].replace("-", "_") for one in wanted]
-    assert sorted(tried.split(", ")) == sorted(names)
+def test_every_library_is_imported_before_an_environment_is_ready() -> None:
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    (imported,) = re.findall(r'"import (.+)"', (ROOT / "ops" / "environment.sh").read_text())
+    names = [re.split(r"[^a-z-]", text)[0].replace("-", "_") for text in requirements]
+    assert sorted(imported.split(", ")) == sorted(names)
 
 
-def test_an_environment_is_made_again_where_another_python_was_chosen(tmp_path: Path) -> None:
-    """The tests run with the first Python in PATH, not with whichever made the environment."""
+def test_an_environment_of_another_python_is_not_ready(tmp_path: Path) -> None:
+    """The tests run with the first Python in PATH, not with the one of an old environment."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "made-from").write_text("sources\n")
     (tmp_path / "bin" / "python").symlink_to(sys.executable)
@@ -342,23 +341,23 @@ def test_an_environment_is_made_again_where_another_python_was_chosen(tmp_path: 
 def test_continuous_integration_uses_the_python_of_the_system(
     checkout: Path, tmp_path: Path
 ) -> None:
-    """Others that stand first in PATH are not what people have."""
+    """Other versions, which may be first in PATH, are not what people have."""
     shutil.copytree(ROOT / ".ci", checkout / ".ci")
     (checkout / "ops" / "test").write_text('#!/bin/sh\necho "$PATH"\n')
     done = run(checkout / ".ci" / "run", cwd=tmp_path)
     assert done.stdout == "/usr/sbin:/usr/bin:/sbin:/bin\n"
 
 
-def test_what_is_made_is_never_writable_by_others(tmp_path: Path) -> None:
-    """A umask of 000 would let anybody replace what is run later; a stricter one stays."""
-    for given, left in (("000", "0022"), ("077", "0077"), ("002", "0022")):
+def test_new_files_are_never_writable_by_others(tmp_path: Path) -> None:
+    """With a umask of 000, anybody could replace programs. A stricter umask stays."""
+    for given, expected in (("000", "0022"), ("077", "0077"), ("002", "0022")):
         script = f". {shlex.quote(str(ROOT / 'ops' / 'environment.sh'))}; umask"
         done = run(Path("/bin/bash"), "-c", f"umask {given}; {script}", cwd=tmp_path)
-        assert done.stdout.strip() == left
+        assert done.stdout.strip() == expected
 
 
-def test_without_a_home_that_of_the_list_of_users_is_used(tmp_path: Path) -> None:
-    """Cron and containers may not set it."""
+def test_a_missing_home_is_looked_up_in_the_user_database(tmp_path: Path) -> None:
+    """Cron jobs and containers may not set HOME."""
     home = pwd.getpwuid(os.geteuid()).pw_dir
     for environment in ({}, {"HOME": ""}):
         done = sourced("printenv HOME", tmp_path, {"PATH": os.environ["PATH"], **environment})
@@ -366,10 +365,10 @@ def test_without_a_home_that_of_the_list_of_users_is_used(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("code", "is_free"), [(0, True), (99, False), (66, True)])
-def test_a_file_system_without_locks_stops_no_installation(
+def test_a_file_system_without_locks_does_not_prevent_an_installation(
     code: int, *, is_free: bool, tmp_path: Path
 ) -> None:
-    """On NFS a file that is only read cannot be locked."""
+    """On NFS, a file that is open for reading cannot be locked."""
     environment = only_tools(tmp_path / "bin", other_flock="")
     (tmp_path / "bin" / "flock").unlink()
     (tmp_path / "bin" / "flock").write_text(f"#!/bin/sh\nexit {code}\n")
@@ -377,8 +376,8 @@ def test_a_file_system_without_locks_stops_no_installation(
     assert (sourced("try_lock 9", tmp_path, environment).returncode == 0) == is_free
 
 
-def test_shows_why_an_installation_failed(checkout: Path, tmp_path: Path) -> None:
-    """Chatter is kept back until it matters."""
+def test_a_failed_installation_prints_its_output(checkout: Path, tmp_path: Path) -> None:
+    """The output of a successful one is not shown."""
     shutil.rmtree(checkout / ".venv")
     fails = FAKE_PYTHON.format(log=tmp_path / "log", fails="--version")
     fails = fails.replace(
@@ -391,54 +390,51 @@ def test_shows_why_an_installation_failed(checkout: Path, tmp_path: Path) -> Non
     assert not (checkout / ".venv" / "made-from").exists()
 
 
-def test_what_sends_messages_is_installed_where_it_is_wanted_and_kept(
-    checkout: Path, tmp_path: Path
-) -> None:
-    """Once for each lock, also into an environment that was made anew; a failure stops nothing."""
+def test_apprise_is_installed_if_wanted_and_stays_installed(checkout: Path, tmp_path: Path) -> None:
+    """It is installed once per lock, and into each new environment. A failure stops nothing."""
     (checkout / ".venv" / "bin").unlink()
     (checkout / ".venv" / "alerts-from").unlink(missing_ok=True)
     python = checkout / ".venv" / "bin" / "python"
     python.parent.mkdir()
-    said = tmp_path / "said"
-    log = "${*##*$'\\n'}"  # of a program among the arguments its last line
-    python.write_text(f'#!/usr/bin/env bash\necho "{log}" >>"{said}"\n[ ! -e "{said}.fails" ]\n')
+    calls = tmp_path / "calls"
+    log = "${*##*$'\\n'}"  # the last line of each argument
+    python.write_text(f'#!/usr/bin/env bash\necho "{log}" >>"{calls}"\n[ ! -e "{calls}.fails" ]\n')
     python.chmod(0o755)
     environment = {**os.environ, "HOME": str(tmp_path / "home")}
 
     def starts(*arguments: str) -> list[str]:
-        said.write_text("")
+        calls.write_text("")
         run(checkout / "ops" / "run", *arguments, cwd=tmp_path, environment=environment)
         lock = f"--requirement {checkout}/ops/alerts.txt"
-        return [line.replace(lock, "LOCK").split()[-1] for line in said.read_text().splitlines()]
+        return [line.replace(lock, "LOCK").split()[-1] for line in calls.read_text().splitlines()]
 
     assert starts("status") == ["status"]
     assert starts("alerts", "install") == ["LOCK", "install"]
     assert starts("status") == ["status"]
     with (checkout / "ops" / "alerts.txt").open("a") as lock:
         lock.write("\n")
-    said.with_name("said.fails").touch()
+    calls.with_name("calls.fails").touch()
     assert starts("status") == ["LOCK", "status"]
-    said.with_name("said.fails").unlink()
+    calls.with_name("calls.fails").unlink()
     assert starts("status") == ["LOCK", "status"]
     assert starts("status") == ["status"]
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, "ops/environment.sh"])
-def test_scripts_parse_and_can_be_started(script: str) -> None:
-    """Those that a person or a machine starts are executable."""
+def test_scripts_parse_and_only_commands_are_executable(script: str) -> None:
     subprocess.run(["bash", "-n", ROOT / script], check=True)
     assert os.access(ROOT / script, os.X_OK) == (script in SCRIPTS)
 
 
 def locked(lock: str) -> list[tuple[str, str]]:
-    """Return name and version of each requirement of a lock."""
+    """Return the name and version of each requirement in a lock."""
     lines = (ROOT / lock).read_text().splitlines()
     return [(found[1], found[2]) for found in map(PINNED.match, lines) if found]
 
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_requirement_is_pinned_with_hashes(lock: str) -> None:
-    """And nothing else stands in a lock: no index, no address, no path."""
+    """A lock has nothing else: no index, no address, no path."""
     lines = [
         line for line in (ROOT / lock).read_text().splitlines() if not line.startswith("    #")
     ]
@@ -448,13 +444,12 @@ def test_every_requirement_is_pinned_with_hashes(lock: str) -> None:
         assert bool(hashes.match(following)) == line.endswith("\\"), line
 
 
-def test_no_library_that_memory_cannot_afford() -> None:
-    """They come along with pandas and Plotly easily, and cost tens of megabytes."""
+def test_no_library_needs_too_much_memory() -> None:
+    """These often come with pandas and Plotly, and need tens of megabytes."""
     assert not {"pyarrow", "plotly-resampler"} & {name for name, _ in locked("requirements.txt")}
 
 
-def test_tests_run_with_the_versions_of_production() -> None:
-    """A library in both locks has one version."""
+def test_a_library_in_both_locks_has_one_version() -> None:
     production, tests = locked("requirements.txt"), locked("tests/requirements.txt")
     shared = {name for name, _ in production} & {name for name, _ in tests}
     assert shared
@@ -484,7 +479,7 @@ def test_vendored_files_have_the_versions_that_their_script_names() -> None:
 
 
 def test_vendored_files_come_with_their_licences() -> None:
-    """Both licences ask to be kept beside the copies."""
+    """Both licences must accompany the copies."""
     assert sorted(path.name for path in VENDOR.iterdir() if path.suffix != ".gz") == [
         "bootstrap.LICENSE",
         "bootstrap.min.css",
@@ -494,7 +489,7 @@ def test_vendored_files_come_with_their_licences() -> None:
 
 
 def test_text_files_are_compressed_once_and_again_after_a_change(tmp_path: Path) -> None:
-    """A copy has the time of its file, by which the server recognizes it."""
+    """A copy has the modification time of its file, which the server checks."""
     folder = tmp_path / "some assets"
     folder.mkdir()
     large, small, image = folder / "page.css", folder / "tiny.js", folder / "icon.svg"
