@@ -129,7 +129,7 @@ def test_without_tailscale_at_boot_only_loopback_is_served_at_first(
         "served on loopback",
         lambda: "Mission Control" in machine.user("curl -s http://127.0.0.1:3001/", check=False),
     )
-    assert "no Tailscale address now" in journal(machine).split("Mission Control watches")[-2]
+    assert "no Tailscale address yet" in journal(machine).split("Mission Control watches")[-2]
     machine.tailscale_up()
     await_event(machine, "address added after the start: served", lambda: answers(machine))
 
