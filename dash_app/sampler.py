@@ -86,7 +86,7 @@ class Requests:
             finally:
                 self._waiting.release()
 
-    def take(
+    def take_all(
         self,
     ) -> tuple[dict[str, datetime], dict[int, Acknowledgement | None], threading.Event]:
         """Remove and return all requests, with the event to set once they are published."""
@@ -200,7 +200,7 @@ class Sampler:
     def acknowledge(self, incident: int, acknowledgement: Acknowledgement | None) -> None:
         """Acknowledge an open incident, or withdraw that, and wait for the next snapshot."""
         open_incidents = self.snapshot.open_incidents if self.snapshot else []
-        if any(one.id == incident for one in open_incidents):
+        if any(open_.id == incident for open_ in open_incidents):
             self._wait_for_tick(self.requests.acknowledge(incident, acknowledgement))
 
     def _wait_for_tick(self, published: threading.Event) -> None:
@@ -236,7 +236,7 @@ class Sampler:
         Called by the thread, or instead of starting it.
         """
         self._restore_history()
-        dismissed, acknowledged, published = self.requests.take()
+        dismissed, acknowledged, published = self.requests.take_all()
         for incident, acknowledgement in acknowledged.items():
             self._tracker.acknowledge(incident, acknowledgement)
         readings = self._airlock.read(self._wait_seconds())
@@ -330,9 +330,9 @@ class Sampler:
     def _shift_times(self, by: timedelta) -> None:
         """Shift all times in memory by as much as the clock was set, so that durations stay."""
         log.warning("the clock was set by %+.0f s", by.total_seconds())
-        self._states.move(by)
-        self._tracker.move(by)
-        self._notifier.move(by)
+        self._states.shift_times(by)
+        self._tracker.shift_times(by)
+        self._notifier.shift_times(by)
         # Problems that need an acknowledgement keep the time of their event.
         self._problems = {
             name: tuple(

@@ -20,7 +20,7 @@ from dash_app.model.event import Event
 from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
-from dash_app.model.times import moved
+from dash_app.model.times import shift_times
 from dash_app.rules.resolution import resolve_events
 from dash_app.rules.state import StateStore
 from dash_app.sampler import Sampler
@@ -57,14 +57,16 @@ class SteppedSimulation(Simulation):
     def set_clock(self, by: timedelta) -> None:
         """Set the clock while the service runs, which moves the times in its state."""
         self.now += by
-        self.outbox = moved(self.outbox, by)
-        self.incidents = moved(self.incidents, by)
+        self.outbox = shift_times(self.outbox, by)
+        self.incidents = shift_times(self.incidents, by)
 
     def restart(self, by: timedelta) -> None:
         """Restart the service after the clock was set; it knows only the stored state."""
         self.now += by
-        self.incidents = {name: one.up_to(self.now) for name, one in self.incidents.items()}
-        self.outbox = self.outbox.up_to(self.now)
+        self.incidents = {
+            name: incident.clamp_to(self.now) for name, incident in self.incidents.items()
+        }
+        self.outbox = self.outbox.clamp_to(self.now)
 
 
 def simulate(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> SteppedSimulation:
@@ -84,7 +86,7 @@ def simulate(steps: Sequence[tuple[int, timedelta]], *, by_steps: bool) -> Stepp
 def test_setting_the_clock_changes_no_notification(
     steps: list[tuple[int, timedelta]],
 ) -> None:
-    stepped, steady = (simulate(steps, by_steps=one) for one in (True, False))
+    stepped, steady = (simulate(steps, by_steps=by_steps) for by_steps in (True, False))
     assert stepped.received == steady.received
 
 
@@ -186,7 +188,7 @@ def test_an_event_from_the_future_can_be_dismissed() -> None:
     of_now = replace(of_tomorrow, at=NOON)
     drawn_at = NOON - MINUTE
     left = resolve_events((of_tomorrow, of_now), (), reading, drawn_at)
-    assert [one.ended_at for one in left] == [NOON, None]
+    assert [event.ended_at for event in left] == [NOON, None]
 
 
 def test_a_stored_status_from_the_future_starts_now(tmp_path: Path) -> None:
@@ -194,13 +196,13 @@ def test_a_stored_status_from_the_future_starts_now(tmp_path: Path) -> None:
     now = NOON
     with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
         history.store_state(database, DatabaseState("error", "locked", now + DAY, None))
-        ledger = StateStore(history, [database], FakeClock(now).now)
+        states = StateStore(history, [database], FakeClock(now).now)
         reading = Reading(now, now, code="locked")
-        memory, _ = ledger.record(database, reading, None)
-        assert abs(memory.since - now) < HOUR
-        ledger.move(-DAY)
-        memory, _ = ledger.record(database, reading, None)
-        assert abs(memory.since + DAY - now) < HOUR
+        state, _ = states.record(database, reading, None)
+        assert abs(state.since - now) < HOUR
+        states.shift_times(-DAY)
+        state, _ = states.record(database, reading, None)
+        assert abs(state.since + DAY - now) < HOUR
 
 
 def test_records_after_the_clock_was_set_back_have_their_own_time(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from dash_app.history.writer import History
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification
 from dash_app.model.problem import Problem
-from dash_app.model.times import moved
+from dash_app.model.times import shift_times
 from dash_app.settings import Settings
 from dash_app.system import network
 from dash_app.system.clock import CLOCK, Clock
@@ -70,7 +70,7 @@ class Notifier:
             self._outbox = _unfinished(history.incidents, history.notifications, clock.now())
             self._delivery = Delivery(settings.alerts.urls_file, on_result)
         self._writes = WriteBehind("notifications", self._store, self._notifications)
-        self._outbox = self._outbox.up_to(clock.now())
+        self._outbox = self._outbox.clamp_to(clock.now())
 
     @property
     def _notifications(self) -> dict[str, Notification]:
@@ -92,9 +92,9 @@ class Notifier:
         if due:
             self._delivery.start(due, apprise_types(self._outbox, due))
 
-    def move(self, by: timedelta) -> None:
+    def shift_times(self, by: timedelta) -> None:
         """Move all times by as much as the clock was set, so that durations stay the same."""
-        self._outbox = moved(self._outbox, by)
+        self._outbox = shift_times(self._outbox, by)
 
     def problems(self) -> list[Problem]:
         """Return the problem that notifications are not delivered, if there is one."""

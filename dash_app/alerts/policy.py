@@ -85,11 +85,11 @@ class Outbox:
     notifications: tuple[Notification, ...] = ()
     incidents: tuple[Incident, ...] = ()
 
-    def up_to(self, now: datetime) -> Outbox:
+    def clamp_to(self, now: datetime) -> Outbox:
         """Return the outbox without times in the future, stored before the clock was set back."""
         return Outbox(
-            tuple(notification.up_to(now) for notification in self.notifications),
-            tuple(incident.up_to(now) for incident in self.incidents),
+            tuple(notification.clamp_to(now) for notification in self.notifications),
+            tuple(incident.clamp_to(now) for incident in self.incidents),
         )
 
 

@@ -85,7 +85,7 @@ def correlate(
     current = {}
     for key in dict.fromkeys(keys.values()):
         group = [problem for problem in problems if keys[problem.id] == key]
-        incident = _incident(key, group, statuses, _writer_of(group, writers)).up_to(now)
+        incident = _incident(key, group, statuses, _writer_of(group, writers)).clamp_to(now)
         if key in known:
             incident = _merge(known[key], incident, group, unreadable)
         current[key] = incident
@@ -146,14 +146,17 @@ def _assign_incidents(
     A known problem stays in its incident. A new one joins the incident with the same cause.
     """
     before = {id_: incident.key for incident in known for id_ in incident.problem_ids}
-    keys = {one.id: before[one.id] for one in problems if one.id in before}
-    causes = {one.id: _cause(one, statuses, writers) for one in problems}
+    keys = {problem.id: before[problem.id] for problem in problems if problem.id in before}
+    causes = {problem.id: _cause(problem, statuses, writers) for problem in problems}
     by_cause = {causes[id_]: key for id_, key in reversed(keys.items())}
-    onsets = {one.key: _Onset(one.databases, one.since, family(one.kind)) for one in known}
-    for problem in sorted(problems, key=lambda one: one.since):
+    onsets = {
+        incident.key: _Onset(incident.databases, incident.since, family(incident.kind))
+        for incident in known
+    }
+    for problem in sorted(problems, key=lambda problem: problem.since):
         if problem.id in keys:
             continue
-        cause, written_at = causes[problem.id], _written_at(problem, statuses)
+        cause, written_at = causes[problem.id], _last_write(problem, statuses)
         related = (k for k, onset in onsets.items() if onset.includes(problem, k, written_at))
         key = by_cause.get(cause) or next(related, cause)
         keys[problem.id] = by_cause[cause] = key
@@ -161,7 +164,7 @@ def _assign_incidents(
     return keys
 
 
-def _written_at(problem: Problem, statuses: Statuses) -> datetime | None:
+def _last_write(problem: Problem, statuses: Statuses) -> datetime | None:
     status = statuses.get(problem.database or "")
     return status.reading.last_modified if status else None
 
@@ -221,7 +224,7 @@ def _merge(
     worse replaces text and remedy, and so does the end of the kind of problem that they describe.
     An incident that became worse needs another acknowledgement.
     """
-    new_starts = [one.since for one in group if one.id not in known.problem_ids]
+    new_starts = [problem.since for problem in group if problem.id not in known.problem_ids]
     is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)
     is_readable = _database_of(known.key) not in unreadable
     is_other = family(known.kind) != family(new.kind) and is_readable

@@ -104,7 +104,7 @@ def stopped_writers(
     }
     shared = Counter(pid for processes in candidates.values() for pid in processes)
     return {
-        name: max(processes.values(), key=lambda one: (shared[one.pid], -one.until.timestamp()))
+        name: max(processes.values(), key=lambda p: (shared[p.pid], -p.until.timestamp()))
         for name, processes in candidates.items()
         if processes
     }

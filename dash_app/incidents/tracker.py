@@ -17,7 +17,7 @@ from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
-from dash_app.model.times import moved
+from dash_app.model.times import shift_times
 from dash_app.words.incidents import incident_sentence
 
 RECENT = timedelta(days=7)
@@ -43,7 +43,7 @@ class IncidentTracker:
         if store:
             ended = IncidentQuery(is_open=False, ended_since=now - settle)
             earlier = [*store.find(ended), *store.find(IncidentQuery(is_open=True, limit=MAX_OPEN))]
-        self._state = IncidentState(tuple(incident.up_to(now) for incident in earlier))
+        self._state = IncidentState(tuple(incident.clamp_to(now) for incident in earlier))
         stored = {incident.key: incident for incident in earlier}
         self._writes = WriteBehind("incidents", self._store_changed, stored)
         self._ended: list[Incident] = []
@@ -72,9 +72,9 @@ class IncidentTracker:
         if had_incidents or self._state.incidents:
             self.newest = self._with_notifications()
 
-    def move(self, by: timedelta) -> None:
+    def shift_times(self, by: timedelta) -> None:
         """Move all times by as much as the clock was set, so that durations stay."""
-        self._state = moved(self._state, by)
+        self._state = shift_times(self._state, by)
 
     def store_again(self) -> None:
         """Store all incidents in a new history file."""

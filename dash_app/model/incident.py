@@ -7,7 +7,7 @@ from datetime import datetime
 
 from dash_app.model.level import Level
 from dash_app.model.notification import Notification
-from dash_app.model.times import moved
+from dash_app.model.times import shift_times
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +49,11 @@ class Incident:
     notifications: tuple[Notification, ...] = field(default=(), compare=False)
     """The notifications about it, oldest first, as far as they were loaded."""
 
-    def up_to(self, now: datetime) -> Incident:
+    def clamp_to(self, now: datetime) -> Incident:
         """Return the incident without times in the future, stored before the clock was set back."""
         acknowledged = self.acknowledged
         if acknowledged and acknowledged.at > now:
-            acknowledged = moved(acknowledged, now - acknowledged.at)
+            acknowledged = shift_times(acknowledged, now - acknowledged.at)
         ended_at = self.ended_at and min(self.ended_at, now)
         since = min(self.since, ended_at or now)
         return replace(self, since=since, ended_at=ended_at, acknowledged=acknowledged)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from dash_app.model.times import moved
+from dash_app.model.times import shift_times
 
 AN_HOUR = timedelta(hours=1)
 
@@ -52,7 +52,7 @@ class Notification:
         """Whether it is still to be sent, or sent again."""
         return self.sent_at is None and self.included_in is None and not self.is_given_up
 
-    def up_to(self, now: datetime) -> Notification:
+    def clamp_to(self, now: datetime) -> Notification:
         """Return the notification without times in the future.
 
         Such times were stored before the clock was set back. The real time of the last attempt is
@@ -61,7 +61,7 @@ class Notification:
         newest = max(self.made_at, self.attempted_at or self.made_at)
         if newest <= now:
             return self
-        earlier: Notification = moved(self, now - newest)
+        earlier: Notification = shift_times(self, now - newest)
         return replace(
             earlier, attempted_at=earlier.attempted_at and earlier.attempted_at - AN_HOUR
         )

@@ -90,7 +90,7 @@ class Reading:
     """Facts for the sentence about the code; without a code, why a good reading was not renewed."""
     tables: Mapping[str, TableCount] = field(default_factory=dict)
     last_modified: datetime | None = None
-    """The latest write to main file, WAL or journal; later replaced by that of content."""
+    """The latest write to main file, WAL or journal. `rules.judge` narrows it to content."""
     size_bytes: int | None = None
     wal_bytes: int | None = None
     journal_mode: str | None = None

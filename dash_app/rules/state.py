@@ -16,7 +16,7 @@ from dash_app.model.database import Database
 from dash_app.model.event import Event, EventKind
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
-from dash_app.model.times import moved
+from dash_app.model.times import shift_times
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import HABIT_WINDOW, NO_HABITS, DropPolicy, Habits, learn_habits
 from dash_app.rules.losses import move_trail
@@ -93,14 +93,14 @@ class StateStore:
             self._habits[name] = self._stored_habits(database)
         return state, self._open[name]
 
-    def move(self, by: timedelta) -> None:
+    def shift_times(self, by: timedelta) -> None:
         """Move the times of all states after the clock was set."""
         for name, state in self._states.items():
             if state:
                 baseline = state.baseline and replace(
                     state.baseline, trail=move_trail(state.baseline.trail, by)
                 )
-                good = moved(state.last_good, by)
+                good = shift_times(state.last_good, by)
                 self._states[name] = replace(
                     state, since=state.since + by, last_good=good, baseline=baseline
                 )

@@ -57,17 +57,17 @@ def keys(incidents: list[Incident]) -> list[str]:
 def test_an_incident_starts_and_ends_with_its_problem() -> None:
     timeline = Timeline()
     assert timeline.add_email(0) == []
-    (one,) = timeline.add_email(1, finding("log_held", 1, level="notice"))
-    assert (one.key, one.kind, one.level, one.since) == (
+    (incident,) = timeline.add_email(1, finding("log_held", 1, level="notice"))
+    assert (incident.key, incident.kind, incident.level, incident.since) == (
         "email:log_held",
         "log_held",
         "notice",
         at(1),
     )
-    assert (one.text, one.remedy) == ("Email: log_held is wrong.", "Fix it.")
-    assert timeline.add_email(2, finding("log_held", 1, level="notice")) == [one]
+    assert (incident.text, incident.remedy) == ("Email: log_held is wrong.", "Fix it.")
+    assert timeline.add_email(2, finding("log_held", 1, level="notice")) == [incident]
     assert timeline.add_email(3) == []
-    assert timeline.state.incidents == (replace(one, ended_at=at(3)),)
+    assert timeline.state.incidents == (replace(incident, ended_at=at(3)),)
 
 
 @pytest.mark.parametrize(("minutes", "same"), [(4.9, True), (5.1, False)])
@@ -84,9 +84,9 @@ def test_a_cause_that_returns_soon_continues_its_incident(minutes: float, *, sam
 def test_problems_of_one_update_are_one_incident_and_later_ones_another() -> None:
     timeline = Timeline()
     dropped, fewer = finding("rows_dropped", 0), finding("rolled_back", 0.5)
-    (one,) = timeline.add_email(0, dropped)
+    (incident,) = timeline.add_email(0, dropped)
     (both,) = timeline.add_email(0.5, dropped, fewer)
-    assert both.key == one.key
+    assert both.key == incident.key
     assert both.text == "Email: rows_dropped is wrong. rolled_back is wrong."
     later = finding("rows_dropped", 30)
     assert len(timeline.add_email(30, dropped, fewer, later)) == 2
@@ -121,16 +121,20 @@ def test_databases_that_fall_silent_with_a_process_are_one_incident_that_names_i
     statuses = [status(name, at(9), down[name], written=1, pids=(5,)) for name in names[:2]]
     (started,) = timeline.add(6, status("email", at(6), late, written=1, pids=(5,)), *quiet[1:])
     assert (started.databases, started.level) == (("email",), "notice")
-    (one,) = timeline.add(9, *statuses)
-    assert (one.databases, one.kind, one.level) == (("email", "content"), "down", "fault")
-    assert one.text == (
+    (incident,) = timeline.add(9, *statuses)
+    assert (incident.databases, incident.kind, incident.level) == (
+        ("email", "content"),
+        "down",
+        "fault",
+    )
+    assert incident.text == (
         "Email and Content: Writes have stopped."
         " agent-812 (pid 812) had them open until 12:00 UTC on 25 Nov."
     )
-    assert one.remedy == "Start agent-812 again, if it should run."
+    assert incident.remedy == "Start agent-812 again, if it should run."
     timeline.restart()
     (after,) = timeline.add(10, *statuses)
-    assert after == one
+    assert after == incident
 
 
 def test_an_incident_that_ends_in_part_keeps_its_text_until_its_end() -> None:
@@ -168,8 +172,8 @@ def test_a_process_is_not_blamed_if_writes_continued_or_it_was_short_lived() -> 
     timeline.add(1, status("email", at(1)))
     timeline.add(29, status("email", at(29), written=29, pids=(900,), held=29))
     timeline.add(30, status("email", at(30), written=29))
-    (one,) = timeline.add(60, status("email", at(60), finding("down", 50), written=29))
-    assert (one.key, one.text) == ("email:down", "Email: down is wrong.")
+    (incident,) = timeline.add(60, status("email", at(60), finding("down", 50), written=29))
+    assert (incident.key, incident.text) == ("email:down", "Email: down is wrong.")
 
 
 def test_a_silent_table_is_its_own_incident_while_other_tables_are_written() -> None:
@@ -186,31 +190,31 @@ def test_a_database_that_falls_silent_table_by_table_is_one_incident() -> None:
     timeline = Timeline()
     tables = [finding("down", since, table=table) for table, since in (("a", 0), ("b", 3))]
     timeline.add(1, status("email", at(1), tables[0], written=-2))
-    (one,) = timeline.add(4, status("email", at(4), *tables, written=-2))
-    assert one.text == "Email: a is wrong. b is wrong."
+    (incident,) = timeline.add(4, status("email", at(4), *tables, written=-2))
+    assert incident.text == "Email: a is wrong. b is wrong."
     timeline.restart()
     own = finding("down", 60)
     (same,) = timeline.add(61, status("email", at(61), *tables, own, written=-2))
-    assert (same.key, same.text[-11:]) == (one.key, "And 1 more.")
+    assert (same.key, same.text[-11:]) == (incident.key, "And 1 more.")
     timeline.restart()
     others_are_written = status("email", at(90), *tables, written=89)
-    assert keys(timeline.add(90, others_are_written)) == [one.key]
+    assert keys(timeline.add(90, others_are_written)) == [incident.key]
 
 
 def test_a_large_wal_joins_the_incident_of_the_reader_that_holds_it() -> None:
     timeline, held = Timeline(), finding("log_held", 0, level="notice")
     timeline.add_email(0, held)
-    (one,) = timeline.add_email(50, held, finding("wal_large", 50, level="notice"))
-    assert (one.key, one.since) == ("email:log_held", at(0))
+    (incident,) = timeline.add_email(50, held, finding("wal_large", 50, level="notice"))
+    assert (incident.key, incident.since) == ("email:log_held", at(0))
 
 
 def test_a_folder_that_disappears_file_by_file_is_one_incident() -> None:
     timeline, gone = Timeline(), finding("gone", 0)
     timeline.add(0, status("email", at(0), gone, code="file_missing"), status("health", at(0)))
     statuses = [status(name, at(1), gone, code="folder_missing") for name in ("email", "health")]
-    (one,) = timeline.add(1, *statuses)
-    assert one.databases == ("email", "health")
-    assert one.text == "Email and Health: Their folder /srv/agents is gone."
+    (incident,) = timeline.add(1, *statuses)
+    assert incident.databases == ("email", "health")
+    assert incident.text == "Email and Health: Their folder /srv/agents is gone."
     (fresh,) = Timeline().add(1, *statuses)
     assert fresh.key == "folder:/srv/agents"
 
@@ -252,9 +256,9 @@ def test_an_acknowledgement_survives_new_numbers_but_not_a_worse_problem() -> No
     timeline, held = Timeline(), finding("log_held", 0, level="notice")
     timeline.add_email(0, replace(held, text="WAL 95 MB."))
     acknowledgement = Acknowledgement("ann@example.com", at(1), None)
-    one = replace(timeline.state.incidents[0], acknowledged=acknowledgement, id=1)
-    timeline.state = replace(timeline.state, incidents=(one,))
-    assert timeline.add_email(1, replace(held, text="WAL 99 MB.")) == [one]
+    incident = replace(timeline.state.incidents[0], acknowledged=acknowledgement, id=1)
+    timeline.state = replace(timeline.state, incidents=(incident,))
+    assert timeline.add_email(1, replace(held, text="WAL 99 MB.")) == [incident]
     (more,) = timeline.add_email(2, held, finding("few_rows", 1, level="notice"))
     assert (more.acknowledged, more.id) == (acknowledgement, 1)
     (worse,) = timeline.add_email(3, held, finding("few_rows", 1))
@@ -279,17 +283,17 @@ def test_stored_incidents_are_found_by_query_and_deleted_after_the_retention(
     (first,) = store([replace(first, acknowledged=acknowledgement)])
     (second,) = store([replace(second, ended_at=at(3))])
 
-    def found(query: IncidentQuery) -> list[Incident]:
+    def find(query: IncidentQuery) -> list[Incident]:
         return find_incidents(path, query)
 
-    assert found(IncidentQuery()) == [second, first]
-    assert found(IncidentQuery(before=second.id)) == [first]
-    assert found(IncidentQuery(is_open=True)) == [first]
-    assert found(IncidentQuery(is_open=False, databases=("c",))) == [second]
-    assert found(IncidentQuery(databases=("b",))) == [first]
-    assert found(IncidentQuery(ended_since=at(4))) == [first]
+    assert find(IncidentQuery()) == [second, first]
+    assert find(IncidentQuery(before=second.id)) == [first]
+    assert find(IncidentQuery(is_open=True)) == [first]
+    assert find(IncidentQuery(is_open=False, databases=("c",))) == [second]
+    assert find(IncidentQuery(databases=("b",))) == [first]
+    assert find(IncidentQuery(ended_since=at(4))) == [first]
     history.record(Snapshot(at(3 * 24 * 60), ()))
-    assert found(IncidentQuery()) == [first]
+    assert find(IncidentQuery()) == [first]
     history.close()
 
 
@@ -332,7 +336,7 @@ def test_no_incident_is_lost_while_the_history_cannot_be_written(history: Histor
 
 
 def test_a_label_with_a_colon_stays_whole() -> None:
-    one = Incident(
+    incident = Incident(
         key="ops:gone",
         databases=("ops",),
         kind="gone",
@@ -341,10 +345,10 @@ def test_a_label_with_a_colon_stays_whole() -> None:
         remedy="Restore it.",
         since=NOON,
     )
-    labels, cause = labels_and_cause(one)
+    labels, cause = labels_and_cause(incident)
     assert (labels, cause) == ("Ops: mail Bcc: eve", "The file is gone.")
-    assert notification_title("fault", one) == f"{labels}: needs you"
-    assert incident_sentence(one) == "Ops: mail Bcc: eve: The file is gone."
+    assert notification_title("fault", incident) == f"{labels}: needs you"
+    assert incident_sentence(incident) == "Ops: mail Bcc: eve: The file is gone."
 
 
 def test_the_text_of_an_incident_is_bounded() -> None:

@@ -223,7 +223,7 @@ def test_setting_the_clock_does_not_end_a_pending_drop(path: Path) -> None:
         after(make("logs", 5001))
         assert after(sql("DROP TABLE logs"), timedelta(days=1)) == []
         a_week = timedelta(days=7)
-        after.store.move(a_week)
+        after.store.shift_times(a_week)
         assert after(None, a_week) == []
         assert after(None, 2 * RECENTLY) == ["Emptied: logs 5,001 → 0"]
 
