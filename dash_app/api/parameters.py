@@ -33,7 +33,7 @@ DEFAULT_RANGE = timedelta(hours=24)
 DEFAULT_POINTS = 500
 MAX_POINTS = 5000
 MAX_TOTAL_POINTS = 100_000
-"""Of all series together: 40 MB in memory, at 390 bytes per point."""
+"""Maximum for all series together, which take 40 MB in memory at 390 bytes per point."""
 
 MAX_BYTES, POINT_BYTES = 16_000_000, 80
 """Maximum size of a history response, and the size of a point without its names."""
@@ -42,7 +42,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 500
 MAX_CURSOR = 2**63 - 1
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
-"""Times beyond these count as these."""
+"""Earlier and later times are clamped to these."""
 
 EXAMPLE_TIME = "2026-11-23T15:00:00Z"
 DIGITS = re.compile(rf"[0-9]{{1,{len(str(MAX_CURSOR))}}}")
@@ -50,7 +50,7 @@ DIGITS = re.compile(rf"[0-9]{{1,{len(str(MAX_CURSOR))}}}")
 
 
 class ParameterError(ValueError):
-    """A query parameter cannot be used; the text names it and what is allowed."""
+    """A query parameter cannot be used. The text names it and the allowed values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def parse(model: type[Parameters], databases: Sequence[str]) -> Parameters:
 
 
 def _explain(error: ErrorDetails, names: list[str]) -> str:
-    """Return which parameter is wrong and what is allowed."""
+    """Return a sentence that names the wrong parameter and the allowed values."""
     name = error["loc"][0] if error["loc"] else ""
     if error["type"] == "extra_forbidden":
         allowed = f"Allowed: {', '.join(names)}." if names else "This route has none."

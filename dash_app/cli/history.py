@@ -146,11 +146,11 @@ def incidents(
     """List incidents with their causes, newest first."""
     configured = settings.load(config)
     reject_unknown_databases(configured, databases)
-    wanted = IncidentQuery(databases, True if only_open else None, limit=limit)
+    query = IncidentQuery(databases, True if only_open else None, limit=limit)
     with history_file(configured) as path:
-        found = find_incidents(path, wanted)
+        found = find_incidents(path, query)
     if as_json:
-        click.echo(json.dumps(incidents_document(found, wanted), indent=2))
+        click.echo(json.dumps(incidents_document(found, query), indent=2))
     else:
         rows = [(_minute(incident.since), incident_line(incident)) for incident in found]
         click.echo("\n".join(table(rows)) if rows else "No incidents.")

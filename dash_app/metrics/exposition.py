@@ -172,7 +172,7 @@ def _tables(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterator[Me
 
 
 def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
-    """Yield how each table with an expectation is; the empty table name is the whole file."""
+    """Yield the state of each expectation; without the name of a table, it is of the file."""
     states = [
         (_labels(status) | {"table": label(table or "")}, expectation)
         for status in databases

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """Of `status` and `doctor`, the worst that they found; FAILURE and USAGE of any command."""
+    """`status` and `doctor` exit with the worst that they found; 1 and 2 are of all commands."""
 
     WELL = 0
     FAILURE = 1
