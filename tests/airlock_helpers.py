@@ -1,4 +1,4 @@
-"""Reading through an airlock, as another user, and watching what happens to files."""
+"""Reading through an airlock, as another user, and recording what happens to files."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def public_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def watching(*paths: Path, limits: Limits = LIMITS) -> Iterator[Airlock]:
+def open_airlock(*paths: Path, limits: Limits = LIMITS) -> Iterator[Airlock]:
     """An airlock over databases named "0", "1", "2" and so on."""
     airlock = Airlock([Database(str(n), str(n), path) for n, path in enumerate(paths)], limits)
     try:
@@ -124,7 +124,7 @@ def rows(reading: Reading) -> dict[str, int | None]:
     return {name: count.rows for name, count in reading.tables.items()}
 
 
-class LoneReader:
+class ReaderProcess:
     """A reader process without an airlock: as an ordinary user, or without the sandbox."""
 
     def __init__(self, path: Path, *, nobody: bool = False, guarded: bool = True) -> None:
@@ -141,15 +141,15 @@ class LoneReader:
         return self._process.pid
 
     def read(self) -> Reading:
-        self.ask()
-        return self.answer()
+        self.request()
+        return self.response()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
-    def answer(self) -> Reading:
+    def response(self) -> Reading:
         assert self._process.stdout is not None
         message, (_open_seconds, self.sidecars_left) = json.loads(self._process.stdout.readline())
         return decode_parsed(Reading, message)

@@ -12,7 +12,7 @@ import pytest
 from dash_app.model.reading import Reading
 from dash_app.reader.protocol import MAX_DATA_BYTES
 from dash_app.reader.schema import MAX_NAME_CHARACTERS, MAX_OBJECTS_CHARACTERS
-from tests.airlock_helpers import read, rows, watching
+from tests.airlock_helpers import open_airlock, read, rows
 from tests.fuzz import LIMITS, fuzz, image_of, keep, summary
 from tests.harness import make_database
 from tests.images import originals
@@ -70,7 +70,7 @@ def make(path: Path, script: str) -> Path:
 def read_with_neighbour(path: Path) -> Reading:
     """Read a hostile database once, together with a healthy one."""
     neighbour = make_database(path.with_name("well.db"), agents=7)
-    with watching(path, neighbour, limits=LIMITS) as airlock:
+    with open_airlock(path, neighbour, limits=LIMITS) as airlock:
         readings = airlock.read(20)
         assert rows(readings["1"]) == {"agents": 7}
     return readings["0"]
@@ -118,7 +118,7 @@ def test_a_huge_schema_is_not_compared(tmp_path: Path) -> None:
 def test_a_large_schema_is_read(tmp_path: Path) -> None:
     columns = ", ".join(f"column_{number} TEXT" for number in range(20))
     tables = "".join(f"CREATE TABLE table_{number} ({columns});" for number in range(300))
-    with watching(make(tmp_path / "a.db", f"BEGIN; {tables} COMMIT;")) as airlock:
+    with open_airlock(make(tmp_path / "a.db", f"BEGIN; {tables} COMMIT;")) as airlock:
         reading = read(airlock)
     assert rows(reading) == {f"table_{number}": 0 for number in range(300)}
     assert reading.objects is not None
@@ -146,7 +146,7 @@ def test_a_child_that_breaks_the_protocol_is_replaced(
     broken = tmp_path / "python"
     broken.write_text(f"#!/bin/sh\n{command}\n")
     broken.chmod(0o755)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", str(broken))
             assert airlock.read(2.0) == {}

@@ -21,7 +21,7 @@ from dash_app.history.writer import History
 from dash_app.page.cards import cards
 from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings
-from tests.airlock_helpers import await_quiet, read_exact, watching
+from tests.airlock_helpers import await_quiet, open_airlock, read_exact
 from tests.factories import snapshot
 from tests.harness import ROOT, make_database, write_config
 
@@ -106,7 +106,7 @@ def test_an_idle_tick_of_the_child_needs_few_calls(
     quiet: list[tuple[str, Path]],
 ) -> None:
     """It reads the kernel's locks and writes two lines for each of five databases."""
-    with watching(*(path for _, path in quiet)) as airlock:
+    with open_airlock(*(path for _, path in quiet)) as airlock:
         read_exact(airlock)
         airlock.read(5)
         (pid,) = airlock.pids

@@ -10,16 +10,16 @@ import pytest
 
 from tests.airlock_helpers import (
     FileEvents,
-    LoneReader,
+    ReaderProcess,
     await_quiet,
     file_states,
     give_to_nobody,
     is_exact,
+    open_airlock,
     public_folder,
     read_exact,
     read_until,
     rows,
-    watching,
 )
 from tests.harness import LiveWriter, eventually, make_database
 
@@ -96,7 +96,7 @@ def test_reading_changes_no_file(*, guarded: bool) -> None:
         before = [file_states(path.parent) for path in paths]
         spies = [stack.enter_context(FileEvents(path.parent)) for path in paths]
         readers = [
-            stack.enter_context(LoneReader(path, nobody=not guarded, guarded=guarded))
+            stack.enter_context(ReaderProcess(path, nobody=not guarded, guarded=guarded))
             for path in paths
         ]
         for pause in (nullcontext, await_quiet):
@@ -116,7 +116,7 @@ def test_reading_changes_no_file(*, guarded: bool) -> None:
 
 def test_readings_beside_a_busy_writer_change_and_lock_no_file(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock, FileEvents(tmp_path) as spy:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock, FileEvents(tmp_path) as spy:
         for count in range(4, 54):
             assert writer.do(ADD) == []
             before = file_states(tmp_path)
@@ -142,7 +142,7 @@ def _open_files(pids: list[int], folder: Path) -> list[str]:
 
 def test_a_writer_can_checkpoint_truncate_and_close_between_readings(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         for count in range(4, 9):
             with LiveWriter(path) as writer:
                 assert writer.do(ADD) == []
@@ -160,7 +160,7 @@ def test_a_writer_can_checkpoint_truncate_and_close_between_readings(tmp_path: P
 @pytest.mark.parametrize("guarded", [True, False])
 def test_a_long_quiet_transaction_loses_nothing(tmp_path: Path, *, guarded: bool) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, LoneReader(path, guarded=guarded) as reader:
+    with LiveWriter(path) as writer, ReaderProcess(path, guarded=guarded) as reader:
         for sql in ("PRAGMA cache_size = 5", "BEGIN", BEYOND_CACHE):
             assert writer.do(sql) == []
         assert (tmp_path / "a.db-wal").stat().st_size > 0
@@ -175,7 +175,7 @@ def test_a_long_quiet_transaction_loses_nothing(tmp_path: Path, *, guarded: bool
 
 def test_a_rollback_writer_never_fails_because_of_a_reading(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, watching(path, path.parent / "a.db") as airlock:
+    with LiveWriter(path) as writer, open_airlock(path, path.parent / "a.db") as airlock:
         assert writer.do("PRAGMA busy_timeout = 0") == [[0]]
         for _commit in range(100):
             airlock.read(0)  # still running while the writer commits

@@ -24,7 +24,7 @@ from dash_app.airlock.airlock import MAX_ABANDONED, MAX_ALONE, Airlock, Suspect
 from dash_app.airlock.child_process import ChildProcess, Limits
 from dash_app.model.reading import Reading
 from dash_app.reader.__main__ import Child
-from tests.airlock_helpers import LIMITS, read, read_exact, read_until, rows, watching
+from tests.airlock_helpers import LIMITS, open_airlock, read, read_exact, read_until, rows
 from tests.harness import PATIENCE_SECONDS, LiveWriter, eventually, make_database
 
 QUICK = Limits(deadline_seconds=0.6, table_seconds=0.1)
@@ -43,7 +43,7 @@ def send(airlock: Airlock, number: signal.Signals) -> list[int]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGSEGV])
 def test_a_lost_child_is_replaced_in_the_same_call(tmp_path: Path, number: signal.Signals) -> None:
     paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(5)]
-    with watching(*paths) as airlock:
+    with open_airlock(*paths) as airlock:
         airlock.read(20)
         for _ in range(3):
             requested_at = datetime.now(UTC)
@@ -73,7 +73,7 @@ def exists(pid: int) -> bool:
 def test_closing_leaves_no_process_and_no_descriptor(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     descriptors = os.listdir("/proc/self/fd")  # noqa: PTH208
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         pids = set()
         for _ in range(5):
             read(airlock)
@@ -93,7 +93,7 @@ def test_a_child_that_cannot_start_is_retried_only_a_few_times(
     broken = tmp_path / "python"
     broken.write_text(f"#!/bin/sh\necho start >> {log}\nexit 1\n")
     broken.chmod(0o755)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         with monkeypatch.context() as patched:
             patched.setattr(sys, "executable", str(broken))
             assert airlock.read(1.0) == {}
@@ -108,7 +108,7 @@ def test_the_last_reading_is_kept_while_no_child_can_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         before = read(airlock)
         send(airlock, signal.SIGKILL)
         with monkeypatch.context() as patched:
@@ -145,7 +145,7 @@ def test_a_database_that_loses_its_reader_is_read_alone_until_it_recovers(
     monkeypatch.setattr("dash_app.airlock.airlock.BACK_OFF_SECONDS", 1.0)
     well = make_database(tmp_path / "well.db", agents=7)
     paths = (tmp_path / "slow.db", well)
-    with LiveWriter(well) as writer, watching(*paths, limits=QUICK) as airlock:
+    with LiveWriter(well) as writer, open_airlock(*paths, limits=QUICK) as airlock:
         with slow_to_read(paths[0]) as busy:
             reading = eventually(
                 lambda: (hit := strike(airlock, busy, number)) and hit.code == code and hit
@@ -183,7 +183,7 @@ def test_a_thousand_databases_are_read_although_their_request_fills_the_pipe(
     paths = [folder / f"database_of_an_agent_{n:04}.db" for n in range(1000)]
     for path in paths:
         path.write_bytes(first)
-    with watching(*paths) as airlock:
+    with open_airlock(*paths) as airlock:
         readings = airlock.read(PATIENCE_SECONDS)
         assert {name: rows(reading) for name, reading in readings.items()} == {
             str(n): {"agents": 3} for n in range(1000)
@@ -195,7 +195,7 @@ def test_databases_that_never_answer_do_not_delay_others(tmp_path: Path) -> None
     hostile = [endless(tmp_path / f"stuck{n}.db") for n in range(9)]
     well = make_database(tmp_path / "well.db", agents=7)
     patient = Limits(deadline_seconds=PATIENCE_SECONDS, table_seconds=PATIENCE_SECONDS)
-    with watching(*hostile, well, limits=patient) as airlock:
+    with open_airlock(*hostile, well, limits=patient) as airlock:
         assert rows(read_until(airlock, lambda reading: reading.code is None, "9")) == {"agents": 7}
         assert not airlock._suspects  # no reading had to be given up first
 
@@ -211,7 +211,7 @@ def test_an_answer_in_the_pipe_is_used_however_late_it_is_read(
         connection.execute("COMMIT")
     for path in paths[1:]:
         shutil.copy(paths[0], path)
-    with watching(*paths, limits=Limits(deadline_seconds=4.0, table_seconds=1.0)) as airlock:
+    with open_airlock(*paths, limits=Limits(deadline_seconds=4.0, table_seconds=1.0)) as airlock:
         airlock.start()
         child = airlock._children()[0]
 
@@ -242,7 +242,7 @@ def is_full(child: ChildProcess) -> bool:
 
 def test_only_a_few_databases_are_read_alone_at_a_time(tmp_path: Path) -> None:
     paths = [make_database(tmp_path / f"{n}.db", agents=n) for n in range(6)]
-    with watching(*paths) as airlock:
+    with open_airlock(*paths) as airlock:
         airlock._suspects = {str(n): Suspect() for n in range(6)}
         airlock.read(0)
         assert len(airlock.pids) == MAX_ALONE
@@ -264,7 +264,7 @@ def hungry(path: Path) -> Path:
 
 def test_a_database_that_needs_too_much_memory_is_reported_as_such(tmp_path: Path) -> None:
     path = hungry(tmp_path / "a.db")
-    with watching(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
+    with open_airlock(path, make_database(tmp_path / "well.db", agents=7)) as airlock:
         reading = read_until(airlock, lambda reading: reading.code is not None)
         assert (reading.code, reading.detail) == ("reader_crashed", {"memory": "256 MB"})
         assert rows(read(airlock, "1")) == {"agents": 7}
@@ -301,7 +301,7 @@ def test_databases_in_the_queue_of_a_failed_child_are_read_in_the_same_call(
 ) -> None:
     hostile = [hungry(tmp_path / f"hungry{n}.db") for n in range(18)]
     well = make_database(tmp_path / "well.db", agents=7)
-    with watching(*hostile, well) as airlock:
+    with open_airlock(*hostile, well) as airlock:
         assert rows(airlock.read(PATIENCE_SECONDS)["18"]) == {"agents": 7}
 
 
@@ -329,7 +329,7 @@ def test_more_than_a_thousand_descriptors_are_supported(tmp_path: Path) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, limits[1]), limits[1]))
     held = [os.dup(0) for _ in range(1030)]
     try:
-        with watching(path) as airlock:
+        with open_airlock(path) as airlock:
             assert rows(read(airlock)) == {"agents": 3}
     finally:
         for descriptor in held:
@@ -372,7 +372,7 @@ def test_the_pause_of_a_suspect_doubles_with_each_failure() -> None:
 
 def test_the_number_of_children_that_cannot_be_killed_is_limited(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         held = [ChildProcess(LIMITS) for _ in range(MAX_ABANDONED)]
         airlock._abandoned = held  # running, as if they were stuck in the kernel
         assert airlock.read(1.0) == {}

@@ -31,11 +31,11 @@ from dash_app.reader.counts import (
 from tests.airlock_helpers import (
     await_quiet,
     is_exact,
+    open_airlock,
     read,
     read_exact,
     read_until,
     rows,
-    watching,
 )
 from tests.harness import LiveWriter, eventually, make_database
 
@@ -67,7 +67,7 @@ def watching_cut_short(path: Path) -> Iterator[tuple[Airlock, Reading]]:
     A busy machine may interrupt the count too late, so try again with a new airlock.
     """
     for _ in range(20):
-        with watching(path, limits=TINY) as airlock:
+        with open_airlock(path, limits=TINY) as airlock:
             first = read(airlock)
             if first.tables["huge"].estimate == "at_most":
                 yield airlock, first
@@ -146,7 +146,7 @@ def test_small_tables_are_counted_together_and_share_the_cost(tmp_path: Path) ->
 
 def test_counts_that_are_not_due_are_estimates_even_if_the_file_is_unchanged(large: Path) -> None:
     limits = Limits(deadline_seconds=20, table_seconds=10)
-    with LiveWriter(large) as writer, watching(large, limits=limits) as airlock:
+    with LiveWriter(large) as writer, open_airlock(large, limits=limits) as airlock:
         first = read(airlock)
         assert is_exact(first)
         assert writer.do(ADD) == []

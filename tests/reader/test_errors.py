@@ -13,7 +13,7 @@ import pytest
 
 from dash_app.reader.files import Files, FileStamp, UnreadableError, read_header, stat_files
 from dash_app.reader.locks import write_lock_holder
-from tests.airlock_helpers import LoneReader, public_folder, read, read_until, rows, watching
+from tests.airlock_helpers import ReaderProcess, open_airlock, public_folder, read, read_until, rows
 from tests.harness import LiveWriter, make_database
 
 
@@ -133,7 +133,7 @@ def test_each_cause_has_its_code_and_does_not_affect_other_databases(
     path = tmp_path / "a.db"
     make(path)
     well = make_database(tmp_path / "well.db", agents=7)
-    with watching(path, well) as airlock:
+    with open_airlock(path, well) as airlock:
         reading = read(airlock)
         assert reading.code == code
         assert reading.total_rows is None
@@ -149,7 +149,7 @@ def test_the_kind_of_a_path_that_is_not_a_file_is_reported(
     tmp_path: Path, make: Callable[[Path], None], kind: str
 ) -> None:
     make(tmp_path / "a.db")
-    with watching(tmp_path / "a.db") as airlock:
+    with open_airlock(tmp_path / "a.db") as airlock:
         assert read(airlock).detail == {"kind": kind}
 
 
@@ -158,7 +158,7 @@ def test_a_missing_folder_and_a_missing_file_have_different_codes(
     tmp_path: Path, path: str
 ) -> None:
     (tmp_path / "file").touch()
-    with watching(tmp_path / path) as airlock:
+    with open_airlock(tmp_path / path) as airlock:
         assert read(airlock).code == "folder_missing"
 
 
@@ -166,7 +166,7 @@ def test_a_missing_folder_and_a_missing_file_have_different_codes(
 def test_an_unreadable_file_wal_or_folder_is_permission_denied(unreadable: str) -> None:
     with public_folder() as folder:
         path = make_database(folder / "private" / "a.db", agents=3)
-        with LiveWriter(path) as writer, LoneReader(path, nobody=True) as reader:
+        with LiveWriter(path) as writer, ReaderProcess(path, nobody=True) as reader:
             writer.do("INSERT INTO agents (text) VALUES ('one more')")
             for file in path.parent.iterdir():
                 file.chmod(0o644)
@@ -181,7 +181,7 @@ def test_an_unreadable_file_wal_or_folder_is_permission_denied(unreadable: str) 
 
 def test_a_table_with_a_damaged_page_makes_the_file_corrupt(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=5000, tasks=3)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert rows(read(airlock)) == {"agents": 5000, "tasks": 3}
         with path.open("r+b") as file:
             file.seek(4096)
@@ -196,7 +196,7 @@ def test_a_copy_in_progress_is_not_damage(tmp_path: Path, how: str) -> None:
     data = make_database(tmp_path / "copy.db", agents=4000).read_bytes()
     half = len(data) // 8192 * 4096
     parts = ((0, half), (half, len(data)))
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert rows(read(airlock)) == {"agents": 3000}
         if how == "head last":
             path.unlink()
@@ -220,7 +220,7 @@ def test_a_copy_that_stops_halfway_or_takes_too_long_is_damage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", agents=3000)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         read(airlock)
         os.truncate(path, path.stat().st_size // 8192 * 4096)
         assert read(airlock).code is None
@@ -229,13 +229,13 @@ def test_a_copy_that_stops_halfway_or_takes_too_long_is_damage(
         with monkeypatch.context() as patched:
             patched.setattr("dash_app.airlock.airlock.LOCKED_SECONDS", 0.0)
             assert read(airlock).code == "corrupt"
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert read(airlock).code == "corrupt"
 
 
 def test_a_failed_reading_has_the_facts_from_stat_and_header(tmp_path: Path) -> None:
     garbage_after_the_header(tmp_path / "a.db")
-    with watching(tmp_path / "a.db") as airlock:
+    with open_airlock(tmp_path / "a.db") as airlock:
         reading = read(airlock)
     assert reading.size_bytes == (tmp_path / "a.db").stat().st_size
     assert reading.wal_bytes == 0

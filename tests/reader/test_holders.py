@@ -14,7 +14,7 @@ import pytest
 from dash_app.model.host_facts import Holder
 from dash_app.model.reading import Reading
 from dash_app.system.disk import disk_of
-from tests.airlock_helpers import LoneReader, await_quiet, read, read_until, watching
+from tests.airlock_helpers import ReaderProcess, await_quiet, open_airlock, read, read_until
 from tests.harness import LiveWriter, eventually, make_database
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
@@ -30,7 +30,7 @@ def holder_of(reading: Reading, writer: LiveWriter) -> Holder | None:
 
 def test_a_connection_is_a_holder_until_it_is_closed(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert read(airlock).surroundings.holders == ()
         with LiveWriter(path) as writer:
             assert writer.do(ADD) == []
@@ -44,7 +44,7 @@ def test_a_connection_is_a_holder_until_it_is_closed(tmp_path: Path) -> None:
 
 def test_a_writer_in_a_transaction_has_the_use_write(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("BEGIN IMMEDIATE") == []
         holder = holder_of(read(airlock), writer)
         assert holder is not None
@@ -57,7 +57,7 @@ def test_readers_and_writers_are_distinguished_in_both_journal_modes(
     tmp_path: Path, *, wal: bool
 ) -> None:
     path = make_database(tmp_path / "a.db", wal=wal, agents=3)
-    with LiveWriter(path) as first, LiveWriter(path) as second, watching(path) as airlock:
+    with LiveWriter(path) as first, LiveWriter(path) as second, open_airlock(path) as airlock:
         assert first.do("BEGIN") == second.do("BEGIN IMMEDIATE") == []
         assert first.do("SELECT count(*) FROM agents") == [[3]]
         reading = read(airlock)
@@ -71,7 +71,7 @@ def test_readers_and_writers_are_distinguished_in_both_journal_modes(
 
 def test_a_reader_that_holds_back_the_wal_is_found_with_the_backlog(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, LiveWriter(path) as reader, watching(path) as airlock:
+    with LiveWriter(path) as writer, LiveWriter(path) as reader, open_airlock(path) as airlock:
         assert writer.do(ADD) == reader.do("BEGIN") == []
         assert reader.do("SELECT count(*) FROM agents") == [[4]]
         assert writer.do(GROW) == []
@@ -97,7 +97,7 @@ def test_a_reader_that_holds_back_the_wal_is_found_with_the_backlog(tmp_path: Pa
 
 def test_our_own_processes_are_not_holders_and_do_not_disturb_the_index(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do(ADD) == []
         for _ in range(3):
             own = {os.getpid(), *airlock.pids}
@@ -112,7 +112,7 @@ def test_the_backlog_of_a_wal_without_index_is_unknown(tmp_path: Path) -> None:
     with LiveWriter(path) as writer:
         assert writer.do(ADD) == []
     path.with_name("a.db-shm").unlink()
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         surroundings = read(airlock).surroundings
     assert surroundings.backlog_bytes is None
     assert surroundings.holders == ()
@@ -120,7 +120,7 @@ def test_the_backlog_of_a_wal_without_index_is_unknown(tmp_path: Path) -> None:
 
 def test_the_disk_of_a_missing_file_is_that_of_its_folder(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         disk = read(airlock).surroundings.disk
     assert disk is not None
     assert disk.device == tmp_path.stat().st_dev
@@ -133,15 +133,15 @@ def test_a_wal_left_behind_because_of_a_reading_is_counted(tmp_path: Path) -> No
     path = tmp_path / "a.db"
     tables: dict[str, int] = {f"t{number}": 1 for number in range(400)}
     make_database(path, wal=True, **tables)
-    with closing(sqlite3.connect(path)) as writer, LoneReader(path) as reader:
+    with closing(sqlite3.connect(path)) as writer, ReaderProcess(path) as reader:
         with writer:
             writer.execute("INSERT INTO t0 (text) VALUES ('one more')")
-        reader.ask()
+        reader.request()
         eventually(reader.holds_locks)
         os.kill(reader.pid, signal.SIGSTOP)
         writer.close()
         os.kill(reader.pid, signal.SIGCONT)
-        assert reader.answer().code is None
+        assert reader.response().code is None
         assert reader.sidecars_left == 1
         await_quiet(tmp_path)
         assert reader.read().code is None
@@ -150,7 +150,7 @@ def test_a_wal_left_behind_because_of_a_reading_is_counted(tmp_path: Path) -> No
 
 def test_a_verified_reading_has_new_surroundings(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do(ADD) == []
         await_quiet(tmp_path)
         first = read_until(airlock, lambda reading: reading.total_rows == 4)

@@ -23,7 +23,7 @@ from dash_app.reader.locks import find_write_lock
 from dash_app.reader.reader import LOCK_FREE_WAL_BYTES
 from dash_app.system.decoding import decode
 from dash_app.system.processes import record_locks
-from tests.airlock_helpers import await_quiet, read, read_exact, read_until, rows, watching
+from tests.airlock_helpers import await_quiet, open_airlock, read, read_exact, read_until, rows
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT
 
@@ -67,7 +67,7 @@ def test_a_transaction_without_a_journal_on_disk_keeps_the_last_reading(
 ) -> None:
     """As in ceph/paddles pull request 56 and owntone/owntone-server pull request 40."""
     path = make_database(tmp_path / "a.db", wal=False, agents=3000)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         writer.do("CREATE INDEX by_text ON agents (text)")
         before = read_exact(airlock)
         writer.do(f"PRAGMA journal_mode = {mode}")
@@ -93,7 +93,7 @@ def test_a_transaction_without_a_journal_on_disk_keeps_the_last_reading(
 def test_a_write_lock_on_an_untouched_file_keeps_the_last_reading(tmp_path: Path, how: str) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
     await_quiet(tmp_path)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         before = read(airlock)
         assert writer.do(how) == []
         during = read(airlock)
@@ -112,7 +112,7 @@ def is_kept(reading: Reading) -> bool:
 
 def test_a_writer_that_waits_for_a_reader_keeps_the_last_reading(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as reader, LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as reader, LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert reader.do("BEGIN") == []
         assert reader.do("SELECT count(*) FROM agents") == [[3]]
         assert rows(read_exact(airlock)) == {"agents": 3}  # readers do not block each other
@@ -129,7 +129,7 @@ def test_a_writer_that_waits_for_a_reader_keeps_the_last_reading(tmp_path: Path)
 @pytest.mark.parametrize("how", ["posix", "ofd"])
 def test_a_lock_on_the_whole_file_keeps_the_last_reading(tmp_path: Path, how: str) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         read(airlock)
         with locker(path, how) as pid:
             kept = read(airlock)
@@ -140,7 +140,7 @@ def test_a_lock_on_the_whole_file_keeps_the_last_reading(tmp_path: Path, how: st
 
 def test_locks_that_sqlite_ignores_are_ignored(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with watching(path) as airlock, locker(path, "flock"):
+    with open_airlock(path) as airlock, locker(path, "flock"):
         reading = read(airlock)
         assert rows(reading) == {"agents": 3}
         assert reading.surroundings.holders == ()
@@ -148,7 +148,7 @@ def test_locks_that_sqlite_ignores_are_ignored(tmp_path: Path) -> None:
 
 def test_a_database_in_exclusive_mode_is_read_beside_its_writer(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
         for count in range(4, 24):
             assert writer.do("INSERT INTO agents (text) VALUES ('one more')") == []
@@ -161,7 +161,7 @@ def test_a_database_in_exclusive_mode_is_read_beside_its_writer(tmp_path: Path) 
 def test_a_large_wal_in_exclusive_mode_is_read_while_it_is_written(tmp_path: Path) -> None:
     """Without checkpoints it grows without limit, and no other process can read it."""
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
         assert writer.do("PRAGMA wal_autocheckpoint = 0") == [[0]]
         large = LOCK_FREE_WAL_BYTES + 1
@@ -176,7 +176,7 @@ def test_a_lasting_lock_is_reported_until_the_next_reading(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert not is_kept(read(airlock))
         assert writer.do("BEGIN IMMEDIATE") == []
         assert is_kept(read(airlock))
@@ -193,7 +193,7 @@ def test_a_lock_at_the_first_reading_is_undecided(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("BEGIN EXCLUSIVE") == []
         first = read(airlock)
         assert (first.code, first.is_undecided) == ("locked", True)
@@ -234,7 +234,7 @@ def test_other_lines_of_proc_locks_are_ignored(tmp_path: Path) -> None:
 
 def test_a_kept_reading_can_be_stored(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         read(airlock)
         assert writer.do("BEGIN IMMEDIATE") == []
         kept = read_until(airlock, is_kept)
@@ -247,7 +247,7 @@ def test_a_wal_beside_another_name_of_the_file_is_reported(tmp_path: Path) -> No
     (tmp_path / "linked").mkdir()
     alias = tmp_path / "linked" / "alias.db"
     alias.hardlink_to(path)
-    with watching(alias, path) as airlock, LiveWriter(path) as writer:
+    with open_airlock(alias, path) as airlock, LiveWriter(path) as writer:
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
         reading = read(airlock)
         assert reading.code == "wal_elsewhere"
@@ -273,7 +273,7 @@ def test_the_wal_of_a_file_that_is_mounted_alone_is_elsewhere(tmp_path: Path) ->
     inside.touch()
     subprocess.run(["mount", "--bind", path, inside], check=True)
     try:
-        with LiveWriter(inside) as writer, watching(path) as airlock:
+        with LiveWriter(inside) as writer, open_airlock(path) as airlock:
             assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
             assert read(airlock).code == "wal_elsewhere"
             assert writer.process.stdin is not None
@@ -286,7 +286,7 @@ def test_the_wal_of_a_file_that_is_mounted_alone_is_elsewhere(tmp_path: Path) ->
 
 def test_a_wal_that_was_removed_under_its_writer_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
         assert rows(read_exact(airlock)) == {"agents": 4}
         for side in ("-wal", "-shm"):
@@ -300,7 +300,7 @@ def test_a_second_wal_beside_another_name_is_reported(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     alias = tmp_path / "other" / "alias.db"
     alias.hardlink_to(path)
-    with watching(path) as airlock, LiveWriter(path) as here:
+    with open_airlock(path) as airlock, LiveWriter(path) as here:
         assert here.do("INSERT INTO agents (text) VALUES ('x')") == []
         assert rows(read_exact(airlock)) == {"agents": 4}
         with LiveWriter(alias) as elsewhere:
@@ -314,7 +314,7 @@ def test_a_second_wal_beside_another_name_is_reported(tmp_path: Path) -> None:
 def test_a_hard_link_is_not_doubted_once_its_own_wal_was_seen(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     (tmp_path / "alias.db").hardlink_to(path)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert read_exact(airlock).detail == {"names": "2"}
         with LiveWriter(path) as writer:
             assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
@@ -335,7 +335,7 @@ def test_a_connection_with_an_empty_wal_is_not_elsewhere(tmp_path: Path) -> None
         for writer in (plain, exclusive):
             assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
             assert writer.do("PRAGMA wal_checkpoint(TRUNCATE)") == [[0, 0, 0]]
-        with watching(*paths) as airlock:
+        with open_airlock(*paths) as airlock:
             assert rows(read_exact(airlock)) == {"agents": 4}
             assert rows(read_exact(airlock, "1")) == {"agents": 4}
 
@@ -346,7 +346,7 @@ def test_a_foreign_engine_is_recognized_by_its_locks(tmp_path: Path) -> None:
     with LiveWriter(path) as writer:
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
     path.with_name("a.db-shm").unlink()
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert not read(airlock).surroundings.is_foreign
         with locker(path, "posix"), locker(path.with_name("a.db-wal"), "posix"):
             reading = read_exact(airlock)
@@ -360,18 +360,18 @@ def test_a_foreign_engine_is_recognized_by_its_locks(tmp_path: Path) -> None:
 
 def test_the_state_of_a_lock_survives_a_restart(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         before = read(airlock)
     with LiveWriter(path) as writer:
         assert writer.do("BEGIN IMMEDIATE") == []
         read_at = before.read_at
         good = LastGood(read_at, 3, 1)
-        with watching(path) as airlock:
+        with open_airlock(path) as airlock:
             airlock.restore({"0": DatabaseState("connected", None, read_at, good, baseline=before)})
             kept = read(airlock)
             assert is_kept(kept)
             assert (rows(kept), kept.verified_at) == ({"agents": 3}, before.verified_at)
-        with watching(path) as airlock:
+        with open_airlock(path) as airlock:
             airlock.restore({"0": DatabaseState("error", "locked", read_at, good, baseline=before)})
             locked = read(airlock)
             assert (locked.code, locked.is_undecided) == ("locked", False)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.airlock_helpers import read, read_exact, rows, watching
+from tests.airlock_helpers import open_airlock, read, read_exact, rows
 from tests.factories import AWKWARD_TABLE_NAMES
 from tests.harness import LiveWriter, make_database
 
@@ -37,7 +37,7 @@ def test_a_path_is_used_literally(tmp_path: Path, name: str) -> None:
     make_database(tmp_path / "made.db", agents=3)
     path.parent.mkdir()
     (tmp_path / "made.db").rename(path)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert rows(read(airlock)) == {"agents": 3}
         assert writer.do("INSERT INTO agents (text) VALUES ('one more')") == []
         assert rows(read_exact(airlock)) == {"agents": 4}
@@ -51,14 +51,14 @@ def test_tables_with_any_name_are_counted(tmp_path: Path) -> None:
             connection.execute(f'CREATE TABLE "{quoted}" (x)')
             connection.executemany(f'INSERT INTO "{quoted}" VALUES (?)', [(1,)] * count)
         connection.commit()
-    with watching(tmp_path / "a.db") as airlock:
+    with open_airlock(tmp_path / "a.db") as airlock:
         assert rows(read(airlock)) == expected
 
 
 def test_a_table_name_that_is_not_utf8_does_not_affect_other_tables(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3, zzzz=2)
     path.write_bytes(path.read_bytes().replace(b"zzzz", b"zz\xff\xfe"))
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         reading = read(airlock)
         assert reading.tables["zz\\xff\\xfe"].error == "its name is not UTF-8"
         assert rows(reading) == {"agents": 3, "zz\\xff\\xfe": None}
@@ -82,7 +82,7 @@ def test_a_missing_module_or_tokenizer_affects_only_its_table(tmp_path: Path) ->
             ),
         ):
             assert writer.do(sql) == []
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         reading = read(airlock)
     assert reading.code is None
     errors = {name: count.error for name, count in reading.tables.items() if count.error}
@@ -110,7 +110,7 @@ def test_only_user_tables_are_counted(tmp_path: Path) -> None:
             CREATE INDEX by_name ON agents (name);
             ANALYZE;
         """)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert rows(read(airlock)) == {
             "agents": 2,
             "notes": 2,
@@ -127,7 +127,7 @@ def test_a_thousand_tables_are_counted(tmp_path: Path) -> None:
         for number in range(1000):
             connection.execute(f"CREATE TABLE table_number_{number:04} (x)")
         connection.execute("COMMIT")
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         reading = read_exact(airlock)
     assert len(reading.tables) == 1000
     assert reading.total_rows == 0
@@ -139,7 +139,7 @@ def test_databases_in_any_encoding_are_read(tmp_path: Path, encoding: str) -> No
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA encoding = '{encoding}'")
         connection.execute('CREATE TABLE "tâche 🚀" (x)')
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert rows(read(airlock)) == {"tâche 🚀": 0}
 
 
@@ -151,7 +151,7 @@ def test_names_of_a_million_characters_are_cut_and_stay_distinct(tmp_path: Path)
             connection.execute(f'CREATE TABLE "{"n" * 900_000}{end}" (x {"t" * 90_000})')
         connection.execute(f'INSERT INTO "{"n" * 900_000}b" VALUES (1)')
         connection.commit()
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         reading = read_exact(airlock)
     assert set(rows(reading).values()) == {0, 1}
     assert all(name.startswith("n" * 1000 + "… (900001 characters, ") for name in reading.tables)

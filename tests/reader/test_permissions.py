@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.airlock_helpers import LoneReader, public_folder, read, watching
+from tests.airlock_helpers import ReaderProcess, open_airlock, public_folder, read
 from tests.harness import LiveWriter, make_database
 
 OWN = os.geteuid()
@@ -18,7 +18,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to
 
 def test_a_reading_has_the_owners_and_the_sqlite_version_of_the_last_writer(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         writer.do("INSERT INTO messages (text) VALUES ('more')")
         reading = read(airlock)
     access = reading.surroundings.access
@@ -32,7 +32,7 @@ def test_a_reading_has_the_owners_and_the_sqlite_version_of_the_last_writer(tmp_
 @as_root
 def test_a_side_file_of_another_owner_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         writer.do("INSERT INTO messages (text) VALUES ('more')")
         os.chown(f"{path}-wal", OTHER, OTHER)
         access = read(airlock).surroundings.access
@@ -46,7 +46,7 @@ def test_the_first_folder_or_file_that_denies_access_is_reported(blocked_by: str
         path = make_database(folder / "folder" / "email.db", messages=3)
         blocked = path.parent if blocked_by == "folder" else path
         blocked.chmod(0)
-        with LoneReader(path, nobody=True) as reader:
+        with ReaderProcess(path, nobody=True) as reader:
             reading = reader.read()
         blocked.chmod(0o700)
     access = reading.surroundings.access
@@ -57,7 +57,7 @@ def test_the_first_folder_or_file_that_denies_access_is_reported(blocked_by: str
 
 
 def test_a_missing_file_has_no_owner(tmp_path: Path) -> None:
-    with watching(tmp_path / "none" / "email.db") as airlock:
+    with open_airlock(tmp_path / "none" / "email.db") as airlock:
         access = read(airlock).surroundings.access
     assert access is not None
     assert access.owners == {}

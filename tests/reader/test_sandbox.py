@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.airlock_helpers import file_states, watching
+from tests.airlock_helpers import file_states, open_airlock
 from tests.harness import ROOT, LiveWriter, eventually, make_database
 
 ATTEMPTS = {
@@ -122,7 +122,7 @@ def test_the_same_attempts_succeed_without_a_guard(tmp_path: Path) -> None:
 
 def test_every_thread_of_the_child_is_guarded(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path), watching(path) as airlock:
+    with LiveWriter(path), open_airlock(path) as airlock:
         airlock.read(20)
         assert airlock.guards
         (pid,) = airlock.pids
@@ -157,8 +157,8 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from tests.airlock_helpers import watching
-with watching(Path(sys.argv[1])) as airlock:
+from tests.airlock_helpers import open_airlock
+with open_airlock(Path(sys.argv[1])) as airlock:
     airlock.read(20)
     print(*airlock.pids, flush=True)
     sys.stdin.read()

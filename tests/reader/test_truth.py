@@ -11,11 +11,11 @@ import pytest
 from tests.airlock_helpers import (
     FileEvents,
     await_quiet,
+    open_airlock,
     read,
     read_exact,
     read_until,
     rows,
-    watching,
 )
 from tests.harness import PATIENCE_SECONDS, LiveWriter, make_database
 
@@ -25,7 +25,7 @@ ADD = "INSERT INTO agents (text) VALUES ('one more')"
 @pytest.mark.parametrize("wal", [True, False])
 def test_every_commit_is_in_the_next_exact_count(tmp_path: Path, *, wal: bool) -> None:
     path = make_database(tmp_path / "a.db", wal=wal, agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert rows(read(airlock)) == {"agents": 3}
         for count in range(4, 30):
             assert writer.do(ADD) == []
@@ -45,7 +45,7 @@ def _latest_write(folder: Path) -> float:
 
 def test_uncommitted_rows_are_not_counted(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("BEGIN") == writer.do(ADD) == []
         assert rows(read(airlock)) == {"agents": 3}
         assert writer.do("ROLLBACK") == []
@@ -55,7 +55,7 @@ def test_uncommitted_rows_are_not_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("live", [True, False])
 def test_an_unchanged_file_is_verified_without_being_opened(tmp_path: Path, *, live: bool) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock, FileEvents(tmp_path) as spy:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock, FileEvents(tmp_path) as spy:
         if live:
             assert writer.do(ADD) == []
         spy.take()
@@ -113,7 +113,7 @@ def test_changes_of_a_file_are_in_the_next_reading(tmp_path: Path, *, settled: b
     paths = [make_database(tmp_path / change.__name__ / "a.db", agents=3000) for change in CHANGES]
     if settled:
         await_quiet(tmp_path)
-    with watching(*paths) as airlock:
+    with open_airlock(*paths) as airlock:
         before = airlock.read(PATIENCE_SECONDS)
         assert [rows(reading) for reading in before.values()] == [{"agents": 3000}] * len(paths)
         for change, path in zip(CHANGES, paths, strict=True):
@@ -128,7 +128,7 @@ def test_changes_of_a_file_are_in_the_next_reading(tmp_path: Path, *, settled: b
 
 def test_a_file_that_comes_back_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert read(airlock).code == "file_missing"
         make_database(path, agents=3)
         assert rows(read(airlock)) == {"agents": 3}
@@ -141,7 +141,7 @@ def test_a_file_that_comes_back_is_read_again(tmp_path: Path) -> None:
 def test_a_clock_that_was_set_back_does_not_stop_readings(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     os.utime(path, (4e9, 4e9))  # the year 2096
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         first = read(airlock)
         second = read(airlock)
         assert second.read_at > first.read_at

@@ -14,7 +14,7 @@ import pytest
 from dash_app.model.reading import Reading
 from dash_app.reader.errors import explain_error
 from dash_app.reader.files import read_header, stat_files
-from tests.airlock_helpers import LoneReader, public_folder, read, read_until, rows, watching
+from tests.airlock_helpers import ReaderProcess, open_airlock, public_folder, read, read_until, rows
 from tests.harness import LiveWriter, make_database
 
 OURS = sqlite3.sqlite_version
@@ -54,7 +54,7 @@ def count_by_index(path: Path, table: str) -> int:
 
 
 def read_once(path: Path) -> Reading:
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         return read(airlock)
 
 
@@ -168,7 +168,7 @@ def test_a_schema_of_a_newer_sqlite_is_not_damage(
     """As with STRICT, 1_000 or ORDER BY in an aggregate (sqlitebrowser issue 3409)."""
     path = run(make_database(tmp_path / "a.db", mail=3), *schema_row(kind, "entry", sql, page))
     set_writer_version(path, NEWER)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         assert read(airlock).detail == {"writer": "3.99.1", "ours": OURS}
         assert read(airlock).code == "unsupported"
         set_writer_version(path, OLDER)  # not newer, so only SQLite's own error is reported
@@ -257,7 +257,7 @@ def test_a_path_through_a_link_that_may_not_be_read_is_permission_denied() -> No
     with public_folder() as folder:
         path = make_database(folder / "a.db", agents=3)
         through = f"/proc/{os.getpid()}/root{path}"
-        with LoneReader(folder / through, nobody=os.geteuid() == 0) as reader:
+        with ReaderProcess(folder / through, nobody=os.geteuid() == 0) as reader:
             reading = reader.read()
             assert reading.code in ({"permission_denied"} if os.geteuid() == 0 else {None})
 
@@ -297,7 +297,7 @@ def test_rows_of_a_live_database_are_counted_although_an_index_is_empty(tmp_path
         "PRAGMA writable_schema = ON",
         "UPDATE sqlite_schema SET sql = replace(sql, ' WHERE text IS NULL', '')",
     )
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("CREATE TABLE other (n)") == []
         assert rows(read(airlock)) == {"memories": 1500, "other": 0}
 

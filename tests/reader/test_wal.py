@@ -11,15 +11,15 @@ from dash_app.reader.counts import Budget
 from dash_app.reader.files import stat_files
 from dash_app.reader.reader import Reader
 from tests.airlock_helpers import (
-    LoneReader,
+    ReaderProcess,
     await_quiet,
     file_states,
+    open_airlock,
     public_folder,
     read,
     read_exact,
     read_until,
     rows,
-    watching,
 )
 from tests.harness import LiveWriter, eventually, make_database
 
@@ -51,7 +51,7 @@ def test_a_journal_left_by_a_killed_writer_needs_recovery(tmp_path: Path) -> Non
     path = tmp_path / "a.db"
     leave_hot_journal(path)
     before = file_states(tmp_path)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         read_until(airlock, lambda reading: reading.code == "needs_recovery")
         assert file_states(tmp_path) == before
         with LiveWriter(path) as writer:
@@ -62,7 +62,7 @@ def test_a_journal_left_by_a_killed_writer_needs_recovery(tmp_path: Path) -> Non
 @pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST"])
 def test_a_running_rollback_transaction_keeps_the_last_reading(tmp_path: Path, mode: str) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         writer.do(f"PRAGMA journal_mode = {mode}")
         first = read(airlock)
         for sql in SPILL:
@@ -78,7 +78,7 @@ def test_a_running_rollback_transaction_keeps_the_last_reading(tmp_path: Path, m
 
 def test_a_database_that_is_locked_at_the_first_reading_reports_the_holder(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         for sql in SPILL:
             assert "error" not in writer.do(sql)
         reading = read(airlock)
@@ -90,7 +90,7 @@ def test_a_database_that_is_locked_at_the_first_reading_reports_the_holder(tmp_p
 
 def test_a_long_rollback_transaction_does_not_need_recovery(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", wal=False, agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         for sql in SPILL:
             assert "error" not in writer.do(sql)
         await_quiet(tmp_path)
@@ -111,7 +111,7 @@ def test_a_transaction_that_ends_during_a_reading_does_not_need_recovery(tmp_pat
 
 def test_without_a_guard_a_database_in_exclusive_mode_is_locked(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, LoneReader(path, guarded=False) as reader:
+    with LiveWriter(path) as writer, ReaderProcess(path, guarded=False) as reader:
         assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
         assert writer.do(ADD) == []
         reading = reader.read()
@@ -128,7 +128,7 @@ def test_a_wal_of_a_killed_writer_is_read_with_and_without_its_index(
     if not index:
         (tmp_path / "a.db-shm").unlink()
     before = file_states(tmp_path)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         reading = read_until(airlock, lambda reading: reading.code is None)
         assert rows(reading) == {"agents": 4}
         assert reading.wal_bytes == (tmp_path / "a.db-wal").stat().st_size > 0
@@ -144,7 +144,7 @@ def test_an_ordinary_user_reads_a_wal_in_a_read_only_folder() -> None:
         (folder / "a.db-shm").unlink()
         folder.chmod(0o555)
         before = file_states(folder)
-        with LoneReader(path, nobody=True) as reader:
+        with ReaderProcess(path, nobody=True) as reader:
             assert reader.read().code in {None, "read_only_folder"}
             reading = eventually(lambda: (last := reader.read()).code is None and last)
             assert reading
@@ -158,7 +158,7 @@ def test_without_a_guard_a_wal_without_index_in_a_read_only_folder_is_reported()
         leave_wal(path)
         (folder / "a.db-shm").unlink()
         folder.chmod(0o555)
-        with LoneReader(path, nobody=True, guarded=False) as reader:
+        with ReaderProcess(path, nobody=True, guarded=False) as reader:
             assert reader.read().code == "read_only_folder"
 
 
@@ -166,7 +166,7 @@ def test_a_symbolic_link_is_read_with_the_wal_beside_the_real_file(tmp_path: Pat
     path = make_database(tmp_path / "real" / "a.db", agents=3)
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    with LiveWriter(path) as writer, watching(link) as airlock:
+    with LiveWriter(path) as writer, open_airlock(link) as airlock:
         assert rows(read(airlock)) == {"agents": 3}
         assert writer.do(ADD) == []
         reading = read_exact(airlock)
@@ -179,7 +179,7 @@ def test_several_names_of_a_file_have_the_same_counts(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
     link = tmp_path / "link.db"
     link.symlink_to(path)
-    with LiveWriter(path) as writer, watching(path, link, path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path, link, path) as airlock:
         for count in range(4, 20):
             assert writer.do(ADD) == []
             assert [rows(read_exact(airlock, name)) for name in "012"] == [{"agents": count}] * 3

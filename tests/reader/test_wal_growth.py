@@ -21,7 +21,7 @@ from dash_app.reader.wal_growth import GrowthState, WalSample
 from dash_app.rules.problems import wal_problems, with_earlier_growth
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.decoding import decode
-from tests.airlock_helpers import read, watching
+from tests.airlock_helpers import open_airlock, read
 from tests.harness import LiveWriter, make_database
 
 MB = 1_000_000
@@ -144,7 +144,7 @@ def test_the_growth_survives_a_restart(tmp_path: Path) -> None:
 
 def test_the_growth_of_a_live_wal_is_measured(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", agents=3)
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("PRAGMA wal_autocheckpoint = 0") == [[0]]
         assert writer.do("INSERT INTO agents (text) VALUES (zeroblob(65000000))") == []
         growth = read(airlock).surroundings.wal_growth

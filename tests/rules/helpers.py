@@ -18,7 +18,7 @@ from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.clock import CLOCK
 from dash_app.words.events import event_text
-from tests.airlock_helpers import read_exact, read_until, watching
+from tests.airlock_helpers import open_airlock, read_exact, read_until
 from tests.harness import execute
 
 FILL = (
@@ -53,7 +53,7 @@ def exact_or_fault(airlock: Airlock) -> Reading:
 def events_of(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
     """Make changes in turn, read the database twice after each, and return all events."""
     events: list[Event] = []
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         state, first = apply_reading("a", read_exact(airlock), None)
         assert first == ()
         for change in changes:
@@ -105,7 +105,7 @@ class Simulation:
 def watched_service(path: Path) -> Iterator[Simulation]:
     """A service that has read the database once."""
     settings = HistorySettings(path=path.with_name("history.db"))
-    with closing(History(settings)) as history, watching(path) as airlock:
+    with closing(History(settings)) as history, open_airlock(path) as airlock:
         after = Simulation(path, history, airlock)
         after(sql())
         yield after

@@ -20,7 +20,7 @@ from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import HABIT_MIN_EVENTS, DropPolicy, Habits, learn_habits
 from dash_app.rules.resolution import resolve_events
 from dash_app.words.events import event_text
-from tests.airlock_helpers import read_exact, watching
+from tests.airlock_helpers import open_airlock, read_exact
 from tests.harness import Served, eventually, execute, make_database, write_config
 from tests.rules.helpers import event_texts, events_of, remove, sql, vacuum_into_new_file
 
@@ -132,7 +132,7 @@ def test_a_table_that_is_emptied_often_is_a_queue(path: Path) -> None:
     assert learn_habits([drop] * (HABIT_MIN_EVENTS - 1)).queues == {}
     habits = learn_habits([drop] * HABIT_MIN_EVENTS)
     assert habits.queues == {"tasks": 126}
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         now = read_exact(airlock)
     before = replace(now, tables={**now.tables, "tasks": replace(now.tables["agents"], rows=126)})
     state = DatabaseState("connected", None, now.read_at, None, None, before)
@@ -181,7 +181,7 @@ def test_a_configured_limit_applies_to_a_queue_too() -> None:
 
 
 def test_an_estimate_is_not_compared(path: Path) -> None:
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         first = read_exact(airlock)
     few = replace(first.tables["tasks"], rows=1, estimate="about")
     state, _ = apply_reading("a", first, None)

@@ -15,7 +15,7 @@ import pytest
 
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.resolution import resolve_events
-from tests.airlock_helpers import read_exact, watching
+from tests.airlock_helpers import open_airlock, read_exact
 from tests.harness import execute
 from tests.rules.helpers import (
     event_texts,
@@ -161,7 +161,7 @@ def test_a_smaller_copy_is_a_problem_until_the_newest_state_is_back(
 
 def test_a_file_time_from_a_fast_clock_does_not_make_an_older_state(path: Path) -> None:
     """The file was written while the clock was fast; rows are deleted after it was corrected."""
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         ahead = path.stat().st_mtime - 10 * AN_HOUR_AGO
         os.utime(path, times=(ahead, ahead))
         state, _ = apply_reading("a", read_exact(airlock), None)
@@ -204,7 +204,7 @@ def test_a_restore_by_sqlite_itself_is_an_event_but_not_a_problem(path: Path) ->
 
 
 def test_a_table_of_a_copy_is_compared_once_it_is_counted(path: Path) -> None:
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         state, _ = apply_reading("a", read_exact(airlock), None)
         mv("backup")(path)
         counted = read_exact(airlock)
@@ -222,7 +222,7 @@ def test_a_table_of_a_copy_is_compared_once_it_is_counted(path: Path) -> None:
 
 
 def test_a_baseline_of_an_earlier_version_is_compared_with_a_copy(path: Path) -> None:
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         first = replace(read_exact(airlock), roots={})
         state, _ = apply_reading("a", first, None)
         cp_p("backup")(path)

@@ -14,7 +14,7 @@ from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import QUEUE_PENDING, RECENTLY, learn_habits
 from dash_app.words.events import event_text
-from tests.airlock_helpers import read_exact, watching
+from tests.airlock_helpers import open_airlock, read_exact
 from tests.harness import execute
 from tests.rules.helpers import event_texts, events_of, fill, sql, watched_service
 
@@ -290,7 +290,7 @@ def test_rotated_monthly_tables_are_a_loss_only_the_first_time(path: Path) -> No
 def test_a_rotation_is_compared_once_all_tables_are_counted(path: Path) -> None:
     """Each table gets the next name, as with logrotate; a new table gets the last page."""
     execute(path, LOGS.replace("logs", "logs_1"), fill("logs_1", 2800))
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         state, _ = apply_reading("a", read_exact(airlock), None)
         execute(
             path, "BEGIN", "DROP TABLE logs_1", "ALTER TABLE logs RENAME TO logs_1", LOGS, "COMMIT"
@@ -317,7 +317,7 @@ def test_a_table_with_estimates_only_can_lose_rows(path: Path, change: str, expe
         count = replace(reading.tables["logs"], estimate="about")
         return replace(reading, tables={**reading.tables, "logs": count})
 
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         first = read_exact(airlock)
         bound = replace(first.tables["logs"], rows=9000, estimate="at_most")
         state, _ = apply_reading("a", replace(first, tables={**first.tables, "logs": bound}), None)
@@ -329,7 +329,7 @@ def test_a_table_with_estimates_only_can_lose_rows(path: Path, change: str, expe
 
 def test_a_baseline_of_an_earlier_version_without_roots_and_trail_is_compared(path: Path) -> None:
     """A rename is recognized from the rows of the new table."""
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         first = replace(read_exact(airlock), roots={})
         state, _ = apply_reading("a", first, None)
         execute(path, TO_OLD)

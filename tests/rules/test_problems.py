@@ -18,7 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, wal_problems
 from dash_app.rules.resolution import resolve_events
-from tests.airlock_helpers import read, read_exact, watching
+from tests.airlock_helpers import open_airlock, read, read_exact
 from tests.harness import LiveWriter, Served, eventually, execute, make_database, write_config
 
 GROW = (
@@ -120,7 +120,7 @@ def wal_problems_of(reading: Reading) -> tuple[Problem, ...]:
 
 def test_a_reader_that_holds_back_a_large_wal_is_reported(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", tasks=1)
-    with LiveWriter(path) as writer, LiveWriter(path) as reader, watching(path) as airlock:
+    with LiveWriter(path) as writer, LiveWriter(path) as reader, open_airlock(path) as airlock:
         assert reader.do("BEGIN") == []
         assert reader.do("SELECT count(*) FROM tasks") == [[1]]
         assert writer.do(GROW) == []
@@ -160,7 +160,7 @@ def test_a_disk_is_low_before_it_is_full(
 
 def test_acknowledged_events_end_and_later_ones_stay(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", tasks=30, agents=20)
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         state, _ = apply_reading("a", read_exact(airlock), None)
         execute(path, EMPTY)
         state, first = apply_reading("a", read_exact(airlock), state)

@@ -17,7 +17,7 @@ from dash_app.model.encoding import encode
 from dash_app.model.reading import Reading
 from dash_app.rules.writes import last_write
 from dash_app.system.decoding import decode
-from tests.airlock_helpers import read_exact, watching
+from tests.airlock_helpers import open_airlock, read_exact
 from tests.harness import LiveWriter, execute
 
 HOUR = 3600
@@ -80,7 +80,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def times(tmp_path: Path, kind: str) -> Iterator[tuple[Path, LastWrite]]:
     path = make(tmp_path / "a.db", "DELETE" if kind == "rollback" else "WAL")
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         if kind in {"crashed", "open"}:
             assert writer.do(INSERT) == []
         if kind != "open":
@@ -117,7 +117,7 @@ def test_a_change_of_content_is_a_write(
 @pytest.mark.parametrize("mode", ["PASSIVE", "RESTART", "TRUNCATE"])
 def test_a_checkpoint_is_not_a_write(tmp_path: Path, mode: str) -> None:
     path = make(tmp_path / "a.db", "WAL")
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do(INSERT) == []
         last = LastWrite(path, lambda: read_exact(airlock))
         assert writer.do(f"PRAGMA wal_checkpoint({mode})")[0][0] == 0
@@ -131,7 +131,7 @@ def test_a_checkpoint_is_not_a_write(tmp_path: Path, mode: str) -> None:
 def test_a_replicator_does_not_write(tmp_path: Path) -> None:
     """It writes its own table into an idle database: benbjohnson/litestream issues 896 and 422."""
     path = make(tmp_path / "a.db", "WAL")
-    with LiveWriter(path) as replicator, LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as replicator, LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do(INSERT) == []
         assert replicator.do(REPLICATE) == []
         last = LastWrite(path, lambda: read_exact(airlock))
@@ -151,7 +151,7 @@ def test_a_replicator_does_not_write(tmp_path: Path) -> None:
 
 def test_a_transaction_that_is_rolled_back_is_not_a_write(tmp_path: Path) -> None:
     path = make(tmp_path / "a.db", "WAL")
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do(INSERT) == []
         last = LastWrite(path, lambda: read_exact(airlock))
         size_bytes = path.with_name("a.db-wal").stat().st_size
@@ -164,7 +164,7 @@ def test_a_transaction_that_is_rolled_back_is_not_a_write(tmp_path: Path) -> Non
 
 def test_touching_a_file_in_rollback_mode_is_not_a_write(tmp_path: Path) -> None:
     path = make(tmp_path / "a.db", "DELETE")
-    with watching(path) as airlock:
+    with open_airlock(path) as airlock:
         last = LastWrite(path, lambda: read_exact(airlock))
         path.touch()
         assert not last.has_changed()
@@ -174,7 +174,7 @@ def test_touching_a_file_in_rollback_mode_is_not_a_write(tmp_path: Path) -> None
 
 def test_a_write_has_the_time_of_its_commit_not_of_its_checkpoint(tmp_path: Path) -> None:
     path = make(tmp_path / "a.db", "WAL")
-    with LiveWriter(path) as writer, watching(path) as airlock:
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do(INSERT) == []
         make_older(path)
         committed_at = path.with_name("a.db-wal").stat().st_mtime
