@@ -139,29 +139,6 @@ VARIANTS: dict[tuple[Code, str], tuple[str, str]] = {
 FORMATS = {"3": "the WAL2 format of an SQLite branch", "255": "the MVCC format of Turso"}
 """File formats by their number in the header (sqlite.org/src/doc/wal2, tursodatabase/turso)."""
 
-CODES_IN_BRIEF: dict[Code, str] = {
-    "file_missing": "file gone",
-    "folder_missing": "folder gone",
-    "file_empty": "file emptied",
-    "no_tables": "tables gone",
-    "not_a_file": "not a file",
-    "permission_denied": "no permission",
-    "read_only_folder": "WAL without its index",
-    "needs_recovery": "unfinished work in its WAL",
-    "locked": "locked",
-    "wal_elsewhere": "WAL is elsewhere",
-    "not_a_database": "not a database",
-    "unsupported": "newer format",
-    "corrupt": "damaged",
-    "cannot_read": "can't be read",
-    "needs_extension": "needs an extension",
-    "io_error": "disk error",
-    "not_responding": "no answer",
-    "not_read_yet": "not read yet",
-    "reader_crashed": "crashes its reader",
-}
-"""Error codes in the headline, before "since 14:02"."""
-
 
 @dataclass(frozen=True, slots=True)
 class WordingContext:

@@ -29,9 +29,6 @@ MAX_SENTENCE_CHARACTERS = 400
 OUR_LABEL = "Alerts"
 """Replaces the label of a database for a problem of Mission Control itself."""
 
-OURS_IN_BRIEF = {"alerts_failing": "notifications not sent"}
-"""Problems of Mission Control itself, for the headline."""
-
 WRITES_STOPPED = "Writes have stopped."
 
 
@@ -94,13 +91,13 @@ def acknowledged_by(acknowledgement: Acknowledgement) -> str:
 
 def sent_line(incident: Incident) -> str:
     """Return the number of notifications sent about an incident; empty if none."""
-    count = sum(message.sent_at is not None for message in incident.notifications)
+    count = sum(one.sent_at is not None for one in incident.notifications)
     return f"{plural(count, 'notification')} sent" if count else ""
 
 
 def unsent_line(incident: Incident) -> str:
     """Return the number of notifications not sent, and the last failure; empty if none."""
     unsent = [one for one in incident.notifications if one.is_pending or one.is_given_up]
-    yet = " yet" if any(message.is_pending for message in unsent) else ""
-    why = next((f": {message.failure}" for message in reversed(unsent) if message.failure), "")
+    yet = " yet" if any(one.is_pending for one in unsent) else ""
+    why = next((f": {one.failure}" for one in reversed(unsent) if one.failure), "")
     return f"{plural(len(unsent), 'notification')} not sent{yet}{why}" if unsent else ""

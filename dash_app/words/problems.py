@@ -8,14 +8,33 @@ from difflib import get_close_matches
 from functools import lru_cache
 
 from dash_app.model.event import Event
-from dash_app.model.expectation import OVERDUE, ExpectationState
+from dash_app.model.expectation import ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
-from dash_app.model.problem import FindingKind
+from dash_app.model.problem import FindingKind, Problem, ProblemCode
 from dash_app.model.reading import Reading
 from dash_app.words.events import event_text, spell_out
 from dash_app.words.numbers import exact_duration, join_names, moment, number, plural, size
 
-FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
+IN_BRIEF: dict[ProblemCode, str] = {
+    "file_missing": "file gone",
+    "folder_missing": "folder gone",
+    "file_empty": "file emptied",
+    "no_tables": "tables gone",
+    "not_a_file": "not a file",
+    "permission_denied": "no permission",
+    "read_only_folder": "WAL without its index",
+    "needs_recovery": "unfinished work in its WAL",
+    "locked": "locked",
+    "wal_elsewhere": "WAL is elsewhere",
+    "not_a_database": "not a database",
+    "unsupported": "newer format",
+    "corrupt": "damaged",
+    "cannot_read": "can't be read",
+    "needs_extension": "needs an extension",
+    "io_error": "disk error",
+    "not_responding": "no answer",
+    "not_read_yet": "not read yet",
+    "reader_crashed": "crashes its reader",
     "gone": "file gone",
     "emptied": "file emptied",
     "truncated": "file cut short",
@@ -31,6 +50,7 @@ FINDINGS_IN_BRIEF: dict[FindingKind, str] = {
     "no_such_table": "no such table",
     "wal_large": "WAL too large",
     "file_large": "file too large",
+    "alerts_failing": "notifications not sent",
 }
 """Problems in the headline and, with a capital, on the badge of a card."""
 
@@ -40,7 +60,7 @@ BADGE_TEXTS = {
     "error": "ERROR",
     "undecided": "can't tell",
     "paused": "paused",
-    **{str(kind): text.upper() for kind, text in FINDINGS_IN_BRIEF.items()},
+    **{str(code): text.upper() for code, text in IN_BRIEF.items()},
 }
 """Badges in plain text, as the first words of a line."""
 
@@ -76,16 +96,13 @@ def badge_text(badge: str) -> str:
     return BADGE_TEXTS.get(badge) or spell_out(badge).upper()
 
 
-def other_problems(verdict: str, problems: Iterable[tuple[str, str | None, str]]) -> list[str]:
-    """Return the problems besides the verdict in sentences.
-
-    Problems are given by code, table and text. Overdue tables are combined into one sentence.
-    """
-    rest = [problem for problem in problems if problem[2] != verdict]
-    overdue = [table for code, table, _ in rest if table and code in OVERDUE]
-    lines = [text for code, table, text in rest if not table or code not in OVERDUE]
-    if overdue:
-        lines.insert(0, f"Also overdue: {join_names(overdue)}.")
+def other_problems(verdict: str, problems: Iterable[Problem]) -> list[str]:
+    """Return all problems except the verdict in sentences, overdue tables in a single one."""
+    rest = [problem for problem in problems if problem.text != verdict]
+    tables = [problem.table for problem in rest if problem.table and problem.is_silence]
+    lines = [problem.text for problem in rest if not (problem.table and problem.is_silence)]
+    if tables:
+        lines.insert(0, f"Also overdue: {join_names(tables)}.")
     more = len(lines) - MAX_NOTES
     return [*lines[:MAX_NOTES], f"And {number(more)} more."] if more > 0 else lines
 

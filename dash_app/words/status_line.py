@@ -37,7 +37,7 @@ def headline_with_age(snapshot: Snapshot, now: datetime) -> str:
 
 
 def snapshot_age(snapshot: Snapshot, now: datetime) -> str:
-    """Return when a snapshot was taken: 15:00:05 UTC, 2 s ago."""
+    """Return the time and age of a snapshot: 15:00:05 UTC, 2 s ago."""
     taken_at = snapshot.taken_at.astimezone(UTC)
     return f"{taken_at:%H:%M:%S} UTC, {ago(now - taken_at)}"
 
@@ -74,10 +74,7 @@ def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
     if status.is_paused:
         yield PAUSED
     else:
-        yield from other_problems(
-            status.verdict,
-            [(problem.code, problem.table, problem.text) for problem in status.problems],
-        )
+        yield from other_problems(status.verdict, status.problems)
 
 
 def _numbers(status: DatabaseStatus, now: datetime) -> Iterator[str]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.words.errors import CODES_IN_BRIEF
 from dash_app.words.events import spell_out
-from dash_app.words.incidents import OURS_IN_BRIEF
 from dash_app.words.numbers import number, plural
-from dash_app.words.problems import FINDINGS_IN_BRIEF, disk_line, other_problems
+from dash_app.words.problems import IN_BRIEF, disk_line, other_problems
 
 PAUSED = "Paused: problems are not reported."
 FOREIGN_ENGINE = "It is open in an engine other than SQLite, such as Turso."
@@ -46,7 +44,7 @@ def rows_of(reading: Reading) -> str:
 
 
 def not_renewed(reading: Reading) -> str:
-    """Return why a database shows an earlier reading, and the time of that reading."""
+    """Describe why a database shows an earlier reading, and give its time."""
     holder = reading.detail.get("holder", "A program")
     why = "has locked it" if reading.wait_reason == "lock" else "writes to it without pause"
     return f"{holder} {why}. Last read at {reading.verified_at:%H:%M:%S} UTC."
@@ -56,15 +54,14 @@ def notes(status: DatabaseStatus) -> list[str]:
     """Return further sentences on a database, which usually has none."""
     if status.is_paused:
         return [PAUSED]
-    problems = [(problem.code, problem.table, problem.text) for problem in status.problems]
-    lines = other_problems(status.verdict, problems)
+    lines = other_problems(status.verdict, status.problems)
     if "is_noted" in status.reading.detail:
         lines.insert(0, not_renewed(status.reading))
     return [*lines, *reading_notes(status)]
 
 
 def reading_notes(status: DatabaseStatus) -> list[str]:
-    """Return what limits the reading of a database, and how full its disk is if that matters."""
+    """Describe the limits of a reading, and a disk that is nearly full."""
     lines = []
     if "main_only" in status.reading.detail:
         lines.append(MAIN_FILE_ONLY)
@@ -99,7 +96,7 @@ def headline(snapshot: Snapshot) -> str:
 
 
 def badge(status: DatabaseStatus) -> str:
-    """Return what a badge shows: a status, the code of a problem, "undecided" or "paused"."""
+    """Return the key of a badge: a status, the code of a problem, "undecided" or "paused"."""
     if status.is_paused:
         return "paused"
     if status.reading.is_undecided and not status.is_stale:
@@ -116,8 +113,8 @@ def in_brief(status: DatabaseStatus) -> str:
 
 def kind_in_brief(kind: str) -> str:
     """Return a problem's code in two or three words."""
-    briefs: dict[Any, str] = {**FINDINGS_IN_BRIEF, **CODES_IN_BRIEF, **OURS_IN_BRIEF}
-    return briefs.get(kind) or spell_out(kind).lower()
+    texts: Mapping[Any, str] = IN_BRIEF
+    return texts.get(kind) or spell_out(kind).lower()
 
 
 def kind_title(kind: str) -> str:
