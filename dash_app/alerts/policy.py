@@ -313,7 +313,7 @@ def _notification(
     now: datetime,
 ) -> Notification:
     """Return a new notification about an incident, which mentions the lost ones."""
-    id_ = _new_id(kind, incident.key, now)
+    id_ = _new_id(kind, f"{incident.key} {incident.id}", now)
     is_single = len(incident.databases) == 1
     page = f"databases/{incident.databases[0]}" if is_single else ""
     lines = [notification_body(kind, incident, policy.link and f"{policy.link}/{page}", now)]
@@ -446,8 +446,8 @@ def _summary(parts: Sequence[Notification], policy: AlertPolicy, now: datetime) 
     return Notification(id_, "summary", "", None, title, body, now, now)
 
 
-def _new_id(kind: NotificationKind, cause: str, now: datetime) -> str:
-    text = f"{kind} {cause} {now.isoformat()}"
+def _new_id(kind: NotificationKind, subject: str, now: datetime) -> str:
+    text = f"{kind} {subject} {now.isoformat()}"
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 

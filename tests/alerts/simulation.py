@@ -45,7 +45,7 @@ class Simulation:
         self.delivered_to: tuple[str, ...] = ()
         """Receivers that get each notification, even if others are unreachable."""
 
-    def start(self, name: str, level: Level = "fault", kind: str = "gone") -> None:
+    def start(self, name: str, level: Level = "fault", kind: str = "gone") -> Incident:
         """Start an incident, or let an ended one go on."""
         known = self.incidents.get(name)
         text = f"{name.capitalize()}: The file is gone."
@@ -53,6 +53,7 @@ class Simulation:
         self.incidents[name] = Incident(
             f"{name}:gone", (name,), kind, level, text, "Restore it.", since, id=id_
         )
+        return self.incidents[name]
 
     def end(self, name: str) -> None:
         self.incidents[name] = replace(self.incidents[name], ended_at=self.now)

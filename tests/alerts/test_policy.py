@@ -260,6 +260,13 @@ def test_an_incident_that_gets_its_id_later_stays_the_same() -> None:
     assert sim.titles == ["Email: needs you", "Email: over after 10 min"]
 
 
+def test_two_incidents_with_one_cause_get_notifications_with_different_ids() -> None:
+    sim = Simulation(replace(POLICY, after=timedelta(0)))
+    first, second = sim.start("email"), sim.start("email")
+    outbox = plan(Outbox(), [first, replace(second, id=2)], sim.policy, NOON)
+    assert len({notification.id for notification in outbox.notifications}) == 2
+
+
 def test_a_notification_contains_a_link_and_its_id() -> None:
     sim = Simulation(replace(POLICY, link="http://box:3001"))
     sim.start("email")
