@@ -152,7 +152,7 @@ class ChildProcess:
         return messages
 
     def restart_silence(self) -> None:
-        """Count silence from now on, since nobody has read the answers until now."""
+        """Measure silence from now on, since the answers were not read until now."""
         self._received_at = time.monotonic()
 
     def is_hung(self) -> bool:
@@ -163,8 +163,8 @@ class ChildProcess:
     def overdue(self) -> set[str]:
         """Return the databases whose reading has taken longer than the deadline.
 
-        While the child is still answering, the limit is twice the deadline: a finished reading may
-        be waiting in the pipe, which nobody empties between two rounds.
+        While the child is still answering, the limit is twice the deadline, because a finished
+        reading may be waiting in the pipe, which is not emptied between two ticks.
         """
         seconds = self._deadline_seconds * (1 if self._is_silent() else 2)
         latest = time.monotonic() - seconds

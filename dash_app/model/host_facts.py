@@ -20,25 +20,25 @@ DISK_SHOWN_SHARE, DISK_SHOWN_BYTES = 0.1, 2_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that has a database open, as its locks show.
-
-    `since` is when it was first seen. `pins_since` is when it was first seen to read an older state
-    of the WAL, which keeps newer frames from being checkpointed; None if it does not.
-    """
+    """A process that has a database open, as its locks show."""
 
     pid: int
     command: str
     uses: tuple[Use, ...]
     since: datetime
+    """When it was first seen."""
     pins_since: datetime | None = None
+    """When it was first seen to read an older state of the WAL, which keeps newer frames from being
+    checkpointed; None if it does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The file system of a file. `free_bytes` is what an ordinary user may still write."""
+    """The file system of a file."""
 
     device: int
     free_bytes: int
+    """What an ordinary user may still write."""
     total_bytes: int
 
     @property
@@ -60,60 +60,55 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The owners of a database's files, and what denies access to them.
-
-    `path` is the resolved path of the main file. `owners` maps the suffixes of the existing files
-    ("" for the main file, "-wal", "-shm", "-journal") to user ids. `blocked_by` is the first folder
-    or file on the way that may not be entered or read.
-    """
+    """The owners of a database's files, and what denies access to them."""
 
     path: str
+    """The resolved path of the main file."""
     owners: Mapping[str, int]
+    """User ids by the suffix of each existing file: "" (main file), "-wal", "-shm", "-journal"."""
     blocked_by: str | None = None
+    """The first folder or file on the way that may not be entered or read."""
     blocked_by_folder: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class WalGrowth:
-    """A large WAL that has not been able to start over since a time of day.
-
-    `is_lasting` is whether that has lasted for ten minutes. `generation` changes when the WAL
-    starts over. `is_checkpointed` is whether part of it is checkpointed; None if unknown. `readers`
-    are the processes that read it in the last ten minutes.
-    """
+    """A large WAL that has not been able to start over for some time."""
 
     since: datetime
     is_lasting: bool
+    """Whether this has lasted for ten minutes."""
     generation: str
+    """Changes when the WAL starts over."""
     is_checkpointed: bool | None
+    """Whether part of it is checkpointed; None if unknown."""
     readers: tuple[str, ...] = ()
+    """The processes that read it in the last ten minutes, such as "node (pid 812)"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All facts of this module about one database; None for those that are unknown.
-
-    `backlog_bytes` is the part of the WAL that is not yet checkpointed. `is_foreign` is whether an
-    engine other than SQLite's own has the database open, as its locks and side files show.
-    """
+    """All facts of this module about one database; None if unknown."""
 
     holders: tuple[Holder, ...] | None = None
     backlog_bytes: int | None = None
+    """The part of the WAL that is not yet checkpointed."""
     disk: Disk | None = None
     access: Access | None = None
     is_foreign: bool = False
+    """Whether an engine other than SQLite's own has the database open."""
     wal_growth: WalGrowth | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """Rows written in each of the last 24 hours, the current hour last; None if not watched.
-
-    `rows_before` is the row count at `since`, which is a day ago or the start of watching.
-    `unknown_before` are the tables that are missing from it, because their count was unknown then.
-    """
+    """The rows written in the last 24 hours."""
 
     hours: tuple[int | None, ...]
+    """Rows written per hour, the current hour last; None if the hour was not watched."""
     rows_before: int | None
+    """The row count at `since`."""
     since: datetime
+    """A day ago, or the start of watching if that is later."""
     unknown_before: frozenset[str] = frozenset()
+    """Tables that are missing from `rows_before` because their count was unknown then."""

@@ -50,6 +50,11 @@ UNDECIDED: frozenset[Code] = frozenset({"needs_extension", "not_read_yet"})
 """Codes of databases that may be healthy. Nobody has to act."""
 
 
+def format_version(version: int) -> str:
+    """Format an SQLite version number: 3.40.1 for 3040001."""
+    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
+
+
 @dataclass(frozen=True, slots=True)
 class TableCount:
     """The number of rows of one table."""

@@ -71,18 +71,17 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class CountState:
-    """A table's newest count, and the cost of the last attempt in CPU seconds.
-
-    `is_current` is whether the table was counted since the file last changed. `tried_at` is on the
-    monotonic clock, so that setting the clock does not move a table's turn. `scan` is the progress
-    of a table that is too large for one statement.
-    """
+    """A table's newest count, and the facts that decide when it is counted again."""
 
     count: TableCount
     cost_seconds: float
+    """The processor time of the last attempt."""
     is_current: bool
+    """Whether the table was counted since the file last changed."""
     tried_at: float
+    """On the monotonic clock, so that setting the clock does not move a table's turn."""
     scan: ScanProgress | None = None
+    """The progress of a table that is too large for one statement."""
 
 
 def user_tables(connection: sqlite3.Connection) -> tuple[Table, ...]:

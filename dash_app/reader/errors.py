@@ -6,8 +6,8 @@ import os
 import re
 import sqlite3
 
-from dash_app.model.reading import Code
-from dash_app.reader.files import Files, Header, UnreadableError, format_version
+from dash_app.model.reading import Code, format_version
+from dash_app.reader.files import Files, Header, UnreadableError
 from dash_app.reader.locks import write_lock_holder
 
 CODES: dict[str, Code] = {

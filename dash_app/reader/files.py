@@ -67,17 +67,15 @@ class FileStamp(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """The stamps of a database's files; None for a missing WAL or journal.
-
-    `path` is resolved, since SQLite resolves it too. `links` is the number of names (hard links)
-    of the main file.
-    """
+    """The stamps of a database's files; None for a missing WAL or journal."""
 
     path: str
+    """Resolved, since SQLite resolves it too."""
     main: FileStamp
     wal: FileStamp | None
     journal: FileStamp | None
     links: int = 1
+    """The number of names (hard links) of the main file."""
 
     @property
     def identity(self) -> tuple[int, int]:
@@ -152,11 +150,6 @@ class Header(NamedTuple):
         counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
         version = int.from_bytes(data[SQLITE_VERSION_BYTES], "big")
         return cls(read_version == WAL_FORMAT, counter, version)
-
-
-def format_version(version: int) -> str:
-    """Format an SQLite version number: 3.40.1 for 3040001."""
-    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
 
 
 def stat_files(path: str) -> Files:

@@ -28,21 +28,19 @@ Uses = set[tuple[Use, int | None]]
 
 @dataclass(frozen=True, slots=True)
 class HostView:
-    """The surroundings of a database, and what the next view needs.
-
-    `since` maps a process, and what it holds, to the time when that was first seen.
-    `is_write_locked` is whether another process holds a write lock on the main file.
-    `may_have_other_wal` is whether one may have the main file open with another WAL.
-    `is_hidden` is whether processes that `/proc/locks` does not show have the WAL index open.
-    """
+    """The surroundings of a database, and the facts that the next view needs."""
 
     surroundings: Surroundings
     files: Files | None = None
     index: WalIndex | None = None
     since: Mapping[tuple[int, object], datetime] = field(default_factory=dict)
+    """When each process was first seen with an open connection or a certain read mark."""
     is_write_locked: bool = False
+    """Whether another process holds a write lock on the main file."""
     may_have_other_wal: bool = False
+    """Whether another process may have the main file open with another WAL."""
     is_hidden: bool = False
+    """Whether processes that `/proc/locks` does not list have the WAL index open."""
     growth: GrowthState = field(default_factory=GrowthState)
 
 

@@ -73,24 +73,24 @@ times advances 100 to 1,000 times per second."""
 
 @dataclass(frozen=True, slots=True)
 class CachedReading:
-    """The last reading, with what the next one can reuse.
-
-    `shows_later_writes` is whether any later write must change the stamps of the files.
-    """
+    """The last reading, with the facts that the next one can reuse."""
 
     reading: Reading
     files: Files | None = None
     shows_later_writes: bool = False
+    """Whether any later write must change the stamps of the files."""
     schema: Schema | None = None
     tables: tuple[Table, ...] = ()
     counts: dict[bytes, CountState] = field(default_factory=dict)
 
 
 class ReadCost(NamedTuple):
-    """The cost of a reading for others: longest time of an open connection, WAL files left."""
+    """The cost of a reading for the writers of the database."""
 
     open_seconds: float = 0.0
+    """The longest time that a connection was open."""
     sidecars_left: int = 0
+    """The number of WALs that stayed because their last writer closed during the reading."""
 
 
 class Reader:
@@ -240,7 +240,7 @@ class Reader:
         return not in_wal and find_write_lock(files.path) is not None
 
     def _is_unchanged(self, files: Files, header: Header) -> bool:
-        """Whether nobody can have written to the files since their stamps were taken."""
+        """Whether no process can have written to the files since their stamps were taken."""
         if self._is_being_written(files, header):
             return False
         return stat_files(self._path) == files and read_header(files) == header

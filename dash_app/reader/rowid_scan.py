@@ -78,21 +78,22 @@ class RowidBounds(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScanProgress:
-    """The progress of a scan: `rows` were counted up to `position`, the last rowid seen.
-
-    `is_exact` is whether the file has not changed since the start, so that the result is exact.
-    `is_unchanged` is whether it has not changed since the last turn. `ended_at` is when the scan
-    first reached the end. `started_at` is on the monotonic clock.
-    """
+    """The progress of a scan."""
 
     started_at: float
+    """On the monotonic clock."""
     rows: int = 0
+    """The number of rows up to `position`."""
     position: int | None = None
+    """The last rowid that was counted."""
     slice_rows: int = FIRST_SLICE_ROWS
     is_at_end: bool = False
     is_exact: bool = True
+    """Whether the file has not changed since the start."""
     is_unchanged: bool = True
+    """Whether the file has not changed since the last turn."""
     ended_at: datetime | None = None
+    """When the scan first reached the end."""
 
     def after_change(self) -> ScanProgress:
         """Return the same progress after the file has changed."""

@@ -55,14 +55,14 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def die_with_parent(parent_pid: int) -> None:
-    """Let the kernel kill this process when its parent exits, even if this process is stopped."""
+    """Ask the kernel to kill this process when its parent exits, even while it is stopped."""
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it exited before the line above
         os._exit(0)
 
 
 def deny_writes() -> tuple[str, ...]:
-    """Let the kernel deny this process all changes to files and their metadata.
+    """Ask the kernel to deny this process all changes to files and their metadata.
 
     Return the names of the guards in force: "seccomp", "landlock", both or neither. Call this
     before the first thread starts. Seccomp also covers metadata and older kernels; Landlock also

@@ -47,16 +47,14 @@ STATISTICS = "SELECT substr(tbl || idx || stat, 1, 200) FROM main.sqlite_stat1 L
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A reading with the fields of the schema filled in, and what the next one needs.
-
-    `fingerprint` changes with the schema, but not by VACUUM. `housekeeping_pages` are the pages
-    that are written without any content: the first one, and the roots of `HOUSEKEEPING` tables,
-    which have few rows.
-    """
+    """A reading with the fields of the schema filled in."""
 
     reading: Reading
     fingerprint: int
+    """Changes with the schema, but not by VACUUM."""
     housekeeping_pages: frozenset[int]
+    """Pages that are written without any content: the first page, and the roots of `HOUSEKEEPING`
+    tables, which have few rows."""
 
 
 def list_tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes, bool]]:

@@ -1,8 +1,8 @@
 """Measure for how long a WAL has been large and could not start over.
 
-A writer starts the WAL over at its front once all of it is checkpointed and nobody reads it. A WAL
-that never starts over grows until its disk is full. Either nobody checkpoints it, or readers
-alternate so that there is always one.
+A writer starts the WAL over at its front once all of it is checkpointed and no process reads it. A
+WAL that never starts over grows until its disk is full. Either no process checkpoints it, or
+readers alternate so that there is always one.
 """
 
 from __future__ import annotations
@@ -31,34 +31,32 @@ Instant = tuple[float, datetime]
 
 @dataclass(frozen=True, slots=True)
 class WalSample:
-    """The size of a large WAL at one reading: all frames, and those not yet checkpointed.
-
-    `generation` changes when the WAL starts over. If its index is unknown, `used_bytes` is the
-    size of the file and `backlog_bytes` None. `readers` and `writers` are process labels; a process
-    that writes is among the readers too.
-    """
+    """The state of a large WAL at one reading."""
 
     generation: str
+    """Changes when the WAL starts over."""
     used_bytes: int
+    """The size of all frames, or of the file if the index is unknown."""
     backlog_bytes: int | None
+    """The size of the frames not yet checkpointed; None if the index is unknown."""
     main_bytes: int
     readers: Iterable[str] = ()
+    """Process labels. A process that writes is among the readers too."""
     writers: Iterable[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class GrowthState:
-    """The result of all samples so far.
-
-    `full_since` is when the frames of this generation became too large, `behind_since` when the
-    part not yet checkpointed did. `grown_at` and the times of processes are on the monotonic clock.
-    """
+    """The result of all samples so far. Times are on the monotonic clock."""
 
     last: WalSample | None = None
     grown_at: float = 0.0
     full_since: Instant | None = None
+    """When the frames of this generation became too large."""
     behind_since: Instant | None = None
+    """When the frames not yet checkpointed became too large."""
     readers: Mapping[str, float] = field(default_factory=dict)
+    """The last time that each process was among the readers."""
     writers: Mapping[str, float] = field(default_factory=dict)
 
     def updated(self, sample: WalSample | None, at: float, now: datetime) -> GrowthState:
@@ -83,7 +81,7 @@ class GrowthState:
         )
 
     def report(self, at: float) -> WalGrowth | None:
-        """Return since when the WAL has been unable to start over; None if it seems able to.
+        """Report a WAL that has been unable to start over; None if it seems able to.
 
         Frames that were appended to a large WAL show that it could not start over instead.
         """

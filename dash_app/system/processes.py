@@ -75,10 +75,10 @@ def count_open_files(pid: int | str, files: set[str]) -> int:
 
 
 def bytes_written(pid: int) -> int:
-    """Return how many bytes a process passed to write(2) and similar calls; 0 if it has exited.
+    """Return the number of bytes that a process passed to write(2) and similar calls.
 
-    This is `wchar` of proc_pid_io(5). Its `write_bytes` would count access times too, which change
-    when a file is read.
+    0 if it has exited. This is `wchar` of proc_pid_io(5). Its `write_bytes` would count access
+    times too, which change when a file is read.
     """
     return _number(f"{pid}/io", "wchar:") or 0
 
