@@ -77,7 +77,11 @@ class DatabaseStatus:
 
     @property
     def findings(self) -> list[Problem]:
-        """All problems but the error code of the reading; the loss of a database is one."""
+        """All problems except the reading's error.
+
+        If the tables of a database went away, its first problem is a finding: gone, emptied or
+        truncated.
+        """
         return [problem for problem in self.problems if problem.code != self.reading.code]
 
     @property
