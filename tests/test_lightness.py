@@ -23,7 +23,7 @@ from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings
 from tests.airlock_helpers import await_quiet, open_airlock, read_exact
 from tests.factories import snapshot
-from tests.harness import ROOT, make_database, write_config
+from tests.harness import ROOT, eventually, make_database, write_config
 
 TICKS = 200
 MAX_KEPT_BYTES = 20_000
@@ -110,12 +110,17 @@ def test_an_idle_tick_of_the_child_needs_few_calls(
         read_exact(airlock)
         airlock.read(5)
         (pid,) = airlock.pids
-        least, before = reads_of_locks(), calls(pid)
-        for _ in range(10):
-            airlock.read(5)
-        reads, writes = (now - then for now, then in zip(calls(pid), before, strict=True))
-    assert reads <= 10 * (2 + 5 * max(least, reads_of_locks()))
-    assert writes == 110
+
+        def is_cheap() -> bool:
+            """Whether ten ticks take the calls they should: locks of other tests may add some."""
+            reads_per_list, before = reads_of_locks(), calls(pid)
+            for _ in range(10):
+                airlock.read(5)
+            reads, writes = (now - then for now, then in zip(calls(pid), before, strict=True))
+            assert writes == 110
+            return reads <= 10 * (2 + 5 * reads_per_list)
+
+        eventually(is_cheap)
 
 
 @pytest.fixture
