@@ -1,4 +1,4 @@
-"""Problems of databases that can be read: texts, remedies and labels."""
+"""Problems in words: short forms of all codes, and the texts and remedies of findings."""
 
 from __future__ import annotations
 

@@ -70,15 +70,15 @@ def readings(steps: list[Step]) -> list[Reading]:
 def state_by_minutes(found: list[Reading]) -> State:
     """Return the state, counting minute by minute since the last write."""
     elapsed, rows, last = 0, 1, START
-    for one in found:
-        if one.code:
+    for current in found:
+        if current.code:
             continue
-        minutes = round((one.verified_at - last) / MINUTE)
+        minutes = round((current.verified_at - last) / MINUTE)
         if 0 < minutes <= 3:
             elapsed += sum(not BREAK.covers(last + n * MINUTE) for n in range(minutes))
-        last = one.verified_at
-        if one.tables["tasks"].rows != rows:
-            elapsed, rows = 0, one.tables["tasks"].rows or 0
+        last = current.verified_at
+        if current.tables["tasks"].rows != rows:
+            elapsed, rows = 0, current.tables["tasks"].rows or 0
     is_new = rows == 1
     return "down" if elapsed > 16 else "late" if elapsed > 12 else "new" if is_new else "on_time"
 
