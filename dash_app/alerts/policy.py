@@ -192,23 +192,14 @@ def record_delivery(outbox: Outbox, notification_id: str, receiver: str, outcome
 
     A receiver that has it, may have it in part, or refused it gets no further attempt.
     """
-
-    def extended(receivers: tuple[str, ...], outcomes: frozenset[str]) -> tuple[str, ...]:
-        is_new = outcome in outcomes and receiver not in receivers
-        return (*receivers, receiver) if is_new else receivers
-
-    return _updated(
-        outbox,
-        [
-            replace(
-                note,
-                delivered_to=extended(note.delivered_to, DELIVERED),
-                refused=extended(note.refused, FINAL),
-            )
-            for note in outbox.notifications
-            if note.id == notification_id
-        ],
-    )
+    note = _find(outbox, notification_id)
+    if note is None:
+        return outbox
+    if outcome in DELIVERED and receiver not in note.delivered_to:
+        note = replace(note, delivered_to=(*note.delivered_to, receiver))
+    if outcome in FINAL and receiver not in note.refused:
+        note = replace(note, refused=(*note.refused, receiver))
+    return _updated(outbox, [note])
 
 
 def record_attempt(
@@ -223,7 +214,7 @@ def record_attempt(
     `failure` is None if all have it. `outcome` is the reason of the failure: "refused" by all that
     lack it, "away" if none of them could be connected to; after any other, some may have it.
     """
-    sent = next((note for note in outbox.notifications if note.id == notification_id), None)
+    sent = _find(outbox, notification_id)
     if sent is None:
         return outbox
     if failure is None:
@@ -464,6 +455,10 @@ def _was_attempted_in_last_hour(notification: Notification, now: datetime) -> bo
 def _is_lost(notification: Notification) -> bool:
     """Whether a notification was given up and no later one mentioned it."""
     return notification.is_given_up and notification.included_in is None
+
+
+def _find(outbox: Outbox, notification_id: str) -> Notification | None:
+    return next((note for note in outbox.notifications if note.id == notification_id), None)
 
 
 def _added(outbox: Outbox, new: Notification, included: Iterable[Notification]) -> Outbox:
