@@ -130,7 +130,7 @@ def sampler(tmp_path: Path, quiet: list[tuple[str, Path]]) -> Iterator[Sampler]:
     with closing(History(configured.history)) as history:
         sampler = Sampler(configured, history)
         yield sampler
-        sampler._airlock.close()
+        sampler.finish()
 
 
 def test_ticks_leak_no_memory(sampler: Sampler) -> None:

@@ -20,6 +20,7 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from dash_app import settings
+from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.sampler import Sampler
@@ -255,8 +256,8 @@ class Watch:
         config = write_config(folder, databases, sampler='deadline = "1s"')
         loaded = settings.load(config)
         history = stack.enter_context(closing(History(loaded.history)))
-        self._sampler = Sampler(loaded, history)
-        self._airlock = self._sampler._airlock
+        self._airlock = Airlock.from_settings(loaded)
+        self._sampler = Sampler(loaded, history, self._airlock)
         self._killed: set[int] = set()
         stack.callback(self._airlock.close)
 
