@@ -186,7 +186,7 @@ def _incident() -> Incident:
 
 
 def _service() -> schemas.ServiceDocument:
-    refused = Refusal("host", "server.lan:3001", "127.0.0.1", 3, NOW - HOUR, 0.0)
+    refused = Refusal("host", "server.lan:3001", "127.0.0.1", 3, NOW - HOUR)
     document = service_document(SNAPSHOT, NOW - 297 * HOUR, [refused], is_fresh=True)
     # These two are measured, so they differ each time.
     memory: schemas.Memory = {"serviceBytes": 128_000_000, "readerBytes": [11_000_000]}

@@ -29,4 +29,3 @@ class Refusal:
     address: str
     count: int
     last_at: datetime
-    logged_at_seconds: float

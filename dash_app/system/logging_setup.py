@@ -6,6 +6,7 @@ import logging
 import os
 import time
 import traceback
+from collections.abc import Hashable
 from pathlib import Path
 
 PRIORITIES = {
@@ -21,6 +22,7 @@ PRIORITIES = {
 MAX_LINE_CHARACTERS = 1000
 """Longer lines are cut, since they may contain text from a client or a database."""
 
+HOUR_SECONDS = 3600.0
 MAX_LINES, MINUTE_SECONDS = 200, 60.0
 """Maximum number of lines per minute from one place in the code."""
 
@@ -70,6 +72,22 @@ class OneLine(logging.Formatter):
         if len(line) > MAX_LINE_CHARACTERS:
             line = f"{line[:MAX_LINE_CHARACTERS]}…"
         return f"<{PRIORITIES[record.levelno]}>{line}" if self._for_journal else line
+
+
+class OncePerHour:
+    """Allows each key once per hour, and at most `max_keys` keys per hour. Not thread-safe."""
+
+    def __init__(self, max_keys: int) -> None:
+        self._max_keys = max_keys
+        self._allowed_at: dict[Hashable, float] = {}
+
+    def allows(self, key: Hashable) -> bool:
+        """Whether to log something about a key now; if so, it counts as logged."""
+        now = time.monotonic()
+        recent = {k: at for k, at in self._allowed_at.items() if now - at < HOUR_SECONDS}
+        is_allowed = key not in recent and len(recent) < self._max_keys
+        self._allowed_at = recent | {key: now} if is_allowed else recent
+        return is_allowed
 
 
 def describe_error(error: BaseException) -> str:

@@ -7,9 +7,7 @@ import html
 import json
 import logging
 import re
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -18,7 +16,7 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from dash_app.model.refusal import REASONS, REFUSALS, Kind, Refusal
 from dash_app.settings.schema import ServerSettings
-from dash_app.system.clock import CLOCK
+from dash_app.system.logging_setup import OncePerHour
 from dash_app.system.network import NETWORKS, Address
 
 TAILSCALE_HEADERS = "HTTP_TAILSCALE_"
@@ -34,8 +32,8 @@ HOST = re.compile(r"(?:\[([0-9a-f.]*:[0-9a-f:.]*)\]|([^:/@\s\[\]]+))(?::[0-9]*)?
 MAX_NAMES, MAX_CHARACTERS = 50, 100
 """Maximum number of names kept per kind, and of characters per name."""
 
-LOG_AGAIN_SECONDS, MAX_LINES = 3600.0, 20
-"""A name is logged once per hour, and all names together at most `MAX_LINES` times per hour."""
+MAX_LINES = 20
+"""Maximum number of refusals logged per hour."""
 
 STATUSES: dict[Kind, HTTPStatus] = {
     "client": HTTPStatus.FORBIDDEN,
@@ -51,32 +49,22 @@ class Refusals:
     """The newest refusals by kind, name and address. Thread-safe."""
 
     def __init__(self) -> None:
-        """Start with none."""
         self._lock = Lock()
         self._refusals: dict[tuple[Kind, str, str], Refusal] = {}
-        self._logged_at: deque[float] = deque(maxlen=MAX_LINES)
+        self._once_per_hour = OncePerHour(MAX_LINES)
 
     def record(self, kind: Kind, name: str, address: str) -> None:
-        """Count a refusal, and log it unless it was logged recently."""
-        key, now = (kind, ascii(name[:MAX_CHARACTERS])[1:-1], address), CLOCK.steady_seconds()
+        """Count a refusal, and log it once per hour."""
+        key = (kind, ascii(name[:MAX_CHARACTERS])[1:-1], address)
         with self._lock:
             known = self._refusals.pop(key, None)
-            logs = known is None or now - known.logged_at_seconds >= LOG_AGAIN_SECONDS
-            if logs and len(self._logged_at) == MAX_LINES:
-                logs = now - self._logged_at[0] >= LOG_AGAIN_SECONDS
-            if logs:
-                self._logged_at.append(now)
-            known = known or Refusal(*key, 0, datetime.now(UTC), now)
-            self._refusals[key] = replace(
-                known,
-                count=known.count + 1,
-                last_at=datetime.now(UTC),
-                logged_at_seconds=now if logs else known.logged_at_seconds,
-            )
+            count = known.count + 1 if known else 1
+            self._refusals[key] = Refusal(*key, count, datetime.now(UTC))
             same_kind = [other for other in self._refusals if other[0] == kind]
             if len(same_kind) > MAX_NAMES:
                 del self._refusals[same_kind[0]]
-        if logs:
+            is_new = self._once_per_hour.allows(key)
+        if is_new:
             subject, reason = REASONS[kind]
             log.warning("rejected %s %s at %s: %s", subject, *key[1:], reason)
 

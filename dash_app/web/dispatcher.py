@@ -63,7 +63,6 @@ class QueuedTask:
     """The task of a thread: answer the first request of a connection."""
 
     def __init__(self, connection: Connection, priority: Priority, dispatcher: Dispatcher) -> None:
-        """Set the connection, and the dispatcher that counts the running tasks."""
         self._connection, self._priority, self._dispatcher = connection, priority, dispatcher
 
     def service(self) -> None:
@@ -78,7 +77,6 @@ class RequestQueue:
     """The waiting connections, by priority. The dispatcher's lock guards it."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
-        """Start empty."""
         self._dispatcher = dispatcher
         self._waiting: dict[Priority, OrderedDict[tuple[str, str], deque[Connection]]] = {
             priority: OrderedDict() for priority in LIMITS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import socket
 import time
 from collections import Counter
@@ -19,6 +18,7 @@ from waitress.server import TcpWSGIServer
 
 from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
+from dash_app.system.logging_setup import OncePerHour
 from dash_app.system.network import EXHAUSTED, Address, PortTakenError
 from dash_app.web.access import AccessControl, Refusals
 from dash_app.web.connection import SEND_BUFFER_BYTES, Connection
@@ -35,11 +35,8 @@ MAX_ACCEPTED_AT_ONCE = 32
 SETTLED_SECONDS = 1.0
 """Time without a byte after which a connection counts as idle, or its answer as unread."""
 
-PAUSE_SECONDS, LOG_AGAIN_SECONDS = 0.2, 60.0
-"""Pause in accepting connections while the system has no descriptor or memory for them.
-
-Pauses are logged once, and again after a minute without any.
-"""
+PAUSE_SECONDS = 0.2
+"""Pause in accepting connections while the system has no descriptor or memory for them."""
 
 DRAIN_SECONDS = 3.0
 """Maximum time to answer current requests when an address is closed."""
@@ -75,7 +72,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """Start to serve a listening socket. Raise RuntimeError if no thread can be started."""
         self.access = access
         self._is_stopping = False
-        self._accepts_from = -math.inf
+        self._accepts_from = 0.0
+        self._once_per_hour = OncePerHour(len(EXHAUSTED))
         self._is_closed, self._trigger_lock = False, Lock()
         place = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
@@ -197,10 +195,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         except OSError as error:
             if error.errno not in EXHAUSTED:
                 raise
-            now = time.monotonic()
-            if now > self._accepts_from + LOG_AGAIN_SECONDS:
+            if self._once_per_hour.allows(error.errno):
                 log.warning("accepting connections slowly: %s", error.strerror)
-            self._accepts_from = now + PAUSE_SECONDS
+            self._accepts_from = time.monotonic() + PAUSE_SECONDS
             # Other parts of the service need descriptors too.
             self._close_greediest(1 + len(self.active_channels) // 10, lambda _: 1)
             return None

@@ -7,7 +7,13 @@ import logging
 import pytest
 
 from dash_app.system import logging_setup
-from dash_app.system.logging_setup import MAX_LINE_CHARACTERS, MAX_LINES, Flood, OneLine
+from dash_app.system.logging_setup import (
+    MAX_LINE_CHARACTERS,
+    MAX_LINES,
+    Flood,
+    OncePerHour,
+    OneLine,
+)
 
 
 def record(message: str, line: int = 1) -> logging.LogRecord:
@@ -37,3 +43,14 @@ def test_repeated_lines_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch)
     later = record("failed")
     assert flood.filter(later)
     assert later.getMessage() == f"failed ({1000 - MAX_LINES} lines like this were dropped)"
+
+
+def test_a_key_is_allowed_once_per_hour_and_the_number_of_keys_is_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    limit = OncePerHour(2)
+    assert [limit.allows(key) for key in ("a", "a", "b", "c", "b")] == [True, False, True] + [
+        False
+    ] * 2
+    monkeypatch.setattr(logging_setup, "HOUR_SECONDS", 0.0)
+    assert limit.allows("c")
