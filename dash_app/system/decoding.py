@@ -1,7 +1,7 @@
-"""Decodes JSON into values of the model.
+"""Decode JSON into values of the model.
 
-Stored values outlive upgrades and downgrades: unknown fields are ignored, and missing fields get
-their defaults.
+Stored values outlive upgrades and downgrades: unknown fields are ignored, missing fields get their
+defaults, and a kind or code that only a later version knows is kept as it is.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import json
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
+from pydantic_core import SchemaValidator
 
 Value = TypeVar("Value")
 
-_adapters: dict[type[Any], TypeAdapter[Any]] = {}
-"""Each takes about 3 ms to build and 0.1 MB, so they are built once, when first needed."""
+_validators: dict[type[Any], SchemaValidator] = {}
+"""Built when first needed, which takes about 4 ms and 0.1 MB each."""
 
 
 def decode(kind: type[Value], text: str) -> Value:
@@ -25,7 +26,16 @@ def decode(kind: type[Value], text: str) -> Value:
 
 def decode_parsed(kind: type[Value], parsed: object) -> Value:
     """Decode a value from parsed JSON. Raise ValueError if it is not of this kind."""
-    if kind not in _adapters:
-        _adapters[kind] = TypeAdapter(kind)
-    value: Value = _adapters[kind].validate_python(parsed)
+    if kind not in _validators:
+        _validators[kind] = SchemaValidator(_with_open_literals(TypeAdapter(kind).core_schema))
+    value: Value = _validators[kind].validate_python(parsed)
     return value
+
+
+def _with_open_literals(schema: Any) -> Any:  # noqa: ANN401 - any part of a schema
+    """Accept any text in place of a literal."""
+    if isinstance(schema, dict):
+        if schema.get("type") == "literal":
+            return {"type": "str"}
+        return {name: _with_open_literals(part) for name, part in schema.items()}
+    return [*map(_with_open_literals, schema)] if isinstance(schema, list) else schema
