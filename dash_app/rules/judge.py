@@ -14,8 +14,12 @@ from dash_app.model.problem import Problem, worst_first
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
 from dash_app.rules.changes import refine_code
-from dash_app.rules.limits import limit_problems
-from dash_app.rules.problems import problem_of, wal_problems, with_earlier_growth
+from dash_app.rules.problems import (
+    limit_problems,
+    problem_of,
+    wal_problems,
+    with_earlier_growth,
+)
 from dash_app.rules.writes import last_write
 from dash_app.words.errors import WordingContext, explain_error
 from dash_app.words.summaries import verdict

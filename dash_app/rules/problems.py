@@ -1,4 +1,4 @@
-"""Problems that need no configuration: those left by events, and those of the WAL.
+"""The problems of a database: those left by events, those of its WAL, and exceeded limits.
 
 Pure functions over the model. A problem ends with its cause. One that an event left behind also
 ends when a person acknowledges it.
@@ -6,21 +6,46 @@ ends when a person acknowledges it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 
+from dash_app.model.database import Database
 from dash_app.model.event import Event
+from dash_app.model.expectation import OVERDUE, ExpectationReport, Rules
 from dash_app.model.level import Level
-from dash_app.model.problem import FindingKind, Problem
+from dash_app.model.problem import FindingKind, LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import WHOLE
-from dash_app.words.problems import REMEDIES, event_sentence, log_held, remedy_for, wal_growing
+from dash_app.words.problems import (
+    REMEDIES,
+    disk_line,
+    event_sentence,
+    few_rows,
+    log_held,
+    no_such_table,
+    overdue,
+    remedy_for,
+    too_large,
+    unknown_table,
+    wal_growing,
+)
 
 LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)
 """SQLite checkpoints every 4 MB by default. If a reader this old holds back this much, it will not
 end soon."""
+
+LIMITS: dict[LimitKind, Level] = {
+    "few_rows": "fault",
+    "no_such_table": "notice",
+    "wal_large": "notice",
+    "file_large": "notice",
+    "disk_low": "notice",
+}
+
+Exceeded = Iterator[tuple[LimitKind, str | None, str]]
+"""Exceeded limits: a code, the table concerned and a sentence each."""
 
 
 def problem_of(event: Event) -> Problem | None:
@@ -64,3 +89,91 @@ def with_earlier_growth(reading: Reading, last: Reading | None) -> Reading:
     since, is_lasting = min(growth.since, earlier.since), growth.is_lasting or earlier.is_lasting
     growth = replace(growth, since=since, is_lasting=is_lasting)
     return replace(reading, surroundings=replace(reading.surroundings, wal_growth=growth))
+
+
+def limit_problems(
+    database: Database,
+    reading: Reading,
+    report: ExpectationReport | None,
+    before: Iterable[Problem],
+) -> Iterator[Problem]:
+    """Yield the expectations and limits of the configuration that do not hold.
+
+    `before` are the previous problems of the database: one that is still there keeps its start,
+    and all limits keep their result while the database cannot be read.
+    """
+    rules, name = database.rules, database.name
+    known = {(problem.code, problem.table): problem for problem in before if problem.code in LIMITS}
+    missing = _missing_tables(rules, reading, report)
+    if reading.code is not None:
+        missing = [table for code, table in known if code == "no_such_table" and table]
+    yield from _overdue_writes(name, reading, report, missing)
+    if reading.code is not None:
+        yield from known.values()
+        return
+    for code, table, text in _exceeded(rules, reading, missing):
+        earlier = known.get((code, table))
+        since = earlier.since if earlier else reading.verified_at
+        yield Problem(code, LIMITS[code], since, text, REMEDIES[code], name, table)
+
+
+def _overdue_writes(
+    name: str, reading: Reading, report: ExpectationReport | None, missing: Container[str]
+) -> Iterator[Problem]:
+    """Yield overdue writes, except those into tables that are reported as missing."""
+    for table, state in report.states.items() if report else ():
+        if state.due_at is None or state.state not in OVERDUE or table in missing:
+            continue
+        text = overdue(state, table)
+        if table and reading.code is None and table not in reading.tables:
+            text = no_such_table(state, table)
+        code: LimitKind = "late" if state.state == "late" else "down"
+        level: Level = "notice" if code == "late" else "fault"
+        yield Problem(code, level, state.due_at, text, REMEDIES[code], name, table)
+
+
+def _missing_tables(rules: Rules, reading: Reading, report: ExpectationReport | None) -> list[str]:
+    """Return the tables that have rules and do not exist, except those once seen to be written."""
+    states = report.tables if report else {}
+    return [
+        table
+        for table, own in rules.tables.items()
+        if table not in reading.tables and not own.paused
+        if not (table in states and states[table].last_at)
+    ]
+
+
+def _exceeded(rules: Rules, reading: Reading, missing: Iterable[str]) -> Exceeded:
+    yield from _row_limits(rules, reading)
+    tables = tuple(sorted(reading.tables))
+    for table in missing:
+        if rules.tables[table].min_rows is None:  # or it has too few rows already
+            yield "no_such_table", table, unknown_table(table, tables)
+    yield from _size_limits(rules, reading)
+
+
+def _row_limits(rules: Rules, reading: Reading) -> Exceeded:
+    if rules.min_rows is not None and reading.total_complete:
+        rows = reading.total_rows or 0
+        if rows < rules.min_rows:
+            yield "few_rows", None, few_rows(None, rows, rules.min_rows)
+    for table, own in rules.tables.items():
+        count = reading.tables.get(table)
+        if own.paused or own.min_rows is None or (count and not count.is_known):
+            continue
+        rows = (count.rows or 0) if count else 0
+        if rows < own.min_rows:
+            text = few_rows(table, rows if count else None, own.min_rows)
+            yield "few_rows", table, text
+
+
+def _size_limits(rules: Rules, reading: Reading) -> Exceeded:
+    wal, size, disk = reading.wal_bytes, reading.size_bytes, reading.surroundings.disk
+    if rules.max_wal_bytes is not None and (wal or 0) > rules.max_wal_bytes:
+        yield "wal_large", None, too_large("WAL", wal or 0, rules.max_wal_bytes)
+    if rules.max_size_bytes is not None and (size or 0) > rules.max_size_bytes:
+        yield "file_large", None, too_large("File", size or 0, rules.max_size_bytes)
+    if disk and (
+        disk.is_low if rules.min_free_bytes is None else disk.free_bytes < rules.min_free_bytes
+    ):
+        yield "disk_low", None, f"{disk_line(disk)}."

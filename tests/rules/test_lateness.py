@@ -23,7 +23,7 @@ from dash_app.model.host_facts import Disk, Surroundings
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading, TableCount
 from dash_app.rules.lateness import ExpectationTracker
-from dash_app.rules.limits import limit_problems
+from dash_app.rules.problems import limit_problems
 from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.words.problems import unknown_table
 from tests.harness import Served, eventually, make_database, write_config
