@@ -26,7 +26,7 @@ from dash_app.model.database import Database
 from dash_app.model.expectation import Expectation
 from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
-from dash_app.settings.toml_edit import Additions
+from dash_app.settings.toml_edit import Additions, toml_string
 from dash_app.words import numbers
 
 ZONES = "zoneinfo"
@@ -77,7 +77,7 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
         _save(configured, additions)
     else:
         changed = [database for database in selected if database.name in additions]
-        click.echo(toml_edit.added(_databases(changed), additions))
+        click.echo(toml_edit.add_settings(_databases(changed), additions))
     for line in _without_rhythm(rhythms):
         click.echo(f"# {line}")
 
@@ -119,7 +119,7 @@ def _lines(rhythm: Rhythm, expect: Expectation) -> str:
     every, grace = _duration(expect.every), _duration(expect.grace)
     lines = [f"# {rhythm.reason}", f'expect = {{every = "{every}", grace = "{grace}"}}']
     if rhythm.quiet:
-        lines.append(f"quiet = [{', '.join(map(toml_edit.text_of, rhythm.quiet))}]")
+        lines.append(f"quiet = [{', '.join(map(toml_string, rhythm.quiet))}]")
     return "\n".join(lines)
 
 
@@ -130,7 +130,7 @@ def _duration(length: timedelta) -> str:
 
 def _databases(databases: Iterable[Database]) -> str:
     return "\n".join(
-        f'[[databases]]\nname = "{database.name}"\npath = {toml_edit.text_of(str(database.path))}\n'
+        f'[[databases]]\nname = "{database.name}"\npath = {toml_string(str(database.path))}\n'
         for database in databases
     )
 
@@ -151,7 +151,7 @@ def _save(configured: Settings, additions: Additions) -> None:
     try:
         is_new = not path.exists()
         before = _databases(configured.databases) if is_new else path.read_bytes().decode()
-        text = toml_edit.added(before, additions)
+        text = toml_edit.add_settings(before, additions)
         settings.parse(tomllib.loads(text), path)
         former = toml_edit.save(path, text)
     except (OSError, toml_edit.NotUnderstoodError) as error:

@@ -31,7 +31,7 @@ from dash_app.settings.schema import (
     TableSettings,
     WatchSettings,
 )
-from dash_app.settings.values import expanded
+from dash_app.settings.values import expand_home
 from dash_app.system.text_file import read_text
 
 DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
@@ -51,7 +51,7 @@ class SettingsError(Exception):
 
 
 def _default_databases() -> tuple[DatabaseSettings, ...]:
-    home = expanded("~/clawd")
+    home = expand_home("~/clawd")
     return tuple(DatabaseSettings(name=name, path=home / f"{name}.db") for name in DEFAULT_NAMES)
 
 
@@ -139,7 +139,7 @@ def default_path() -> Path:
 
     Raise SettingsError if the user has no home folder.
     """
-    return _expanded(DEFAULT_PATH)
+    return _expand_home(DEFAULT_PATH)
 
 
 def unread_configuration(source: Path) -> Path | None:
@@ -239,11 +239,11 @@ def _check_interval(settings: Settings) -> None:
 
 def _from_environment() -> Path | None:
     value = os.environ.get("MISSION_CONTROL_CONFIG")
-    return _expanded(Path(value)) if value else None
+    return _expand_home(Path(value)) if value else None
 
 
-def _expanded(path: Path) -> Path:
+def _expand_home(path: Path) -> Path:
     try:
-        return expanded(str(path))
+        return expand_home(str(path))
     except ValueError as error:
         raise SettingsError(f"{path}: {error}.") from None

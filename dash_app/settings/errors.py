@@ -46,10 +46,10 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
     message = MESSAGES.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
     if problem["type"] == "tuple_type" and key == "databases":
         message = "write [[databases]], with two brackets"
-    return f"{place} `{key}` = {_shown(key, problem['input'])}: {message}."
+    return f"{place} `{key}` = {_display(key, problem['input'])}: {message}."
 
 
-def _shown(key: str, value: object) -> str:
+def _display(key: str, value: object) -> str:
     """Return a value in short. A URL in place of a file is a secret and is not shown."""
     if isinstance(value, str):
         is_secret = key.endswith("_file") and "://" in value

@@ -32,7 +32,7 @@ from dash_app.settings.values import (
     Users,
     between,
     duration,
-    expanded,
+    expand_home,
     expectation_table,
 )
 
@@ -77,7 +77,7 @@ class SamplerSettings(Section):
 
 
 def _default_history() -> Path:
-    return expanded("~/.local/state/mission-control/history.db")
+    return expand_home("~/.local/state/mission-control/history.db")
 
 
 class HistorySettings(Section):

@@ -34,18 +34,18 @@ class NotUnderstoodError(Exception):
     """Nothing can be added to the file safely; the text says why."""
 
 
-def text_of(value: str) -> str:
+def toml_string(value: str) -> str:
     """Return a string as TOML. Characters that a terminal may act on are escaped."""
     plain = (c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08X}" for c in value)
     return f'"{"".join(plain)}"'
 
 
-def key_of(name: str) -> str:
+def _toml_key(name: str) -> str:
     """Return a name as a TOML key."""
-    return name if BARE.fullmatch(name) else text_of(name)
+    return name if BARE.fullmatch(name) else toml_string(name)
 
 
-def added(text: str, additions: Additions) -> str:
+def add_settings(text: str, additions: Additions) -> str:
     """Return a configuration with the additions, each next to the settings of its database.
 
     Raise NotUnderstoodError if the file is written in a way to which nothing can be added safely.
@@ -125,7 +125,7 @@ def _place(database: Table, table: str) -> tuple[Items, int, tuple[str, ...]]:
             at -= 1
         key, last = items[at - 1] if at else (None, None)
         if not isinstance(last, Table) or key is None or key.is_dotted():
-            return items, at, ("", f"[databases.tables.{key_of(table)}]")
+            return items, at, ("", f"[databases.tables.{_toml_key(table)}]")
         items = last.value.body
 
 

@@ -88,7 +88,7 @@ def expectation_table(value: object) -> object:
     raise ValueError(text)
 
 
-def expanded(path: str) -> Path:
+def expand_home(path: str) -> Path:
     """Return a path with its `~` replaced. Raise ValueError if there is no such home folder."""
     try:
         return Path(path).expanduser()
@@ -104,7 +104,7 @@ def _path(value: object, info: ValidationInfo) -> Path:
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("write a path in quotes")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
-    return folder / expanded(value)
+    return folder / expand_home(value)
 
 
 def _path_or_none(value: object, info: ValidationInfo) -> Path | None:

@@ -12,7 +12,7 @@ from dash_app import settings
 from dash_app.history.writer import History
 from dash_app.model.expectation import Expectation
 from dash_app.settings.schema import HistorySettings
-from dash_app.settings.toml_edit import NotUnderstoodError, added
+from dash_app.settings.toml_edit import NotUnderstoodError, add_settings
 from tests.cli.helpers import run
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -125,7 +125,7 @@ def test_an_unsupported_file_is_not_changed(tmp_path: Path, config: Path) -> Non
 )
 def test_nothing_is_added_if_a_setting_would_end_up_elsewhere(text: str) -> None:
     with pytest.raises(NotUnderstoodError):
-        added(text, {"a": {"t": HOURLY}})
+        add_settings(text, {"a": {"t": HOURLY}})
 
 
 @pytest.mark.parametrize(
@@ -145,4 +145,4 @@ def test_nothing_is_added_if_a_setting_would_end_up_elsewhere(text: str) -> None
 def test_added_lines_keep_line_endings_and_later_comments(before: str, after: str) -> None:
     header = '[databases.tables."t\\U0000000A\\U00000022"]'
     expected = after.replace("{header}", header).replace("{0}", HOURLY)
-    assert added(before, {"a": {'t\n"': HOURLY}}) == expected
+    assert add_settings(before, {"a": {'t\n"': HOURLY}}) == expected
