@@ -106,8 +106,9 @@ class Reader:
     ) -> None:
         """Prepare to read an absolute path.
 
-        `file_lock` returns the lock of a device and inode, which this process reads one at a time.
-        `writes_denied` is whether the kernel denies this process all writes.
+        `file_lock` returns the lock for a device and inode. It keeps two readers of this process
+        from opening the same file, because closing it drops the locks of both. `writes_denied` is
+        whether the kernel denies this process all writes.
         """
         self._path = path
         self._budget = budget
