@@ -33,7 +33,7 @@ from dash_app.settings import Settings
 from dash_app.system.clock import CLOCK, AdjustmentDetector, Clock
 from dash_app.system.disk import disk_of
 from dash_app.system.users import own_user_name
-from dash_app.words.errors import wording_context
+from dash_app.words.errors import WordingContext
 from dash_app.words.history import history_lost, history_not_opened, history_paused
 
 STOP_SECONDS = 5.0
@@ -114,7 +114,7 @@ class Sampler:
         self._interval_seconds = settings.sampler.interval.total_seconds()
         self._started_seconds = clock.steady_seconds()
         self._airlock = airlock or Airlock.from_settings(settings)
-        self._context = wording_context(settings, own_user_name())
+        self._context = WordingContext(settings.source, own_user_name(), settings.sampler.deadline)
         self._states = StateStore(history, settings.databases, clock.now)
         self._airlock.restore(self._states.states)
         self._expectations = load_trackers(

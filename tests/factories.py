@@ -18,7 +18,9 @@ from dash_app.words.errors import WordingContext
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=58)
 STALE_AFTER = timedelta(seconds=60)
-WORDING = WordingContext("~/.config/mission-control/config.toml", "clawd", 2.0)
+WORDING = WordingContext(
+    Path("~/.config/mission-control/config.toml"), "clawd", timedelta(seconds=2)
+)
 
 AWKWARD_TABLE_NAMES = [
     "with space",

@@ -45,7 +45,7 @@ NOW = datetime(2026, 11, 23, 15, 0, 5, 120_000, UTC)
 HOUR = timedelta(hours=1)
 READ_AT = NOW - timedelta(seconds=7)
 GONE_AT = datetime(2026, 11, 23, 14, 2, 10, tzinfo=UTC)
-WORDING = WordingContext("~/.config/mission-control/config.toml", "ann", 2.0)
+WORDING = WordingContext(Path("~/.config/mission-control/config.toml"), "ann", timedelta(seconds=2))
 DISK = Disk(1, 12_400_000_000, 40_000_000_000)
 HOURLY = Expectation(HOUR, HOUR / 6)
 

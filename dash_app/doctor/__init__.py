@@ -16,7 +16,7 @@ from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.users import own_user_name
 from dash_app.words import numbers
-from dash_app.words.errors import wording_context
+from dash_app.words.errors import WordingContext
 
 __all__ = ["Check", "examine", "exit_code"]
 
@@ -26,8 +26,8 @@ LIMIT_SECONDS = 15.0
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Yield all checks, in the order in which a person would fix them."""
-    place = wording_context(settings, own_user_name())
-    limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline_seconds
+    place = WordingContext(settings.source, own_user_name(), settings.sampler.deadline)
+    limit_seconds = LIMIT_SECONDS + databases.WAITS * place.deadline.total_seconds()
     parts: dict[str, Callable[[], Iterable[Check]]] = {
         "configuration": lambda: _configuration(settings),
         "service": service.examine,

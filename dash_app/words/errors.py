@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
 from dash_app.model.database import Database
 from dash_app.model.reading import Code, LastGood
-from dash_app.settings import Settings
 from dash_app.words.numbers import number, plural, short_path
 
 APPEARS = (
@@ -142,17 +143,13 @@ FORMATS = {"3": "the WAL2 format of an SQLite branch", "255": "the MVCC format o
 
 @dataclass(frozen=True, slots=True)
 class WordingContext:
-    """Facts in the texts that do not depend on the database: paths, user, deadline."""
+    """Facts in the texts that are the same for all databases."""
 
-    config: str
+    config: Path
     user: str
-    deadline_seconds: float
-
-
-def wording_context(settings: Settings, user: str) -> WordingContext:
-    """Return the context from the settings and the name of our own user."""
-    deadline_seconds = settings.sampler.deadline.total_seconds()
-    return WordingContext(short_path(settings.source), user, deadline_seconds)
+    """Name of our own user."""
+    deadline: timedelta
+    """Maximum time of a reading."""
 
 
 def explain_error(
@@ -175,9 +172,9 @@ def explain_error(
     facts = {
         "path": short_path(database.path),
         "folder": short_path(database.path.parent),
-        "config": context.config,
+        "config": short_path(context.config),
         "user": context.user,
-        "seconds": f"{context.deadline_seconds:g}",
+        "seconds": f"{context.deadline.total_seconds():g}",
         "rows": plural(last_good.total_rows if last_good else 0, "row"),
         "tables": number(tables),
         "were": "was" if tables == 1 else "were",

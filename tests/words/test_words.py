@@ -21,7 +21,9 @@ from dash_app.words.summaries import kind_in_brief
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
-CONTEXT = WordingContext("~/.config/mission-control/config.toml", "clawd", 5.0)
+CONTEXT = WordingContext(
+    Path("~/.config/mission-control/config.toml"), "clawd", timedelta(seconds=5)
+)
 GOOD = LastGood(datetime(2026, 11, 23, tzinfo=UTC), 10_640, 7)
 
 MAX_CAUSE, MAX_REMEDY = 150, 200
