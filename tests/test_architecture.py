@@ -108,9 +108,9 @@ def test_the_child_needs_only_the_standard_library() -> None:
 @pytest.mark.parametrize("command", sorted({"read_once", *cli.MODULES.values()}))
 def test_commands_start_without_dash_and_pandas(command: str) -> None:
     heavy = {"dash", "pandas", "numpy", "flask", "werkzeug", "plotly", "waitress"}
-    found = loaded(f"dash_app.cli.{command}")
-    assert "pydantic" in found
-    assert not found & heavy
+    modules = loaded(f"dash_app.cli.{command}")
+    assert "pydantic" in modules
+    assert not modules & heavy
 
 
 def test_the_service_does_not_load_the_libraries_that_send_notifications() -> None:

@@ -100,8 +100,8 @@ def test_the_changelog_is_short_lines_under_known_headings() -> None:
 @pytest.mark.parametrize(("scheme", "column"), [("dark", 0), ("light", 1)])
 def test_the_style_sheet_defines_exactly_the_tokens(scheme: str, column: int) -> None:
     block = STYLE.split(f'[data-bs-theme="{scheme}"] {{')[1].split("}")[0]
-    found = dict(re.findall(r"--([\w-]+): (#\w+);", block))
-    assert found == {name: values[column] for name, values in TOKENS.items()}
+    tokens = dict(re.findall(r"--([\w-]+): (#\w+);", block))
+    assert tokens == {name: values[column] for name, values in TOKENS.items()}
 
 
 def test_no_other_colour_is_used() -> None:

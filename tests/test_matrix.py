@@ -297,15 +297,15 @@ class Watch:
 
 def facts(path: Path, made: object) -> Mapping[str, str]:
     """Return the facts that a verdict may contain: path, user, and the holder of the file."""
-    found = {
+    texts = {
         "path": numbers.short_path(path),
         "folder": numbers.short_path(path.parent),
         "user": getpass.getuser(),
     }
     if isinstance(made, LiveWriter):
         pid = made.process.pid
-        found["holder"] = f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"
-    return found
+        texts["holder"] = f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"
+    return texts
 
 
 @pytest.mark.parametrize("case", CASES)

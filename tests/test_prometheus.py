@@ -176,10 +176,10 @@ def test_prometheus_answers_which_host_went_silent(fleet: Fleet) -> None:
 
 def expressions() -> list[str]:
     """Return every expression of the dashboard with its variables filled in."""
-    found = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    expanded = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     for name, text in VARIABLES.items():
-        found = [expression.replace(name, text) for expression in found]
-    return found
+        expanded = [expression.replace(name, text) for expression in expanded]
+    return expanded
 
 
 def test_the_dashboard_survives_grafanas_own_model() -> None:

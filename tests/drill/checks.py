@@ -14,18 +14,18 @@ MAX_PER_HOUR, HOUR = 10, timedelta(hours=1)
 
 def errors(faults: Iterable[InjectedFault], received: Sequence[Received]) -> list[str]:
     """Return one line per notification that is wrong, late, missing or unexpected."""
-    found: list[str] = []
+    lines: list[str] = []
     unmatched = [part for message in received for part in _parts(message)]
     for fault in faults:
         for expected in fault.expected:
             matched = [message for message in unmatched if _matches(message, fault, expected)]
             unmatched = [message for message in unmatched if message not in matched]
-            found += [f"{fault.name}: {error}" for error in _errors(fault, expected, matched)]
+            lines += [f"{fault.name}: {error}" for error in _errors(fault, expected, matched)]
     for number, message in enumerate(received):
         earliest = message.at - HOUR
         if sum(earliest < earlier.at for earlier in received[: number + 1]) > MAX_PER_HOUR:
-            found.append(f"too many notifications up to {message.at:%d %H:%M}")
-    return found + [
+            lines.append(f"too many notifications up to {message.at:%d %H:%M}")
+    return lines + [
         f"unexpected: {message.at:%d %H:%M} {message.kind} {message.text}" for message in unmatched
     ]
 

@@ -124,7 +124,8 @@ __import__("time").sleep(1000)
 
 def database(machine: Machine, name: str) -> Any:
     answer = machine.user("curl -s http://127.0.0.1:3001/api/db-status")
-    return next(found for found in json.loads(answer)["databases"] if found["name"] == name)
+    databases = json.loads(answer)["databases"]
+    return next(database for database in databases if database["name"] == name)
 
 
 def files(machine: Machine) -> str:

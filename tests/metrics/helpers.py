@@ -22,13 +22,13 @@ def registry_over(*databases: DatabaseStatus, max_tables: int = 200) -> Collecto
 
 def parsed(text: str) -> Samples:
     """Return the samples by name and labels; each may occur only once."""
-    found: Samples = {}
+    samples: Samples = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             key = (sample.name, tuple(sorted(sample.labels.items())))
-            assert key not in found
-            found[key] = sample.value
-    return found
+            assert key not in samples
+            samples[key] = sample.value
+    return samples
 
 
 def exposed(*databases: DatabaseStatus, max_tables: int = 200) -> Samples:
