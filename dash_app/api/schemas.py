@@ -155,7 +155,7 @@ class Database(TypedDict):
     since: Time
     """When the present status and its cause began."""
     level: Level
-    """How much it needs a person; `unknown` if the reading is too old or cannot decide it."""
+    """How much it needs a person; `unknown` if the reading is too old or does not show it."""
     verdict: str
     """The state of the database in one sentence."""
     error: Fault | None

@@ -27,11 +27,11 @@ Exit codes: 0 well, 3 something needs you, 4 unknown.
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Check the installation.", epilog=EXAMPLES)
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: level, code, text and cure.")
 def doctor(config: Path | None, *, as_json: bool) -> None:
-    """Check service, databases, port, alerts, history and clock, and say how to fix problems."""
+    """Check service, databases, port, alerts, history and clock, and show how to fix problems."""
     checks = []
     for check in examine(settings.load(config)):
         checks.append(check)

@@ -37,7 +37,7 @@ and events stay. A running service forgets it with its next reading.
 """
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(short_help="Make a database new again.", epilog=EXAMPLES)
 @click.argument("name")
 @config_option
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
