@@ -361,7 +361,7 @@ class Sampler:
         return processed
 
     def _restore_history(self) -> None:
-        """Replace a history file that was lost, and store in it what is in memory."""
+        """Replace a history file that was lost, and store the state in the new one."""
         try:
             if not self._history.reopen_if_lost():
                 return
