@@ -69,8 +69,8 @@ def picture() -> str:
     return "\n".join(["```mermaid", "flowchart TD", *nodes, *lines, "```", ""])
 
 
-def _order(arrow: tuple[str, str]) -> tuple[int, int]:
-    return -RANKS[arrow[0]], -RANKS[arrow[1]]
+def _order(arrow: tuple[str, str]) -> tuple[object, ...]:
+    return -RANKS[arrow[0]], -RANKS[arrow[1]], arrow
 
 
 def drawn() -> str:

@@ -12,6 +12,7 @@ import pytest
 from dash_app import VERSION, cli, settings
 from dash_app.model.expectation import Expectation
 from dash_app.settings import Settings
+from tests.architecture import RANKS
 from tests.harness import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -38,6 +39,11 @@ TOKENS = {
 }
 """Each colour in the dark and in the light scheme."""
 
+DEVELOPERS = [
+    *(ROOT / ".github").glob("*.md"),
+    ROOT / "dash_app" / "README.md",
+    ROOT / "tests" / "README.md",
+]
 MAX_ENTRY_CHARACTERS = 250
 
 MINUTE = timedelta(minutes=1)
@@ -95,6 +101,17 @@ def test_the_changelog_is_short_lines_under_known_headings() -> None:
     assert headings <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     entries = re.split("^- ", changelog, flags=re.MULTILINE)[1:]
     assert [entry for entry in entries if len(entry.split("\n\n")[0]) > MAX_ENTRY_CHARACTERS] == []
+
+
+@pytest.mark.parametrize("document", DEVELOPERS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_paths_in_the_developers_documents_exist(document: Path) -> None:
+    text = document.read_text()
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    packages = [*RANKS, "dash_app", "tests", "ops", "assets"]
+    paths = re.findall(rf"`((?:{'|'.join(packages)})/[\w./-]+)`", text)
+    roots = (ROOT, ROOT / "dash_app", document.parent)
+    assert [link for link in links if not (document.parent / link).exists()] == []
+    assert [path for path in paths if not any((root / path).exists() for root in roots)] == []
 
 
 @pytest.mark.parametrize(("scheme", "column"), [("dark", 0), ("light", 1)])
