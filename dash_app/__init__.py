@@ -4,15 +4,15 @@ VERSION = "0.1.0"
 
 LAYERS: tuple[dict[str, str], ...] = (
     {"model": "frozen values: database, reading, problem, event, incident, snapshot"},
-    {"system": "what we ask of Linux: addresses, clocks, users, systemd, logs, secret files"},
+    {"system": "the interface to Linux: addresses, clock, processes, systemd, logs, secret files"},
     {"settings": "the TOML file as frozen, validated settings"},
     {"words": "every sentence that people read, numbers and times"},
     {"reader": "the child process that opens watched files; standard library only"},
-    {"airlock": "the parent's end of it: starts, asks and replaces the child processes"},
+    {"airlock": "the parent's end: starts, asks and replaces the child processes"},
     {"history": "our own SQLite file: points, rollups, events, incidents, notifications"},
-    {"rules": "what a reading means: changes, problems, expectations"},
+    {"rules": "interpretation of readings: changes, problems, expectations"},
     {"incidents": "problems with one cause become one incident"},
-    {"alerts": "who is notified: policy, delivery, heartbeat"},
+    {"alerts": "notifications: policy, delivery, heartbeat"},
     {"sampler": "the one thread that reads, judges and publishes a snapshot"},
     {"loader": "pandas frames for trends and tables"},
     {
@@ -20,9 +20,9 @@ LAYERS: tuple[dict[str, str], ...] = (
         "api": "JSON and CSV for automation, and its OpenAPI description",
         "metrics": "the snapshot for Prometheus",
     },
-    {"web": "the WSGI application, who may use it, and the listeners that serve it"},
+    {"web": "the WSGI application, access control, and the listeners"},
     {"service": "the serving process: its life cycle, and the installer's checks"},
-    {"doctor": "what is wrong with an installation, and how to fix it"},
+    {"doctor": "checks of an installation, with fixes"},
     {"demo": "five databases with live writers"},
     {"cli": "the commands"},
 )
