@@ -14,20 +14,21 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.database import Database
-from dash_app.model.problem import Problem
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.widgets import (
     Icon,
     aria,
+    aside,
+    badge,
     bars,
     data,
     expectation,
-    icon,
     middle_ellipsis,
     moment,
     prose,
     row_count,
+    since_when,
 )
 from dash_app.words import numbers, summaries
 
@@ -60,7 +61,7 @@ def card(status: DatabaseStatus, tables: list[Any], now: datetime) -> Component:
     """Return the card of a database. Its tables are folded on a phone."""
     database = status.database
     lines = problem_lines(status, now)
-    lines += [html.P(note, className="aside") for note in summaries.notes(status)]
+    lines += map(aside, summaries.notes(status))
     if status.status == "connected":
         lines += _facts(status, now)
     if tables:
@@ -83,25 +84,24 @@ def _head(status: DatabaseStatus, now: datetime, *, foldable: bool) -> Component
     return html.Div(
         [
             html.H3(html.A(label, href=f"/databases/{name}"), className="name"),
-            badge(status, now),
+            status_badge(status, now),
             *([fold] if foldable else []),
         ],
         className="card-head",
     )
 
 
-def badge(status: DatabaseStatus, now: datetime) -> Component:
+def status_badge(status: DatabaseStatus, now: datetime) -> Component:
     """Return the badge of a database, and "As of 14:02" in its place if the reading is stale.
 
     The page's script shows the second one too if the server stops answering.
     """
     shape, colour, text = badge_parts(summaries.badge(status), status.level)
     as_of = html.Span(["As of ", moment(status.reading.verified_at, "clock", now)])
-    stale = [icon("unknown"), as_of]
     if status.is_stale:
-        return html.Span(stale, className="state state-idle")
-    fresh = html.Span([icon(shape), text], className=f"state state-{colour} when-fresh")
-    return html.Span([fresh, html.Span(stale, className="state state-idle when-stale")])
+        return badge("unknown", "idle", as_of)
+    fresh = badge(shape, colour, text, "when-fresh")
+    return html.Span([fresh, badge("unknown", "idle", as_of, "when-stale")])
 
 
 def badge_parts(key: str, level: str) -> tuple[Icon, str, str]:
@@ -119,20 +119,14 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
     problem, good = status.problems[0], status.last_good
     lines: list[Component] = [html.P(prose(problem.text), className="cause")]
     if status.status != "not_initialized":
-        lines.append(_since(problem, now))
+        lines.append(since_when(problem.since, now))
     lines.append(html.P(prose(problem.remedy), className="remedy"))
     if any(shown.needs_acknowledgement for shown in status.problems):
         lines.append(_acknowledge_button(status.database))
     if status.status == "error" and good:
         rows = numbers.plural(good.total_rows, "row")
-        read_at = moment(good.read_at, "clock", now)
-        lines.append(html.P([f"Last seen: {rows} at ", read_at], className="aside"))
+        lines.append(aside(f"Last seen: {rows} at ", moment(good.read_at, "clock", now)))
     return lines
-
-
-def _since(problem: Problem, now: datetime) -> Component:
-    began, length = moment(problem.since, "clock", now), moment(problem.since, "length", now)
-    return html.P(["Since ", began, " (", length, ")"], className="aside")
 
 
 def _acknowledge_button(database: Database) -> Component:
@@ -177,7 +171,7 @@ def _tables(database: str, tables: list[Any], now: datetime) -> Component:
     return html.Div(
         [
             html.Table([caption, html.Tbody(lines)]),
-            *(html.P(note, className="aside") for note in notes),
+            *map(aside, notes),
         ],
         id=ids.tables(database),
         className="tables",

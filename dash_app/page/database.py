@@ -14,10 +14,18 @@ from dash.development.base_component import Component
 from dash_app.model.event import Event
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
-from dash_app.page.cards import badge, change, problem_lines
+from dash_app.page.cards import change, problem_lines, status_badge
 from dash_app.page.incidents import event_line
 from dash_app.page.layout import Facts
-from dash_app.page.widgets import aria, expectation, middle_ellipsis, moment, row_count
+from dash_app.page.widgets import (
+    and_more,
+    aria,
+    aside,
+    expectation,
+    middle_ellipsis,
+    moment,
+    row_count,
+)
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
 
@@ -61,10 +69,11 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
         [
             html.P(html.A("All databases", href="/"), className="back"),
             html.Div(
-                [html.H1(status.database.label), badge(status, now)], className="section-head"
+                [html.H1(status.database.label), status_badge(status, now)],
+                className="section-head",
             ),
             *problem_lines(status, now),
-            *(html.P(note, className="aside") for note in summaries.notes(status)),
+            *map(aside, summaries.notes(status)),
             *_next_write(status, now),
             _pairs(_facts(status, now), "four"),
         ],
@@ -89,7 +98,7 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
         return []
     every = numbers.exact_duration(own.expect.every)
     text = f"A write is expected every {every}, the next by "
-    return [html.P([text, moment(own.due_at, "clock", now)], className="aside")]
+    return [aside(text, moment(own.due_at, "clock", now))]
 
 
 def _facts(status: DatabaseStatus, now: datetime) -> list[Pair]:
@@ -118,7 +127,7 @@ def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
     head = [_heading(name, text, key) for name, text in COLUMNS.items()]
     lines = [_table(row, now) for row in ordered.head(MAX_ROWS).itertuples(index=False)]
     table = html.Table([html.Thead(html.Tr(head)), html.Tbody(lines)], className="sortable")
-    return html.Div([html.Div(table, className="wide"), *_and_more(len(ordered) - MAX_ROWS)])
+    return html.Div([html.Div(table, className="wide"), *and_more(len(ordered) - MAX_ROWS)])
 
 
 def _heading(name: str, text: str, sorted_by: str) -> Component:
@@ -129,10 +138,6 @@ def _heading(name: str, text: str, sorted_by: str) -> Component:
         className="wide-only" if name in WIDE_ONLY else "",
         **aria(sort=direction if name == sorted_by else "none"),
     )
-
-
-def _and_more(count: int) -> list[Component]:
-    return [html.P(f"and {numbers.number(count)} more", className="aside")] if count > 0 else []
 
 
 def _table(row: Any, now: datetime) -> Component:
@@ -206,14 +211,14 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
     none = "No other program has it open."
     if host.holders is None:
         none = "Cannot be determined here."
-    holders = html.Ul(lines, className="plain") if lines else html.P(none, className="aside")
-    engine = [html.P(summaries.FOREIGN_ENGINE, className="aside")] if host.is_foreign else []
+    holders = html.Ul(lines, className="plain") if lines else aside(none)
+    engine = [aside(summaries.FOREIGN_ENGINE)] if host.is_foreign else []
     return html.Section([html.H2("Open by"), holders, *engine])
 
 
 def _events(details: Details, now: datetime) -> Component:
     lines = [event_line(event, "", now) for event in details.events]
-    return html.Ul(lines) if lines else html.P("No events yet.", className="aside")
+    return html.Ul(lines) if lines else aside("No events yet.")
 
 
 def _schema(status: DatabaseStatus) -> Component:
@@ -222,7 +227,7 @@ def _schema(status: DatabaseStatus) -> Component:
     tables = sorted(name.removeprefix("table ") for name in objects if name.startswith("table "))
     summary = html.Summary(f"Schema, {numbers.plural(len(tables), 'table')}")
     folded = [_columns(name, objects) for name in tables[:MAX_SCHEMAS]]
-    more = _and_more(len(tables) - MAX_SCHEMAS)
+    more = and_more(len(tables) - MAX_SCHEMAS)
     return html.Section(html.Details([summary, *folded, *more], className="schemas"))
 
 

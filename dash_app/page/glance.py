@@ -11,7 +11,7 @@ from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.assets import versioned
 from dash_app.page.cards import badge_parts
 from dash_app.page.markup import draw
-from dash_app.page.widgets import icon
+from dash_app.page.widgets import aside, badge
 from dash_app.words import summaries
 from dash_app.words.status_line import glance_line, snapshot_age
 
@@ -37,7 +37,7 @@ def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
     headline = summaries.headline(snapshot) if snapshot else "Can't tell"
     age = snapshot_age(snapshot, now) if snapshot else "nothing has been read yet"
     items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
-    parts = [html.H1(headline), html.P(age, className="aside"), html.Ul(items)]
+    parts = [html.H1(headline), aside(age), html.Ul(items)]
     back = html.P(html.A("The whole page", href="/"))
     return DOCUMENT.format(
         level=snapshot.level if snapshot else "unknown",
@@ -62,6 +62,6 @@ def _item(status: DatabaseStatus, now: datetime) -> Component:
     shape, colour, text = badge_parts(summaries.badge(status), status.level)
     if status.is_stale:
         shape, colour, text = "unknown", "idle", "Stale"
-    badge = html.Span([icon(shape), text], className=f"state state-{colour}")
-    head = html.P([html.Span(status.database.label, className="subject"), badge])
+    label = html.Span(status.database.label, className="subject")
+    head = html.P([label, badge(shape, colour, text)])
     return html.Li([head, html.P(glance_line(status, now))])

@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
-from dash_app.page.widgets import moment
+from dash_app.page.widgets import aside, moment
 from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
@@ -21,7 +21,7 @@ MAX_LINKS = 3
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     """Return the headline, links to the worst problems, and how many databases are connected."""
     if snapshot is None:
-        return [html.H1("Can't tell"), html.P("Nothing has been read yet.", className="aside")]
+        return [html.H1("Can't tell"), aside("Nothing has been read yet.")]
     links = _links(snapshot, now)
     rest = len(links) - MAX_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
@@ -34,9 +34,9 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
             ]
         ),
         *(html.P(link, className="fault") for link in links[:MAX_LINKS]),
-        *([html.P(disk, className="aside")] if disk else []),
-        *(html.P(note, className="aside") for note in snapshot.history_notes),
-        html.P(f"and {rest} more · {connected}" if rest > 0 else connected, className="aside"),
+        *([aside(disk)] if disk else []),
+        *map(aside, snapshot.history_notes),
+        aside(f"and {rest} more · {connected}" if rest > 0 else connected),
     ]
 
 

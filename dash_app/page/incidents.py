@@ -13,8 +13,9 @@ from dash_app.model.event import Event
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
-from dash_app.page.widgets import aria, data, icon, moment, prose
-from dash_app.words import events, numbers, summaries
+from dash_app.page.cards import badge_parts
+from dash_app.page.widgets import and_more, aria, aside, badge, data, moment, prose, since_when
+from dash_app.words import events, numbers
 from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
 
 MAX_OPEN, MAX_ENDED, MAX_EVENTS = 9, 10, 5
@@ -54,11 +55,10 @@ def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = N
     open_ = [incident for incident in shown if not incident.ended_at]
     ended = [incident for incident in shown if incident.ended_at]
     cards = [_card(incident, remedies, now) for incident in open_[:MAX_OPEN]]
-    rest = len(open_) - MAX_OPEN
     parts = [
         html.H2("Incidents"),
         html.Div(cards, className="cards"),
-        *([html.P(f"and {numbers.number(rest)} more", className="aside")] if rest > 0 else []),
+        *and_more(len(open_) - MAX_OPEN),
         *([_ended_incidents(ended, now)] if ended else []),
     ]
     return html.Section(parts if shown else [], id=ids.INCIDENTS, className="incidents")
@@ -66,12 +66,11 @@ def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = N
 
 def _card(incident: Incident, shown_remedies: Container[str], now: datetime) -> Component:
     labels, cause = labels_and_cause(incident)
-    began, length = moment(incident.since, "clock", now), moment(incident.since, "length", now)
-    remedy = incident.remedy
+    remedy, state = incident.remedy, badge(*badge_parts(incident.kind, incident.level))
     lines = [
-        html.Div([html.H3(labels, className="names"), _badge(incident)], className="card-head"),
+        html.Div([html.H3(labels, className="names"), state], className="card-head"),
         html.P(prose(cause), className="cause"),
-        html.P(["Since ", began, " (", length, ")"], className="aside"),
+        since_when(incident.since, now),
         *([] if remedy in shown_remedies else [html.P(prose(remedy), className="remedy")]),
         *_notifications(incident, now),
         *_acknowledgement(incident, labels, now),
@@ -82,13 +81,6 @@ def _card(incident: Incident, shown_remedies: Container[str], now: datetime) -> 
         class_name=f"database incident is-{incident.level}",
     )
     return whole
-
-
-def _badge(incident: Incident) -> Component:
-    word = summaries.kind_title(incident.kind)
-    if incident.level == "fault":
-        return html.Span([icon("cross"), word], className="state state-bad")
-    return html.Span([icon("clock"), word], className="state state-warn")
 
 
 def _acknowledgement(incident: Incident, labels: str, now: datetime) -> list[Component]:
@@ -118,14 +110,14 @@ def _button(incident: Incident, duration: str, text: str) -> Component:
 
 
 def _notifications(incident: Incident, now: datetime) -> list[Component]:
-    lines: list[list[Component | str]] = []
+    lines: list[Component] = []
     if sent := sent_line(incident):
         sent_at = (notification.sent_at for notification in incident.notifications)
         last = max(time for time in sent_at if time)
-        lines.append([f"{sent}, last at ", moment(last, "clock", now)])
+        lines.append(aside(f"{sent}, last at ", moment(last, "clock", now)))
     if unsent := unsent_line(incident):
-        lines.append([unsent])
-    return [html.P(line, className="aside") for line in lines]
+        lines.append(aside(unsent))
+    return lines
 
 
 def _ended_incidents(incidents: Sequence[Incident], now: datetime) -> Component:
@@ -151,7 +143,7 @@ def recent_events(snapshot: Snapshot, started_at: datetime, now: datetime) -> Co
     known = [event for event in snapshot.events if event.database in labels]
     lines = [event_line(event, labels[event.database], now) for event in known[:MAX_EVENTS]]
     since = moment(started_at, "clock", now)
-    none = html.P(["No events yet. Watching since ", since, "."], className="aside")
+    none = aside("No events yet. Watching since ", since, ".")
     parts = [html.H2("Recent events"), html.Ul(lines) if lines else none]
     return html.Section(parts, id=ids.EVENTS, className="events")
 

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pandas as pd
-from dash import html
 from dash.development.base_component import Component
 from flask import request
 
@@ -28,6 +27,7 @@ from dash_app.page.charts import Choice
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, recent_events, select_incidents
 from dash_app.page.layout import Content, Facts, first_view, layout, overview
+from dash_app.page.widgets import aside
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 from dash_app.words import summaries
@@ -151,12 +151,12 @@ class Page:
         notes = snapshot.history_notes if snapshot and database else ()
         try:
             return [
-                *(html.P(note, className="aside") for note in notes),
+                *map(aside, notes),
                 *self._trends(snapshot, database, choice, zone),
             ]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            return [html.P(HISTORY_UNREADABLE, className="aside")]
+            return [aside(HISTORY_UNREADABLE)]
 
     def _trends(
         self, snapshot: Snapshot | None, database: str | None, choice: Choice, zone: tzinfo
@@ -170,7 +170,7 @@ class Page:
         if snapshot and not choice.is_rate:
             trends = loader.with_present(trends, snapshot, database)
         if trends.dropna(how="all").empty:
-            return [html.P("Charts start once a database is connected.", className="aside")]
+            return [aside("Charts start once a database is connected.")]
         panels = self._panels(snapshot, database, trends)
         return [
             *charts.draw_charts(panels, trends, choice, zone),

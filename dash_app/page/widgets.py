@@ -60,6 +60,26 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
     return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))
 
 
+def aside(*parts: Component | str) -> Component:
+    """Return a paragraph in small grey type."""
+    return html.P(list(parts), className="aside")
+
+
+def and_more(count: int) -> list[Component]:
+    """Return how many are not shown, if any."""
+    return [aside(f"and {numbers.number(count)} more")] if count > 0 else []
+
+
+def since_when(time: datetime, now: datetime) -> Component:
+    """Return since when and for how long a problem has lasted."""
+    return aside("Since ", moment(time, "clock", now), " (", moment(time, "length", now), ")")
+
+
+def badge(shape: Icon, colour: str, text: Component | str, when: str = "") -> Component:
+    """Return a badge. `when` is the class that shows it only with fresh or with stale facts."""
+    return html.Span([icon(shape), text], className=f"state state-{colour} {when}".strip())
+
+
 def bars(hours: Sequence[int | None]) -> Component:
     """Return 24 bars of rows written, one per hour, hidden from screen readers.
 
