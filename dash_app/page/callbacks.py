@@ -73,8 +73,8 @@ def _acknowledge(app: Dash, page: Page) -> None:
             _perform(action or {}, page)
         except (KeyError, TypeError, ValueError, OverflowError):
             abort(400)
-        content = page.content(page.sampler.snapshot, path, search)
-        return content.pulse, content.facts.html
+        snapshot = page.sampler.snapshot
+        return page.pulse(snapshot, path), page.facts(snapshot, path, search).html
 
 
 def _perform(action: dict[str, Any], page: Page) -> None:

@@ -160,28 +160,20 @@ def choice_links(choice: Choice) -> list[Component]:
 
 
 def draw_charts(
-    panels: Sequence[Panel], trends: pd.DataFrame, choice: Choice, zone: tzinfo
-) -> list[Component]:
-    """Return a chart for each panel, from the trend frame's column of its name."""
-    axis = TimeAxis.from_index(trends.index, choice, zone)
-    return [
-        _chart(number, panel, trends.get(panel.name), axis) for number, panel in enumerate(panels)
-    ]
-
-
-def empty_charts(labels: Sequence[str]) -> list[Component]:
-    """Return placeholders of the right size, until the charts come into view."""
-    return [Parts([_without_chart(label, html.P(className="waiting")) for label in labels])]
-
-
-def alternative_formats(
     panels: Sequence[Panel],
     trends: pd.DataFrame,
     choice: Choice,
     zone: tzinfo,
     database: str | None,
-) -> Component:
-    """Return the numbers of the charts as a table, and a link to them as CSV."""
+) -> list[Component]:
+    """Return a chart for each panel, from the trend frame's column of its name.
+
+    Below them are their numbers as a table, and a link to them as CSV.
+    """
+    axis = TimeAxis.from_index(trends.index, choice, zone)
+    drawn = [
+        _chart(number, panel, trends.get(panel.name), axis) for number, panel in enumerate(panels)
+    ]
     query = {
         "format": "csv",
         "metric": "inserted" if choice.is_rate else "rows",
@@ -189,7 +181,12 @@ def alternative_formats(
         **({"database": database} if database else {}),
     }
     link = html.A("CSV", href=f"/api/history?{urlencode(query)}")
-    return Parts([html.Div([as_table(panels, trends, zone), link], className="formats")])
+    return [*drawn, Parts([html.Div([as_table(panels, trends, zone), link], className="formats")])]
+
+
+def empty_charts(labels: Sequence[str]) -> list[Component]:
+    """Return placeholders of the right size, until the charts come into view."""
+    return [Parts([_without_chart(label, html.P(className="waiting")) for label in labels])]
 
 
 def as_table(panels: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:

@@ -15,7 +15,6 @@ from dash_app.page.assets import RECOVER, versioned
 from dash_app.page.charts import empty_charts
 from dash_app.page.markup import Parts, Pulse, draw
 from dash_app.page.widgets import aria, data, icon
-from dash_app.settings import Settings
 
 OTHER_FACES = {
     "Glance": "/glance",
@@ -100,14 +99,6 @@ class Facts:
         return [draw(self.before_charts), draw(self.after_charts)]
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
-    """All that changes on a page: its facts, and the pulse by which the browser keeps time."""
-
-    facts: Facts
-    pulse: dict[str, Any]
-
-
 def overview(headline: list[Component], cards: list[Component], incidents: Component) -> Facts:
     """Arrange the headline, the grid of cards and the incidents of all databases."""
     databases = html.Section(
@@ -125,15 +116,14 @@ def overview(headline: list[Component], cards: list[Component], incidents: Compo
 
 
 def layout(
-    content: Content, trends: Sequence[str], settings: Settings, started_at: datetime
+    facts: Facts, pulse: dict[str, Any], trends: Sequence[str], started_at: datetime
 ) -> Component:
     """Return the whole page with the present facts, and placeholders for charts of these labels."""
-    interval_seconds = settings.sampler.interval.total_seconds()
     return html.Div(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
-            dcc.Interval(id=ids.TICK, interval=round(interval_seconds * 1000)),
-            Pulse(content.pulse, content.facts.html, ids.SNAPSHOT),
+            dcc.Interval(id=ids.TICK, interval=pulse["intervalMs"]),
+            Pulse(pulse, facts.html, ids.SNAPSHOT),
             dcc.Store(id=ids.NEWEST_POINT),
             dcc.Store(id=ids.BROWSER),
             dcc.Store(id=ids.ACTION),
@@ -150,7 +140,7 @@ def layout(
     )
 
 
-def first_view(content: Content, taken_at: datetime | None) -> str:
+def first_view(facts: Facts, taken_at: datetime | None) -> str:
     """Return the page without charts as HTML. It is shown until the app replaces it."""
     as_of = f"as of {taken_at:%H:%M:%S} UTC" if taken_at else ""
     as_of_in_full = f"As of {taken_at:%-d %b %Y, %H:%M:%S} UTC" if taken_at else ""
@@ -159,7 +149,6 @@ def first_view(content: Content, taken_at: datetime | None) -> str:
     reload = html.A("Reload", href="")
     notice = html.P(["Part of this page has not arrived. ", shown, reload], className="when-left")
     header = _header(as_of, as_of_in_full, notice)
-    facts = content.facts
     return draw(html.Div([*header, html.Main([*facts.before_charts, *facts.after_charts]), links]))
 
 

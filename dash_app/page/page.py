@@ -26,7 +26,7 @@ from dash_app.page.cards import cards
 from dash_app.page.charts import Choice
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, recent_events, select_incidents
-from dash_app.page.layout import Content, Facts, first_view, layout, overview
+from dash_app.page.layout import Facts, first_view, layout, overview
 from dash_app.page.widgets import aside
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
@@ -62,28 +62,34 @@ class Page:
         path = _path_of(request.referrer or "")  # Dash requests the layout by a path of its own
         snapshot = self.sampler.snapshot
         labels = self.labels(snapshot, self.database_of(path))
-        return layout(self.content(snapshot, path), labels, self.settings, self.started_at)
+        facts, pulse = self.facts(snapshot, path), self.pulse(snapshot, path)
+        return layout(facts, pulse, labels, self.started_at)
 
     def first_response(self, index: str) -> str:
         """Return Dash's index with the present facts in it, visible before any script has run."""
         snapshot = self.sampler.snapshot
-        content = self.content(snapshot, request.path, request.query_string.decode())
-        view = first_view(content, snapshot.taken_at if snapshot else None)
-        return index.replace("{%level%}", content.pulse["level"]).replace("{%first_view%}", view)
+        facts = self.facts(snapshot, request.path, request.query_string.decode())
+        view = first_view(facts, snapshot.taken_at if snapshot else None)
+        level = snapshot.level if snapshot else "unknown"
+        return index.replace("{%level%}", level).replace("{%first_view%}", view)
 
-    def content(
+    def facts(
         self, snapshot: Snapshot | None, path: str | None, search: str | None = None
-    ) -> Content:
-        """Return facts and pulse of one snapshot for a URL's path and query."""
-        return Content(self.facts(snapshot, path, search), self.pulse(snapshot, path))
-
-    def facts(self, snapshot: Snapshot | None, path: str | None, search: str | None) -> Facts:
+    ) -> Facts:
         """Return the facts of a snapshot for a URL's path and query."""
         database, now = self.database_of(path), datetime.now(UTC)
-        if database and snapshot:
-            return self._view(snapshot, database, search, now)
-        grid = [] if snapshot is None else self._grid(snapshot, now)
-        return overview(headline(snapshot, now), grid, incidents(snapshot, now))
+        open_and_ended = incidents(snapshot, now, database)
+        if snapshot is None:
+            return overview(headline(None, now), [], open_and_ended)
+        if database:
+            details = self._details(snapshot, snapshot.status_of(database), now)
+            sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
+            return database_page.view(details, sort, now, open_and_ended)
+        grid = [
+            *cards(snapshot.databases, loader.counts_frame(snapshot), now),
+            recent_events(snapshot, self.started_at, now),
+        ]
+        return overview(headline(snapshot, now), grid, open_and_ended)
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database whose view has this path; None for every other page."""
@@ -97,18 +103,6 @@ class Page:
             return [configured.label for configured in self.settings.databases]
         tables = snapshot.status_of(database).reading.tables if snapshot else {}
         return list(tables)[: charts.MAX_PANELS]
-
-    def _grid(self, snapshot: Snapshot, now: datetime) -> list[Component]:
-        """Return the cards of all databases, from the loader's frame, and the newest events."""
-        return [
-            *cards(snapshot.databases, loader.counts_frame(snapshot), now),
-            recent_events(snapshot, self.started_at, now),
-        ]
-
-    def _view(self, snapshot: Snapshot, database: str, search: str | None, now: datetime) -> Facts:
-        details = self._details(snapshot, snapshot.status_of(database), now)
-        sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
-        return database_page.view(details, sort, now, incidents(snapshot, now, database))
 
     def _details(
         self, snapshot: Snapshot, status: DatabaseStatus, now: datetime
@@ -172,10 +166,7 @@ class Page:
         if trends.dropna(how="all").empty:
             return [aside("Charts start once a database is connected.")]
         panels = self._panels(snapshot, database, trends)
-        return [
-            *charts.draw_charts(panels, trends, choice, zone),
-            charts.alternative_formats(panels, trends, choice, zone, database),
-        ]
+        return charts.draw_charts(panels, trends, choice, zone, database)
 
     def _panels(
         self, snapshot: Snapshot | None, database: str | None, trends: pd.DataFrame

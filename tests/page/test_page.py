@@ -197,7 +197,7 @@ def test_a_new_table_is_watched_since_its_first_point() -> None:
     times = pd.DatetimeIndex([NOW - timedelta(days=1), NOW - timedelta(minutes=7), NOW])
     trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
     panels = [charts.Panel("new", "new", NOW - timedelta(days=40))]
-    (panel,) = charts.draw_charts(panels, trends, Choice.from_search(None), UTC)
+    panel, _ = charts.draw_charts(panels, trends, Choice.from_search(None), UTC, None)
     assert "Watching since <time" in (text := panel.to_plotly_json()["props"]["html"])
     assert times[1].isoformat() in text
 
@@ -205,7 +205,7 @@ def test_a_new_table_is_watched_since_its_first_point() -> None:
 def test_a_panel_without_a_line_shows_since_when_it_is_watched() -> None:
     trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
     panels = [charts.Panel("email", "Email", NOW)]
-    (panel,) = charts.draw_charts(panels, trends, Choice.from_search(None), UTC)
+    panel, _ = charts.draw_charts(panels, trends, Choice.from_search(None), UTC, None)
     assert "The line grows from there." in panel.to_plotly_json()["props"]["html"]
 
 
