@@ -26,7 +26,7 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from dash_app.history.chart_grid import Window
 from dash_app.history.event_queries import EventQuery
 from dash_app.history.incidents import IncidentQuery
-from dash_app.history.series import Extent, Metric, Selection
+from dash_app.history.series import Extent, Metric
 from dash_app.model.event import EventKind
 
 DEFAULT_RANGE = timedelta(hours=24)
@@ -155,22 +155,17 @@ class HistoryParameters(DatabaseParameters):
             raise ValueError("from must be before to")
         return self
 
-    @property
-    def selection(self) -> Selection:
-        """The series to read."""
-        return Selection(self.database, self.table, self.metric)
-
-    @property
-    def ends_now(self) -> bool:
-        """Whether the end is the time of the request."""
-        return "until" not in self.model_fields_set
-
     def window(self, extent: Extent, every_seconds: float) -> Window:
         """Return the window for series of an extent, which are recorded every `every_seconds`.
 
         Raise ParameterError if the response would be too large.
         """
-        limit = self._max_points(extent)
+        series = max(1, extent.series)
+        # CSV repeats the names in each line.
+        is_csv = self.format == "csv"
+        once, per_point = (0, extent.name_bytes) if is_csv else (extent.name_bytes, 0)
+        by_size = (MAX_BYTES - once) // (series * POINT_BYTES + per_point)
+        limit = max(0, min(MAX_TOTAL_POINTS // series, by_size))
         points = self.points or max(1, min(DEFAULT_POINTS, limit))
         if points > limit:
             raise ParameterError(
@@ -179,14 +174,6 @@ class HistoryParameters(DatabaseParameters):
                 " points or fewer tables."
             )
         return Window.up_to(self.since, self.until, points, every_seconds)
-
-    def _max_points(self, extent: Extent) -> int:
-        """Return the maximum number of points per series. CSV repeats the names in each line."""
-        series = max(1, extent.series)
-        is_csv = self.format == "csv"
-        once, per_point = (0, extent.name_bytes) if is_csv else (extent.name_bytes, 0)
-        by_size = (MAX_BYTES - once) // (series * POINT_BYTES + per_point)
-        return max(0, min(MAX_TOTAL_POINTS // series, by_size))
 
 
 class PageParameters(DatabaseParameters):

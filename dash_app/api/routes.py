@@ -28,13 +28,14 @@ from dash_app.api.serializers import (
     events_document,
     history_document,
     incidents_document,
+    instant,
     service_document,
     status_document,
 )
-from dash_app.api.times import instant
 from dash_app.history import series
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.history.incidents import find_incidents
+from dash_app.history.series import Selection
 from dash_app.model.refusal import REFUSALS
 from dash_app.model.snapshot import NewestSnapshot, Snapshot
 from dash_app.settings import Settings
@@ -86,10 +87,7 @@ def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> Non
         statuses = {status.database.name: status for status in snapshot.databases}
         if name not in statuses:
             return error_response(404, "not_found", "There is no database of that name.")
-        try:
-            events, _has_more = events_page(history, EventQuery((name,)))
-        except sqlite3.Error as error:
-            return _history_unavailable("events", error)
+        events, _has_more = events_page(history, EventQuery((name,)))
         document = detail_document(statuses[name], events)
         return respond(encode(document, facts_of(document)), snapshot.taken_at)
 
@@ -132,49 +130,37 @@ def _no_reading_yet() -> Response:
     return response
 
 
-def _history_unavailable(subject: str, error: sqlite3.Error) -> Response:
-    log.error("%s cannot be read: %s", subject, error)
-    response = error_response(503, "history_unavailable", "The history cannot be read now.")
-    response.headers["Retry-After"] = "60"
-    return response
-
-
 def _add_history(api: Blueprint, settings: HistorySettings) -> None:
     @api.get("/api/history")
     def history() -> Response:
-        try:
-            return _history_response(settings, g.parameters)
-        except sqlite3.Error as error:
-            return _history_unavailable("history", error)
+        parameters: HistoryParameters = g.parameters
+        path = settings.path
+        selection = Selection(parameters.database, parameters.table, parameters.metric)
+        window = parameters.window(series.extent(path, selection), settings.every.total_seconds())
+        document = history_document(series.find_series(path, selection, window))
+        is_csv = parameters.format == "csv"
+        body = to_csv(document["series"]).encode() if is_csv else encode(document).body
+        facts = body
+        if "until" not in parameters.model_fields_set:  # it is the time of the request
+            facts = body.replace(instant(int(parameters.until.timestamp())).encode(), b"")
+        return respond(Encoded(body, etag_of(facts), "text/csv" if is_csv else "application/json"))
 
     @api.get("/api/events")
     def events() -> Response:
         parameters: EventsParameters = g.parameters
         query = parameters.event_query()
-        try:
-            found, has_more = events_page(settings.path, query)
-        except sqlite3.Error as error:
-            return _history_unavailable("events", error)
+        found, has_more = events_page(settings.path, query)
         return respond(encode(events_document(found, query, has_more=has_more)))
 
     @api.get("/api/incidents")
     def incidents() -> Response:
         parameters: IncidentsParameters = g.parameters
         query = parameters.incident_query()
-        try:
-            entries = find_incidents(settings.path, query)
-        except sqlite3.Error as error:
-            return _history_unavailable("incidents", error)
-        return respond(encode(incidents_document(entries, query)))
+        return respond(encode(incidents_document(find_incidents(settings.path, query), query)))
 
-
-def _history_response(history: HistorySettings, parameters: HistoryParameters) -> Response:
-    path, selection = history.path, parameters.selection
-    window = parameters.window(series.extent(path, selection), history.every.total_seconds())
-    document = history_document(series.find_series(path, selection, window))
-    is_csv = parameters.format == "csv"
-    body = to_csv(document["series"]).encode() if is_csv else encode(document).body
-    facts = body
-    if parameters.ends_now:  # without the last time, which is that of the request
-        facts = body.replace(instant(int(parameters.until.timestamp())).encode(), b"")
-    return respond(Encoded(body, etag_of(facts), "text/csv" if is_csv else "application/json"))
+    @api.errorhandler(sqlite3.Error)
+    def history_unavailable(error: sqlite3.Error) -> Response:
+        log.error("history cannot be read: %s", error)
+        response = error_response(503, "history_unavailable", "The history cannot be read now.")
+        response.headers["Retry-After"] = "60"
+        return response

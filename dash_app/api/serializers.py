@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TYPE_CHECKING, overload
 
 from dash_app import VERSION
-from dash_app.api.times import instant, rfc3339
 from dash_app.history.event_queries import EventQuery
 from dash_app.history.incidents import IncidentQuery
 from dash_app.history.series import Series
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
-from dash_app.model.incident import Acknowledgement, Incident
-from dash_app.model.notification import Notification
-from dash_app.model.reading import EstimateKind, LastGood, Reading, TableCount
+from dash_app.model.incident import Incident
 from dash_app.model.refusal import Refusal
-from dash_app.model.self_check import Promise, SelfReport
+from dash_app.model.self_check import SelfReport
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.system.clock import CLOCK, STARTED_SECONDS
 from dash_app.system.processes import memory_bytes
@@ -28,6 +26,23 @@ from dash_app.words.incidents import incident_sentence
 
 if TYPE_CHECKING:
     from dash_app.api import schemas
+
+
+@overload
+def rfc3339(time: datetime) -> str: ...
+@overload
+def rfc3339(time: None) -> None: ...
+def rfc3339(time: datetime | None) -> str | None:
+    """Return a time in UTC with milliseconds: 2026-11-23T15:00:05.120Z."""
+    if time is None:
+        return None
+    return time.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=1024)
+def instant(at: int) -> str:
+    """Return seconds since 1970 as 2026-11-23T15:00:05Z. Series of a chart share their times."""
+    return datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z")
 
 
 def status_document(snapshot: Snapshot) -> schemas.StatusDocument:
@@ -57,13 +72,15 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "error": _error(status),
         "findings": _findings(status),
         "watch": _watch(status),
-        "lastGood": _last_good(good) if good and status.status == "error" else None,
+        "lastGood": {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
+        if good and status.status == "error"
+        else None,
         "rowCounts": {table: count.rows for table, count in tables.items()},
         "totalRows": reading.counted_rows,
         "totalComplete": reading.total_complete,
         "change": _change(status),
         "estimates": {
-            table: _estimate(count.estimate, count)
+            table: {"kind": count.estimate, "countedAt": rfc3339(count.counted_at)}
             for table, count in tables.items()
             if count.estimate
         },
@@ -74,18 +91,20 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "journalMode": reading.journal_mode,
         "readAt": rfc3339(reading.read_at),
         "verifiedAt": rfc3339(reading.verified_at),
-        "waitingFor": _waiting_for(reading),
+        "waitingFor": reading.wait_reason
+        and {"reason": reading.wait_reason, "holder": reading.detail.get("holder")},
     }
 
 
 def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> schemas.DatabaseDocument:
     """Return the document of `/api/databases/<name>`."""
     reading, surroundings = status.reading, status.reading.surroundings
-    holders = surroundings.holders
     return {
         **database_document(status),
         "walBacklogBytes": surroundings.backlog_bytes,
-        "holders": None if holders is None else [_holder(holder) for holder in holders],
+        "holders": None
+        if surroundings.holders is None
+        else list(map(_holder, surroundings.holders)),
         "foreignEngine": surroundings.is_foreign,
         "disk": _disk(surroundings.disk),
         "schema": None if reading.objects is None else dict(reading.objects),
@@ -106,8 +125,6 @@ def service_document(
 ) -> schemas.ServiceDocument:
     """Return the document of `/api/service`: the state of Mission Control itself."""
     report = snapshot.self_report if snapshot else SelfReport()
-    disk = snapshot.history_disk if snapshot else None
-    notes = snapshot.history_notes if snapshot else ()
     is_well = is_fresh and all(promise.is_kept for promise in report.promises)
     return {
         "level": "well" if is_well else "fault",
@@ -121,10 +138,28 @@ def service_document(
         "ticks": {"done": report.ticks, "missed": report.ticks_missed},
         "guards": list(report.guards),
         "sidecarsLeft": report.sidecars_left,
-        "historyDisk": _disk(disk),
-        "historyProblem": " ".join(notes) or None,
+        "historyDisk": _disk(snapshot.history_disk if snapshot else None),
+        "historyProblem": " ".join(snapshot.history_notes if snapshot else ()) or None,
         "refused": [_refusal(refusal) for refusal in refused],
-        "promises": [_promise(promise) for promise in report.promises],
+        "promises": [
+            {
+                "name": promise.name,
+                "measured": promise.measured,
+                "most": promise.limit,
+                "kept": promise.is_kept,
+            }
+            for promise in report.promises
+        ],
+    }
+
+
+def _refusal(refusal: Refusal) -> schemas.Refusal:
+    return {
+        "kind": refusal.kind,
+        "name": refusal.name,
+        "address": refusal.address,
+        "count": refusal.count,
+        "lastAt": rfc3339(refusal.last_at),
     }
 
 
@@ -165,10 +200,9 @@ def incidents_document(
     incidents: Sequence[Incident], query: IncidentQuery
 ) -> schemas.IncidentsDocument:
     """Return the document of `/api/incidents` for the result of a query."""
-    last = incidents[-1].id if len(incidents) == query.limit else None
     return {
         "incidents": [_incident(incident) for incident in incidents],
-        "next": None if last is None else str(last),
+        "next": str(incidents[-1].id) if len(incidents) == query.limit else None,
     }
 
 
@@ -203,10 +237,6 @@ def _error(status: DatabaseStatus) -> schemas.Fault | None:
         return None
     problem = status.problems[0]
     return {"code": code, "message": problem.text, "remedy": problem.remedy}
-
-
-def _last_good(good: LastGood) -> schemas.LastGood:
-    return {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
 
 
 def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
@@ -247,6 +277,7 @@ def _standing(state: ExpectationState) -> schemas.Standing:
 
 
 def _incident(incident: Incident) -> schemas.Incident:
+    seen = incident.acknowledged
     return {
         "id": incident.id or 0,
         "key": incident.key,
@@ -257,31 +288,21 @@ def _incident(incident: Incident) -> schemas.Incident:
         "remedy": incident.remedy,
         "since": rfc3339(incident.since),
         "endedAt": rfc3339(incident.ended_at),
-        "acknowledged": _acknowledgement(incident.acknowledged),
-        "messages": [_message(notification) for notification in incident.notifications],
+        "acknowledged": {"by": seen.by, "at": rfc3339(seen.at), "until": rfc3339(seen.until)}
+        if seen
+        else None,
+        "messages": [
+            {
+                "kind": notification.kind,
+                "title": notification.title,
+                "madeAt": rfc3339(notification.made_at),
+                "sentAt": rfc3339(notification.sent_at),
+                "attempts": notification.attempts,
+                "failure": notification.failure,
+            }
+            for notification in incident.notifications
+        ],
     }
-
-
-def _acknowledgement(known: Acknowledgement | None) -> schemas.Acknowledgement | None:
-    if known is None:
-        return None
-    return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
-
-
-def _message(notification: Notification) -> schemas.Message:
-    return {
-        "kind": notification.kind,
-        "title": notification.title,
-        "madeAt": rfc3339(notification.made_at),
-        "sentAt": rfc3339(notification.sent_at),
-        "attempts": notification.attempts,
-        "failure": notification.failure,
-    }
-
-
-def _waiting_for(reading: Reading) -> schemas.WaitingFor | None:
-    reason = reading.wait_reason
-    return reason and {"reason": reason, "holder": reading.detail.get("holder")}
 
 
 def _holder(holder: Holder) -> schemas.Holder:
@@ -291,27 +312,4 @@ def _holder(holder: Holder) -> schemas.Holder:
         "uses": list(holder.uses),
         "since": rfc3339(holder.since),
         "holdsLogBackSince": rfc3339(holder.pins_since),
-    }
-
-
-def _estimate(kind: EstimateKind, count: TableCount) -> schemas.Estimate:
-    return {"kind": kind, "countedAt": rfc3339(count.counted_at)}
-
-
-def _refusal(refusal: Refusal) -> schemas.Refusal:
-    return {
-        "kind": refusal.kind,
-        "name": refusal.name,
-        "address": refusal.address,
-        "count": refusal.count,
-        "lastAt": rfc3339(refusal.last_at),
-    }
-
-
-def _promise(promise: Promise) -> schemas.Promise:
-    return {
-        "name": promise.name,
-        "measured": promise.measured,
-        "most": promise.limit,
-        "kept": promise.is_kept,
     }

@@ -42,7 +42,7 @@ def test_the_service_does_not_load_the_description() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = {name for name in done.stdout.split() if name.startswith("dash_app.api.")}
-    allowed = ("csv_export", "parameters", "responses", "routes", "serializers", "times")
+    allowed = ("csv_export", "parameters", "responses", "routes", "serializers")
     assert loaded == {f"dash_app.api.{name}" for name in allowed}
 
 
