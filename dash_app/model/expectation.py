@@ -30,7 +30,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class TableRules:
-    """The rules of one table.
+    """The rules of one table, or of one database as far as these are the same.
 
     `expect` concerns new rows; `quiet` hours don't count. A drop of up to `max_drop_percent` of the
     rows between two readings is not reported (None: the default limit). Problems of a `paused`
@@ -45,18 +45,13 @@ class TableRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(TableRules):
     """The rules of one database.
 
     `expect` concerns writes to its files, `min_rows` the rows of all tables together. `tables` has
     the rules of each table that has its own.
     """
 
-    expect: Expectation | None = None
-    quiet: QuietHours = NO_QUIET_HOURS
-    paused: bool = False
-    min_rows: int | None = None
-    max_drop_percent: float | None = None
     max_wal_bytes: int | None = None
     max_size_bytes: int | None = None
     min_free_bytes: int | None = None

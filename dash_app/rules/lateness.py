@@ -186,7 +186,7 @@ class _LastWrite:
 
 
 def _last_write(
-    rules: Rules | TableRules, clock: _ActiveClock, coverage: Coverage, last_at: datetime | None
+    rules: TableRules, clock: _ActiveClock, coverage: Coverage, last_at: datetime | None
 ) -> _LastWrite | None:
     """Return the last write of a file or table according to the history.
 
