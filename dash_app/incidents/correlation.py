@@ -85,7 +85,7 @@ def correlate(
     current = {}
     for key in dict.fromkeys(keys.values()):
         group = [problem for problem in problems if keys[problem.id] == key]
-        incident = _incident(key, group, statuses, _writer_of(group, writers)).clamp_to(now)
+        incident = _incident(key, group, statuses, writers).clamp_to(now)
         if key in known:
             incident = _merge(known[key], incident, group, unreadable)
         current[key] = incident
@@ -108,33 +108,6 @@ def _problems_of(snapshot: Snapshot) -> Iterator[Problem]:
                 yield problem
 
 
-def _rank(incident: Incident) -> tuple[bool, int, datetime]:
-    return incident.ended_at is not None, -SEVERITY.index(incident.level), incident.since
-
-
-@dataclass(frozen=True, slots=True)
-class _Onset:
-    """How an incident started."""
-
-    databases: tuple[str | None, ...]
-    since: datetime
-    family: str
-
-    def includes(self, problem: Problem, key: str, written_at: datetime | None) -> bool:
-        """Whether a new problem belongs to the incident with this key.
-
-        Silence joins other silence if its database was not written since the onset. It starts when
-        a write is due, so it never joins anything else by its time.
-        """
-        is_silence = self.family == "down"
-        if problem.is_silence or is_silence:
-            is_unwritten = written_at is None or written_at <= self.since + SAME_CAUSE_WINDOW
-            both = problem.is_silence and is_silence
-            return both and is_unwritten and problem.database in self.databases
-        is_own = problem.database is not None and _database_of(key) == problem.database
-        return is_own and abs(problem.since - self.since) <= SAME_CAUSE_WINDOW
-
-
 def _assign_incidents(
     known: Sequence[Incident],
     problems: Sequence[Problem],
@@ -149,24 +122,38 @@ def _assign_incidents(
     keys = {problem.id: before[problem.id] for problem in problems if problem.id in before}
     causes = {problem.id: _cause(problem, statuses, writers) for problem in problems}
     by_cause = {causes[id_]: key for id_, key in reversed(keys.items())}
-    onsets = {
-        incident.key: _Onset(incident.databases, incident.since, family(incident.kind))
-        for incident in known
-    }
+    incidents = {incident.key: incident for incident in known}
     for problem in sorted(problems, key=lambda problem: problem.since):
         if problem.id in keys:
             continue
-        cause, written_at = causes[problem.id], _last_write(problem, statuses)
-        related = (k for k, onset in onsets.items() if onset.includes(problem, k, written_at))
+        cause = causes[problem.id]
+        related = (k for k, other in incidents.items() if _includes(other, problem, statuses))
         key = by_cause.get(cause) or next(related, cause)
         keys[problem.id] = by_cause[cause] = key
-        onsets.setdefault(key, _Onset((problem.database,), problem.since, problem.family))
+        incidents.setdefault(key, _incident(key, [problem], statuses, writers))
     return keys
 
 
-def _last_write(problem: Problem, statuses: Statuses) -> datetime | None:
-    status = statuses.get(problem.database or "")
-    return status.reading.last_modified if status else None
+def _rank(incident: Incident) -> tuple[bool, int, datetime]:
+    return incident.ended_at is not None, -SEVERITY.index(incident.level), incident.since
+
+
+def _includes(incident: Incident, problem: Problem, statuses: Statuses) -> bool:
+    """Whether a new problem belongs to an incident, by its time.
+
+    Silence joins other silence if its database was not written since the start. It starts when a
+    write is due, so it never joins anything else by its time.
+    """
+    if problem.database is None:
+        return False
+    is_silent = family(incident.kind) == "down"
+    if problem.is_silence or is_silent:
+        written_at = statuses[problem.database].reading.last_modified
+        is_unwritten = written_at is None or written_at <= incident.since + SAME_CAUSE_WINDOW
+        both = problem.is_silence and is_silent
+        return both and is_unwritten and problem.database in incident.databases
+    is_own = _database_of(incident.key) == problem.database
+    return is_own and abs(problem.since - incident.since) <= SAME_CAUSE_WINDOW
 
 
 def _cause(problem: Problem, statuses: Statuses, writers: Mapping[str, Process]) -> str:
@@ -174,14 +161,14 @@ def _cause(problem: Problem, statuses: Statuses, writers: Mapping[str, Process])
     status = statuses.get(problem.database or "")
     disk = status.reading.surroundings.disk if status else None
     if problem.is_silence and (writer := writers.get(problem.database or "")):
-        return writer.key
+        return f"process:{writer.pid}"
     if folder := _missing_folder(problem, statuses):
         return f"folder:{folder}"
     if problem.code == "disk_low" and disk:
         return f"disk:{disk.device}"
     if problem.needs_acknowledgement or status is None:
         return problem.id
-    return f"{problem.subject}:{problem.family}"
+    return f"{problem.subject}:{family(problem.code)}"
 
 
 def _missing_folder(problem: Problem, statuses: Statuses) -> Path | None:
@@ -192,15 +179,12 @@ def _missing_folder(problem: Problem, statuses: Statuses) -> Path | None:
     return status.database.path.parent
 
 
-def _writer_of(group: Iterable[Problem], writers: Mapping[str, Process]) -> Process | None:
-    names = (problem.database or "" for problem in group if problem.is_silence)
-    return next((writers[name] for name in names if name in writers), None)
-
-
 def _incident(
-    key: str, group: Sequence[Problem], statuses: Statuses, writer: Process | None
+    key: str, group: Sequence[Problem], statuses: Statuses, writers: Mapping[str, Process]
 ) -> Incident:
     first = worst_first(group)[0]
+    silent = (problem.database or "" for problem in group if problem.is_silence)
+    writer = next((writers[name] for name in silent if name in writers), None)
     names = {problem.database for problem in group}
     return Incident(
         key=key,
@@ -228,10 +212,9 @@ def _merge(
     is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)
     is_readable = _database_of(known.key) not in unreadable
     is_other = family(known.kind) != family(new.kind) and is_readable
-    is_new = bool(set(new.problem_ids) - set(known.problem_ids))
     unchecked = [id_ for id_ in known.problem_ids if _database_of(id_) in unreadable]
     return replace(
-        new if is_worse or is_new or is_other else known,
+        new if is_worse or new_starts or is_other else known,
         databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
         level=new.level,
         since=min([known.since, *new_starts]),
@@ -249,7 +232,9 @@ def _database_of(key: str) -> str:
 
 def _text(group: Sequence[Problem], statuses: Statuses, writer: Process | None) -> str:
     ranked = worst_first(group)
-    labels = list(dict.fromkeys(_label(problem.database, statuses) for problem in ranked))
+    names = (problem.database for problem in ranked)
+    all_labels = (statuses[name].database.label if name else OUR_LABEL for name in names)
+    labels = list(dict.fromkeys(all_labels))
     sentences = [problem.text for problem in ranked]
     folders = {_missing_folder(problem, statuses) for problem in group}
     if len(labels) > 1 and len(folders) == 1 and (folder := folders.pop()):
@@ -260,10 +245,6 @@ def _text(group: Sequence[Problem], statuses: Statuses, writer: Process | None) 
         gone = process_gone(writer.command, writer.pid, writer.until, labels)
         sentences = [sentences[0], gone, *sentences[1:]]
     return incident_text(labels, sentences)
-
-
-def _label(name: str | None, statuses: Statuses) -> str:
-    return statuses[name].database.label if name else OUR_LABEL
 
 
 def _end(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dash_app.model.problem import Problem
-from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.model.snapshot import Snapshot
 
 RESIDENT = timedelta(minutes=1)
 """Minimum time a process must hold the database open to count as its writer.
@@ -37,11 +37,6 @@ class Process:
     until: datetime
     missed_at: datetime | None = None
 
-    @property
-    def key(self) -> str:
-        """The key of an incident that the end of this process caused."""
-        return f"process:{self.pid}"
-
 
 SeenProcesses = dict[str, dict[int, Process]]
 """The processes that had a database open, by database and pid."""
@@ -49,29 +44,22 @@ SeenProcesses = dict[str, dict[int, Process]]
 
 def update_seen(before: SeenProcesses, snapshot: Snapshot) -> SeenProcesses:
     """Add the processes of a snapshot to those seen before."""
-    return {
-        status.database.name: _update(
-            before.get(status.database.name, {}), status, snapshot.taken_at
-        )
-        for status in snapshot.databases
-    }
-
-
-def _update(
-    before: Mapping[int, Process], status: DatabaseStatus, now: datetime
-) -> dict[int, Process]:
-    present = {
-        holder.pid: Process(holder.pid, holder.command, holder.since, now)
-        for holder in status.reading.surroundings.holders or ()
-    }
-    stopped = [
-        process if process.missed_at else replace(process, missed_at=now)
-        for pid, process in before.items()
-        if pid not in present
-        if process.until - process.since >= RESIDENT and now - process.until <= KEPT
-    ]
-    newest = sorted(stopped, key=lambda process: process.until, reverse=True)[:MAX_STOPPED]
-    return present | {process.pid: process for process in newest}
+    now, seen = snapshot.taken_at, {}
+    for status in snapshot.databases:
+        name = status.database.name
+        present = {
+            holder.pid: Process(holder.pid, holder.command, holder.since, now)
+            for holder in status.reading.surroundings.holders or ()
+        }
+        stopped = [
+            process if process.missed_at else replace(process, missed_at=now)
+            for pid, process in before.get(name, {}).items()
+            if pid not in present
+            if process.until - process.since >= RESIDENT and now - process.until <= KEPT
+        ]
+        newest = sorted(stopped, key=lambda process: process.until, reverse=True)[:MAX_STOPPED]
+        seen[name] = present | {process.pid: process for process in newest}
+    return seen
 
 
 def stopped_writers(
@@ -111,7 +99,6 @@ def stopped_writers(
 
 
 def _explains(process: Process, due_at: datetime, written_at: datetime | None) -> bool:
-    """Whether a process stopped before a write was due, and nothing was written after it."""
     if process.missed_at is None or process.until > due_at:
         return False
     return written_at is None or written_at <= process.missed_at + SLACK

@@ -55,14 +55,9 @@ class Problem:
     @property
     def id(self) -> str:
         """Identifies the problem for as long as it lasts; stored with its incident."""
-        code = self.family if self.is_silence else self.code
+        code = family(self.code) if self.is_silence else self.code
         since = f"{self.since:%Y-%m-%dT%H:%M:%S}" if self.needs_acknowledgement else ""
         return ":".join(part for part in (self.subject, code, since) if part)
-
-    @property
-    def family(self) -> str:
-        """The code that stands for all codes with the same cause."""
-        return family(self.code)
 
     @property
     def is_silence(self) -> bool:
