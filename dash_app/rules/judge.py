@@ -59,52 +59,40 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
     database keeps its error and has no other problem.
     """
     database, reading, state = evidence.database, evidence.reading, evidence.state
-    level: Level = "unknown" if evidence.is_stale else _level_of(reading, state.status)
-    problems = list(_error(evidence, context))
-    if database.rules.paused:
-        level = "well"
-    else:
-        problems += _findings(evidence)
-        others = (problem.level for problem in problems if problem.code != reading.code)
-        level = worst([level, *others])
+    level: Level = "unknown" if reading.is_undecided else LEVELS[state.status]
+    problems = tuple(_problems(evidence, level, context))
+    others = [problem.level for problem in problems if problem.code != reading.code]
+    level = worst(["unknown" if evidence.is_stale else level, *others])
     return DatabaseStatus(
         database=database,
         reading=reading,
         status=state.status,
         since=state.since,
-        level=level,
+        level="well" if database.rules.paused else level,
         verdict=verdict(reading, problems),
         last_good=state.last_good,
-        problems=tuple(problems),
+        problems=problems,
         is_stale=evidence.is_stale,
         activity=evidence.activity,
         expectations=evidence.expectations,
     )
 
 
-def _level_of(reading: Reading, status: Status) -> Level:
-    return "unknown" if reading.is_undecided else LEVELS[status]
+def _problems(evidence: Evidence, level: Level, context: WordingContext) -> Iterator[Problem]:
+    """Yield the error of a reading at this level, if it has one, then other problems, worst first.
 
-
-def _error(evidence: Evidence, context: WordingContext) -> Iterator[Problem]:
-    """Yield the error of a reading, if it has one.
-
-    If the tables disappeared, it has the code of that event.
+    If the tables disappeared, the error has the code of that event.
     """
     database, reading, state = evidence.database, evidence.reading, evidence.state
-    if reading.code is None:
-        return
-    text, remedy = explain_error(reading.code, reading.detail, database, state.last_good, context)
-    level = _level_of(reading, state.status)
-    error = Problem(reading.code, level, state.since, text, remedy, database.name)
-    if state.absence and not database.rules.paused:
-        error = replace(error, code=state.absence, level="fault")
-    yield error
-
-
-def _findings(evidence: Evidence) -> list[Problem]:
-    """Return all other problems, worst first."""
-    database, reading = evidence.database, evidence.reading
-    left = (problem for event in evidence.events if (problem := problem_of(event)))
-    limits = limit_problems(database, reading, evidence.expectations, evidence.before)
-    return worst_first([*left, *wal_problems(database.name, reading), *limits])
+    if reading.code is not None:
+        text, remedy = explain_error(
+            reading.code, reading.detail, database, state.last_good, context
+        )
+        error = Problem(reading.code, level, state.since, text, remedy, database.name)
+        if state.absence and not database.rules.paused:
+            error = replace(error, code=state.absence, level="fault")
+        yield error
+    if not database.rules.paused:
+        left = (problem for event in evidence.events if (problem := problem_of(event)))
+        limits = limit_problems(database, reading, evidence.expectations, evidence.before)
+        yield from worst_first([*left, *wal_problems(database.name, reading), *limits])
