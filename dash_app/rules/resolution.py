@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 
 def resolve_events(
     open_events: Sequence[Event],
-    new: Iterable[Event],
+    new: Sequence[Event],
     reading: Reading,
     acknowledged_until: datetime | None,
     policy: DropPolicy = DEFAULT_POLICY,
@@ -23,19 +23,18 @@ def resolve_events(
 
     A person acknowledged all events up to `acknowledged_until`.
     """
-    new = tuple(new)
     is_another_copy = any(event.kind in {"back", "replaced"} for event in new)
-    undone = [
+    over = [
         event
         for event in open_events
         if _is_undone(event, reading, policy, is_another_copy=is_another_copy)
     ]
-    over = undone + [
-        event for event in open_events if _is_acknowledged(event, reading, acknowledged_until)
-    ]
-    if any(_is_replacement(event) for event in undone):
+    if any(_is_replacement(event) for event in over):
         # The return of the original file is itself a replacement, but leaves no problem.
         over += [event for event in new if "file" in event.before]
+    if acknowledged_until:
+        # An event in the future happened before the clock was set back.
+        over += [e for e in open_events if not acknowledged_until < e.at <= reading.verified_at]
     return tuple(
         replace(event, ended_at=reading.verified_at)
         if event in over or _is_usual(event, policy)
@@ -44,15 +43,7 @@ def resolve_events(
     )
 
 
-def _is_acknowledged(event: Event, reading: Reading, until: datetime | None) -> bool:
-    if until is None:
-        return False
-    # An event in the future happened before the clock was set back.
-    return event.at <= until or event.at > reading.verified_at
-
-
 def _is_replacement(event: Event) -> bool:
-    """Whether another file or copy replaced the database."""
     return NEWEST in event.before or event.kind in {"back", "replaced", "rolled_back"}
 
 
@@ -76,24 +67,15 @@ def _is_undone(
         is_original = "file" in event.before and event.before["file"] == reading.file
         if NEWEST not in event.before:  # stored by an earlier version
             return is_original
+        newest, now = event.before[NEWEST], progress(reading)
+        if newest["modified"] and now == newest != event.after[NEWEST]:
+            return True
         is_candidate = is_original or is_another_copy  # the inode of a deleted file is reused
-        return _is_newest_copy(event, reading) or (is_candidate and _is_as_new(event, reading))
+        counters = ("totalRows", "changes")
+        return is_candidate and all((now[name] or 0) >= (newest[name] or 0) for name in counters)
     return all(
         (count := reading.tables.get(table)) is not None
         and count.is_exact
         and not policy.is_reportable(table, rows, count.rows or 0)
         for table, rows in event.before["rows"].items()
     )
-
-
-def _is_as_new(event: Event, reading: Reading) -> bool:
-    """Whether a reading has come as far as the newest state before an event."""
-    newest, now = event.before[NEWEST], progress(reading)
-    counters = ("totalRows", "changes")
-    return all(newest[name] is None or (now[name] or 0) >= newest[name] for name in counters)
-
-
-def _is_newest_copy(event: Event, reading: Reading) -> bool:
-    """Whether the file has the time and the rows of the newest state before an event again."""
-    newest = event.before[NEWEST]
-    return bool(newest["modified"]) and progress(reading) == newest != event.after[NEWEST]
