@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from dash_app.model.event import Absence, Event, EventKind, Facts
-from dash_app.model.reading import ABSENCES, Code, LastGood, Reading
+from dash_app.model.reading import ABSENCES, LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Status
 from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.rules.losses import (
@@ -58,10 +58,11 @@ def apply_reading(
         return replace(state, baseline=reading if reading.code is None else None), ()
     baseline = before.baseline
     if reading.code is not None:
-        absence = _absence(reading, baseline)
-        new = absence if before.absence is None else None
-        events = [_event(database, new, reading, _absent(baseline, reading))] if new else []
-        return replace(state, absence=before.absence or absence, baseline=baseline), tuple(events)
+        absence = before.absence or _absence(reading, baseline)
+        state = replace(state, absence=absence, baseline=baseline)
+        if absence is None or before.absence:
+            return state, ()
+        return state, (_event(database, absence, reading, _absent(baseline, reading)),)
     is_back = before.absence is not None
     kind, found, trail = _compare(baseline, reading, policy, is_back=is_back)
     events = []
@@ -93,19 +94,15 @@ def refine_code(baseline: Reading | None, reading: Reading) -> Reading:
 def next_state(reading: Reading, before: DatabaseState | None) -> DatabaseState:
     """Return the state after a reading, without absence and baseline."""
     last_good = before.last_good if before else None
+    status: Status = "error"
     if reading.code is None:
         last_good = LastGood(reading.read_at, reading.total_rows or 0, len(reading.tables))
-    status = status_of(reading.code, last_good)
+        status = "connected"
+    elif reading.code in ABSENCES and last_good is None:
+        status = "not_initialized"
     is_same = before is not None and (before.status, before.code) == (status, reading.code)
     since = before.since if before is not None and is_same else reading.verified_at
     return DatabaseState(status, reading.code, since, last_good)
-
-
-def status_of(code: Code | None, last_good: LastGood | None) -> Status:
-    """Return the status that follows from a reading's code and the last good reading."""
-    if code is None:
-        return "connected"
-    return "not_initialized" if code in ABSENCES and last_good is None else "error"
 
 
 def _absence(reading: Reading, baseline: Reading) -> Absence | None:
@@ -211,15 +208,13 @@ def _missing_after_rewrite(before: Reading, after: Reading, policy: DropPolicy) 
 
 
 def _schema_differences(before: Reading, after: Reading) -> Differences:
-    found: Differences = {}
-    if any(objects := _changed_objects(before.objects, after.objects)):
-        found["objects"] = objects
     versions = {
         "userVersion": (before.user_version, after.user_version),
         "applicationId": (before.application_id, after.application_id),
     }
-    found |= {n: both for n, both in versions.items() if None not in both and both[0] != both[1]}
-    return found
+    found = {n: both for n, both in versions.items() if None not in both and both[0] != both[1]}
+    objects = _changed_objects(before.objects, after.objects)
+    return {"objects": objects, **found} if any(objects) else found
 
 
 def _kind(found: Differences) -> EventKind | None:
@@ -288,7 +283,6 @@ def _is_older(before: Reading, after: Reading, lower: Mapping[str, tuple[int, in
 
 
 def _was_written_since(before: Reading, after: Reading) -> bool:
-    """Whether this is the same file, written since."""
     was, now = before.change_counter or 0, after.change_counter or 0
     return before.file == after.file and now > was
 

@@ -50,14 +50,12 @@ def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, 
 
     Rows that moved to another table are not lost, nor are those of a table created recently.
     """
-    new_tables = _tables_created_recently(before, after)
+    new_tables = _tables_created_recently(before, after) - policy.habits.rewritten.keys()
     drops = {
         name: drop
         for name, drop in _drops(before, after).items()
         if policy.is_reportable(name, drop[0], drop[1] or 0)
-        and (
-            name not in new_tables or name in policy.habits.rewritten or policy.is_configured(name)
-        )
+        and (name not in new_tables or policy.is_configured(name))
     }
     # A new table may start on the first page of a dropped one, as if that had been renamed.
     gone = count_families(name for name in drops if name not in after.tables)
@@ -160,7 +158,8 @@ def _drops(before: Reading, after: Reading) -> dict[str, Drop]:
     """
     names = renamed_tables(before, after)
     drops: dict[str, Drop] = {}
-    for name, rows in known_rows(before).items():
+    known = {name: count.rows or 0 for name, count in before.tables.items() if count.is_known}
+    for name, rows in known.items():
         counts = [after.tables.get(now) for now in dict.fromkeys((names.get(name, name), name))]
         found = [count for count in counts if count is not None]
         left = [count.rows or 0 for count in found if count.is_exact]
@@ -189,7 +188,11 @@ def _match_moves(
     """Return the tables that took over the rows of each drop. A gain explains only one drop."""
     if not drops:
         return {}
-    found = (_Target.of(gain, after) for gain in _recent_gains(before, after))
+    found = []
+    for table, gained, _at in _recent_gains(before, after):
+        count = after.tables[table]
+        all_rows = count.rows if count.is_known else None
+        found.append(_Target(table, all_rows if gained is None else gained, gained is None))
     left = sorted(found, key=_Target.size, reverse=True)[:MAX_COMPARED]
     was_columns, columns = _columns(before), _columns(after)
     largest = sorted(drops.items(), key=lambda drop: drop[1][0], reverse=True)
@@ -218,13 +221,6 @@ class _Target(NamedTuple):
     table: str
     rows: int | None
     is_new: bool
-
-    @classmethod
-    def of(cls, gain: Gain, after: Reading) -> _Target:
-        if gain.rows is not None:
-            return cls(gain.table, gain.rows, is_new=False)
-        count = after.tables[gain.table]
-        return cls(gain.table, count.rows if count.is_known else None, is_new=True)
 
     def size(self) -> float:
         """Return the rows; infinity if they are not counted, since they may be any number."""
@@ -342,11 +338,4 @@ def _columns(reading: Reading) -> dict[str, set[str]]:
 
 def exact_rows(reading: Reading) -> dict[str, int]:
     """Return the rows of each table that has an exact count."""
-    counts = reading.tables.items()
-    return {n: count.rows for n, count in counts if count.is_exact and count.rows is not None}
-
-
-def known_rows(reading: Reading) -> dict[str, int]:
-    """Return the rows of each table that was counted or estimated, without upper bounds."""
-    counts = reading.tables.items()
-    return {n: count.rows for n, count in counts if count.is_known and count.rows is not None}
+    return {name: count.rows or 0 for name, count in reading.tables.items() if count.is_exact}
