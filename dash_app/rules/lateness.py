@@ -68,15 +68,11 @@ class ExpectationTracker:
         self._clocks = tuple(clocks.values())
         modified = coverage.last.last_modified if coverage.last else None
         self._file = _last_write(rules, clocks[rules.quiet], coverage, modified)
-        self._tables = {
-            name: write
+        tables = {
+            name: _last_write(table, clocks[table.quiet], coverage, coverage.written.get(name))
             for name, table in rules.tables.items()
-            if (
-                write := _last_write(
-                    table, clocks[table.quiet], coverage, coverage.written.get(name)
-                )
-            )
         }
+        self._tables = {name: write for name, write in tables.items() if write}
         self._report: ExpectationReport | None = None
         if self._file or self._tables:
             self._report = self._compare(self._read_at, is_gap=False)
@@ -217,7 +213,6 @@ def _is_unwritten(before: Reading | None, now: Reading, table: str) -> bool:
 
 
 def _has_lost_newest(before: Reading, now: Reading, table: str) -> bool:
-    """Whether the newest rows of a table were deleted between two readings."""
     was, count = before.tables.get(table), now.tables.get(table)
     if was is None or was.rowids is None or count is None:
         return False

@@ -17,10 +17,10 @@ from dash_app.model.level import Level
 from dash_app.model.problem import FindingKind, LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import WHOLE
+from dash_app.words.events import event_text
 from dash_app.words.problems import (
     REMEDIES,
     disk_line,
-    event_sentence,
     few_rows,
     log_held,
     no_such_table,
@@ -56,7 +56,7 @@ def problem_of(event: Event) -> Problem | None:
     if kind is None or WHOLE in event.before:
         return None
     level: Level = "notice" if kind == "replaced" and not has_lost_rows else "fault"
-    text, remedy = event_sentence(event), remedy_for(event, kind)
+    text, remedy = f"{event_text(event)}.", remedy_for(event, kind)
     return Problem(kind, level, event.at, text, remedy, event.database, needs_acknowledgement=True)
 
 
@@ -149,7 +149,15 @@ def _exceeded(rules: Rules, reading: Reading, missing: Iterable[str]) -> Exceede
     for table in missing:
         if rules.tables[table].min_rows is None:  # or it has too few rows already
             yield "no_such_table", table, unknown_table(table, tables)
-    yield from _size_limits(rules, reading)
+    wal, size, disk = reading.wal_bytes, reading.size_bytes, reading.surroundings.disk
+    if rules.max_wal_bytes is not None and (wal or 0) > rules.max_wal_bytes:
+        yield "wal_large", None, too_large("WAL", wal or 0, rules.max_wal_bytes)
+    if rules.max_size_bytes is not None and (size or 0) > rules.max_size_bytes:
+        yield "file_large", None, too_large("File", size or 0, rules.max_size_bytes)
+    if disk and (
+        disk.is_low if rules.min_free_bytes is None else disk.free_bytes < rules.min_free_bytes
+    ):
+        yield "disk_low", None, f"{disk_line(disk)}."
 
 
 def _row_limits(rules: Rules, reading: Reading) -> Exceeded:
@@ -163,17 +171,4 @@ def _row_limits(rules: Rules, reading: Reading) -> Exceeded:
             continue
         rows = (count.rows or 0) if count else 0
         if rows < own.min_rows:
-            text = few_rows(table, rows if count else None, own.min_rows)
-            yield "few_rows", table, text
-
-
-def _size_limits(rules: Rules, reading: Reading) -> Exceeded:
-    wal, size, disk = reading.wal_bytes, reading.size_bytes, reading.surroundings.disk
-    if rules.max_wal_bytes is not None and (wal or 0) > rules.max_wal_bytes:
-        yield "wal_large", None, too_large("WAL", wal or 0, rules.max_wal_bytes)
-    if rules.max_size_bytes is not None and (size or 0) > rules.max_size_bytes:
-        yield "file_large", None, too_large("File", size or 0, rules.max_size_bytes)
-    if disk and (
-        disk.is_low if rules.min_free_bytes is None else disk.free_bytes < rules.min_free_bytes
-    ):
-        yield "disk_low", None, f"{disk_line(disk)}."
+            yield "few_rows", table, few_rows(table, rows if count else None, own.min_rows)

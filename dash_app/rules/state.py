@@ -55,9 +55,9 @@ class StateStore:
         self._now = now
         self._databases = {database.name: database for database in databases}
         known = self._databases.values()
-        self._states = {
-            database.name: _not_after(now(), history.state_of(database)) for database in known
-        }
+        self._states = {database.name: history.state_of(database) for database in known}
+        for name, state in self._states.items():  # the clock may have been set back since
+            self._states[name] = state and replace(state, since=min(state.since, now()))
         self._open = {database.name: self._stored_open_events(database) for database in known}
         self._unsaved: dict[str, tuple[Event, ...]] = dict.fromkeys(self._databases, ())
         self._habits = {database.name: self._stored_habits(database) for database in known}
@@ -100,10 +100,8 @@ class StateStore:
                 baseline = state.baseline and replace(
                     state.baseline, trail=move_trail(state.baseline.trail, by)
                 )
-                good = shift_times(state.last_good, by)
-                self._states[name] = replace(
-                    state, since=state.since + by, last_good=good, baseline=baseline
-                )
+                since, good = state.since + by, shift_times(state.last_good, by)
+                self._states[name] = replace(state, since=since, last_good=good, baseline=baseline)
 
     @property
     def states(self) -> Mapping[str, DatabaseState | None]:
@@ -138,8 +136,8 @@ class StateStore:
 
     def save(self) -> None:
         """Store the states that changed, with the last good readings, for the next start."""
-        states = {name: state for name, state in self._states.items() if state}
-        self._writes.save({name: (state, self._unsaved[name]) for name, state in states.items()})
+        states = self._states.items()
+        self._writes.save({name: (state, self._unsaved[name]) for name, state in states if state})
 
     def _store(self, changed: Mapping[str, _State]) -> Mapping[str, _State]:
         for name, (state, events) in changed.items():
@@ -175,8 +173,3 @@ class StateStore:
         except sqlite3.Error as error:
             log.error("events of %s cannot be read: %s", database.name, error)
             return NO_HABITS
-
-
-def _not_after(now: datetime, state: DatabaseState | None) -> DatabaseState | None:
-    """Return a state that does not start in the future, in case the clock was set back."""
-    return state and replace(state, since=min(state.since, now))

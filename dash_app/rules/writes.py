@@ -24,7 +24,6 @@ def last_write(before: Reading | None, now: Reading) -> datetime | None:
 
 
 def _was_written(before: Reading, now: Reading) -> bool:
-    """Whether content was written between two readings."""
     if before.file != now.file or _have_rows_changed(before, now):
         return True
     if None not in {before.schema_version, now.schema_version}:

@@ -12,7 +12,7 @@ from dash_app.model.expectation import ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
 from dash_app.model.problem import FindingKind, Problem, ProblemCode
 from dash_app.model.reading import Reading
-from dash_app.words.events import event_text, spell_out
+from dash_app.words.events import spell_out
 from dash_app.words.numbers import exact_duration, join_names, moment, number, plural, size
 
 IN_BRIEF: dict[ProblemCode, str] = {
@@ -116,11 +116,6 @@ def remedy_for(event: Event, kind: FindingKind) -> str:
     if event.kind == "back":
         return REMEDIES["rolled_back"]
     return COMPARE if event.kind == "schema_changed" else REMEDIES[kind]
-
-
-def event_sentence(event: Event) -> str:
-    """Return an event as a sentence."""
-    return f"{event_text(event)}."
 
 
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
