@@ -6,7 +6,7 @@ An unknown value has no sample; it is never 0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import get_args
 
@@ -26,20 +26,22 @@ from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model.expectation import State
 from dash_app.model.level import Level
 from dash_app.model.self_check import SelfReport
-from dash_app.model.snapshot import DatabaseStatus, NewestSnapshot, Snapshot, Status
+from dash_app.model.snapshot import DatabaseStatus, NewestSnapshot, Status
 from dash_app.system.processes import memory_bytes
 
 PREFIX = "mission_control"
 MAX_LABEL_CHARACTERS = 200
 
 
-class Exposition:
-    """All metrics, in a registry of their own."""
+class Exposition(Collector):
+    """All metrics, made at each scrape, in a registry of their own."""
 
     def __init__(self, newest: NewestSnapshot, max_tables: int) -> None:
-        """Register the collectors."""
+        """Export at most `max_tables` tables per database."""
+        self._newest = newest
+        self._max_tables = max_tables
         self._registry = CollectorRegistry()
-        self._registry.register(SnapshotCollector(newest, max_tables))
+        self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
     def encode(self, accepted: str) -> tuple[bytes, str]:
@@ -50,21 +52,15 @@ class Exposition:
             encode, content_type = choose_encoder("")
         return encode(self._registry), content_type
 
-
-class SnapshotCollector(Collector):
-    """Makes the metrics of the newest snapshot at each scrape."""
-
-    def __init__(self, newest: NewestSnapshot, max_tables: int) -> None:
-        """Export at most `max_tables` tables per database."""
-        self._newest = newest
-        self._max_tables = max_tables
-
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics; before the first snapshot, only those of the service."""
         snapshot = self._newest()
         yield from _service(snapshot.self_report if snapshot else SelfReport())
         if snapshot is not None:
-            yield from _snapshot(snapshot)
+            taken = "When the newest snapshot was taken."
+            yield _gauge("snapshot_timestamp_seconds", taken, [({}, seconds(snapshot.taken_at))])
+            free = "Space that ordinary users may still write on the history's disk."
+            yield _gauge("history_disk_free_bytes", free, [({}, free_bytes(snapshot.history_disk))])
             yield from _databases(snapshot.databases)
             yield from _tables(snapshot.databases, self._max_tables)
             yield from _expectations(snapshot.databases)
@@ -109,13 +105,6 @@ def _service(report: SelfReport) -> Iterator[Metric]:
     )
 
 
-def _snapshot(snapshot: Snapshot) -> Iterator[Metric]:
-    taken = "When the newest snapshot was taken."
-    yield _gauge("snapshot_timestamp_seconds", taken, [({}, seconds(snapshot.taken_at))])
-    free = "Space that ordinary users may still write on the history's disk."
-    yield _gauge("history_disk_free_bytes", free, [({}, free_bytes(snapshot.history_disk))])
-
-
 def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
     for gauge in GAUGES:
         samples = ((_labels(status), gauge.value(status)) for status in databases)
@@ -123,12 +112,12 @@ def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
     yield _gauge(
         "database_status",
         "1 for the status of a database, 0 for all others.",
-        _one_hot(databases, "status", get_args(Status), lambda status: status.status),
+        _one_hot(((_labels(s), s.status) for s in databases), "status", Status),
     )
     yield _gauge(
         "database_level",
         "1 for the level of a database, 0 for all others.",
-        _one_hot(databases, "level", get_args(Level), lambda status: status.level),
+        _one_hot(((_labels(s), s.level) for s in databases), "level", Level),
     )
     yield _gauge(
         "database_error",
@@ -182,11 +171,7 @@ def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
     yield _gauge(
         "expectation_state",
         "1 for the state of an expectation, 0 for all others. Without a table, it is of the file.",
-        (
-            (labels | {"state": state}, float(state == expectation.state))
-            for labels, expectation in states
-            for state in get_args(State)
-        ),
+        _one_hot(((labels, found.state) for labels, found in states), "state", State),
     )
     yield _gauge(
         "expectation_due_timestamp_seconds",
@@ -211,12 +196,9 @@ def _gauge(
 
 
 def _one_hot(
-    databases: Iterable[DatabaseStatus],
-    name: str,
-    values: Sequence[str],
-    value_of: Callable[[DatabaseStatus], str],
-) -> Iterator[tuple[Mapping[str, str], float]]:
-    """Yield one sample per value, which is 1 for the value of a database and 0 otherwise."""
-    for status in databases:
-        for value in values:
-            yield _labels(status) | {name: value}, float(value == value_of(status))
+    known: Iterable[tuple[dict[str, str], str]], name: str, values: object
+) -> Iterator[tuple[dict[str, str], float]]:
+    """Yield one sample per value of a Literal type: 1 for the known one, 0 for all others."""
+    for labels, present in known:
+        for value in get_args(values):
+            yield labels | {name: value}, float(value == present)

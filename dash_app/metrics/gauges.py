@@ -4,27 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from dash_app.model.host_facts import Disk
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus
 
-
-class Gauge(NamedTuple):
-    """A number of a database. A value of None has no sample."""
-
-    name: str
-    help: str
-    value: Callable[[DatabaseStatus], float | None]
+Subject = TypeVar("Subject")
 
 
-class TableGauge(NamedTuple):
-    """A number of a table. A value of None has no sample."""
+class Gauge(NamedTuple, Generic[Subject]):
+    """A number of a database or table. A value of None has no sample."""
 
     name: str
     help: str
-    value: Callable[[TableCount], float | None]
+    value: Callable[[Subject], float | None]
 
 
 def seconds(time: datetime | None) -> float | None:
@@ -37,17 +31,13 @@ def free_bytes(disk: Disk | None) -> float | None:
     return disk.free_bytes if disk else None
 
 
-def _disk(status: DatabaseStatus) -> Disk | None:
-    return status.reading.surroundings.disk
-
-
-def _tables_uncounted(status: DatabaseStatus) -> float | None:
-    return None if status.reading.code else len(status.reading.unknown_tables)
-
-
-GAUGES = (
+GAUGES: tuple[Gauge[DatabaseStatus], ...] = (
     Gauge("rows", "Rows of all tables with a known count.", lambda s: s.reading.counted_rows),
-    Gauge("tables_uncounted", "Number of tables without a known count.", _tables_uncounted),
+    Gauge(
+        "tables_uncounted",
+        "Number of tables without a known count.",
+        lambda s: None if s.reading.code else len(s.reading.unknown_tables),
+    ),
     Gauge("size_bytes", "Size of the main file.", lambda s: s.reading.size_bytes),
     Gauge("wal_bytes", "Size of the WAL.", lambda s: s.reading.wal_bytes),
     Gauge(
@@ -63,12 +53,12 @@ GAUGES = (
     Gauge(
         "disk_free_bytes",
         "Space that ordinary users may still write on the database's disk.",
-        lambda s: free_bytes(_disk(s)),
+        lambda s: free_bytes(s.reading.surroundings.disk),
     ),
     Gauge(
         "disk_size_bytes",
         "Size of the database's disk.",
-        lambda s: disk.total_bytes if (disk := _disk(s)) else None,
+        lambda s: disk.total_bytes if (disk := s.reading.surroundings.disk) else None,
     ),
     Gauge(
         "last_write_timestamp_seconds",
@@ -88,23 +78,23 @@ GAUGES = (
     Gauge("status_since_timestamp_seconds", "When its status began.", lambda s: seconds(s.since)),
 )
 
-TABLE_GAUGES = (
-    TableGauge(
+TABLE_GAUGES: tuple[Gauge[TableCount], ...] = (
+    Gauge(
         "table_rows",
         "Rows of a table, counted or estimated; no sample if unknown.",
         lambda count: count.rows if count.is_known else None,
     ),
-    TableGauge(
+    Gauge(
         "table_rows_estimated",
         "Whether the number of rows is an estimate.",
         lambda count: float(not count.is_exact) if count.is_known else None,
     ),
-    TableGauge(
+    Gauge(
         "table_rows_at_most",
         "Upper bound for the rows of a table that was never counted.",
         lambda count: count.rows if count.estimate == "at_most" else None,
     ),
-    TableGauge(
+    Gauge(
         "table_counted_timestamp_seconds",
         "When the rows of a table were last counted.",
         lambda count: seconds(count.counted_at) if count.rows is not None else None,

@@ -21,7 +21,7 @@ from dash_app import settings
 from dash_app.api import examples, openapi, parameters, route_docs
 from dash_app.api.routes import DESCRIPTION as FILE
 from dash_app.history.writer import History
-from dash_app.metrics.exposition import SnapshotCollector
+from dash_app.metrics.exposition import Exposition
 from dash_app.model.notification import NotificationKind
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
@@ -98,7 +98,7 @@ def test_the_example_of_a_message_has_a_known_kind() -> None:
 
 def test_the_example_of_the_metrics_is_that_of_the_snapshot() -> None:
     registry = CollectorRegistry()
-    registry.register(SnapshotCollector(lambda: examples.SNAPSHOT, 200))
+    registry.register(Exposition(lambda: examples.SNAPSHOT, 200))
     assert examples.METRICS in generate_latest(registry).decode()
 
 

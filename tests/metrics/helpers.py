@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dash_app.metrics.exposition import SnapshotCollector
+from dash_app.metrics.exposition import Exposition
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from tests.factories import NOW
 
@@ -16,7 +16,7 @@ def registry_over(*databases: DatabaseStatus, max_tables: int = 200) -> Collecto
     """Return a registry over a snapshot, or over none if no database is given."""
     snapshot = Snapshot(NOW, databases) if databases else None
     registry = CollectorRegistry()
-    registry.register(SnapshotCollector(lambda: snapshot, max_tables))
+    registry.register(Exposition(lambda: snapshot, max_tables))
     return registry
 
 
