@@ -5,7 +5,7 @@ Counts never become floats: columns of numbers have the type `Int64`, with `<NA>
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,7 +123,16 @@ def with_present(
     trends: pd.DataFrame, snapshot: Snapshot, database: str | None = None
 ) -> pd.DataFrame:
     """Append the snapshot's counts to a trend frame, so that charts agree with the cards."""
-    counts = _present_counts(snapshot, database, trends.attrs.get("uncounted", {}))
+    counts: dict[str, int | None] = {}
+    if database is not None:
+        tables = snapshot.status_of(database).reading.tables
+        counts = {name: count.rows if count.is_known else None for name, count in tables.items()}
+    else:
+        uncounted = trends.attrs.get("uncounted", {})
+        for status in snapshot.databases:
+            name, reading = status.database.name, status.reading
+            is_complete = reading.unknown_tables <= uncounted.get(name, set())
+            counts[name] = reading.counted_rows if is_complete else None
     row = {name: rows for name, rows in counts.items() if name in trends.columns}
     present = _frame([row], dict.fromkeys(row, "Int64"))
     present.index = pd.DatetimeIndex([snapshot.taken_at])
@@ -174,20 +183,6 @@ def _sum(left: pd.Series[int], right: pd.Series[int]) -> pd.Series[int]:
 def _reindex(column: pd.Series[int], index: pd.Index[int]) -> pd.Series[int]:
     """Return a column at more instants, where it has the value of the instant before."""
     return column if column.index.equals(index) else column.reindex(index, method="ffill")
-
-
-def _present_counts(
-    snapshot: Snapshot, database: str | None, uncounted: Mapping[str, set[str]]
-) -> dict[str, int | None]:
-    if database is not None:
-        tables = snapshot.status_of(database).reading.tables
-        return {name: count.rows if count.is_known else None for name, count in tables.items()}
-    rows: dict[str, int | None] = {}
-    for status in snapshot.databases:
-        name, reading = status.database.name, status.reading
-        is_complete = reading.unknown_tables <= uncounted.get(name, set())
-        rows[name] = reading.counted_rows if is_complete else None
-    return rows
 
 
 def _table(status: DatabaseStatus, name: str, count: TableCount) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from dash_app import VERSION
 from dash_app.api import schemas
 from dash_app.api.parameters import PARAMETERS, Parameters
 from dash_app.api.route_docs import (
+    ANY_TEXT,
     COMMON_ERRORS,
     DESCRIPTION,
     ERRORS,
@@ -69,9 +70,15 @@ def description() -> Json:
         "components": {
             "schemas": _schemas(),
             "parameters": _parameters(),
-            "headers": {name: _header(name) for name in HEADERS},
+            "headers": {
+                name: {"description": text, "required": True, "schema": schema}
+                for name, (text, schema) in HEADERS.items()
+            },
             "responses": {str(status): _error(status) for status in ERRORS}
-            | {str(status): _too_large(status) for status in TOO_LARGE},
+            | {
+                str(status): {"description": text, "content": {TEXT: {"schema": ANY_TEXT}}}
+                for status, text in TOO_LARGE.items()
+            },
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -140,7 +147,7 @@ def _success(route: Route) -> Json:
 def _plain_error(route: Route, status: int) -> Json:
     """Return an error of a route without JSON; if access is denied, it is JSON all the same."""
     error = _error(status)
-    content = {media: {"schema": {"type": "string"}} for media in route.content}
+    content = {media: {"schema": ANY_TEXT} for media in route.content}
     headers = {name: header for name, header in error["headers"].items() if name != "Retry-After"}
     return error | {"headers": headers, "content": error["content"] | content}
 
@@ -175,20 +182,10 @@ def _parameters() -> Json:
     }
     for model in PARAMETERS.values():
         for name, schema in _properties(model).items():
-            description = schema.pop("description")
-            parameters[name] = {
-                "name": name,
-                "in": "query",
-                "description": description,
-                "schema": schema,
-            }
+            described = {"name": name, "in": "query", "description": schema.pop("description")}
+            parameters[name] = {**described, "schema": schema}
     parameters["database"]["schema"]["items"] = ref("schemas", "DatabaseName")
     return parameters
-
-
-def _header(name: str) -> Json:
-    description, schema = HEADERS[name]
-    return {"description": description, "required": True, "schema": schema}
 
 
 def _error(status: int) -> Json:
@@ -199,10 +196,6 @@ def _error(status: int) -> Json:
         "headers": {name: ref("headers", name) for name in ("Cache-Control", *headers)},
         "content": {JSON: {"schema": ref("schemas", "ErrorDocument"), "example": example}},
     }
-
-
-def _too_large(status: int) -> Json:
-    return {"description": TOO_LARGE[status], "content": {TEXT: {"schema": {"type": "string"}}}}
 
 
 def as_text() -> str:

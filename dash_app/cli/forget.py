@@ -11,7 +11,13 @@ from pathlib import Path
 import click
 
 from dash_app import settings
-from dash_app.cli.terminal import config_option, fail, reject_unknown_databases, show_elapsed
+from dash_app.cli.terminal import (
+    config_option,
+    fail,
+    fail_if_unreadable,
+    reject_unknown_databases,
+    show_elapsed,
+)
 from dash_app.history.file import forget_request
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
@@ -46,7 +52,9 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
     configured = settings.load(config)
     reject_unknown_databases(configured, [name])
     database = next(database for database in configured.databases if database.name == name)
-    state = _stored_state(configured, database)
+    path = configured.history.path
+    with fail_if_unreadable(path):
+        state = ReadOnlyHistory(path).state_of(database)
     if state is None:
         click.echo(f"{database.label} is new already.")
         return
@@ -57,18 +65,10 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
     except HistoryInUseError:
         _request_from_service(configured, database)
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
-        fail(f"History {numbers.short_path(configured.history.path)} cannot be opened: {error}")
+        fail(f"History {numbers.short_path(path)} cannot be opened: {error}")
     else:
         _forget(history, database)
     click.echo(f"{database.label} is new again.")
-
-
-def _stored_state(configured: Settings, database: Database) -> DatabaseState | None:
-    path = configured.history.path
-    try:
-        return ReadOnlyHistory(path).state_of(database)
-    except sqlite3.Error as error:
-        fail(f"History {numbers.short_path(path)} cannot be read: {error}")
 
 
 def _confirm(database: Database, state: DatabaseState) -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypedDict, Unpack, get_args
+from typing import get_args
 
 import click
 
 from dash_app import settings
 from dash_app.api.csv_export import to_csv
 from dash_app.api.serializers import history_document, incidents_document
-from dash_app.cli.history_summary import summarize
 from dash_app.cli.terminal import (
     Instant,
     config_option,
@@ -25,8 +25,9 @@ from dash_app.history import series
 from dash_app.history.chart_grid import Window
 from dash_app.history.event_queries import EventQuery, find_events
 from dash_app.history.incidents import IncidentQuery, find_incidents
-from dash_app.history.series import Metric, Selection
+from dash_app.history.series import Metric, Selection, Series
 from dash_app.settings import Settings
+from dash_app.words import numbers
 from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_line
 
@@ -35,6 +36,7 @@ MAX_POINTS = 500
 """Per series; the default of `/api/history`."""
 
 DEFAULT_LIMIT = 50
+UNKNOWN = "unknown"
 
 HISTORY_EXAMPLES = """\b
 Examples:
@@ -70,16 +72,6 @@ Reads only the history, so the service does not need to run.
 """
 
 
-class HistoryOptions(TypedDict):
-    """The options of `history` that select series and time."""
-
-    databases: tuple[str, ...]
-    tables: tuple[str, ...]
-    metric: Metric
-    since: datetime | None
-    until: datetime | None
-
-
 @click.command(epilog=HISTORY_EXAMPLES)
 @config_option
 @database_option
@@ -92,12 +84,21 @@ class HistoryOptions(TypedDict):
 @click.option("--from", "since", type=Instant(), help="The start, such as 7d; default: 24h.")
 @click.option("--to", "until", type=Instant(), help="The end; default: now.")
 @click.option("--csv", "wants_csv", is_flag=True, help="Print the CSV of /api/history.")
-def history(config: Path | None, *, wants_csv: bool, **options: Unpack[HistoryOptions]) -> None:
+def history(  # noqa: PLR0913 - one for each option
+    config: Path | None,
+    databases: tuple[str, ...],
+    tables: tuple[str, ...],
+    *,
+    metric: Metric,
+    since: datetime | None,
+    until: datetime | None,
+    wants_csv: bool,
+) -> None:
     """Summarize how row counts and sizes changed."""
     configured = settings.load(config)
-    reject_unknown_databases(configured, options["databases"])
-    selection = Selection(options["databases"], options["tables"], options["metric"])
-    window = _window(configured, options["since"], options["until"])
+    reject_unknown_databases(configured, databases)
+    selection = Selection(databases, tables, metric)
+    window = _window(configured, since, until)
     with history_file(configured) as path:
         found = list(series.find_series(path, selection, window))
     if wants_csv:
@@ -154,6 +155,43 @@ def incidents(
     else:
         rows = [(_minute(incident.since), incident_line(incident)) for incident in found]
         click.echo("\n".join(table(rows)) if rows else "No incidents.")
+
+
+def summarize(found: Sequence[Series]) -> list[tuple[str, ...]]:
+    """Return a header and one row per series: its last, minimum and maximum value and its change.
+
+    For rows written, the only number is their sum. All series are of one metric.
+    """
+    if found and found[0].metric == "inserted":
+        return [("DATABASE", "TABLE", "WRITTEN"), *map(_total, found)]
+    return [("DATABASE", "TABLE", "LAST", "MIN", "MAX", "CHANGE"), *map(_range, found)]
+
+
+def _total(series: Series) -> tuple[str, ...]:
+    known = [value for _, value in series.points if value is not None]
+    return series.database, series.table or "", numbers.number(sum(known)) if known else UNKNOWN
+
+
+def _range(series: Series) -> tuple[str, ...]:
+    known = [value for _, value in series.points if value is not None]
+    if not known:
+        return series.database, series.table or "", *[UNKNOWN] * 4
+    extremes = [*known, *(value for pair in series.ranges if pair for value in pair)]
+    values = (known[-1], min(extremes), max(extremes))
+    texts = (_value(series.metric, value) for value in values)
+    change = _change(series.metric, known[-1] - known[0])
+    return series.database, series.table or "", *texts, change
+
+
+def _value(metric: Metric, value: int) -> str:
+    return numbers.number(value) if metric == "rows" else numbers.size(value)
+
+
+def _change(metric: Metric, value: int) -> str:
+    if metric == "rows" or value == 0:
+        return numbers.change(value)
+    sign = "+" if value > 0 else "−"
+    return f"{sign}{numbers.size(abs(value))}"
 
 
 def _minute(time: datetime) -> str:

@@ -25,7 +25,7 @@ from dash_app.model.snapshot import DatabaseStatus, Snapshot
 def snapshot_from(document: StatusDocument) -> Snapshot:
     """Return a document as a snapshot. Raise KeyError, TypeError or ValueError if it is not one."""
     statuses = tuple(_status(database) for database in document["databases"])
-    return Snapshot(_time(document["takenAt"]), statuses)
+    return Snapshot(datetime.fromisoformat(document["takenAt"]), statuses)
 
 
 def _status(document: DatabaseDocument) -> DatabaseStatus:
@@ -34,7 +34,9 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
     activity = None
     if change and reading.counted_rows is not None:
         before = reading.counted_rows - change["rows"]
-        activity = Activity((), before, _time(change["since"]), reading.unknown_tables)
+        activity = Activity(
+            (), before, datetime.fromisoformat(change["since"]), reading.unknown_tables
+        )
     return DatabaseStatus(
         database=Database(
             document["name"],
@@ -44,10 +46,10 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
         ),
         reading=reading,
         status=document["status"],
-        since=_time(document["since"]),
+        since=datetime.fromisoformat(document["since"]),
         level=level,
         verdict=document["verdict"],
-        last_good=good and LastGood(_time(good["readAt"]), good["totalRows"], 0),
+        last_good=good and LastGood(datetime.fromisoformat(good["readAt"]), good["totalRows"], 0),
         problems=tuple(_problems(document)),
         is_stale=level == "unknown" and not reading.is_undecided,
         activity=activity,
@@ -56,13 +58,13 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
 
 def _problems(document: DatabaseDocument) -> Iterator[Problem]:
     if error := document["error"]:
-        level, since = _level(document["level"]), _time(document["since"])
+        level, since = _level(document["level"]), datetime.fromisoformat(document["since"])
         yield Problem(error["code"], level, since, error["message"], error["remedy"])
     for finding in document["findings"]:
         yield Problem(
             cast("ProblemCode", finding["kind"]),
             _level(finding["level"]),
-            _time(finding["since"]),
+            datetime.fromisoformat(finding["since"]),
             finding["text"],
             finding["remedy"],
             table=finding.get("table"),
@@ -70,7 +72,7 @@ def _problems(document: DatabaseDocument) -> Iterator[Problem]:
 
 
 def _reading(document: DatabaseDocument) -> Reading:
-    verified_at, modified = _time(document["verifiedAt"]), document["lastModified"]
+    verified_at, modified = datetime.fromisoformat(document["verifiedAt"]), document["lastModified"]
     code = document["error"]["code"] if document["error"] else None
     # A lock decides nothing until it has lasted for a minute.
     is_new_lock = code == "locked" and document["level"] == "unknown"
@@ -79,18 +81,14 @@ def _reading(document: DatabaseDocument) -> Reading:
         estimate = document["estimates"].get(table)
         tables[table] = TableCount(rows, verified_at, estimate["kind"] if estimate else None)
     return Reading(
-        _time(document["readAt"]),
+        datetime.fromisoformat(document["readAt"]),
         verified_at,
         code=code,
         detail={"is_new": ""} if is_new_lock else {},
         tables=tables,
-        last_modified=_time(modified) if modified else None,
+        last_modified=datetime.fromisoformat(modified) if modified else None,
     )
 
 
 def _level(level: Level) -> Level:
     return level if level in SEVERITY else "fault"
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -103,11 +103,17 @@ def history_file(settings: Settings) -> Iterator[Path]:
     path = settings.history.path
     if not path.exists():
         fail(f"No history yet at {numbers.short_path(path)}. Start it with ./ops/run")
+    with show_elapsed("Reading the history"), fail_if_unreadable(path):
+        yield path
+
+
+@contextmanager
+def fail_if_unreadable(history: Path) -> Iterator[None]:
+    """Exit with an error if the history cannot be read."""
     try:
-        with show_elapsed("Reading the history"):
-            yield path
+        yield
     except sqlite3.Error as error:
-        fail(f"History {numbers.short_path(path)} cannot be read: {error}")
+        fail(f"History {numbers.short_path(history)} cannot be read: {error}")
 
 
 @contextmanager

@@ -213,7 +213,11 @@ def _cell(column: pd.Series[int] | None, at: int) -> str:
 
 def _chart(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeAxis) -> Component:
     known = pd.Series(dtype="Int64") if values is None else values.dropna()
-    if values is None or len(known) < 2 or not _is_wide(known, axis.choice):
+    is_wide = len(known) > 1 and (
+        axis.choice.is_rate
+        or known.index[-1] - known.index[0] >= MIN_SHARE * axis.choice.range.reach
+    )
+    if values is None or not is_wide:
         return Parts([_without_chart(panel.label, _waiting(_watched_since(panel.since, values)))])
     graph = dcc.Graph(
         id=ids.chart(number),
@@ -224,7 +228,8 @@ def _chart(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeA
     )
     label = _summary(panel.label, known, axis.choice)
     image = html.Div(graph, role="img", **aria(label=label))
-    return html.Div([Parts([_title(panel.label)]), image], className="panel")
+    title = Parts([html.H3(middle_ellipsis(panel.label))])
+    return html.Div([title, image], className="panel")
 
 
 def _watched_since(since: datetime | None, values: pd.Series[int] | None) -> datetime | None:
@@ -235,28 +240,15 @@ def _watched_since(since: datetime | None, values: pd.Series[int] | None) -> dat
     return first
 
 
-def _is_wide(known: pd.Series[int], choice: Choice) -> bool:
-    length = known.index[-1] - known.index[0]
-    return choice.is_rate or bool(length >= MIN_SHARE * choice.range.reach)
-
-
 def _without_chart(label: str, body: Component) -> Component:
-    return html.Div([_title(label), body], className="panel")
-
-
-def _title(label: str) -> Component:
-    return html.H3(middle_ellipsis(label))
+    return html.Div([html.H3(middle_ellipsis(label)), body], className="panel")
 
 
 def _waiting(since: datetime | None) -> Component:
     if since is None:
         return html.P("Not watched yet: nothing has been read.", className="waiting")
-    text: list[Component | str] = [
-        "Watching since ",
-        moment(since, "clock", since),
-        ". The line grows from there.",
-    ]
-    return html.P(text, className="waiting")
+    begun = moment(since, "clock", since)
+    return html.P(["Watching since ", begun, ". The line grows from there."], className="waiting")
 
 
 def _summary(label: str, known: pd.Series[int], choice: Choice) -> str:

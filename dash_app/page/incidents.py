@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 
 import dash_bootstrap_components as dbc
@@ -55,11 +55,13 @@ def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = N
     open_ = [incident for incident in shown if not incident.ended_at]
     ended = [incident for incident in shown if incident.ended_at]
     cards = [_card(incident, remedies, now) for incident in open_[:MAX_OPEN]]
+    summary = html.Summary(f"{numbers.plural(len(ended), 'incident')} ended in the last 7 days")
+    lines = html.Ul([_ended_incident(incident, now) for incident in ended])
     parts = [
         html.H2("Incidents"),
         html.Div(cards, className="cards"),
         *and_more(len(open_) - MAX_OPEN),
-        *([_ended_incidents(ended, now)] if ended else []),
+        *([html.Details([summary, lines], className="events ended")] if ended else []),
     ]
     return html.Section(parts if shown else [], id=ids.INCIDENTS, className="incidents")
 
@@ -118,13 +120,6 @@ def _notifications(incident: Incident, now: datetime) -> list[Component]:
     if unsent := unsent_line(incident):
         lines.append(aside(unsent))
     return lines
-
-
-def _ended_incidents(incidents: Sequence[Incident], now: datetime) -> Component:
-    lines = [_ended_incident(incident, now) for incident in incidents]
-    count = numbers.plural(len(incidents), "incident")
-    summary = html.Summary(f"{count} ended in the last 7 days")
-    return html.Details([summary, html.Ul(lines)], className="events ended")
 
 
 def _ended_incident(incident: Incident, now: datetime) -> Component:

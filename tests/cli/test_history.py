@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from dash_app.cli.history_summary import summarize
+from dash_app.cli.history import summarize
 from dash_app.history.series import Series
 from dash_app.history.writer import History
 from dash_app.model.event import Event
