@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple, Self
 
 from dash_app.model.host_facts import Access
-from dash_app.model.reading import Code
+from dash_app.model.reading import Code, Reading
 
 GRANULARITY_NS = 2_000_000_000
 """A file's time may stay the same if it is written again within this time: 4 ms on ext4, 2 s on
@@ -93,24 +93,6 @@ class Files:
         return self.journal is not None and self.journal.size_bytes > 0
 
     @property
-    def last_modified(self) -> datetime | None:
-        """The latest write to main file, WAL or journal. Empty side files do not count.
-
-        Readers create those. None if the time was set to one that no calendar has.
-        """
-        return _time(max(stamp.mtime_ns for stamp in self._stamps() if stamp.size_bytes))
-
-    @property
-    def main_modified(self) -> datetime | None:
-        """The last write to the main file."""
-        return _time(self.main.mtime_ns)
-
-    @property
-    def wal_modified(self) -> datetime | None:
-        """The last write to the WAL; None if there is none."""
-        return _time(self.wal.mtime_ns) if self.wal and self.wal.size_bytes else None
-
-    @property
     def changed_ns(self) -> int:
         """The latest change of any of the files, in nanoseconds since 1970."""
         return max(max(stamp.mtime_ns, stamp.ctime_ns) for stamp in self._stamps())
@@ -118,6 +100,21 @@ class Files:
     def shows_writes_after(self, at: datetime) -> bool:
         """Whether any write after `at` must change a stamp."""
         return self.changed_ns < at.timestamp() * 1e9 - GRANULARITY_NS
+
+    def reading(self, now: datetime) -> Reading:
+        """Return a reading with the facts that need no byte of the database."""
+        # Empty side files do not count: readers create those.
+        written_ns = max(stamp.mtime_ns for stamp in self._stamps() if stamp.size_bytes)
+        return Reading(
+            read_at=now,
+            verified_at=now,
+            last_modified=_time(written_ns),
+            size_bytes=self.main.size_bytes,
+            wal_bytes=self.wal_bytes,
+            file="{}:{}".format(*self.identity),
+            file_modified=_time(self.main.mtime_ns),
+            wal_modified=_time(self.wal.mtime_ns) if self.wal and self.wal_bytes else None,
+        )
 
     def _stamps(self) -> list[FileStamp]:
         return [stamp for stamp in (self.main, self.wal, self.journal) if stamp]
@@ -264,6 +261,7 @@ def _read_header_bytes(path: str) -> bytes:
 
 
 def _time(time_ns: int) -> datetime | None:
+    """Convert a file's time; None if it was set to one that no calendar has."""
     try:
         return datetime.fromtimestamp(time_ns / 1e9, UTC)
     except (ValueError, OverflowError):

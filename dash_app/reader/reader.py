@@ -138,7 +138,7 @@ class Reader:
         except (UnreadableError, OSError) as error:
             if isinstance(error, OSError):
                 error = explain_os_error(error, self._path)
-            reading = _from_stat(files, now) if files else Reading(read_at=now, verified_at=now)
+            reading = files.reading(now) if files else Reading(read_at=now, verified_at=now)
             if "holder" in error.detail and not surroundings.holders:  # of another pid namespace
                 surroundings = replace(surroundings, holders=None)
             reading = replace(
@@ -256,7 +256,7 @@ class Reader:
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> CachedReading:
         reading = replace(
-            _from_stat(files, now),
+            files.reading(now),
             journal_mode="wal" if header.is_wal else "delete",
             change_counter=header.change_counter,
             sqlite_version=header.sqlite_version,
@@ -368,20 +368,6 @@ class Reader:
             must_be_alone = must_be_alone or not os.path.exists(f"{files.path}-shm")
             is_lock_free = must_be_alone and (is_quiet or files.wal_bytes <= ALONE_WAL_BYTES)
         return "lock_free" if is_lock_free and self._writes_denied else "shared"
-
-
-def _from_stat(files: Files, now: datetime) -> Reading:
-    """Return a reading with the facts that need no byte of the database."""
-    return Reading(
-        read_at=now,
-        verified_at=now,
-        last_modified=files.last_modified,
-        size_bytes=files.main.size_bytes,
-        wal_bytes=files.wal_bytes,
-        file="{}:{}".format(*files.identity),
-        file_modified=files.main_modified,
-        wal_modified=files.wal_modified,
-    )
 
 
 def _of_main_file(reading: Reading) -> Reading:

@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -245,8 +246,10 @@ def test_a_failed_reading_has_the_facts_from_stat_and_header(tmp_path: Path) -> 
 
 def test_a_file_time_beyond_the_calendar_is_unknown() -> None:
     stamp = FileStamp(1, 2, 4096, mtime_ns=10**21, ctime_ns=0)
-    assert Files("a.db", stamp, None, None).last_modified is None
-    assert Files("a.db", stamp._replace(mtime_ns=0), None, None).last_modified is not None
+    now = datetime.now(UTC)
+    assert Files("a.db", stamp, None, None).reading(now).last_modified is None
+    known = Files("a.db", stamp._replace(mtime_ns=0), None, None)
+    assert known.reading(now).last_modified is not None
 
 
 @pytest.mark.parametrize("swap", [pipe, device, another, dangling, nothing])
