@@ -114,7 +114,7 @@ def mark_outdated(states: Mapping[bytes, CountState]) -> dict[bytes, CountState]
             state,
             is_current=False,
             count=_estimated(state.count),
-            scan=state.scan and state.scan.after_change(),
+            scan=state.scan and replace(state.scan, is_exact=False, is_unchanged=False),
         )
         for name, state in states.items()
     }
@@ -146,10 +146,8 @@ def count_tables(
             left_seconds = ends - time.monotonic()
             if left_seconds <= 0:
                 return states
-            limits = budget
-            if left_seconds < budget.table_seconds:
-                limits = replace(budget, table_seconds=left_seconds)
             if table.name not in small:
+                limits = replace(budget, table_seconds=min(budget.table_seconds, left_seconds))
                 states[table.name] = _count(connection, table, limits, states[table.name])
     return states
 

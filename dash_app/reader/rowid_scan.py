@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from dash_app.reader.connection import time_limit
 
+Rowids = tuple[int, int]
+"""The lowest and the highest rowid of a table."""
+
 MIN_ROWID, MAX_ROWID = -(2**63), 2**63 - 1
 ROWID_NAMES = (b"rowid", b"_rowid_", b"oid")
 """A column with such a name hides that name of the rowid
@@ -62,13 +65,6 @@ class Table(NamedTuple):
     rowid_name: str | None
 
 
-class Rowids(NamedTuple):
-    """The lowest and the highest rowid of a table."""
-
-    lowest: int
-    highest: int
-
-
 class RowidBounds(NamedTuple):
     """The rowids of a table, None if it is empty, and its row count if it has few rows."""
 
@@ -94,10 +90,6 @@ class ScanProgress:
     """Whether the file has not changed since the last turn."""
     ended_at: datetime | None = None
     """When the scan first reached the end."""
-
-    def after_change(self) -> ScanProgress:
-        """Return the same progress after the file has changed."""
-        return replace(self, is_exact=False, is_unchanged=False)
 
 
 def rowid_names(connection: sqlite3.Connection) -> dict[bytes, str | None]:
@@ -128,7 +120,7 @@ def read_rowid_bounds(
         for number, table in enumerate(tables)
     )
     return {
-        tables[number].name: RowidBounds(None if lowest is None else Rowids(lowest, highest), rows)
+        tables[number].name: RowidBounds(None if lowest is None else (lowest, highest), rows)
         for number, lowest, highest, rows in connection.execute(sql)
     }
 
@@ -139,7 +131,8 @@ def max_rows(connection: sqlite3.Connection, rowids: Rowids | None) -> int:
         return 0
     pages: int = connection.execute("PRAGMA main.page_count").fetchone()[0]
     page_bytes: int = connection.execute("PRAGMA main.page_size").fetchone()[0]
-    return min(rowids.highest - rowids.lowest + 1, pages * page_bytes // MIN_CELL_BYTES)
+    lowest, highest = rowids
+    return min(highest - lowest + 1, pages * page_bytes // MIN_CELL_BYTES)
 
 
 def resume(progress: ScanProgress | None, rowids: Rowids | None) -> ScanProgress:
@@ -147,7 +140,7 @@ def resume(progress: ScanProgress | None, rowids: Rowids | None) -> ScanProgress
     now = time.monotonic()
     if progress is None or progress.position is None:
         return progress or ScanProgress(now)
-    has_shrunk = rowids is None or rowids.highest < progress.position
+    has_shrunk = rowids is None or rowids[1] < progress.position
     is_old = now - progress.started_at > RESCAN_SECONDS
     may_be_wrong = progress.ended_at is not None and not progress.is_exact
     if has_shrunk or (may_be_wrong and (is_old or progress.is_unchanged)):

@@ -24,7 +24,6 @@ from dash_app.reader.rowid_scan import (
     FEW_ROWS,
     MAX_ROWID,
     MIN_ROWID,
-    Rowids,
     ScanProgress,
     Table,
     rowid_names,
@@ -196,7 +195,7 @@ def test_slices_count_each_row_once_for_any_rowids(rowids: set[int], slice_rows:
         progress = scan(connection, table, ScanProgress(0, slice_rows=slice_rows), 10)
         assert (progress.rows, progress.is_at_end) == (len(rowids), True)
         bounds, rows = rowid_scan.read_rowid_bounds(connection, [table])[b"t"]
-        assert bounds == (Rowids(min(rowids), max(rowids)) if rowids else None)
+        assert bounds == ((min(rowids), max(rowids)) if rowids else None)
         is_few = not rowids or max(rowids) - min(rowids) < FEW_ROWS
         assert rows == (len(rowids) if is_few else None)
         assert rowid_scan.max_rows(connection, bounds) >= len(rowids)
