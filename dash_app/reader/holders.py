@@ -30,7 +30,7 @@ Uses = set[tuple[Use, int | None]]
 class HostView:
     """The surroundings of a database, and the facts that the next view needs."""
 
-    surroundings: Surroundings
+    surroundings: Surroundings = field(default_factory=Surroundings)
     files: Files | None = None
     index: WalIndex | None = None
     since: Mapping[tuple[int, object], datetime] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class HostView:
 
 
 def view_host(
-    files: Files, before: HostView | None, surroundings: Surroundings, now: datetime
+    files: Files, before: HostView, surroundings: Surroundings, now: datetime
 ) -> HostView:
     """Find the holders of a database and what its WAL holds back; add them to `surroundings`.
 
@@ -53,7 +53,6 @@ def view_host(
     drops all locks that this process has on it, so no connection to the database may be open
     meanwhile.
     """
-    before = before or HostView(surroundings)
     shm = identity_of(f"{files.path}-shm")
     locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
     on_main = [lock for lock in locks if lock.file == files.identity]

@@ -83,6 +83,10 @@ class CachedReading:
     tables: tuple[Table, ...] = ()
     counts: dict[bytes, CountState] = field(default_factory=dict)
 
+    def is_current(self, files: Files) -> bool:
+        """Whether the files cannot have been written since."""
+        return self.shows_later_writes and self.files == files
+
 
 class ReadCost(NamedTuple):
     """The cost of a reading for the writers of the database."""
@@ -115,7 +119,7 @@ class Reader:
         self._file_lock = file_lock or (lambda _: nullcontext())
         self._writes_denied = writes_denied
         self._cached: CachedReading | None = None
-        self._host: HostView | None = None
+        self._host = HostView()
         self._commits: SearchedCommits | None = None
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
@@ -151,11 +155,11 @@ class Reader:
     def _verify(self, files: Files, now: datetime) -> CachedReading | None:
         """Return the cached reading if it is still valid; None if the file must be read again."""
         cached, host = self._cached, self._host
-        if cached is None or not cached.shows_later_writes or cached.files != files:
+        if cached is None or not cached.is_current(files):
             return None
-        if host and host.is_write_locked and files.wal is None:
+        if host.is_write_locked and files.wal is None:
             return None
-        if host and host.may_have_other_wal and cached.reading.journal_mode == "wal":
+        if host.may_have_other_wal and cached.reading.journal_mode == "wal":
             return None
         # The difference is negative if the clock was set back.
         if abs((now - cached.reading.read_at).total_seconds()) > REREAD_SECONDS:
@@ -205,7 +209,7 @@ class Reader:
         """
         if not header.is_wal:
             return
-        if not (self._host and self._host.may_have_other_wal) and files.wal_bytes:
+        if not self._host.may_have_other_wal and files.wal_bytes:
             self._own_wal_seen_at = files.identity
             return
         pid = None
@@ -262,15 +266,18 @@ class Reader:
             sqlite_version=header.sqlite_version,
         )
         started = time.monotonic()
-        cached = self._cached_for(files)
-        before = cached.schema if cached else None
+        cached = self._cached
+        if cached is None or not cached.files or cached.files.identity != files.identity:
+            cached = CachedReading(reading)
+        before = cached.schema
         try:
             with self._connect(files, route) as connection:
                 schema = read_schema(connection, reading, before, self._budget.table_seconds)
                 budget = self._budget_left(started, beside_writer=route == "shared")
                 is_same = schema and before and schema.fingerprint == before.fingerprint
-                tables = cached.tables if cached and is_same else user_tables(connection)
-                counts = count_tables(connection, tables, self._counts_before(files), budget)
+                tables = cached.tables if is_same else user_tables(connection)
+                known = cached.counts if cached.is_current(files) else mark_outdated(cached.counts)
+                counts = count_tables(connection, tables, known, budget)
         except (sqlite3.Error, UnicodeError) as error:
             failure = explain_error(error, files, header)
             return CachedReading(replace(reading, code=failure.code, detail=failure.detail))
@@ -291,7 +298,7 @@ class Reader:
         """Identify the newest commit in the WAL that wrote content; None if there is none."""
         if not files.wal_bytes:
             return None
-        index = self._host.index if self._host else None
+        index = self._host.index
         if index is None or schema is None:
             return f"at {files.wal and files.wal.mtime_ns}"
         self._commits = find_content_commit(
@@ -324,15 +331,6 @@ class Reader:
         left_seconds = max(seconds - (time.monotonic() - started), seconds / 10)
         return replace(self._budget, beside_writer=beside_writer, reading_seconds=left_seconds)
 
-    def _counts_before(self, files: Files) -> dict[bytes, CountState]:
-        """Return the earlier counts of these files, as estimates if the files have changed."""
-        cached = self._cached_for(files)
-        if cached is None:
-            return {}
-        if cached.shows_later_writes and cached.files == files:
-            return cached.counts
-        return mark_outdated(cached.counts)
-
     def _explain_no_reading(
         self, files: Files, now: datetime, *, was_free: bool
     ) -> UnreadableError:
@@ -346,15 +344,9 @@ class Reader:
         if is_left and files.shows_writes_after(now) and stat_files(self._path) == files:
             return UnreadableError("needs_recovery")
         detail = {"writes" if was_free else "lock": "yes"}
-        if self._host and self._host.surroundings.is_foreign:
+        if self._host.surroundings.is_foreign:
             detail = {"engine": "other", **detail}
         return UnreadableError("locked", **detail, **({"holder": holder} if holder else {}))
-
-    def _cached_for(self, files: Files) -> CachedReading | None:
-        """Return the cached reading if it has counts and is of the same file."""
-        cached = self._cached
-        is_same = cached and cached.files and cached.files.identity == files.identity
-        return cached if is_same else None
 
     def _route(self, files: Files, now: datetime) -> Route:
         if not files.wal_bytes:
