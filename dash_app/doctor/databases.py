@@ -7,10 +7,10 @@ import shlex
 import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from dash_app.airlock.airlock import Airlock
-from dash_app.airlock.child_process import Limits
 from dash_app.doctor.check import Check
 from dash_app.model.database import Database
 from dash_app.model.host_facts import Access
@@ -56,13 +56,9 @@ def has_reset_bug(version: int) -> bool:
 
 
 def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
-    deadline_seconds = settings.sampler.deadline.total_seconds()
-    limits = Limits(deadline_seconds, settings.sampler.table_budget.total_seconds())
-    airlock = Airlock(settings.databases, limits)
-    try:
-        return airlock.read(WAITS * deadline_seconds), airlock.guards or ()
-    finally:
-        airlock.close()
+    with closing(Airlock.from_settings(settings)) as airlock:
+        readings = airlock.read(WAITS * settings.sampler.deadline.total_seconds())
+        return readings, airlock.guards or ()
 
 
 def _content(database: Database, reading: Reading, place: WordingContext) -> Check:
@@ -73,16 +69,14 @@ def _content(database: Database, reading: Reading, place: WordingContext) -> Che
     if reading.code == "permission_denied" and access and access.blocked_by:
         return _closed(database, access, access.blocked_by, place.user)
     level: Level = "notice" if reading.code in ABSENCES else "fault"
-    if reading.is_undecided:
-        level = "unknown"
-    text = f"{database.label}: {cause}"
-    return Check(level, reading.code, text, remedy)
+    level = "unknown" if reading.is_undecided else level
+    return Check(level, reading.code, f"{database.label}: {cause}", remedy)
 
 
 def _closed(database: Database, access: Access, closed: str, user: str) -> Check:
-    kind = "folder " if access.blocked_by_folder else ""
-    right = "x" if access.blocked_by_folder else "r"
-    code = "folder_closed" if access.blocked_by_folder else "permission_denied"
+    kind, right, code = "", "r", "permission_denied"
+    if access.blocked_by_folder:
+        kind, right, code = "folder ", "x", "folder_closed"
     install = "" if shutil.which("setfacl") else "sudo apt-get install --yes acl && "
     cure = f"{install}sudo setfacl -m u:{user}:{right} {shlex.quote(closed)}"
     text = f"{database.label}: user {user} may not read {kind}{numbers.short_path(Path(closed))}."
@@ -98,9 +92,9 @@ def _owners(database: Database, access: Access, place: WordingContext) -> Iterat
     if owner != os.geteuid() and os.geteuid() != 0:
         text = f"{database.label} belongs to {user_name(owner)}, not to {place.user}."
         yield Check("notice", "database_owner", text, f"sudo chown {place.user}: {path}")
-    for side in access.owners:
-        if access.owners[side] != owner:
-            whose, right = user_name(access.owners[side]), user_name(owner)
+    for side, uid in access.owners.items():
+        if uid != owner:
+            whose, right = user_name(uid), user_name(owner)
             text = f"{database.label}: its {side} belongs to {whose}, the database to {right}."
             yield Check("fault", "side_file_owner", text, f"sudo chown {right}: {path}{side}")
 
@@ -142,11 +136,7 @@ def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
     major, minor, patch = sqlite3.sqlite_version_info
     if has_reset_bug(major * 1_000_000 + minor * 1_000 + patch):
         text = f"{text}; its WAL-reset bug affects writers only, here only our own history."
-        yield Check(
-            "notice",
-            "own_sqlite_old",
-            text,
-            f"A Python with SQLite {FIXED_VERSIONS} does not have the bug.",
-        )
+        cure = f"A Python with SQLite {FIXED_VERSIONS} does not have the bug."
+        yield Check("notice", "own_sqlite_old", text, cure)
     else:
         yield Check("well", "own_sqlite", f"{text}.")
