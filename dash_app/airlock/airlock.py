@@ -27,6 +27,7 @@ from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.protocol import Message
 from dash_app.settings import Settings
 from dash_app.system.decoding import decode_parsed
+from dash_app.system.processes import cpu_seconds
 
 MAX_ABANDONED = 8
 """Maximum number of killed children still stuck in the kernel, for example on a hung mount. Beyond
@@ -238,9 +239,7 @@ class Airlock:
         poll = select.poll()
         children = self._children()
         for child in children:
-            poll.register(child.answers_descriptor, select.POLLIN)
-            if (requests := child.requests_descriptor) is not None:
-                poll.register(requests, select.POLLOUT)
+            child.register(poll)
         poll.poll(wait_seconds * 1000)
         for child in children:
             child.send()
@@ -325,7 +324,7 @@ class Airlock:
         """Kill each child that has exited, hangs or is overdue; return whether there was one."""
         failed = [c for c in self._children() if c.is_closed or c.is_hung() or c.overdue()]
         for child in failed:
-            spent_seconds = child.cpu_seconds()
+            spent_seconds = cpu_seconds(child.pid)
             code, detail = child.failure()
             self._abandon(child)
             if child is self._shared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from dash_app.reader.protocol import (
     from_line,
     to_line,
 )
-from dash_app.system.processes import cpu_seconds
 
 START_SECONDS = 10.0
 """Maximum time for a child to start. 0.1 s is usual, but the machine may be busy."""
@@ -111,10 +111,11 @@ class ChildProcess:
         """The descriptor to read answers from."""
         return self._answers.fileno()
 
-    @property
-    def requests_descriptor(self) -> int | None:
-        """The descriptor to wait for before sending more of a request; None if all is sent."""
-        return self._requests.fileno() if self._unsent and not self.is_closed else None
+    def register(self, poll: select.poll) -> None:
+        """Wait for answers, and for room in the pipe if a part of the requests is unsent."""
+        poll.register(self.answers_descriptor, select.POLLIN)
+        if self._unsent and not self.is_closed:
+            poll.register(self._requests.fileno(), select.POLLOUT)
 
     def request_readings(self, paths: Mapping[str, str]) -> None:
         """Ask for readings of databases, given as paths by name."""
@@ -195,10 +196,6 @@ class ChildProcess:
         elif -exit_code not in CRASHES:
             detail = {"signal": signal.Signals(-exit_code).name}
         return "reader_crashed", detail
-
-    def cpu_seconds(self) -> float:
-        """Return the processor time that it has used; 0 if it has exited."""
-        return cpu_seconds(self.pid)
 
     def kill(self) -> None:
         """Kill it without waiting: a process that is stuck in the kernel may exit much later."""
