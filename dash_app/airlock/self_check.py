@@ -23,7 +23,6 @@ class SelfCheck:
         self._deadline_seconds = deadline_seconds
         self._written_by_exited = 0
         self._written_by: dict[int, int] = {}
-        self._longest_open_seconds = 0.0
         self._locks_held = 0
         self._files_open = 0
         self._ticks = 0
@@ -43,7 +42,6 @@ class SelfCheck:
         their previous values.
         """
         pids = tuple(airlock.pids)
-        self._longest_open_seconds = airlock.longest_open_seconds
         files = {reading.file for reading in readings if reading.file}
         self._files_open = count_open_files("self", files)
         if not airlock.is_reading:
@@ -51,25 +49,24 @@ class SelfCheck:
             self._files_open += sum(count_open_files(pid, files) for pid in pids)
             self._locks_held = count_locks({os.getpid(), *pids}, files)
         return SelfReport(
-            promises=self._promises(),
+            promises=(
+                Promise(
+                    "bytesWritten", self._written_by_exited + sum(self._written_by.values()), 0
+                ),
+                Promise("locksHeldBetweenReadings", self._locks_held, 0),
+                Promise("watchedFilesLeftOpen", self._files_open, 0),
+                Promise(
+                    "longestReadMs",
+                    round(airlock.longest_open_seconds * 1000),
+                    round(self._deadline_seconds * 1000),
+                ),
+            ),
             reader_pids=pids,
             guards=airlock.guards or (),
             sidecars_left=airlock.sidecars_left,
             ticks=self._ticks,
             ticks_missed=self._ticks_missed,
             ticks_seconds=self._ticks_seconds,
-        )
-
-    def _promises(self) -> tuple[Promise, ...]:
-        return (
-            Promise("bytesWritten", self._written_by_exited + sum(self._written_by.values()), 0),
-            Promise("locksHeldBetweenReadings", self._locks_held, 0),
-            Promise("watchedFilesLeftOpen", self._files_open, 0),
-            Promise(
-                "longestReadMs",
-                round(self._longest_open_seconds * 1000),
-                round(self._deadline_seconds * 1000),
-            ),
         )
 
     def _measure_written(self, answered_bytes: Mapping[int, int]) -> None:
