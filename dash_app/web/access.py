@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address, ip_network
 from threading import Lock
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -93,7 +93,9 @@ class AccessControl:
         if address.is_loopback or address.is_unspecified:
             self._hosts.add("localhost")
         self._clients = [
-            network for name in settings.allowed_clients for network in _networks(name)
+            network
+            for name in settings.allowed_clients
+            for network in NETWORKS.get(name) or (ip_network(name),)
         ]
         self._trusts_identity = settings.trust_tailscale_identity
         self._users = {user.lower() for user in settings.allowed_users}
@@ -114,14 +116,16 @@ class AccessControl:
         self._identify(environ)
         for_machines = environ.get("PATH_INFO", "").startswith(("/api/", "/metrics"))
         has_token = self._has_token(environ) or _is_preflight(environ)
-        if self._allows_user(environ) or (for_machines and has_token):
+        user = environ.get("REMOTE_USER", "")
+        if user.lower() in self._users or (for_machines and has_token):
             return self._app(environ, start_response)
         if for_machines and self._authorization:
             message = "Send the header Authorization: Bearer and the token."
             return self._reject(environ, start_response, "token", client, message)
         if self._users:
-            name = environ.get("REMOTE_USER") or client
-            return self._reject(environ, start_response, "user", name, "Not for this user.")
+            return self._reject(
+                environ, start_response, "user", user or client, "Not for this user."
+            )
         return self._app(environ, start_response)
 
     def record_refused_client(self, client: str) -> None:
@@ -144,11 +148,31 @@ class AccessControl:
         name: str,
         message: str,
     ) -> list[bytes]:
+        """Count a rejection and return its body: JSON, or a page for a browser."""
         if kind == "token" or name != self._address:  # our own probe expects the rejection
             self._refusals.record(kind, name, self._address)
         accepts_html = "text/html" in environ.get("HTTP_ACCEPT", "")
         is_page = accepts_html and not environ.get("PATH_INFO", "").startswith("/api")
-        return _rejection(start_response, kind, message, as_page=is_page)
+        if is_page:
+            body = (
+                '<!DOCTYPE html><html lang="en"><title>Mission Control</title>'
+                f"<p>{html.escape(message)}</p></html>"
+            )
+        else:
+            body = json.dumps({"error": {"code": f"{kind}_not_allowed", "message": message}})
+        content = body.encode()
+        headers = [
+            ("Content-Type", "text/html; charset=utf-8" if is_page else "application/json"),
+            ("Content-Length", str(len(content))),
+            ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        status = STATUSES[kind]
+        if status == HTTPStatus.UNAUTHORIZED:
+            headers.append(("WWW-Authenticate", "Bearer"))
+        start_response(f"{status.value} {status.phrase}", headers)
+        return [content]
 
     def _allows_host(self, header: str) -> bool:
         match = HOST.fullmatch(header)
@@ -171,9 +195,6 @@ class AccessControl:
         environ.pop("REMOTE_USER", None)
         if self._trusts_identity and login and ip_address(environ["REMOTE_ADDR"]).is_loopback:
             environ["REMOTE_USER"] = login
-
-    def _allows_user(self, environ: WSGIEnvironment) -> bool:
-        return environ.get("REMOTE_USER", "").lower() in self._users
 
     def _has_token(self, environ: WSGIEnvironment) -> bool:
         scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
@@ -200,31 +221,3 @@ def _unknown_host(header: str) -> str:
         f"This page is not known by the name {name}. If the name is yours, add it under [server] in"
         f' config.toml: allowed_hosts = ["{name}"], and reload the service.'
     )
-
-
-def _rejection(
-    start_response: StartResponse, kind: Kind, message: str, *, as_page: bool
-) -> list[bytes]:
-    """Return the body of a rejection: JSON, or a page for a browser."""
-    status = STATUSES[kind]
-    if as_page:
-        text = html.escape(message)
-        body = f'<!DOCTYPE html><html lang="en"><title>Mission Control</title><p>{text}</p></html>'
-    else:
-        body = json.dumps({"error": {"code": f"{kind}_not_allowed", "message": message}})
-    content = body.encode()
-    headers = [
-        ("Content-Type", "text/html; charset=utf-8" if as_page else "application/json"),
-        ("Content-Length", str(len(content))),
-        ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
-        ("Cache-Control", "no-store"),
-        ("X-Content-Type-Options", "nosniff"),
-    ]
-    if status == HTTPStatus.UNAUTHORIZED:
-        headers.append(("WWW-Authenticate", "Bearer"))
-    start_response(f"{status.value} {status.phrase}", headers)
-    return [content]
-
-
-def _networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
-    return NETWORKS[name] if name in NETWORKS else (ip_network(name),)
