@@ -117,8 +117,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     )
     register(app, page)
     server: Flask = app.server
-    _reject_late_requests(server)
-    _reject_malformed_callbacks(server, app)
+    _check_requests(server, app, page)
 
     def newest() -> Snapshot | None:
         return sampler.snapshot
@@ -127,7 +126,6 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     server.register_blueprint(create_metrics(newest, settings.metrics.max_tables))
     _serve_glance(server, newest)
     serve_basic_plotly(server)
-    _reject_unknown_paths(server, page)
     _register_error_handlers(server)
     # Flask runs these in reverse order.
     _compress(server)
@@ -144,31 +142,28 @@ def _clear_environment() -> None:
             del os.environ[name]
 
 
-def _reject_late_requests(server: Flask) -> None:
-    """Answer 503 to requests that waited too long for a thread: their clients may be gone."""
+def _check_requests(server: Flask, app: App, page: Page) -> None:
+    """Reject requests that waited too long, that our page does not send, or for unknown paths."""
 
     @server.before_request
     def check() -> Response | None:
-        if request.environ.get(WAITED_SECONDS, 0.0) < MAX_WAIT_SECONDS:
-            return None
-        response = _error(503, "Busy", "Too many large responses are requested at once.")
-        response.headers["Retry-After"] = str(RETRY_SECONDS)
-        return response
-
-
-def _reject_malformed_callbacks(server: Flask, app: App) -> None:
-    """Answer 400 to callback requests that our page does not send."""
-
-    @server.before_request
-    def check() -> None:
-        if request.path != CALLBACKS or request.method != "POST":
-            return
-        try:
-            body = request.get_json()
-        except RecursionError:
-            body = None
-        if not is_valid(body, app.callback_map):
-            abort(400)
+        if request.environ.get(WAITED_SECONDS, 0.0) >= MAX_WAIT_SECONDS:  # its client may be gone
+            response = _error(503, "Busy", "Too many large responses are requested at once.")
+            response.headers["Retry-After"] = str(RETRY_SECONDS)
+            return response
+        if request.path == CALLBACKS and request.method == "POST":
+            try:
+                body = request.get_json()
+            except RecursionError:
+                body = None
+            if not is_valid(body, app.callback_map):
+                abort(400)
+        rule = request.url_rule.rule if request.url_rule else ""
+        if isinstance(request.routing_exception, MethodNotAllowed):
+            rule = _rule_for_get(server, request.path)
+        if rule in UNWANTED or (rule == CATCH_ALL and page.database_of(request.path) is None):
+            abort(404)
+        return None
 
 
 def _serve_glance(server: Flask, newest: NewestSnapshot) -> None:
@@ -181,16 +176,6 @@ def _serve_glance(server: Flask, newest: NewestSnapshot) -> None:
             response = Response(glance_text(newest(), now), mimetype="text/plain")
         response.vary.add("Accept")
         return response
-
-
-def _reject_unknown_paths(server: Flask, page: Page) -> None:
-    @server.before_request
-    def check() -> None:
-        rule = request.url_rule.rule if request.url_rule else ""
-        if isinstance(request.routing_exception, MethodNotAllowed):
-            rule = _rule_for_get(server, request.path)
-        if rule in UNWANTED or (rule == CATCH_ALL and page.database_of(request.path) is None):
-            abort(404)
 
 
 def _rule_for_get(server: Flask, path: str) -> str:
