@@ -43,6 +43,10 @@ MAX_DATABASES = 2000
 LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){50}""")
 """A dotted key of 50 parts. No setting has as many, and parsing time grows with their square."""
 
+TABLES_HINT = (
+    " Write each [table] once, and [databases.tables.NAME] below the [[databases]] that has the"
+    " table."
+)
 MIN_STALE_AFTER = timedelta(seconds=60)
 
 
@@ -61,8 +65,7 @@ def _check_names(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSetti
     if len(databases) > MAX_DATABASES:
         raise ValueError(f"list at most {MAX_DATABASES}")
     numbers = Counter(database.name for database in databases)
-    repeated = sorted(name for name, number in numbers.items() if number > 1)
-    if repeated:
+    if repeated := sorted(name for name, number in numbers.items() if number > 1):
         raise ValueError(f"each name must be unique; given twice: {', '.join(repeated)}")
     return databases
 
@@ -126,19 +129,17 @@ def load(config: Path | None, server: Mapping[str, Any] | None = None) -> Settin
     Only the default path may be missing. `server` overrides settings of [server]. Raise
     SettingsError.
     """
-    chosen = config or _from_environment()
-    path = default_path() if chosen is None else chosen
-    data = _read(path, may_be_missing=chosen is None)
+    if config is None and (value := os.environ.get("MISSION_CONTROL_CONFIG")):
+        config = _expand_home(Path(value))
+    path = config or default_path()
+    data = _read(path, may_be_missing=config is None)
     if server and isinstance(data.get("server", {}), dict):
         data["server"] = {**data.get("server", {}), **server}
     return parse(data, path)
 
 
 def default_path() -> Path:
-    """Return the default path of the configuration.
-
-    Raise SettingsError if the user has no home folder.
-    """
+    """Return the default path. Raise SettingsError if the user has no home folder."""
     return _expand_home(DEFAULT_PATH)
 
 
@@ -164,22 +165,14 @@ def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{path}: not valid TOML: {error}.{_hint(str(error))}") from None
+        is_repeated = re.search("Cannot (overwrite a value|declare)", str(error))
+        hint = TABLES_HINT if is_repeated else ""
+        raise SettingsError(f"{path}: not valid TOML: {error}.{hint}") from None
     except RecursionError:
         raise SettingsError(f"{path}: not valid TOML: brackets are nested too deeply.") from None
     except ValueError as error:  # from `read_text`, or from Python for a number of 5,000 digits
         reason = "a number has too many digits" if "digits" in str(error) else error
         raise SettingsError(f"{path}: cannot be used: {reason}.") from None
-
-
-def _hint(reason: str) -> str:
-    """Return advice on a common mistake; "" for other mistakes."""
-    if "Cannot overwrite a value" in reason or "Cannot declare" in reason:
-        return (
-            " Write each [table] once, and [databases.tables.NAME] below the [[databases]] that"
-            " has the table."
-        )
-    return ""
 
 
 def parse(data: dict[str, Any], source: Path) -> Settings:
@@ -235,11 +228,6 @@ def _check_interval(settings: Settings) -> None:
             if rules.expect and rules.expect.every < settings.sampler.interval:
                 text = f"{place} `expect.every` is shorter than [sampler] `interval`."
                 raise SettingsError(f"{settings.source}: {text} Use a shorter interval.")
-
-
-def _from_environment() -> Path | None:
-    value = os.environ.get("MISSION_CONTROL_CONFIG")
-    return _expand_home(Path(value)) if value else None
 
 
 def _expand_home(path: Path) -> Path:

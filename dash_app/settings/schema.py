@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -76,14 +75,12 @@ class SamplerSettings(Section):
     table_budget: Annotated[Duration, between("10ms", "10s")] = duration("50ms")
 
 
-def _default_history() -> Path:
-    return expand_home("~/.local/state/mission-control/history.db")
-
-
 class HistorySettings(Section):
     """Where our history is stored, and how much of it is kept. `max_size` is in bytes."""
 
-    path: ConfigPath = Field(default_factory=_default_history)
+    path: ConfigPath = Field(
+        default_factory=lambda: expand_home("~/.local/state/mission-control/history.db")
+    )
     every: Annotated[Duration, between("1s", "1d")] = duration("1m")
     retention: Annotated[Duration, between("1d", "4000d")] = duration("400d")
     max_size: Annotated[Size, Field(ge=1_000_000)] = 500_000_000
@@ -158,10 +155,7 @@ class DatabaseSettings(TableSettings, FileSettings):
     def database(self) -> Database:
         """Return the database. Without a label, one is made from its name."""
         label = self.label or self.name.replace("_", " ").replace("-", " ").capitalize()
-        return Database(self.name, label, self.path, self._rules())
-
-    def _rules(self) -> Rules:
-        return Rules(
+        rules = Rules(
             expect=self.expectation,
             quiet=self.quiet or NO_QUIET_HOURS,
             paused=self.paused,
@@ -172,6 +166,7 @@ class DatabaseSettings(TableSettings, FileSettings):
             min_free_bytes=self.min_free,
             tables={name: self._table_rules(table) for name, table in self.tables.items()},
         )
+        return Database(self.name, label, self.path, rules)
 
     def _table_rules(self, table: TableSettings) -> TableRules:
         return TableRules(
