@@ -75,9 +75,8 @@ def is_synchronized() -> bool | None:
 
 def _kept(*, synchronized: bool | None) -> Check:
     if synchronized is None:
-        return Check(
-            "notice", "clock_unknown", "Cannot determine here whether the clock is synchronized."
-        )
+        text = "Cannot determine here whether the clock is synchronized."
+        return Check("notice", "clock_unknown", text)
     if synchronized:
         return Check("well", "clock", "The clock is synchronized.")
     text = "Nothing synchronizes the clock: in time all ages will be wrong."

@@ -16,12 +16,11 @@ from dash_app.words.errors import WordingContext
 def examine(path: Path, place: WordingContext) -> Iterator[Check]:
     """Yield the first obstacle to writing the history, or that there is none."""
     shown = numbers.short_path(path)
-    closed = next((needed for needed in _needed(path) if not _can_write(needed)), None)
-    if closed is None:
-        yield Check("well", "history", f"History {shown} can be written.")
-        return
-    text = f"History {shown} cannot be written: {_why(closed)}"
-    yield Check("fault", "history_not_writable", text, _cure(closed, place))
+    for needed in _needed(path):
+        if not os.access(needed, os.W_OK | os.X_OK if needed.is_dir() else os.W_OK):
+            yield _obstacle(needed, shown, place)
+            return
+    yield Check("well", "history", f"History {shown} can be written.")
 
 
 def _needed(path: Path) -> Iterator[Path]:
@@ -36,28 +35,19 @@ def _is_there(path: Path) -> bool:
     return os.access(path, os.F_OK)
 
 
-def _can_write(path: Path) -> bool:
-    return os.access(path, os.W_OK | os.X_OK if path.is_dir() else os.W_OK)
-
-
-def _is_read_only(path: Path) -> bool:
-    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
-
-
-def _why(closed: Path) -> str:
+def _obstacle(closed: Path, history: str, place: WordingContext) -> Check:
+    is_read_only = bool(os.statvfs(closed).f_flag & os.ST_RDONLY)
+    owner, own = closed.stat().st_uid, home()
     shown = numbers.short_path(closed)
-    if _is_read_only(closed):
-        return f"the file system of {shown} is read-only."
-    return (
-        f"{shown} belongs to {user_name(closed.stat().st_uid)} and cannot be written by this user."
-    )
-
-
-def _cure(closed: Path, place: WordingContext) -> str:
-    own = home()
-    if _is_read_only(closed) or own is None or not closed.is_relative_to(own):
+    why = f"{shown} belongs to {user_name(owner)} and cannot be written by this user."
+    if is_read_only:
+        why = f"the file system of {shown} is read-only."
+    if is_read_only or own is None or not closed.is_relative_to(own):
         # Never suggest to change the owner of a system folder.
-        return f"Set another `path` under [history] in {place.config}."
-    if closed.stat().st_uid == os.geteuid():
-        return f"chmod u+rwX {shlex.quote(str(closed))}"
-    return f"sudo chown {place.user}: {shlex.quote(str(closed))}"
+        cure = f"Set another `path` under [history] in {place.config}."
+    elif owner == os.geteuid():
+        cure = f"chmod u+rwX {shlex.quote(str(closed))}"
+    else:
+        cure = f"sudo chown {place.user}: {shlex.quote(str(closed))}"
+    text = f"History {history} cannot be written: {why}"
+    return Check("fault", "history_not_writable", text, cure)

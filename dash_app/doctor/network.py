@@ -97,12 +97,8 @@ def _no_tailscale() -> Check:
     text = "There is no Tailscale address: other machines cannot reach the page."
     if shutil.which("tailscale"):
         return Check("fault", "tailscale_missing", text, "sudo tailscale up")
-    return Check(
-        "notice",
-        "tailscale_missing",
-        text,
-        "Install Tailscale if you want to open the page on a phone.",
-    )
+    cure = "Install Tailscale if you want to open the page on a phone."
+    return Check("notice", "tailscale_missing", text, cure)
 
 
 def is_mission_control(address: Address, port: int) -> bool:

@@ -74,11 +74,6 @@ def _state() -> Check:
         text = "This user's systemd does not answer: unknown whether the service runs."
         cure = f"sudo systemctl start user@{os.geteuid()}.service"
         return Check("unknown", "service_unknown", text, cure)
-    return _state_check(found)
-
-
-def _state_check(found: dict[str, str]) -> Check:
-    """Return the check for the properties of the unit."""
     state, pid = found.get("ActiveState", "unknown"), found.get("MainPID", "0")
     if state in {"active", "reloading"}:
         return Check("well", "service_running", f"The service is running (pid {pid}).")
