@@ -11,10 +11,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import tomlkit
@@ -41,7 +38,6 @@ def toml_string(value: str) -> str:
 
 
 def _toml_key(name: str) -> str:
-    """Return a name as a TOML key."""
     return name if BARE.fullmatch(name) else toml_string(name)
 
 
@@ -50,16 +46,18 @@ def add_settings(text: str, additions: Additions) -> str:
 
     Raise NotUnderstoodError if the file is written in a way to which nothing can be added safely.
     """
-    before = tomllib.loads(text)
+    intended = tomllib.loads(text)
     after = text
     try:
-        for number, database in enumerate(before.get("databases", [])):
+        for number, database in enumerate(intended.get("databases", [])):
             for table, settings in additions.get(database.get("name"), {}).items():
                 after = _with_settings(after, number, table, settings)
-        is_meant = tomllib.loads(after) == _meant(before, additions)
+                own = database.setdefault("tables", {}).setdefault(table, {})
+                own.update(tomllib.loads(settings))
+        is_intended = tomllib.loads(after) == intended
     except (tomllib.TOMLDecodeError, TOMLKitError):
-        is_meant = False
-    if not is_meant:
+        is_intended = False
+    if not is_intended:
         raise NotUnderstoodError("it is written in a way that cannot be added to safely")
     return after
 
@@ -127,12 +125,3 @@ def _place(database: Table, table: str) -> tuple[Items, int, tuple[str, ...]]:
         if not isinstance(last, Table) or key is None or key.is_dotted():
             return items, at, ("", f"[databases.tables.{_toml_key(table)}]")
         items = last.value.body
-
-
-def _meant(before: Mapping[str, Any], additions: Additions) -> Mapping[str, Any]:
-    meant: dict[str, Any] = deepcopy(dict(before))
-    for database in meant.get("databases", []):
-        for table, settings in additions.get(database.get("name"), {}).items():
-            own = database.setdefault("tables", {}).setdefault(table, {})
-            own.update(tomllib.loads(settings))
-    return meant
