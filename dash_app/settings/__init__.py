@@ -106,14 +106,10 @@ class Settings(Section):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    "server": ServerSettings,
-    "sampler": SamplerSettings,
-    "history": HistorySettings,
-    "metrics": MetricsSettings,
-    "watch": WatchSettings,
-    "alerts": AlertsSettings,
-    "databases": DatabaseSettings,
-}
+    name: field.annotation
+    for name, field in Settings.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+} | {"databases": DatabaseSettings}
 """The tables that a file may contain."""
 
 NESTED: dict[str, type[Section]] = {"databases.tables": TableSettings, "expect": ExpectSettings}
