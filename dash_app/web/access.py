@@ -84,7 +84,6 @@ class AccessControl:
         address: Address,
         refusals: Refusals | None = None,
     ) -> None:
-        """Guard an application that is served at an address."""
         self._app = app
         self._address = str(address)
         self._refusals = refusals or Refusals()

@@ -60,7 +60,7 @@ def _match(values: object, declared: list[dict[str, Any]]) -> bool:
     return (
         isinstance(values, list)
         and len(values) == len(declared)
-        and all(_matches(value, wanted) for value, wanted in zip(values, declared, strict=True))
+        and all(map(_matches, values, declared))
     )
 
 
@@ -73,9 +73,8 @@ def _matches(given: object, declared: Mapping[str, Any]) -> bool:
     expected = str if f"{component}.{attribute}" in TEXT_DATA else TYPES.get(attribute)
     if expected is None or value is None:
         return True
-    if isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS:
-        return False
-    return type(value) is expected
+    is_too_long = isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS
+    return type(value) is expected and not is_too_long
 
 
 def _are_among(given: object, names: set[str]) -> bool:

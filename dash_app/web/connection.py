@@ -7,7 +7,8 @@ import struct
 import time
 from contextlib import suppress
 from functools import cached_property
-from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from types import SimpleNamespace
 from typing import Any
 
 import waitress.channel
@@ -40,15 +41,10 @@ WAITED_SECONDS = "mission_control.waited_seconds"
 """Key of the WSGI environment for the time that the request waited for a thread."""
 
 
-class _SteadyClock:
-    """Replace the wall clock in waitress. If it is set back, slow connections would stay open."""
+LOCAL = NETWORKS["loopback"][0]
 
-    time = staticmethod(time.monotonic)
-
-
-waitress.channel.time = waitress.server.time = _SteadyClock
-
-LOCAL = ip_network("127.0.0.0/8")
+# If the wall clock is set back, slow connections would stay open.
+waitress.channel.time = waitress.server.time = SimpleNamespace(time=time.monotonic)
 
 
 class Request(HTTPRequestParser):  # type: ignore[misc]

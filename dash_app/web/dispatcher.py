@@ -118,7 +118,6 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
     """Waitress's threads with a queue that knows priorities."""
 
     def __init__(self) -> None:
-        """Start the threads."""
         super().__init__()
         self.queue = RequestQueue(self)
         self.set_thread_count(THREADS)
