@@ -52,11 +52,10 @@ def _newest_frame(
     path: str, index: WalIndex, housekeeping: AbstractSet[int], last_frame: int
 ) -> int:
     """Return the newest frame after `last_frame` with a page of content; 0 if there is none."""
-    frame_bytes = index.page_bytes + FRAME_HEADER.size
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     try:
         for frame in range(index.frames, last_frame, -1):
-            offset = WAL_HEADER_BYTES + (frame - 1) * frame_bytes
+            offset = WAL_HEADER_BYTES + (frame - 1) * index.frame_bytes
             data = os.pread(descriptor, FRAME_HEADER.size, offset)
             if len(data) < FRAME_HEADER.size or index.frames - frame >= MAX_FRAMES:
                 return index.frames

@@ -42,8 +42,6 @@ TABLES_PER_STATEMENT = 50
 
 NOT_REACHED = "not counted yet"
 TOO_LARGE = "too large to count in one go"
-QUERY_FAILS = "its query fails"
-INDEX_DAMAGED = "its module finds its index damaged"
 NEEDS = "needs "
 MISSING_COLLATION = re.compile(r"no such collation sequence: (.+)", re.DOTALL)
 MISSING_EXTENSIONS = (
@@ -279,10 +277,11 @@ def _failed_count(error: sqlite3.Error, before: TableCount) -> TableCount:
     if not concerns_only_table(error):
         raise error
     if name == "SQLITE_CORRUPT_VTAB":
-        return TableCount(None, datetime.now(UTC), error=INDEX_DAMAGED)
+        reason = "its module finds its index damaged"
+        return TableCount(None, datetime.now(UTC), error=reason)
     matches = ((reason, pattern.match(str(error))) for pattern, reason in MISSING_EXTENSIONS)
     reasons = (reason.format(match[1]) for reason, match in matches if match)
-    return TableCount(None, datetime.now(UTC), error=next(reasons, QUERY_FAILS))
+    return TableCount(None, datetime.now(UTC), error=next(reasons, "its query fails"))
 
 
 def _estimated(count: TableCount) -> TableCount:

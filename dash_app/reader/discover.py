@@ -32,7 +32,6 @@ def sqlite_files(folder: str) -> Iterator[str]:
 
 
 def _is_foreign_database(path: str) -> bool:
-    """Whether a file is an SQLite database, and not our own history."""
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             return False

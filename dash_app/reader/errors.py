@@ -102,6 +102,5 @@ def _code_of_refusal(files: Files) -> Code | None:
 
 
 def _one_line(text: str) -> str:
-    """Return an error text as one line of limited length."""
     line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= MAX_TEXT_CHARACTERS else f"{line[:MAX_TEXT_CHARACTERS]}…"

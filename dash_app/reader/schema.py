@@ -149,7 +149,9 @@ def _definitions(connection: sqlite3.Connection, rows: list[Row]) -> Iterator[tu
             # they refer to is renamed.
             is_ordinary = kind == b"table" and not sql.upper().startswith(b"CREATE VIRTUAL")
             tables |= {name} if kind == b"table" else set()
-            definition = "" if is_ordinary else decode_name(b" ".join(sql.split()))
+            definition = (
+                "" if is_ordinary else b" ".join(sql.split()).decode(errors="backslashreplace")
+            )
             yield f"{short_name(kind)} {short_name(name)}", definition
     for table, column, kind in connection.execute(COLUMNS):
         if table in tables:
@@ -167,18 +169,13 @@ def _exists(connection: sqlite3.Connection, table: str) -> bool:
     return connection.execute(sql, (table,)).fetchone() is not None
 
 
-def decode_name(name: bytes) -> str:
-    """Decode a name, which may hold bytes that are not UTF-8."""
-    return name.decode("utf-8", "backslashreplace")
-
-
 def short_name(name: bytes) -> str:
-    """Decode a name, and cut it after 1,000 characters.
+    """Decode a name, which may hold bytes that are not UTF-8; cut it after 1,000 characters.
 
     SQLite allows names of a million bytes. The length and a checksum distinguish names that were
     cut.
     """
-    whole = decode_name(name)
+    whole = name.decode(errors="backslashreplace")
     if len(whole) <= MAX_NAME_CHARACTERS:
         return whole
     return f"{whole[:MAX_NAME_CHARACTERS]}… ({len(whole)} characters, {zlib.crc32(name):08x})"

@@ -28,13 +28,13 @@ READ_LOCK_BYTES = range(123, 128)
 
 
 class WalIndex(NamedTuple):
-    """Number of frames in a WAL, number of those checkpointed, and five read marks.
+    """Size and number of frames in a WAL, number of those checkpointed, and five read marks.
 
     A read mark is the number of the last frame that a reader uses. `salts` are in the header of
     the WAL and of each frame that belongs to it.
     """
 
-    page_bytes: int
+    frame_bytes: int
     frames: int
     checkpointed: int
     read_marks: tuple[int, ...]
@@ -43,12 +43,12 @@ class WalIndex(NamedTuple):
     @property
     def used_bytes(self) -> int:
         """The size of all frames."""
-        return self.frames * (self.page_bytes + FRAME_HEADER_BYTES)
+        return self.frames * self.frame_bytes
 
     @property
     def backlog_bytes(self) -> int:
         """The size of the frames that are not yet checkpointed."""
-        return (self.frames - self.checkpointed) * (self.page_bytes + FRAME_HEADER_BYTES)
+        return (self.frames - self.checkpointed) * self.frame_bytes
 
     def is_held_back_by(self, slot: int) -> bool:
         """Whether the reader of a mark keeps newer frames from being checkpointed."""
@@ -62,14 +62,13 @@ class WalIndex(NamedTuple):
         # SQLite keeps two copies of the header, which differ while it writes them.
         if len(data) < INDEX_BYTES or data[:size] != data[size : 2 * size]:
             return None
-        version, _, _, is_initialized, _, page_bytes, frames, *_, salts, _, _ = HEADER.unpack_from(
-            data
-        )
+        fields = HEADER.unpack_from(data)
+        version, _, _, is_initialized, _, page_bytes, frames, *_, salts, _, _ = fields
         checkpointed, *read_marks = CHECKPOINT.unpack_from(data, CHECKPOINT_OFFSET)
         if version != INDEX_VERSION or not is_initialized or checkpointed > frames:
             return None
-        page_bytes = 1 << 16 if page_bytes == 1 else page_bytes
-        return cls(page_bytes, frames, checkpointed, tuple(read_marks), salts)
+        frame_bytes = FRAME_HEADER_BYTES + (1 << 16 if page_bytes == 1 else page_bytes)
+        return cls(frame_bytes, frames, checkpointed, tuple(read_marks), salts)
 
 
 def read_wal_index(path: str) -> WalIndex | None:
