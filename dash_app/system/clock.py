@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 MIN_ADJUSTMENT = timedelta(seconds=2)
 """Smaller differences are leap seconds, or a pause between reading the two clocks."""
 
-NO_TIME = timedelta(0)
-
 
 class Clock:
     """Both clocks of this machine. A simulation passes its own."""
@@ -43,7 +41,7 @@ class AdjustmentDetector:
         started_at = self._machine_start()
         moved = started_at - self._started_at
         if abs(moved) < MIN_ADJUSTMENT:
-            return NO_TIME
+            return timedelta(0)
         self._started_at = started_at
         return moved
 

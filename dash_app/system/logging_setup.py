@@ -18,7 +18,6 @@ PRIORITIES = {
 }
 """Priorities of sd-daemon(3), by which `journalctl --priority` filters."""
 
-
 MAX_LINE_CHARACTERS = 1000
 """Longer lines are cut, since they may contain text from a client or a database."""
 
@@ -104,6 +103,5 @@ def configure() -> None:
     handler.setFormatter(OneLine(for_journal="JOURNAL_STREAM" in os.environ))
     handler.addFilter(Flood())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("waitress").setLevel(
-        logging.WARNING
-    )  # at INFO, it logs each client that disconnects
+    # At INFO, it logs each client that disconnects.
+    logging.getLogger("waitress").setLevel(logging.WARNING)

@@ -25,7 +25,6 @@ SIOCGIFADDR = 0x8915
 BACKLOG = 128
 LISTENING = "0A"
 
-
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """Errors that mean that no descriptor or memory is left."""
 

@@ -15,7 +15,6 @@ TOKEN = re.compile(r"[ -~]+")
 """Characters that an HTTP header can carry (RFC 9110, section 5.5)."""
 
 MAX_TOKEN_BYTES = 4096
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 SERVERS = frozenset(
     f"{scheme}{secured}"
     for scheme in ("http", "json", "xml", "form", "ntfy", "gotify", "mailto", "matrix", "mmost")
@@ -45,7 +44,7 @@ def read_urls(path: Path) -> list[str]:
     Raise OSError, or ValueError with the fix.
     """
     text, mode = read_text(path)
-    if mode & OTHERS:
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise ValueError(f"can be read by other users: chmod 600 {_quoted(path)}")
     lines = [line.strip() for line in text.splitlines()]
     urls = [line for line in lines if line and not line.startswith("#")]

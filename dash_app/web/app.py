@@ -84,15 +84,12 @@ HEADERS = (
 class App(Dash):
     """Dash with the current facts in its first response."""
 
-    def __init__(self, page: Page, *args: Any, **options: Any) -> None:  # noqa: ANN401
-        """Create the application of a page, with options of Dash."""
-        self._page = page
-        super().__init__(*args, **options)
+    page: Page
 
     def interpolate_index(self, *args: Any, **parts: Any) -> str:  # noqa: ANN401
         """Return the HTML of the first response. Dash calls this for each one."""
         index: str = super().interpolate_index(*args, **parts)  # type: ignore[no-untyped-call]
-        return self._page.first_response(index)
+        return self.page.first_response(index)
 
 
 def create_server(settings: Settings, sampler: Sampler, started_at: datetime) -> Flask:
@@ -100,7 +97,6 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
     _clear_environment()
     page = Page(settings, sampler, started_at)
     app = App(
-        page,
         __name__,
         title="Mission Control",
         update_title="",
@@ -115,6 +111,7 @@ def create_server(settings: Settings, sampler: Sampler, started_at: datetime) ->
         enable_mcp=False,
         add_log_handler=False,
     )
+    app.page = page
     register(app, page)
     server: Flask = app.server
     _check_requests(server, app, page)
