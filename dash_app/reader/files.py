@@ -43,7 +43,6 @@ DISK_ERRORS = {
 """Errors of a failing disk or network mount."""
 
 KINDS = {stat.S_IFDIR: "folder", stat.S_IFIFO: "pipe", stat.S_IFSOCK: "socket"}
-SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
 
 
 class UnreadableError(Exception):
@@ -184,7 +183,7 @@ def find_access(path: str) -> Access:
     """
     with suppress(OSError):  # a link that may not be read, such as /proc/PID/root
         path = os.path.realpath(path)
-    sides = ("", *SIDE_SUFFIXES)
+    sides = ("", "-wal", "-shm", "-journal")
     owners = {side: owner for side in sides if (owner := _owner(path + side)) is not None}
     for folder in reversed(list(_folders(path))):
         if not os.access(folder, os.X_OK) and os.path.isdir(folder):

@@ -49,9 +49,8 @@ def view_host(
 ) -> HostView:
     """Find the holders of a database and what its WAL holds back; add them to `surroundings`.
 
-    The WAL index is opened only if the database's files have changed since `before`. Closing it
-    drops all locks that this process has on it, so no connection to the database may be open
-    meanwhile.
+    The WAL index is opened only if the database's files have changed since `before`. No connection
+    to the database may be open meanwhile: see `read_start`.
     """
     shm = identity_of(f"{files.path}-shm")
     locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
@@ -86,8 +85,7 @@ def view_host(
 def _first_seen(
     uses: Mapping[int, Uses], index: WalIndex | None, before: HostView, now: datetime
 ) -> dict[tuple[int, object], datetime]:
-    keys: list[tuple[int, object]] = [(pid, "open") for pid in uses]
-    keys += [(pid, pin) for pid in uses for pin in _pins(uses[pid], index)]
+    keys = [(pid, key) for pid in uses for key in ("open", *_pins(uses[pid], index))]
     return {key: before.since.get(key, now) for key in keys}
 
 

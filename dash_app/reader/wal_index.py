@@ -74,8 +74,7 @@ class WalIndex(NamedTuple):
 def read_wal_index(path: str) -> WalIndex | None:
     """Read the index at a path. Return None if it is missing, invalid or being written.
 
-    Closing it drops all locks that this process has on it, so no connection to its database may
-    be open meanwhile.
+    No connection to its database may be open meanwhile: see `read_start`.
     """
     try:
         return WalIndex.parse(read_start(path, INDEX_BYTES))

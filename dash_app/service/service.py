@@ -99,10 +99,13 @@ class Service:
         systemd.notify("READY=1")
 
     def _apply(self, requested: Settings) -> None:
+        """Apply the requested settings, except that port and history stay as they are."""
         if self._settings.names_databases and not requested.names_databases:
             text = "lists no databases; is it empty or gone? Restart to watch the default five."
             raise SettingsError(f"{requested.source}: {text}")
-        settings = _apply_reloadable(self._settings, requested)
+        port, history = self._settings.server.port, self._settings.history
+        server = requested.server.model_copy(update={"port": port})
+        settings = requested.model_copy(update={"server": server, "history": history})
         if not self._sampler.stop(for_good=False):
             raise SettingsError("the current reading does not finish; reload again later.")
         try:
@@ -205,12 +208,6 @@ def _load(load: Callable[[], Settings]) -> Settings:
     if isinstance(result, Exception):
         raise result
     return result
-
-
-def _apply_reloadable(current: Settings, requested: Settings) -> Settings:
-    """Return the requested settings, except that port and history stay as they are."""
-    server = requested.server.model_copy(update={"port": current.server.port})
-    return requested.model_copy(update={"server": server, "history": current.history})
 
 
 def _pending_restart(current: Settings, requested: Settings) -> list[str]:
