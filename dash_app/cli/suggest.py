@@ -29,7 +29,7 @@ from dash_app.settings import Settings, toml_edit
 from dash_app.settings.toml_edit import Additions, toml_string
 from dash_app.words import numbers
 
-ZONES = "zoneinfo"
+LOCAL_TIME, ZONES = Path("/etc/localtime"), "zoneinfo"
 """/etc/localtime is a link to a file below a folder of this name."""
 
 UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
@@ -84,7 +84,7 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
 
 def _rhythms(configured: Settings, databases: Iterable[Database]) -> list[TableRhythm]:
     """Return the rhythm of each table without an expectation."""
-    since, zone = datetime.now(UTC) - MAX_POINT_AGE, _zone()
+    since, zone = datetime.now(UTC) - MAX_POINT_AGE, _zone_name()
     with history_file(configured) as path:
         return [
             TableRhythm(database, table, rhythm_of(instants, spans, zone))
@@ -95,13 +95,13 @@ def _rhythms(configured: Settings, databases: Iterable[Database]) -> list[TableR
         ]
 
 
-def _zone() -> str:
-    """Return the time zone of this machine."""
-    parts = Path("/etc/localtime").resolve().parts
+def _zone_name() -> str:
+    """Return the time zone of this machine; UTC if it is not known."""
+    parts = LOCAL_TIME.resolve().parts
     name = "/".join(parts[parts.index(ZONES) + 1 :]) if ZONES in parts else "UTC"
     try:
-        return ZoneInfo(name.removeprefix("Etc/")).key
-    except (OSError, ValueError):
+        return "UTC" if name == "Etc/UTC" else ZoneInfo(name).key
+    except (KeyError, OSError, ValueError):
         return "UTC"
 
 

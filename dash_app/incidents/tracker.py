@@ -24,7 +24,7 @@ RECENT = timedelta(days=7)
 MAX_RECENT = 50
 """Maximum age, and maximum number, of ended incidents in a snapshot."""
 
-MAX_OPEN = 1000
+MAX_LOADED = 1000
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +41,9 @@ class IncidentTracker:
         self._settle = settle
         earlier: list[Incident] = []
         if store:
-            ended = IncidentQuery(is_open=False, ended_since=now - settle)
-            earlier = [*store.find(ended), *store.find(IncidentQuery(is_open=True, limit=MAX_OPEN))]
+            ended = IncidentQuery(is_open=False, ended_since=now - settle, limit=MAX_LOADED)
+            open_ = IncidentQuery(is_open=True, limit=MAX_LOADED)
+            earlier = [*store.find(ended), *store.find(open_)]
         self._state = IncidentState(tuple(incident.clamp_to(now) for incident in earlier))
         stored = {incident.key: incident for incident in earlier}
         self._writes = WriteBehind("incidents", self._store_changed, stored)

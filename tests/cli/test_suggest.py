@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from dash_app import settings
+from dash_app.cli import suggest
 from dash_app.history.writer import History
 from dash_app.model.expectation import Expectation
 from dash_app.settings.schema import HistorySettings
@@ -146,3 +147,21 @@ def test_added_lines_keep_line_endings_and_later_comments(before: str, after: st
     header = '[databases.tables."t\\U0000000A\\U00000022"]'
     expected = after.replace("{header}", header).replace("{0}", HOURLY)
     assert add_settings(before, {"a": {'t\n"': HOURLY}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("zone", "expected"),
+    [
+        ("Europe/Paris", "Europe/Paris"),
+        ("Etc/UTC", "UTC"),
+        ("Etc/GMT+5", "Etc/GMT+5"),
+        ("Nowhere/Else", "UTC"),
+    ],
+)
+def test_the_time_zone_is_that_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zone: str, expected: str
+) -> None:
+    local_time = tmp_path / "localtime"
+    local_time.symlink_to(f"/usr/share/zoneinfo/{zone}")
+    monkeypatch.setattr(suggest, "LOCAL_TIME", local_time)
+    assert suggest._zone_name() == expected

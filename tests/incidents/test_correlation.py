@@ -322,6 +322,18 @@ def test_a_restart_continues_open_incidents_with_their_acknowledgements(history:
     assert (ended.id, ended.ended_at, back) == (email.id, now, health)
 
 
+def test_a_restart_continues_any_number_of_incidents_that_just_ended(history: History) -> None:
+    now = datetime.now(UTC)
+    names = [f"db{number}" for number in range(60)]
+    tracker = IncidentTracker(history.incidents, SETTLE, now)
+    tracker.update(Snapshot(now, tuple(status(name, now, code="locked") for name in names)))
+    tracker.update(Snapshot(now, tuple(status(name, now) for name in names)))
+    ended = {incident.id for incident in tracker.incidents}
+    again = IncidentTracker(history.incidents, SETTLE, now)
+    again.update(Snapshot(now, tuple(status(name, now, code="locked") for name in names)))
+    assert {incident.id for incident in again.incidents if not incident.ended_at} == ended
+
+
 def test_no_incident_is_lost_while_the_history_cannot_be_written(history: History) -> None:
     now = datetime.now(UTC)
     tracker = IncidentTracker(history.incidents, SETTLE, now)
