@@ -27,9 +27,8 @@ from dash_app.model.event import Event
 from dash_app.model.expectation import Expectation, ExpectationReport, ExpectationState, Rules
 from dash_app.model.host_facts import Activity, Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
-from dash_app.model.level import worst
 from dash_app.model.notification import Notification
-from dash_app.model.problem import Problem
+from dash_app.model.problem import Problem, worst
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
 from dash_app.model.self_check import Promise, SelfReport

@@ -14,9 +14,8 @@ from dash_app.history.series import Metric
 from dash_app.model.event import EventKind, Facts
 from dash_app.model.expectation import State
 from dash_app.model.host_facts import Use
-from dash_app.model.level import Level
 from dash_app.model.notification import NotificationKind
-from dash_app.model.problem import FindingKind, ProblemCode
+from dash_app.model.problem import FindingKind, Level, ProblemCode
 from dash_app.model.reading import Code, WaitReason
 from dash_app.model.snapshot import Status
 

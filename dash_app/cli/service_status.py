@@ -16,8 +16,7 @@ from dash_app.api.schemas import StatusDocument
 from dash_app.model.database import Database
 from dash_app.model.expectation import Rules
 from dash_app.model.host_facts import Activity
-from dash_app.model.level import SEVERITY, Level
-from dash_app.model.problem import Problem, ProblemCode
+from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 

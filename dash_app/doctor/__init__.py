@@ -11,7 +11,7 @@ from threading import Thread
 
 from dash_app.doctor import alerts, clock, databases, history, network, service
 from dash_app.doctor.check import Check
-from dash_app.model.level import worst
+from dash_app.model.problem import worst
 from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.users import own_user_name

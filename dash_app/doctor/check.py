@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dash_app.model.level import Level
+from dash_app.model.problem import Level
 
 
 @dataclass(frozen=True, slots=True)

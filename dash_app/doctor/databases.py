@@ -14,7 +14,7 @@ from dash_app.airlock.airlock import Airlock
 from dash_app.doctor.check import Check
 from dash_app.model.database import Database
 from dash_app.model.host_facts import Access
-from dash_app.model.level import Level
+from dash_app.model.problem import Level
 from dash_app.model.reading import ABSENCES, Reading, format_version
 from dash_app.settings import Settings
 from dash_app.system.users import user_name

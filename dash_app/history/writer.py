@@ -38,8 +38,7 @@ from dash_app.model.database import Database
 from dash_app.model.encoding import encode
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Surroundings
-from dash_app.model.reading import Reading
-from dash_app.model.rows_written import rows_inserted
+from dash_app.model.reading import Reading, rows_inserted
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.decoding import decode

@@ -20,8 +20,7 @@ from dash_app.incidents.stopped_processes import (
     update_seen,
 )
 from dash_app.model.incident import Incident
-from dash_app.model.level import SEVERITY, worst
-from dash_app.model.problem import Problem, family, worst_first
+from dash_app.model.problem import SEVERITY, Problem, family, worst, worst_first
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import (

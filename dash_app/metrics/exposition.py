@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from dash_app import VERSION
 from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model.expectation import State
-from dash_app.model.level import Level
+from dash_app.model.problem import Level
 from dash_app.model.self_check import SelfReport
 from dash_app.model.snapshot import DatabaseStatus, NewestSnapshot, Status
 from dash_app.system.processes import memory_bytes

@@ -25,4 +25,3 @@ class Database:
     """Its name on the page and in notifications."""
     path: Path
     rules: Rules = field(default_factory=Rules, hash=False)
-    """Expectations and limits from the configuration."""

@@ -68,9 +68,6 @@ class Rules(TableRules):
         return own or TableRules(max_drop_percent=self.max_drop_percent, paused=self.paused)
 
 
-NO_RULES = Rules()
-
-
 @dataclass(frozen=True, slots=True)
 class ExpectationState:
     """How a database or table compares with its expectation.
@@ -128,32 +125,18 @@ def state_after(expect: Expectation, elapsed: timedelta, *, is_new: bool) -> Sta
     return "new" if is_new else "on_time"
 
 
-def elapsed_active_time(
-    quiet: QuietHours, covered: Iterable[TimeRange], since: datetime | None
-) -> timedelta:
-    """Return the time since an instant, or ever, that is in `covered` ranges and not quiet."""
-    return sum((quiet.active_time(*part) for part in _clip_start(covered, since)), NOTHING)
+def elapsed_and_due(
+    quiet: QuietHours, covered: Iterable[TimeRange], since: datetime | None, every: timedelta
+) -> tuple[timedelta, datetime | None]:
+    """Return the time since an instant, or ever, that is in `covered` ranges and not quiet.
 
-
-def due_at(
-    quiet: QuietHours,
-    covered: Iterable[TimeRange],
-    since: datetime | None,
-    now: datetime,
-    every: timedelta,
-) -> datetime:
-    """Return when `elapsed_active_time` since an instant reaches, or reached, `every`.
-
-    The time from `now` on counts as covered.
+    Also return when it reached `every`; None if it did not.
     """
-    left = every
-    for begin, end in _clip_start(covered, since):
-        elapsed = quiet.active_time(begin, end)
-        if elapsed >= left:
-            return quiet.add_active_time(begin, left)
-        left -= elapsed
-    return quiet.add_active_time(now if since is None else max(now, since), left)
-
-
-def _clip_start(covered: Iterable[TimeRange], since: datetime | None) -> Iterable[TimeRange]:
-    return covered if since is None else ((max(begin, since), end) for begin, end in covered)
+    elapsed, due = NOTHING, None
+    for begin, end in covered:
+        start = begin if since is None else max(begin, since)
+        active = quiet.active_time(start, end)
+        if due is None and elapsed + active >= every:
+            due = quiet.add_active_time(start, every - elapsed)
+        elapsed += active
+    return elapsed, due

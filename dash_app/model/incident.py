@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from dash_app.model.level import Level
 from dash_app.model.notification import Notification
+from dash_app.model.problem import Level
 from dash_app.model.times import shift_times
 
 

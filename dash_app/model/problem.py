@@ -9,8 +9,13 @@ from typing import Literal
 
 from dash_app.model.event import Absence
 from dash_app.model.expectation import OVERDUE
-from dash_app.model.level import SEVERITY, Level
 from dash_app.model.reading import Code
+
+Level = Literal["well", "notice", "unknown", "fault"]
+"""How much a database needs a person."""
+
+SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
+"""Levels from best to worst."""
 
 LimitKind = Literal[
     "late", "down", "few_rows", "no_such_table", "wal_large", "file_large", "disk_low"
@@ -68,6 +73,11 @@ class Problem:
 def family(code: str) -> str:
     """Return the code that stands for all codes with the same cause."""
     return FAMILIES.get(code, code)
+
+
+def worst(levels: Iterable[Level]) -> Level:
+    """Return the worst level; "well" if there is none."""
+    return max(levels, key=SEVERITY.index, default="well")
 
 
 def worst_first(problems: Iterable[Problem]) -> list[Problem]:

@@ -50,6 +50,10 @@ UNDECIDED: frozenset[Code] = frozenset({"needs_extension", "not_read_yet"})
 """Codes of databases that may be healthy. Nobody has to act."""
 
 
+PACKED_ROWS = 1000
+"""Unused rowids that a packed table may have, whatever its size."""
+
+
 def format_version(version: int) -> str:
     """Format an SQLite version number: 3.40.1 for 3040001."""
     return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
@@ -79,6 +83,12 @@ class TableCount:
     def is_known(self) -> bool:
         """Whether there is a number that is not only an upper bound."""
         return self.rows is not None and self.estimate != "at_most"
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether most rowids are in use, as with sequence numbers, unlike times or hashes."""
+        first, last = self.rowids or (0, 0)
+        return last - first < 2 * (self.rows or 0) + PACKED_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +175,25 @@ class Reading:
     def total_complete(self) -> bool:
         """Whether every table's count is known."""
         return self.code is None and all(count.is_known for count in self.tables.values())
+
+
+def rows_inserted(before: Reading, after: Reading, table: str) -> int:
+    """Return the number of rows written into a table between two readings; a lower bound.
+
+    It includes rows deleted since. Deletions hide insertions from a row count, but not from rowids
+    that are given out in sequence: AUTOINCREMENT promises that, and packed rowids show it.
+    """
+    was, now = before.tables.get(table), after.tables.get(table)
+    if now is None or not now.is_known:
+        return 0
+    if was is None or not was.is_known:
+        return 0 if was else now.rows or 0
+    net = (now.rows or 0) - (was.rows or 0)
+    if table in before.sequences and table in after.sequences:
+        return max(net, after.sequences[table] - before.sequences[table], 0)
+    if not was.rowids or not now.rowids or not now.is_packed:
+        return max(net, 0)
+    return max(net, now.rowids[1] - was.rowids[1], 0)
 
 
 @dataclass(frozen=True, slots=True)

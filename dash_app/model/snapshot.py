@@ -13,8 +13,7 @@ from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Incident
-from dash_app.model.level import SEVERITY, Level, worst
-from dash_app.model.problem import Problem
+from dash_app.model.problem import SEVERITY, Level, Problem, worst
 from dash_app.model.reading import Code, LastGood, Reading
 from dash_app.model.self_check import SelfReport
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from dash_app.model.event import Event
-from dash_app.model.expectation import NO_RULES, Rules
+from dash_app.model.expectation import Rules
 
 MAX_DROP_PERCENT = 50
 MIN_LOST_ROWS = 20
@@ -55,9 +55,6 @@ class Habits:
     """Whether the file is regularly replaced by another one without losing rows."""
 
 
-NO_HABITS = Habits()
-
-
 def learn_habits(events: Iterable[Event]) -> Habits:
     """Return the habits of a database from its events within `HABIT_WINDOW`, newest first."""
     drops: Counter[str] = Counter()
@@ -90,8 +87,8 @@ def learn_habits(events: Iterable[Event]) -> Habits:
 class DropPolicy:
     """Which drops of a table's rows are reported: those beyond a configured or default limit."""
 
-    rules: Rules = NO_RULES
-    habits: Habits = NO_HABITS
+    rules: Rules = field(default_factory=Rules)
+    habits: Habits = field(default_factory=Habits)
 
     def is_reportable(self, table: str, was: int, now: int) -> bool:
         """Whether a table dropped more rows at once than its limit allows."""

@@ -9,8 +9,7 @@ from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity
-from dash_app.model.level import Level, worst
-from dash_app.model.problem import Problem, worst_first
+from dash_app.model.problem import Level, Problem, worst, worst_first
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
 from dash_app.rules.changes import refine_code

@@ -18,13 +18,11 @@ from dash_app.model.expectation import (
     ExpectationState,
     Rules,
     TableRules,
-    due_at,
-    elapsed_active_time,
+    elapsed_and_due,
     state_after,
 )
 from dash_app.model.quiet_hours import QuietHours
-from dash_app.model.reading import Reading
-from dash_app.model.rows_written import is_packed, rows_inserted
+from dash_app.model.reading import Reading, rows_inserted
 from dash_app.rules.state import StateStore
 
 NOTHING = timedelta(0)
@@ -154,18 +152,13 @@ class _LastWrite:
     may_miss: bool = False
     """Whether rows may have been written and deleted since, between two readings."""
 
-    last: ExpectationState | None = None
-
     def record(self, at: datetime, ago: timedelta = NOTHING) -> None:
         """Record a write; `ago` is the active time since."""
         self.last_at, self.due_at = at, None
         self.written_at, self.known_at = self.clock.elapsed - ago, self.clock.elapsed
 
     def state(self, now: datetime | None, *, is_gap: bool) -> ExpectationState:
-        """Return the state; the same object as before if nothing differs.
-
-        `now` is None before the first reading.
-        """
+        """Return the state; `now` is None before the first reading."""
         if now and (is_gap or self.due_at is None):
             left = self.expect.every - (self.clock.elapsed - self.written_at)
             if left > NOTHING:
@@ -175,10 +168,7 @@ class _LastWrite:
         if self.may_miss and state in OVERDUE:
             state = "unknown"
         due_at = None if self.is_paused else self.due_at
-        last = self.last
-        if last is None or (last.state, last.last_at, last.due_at) != (state, self.last_at, due_at):
-            last = self.last = ExpectationState(state, self.expect, self.last_at, due_at)
-        return last
+        return ExpectationState(state, self.expect, self.last_at, due_at)
 
 
 def _last_write(
@@ -190,10 +180,8 @@ def _last_write(
     """
     if rules.expect is None:
         return None
-    elapsed, due = elapsed_active_time(rules.quiet, coverage.watched, last_at), None
-    if elapsed >= rules.expect.every:
-        now = coverage.watched[-1][1]
-        due = due_at(rules.quiet, coverage.watched, last_at, now, rules.expect.every)
+    every = rules.expect.every
+    elapsed, due = elapsed_and_due(rules.quiet, coverage.watched, last_at, every)
     return _LastWrite(rules.expect, clock, rules.paused, last_at, -elapsed, due)
 
 
@@ -206,7 +194,7 @@ def _is_unwritten(before: Reading | None, now: Reading, table: str) -> bool:
     count = now.tables.get(table)
     if count is None or count.is_exact or table in now.sequences:
         return True
-    if not count.is_known or (count.rowids and is_packed(count)):
+    if not count.is_known or (count.rowids and count.is_packed):
         return count.is_known
     was = before.tables.get(table) if before else None
     return was is None or was.counted_at != count.counted_at

@@ -13,8 +13,7 @@ from datetime import timedelta
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.expectation import OVERDUE, ExpectationReport, Rules
-from dash_app.model.level import Level
-from dash_app.model.problem import FindingKind, LimitKind, Problem
+from dash_app.model.problem import FindingKind, Level, LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import WHOLE
 from dash_app.words.events import event_text

@@ -18,7 +18,7 @@ from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.model.times import shift_times
 from dash_app.rules.changes import apply_reading
-from dash_app.rules.drop_policy import HABIT_WINDOW, NO_HABITS, DropPolicy, Habits, learn_habits
+from dash_app.rules.drop_policy import HABIT_WINDOW, DropPolicy, Habits, learn_habits
 from dash_app.rules.losses import move_trail
 from dash_app.rules.problems import problem_of
 from dash_app.rules.resolution import resolve_events
@@ -172,4 +172,4 @@ class StateStore:
             return learn_habits(event for event in found if event.at > earliest)
         except sqlite3.Error as error:
             log.error("events of %s cannot be read: %s", database.name, error)
-            return NO_HABITS
+            return Habits()

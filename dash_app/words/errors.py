@@ -164,10 +164,9 @@ def explain_error(
     `detail` are the facts of the reading with this code. `last_good` is None if its tables were
     never read.
     """
-    cause, remedy = (NEVER_SEEN if last_good is None else TEXTS).get(code, TEXTS[code])
-    cause, remedy = next(
-        (VARIANTS[code, name] for name in detail if (code, name) in VARIANTS), (cause, remedy)
-    )
+    usual = (NEVER_SEEN if last_good is None else TEXTS).get(code, TEXTS[code])
+    variants = (VARIANTS[code, name] for name in detail if (code, name) in VARIANTS)
+    cause, remedy = next(variants, usual)
     tables = last_good.tables if last_good else 0
     facts = {
         "path": short_path(database.path),

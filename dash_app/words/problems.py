@@ -10,12 +10,12 @@ from functools import lru_cache
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
-from dash_app.model.problem import FindingKind, Problem, ProblemCode
+from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.events import spell_out
 from dash_app.words.numbers import exact_duration, join_names, moment, number, plural, size
 
-IN_BRIEF: dict[ProblemCode, str] = {
+IN_BRIEF: dict[str, str] = {
     "file_missing": "file gone",
     "folder_missing": "folder gone",
     "file_empty": "file emptied",
@@ -60,7 +60,7 @@ BADGE_TEXTS = {
     "error": "ERROR",
     "undecided": "can't tell",
     "paused": "paused",
-    **{str(code): text.upper() for code, text in IN_BRIEF.items()},
+    **{code: text.upper() for code, text in IN_BRIEF.items()},
 }
 """Badges in plain text, as the first words of a line."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
@@ -113,8 +112,7 @@ def in_brief(status: DatabaseStatus) -> str:
 
 def kind_in_brief(kind: str) -> str:
     """Return a problem's code in two or three words."""
-    texts: Mapping[Any, str] = IN_BRIEF
-    return texts.get(kind) or spell_out(kind).lower()
+    return IN_BRIEF.get(kind) or spell_out(kind).lower()
 
 
 def kind_title(kind: str) -> str:

@@ -15,7 +15,7 @@ from dash_app.alerts.policy import (
     record_delivery,
 )
 from dash_app.model.incident import Acknowledgement, Incident
-from dash_app.model.level import Level
+from dash_app.model.problem import Level
 from dash_app.model.quiet_hours import NO_QUIET_HOURS
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)

@@ -31,8 +31,7 @@ from dash_app.history.series import Selection
 from dash_app.history.writer import History
 from dash_app.model.database import HISTORY_APPLICATION_ID, Database
 from dash_app.model.incident import Acknowledgement
-from dash_app.model.reading import LastGood, Reading, TableCount
-from dash_app.model.rows_written import rows_inserted
+from dash_app.model.reading import LastGood, Reading, TableCount, rows_inserted
 from dash_app.model.snapshot import DatabaseState
 from dash_app.settings.schema import HistorySettings
 from tests.factories import snapshot

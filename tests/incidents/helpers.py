@@ -8,8 +8,7 @@ from pathlib import Path
 
 from dash_app.model.database import Database
 from dash_app.model.host_facts import Disk, Holder, Surroundings
-from dash_app.model.level import Level, worst
-from dash_app.model.problem import Problem, ProblemCode
+from dash_app.model.problem import Level, Problem, ProblemCode, worst
 from dash_app.model.reading import Code, Reading
 from dash_app.model.snapshot import DatabaseStatus
 from tests import factories

@@ -12,8 +12,7 @@ from dash_app.model.expectation import (
     Expectation,
     Rules,
     TableRules,
-    due_at,
-    elapsed_active_time,
+    elapsed_and_due,
     state_after,
 )
 from dash_app.model.quiet_hours import NO_QUIET_HOURS, QuietHours, TimeRange
@@ -59,18 +58,21 @@ def test_every_covered_minute_that_is_not_quiet_counts(
         for n in range(2000)
     )
     begin = None if since is None else at(since)
-    assert elapsed_active_time(hours, ranges, begin) == expected * MINUTE
+    assert elapsed_and_due(hours, ranges, begin, MINUTE)[0] == expected * MINUTE
 
 
 @given(covered(), st.integers(0, 2000), st.integers(1, 300))
 def test_a_write_is_due_once_the_active_time_has_elapsed(
     ranges: list[TimeRange], since: int, minutes: int
 ) -> None:
+    every = minutes * MINUTE
     now = max([end for _, end in ranges], default=at(since))
-    due = due_at(NIGHTS, ranges, at(since), now, minutes * MINUTE)
-    continued = [*ranges, (now, at(20_000))]
-    until_due = [(begin, min(end, due)) for begin, end in continued]
-    assert elapsed_active_time(NIGHTS, until_due, at(since)) == minutes * MINUTE
+    _, due = elapsed_and_due(NIGHTS, [*ranges, (now, at(20_000))], at(since), every)
+    assert due
+    until_due = [(begin, min(end, due)) for begin, end in [*ranges, (now, at(20_000))]]
+    assert elapsed_and_due(NIGHTS, until_due, at(since), every) == (every, due)
+    elapsed, due_by_now = elapsed_and_due(NIGHTS, ranges, at(since), every)
+    assert due_by_now == (due if elapsed >= every else None)
 
 
 def test_a_table_without_rules_has_those_of_its_database() -> None:
