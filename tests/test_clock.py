@@ -21,7 +21,7 @@ from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.model.times import shift_times
-from dash_app.rules.resolution import resolve_events
+from dash_app.rules.problems import resolve_events
 from dash_app.rules.state import StateStore
 from dash_app.sampler import Sampler
 from dash_app.settings.schema import HistorySettings

@@ -25,7 +25,7 @@ from dash_app.page.headline import headline
 from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
 from dash_app.words.problems import MAX_NOTES
-from dash_app.words.status_line import glance_text
+from dash_app.words.summaries import glance_text
 from tests.factories import NOW, WORDING, database, good_reading
 from tests.metrics.helpers import exposed, value
 from tests.page.helpers import card_text, visible_text

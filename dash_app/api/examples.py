@@ -37,8 +37,7 @@ from dash_app.words.errors import WordingContext, explain_error
 from dash_app.words.incidents import incident_text
 from dash_app.words.notifications import notification_title
 from dash_app.words.problems import REMEDIES, log_held
-from dash_app.words.status_line import glance_text
-from dash_app.words.summaries import verdict
+from dash_app.words.summaries import glance_text, verdict
 
 NOW = datetime(2026, 11, 23, 15, 0, 5, 120_000, UTC)
 HOUR = timedelta(hours=1)

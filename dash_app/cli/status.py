@@ -20,7 +20,7 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.settings import Settings
 from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
-from dash_app.words.status_line import aligned, headline_with_age, snapshot_age, status_line
+from dash_app.words.summaries import aligned, headline_with_age, snapshot_age, status_line
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 

@@ -13,7 +13,7 @@ from dash_app.page.cards import badge_parts
 from dash_app.page.markup import draw
 from dash_app.page.widgets import aside, badge
 from dash_app.words import summaries
-from dash_app.words.status_line import glance_line, snapshot_age
+from dash_app.words.summaries import glance_line, snapshot_age
 
 REFRESH = '<meta http-equiv="refresh" content="30">'
 DOCUMENT = versioned("""<!DOCTYPE html>

@@ -1,21 +1,22 @@
 """The problems of a database: those left by events, those of its WAL, and exceeded limits.
 
-Pure functions over the model. A problem ends with its cause. One that an event left behind also
-ends when a person acknowledges it.
+Pure functions over the model. A problem ends with its cause. One that an event left behind ends
+when that is undone or turns out to be usual work, or when a person acknowledges it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.expectation import OVERDUE, ExpectationReport, Rules
 from dash_app.model.problem import FindingKind, Level, LimitKind, Problem
 from dash_app.model.reading import Reading
-from dash_app.rules.changes import WHOLE
+from dash_app.rules.changes import NEWEST, WHOLE, progress
+from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.words.events import event_text
 from dash_app.words.problems import (
     REMEDIES,
@@ -57,6 +58,75 @@ def problem_of(event: Event) -> Problem | None:
     level: Level = "notice" if kind == "replaced" and not has_lost_rows else "fault"
     text, remedy = f"{event_text(event)}.", remedy_for(event, kind)
     return Problem(kind, level, event.at, text, remedy, event.database, needs_acknowledgement=True)
+
+
+def resolve_events(
+    open_events: Sequence[Event],
+    new: Sequence[Event],
+    reading: Reading,
+    acknowledged_until: datetime | None,
+    policy: DropPolicy = DEFAULT_POLICY,
+) -> tuple[Event, ...]:
+    """Return all events, open and new; those whose problem is over have their end.
+
+    A person acknowledged all events up to `acknowledged_until`.
+    """
+    is_another_copy = any(event.kind in {"back", "replaced"} for event in new)
+    over = [
+        event
+        for event in open_events
+        if _is_undone(event, reading, policy, is_another_copy=is_another_copy)
+    ]
+    if any(_is_replacement(event) for event in over):
+        # The return of the original file is itself a replacement, but leaves no problem.
+        over += [event for event in new if "file" in event.before]
+    if acknowledged_until:
+        # An event in the future happened before the clock was set back.
+        over += [e for e in open_events if not acknowledged_until < e.at <= reading.verified_at]
+    return tuple(
+        replace(event, ended_at=reading.verified_at)
+        if event in over or _is_usual(event, policy)
+        else event
+        for event in (*open_events, *new)
+    )
+
+
+def _is_replacement(event: Event) -> bool:
+    return NEWEST in event.before or event.kind in {"back", "replaced", "rolled_back"}
+
+
+def _is_usual(event: Event, policy: DropPolicy) -> bool:
+    """Whether a file that is replaced regularly was replaced by one with no fewer rows."""
+    is_less = bool(event.before.get("rows")) or "counters" in event.before
+    return event.kind == "replaced" and policy.habits.is_replaced and not is_less
+
+
+def _is_undone(
+    event: Event, reading: Reading, policy: DropPolicy, *, is_another_copy: bool
+) -> bool:
+    """Whether the state before an event is back.
+
+    The newest state is back with its file, or with a copy of it. If the file is still the same
+    copy, counters and rows that catch up prove nothing, since new rows increase them too.
+    """
+    if reading.code is not None:
+        return False
+    if _is_replacement(event):
+        is_original = "file" in event.before and event.before["file"] == reading.file
+        if NEWEST not in event.before:  # stored by an earlier version
+            return is_original
+        newest, now = event.before[NEWEST], progress(reading)
+        if newest["modified"] and now == newest != event.after[NEWEST]:
+            return True
+        is_candidate = is_original or is_another_copy  # the inode of a deleted file is reused
+        counters = ("totalRows", "changes")
+        return is_candidate and all((now[name] or 0) >= (newest[name] or 0) for name in counters)
+    return all(
+        (count := reading.tables.get(table)) is not None
+        and count.is_exact
+        and not policy.is_reportable(table, rows, count.rows or 0)
+        for table, rows in event.before["rows"].items()
+    )
 
 
 def wal_problems(database: str, reading: Reading) -> Iterator[Problem]:

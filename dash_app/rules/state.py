@@ -20,8 +20,7 @@ from dash_app.model.times import shift_times
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import HABIT_WINDOW, DropPolicy, Habits, learn_habits
 from dash_app.rules.losses import move_trail
-from dash_app.rules.problems import problem_of
-from dash_app.rules.resolution import resolve_events
+from dash_app.rules.problems import problem_of, resolve_events
 
 MAX_EVENTS = 20
 """Maximum number of events kept in memory."""

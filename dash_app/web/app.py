@@ -36,7 +36,7 @@ from dash_app.web.static_files import (
     compressed_copy,
     serve_basic_plotly,
 )
-from dash_app.words.status_line import glance_text
+from dash_app.words.summaries import glance_text
 
 log = logging.getLogger(__name__)
 

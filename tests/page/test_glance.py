@@ -13,7 +13,7 @@ from dash_app.model.host_facts import Activity
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.glance import glance_page
 from dash_app.rules.changes import next_state
-from dash_app.words.status_line import glance_text
+from dash_app.words.summaries import glance_text
 from tests.factories import EARLIER, NOW, failed_reading, good_reading, judged_status
 from tests.harness import Served, make_database, write_config
 

@@ -18,7 +18,7 @@ from dash_app.model.reading import Reading, TableCount
 from dash_app.model.snapshot import DatabaseState
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import HABIT_MIN_EVENTS, DropPolicy, Habits, learn_habits
-from dash_app.rules.resolution import resolve_events
+from dash_app.rules.problems import resolve_events
 from dash_app.words.events import event_text
 from tests.airlock_helpers import open_airlock, read_exact
 from tests.harness import Served, eventually, execute, make_database, write_config

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.rules.changes import apply_reading
-from dash_app.rules.resolution import resolve_events
+from dash_app.rules.problems import resolve_events
 from tests.airlock_helpers import open_airlock, read_exact
 from tests.harness import execute
 from tests.rules.helpers import (

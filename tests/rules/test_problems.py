@@ -16,8 +16,7 @@ from dash_app.model.host_facts import Disk
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
-from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, wal_problems
-from dash_app.rules.resolution import resolve_events
+from dash_app.rules.problems import LOG_HELD, LOG_HELD_BYTES, resolve_events, wal_problems
 from tests.airlock_helpers import open_airlock, read, read_exact
 from tests.harness import LiveWriter, Served, eventually, execute, make_database, write_config
 
