@@ -78,7 +78,7 @@ def correlate(
     }
     seen = update_seen(state.seen, snapshot)
     problems = [*_problems_of(snapshot), *own_problems]
-    writers = stopped_writers(seen, snapshot, problems)
+    writers = stopped_writers(seen, statuses, problems)
     keys = _assign_incidents(state.open, problems, statuses, writers)
     unreadable = frozenset(name for name, status in statuses.items() if _is_unreadable(status))
     current = {}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dash_app.model.problem import Problem
-from dash_app.model.snapshot import Snapshot
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
 RESIDENT = timedelta(minutes=1)
 """Minimum time a process must hold the database open to count as its writer.
@@ -63,17 +63,16 @@ def update_seen(before: SeenProcesses, snapshot: Snapshot) -> SeenProcesses:
 
 
 def stopped_writers(
-    seen: SeenProcesses, snapshot: Snapshot, problems: Iterable[Problem]
+    seen: SeenProcesses, statuses: Mapping[str, DatabaseStatus], problems: Iterable[Problem]
 ) -> dict[str, Process]:
     """Return the process whose end explains the silence of each silent database, by name.
 
     Such a process had the database open until writes stopped and before one was due, and has no
     database open now. Of several, the one that explains most databases is chosen.
     """
-    statuses = {status.database.name: status for status in snapshot.databases}
     present = {
         holder.pid
-        for status in snapshot.databases
+        for status in statuses.values()
         for holder in status.reading.surroundings.holders or ()
     }
     due = {

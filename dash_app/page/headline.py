@@ -55,7 +55,7 @@ def _links(snapshot: Snapshot, now: datetime) -> list[Component]:
             links.setdefault(shared.key, _incident_link(shared, now))
         else:
             database = status.database
-            text = f"{database.label}: {summaries.in_brief(status)}"
+            text = f"{database.label}: {summaries.kind_in_brief(status.problems[0].code)}"
             links[database.name] = _link(text, status.problem_since, ids.card(database.name), now)
     own = {
         incident.key: _incident_link(incident, now)

@@ -193,7 +193,9 @@ def _match_moves(
         count = after.tables[table]
         all_rows = count.rows if count.is_known else None
         found.append(_Target(table, all_rows if gained is None else gained, gained is None))
-    left = sorted(found, key=_Target.size, reverse=True)[:MAX_COMPARED]
+    # Rows that are not counted may be any number.
+    found.sort(key=lambda target: inf if target.rows is None else target.rows, reverse=True)
+    left = found[:MAX_COMPARED]
     was_columns, columns = _columns(before), _columns(after)
     largest = sorted(drops.items(), key=lambda drop: drop[1][0], reverse=True)
     moved: dict[str, list[str]] = {}
@@ -221,10 +223,6 @@ class _Target(NamedTuple):
     table: str
     rows: int | None
     is_new: bool
-
-    def size(self) -> float:
-        """Return the rows; infinity if they are not counted, since they may be any number."""
-        return inf if self.rows is None else self.rows
 
     def may_hold(self, lost: int) -> bool:
         """Whether these may be the rows that another table lost.

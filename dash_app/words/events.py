@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from dash_app.model.event import Event
-from dash_app.words.numbers import age, number, plural, size
+from dash_app.words.numbers import age, first_of, number, plural, size
 
 MAX_PARTS = 3
 """Maximum number of changes listed in one event; the others are counted."""
@@ -56,16 +56,12 @@ def _description(event: Event) -> str:
 def _changed_objects(removed: Sequence[str], added: Sequence[str]) -> str:
     parts = [f"+ {name}" for name in added if name not in removed]
     parts += [f"− {name}" for name in removed if name not in added]
-    return _join([*parts, *(f"changed {name}" for name in added if name in removed)])
+    parts += [f"changed {name}" for name in added if name in removed]
+    return ", ".join(first_of(parts, MAX_PARTS))
 
 
 def _lost_rows(event: Event) -> str:
     """Return the tables that lost rows: tasks 126 → 0."""
     was, now = event.before.get("rows", {}), event.after.get("rows", {})
-    return _join([f"{name} {number(was[name])} → {number(now[name] or 0)}" for name in was])
-
-
-def _join(parts: Sequence[str]) -> str:
-    rest = len(parts) - MAX_PARTS
-    more = [f"{number(rest)} more"] if rest > 0 else []
-    return ", ".join([*parts[:MAX_PARTS], *more])
+    parts = [f"{name} {number(was[name])} → {number(now[name] or 0)}" for name in was]
+    return ", ".join(first_of(parts, MAX_PARTS))

@@ -9,9 +9,9 @@ from pathlib import Path
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.words.numbers import (
     age,
+    first_of,
     join_names,
     moment,
-    number,
     plural,
     short_path,
     truncate,
@@ -37,12 +37,10 @@ def incident_text(labels: Sequence[str], sentences: Sequence[str]) -> str:
 
     Sentences are given worst first; those beyond `MAX_SENTENCES` are counted.
     """
-    distinct = list(dict.fromkeys(sentences))
-    rest = len(distinct) - MAX_SENTENCES
-    more = [f"And {number(rest)} more."] if rest > 0 else []
-    shown = [truncate(text, MAX_SENTENCE_CHARACTERS) for text in distinct[:MAX_SENTENCES]]
+    distinct = first_of(list(dict.fromkeys(sentences)), MAX_SENTENCES, "And {} more.")
+    cause = " ".join(truncate(text, MAX_SENTENCE_CHARACTERS) for text in distinct)
     names = join_names([truncate(label, MAX_LABEL_CHARACTERS) for label in labels])
-    return f"{names.replace(SEPARATOR, ':' + NO_BREAK)}{SEPARATOR}{' '.join([*shown, *more])}"
+    return f"{names.replace(SEPARATOR, ':' + NO_BREAK)}{SEPARATOR}{cause}"
 
 
 def labels_and_cause(incident: Incident) -> tuple[str, str]:

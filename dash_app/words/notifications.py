@@ -9,7 +9,7 @@ from datetime import datetime
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification, NotificationKind
 from dash_app.words.incidents import SEPARATOR, incident_sentence, labels_and_cause
-from dash_app.words.numbers import age, ago, clock, number, plural, truncate
+from dash_app.words.numbers import age, ago, clock, first_of, number, plural, truncate
 
 MAX_LINES = 20
 """Maximum number of notifications listed in a summary; the page shows all incidents."""
@@ -51,9 +51,8 @@ def signature(host: str, notification_id: str) -> str:
 
 def summary_text(held: Sequence[Notification], now: datetime) -> tuple[str, str]:
     """Return the title and text of a summary of several notifications, given worst first."""
-    lines = [_summary_line(notification, now) for notification in held[:MAX_LINES]]
-    if len(held) > MAX_LINES:
-        lines.append(f"And {number(len(held) - MAX_LINES)} more.")
+    all_lines = [_summary_line(notification, now) for notification in held]
+    lines = first_of(all_lines, MAX_LINES, "And {} more.")
     kinds = Counter(notification.kind for notification in held)
     need, still, over = (kinds[kind] for kind in ("fault", "reminder", "over"))
     parts = [

@@ -119,10 +119,15 @@ def one_line(text: str) -> str:
     return " ".join("".join(shown).split())
 
 
+def first_of(texts: Sequence[str], maximum: int, more: str = "{} more") -> list[str]:
+    """Return the first texts and, if there are others, their number in the words of `more`."""
+    rest = len(texts) - maximum
+    return [*texts[:maximum], more.format(number(rest))] if rest > 0 else list(texts)
+
+
 def join_names(names: Sequence[str]) -> str:
     """Return names as a list: Email; Email and Content; A, B, C and 2 more."""
-    rest = len(names) - MAX_NAMES
-    shown = [*names[:MAX_NAMES], f"{number(rest)} more"] if rest > 0 else list(names)
+    shown = first_of(names, MAX_NAMES)
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 

@@ -13,7 +13,15 @@ from dash_app.model.host_facts import Disk, Holder, WalGrowth
 from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.events import spell_out
-from dash_app.words.numbers import exact_duration, join_names, moment, number, plural, size
+from dash_app.words.numbers import (
+    exact_duration,
+    first_of,
+    join_names,
+    moment,
+    number,
+    plural,
+    size,
+)
 
 IN_BRIEF: dict[str, str] = {
     "file_missing": "file gone",
@@ -103,8 +111,7 @@ def other_problems(verdict: str, problems: Iterable[Problem]) -> list[str]:
     lines = [problem.text for problem in rest if not (problem.table and problem.is_silence)]
     if tables:
         lines.insert(0, f"Also overdue: {join_names(tables)}.")
-    more = len(lines) - MAX_NOTES
-    return [*lines[:MAX_NOTES], f"And {number(more)} more."] if more > 0 else lines
+    return first_of(lines, MAX_NOTES, "And {} more.")
 
 
 def remedy_for(event: Event, kind: FindingKind) -> str:

@@ -109,11 +109,6 @@ def badge(status: DatabaseStatus) -> str:
     return status.status
 
 
-def in_brief(status: DatabaseStatus) -> str:
-    """Return the first problem of a database in two or three words; empty if it has none."""
-    return kind_in_brief(status.problems[0].code) if status.problems else ""
-
-
 def kind_in_brief(kind: str) -> str:
     """Return a problem's code in two or three words."""
     return IN_BRIEF.get(kind) or spell_out(kind).lower()
