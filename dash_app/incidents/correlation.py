@@ -107,6 +107,10 @@ def _problems_of(snapshot: Snapshot) -> Iterator[Problem]:
                 yield problem
 
 
+def _rank(incident: Incident) -> tuple[bool, int, datetime]:
+    return incident.ended_at is not None, -SEVERITY.index(incident.level), incident.since
+
+
 def _assign_incidents(
     known: Sequence[Incident],
     problems: Sequence[Problem],
@@ -131,10 +135,6 @@ def _assign_incidents(
         keys[problem.id] = by_cause[cause] = key
         incidents.setdefault(key, _incident(key, [problem], statuses, writers))
     return keys
-
-
-def _rank(incident: Incident) -> tuple[bool, int, datetime]:
-    return incident.ended_at is not None, -SEVERITY.index(incident.level), incident.since
 
 
 def _includes(incident: Incident, problem: Problem, statuses: Statuses) -> bool:
