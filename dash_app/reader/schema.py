@@ -6,6 +6,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dash_app.model.reading import HOUSEKEEPING, Reading
 from dash_app.reader.connection import time_limit
@@ -108,24 +109,20 @@ def _read_schema(connection: sqlite3.Connection, reading: Reading, before: Schem
         if kind == b"table" and page > 1  # virtual tables have 0
     }
     pages = {page for _, _, table, _, page in rows if table.startswith(HOUSEKEEPING_TABLES)}
+    sequences = _query(connection, "sqlite_sequence", SEQUENCES)
+    statistics = _query(connection, "sqlite_stat1", STATISTICS)
     reading = replace(
         reading,
         user_version=user_version,
         application_id=application_id,
         free_bytes=free_pages * page_bytes,
         objects=before.reading.objects if before and is_same else _objects(connection, rows),
-        sequences=_sequences(connection),
+        sequences={short_name(name): seq for name, seq in sequences or ()},
         roots=roots,
         schema_version=schema_version,
-        statistics=_statistics(connection),
+        statistics=None if statistics is None else zlib.crc32(repr(statistics).encode()),
     )
     return Schema(reading, fingerprint, frozenset({1} | pages))
-
-
-def _statistics(connection: sqlite3.Connection) -> int | None:
-    if not _exists(connection, "sqlite_stat1"):
-        return None
-    return zlib.crc32(repr(connection.execute(STATISTICS).fetchall()).encode())
 
 
 def _objects(connection: sqlite3.Connection, rows: list[Row]) -> dict[str, str] | None:
@@ -158,15 +155,11 @@ def _definitions(connection: sqlite3.Connection, rows: list[Row]) -> Iterator[tu
             yield f"column {short_name(table)}.{short_name(column)}", short_name(kind).upper()
 
 
-def _sequences(connection: sqlite3.Connection) -> dict[str, int]:
-    if not _exists(connection, "sqlite_sequence"):
-        return {}
-    return {short_name(name): seq for name, seq in connection.execute(SEQUENCES).fetchall()}
-
-
-def _exists(connection: sqlite3.Connection, table: str) -> bool:
-    sql = "SELECT 1 FROM main.sqlite_schema WHERE name = ? AND rootpage > 1"
-    return connection.execute(sql, (table,)).fetchone() is not None
+def _query(connection: sqlite3.Connection, table: str, sql: str) -> list[Any] | None:
+    """Run a query on a table that may be missing; then return None."""
+    exists = "SELECT 1 FROM main.sqlite_schema WHERE name = ? AND rootpage > 1"
+    found = connection.execute(exists, (table,)).fetchone()
+    return connection.execute(sql).fetchall() if found else None
 
 
 def short_name(name: bytes) -> str:

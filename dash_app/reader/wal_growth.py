@@ -90,11 +90,14 @@ class GrowthState:
         if self.last is None or not any(starts):
             return None
         began_at, since = min(start for start in starts if start)
+        backlog_bytes = self.last.backlog_bytes
         return WalGrowth(
             since=since,
             is_lasting=at - began_at >= LASTING_SECONDS,
             generation=self.last.generation,
-            is_checkpointed=_is_checkpointed(self.last),
+            is_checkpointed=(
+                None if backlog_bytes is None else backlog_bytes < 0.9 * self.last.used_bytes
+            ),
             readers=tuple(name for name in self.readers if name not in self.writers),
         )
 
@@ -116,10 +119,3 @@ def _recent(before: Mapping[str, float], names: Iterable[str], at: float) -> Map
 
 def _is_large(size_bytes: int, main_bytes: int) -> bool:
     return size_bytes > max(LARGE_BYTES, min(main_bytes, HUGE_BYTES))
-
-
-def _is_checkpointed(sample: WalSample) -> bool | None:
-    """Whether more than a tenth of a WAL is checkpointed; None if unknown."""
-    if sample.backlog_bytes is None:
-        return None
-    return sample.backlog_bytes < 0.9 * sample.used_bytes
