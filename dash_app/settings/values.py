@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo
 
@@ -38,6 +38,8 @@ BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u
 BROADCAST = "255.255.255.255"
 NAMED = {"loopback": "loopback", "localhost": "loopback", "tailscale": "tailscale"}
 """Names for addresses and networks."""
+
+T = TypeVar("T")
 
 
 def duration(value: object) -> timedelta:
@@ -107,31 +109,30 @@ def _path(value: object, info: ValidationInfo) -> Path:
     return folder / expand_home(value)
 
 
-def _path_or_none(value: object, info: ValidationInfo) -> Path | None:
-    return None if value is None or value == "" else _path(value, info)
+def _read(
+    value: object, info: ValidationInfo, read: Callable[[Path], T]
+) -> tuple[Path, T] | tuple[None, None]:
+    """Return a path and what its file contains; nothing if there is no path."""
+    if value is None or value == "":
+        return None, None
+    path = _path(value, info)
+    try:
+        return path, read(path)
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
 
 
 def _token(value: object, info: ValidationInfo) -> str | None:
-    path = _path_or_none(value, info)
-    try:
-        return read_token(path) if path else None
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+    return _read(value, info, read_token)[1]
 
 
 def _urls_file(value: object, info: ValidationInfo) -> Path | None:
-    path = _path_or_none(value, info)
-    try:
-        if path:
-            read_urls(path)
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    return path
+    return _read(value, info, read_urls)[0]
 
 
 def _heartbeat_file(value: object, info: ValidationInfo) -> Path | None:
-    path = _urls_file(value, info)
-    if path and not read_urls(path)[0].startswith(("http://", "https://")):
+    path, urls = _read(value, info, read_urls)
+    if urls and not urls[0].startswith(("http://", "https://")):
         raise ValueError("the heartbeat's URL must begin with http:// or https://")
     return path
 
