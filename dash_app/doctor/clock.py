@@ -33,8 +33,11 @@ def examine(history: Path) -> Iterator[Check]:
     synchronized = is_synchronized()
     yield _kept(synchronized=synchronized)
     now = time.time()
-    if not synchronized and (wrong := before_installation(now, _installed_at())):
-        yield wrong
+    if not synchronized:
+        sources = Path(dash_app.__file__).parent.rglob("*.py")
+        installed_at = max(source.stat().st_mtime for source in sources)
+        if wrong := before_installation(now, installed_at):
+            yield wrong
     with suppress(sqlite3.Error):
         cure = "" if synchronized else CURE
         if set_back := before_record(now, float(last_watched(history) or 0), cure):
@@ -81,11 +84,6 @@ def _kept(*, synchronized: bool | None) -> Check:
         return Check("well", "clock", "The clock is synchronized.")
     text = "Nothing synchronizes the clock: in time all ages will be wrong."
     return Check("notice", "clock_not_synchronised", text, CURE)
-
-
-def _installed_at() -> float:
-    sources = Path(dash_app.__file__).parent.rglob("*.py")
-    return max(source.stat().st_mtime for source in sources)
 
 
 def _shown(seconds: float) -> str:

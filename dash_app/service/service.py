@@ -125,7 +125,8 @@ class Service:
         self._heartbeat.stop()
         self._heartbeat = self._start_heartbeat(settings)
         watching = numbers.plural(len(settings.databases), "database")
-        pending = _pending_restart(settings, requested)
+        pending = ["[history]"] * (requested.history != history)
+        pending += ["[server] port"] * (requested.server.port != port)
         note = f"; restart to apply {' and '.join(pending)}" if pending else ""
         log.info("reloaded: watching %s%s", watching, note)
 
@@ -208,12 +209,3 @@ def _load(load: Callable[[], Settings]) -> Settings:
     if isinstance(result, Exception):
         raise result
     return result
-
-
-def _pending_restart(current: Settings, requested: Settings) -> list[str]:
-    """Return the names of the settings that apply only after a restart."""
-    differs = {
-        "[history]": current.history != requested.history,
-        "[server] port": current.server.port != requested.server.port,
-    }
-    return [name for name, is_different in differs.items() if is_different]

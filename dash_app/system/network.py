@@ -42,7 +42,9 @@ def addresses_to_bind(names: Iterable[str]) -> list[Address]:
     addresses: dict[Address, None] = {}
     for name in names:
         if name == "loopback":
-            addresses |= dict.fromkeys(_loopback_addresses())
+            addresses[ip_address("127.0.0.1")] = None
+            if _interface_ipv6("lo"):
+                addresses[ip_address("::1")] = None
         elif name == "tailscale":
             addresses |= dict.fromkeys(tailscale_addresses())
         else:
@@ -117,11 +119,6 @@ def _has_ipv6() -> bool:
             raise
         return False
     return True
-
-
-def _loopback_addresses() -> list[Address]:
-    has_ipv6 = any(_interface_ipv6("lo"))
-    return [ip_address("127.0.0.1"), *([ip_address("::1")] if has_ipv6 else [])]
 
 
 def _interface_ipv4(interface: str) -> list[Address]:
