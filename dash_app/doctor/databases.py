@@ -84,7 +84,6 @@ def _closed(database: Database, access: Access, closed: str, user: str) -> Check
 
 
 def _owners(database: Database, access: Access, place: WordingContext) -> Iterator[Check]:
-    """Yield files with another owner."""
     path = shlex.quote(access.path)
     owner = access.owners.get("")
     if owner is None:

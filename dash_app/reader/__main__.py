@@ -61,7 +61,6 @@ class Child:
     def __init__(
         self, deadline_seconds: float, table_seconds: float, *, writes_denied: bool
     ) -> None:
-        """Start the threads."""
         self._writes_denied = writes_denied
         self._deadline_seconds = deadline_seconds
         self._started: dict[str, float] = {}
