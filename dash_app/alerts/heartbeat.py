@@ -18,6 +18,7 @@ FIRST_SECONDS = 5.0
 """Maximum pause before the first heartbeat: the first readings are there by then."""
 
 ANSWER_SECONDS = 10.0
+"""Maximum time for a response: far below any sensible `heartbeat_every`."""
 
 log = logging.getLogger(__name__)
 

@@ -110,7 +110,7 @@ class Snapshot:
     databases: tuple[DatabaseStatus, ...]
     """The databases in configured order."""
     events: tuple[Event, ...] = ()
-    """The newest events, newest first."""
+    """The newest 20 events, newest first."""
     history_disk: Disk | None = None
     incidents: tuple[Incident, ...] = ()
     """Open incidents, worst first, then those that ended recently, newest first."""
