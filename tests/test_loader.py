@@ -8,16 +8,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from dash_app import loader
 from dash_app.history.writer import History
 from dash_app.settings.schema import HistorySettings
 from tests.factories import snapshot
 
-NOW = datetime.now(UTC).replace(second=0, microsecond=0)
 MINUTE = timedelta(minutes=1)
 HUGE = 9_007_199_254_740_993
 """The smallest positive integer that a float cannot represent."""
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The minute in which a test starts: the loader reads the clock itself."""
+    return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
 def types(frame: pd.DataFrame) -> dict[str, str]:
@@ -29,26 +35,28 @@ def values(column: pd.Series[int]) -> list[int | None]:
     return [None if pd.isna(value) else value for value in column]
 
 
-def test_counts_are_sorted_unknown_first_then_by_rows_then_by_name() -> None:
+def test_counts_are_sorted_unknown_first_then_by_rows_then_by_name(now: datetime) -> None:
     rows: dict[str, int | None] = {"b": 1, "a": 1, "much": HUGE, "none": 0, "unknown": None}
-    frame = loader.counts_frame(snapshot(NOW, email=rows))
+    frame = loader.counts_frame(snapshot(now, email=rows))
     assert types(frame) == loader.COUNT_COLUMNS
     assert frame["table"].tolist() == ["unknown", "much", "a", "b", "none"]
     assert values(frame["rows"]) == [None, HUGE, 1, 1, 0]
 
 
-def test_an_empty_frame_has_the_same_types() -> None:
-    frame = loader.counts_frame(snapshot(NOW))
+def test_an_empty_frame_has_the_same_types(now: datetime) -> None:
+    frame = loader.counts_frame(snapshot(now))
     assert frame.empty
     assert types(frame) == loader.COUNT_COLUMNS
 
 
-def test_trends_sum_tables_keep_gaps_and_end_with_the_present(tmp_path: Path) -> None:
+def test_trends_sum_tables_keep_gaps_and_end_with_the_present(
+    tmp_path: Path, now: datetime
+) -> None:
     path = tmp_path / "history.db"
     with closing(History(HistorySettings(path=path))) as history:
         for minute in (30, 29, 28, 10, 9):
             rows: dict[str, int | None] = {"t": HUGE, "u": minute}
-            history.record(snapshot(NOW - minute * MINUTE, email=rows))
+            history.record(snapshot(now - minute * MINUTE, email=rows))
     trends = loader.trend_frame(path, loader.Trend(timedelta(minutes=40), 40, MINUTE))
     assert str(trends.dtypes["email"]) == "Int64"
     known = values(trends["email"])
@@ -56,9 +64,9 @@ def test_trends_sum_tables_keep_gaps_and_end_with_the_present(tmp_path: Path) ->
     assert HUGE + 9 in known
     first, last = known.index(HUGE + 28), known.index(HUGE + 10)
     assert set(known[first + 2 : last]) == {None}
-    present = loader.with_present(trends, snapshot(NOW, email={"t": 7}, other={"x": 1}))
+    present = loader.with_present(trends, snapshot(now, email={"t": 7}, other={"x": 1}))
     assert present["email"].iloc[-1] == 7
-    assert present.index[-1] == pd.Timestamp(NOW)
+    assert present.index[-1] == pd.Timestamp(now)
     assert list(present.columns) == ["email"]
 
 
@@ -85,7 +93,7 @@ def sums(path: Path, reach: timedelta = 40 * MINUTE) -> pd.DataFrame:
     return loader.trend_frame(path, loader.Trend(reach, 300, MINUTE))
 
 
-def test_an_uncounted_table_makes_its_sum_unknown(tmp_path: Path) -> None:
+def test_an_uncounted_table_makes_its_sum_unknown(tmp_path: Path, now: datetime) -> None:
     """Happens after each start, while a large table is counted in slices."""
     path = tmp_path / "history.db"
     for minutes in (range(30, 20, -1), range(20, 10, -1)):
@@ -93,47 +101,49 @@ def test_an_uncounted_table_makes_its_sum_unknown(tmp_path: Path) -> None:
             for minute in minutes:
                 large = None if minute in minutes[:3] else 1_309_041
                 rows: dict[str, int | None] = {"large": large, "small": 50_000}
-                history.record(snapshot(NOW - minute * MINUTE, email=rows))
+                history.record(snapshot(now - minute * MINUTE, email=rows))
     trends = sums(path)
     assert set(trends["email"].dropna()) == {1_359_041}
-    present = loader.with_present(trends, snapshot(NOW, email={"large": None, "small": 50_000}))
+    present = loader.with_present(trends, snapshot(now, email={"large": None, "small": 50_000}))
     assert values(present["email"])[-1] is None
 
 
-def test_a_table_that_was_never_counted_is_in_no_sum(tmp_path: Path) -> None:
+def test_a_table_that_was_never_counted_is_in_no_sum(tmp_path: Path, now: datetime) -> None:
     path = tmp_path / "history.db"
     rows: dict[str, int | None] = {"vectors": None, "small": 5}
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(30, 10, -1):
-            history.record(snapshot(NOW - minute * MINUTE, email=rows, other={"v": None}))
+            history.record(snapshot(now - minute * MINUTE, email=rows, other={"v": None}))
     trends = sums(path)
     assert set(trends["email"].dropna()) == {5}
     assert trends["other"].isna().all()
-    present = loader.with_present(trends, snapshot(NOW, email=rows, other={"v": None}))
+    present = loader.with_present(trends, snapshot(now, email=rows, other={"v": None}))
     assert values(present["email"])[-1] == 5
 
 
-def test_a_temporary_table_does_not_change_the_sum_before_and_after(tmp_path: Path) -> None:
+def test_a_temporary_table_does_not_change_the_sum_before_and_after(
+    tmp_path: Path, now: datetime
+) -> None:
     path = tmp_path / "history.db"
     with closing(History(HistorySettings(path=path))) as history:
         for minute in range(30, 10, -1):
             rows: dict[str, int | None] = {"kept": 5}
             if minute == 20:
                 rows["temporary"] = 2
-            history.record(snapshot(NOW - minute * MINUTE, email=rows))
+            history.record(snapshot(now - minute * MINUTE, email=rows))
         with history._connection as connection:  # as earlier versions stored it
             connection.execute("UPDATE point SET value = NULL WHERE value = 0")
     with closing(History(HistorySettings(path=path))) as history:
-        history.record(snapshot(NOW - 10 * MINUTE, email={"kept": 5}))
+        history.record(snapshot(now - 10 * MINUTE, email={"kept": 5}))
     known = [value for value in values(sums(path)["email"]) if value is not None]
     assert set(known) == {5, 7}
     assert known.count(7) == 1
     assert len(known) >= 19
 
 
-def test_hours_with_an_uncounted_table_are_unknown(tmp_path: Path) -> None:
+def test_hours_with_an_uncounted_table_are_unknown(tmp_path: Path, now: datetime) -> None:
     path, hour = tmp_path / "history.db", timedelta(hours=1)
-    now = NOW.replace(minute=30)
+    now = now.replace(minute=30)
     with closing(History(HistorySettings.model_validate({"path": path, "every": "1h"}))) as history:
         for hours in range(72, 0, -1):
             large = None if 40 < hours <= 50 else 900

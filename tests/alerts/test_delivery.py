@@ -96,7 +96,11 @@ def test_an_attempt_under_way_is_repeated_after_a_crash_but_not_after_a_stop(
     tmp_path: Path, phone: Phone
 ) -> None:
     config = configured(tmp_path, phone.url(SECRET))
-    with Served(config) as served:
+    patient = (
+        "from dash_app import sampler; from dash_app.alerts import delivery;"
+        " sampler.STOP_SECONDS = delivery.STOP_SECONDS = 60.0"
+    )
+    with Served(config, patch=patient) as served:
         eventually(lambda: served.database("email")["status"] == "connected")
         phone.answers.clear()
         (tmp_path / "email.db").rename(tmp_path / "away.db")
