@@ -6,7 +6,8 @@ import logging
 import sqlite3
 import threading
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -54,46 +55,14 @@ SLACK = timedelta(milliseconds=500)
 log = logging.getLogger(__name__)
 
 
-class Requests:
-    """What people dismissed and acknowledged since the last tick. Safe for any thread."""
+@dataclass(slots=True)
+class _Requests:
+    """What people dismissed and acknowledged since the last tick."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
-        self._dismissed: dict[str, datetime] = {}
-        self._acknowledged: dict[int, Acknowledgement | None] = {}
-        self._published = threading.Event()
-
-    def dismiss(self, database: str, until: datetime) -> threading.Event:
-        """Dismiss a database's events up to a time; return an event set with the next snapshot."""
-        with self._lock:
-            self._dismissed[database] = max(until, self._dismissed.get(database, until))
-            return self._published
-
-    def acknowledge(
-        self, incident: int, acknowledgement: Acknowledgement | None
-    ) -> threading.Event:
-        """Acknowledge an incident, or withdraw that; return an event set with the next snapshot."""
-        with self._lock:
-            self._acknowledged[incident] = acknowledgement
-            return self._published
-
-    def wait(self, published: threading.Event, seconds: float) -> None:
-        """Wait for a snapshot, for `seconds` at most; not at all if enough others wait."""
-        if self._waiting.acquire(blocking=False):
-            try:
-                published.wait(seconds)
-            finally:
-                self._waiting.release()
-
-    def take_all(
-        self,
-    ) -> tuple[dict[str, datetime], dict[int, Acknowledgement | None], threading.Event]:
-        """Remove and return all requests, with the event to set once they are published."""
-        with self._lock:
-            taken = self._dismissed, self._acknowledged, self._published
-            self._dismissed, self._acknowledged, self._published = {}, {}, threading.Event()
-        return taken
+    dismissed: dict[str, datetime] = field(default_factory=dict)
+    acknowledged: dict[int, Acknowledgement | None] = field(default_factory=dict)
+    published: threading.Event = field(default_factory=threading.Event)
+    """Set with the snapshot that shows them."""
 
 
 class Sampler:
@@ -127,12 +96,12 @@ class Sampler:
         self._recorded_at: datetime | None = None
         self._adjustments = AdjustmentDetector(clock)
         self._self_check = SelfCheck(self._deadline_seconds)
-        self._stopping = threading.Event()
-        self._wake = threading.Event()
+        self._stopping, self._wake = threading.Event(), threading.Event()
         self._notifier = Notifier(settings, history, self._wake.set, clock)
         self._due = time.monotonic()
         self._thread = self._new_thread()
-        self.requests = Requests()
+        self._requests, self._requests_lock = _Requests(), threading.Lock()
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self.history_paused: str | None = None
         """Why nothing is stored in the history now, in a sentence."""
         self.snapshot: Snapshot | None = None
@@ -164,7 +133,7 @@ class Sampler:
         self._stopping.clear()
         self._notifier.resume()
         self._thread = self._new_thread()
-        self._thread.start()
+        self.start()
 
     def _new_thread(self) -> Thread:
         return Thread(target=self._run, name="sampler", daemon=True)
@@ -195,18 +164,29 @@ class Sampler:
         statuses = self.snapshot.databases if self.snapshot else ()
         problems = [p for s in statuses if s.database.name == database for p in s.problems]
         if any(p.needs_acknowledgement and p.since <= until for p in problems):
-            self._wait_for_tick(self.requests.dismiss(database, until))
+            with self._requests_lock:
+                requests = self._requests
+                earlier = requests.dismissed.get(database, until)
+                requests.dismissed[database] = max(until, earlier)
+            self._wait_for_tick(requests.published)
 
     def acknowledge(self, incident: int, acknowledgement: Acknowledgement | None) -> None:
         """Acknowledge an open incident, or withdraw that, and wait for the next snapshot."""
         open_incidents = self.snapshot.open_incidents if self.snapshot else []
         if any(open_.id == incident for open_ in open_incidents):
-            self._wait_for_tick(self.requests.acknowledge(incident, acknowledgement))
+            with self._requests_lock:
+                requests = self._requests
+                requests.acknowledged[incident] = acknowledgement
+            self._wait_for_tick(requests.published)
 
     def _wait_for_tick(self, published: threading.Event) -> None:
-        """Start the next tick soon, and wait for its snapshot."""
+        """Start the next tick soon, and wait for its snapshot unless enough others wait."""
         self._wake.set()
-        self.requests.wait(published, min(self._interval_seconds, MAX_WAIT_SECONDS))
+        if self._waiting.acquire(blocking=False):
+            try:
+                published.wait(min(self._interval_seconds, MAX_WAIT_SECONDS))
+            finally:
+                self._waiting.release()
 
     def _run(self) -> None:
         """Tick at a fixed interval until stopped. A slow tick skips those that it delays."""
@@ -236,19 +216,18 @@ class Sampler:
         Called by the thread, or instead of starting it.
         """
         self._restore_history()
-        dismissed, acknowledged, published = self.requests.take_all()
-        for incident, acknowledgement in acknowledged.items():
-            self._tracker.acknowledge(incident, acknowledgement)
-        readings = self._airlock.read(self._wait_seconds())
+        requests = self._take_requests()
+        wait_seconds = self._deadline_seconds
+        if self.snapshot:  # only the first one has no earlier readings
+            wait_seconds = min(wait_seconds, self._interval_seconds / 2)
+        readings = self._airlock.read(wait_seconds)
         now = self._clock.now()
         if by := self._adjustments.adjustment():
             self._shift_times(by)
         taken = Snapshot(
             now,
             tuple(
-                self._judge(
-                    database, readings.get(database.name), dismissed.get(database.name), now
-                )
+                self._judge(database, readings, requests.dismissed, now)
                 for database in self._settings.databases
             ),
             self._states.events,
@@ -260,7 +239,7 @@ class Sampler:
         snapshot = self._publish(replace(taken, incidents=self._tracker.newest))
         self._notifier.update(self._tracker.incidents, now)
         self.first_snapshot.set()
-        published.set()
+        requests.published.set()
         if self._record_is_due(now):
             self._record(snapshot)
             snapshot = self._publish(snapshot)
@@ -274,25 +253,24 @@ class Sampler:
         self._states.save()
         self._notifier.stop()
 
-    def _wait_seconds(self) -> float:
-        """Return how long to wait for readings. Only the first snapshot has no earlier ones."""
-        if self.snapshot is None:
-            return self._deadline_seconds
-        return min(self._deadline_seconds, self._interval_seconds / 2)
+    def _take_requests(self) -> _Requests:
+        with self._requests_lock:
+            requests, self._requests = self._requests, _Requests()
+        for incident, acknowledgement in requests.acknowledged.items():
+            self._tracker.acknowledge(incident, acknowledgement)
+        return requests
 
     def _judge(
         self,
         database: Database,
-        reading: Reading | None,
-        dismissed_until: datetime | None,
+        readings: Mapping[str, Reading],
+        dismissed: Mapping[str, datetime],
         now: datetime,
     ) -> DatabaseStatus:
-        """Return the status of a database from its newest reading, if it has one."""
         name = database.name
-        reading = with_baseline(
-            reading or self._no_reading(now), self._states.baseline_of(database)
-        )
-        state, events = self._states.record(database, reading, dismissed_until)
+        newest = readings.get(name) or self._no_reading(now)
+        reading = with_baseline(newest, self._states.baseline_of(database))
+        state, events = self._states.record(database, reading, dismissed.get(name))
         evidence = Evidence(
             database,
             reading,
@@ -323,7 +301,9 @@ class Sampler:
 
     def _publish(self, snapshot: Snapshot) -> Snapshot:
         """Make a snapshot the newest one, with the present state of the history."""
-        notes = self._history_notes()
+        lost = self._history.loss
+        lost_note = history_lost(lost.at, lost.problem, lost.kept) if lost else None
+        notes = tuple(note for note in (self.history_paused, lost_note) if note)
         self.snapshot = replace(snapshot, history_notes=notes, recorded_at=self._recorded_at)
         return self.snapshot
 
@@ -376,16 +356,10 @@ class Sampler:
         self._notifier.store_again()
         self._recorded_at = None
 
-    def _history_notes(self) -> tuple[str, ...]:
-        lost = self._history.loss
-        notes = (history_lost(lost.at, lost.problem, lost.kept),) if lost else ()
-        return (self.history_paused, *notes) if self.history_paused else notes
-
     def _record_is_due(self, now: datetime) -> bool:
         """Whether the last record is old enough, or the clock was set back since."""
-        elapsed = None if self._recorded_at is None else now - self._recorded_at
         interval = self._settings.history.every - SLACK
-        return elapsed is None or not timedelta(0) <= elapsed < interval
+        return not self._recorded_at or not timedelta(0) <= now - self._recorded_at < interval
 
     def _record(self, snapshot: Snapshot) -> None:
         """Store a snapshot in the history. If that fails, only the history pauses."""
@@ -402,7 +376,6 @@ class Sampler:
         self._activity = self._load_activity()
 
     def _load_activity(self) -> dict[str, Activity]:
-        """Load the recent activity of all databases, once per record for all viewers."""
         names = [database.name for database in self._settings.databases]
         try:
             return recent_activity(self._history.path, names, self._clock.now())
