@@ -175,7 +175,7 @@ def history_document(series: Iterable[Series]) -> schemas.HistoryDocument:
                 "database": line.database,
                 "table": line.table,
                 "metric": line.metric,
-                "unit": line.unit,
+                "unit": "bytes" if line.metric.endswith("_bytes") else "rows",
                 "points": [(instant(at), value) for at, value in line.points],
                 "ranges": list(line.ranges),
             }

@@ -175,7 +175,11 @@ def set_aside(path: Path, suffixes: Iterable[str] = ("", *SIDES)) -> Path:
     Raise OSError, or UnusableHistoryError if `MAX_SET_ASIDE` files were set aside already.
     """
     real = _real(path)
-    lost = _lost_name(real)
+    prefix = f"{real.name}.lost-"
+    count = sum(file.name.startswith(prefix) for file in real.parent.iterdir())
+    if count >= MAX_SET_ASIDE:
+        raise UnusableHistoryError(f"{count} lost files are beside it already: check the disk")
+    lost = real.with_name(f"{prefix}{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}")
     for suffix in suffixes:
         file = real.with_name(f"{real.name}{suffix}")
         if os.path.lexists(file):
@@ -203,10 +207,3 @@ def forget_request(path: Path, database: str) -> Path:
 def _real(path: Path) -> Path:
     """Return the target of a link; the link itself if it leads to itself."""
     return Path(os.path.realpath(path))
-
-
-def _lost_name(real: Path) -> Path:
-    lost = [file for file in real.parent.iterdir() if file.name.startswith(f"{real.name}.lost-")]
-    if len(lost) >= MAX_SET_ASIDE:
-        raise UnusableHistoryError(f"{len(lost)} lost files are beside it already: check the disk")
-    return real.with_name(f"{real.name}.lost-{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}")

@@ -17,11 +17,8 @@ from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
 
 ACKNOWLEDGEMENT = ("by", "at", "until")
-FIELDS = {
-    **{name: name for name in ("key", "databases", "kind", "level", "text", "remedy")},
-    **{name: name for name in ("since", "ended_at")},
-    "problem_ids": "troubles",
-}
+SAME = ("key", "databases", "kind", "level", "text", "remedy", "since", "ended_at")
+FIELDS = {name: name for name in SAME} | {"problem_ids": "troubles"}
 """Columns by the attributes that they store."""
 
 COLUMNS = (*FIELDS.values(), *(f"acknowledged_{name}" for name in ACKNOWLEDGEMENT))

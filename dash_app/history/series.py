@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,21 +21,15 @@ Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
 _Row = tuple[int, int | None, int | None, int | None]
 """A time, and the last, least and greatest value stored for it."""
 
-_Value = tuple[int, int | None, int | None, int | None, bool]
-"""An instant of a window, the last, least and greatest value of its step, and whether the series
+_Range = tuple[int, int] | None
+_Value = tuple[int, int | None, _Range, bool]
+"""An instant of a window, the last value of its step, the range if it moved, and whether the series
 had started by then."""
 
 _Points = tuple[tuple[int, int | None], ...]
-_Ranges = tuple[tuple[int, int] | None, ...]
+_Ranges = tuple[_Range, ...]
 _Parts = tuple[int | None, ...]
 ACTIVITY_HOURS = 24
-
-UNITS: dict[Metric, str] = {
-    "rows": "rows",
-    "inserted": "rows",
-    "size_bytes": "bytes",
-    "wal_bytes": "bytes",
-}
 
 WALK = """
     SELECT at, {column}, least, greatest FROM {view}
@@ -72,20 +66,15 @@ class Series:
     database: str
     table: str | None
     metric: Metric
-    points: tuple[tuple[int, int | None], ...]
+    points: _Points
     """Pairs of an instant and its value, None if the database was not watched."""
 
-    ranges: tuple[tuple[int, int] | None, ...] = ()
+    ranges: _Ranges = ()
     """For each point, the least and greatest value since the previous point, if it moved."""
 
-    parts: tuple[int | None, ...] = ()
+    parts: _Parts = ()
     """For each point, its part in the sum of its database: 0 while there was no such table, None
     while the database was not watched or the count was unknown."""
-
-    @property
-    def unit(self) -> str:
-        """The unit of the values."""
-        return UNITS[self.metric]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +171,6 @@ def _find(connection: sqlite3.Connection, selection: Selection, window: Window) 
     if is_inserted:
         window = replace(window, first=window.first - window.step)
     column = "written" if is_inserted else "last"
-    combine: Callable[[list[_Value], set[int]], tuple[_Points, _Ranges, _Parts]]
     combine = _differences if is_inserted else _values
     walk = WALK.format(column=column, view=VIEWS[window.span])
     names = _select(connection, selection)
@@ -216,26 +204,20 @@ def _activity(
 
 
 def _values(values: list[_Value], watched: set[int]) -> tuple[_Points, _Ranges, _Parts]:
-    """Return the last values at watched instants, and ranges if they moved."""
     points = tuple((at, last if at in watched else None) for at, last, *_ in values)
-    ranges = tuple(
-        (least, greatest)
-        if least is not None and greatest is not None and least != greatest and at in watched
-        else None
-        for at, _, least, greatest, _ in values
-    )
+    ranges = tuple(moved if at in watched else None for at, _, moved, _ in values)
     return points, ranges, _parts(values, watched)
 
 
 def _parts(values: list[_Value], watched: set[int]) -> _Parts:
-    """Return the `parts` of a series.
+    """Return the parts of a series in the sum of its database.
 
     Earlier versions stored a missing table as unknown, and this one stores it as empty. So an
     unknown value before an empty table counts as empty.
     """
     parts: list[int | None] = []
     following = None
-    for at, last, _, _, has_started in reversed(values):
+    for at, last, _, has_started in reversed(values):
         is_absent = not has_started or (last is None and following == 0)
         parts.append(None if at not in watched else 0 if is_absent else last)
         following = following if last is None else last
@@ -272,18 +254,18 @@ def _watched_a_day_ago(connection: sqlite3.Connection, database: str, now: datet
 
 
 def _at_steps(rows: Iterator[_Row], steps: list[Step]) -> Iterator[_Value]:
-    """Yield the value at each instant: the last known one, and the extremes of its step."""
     row, last, has_started = next(rows, None), None, False
     for instant, since, until in steps:
-        least = greatest = None
+        extremes: list[int] = []
         while row and row[0] < until:
             at, last, low, high = row
             has_started = True
             if at >= since and low is not None and high is not None:
-                least = low if least is None or low < least else least
-                greatest = high if greatest is None or high > greatest else greatest
+                extremes += low, high
             row = next(rows, None)
-        yield instant, last, least, greatest, has_started
+        has_moved = extremes and min(extremes) < max(extremes)
+        moved = (min(extremes), max(extremes)) if has_moved else None
+        yield instant, last, moved, has_started
 
 
 def _select(

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -79,6 +79,7 @@ class History:
     def __init__(self, settings: HistorySettings) -> None:
         """Open the file, or create it. Raise OSError, sqlite3.Error or UnusableHistoryError."""
         self._settings = settings
+        self.path = settings.path
         self.loss: Loss | None = None
         try:
             self._open()
@@ -89,23 +90,13 @@ class History:
         self.incidents = IncidentTable(self._connection)
         self.notifications = NotificationTable(self._connection)
         self._is_open, self._problem = True, ""
-        self._series: dict[Key, int] = self._load_series()
-        self._before: dict[str, Reading] = self._load_baselines()
+        self._series = self._load_series()
+        self._before = self._load_baselines()
         self._last: dict[int, Values] = {}
         self._changed: list[tuple[int, int]] = []
         self._pending: deque[Snapshot] = deque(maxlen=MAX_PENDING)
         self._at = 0
         self._pruned_at: datetime | None = None
-
-    @property
-    def is_paused(self) -> bool:
-        """Whether records are kept in memory because the file cannot be written."""
-        return bool(self._pending)
-
-    @property
-    def path(self) -> Path:
-        """The path of the file."""
-        return self._settings.path
 
     def reopen_if_lost(self) -> bool:
         """Open the file again if it was lost or damaged. Return whether it was.
@@ -114,8 +105,7 @@ class History:
         is set aside, except another program's database. Raise OSError, sqlite3.Error or
         UnusableHistoryError while nothing can be written there; the next call tries again.
         """
-        path = self._settings.path
-        is_suspect = path in suspects
+        is_suspect = self.path in suspects
         problem = self._find_loss() if self._is_open else self._problem
         problem = problem or (DAMAGED if is_suspect else None)
         if problem is None:
@@ -124,9 +114,9 @@ class History:
             self._problem = problem
             self.close()
             if problem in {DELETED, REPLACED}:
-                set_sides_aside(path, self._sides)
+                set_sides_aside(self.path, self._sides)
         before, lost = set(self._series), self.loss
-        is_damaged = suspects.pop(path, False)
+        is_damaged = suspects.pop(self.path, False)
         if is_damaged or not self._open_sound(is_suspect=is_suspect):
             self._replace(problem)
         self._is_open = True
@@ -139,17 +129,17 @@ class History:
         return True
 
     def _open(self) -> None:
-        self._hold = hold(self._settings.path)
+        self._hold = hold(self.path)
         try:
-            self._connection = connect(self._settings.path, self._settings.max_size)
+            self._connection = connect(self.path, self._settings.max_size)
         except BaseException:
             os.close(self._hold)
             raise
-        self._sides = sides(self._settings.path)
+        self._sides = sides(self.path)
 
     def _find_loss(self) -> str | None:
-        path = self._settings.path
-        return loss(path, self._hold) or (None if sides(path) == self._sides else WAL_DELETED)
+        problem = loss(self.path, self._hold)
+        return problem or (None if sides(self.path) == self._sides else WAL_DELETED)
 
     def _open_sound(self, *, is_suspect: bool) -> bool:
         """Open the file at the path; return False if it is not a file, or damaged."""
@@ -170,7 +160,7 @@ class History:
 
     def _replace(self, problem: str) -> None:
         """Set aside the file at the path, and start a new one."""
-        kept = set_aside(self._settings.path)
+        kept = set_aside(self.path)
         self._open()
         self._note_loss(problem, kept)
 
@@ -179,7 +169,7 @@ class History:
         log.error("the history starts again: %s%s", problem, f"; kept as {kept}" if kept else "")
 
     def _is_ours(self) -> bool:
-        with self._settings.path.open("rb") as file:
+        with self.path.open("rb") as file:
             return is_ours(file.read(HEAD_BYTES))
 
     def record(self, snapshot: Snapshot) -> None:
@@ -274,7 +264,7 @@ class History:
             self._pending.clear()
         except sqlite3.Error as error:
             if is_damage(error):
-                suspects.setdefault(self._settings.path, False)
+                suspects.setdefault(self.path, False)
             # The caches may contain rolled back values.
             self._before, self._last, self._changed = before, {}, []
             self._series = self._load_series()
@@ -316,16 +306,21 @@ class History:
 
     def _store_all(self, at: int, status: DatabaseStatus) -> None:
         """Store every number of a database: 0 rows for a missing table, NULL if it is unknown."""
-        name = status.database.name
-        known = {key: 0 if key[1] else None for key in self._series if key[0] == name}
-        before = self._before.get(name, status.reading)
-        for key, value in (known | dict(_numbers(status))).items():
+        name, reading = status.database.name, status.reading
+        numbers: dict[Key, int | None]
+        numbers = {key: 0 if key[1] else None for key in self._series if key[0] == name}
+        for table, count in reading.tables.items():
+            numbers[name, table, "rows"] = count.rows if count.is_known else None
+        numbers[name, None, "size_bytes"] = reading.size_bytes
+        numbers[name, None, "wal_bytes"] = reading.wal_bytes
+        before = self._before.get(name, reading)
+        for key, value in numbers.items():
             written = None
-            if table := key[1]:
+            if key[1]:
                 _, written_before = self._last_values(self._series_id(key), at)
-                written = (written_before or 0) + rows_inserted(before, status.reading, table)
+                written = (written_before or 0) + rows_inserted(before, reading, key[1])
             self._store(at, key, (value, written))
-        self._before[name] = status.reading
+        self._before[name] = reading
 
     def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
         """Extend the span in which a database was watched, or start a new one after a gap."""
@@ -392,14 +387,6 @@ class History:
             ).fetchone()[0]
             latest = now if newest is None else datetime.fromtimestamp(newest + DAY, UTC)
             prune(self._connection, min(now, latest), self._settings.retention)
-
-
-def _numbers(status: DatabaseStatus) -> Iterator[tuple[Key, int | None]]:
-    name, reading = status.database.name, status.reading
-    for table, count in reading.tables.items():
-        yield (name, table, "rows"), count.rows if count.is_known else None
-    yield (name, None, "size_bytes"), reading.size_bytes
-    yield (name, None, "wal_bytes"), reading.wal_bytes
 
 
 def _as_json(reading: Reading) -> str:

@@ -520,9 +520,9 @@ def test_records_are_kept_in_memory_while_the_file_cannot_be_written(
         for minute in (1, 2):
             with pytest.raises(sqlite3.OperationalError):
                 history.record(snapshot(START + minute * MINUTE, email={"tasks": minute + 1}))
-        assert history.is_paused
+        assert history._pending
     history.record(snapshot(START + 3 * MINUTE, email={"tasks": 4}))
-    assert not history.is_paused
+    assert not history._pending
     assert points(path) == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert chart_values(path, range(4)) == [1, 2, 3, 4]
 
@@ -630,10 +630,10 @@ def test_records_are_kept_in_memory_while_the_disk_is_full(tmp_path: Path) -> No
             with pytest.raises(sqlite3.OperationalError) as caught:
                 record_minutes(history, range(1, 500))
             assert caught.value.sqlite_errorname == "SQLITE_FULL"
-            assert history.is_paused
+            assert history._pending
             filler.unlink()
             history.record(snapshot(START + timedelta(hours=10), email={"tasks": 600}))
-            assert not history.is_paused
+            assert not history._pending
             stored = points(path)
             assert stored[:-1] == [(n, n) for n in range(len(stored) - 1)]
             assert stored[-1] == (600, 600)
