@@ -56,8 +56,8 @@ def fit(title: str, body: str, max_title: int, max_body: int) -> tuple[str, str]
 def _fit_lines(lines: list[str], max_bytes: int) -> str:
     """Cut the longest lines until all fit; if that is not enough, leave out the last ones."""
     while lines:
-        sizes = [_size(line) for line in lines if not _is_whole(line)]
-        room = max_bytes - len(lines) + 1 - sum(_size(line) for line in lines if _is_whole(line))
+        sizes = [len(line.encode()) for line in lines if not _is_whole(line)]
+        room = max_bytes - len("\n".join(lines).encode()) + sum(sizes)
         longest = _max_line_bytes(sizes, room)
         if room >= 0 and longest >= min(MIN_LINE_BYTES, max(sizes, default=0)):
             return "\n".join(line if _is_whole(line) else cut(line, longest) for line in lines)
@@ -81,10 +81,6 @@ def _without_least_important(lines: list[str]) -> list[str]:
     has_several = len(cuttable) > 1 or len(cuttable) == len(lines)
     left_out = cuttable[-1] if has_several else 1 - min(cuttable, default=1)
     return [line for number, line in enumerate(lines) if number != left_out]
-
-
-def _size(line: str) -> int:
-    return len(line.encode())
 
 
 def _is_whole(line: str) -> bool:

@@ -99,7 +99,7 @@ class Notifier:
     def problems(self) -> list[Problem]:
         """Return the problem that notifications are not delivered, if there is one."""
         lost = failing(self._outbox)
-        if not lost or self._settings.alerts.urls_file is None:
+        if not lost:
             return []
         text, remedy = failing_text(lost)
         return [Problem(FAILING, "notice", lost[0].made_at, text, remedy)]
@@ -149,14 +149,13 @@ class Notifier:
 
     def _policy(self) -> AlertPolicy:
         alerts, server = self._settings.alerts, self._settings.server
-        link = alerts.link or _link(server.addresses, server.port)
         return AlertPolicy(
             after=alerts.after,
             settle=alerts.settle,
             remind=alerts.remind,
             quiet=alerts.quiet,
             most_an_hour=alerts.most_an_hour,
-            link=link,
+            link=alerts.link or _link(server.addresses, server.port),
             host=socket.gethostname().partition(".")[0],
         )
 

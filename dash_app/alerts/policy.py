@@ -138,9 +138,8 @@ def dequeue(
     interrupted = [note for note in retried if not _was_attempted_in_last_hour(note, now)]
     for is_fault in (True, False):
         due = [note for note in interrupted if (_worst_kind(note, outbox) == "fault") == is_fault]
-        places = room.places(is_fault=is_fault)
+        places = room.take(len(due), is_fault=is_fault)
         retried = [note for note in retried if note not in due[places:]]
-        room.use(len(due[:places]), is_fault=is_fault)
     new = [note for note in pending if not note.attempts]
     alone, combined = _distribute(new, room, policy)
     if combined:
@@ -305,8 +304,7 @@ def _notification(
 ) -> Notification:
     """Return a new notification about an incident, which mentions the lost ones."""
     id_ = _new_id(kind, f"{incident.key} {incident.id}", now)
-    is_single = len(incident.databases) == 1
-    page = f"databases/{incident.databases[0]}" if is_single else ""
+    page = f"databases/{incident.databases[0]}" if len(incident.databases) == 1 else ""
     lines = [notification_body(kind, incident, policy.link and f"{policy.link}/{page}", now)]
     if lost:
         lines.append(lost_text(lost, now))
@@ -365,17 +363,16 @@ class _Room:
         has_fault = any(_worst_kind(note, outbox) == "fault" for note in recent)
         return cls(max(total, 0), max(total - policy.most_an_hour // 2, 0), has_fault)
 
-    def places(self, *, is_fault: bool) -> int:
-        """Return the number of places; the first new fault within an hour always has one."""
+    def take(self, wanted: int, *, is_fault: bool) -> int:
+        """Take places, as far as there are; the first new fault within an hour always gets one."""
         if is_fault:
-            return self.total or int(not self.has_fault)
-        return min(self.total, self.other)
-
-    def use(self, count: int, *, is_fault: bool) -> None:
-        """Remove a number of places."""
-        self.total = max(self.total - count, 0)
-        self.other = max(self.other - (0 if is_fault else count), 0)
-        self.has_fault |= is_fault and count > 0
+            taken = min(wanted, self.total or int(not self.has_fault))
+            self.has_fault |= taken > 0
+        else:
+            taken = min(wanted, self.total, self.other)
+            self.other -= taken
+        self.total = max(self.total - taken, 0)
+        return taken
 
 
 def _distribute(
@@ -392,23 +389,22 @@ def _distribute(
         for is_fault in (True, False)
     )
     has_held_fault = any(note.kind == "fault" for note in held_back)
-    faults, combined = _split(
-        faults, held_back if has_held_fault else [], room.places(is_fault=True)
-    )
-    room.use(len(faults) + bool(combined), is_fault=True)
-    places = room.places(is_fault=False)
+    faults, combined = _split(faults, held_back if has_held_fault else [], room, is_fault=True)
     if combined:  # the summary can include the rest
+        places = room.take(len(others), is_fault=False)
         rest = [] if has_held_fault else held_back
         return [*faults, *others[:places]], [*combined, *others[places:], *rest]
-    others, combined = _split(others, held_back, places)
+    others, combined = _split(others, held_back, room, is_fault=False)
     return [*faults, *others], combined
 
 
 def _split(
-    due: list[Notification], combined: list[Notification], places: int
+    due: list[Notification], combined: list[Notification], room: _Room, *, is_fault: bool
 ) -> tuple[list[Notification], list[Notification]]:
     """Return the notifications with an own place, and those that share the last place."""
-    if len(due) + bool(combined) <= places:
+    wanted = len(due) + bool(combined)
+    places = room.take(wanted, is_fault=is_fault)
+    if places == wanted:
         return due, combined
     return (due[: places - 1], [*combined, *due[places - 1 :]]) if places else ([], [])
 

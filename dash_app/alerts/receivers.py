@@ -63,7 +63,6 @@ Lists = dict[str, Any]
 """Lists of receivers in a plugin, by the names of its attributes."""
 
 LISTS = ("targets", "channels", "topics", "rooms", "users", "devices", "recipients")
-UNKNOWN_URL = "is not a URL that apprise supports"
 
 
 @dataclass(slots=True)
@@ -77,17 +76,13 @@ class Exchange:
     is_final: bool = False
     """Whether another attempt would get the same code."""
 
-    def record_answer(self, code: int, *, is_final: bool) -> None:
-        """Record an answer."""
-        self.code, self.is_final = code, is_final
-
 
 current_exchange: ContextVar[Exchange] = ContextVar("current_exchange")
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """One receiver."""
+    """One person, topic or chat."""
 
     id: str
     """A digest, which does not reveal the URL."""
@@ -112,7 +107,7 @@ class Receiver:
     def send(self, title: str, body: str, type_: str) -> tuple[Outcome, str | None]:
         """Attempt to send a notification. Return the outcome, and the problem without secrets."""
         if self.plugin is None:
-            return "refused", UNKNOWN_URL
+            return "refused", "is not a URL that apprise supports"
         exchange = Exchange()
         current_exchange.set(exchange)
         sender = apprise.Apprise(asset=_asset())
@@ -247,21 +242,16 @@ def _trace_http() -> None:
         exchange.code = None
         try:
             response = send(self, request, **options)
-        except requests.ConnectionError as error:
+        except requests.RequestException as error:
             reason = getattr(next(iter(error.args), None), "reason", None)
-            failed_to_connect = isinstance(error, FAILED_TO_CONNECT) or isinstance(
-                reason, NewConnectionError
-            )
-            exchange.is_connected.append(not failed_to_connect)
-            raise
-        except requests.RequestException:
-            exchange.is_connected.append(True)
+            has_failed = isinstance(error, FAILED_TO_CONNECT)
+            exchange.is_connected.append(not (has_failed or isinstance(reason, NewConnectionError)))
             raise
         exchange.is_connected.append(True)
         code: int = response.status_code
         if code in MOVED and request.method not in {"GET", "HEAD"}:
             response.headers.pop("Location", None)
-        exchange.record_answer(code, is_final=300 <= code < 500 and code not in TEMPORARY)
+        exchange.code, exchange.is_final = code, 300 <= code < 500 and code not in TEMPORARY
         return response
 
     HTTPAdapter.send = traced  # type: ignore[method-assign, assignment]
@@ -300,10 +290,10 @@ def _trace_smtp(name: str) -> None:
             answer = step(*args, **options)
         except smtplib.SMTPRecipientsRefused as error:
             code = min(code for code, _ in error.recipients.values())
-            exchange.record_answer(code, is_final=code >= SMTP_FINAL)
+            exchange.code, exchange.is_final = code, code >= SMTP_FINAL
             raise
         except smtplib.SMTPResponseException as error:
-            exchange.record_answer(error.smtp_code, is_final=error.smtp_code >= SMTP_FINAL)
+            exchange.code, exchange.is_final = error.smtp_code, error.smtp_code >= SMTP_FINAL
             raise
         except OSError:
             if name == "connect":

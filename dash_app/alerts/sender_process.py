@@ -46,8 +46,6 @@ STACK_BYTES = 1_000_000
 MAX_PROBLEMS = 3
 """Maximum number of problems listed in the failure of a notification; the rest is a number."""
 
-MISSING = "apprise is missing: ./ops/run alerts install"
-
 Line = dict[str, Any]
 
 
@@ -128,7 +126,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sender.stopping.set())
     limit_memory(MAX_BYTES)
     threading.stack_size(STACK_BYTES)
-    failure = MISSING
+    failure = "apprise is missing: ./ops/run alerts install"
     found: list[Receiver] = []
     try:
         urls = read_urls(Path(request["urls_file"]))
