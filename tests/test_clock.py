@@ -12,19 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dash_app import settings as configuration
-from dash_app.alerts.policy import AlertPolicy, Outbox, dequeue, plan, record_attempt
+from dash_app.alerts.policy import Outbox, dequeue, plan, record_attempt
 from dash_app.history.writer import History
 from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.model.database import Database
 from dash_app.model.event import Event
-from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.model.times import shift_times
 from dash_app.rules.problems import resolve_events
 from dash_app.rules.state import StateStore
 from dash_app.sampler import Sampler
-from dash_app.settings.schema import HistorySettings
+from dash_app.settings.schema import AlertsSettings, HistorySettings
 from dash_app.system.clock import AdjustmentDetector
 from tests.alerts.simulation import HOUR, MINUTE, NOON, Simulation
 from tests.factories import FakeClock, snapshot
@@ -33,9 +32,7 @@ from tests.history.helpers import START, chart_values
 from tests.incidents.helpers import finding, status
 
 DAY = 24 * HOUR
-POLICY = AlertPolicy(
-    after=MINUTE, settle=5 * MINUTE, remind=6 * HOUR, quiet=NO_QUIET_HOURS, most_an_hour=10, link=""
-)
+POLICY = AlertsSettings.model_validate({"remind": "6h"})
 STEP = st.sampled_from([-400 * DAY, -DAY, -HOUR, -3 * MINUTE, 7 * MINUTE, HOUR, DAY, 400 * DAY])
 STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)
 
@@ -43,7 +40,7 @@ STEPS = st.lists(st.tuples(st.integers(1, 300), STEP), max_size=12)
 class SteppedSimulation(Simulation):
     """A simulation whose wall clock is set; `passed` is the real time since its start."""
 
-    def __init__(self, policy: AlertPolicy = POLICY) -> None:
+    def __init__(self, policy: AlertsSettings = POLICY) -> None:
         super().__init__(policy)
         self.passed = timedelta(0)
         self.received: list[tuple[timedelta, str]] = []
@@ -95,7 +92,7 @@ def test_setting_the_clock_changes_no_notification(
 def test_after_a_restart_with_another_clock_a_new_fault_is_notified_once(
     steps: list[tuple[int, timedelta]],
 ) -> None:
-    sim = SteppedSimulation(replace(POLICY, remind=timedelta(0)))
+    sim = SteppedSimulation(POLICY.model_copy(update={"remind": timedelta(0)}))
     for number, (minutes, by) in enumerate(steps):
         sim.start(f"db{number}")
         began = sim.passed
@@ -109,7 +106,7 @@ def test_after_a_restart_with_another_clock_a_new_fault_is_notified_once(
 
 
 def test_correcting_the_clock_resets_the_hourly_limit() -> None:
-    sim = SteppedSimulation(replace(POLICY, most_an_hour=2))
+    sim = SteppedSimulation(POLICY.model_copy(update={"most_an_hour": 2}))
     for name in ("email", "content"):
         sim.start(name)
     sim.advance(5 * MINUTE)

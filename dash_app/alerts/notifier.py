@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from dash_app.alerts.delivery import Delivery
 from dash_app.alerts.policy import (
     FAILING,
-    AlertPolicy,
     Outbox,
     apprise_types,
     dequeue,
@@ -83,11 +82,14 @@ class Notifier:
         self._record_results(self._delivery, now)
         if not incidents and self._outbox == Outbox():
             return
-        policy = self._policy()
-        self._outbox = plan(self._outbox, incidents, policy, now)
+        alerts, server = self._settings.alerts, self._settings.server
+        link = alerts.link or _link(server.addresses, server.port)
+        policy = alerts.model_copy(update={"link": link})
+        host = socket.gethostname().partition(".")[0]
+        self._outbox = plan(self._outbox, incidents, policy, now, host)
         due: list[Notification] = []
         if self._delivery.is_ready:
-            self._outbox, due = dequeue(self._outbox, policy, now)
+            self._outbox, due = dequeue(self._outbox, policy, now, host)
         self._save()
         if due:
             self._delivery.start(due, apprise_types(self._outbox, due))
@@ -146,18 +148,6 @@ class Notifier:
         if self._history.notifications:
             self._history.notifications.store(changed.values())
         return changed
-
-    def _policy(self) -> AlertPolicy:
-        alerts, server = self._settings.alerts, self._settings.server
-        return AlertPolicy(
-            after=alerts.after,
-            settle=alerts.settle,
-            remind=alerts.remind,
-            quiet=alerts.quiet,
-            most_an_hour=alerts.most_an_hour,
-            link=alerts.link or _link(server.addresses, server.port),
-            host=socket.gethostname().partition(".")[0],
-        )
 
 
 def _unfinished(table: IncidentTable, notifications: NotificationTable, now: datetime) -> Outbox:

@@ -16,7 +16,7 @@ from typing import Final
 
 from dash_app.model.incident import Incident
 from dash_app.model.notification import AN_HOUR, Notification, NotificationKind
-from dash_app.model.quiet_hours import QuietHours
+from dash_app.settings.schema import AlertsSettings
 from dash_app.words.notifications import (
     lost_text,
     notification_body,
@@ -61,21 +61,6 @@ APPRISE_TYPES: dict[NotificationKind, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class AlertPolicy:
-    """When notifications are sent, as in the settings."""
-
-    after: timedelta
-    settle: timedelta
-    remind: timedelta
-    quiet: QuietHours
-    most_an_hour: int
-    link: str
-    """The URL of the page; empty if it is not known."""
-
-    host: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Outbox:
     """Notifications, oldest first, and the incidents that they are about.
 
@@ -94,11 +79,16 @@ class Outbox:
 
 
 def plan(
-    outbox: Outbox, incidents: Collection[Incident], policy: AlertPolicy, now: datetime
+    outbox: Outbox,
+    incidents: Collection[Incident],
+    policy: AlertsSettings,
+    now: datetime,
+    host: str = "",
 ) -> Outbox:
     """Return the outbox with the notifications that are due, and without finished ones.
 
-    `incidents` are those that are open, and those that ended recently.
+    `incidents` are those that are open, and those that ended recently. Notifications name the
+    `host`, this machine, and the link of the policy, unless these are empty.
     """
     current = {(incident.key, id_) for incident in incidents for id_ in (incident.id, None)}
     earlier = [old for old in outbox.incidents if (old.key, old.id) not in current]
@@ -109,7 +99,9 @@ def plan(
         outbox = _updated(outbox, about)
         if kind := _next_kind(incident, about, policy, now):
             lost = [note for note in outbox.notifications if _is_lost(note)]
-            new = _notification(kind, incident, lost, policy, now)
+            text = notification_body(kind, incident, _url(policy.link, incident), now)
+            lines = [text, lost_text(lost, now)] if lost else [text]
+            new = _notification(kind, incident, lines, now, host)
             outbox = _added(outbox, new, [*lost, *(note for note in about if note.is_pending)])
             about.append(new)
         if about:
@@ -119,7 +111,7 @@ def plan(
 
 
 def dequeue(
-    outbox: Outbox, policy: AlertPolicy, now: datetime
+    outbox: Outbox, policy: AlertsSettings, now: datetime, host: str = ""
 ) -> tuple[Outbox, list[Notification]]:
     """Return the outbox, and the notifications to attempt now.
 
@@ -143,7 +135,7 @@ def dequeue(
     new = [note for note in pending if not note.attempts]
     alone, combined = _distribute(new, room, policy)
     if combined:
-        summary = _summary(combined, policy, now)
+        summary = _summary(combined, now, host)
         outbox = _added(outbox, summary, combined)
         alone = [*alone, summary]
     attempts = [
@@ -166,13 +158,12 @@ def apprise_types(outbox: Outbox, notifications: Iterable[Notification]) -> dict
 def pending_reason(
     notification: Notification,
     notifications: Sequence[Notification],
-    quiet: QuietHours,
-    most_an_hour: int,
+    policy: AlertsSettings,
     now: datetime,
 ) -> tuple[str, datetime] | None:
     """Return why a pending notification was not sent yet, and until when; None if it is due."""
-    if quiet.covers(now):
-        return "quiet hours", quiet.next_active(now)
+    if policy.quiet.covers(now):
+        return "quiet hours", policy.quiet.next_active(now)
     if notification.attempts:
         return ("next attempt", notification.due_at) if notification.due_at > now else None
     recent = sorted(
@@ -180,8 +171,8 @@ def pending_reason(
         for other in notifications
         if other.attempted_at and _was_attempted_in_last_hour(other, now)
     )
-    reserved = 0 if notification.kind == "fault" else most_an_hour // 2
-    if len(recent) >= most_an_hour - reserved:
+    reserved = 0 if notification.kind == "fault" else policy.most_an_hour // 2
+    if len(recent) >= policy.most_an_hour - reserved:
         return "the hourly limit", recent[0] + AN_HOUR
     return None
 
@@ -273,7 +264,7 @@ def _unreported(incident: Incident, outbox: Outbox) -> list[Notification]:
 
 
 def _next_kind(
-    incident: Incident, about: Sequence[Notification], policy: AlertPolicy, now: datetime
+    incident: Incident, about: Sequence[Notification], policy: AlertsSettings, now: datetime
 ) -> NotificationKind | None:
     """Return the kind of notification to send now, given those since the incident began."""
     last = about[-1] if about else None
@@ -295,26 +286,22 @@ def _next_kind(
     return "reminder" if now - last.made_at >= policy.remind else None
 
 
-def _notification(
-    kind: NotificationKind,
-    incident: Incident,
-    lost: Sequence[Notification],
-    policy: AlertPolicy,
-    now: datetime,
-) -> Notification:
-    """Return a new notification about an incident, which mentions the lost ones."""
-    id_ = _new_id(kind, f"{incident.key} {incident.id}", now)
+def _url(link: str, incident: Incident) -> str:
     page = f"databases/{incident.databases[0]}" if len(incident.databases) == 1 else ""
-    lines = [notification_body(kind, incident, policy.link and f"{policy.link}/{page}", now)]
-    if lost:
-        lines.append(lost_text(lost, now))
+    return link and f"{link}/{page}"
+
+
+def _notification(
+    kind: NotificationKind, incident: Incident, lines: Sequence[str], now: datetime, host: str
+) -> Notification:
+    id_ = _new_id(kind, f"{incident.key} {incident.id}", now)
     return Notification(
         id=id_,
         kind=kind,
         cause=incident.key,
         incident=incident.id,
         title=notification_title(kind, incident),
-        body="\n".join([*lines, signature(policy.host, id_)]),
+        body="\n".join([*lines, signature(host, id_)]),
         made_at=now,
         due_at=now,
     )
@@ -356,7 +343,7 @@ class _Room:
     """Whether a new fault was notified within the hour."""
 
     @classmethod
-    def within_hour(cls, outbox: Outbox, policy: AlertPolicy, now: datetime) -> _Room:
+    def within_hour(cls, outbox: Outbox, policy: AlertsSettings, now: datetime) -> _Room:
         """Return the room left in the hour that ends now."""
         recent = [note for note in outbox.notifications if _was_attempted_in_last_hour(note, now)]
         total = policy.most_an_hour - len(recent)
@@ -376,7 +363,7 @@ class _Room:
 
 
 def _distribute(
-    new: Sequence[Notification], room: _Room, policy: AlertPolicy
+    new: Sequence[Notification], room: _Room, policy: AlertsSettings
 ) -> tuple[list[Notification], list[Notification]]:
     """Return the new notifications to send alone, and those to combine. The rest stays pending.
 
@@ -425,11 +412,11 @@ def _is_outdated(notification: Notification, outbox: Outbox) -> bool:
     )
 
 
-def _summary(parts: Sequence[Notification], policy: AlertPolicy, now: datetime) -> Notification:
+def _summary(parts: Sequence[Notification], now: datetime, host: str) -> Notification:
     id_ = _new_id("summary", parts[0].id, now)
     kinds = list(APPRISE_TYPES)
     title, body = summary_text(sorted(parts, key=lambda part: kinds.index(part.kind)), now)
-    body = f"{body}\n{signature(policy.host, id_)}"
+    body = f"{body}\n{signature(host, id_)}"
     return Notification(id_, "summary", "", None, title, body, now, now)
 
 

@@ -96,12 +96,11 @@ def list_(config: Path | None, limit: int) -> None:
     except sqlite3.OperationalError:  # there is no history yet
         newest = []
     now = datetime.now(UTC)
-    alerts = configured.alerts
     rows = []
     for notification in newest:
         reason = None
         if notification.is_pending:
-            reason = pending_reason(notification, newest, alerts.quiet, alerts.most_an_hour, now)
+            reason = pending_reason(notification, newest, configured.alerts, now)
         state = notification_state(notification, now, reason)
         made_at = f"{notification.made_at:%Y-%m-%d %H:%M} UTC"
         rows.append((made_at, notification.id, notification.title, state))

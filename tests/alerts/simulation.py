@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 
 from dash_app.alerts.policy import (
-    AlertPolicy,
     Outbox,
     dequeue,
     plan,
@@ -16,24 +15,18 @@ from dash_app.alerts.policy import (
 )
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.problem import Level
-from dash_app.model.quiet_hours import NO_QUIET_HOURS
+from dash_app.settings.schema import AlertsSettings
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-POLICY = AlertPolicy(
-    after=MINUTE,
-    settle=5 * MINUTE,
-    remind=24 * HOUR,
-    quiet=NO_QUIET_HOURS,
-    most_an_hour=10,
-    link="",
-)
+POLICY = AlertsSettings()
+"""An incident is notified after a minute and over after five; ten notifications per hour."""
 
 
 class Simulation:
     """The policy's decisions minute by minute, with receivers that can be unreachable."""
 
-    def __init__(self, policy: AlertPolicy = POLICY) -> None:
+    def __init__(self, policy: AlertsSettings = POLICY) -> None:
         self.policy, self.now, self.outbox = policy, NOON, Outbox()
         self.incidents: dict[str, Incident] = {}
         self.delivered: list[tuple[datetime, str]] = []

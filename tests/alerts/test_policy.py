@@ -19,7 +19,6 @@ from dash_app.alerts.policy import (
     record_attempt,
     record_delivery,
 )
-from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.settings.quiet_hours import parse_quiet_hours
 from tests.alerts.simulation import HOUR, MINUTE, NOON, POLICY, SECOND, Simulation
 
@@ -114,14 +113,14 @@ def test_an_incident_acknowledged_before_it_was_notified_is_never_notified() -> 
 
 
 def test_reminders_can_be_switched_off() -> None:
-    sim = Simulation(replace(POLICY, remind=timedelta(0)))
+    sim = Simulation(POLICY.model_copy(update={"remind": timedelta(0)}))
     sim.start("email")
     sim.advance(72 * HOUR)
     assert sim.titles == ["Email: needs you"]
 
 
 def test_notifications_of_quiet_hours_are_combined_at_their_end() -> None:
-    sim = Simulation(replace(POLICY, quiet=NIGHT))
+    sim = Simulation(POLICY.model_copy(update={"quiet": NIGHT}))
     sim.advance(11 * HOUR)
     sim.start("email")
     sim.start("content")
@@ -141,7 +140,7 @@ def test_notifications_of_quiet_hours_are_combined_at_their_end() -> None:
 
 
 def test_a_single_notification_of_quiet_hours_is_sent_alone() -> None:
-    sim = Simulation(replace(POLICY, quiet=NIGHT))
+    sim = Simulation(POLICY.model_copy(update={"quiet": NIGHT}))
     sim.advance(11 * HOUR)
     sim.start("email")
     sim.advance(9 * HOUR)
@@ -149,7 +148,7 @@ def test_a_single_notification_of_quiet_hours_is_sent_alone() -> None:
 
 
 def test_notifications_beyond_the_hourly_limit_are_combined() -> None:
-    sim = Simulation(replace(POLICY, most_an_hour=4))
+    sim = Simulation(POLICY.model_copy(update={"most_an_hour": 4}))
     for number in range(30):
         sim.start(f"db{number}")
     sim.advance(10 * MINUTE)
@@ -238,7 +237,7 @@ def test_the_end_replaces_pending_notifications_of_the_incident() -> None:
 
 
 def test_setting_the_clock_back_suppresses_nothing() -> None:
-    sim = Simulation(replace(POLICY, most_an_hour=1))
+    sim = Simulation(POLICY.model_copy(update={"most_an_hour": 1}))
     sim.start("email")
     sim.advance(5 * MINUTE)
     sim.now = NOON - 48 * HOUR
@@ -261,14 +260,14 @@ def test_an_incident_that_gets_its_id_later_stays_the_same() -> None:
 
 
 def test_two_incidents_with_one_cause_get_notifications_with_different_ids() -> None:
-    sim = Simulation(replace(POLICY, after=timedelta(0)))
+    sim = Simulation(POLICY.model_copy(update={"after": timedelta(0)}))
     first, second = sim.start("email"), sim.start("email")
     outbox = plan(Outbox(), [first, replace(second, id=2)], sim.policy, NOON)
     assert len({notification.id for notification in outbox.notifications}) == 2
 
 
 def test_a_notification_contains_a_link_and_its_id() -> None:
-    sim = Simulation(replace(POLICY, link="http://box:3001"))
+    sim = Simulation(POLICY.model_copy(update={"link": "http://box:3001"}))
     sim.start("email")
     sim.advance(2 * MINUTE)
     *_, remedy, link, signature = sim.bodies[0].splitlines()
@@ -277,7 +276,7 @@ def test_a_notification_contains_a_link_and_its_id() -> None:
 
 
 def test_a_new_fault_never_waits_for_ended_ones() -> None:
-    sim = Simulation(replace(POLICY, most_an_hour=4))
+    sim = Simulation(POLICY.model_copy(update={"most_an_hour": 4}))
     names = [f"db{number}" for number in range(3)]
     for name in names:
         sim.start(name)
@@ -295,7 +294,7 @@ def test_a_new_fault_never_waits_for_ended_ones() -> None:
 
 
 def test_a_fault_is_sent_even_if_the_only_place_of_the_hour_is_taken() -> None:
-    sim = Simulation(replace(POLICY, most_an_hour=1))
+    sim = Simulation(POLICY.model_copy(update={"most_an_hour": 1}))
     sim.start("email")
     sim.advance(2 * HOUR)
     sim.end("email")
@@ -306,7 +305,7 @@ def test_a_fault_is_sent_even_if_the_only_place_of_the_hour_is_taken() -> None:
 
 
 def test_a_summary_starts_with_the_worst_part_and_has_its_type() -> None:
-    sim = Simulation(replace(POLICY, quiet=NIGHT))
+    sim = Simulation(POLICY.model_copy(update={"quiet": NIGHT}))
     sim.start("email")
     sim.advance(10 * HOUR + 30 * MINUTE)
     sim.end("email")
@@ -321,7 +320,7 @@ def test_a_summary_starts_with_the_worst_part_and_has_its_type() -> None:
 
 
 def test_a_fault_that_ended_before_it_was_sent_is_sent_as_over() -> None:
-    sim = Simulation(replace(POLICY, most_an_hour=2, settle=2 * HOUR))
+    sim = Simulation(POLICY.model_copy(update={"most_an_hour": 2, "settle": 2 * HOUR}))
     for name in ("a", "b", "c"):
         sim.start(name)
     sim.advance(5 * MINUTE)
@@ -334,22 +333,24 @@ def test_a_fault_that_ended_before_it_was_sent_is_sent_as_over() -> None:
 
 
 def test_the_reason_and_end_of_a_delay_are_known() -> None:
-    sim = Simulation(replace(POLICY, most_an_hour=2))
+    sim = Simulation(POLICY.model_copy(update={"most_an_hour": 2}))
     for name in ("a", "b"):
         sim.start(name)
     sim.advance(5 * MINUTE)
     sim.start("email")
     sim.advance(5 * MINUTE)
     (pending,) = (n for n in sim.outbox.notifications if n.is_pending)
-    limit = pending_reason(pending, sim.outbox.notifications, NO_QUIET_HOURS, 2, sim.now)
+    limit = pending_reason(pending, sim.outbox.notifications, sim.policy, sim.now)
     assert limit == ("the hourly limit", NOON + MINUTE + HOUR)
-    night = pending_reason(pending, (), NIGHT, 2, NOON + 11 * HOUR)
+    night = pending_reason(
+        pending, (), sim.policy.model_copy(update={"quiet": NIGHT}), NOON + 11 * HOUR
+    )
     assert night == ("quiet hours", NOON + 19 * HOUR)
     due_at = sim.now + MINUTE
     retried = replace(pending, attempts=1, due_at=due_at)
-    retry = pending_reason(retried, (), NO_QUIET_HOURS, 2, sim.now)
+    retry = pending_reason(retried, (), sim.policy, sim.now)
     assert retry == ("next attempt", due_at)
-    assert pending_reason(pending, (), NO_QUIET_HOURS, 2, sim.now) is None
+    assert pending_reason(pending, (), sim.policy, sim.now) is None
 
 
 @pytest.mark.parametrize(("outcome", "limit"), [("unclear", 10), ("slow", 10), ("refused", 6)])
@@ -366,7 +367,7 @@ def test_a_receiver_that_never_confirms_gets_few_copies(outcome: str, limit: int
 
 
 def test_many_lost_notifications_do_not_make_the_next_one_long() -> None:
-    sim = Simulation(replace(POLICY, most_an_hour=100))
+    sim = Simulation(POLICY.model_copy(update={"most_an_hour": 100}))
     sim.is_reachable, sim.outcome = False, "refused"
     for number in range(60):
         sim.start(f"db{number}")
@@ -405,7 +406,11 @@ def take(step: str, sim: Simulation, name: str) -> None:
 def test_quiet_hours_and_the_hourly_limit_always_hold_and_the_outbox_empties(
     steps: list[tuple[str, str, int]], most_an_hour: int
 ) -> None:
-    sim = Simulation(replace(POLICY, quiet=NIGHT, most_an_hour=most_an_hour, remind=20 * MINUTE))
+    sim = Simulation(
+        POLICY.model_copy(
+            update={"quiet": NIGHT, "most_an_hour": most_an_hour, "remind": 20 * MINUTE}
+        )
+    )
     for step, name, minutes in steps:
         take(step, sim, name)
         sim.advance(minutes * MINUTE)
