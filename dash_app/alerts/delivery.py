@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread, Timer
@@ -56,11 +57,9 @@ class Delivery:
 
     def results(self) -> Iterator[Result]:
         """Yield the results since the previous call."""
-        while True:
-            try:
+        with suppress(Empty):
+            while True:
                 yield self._results.get_nowait()
-            except Empty:
-                return
 
     def stop_starting(self) -> None:
         """Start no further attempt; the child finishes those under way."""

@@ -152,12 +152,9 @@ class Notifier:
 
 def _unfinished(table: IncidentTable, notifications: NotificationTable, now: datetime) -> Outbox:
     """Load incidents and their notifications; `plan` drops those that are finished."""
-    incidents = [
-        *table.find(IncidentQuery(is_open=True, limit=MAX_INCIDENTS)),
-        *table.find(
-            IncidentQuery(is_open=False, limit=MAX_INCIDENTS, ended_since=now - MAX_END_AGE)
-        ),
-    ]
+    ended = IncidentQuery(is_open=False, limit=MAX_INCIDENTS, ended_since=now - MAX_END_AGE)
+    still_open = IncidentQuery(is_open=True, limit=MAX_INCIDENTS)
+    incidents = [*table.find(still_open), *table.find(ended)]
     incidents.sort(key=lambda incident: incident.id or 0)
     unfinished = notifications.unfinished((incident.id for incident in incidents), now)
     return Outbox(tuple(unfinished), tuple(incidents))

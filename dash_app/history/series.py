@@ -116,15 +116,7 @@ def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict
     hourly = Window(last - (ACTIVITY_HOURS - 2) * HOUR, last, HOUR).extended_to(now)
     with open_read_only(path) as connection:
         written = list(_find(connection, Selection(metric=INSERTED), hourly))
-        return {
-            name: _activity(
-                connection,
-                name,
-                now,
-                [series.points for series in written if series.database == name],
-            )
-            for name in databases
-        }
+        return {name: _activity(connection, name, now, written) for name in databases}
 
 
 def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, TableDay]:
@@ -135,19 +127,20 @@ def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, Tab
             return {}
         # An hour after the last record its value still counts.
         window = Window(since, since, HOUR).extended_to(now)
-        rows = list(_find(connection, Selection((database,)), window))
-        written = list(_find(connection, Selection((database,), metric=INSERTED), window))
-        grew_at = last_writes(connection, database)
-    sums = {str(series.table): series.points[-1][1] for series in written}
-    return {
-        str(series.table): TableDay(
-            rows_before=series.points[0][1],
-            rows_last=series.points[-1][1],
-            written=sums.get(str(series.table)),
-            seconds=int(now.timestamp()) - since,
-            grew_at=grew_at.get(str(series.table)),
+        rows, written = (
+            {str(series.table): series.points for series in _find(connection, selection, window)}
+            for selection in (Selection((database,)), Selection((database,), metric=INSERTED))
         )
-        for series in rows
+        grew_at = last_writes(connection, database)
+    return {
+        table: TableDay(
+            rows_before=points[0][1],
+            rows_last=points[-1][1],
+            written=written[table][-1][1] if table in written else None,
+            seconds=int(now.timestamp()) - since,
+            grew_at=grew_at.get(table),
+        )
+        for table, points in rows.items()
     }
 
 
@@ -187,9 +180,10 @@ def _find(connection: sqlite3.Connection, selection: Selection, window: Window) 
 
 
 def _activity(
-    connection: sqlite3.Connection, database: str, now: datetime, written: list[_Points]
+    connection: sqlite3.Connection, database: str, now: datetime, written: list[Series]
 ) -> Activity:
-    columns = zip(*written, strict=True)
+    own = (series.points for series in written if series.database == database)
+    columns = zip(*own, strict=True)
     hours = [_sum(value for _, value in column) for column in columns] or [None] * ACTIVITY_HOURS
     since = _watched_a_day_ago(connection, database, now)
     window = Window(since or 0, since or 0, 1)
