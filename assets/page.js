@@ -218,13 +218,13 @@
     byId("app").hidden = false;
   };
 
-  const Parts = ({ id, html }) => {
+  const Parts = ({ html }) => {
     const place = React.useRef();
     React.useLayoutEffect(() => {
       draw(place.current, html);
       if (pulse) showTimes(serverNow());
     }, [html]);
-    return React.createElement("div", { id, className: "parts", ref: place });
+    return React.createElement("div", { className: "parts", ref: place });
   };
   const Pulse = ({ data, facts }) => {
     React.useLayoutEffect(() => {

@@ -154,7 +154,10 @@ def _trend_columns(
             uncounted.setdefault(table.database, set()).add(str(table.table))
         else:
             name, column = table.database, _column(table, table.parts)
-            columns[name] = _sum(columns[name], column) if name in columns else column
+            if name in columns:
+                index = columns[name].index.union(column.index)
+                column = _reindex(columns[name], index) + _reindex(column, index)
+            columns[name] = column
     return columns, uncounted
 
 
@@ -173,11 +176,6 @@ def _dips(table: Series) -> dict[int, int]:
         if range_ and before is not None and after is not None and range_[0] < min(before, after):
             dips[(start + end) // 2] = range_[0]
     return dips
-
-
-def _sum(left: pd.Series[int], right: pd.Series[int]) -> pd.Series[int]:
-    index = left.index.union(right.index)
-    return _reindex(left, index) + _reindex(right, index)
 
 
 def _reindex(column: pd.Series[int], index: pd.Index[int]) -> pd.Series[int]:

@@ -23,7 +23,6 @@ from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.schema import HistoryInUseError, UnusableHistoryError
 from dash_app.history.writer import History
 from dash_app.model.database import Database
-from dash_app.model.snapshot import DatabaseState
 from dash_app.settings import Settings
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
@@ -59,7 +58,11 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
         click.echo(f"{database.label} is new already.")
         return
     if not yes:
-        _confirm(database, state)
+        if not sys.stdin.isatty():
+            raise click.UsageError("Cannot ask for confirmation without a terminal. Pass --yes.")
+        good = state.last_good
+        rows = f", which last had {numbers.plural(good.total_rows, 'row')}" if good else ""
+        click.confirm(f"Forget the state of {database.label}{rows}?", abort=True)
     try:
         history = History(configured.history)
     except HistoryInUseError:
@@ -69,14 +72,6 @@ def forget(name: str, config: Path | None, *, yes: bool) -> None:
     else:
         _forget(history, database)
     click.echo(f"{database.label} is new again.")
-
-
-def _confirm(database: Database, state: DatabaseState) -> None:
-    if not sys.stdin.isatty():
-        raise click.UsageError("Cannot ask for confirmation without a terminal. Pass --yes.")
-    good = state.last_good
-    rows = f", which last had {numbers.plural(good.total_rows, 'row')}" if good else ""
-    click.confirm(f"Forget the state of {database.label}{rows}?", abort=True)
 
 
 def _forget(history: History, database: Database) -> None:

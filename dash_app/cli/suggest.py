@@ -70,7 +70,11 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
         database for database in configured.databases if not databases or database.name in databases
     ]
     rhythms = _rhythms(configured, selected)
-    additions = _additions(rhythms)
+    additions: Additions = {}
+    for found in rhythms:
+        if expect := found.rhythm.expect:
+            lines = _lines(found.rhythm, expect)
+            additions.setdefault(found.database.name, {})[found.table] = lines
     if not additions:
         click.echo("# Nothing to propose.")
     elif save:
@@ -103,15 +107,6 @@ def _zone_name() -> str:
         return "UTC" if name == "Etc/UTC" else ZoneInfo(name).key
     except (KeyError, OSError, ValueError):
         return "UTC"
-
-
-def _additions(rhythms: Iterable[TableRhythm]) -> Additions:
-    additions: Additions = {}
-    for found in rhythms:
-        if expect := found.rhythm.expect:
-            lines = _lines(found.rhythm, expect)
-            additions.setdefault(found.database.name, {})[found.table] = lines
-    return additions
 
 
 def _lines(rhythm: Rhythm, expect: Expectation) -> str:

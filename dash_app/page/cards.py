@@ -13,7 +13,6 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.database import Database
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.widgets import (
@@ -122,16 +121,13 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
         lines.append(since_when(problem.since, now))
     lines.append(html.P(prose(problem.remedy), className="remedy"))
     if any(shown.needs_acknowledgement for shown in status.problems):
-        lines.append(_acknowledge_button(status.database))
+        database = status.database
+        attributes = data(acknowledge=database.name) | aria(label=f"Acknowledge: {database.label}")
+        lines.append(html.Button("Acknowledge", type="button", className="action", **attributes))
     if status.status == "error" and good:
         rows = numbers.plural(good.total_rows, "row")
         lines.append(aside(f"Last seen: {rows} at ", moment(good.read_at, "clock", now)))
     return lines
-
-
-def _acknowledge_button(database: Database) -> Component:
-    attributes = data(acknowledge=database.name) | aria(label=f"Acknowledge: {database.label}")
-    return html.Button("Acknowledge", type="button", className="action", **attributes)
 
 
 def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:

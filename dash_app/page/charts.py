@@ -181,12 +181,12 @@ def draw_charts(
         **({"database": database} if database else {}),
     }
     link = html.A("CSV", href=f"/api/history?{urlencode(query)}")
-    return [*drawn, Parts([html.Div([as_table(panels, trends, zone), link], className="formats")])]
+    return [*drawn, Parts(html.Div([as_table(panels, trends, zone), link], className="formats"))]
 
 
 def empty_charts(labels: Sequence[str]) -> list[Component]:
     """Return placeholders of the right size, until the charts come into view."""
-    return [Parts([_without_chart(label, html.P(className="waiting")) for label in labels])]
+    return [Parts(*(_without_chart(label, html.P(className="waiting")) for label in labels))]
 
 
 def as_table(panels: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:
@@ -218,7 +218,7 @@ def _chart(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeA
         or known.index[-1] - known.index[0] >= MIN_SHARE * axis.choice.range.reach
     )
     if values is None or not is_wide:
-        return Parts([_without_chart(panel.label, _waiting(_watched_since(panel.since, values)))])
+        return Parts(_without_chart(panel.label, _waiting(_watched_since(panel.since, values))))
     graph = dcc.Graph(
         id=ids.chart(number),
         figure=figure(values, axis, panel.events),
@@ -228,8 +228,7 @@ def _chart(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeA
     )
     label = _summary(panel.label, known, axis.choice)
     image = html.Div(graph, role="img", **aria(label=label))
-    title = Parts([html.H3(middle_ellipsis(panel.label))])
-    return html.Div([title, image], className="panel")
+    return html.Div([Parts(html.H3(middle_ellipsis(panel.label))), image], className="panel")
 
 
 def _watched_since(since: datetime | None, values: pd.Series[int] | None) -> datetime | None:

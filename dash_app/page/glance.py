@@ -15,7 +15,6 @@ from dash_app.page.widgets import aside, badge
 from dash_app.words import summaries
 from dash_app.words.summaries import glance_line, snapshot_age
 
-REFRESH = '<meta http-equiv="refresh" content="30">'
 DOCUMENT = versioned("""<!DOCTYPE html>
 <html lang="en" data-bs-theme="dark" data-level="{level}">
 <head>
@@ -39,29 +38,22 @@ def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
     items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
     parts = [html.H1(headline), aside(age), html.Ul(items)]
     back = html.P(html.A("The whole page", href="/"))
-    return DOCUMENT.format(
-        level=snapshot.level if snapshot else "unknown",
-        refresh=REFRESH,
-        title=f"{headline} · Mission Control",
-        body=draw(html.Main([*parts, back])),
-    )
+    level = snapshot.level if snapshot else "unknown"
+    body = draw(html.Main([*parts, back]))
+    refresh = '<meta http-equiv="refresh" content="30">'
+    title = f"{headline} · Mission Control"
+    return DOCUMENT.format(level=level, refresh=refresh, title=title, body=body)
 
 
 def plain_page(text: str) -> str:
     """Return a page with one sentence and a link to the databases."""
-    parts = [html.H1(text), html.P(html.A("All databases", href="/"))]
-    return DOCUMENT.format(
-        level="unknown",
-        refresh="",
-        title="Mission Control",
-        body=draw(html.Main(parts)),
-    )
+    body = draw(html.Main([html.H1(text), html.P(html.A("All databases", href="/"))]))
+    return DOCUMENT.format(level="unknown", refresh="", title="Mission Control", body=body)
 
 
 def _item(status: DatabaseStatus, now: datetime) -> Component:
-    shape, colour, text = badge_parts(summaries.badge(status), status.level)
+    state = badge(*badge_parts(summaries.badge(status), status.level))
     if status.is_stale:
-        shape, colour, text = "unknown", "idle", "Stale"
-    label = html.Span(status.database.label, className="subject")
-    head = html.P([label, badge(shape, colour, text)])
+        state = badge("unknown", "idle", "Stale")
+    head = html.P([html.Span(status.database.label, className="subject"), state])
     return html.Li([head, html.P(glance_line(status, now))])

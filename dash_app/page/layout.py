@@ -127,7 +127,7 @@ def layout(
             dcc.Store(id=ids.NEWEST_POINT),
             dcc.Store(id=ids.BROWSER),
             dcc.Store(id=ids.ACTION),
-            Parts(_header("", "", html.P(id="notice"))),
+            Parts(*_header("", "", html.P(id="notice"))),
             html.Main(
                 [
                     html.Div(id=ids.BEFORE_CHARTS, className="parts"),
@@ -135,7 +135,7 @@ def layout(
                     html.Div(id=ids.AFTER_CHARTS, className="parts"),
                 ]
             ),
-            Parts(_footer(started_at)),
+            Parts(*_footer(started_at)),
         ]
     )
 

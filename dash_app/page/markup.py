@@ -78,17 +78,16 @@ class _Own(Component):
     def __init__(self, **properties: object) -> None:
         self._prop_names = self.available_properties = ["id", *properties]
         self._valid_wildcard_attributes = self.available_wildcard_properties = []
-        given = {name: value for name, value in properties.items() if value is not None}
-        super().__init__(**given)  # type: ignore[no-untyped-call]
+        super().__init__(**properties)  # type: ignore[no-untyped-call]
 
 
 class Parts(_Own):
-    """Parts of the page as plain elements. A callback may set their `html`."""
+    """Parts of the page as plain elements."""
 
     _type = "Parts"
 
-    def __init__(self, parts: list[Component], id: str | None = None) -> None:  # noqa: A002
-        super().__init__(html=draw(parts), id=id)
+    def __init__(self, *parts: Component) -> None:
+        super().__init__(html=draw(parts))
 
 
 class Pulse(_Own):

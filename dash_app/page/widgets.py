@@ -100,20 +100,15 @@ def bars(hours: Sequence[int | None]) -> Component:
         for at, rows in enumerate(known)
         if rows == 0
     ]
-    shapes = {"written": "".join(written), "silent": "".join(silent)}
-    return html.Span(
-        [
-            html.Span(className=name, style={"--shape": _svg(shape)})
-            for name, shape in shapes.items()
-        ],
-        className="bars",
-        **aria(hidden="true"),
-    )
-
-
-def _svg(paths: str) -> str:
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 {BARS_HEIGHT}">{paths}</svg>'
-    return f"url('data:image/svg+xml,{svg}')"
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 {BARS_HEIGHT}">'
+    shapes = [
+        html.Span(
+            className=name,
+            style={"--shape": f"url('data:image/svg+xml,{svg}{''.join(paths)}</svg>')"},
+        )
+        for name, paths in (("written", written), ("silent", silent))
+    ]
+    return html.Span(shapes, className="bars", **aria(hidden="true"))
 
 
 def prose(text: str) -> list[Component | str]:
