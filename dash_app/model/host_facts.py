@@ -1,4 +1,4 @@
-"""Facts about a database that are not in its file: its holders, WAL, disk and access rights."""
+"""Facts about a database that are not in its file: holders, WAL, disk, access rights, activity."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ Use = Literal["open", "read", "write", "checkpoint", "recover"]
 
 DISK_LOW_SHARE, DISK_LOW_BYTES = 0.05, 500_000_000
 DISK_AMPLE_BYTES = 10_000_000_000
-"""A disk is low below the free share or below the free bytes. The share does not apply if at least
-`DISK_AMPLE_BYTES` are free."""
+"""A disk is low if less than 500 MB are free, or less than 5% and less than 10 GB."""
 
 DISK_SHOWN_SHARE, DISK_SHOWN_BYTES = 0.1, 2_000_000_000
 
@@ -29,7 +28,7 @@ class Holder:
     """When it was first seen."""
     pins_since: datetime | None = None
     """When it was first seen to read an older state of the WAL, which keeps newer frames from being
-    checkpointed; None if it does not."""
+    checkpointed; None if it reads the newest state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Disk:
 
     @property
     def is_worth_showing(self) -> bool:
-        """Whether it is full enough to show."""
+        """Whether less than 10% or 2 GB are free."""
         return self.used_share > 1 - DISK_SHOWN_SHARE or self.free_bytes < DISK_SHOWN_BYTES
 
 
@@ -88,7 +87,7 @@ class WalGrowth:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """All facts of this module about one database; None if unknown."""
+    """The facts about one database; None if unknown."""
 
     holders: tuple[Holder, ...] | None = None
     backlog_bytes: int | None = None

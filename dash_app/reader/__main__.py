@@ -8,7 +8,7 @@ Requests: `{"read": {NAME: PATH, ...}}`, or `{"workers": COUNT}` to start more t
 - `{"started": NAME}` when the reading of a database starts
 - `{"name": NAME, "cost": [...], "reading": {...}}` when it ends. A reading leaves out `objects`
   that are the same as before. If the last reading is still valid, `verified_at` and `surroundings`
-  replace it.
+  are sent instead.
 - `{"failed": NAME OF THE EXCEPTION}` or `{"overdue": [NAME, ...]}` before the child exits by
   itself. The exit code is `OUT_OF_MEMORY` or `OVERDUE` for those causes.
 """
@@ -64,13 +64,13 @@ class Child:
         self._writes_denied = writes_denied
         self._deadline_seconds = deadline_seconds
         self._started: dict[str, float] = {}
-        self._reading_seconds = deadline_seconds * COUNTING_SHARE_OF_DEADLINE
+        self._counting_seconds = deadline_seconds * COUNTING_SHARE_OF_DEADLINE
         self._table_seconds = table_seconds
         self._readers: dict[tuple[str, str], Reader] = {}
         self._sent: dict[str, Reading] = {}
         self._file_locks: WeakValueDictionary[tuple[int, int], Lock] = WeakValueDictionary()
-        self._choosing_lock = Lock()
-        self._output = Lock()
+        self._file_locks_lock = Lock()
+        self._output_lock = Lock()
         self._queue: SimpleQueue[tuple[str, Reader]] = SimpleQueue()
         threading.stack_size(STACK_BYTES)
         self._add_workers(WORKERS)
@@ -78,7 +78,7 @@ class Child:
     def send(self, message: Message) -> None:
         """Write a message to the parent. Exit if the parent is gone."""
         try:
-            with self._output:
+            with self._output_lock:
                 sys.stdout.buffer.write(to_line(message))
                 sys.stdout.buffer.flush()
         except OSError:
@@ -101,9 +101,9 @@ class Child:
                 for line in lines:
                     self.serve(from_line(line))
             elif overdue := self._overdue():
-                # While the pipe is full, another thread holds this lock.
-                if self._output.acquire(timeout=SEND_SECONDS):
-                    self._output.release()
+                # If the lock is not free in time, the pipe is full: exit without the message.
+                if self._output_lock.acquire(timeout=SEND_SECONDS):
+                    self._output_lock.release()
                     self.send({"overdue": overdue})
                 os._exit(OVERDUE)
 
@@ -122,7 +122,7 @@ class Child:
         self._add_workers(request.get("workers", 0))
         paths: dict[str, str] = request.get("read", {})
         share = CORE_SHARE / max(len(paths), 1)
-        budget = Budget(self._table_seconds, self._reading_seconds, share)
+        budget = Budget(self._table_seconds, self._counting_seconds, share)
         for name, path in paths.items():
             self._started[name] = inf
             if (name, path) not in self._readers:
@@ -136,7 +136,7 @@ class Child:
             Thread(target=self._work, daemon=True).start()
 
     def _file_lock(self, identity: tuple[int, int]) -> Lock:
-        with self._choosing_lock:  # setdefault of this dictionary is not atomic
+        with self._file_locks_lock:  # setdefault of this dictionary is not atomic
             return self._file_locks.setdefault(identity, Lock())
 
     def _work(self) -> None:
