@@ -1,7 +1,5 @@
 """The one thread that has the databases read, judges them and publishes a snapshot each tick."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 import threading

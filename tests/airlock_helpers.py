@@ -1,7 +1,5 @@
 """Reading through an airlock, as another user, and recording what happens to files."""
 
-from __future__ import annotations
-
 import ctypes
 import hashlib
 import json

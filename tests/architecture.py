@@ -3,8 +3,6 @@
 `python -m tests.architecture` draws the picture again.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

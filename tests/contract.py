@@ -1,7 +1,5 @@
 """Checks each response of a service against its description, which must be complete."""
 
-from __future__ import annotations
-
 import json
 import re
 from functools import cache

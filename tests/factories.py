@@ -1,7 +1,5 @@
 """Made-up values for tests: clocks, readings, statuses and snapshots."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 A function returns a context manager if the fault lasts only as long as a process or mount.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import shutil

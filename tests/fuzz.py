@@ -4,8 +4,6 @@
 that may have caused it are written to a folder, and the exit code is 1.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """Real databases, writer processes and services for tests."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

@@ -3,8 +3,6 @@
 An image depends only on its seed: the salts of a WAL, which SQLite draws at random, are fixed.
 """
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import struct

@@ -3,8 +3,6 @@
 Mounting requires root; `CAN_MOUNT` is whether this process may mount.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

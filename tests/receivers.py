@@ -1,7 +1,5 @@
 """Receivers of notifications: real servers on this machine that can be stopped and started."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from email import message_from_string, policy

@@ -1,7 +1,5 @@
 """A rule that OpenAPI cannot express: `from` is before `to`, which defaults to now."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import schemathesis

@@ -1,7 +1,5 @@
 """Imports go one way, functions are short, and each process loads only what it needs."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import re

@@ -1,7 +1,5 @@
 """The wall clock is set, while the service runs or not: nothing is sent twice or missed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """README and style sheet match the code: settings, commands, routes and colours."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from datetime import timedelta

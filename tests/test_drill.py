@@ -3,8 +3,6 @@
 `./ops/drill` simulates the whole month.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path

@@ -1,7 +1,5 @@
 """All faces show expectations alike: card, view, headline, glance, status, API, metrics."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Damaged and hostile files affect only their own card, and memory stays bounded."""
 
-from __future__ import annotations
-
 import sqlite3
 import sys
 from contextlib import closing

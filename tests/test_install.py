@@ -1,7 +1,5 @@
 """The unit is valid, and refused installations give a reason; tests/host does the rest."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """The cost of an idle tick, counted in reads, writes, opened files and allocations."""
 
-from __future__ import annotations
-
 import cProfile
 import gc
 import json

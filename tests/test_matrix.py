@@ -4,8 +4,6 @@ Each case reads the faulty database together with four healthy ones, two of whic
 and checks every snapshot from the fault on.
 """
 
-from __future__ import annotations
-
 import getpass
 import os
 import shutil

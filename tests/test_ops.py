@@ -1,7 +1,5 @@
 """The scripts in ops/ and their locks. No test uses the network."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

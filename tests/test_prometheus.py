@@ -1,7 +1,5 @@
 """A real Prometheus with real services accepts the files in ops/ for it and for Grafana."""
 
-from __future__ import annotations
-
 import json
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The sampler with real databases: the meaning of a reading, given earlier ones."""
 
-from __future__ import annotations
-
 import sqlite3
 import sys
 import time

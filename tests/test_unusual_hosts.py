@@ -1,7 +1,5 @@
 """The commands work for unusual users, homes, terminals and networks."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import struct

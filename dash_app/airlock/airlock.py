@@ -5,8 +5,6 @@ become suspects. Each suspect is then read by a child of its own, so that the ne
 only that database and shows which one it is.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import select

@@ -1,7 +1,5 @@
 """The parent's end of one child process: requests, answers and its condition."""
 
-from __future__ import annotations
-
 import os
 import select
 import signal

@@ -4,8 +4,6 @@ The kernel reports through `/proc` which locks and files this process and its ch
 much they have written, so that no watched file is opened for the measurement.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping
 

@@ -1,7 +1,5 @@
 """Send notifications in a short-lived child process, which frees apprise's memory when it exits."""
 
-from __future__ import annotations
-
 import json
 import logging
 import subprocess

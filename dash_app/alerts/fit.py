@@ -5,8 +5,6 @@ possible: the start, the remedy, the link and the notification's id. Characters 
 of UTF-8, which are never fewer.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -1,7 +1,5 @@
 """Send heartbeats to an external monitor, which alerts when they stop."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from http.client import HTTPException

@@ -5,8 +5,6 @@ between it is sent again with the same id. While the history cannot be written, 
 sent all the same.
 """
 
-from __future__ import annotations
-
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -4,8 +4,6 @@ A URL may name several receivers, for which apprise returns a single result. So 
 instance, and a failure of one does not repeat the notification to the others.
 """
 
-from __future__ import annotations
-
 import smtplib
 import time
 from collections.abc import Callable, Iterator

@@ -3,8 +3,6 @@
 One database is well, one is gone, one does not exist yet, one has a problem and one is paused.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

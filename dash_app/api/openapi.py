@@ -5,8 +5,6 @@
 The service sends the file and does not load this module. A test compares the file with its source.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

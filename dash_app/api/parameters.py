@@ -1,7 +1,5 @@
 """The query parameters of each route: validated here, described in `openapi.json`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass

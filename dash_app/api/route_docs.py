@@ -1,7 +1,5 @@
 """Descriptions of the routes, headers and errors for `openapi.json`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

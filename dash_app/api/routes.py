@@ -1,7 +1,5 @@
 """The JSON routes, as a Flask blueprint."""
 
-from __future__ import annotations
-
 import json
 import logging
 import sqlite3

@@ -4,8 +4,6 @@ A command's module is imported when that command runs, so that `status` starts w
 that `serve` needs.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

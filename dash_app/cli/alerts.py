@@ -1,7 +1,5 @@
 """The commands `alerts install`, `alerts test` and `alerts list`."""
 
-from __future__ import annotations
-
 import secrets
 import socket
 import sqlite3

@@ -1,7 +1,5 @@
 """The command `discover`: find databases and write their configuration."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command `doctor`: check the installation."""
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import asdict

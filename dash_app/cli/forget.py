@@ -1,7 +1,5 @@
 """The command `forget`: make a database new again."""
 
-from __future__ import annotations
-
 import sqlite3
 import sys
 import time

@@ -1,7 +1,5 @@
 """The commands that read the history: `history`, `events` and `incidents`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """One reading of the databases, as the service makes it, for `status` if no service answers."""
 
-from __future__ import annotations
-
 from contextlib import closing
 
 from dash_app.airlock.airlock import Airlock

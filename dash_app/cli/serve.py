@@ -1,7 +1,5 @@
 """The commands `serve` and `demo`."""
 
-from __future__ import annotations
-
 import logging
 import socket
 import sqlite3

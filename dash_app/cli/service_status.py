@@ -4,8 +4,6 @@ Only what a line of `status` shows is rebuilt. The service may be a newer versio
 unknown here counts as a fault, other unknown values are kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The command `status`: show the state of each database."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Iterator

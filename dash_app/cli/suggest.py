@@ -1,7 +1,5 @@
 """The command `suggest`: propose an expectation for each table, based on its history."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Options that several commands have, and output to a terminal."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import sys

@@ -1,7 +1,5 @@
 """What the writers wrote, and what happened, in the thirty days before the demo started."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from contextlib import closing

@@ -1,7 +1,5 @@
 """The whole demo: the folder, five databases and the five processes that write to them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 The page never shows the content of a row, so every row is filler of a realistic size.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass

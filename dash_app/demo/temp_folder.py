@@ -1,7 +1,5 @@
 """The demo's temporary folder. Its lock tells a running demo's folder from a leftover."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import shutil

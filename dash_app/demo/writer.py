@@ -4,8 +4,6 @@ It keeps one connection open and exits when its standard input ends. However its
 by SIGKILL, the kernel closes that pipe.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import time

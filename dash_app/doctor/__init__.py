@@ -3,8 +3,6 @@
 No check changes anything, and only the airlock opens watched files.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Thread

@@ -1,7 +1,5 @@
 """Whether notifications can be sent."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator
 from importlib import import_module

@@ -1,7 +1,5 @@
 """The result of one check."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dash_app.model.problem import Level

@@ -1,7 +1,5 @@
 """Whether the clock is right, as far as a machine can know: all ages depend on it."""
 
-from __future__ import annotations
-
 import ctypes
 import sqlite3
 import struct

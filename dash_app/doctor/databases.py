@@ -1,7 +1,5 @@
 """What is wrong with the databases, found by one reading of each in the airlock."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """Whether the history file can be written."""
 
-from __future__ import annotations
-
 import os
 import shlex
 from collections.abc import Iterator

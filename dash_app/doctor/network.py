@@ -1,7 +1,5 @@
 """Whether the page is, or can be, served at each address."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Whether the service is installed, running, and started at boot."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Find when databases were watched, and when their tables gained rows."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Find events in the history."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 A file that was lost or damaged while we run is renamed, never deleted.
 """
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """Store and find incidents."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Iterable

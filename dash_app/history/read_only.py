@@ -1,7 +1,5 @@
 """The stored state of databases, for commands that may read the history but not write it."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Keep the history within its retention and its maximum size."""
 
-from __future__ import annotations
-
 import sqlite3
 from datetime import datetime, timedelta
 

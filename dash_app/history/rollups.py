@@ -5,8 +5,6 @@ row, because the value at its start held throughout. Each row is computed from a
 that it covers, so that it never contradicts them.
 """
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterable
 

@@ -4,8 +4,6 @@ Times are stored in ISO format, tuples and mappings as JSON. A kind or level tha
 version knows is passed on unchanged, so that the history outlives a return to this version.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The schema of the history file, as migrations from each version to the next."""
 
-from __future__ import annotations
-
 import sqlite3
 
 from dash_app.history.rollups import roll_up_all

@@ -1,7 +1,5 @@
 """Read series: numbers over time, with at most as many points as a chart can show."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Keep the history in step with values in memory, also after times when it cannot be written."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping

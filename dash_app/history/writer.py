@@ -1,7 +1,5 @@
 """Write the history: one writer, about one transaction per minute."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sqlite3

@@ -4,8 +4,6 @@ Pure functions. An incident starts and ends with its problems. A cause that retu
 end of its incident continues that incident.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

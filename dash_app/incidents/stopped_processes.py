@@ -1,7 +1,5 @@
 """Find the process whose end explains why databases fell silent."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 While the history cannot be written, incidents stay in memory and are stored later.
 """
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping

@@ -3,8 +3,6 @@
 An unknown value has no sample; it is never 0.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256

@@ -1,7 +1,5 @@
 """The numbers of each database and table: name, help text, and how to get the value."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar

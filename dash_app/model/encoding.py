@@ -1,7 +1,5 @@
 """Encodes values of the model as JSON. Standard library only, since the reader uses it too."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass

@@ -1,7 +1,5 @@
 """An event: a change of a database that is stored in the history."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -3,8 +3,6 @@
 Pure functions: the current time is an argument.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

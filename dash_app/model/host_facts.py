@@ -1,7 +1,5 @@
 """Facts about a database that are not in its file: holders, WAL, disk, access rights, activity."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """A problem: anything that is wrong now, with a database or with Mission Control itself."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime

@@ -5,8 +5,6 @@ starts. If a clock shows an hour twice, a span that starts or ends in that hour 
 time that the clock skips counts as the time equally long after the skip.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo

@@ -1,7 +1,5 @@
 """A reading: the result of one read of one database."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Clients, hosts and users that were refused."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal

@@ -1,7 +1,5 @@
 """Whether Mission Control keeps its own promises."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

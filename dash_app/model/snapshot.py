@@ -1,7 +1,5 @@
 """The state of all databases at one instant, as all faces show it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Shift all times of a value after the clock was set."""
 
-from __future__ import annotations
-
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Our scripts and style sheets. Each URL contains a version, so that browsers may cache them."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """The callbacks: facts at each tick, charts at each new point, and acknowledgements."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, tzinfo
 from typing import Any

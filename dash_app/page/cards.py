@@ -1,7 +1,5 @@
 """The card of a database: badge, first problem, facts and tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import groupby

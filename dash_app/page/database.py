@@ -1,7 +1,5 @@
 """The view of one database: its problem, facts, tables, events, storage, holders and schema."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The glance: one column of verdicts, worst first, as HTML without scripts."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from dash import html

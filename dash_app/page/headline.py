@@ -1,7 +1,5 @@
 """The headline: whether all databases are well, and links to the problems if not."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from dash import html

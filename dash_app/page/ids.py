@@ -1,7 +1,5 @@
 """The ids of components that callbacks, scripts or links refer to."""
 
-from __future__ import annotations
-
 from dash_app.model.incident import Incident
 
 URL = "url"

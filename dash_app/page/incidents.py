@@ -1,7 +1,5 @@
 """What happened and why: incidents, open and ended, and the newest events."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
 

@@ -1,7 +1,5 @@
 """The frame of the page: HTML document, header, trends, footer, and the slots for the facts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -5,8 +5,6 @@ components of Dash, every element would be an entry in its tree, which is search
 anything: 45 ms of a browser's time per tick. The browser's half is in assets/page.js.
 """
 
-from __future__ import annotations
-
 from html import escape
 from typing import Any
 

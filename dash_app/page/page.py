@@ -1,7 +1,5 @@
 """The page: facts of the newest snapshot, charts from the history, and the browser's pulse."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 import zlib

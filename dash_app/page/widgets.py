@@ -1,7 +1,5 @@
 """Small parts that several sections of the page share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal

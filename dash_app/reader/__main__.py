@@ -13,8 +13,6 @@ Requests: `{"read": {NAME: PATH, ...}}`, or `{"workers": COUNT}` to start more t
   itself. The exit code is `OUT_OF_MEMORY` or `OVERDUE` for those causes.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import sqlite3

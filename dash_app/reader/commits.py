@@ -1,7 +1,5 @@
 """Find the newest commit in a WAL that wrote content, from the headers of its frames."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass

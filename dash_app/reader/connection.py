@@ -1,7 +1,5 @@
 """Open a database read-only, and interrupt statements that take too long."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections.abc import Iterator

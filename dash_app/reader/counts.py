@@ -1,7 +1,5 @@
 """Count the rows of all user tables, each in its own short statement, within budgets."""
 
-from __future__ import annotations
-
 import re
 import sqlite3
 import time

@@ -3,8 +3,6 @@
 Opens files, so it must run in a process that holds no connection to a database.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Turn an error of SQLite into an error code. "corrupt" requires that SQLite proved damage."""
 
-from __future__ import annotations
-
 import os
 import re
 import sqlite3

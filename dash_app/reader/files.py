@@ -1,7 +1,5 @@
 """The facts about a database's files that need no SQLite: stat, permissions, the file header."""
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

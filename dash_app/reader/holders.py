@@ -1,7 +1,5 @@
 """The processes that have a database open, what they do with it and what they hold back."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections import defaultdict

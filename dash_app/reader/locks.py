@@ -1,7 +1,5 @@
 """Locks of other processes on a database's files, and which of them mean that it is written."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import struct

@@ -1,7 +1,5 @@
 """The messages between the service and its child: one JSON object per line."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

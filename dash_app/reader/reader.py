@@ -1,7 +1,5 @@
 """Read one database: stat its files, open it only if something changed, read, close."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import time

@@ -1,7 +1,5 @@
 """Count a large table in slices of its rowids, each a short statement, over several readings."""
 
-from __future__ import annotations
-
 import sqlite3
 import time
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Restrict this process before it opens any file: no writes, and no life beyond its parent."""
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import os

@@ -1,7 +1,5 @@
 """Read a database's schema: objects, columns, versions and counters."""
 
-from __future__ import annotations
-
 import sqlite3
 import zlib
 from collections.abc import Iterator

@@ -3,8 +3,6 @@
 The format is described in sqlite.org/walformat.html. Integers have the machine's byte order.
 """
 
-from __future__ import annotations
-
 from struct import Struct
 from typing import NamedTuple, Self
 

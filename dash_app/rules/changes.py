@@ -3,8 +3,6 @@
 Pure functions over the model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

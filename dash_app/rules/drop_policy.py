@@ -4,8 +4,6 @@ Habits are learned from the events of the last 30 days, so that queues, rewritte
 tables are reported once and not each time.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping

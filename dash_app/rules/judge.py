@@ -1,7 +1,5 @@
 """Judge a reading: the problems of a database, its level and its one sentence. Pure functions."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 

@@ -4,8 +4,6 @@ Pure functions over two readings and a drop policy. A reading that the next one 
 carries a `trail`: facts about recent readings, for moves and drops that take several of them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta

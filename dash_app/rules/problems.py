@@ -4,8 +4,6 @@ Pure functions over the model. A problem ends with its cause. One that an event 
 when that is undone or turns out to be usual work, or when a person acknowledges it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -4,8 +4,6 @@ Silences are measured as lateness is: only time that was watched and is not quie
 period from which it was learned, a proposal would have reported nothing but a rare outage.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """The state of each database and its newest events, kept in step with the history."""
 
-from __future__ import annotations
-
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping

@@ -4,8 +4,6 @@ Checkpoints, the last program that closes a database, `ANALYZE` and replicators 
 Pure functions over two readings.
 """
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from dash_app.model.reading import HOUSEKEEPING, Reading, TableCount

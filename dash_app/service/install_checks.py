@@ -4,8 +4,6 @@
 served. `… answers` waits until the page answers at every address.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterator

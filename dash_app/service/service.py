@@ -1,7 +1,5 @@
 """The running service: sampler, application and listeners, controlled by signals."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import signal

@@ -4,8 +4,6 @@ No other package reads the configuration file, or environment variables other th
 and of terminals.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import tomllib

@@ -1,7 +1,5 @@
 """Explain a rejected setting: its place, its value, and what is allowed."""
 
-from __future__ import annotations
-
 import reprlib
 from collections.abc import Mapping
 from typing import Any

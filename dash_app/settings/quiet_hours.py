@@ -1,7 +1,5 @@
 """Parse quiet hours, such as "22:00-07:00 Europe/Paris"."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated

@@ -1,7 +1,5 @@
 """The tables of a configuration file and their settings. Unknown settings are rejected."""
 
-from __future__ import annotations
-
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field

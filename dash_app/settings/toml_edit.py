@@ -4,8 +4,6 @@ The result is parsed again and compared with the intended settings, so that a fi
 than spoiled.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The types of settings. Each rejects a wrong value with what to write instead."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The wall clock, which anybody can set, and a steady clock that only moves forward."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime, timedelta
 

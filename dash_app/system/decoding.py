@@ -4,8 +4,6 @@ Stored values outlive upgrades and downgrades: unknown fields are ignored, missi
 defaults, and a kind or code that only a later version knows is kept as it is.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Free space of a file system. Standard library only, since the reader's child uses it."""
 
-from __future__ import annotations
-
 import os
 
 from dash_app.model.host_facts import Disk

@@ -1,7 +1,5 @@
 """Log one line per event, with its priority if systemd's journal receives it."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time

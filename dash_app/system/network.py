@@ -1,7 +1,5 @@
 """The addresses of this machine, and sockets that listen on them."""
 
-from __future__ import annotations
-
 import errno
 import fcntl
 import os

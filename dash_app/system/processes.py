@@ -4,8 +4,6 @@ From `/proc`, so that no watched file is opened. The reader's child uses this mo
 library only, and no pathlib, which costs memory.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import resource

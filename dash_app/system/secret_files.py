@@ -1,7 +1,5 @@
 """Secret files: a bearer token, or URLs."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import shlex

@@ -1,7 +1,5 @@
 """Requests to our own server."""
 
-from __future__ import annotations
-
 import json
 import re
 import socket

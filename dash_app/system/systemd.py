@@ -1,7 +1,5 @@
 """Messages to the service manager that started this process (sd_notify(3))."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

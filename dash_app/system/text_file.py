@@ -1,7 +1,5 @@
 """Read small text files that a person wrote: configuration, tokens, URLs."""
 
-from __future__ import annotations
-
 import os
 import stat
 from pathlib import Path

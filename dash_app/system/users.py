@@ -1,7 +1,5 @@
 """Names of users, and our own home folder."""
 
-from __future__ import annotations
-
 import os
 import pwd
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Access control: every request, static files included, passes the check of its address."""
 
-from __future__ import annotations
-
 import hmac
 import html
 import json

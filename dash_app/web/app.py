@@ -1,7 +1,5 @@
 """The WSGI application: Dash's page, the JSON routes, and the rules for every response."""
 
-from __future__ import annotations
-
 import gzip
 import logging
 import os

@@ -1,7 +1,5 @@
 """Validate the page's callback requests. Dash would fail on malformed ones."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

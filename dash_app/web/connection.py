@@ -1,7 +1,5 @@
 """A client's connection: answers wait in memory, one at a time, until the client reads them."""
 
-from __future__ import annotations
-
 import socket
 import struct
 import time

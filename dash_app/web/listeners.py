@@ -1,7 +1,5 @@
 """Serve every configured address: open those that appear, and close those that disappear."""
 
-from __future__ import annotations
-
 import logging
 import socket
 import time

@@ -1,7 +1,5 @@
 """Scripts and style sheets: their versions, compressed copies, and the small Plotly."""
 
-from __future__ import annotations
-
 import sys
 from http.client import OK
 from pathlib import Path

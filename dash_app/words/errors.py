@@ -1,7 +1,5 @@
 """The cause and remedy of each error code, in words."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Events in one line each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 

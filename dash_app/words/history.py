@@ -1,7 +1,5 @@
 """Sentences about Mission Control's own history: paused, new, or short of disk space."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Incidents in words: the databases concerned, the cause, the remedy and the notifications."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Titles, texts and states of notifications."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime

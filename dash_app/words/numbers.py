@@ -1,7 +1,5 @@
 """Numbers, sizes, ages, names and paths as people read them."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta

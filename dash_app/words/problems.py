@@ -1,7 +1,5 @@
 """Problems in words: short forms of all codes, and the texts and remedies of findings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches

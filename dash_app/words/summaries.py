@@ -3,8 +3,6 @@
 Clock times in plain text are UTC, because the zone of the reader is unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """Reading changes no file or folder and blocks no writer, with and without a guard."""
 
-from __future__ import annotations
-
 import os
 from contextlib import ExitStack, nullcontext
 from pathlib import Path

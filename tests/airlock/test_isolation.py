@@ -1,7 +1,5 @@
 """A child that dies, hangs or cannot start is replaced, and other databases are still read."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import resource

@@ -1,7 +1,5 @@
 """The self-check detects broken promises."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing

@@ -1,7 +1,5 @@
 """An outbox in simulated time: no clock, no process, no receiver."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count

@@ -1,7 +1,5 @@
 """A service that is killed and restarted sends to real receivers that come and go."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Heartbeats are sent only while readings are fresh."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 

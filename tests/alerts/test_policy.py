@@ -1,7 +1,5 @@
 """When notifications are sent, in simulated time."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Each receiver gets a notification once, within its limits, whatever it answers."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

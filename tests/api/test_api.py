@@ -1,7 +1,5 @@
 """The JSON routes of a running service."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

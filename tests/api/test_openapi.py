@@ -1,7 +1,5 @@
 """`openapi.json` describes the API as it is: its types, its examples, and what a fuzzer sees."""
 
-from __future__ import annotations
-
 import json
 import re
 import sqlite3

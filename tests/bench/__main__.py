@@ -4,8 +4,6 @@ All systems are measured in turns in the same run. A target is undecided if the 
 more than the distance to it.
 """
 
-from __future__ import annotations
-
 import json
 from importlib import import_module
 from pathlib import Path

@@ -4,8 +4,6 @@
 and with our headers; `hello` is a WSGI function of one line. Waitress serves both.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable
 from pathlib import Path

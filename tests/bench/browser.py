@@ -1,7 +1,5 @@
 """A real Chromium with a slower network and processor, and its measurements of a page."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

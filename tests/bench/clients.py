@@ -3,8 +3,6 @@
 They run in one process with one thread, to take as little time as possible from the server.
 """
 
-from __future__ import annotations
-
 import json
 import select
 import socket

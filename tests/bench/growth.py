@@ -1,7 +1,5 @@
 """Growth: the cost of ten times as many databases, tables and days of history."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from statistics import median

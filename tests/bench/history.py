@@ -1,7 +1,5 @@
 """History: the time of a chart over a year, and the size of a month."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Memory of service and child, compared with a bare Dash + pandas + waitress process."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack
 

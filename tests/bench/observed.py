@@ -3,8 +3,6 @@
 The same writer commits alone and watched, in turns, to the same database.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

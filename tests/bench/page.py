@@ -1,7 +1,5 @@
 """Page: time until the cards are visible, on a slow network and on a phone; cost of a tick."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Tables of measurements, and the targets that they reach or miss."""
 
-from __future__ import annotations
-
 import math
 import os
 import platform

@@ -1,7 +1,5 @@
 """Start: time until the first response of the status route."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 from tests.bench.report import OURS, Table, in_turns

@@ -1,7 +1,5 @@
 """Status route: throughput and latency of `/api/db-status` with 16 clients."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack
 

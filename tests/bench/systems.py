@@ -1,7 +1,5 @@
 """The systems that are measured: server processes, with their memory and processor time."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """The benchmark of a watched writer runs, and the writer never finds the database locked."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from tests.bench import observed

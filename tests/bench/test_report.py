@@ -1,7 +1,5 @@
 """The verdict on a target, and when it is undecided."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.bench.__main__ import SUBJECTS

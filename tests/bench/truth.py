@@ -1,7 +1,5 @@
 """Latency from a commit until `/api/db-status` shows its row."""
 
-from __future__ import annotations
-
 import json
 import random
 import time

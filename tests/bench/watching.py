@@ -1,7 +1,5 @@
 """Cost of watching: processor time of a tick every five seconds."""
 
-from __future__ import annotations
-
 import os
 import resource
 import subprocess

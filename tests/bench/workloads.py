@@ -1,7 +1,5 @@
 """The databases to measure on: the same on any machine, made once per run."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence

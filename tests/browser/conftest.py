@@ -1,7 +1,5 @@
 """A real browser. `quiet_page` fails a test that logs to the console or leaves this machine."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """Axe finds no violation in any state of the page, in either colour scheme."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """Incidents in a real browser: acknowledged, withdrawn, and folded once ended."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from playwright.sync_api import Page, expect

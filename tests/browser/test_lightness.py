@@ -1,7 +1,5 @@
 """What a visit to the page costs the network, counted."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The page of a real service, in a real browser, at the size of a phone."""
 
-from __future__ import annotations
-
 import re
 import signal
 import sqlite3

@@ -1,7 +1,5 @@
 """A page that cannot draw new facts says so, and recovers by itself."""
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Commands run as a person types them, each in a process of its own."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """`alerts test` and `alerts list`."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

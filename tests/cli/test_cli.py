@@ -1,7 +1,5 @@
 """The commands, each run in its own process."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

@@ -1,7 +1,5 @@
 """`forget`, with and without the service."""
 
-from __future__ import annotations
-
 import os
 import pty
 import subprocess

@@ -1,7 +1,5 @@
 """`history` and `events`, and the script in the README."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """`status`: the same lines and the same document, with and without the service."""
 
-from __future__ import annotations
-
 import json
 import os
 import pty

@@ -1,7 +1,5 @@
 """`suggest`: expectations from the history of a table, printed or saved."""
 
-from __future__ import annotations
-
 import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

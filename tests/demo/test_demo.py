@@ -1,7 +1,5 @@
 """The demo: what it contains, that it grows, and that it leaves nothing behind."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sqlite3

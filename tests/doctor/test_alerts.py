@@ -1,7 +1,5 @@
 """Checks of `doctor` for notifications."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

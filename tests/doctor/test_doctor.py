@@ -1,7 +1,5 @@
 """Each check of `doctor` finds a real problem and shows how to fix it."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """Prints the notifications of a simulated month, and the errors among them."""
 
-from __future__ import annotations
-
 import logging
 import sys
 import tempfile

@@ -1,7 +1,5 @@
 """Compares the notifications received with those expected: each in time, and no others."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Failures to inject, each with the notifications that a person must receive of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Known rhythms: when a table is written, and the matching expectations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta

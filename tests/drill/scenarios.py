@@ -1,7 +1,5 @@
 """Schedules of faults: a few days, and a month that starts with the same days."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,7 +1,5 @@
 """Simulated databases and their writers, and the readings of them at an instant."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """A history of the minutes since a start, and the chart of it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

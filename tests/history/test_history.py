@@ -1,7 +1,5 @@
 """The history: what it stores, what survives a restart, and what a chart reads."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The history is deleted, truncated, replaced or damaged while the service runs."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sqlite3

@@ -1,7 +1,5 @@
 """One machine for all tests: installed as README describes, by a user who never logged in."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

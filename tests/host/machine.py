@@ -7,8 +7,6 @@
 It is a container with its own disk, processes and networks, on this machine's kernel. Needs root.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

@@ -3,8 +3,6 @@
 Prints one line per request, with its method, path and body.
 """
 
-from __future__ import annotations
-
 import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -3,8 +3,6 @@
 Run with the machine's own Python, outside the unit, where they all succeed, and inside.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import json

@@ -1,7 +1,5 @@
 """An HTTPS proxy that listens only in the network of the machine, which has no other way out."""
 
-from __future__ import annotations
-
 import ctypes
 import os
 import selectors

@@ -1,7 +1,5 @@
 """Inside its sandbox, the service resolves names and sends heartbeats and notifications."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

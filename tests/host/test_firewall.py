@@ -1,7 +1,5 @@
 """The rules for UFW, on a machine with an active firewall."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

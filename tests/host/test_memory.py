@@ -1,7 +1,5 @@
 """Out of memory: only in a virtual machine is the limit enforced, and a process killed."""
 
-from __future__ import annotations
-
 from tests.host.machine import Machine
 from tests.host.virtual import run_in_virtual_machine
 

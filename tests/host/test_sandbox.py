@@ -1,7 +1,5 @@
 """The unit forbids what succeeds outside it."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The service runs from boot on, on the right addresses, and restarts after every failure."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Upgrades, failed upgrades and uninstalling: nothing is left half done."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

@@ -1,7 +1,5 @@
 """Installing with a home that is a link, and with a service manager that has own settings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

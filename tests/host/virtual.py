@@ -1,7 +1,5 @@
 """The machine's disk in a virtual machine, where Debian's kernel enforces memory limits."""
 
-from __future__ import annotations
-
 from tests.host.machine import CACHE, Machine, run
 
 MAX_SECONDS = 600

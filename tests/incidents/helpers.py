@@ -1,7 +1,5 @@
 """Problems and statuses at some minutes after noon."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path

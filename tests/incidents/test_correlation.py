@@ -1,7 +1,5 @@
 """Problems with one cause are one incident, even if the cause comes and goes or we restart."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing

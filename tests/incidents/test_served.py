@@ -1,7 +1,5 @@
 """Incidents on every face: JSON, commands and page, from their start to their end."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Metrics over made-up statuses, parsed as Prometheus parses them."""
 
-from __future__ import annotations
-
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 

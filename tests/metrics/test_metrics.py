@@ -1,7 +1,5 @@
 """`/metrics`: Prometheus reads the values of the snapshot, for any name of a table."""
 
-from __future__ import annotations
-
 import subprocess
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """On time, late or down, from the time that is covered and not quiet."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Quiet hours follow the clock of their zone, also on days when that clock changes."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 
 import pytest

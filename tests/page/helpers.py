@@ -1,7 +1,5 @@
 """What a person reads of a part of the page."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 

@@ -1,7 +1,5 @@
 """The glance, as HTML without scripts and as text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Incidents on the page: cause, acknowledgement and notifications of open ones, and ended ones."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import timedelta

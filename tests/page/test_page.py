@@ -1,7 +1,5 @@
 """Cards, headline and charts, drawn from fixed readings and frames."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, timedelta
 from html import unescape

@@ -1,7 +1,5 @@
 """A page is drawn from the same snapshot as its version, so it never misses a change."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import replace

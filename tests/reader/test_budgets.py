@@ -1,7 +1,5 @@
 """Counting stays within its budgets, and reports the tables that it did not count."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """SQLite files below a folder are found by content, and no other files are opened."""
 
-from __future__ import annotations
-
 import os
 import socket
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Each cause for which a database cannot be read has its own error code."""
 
-from __future__ import annotations
-
 import os
 import random
 import socket

@@ -1,7 +1,5 @@
 """The holders of a database, the backlog of its WAL, and its disk."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

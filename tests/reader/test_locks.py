@@ -1,7 +1,5 @@
 """A running transaction is never read, and a lock is reported once it lasts."""
 
-from __future__ import annotations
-
 import fcntl
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Paths and tables with awkward names, and the kinds of tables that are counted."""
 
-from __future__ import annotations
-
 import json
 import os
 import sqlite3

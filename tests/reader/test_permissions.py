@@ -1,7 +1,5 @@
 """A reading reports the owners of the files, what denies access, and the last writer's SQLite."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A table too large for one statement is counted in slices, and its count is an estimate."""
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import time

@@ -1,7 +1,5 @@
 """The kernel denies all changes by the child, through seccomp and through Landlock."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

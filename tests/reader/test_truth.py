@@ -1,7 +1,5 @@
 """A reading shows the present content of the file, or the age of what it shows."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

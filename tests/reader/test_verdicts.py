@@ -1,7 +1,5 @@
 """Sound files are never reported as damaged, and rows are counted in the table itself."""
 
-from __future__ import annotations
-
 import os
 import random
 import sqlite3

@@ -1,7 +1,5 @@
 """Databases are read in every state in which a live, locking or killed writer leaves them."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A WAL that only grows is reported with its cause, without any setting."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Changes of real databases, and the events that they cause."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Each change of a database is reported once, as one event with the facts before and after."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

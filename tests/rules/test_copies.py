@@ -1,7 +1,5 @@
 """A replaced or restored database is recognized, and what only looks like one is not."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sqlite3

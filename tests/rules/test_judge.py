@@ -1,7 +1,5 @@
 """The status of a database: its problems, its level and its sentence, from one reading."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

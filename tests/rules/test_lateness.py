@@ -1,7 +1,5 @@
 """Databases against their expectations, over gaps, restarts and clock changes."""
 
-from __future__ import annotations
-
 import os
 import re
 import sqlite3

@@ -1,7 +1,5 @@
 """Lost rows are found. Rows that moved, and rows removed as usual work, are not lost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta

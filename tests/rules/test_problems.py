@@ -1,7 +1,5 @@
 """Problems determine level, headline and badge, and end with their cause or when acknowledged."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The proposed expectation of a table follows its habits, never chance."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Only a write of content counts as a write; other reasons for a new file time do not."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sqlite3

@@ -1,7 +1,5 @@
 """Checks of a version before it is started as a service, and after."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys

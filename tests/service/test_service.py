@@ -1,7 +1,5 @@
 """The life cycle of the service: signals, reloads and systemd."""
 
-from __future__ import annotations
-
 import ctypes
 import json
 import os

@@ -1,7 +1,5 @@
 """The configuration file: accepted values, and how wrong ones are reported."""
 
-from __future__ import annotations
-
 import os
 import socket
 import tomllib

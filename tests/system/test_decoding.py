@@ -1,7 +1,5 @@
 """Values of the model survive JSON, also between versions."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Log lines are short, printable and limited in number."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

@@ -1,7 +1,5 @@
 """The addresses that are bound, and the error for a port that is taken."""
 
-from __future__ import annotations
-
 import os
 import resource
 import socket

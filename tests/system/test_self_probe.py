@@ -1,7 +1,5 @@
 """Requests to our own server, and what else may listen on its port."""
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Iterator

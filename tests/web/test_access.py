@@ -1,7 +1,5 @@
 """Access control: which clients, hosts, users and tokens are accepted at an address."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from ipaddress import ip_address

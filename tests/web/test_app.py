@@ -1,7 +1,5 @@
 """Answers of a served process to hostile and confused clients."""
 
-from __future__ import annotations
-
 import copy
 import gzip
 import json

@@ -1,7 +1,5 @@
 """The routes for machines as HTTP: caching, methods, parameters, paging, compression, origins."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import http.client

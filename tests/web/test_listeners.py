@@ -1,7 +1,5 @@
 """Addresses appear and disappear while the service runs, and connections make room for others."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

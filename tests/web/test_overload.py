@@ -1,7 +1,5 @@
 """Clients that read nothing, request too much or come in crowds do not keep others waiting."""
 
-from __future__ import annotations
-
 import json
 import resource
 import socket

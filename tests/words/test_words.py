@@ -1,7 +1,5 @@
 """Causes, remedies, numbers and ages as people read them."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
