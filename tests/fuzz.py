@@ -86,7 +86,10 @@ class MeasuringAirlock(Airlock):
 
 def _peak_megabytes(pid: int) -> int:
     """Return the peak memory of a process; 0 if it has ended."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return max((int(line.split()[1]) // 1000 for line in lines if "VmHWM" in line), default=0)
 
 
