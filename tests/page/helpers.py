@@ -1,7 +1,8 @@
-"""What a person reads of a part of the page."""
+"""The text of a part of the page, and the request of its tick."""
 
 import re
 from html import unescape
+from typing import Any
 
 from dash.development.base_component import Component
 
@@ -10,6 +11,27 @@ from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.cards import cards
 from dash_app.page.markup import draw
 from tests.factories import NOW
+
+OUTPUTS = ("snapshot.data", "snapshot.facts", "newest-point.data")
+TICK = f"..{'...'.join(OUTPUTS)}.."
+"""Dash's name of the callback that updates the page."""
+
+
+def tick_request(pulse: dict[str, Any]) -> dict[str, Any]:
+    """Return the request that an open page with this pulse sends at a tick."""
+    return {
+        "output": TICK,
+        "outputs": [
+            dict(zip(("id", "property"), output.split("."), strict=True)) for output in OUTPUTS
+        ],
+        "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
+        "state": [
+            {"id": "snapshot", "property": "data", "value": pulse},
+            {"id": "url", "property": "pathname", "value": "/"},
+            {"id": "url", "property": "search", "value": ""},
+        ],
+        "changedPropIds": ["tick.n_intervals"],
+    }
 
 
 def visible_text(parts: Component | list[Component]) -> str:

@@ -13,14 +13,13 @@ from flask.testing import FlaskClient
 from dash_app import settings
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.snapshot import Snapshot
-from dash_app.page import ids, page
+from dash_app.page import page
 from dash_app.page.page import version_of
 from dash_app.sampler import Sampler
 from dash_app.web.app import create_server
 from tests.factories import NOW, good_reading, judged_status
 from tests.harness import write_config
-
-OUTPUTS = (f"{ids.SNAPSHOT}.data", f"{ids.SNAPSHOT}.facts", f"{ids.NEWEST_POINT}.data")
+from tests.page.helpers import tick_request
 
 
 def incident(number: int) -> Incident:
@@ -77,19 +76,7 @@ def layout_of(client: FlaskClient) -> tuple[dict[str, Any], Sequence[str]]:
 
 def tick(client: FlaskClient, pulse: dict[str, Any]) -> tuple[dict[str, Any], Sequence[str]]:
     """The pulse and the facts that a tick of an open page returns."""
-    body = {
-        "output": f"..{'...'.join(OUTPUTS)}..",
-        "outputs": [
-            dict(zip(("id", "property"), output.split("."), strict=True)) for output in OUTPUTS
-        ],
-        "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
-        "state": [
-            {"id": "snapshot", "property": "data", "value": pulse},
-            {"id": "url", "property": "pathname", "value": "/"},
-            {"id": "url", "property": "search", "value": ""},
-        ],
-        "changedPropIds": ["tick.n_intervals"],
-    }
+    body = tick_request(pulse)
     props = client.post("/_dash-update-component", json=body).get_json()["response"]["snapshot"]
     return props["data"], props["facts"]
 

@@ -26,6 +26,7 @@ from dash_app.system.logging_setup import MAX_LINES
 from dash_app.web import app
 from dash_app.web.app import create_server
 from tests.harness import PATIENCE_SECONDS, ROOT, Served, eventually, make_database, write_config
+from tests.page.helpers import TICK, tick_request
 
 
 def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int, str]:
@@ -38,10 +39,6 @@ def post(served: Served, path: str, body: bytes, content_type: str) -> tuple[int
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
-
-
-OUTPUTS = ("snapshot.data", "snapshot.facts", "newest-point.data")
-TICK = f"..{'...'.join(OUTPUTS)}.."
 
 
 @pytest.mark.parametrize(
@@ -237,19 +234,7 @@ def first_tick(served: Served) -> tuple[int, str]:
         for part in layout["props"]["children"]
         if part["props"].get("id") == "snapshot"
     )
-    body = {
-        "output": TICK,
-        "outputs": [
-            dict(zip(("id", "property"), name.split("."), strict=True)) for name in OUTPUTS
-        ],
-        "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
-        "state": [
-            {"id": "snapshot", "property": "data", "value": pulse},
-            {"id": "url", "property": "pathname", "value": "/"},
-            {"id": "url", "property": "search", "value": ""},
-        ],
-        "changedPropIds": ["tick.n_intervals"],
-    }
+    body = tick_request(pulse)
     return post(served, "/_dash-update-component", json.dumps(body).encode(), "application/json")
 
 
