@@ -22,6 +22,9 @@ from dash_app.words import numbers
 
 NEXT_STEP = "Your own databases: ./ops/run discover FOLDER --save"
 
+EXPECTED = {"health": {"expect": {"every": "1m", "grace": "1h"}}}
+"""The expectations of the demo: its `health` is late a minute after its only write."""
+
 log = logging.getLogger(__name__)
 
 
@@ -68,7 +71,12 @@ def demo(port: int | None) -> None:
     """Serve the page for five demo databases with live writers, in a temporary folder."""
     with running_demo() as started:
         databases = [
-            {"name": database.name, "label": database.label, "path": str(database.path)}
+            {
+                "name": database.name,
+                "label": database.label,
+                "path": str(database.path),
+                **EXPECTED.get(database.name, {}),
+            }
             for database in started.databases
         ]
         history = {"path": str(started.folder / "history.db")}

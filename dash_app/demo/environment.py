@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from dash_app.demo.backfill import ROW_TIMES, Backfill
+from dash_app.demo.backfill import BACKFILLED, Backfill
 from dash_app.demo.tables import TABLES
 from dash_app.demo.temp_folder import held_folder, remove_leftovers
 from dash_app.model.database import Database
-
-APPEAR_SECONDS = 60.0
-"""How long `content` stays not initialized: long enough to see it, and then to see it connect."""
 
 STOP_SECONDS = 2.0
 """A writer exits within milliseconds after its input ends; only a stopped one takes longer."""
@@ -32,10 +29,10 @@ class Demo:
 
 
 @contextmanager
-def running_demo(appear_seconds: float = APPEAR_SECONDS) -> Iterator[Demo]:
+def running_demo(pace: float = 1) -> Iterator[Demo]:
     """Run the writers while in the context, then remove the folder with everything in it.
 
-    `content` appears after `appear_seconds`. Raise OSError or sqlite3.Error.
+    What happens to the databases happens `pace` times as fast. Raise OSError or sqlite3.Error.
     """
     remove_leftovers()
     with ExitStack() as stack:
@@ -45,16 +42,15 @@ def running_demo(appear_seconds: float = APPEAR_SECONDS) -> Iterator[Demo]:
         )
         backfill = Backfill(datetime.now(UTC))
         for database in databases:
-            is_backfilled = database.name in ROW_TIMES
-            if is_backfilled:
+            if database.name in BACKFILLED:
                 backfill.create(database.name, database.path)
-            stack.enter_context(_writer(database, 0 if is_backfilled else appear_seconds))
+            stack.enter_context(_writer(database, pace))
         yield Demo(folder, databases, backfill)
 
 
 @contextmanager
-def _writer(database: Database, wait_seconds: float) -> Iterator[None]:
-    arguments = (database.name, str(database.path), f"--appear-after={wait_seconds}")
+def _writer(database: Database, pace: float) -> Iterator[None]:
+    arguments = (database.name, str(database.path), f"--pace={pace}")
     with subprocess.Popen(
         [sys.executable, "-B", "-m", "dash_app.demo.writer", *arguments],
         stdin=subprocess.PIPE,

@@ -1,91 +1,110 @@
 """The writer of one database: `python -m dash_app.demo.writer NAME PATH`.
 
-It keeps one connection open and exits when its standard input ends. However its parent dies, even
-by SIGKILL, the kernel closes that pipe.
+It exits when its standard input ends. However its parent dies, even by SIGKILL, the kernel closes
+that pipe.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from sqlite3 import Connection
-from threading import Thread
+from threading import Event, Thread
 
-from dash_app.demo.tables import ARTICLES, EVENTS, MESSAGES, READINGS, TASKS, TOPICS, Table, connect
+from dash_app.demo.rhythm import RHYTHMS
+from dash_app.demo.tables import ARTICLES, TABLES, TOPICS, connect
 
-EMAIL_SECONDS = 90
-"""After this time the writer of `email` hangs: alive, connected and silent."""
+APPEAR_SECONDS, GONE_SECONDS, BACK_SECONDS, LOSS_SECONDS = 60.0, 40.0, 65.0, 100.0
+"""Seconds from the start until something happens: `content` appears, the file of `email` is moved
+away and back, and old events are deleted. `health` hangs at once: connected and silent."""
 
 TOPIC_COUNT = 6
-MAX_TASKS, KEPT_TASKS = 150, 126
-"""Beyond MAX_TASKS the oldest are deleted, so that there are about as many as in the backfill."""
+FIRST_ARTICLES = 4
+DELETE_OLD_EVENTS = "DELETE FROM events WHERE id <= (SELECT max(id) * 2 / 3 FROM events)"
 
-DELETE_OLD_TASKS = (
-    "DELETE FROM tasks WHERE (SELECT count(*) FROM tasks) > :max AND id <="
-    " (SELECT id FROM tasks ORDER BY id DESC LIMIT 1 OFFSET :kept)"
-)
+Pauses = Iterator[float]
+"""Seconds after which a writer wants to continue."""
 
 
-def insert(connection: Connection, table: Table, count: int = 1) -> None:
-    """Insert rows in one transaction. Raise sqlite3.Error."""
-    with connection:
-        table.insert(connection, [datetime.now(UTC)] * count)
-
-
-def coordination(connection: Connection, random: Random) -> Iterator[float]:
-    """Write steadily, and delete old tasks from time to time."""
+def write(name: str, connection: Connection) -> Pauses:
+    """Write the table of a database in its rhythm. Raise sqlite3.Error."""
+    own_table, rhythm = RHYTHMS[name]
+    table = next(table for table in TABLES[name] if table.name == own_table)
+    random = Random(name)  # noqa: S311 - the same at each run
     while True:
-        insert(connection, TASKS)
+        now = datetime.now(UTC)
         with connection:
-            connection.execute(DELETE_OLD_TASKS, {"max": MAX_TASKS, "kept": KEPT_TASKS})
-        yield random.uniform(1.5, 2.5)
+            table.insert(connection, [now] * rhythm.rows(random))
+        yield rhythm.pause(random, now).total_seconds()
 
 
-def observability(connection: Connection, random: Random) -> Iterator[float]:
-    """Write in bursts."""
-    while True:
-        insert(connection, EVENTS, random.randint(2, 9))
-        yield random.uniform(5, 20)
+def during(seconds: float, pauses: Pauses) -> Pauses:
+    """Yield pauses until so many seconds have passed."""
+    end = time.monotonic() + seconds
+    for pause in pauses:
+        rest = end - time.monotonic()
+        yield max(min(pause, rest), 0)
+        if pause >= rest:
+            return
 
 
-def content(connection: Connection, random: Random) -> Iterator[float]:
-    """Set up a new database, then write steadily."""
+def coordination(path: Path, _pace: float) -> Pauses:
+    """Write steadily."""
+    yield from write("coordination", connect(path))
+
+
+def observability(path: Path, pace: float) -> Pauses:
+    """Write in bursts, and delete most of the events once."""
+    connection = connect(path)
+    yield from during(LOSS_SECONDS / pace, write("observability", connection))
+    with connection:
+        connection.execute(DELETE_OLD_EVENTS)
+    yield from write("observability", connection)
+
+
+def content(path: Path, pace: float) -> Pauses:
+    """Set up a new database after a while, then write steadily."""
+    yield APPEAR_SECONDS / pace
+    connection = connect(path)
     connection.execute("BEGIN")
     TOPICS.create(connection)
     ARTICLES.create(connection)
+    TOPICS.insert(connection, [datetime.now(UTC)] * TOPIC_COUNT)
+    ARTICLES.insert(connection, [datetime.now(UTC)] * FIRST_ARTICLES)
     connection.commit()
-    insert(connection, TOPICS, TOPIC_COUNT)
-    while True:
-        insert(connection, ARTICLES)
-        yield random.uniform(4, 6)
+    yield from write("content", connection)
 
 
-def email(connection: Connection, random: Random) -> Iterator[float]:
-    """Write for a while, then never again."""
-    end = time.monotonic() + EMAIL_SECONDS
-    while time.monotonic() < end:
-        insert(connection, MESSAGES)
-        yield random.uniform(6, 10)
+def email(path: Path, pace: float) -> Pauses:
+    """Move the file away after a while, bring it back, and continue."""
+    with closing(connect(path)) as connection:
+        yield from during(GONE_SECONDS / pace, write("email", connection))
+    moved = path.rename(path.with_suffix(".moved"))
+    yield (BACK_SECONDS - GONE_SECONDS) / pace
+    moved.rename(path)
+    yield from write("email", connect(path))
 
 
-def health(connection: Connection, _random: Random) -> Iterator[float]:
-    """Write at the start and at every full hour."""
-    while True:
-        insert(connection, READINGS)
-        yield 3600 - time.time() % 3600
+def health(path: Path, _pace: float) -> Pauses:
+    """Write once, then hang: alive, connected and silent."""
+    connection = connect(path)
+    next(write("health", connection))
+    yield 0
+    Event().wait()
 
 
-WRITERS: dict[str, Callable[[Connection, Random], Iterator[float]]] = {
+WRITERS: dict[str, Callable[[Path, float], Pauses]] = {
     "coordination": coordination,
     "observability": observability,
     "content": content,
     "email": email,
     "health": health,
 }
-"""Each writes to its database and yields the seconds until it wants to continue."""
+"""Each writes to the database at a path, with its events so many times as fast."""
 
 
 def main() -> None:
@@ -93,17 +112,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dash_app.demo.writer", description=__doc__)
     parser.add_argument("name", choices=WRITERS)
     parser.add_argument("path", type=Path)
-    parser.add_argument(
-        "--appear-after", type=float, default=0, metavar="SECONDS", help="wait before opening it"
-    )
+    parser.add_argument("--pace", type=float, default=1, help="speed of what happens")
     arguments = parser.parse_args()
 
     parent = Thread(target=_exit_with_parent, daemon=True)
     parent.start()
-    time.sleep(arguments.appear_after)
-    connection = connect(arguments.path)  # stays open after the last write
-    random = Random(arguments.name)  # noqa: S311 - the same at each run
-    for seconds in WRITERS[arguments.name](connection, random):
+    for seconds in WRITERS[arguments.name](arguments.path, arguments.pace):
         time.sleep(seconds)
     parent.join()
 

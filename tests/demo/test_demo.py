@@ -6,27 +6,29 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 
 import pytest
 
 from dash_app.demo import tables, writer
 from dash_app.demo.backfill import (
+    BACKFILLED,
     DROPPED_ROWS,
     DROPPED_TABLE,
     GAP_LENGTH,
-    ROW_TIMES,
+    MINUTES_LENGTH,
     Backfill,
-    spread,
 )
 from dash_app.demo.environment import Demo, running_demo
+from dash_app.demo.rhythm import RHYTHMS, Rhythm
 from dash_app.demo.temp_folder import PREFIX, held_folder, remove_leftovers
 from dash_app.history.writer import BACKFILL_GAP_SECONDS
 from dash_app.words.events import event_text
@@ -34,10 +36,10 @@ from tests.harness import PATIENCE_SECONDS, ROOT, eventually
 
 NOW = datetime(2026, 11, 23, 15, 0, 5, tzinfo=UTC)
 ROWS_AT_START = {
-    "coordination": {"agents": 7, "tasks": 126},
-    "observability": {"events": 10_640},
-    "email": {"messages": 384, "attachments": 0},
-    "health": {"readings": 720},
+    "coordination": {"agents": 7, "tasks": 18_004},
+    "observability": {"events": 73_197},
+    "email": {"messages": 12_110, "attachments": 0},
+    "health": {"readings": 43_201},
 }
 
 
@@ -53,6 +55,12 @@ def row_counts(path: Path) -> dict[object, object]:
 
 def has_more_rows(path: Path, table: str, rows: int) -> bool:
     return query(path, f"SELECT COUNT(*) > {rows} FROM {table}") == [(1,)]
+
+
+def rows_at_start(demo: Demo, database: str) -> int:
+    """The rows that the backfill put into the table that a writer writes."""
+    table = RHYTHMS[database][0]
+    return max(rows for _, name, _, _, rows in demo.backfill.points() if name == table)
 
 
 def writers_in(folder: Path) -> list[str]:
@@ -93,11 +101,11 @@ def temp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def demo() -> Iterator[Demo]:
-    with running_demo(appear_seconds=0.2) as demo:
+    with running_demo() as demo:
         yield demo
 
 
-@pytest.mark.parametrize("database", ROW_TIMES)
+@pytest.mark.parametrize("database", BACKFILLED)
 def test_the_backfill_has_the_expected_rows(database: str, tmp_path: Path) -> None:
     path = tmp_path / "backfill.db"
     Backfill(NOW).create(database, path)
@@ -106,11 +114,11 @@ def test_the_backfill_has_the_expected_rows(database: str, tmp_path: Path) -> No
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
 
 
-@pytest.mark.parametrize("database", ROW_TIMES)
+@pytest.mark.parametrize("database", BACKFILLED)
 def test_the_backfill_is_the_same_each_time(database: str, tmp_path: Path) -> None:
     for name in ("one.db", "other.db"):
         Backfill(NOW).create(database, tmp_path / name)
-    for table in ROW_TIMES[database]:
+    for table in ROWS_AT_START[database]:
         sql = f"SELECT * FROM {table}"
         assert query(tmp_path / "one.db", sql) == query(tmp_path / "other.db", sql)
 
@@ -123,20 +131,25 @@ def test_the_last_points_match_the_rows() -> None:
     assert last == ROWS_AT_START
 
 
-def test_points_are_one_per_minute_in_order_over_thirty_days() -> None:
+def test_points_are_one_per_minute_or_hour_in_order_over_thirty_days() -> None:
     points = Backfill(NOW).points()
-    minutes = [(database, table, at.replace(second=0)) for database, table, at, *_rows in points]
     times = [at for _database, _table, at, *_rows in points]
-    assert len(set(minutes)) == len(minutes)
     assert times == sorted(times)
     assert times[0] == NOW - timedelta(days=30)
     assert times[-1] == NOW
+    recent = NOW - MINUTES_LENGTH
+    slots = Counter(
+        (table, at.replace(second=0) if at > recent else at.replace(minute=0, second=0))
+        for _database, table, at, *_rows in points
+        if at not in {times[0], NOW}
+    )
+    assert set(slots.values()) == {1}
 
 
 def test_points_agree_with_the_times_in_the_rows(tmp_path: Path) -> None:
     backfill = Backfill(NOW)
     backfill.create("observability", tmp_path / "backfill.db")
-    for _database, table, at, rows, _written in backfill.points():
+    for _database, table, at, rows, _written in backfill.points()[::20]:
         if table == "events" and at.day == NOW.day:
             sql = f"SELECT COUNT(*) FROM events WHERE at <= '{at:%Y-%m-%dT%H:%M:%SZ}'"
             assert query(tmp_path / "backfill.db", sql) == [(rows,)]
@@ -157,27 +170,72 @@ def test_the_backfill_has_a_gap_a_drop_and_a_schema_change() -> None:
 
 
 def test_nights_and_weekends_are_quieter() -> None:
-    times = spread(Random(1), NOW, 10_000)
+    times = list(Rhythm(20).times(Random(1), NOW - timedelta(days=28), NOW))
     hours = Counter(at.hour for at in times)
     days = Counter(at.weekday() for at in times)
     assert hours[3] < hours[9] < hours[14]
     assert max(days[5], days[6]) < min(days[day] for day in range(5))
 
 
-def test_databases_grow_and_the_missing_one_appears(demo: Demo) -> None:
+def test_a_writer_continues_the_rhythm_of_the_backfill(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, now = tmp_path / "coordination.db", NOW
+    Backfill(NOW).create("coordination", path)
+    monkeypatch.setattr(writer, "datetime", SimpleNamespace(now=lambda _zone: now))
+    with closing(tables.connect(path)) as connection:
+        pauses = writer.write("coordination", connection)
+        while now < NOW + timedelta(days=7):
+            now += timedelta(seconds=next(pauses))
+    week = (
+        "SELECT count(*) FROM tasks WHERE created_at BETWEEN '{:%Y-%m-%dT%H}' AND '{:%Y-%m-%dT%H}'"
+    )
+    (before,), (after,) = (
+        query(path, week.format(start, start + timedelta(days=7)))[0]
+        for start in (NOW - timedelta(days=7), NOW)
+    )
+    assert after == pytest.approx(before, rel=0.1)
+
+
+def test_databases_grow(demo: Demo) -> None:
     paths = {database.name: database.path for database in demo.databases}
     assert list(paths) == ["coordination", "observability", "content", "email", "health"]
-    eventually(lambda: has_more_rows(paths["coordination"], "tasks", 126))
-    eventually(lambda: has_more_rows(paths["observability"], "events", 10_640))
-    eventually(lambda: has_more_rows(paths["email"], "messages", 384))
-    eventually(lambda: has_more_rows(paths["health"], "readings", 720))
-    eventually(lambda: paths["content"].exists() and row_counts(paths["content"]).get("articles"))
-    assert row_counts(paths["content"])["topics"] == writer.TOPIC_COUNT
-    assert query(paths["content"], "PRAGMA journal_mode") == [("wal",)]
+    for name in BACKFILLED:
+        table, written = RHYTHMS[name][0], rows_at_start(demo, name)
+        eventually(partial(has_more_rows, paths[name], table, written))
 
 
-def test_a_steady_writer_continues(demo: Demo) -> None:
-    eventually(lambda: has_more_rows(demo.databases[0].path, "tasks", 127))
+def test_email_goes_away_and_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "email.db"
+    Backfill(NOW).create("email", path)
+    pauses = writer.email(path, 1000)
+    while path.exists():
+        next(pauses)
+    next(pauses)
+    assert has_more_rows(path, "messages", ROWS_AT_START["email"]["messages"])
+
+
+def test_observability_loses_most_events_once(tmp_path: Path) -> None:
+    path, rows = tmp_path / "observability.db", ROWS_AT_START["observability"]["events"]
+    Backfill(NOW).create("observability", path)
+    pauses = writer.observability(path, 1000)
+    while has_more_rows(path, "events", rows // 2):
+        next(pauses)
+    (left,) = query(path, "SELECT COUNT(*) FROM events")[0]
+    next(pauses)
+    assert isinstance(left, int)
+    assert has_more_rows(path, "events", left)
+
+
+def test_content_appears_with_a_few_rows(tmp_path: Path) -> None:
+    path = tmp_path / "content.db"
+    pauses = writer.content(path, 1000)
+    assert next(pauses) == writer.APPEAR_SECONDS / 1000
+    assert not path.exists()
+    next(pauses)
+    assert row_counts(path)["topics"] == writer.TOPIC_COUNT
+    assert has_more_rows(path, "articles", writer.FIRST_ARTICLES)
+    assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
 def test_one_database_is_missing_at_the_start() -> None:
@@ -267,41 +325,17 @@ def test_a_held_folder_may_already_be_removed() -> None:
         folder.rmdir()
 
 
-@pytest.mark.parametrize("arguments", ["content --appear-after=600", "email"])
-def test_a_silent_writer_runs_until_its_input_ends(arguments: str, tmp_path: Path) -> None:
-    name, *options = arguments.split()
+@pytest.mark.parametrize("name", ["content", "health"])
+def test_a_silent_writer_runs_until_its_input_ends(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.db"
-    if name in ROW_TIMES:
+    if name in BACKFILLED:
         Backfill(NOW).create(name, path)
-    stalled = "from dash_app.demo import writer; writer.EMAIL_SECONDS = 0; writer.main()"
-    with start_python("-c", stalled, name, str(path), *options) as process:
+    with start_python("-m", "dash_app.demo.writer", name, str(path)) as process:
         assert process.stdin is not None
-        if name in ROW_TIMES:
-            eventually(path.with_name("email.db-wal").exists)
+        if name in BACKFILLED:
+            rows = ROWS_AT_START[name]["readings"]
+            eventually(lambda: has_more_rows(path, "readings", rows))
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
         process.stdin.close()
         assert process.wait(PATIENCE_SECONDS) == 0
-
-
-def test_health_writes_at_once_and_then_at_the_full_hour(tmp_path: Path) -> None:
-    path = tmp_path / "health.db"
-    Backfill(NOW).create("health", path)
-    with closing(tables.connect(path)) as connection:
-        pause_seconds = next(writer.health(connection, Random(1)))
-    assert row_counts(path) == {"readings": 721}
-    assert 0 < pause_seconds <= 3600
-    assert round(time.time() + pause_seconds) % 3600 == 0
-
-
-def test_old_tasks_are_deleted_so_that_the_count_stays_near_the_backfill(tmp_path: Path) -> None:
-    path = tmp_path / "coordination.db"
-    Backfill(NOW).create("coordination", path)
-    counts = set()
-    with closing(tables.connect(path)) as connection:
-        rounds = writer.coordination(connection, Random(1))
-        for _task in range(80):
-            next(rounds)
-            counts.add(row_counts(path)["tasks"])
-    assert counts == set(range(writer.KEPT_TASKS, writer.MAX_TASKS + 1))
-    assert query(path, "SELECT max(id) FROM tasks") == [(126 + 80,)]
