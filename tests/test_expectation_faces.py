@@ -8,6 +8,7 @@ from dash import html
 
 from dash_app import loader
 from dash_app.api.serializers import status_document
+from dash_app.cli.service_status import snapshot_from
 from dash_app.cli.status import lines
 from dash_app.model.expectation import (
     Expectation,
@@ -19,11 +20,13 @@ from dash_app.model.expectation import (
 )
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.page import database as view
+from dash_app.page.cards import card
 from dash_app.page.headline import headline
+from dash_app.page.markup import draw
 from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
-from dash_app.words.problems import MAX_NOTES
-from dash_app.words.summaries import glance_text
+from dash_app.words.problems import MAX_NOTES, current_text
+from dash_app.words.summaries import glance_text, status_line
 from tests.factories import NOW, WORDING, database, good_reading
 from tests.metrics.helpers import exposed, value
 from tests.page.helpers import card_text, visible_text
@@ -63,13 +66,13 @@ def test_a_silent_table_is_first_on_its_card() -> None:
         "a": hourly("late", 1.1),
     }
     text = card_text(status("email", tables=tables))
-    assert text.startswith("Email Down As of 15:00 UTC log: expected every 1 h,")
-    assert "last at 12:00 UTC on 23 Nov. Since 13:00 UTC ( 2 h )" in text
+    assert text.startswith("Email Down As of 15:00 UTC log: nothing for 3 h ; expected every hour.")
+    assert "expected every hour. Since 13:00 UTC Check" in text  # one duration is enough
     assert "Also overdue: a." in text
     assert text[text.index("Rows of each table") :] == (
         "Rows of each table of email"
-        " log Down: expected every 1 h, last 3 h ago 3"
-        " a Late: expected every 1 h, last 1 h ago 1"
+        " log Down: expected every hour, last 3 h ago 3"
+        " a Late: expected every hour, last 1 h ago 1"
         " messages 8"
         " 1 empty table"
     )
@@ -78,12 +81,12 @@ def test_a_silent_table_is_first_on_its_card() -> None:
 def test_a_silent_empty_table_is_not_folded_away() -> None:
     text = card_text(status("email", tables={"empty": hourly("late", None)}))
     assert "Email Late" in text
-    assert text.endswith("empty Late: expected every 1 h, nothing seen yet 0")
+    assert text.endswith("empty Late: expected every hour, nothing seen yet 0")
 
 
 def test_many_silent_tables_are_a_few_lines_and_a_count() -> None:
     text = card_text(status("email", tables={f"t{n}": hourly("down", 3) for n in range(60)}))
-    assert text.count("expected every 1 h") == 1 + 6
+    assert text.count("expected every hour") == 1 + 6
     assert "Also overdue: t1, t2, t3 and 56 more." in text
     rules = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
     text = card_text(status("email", rules=rules))
@@ -115,14 +118,36 @@ def test_the_worst_database_is_first_on_every_face() -> None:
     assert (
         glance_text(snapshot, NOW)
         .splitlines()[1]
-        .startswith(
-            "DOWN  Email   A write is expected every 1 h, last at 12:00 UTC on 23 Nov. Since 13:00"
-        )
+        .startswith("DOWN  Email   No write for 3 h; expected every hour. Since 13:00 UTC. Also")
     )
     (_, line, *remedies, _) = map(unstyle, lines(snapshot, NOW, is_fresh=True))
-    assert line.startswith("DOWN  Email   A write is expected every 1 h, last at 12:00 UTC on")
+    assert line.startswith("DOWN  Email   No write for 3 h; expected every hour. Since 13:00 UTC. ")
     assert "Also overdue: log." in line
     assert len(remedies) == 2
+
+
+def test_a_stored_sentence_has_a_clock_time_and_a_shown_one_a_duration() -> None:
+    silent = status("email", hourly("down", 3), {"log": hourly("late", None)})
+    first, second = silent.problems
+    assert first.text == silent.verdict == "No write since 12:00 UTC; expected every hour."
+    assert current_text(first, NOW) == "No write for 3 h; expected every hour."
+    assert current_text(first, NOW + HOUR) == "No write for 4 h; expected every hour."
+    assert current_text(second, NOW) == second.text == "log: nothing yet; expected every hour."
+    shown = draw(card(silent, [], NOW))
+    assert 'No write for <time datetime="2026-11-23T12:00:00+00:00" data-form="length">' in shown
+
+
+def test_a_service_of_any_version_gets_true_sentences() -> None:
+    """Of the document of a service, `status` shows durations too, and unknown texts as they are."""
+    tables = {"log": hourly("down", 3)}
+    snapshot = Snapshot(NOW, (status("email", hourly("late", 1.5), tables),))
+    document = status_document(snapshot)
+    (line,) = (status_line(s, NOW + HOUR) for s in snapshot_from(document).databases)
+    assert line.startswith("log: nothing for 4 h; expected every hour. Since 13:00 UTC. No write")
+    assert "No write for 2 h; expected every hour." in line
+    document["databases"][0]["findings"][0]["text"] = "log is a bit late."
+    (line,) = (status_line(s, NOW + HOUR) for s in snapshot_from(document).databases)
+    assert line.startswith("log is a bit late. Since 13:00 UTC")
 
 
 def test_the_database_view_shows_when_the_next_write_is_due() -> None:
@@ -131,7 +156,7 @@ def test_the_database_view_shows_when_the_next_write_is_due() -> None:
     tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
     facts = view.view(view.Details(email, tables, None, ()), "rows", NOW, html.Section())
     text = visible_text(facts.before_charts)
-    assert "A write is expected every 1 h, the next by 15:30 UTC" in text
+    assert "A write is expected every hour, the next by 15:30 UTC" in text
     assert "log Paused" in text
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import cast
 
 from dash_app.api.schemas import Database as DatabaseDocument
-from dash_app.api.schemas import StatusDocument
+from dash_app.api.schemas import Finding, StatusDocument
 from dash_app.model.database import Database
-from dash_app.model.expectation import Rules
+from dash_app.model.expectation import OVERDUE, Rules
 from dash_app.model.host_facts import Activity
 from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode
 from dash_app.model.reading import LastGood, Reading, TableCount
@@ -65,7 +65,20 @@ def _problems(document: DatabaseDocument) -> Iterator[Problem]:
             finding["text"],
             finding["remedy"],
             table=finding.get("table"),
+            text_since=_text_since(document, finding),
         )
+
+
+def _text_since(document: DatabaseDocument, finding: Finding) -> datetime | None:
+    """Return since when something lasts according to the text of a finding."""
+    if finding["kind"] == "log_held":
+        return datetime.fromisoformat(finding["since"])
+    table, watch = finding.get("table"), document.get("watch")
+    if finding["kind"] not in OVERDUE or watch is None:
+        return None
+    standing = watch["tables"].get(table) if table else watch["file"]
+    last = standing and standing["lastAt"]
+    return datetime.fromisoformat(last) if last else None
 
 
 def _reading(document: DatabaseDocument) -> Reading:

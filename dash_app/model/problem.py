@@ -49,6 +49,11 @@ class Problem:
     table: str | None = None
     """The table concerned; None for the whole database."""
     needs_acknowledgement: bool = False
+    text_since: datetime | None = None
+    """The time in `text`, if it says since when something lasts.
+
+    Text is stored, so it has clock times only; see `words.problems.current_text`.
+    """
 
     @property
     def subject(self) -> str:

@@ -25,9 +25,11 @@ from dash_app.page.widgets import (
     moment,
     prose,
     row_count,
+    sentence,
     since_when,
 )
 from dash_app.words import numbers, summaries
+from dash_app.words.problems import current_parts
 
 MAX_TABLES = 6
 
@@ -58,7 +60,7 @@ def card(status: DatabaseStatus, tables: list[Any], now: datetime) -> Component:
     """Return the card of a database. Its tables are folded on a phone."""
     database = status.database
     lines = problem_lines(status, now)
-    lines += map(aside, summaries.notes(status))
+    lines += (aside(*sentence(note, now)) for note in summaries.notes(status))
     if status.status == "connected":
         lines += _facts(status, now)
     if tables:
@@ -114,9 +116,10 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
     if not status.problems:
         return []
     problem, good = status.problems[0], status.last_good
-    lines: list[Component] = [html.P(prose(problem.text), className="cause")]
+    cause = current_parts(problem)
+    lines: list[Component] = [html.P(sentence(cause, now), className="cause")]
     if status.status != "not_initialized":
-        lines.append(since_when(problem.since, now))
+        lines.append(since_when(problem.since, now, has_length=len(cause) == 1))
     lines.append(html.P(prose(problem.remedy), className="remedy"))
     if any(shown.needs_acknowledgement for shown in status.problems):
         database = status.database

@@ -23,6 +23,7 @@ from dash_app.page.widgets import (
     middle_ellipsis,
     moment,
     row_count,
+    sentence,
 )
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
@@ -71,7 +72,7 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
                 className="section-head",
             ),
             *problem_lines(status, now),
-            *map(aside, summaries.notes(status)),
+            *(aside(*sentence(note, now)) for note in summaries.notes(status)),
             *_next_write(status, now),
             _pairs(_facts(status, now), "four"),
         ],
@@ -94,8 +95,7 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
     own = status.expectations.own if status.expectations else None
     if own is None or own.due_at is None or own.due_at < now:
         return []
-    every = numbers.exact_duration(own.expect.every)
-    text = f"A write is expected every {every}, the next by "
+    text = f"A write is expected {numbers.every(own.expect.every)}, the next by "
     return [aside(text, moment(own.due_at, "clock", now))]
 
 

@@ -9,6 +9,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.words import numbers
+from dash_app.words.problems import Sentence
 
 Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
@@ -68,9 +69,12 @@ def and_more(count: int) -> list[Component]:
     return [aside(f"and {numbers.number(count)} more")] if count > 0 else []
 
 
-def since_when(time: datetime, now: datetime) -> Component:
-    """Return since when and for how long a problem has lasted."""
-    return aside("Since ", moment(time, "clock", now), " (", moment(time, "length", now), ")")
+def since_when(time: datetime, now: datetime, *, has_length: bool = True) -> Component:
+    """Return since when and for how long a problem has lasted, unless a sentence says that."""
+    parts: list[Component | str] = ["Since ", moment(time, "clock", now)]
+    if has_length:
+        parts += [" (", moment(time, "length", now), ")"]
+    return aside(*parts)
 
 
 def badge(shape: Icon, colour: str, text: Component | str, when: str = "") -> Component:
@@ -118,6 +122,15 @@ def prose(text: str) -> list[Component | str]:
     ]
 
 
+def sentence(parts: Sentence, now: datetime) -> list[Component | str]:
+    """Return a sentence; the page's script keeps the durations in it up to date."""
+    return [
+        component
+        for part in parts
+        for component in (prose(part) if isinstance(part, str) else [moment(part, "length", now)])
+    ]
+
+
 def middle_ellipsis(name: str) -> Component:
     """Return a name that is shortened in its middle if it does not fit."""
     tail = name[-8:] if len(name) > 16 else ""
@@ -144,7 +157,7 @@ def row_count(row: Any, now: datetime, number: Callable[[int], str]) -> Componen
 def expectation(row: Any, now: datetime) -> list[Component]:
     """Return the state of the expectation in a row of a loader's frame, if there is one.
 
-    Late: expected every 1 h, last 3 h ago
+    Late: expected every hour, last 3 h ago
     """
     if pd.isna(row.state):
         return []
@@ -153,8 +166,7 @@ def expectation(row: Any, now: datetime) -> list[Component]:
         return [html.Span([icon(shape), word], className="expected expected-idle")]
     is_unseen = pd.isna(row.written_at)
     last = ["nothing seen yet"] if is_unseen else ["last ", moment(row.written_at, "ago", now)]
-    every = numbers.exact_duration(row.every)
-    text = [icon(shape), f"{word}: expected every {every}, ", *last]
+    text = [icon(shape), f"{word}: expected {numbers.every(row.every)}, ", *last]
     if row.state == "unknown":
         text.append("; rows may come and go between readings")
     return [html.Span(text, className=f"expected expected-{colour}")]

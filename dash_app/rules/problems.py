@@ -135,7 +135,8 @@ def wal_problems(database: str, reading: Reading) -> Iterator[Problem]:
         since, holder = min(pins, key=lambda pin: pin[0])
         if reading.verified_at - since >= LOG_HELD:
             text = log_held(reading, holder, since)
-            yield Problem("log_held", "notice", since, text, REMEDIES["log_held"], database)
+            held = Problem("log_held", "notice", since, text, REMEDIES["log_held"], database)
+            yield replace(held, text_since=since)
             return
     growth = host.wal_growth
     if growth and growth.is_lasting:
@@ -191,12 +192,13 @@ def _overdue_writes(
     for table, state in report.states.items() if report else ():
         if state.due_at is None or state.state not in OVERDUE or table in missing:
             continue
-        text = overdue(state, table)
+        text, since = overdue(state, table), state.last_at
         if table and reading.code is None and table not in reading.tables:
-            text = no_such_table(state, table)
+            text, since = no_such_table(state, table), None
         code: LimitKind = "late" if state.state == "late" else "down"
         level: Level = "notice" if code == "late" else "fault"
-        yield Problem(code, level, state.due_at, text, REMEDIES[code], name, table)
+        problem = Problem(code, level, state.due_at, text, REMEDIES[code], name, table)
+        yield replace(problem, text_since=since)
 
 
 def _missing_tables(rules: Rules, reading: Reading, report: ExpectationReport | None) -> list[str]:

@@ -65,6 +65,12 @@ def exact_duration(length: timedelta) -> str:
     return f"{seconds} s"
 
 
+def every(length: timedelta) -> str:
+    """Return a configured interval: every minute, every 5 min, every day."""
+    one = {timedelta(minutes=1): "minute", timedelta(hours=1): "hour", A_DAY: "day"}
+    return f"every {one.get(length) or exact_duration(length)}"
+
+
 def ago(elapsed: timedelta) -> str:
     """Return the age of an event: now, 7 s ago."""
     text = age(elapsed)

@@ -12,10 +12,10 @@ from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.events import spell_out
 from dash_app.words.numbers import (
-    exact_duration,
-    first_of,
+    age,
+    clock,
+    every,
     join_names,
-    moment,
     number,
     plural,
     size,
@@ -60,6 +60,9 @@ IN_BRIEF: dict[str, str] = {
 }
 """Problems in the headline and, with a capital, on the badge of a card."""
 
+Sentence = tuple[str | datetime, ...]
+"""A sentence in parts. Each face shows a time in it as the duration since then."""
+
 BADGE_TEXTS = {
     "connected": "ok",
     "not_initialized": "new",
@@ -102,14 +105,41 @@ def badge_text(badge: str) -> str:
     return BADGE_TEXTS.get(badge) or spell_out(badge).upper()
 
 
-def other_problems(verdict: str, problems: Iterable[Problem]) -> list[str]:
+def current_text(problem: Problem, now: datetime) -> str:
+    """Return a problem in one sentence that is true now: No write for 3 h; expected every hour."""
+    return spoken(current_parts(problem), now)
+
+
+def current_parts(problem: Problem) -> Sentence:
+    """Return the sentence of a problem; the time since when something lasts is a part."""
+    since = problem.text_since
+    if since is None:
+        return (problem.text,)
+    # The text of another version of the service may have no such phrase.
+    before, phrase, after = problem.text.partition(since_clock(since, problem.since))
+    return (f"{before}for ", since, after) if phrase else (problem.text,)
+
+
+def spoken(sentence: Sentence, now: datetime) -> str:
+    """Return a sentence as text."""
+    return "".join(age(now - part) if isinstance(part, datetime) else part for part in sentence)
+
+
+def since_clock(time: datetime, problem_since: datetime) -> str:
+    """Return since when something lasts. The day is left out if that of the problem suffices."""
+    return f"since {clock(time, problem_since)}"
+
+
+def other_problems(verdict: str, problems: Iterable[Problem]) -> list[Sentence]:
     """Return all problems except the verdict in sentences, overdue tables in a single one."""
     rest = [problem for problem in problems if problem.text != verdict]
     tables = [problem.table for problem in rest if problem.table and problem.is_silence]
-    lines = [problem.text for problem in rest if not (problem.table and problem.is_silence)]
+    others = [problem for problem in rest if not (problem.table and problem.is_silence)]
+    lines = [current_parts(problem) for problem in others]
     if tables:
-        lines.insert(0, f"Also overdue: {join_names(tables)}.")
-    return first_of(lines, MAX_NOTES, "And {} more.")
+        lines.insert(0, (f"Also overdue: {join_names(tables)}.",))
+    more = len(lines) - MAX_NOTES
+    return [*lines[:MAX_NOTES], *([(f"And {number(more)} more.",)] if more > 0 else [])]
 
 
 def remedy_for(event: Event, kind: FindingKind) -> str:
@@ -126,8 +156,8 @@ def remedy_for(event: Event, kind: FindingKind) -> str:
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
     """Describe a WAL that a program keeps from being checkpointed."""
     held_by = f"{holder.command} (pid {holder.pid})"
-    since = moment(pinned_since)
-    return f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} since {since}."
+    since = since_clock(pinned_since, pinned_since)
+    return f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} {since}."
 
 
 def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
@@ -160,15 +190,15 @@ def disk_line(disk: Disk) -> str:
 
 def overdue(state: ExpectationState, table: str | None) -> str:
     """Describe an overdue write, to a table or to the whole database."""
-    last = f"last at {moment(state.last_at)}" if state.last_at else "nothing seen yet"
-    text = f"expected every {exact_duration(state.expect.every)}, {last}."
-    return f"{table}: {text}" if table else f"A write is {text}"
+    last, due = state.last_at, state.due_at
+    since = since_clock(last, due) if last and due else "yet"
+    what = f"{table}: nothing" if table else "No write"
+    return f"{what} {since}; expected {every(state.expect.every)}."
 
 
 def no_such_table(state: ExpectationState, table: str) -> str:
     """Describe a missing table in which rows are expected."""
-    every = exact_duration(state.expect.every)
-    return f"{table}: there is no such table, rows expected every {every}."
+    return f"{table}: no such table; rows expected {every(state.expect.every)}."
 
 
 @lru_cache(maxsize=256)

@@ -11,7 +11,15 @@ from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.events import spell_out
 from dash_app.words.numbers import age, ago, change, clock, is_one_day, number, plural
-from dash_app.words.problems import IN_BRIEF, badge_text, disk_line, other_problems
+from dash_app.words.problems import (
+    IN_BRIEF,
+    Sentence,
+    badge_text,
+    current_parts,
+    disk_line,
+    other_problems,
+    spoken,
+)
 
 PAUSED = "Paused: problems are not reported."
 FOREIGN_ENGINE = "It is open in an engine other than SQLite, such as Turso."
@@ -51,14 +59,14 @@ def not_renewed(reading: Reading) -> str:
     return f"{holder} {why}. Last read at {reading.verified_at:%H:%M:%S} UTC."
 
 
-def notes(status: DatabaseStatus) -> list[str]:
+def notes(status: DatabaseStatus) -> list[Sentence]:
     """Return further sentences on a database, which usually has none."""
     if status.is_paused:
-        return [PAUSED]
+        return [(PAUSED,)]
     lines = other_problems(status.verdict, status.problems)
     if "is_noted" in status.reading.detail:
-        lines.insert(0, not_renewed(status.reading))
-    return [*lines, *reading_notes(status)]
+        lines.insert(0, (not_renewed(status.reading),))
+    return [*lines, *((note,) for note in reading_notes(status))]
 
 
 def reading_notes(status: DatabaseStatus) -> list[str]:
@@ -163,15 +171,19 @@ def status_line(status: DatabaseStatus, now: datetime) -> str:
 
 
 def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
-    if status.problems or status.verdict != rows_in_tables(status.reading):
+    if status.problems:
+        first = status.problems[0]
+        parts = current_parts(first)
+        yield spoken(parts, now)
+        if status.status != "not_initialized":
+            length = "" if len(parts) > 1 else f" ({age(now - first.since)})"
+            yield f"Since {clock(first.since, now)}{length}."
+    elif status.verdict != rows_in_tables(status.reading):
         yield status.verdict
-    if status.problems and status.status != "not_initialized":
-        since = status.problems[0].since
-        yield f"Since {clock(since, now)} ({age(now - since)})."
     if status.is_paused:
         yield PAUSED
     else:
-        yield from other_problems(status.verdict, status.problems)
+        yield from (spoken(s, now) for s in other_problems(status.verdict, status.problems))
 
 
 def _numbers(status: DatabaseStatus, now: datetime) -> Iterator[str]:

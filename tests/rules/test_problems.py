@@ -128,7 +128,7 @@ def test_a_reader_that_holds_back_a_large_wal_is_reported(tmp_path: Path) -> Non
         assert (held.code, held.level) == ("log_held", "notice")
         pid = reader.process.pid
         assert held.text.startswith("WAL 82 MB, held back by python")
-        assert re.search(rf" \(pid {pid}\) since \d\d:\d\d UTC on \d+ \w{{3}}\.$", held.text)
+        assert re.search(rf" \(pid {pid}\) since \d\d:\d\d UTC\.$", held.text)
         assert reader.do("COMMIT") == []
         assert writer.do("PRAGMA wal_checkpoint(PASSIVE)")[0][0] == 0
         freed = read(airlock)

@@ -184,6 +184,14 @@ def test_a_configured_duration_is_shown_exactly(minutes: float, expected: str) -
     assert numbers.exact_duration(timedelta(minutes=minutes)) == expected
 
 
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [(1, "minute"), (60, "hour"), (1440, "day"), (5, "5 min"), (90, "90 min"), (2880, "2 d")],
+)
+def test_an_interval_is_shown_as_people_say_it(minutes: int, expected: str) -> None:
+    assert numbers.every(timedelta(minutes=minutes)) == f"every {expected}"
+
+
 def test_a_path_in_the_home_folder_is_shortened() -> None:
     assert numbers.short_path(HOME / "clawd" / "email.db") == "~/clawd/email.db"
     assert numbers.short_path(Path("/srv/email.db")) == "/srv/email.db"
