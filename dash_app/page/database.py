@@ -13,8 +13,8 @@ from dash_app.model.event import Event
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import change, problem_lines, status_badge
-from dash_app.page.incidents import event_line
 from dash_app.page.layout import Facts
+from dash_app.page.recent_events import event_line
 from dash_app.page.widgets import (
     and_more,
     aria,

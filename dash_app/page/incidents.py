@@ -1,4 +1,4 @@
-"""What happened and why: incidents, open and ended, and the newest events."""
+"""Incidents: open ones as cards, and those that ended."""
 
 from collections.abc import Container, Iterable
 from datetime import datetime, timedelta
@@ -7,16 +7,16 @@ import dash_bootstrap_components as dbc
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.event import Event
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.cards import badge_parts
+from dash_app.page.recent_events import ended_incident
 from dash_app.page.widgets import and_more, aria, aside, badge, data, moment, prose, since_when
-from dash_app.words import events, numbers
+from dash_app.words import numbers
 from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
 
-MAX_OPEN, MAX_ENDED, MAX_EVENTS = 9, 10, 5
+MAX_OPEN, MAX_ENDED = 9, 10
 
 ACKNOWLEDGE = "Acknowledge for"
 DURATIONS: dict[str, tuple[str, timedelta | None]] = {
@@ -54,7 +54,7 @@ def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = N
     ended = [incident for incident in shown if incident.ended_at]
     cards = [_card(incident, remedies, now) for incident in open_[:MAX_OPEN]]
     summary = html.Summary(f"{numbers.plural(len(ended), 'incident')} ended in the last 7 days")
-    lines = html.Ul([_ended_incident(incident, now) for incident in ended])
+    lines = html.Ul([ended_incident(incident, now) for incident in ended])
     parts = [
         html.H2("Incidents"),
         html.Div(cards, className="cards"),
@@ -118,33 +118,3 @@ def _notifications(incident: Incident, now: datetime) -> list[Component]:
     if unsent := unsent_line(incident):
         lines.append(aside(unsent))
     return lines
-
-
-def _ended_incident(incident: Incident, now: datetime) -> Component:
-    labels, cause = labels_and_cause(incident)
-    length = numbers.age((incident.ended_at or now) - incident.since)
-    ended = ", ended at once" if length == "now" else f", ended after {length}"
-    when = html.Span([moment(incident.since, "clock", now), ended], className="aside")
-    notifications = [f"{line}." for line in (sent_line(incident), unsent_line(incident)) if line]
-    text = " ".join([cause, *notifications])
-    return html.Li([html.P([html.Span(labels, className="subject"), when]), text])
-
-
-def recent_events(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component:
-    """Return the newest events of all databases, or since when there have been none."""
-    labels = {s.database.name: s.database.label for s in snapshot.databases}
-    known = [event for event in snapshot.events if event.database in labels]
-    lines = [event_line(event, labels[event.database], now) for event in known[:MAX_EVENTS]]
-    since = moment(started_at, "clock", now)
-    none = aside("No events yet. Watching since ", since, ".")
-    parts = [html.H2("Recent events"), html.Ul(lines) if lines else none]
-    return html.Section(parts, id=ids.EVENTS, className="events")
-
-
-def event_line(event: Event, label: str, now: datetime) -> Component:
-    """Return an event with its time, below a label if there is one."""
-    when = html.Span(moment(event.at, "clock", now), className="aside")
-    text = events.event_text(event)
-    if not label:
-        return html.Li(html.P([html.Span(text), when]))
-    return html.Li([html.P([html.Span(label, className="subject"), when]), text])

@@ -23,8 +23,9 @@ from dash_app.page.assets import ASSETS
 from dash_app.page.cards import cards
 from dash_app.page.charts import Choice
 from dash_app.page.headline import headline
-from dash_app.page.incidents import incidents, recent_events, select_incidents
+from dash_app.page.incidents import incidents, select_incidents
 from dash_app.page.layout import Facts, first_view, layout, overview
+from dash_app.page.recent_events import recent_events
 from dash_app.page.widgets import aside
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
