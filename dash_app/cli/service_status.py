@@ -17,6 +17,7 @@ from dash_app.model.host_facts import Activity
 from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.words.numbers import is_one_day
 
 
 def snapshot_from(document: StatusDocument) -> Snapshot:
@@ -30,9 +31,13 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
     good, watch = document["lastGood"], document.get("watch")  # older services have no `watch`
     activity = None
     if change and reading.counted_rows is not None:
-        before = reading.counted_rows - change["rows"]
+        since = datetime.fromisoformat(change["since"])
         activity = Activity(
-            (), before, datetime.fromisoformat(change["since"]), reading.unknown_tables
+            hours=(),
+            rows_before=reading.counted_rows - change["rows"],
+            since=since,
+            unknown_before=reading.unknown_tables,
+            is_whole_day=is_one_day(since, reading.verified_at),
         )
     return DatabaseStatus(
         database=Database(

@@ -14,6 +14,7 @@ from dash_app.history.coverage import last_writes, spans
 from dash_app.history.file import open_read_only
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.model.host_facts import Activity
+from dash_app.words.numbers import is_one_day
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
 _Row = tuple[int, int | None, int | None, int | None]
@@ -114,7 +115,7 @@ def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict
     hourly = Window(last - (ACTIVITY_HOURS - 2) * HOUR, last, HOUR).extended_to(now)
     with open_read_only(path) as connection:
         written = list(_find(connection, Selection(metric=INSERTED), hourly))
-        return {name: _activity(connection, name, now, written) for name in databases}
+        return {name: _activity(connection, name, now, written, hourly) for name in databases}
 
 
 def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, TableDay]:
@@ -178,11 +179,16 @@ def _find(connection: sqlite3.Connection, selection: Selection, window: Window) 
 
 
 def _activity(
-    connection: sqlite3.Connection, database: str, now: datetime, written: list[Series]
+    connection: sqlite3.Connection,
+    database: str,
+    now: datetime,
+    written: list[Series],
+    hourly: Window,
 ) -> Activity:
     own = (series.points for series in written if series.database == database)
     columns = zip(*own, strict=True)
     hours = [_sum(value for _, value in column) for column in columns] or [None] * ACTIVITY_HOURS
+    watched = _watched(connection, database, hourly)
     since = _watched_a_day_ago(connection, database, now)
     window = Window(since or 0, since or 0, 1)
     rows = _find(connection, Selection((database,)), window) if since else ()
@@ -192,6 +198,8 @@ def _activity(
         rows_before=_sum(parts.values()),
         since=datetime.fromtimestamp(since or now.timestamp(), UTC),
         unknown_before=frozenset(table for table, part in parts.items() if part is None),
+        watched=tuple(at in watched for at in hourly.instants),
+        is_whole_day=since is not None and is_one_day(datetime.fromtimestamp(since, UTC), now),
     )
 
 

@@ -102,10 +102,14 @@ class Activity:
     """The rows written in the last 24 hours."""
 
     hours: tuple[int | None, ...]
-    """Rows written per hour, the current hour last; None if the hour was not watched."""
+    """Rows written per hour, the current hour last; None if unknown or the hour was not watched."""
     rows_before: int | None
     """The row count at `since`."""
     since: datetime
     """A day ago, or the start of watching if that is later."""
     unknown_before: frozenset[str] = frozenset()
     """Tables that are missing from `rows_before` because their count was unknown then."""
+    watched: tuple[bool, ...] = ()
+    """Whether the database was watched at all in each of `hours`."""
+    is_whole_day: bool = False
+    """Whether `since` is a day ago, so that a change since then may be called one of 24 h."""

@@ -147,10 +147,10 @@ def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
 def change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
     """Return the change of the rows and its period, or since when the database is watched."""
     since = status.activity.since if status.activity else status.since
-    if status.change is None:
+    if status.change is None or status.activity is None:
         return ["Watching since ", moment(since, "clock", now)]
     rows = numbers.change(status.change)
-    if numbers.is_one_day(since, now):
+    if status.activity.is_whole_day:
         return [f"{rows} in 24 h"]
     return [f"{rows} since ", moment(since, "clock", now)]
 

@@ -10,7 +10,7 @@ from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.events import spell_out
-from dash_app.words.numbers import age, ago, change, clock, is_one_day, number, plural
+from dash_app.words.numbers import age, ago, change, clock, number, plural
 from dash_app.words.problems import (
     IN_BRIEF,
     Sentence,
@@ -202,5 +202,5 @@ def _change(status: DatabaseStatus, now: datetime) -> str:
     if status.change is None or status.activity is None:
         return ""
     since = status.activity.since
-    period = "in 24 h" if is_one_day(since, now) else f"since {clock(since, now)}"
+    period = "in 24 h" if status.activity.is_whole_day else f"since {clock(since, now)}"
     return f", {change(status.change)} {period}"

@@ -599,7 +599,9 @@ def test_activity_has_the_hours_of_the_last_day_and_its_change(
     assert activity["email"].hours == (*[1] * 23, 0)
     assert activity["email"].rows_before == 5 + 2
     assert activity["email"].since == now - timedelta(days=1)
+    assert activity["email"].is_whole_day
     assert activity["other"].hours == (None,) * 24
+    assert activity["other"].watched == (False,) * 24
     assert activity["other"].rows_before is None
 
 
@@ -609,6 +611,8 @@ def test_a_new_database_is_compared_with_its_first_record(history: History, path
     activity = series.recent_activity(path, ["email"], START + 100 * MINUTE)["email"]
     assert (activity.rows_before, activity.since) == (90, START + 90 * MINUTE)
     assert activity.hours == (*[None] * 23, 9)
+    assert activity.watched == (*[False] * 23, True)
+    assert not activity.is_whole_day
 
 
 def record_minutes(history: History, minutes: range) -> None:

@@ -21,7 +21,7 @@ def statuses() -> tuple[DatabaseStatus, ...]:
     gone = judged_status(failed_reading("file_missing"), good, name="observability")
     (problem,) = gone.problems
     gone = replace(gone, since=EARLIER, problems=(replace(problem, since=EARLIER),))
-    day = Activity((5,) * 24, 109, NOW - timedelta(days=1))
+    day = Activity((5,) * 24, 109, NOW - timedelta(days=1), is_whole_day=True)
     coordination = replace(
         judged_status(good_reading(tasks=133), name="coordination"), activity=day
     )

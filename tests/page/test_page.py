@@ -213,7 +213,7 @@ def test_an_unknown_range_is_the_default() -> None:
 
 
 def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
-    day = Activity((None, 0, *[5] * 22), 102, NOW - timedelta(days=1))
+    day = Activity((None, 0, *[5] * 22), 102, NOW - timedelta(days=1), is_whole_day=True)
     status = replace(judged_status(good_reading(tasks=126)), activity=day)
     assert "+24 in 24 h" in card_text(status)
     young = Activity((None,) * 24, 126, EARLIER)
