@@ -276,6 +276,7 @@ class Sampler:
             events=events,
             expectations=self._expectations[name].update(reading),
             before=self._problems.get(name, ()),
+            starts={id_: i.since for i in self._tracker.incidents for id_ in i.problem_ids},
             is_stale=self._reading_age(name, reading, now) > self._settings.stale_after,
             activity=self._activity.get(name),
         )

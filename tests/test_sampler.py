@@ -93,6 +93,21 @@ def test_state_survives_a_restart(config: Path, tmp_path: Path) -> None:
         assert gone.last_good.total_rows == 3
 
 
+def test_a_limit_keeps_its_start_over_a_restart_and_a_lock(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    config = write_config(tmp_path, [("email", path)])
+    config.write_text(f"{config.read_text()}\nmin_rows = 9\nmax_size = '1 kB'\n")
+    with sampling(config) as sampler:
+        first = email(sampler).problems
+        assert [problem.code for problem in first] == ["few_rows", "file_large"]
+    with LiveWriter(path) as writer:
+        assert writer.do("BEGIN EXCLUSIVE") == []
+        with sampling(config) as sampler:
+            assert email(sampler).problems == first
+    with sampling(config) as sampler:
+        assert email(sampler).problems == first
+
+
 def test_a_replaced_file_is_read_at_once(config: Path, tmp_path: Path) -> None:
     make_database(tmp_path / "email.db", messages=3)
     with sampling(config) as sampler:

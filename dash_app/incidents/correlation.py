@@ -203,15 +203,18 @@ def _merge(
     It keeps its databases, its start unless a new problem began earlier, and its text and remedy
     while parts of it end, so that its end is reported with its cause. A problem that is new or
     worse replaces text and remedy, and so does the end of the kind of problem that they describe.
-    An incident that became worse needs another acknowledgement.
+    Otherwise the text follows the numbers of its problems. Silence has none, and the process that
+    ended is unknown after a restart. An incident that became worse needs another acknowledgement.
     """
+    is_whole = {problem.id for problem in group}.issuperset(known.problem_ids)
+    is_current = is_whole and family(new.kind) != "down"
     new_starts = [problem.since for problem in group if problem.id not in known.problem_ids]
     is_worse = SEVERITY.index(new.level) > SEVERITY.index(known.level)
     is_readable = _database_of(known.key) not in unreadable
     is_other = family(known.kind) != family(new.kind) and is_readable
     unchecked = [id_ for id_ in known.problem_ids if _database_of(id_) in unreadable]
     return replace(
-        new if is_worse or new_starts or is_other else known,
+        new if is_worse or new_starts or is_other or is_current else known,
         databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
         level=new.level,
         since=min([known.since, *new_starts]),

@@ -90,7 +90,10 @@ def refine_code(baseline: Reading | None, reading: Reading) -> Reading:
 
 
 def next_state(reading: Reading, before: DatabaseState | None) -> DatabaseState:
-    """Return the state after a reading, without absence and baseline."""
+    """Return the state after a reading, without absence and baseline.
+
+    A reading that decides nothing does not end an error: what it was, and since when, stays.
+    """
     last_good = before.last_good if before else None
     status: Status = "error"
     if reading.code is None:
@@ -98,9 +101,11 @@ def next_state(reading: Reading, before: DatabaseState | None) -> DatabaseState:
         status = "connected"
     elif reading.code in ABSENCES and last_good is None:
         status = "not_initialized"
-    is_same = before is not None and (before.status, before.code) == (status, reading.code)
-    since = before.since if before is not None and is_same else reading.verified_at
-    return DatabaseState(status, reading.code, since, last_good)
+    code, since = reading.code, reading.verified_at
+    is_passing = code == "not_read_yet" or "is_new" in reading.detail
+    if before and before.status == status and (before.code == code or is_passing):
+        code, since = before.code, before.since
+    return DatabaseState(status, code, since, last_good)
 
 
 def _absence(reading: Reading, baseline: Reading) -> Absence | None:

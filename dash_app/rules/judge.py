@@ -1,7 +1,8 @@
 """Judge a reading: the problems of a database, its level and its one sentence. Pure functions."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from dash_app.model.database import Database
 from dash_app.model.event import Event
@@ -44,6 +45,8 @@ class Evidence:
     expectations: ExpectationReport | None = None
     before: Iterable[Problem] = ()
     """The problems of the previous reading."""
+    starts: Mapping[str, datetime] = field(default_factory=dict)
+    """When the incidents of recent problems began, by the ids of these problems."""
     is_stale: bool = False
     """Whether the reading is too old to be trusted."""
     activity: Activity | None = None
@@ -85,11 +88,14 @@ def _problems(evidence: Evidence, level: Level, context: WordingContext) -> Iter
         text, remedy = explain_error(
             reading.code, reading.detail, database, state.last_good, context
         )
-        error = Problem(reading.code, level, state.since, text, remedy, database.name)
+        since = state.since if reading.code == state.code else reading.verified_at
+        error = Problem(reading.code, level, since, text, remedy, database.name)
         if state.absence and not database.rules.paused:
             error = replace(error, code=state.absence, level="fault")
         yield error
     if not database.rules.paused:
         left = (problem for event in evidence.events if (problem := problem_of(event)))
-        limits = limit_problems(database, reading, evidence.expectations, evidence.before)
+        limits = limit_problems(
+            database, reading, evidence.expectations, evidence.before, evidence.starts
+        )
         yield from worst_first([*left, *wal_problems(database.name, reading), *limits])

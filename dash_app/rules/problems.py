@@ -4,7 +4,7 @@ Pure functions over the model. A problem ends with its cause. One that an event 
 when that is undone or turns out to be usual work, or when a person acknowledges it.
 """
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -164,11 +164,13 @@ def limit_problems(
     reading: Reading,
     report: ExpectationReport | None,
     before: Iterable[Problem],
+    starts: Mapping[str, datetime],
 ) -> Iterator[Problem]:
     """Yield the expectations and limits of the configuration that do not hold.
 
     `before` are the previous problems of the database: one that is still there keeps its start,
-    and all limits keep their result while the database cannot be read.
+    and all limits keep their result while the database cannot be read. `starts` has the start of
+    each incident by the ids of its problems, from which a problem continues after a restart.
     """
     rules, name = database.rules, database.name
     known = {(problem.code, problem.table): problem for problem in before if problem.code in LIMITS}
@@ -180,9 +182,11 @@ def limit_problems(
         yield from known.values()
         return
     for code, table, text in _exceeded(rules, reading, missing):
+        since = reading.verified_at
+        problem = Problem(code, LIMITS[code], since, text, REMEDIES[code], name, table)
         earlier = known.get((code, table))
-        since = earlier.since if earlier else reading.verified_at
-        yield Problem(code, LIMITS[code], since, text, REMEDIES[code], name, table)
+        since = earlier.since if earlier else starts.get(problem.id, since)
+        yield replace(problem, since=since)
 
 
 def _overdue_writes(

@@ -256,7 +256,8 @@ def test_an_acknowledgement_survives_new_numbers_but_not_a_worse_problem() -> No
     acknowledgement = Acknowledgement("ann@example.com", at(1), None)
     incident = replace(timeline.state.incidents[0], acknowledged=acknowledgement, id=1)
     timeline.state = replace(timeline.state, incidents=(incident,))
-    assert timeline.add_email(1, replace(held, text="WAL 99 MB.")) == [incident]
+    grown = replace(incident, text="Email: WAL 99 MB.")
+    assert timeline.add_email(1, replace(held, text="WAL 99 MB.")) == [grown]
     (more,) = timeline.add_email(2, held, finding("few_rows", 1, level="notice"))
     assert (more.acknowledged, more.id) == (acknowledgement, 1)
     (worse,) = timeline.add_email(3, held, finding("few_rows", 1))

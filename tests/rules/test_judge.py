@@ -8,6 +8,7 @@ import pytest
 from dash_app.api.serializers import database_document
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules
+from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus
 from dash_app.rules.changes import apply_reading, next_state
 from dash_app.rules.judge import Evidence, judge
@@ -63,6 +64,20 @@ def test_an_error_comes_before_findings_and_these_by_level() -> None:
     assert codes(status) == ["locked", "rows_dropped", "replaced"]
     assert status.verdict == status.problems[0].text
     assert [finding["kind"] for finding in json_of(status)[1]] == ["rows_dropped", "replaced"]
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [replace(failed_reading("locked"), detail={"is_new": "yes"}), failed_reading("not_read_yet")],
+)
+def test_an_error_keeps_its_start_over_a_reading_that_decides_nothing(passing: Reading) -> None:
+    damaged = replace(failed_reading("corrupt"), verified_at=EARLIER)
+    state = next_state(damaged, None)
+    held = next_state(passing, state)
+    assert next_state(failed_reading("corrupt"), held) == held == state
+    (problem,) = judged(Evidence(database(), passing, held)).problems
+    assert (problem.code, problem.since) == (passing.code, NOW)
+    assert next_state(failed_reading("locked"), state).since == NOW
 
 
 def test_a_paused_database_keeps_only_its_error() -> None:
