@@ -47,7 +47,7 @@ def _update_facts(app: Dash, page: Page) -> None:
         _intervals: int, previous: Pulse | None, path: str | None, search: str | None
     ) -> tuple[Pulse, object, object]:
         snapshot, previous = page.sampler.snapshot, previous or {}
-        pulse = page.pulse(snapshot, path)
+        pulse = page.pulse(snapshot, path, search)
         recorded = pulse["recorded"]
         newest_point = no_update if previous.get("recorded") == recorded else recorded
         if previous.get("version") == pulse["version"]:
@@ -72,7 +72,7 @@ def _acknowledge(app: Dash, page: Page) -> None:
         except (KeyError, TypeError, ValueError, OverflowError):
             abort(400)
         snapshot = page.sampler.snapshot
-        return page.pulse(snapshot, path), page.facts(snapshot, path, search).html
+        return page.pulse(snapshot, path, search), page.facts(snapshot, path, search).html
 
 
 def _perform(action: dict[str, Any], page: Page) -> None:

@@ -97,22 +97,6 @@ class Facts:
         return [draw(self.before_charts), draw(self.after_charts)]
 
 
-def overview(headline: list[Component], cards: list[Component], incidents: Component) -> Facts:
-    """Arrange the headline, the grid of cards and the incidents of all databases."""
-    databases = html.Section(
-        [
-            html.H2("Databases", className="visually-hidden"),
-            html.Div(cards, id=ids.CARDS, className="cards"),
-        ]
-    )
-    return Facts(
-        [
-            html.Section(headline, id=ids.HEADLINE, className="headline"),
-            html.Div([databases, incidents], className="parts"),
-        ]
-    )
-
-
 def layout(
     facts: Facts, pulse: dict[str, Any], trends: Sequence[str], started_at: datetime
 ) -> Component:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, lru_cache
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import pandas as pd
 from dash.development.base_component import Component
@@ -17,15 +17,13 @@ from dash_app import VERSION, loader
 from dash_app.history import coverage, series
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.page import charts
+from dash_app.page import charts, url_query
 from dash_app.page import database as database_page
 from dash_app.page.assets import ASSETS
-from dash_app.page.cards import cards
 from dash_app.page.charts import Choice
-from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents, select_incidents
-from dash_app.page.layout import Facts, first_view, layout, overview
-from dash_app.page.recent_events import recent_events
+from dash_app.page.layout import Facts, first_view, layout
+from dash_app.page.overview import overview
 from dash_app.page.widgets import aside
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
@@ -58,16 +56,16 @@ class Page:
 
     def layout(self) -> Component:
         """Return the layout for the page that the current request comes from."""
-        path = _path_of(request.referrer or "")  # Dash requests the layout by a path of its own
+        path, search = _split(request.referrer or "")  # Dash requests the layout by its own path
         snapshot = self.sampler.snapshot
         labels = self.labels(snapshot, self.database_of(path))
-        facts, pulse = self.facts(snapshot, path), self.pulse(snapshot, path)
+        facts, pulse = self.facts(snapshot, path, search), self.pulse(snapshot, path, search)
         return layout(facts, pulse, labels, self.started_at)
 
     def first_response(self, index: str) -> str:
         """Return Dash's index with the present facts in it, visible before any script has run."""
         snapshot = self.sampler.snapshot
-        facts = self.facts(snapshot, request.path, request.query_string.decode())
+        facts = self.facts(snapshot, request.path, request.query_string.decode(errors="replace"))
         view = first_view(facts, snapshot.taken_at if snapshot else None)
         level = snapshot.level if snapshot else "unknown"
         return index.replace("{%level%}", level).replace("{%first_view%}", view)
@@ -78,17 +76,11 @@ class Page:
         """Return the facts of a snapshot for a URL's path and query."""
         database, now = self.database_of(path), datetime.now(UTC)
         open_and_ended = incidents(snapshot, now, database)
-        if snapshot is None:
-            return overview(headline(None, now), [], open_and_ended)
-        if database:
-            details = self._details(snapshot, snapshot.status_of(database), now)
-            sort = parse_qs((search or "").lstrip("?")).get("sort", [""])[0]
-            return database_page.view(details, sort, now, open_and_ended)
-        grid = [
-            *cards(snapshot.databases, loader.counts_frame(snapshot), now),
-            recent_events(snapshot, self.started_at, now),
-        ]
-        return overview(headline(snapshot, now), grid, open_and_ended)
+        if snapshot is None or database is None:
+            return overview(snapshot, self.started_at, now, open_and_ended)
+        details = self._details(snapshot, snapshot.status_of(database), now)
+        sort = url_query.parse(search).get("sort", "")
+        return database_page.view(details, sort, now, open_and_ended)
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database whose view has this path; None for every other page."""
@@ -118,7 +110,9 @@ class Page:
             events = [event for event in snapshot.events if event.database == name]
         return database_page.Details(status, tables, size_before, events)
 
-    def pulse(self, snapshot: Snapshot | None, path: str | None) -> Pulse:
+    def pulse(
+        self, snapshot: Snapshot | None, path: str | None, search: str | None = None
+    ) -> Pulse:
         """Return the values by which the browser updates age, title and icon itself.
 
         `version` changes with each fact of the page, `recorded` with each new point.
@@ -133,7 +127,7 @@ class Page:
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
             "needing": needing,
-            "version": version_of(snapshot, self.database_of(path)),
+            "version": version_of(snapshot, self.database_of(path), search),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
 
@@ -191,16 +185,22 @@ class Page:
         ]
 
 
-def _path_of(url: str) -> str:
+def _split(url: str) -> tuple[str, str]:
+    """Return path and query of a URL."""
     try:
-        return urlsplit(url).path
+        parts = urlsplit(url)
     except ValueError:  # a client may send anything
-        return ""
+        return "", ""
+    return parts.path, parts.query
 
 
-def version_of(snapshot: Snapshot | None, database: str | None = None) -> int:
+def version_of(
+    snapshot: Snapshot | None, database: str | None = None, search: str | None = None
+) -> int:
     """Return a number that changes with each fact on the page of one database, or of all."""
-    return zlib.crc32(repr((database, snapshot and _fingerprint(snapshot))).encode())
+    query = url_query.parse(search)
+    shown = database, query, snapshot and _fingerprint(snapshot)
+    return zlib.crc32(repr(shown).encode())
 
 
 @lru_cache(maxsize=1)
