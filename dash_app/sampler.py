@@ -234,7 +234,7 @@ class Sampler:
             taken_at_seconds=self._clock.steady_seconds(),
         )
         self._tracker.update(taken, self._notifier.problems())
-        snapshot = self._publish(replace(taken, incidents=self._tracker.newest))
+        snapshot = self._publish(taken.with_incidents(self._tracker.newest))
         self._notifier.update(self._tracker.incidents, now)
         self.first_snapshot.set()
         requests.published.set()

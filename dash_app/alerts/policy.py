@@ -273,9 +273,7 @@ def _next_kind(
         is_reported = last and last.kind == "over" and not should_resend
         has_settled = now - incident.ended_at >= policy.settle
         return "over" if last and has_settled and not is_reported else None
-    if incident.kind in NEVER_NOTIFIED_KINDS or (
-        incident.acknowledged and incident.acknowledged.holds(now)
-    ):
+    if incident.kind in NEVER_NOTIFIED_KINDS or incident.acknowledgement(now):
         return None
     if last is None:
         return "fault" if now - incident.since >= policy.after else None

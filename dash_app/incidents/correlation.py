@@ -5,7 +5,7 @@ end of its incident continues that incident.
 """
 
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -75,7 +75,8 @@ def correlate(
         if incident.ended_at is None or now - incident.ended_at <= settle
     }
     seen = update_seen(state.seen, snapshot)
-    problems = [*_problems_of(snapshot), *own_problems]
+    pressing = (problem for status in snapshot.databases for problem in status.pressing)
+    problems = [*pressing, *own_problems]
     writers = stopped_writers(seen, statuses, problems)
     keys = _assign_incidents(state.open, problems, statuses, writers)
     unreadable = frozenset(name for name, status in statuses.items() if _is_unreadable(status))
@@ -92,17 +93,6 @@ def correlate(
         if key not in current
     ]
     return IncidentState(tuple(sorted([*current.values(), *ended], key=_rank)), seen)
-
-
-def _problems_of(snapshot: Snapshot) -> Iterator[Problem]:
-    """Yield the problems of all databases that are not paused.
-
-    The error of a database that does not exist yet, or was not read yet, is left out.
-    """
-    for status in snapshot.databases:
-        for problem in () if status.is_paused else status.problems:
-            if problem.code != status.reading.code or problem.level == "fault":
-                yield problem
 
 
 def _rank(incident: Incident) -> tuple[bool, int, datetime]:

@@ -49,6 +49,10 @@ class Incident:
     notifications: tuple[Notification, ...] = field(default=(), compare=False)
     """The notifications about it, oldest first, as far as they were loaded."""
 
+    def acknowledgement(self, now: datetime) -> Acknowledgement | None:
+        """Return its acknowledgement, unless that has expired."""
+        return self.acknowledged if self.acknowledged and self.acknowledged.holds(now) else None
+
     def clamp_to(self, now: datetime) -> Incident:
         """Return the incident without times in the future, stored before the clock was set back."""
         acknowledged = self.acknowledged

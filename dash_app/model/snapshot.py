@@ -1,8 +1,10 @@
 """The state of all databases at one instant, as all faces show it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from math import inf
 from typing import Literal
 
@@ -10,7 +12,7 @@ from dash_app.model.database import Database
 from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
-from dash_app.model.incident import Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.problem import SEVERITY, Level, Problem, worst
 from dash_app.model.reading import Code, LastGood, Reading
 from dash_app.model.self_check import SelfReport
@@ -60,6 +62,10 @@ class DatabaseStatus:
     """None until the history was read."""
     expectations: ExpectationReport | None = None
     """How it compares with its expectations; None if it has none."""
+    incidents: tuple[Incident, ...] = ()
+    """The open incidents that include one of its problems."""
+    acknowledged: Acknowledgement | None = None
+    """The acknowledgement that covers all problems that need a person; the first one to expire."""
 
     @property
     def change(self) -> int | None:
@@ -87,12 +93,23 @@ class DatabaseStatus:
         return self.problems[0].since if self.problems else self.since
 
     @property
-    def needs_you(self) -> bool:
-        """Whether a person should look at it.
+    def pressing(self) -> list[Problem]:
+        """The problems that a person should look at; none if it is paused.
 
-        An error alone needs nobody unless it is a fault: the database may not exist yet.
+        An error needs nobody unless it is a fault: the database may not exist yet.
         """
-        return not self.is_paused and (self.level == "fault" or bool(self.findings))
+        return [
+            problem
+            for problem in self.problems
+            if not self.is_paused
+            and (problem.code != self.reading.code or problem.level == "fault")
+        ]
+
+    @property
+    def needs_you(self) -> bool:
+        """Whether a person should look at it, and has not acknowledged all of its problems."""
+        is_well = self.is_paused or not (self.level == "fault" or self.findings)
+        return not (is_well or self.acknowledged)
 
     @property
     def is_paused(self) -> bool:
@@ -130,6 +147,16 @@ class Snapshot:
         """The incidents that are open, worst first."""
         return [incident for incident in self.incidents if not incident.ended_at]
 
+    def with_incidents(self, incidents: tuple[Incident, ...]) -> Snapshot:
+        """Return the snapshot with its incidents and their acknowledgements.
+
+        No acknowledgement covers a past change: it ends the problem.
+        """
+        open_ = [incident for incident in incidents if not incident.ended_at]
+        causes = {id_: incident for incident in open_ for id_ in incident.problem_ids}
+        statuses = (_with_causes(status, causes, self.taken_at) for status in self.databases)
+        return replace(self, databases=tuple(statuses), incidents=incidents)
+
     def status_of(self, name: str) -> DatabaseStatus:
         """Return the status of a database. Raise StopIteration if there is none of this name."""
         return next(status for status in self.databases if status.database.name == name)
@@ -148,6 +175,30 @@ class Snapshot:
             return -SEVERITY.index(status.level), since
 
         return sorted(self.databases, key=rank)
+
+
+def _with_causes(
+    status: DatabaseStatus, causes: Mapping[str, Incident], now: datetime
+) -> DatabaseStatus:
+    """Return a status with its incidents, which are given by the ids of their problems."""
+    of_problems = [(problem, causes.get(problem.id)) for problem in status.pressing]
+    acknowledged = [
+        known
+        for problem, incident in of_problems
+        if incident
+        and not problem.needs_acknowledgement
+        and (known := incident.acknowledgement(now))
+    ]
+    first = min(
+        acknowledged,
+        key=lambda known: known.until or datetime.max.replace(tzinfo=UTC),
+        default=None,
+    )
+    return replace(
+        status,
+        incidents=tuple(dict.fromkeys(incident for _, incident in of_problems if incident)),
+        acknowledged=first if len(acknowledged) == len(of_problems) else None,
+    )
 
 
 NewestSnapshot = Callable[[], Snapshot | None]
