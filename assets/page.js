@@ -7,6 +7,7 @@
   const byId = (id) => document.getElementById(id);
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   const two = (number) => String(number).padStart(2, "0");
+  const calmTitle = document.title;
   let pulse = null, latest = null, build = null, drawnAt = 0, serverAt = 0, wokeAt = 0;
 
   // Elapsed milliseconds. While a machine sleeps, one of its two clocks may stop. Setting the clock
@@ -121,9 +122,7 @@
 
   const showState = (level) => {
     root.dataset.level = level;
-    const needing = level === "unknown" ? [] : pulse.needing;
-    const title = needing.length
-      ? `(${needing.length}) ${needing[0]} · Mission Control` : "Mission Control";
+    const title = level === "unknown" ? calmTitle : pulse.title;
     if (document.title !== title) document.title = title;
     const icon = byId("icon"), href = `/assets/icons/state-${level}.svg`;
     if (icon && icon.getAttribute("href") !== href) icon.setAttribute("href", href);

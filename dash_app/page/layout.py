@@ -53,7 +53,7 @@ INDEX = (
 <head>
 {%metas%}
 <meta name="google" content="notranslate">
-<title>{%title%}</title>
+<title>{%view_title%}</title>
 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#09090b">
 <meta name="theme-color" media="(prefers-color-scheme: light)" content="#f4f4f5">
 <link rel="icon" id="icon" type="image/svg+xml" href="/assets/icons/state-unknown.svg">

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, lru_cache
+from html import escape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -68,7 +69,11 @@ class Page:
         facts = self.facts(snapshot, request.path, request.query_string.decode(errors="replace"))
         view = first_view(facts, snapshot.taken_at if snapshot else None)
         level = snapshot.level if snapshot else "unknown"
-        return index.replace("{%level%}", level).replace("{%first_view%}", view)
+        title = escape(summaries.title(self._label(self.database_of(request.path))))
+        parts = {"{%level%}": level, "{%view_title%}": title, "{%first_view%}": view}
+        for place, text in parts.items():
+            index = index.replace(place, text)
+        return index
 
     def facts(
         self, snapshot: Snapshot | None, path: str | None, search: str | None = None
@@ -87,6 +92,9 @@ class Page:
         name = (path or "").removeprefix(database_page.PREFIX)
         names = {database.name for database in self.settings.databases}
         return name if name in names and name != path else None
+
+    def _label(self, name: str | None) -> str | None:
+        return next((one.label for one in self.settings.databases if one.name == name), None)
 
     def labels(self, snapshot: Snapshot | None, database: str | None) -> list[str]:
         """Return the titles of the charts: all databases, or the tables of one."""
@@ -117,8 +125,12 @@ class Page:
 
         `version` changes with each fact of the page, `recorded` with each new point.
         """
-        statuses = snapshot.databases if snapshot else ()
-        needing = [status.database.label for status in statuses if status.needs_you]
+        database = self.database_of(path)
+        needing = [
+            status
+            for status in (snapshot.worst_first if snapshot else ())
+            if status.needs_you and database in {None, status.database.name}
+        ]
         recorded_at = snapshot.recorded_at if snapshot else None
         return {
             "build": self.build,
@@ -126,8 +138,8 @@ class Page:
             "ageMs": round(self.sampler.age_seconds(snapshot) * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": snapshot.level if snapshot else "unknown",
-            "needing": needing,
-            "version": version_of(snapshot, self.database_of(path), search),
+            "title": summaries.title(self._label(database), needing),
+            "version": version_of(snapshot, database, search),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
 

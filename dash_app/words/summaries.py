@@ -104,6 +104,18 @@ def headline(snapshot: Snapshot) -> str:
     return f"All {total} well" if total > 1 else "All well"
 
 
+def title(label: str | None = None, needing: Sequence[DatabaseStatus] = ()) -> str:
+    """Return the title of the page, or of the view of the database with this label.
+
+    `needing` are its databases that need a person, worst first: (2) Email: file gone.
+    """
+    subject = label
+    if needing:
+        brief = kind_in_brief(needing[0].problems[0].code)
+        subject = f"({len(needing)}) {needing[0].database.label}: {brief}"
+    return f"{subject} · Mission Control" if subject else "Mission Control"
+
+
 def badge(status: DatabaseStatus) -> str:
     """Return the key of a badge: a status, the code of a problem, "undecided" or "paused"."""
     if status.is_paused:
