@@ -71,7 +71,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.access = access
         self._is_stopping = False
         self._accepts_from = 0.0
-        self._once_per_hour = OncePerHour(len(EXHAUSTED))
+        self._once_per_hour = OncePerHour(len(EXHAUSTED) + 1)  # EINVAL, from poll
         self._is_closed, self._trigger_lock = False, Lock()
         place = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
@@ -128,7 +128,12 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._update_connections()
         if time.monotonic() < self._accepts_from:
             wait_seconds = min(wait_seconds, PAUSE_SECONDS)
-        wasyncore.loop(wait_seconds, self.adj.asyncore_use_poll, self._map, count=1)
+        try:
+            wasyncore.loop(wait_seconds, self.adj.asyncore_use_poll, self._map, count=1)
+        except OSError as error:  # poll: no memory, or more connections than a lowered limit allows
+            if self._once_per_hour.allows(error.errno):
+                log.warning("waiting for requests fails: %s", error.strerror)
+            time.sleep(PAUSE_SECONDS)
 
     def _update_connections(self) -> None:
         """Enforce the limits, close connections, and continue those whose client read its answer.

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -373,8 +373,14 @@ def test_a_service_without_free_descriptors_survives_a_reload(config: Path) -> N
         manager.await_message("READY=1")
         pid = served.process.pid
         soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
-        served.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "reload rejected" in served.log)
+        with ExitStack() as stack:
+            # poll refuses more descriptors than the limit: `EINVAL` in poll(2).
+            for _ in range(3):
+                stack.enter_context(socket.create_connection(("127.0.0.1", served.port)))
+            eventually(served.answers)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
+            served.process.send_signal(signal.SIGHUP)
+            eventually(lambda: "reload rejected" in served.log)
+            eventually(lambda: "waiting for requests fails" in served.log)
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
         eventually(served.answers)
