@@ -60,11 +60,23 @@
   const age = (date, now) => (now - date > 7 * 86_400_000 ? day(date) : ago(now - date));
   const forms = { ago: age, clock, length: (date, now) => span(now - date) };
 
+  // Writes into an element of OWN. A translator may have changed its text since: that stays until ours
+  // differs, because to write each second would undo the translation each second.
+  const OWN = "time[data-form], #notice";
   const write = (element, text) => {
-    if (!element || element.textContent === text) return;
+    if (!element || element.written === text) return;
+    element.written = text;
     const only = element.childNodes.length === 1 && element.firstChild;
     if (only && only.nodeType === Node.TEXT_NODE) only.data = text;
     else element.textContent = text;
+  };
+
+  // Writes a sentence whose `commands` are elements that one tap selects.
+  const writeProse = (element, text) => {
+    if (!element || element.written === text) return;
+    element.written = text;
+    element.replaceChildren(...text.split("`").map((piece, at) =>
+      at % 2 ? Object.assign(document.createElement("code"), { textContent: piece }) : piece));
   };
 
   const showTimes = (now) => {
@@ -74,7 +86,7 @@
       if (element.titledAt !== iso) element.title = full(date);
       element.titledAt = iso;
     }
-    write(byId("zone"), `Times in ${zone(new Date())}.`);
+    write(byId("zone"), ` · times in ${zone(new Date())}`);
   };
 
   // Returns freshness and problem: "silent" if new facts are overdue, "stopped" if readings are.
@@ -88,8 +100,8 @@
   const notice = (problem) => {
     if (!problem) return "";
     if (problem === "stopped") {
-      return `The server answers but stopped reading at ${time(new Date(pulse.takenAt))}. It should ` +
-        "restart by itself; if not: systemctl --user restart mission-control.";
+      return `The server stopped reading at ${time(new Date(pulse.takenAt))}. If this lasts: ` +
+        "`systemctl --user restart mission-control`";
     }
     const at = time(new Date(serverAt)), { answer } = recovery;
     if (answer === null) return `No answer since ${at}.`;
@@ -112,7 +124,7 @@
     root.dataset.freshness = freshness;
     const updated = pulse.takenAt ? `updated ${ago(factsMs)}` : "nothing read yet";
     write(byId("age"), freshness === "waking" ? "Updating…" : updated);
-    write(byId("notice"), notice(problem));
+    writeProse(byId("notice"), notice(problem));
     if (problem === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
     // Ages of stale facts stop, because there may have been a write since.
@@ -122,8 +134,7 @@
 
   const showState = (level) => {
     root.dataset.level = level;
-    const title = level === "unknown" ? calmTitle : pulse.title;
-    if (document.title !== title) document.title = title;
+    write(document.head.querySelector("title"), level === "unknown" ? calmTitle : pulse.title);
     const icon = byId("icon"), href = `/assets/icons/state-${level}.svg`;
     if (icon && icon.getAttribute("href") !== href) icon.setAttribute("href", href);
     // Announce what is visible: the headline, or a database's name and its badge.
@@ -155,7 +166,7 @@
         if (value === null) node.removeAttribute(name);
         else node.setAttribute(name, value);
       }
-      fill(node, from);
+      if (!node.matches(OWN)) fill(node, from);
     }
     drawn.get(node).from = from;
     return node;

@@ -19,8 +19,6 @@
     }
   };
   dark.addEventListener("change", apply);
-  window.addEventListener("beforeprint", () => { document.documentElement.dataset.bsTheme = "light"; });
-  window.addEventListener("afterprint", apply);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-theme]");
     if (!button) return;

@@ -64,6 +64,8 @@ class Details:
 def view(details: Details, sort: str, now: datetime, incidents: Component) -> Facts:
     """Return the facts of one database, its tables sorted by a column; by rows if unknown."""
     status = details.status
+    verdict = [*problem_lines(status, now), *map(aside, summaries.notes(status))]
+    verdict += _next_write(status, now)
     head = html.Section(
         [
             html.P(html.A("All databases", href="/"), className="back"),

@@ -19,7 +19,7 @@ MAX_LINKS = 3
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     """Return the headline, links to the worst problems, and how many databases are connected."""
     if snapshot is None:
-        return [html.H1("Can't tell"), aside("Nothing has been read yet.")]
+        return [html.H1("Can't tell"), lines(aside("Nothing has been read yet."))]
     links = _links(snapshot, now)
     rest = len(links) - MAX_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
@@ -31,11 +31,23 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
                 html.Span("Can't tell", className="when-stale"),
             ]
         ),
-        *(html.P(link, className="fault") for link in links[:MAX_LINKS]),
-        *([aside(disk)] if disk else []),
-        *map(aside, snapshot.history_notes),
-        aside(f"and {rest} more · {connected}" if rest > 0 else connected),
+        lines(
+            *(html.P(link, className="fault") for link in links[:MAX_LINKS]),
+            *([aside(disk)] if disk else []),
+            *map(aside, snapshot.history_notes),
+            aside(f"and {rest} more · {connected}" if rest > 0 else connected),
+        ),
     ]
+
+
+def lines(*parts: Component) -> Component:
+    """Return the lines under a headline, and the place of the notice that may hide them.
+
+    The notice as it stands here appears if the app does not replace the first view.
+    """
+    left = ["Part of this page has not arrived. ", html.A("Reload", href="")]
+    notice = html.P(left, id=ids.NOTICE, className="notice when-left")
+    return html.Div([html.Div(list(parts)), notice], className="lines")
 
 
 def _links(snapshot: Snapshot, now: datetime) -> list[Component]:

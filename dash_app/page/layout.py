@@ -8,6 +8,7 @@ from typing import Any
 from dash import dcc, html
 from dash.development.base_component import Component
 
+from dash_app import VERSION
 from dash_app.page import ids
 from dash_app.page.assets import RECOVER, versioned
 from dash_app.page.charts import empty_charts
@@ -33,9 +34,9 @@ html { --grace: 20s }
 #first-view h1, #first-view .card-head > span { position: relative }
 #first-view .when-stale.when-stale { display: inline-flex; position: absolute; top: 0; right: 0 }
 #first-view h1 .when-stale.when-stale { right: auto; left: 0 }
-#first-view .when-stale, .when-left { visibility: hidden }
-#first-view .when-stale, .when-left { animation: appear 0s var(--grace) forwards }
-#first-view .when-fresh { animation: vanish 0s var(--grace) forwards }
+#first-view :is(.when-stale, .when-left) { visibility: hidden }
+#first-view :is(.when-stale, .when-left) { animation: appear 0s var(--grace) forwards }
+#first-view :is(.when-fresh, .lines > :first-child) { animation: vanish 0s var(--grace) forwards }
 #first-view .dot { animation: fade 0s var(--grace) forwards }
 @keyframes appear { to { visibility: visible } }
 @keyframes vanish { to { visibility: hidden } }
@@ -109,7 +110,7 @@ def layout(
             dcc.Store(id=ids.NEWEST_POINT),
             dcc.Store(id=ids.BROWSER),
             dcc.Store(id=ids.ACTION),
-            Parts(*_header("", "", html.P(id="notice"))),
+            Parts(_header("", "")),
             html.Main(
                 [
                     html.Div(id=ids.BEFORE_CHARTS, className="parts"),
@@ -127,25 +128,19 @@ def first_view(facts: Facts, taken_at: datetime | None) -> str:
     as_of = f"as of {taken_at:%H:%M:%S} UTC" if taken_at else ""
     as_of_in_full = f"As of {taken_at:%-d %b %Y, %H:%M:%S} UTC" if taken_at else ""
     links = html.Footer(_links(), className="no-script")
-    shown = f"What you see is {as_of}. " if taken_at else ""
-    reload = html.A("Reload", href="")
-    notice = html.P(["Part of this page has not arrived. ", shown, reload], className="when-left")
-    header = _header(as_of, as_of_in_full, notice)
-    return draw(html.Div([*header, html.Main([*facts.before_charts, *facts.after_charts]), links]))
+    header = _header(as_of, as_of_in_full)
+    return draw(html.Div([header, html.Main([*facts.before_charts, *facts.after_charts]), links]))
 
 
-def _header(age: str, printed_age: str, notice: Component) -> list[Component]:
-    return [
-        html.Header(
-            [
-                html.Span(className="dot", **aria(hidden="true")),
-                html.A("Mission Control", href="/", className="brand"),
-                html.Span([icon("clock"), html.Span(age, id="age")], className="age"),
-                html.Span(printed_age, id="printed-age", className="printed-age"),
-            ]
-        ),
-        html.Div(notice, className="notice"),
-    ]
+def _header(age: str, printed_age: str) -> Component:
+    return html.Header(
+        [
+            html.Span(className="dot", **aria(hidden="true")),
+            html.A("Mission Control", href="/", className="brand"),
+            html.Span([icon("clock"), html.Span(age, id="age")], className="age"),
+            html.Span(printed_age, id="printed-age", className="printed-age"),
+        ]
+    )
 
 
 def _trends(labels: Sequence[str]) -> Component:
@@ -175,7 +170,7 @@ def _footer(started_at: datetime) -> list[Component]:
         html.Footer(
             [
                 html.Div(themes, className="choices", role="group", **aria(label="Colours")),
-                html.P(["Service up ", up, ". ", html.Span(id="zone")]),
+                html.P([f"Service {VERSION} up ", up, html.Span(id="zone")]),
                 _links(),
             ]
         ),
