@@ -13,6 +13,7 @@ from dash_app.model.event import Event
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import change, problem_lines, status_badge
+from dash_app.page.headline import lines
 from dash_app.page.layout import Facts
 from dash_app.page.recent_events import event_line
 from dash_app.page.widgets import (
@@ -64,8 +65,11 @@ class Details:
 def view(details: Details, sort: str, now: datetime, incidents: Component) -> Facts:
     """Return the facts of one database, its tables sorted by a column; by rows if unknown."""
     status = details.status
-    verdict = [*problem_lines(status, now), *map(aside, summaries.notes(status))]
-    verdict += _next_write(status, now)
+    verdict = [
+        *problem_lines(status, now),
+        *(aside(*sentence(note, now)) for note in summaries.notes(status)),
+        *_next_write(status, now),
+    ]
     head = html.Section(
         [
             html.P(html.A("All databases", href="/"), className="back"),
@@ -73,9 +77,8 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
                 [html.H1(status.database.label), status_badge(status, now)],
                 className="section-head",
             ),
-            *problem_lines(status, now),
-            *(aside(*sentence(note, now)) for note in summaries.notes(status)),
-            *_next_write(status, now),
+            lines(*verdict[:1]),
+            *verdict[1:],
             _pairs(_facts(status, now), "four"),
         ],
         id=ids.HEADLINE,

@@ -45,8 +45,11 @@ def lines(*parts: Component) -> Component:
 
     The notice as it stands here appears if the app does not replace the first view.
     """
-    left = ["Part of this page has not arrived. ", html.A("Reload", href="")]
-    notice = html.P(left, id=ids.NOTICE, className="notice when-left")
+    notice = html.P(
+        ["Part of this page has not arrived. ", html.A("Reload", href="")],
+        id=ids.NOTICE,
+        className="notice when-left",
+    )
     return html.Div([html.Div(list(parts)), notice], className="lines")
 
 
