@@ -154,7 +154,9 @@ def test_the_database_view_shows_when_the_next_write_is_due() -> None:
     email = status("email", hourly("on_time", 0.5), {"log": hourly("paused", None)})
     snapshot = Snapshot(NOW, (email,))
     tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
-    facts = view.view(view.Details(email, tables, None, ()), "rows", NOW, html.Section())
+    facts = view.view(
+        view.Details(email, tables, None, html.Section()), "rows", NOW, html.Section()
+    )
     text = visible_text(facts.before_charts)
     assert "A write is expected every hour, the next by 15:30 UTC" in text
     assert "log Paused" in text

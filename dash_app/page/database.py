@@ -1,6 +1,6 @@
 """The view of one database: its problem, facts, tables, events, storage, holders and schema."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,13 +9,11 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.event import Event
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import change, problem_lines, status_badge
 from dash_app.page.headline import lines
 from dash_app.page.layout import Facts
-from dash_app.page.recent_events import event_line
 from dash_app.page.widgets import (
     and_more,
     aria,
@@ -51,7 +49,7 @@ MAX_SCHEMAS = 100
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the view shows: status, the loader's table frame, an earlier size, newest events.
+    """What the view shows: status, the loader's table frame, an earlier size, its recent events.
 
     `size_before` is a size of the file in bytes and when it had that size, about a day ago.
     """
@@ -59,7 +57,7 @@ class Details:
     status: DatabaseStatus
     tables: pd.DataFrame
     size_before: tuple[int, datetime] | None
-    events: Sequence[Event]
+    events: Component
 
 
 def view(details: Details, sort: str, now: datetime, incidents: Component) -> Facts:
@@ -89,7 +87,7 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
     return Facts(
         [head, html.Div([incidents, html.Section(tables)], className="parts")],
         [
-            html.Section([html.H2("Recent events"), _events(details, now)], className="events"),
+            details.events,
             html.Section([html.H2("Storage"), _pairs(_storage(details, now), "list")]),
             *([_holders(status, now), _schema(status)] if is_read else []),
         ],
@@ -217,11 +215,6 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
     holders = html.Ul(lines, className="plain") if lines else aside(none)
     engine = [aside(summaries.FOREIGN_ENGINE)] if host.is_foreign else []
     return html.Section([html.H2("Open by"), holders, *engine])
-
-
-def _events(details: Details, now: datetime) -> Component:
-    lines = [event_line(event, "", now) for event in details.events]
-    return html.Ul(lines) if lines else aside("No events yet.")
 
 
 def _schema(status: DatabaseStatus) -> Component:

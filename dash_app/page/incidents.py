@@ -1,6 +1,6 @@
-"""Incidents: open ones as cards, and those that ended."""
+"""The incidents that are open, as cards."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from datetime import datetime, timedelta
 
 import dash_bootstrap_components as dbc
@@ -11,12 +11,10 @@ from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.cards import badge_parts
-from dash_app.page.recent_events import ended_incident
 from dash_app.page.widgets import and_more, aria, aside, badge, data, moment, prose, since_when
-from dash_app.words import numbers
 from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
 
-MAX_OPEN, MAX_ENDED = 9, 10
+MAX_OPEN = 9
 
 ACKNOWLEDGE = "Acknowledge for"
 DURATIONS: dict[str, tuple[str, timedelta | None]] = {
@@ -28,38 +26,23 @@ DURATIONS: dict[str, tuple[str, timedelta | None]] = {
 """For how long a person may acknowledge an incident; None until it ends."""
 
 
-def select_incidents(
-    incidents: Iterable[Incident], now: datetime, database: str | None = None
-) -> list[Incident]:
-    """Return the incidents that a page shows: open ones, worst first, then recently ended ones."""
-    own = [incident for incident in incidents if database in {None, *incident.databases}]
-    open_ = [incident for incident in own if not incident.ended_at]
-    ended = [
-        incident
-        for incident in own
-        if incident.ended_at and now - incident.ended_at < numbers.A_WEEK
-    ]
-    return [*open_, *ended[:MAX_ENDED]]
-
-
 def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = None) -> Component:
-    """Return the section of incidents, of one database or of all; empty if there are none.
+    """Return the section of open incidents, of one database or of all; empty if there are none.
 
     A remedy that a database's card already shows is not repeated.
     """
-    shown = select_incidents(snapshot.incidents, now, database) if snapshot else []
+    shown = [
+        incident
+        for incident in (snapshot.open_incidents if snapshot else ())
+        if database in {None, *incident.databases}
+    ]
     statuses = snapshot.databases if snapshot else ()
     remedies = {problem.remedy for status in statuses for problem in status.problems[:1]}
-    open_ = [incident for incident in shown if not incident.ended_at]
-    ended = [incident for incident in shown if incident.ended_at]
-    cards = [_card(incident, remedies, now) for incident in open_[:MAX_OPEN]]
-    summary = html.Summary(f"{numbers.plural(len(ended), 'incident')} ended in the last 7 days")
-    lines = html.Ul([ended_incident(incident, now) for incident in ended])
+    cards = [_card(incident, remedies, now) for incident in shown[:MAX_OPEN]]
     parts = [
         html.H2("Incidents"),
         html.Div(cards, className="cards"),
-        *and_more(len(open_) - MAX_OPEN),
-        *([html.Details([summary, lines], className="events ended")] if ended else []),
+        *and_more(len(shown) - MAX_OPEN),
     ]
     return html.Section(parts if shown else [], id=ids.INCIDENTS, className="incidents")
 

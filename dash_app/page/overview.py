@@ -22,7 +22,7 @@ def overview(
     if snapshot:
         grid = [
             *cards(snapshot.databases, loader.counts_frame(snapshot), now),
-            recent_events(snapshot, started_at, now),
+            recent_events(snapshot, snapshot.events, started_at, now),
         ]
     databases = html.Section(
         [

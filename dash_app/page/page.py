@@ -22,9 +22,10 @@ from dash_app.page import charts, url_query
 from dash_app.page import database as database_page
 from dash_app.page.assets import ASSETS
 from dash_app.page.charts import Choice
-from dash_app.page.incidents import incidents, select_incidents
+from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts, first_view, layout
 from dash_app.page.overview import overview
+from dash_app.page.recent_events import recent_events
 from dash_app.page.widgets import aside
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
@@ -116,7 +117,8 @@ class Page:
             log.error("history cannot be read: %s", error)
             tables, size_before = loader.table_frame(None, status, now), None
             events = [event for event in snapshot.events if event.database == name]
-        return database_page.Details(status, tables, size_before, events)
+        section = recent_events(snapshot, events, self.started_at, now, name)
+        return database_page.Details(status, tables, size_before, section)
 
     def pulse(
         self, snapshot: Snapshot | None, path: str | None, search: str | None = None
@@ -233,7 +235,7 @@ def _fingerprint(snapshot: Snapshot) -> int:
     incidents = [
         # The page also changes when an acknowledgement ends.
         (incident, (known := incident.acknowledged) and known.holds(snapshot.taken_at))
-        for incident in select_incidents(snapshot.incidents, snapshot.taken_at)
+        for incident in snapshot.incidents
     ]
     own = history_disk(snapshot), snapshot.history_notes
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())

@@ -1,47 +1,97 @@
-"""Recent events: changes of the databases, and incidents that ended."""
+"""Recent events: what changed, and incidents that ended.
 
+What lasts is on the card of its database alone, and nothing is shown twice: an absence is the event
+"back" once it is over, or the incident that several databases share; a change that a person
+acknowledged is its event.
+"""
+
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import get_args
 
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.event import Event
+from dash_app.model.event import Absence, Event, EventKind
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aside, moment
-from dash_app.words import events, numbers
-from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
+from dash_app.words.events import event_text
+from dash_app.words.incidents import ending, labels_and_cause
 
-MAX_EVENTS = 5
+MAX_NEWEST, MAX_LINES = 5, 25
 
-
-def ended_incident(incident: Incident, now: datetime) -> Component:
-    """Return an incident that is over, with its length and its notifications."""
-    labels, cause = labels_and_cause(incident)
-    length = numbers.age((incident.ended_at or now) - incident.since)
-    ended = ", ended at once" if length == "now" else f", ended after {length}"
-    when = html.Span([moment(incident.since, "clock", now), ended], className="aside")
-    notifications = [f"{line}." for line in (sent_line(incident), unsent_line(incident)) if line]
-    text = " ".join([cause, *notifications])
-    return html.Li([html.P([html.Span(labels, className="subject"), when]), text])
+Line = tuple[datetime, str, list[Component | str]]
+"""Its time, the label of the databases concerned, and its text."""
 
 
-def recent_events(snapshot: Snapshot, started_at: datetime, now: datetime) -> Component:
-    """Return the newest events of all databases, or since when there have been none."""
-    labels = {s.database.name: s.database.label for s in snapshot.databases}
-    known = [event for event in snapshot.events if event.database in labels]
-    lines = [event_line(event, labels[event.database], now) for event in known[:MAX_EVENTS]]
-    since = moment(started_at, "clock", now)
-    none = aside("No events yet. Watching since ", since, ".")
-    parts = [html.H2("Recent events"), html.Ul(lines) if lines else none]
+def recent_events(
+    snapshot: Snapshot,
+    events: Iterable[Event],
+    started_at: datetime,
+    now: datetime,
+    database: str | None = None,
+) -> Component:
+    """Return the newest events of one database, or of all, and earlier ones folded.
+
+    If there are none, say since when they are watched.
+    """
+    ended = [
+        incident
+        for incident in snapshot.incidents
+        if incident.ended_at and database in {None, *incident.databases}
+    ]
+    lines = [*_event_lines(snapshot, events, ended), *_incident_lines(ended, now)]
+    lines.sort(key=lambda line: line[0], reverse=True)
+    items = [_item(line, now, has_subject=database is None) for line in lines[:MAX_LINES]]
+    parts = [html.H2("Recent events"), html.Ul(items[:MAX_NEWEST])]
+    if not items:
+        parts[1] = aside("No events yet. Watching since ", moment(started_at, "clock", now), ".")
+    if earlier := items[MAX_NEWEST:]:
+        summary = html.Summary("Earlier events and incidents")
+        parts.append(html.Details([summary, html.Ul(earlier)]))
     return html.Section(parts, id=ids.EVENTS, className="events")
 
 
-def event_line(event: Event, label: str, now: datetime) -> Component:
-    """Return an event with its time, below a label if there is one."""
-    when = html.Span(moment(event.at, "clock", now), className="aside")
-    text = events.event_text(event)
-    if not label:
+def _event_lines(
+    snapshot: Snapshot, events: Iterable[Event], ended: Iterable[Incident]
+) -> Iterator[Line]:
+    labels = {status.database.name: status.database.label for status in snapshot.databases}
+    lasting = {
+        (problem.database, problem.since)
+        for status in snapshot.databases
+        for problem in status.problems
+        if problem.needs_acknowledgement
+    }
+    for event in events:
+        is_shared = event.kind == "back" and any(
+            _is_shared(incident) and incident.since <= event.at <= (incident.ended_at or event.at)
+            for incident in ended
+            if event.database in incident.databases
+        )
+        is_on_card = event.kind in get_args(Absence) or (event.database, event.at) in lasting
+        if event.database in labels and not is_shared and not is_on_card:
+            yield event.at, labels[event.database], [event_text(event)]
+
+
+def _incident_lines(ended: Iterable[Incident], now: datetime) -> Iterator[Line]:
+    for incident in ended:
+        if incident.kind in get_args(EventKind) and not _is_shared(incident):
+            continue
+        text: list[Component | str] = [ending(incident)]
+        if incident.kind != "late":
+            text += [" ", moment(incident.since, "clock", now)]
+        yield incident.ended_at or now, labels_and_cause(incident)[0], text
+
+
+def _is_shared(incident: Incident) -> bool:
+    return len(incident.databases) > 1
+
+
+def _item(line: Line, now: datetime, *, has_subject: bool) -> Component:
+    at, subject, text = line
+    when = html.Span(moment(at, "clock", now), className="aside")
+    if not has_subject:
         return html.Li(html.P([html.Span(text), when]))
-    return html.Li([html.P([html.Span(label, className="subject"), when]), text])
+    return html.Li([html.P([html.Span(subject, className="subject"), when]), html.Span(text)])

@@ -14,6 +14,7 @@ from dash_app.words.numbers import (
     short_path,
     truncate,
 )
+from dash_app.words.summaries import kind_in_brief
 
 SEPARATOR, NO_BREAK = ": ", "\u00a0"
 """The separator of labels and cause in the stored text of an incident. Within a label, a no-break
@@ -77,6 +78,20 @@ def incident_line(incident: Incident) -> str:
         parts.append(f"{acknowledged_by(incident.acknowledged)}.")
     parts += [f"{line}." for line in (sent_line(incident), unsent_line(incident)) if line]
     return " ".join(parts)
+
+
+def ending(incident: Incident) -> str:
+    """Return how an incident ended and after how long, up to the time of its start.
+
+    Of a late write nothing follows.
+    """
+    length = age((incident.ended_at or incident.since) - incident.since)
+    after = f"after {'a moment' if length == 'now' else length}"
+    if incident.kind == "late":
+        return f"On time again {after} late"
+    if incident.kind == "down":
+        return f"Back {after}: had been down since"
+    return f"Over {after}: {kind_in_brief(incident.kind)} since"
 
 
 def acknowledged_by(acknowledgement: Acknowledgement) -> str:

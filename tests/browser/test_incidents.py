@@ -1,4 +1,4 @@
-"""Incidents in a real browser: acknowledged, withdrawn, and folded once ended."""
+"""Incidents in a real browser: acknowledged, withdrawn, and an event once ended."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_a_tap_acknowledges_an_incident_and_another_withdraws_it(
         assert served.json("/api/incidents")["incidents"][0]["acknowledged"] is None
         (tmp_path / "away").rename(agents)
         expect(card).to_have_count(0)
-        ended = quiet_page.locator("#app .ended")
-        ended.get_by_text("1 incident ended").click()
-        expect(ended.get_by_role("listitem")).to_contain_text("Email and Health")
+        event = quiet_page.locator("#app #events li").first
+        expect(event).to_contain_text("Over after")
+        expect(event).to_contain_text("file gone since")
         assert eventually(lambda: served.json("/api/incidents?open=false")["incidents"])

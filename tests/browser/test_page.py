@@ -247,6 +247,7 @@ def test_a_replaced_file_is_a_problem_until_it_is_acknowledged(
     expect(headline(quiet_page)).to_have_text("1 of 5 needs you")
     expect(quiet_page.locator("#headline .fault")).to_contain_text("Email: replaced since ")
     expect(quiet_page).to_have_title("(1) Email: replaced · Mission Control")
+    expect(quiet_page.locator("#events li")).to_have_count(0)  # it is on its card
     for name, title in (("email", "(1) Email: replaced"), ("health", "Health")):
         quiet_page.goto(f"{served.url}/databases/{name}")
         expect(quiet_page).to_have_title(f"{title} · Mission Control")

@@ -1,4 +1,4 @@
-"""Incidents on the page: cause, acknowledgement and notifications of open ones, and ended ones."""
+"""Open incidents on the page: cause, acknowledgement and notifications."""
 
 import re
 from dataclasses import replace
@@ -10,13 +10,12 @@ from dash_app.model.notification import Notification
 from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
 from dash_app.page.headline import headline
-from dash_app.page.incidents import incidents, select_incidents
+from dash_app.page.incidents import incidents
 from dash_app.page.markup import draw
 from tests.factories import EARLIER, NOW, good_reading, judged_status
 from tests.page.helpers import visible_text
 
 HELD = Problem("log_held", "fault", EARLIER, "The log is held.", "Restart it.")
-DAY = timedelta(days=1)
 
 
 def incident_text(incident: Incident, *messages: Notification) -> str:
@@ -59,16 +58,12 @@ def test_an_incident_shows_its_acknowledgement_and_notifications() -> None:
         ).endswith(ending)
 
 
-def test_an_ended_incident_is_one_line_for_a_week() -> None:
+def test_only_open_incidents_of_the_database_are_shown() -> None:
     ended = replace(incident("email"), ended_at=EARLIER + timedelta(minutes=20))
-    assert incident_text(ended) == (
-        "Incidents 1 incident ended in the last 7 days Email 14:02 UTC , ended after 20 min"
-        " Nothing came. node (pid 812) had it open."
-    )
-    both = [ended, incident("health")]
-    assert select_incidents(both, NOW) == both[::-1]
-    assert select_incidents(both, NOW, "email") == both[:1]
-    assert select_incidents(both, NOW + 8 * DAY) == both[1:]
+    assert incident_text(ended) == ""
+    snapshot = Snapshot(NOW, (), incidents=(incident("health"),))
+    assert visible_text(incidents(snapshot, NOW, "email")) == ""
+    assert visible_text(incidents(snapshot, NOW, "health"))
 
 
 def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
