@@ -5,6 +5,7 @@ Counts never become floats: columns of numbers have the type `Int64`, with `<NA>
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pandas as pd
 
 from dash_app.history import series
 from dash_app.history.chart_grid import Window
+from dash_app.history.coverage import Span
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection, Series, TableDay
 from dash_app.model.expectation import OVERDUE
@@ -23,6 +25,9 @@ from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
 TIME = "datetime64[us, UTC]"
 MAX_HOURLY_REACH = timedelta(days=2)
+MAX_REACH_OF_MINUTES, BAR_OF_MINUTES_SECONDS = timedelta(hours=1), 300
+"""Up to this reach, a bar of rows written covers five minutes, or longer than `every`."""
+
 RECENT_POINTS = 8
 """Number of points after the last instant of the grid. A new database has no others."""
 
@@ -80,7 +85,7 @@ class Trend:
     """A request for trends over the last `reach`, in at most `points` steps of at least `every`.
 
     `database` selects the tables of one database; None selects the sums of all databases. `is_rate`
-    selects rows written instead of rows.
+    selects rows written instead of rows. The range ends at `until`, or now.
     """
 
     reach: timedelta
@@ -88,24 +93,35 @@ class Trend:
     every: timedelta
     database: str | None = None
     is_rate: bool = False
+    until: datetime | None = None
+
+    @property
+    def bar_seconds(self) -> float:
+        """The length of a step of a rate, unless there would be too many; no finer than records."""
+        seconds = DAY if self.reach > MAX_HOURLY_REACH else HOUR
+        if self.reach <= MAX_REACH_OF_MINUTES:
+            seconds = BAR_OF_MINUTES_SECONDS
+        return max(seconds, self.every.total_seconds())
 
 
 def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
-    """Return rows over time, or rows written per hour, day or longer step.
+    """Return rows over time, or rows written per five minutes, hour, day or longer step.
 
     Index: instants (TIME), oldest first; of a rate, the start of each step. They are regular except
     for the most recent ones and for dips between two of them. Columns: databases, or the tables of
     one, as `Int64`; `<NA>` if not watched, and in a sum also if the count of one table is unknown.
-    A table that was never counted is in no sum: `attrs["uncounted"]` maps databases to such tables.
+
+    Attributes: `step`, the length of a step, and `until`, the end of the last one: the last step of
+    a rate still runs if it has not that length. `meanwhile` maps columns to the times that nobody
+    watched and that ended in this range: (start, end, rows written meanwhile), which are in no
+    step. A table that was never counted is in no sum: `uncounted` maps databases to such tables.
     Raise sqlite3.Error.
     """
-    now = datetime.now(UTC)
-    every_seconds = trend.every.total_seconds()
-    if trend.is_rate:
-        every_seconds = DAY if trend.reach > MAX_HOURLY_REACH else HOUR
-    window = Window.between(now - trend.reach, now, trend.points, every_seconds)
-    window = window.extended_to(now, 1 if trend.is_rate else RECENT_POINTS)
-    columns, uncounted = _trend_columns(path, trend, window)
+    until = trend.until or datetime.now(UTC)
+    every_seconds = trend.bar_seconds if trend.is_rate else trend.every.total_seconds()
+    window = Window.between(until - trend.reach, until, trend.points, every_seconds)
+    window = window.extended_to(until, 1 if trend.is_rate else RECENT_POINTS)
+    columns, uncounted, meanwhile = _trend_columns(path, trend, window)
     index = pd.Index(window.instants)
     columns = {name: pd.Series(pd.NA, index, dtype="Int64") for name in uncounted} | columns
     for column in columns.values():
@@ -115,7 +131,12 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     )
     starts = [window.first - window.step, *window.instants[:-1]]
     trends = trends.set_axis(pd.to_datetime(starts if trend.is_rate else index, unit="s", utc=True))
-    trends.attrs["uncounted"] = uncounted
+    trends.attrs = {
+        "step": timedelta(seconds=window.step),
+        "until": pd.Timestamp(window.instants[-1], unit="s", tz="UTC"),
+        "meanwhile": {name: _sorted_gaps(gaps) for name, gaps in meanwhile.items()},
+        "uncounted": uncounted,
+    }
     return trends
 
 
@@ -136,29 +157,43 @@ def with_present(
     row = {name: rows for name, rows in counts.items() if name in trends.columns}
     present = _frame([row], dict.fromkeys(row, "Int64"))
     present.index = pd.DatetimeIndex([snapshot.taken_at])
-    return pd.concat([trends, present])
+    extended = pd.concat([trends, present])
+    extended.attrs = trends.attrs
+    return extended
 
 
 def _trend_columns(
     path: Path, trend: Trend, window: Window
-) -> tuple[dict[str, pd.Series[int]], dict[str, set[str]]]:
-    """Return columns by name, and the tables of each database that were never counted."""
+) -> tuple[dict[str, pd.Series[int]], dict[str, set[str]], dict[str, Counter[Span]]]:
+    """Return columns by name, tables of each database that were never counted, and gaps."""
     databases = (trend.database,) if trend.database else ()
     metric: series.Metric = "inserted" if trend.is_rate else "rows"
     columns: dict[str, pd.Series[int]] = {}
     uncounted: dict[str, set[str]] = {}
+    meanwhile: dict[str, Counter[Span]] = {}
     for table in series.find_series(path, Selection(databases, metric=metric), window):
+        name = str(table.table) if trend.database else table.database
+        gaps = meanwhile.setdefault(name, Counter())
+        for start, end, rows in table.gaps:
+            gaps[start, end] += rows
         if trend.database:
-            columns[str(table.table)] = _column(table, [value for _, value in table.points])
+            columns[name] = _column(table, [value for _, value in table.points])
         elif all(value is None for _, value in table.points):
             uncounted.setdefault(table.database, set()).add(str(table.table))
         else:
-            name, column = table.database, _column(table, table.parts)
+            column = _column(table, table.parts)
             if name in columns:
                 index = columns[name].index.union(column.index)
                 column = _reindex(columns[name], index) + _reindex(column, index)
             columns[name] = column
-    return columns, uncounted
+    return columns, uncounted, meanwhile
+
+
+def _sorted_gaps(gaps: Counter[Span]) -> list[tuple[pd.Timestamp, pd.Timestamp, int]]:
+    return [
+        (pd.Timestamp(start, unit="s", tz="UTC"), pd.Timestamp(end, unit="s", tz="UTC"), rows)
+        for (start, end), rows in sorted(gaps.items())
+    ]
 
 
 def _column(table: Series, values: Sequence[int | None]) -> pd.Series[int]:

@@ -16,11 +16,11 @@ from dash_app.alerts.notifier import Notifier
 from dash_app.history.file import forget_request
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.schema import UnusableHistoryError
-from dash_app.history.series import recent_activity
+from dash_app.history.series import recent_activity, recent_gaps
 from dash_app.history.writer import History
 from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.database import Database
-from dash_app.model.host_facts import Activity
+from dash_app.model.host_facts import Activity, Gap
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
@@ -90,7 +90,9 @@ class Sampler:
         self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._problems: dict[str, tuple[Problem, ...]] = {}
         self._verified: dict[str, tuple[datetime, float]] = {}
-        self._activity = self._load_activity()
+        self._activity: dict[str, Activity] = {}
+        self._gaps: tuple[Gap, ...] = ()
+        self._load_past()
         self._recorded_at: datetime | None = None
         self._adjustments = AdjustmentDetector(clock)
         self._self_check = SelfCheck(self._deadline_seconds)
@@ -303,7 +305,9 @@ class Sampler:
         lost = self._history.loss
         lost_note = history_lost(lost.at, lost.problem, lost.kept) if lost else None
         notes = tuple(note for note in (self.history_paused, lost_note) if note)
-        self.snapshot = replace(snapshot, history_notes=notes, recorded_at=self._recorded_at)
+        self.snapshot = replace(
+            snapshot, history_notes=notes, recorded_at=self._recorded_at, gaps=self._gaps
+        )
         return self.snapshot
 
     def _shift_times(self, by: timedelta) -> None:
@@ -372,12 +376,14 @@ class Sampler:
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
         self._states.save()
-        self._activity = self._load_activity()
+        self._load_past()
 
-    def _load_activity(self) -> dict[str, Activity]:
+    def _load_past(self) -> None:
+        """Load the last day of each database, and when none was watched, from the history."""
         names = [database.name for database in self._settings.databases]
         try:
-            return recent_activity(self._history.path, names, self._clock.now())
+            self._activity = recent_activity(self._history.path, names, self._clock.now())
+            self._gaps = recent_gaps(self._history.path, self._clock.now())
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            return {}
+            self._activity, self._gaps = {}, ()

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from dash_app.history.writer import History
 from dash_app.settings.schema import HistorySettings
 from tests.factories import snapshot
 
-MINUTE = timedelta(minutes=1)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 HUGE = 9_007_199_254_740_993
 """The smallest positive integer that a float cannot represent."""
 
@@ -152,3 +153,78 @@ def test_hours_with_an_uncounted_table_are_unknown(tmp_path: Path, now: datetime
     known = values(sums(path, timedelta(days=7))["email"])
     assert set(known) == {905, None}
     assert known.count(905) >= 50
+
+
+def bars(path: Path, reach: timedelta, every: timedelta = MINUTE, **more: Any) -> pd.DataFrame:
+    """The rows written, in up to 60 steps."""
+    return loader.trend_frame(path, loader.Trend(reach, 60, every, is_rate=True, **more))
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, datetime]:
+    """A table that grew by a row a minute for three days up to the minute, and an empty one.
+
+    It was not watched from two hours ago to one hour ago.
+    """
+    path, now = tmp_path_factory.mktemp("loader") / "history.db", datetime.now(UTC)
+    now = now.replace(second=0, microsecond=0)
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in range(3 * 24 * 60, -1, -1):
+            if not 60 < minute < 120:
+                rows: dict[str, int | None] = {"tasks": 10_000 - minute, "empty": 0}
+                history.record(snapshot(now - minute * MINUTE, email=rows))
+    return path, now
+
+
+@pytest.mark.parametrize(
+    ("reach", "every", "step"),
+    [
+        (HOUR, MINUTE, 5 * MINUTE),
+        (HOUR, 10 * MINUTE, 10 * MINUTE),
+        (6 * HOUR, MINUTE, HOUR),
+        (24 * HOUR, MINUTE, HOUR),
+        (7 * DAY, MINUTE, DAY),
+        (30 * DAY, MINUTE, DAY),
+    ],
+)
+def test_bars_reach_up_to_now(
+    recorded: tuple[Path, datetime], reach: timedelta, every: timedelta, step: timedelta
+) -> None:
+    path, now = recorded
+    until = now + timedelta(seconds=30)
+    found = bars(path, reach, every, until=until)
+    starts = found.index
+    assert found.attrs["until"] == until
+    assert found.attrs["step"] == step
+    assert set(starts[1:] - starts[:-1]) == {pd.Timedelta(step)}
+    assert starts[0] <= until - reach < starts[1]
+    assert starts[-1] < until <= starts[-1] + step
+    # The record of midnight itself belongs to the new day.
+    running = (now - starts[-1].to_pydatetime()) // MINUTE + (step == DAY)
+    assert found["email"].iloc[-1] == running
+
+
+def test_rows_that_came_while_not_watched_are_no_bar(recorded: tuple[Path, datetime]) -> None:
+    path, now = recorded
+    gap = (now - 120 * MINUTE, now - 60 * MINUTE, 60)
+    for reach, step in ((6 * HOUR, HOUR), (HOUR, 5 * MINUTE)):
+        found = bars(path, reach, until=now)["email"]
+        assert found.dropna().between(0, step // MINUTE).all()
+    day = bars(path, DAY, until=now)
+    assert day.attrs["meanwhile"] == {"email": [gap]}
+    total = day["email"].sum() + 60
+    assert total == (now - day.index[0].to_pydatetime()) // MINUTE
+    tables = bars(path, DAY, database="email", until=now)
+    assert tables.attrs["meanwhile"] == {"tasks": [gap], "empty": [(*gap[:2], 0)]}
+    rows = loader.trend_frame(path, loader.Trend(6 * HOUR, 300, MINUTE))
+    assert rows.attrs["meanwhile"] == {"email": [gap]}
+    assert rows["email"][now - 110 * MINUTE : now - 65 * MINUTE].isna().all()
+    present = loader.with_present(rows, snapshot(now, email={"tasks": 7}))
+    assert present.attrs["meanwhile"] == {"email": [gap]}
+
+
+def test_the_span_before_has_the_same_steps(recorded: tuple[Path, datetime]) -> None:
+    path, now = recorded
+    this, before = bars(path, DAY, until=now), bars(path, DAY, until=now - DAY)
+    assert (this.index - before.index == DAY).all()
+    assert before["email"].sum() == (now - DAY - before.index[0].to_pydatetime()) // MINUTE

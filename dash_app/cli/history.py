@@ -167,7 +167,9 @@ def summarize(found: Sequence[Series]) -> list[tuple[str, ...]]:
 
 def _total(series: Series) -> tuple[str, ...]:
     known = [value for _, value in series.points if value is not None]
-    return series.database, series.table or "", numbers.number(sum(known)) if known else UNKNOWN
+    meanwhile = sum(rows for *_, rows in series.gaps)
+    total = numbers.number(sum(known) + meanwhile) if known else UNKNOWN
+    return series.database, series.table or "", total
 
 
 def _range(series: Series) -> tuple[str, ...]:

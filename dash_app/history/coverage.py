@@ -1,7 +1,7 @@
 """Find when databases were watched, and when their tables gained rows."""
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +9,9 @@ from pathlib import Path
 from dash_app.history.file import open_read_only
 from dash_app.model.quiet_hours import TimeRange
 from dash_app.model.reading import Reading
+
+Span = tuple[int, int]
+"""A start and an end, in seconds since 1970."""
 
 WATCHED = """
     SELECT max(since, :since), until FROM watched
@@ -78,9 +81,18 @@ def last_watched(path: Path) -> int | None:
         return at
 
 
-def spans(connection: sqlite3.Connection, database: str, since: int = 0) -> list[tuple[int, int]]:
-    """Return starts and ends of the spans in which a database was watched, oldest first."""
+def spans(connection: sqlite3.Connection, database: str, since: int = 0) -> list[Span]:
+    """Return the spans in which a database was watched, oldest first."""
     return connection.execute(WATCHED, {"database": database, "since": since}).fetchall()
+
+
+def gaps_between(spans: Iterable[Span]) -> Iterator[Span]:
+    """Yield the spans between spans, which are ordered by their start and may overlap."""
+    reached: int | None = None
+    for start, end in spans:
+        if reached is not None and reached < start:
+            yield reached, start
+        reached = max(end, reached or end)
 
 
 def last_writes(connection: sqlite3.Connection, database: str) -> dict[str, int]:

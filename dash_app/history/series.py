@@ -2,18 +2,19 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from dash_app.history.chart_grid import VIEWS, Step, Window
-from dash_app.history.coverage import last_writes, spans
+from dash_app.history.coverage import Span, gaps_between, last_writes, spans
 from dash_app.history.file import open_read_only
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.model.host_facts import Activity
+from dash_app.model.host_facts import Activity, Gap
 from dash_app.words.numbers import is_one_day
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
@@ -28,7 +29,15 @@ had started by then."""
 _Points = tuple[tuple[int, int | None], ...]
 _Ranges = tuple[_Range, ...]
 _Parts = tuple[int | None, ...]
+_Meanwhile = tuple[int, int, int]
+"""Start and end of a time in which a database was not watched, and the rows written meanwhile."""
+
 ACTIVITY_HOURS = 24
+PAUSE_SECONDS = 180
+"""So long after a record, the step that now runs counts as watched. Records are a minute apart."""
+
+GAPS_REACH, MIN_GAP_SECONDS = timedelta(days=7), 600
+"""How far back gaps are told, and the length of the shortest. A restart is no news."""
 
 WALK = """
     SELECT at, {column}, least, greatest FROM {view}
@@ -37,6 +46,24 @@ WALK = """
     ) ORDER BY at
 """
 """A series from the value at the start of a window to its end, in the order of the index."""
+
+IS_COUNTED = "SELECT EXISTS (SELECT 1 FROM hour WHERE series = ? AND last IS NOT NULL)"
+FIRST_COUNT = """
+    SELECT max((SELECT at FROM point WHERE series = id AND at > :since AND value IS NOT NULL
+        ORDER BY at LIMIT 1))
+    FROM series WHERE database = :database AND metric = 'rows'
+        AND "table" IN (SELECT value FROM json_each(:tables))
+"""
+"""When the last of some tables was first counted after a time."""
+
+WRITTEN_AT = """
+    SELECT coalesce(
+        (SELECT written FROM point WHERE series = :series AND at <= :at ORDER BY at DESC LIMIT 1),
+        (SELECT written FROM hour WHERE series = :series AND at <= :at AND at + 3600 <=
+            (SELECT min(at) FROM point WHERE series = :series) ORDER BY at DESC LIMIT 1),
+        0)
+"""
+"""The sum of a table's written rows at a time; that of the hour if its points are pruned."""
 
 INSERTED: Metric = "inserted"
 """Stored beside the rows of a table, not as an own series."""
@@ -75,6 +102,10 @@ class Series:
     """For each point, its part in the sum of its database: 0 while there was no such table, None
     while the database was not watched or the count was unknown."""
 
+    gaps: tuple[_Meanwhile, ...] = ()
+    """Of a table, each time in which its database was not watched from one step to another: start,
+    end, and the rows written meanwhile. They are in no value of `inserted`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -95,7 +126,8 @@ class Extent(NamedTuple):
 def find_series(path: Path, selection: Selection, window: Window) -> Iterator[Series]:
     """Yield each series with its last known value at each instant. Raise sqlite3.Error.
 
-    A value of `inserted` is the number of rows written since the previous instant. Series are read
+    A value of `inserted` is the number of rows written since the previous instant, while somebody
+    watched. A first count is no growth. Series are read
     one by one: a thousand of 300 points took 45 MB when they were all in memory.
     """
     with open_read_only(path) as connection:
@@ -127,19 +159,19 @@ def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, Tab
         # An hour after the last record its value still counts.
         window = Window(since, since, HOUR).extended_to(now)
         rows, written = (
-            {str(series.table): series.points for series in _find(connection, selection, window)}
+            {str(series.table): series for series in _find(connection, selection, window)}
             for selection in (Selection((database,)), Selection((database,), metric=INSERTED))
         )
         grew_at = last_writes(connection, database)
     return {
         table: TableDay(
-            rows_before=points[0][1],
-            rows_last=points[-1][1],
-            written=written[table][-1][1] if table in written else None,
+            rows_before=rows[table].parts[0],
+            rows_last=rows[table].points[-1][1],
+            written=written[table].points[-1][1] if table in written else None,
             seconds=int(now.timestamp()) - since,
             grew_at=grew_at.get(table),
         )
-        for table, points in rows.items()
+        for table in rows
     }
 
 
@@ -158,24 +190,86 @@ def size_a_day_ago(path: Path, database: str, now: datetime) -> tuple[int, datet
     return None if size_bytes is None else (size_bytes, datetime.fromtimestamp(since, UTC))
 
 
+def recent_gaps(path: Path, now: datetime) -> tuple[Gap, ...]:
+    """Return the longer gaps of the last 7 days, newest first. Raise sqlite3.Error."""
+    earliest = int((now - GAPS_REACH).timestamp())
+    with open_read_only(path) as connection:
+        watched = connection.execute("SELECT since, until FROM watched ORDER BY since")
+        rows = {
+            (start, end): 0
+            for start, end in gaps_between(watched)
+            if end >= earliest and end - start > MIN_GAP_SECONDS
+        }
+        for id_, (database, _) in _select(connection, Selection()).items() if rows else ():
+            for start, end in gaps_between(spans(connection, database)):
+                # A database may be back some seconds after the first one.
+                for gap in rows:
+                    if start <= gap[0] and gap[1] <= end:
+                        rows[gap] += _written_between(connection, id_, start, end)
+    return tuple(
+        Gap(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC), count)
+        for (start, end), count in reversed(rows.items())
+    )
+
+
 def _find(connection: sqlite3.Connection, selection: Selection, window: Window) -> Iterator[Series]:
     is_inserted = selection.metric == INSERTED
     if is_inserted:
         window = replace(window, first=window.first - window.step)
-    column = "written" if is_inserted else "last"
-    combine = _differences if is_inserted else _values
-    walk = WALK.format(column=column, view=VIEWS[window.span])
+    walk = WALK.format(column="written" if is_inserted else "last", view=VIEWS[window.span])
     names = _select(connection, selection)
+    covered = {name: spans(connection, name) for name in {name for name, _ in names.values()}}
     watched = {
-        database: _watched(connection, database, window)
-        for database in {database for database, _ in names.values()}
+        name: _watched(found, window, is_inserted=is_inserted) for name, found in covered.items()
     }
     steps = window.steps
     bounds = {"since": steps[0][1], "until": steps[-1][2]}
     for id_, (database, table) in names.items():
-        rows = connection.execute(walk, {"series": id_, **bounds})
+        rows: Iterator[_Row] = connection.execute(walk, {"series": id_, **bounds})
+        if is_inserted and not connection.execute(IS_COUNTED, (id_,)).fetchone()[0]:
+            rows = iter(())  # 0 would be untrue
         values = list(_at_steps(rows, steps))
-        yield Series(database, table, selection.metric, *combine(values, watched[database]))
+        gaps = _gaps(connection, id_, covered[database], steps[int(is_inserted) :]) if table else ()
+        if is_inserted:
+            columns = _differences(_without(gaps, values, steps), watched[database])
+        else:
+            columns = _values(values, watched[database])
+        yield Series(database, table, selection.metric, *columns, gaps)
+
+
+def _gaps(
+    connection: sqlite3.Connection, series: int, spans: Sequence[Span], steps: Sequence[Step]
+) -> tuple[_Meanwhile, ...]:
+    """Return the gaps that end in one of the steps and begin in an earlier one.
+
+    The rows of a gap within a step were written in that step.
+    """
+    bounds = [steps[0][1], *(until for *_, until in steps)]
+    return tuple(
+        (start, end, _written_between(connection, series, start, end))
+        for start, end in gaps_between(spans)
+        if bisect_right(bounds, start) < bisect_right(bounds, end) < len(bounds)
+    )
+
+
+def _written_between(connection: sqlite3.Connection, series: int, start: int, end: int) -> int:
+    before, after = (
+        connection.execute(WRITTEN_AT, {"series": series, "at": at}).fetchone()[0]
+        for at in (start, end)
+    )
+    return max(0, int(after - before))
+
+
+def _without(
+    gaps: Sequence[_Meanwhile], values: Iterable[_Value], steps: Iterable[Step]
+) -> list[_Value]:
+    """Return sums of written rows without the rows that were written in gaps."""
+    ends = [end for _, end, _ in gaps]
+    sums = [0, *accumulate(rows for *_, rows in gaps)]
+    return [
+        (at, None if last is None else last - sums[bisect_left(ends, until)], moved, has_started)
+        for (at, last, moved, has_started), (*_, until) in zip(values, steps, strict=True)
+    ]
 
 
 def _activity(
@@ -188,11 +282,8 @@ def _activity(
     own = (series.points for series in written if series.database == database)
     columns = zip(*own, strict=True)
     hours = [_sum(value for _, value in column) for column in columns] or [None] * ACTIVITY_HOURS
-    watched = _watched(connection, database, hourly)
-    since = _watched_a_day_ago(connection, database, now)
-    window = Window(since or 0, since or 0, 1)
-    rows = _find(connection, Selection((database,)), window) if since else ()
-    parts = {str(series.table): series.parts[0] for series in rows}
+    watched = _watched(spans(connection, database), hourly, is_inserted=True)
+    since, parts = _day_start(connection, database, now)
     return Activity(
         hours=tuple(hours),
         rows_before=_sum(parts.values()),
@@ -201,6 +292,30 @@ def _activity(
         watched=tuple(at in watched for at in hourly.instants),
         is_whole_day=since is not None and is_one_day(datetime.fromtimestamp(since, UTC), now),
     )
+
+
+def _day_start(
+    connection: sqlite3.Connection, database: str, now: datetime
+) -> tuple[int | None, dict[str, int | None]]:
+    """Return when the last day of a database starts, and the rows of each table at that time.
+
+    It is a day ago or, if that is later, when it was first watched or its last table first counted.
+    """
+
+    def rows_at(since: int) -> dict[str, int | None]:
+        found = _find(connection, Selection((database,)), Window(since, since, 1))
+        return {str(series.table): series.parts[0] for series in found}
+
+    since = _watched_a_day_ago(connection, database, now)
+    if since is None:
+        return None, {}
+    rows = rows_at(since)
+    if unknown := [table for table, part in rows.items() if part is None]:
+        facts = {"database": database, "since": since, "tables": json.dumps(unknown)}
+        counted_at = connection.execute(FIRST_COUNT, facts).fetchone()[0]
+        if counted_at is not None:
+            since, rows = counted_at, rows_at(counted_at)
+    return since, rows
 
 
 def _values(values: list[_Value], watched: set[int]) -> tuple[_Points, _Ranges, _Parts]:
@@ -227,10 +342,8 @@ def _parts(values: list[_Value], watched: set[int]) -> _Parts:
 def _differences(values: list[_Value], watched: set[int]) -> tuple[_Points, _Ranges, _Parts]:
     """Return the growth of a sum up to each value except the first."""
     points = tuple(
-        (at, last - (before or 0))
-        if at in watched and last is not None and (then in watched or before is None)
-        else (at, None)
-        for (then, before, *_), (at, last, *_) in pairwise(values)
+        (at, None if at not in watched or last is None else last - (before or 0))
+        for (_, before, *_), (at, last, *_) in pairwise(values)
     )
     started = (has_started for *_, has_started in values[1:])
     parts = tuple(
@@ -284,13 +397,17 @@ def _select(
     }
 
 
-def _watched(connection: sqlite3.Connection, database: str, window: Window) -> set[int]:
-    """Return the instants before which, within a step, a database was watched."""
-    instants = window.instants
-    since = instants[0] - window.step if instants else 0
-    return {
-        at
-        for start, end in spans(connection, database, since)
-        for at in instants
-        if start <= at < end + window.step
-    }
+def _watched(spans: Sequence[Span], window: Window, *, is_inserted: bool) -> set[int]:
+    """Return the instants before which, within a step, a database was watched.
+
+    A number holds for a step after its record. A sum says nothing of the time after it, except that
+    the next record of the step that now runs may be yet to come.
+    """
+    starts, ends = [start for start, _ in spans], list(accumulate((end for _, end in spans), max))
+    pause = min(PAUSE_SECONDS, window.step) if is_inserted else window.step
+    watched = set()
+    for at, since, until in window.steps:
+        first = bisect_right(ends, min(since, at - pause) if is_inserted else at - pause)
+        if first < len(starts) and starts[first] < (at if is_inserted else until):
+            watched.add(at)
+    return watched

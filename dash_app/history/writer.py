@@ -239,7 +239,7 @@ class History:
                 "UPDATE event SET ended_at = ? WHERE database = ? AND ended_at IS NULL",
                 (now.isoformat(), database.name),
             )
-        self._before.pop(database.name, None)
+        self._before = {key: read for key, read in self._before.items() if key[0] != database.name}
 
     def close(self) -> None:
         """Close the file and release its lock."""
@@ -292,11 +292,11 @@ class History:
                 self._watch(status.database.name, at)
                 self._store_all(at, status)
 
-    def _load_baselines(self) -> dict[str, Reading]:
+    def _load_baselines(self) -> dict[tuple[str, str], Reading]:
         rows = self._connection.execute(
-            "SELECT database, baseline FROM memory WHERE baseline IS NOT NULL"
+            "SELECT database, path, baseline FROM memory WHERE baseline IS NOT NULL"
         )
-        return {name: decode(Reading, baseline) for name, baseline in rows}
+        return {(name, path): decode(Reading, baseline) for name, path, baseline in rows}
 
     def _load_series(self) -> dict[Key, int]:
         rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
@@ -311,14 +311,15 @@ class History:
             numbers[name, table, "rows"] = count.rows if count.is_known else None
         numbers[name, None, "size_bytes"] = reading.size_bytes
         numbers[name, None, "wal_bytes"] = reading.wal_bytes
-        before = self._before.get(name, reading)
+        file = name, str(status.database.path)
+        before = self._before.get(file, reading)
         for key, value in numbers.items():
             written = None
             if key[1]:
                 _, written_before = self._last_values(self._series_id(key), at)
                 written = (written_before or 0) + rows_inserted(before, reading, key[1])
             self._store(at, key, (value, written))
-        self._before[name] = reading
+        self._before[file] = reading
 
     def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
         """Extend the span in which a database was watched, or start a new one after a gap."""

@@ -237,5 +237,5 @@ def _fingerprint(snapshot: Snapshot) -> int:
         (incident, (known := incident.acknowledged) and known.holds(snapshot.taken_at))
         for incident in snapshot.incidents
     ]
-    own = history_disk(snapshot), snapshot.history_notes
+    own = history_disk(snapshot), snapshot.history_notes, snapshot.gaps
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())

@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryEr
 from dash_app.history.series import Selection
 from dash_app.history.writer import History
 from dash_app.model.database import HISTORY_APPLICATION_ID, Database
+from dash_app.model.host_facts import Gap
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.reading import LastGood, Reading, TableCount, rows_inserted
 from dash_app.model.snapshot import DatabaseState
@@ -94,20 +95,22 @@ def test_the_part_of_a_sum_is_zero_only_while_there_is_no_table(
     assert found.parts == (0, None, 5, 0)
 
 
-def test_the_change_of_a_day_is_unknown_if_a_table_was_counted_only_since(
+def test_the_change_of_a_day_begins_with_the_first_count_of_the_last_table(
     history: History, path: Path
 ) -> None:
     for minute, rows in enumerate([None, 900]):
         history.record(snapshot(START + minute * MINUTE, email={"small": 5, "large": rows}))
-    activity = series.recent_activity(path, ["email"], START + 2 * MINUTE)["email"]
-    assert activity.rows_before == 5
-    assert activity.unknown_before == {"large"}
-    counted, uncounted = (
-        replace(snapshot(START, email={"small": 7, "large": rows}).databases[0], activity=activity)
-        for rows in (900, None)
-    )
-    assert counted.change is None
-    assert uncounted.change == 2
+        activity = series.recent_activity(path, ["email"], START + (minute + 1) * MINUTE)["email"]
+        assert activity.rows_before == (905 if minute else 5)
+        assert activity.since == START + minute * MINUTE
+        assert activity.unknown_before == (set() if minute else {"large"})
+        changes = [
+            replace(
+                snapshot(START, email={"small": 7, "large": now}).databases[0], activity=activity
+            )
+            for now in (900, None)
+        ]
+        assert [status.change for status in changes] == ([2, None] if minute else [None, 2])
 
 
 def test_time_that_was_not_watched_is_a_gap(history: History, path: Path) -> None:
@@ -575,7 +578,7 @@ def test_rowids_that_are_times_are_not_counted_as_rows() -> None:
 
 def test_writes_show_in_a_pruned_table_and_not_in_a_dead_one(history: History, path: Path) -> None:
     now = START + timedelta(hours=30)
-    for minute in range(0, 30 * 60 + 1, 30):
+    for minute in range(0, 30 * 60 + 1, 3):
         at = START + minute * MINUTE
         pruned = TableCount(100, at, rowids=(minute + 1, minute + 100))
         taken = snapshot(at, email={"pruned": 100, "dead": 7})
@@ -648,3 +651,101 @@ def test_the_last_day_of_a_table_includes_the_last_record(history: History, path
     assert days["tasks"] == series.TableDay(5, 7, 2, 1820, int(START.timestamp()) + 1200)
     assert days["x"] == series.TableDay(1, 1, 0, 1820, None)
     assert series.size_a_day_ago(path, "email", START + 30 * MINUTE) == (4096, START)
+
+
+def grown(history: History, minutes: Iterable[int]) -> None:
+    """Record a table that gains a row a minute, in these minutes."""
+    for minute in minutes:
+        history.record(snapshot(START + minute * MINUTE, email={"tasks": 100 + minute}))
+
+
+def written(
+    path: Path, window: Window
+) -> tuple[list[int | None], tuple[tuple[int, int, int], ...]]:
+    """The rows of the table `tasks` written in each step, and its gaps, from the start."""
+    (found,) = series.find_series(path, Selection(tables=("tasks",), metric="inserted"), window)
+    start = int(START.timestamp())
+    gaps = tuple((since - start, until - start, rows) for since, until, rows in found.gaps)
+    return [value for _, value in found.points], gaps
+
+
+def test_rows_that_came_while_nobody_watched_belong_to_the_gap(
+    history: History, path: Path
+) -> None:
+    grown(history, [*range(30), *range(200, 231)])
+    now = START + 230 * MINUTE
+    start = int(START.timestamp())
+    hours = Window(start + HOUR, start + 3 * HOUR, HOUR).extended_to(now)
+    gap = (29 * 60, 200 * 60, 171)
+    assert written(path, hours) == ([29, None, None, 30], (gap,))
+    activity = series.recent_activity(path, ["email"], now)["email"]
+    assert activity.hours[-4:] == (29, None, None, 30)
+    assert activity.watched[-4:] == (True, False, False, True)
+    assert activity.rows_before == 100
+    assert series.last_day_by_table(path, "email", now)["tasks"].written == 230
+    assert series.recent_gaps(path, now) == (Gap(START + 29 * MINUTE, START + 200 * MINUTE, 171),)
+    # An hour later than the last record, the running hour is not known to be silent.
+    later = START + 270 * MINUTE
+    assert series.recent_activity(path, ["email"], later)["email"].hours[-2:] == (30, None)
+    # The points of a gap that is long over are gone, but not its hours.
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM point WHERE at < ?", (start + 220 * 60,))
+    by_hour = replace(Window(start + HOUR, start + 4 * HOUR, HOUR), span=HOUR)
+    assert written(path, by_hour)[0][:3] == [29, None, None]
+
+
+def test_a_first_count_is_no_growth(history: History, path: Path) -> None:
+    """What is there at the first look, a table of minutes to count, a later one, another file."""
+    for minute in range(10):
+        rows: dict[str, int | None] = {"first": 12_345_678, "large": 7_000_000 if minute else None}
+        if minute > 4:
+            rows["new"] = 3
+        taken = snapshot(START + minute * MINUTE, email=rows)
+        if minute > 6:
+            (status,) = taken.databases
+            moved = replace(status.database, path=Path("/srv/another.db"))
+            taken = replace(taken, databases=(replace(status, database=moved),))
+        history.record(taken)
+    start = int(START.timestamp())
+    found = series.find_series(
+        path, Selection(metric="inserted"), Window(start, start + 9 * 60, 9 * 60)
+    )
+    assert {s.table: s.points[-1][1] for s in found} == {"first": 0, "large": 0, "new": 3}
+    activity = series.recent_activity(path, ["email"], START + 9 * MINUTE)["email"]
+    assert activity.hours[-1] == 3
+    assert (activity.rows_before, activity.since) == (19_345_678, START + MINUTE)
+
+
+def test_a_table_that_was_never_counted_is_not_silent(history: History, path: Path) -> None:
+    for minute in range(10):
+        history.record(snapshot(START + minute * MINUTE, email={"vectors": None}))
+    activity = series.recent_activity(path, ["email"], START + 9 * MINUTE)["email"]
+    assert activity.hours == (None,) * 24
+    assert activity.watched[-1]
+
+
+def test_a_gap_is_one_for_all_databases(history: History, path: Path) -> None:
+    for minute in [*range(30), *range(90, 120)]:
+        rows: dict[str, int | None] = {"tasks": 100 + minute}
+        late = None if minute == 90 else rows  # it is back a minute later
+        history.record(snapshot(START + minute * MINUTE, email=rows, late=late))
+    now = START + 150 * MINUTE
+    gap = Gap(START + 29 * MINUTE, START + 90 * MINUTE, 61 + 62)
+    assert series.recent_gaps(path, now) == (gap,)
+    assert series.recent_gaps(path, now + timedelta(days=8)) == ()
+
+
+@settings(max_examples=40)
+@given(watched=st.sets(st.integers(0, 90), min_size=1), step=st.integers(1, 30))
+def test_every_row_is_written_in_a_step_or_in_a_gap(
+    tmp_path_factory: pytest.TempPathFactory, watched: set[int], step: int
+) -> None:
+    path = tmp_path_factory.mktemp("history") / "history.db"
+    with closing(History(HistorySettings(path=path))) as history:
+        grown(history, sorted(watched))
+    start = int(START.timestamp())
+    steps, gaps = written(path, Window(start - 60, start + 3 * HOUR, step * 60))
+    known = sum(value for value in steps if value is not None)
+    assert known + sum(rows for *_, rows in gaps) == max(watched) - min(watched)
+    # A pause of up to three minutes is no gap.
+    assert all(value is None or 0 <= value <= step + 2 for value in steps)
