@@ -90,9 +90,7 @@ class Sampler:
         self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._problems: dict[str, tuple[Problem, ...]] = {}
         self._verified: dict[str, tuple[datetime, float]] = {}
-        self._activity: dict[str, Activity] = {}
-        self._gaps: tuple[Gap, ...] = ()
-        self._load_past()
+        self._activity, self._gaps = self._load_past()
         self._recorded_at: datetime | None = None
         self._adjustments = AdjustmentDetector(clock)
         self._self_check = SelfCheck(self._deadline_seconds)
@@ -376,14 +374,14 @@ class Sampler:
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
         self._states.save()
-        self._load_past()
+        self._activity, self._gaps = self._load_past()
 
-    def _load_past(self) -> None:
+    def _load_past(self) -> tuple[dict[str, Activity], tuple[Gap, ...]]:
         """Load the last day of each database, and when none was watched, from the history."""
         names = [database.name for database in self._settings.databases]
         try:
-            self._activity = recent_activity(self._history.path, names, self._clock.now())
-            self._gaps = recent_gaps(self._history.path, self._clock.now())
+            path, now = self._history.path, self._clock.now()
+            return recent_activity(path, names, now), recent_gaps(path, now)
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            self._activity, self._gaps = {}, ()
+            return {}, ()
