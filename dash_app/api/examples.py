@@ -87,7 +87,7 @@ def _coordination() -> DatabaseStatus:
     tasks = ExpectationState("on_time", HOURLY, READ_AT, READ_AT + HOUR)
     return replace(
         _status(_database("coordination"), reading),
-        activity=Activity((1,) * 24, 109, NOW - 24 * HOUR),
+        activity=Activity((1,) * 24, 109, NOW - 24 * HOUR, is_whole_day=True),
         expectations=ExpectationReport(tables={"tasks": tasks}),
     )
 
@@ -126,8 +126,8 @@ def _email() -> DatabaseStatus:
         surroundings=Surroundings(holders=(holder,), backlog_bytes=1_204_100_000, disk=DISK),
     )
     text = log_held(reading, holder, since)
-    problem = Problem("log_held", "notice", since, text, REMEDIES["log_held"], "email")
-    return _status(_database("email"), reading, problem)
+    held = Problem("log_held", "notice", since, text, REMEDIES["log_held"], "email")
+    return _status(_database("email"), reading, replace(held, text_since=since))
 
 
 def _health() -> DatabaseStatus:

@@ -232,7 +232,8 @@ def _text(group: Sequence[Problem], statuses: Statuses, writer: Process | None) 
     if len(labels) > 1 and all(problem.is_silence for problem in group):
         sentences = [WRITES_STOPPED]
     if writer:
-        gone = process_gone(writer.command, writer.pid, writer.until, labels)
+        since = min(problem.since for problem in group)
+        gone = process_gone(writer.command, writer.pid, writer.until, labels, since)
         sentences = [sentences[0], gone, *sentences[1:]]
     return incident_text(labels, sentences)
 

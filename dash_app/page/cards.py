@@ -35,10 +35,10 @@ MAX_TABLES = 6
 
 BADGES: dict[str, tuple[Icon, str, str]] = {
     "connected": ("check", "ok", "Connected"),
-    "not_initialized": ("waiting", "warn", "Not Initialized"),
+    "not_initialized": ("waiting", "warn", "Not initialized"),
     "error": ("cross", "bad", "Error"),
     "paused": ("waiting", "idle", "Paused"),
-    "undecided": ("unknown", "idle", "Can't Tell"),
+    "undecided": ("unknown", "idle", "Can't tell"),
 }
 """Icon, colour and text of each badge that does not name a problem."""
 

@@ -245,7 +245,7 @@ def _without_chart(label: str, body: Component) -> Component:
 
 def _waiting(since: datetime | None) -> Component:
     if since is None:
-        return html.P("Not watched yet: nothing has been read.", className="waiting")
+        return html.P("Nothing read yet.", className="waiting")
     begun = moment(since, "clock", since)
     return html.P(["Watching since ", begun, ". The line grows from there."], className="waiting")
 

@@ -170,9 +170,9 @@ def _storage(details: Details, now: datetime) -> list[Pair]:
     reading, host = details.status.reading, details.status.reading.surroundings
     sizes = {
         "File": reading.size_bytes,
-        "Unused": reading.free_bytes,
+        "Free inside": reading.free_bytes,
         "WAL": reading.wal_bytes,
-        "Not checkpointed": host.backlog_bytes,
+        "WAL not yet checkpointed": host.backlog_bytes,
     }
     path = html.Code(numbers.short_path(details.status.database.path))
     pairs: list[Pair] = [("Path", path)]
@@ -201,7 +201,7 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
         html.Li(
             [
                 html.Span(f"{holder.command} (pid {holder.pid})", className="subject"),
-                f", {', '.join(holder.uses)}, since ",
+                f": {', '.join(holder.uses)} since ",
                 moment(holder.since, "clock", now),
                 " or earlier",
                 *([", holds the WAL back"] if holder.pins_since else []),
@@ -211,7 +211,7 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
     ]
     none = "No other program has it open."
     if host.holders is None:
-        none = "Cannot be determined here."
+        none = "Unknown on this system."
     holders = html.Ul(lines, className="plain") if lines else aside(none)
     engine = [aside(summaries.FOREIGN_ENGINE)] if host.is_foreign else []
     return html.Section([html.H2("Open by"), holders, *engine])

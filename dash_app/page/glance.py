@@ -32,7 +32,7 @@ DOCUMENT = versioned("""<!DOCTYPE html>
 def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
     """Return the headline and one item per database, as HTML that reloads itself."""
     headline = summaries.headline(snapshot) if snapshot else "Can't tell"
-    age = snapshot_age(snapshot, now) if snapshot else "nothing has been read yet"
+    age = snapshot_age(snapshot, now) if snapshot else "Nothing read yet."
     items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
     parts = [html.H1(headline), aside(age), html.Ul(items)]
     back = html.P(html.A("The whole page", href="/"))

@@ -19,7 +19,7 @@ MAX_LINKS = 3
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     """Return the headline, links to the worst problems, and how many databases are connected."""
     if snapshot is None:
-        return [html.H1("Can't tell"), lines(aside("Nothing has been read yet."))]
+        return [html.H1("Can't tell"), lines(aside("Nothing read yet."))]
     links = _links(snapshot, now)
     rest = len(links) - MAX_LINKS
     connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"

@@ -18,7 +18,7 @@ from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.words.events import event_text
 from dash_app.words.problems import (
     REMEDIES,
-    disk_line,
+    disk_low,
     few_rows,
     log_held,
     no_such_table,
@@ -230,7 +230,7 @@ def _exceeded(rules: Rules, reading: Reading, missing: Iterable[str]) -> Exceede
     if disk and (
         disk.is_low if rules.min_free_bytes is None else disk.free_bytes < rules.min_free_bytes
     ):
-        yield "disk_low", None, f"{disk_line(disk)}."
+        yield "disk_low", None, disk_low(disk, rules.min_free_bytes)
 
 
 def _row_limits(rules: Rules, reading: Reading) -> Exceeded:

@@ -215,7 +215,8 @@ def _error(status: int, name: str, message: str = "") -> Response:
     if request.path.startswith("/api"):
         return error_response(status, name.lower().replace(" ", "_"), text)
     if "text/html" in request.headers.get("Accept", ""):
-        response = Response(plain_page(text), status, mimetype="text/html")
+        page = plain_page("No such page." if status == 404 else text)
+        response = Response(page, status, mimetype="text/html")
     else:
         response = Response(f"{text}\n", status, mimetype="text/plain")
     response.vary.add("Accept")

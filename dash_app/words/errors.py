@@ -27,9 +27,7 @@ COPY_FIRST = (
     "aside and restore a backup, or `.recover` the copy."
 )
 OPEN_ONCE = "Open it once with the program that writes it."
-STILL_READABLE = (
-    "There is no sign of damage. Mission Control keeps retrying; its own program may still read it."
-)
+STILL_READABLE = "No sign of damage. Its own program may still read it."
 RESTORE_UNLESS_ENCRYPTED = (
     "Stop its writers and copy it with its `-wal` first. Unless it was encrypted on purpose, "
     "move `-wal`, `-shm` and `-journal` aside and restore a backup."
@@ -86,7 +84,7 @@ TEXTS: dict[Code, tuple[str, str]] = {
         "No answer within {seconds} s.",
         "Its disk or network mount may be hanging. Mission Control keeps retrying.",
     ),
-    "not_read_yet": ("It has not been read yet.", "It will be read shortly."),
+    "not_read_yet": ("Nothing read yet.", "Its first reading comes shortly."),
     "reader_crashed": (
         "SQLite crashed while reading it.",
         "Copy it with its `-wal`, then `.recover` the copy.",
@@ -101,7 +99,7 @@ VARIANTS: dict[tuple[Code, str], tuple[str, str]] = {
     ),
     ("locked", "writes"): (
         "{holder} writes to it without pause.",
-        "It will be read as soon as its writers pause.",
+        "It is read as soon as its writers pause.",
     ),
     ("not_a_database", "was_read"): (
         "Another file replaced it: not an SQLite file, or encrypted. It held {rows}.",
@@ -118,19 +116,19 @@ VARIANTS: dict[tuple[Code, str], tuple[str, str]] = {
     ),
     ("cannot_read", "schema"): (
         "SQLite can't read its schema: {schema}.",
-        "There is no sign that its tables are damaged; its own program may still read them.",
+        "No sign that its tables are damaged. Its own program may still read them.",
     ),
     ("reader_crashed", "memory"): (
-        "Reading it needs more than {memory} of memory, the limit of its reader.",
-        "Its schema or an index needs that much. There is no sign of damage.",
+        "Reading it needs more than {memory} of memory, its reader's limit.",
+        "Its schema or an index is that large. No sign of damage.",
     ),
     ("reader_crashed", "signal"): (
-        "The process that reads it was killed (signal {signal}).",
+        "Its reader was killed (signal {signal}).",
         "Mission Control keeps retrying. If nobody killed it, memory may be low: see `dmesg`.",
     ),
     ("reader_crashed", "bug"): (
         "Mission Control failed while reading it ({bug}).",
-        "There is no sign of damage. Mission Control keeps retrying; its log has the details.",
+        "No sign of damage. Mission Control keeps retrying; its log has details.",
     ),
 }
 """Cause and remedy of a code with a certain detail."""

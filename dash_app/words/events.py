@@ -49,7 +49,7 @@ def _description(event: Event) -> str:
             text = f"Schema changed: {_changed_objects(was['objects'], now['objects'])}"
         case "rows_dropped":
             is_empty = not any(now["rows"].values())
-            text = f"{'Emptied' if is_empty else 'Rows dropped'}: {_lost_rows(event)}"
+            text = f"{'Emptied' if is_empty else 'Rows lost'}: {_lost_rows(event)}"
         case "version_changed":
             names = {"userVersion": "user_version", "applicationId": "application_id"}
             parts = [f"{names[name]} {old} → {now[name]}" for name, old in was.items()]

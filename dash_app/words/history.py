@@ -7,7 +7,7 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.words.numbers import short_path
 from dash_app.words.problems import disk_line
 
-HISTORY_UNREADABLE = "The history can't be read now. Live counts continue."
+HISTORY_UNREADABLE = "History can't be read now. Live counts continue."
 
 
 def history_disk(snapshot: Snapshot) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.words.numbers import (
     age,
+    clock,
     first_of,
     join_names,
     moment,
@@ -28,7 +29,7 @@ MAX_SENTENCE_CHARACTERS = 400
 OUR_LABEL = "Alerts"
 """Replaces the label of a database for a problem of Mission Control itself."""
 
-WRITES_STOPPED = "Writes have stopped."
+WRITES_STOPPED = "Writes stopped."
 
 
 def incident_text(labels: Sequence[str], sentences: Sequence[str]) -> str:
@@ -58,10 +59,12 @@ def folder_gone(folder: Path) -> str:
     return f"Their folder {short_path(folder)} is gone."
 
 
-def process_gone(command: str, pid: int, until: datetime, labels: Sequence[str]) -> str:
-    """Return the cause if a process stopped that had the silent databases open."""
+def process_gone(
+    command: str, pid: int, until: datetime, labels: Sequence[str], since: datetime
+) -> str:
+    """Return the cause if a process stopped that had the databases open, silent since `since`."""
     what = "it" if len(labels) == 1 else "them"
-    return f"{command} (pid {pid}) had {what} open until {moment(until)}."
+    return f"{command} (pid {pid}) closed {what} at {clock(until, since)}."
 
 
 def process_remedy(command: str) -> str:
@@ -97,7 +100,7 @@ def ending(incident: Incident) -> str:
 def acknowledged_by(acknowledgement: Acknowledgement) -> str:
     """Return who acknowledged an incident, and until when (UTC)."""
     until = moment(acknowledgement.until) if acknowledgement.until else "it ends"
-    return f"Acknowledged by {acknowledgement.by} until {until}"
+    return f"Acknowledged until {until}, by {acknowledgement.by}"
 
 
 def sent_line(incident: Incident) -> str:

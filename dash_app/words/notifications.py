@@ -78,7 +78,7 @@ def failing_text(lost: Sequence[Notification]) -> tuple[str, str]:
     """Return the text and remedy of the problem that notifications are not delivered."""
     why = next((one.failure for one in reversed(lost) if one.failure), "")
     text = f"{plural(len(lost), 'notification')} did not reach every receiver: {why}."
-    return text, "Fix that, then run `./ops/run alerts test` to check."
+    return text, "Fix that, then check with `./ops/run alerts test`."
 
 
 def trial_text(now: datetime) -> tuple[str, str]:

@@ -43,9 +43,9 @@ IN_BRIEF: dict[str, str] = {
     "reader_crashed": "crashes its reader",
     "gone": "file gone",
     "emptied": "file emptied",
-    "truncated": "file cut short",
+    "truncated": "cut short",
     "rows_dropped": "rows lost",
-    "rolled_back": "rolled back",
+    "rolled_back": "older state",
     "replaced": "replaced",
     "log_held": "WAL held",
     "wal_growing": "WAL keeps growing",
@@ -82,20 +82,20 @@ MAX_COMPARED = 200
 name (30 µs each)."""
 
 MAX_DAYS = 365
-INTENDED = "If this was intended, acknowledge it. If not, stop its writer"
+INTENDED = "Intended? Acknowledge it. If not, stop its writer"
 COMPARE = INTENDED + " and compare it with a backup."
 REMEDIES: dict[FindingKind, str] = {
-    "rows_dropped": INTENDED + ", move its `-wal` aside and restore a backup.",
+    "rows_dropped": INTENDED + ", move file and `-wal` aside together, then restore a backup.",
     "rolled_back": INTENDED + " and look for the newer file.",
     "replaced": INTENDED + " and look for the previous file.",
-    "log_held": "That program has not finished a read. Restart it when convenient.",
-    "wal_growing": "Check which programs have it open and what prevents a checkpoint.",
-    "disk_low": "Free some space before its writers fail.",
-    "late": "It may still come. If not, check that its writer is running.",
-    "down": "Check that its writer is running, and its latest output.",
+    "log_held": "One read never finished. Restart that program when you can.",
+    "wal_growing": "Check what has it open and prevents a checkpoint.",
+    "disk_low": "Free space before its writers fail.",
+    "late": "It may still come. If not, check its writer.",
+    "down": "Check that its writer runs, and read its log.",
     "few_rows": "Find out what removed them, or lower `min_rows`.",
     "no_such_table": "Correct the name in the configuration, or remove the rule.",
-    "wal_large": "Check which programs have it open: a long read or write keeps it from shrinking.",
+    "wal_large": "A long read or write keeps it from shrinking. Check what has it open.",
     "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
 }
 
@@ -171,8 +171,8 @@ def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
     if growth.readers:
         readers = join_names(growth.readers)
         return (
-            f"{sizes}: it can't start over while it always has a reader: {readers}.",
-            "Pause between reads, or end those that run for long.",
+            f"{sizes}: it can't start over, because it always has a reader: {readers}.",
+            "Pause between reads, or end long ones.",
         )
     return f"{sizes}: it does not start over, for an unknown reason.", REMEDIES["wal_growing"]
 
@@ -209,7 +209,7 @@ def unknown_table(table: str, tables: tuple[str, ...]) -> str:
     listed = [_short(name) for name in (*similar, *others)[:MAX_LISTED]]
     rest = len(tables) - len(listed)
     more = f" and {number(rest)} more" if rest > 0 else ""
-    return f"{_short(table)}: there is no such table. Tables: {', '.join(listed) or 'none'}{more}."
+    return f"{_short(table)}: no such table. Tables: {', '.join(listed) or 'none'}{more}."
 
 
 def _short(name: str) -> str:
@@ -218,10 +218,19 @@ def _short(name: str) -> str:
 
 def few_rows(table: str | None, rows: int | None, min_rows: int) -> str:
     """Describe a table, or all tables together, with too few rows; None if it is missing."""
-    found = "there is no such table" if rows is None else plural(rows, "row")
-    return f"{table or 'All tables'}: {found}, at least {number(min_rows)} expected."
+    prefix = f"{table}: " if table else ""
+    if rows is None:
+        return f"{prefix}no such table; expected at least {plural(min_rows, 'row')}."
+    return f"{prefix}{plural(rows, 'row')}; expected at least {number(min_rows)}."
 
 
 def too_large(what: str, size_bytes: int, max_bytes: int) -> str:
-    """Describe a file that is too large: WAL 1.2 GB, at most 1.0 GB expected."""
-    return f"{what} {size(size_bytes)}, at most {size(max_bytes)} expected."
+    """Describe a file that is too large: WAL 1.2 GB, above your 1.0 GB."""
+    return f"{what} {size(size_bytes)}, above your {size(max_bytes)}."
+
+
+def disk_low(disk: Disk, min_free_bytes: int | None) -> str:
+    """Describe a disk that is low: below the configured limit, or by itself if None."""
+    if min_free_bytes is None:
+        return f"{disk_line(disk)}."
+    return f"{size(disk.free_bytes)} free, below your {size(min_free_bytes)}."

@@ -21,8 +21,8 @@ from dash_app.words.problems import (
     spoken,
 )
 
-PAUSED = "Paused: problems are not reported."
-FOREIGN_ENGINE = "It is open in an engine other than SQLite, such as Turso."
+PAUSED = "Paused: no alerts."
+FOREIGN_ENGINE = "Open in an engine other than SQLite, such as Turso."
 MAIN_FILE_ONLY = "Rows of the main file only: a WAL under another name may hold more."
 
 
@@ -141,7 +141,7 @@ def kind_title(kind: str) -> str:
 def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
     """Return the headline and one line per database, for terminals and shortcuts."""
     if snapshot is None:
-        return "Can't tell · nothing has been read yet\n"
+        return "Can't tell · nothing read yet\n"
     lines = (
         f"{word}  {label}  {glance_line(status, now)}" for status, word, label in aligned(snapshot)
     )

@@ -112,7 +112,7 @@ def test_the_badge_changes_when_a_database_appears_and_disappears(
 ) -> None:
     quiet_page.goto(served.url)
     card = quiet_page.locator("#card-content")
-    expect(card).to_contain_text("Not Initialized")
+    expect(card).to_contain_text("Not initialized")
     expect(card).to_contain_text(f"No file yet at {paths['content']}.")
     make_database(paths["content"], articles=3)
     expect(card).to_contain_text("Connected")

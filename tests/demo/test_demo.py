@@ -164,7 +164,7 @@ def test_the_backfill_has_a_gap_a_drop_and_a_schema_change() -> None:
     rows = [rows for _, table, _, rows, _ in backfill.points() if table == DROPPED_TABLE]
     before, _after = max((a, b) for a, b in pairwise(rows) if b < a)
     dropped, changed = backfill.events()
-    assert event_text(dropped) == f"Rows dropped: events {before:,} → {before - DROPPED_ROWS:,}"
+    assert event_text(dropped) == f"Rows lost: events {before:,} → {before - DROPPED_ROWS:,}"
     assert event_text(changed) == "Schema changed: + column tasks.priority"
     assert dropped.ended_at
 

@@ -126,8 +126,7 @@ def test_databases_that_fall_silent_with_a_process_are_one_incident_that_names_i
         "fault",
     )
     assert incident.text == (
-        "Email and Content: Writes have stopped."
-        " agent-812 (pid 812) had them open until 12:00 UTC on 25 Nov."
+        "Email and Content: Writes stopped. agent-812 (pid 812) closed them at 12:00 UTC."
     )
     assert incident.remedy == "Start agent-812 again, if it should run."
     timeline.restart()
@@ -156,7 +155,7 @@ def test_an_incident_that_ends_in_part_keeps_its_text_until_its_end() -> None:
 
     update(0, pid=812)
     (whole,) = update(6, *names, pid=900)
-    assert whole.text.startswith("A and B: Writes have stopped. agent-812")
+    assert whole.text.startswith("A and B: Writes stopped. agent-812")
     part = replace(whole, problem_ids=("b:down",))
     assert update(7, "b", pid=900) == [part]
     assert update(8, "b", pid=900) == [part]

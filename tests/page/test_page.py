@@ -30,7 +30,7 @@ from tests.page.helpers import card_text, visible_text
 def test_an_undecided_database_is_neither_well_nor_a_fault(code: Code) -> None:
     status = judged_status(failed_reading(code))
     assert (status.status, status.level, status.needs_you) == ("error", "unknown", False)
-    assert card_text(status).startswith("Email Can't Tell")
+    assert card_text(status).startswith("Email Can't tell")
 
 
 def test_a_well_card_shows_last_write_and_rows() -> None:
@@ -84,7 +84,7 @@ def test_the_margin_fits_the_numbers_of_an_axis() -> None:
 
 def test_a_missing_file_is_a_fault_only_if_it_was_read_before() -> None:
     before = card_text(judged_status(failed_reading("file_missing")))
-    assert before.startswith("Email Not Initialized")
+    assert before.startswith("Email Not initialized")
     assert "Since" not in before
     good = next_state(Reading(EARLIER, EARLIER, tables=good_reading(a=10_640).tables), None)
     after = card_text(judged_status(failed_reading("file_missing"), good))

@@ -91,7 +91,7 @@ def create_empty(path: Path) -> None:
             ["Schema changed: + table jobs, − table tasks"],
         ),
         ([sql("DELETE FROM tasks")], ["Emptied: tasks 126 → 0"]),
-        ([sql("DELETE FROM tasks WHERE id > 62")], ["Rows dropped: tasks 126 → 62"]),
+        ([sql("DELETE FROM tasks WHERE id > 62")], ["Rows lost: tasks 126 → 62"]),
         ([sql("DELETE FROM tasks WHERE id > 63")], []),
         ([sql("PRAGMA user_version = 3")], ["Version changed: user_version 0 → 3"]),
         ([sql("VACUUM"), sql("ANALYZE"), sql("REINDEX")], []),
@@ -188,7 +188,7 @@ def test_an_estimate_is_not_compared(path: Path) -> None:
     assert events == ()
     counted = replace(first, tables={**first.tables, "tasks": replace(few, estimate=None)})
     assert [event_text(e) for e in apply_reading("a", counted, state)[1]] == [
-        "Rows dropped: tasks 126 → 1"
+        "Rows lost: tasks 126 → 1"
     ]
 
 

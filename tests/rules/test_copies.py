@@ -124,7 +124,7 @@ BACK = ["Gone", f"Back after now with {FEWER}"]
         ([rsync("backup")], OLDER),
         ([remove, cp("backup")], BACK),
         ([remove, backup_api], BACK),
-        ([backup_api], ["Rows dropped: queue 5,209 → 3,709"]),
+        ([backup_api], ["Rows lost: queue 5,209 → 3,709"]),
         ([remove, cp_p("backup")], ["Gone", "Back after now", *OLDER]),
         ([sql("VACUUM"), sql("DELETE FROM queue WHERE id > 5000")], []),
     ],
@@ -213,7 +213,7 @@ def test_a_table_of_a_copy_is_compared_once_it_is_counted(path: Path) -> None:
     state, events = apply_reading("a", estimated, state)
     assert events == ()
     state, (second,) = apply_reading("a", counted, state)
-    assert event_texts([second]) == ["Rows dropped: queue 5,209 → 3,709"]
+    assert event_texts([second]) == ["Rows lost: queue 5,209 → 3,709"]
     resolved = resolve_events((first, second), (), counted, None)
     assert [event.ended_at for event in resolved] == [None, None]
     assert apply_reading("a", counted, state)[1] == ()

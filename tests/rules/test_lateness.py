@@ -234,17 +234,17 @@ def test_numbers_beyond_their_limits_are_problems() -> None:
         },
     )
     one = replace(reading(START, 4, START), wal_bytes=2 * MB, size_bytes=3 * MB)
-    gone = ("few_rows", "fault", "gone: there is no such table, at least 1 expected.")
+    gone = ("few_rows", "fault", "gone: no such table; expected at least 1 row.")
     assert problems(rules, one) == [
-        ("few_rows", "fault", "All tables: 4 rows, at least 5 expected."),
+        ("few_rows", "fault", "4 rows; expected at least 5."),
         gone,
     ]
     more = replace(reading(START, 3, START), wal_bytes=2 * MB + 1, size_bytes=4 * MB)
     assert problems(replace(rules, min_rows=3), more) == [
-        ("few_rows", "fault", "tasks: 3 rows, at least 4 expected."),
+        ("few_rows", "fault", "tasks: 3 rows; expected at least 4."),
         gone,
-        ("wal_large", "notice", "WAL 2.0 MB, at most 2.0 MB expected."),
-        ("file_large", "notice", "File 4.0 MB, at most 3.0 MB expected."),
+        ("wal_large", "notice", "WAL 2.0 MB, above your 2.0 MB."),
+        ("file_large", "notice", "File 4.0 MB, above your 3.0 MB."),
     ]
     uncounted = replace(more, tables={"tasks": TableCount(None, START, error="its query fails")})
     kinds = [kind for kind, *_ in problems(rules, uncounted)]
@@ -271,7 +271,7 @@ def test_a_rule_for_a_table_that_never_existed_is_reported_at_the_first_reading(
     report = final(tracker, [reading(START, 1, START)])
     (first,) = limits_of(rules, reading(START, 1, START), report, ())
     assert (first.code, first.level, first.table) == ("no_such_table", "notice", "taks")
-    assert first.text == "taks: there is no such table. Tables: tasks."
+    assert first.text == "taks: no such table. Tables: tasks."
     report = final(tracker, [reading(at, 1, at) for at in times])
     (later,) = limits_of(rules, reading(times[1], 1, times[1]), report, [first])
     assert later == first

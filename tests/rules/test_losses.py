@@ -57,7 +57,7 @@ def numbered(tmp_path: Path) -> Path:
         ([sql("DELETE FROM jobs WHERE id > 280", "VACUUM")], []),
         (
             [sql(*CLEAR, fill("jobs", 20))],
-            ["Rows dropped: jobs 290 → 20"],
+            ["Rows lost: jobs 290 → 20"],
         ),
     ],
 )  # fmt: skip
@@ -263,7 +263,7 @@ def test_a_table_that_is_filled_and_cleared_by_each_run_is_not_a_loss(path: Path
             assert after() == []
             assert after(sql("DELETE FROM stage WHERE id > 3"), RECENTLY / 2) == []
         assert after(None, RECENTLY / 2) == []
-        assert after(None, RECENTLY) == ["Rows dropped: stage 506 → 3"]
+        assert after(None, RECENTLY) == ["Rows lost: stage 506 → 3"]
 
 
 def test_rotated_monthly_tables_are_a_loss_only_the_first_time(path: Path) -> None:
@@ -305,7 +305,7 @@ def test_a_rotation_is_compared_once_all_tables_are_counted(path: Path) -> None:
     ("change", "expected"),
     [
         ("DROP TABLE logs", "Schema changed: − table logs; logs 5,000 → 0"),
-        ("DELETE FROM logs WHERE id > 10", "Rows dropped: logs 5,000 → 10"),
+        ("DELETE FROM logs WHERE id > 10", "Rows lost: logs 5,000 → 10"),
     ],
 )
 def test_a_table_with_estimates_only_can_lose_rows(path: Path, change: str, expected: str) -> None:
