@@ -48,7 +48,10 @@ def draw(part: object) -> str:
     attributes = "".join(
         f' {name}="{escape(str(value))}"' for name, value in _attributes(kind, properties).items()
     )
-    return f"<{tag}{attributes}>{draw(properties.get('children'))}</{tag}>"
+    content = draw(properties.get("children"))
+    if tag == "code":
+        content = content.replace("/", "/<wbr>")  # so that a long path breaks there
+    return f"<{tag}{attributes}>{content}</{tag}>"
 
 
 def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:

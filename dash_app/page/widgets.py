@@ -166,7 +166,7 @@ def expectation(row: Any, now: datetime) -> list[Component]:
         return [html.Span([icon(shape), word], className="expected expected-idle")]
     is_unseen = pd.isna(row.written_at)
     last = ["nothing seen yet"] if is_unseen else ["last ", moment(row.written_at, "ago", now)]
-    text = [icon(shape), f"{word}: expected {numbers.every(row.every)}, ", *last]
+    text = [f"{word}: expected {numbers.every(row.every)}, ", *last]
     if row.state == "unknown":
         text.append("; rows may come and go between readings")
-    return [html.Span(text, className=f"expected expected-{colour}")]
+    return [html.Span([icon(shape), html.Span(text)], className=f"expected expected-{colour}")]
