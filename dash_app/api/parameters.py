@@ -225,6 +225,12 @@ class IncidentsParameters(PageParameters):
         return IncidentQuery(self.database, is_open, before=self.before, limit=self.limit)
 
 
+class GlanceParameters(Parameters):
+    """The parameters of `/glance`."""
+
+    refresh: Literal["on", "off"] = Field("on", description="Whether the page reloads itself.")
+
+
 PARAMETERS: dict[str, type[Parameters]] = {
     "/api/db-status": Parameters,
     "/api/databases/<name>": Parameters,
@@ -234,7 +240,7 @@ PARAMETERS: dict[str, type[Parameters]] = {
     "/api/service": Parameters,
     "/api/openapi.json": Parameters,
     "/health": Parameters,
-    "/glance": Parameters,
+    "/glance": GlanceParameters,
     "/metrics": Parameters,
 }
 """Every route in `openapi.json`."""

@@ -28,24 +28,32 @@ DOCUMENT = versioned("""<!DOCTYPE html>
 </html>
 """)
 
+RELOADING = '<meta http-equiv="refresh" content="30">', "Without refresh", "/glance?refresh=off"
+STILL = "", "With refresh", "/glance"
+"""The tag that reloads a page, and the link to the other kind of page, for those who need time."""
 
-def glance_page(snapshot: Snapshot | None, now: datetime) -> str:
-    """Return the headline and one item per database, as HTML that reloads itself."""
+
+def glance_page(snapshot: Snapshot | None, now: datetime, *, reloads: bool = True) -> str:
+    """Return the headline and one item per database, as HTML that reloads itself or does not."""
     headline = summaries.headline(snapshot) if snapshot else "Can't tell"
     age = snapshot_age(snapshot, now) if snapshot else "Nothing read yet."
     items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
     parts = [html.H1(headline), aside(age), html.Ul(items)]
-    back = html.P(html.A("The whole page", href="/"))
+    refresh, other, href = RELOADING if reloads else STILL
+    links = html.Nav(
+        [html.A("The whole page", href="/"), html.A(other, href=href)], className="links"
+    )
     level = snapshot.level if snapshot else "unknown"
-    body = draw(html.Main([*parts, back]))
-    refresh = '<meta http-equiv="refresh" content="30">'
+    body = draw(html.Main([*parts, links]))
     title = f"{headline} · Mission Control"
     return DOCUMENT.format(level=level, refresh=refresh, title=title, body=body)
 
 
 def plain_page(text: str) -> str:
     """Return a page with one sentence and a link to the databases."""
-    body = draw(html.Main([html.H1(text), html.P(html.A("All databases", href="/"))]))
+    body = draw(
+        html.Main([html.H1(text), html.P(html.A("All databases", href="/"), className="links")])
+    )
     return DOCUMENT.format(level="unknown", refresh="", title="Mission Control", body=body)
 
 

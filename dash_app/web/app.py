@@ -9,7 +9,7 @@ from typing import Any
 
 from dash import Dash
 from dash.exceptions import DependencyException
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from dash_app.api.parameters import ParameterError
@@ -166,7 +166,8 @@ def _serve_glance(server: Flask, newest: NewestSnapshot) -> None:
     def glance() -> Response:
         now = datetime.now(UTC)
         if "text/html" in request.headers.get("Accept", ""):  # browsers
-            response = Response(glance_page(newest(), now), mimetype="text/html")
+            page = glance_page(newest(), now, reloads=g.parameters.refresh == "on")
+            response = Response(page, mimetype="text/html")
         else:
             response = Response(glance_text(newest(), now), mimetype="text/plain")
         response.vary.add("Accept")
