@@ -131,7 +131,7 @@ def test_a_stored_sentence_has_a_clock_time_and_a_shown_one_a_duration() -> None
     assert current_text(first, NOW) == "No write for 3 h; expected every hour."
     assert current_text(first, NOW + HOUR) == "No write for 4 h; expected every hour."
     assert current_text(second, NOW) == second.text == "log: nothing yet; expected every hour."
-    shown = draw(card(silent, [], NOW))
+    shown = draw(card(silent, [], [], NOW))
     assert 'No write for <time datetime="2026-11-23T12:00:00+00:00" data-form="length">' in shown
 
 

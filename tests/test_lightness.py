@@ -171,7 +171,7 @@ def test_a_card_takes_few_calls() -> None:
         taken = snapshot(datetime.now(UTC), **{f"d{one}": rows for one in range(databases)})
         counts = loader.counts_frame(taken)
         profile = cProfile.Profile()
-        profile.runcall(cards, taken.databases, counts, taken.taken_at)
+        profile.runcall(cards, taken.databases, (), counts, taken.taken_at)
         return sum(entry.callcount for entry in profile.getstats())
 
     assert (calls_of(60) - calls_of(10)) / 50 < MAX_CALLS_PER_CARD

@@ -1,6 +1,6 @@
 """The card of a database: badge, first problem, facts and tables."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -11,14 +11,15 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
+from dash_app.page.sparkline import sparkline
 from dash_app.page.widgets import (
     Icon,
     aria,
     aside,
     badge,
-    bars,
     data,
     expectation,
     middle_ellipsis,
@@ -44,7 +45,10 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
 
 
 def cards(
-    statuses: Iterable[DatabaseStatus], counts: pd.DataFrame, now: datetime
+    statuses: Iterable[DatabaseStatus],
+    incidents: Sequence[Incident],
+    counts: pd.DataFrame,
+    now: datetime,
 ) -> list[Component]:
     """Return a card for each database, with its tables of the loader's counts frame.
 
@@ -53,16 +57,21 @@ def cards(
     """
     groups = groupby(counts.itertuples(index=False), key=attrgetter("database"))
     tables = {database: list(rows) for database, rows in groups}
-    return [card(status, tables.get(status.database.name, []), now) for status in statuses]
+    return [
+        card(status, incidents, tables.get(status.database.name, []), now) for status in statuses
+    ]
 
 
-def card(status: DatabaseStatus, tables: list[Any], now: datetime) -> Component:
+def card(
+    status: DatabaseStatus, incidents: Sequence[Incident], tables: list[Any], now: datetime
+) -> Component:
     """Return the card of a database. Its tables are folded on a phone."""
     database = status.database
     lines = problem_lines(status, now)
     lines += (aside(*sentence(note, now)) for note in summaries.notes(status))
     if status.status == "connected":
         lines += _facts(status, now)
+    lines += sparkline(status, incidents, now)
     if tables:
         lines.append(_tables(database.name, tables, now))
     whole: Component = dbc.Card(
@@ -134,13 +143,12 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
 def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
     written_at, rows = status.reading.last_modified, summaries.rows_of(status.reading)
     last_write = moment(written_at, "ago", now) if written_at else "unknown"
-    hours = status.activity.hours if status.activity else ()
     return [
         html.P(
             [html.Span(["Last write ", last_write]), html.Span(rows, className="rows")],
             className="facts",
         ),
-        html.P([html.Span(change(status, now)), bars(hours)], className="facts"),
+        html.P(html.Span(change(status, now)), className="facts"),
     ]
 
 

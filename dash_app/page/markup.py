@@ -12,7 +12,7 @@ from dash.development.base_component import Component
 
 TAGS = {
     *("a", "button", "caption", "code", "details", "div", "footer", "h1", "h2", "h3", "header"),
-    *("li", "main", "nav", "p", "section", "span", "summary"),
+    *("li", "main", "nav", "p", "path", "section", "span", "summary", "svg"),
     *("table", "tbody", "td", "th", "thead", "time", "tr", "ul"),
 }
 BOOTSTRAP_CLASSES = {"Card": "card", "CardBody": "card-body"}
@@ -23,6 +23,7 @@ ATTRIBUTES = {
     "class_name": "class",
     "dateTime": "datetime",
     **{name: name for name in ("href", "id", "role", "scope", "title", "type")},
+    **{name: name for name in ("d", "height", "preserveAspectRatio", "viewBox")},
 }
 
 
@@ -80,6 +81,18 @@ class _Own(Component):
         self._prop_names = self.available_properties = ["id", *properties]
         self._valid_wildcard_attributes = self.available_wildcard_properties = []
         super().__init__(**properties)  # type: ignore[no-untyped-call]
+
+
+class Svg(_Own):
+    """An inline drawing, which Dash has no component for."""
+
+    _type = "Svg"
+
+
+class Path(_Own):
+    """A shape of a drawing, filled by its class."""
+
+    _type = "Path"
 
 
 class Parts(_Own):

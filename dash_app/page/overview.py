@@ -21,7 +21,7 @@ def overview(
     grid: list[Component] = []
     if snapshot:
         grid = [
-            *cards(snapshot.databases, loader.counts_frame(snapshot), now),
+            *cards(snapshot.databases, snapshot.incidents, loader.counts_frame(snapshot), now),
             recent_events(snapshot, snapshot.events, started_at, now),
         ]
     databases = html.Section(

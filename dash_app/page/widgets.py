@@ -1,6 +1,6 @@
 """Small parts that several sections of the page share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -27,8 +27,6 @@ STATES: dict[str, tuple[Icon, str, str]] = {
     "paused": ("waiting", "idle", "Paused"),
 }
 """Icon, colour and word of each state of an expectation."""
-
-BARS_HEIGHT, BAR_PITCH = 20, 5
 
 
 def aria(**values: str) -> dict[str, Any]:
@@ -80,37 +78,6 @@ def since_when(time: datetime, now: datetime, *, has_length: bool = True) -> Com
 def badge(shape: Icon, colour: str, text: Component | str, when: str = "") -> Component:
     """Return a badge. `when` is the class that shows it only with fresh or with stale facts."""
     return html.Span([icon(shape), text], className=f"state state-{colour} {when}".strip())
-
-
-def bars(hours: Sequence[int | None]) -> Component:
-    """Return 24 bars of rows written, one per hour, hidden from screen readers.
-
-    The highest bar has the full height. An hour without a write is a stub, an hour that was not
-    watched is empty, the current hour is pale.
-    """
-    watched = [rows for rows in hours if rows is not None]
-    known = list(hours) if len(watched) > 1 or any(watched) else []
-    highest = max((rows or 0 for rows in known), default=0)
-    written = [
-        f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-{max(2, round(BARS_HEIGHT * rows / highest))}'
-        f'h3V{BARS_HEIGHT}" opacity="{1 if at < len(known) - 1 else 0.5}"/>'
-        for at, rows in enumerate(known)
-        if rows
-    ]
-    silent = [
-        f'<path d="M{at * BAR_PITCH} {BARS_HEIGHT}v-2h3v2"/>'
-        for at, rows in enumerate(known)
-        if rows == 0
-    ]
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 {BARS_HEIGHT}">'
-    shapes = [
-        html.Span(
-            className=name,
-            style={"--shape": f"url('data:image/svg+xml,{svg}{''.join(paths)}</svg>')"},
-        )
-        for name, paths in (("written", written), ("silent", silent))
-    ]
-    return html.Span(shapes, className="bars", **aria(hidden="true"))
 
 
 def prose(text: str) -> list[Component | str]:

@@ -42,4 +42,4 @@ def visible_text(parts: Component | list[Component]) -> str:
 def card_text(status: DatabaseStatus) -> str:
     """Return the text of a database's card at `NOW`."""
     snapshot = Snapshot(NOW, (status,))
-    return visible_text(cards(snapshot.databases, loader.counts_frame(snapshot), NOW))
+    return visible_text(cards(snapshot.databases, (), loader.counts_frame(snapshot), NOW))
