@@ -13,6 +13,7 @@ from threading import Thread
 from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.self_check import SelfCheck
 from dash_app.alerts.notifier import Notifier
+from dash_app.history.coverage import undisturbed_since
 from dash_app.history.file import forget_request
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.schema import UnusableHistoryError
@@ -20,7 +21,6 @@ from dash_app.history.series import recent_activity, recent_gaps
 from dash_app.history.writer import History
 from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.database import Database
-from dash_app.model.host_facts import Activity, Gap
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
@@ -90,7 +90,7 @@ class Sampler:
         self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
         self._problems: dict[str, tuple[Problem, ...]] = {}
         self._verified: dict[str, tuple[datetime, float]] = {}
-        self._activity, self._gaps = self._load_past()
+        self._load_past()
         self._recorded_at: datetime | None = None
         self._adjustments = AdjustmentDetector(clock)
         self._self_check = SelfCheck(self._deadline_seconds)
@@ -304,7 +304,11 @@ class Sampler:
         lost_note = history_lost(lost.at, lost.problem, lost.kept) if lost else None
         notes = tuple(note for note in (self.history_paused, lost_note) if note)
         self.snapshot = replace(
-            snapshot, history_notes=notes, recorded_at=self._recorded_at, gaps=self._gaps
+            snapshot,
+            history_notes=notes,
+            recorded_at=self._recorded_at,
+            gaps=self._gaps,
+            undisturbed_since=self._undisturbed_since,
         )
         return self.snapshot
 
@@ -374,14 +378,15 @@ class Sampler:
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
         self._states.save()
-        self._activity, self._gaps = self._load_past()
+        self._load_past()
 
-    def _load_past(self) -> tuple[dict[str, Activity], tuple[Gap, ...]]:
-        """Load the last day of each database, and when none was watched, from the history."""
+    def _load_past(self) -> None:
+        """Load the last day of each database, and when any was not watched, from the history."""
         names = [database.name for database in self._settings.databases]
         try:
             path, now = self._history.path, self._clock.now()
-            return recent_activity(path, names, now), recent_gaps(path, now)
+            self._activity, self._gaps = recent_activity(path, names, now), recent_gaps(path, now)
+            self._undisturbed_since = undisturbed_since(path, names)
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            return {}, ()
+            self._activity, self._gaps, self._undisturbed_since = {}, (), None

@@ -81,10 +81,13 @@ def test_a_missing_file_is_a_fault_only_after_it_was_read(config: Path, tmp_path
 
 def test_state_survives_a_restart(config: Path, tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
+    make_database(tmp_path / "other.db", messages=3)
     with sampling(config) as sampler:
         since = email(sampler).since
+        well_since = eventually(lambda: snapshot_of(sampler).well_since)
     with sampling(config) as sampler:
         assert email(sampler).since == since
+        assert snapshot_of(sampler).well_since == well_since
     path.unlink()
     with sampling(config) as sampler:
         gone = email(sampler)

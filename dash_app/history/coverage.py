@@ -13,6 +13,9 @@ from dash_app.model.reading import Reading
 Span = tuple[int, int]
 """A start and an end, in seconds since 1970."""
 
+LONG_GAP_SECONDS = 3600
+"""A longer time without watching may have hidden a fault."""
+
 WATCHED = """
     SELECT max(since, :since), until FROM watched
     WHERE database = :database AND until > :since ORDER BY watched.since
@@ -79,6 +82,26 @@ def last_watched(path: Path) -> int | None:
     with open_read_only(path) as connection:
         at: int | None = connection.execute("SELECT max(until) FROM watched").fetchone()[0]
         return at
+
+
+def undisturbed_since(path: Path, databases: Iterable[str]) -> datetime | None:
+    """Return since when databases have been watched without a long gap and without a fault.
+
+    It is None if one of them was never watched. Open incidents do not count. Raise sqlite3.Error.
+    """
+    sql = "SELECT max(ended_at) FROM incident WHERE level = 'fault' AND databases <> '[]'"
+    with open_read_only(path) as connection:
+        (ended_at,) = connection.execute(sql).fetchone()
+        watched = [spans(connection, database) for database in databases]
+    if not all(watched):
+        return None
+    starts = [
+        _time(end)
+        for own in watched
+        for start, end in [(0, own[0][0]), *gaps_between(own)]
+        if end - start > LONG_GAP_SECONDS
+    ]
+    return max([*starts, *([datetime.fromisoformat(ended_at)] if ended_at else [])])
 
 
 def spans(connection: sqlite3.Connection, database: str, since: int = 0) -> list[Span]:

@@ -135,6 +135,8 @@ class Snapshot:
     """When the newest points were stored in the history, since this process started."""
     gaps: tuple[Gap, ...] = ()
     """The times of more than 10 min in the last 7 days that nobody watched, newest first."""
+    undisturbed_since: datetime | None = None
+    """When watching began, or resumed after more than an hour, or the last stored fault ended."""
     self_report: SelfReport = field(default_factory=SelfReport)
     taken_at_seconds: float = 0.0
     """`taken_at` on the steady clock."""
@@ -148,6 +150,15 @@ class Snapshot:
     def open_incidents(self) -> list[Incident]:
         """The incidents that are open, worst first."""
         return [incident for incident in self.incidents if not incident.ended_at]
+
+    @property
+    def well_since(self) -> datetime | None:
+        """Since when no database has had a fault; None if one has, or if it is unknown."""
+        faults = [one for one in self.incidents if one.databases and one.level == "fault"]
+        ends = [fault.ended_at for fault in faults if fault.ended_at]
+        if self.undisturbed_since is None or len(ends) < len(faults):
+            return None
+        return max([self.undisturbed_since, *ends])
 
     def with_incidents(self, incidents: tuple[Incident, ...]) -> Snapshot:
         """Return the snapshot with its incidents and their acknowledgements.
