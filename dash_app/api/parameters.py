@@ -125,7 +125,7 @@ class HistoryParameters(DatabaseParameters):
     metric: Metric = Field(
         "rows",
         description="What to return. `inserted` is the rows written since the previous point, even"
-        " if they were deleted since.",
+        " if they were deleted since, except those written while the database was not watched.",
     )
     until: Time = Field(
         default_factory=lambda: datetime.now(UTC), alias="to", description="The end; default: now."

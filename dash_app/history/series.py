@@ -56,14 +56,26 @@ FIRST_COUNT = """
 """
 """When the last of some tables was first counted after a time."""
 
-WRITTEN_AT = """
-    SELECT coalesce(
-        (SELECT written FROM point WHERE series = :series AND at <= :at ORDER BY at DESC LIMIT 1),
-        (SELECT written FROM hour WHERE series = :series AND at <= :at AND at + 3600 <=
-            (SELECT min(at) FROM point WHERE series = :series) ORDER BY at DESC LIMIT 1),
-        0)
-"""
+_WRITTEN_AT = """coalesce(
+    (SELECT written FROM point WHERE series = :series AND at <= {at} ORDER BY at DESC LIMIT 1),
+    (SELECT written FROM hour WHERE series = :series AND at <= min({at},
+        (SELECT min(at) - 3600 FROM point WHERE series = :series)) ORDER BY at DESC LIMIT 1),
+    0)"""
 """The sum of a table's written rows at a time; that of the hour if its points are pruned."""
+
+_MEANWHILE = """
+    SELECT start, until, max(0, {written_until} - {written_start}) FROM (
+        SELECT since AS until, max(until) OVER (
+            ORDER BY since ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS start FROM watched WHERE database = :database AND since >= coalesce(
+            (SELECT max(since) FROM watched WHERE database = :database AND since < :since), 0)
+    ) WHERE until >= :since AND until < :until AND start < until
+        AND (start - :since) / :step < (until - :since) / :step
+"""
+MEANWHILE = _MEANWHILE.format(
+    written_until=_WRITTEN_AT.format(at="until"), written_start=_WRITTEN_AT.format(at="start")
+)
+"""The gaps of a table from one step to another. The rows of one within a step are of that step."""
 
 INSERTED: Metric = "inserted"
 """Stored beside the rows of a table, not as an own series."""
@@ -126,9 +138,9 @@ class Extent(NamedTuple):
 def find_series(path: Path, selection: Selection, window: Window) -> Iterator[Series]:
     """Yield each series with its last known value at each instant. Raise sqlite3.Error.
 
-    A value of `inserted` is the number of rows written since the previous instant, while somebody
-    watched. A first count is no growth. Series are read
-    one by one: a thousand of 300 points took 45 MB when they were all in memory.
+    A value of `inserted` is the number of rows written since the previous instant, except those
+    written in a gap. A first count is no growth. Series are read one by one: a thousand of 300
+    points took 45 MB when they were all in memory.
     """
     with open_read_only(path) as connection:
         yield from _find(connection, selection, window)
@@ -156,8 +168,8 @@ def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, Tab
         since = _watched_a_day_ago(connection, database, now)
         if since is None:
             return {}
-        # An hour after the last record its value still counts.
-        window = Window(since, since, HOUR).extended_to(now)
+        seconds = max(1, int(now.timestamp()) - since)
+        window = Window(since, since, seconds).extended_to(now)
         rows, written = (
             {str(series.table): series for series in _find(connection, selection, window)}
             for selection in (Selection((database,)), Selection((database,), metric=INSERTED))
@@ -168,7 +180,7 @@ def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, Tab
             rows_before=rows[table].parts[0],
             rows_last=rows[table].points[-1][1],
             written=written[table].points[-1][1] if table in written else None,
-            seconds=int(now.timestamp()) - since,
+            seconds=seconds,
             grew_at=grew_at.get(table),
         )
         for table in rows
@@ -200,12 +212,13 @@ def recent_gaps(path: Path, now: datetime) -> tuple[Gap, ...]:
             for start, end in gaps_between(watched)
             if end >= earliest and end - start > MIN_GAP_SECONDS
         }
+        every = {"since": earliest, "until": int(now.timestamp()), "step": 1}
         for id_, (database, _) in _select(connection, Selection()).items() if rows else ():
-            for start, end in gaps_between(spans(connection, database)):
+            facts = {"series": id_, "database": database, **every}
+            for start, end, written in connection.execute(MEANWHILE, facts):
                 # A database may be back some seconds after the first one.
                 for gap in rows:
-                    if start <= gap[0] and gap[1] <= end:
-                        rows[gap] += _written_between(connection, id_, start, end)
+                    rows[gap] += written if start <= gap[0] and gap[1] <= end else 0
     return tuple(
         Gap(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC), count)
         for (start, end), count in reversed(rows.items())
@@ -218,46 +231,24 @@ def _find(connection: sqlite3.Connection, selection: Selection, window: Window) 
         window = replace(window, first=window.first - window.step)
     walk = WALK.format(column="written" if is_inserted else "last", view=VIEWS[window.span])
     names = _select(connection, selection)
-    covered = {name: spans(connection, name) for name in {name for name, _ in names.values()}}
     watched = {
-        name: _watched(found, window, is_inserted=is_inserted) for name, found in covered.items()
+        name: _watched(spans(connection, name), window, is_inserted=is_inserted)
+        for name in {name for name, _ in names.values()}
     }
     steps = window.steps
-    bounds = {"since": steps[0][1], "until": steps[-1][2]}
+    facts: dict[str, object] = {"since": steps[0][1], "until": steps[-1][2], "step": window.step}
     for id_, (database, table) in names.items():
-        rows: Iterator[_Row] = connection.execute(walk, {"series": id_, **bounds})
+        facts |= {"series": id_, "database": database}
+        rows: Iterator[_Row] = connection.execute(walk, facts)
         if is_inserted and not connection.execute(IS_COUNTED, (id_,)).fetchone()[0]:
             rows = iter(())  # 0 would be untrue
         values = list(_at_steps(rows, steps))
-        gaps = _gaps(connection, id_, covered[database], steps[int(is_inserted) :]) if table else ()
+        gaps = tuple(connection.execute(MEANWHILE, facts)) if table is not None else ()
         if is_inserted:
             columns = _differences(_without(gaps, values, steps), watched[database])
         else:
             columns = _values(values, watched[database])
         yield Series(database, table, selection.metric, *columns, gaps)
-
-
-def _gaps(
-    connection: sqlite3.Connection, series: int, spans: Sequence[Span], steps: Sequence[Step]
-) -> tuple[_Meanwhile, ...]:
-    """Return the gaps that end in one of the steps and begin in an earlier one.
-
-    The rows of a gap within a step were written in that step.
-    """
-    bounds = [steps[0][1], *(until for *_, until in steps)]
-    return tuple(
-        (start, end, _written_between(connection, series, start, end))
-        for start, end in gaps_between(spans)
-        if bisect_right(bounds, start) < bisect_right(bounds, end) < len(bounds)
-    )
-
-
-def _written_between(connection: sqlite3.Connection, series: int, start: int, end: int) -> int:
-    before, after = (
-        connection.execute(WRITTEN_AT, {"series": series, "at": at}).fetchone()[0]
-        for at in (start, end)
-    )
-    return max(0, int(after - before))
 
 
 def _without(
@@ -301,20 +292,14 @@ def _day_start(
 
     It is a day ago or, if that is later, when it was first watched or its last table first counted.
     """
-
-    def rows_at(since: int) -> dict[str, int | None]:
-        found = _find(connection, Selection((database,)), Window(since, since, 1))
-        return {str(series.table): series.parts[0] for series in found}
-
-    since = _watched_a_day_ago(connection, database, now)
-    if since is None:
-        return None, {}
-    rows = rows_at(since)
-    if unknown := [table for table, part in rows.items() if part is None]:
-        facts = {"database": database, "since": since, "tables": json.dumps(unknown)}
-        counted_at = connection.execute(FIRST_COUNT, facts).fetchone()[0]
-        if counted_at is not None:
-            since, rows = counted_at, rows_at(counted_at)
+    since, rows = None, {}
+    later = _watched_a_day_ago(connection, database, now)
+    while later is not None:
+        since, found = later, _find(connection, Selection((database,)), Window(later, later, 1))
+        rows = {str(series.table): series.parts[0] for series in found}
+        unknown = json.dumps([table for table, part in rows.items() if part is None])
+        facts = {"database": database, "since": since, "tables": unknown}
+        later = connection.execute(FIRST_COUNT, facts).fetchone()[0]
     return since, rows
 
 
