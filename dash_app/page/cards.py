@@ -100,16 +100,21 @@ def _head(status: DatabaseStatus, now: datetime, *, foldable: bool) -> Component
 
 
 def status_badge(status: DatabaseStatus, now: datetime) -> Component:
-    """Return the badge of a database, and "As of 14:02" in its place if the reading is stale.
-
-    The page's script shows the second one too if the server stops answering.
-    """
-    shape, colour, text = badge_parts(summaries.badge(status), status.level)
-    as_of = html.Span(["As of ", moment(status.reading.verified_at, "clock", now)])
+    """Return the badge of a database, and "As of 14:02" in its place if the reading is stale."""
+    shown, verified_at = summaries.badge(status), status.reading.verified_at
     if status.is_stale:
-        return badge("unknown", "idle", as_of)
-    fresh = badge(shape, colour, text, "when-fresh")
-    return html.Span([fresh, badge("unknown", "idle", as_of, "when-stale")])
+        return _as_of(verified_at, now)
+    return fading_badge(shown, status.level, verified_at, now)
+
+
+def fading_badge(key: str, level: str, at: datetime, now: datetime) -> Component:
+    """Return a badge, which "As of 14:02" replaces if the server stops answering."""
+    fresh = badge(*badge_parts(key, level), "when-fresh")
+    return html.Span([fresh, _as_of(at, now, "when-stale")])
+
+
+def _as_of(at: datetime, now: datetime, when: str = "") -> Component:
+    return badge("unknown", "idle", html.Span(["As of ", moment(at, "clock", now)]), when)
 
 
 def badge_parts(key: str, level: str) -> tuple[Icon, str, str]:

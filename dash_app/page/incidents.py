@@ -10,8 +10,8 @@ from dash.development.base_component import Component
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
-from dash_app.page.cards import badge_parts
-from dash_app.page.widgets import and_more, aria, aside, badge, data, moment, prose, since_when
+from dash_app.page.cards import fading_badge
+from dash_app.page.widgets import and_more, aria, aside, data, moment, prose, since_when
 from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
 
 MAX_OPEN = 9
@@ -38,7 +38,8 @@ def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = N
     ]
     statuses = snapshot.databases if snapshot else ()
     remedies = {problem.remedy for status in statuses for problem in status.problems[:1]}
-    cards = [_card(incident, remedies, now) for incident in shown[:MAX_OPEN]]
+    taken_at = snapshot.taken_at if snapshot else now
+    cards = [_card(incident, remedies, taken_at, now) for incident in shown[:MAX_OPEN]]
     parts = [
         html.H2("Incidents"),
         html.Div(cards, className="cards"),
@@ -47,9 +48,11 @@ def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = N
     return html.Section(parts if shown else [], id=ids.INCIDENTS, className="incidents")
 
 
-def _card(incident: Incident, shown_remedies: Container[str], now: datetime) -> Component:
+def _card(
+    incident: Incident, shown_remedies: Container[str], taken_at: datetime, now: datetime
+) -> Component:
     labels, cause = labels_and_cause(incident)
-    remedy, state = incident.remedy, badge(*badge_parts(incident.kind, incident.level))
+    remedy, state = incident.remedy, fading_badge(incident.kind, incident.level, taken_at, now)
     lines = [
         html.Div([html.H3(labels, className="names"), state], className="card-head"),
         html.P(prose(cause), className="cause"),

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.browser.conftest import ZONE
 from tests.harness import Served, eventually, execute, make_database, write_config
 
 CALLBACKS = "**/_dash-update-component*"
@@ -169,7 +168,7 @@ def test_paper_gets_light_colours_and_no_controls(page: Page, served: Served) ->
         page.emulate_media(media="screen", color_scheme="dark")
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", PATHS[2:])
 def test_controls_are_large_and_their_rings_whole(page: Page, served: Served, path: str) -> None:
     visit(page, served.url + path)
     page.keyboard.press("Tab")
@@ -177,7 +176,7 @@ def test_controls_are_large_and_their_rings_whole(page: Page, served: Served, pa
     assert page.evaluate(SMALL) == []
 
 
-@pytest.mark.parametrize("path", PATHS[:2])
+@pytest.mark.parametrize("path", PATHS[:1])
 def test_no_line_breaks_within_a_time_or_a_short_part_of_a_path(
     page: Page, served: Served, path: str
 ) -> None:
@@ -214,29 +213,39 @@ def test_nothing_is_red_or_amber_offline(page: Page, served: Served) -> None:
     visit(page, served.url)
     page.context.set_offline(True)
     expect(page.locator("#app #notice")).to_contain_text("This device has been offline since")
-    expect(page.locator("#app .card.incident .state >> visible=true")).to_have_text(
-        re.compile(r"^As of \d\d:\d\d$")
-    )
+    badges = page.locator("#app .card.incident .state >> visible=true").all_inner_texts()
+    assert badges
+    assert all(re.match(r"As of \d\d:\d\d$", badge) for badge in badges)
     for colour in ("ok", "warn", "bad"):
         assert page.locator(f"#app .state-{colour} >> visible=true").count() == 0
     page.context.set_offline(False)
     expect(page.locator("#app #notice")).to_be_empty()
 
 
-def test_a_translated_page_keeps_working(browser: Browser, tmp_path: Path) -> None:
-    """The translator works only where our text changed, so it does not fight with our ages."""
+def test_a_translated_page_keeps_working(quiet_page: Page, tmp_path: Path) -> None:
+    """A text of ours that does not change is not written again, which would undo a translation."""
     path = make_database(tmp_path / "email.db", tasks=126)
+    page, body = quiet_page, quiet_page.locator("#app")
     with Served(write_config(tmp_path, [("email", path)])) as served:
-        context = browser.new_context(viewport={"width": 390, "height": 660}, timezone_id=ZONE)
-        page = context.new_page()
         page.clock.install()
         visit(page, served.url)
+        expect(page.locator("html")).to_have_attribute("data-freshness", "fresh")
         page.evaluate(TRANSLATOR)
         expect(page).to_have_title("MISSION CONTROL")
-        expect(page.locator("#app h1 span >> visible=true")).to_have_text("ALL WELL")
-        expect(page.locator("#app #age")).to_contain_text("UPDATED")
-        before = page.evaluate("translations")
+        expect(body.locator("h1 span >> visible=true")).to_have_text("ALL WELL")
+        page.evaluate(
+            "void (window.kept = [...document.querySelectorAll("
+            "'#app :is(h1, h3, [data-form=clock]) font')])"
+        )
         page.clock.run_for(10_000)
-        assert page.evaluate("translations") - before <= 30
+        expect(body.locator("#age")).to_contain_text("UPDATED")
+        assert page.evaluate("kept.filter((text) => !text.isConnected).length") == 0
         execute(path, "DELETE FROM tasks WHERE id > 5")
-        context.close()
+        badge = body.locator("#card-email .state >> visible=true")
+        expect(badge).to_have_text("ROWS LOST")
+        expect(page).to_have_title(re.compile("EMAIL"))
+        body.get_by_role("button", name="Acknowledge: Email").click()
+        expect(badge).to_have_text("CONNECTED")
+        body.get_by_role("link", name="7 D").click()
+        expect(page).to_have_url(re.compile("range=7d"))
+        expect(body.locator(".panel h3")).to_have_text("EMAIL")

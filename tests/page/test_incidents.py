@@ -34,7 +34,8 @@ def incident(*databases: str) -> Incident:
 
 def test_an_open_incident_shows_cause_start_remedy_and_choices() -> None:
     assert incident_text(incident("email", "health")) == (
-        "Incidents Email and Health WAL held Nothing came. node (pid 812) had it open."
+        "Incidents Email and Health WAL held As of 15:00 UTC Nothing came."
+        " node (pid 812) had it open."
         " Since 14:02 UTC ( 58 min ) Start node again. Acknowledge for"
         " 1 h 8 h 24 h until it ends"
     )
@@ -89,5 +90,5 @@ def test_problems_of_mission_control_itself_are_in_the_headline() -> None:
         ("#incident-9", "Alerts: notifications not sent since ")
     ]
     assert incident_text(own).startswith(
-        "Incidents Alerts Notifications not sent No receiver was reached."
+        "Incidents Alerts Notifications not sent As of 15:00 UTC No receiver was reached."
     )
