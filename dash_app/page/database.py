@@ -34,14 +34,14 @@ PREFIX = "/databases/"
 COLUMNS = {
     "table": "Table",
     "rows": "Rows",
-    "change": "24 h",
+    "change": "In 24 h",
     "per_hour": "Rows/h",
-    "grew_at": "Grew",
+    "grew_at": "Last growth",
 }
 """The columns of the table frame that are shown, with their headings; each can be sorted by."""
 
 WIDE_ONLY = {"per_hour", "grew_at"}
-"""Columns that a phone does not show. There, the time of growth is below the table's name."""
+"""Columns that a phone does not show. There, the last growth is in the second line of a table."""
 
 MAX_ROWS = 500
 MAX_SCHEMAS = 100
@@ -77,20 +77,21 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
             ),
             lines(*verdict[:1]),
             *verdict[1:],
-            _pairs(_facts(status, now), "four"),
         ],
         id=ids.HEADLINE,
         className="headline",
     )
     tables = [html.H2("Tables"), _tables(details.tables, sort, now)] if len(details.tables) else []
     is_read = status.status == "connected"
+    storage = html.Section([html.H2("Storage"), _storage(details, now)])
+    beside = [details.events, storage, *([_holders(status, now)] if is_read else [])]
     return Facts(
-        [head, html.Div([incidents, html.Section(tables)], className="parts")],
         [
-            details.events,
-            html.Section([html.H2("Storage"), _pairs(_storage(details, now), "list")]),
-            *([_holders(status, now), _schema(status)] if is_read else []),
+            head,
+            html.Div([*_facts(status, now), *_day(status, now)], className="box"),
+            html.Div([incidents, html.Section(tables, className="boxed")], className="parts"),
         ],
+        [html.Div(beside, className="beside"), *([_schema(status)] if is_read else [])],
     )
 
 
@@ -102,7 +103,7 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
     return [aside(text, moment(own.due_at, "clock", now))]
 
 
-def _facts(status: DatabaseStatus, now: datetime) -> list[Pair]:
+def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
     """Return up to four facts, without the unknown ones."""
     reading, good = status.reading, status.last_good
     rows, label = reading.counted_rows, "Rows" if reading.total_complete else "Rows counted"
