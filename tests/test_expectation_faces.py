@@ -153,7 +153,7 @@ def test_the_database_view_shows_when_the_next_write_is_due() -> None:
     snapshot = Snapshot(NOW, (email,))
     tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
     facts = view.view(
-        view.Details(email, tables, None, html.Section()), "rows", NOW, html.Section()
+        view.Details(email, (), tables, None, html.Section()), "rows", NOW, html.Section()
     )
     text = visible_text(facts.before_charts)
     assert "A write is expected every hour, the next by 15:30 UTC" in text

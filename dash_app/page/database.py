@@ -1,19 +1,21 @@
 """The view of one database: its problem, facts, tables, events, storage, holders and schema."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
-from dash_app.page.cards import change, problem_lines, status_badge
+from dash_app.page.cards import problem_lines, status_badge
 from dash_app.page.headline import lines
 from dash_app.page.layout import Facts
+from dash_app.page.sparkline import sparkline
 from dash_app.page.widgets import (
     and_more,
     aria,
@@ -27,8 +29,9 @@ from dash_app.page.widgets import (
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
 
-Value = Component | str | list[Component | str]
-Pair = tuple[str, Value]
+Text = Component | str | list[Component | str]
+Pair = tuple[Text, Text]
+"""A label and a value."""
 
 PREFIX = "/databases/"
 COLUMNS = {
@@ -43,18 +46,22 @@ COLUMNS = {
 WIDE_ONLY = {"per_hour", "grew_at"}
 """Columns that a phone does not show. There, the last growth is in the second line of a table."""
 
+BARS_HEIGHT, HOURS = 48, range(21, -1, -3)
+"""Height of the bars in px, and the hours below them by their age."""
+
 MAX_ROWS = 500
 MAX_SCHEMAS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the view shows: status, the loader's table frame, an earlier size, its recent events.
+    """What the view shows: status, incidents, the loader's table frame, an earlier size, events.
 
     `size_before` is a size of the file in bytes and when it had that size, about a day ago.
     """
 
     status: DatabaseStatus
+    incidents: Sequence[Incident]
     tables: pd.DataFrame
     size_before: tuple[int, datetime] | None
     events: Component
@@ -75,7 +82,7 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
                 [html.H1(status.database.label), status_badge(status, now)],
                 className="section-head",
             ),
-            lines(*verdict[:1]),
+            lines(*verdict[:1] or [aside(status.verdict)]),
             *verdict[1:],
         ],
         id=ids.HEADLINE,
@@ -88,7 +95,7 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
     return Facts(
         [
             head,
-            html.Div([*_facts(status, now), *_day(status, now)], className="box"),
+            html.Div([_facts(status, now), *_day(details, now)], className="box"),
             html.Div([incidents, html.Section(tables, className="boxed")], className="parts"),
         ],
         [html.Div(beside, className="beside"), *([_schema(status)] if is_read else [])],
@@ -103,33 +110,64 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
     return [aside(text, moment(own.due_at, "clock", now))]
 
 
-def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
+def _facts(status: DatabaseStatus, now: datetime) -> Component:
     """Return up to four facts, without the unknown ones."""
     reading, good = status.reading, status.last_good
     rows, label = reading.counted_rows, "Rows" if reading.total_complete else "Rows counted"
     if rows is None and good:
         rows, label = good.total_rows, "Rows when last read"
     size, wal = reading.size_bytes, numbers.size(reading.wal_bytes or 0)
-    written_at = reading.last_modified
-    pairs: list[tuple[str, Value | None]] = [
-        ("Last write", moment(written_at, "ago", now) if written_at else None),
-        (label, None if rows is None else numbers.number(rows)),
-        ("Change", None if status.change is None else change(status, now)),
-        ("Size + WAL", None if size is None else f"{numbers.size(size)} + {wal}"),
-    ]
-    return [(name, value) for name, value in pairs if value is not None]
+    written_at, activity = reading.last_modified, status.activity
+    pairs: list[Pair] = []
+    if written_at:
+        pairs.append(("Last write", moment(written_at, "ago", now)))
+    if rows is not None:
+        pairs.append((label, numbers.number(rows)))
+    if activity and status.change is not None:
+        since: Text = ["Since ", moment(activity.since, "clock", now)]
+        period = "In 24 h" if activity.is_whole_day else since
+        pairs.append((period, numbers.change(status.change)))
+    if size is not None:
+        pairs.append(("Size + WAL", f"{numbers.size(size)} + {wal}"))
+    return _pairs(pairs, "four")
+
+
+def _day(details: Details, now: datetime) -> list[Component]:
+    """Return the drawing of the last day, with each third hour below it."""
+    drawing = sparkline(details.status, details.incidents, now, BARS_HEIGHT)
+    hour = now.replace(minute=0, second=0, microsecond=0)
+    hours = [html.Span(moment(hour - timedelta(hours=ago), "clock", now)) for ago in HOURS]
+    return [*drawing, html.Div(hours, className="hours", **aria(hidden="true"))] if drawing else []
 
 
 def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
-    """Return the sorted table of tables. Each heading links to the URL that sorts by it."""
+    """Return the sorted table of tables, empty ones folded.
+
+    Each heading links to the URL that sorts by it.
+    """
     key = sort if sort in COLUMNS else "rows"
     ordered = tables.sort_values(
         [key, "table"], ascending=[key == "table", True], na_position="first"
-    )
+    ).head(MAX_ROWS)
+    is_empty = ordered["rows"].eq(0).fillna(False) & ~ordered["is_overdue"]
     head = [_heading(name, text, key) for name, text in COLUMNS.items()]
-    lines = [_table(row, now) for row in ordered.head(MAX_ROWS).itertuples(index=False)]
-    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(lines)], className="sortable")
-    return html.Div([html.Div(table, className="wide"), *and_more(len(ordered) - MAX_ROWS)])
+    lines, empty = (
+        html.Tbody([_table(row, now) for row in rows.itertuples(index=False)])
+        for rows in (ordered[~is_empty], ordered[is_empty])
+    )
+    fold = html.Details(
+        [
+            html.Summary(numbers.plural(int(is_empty.sum()), "empty table")),
+            html.Table(empty, className="sortable"),
+        ]
+    )
+    return html.Div(
+        [
+            html.Table([html.Thead(html.Tr(head)), lines], className="sortable"),
+            *([fold] if is_empty.any() else []),
+            *and_more(len(tables) - MAX_ROWS),
+        ]
+    )
 
 
 def _heading(name: str, text: str, sorted_by: str) -> Component:
@@ -143,16 +181,12 @@ def _heading(name: str, text: str, sorted_by: str) -> Component:
 
 
 def _table(row: Any, now: datetime) -> Component:
-    grew: Component | str = "not seen"
-    below: list[Component | str] = ["No growth seen"]
-    if not pd.isna(row.grew_at):
-        grew = moment(row.grew_at, "ago", now)
-        below = ["Grew ", grew]
-    notes = expectation(row, now) or [html.Span(below, className="grew")]
+    grew = "not seen" if pd.isna(row.grew_at) else moment(row.grew_at, "ago", now)
+    note = expectation(row, now) or [html.Span(["Last growth ", grew], className="grew")]
     rows = "unknown" if pd.isna(row.change) else numbers.change(int(row.change))
     return html.Tr(
         [
-            html.Th([middle_ellipsis(row.table), *notes], scope="row"),
+            html.Th([middle_ellipsis(row.table), html.Div(note, className="note")], scope="row"),
             row_count(row, now, numbers.number),
             html.Td(rows),
             html.Td(_rate(row.per_hour), className="wide-only"),
@@ -167,7 +201,7 @@ def _rate(per_hour: float) -> str:
     return "under 1" if 0 < per_hour < 1 else numbers.number(int(per_hour))
 
 
-def _storage(details: Details, now: datetime) -> list[Pair]:
+def _storage(details: Details, now: datetime) -> Component:
     reading, host = details.status.reading, details.status.reading.surroundings
     sizes = {
         "File": reading.size_bytes,
@@ -175,16 +209,20 @@ def _storage(details: Details, now: datetime) -> list[Pair]:
         "WAL": reading.wal_bytes,
         "WAL not yet checkpointed": host.backlog_bytes,
     }
-    path = html.Code(numbers.short_path(details.status.database.path))
-    pairs: list[Pair] = [("Path", path)]
-    pairs += [(name, numbers.size(size)) for name, size in sizes.items() if size is not None]
+    texts = {name: numbers.size(size) for name, size in sizes.items() if size is not None}
     per_day = _growth_per_day(details, now)
-    if per_day is not None:
-        pairs.append(("Growth", f"{numbers.size(max(per_day, 0))} per day"))
+    if per_day:
+        texts["File"] += f", {'+' if per_day > 0 else '−'}{numbers.size(abs(per_day))} a day"
     if host.disk:
         full = full_in(host.disk, per_day or 0)
-        pairs.append(("Disk", f"{disk_line(host.disk).removeprefix('Disk ')}{full}"))
-    return pairs
+        texts["Disk"] = f"{disk_line(host.disk).removeprefix('Disk ')}{full}"
+    path = html.Div(
+        [
+            html.Span("Path", className="aside"),
+            html.Code(str(details.status.database.path)),
+        ]
+    )
+    return html.Div([_pairs(texts.items(), "list"), path])
 
 
 def _growth_per_day(details: Details, now: datetime) -> int | None:
@@ -215,7 +253,7 @@ def _holders(status: DatabaseStatus, now: datetime) -> Component:
         none = "Unknown on this system."
     holders = html.Ul(lines, className="plain") if lines else aside(none)
     engine = [aside(summaries.FOREIGN_ENGINE)] if host.is_foreign else []
-    return html.Section([html.H2("Open by"), holders, *engine])
+    return html.Section([html.H2("Open by"), html.Div([holders, *engine])])
 
 
 def _schema(status: DatabaseStatus) -> Component:

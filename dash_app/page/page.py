@@ -118,7 +118,7 @@ class Page:
             tables, size_before = loader.table_frame(None, status, now), None
             events = [event for event in snapshot.events if event.database == name]
         section = recent_events(snapshot, events, self.started_at, now, name)
-        return database_page.Details(status, tables, size_before, section)
+        return database_page.Details(status, snapshot.incidents, tables, size_before, section)
 
     def pulse(
         self, snapshot: Snapshot | None, path: str | None, search: str | None = None

@@ -45,13 +45,15 @@ def recent_events(
     lines = [*_event_lines(snapshot, events, ended), *_incident_lines(ended, now)]
     lines.sort(key=lambda line: line[0], reverse=True)
     items = [_item(line, now, has_subject=database is None) for line in lines[:MAX_LINES]]
-    parts = [html.H2("Recent events"), html.Ul(items[:MAX_NEWEST])]
+    parts: list[Component] = [html.Ul(items[:MAX_NEWEST])]
     if not items:
-        parts[1] = aside("No events yet. Watching since ", moment(started_at, "clock", now), ".")
+        parts = [aside("No events yet. Watching since ", moment(started_at, "clock", now), ".")]
     if earlier := items[MAX_NEWEST:]:
         summary = html.Summary("Earlier events and incidents")
         parts.append(html.Details([summary, html.Ul(earlier)]))
-    return html.Section(parts, id=ids.EVENTS, className="events")
+    return html.Section(
+        [html.H2("Recent events"), html.Div(parts)], id=ids.EVENTS, className="events"
+    )
 
 
 def _event_lines(

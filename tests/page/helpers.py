@@ -36,7 +36,8 @@ def tick_request(pulse: dict[str, Any]) -> dict[str, Any]:
 
 def visible_text(parts: Component | list[Component]) -> str:
     """Return the text of components, with each run of white space as one space."""
-    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", draw(parts)))).strip()
+    html = draw(parts).replace("<wbr>", "")
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))).strip()
 
 
 def card_text(status: DatabaseStatus) -> str:

@@ -222,9 +222,9 @@ def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
 def test_the_view_shows_the_period_of_a_change() -> None:
     status = judged_status(good_reading(tasks=126))
     status = replace(status, activity=Activity((None,) * 24, 120, EARLIER))
-    details = database.Details(status, loader.table_frame(None, status, NOW), None, html.Section())
+    details = database.Details(status, (), loader.table_frame(None, status, NOW), None, html.Section())
     facts = database.view(details, "rows", NOW, html.Section())
-    assert "Change +6 since 14:02 UTC" in visible_text(facts.before_charts)
+    assert "Since 14:02 UTC +6" in visible_text(facts.before_charts)
 
 
 def test_a_full_disk_of_the_history_is_shown_if_no_card_shows_it() -> None:

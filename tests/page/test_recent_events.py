@@ -101,7 +101,7 @@ def test_a_loss_is_on_its_card_until_it_is_acknowledged() -> None:
     lost = Event("email", "rows_dropped", at, before, after)
     assert lines(lasting=[lost]) == lines(lost, lasting=[lost]) == lines()
     once = lines(lost, incident("rows_dropped", 30 * MINUTE))
-    assert once == "Email 14:22 Rows dropped: tasks 126 → 9"
+    assert once == "Email 14:22 Rows lost: tasks 126 → 9"
 
 
 def test_beyond_five_they_are_folded_up_to_a_limit() -> None:
