@@ -71,7 +71,7 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
     """Return the facts of one database, its tables sorted by a column; by rows if unknown."""
     status = details.status
     verdict = [
-        *problem_lines(status, now),
+        *(problem_lines(status, now) or [aside(status.verdict)]),
         *(aside(*sentence(note, now)) for note in summaries.notes(status)),
         *_next_write(status, now),
     ]
@@ -82,20 +82,20 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
                 [html.H1(status.database.label), status_badge(status, now)],
                 className="section-head",
             ),
-            lines(*verdict[:1] or [aside(status.verdict)]),
-            *verdict[1:],
+            lines(*verdict[:2]),
+            *verdict[2:],
         ],
         id=ids.HEADLINE,
         className="headline",
     )
     tables = [html.H2("Tables"), _tables(details.tables, sort, now)] if len(details.tables) else []
-    is_read = status.status == "connected"
+    facts, is_read = [*_facts(status, now), *_day(details, now)], status.status == "connected"
     storage = html.Section([html.H2("Storage"), _storage(details, now)])
     beside = [details.events, storage, *([_holders(status, now)] if is_read else [])]
     return Facts(
         [
             head,
-            html.Div([_facts(status, now), *_day(details, now)], className="box"),
+            *([html.Div(facts, className="box")] if facts else []),
             html.Div([incidents, html.Section(tables, className="boxed")], className="parts"),
         ],
         [html.Div(beside, className="beside"), *([_schema(status)] if is_read else [])],
@@ -110,7 +110,7 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
     return [aside(text, moment(own.due_at, "clock", now))]
 
 
-def _facts(status: DatabaseStatus, now: datetime) -> Component:
+def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
     """Return up to four facts, without the unknown ones."""
     reading, good = status.reading, status.last_good
     rows, label = reading.counted_rows, "Rows" if reading.total_complete else "Rows counted"
@@ -129,7 +129,7 @@ def _facts(status: DatabaseStatus, now: datetime) -> Component:
         pairs.append((period, numbers.change(status.change)))
     if size is not None:
         pairs.append(("Size + WAL", f"{numbers.size(size)} + {wal}"))
-    return _pairs(pairs, "four")
+    return [_pairs(pairs, "four")] if pairs else []
 
 
 def _day(details: Details, now: datetime) -> list[Component]:

@@ -222,7 +222,9 @@ def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
 def test_the_view_shows_the_period_of_a_change() -> None:
     status = judged_status(good_reading(tasks=126))
     status = replace(status, activity=Activity((None,) * 24, 120, EARLIER))
-    details = database.Details(status, (), loader.table_frame(None, status, NOW), None, html.Section())
+    details = database.Details(
+        status, (), loader.table_frame(None, status, NOW), None, html.Section()
+    )
     facts = database.view(details, "rows", NOW, html.Section())
     assert "Since 14:02 UTC +6" in visible_text(facts.before_charts)
 
