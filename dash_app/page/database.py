@@ -112,10 +112,8 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
 
 def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
     """Return up to four facts, without the unknown ones."""
-    reading, good = status.reading, status.last_good
+    reading = status.reading
     rows, label = reading.counted_rows, "Rows" if reading.total_complete else "Rows counted"
-    if rows is None and good:
-        rows, label = good.total_rows, "Rows when last read"
     size, wal = reading.size_bytes, numbers.size(reading.wal_bytes or 0)
     written_at, activity = reading.last_modified, status.activity
     pairs: list[Pair] = []
