@@ -139,7 +139,8 @@
     if (icon && icon.getAttribute("href") !== href) icon.setAttribute("href", href);
     // Announce what is visible: the headline, or a database's name and its badge.
     const headline = document.querySelector(".headline > h1, .headline > .section-head");
-    write(byId("announcer"), headline ? headline.innerText.replace(/\s+/g, " ") : "");
+    const age = headline?.querySelector("h1 time")?.innerText;  // it changes by itself
+    write(byId("announcer"), headline ? headline.innerText.replace(`, ${age}`, "").replace(/\s+/g, " ") : "");
   };
 
   // Draws the server's HTML by changing only what differs, so that open parts, the focus and the
@@ -212,6 +213,7 @@
     draw(byId("before-charts"), facts[0]);
     draw(byId("after-charts"), facts[1]);
     isTouched = false;
+    keepFocus();
     const isFirst = !pulse;
     drawnAt = clockMs();
     serverAt = data.takenAt ? Date.parse(data.takenAt) + data.ageMs : Date.now();
@@ -259,11 +261,28 @@
   // A frozen tab cannot update its icon.
   document.addEventListener("freeze", () => pulse && showState("unknown"));
 
+  // The button that is used goes away: the focus then moves on to what takes its place.
+  let usedOn = null;
+  const act = (button) => {
+    const { incidents, database } = button.closest(".acknowledge").dataset;
+    usedOn = button.closest(".card, .headline").id;
+    set("action", { data: { ...button.dataset, incidents, database, until: pulse.takenAt, at: Date.now() } });
+  };
+  const keepFocus = () => {
+    if (!usedOn || document.activeElement !== document.body) return;
+    const card = byId(usedOn);
+    (card?.querySelector(".acknowledge :is(button, summary)") ?? card?.querySelector("a"))?.focus();
+    usedOn = null;
+  };
+  document.addEventListener("keydown", (event) => {
+    const open = event.key === "Escape" && event.target.closest(".acknowledge [open]");
+    if (!open) return;
+    open.removeAttribute("open");
+    open.querySelector("summary").focus();
+  });
   document.addEventListener("click", (event) => {
-    const database = event.target.closest("[data-acknowledge]")?.dataset.acknowledge;
-    if (database) return set("action", { data: { database, until: pulse.takenAt } });
-    const incident = event.target.closest("[data-incident]");
-    if (incident) return set("action", { data: { ...incident.dataset, at: Date.now() } });
+    const acknowledge = event.target.closest("[data-acknowledge]");
+    if (acknowledge) return act(acknowledge);
     const button = event.target.closest(".fold");
     if (!button) return;
     const open = button.getAttribute("aria-expanded") !== "true";

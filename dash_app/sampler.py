@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -168,13 +168,15 @@ class Sampler:
                 requests.dismissed[database] = max(until, earlier)
             self._wait_for_tick(requests.published)
 
-    def acknowledge(self, incident: int, acknowledgement: Acknowledgement | None) -> None:
-        """Acknowledge an open incident, or withdraw that, and wait for the next snapshot."""
+    def acknowledge(
+        self, incidents: Container[int | None], acknowledgement: Acknowledgement | None
+    ) -> None:
+        """Acknowledge open incidents, or undo that, and wait for the next snapshot."""
         open_incidents = self.snapshot.open_incidents if self.snapshot else []
-        if any(open_.id == incident for open_ in open_incidents):
+        if found := [open_.id for open_ in open_incidents if open_.id and open_.id in incidents]:
             with self._requests_lock:
                 requests = self._requests
-                requests.acknowledged[incident] = acknowledgement
+                requests.acknowledged |= dict.fromkeys(found, acknowledgement)
             self._wait_for_tick(requests.published)
 
     def _wait_for_tick(self, published: threading.Event) -> None:

@@ -105,14 +105,14 @@ def test_a_paused_database_is_shown_as_paused_and_needs_nobody() -> None:
     assert glance_text(snapshot, NOW).splitlines()[1].startswith("paused  Email   ")
     printed = [unstyle(line) for line in lines(snapshot, NOW, is_fresh=True)]
     assert printed[1].startswith("paused  Email   Paused: no alerts. Last write")
-    assert summaries.headline(Snapshot(NOW, (paused, status("b", rules=PAUSED)))) == "2 paused"
+    assert summaries.headline(Snapshot(NOW, (paused, status("b", rules=PAUSED))), NOW) == "2 paused"
 
 
 def test_the_worst_database_is_first_on_every_face() -> None:
     silent = status("email", hourly("down", 3), {"log": hourly("late", 1.1)})
     snapshot = Snapshot(NOW, (status("health"), silent))
     text = visible_text(headline(snapshot, NOW))
-    assert text.startswith("1 of 2 needs you Can't tell Email: down since 13:00 UTC")
+    assert text.startswith("Email is down, 2 h Can't tell 1 other well · last write")
     assert (
         glance_text(snapshot, NOW)
         .splitlines()[1]

@@ -184,7 +184,7 @@ def test_many_acknowledgements_share_ticks(tmp_path: Path) -> None:
         acknowledgement = Acknowledgement("ann", datetime.now(UTC), None)
         with ThreadPoolExecutor(8) as crowd:
             for _ in range(200):
-                crowd.submit(sampler.acknowledge, incident, acknowledgement)
+                crowd.submit(sampler.acknowledge, {incident}, acknowledgement)
         eventually(lambda: sampler.snapshot and sampler.snapshot.open_incidents[0].acknowledged)
         ticks = ticks_of(sampler) - before
         assert ticks <= time.monotonic() - start + 1
@@ -196,15 +196,15 @@ def test_invalid_acknowledgements_cause_no_tick(tmp_path: Path) -> None:
         for _ in range(20):
             sampler.dismiss("nosuch", datetime.now(UTC))
             sampler.dismiss("email", datetime(2020, 1, 1, tzinfo=UTC))
-            sampler.acknowledge(incident + 1, None)
-        sampler.acknowledge(incident, None)
+            sampler.acknowledge({incident + 1}, None)
+        sampler.acknowledge({incident}, None)
         assert ticks_of(sampler) <= before + 1
 
 
 def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
     """The others return at once, so that they do not occupy all server threads."""
     with slow_with_an_incident(tmp_path) as (sampler, incident), ThreadPoolExecutor(8) as crowd:
-        requests = [crowd.submit(sampler.acknowledge, incident, None) for _ in range(8)]
+        requests = [crowd.submit(sampler.acknowledge, {incident}, None) for _ in range(8)]
         wait(requests, return_when=FIRST_COMPLETED)
         ticks = ticks_of(sampler)
         eventually(lambda: sum(request.done() for request in requests) >= 6)

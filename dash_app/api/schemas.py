@@ -143,6 +143,16 @@ class WaitingFor(TypedDict):
     """The process that holds the lock, such as `node (pid 812)`; null if it is not known."""
 
 
+class Acknowledgement(TypedDict):
+    """A person has seen an incident: no notifications about it are sent."""
+
+    by: str
+    """The person as reported by `tailscale serve`, otherwise the client's address."""
+    at: Time
+    until: Time | None
+    """Null if it lasts as long as the incident."""
+
+
 class Database(TypedDict):
     """A database with its newest reading and its problems."""
 
@@ -160,6 +170,8 @@ class Database(TypedDict):
     error: Fault | None
     findings: list[Finding]
     """Its problems, worst first."""
+    acknowledged: Acknowledgement | None
+    """Who acknowledged all of its problems, so that it needs nobody; null if nobody did."""
     watch: Watch | None
     """How the database compares with its expectations; null if it has none."""
     lastGood: LastGood | None
@@ -292,16 +304,6 @@ class HistoryDocument(TypedDict):
     """One series per table, or per database if the metric is of the whole database."""
 
     series: list[Series]
-
-
-class Acknowledgement(TypedDict):
-    """A person has seen an incident: no reminders are sent."""
-
-    by: str
-    """The person as reported by `tailscale serve`, otherwise the client's address."""
-    at: Time
-    until: Time | None
-    """Null if it lasts as long as the incident."""
 
 
 class Message(TypedDict):

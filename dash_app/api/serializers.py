@@ -14,7 +14,7 @@ from dash_app.history.series import Series
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
-from dash_app.model.incident import Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.refusal import Refusal
 from dash_app.model.self_check import SelfReport
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -52,7 +52,7 @@ def status_document(snapshot: Snapshot) -> schemas.StatusDocument:
         "connected": snapshot.connected,
         "total": len(snapshot.databases),
         "level": snapshot.level,
-        "headline": summaries.headline(snapshot),
+        "headline": summaries.headline(snapshot, snapshot.taken_at),
         "databases": [database_document(status) for status in snapshot.databases],
     }
 
@@ -71,6 +71,7 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "verdict": status.verdict,
         "error": _error(status),
         "findings": _findings(status),
+        "acknowledged": _acknowledgement(status.acknowledged),
         "watch": _watch(status),
         "lastGood": {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
         if good and status.status == "error"
@@ -277,7 +278,6 @@ def _standing(state: ExpectationState) -> schemas.Standing:
 
 
 def _incident(incident: Incident) -> schemas.Incident:
-    seen = incident.acknowledged
     return {
         "id": incident.id or 0,
         "key": incident.key,
@@ -288,9 +288,7 @@ def _incident(incident: Incident) -> schemas.Incident:
         "remedy": incident.remedy,
         "since": rfc3339(incident.since),
         "endedAt": rfc3339(incident.ended_at),
-        "acknowledged": {"by": seen.by, "at": rfc3339(seen.at), "until": rfc3339(seen.until)}
-        if seen
-        else None,
+        "acknowledged": _acknowledgement(incident.acknowledged),
         "messages": [
             {
                 "kind": notification.kind,
@@ -303,6 +301,12 @@ def _incident(incident: Incident) -> schemas.Incident:
             for notification in incident.notifications
         ],
     }
+
+
+def _acknowledgement(known: Acknowledgement | None) -> schemas.Acknowledgement | None:
+    if known is None:
+        return None
+    return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
 
 
 def _holder(holder: Holder) -> schemas.Holder:

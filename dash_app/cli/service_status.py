@@ -9,11 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
+from dash_app.api.schemas import Acknowledgement as AcknowledgementDocument
 from dash_app.api.schemas import Database as DatabaseDocument
 from dash_app.api.schemas import Finding, StatusDocument
 from dash_app.model.database import Database
 from dash_app.model.expectation import OVERDUE, Rules
 from dash_app.model.host_facts import Activity
+from dash_app.model.incident import Acknowledgement
 from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -55,7 +57,16 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
         problems=tuple(_problems(document)),
         is_stale=level == "unknown" and not reading.is_undecided,
         activity=activity,
+        acknowledged=_acknowledgement(document.get("acknowledged")),  # new in this version
     )
+
+
+def _acknowledgement(document: AcknowledgementDocument | None) -> Acknowledgement | None:
+    if document is None:
+        return None
+    until = document["until"]
+    at = datetime.fromisoformat(document["at"])
+    return Acknowledgement(document["by"], at, datetime.fromisoformat(until) if until else None)
 
 
 def _problems(document: DatabaseDocument) -> Iterator[Problem]:

@@ -18,7 +18,7 @@ from dash_app.incidents.stopped_processes import (
     update_seen,
 )
 from dash_app.model.incident import Incident
-from dash_app.model.problem import SEVERITY, Problem, family, worst, worst_first
+from dash_app.model.problem import SEVERITY, Problem, family, harm_rank, worst, worst_first
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import (
@@ -95,8 +95,8 @@ def correlate(
     return IncidentState(tuple(sorted([*current.values(), *ended], key=_rank)), seen)
 
 
-def _rank(incident: Incident) -> tuple[bool, int, datetime]:
-    return incident.ended_at is not None, -SEVERITY.index(incident.level), incident.since
+def _rank(incident: Incident) -> tuple[bool, tuple[int, int], datetime]:
+    return incident.ended_at is not None, harm_rank(incident.level, incident.kind), incident.since
 
 
 def _assign_incidents(

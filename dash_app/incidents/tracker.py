@@ -86,7 +86,7 @@ class IncidentTracker:
         self._save()
 
     def acknowledge(self, id_: int, acknowledgement: Acknowledgement | None) -> None:
-        """Acknowledge an open incident, or withdraw that with None."""
+        """Acknowledge an open incident, or undo that with None."""
         self._replace(
             replace(incident, acknowledged=acknowledgement)
             if incident.id == id_ and not incident.ended_at

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from dash_app.model.event import Absence
 from dash_app.model.expectation import OVERDUE
-from dash_app.model.reading import Code
+from dash_app.model.reading import ABSENCES, Code
 
 Level = Literal["well", "notice", "unknown", "fault"]
 """How much a database needs a person."""
@@ -25,6 +25,19 @@ FindingKind = Literal[
 ]
 
 ProblemCode = Literal[FindingKind, Code, "alerts_failing"]
+
+HARM: tuple[frozenset[str], ...] = (
+    frozenset({"rows_dropped", "rolled_back", "replaced", "emptied", "truncated"}),
+    frozenset({"corrupt", "not_a_database", "reader_crashed"}),
+    frozenset({"gone", *ABSENCES}),
+)
+"""Codes by the harm that they mean, worst first: lost rows, damage, tables that are gone.
+
+Then come all others, and last those in `MILD`.
+"""
+
+MILD = frozenset({*get_args(LimitKind), "log_held", "wal_growing", "alerts_failing"})
+"""Codes of a database that has its data: it is late, or exceeds a limit."""
 
 FAMILIES: dict[str, str] = {"late": "down", "wal_large": "log_held", "wal_growing": "log_held"}
 """Codes that lead to another code, or follow from it: both have one cause."""
@@ -84,5 +97,11 @@ def worst(levels: Iterable[Level]) -> Level:
 
 
 def worst_first(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems by their level; those of one level keep their order."""
-    return sorted(problems, key=lambda problem: SEVERITY.index(problem.level), reverse=True)
+    """Return problems by their level, then by their harm; equal ones keep their order."""
+    return sorted(problems, key=lambda problem: harm_rank(problem.level, problem.code))
+
+
+def harm_rank(level: Level, code: str) -> tuple[int, int]:
+    """Return a key that sorts problems, databases and incidents, worst first."""
+    known = (rank for rank, codes in enumerate(HARM) if code in codes)
+    return -SEVERITY.index(level), next(known, len(HARM) + (code in MILD))

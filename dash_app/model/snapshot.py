@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from math import inf
 from typing import Literal
 
@@ -13,7 +13,7 @@ from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk, Gap
 from dash_app.model.incident import Acknowledgement, Incident
-from dash_app.model.problem import SEVERITY, Level, Problem, worst
+from dash_app.model.problem import Level, Problem, harm_rank, worst, worst_first
 from dash_app.model.reading import Code, LastGood, Reading
 from dash_app.model.self_check import SelfReport
 
@@ -106,6 +106,11 @@ class DatabaseStatus:
         ]
 
     @property
+    def worst_problem(self) -> Problem | None:
+        """The problem that a person should look at first; None if there is none."""
+        return next(iter(worst_first(self.pressing)), None)
+
+    @property
     def needs_you(self) -> bool:
         """Whether a person should look at it, and has not acknowledged all of its problems."""
         is_well = self.is_paused or not (self.level == "fault" or self.findings)
@@ -180,14 +185,29 @@ class Snapshot:
         return worst(status.level for status in self.databases)
 
     @property
-    def worst_first(self) -> list[DatabaseStatus]:
-        """The databases by level, those of one level by how long they have needed a person."""
+    def shown_level(self) -> Level:
+        """The worst level of any database, where an acknowledged one is a notice at most."""
+        return worst("notice" if status.acknowledged else status.level for status in self.databases)
 
-        def rank(status: DatabaseStatus) -> tuple[int, float]:
-            since = status.problem_since.timestamp() if status.needs_you else inf
-            return -SEVERITY.index(status.level), since
+    @property
+    def worst_first(self) -> list[DatabaseStatus]:
+        """The databases that need a person, then the others, each by the harm and its start."""
+
+        def rank(status: DatabaseStatus) -> tuple[bool, tuple[int, int], float]:
+            problem = status.worst_problem
+            since = problem.since.timestamp() if problem else inf
+            return (
+                not status.needs_you,
+                harm_rank(status.level, problem.code if problem else ""),
+                since,
+            )
 
         return sorted(self.databases, key=rank)
+
+    @property
+    def needing(self) -> list[DatabaseStatus]:
+        """The databases that need a person, worst first."""
+        return [status for status in self.worst_first if status.needs_you]
 
 
 def _with_causes(
@@ -202,11 +222,7 @@ def _with_causes(
         and not problem.needs_acknowledgement
         and (known := incident.acknowledgement(now))
     ]
-    first = min(
-        acknowledged,
-        key=lambda known: known.until or datetime.max.replace(tzinfo=UTC),
-        default=None,
-    )
+    first = min(acknowledged, key=Acknowledgement.end, default=None)
     return replace(
         status,
         incidents=tuple(dict.fromkeys(incident for _, incident in of_problems if incident)),

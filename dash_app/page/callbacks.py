@@ -10,9 +10,9 @@ from flask import abort, request
 
 from dash_app.model.incident import Acknowledgement
 from dash_app.page import ids
+from dash_app.page.acknowledging import DURATIONS
 from dash_app.page.charts import Choice, choice_links
 from dash_app.page.database import PREFIX
-from dash_app.page.incidents import DURATIONS
 from dash_app.page.page import Page, Pulse
 
 ZONE = re.compile(r"[\w+/-]{1,64}", re.ASCII)
@@ -69,7 +69,7 @@ def _acknowledge(app: Dash, page: Page) -> None:
     ) -> tuple[object, object]:
         try:
             _perform(action or {}, page)
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
             abort(400)
         snapshot = page.sampler.snapshot
         return page.pulse(snapshot, path, search), page.facts(snapshot, path, search).html
@@ -77,21 +77,21 @@ def _acknowledge(app: Dash, page: Page) -> None:
 
 def _perform(action: dict[str, Any], page: Page) -> None:
     """Pass an acknowledgement on. Raise KeyError, TypeError, ValueError if it is malformed."""
-    if "incident" in action:
-        incident = int(action["incident"][:MAX_DIGITS])
-        page.sampler.acknowledge(incident, _acknowledgement(action["duration"]))
-    elif page.database_of(f"{PREFIX}{action['database']}"):
+    acknowledgement = _acknowledgement(action["acknowledge"])
+    incidents = {int(id_[:MAX_DIGITS]) for id_ in (action.get("incidents") or "").split()}
+    if database := action.get("database"):
+        if not page.database_of(f"{PREFIX}{database}"):
+            abort(400)
         until = datetime.fromisoformat(action["until"]).astimezone(UTC)
-        page.sampler.dismiss(action["database"], until)
-    else:
-        abort(400)
+        page.sampler.dismiss(database, until)
+    page.sampler.acknowledge(incidents, acknowledgement)
 
 
-def _acknowledgement(duration: str) -> Acknowledgement | None:
-    """Return who acknowledges, and until when; None to withdraw. Raise KeyError if unknown."""
-    if duration == "withdraw":
+def _acknowledgement(choice: str) -> Acknowledgement | None:
+    """Return who acknowledges, and until when; None to undo. Raise KeyError if unknown."""
+    if choice == "undo":
         return None
-    now, (_, length) = datetime.now(UTC), DURATIONS[duration]
+    now, (_, length) = datetime.now(UTC), DURATIONS[choice]
     by = request.remote_user or request.remote_addr or "somebody"
     return Acknowledgement(by, now, now + length if length else None)
 

@@ -14,6 +14,7 @@ from dash.development.base_component import Component
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
+from dash_app.page.acknowledging import database_controls
 from dash_app.page.sparkline import sparkline
 from dash_app.page.widgets import (
     Icon,
@@ -135,10 +136,7 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
     if status.status != "not_initialized":
         lines.append(since_when(problem.since, now, has_length=len(cause) == 1))
     lines.append(html.P(prose(problem.remedy), className="remedy"))
-    if any(shown.needs_acknowledgement for shown in status.problems):
-        database = status.database
-        attributes = data(acknowledge=database.name) | aria(label=f"Acknowledge: {database.label}")
-        lines.append(html.Button("Acknowledge", type="button", className="action", **attributes))
+    lines += database_controls(status, now)
     if status.status == "error" and good:
         rows = numbers.plural(good.total_rows, "row")
         lines.append(aside(f"Last seen: {rows} at ", moment(good.read_at, "clock", now)))

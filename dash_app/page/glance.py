@@ -35,7 +35,7 @@ STILL = "", "With refresh", "/glance"
 
 def glance_page(snapshot: Snapshot | None, now: datetime, *, reloads: bool = True) -> str:
     """Return the headline and one item per database, as HTML that reloads itself or does not."""
-    headline = summaries.headline(snapshot) if snapshot else "Can't tell"
+    headline = summaries.headline(snapshot, now) if snapshot else "Can't tell"
     age = snapshot_age(snapshot, now) if snapshot else "Nothing read yet."
     items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
     parts = [html.H1(headline), aside(age), html.Ul(items)]
@@ -43,7 +43,7 @@ def glance_page(snapshot: Snapshot | None, now: datetime, *, reloads: bool = Tru
     links = html.Nav(
         [html.A("The whole page", href="/"), html.A(other, href=href)], className="links"
     )
-    level = snapshot.level if snapshot else "unknown"
+    level = snapshot.shown_level if snapshot else "unknown"
     body = draw(html.Main([*parts, links]))
     title = f"{headline} · Mission Control"
     return DOCUMENT.format(level=level, refresh=refresh, title=title, body=body)

@@ -1,41 +1,47 @@
 """The headline: whether all databases are well, and links to the problems if not."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import ids
-from dash_app.page.widgets import aside, moment
+from dash_app.page.widgets import aside, moment, sentence
 from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
+from dash_app.words.numbers import plural
+from dash_app.words.problems import predicate
 
 MAX_LINKS = 3
 
+Parts = list[Component | str]
+
 
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
-    """Return the headline, links to the worst problems, and how many databases are connected."""
+    """Return the headline, and below it the worst problems as links, the others and numbers."""
     if snapshot is None:
         return [html.H1("Can't tell"), lines(aside("Nothing read yet."))]
-    links = _links(snapshot, now)
-    rest = len(links) - MAX_LINKS
-    connected = f"{snapshot.connected}/{len(snapshot.databases)} databases connected"
-    disk = history_disk(snapshot)
+    troubles, text = _troubles(snapshot), sentence(summaries.headline_parts(snapshot), now)
+    if len(snapshot.needing) == 1:
+        link = troubles.pop(0)
+        link.children, text = text, [link]
+    fresh = html.Span(text, className="when-fresh")
+    stale = html.Span("Can't tell", className="when-stale")
+    if more := troubles[MAX_LINKS:]:
+        more[0].children = f"and {len(more)} more"
+    links = _joined([link] for link in troubles[: MAX_LINKS + 1])
+    notes = [note for note in (history_disk(snapshot), *snapshot.history_notes) if note]
     return [
-        html.H1(
-            [
-                html.Span(summaries.headline(snapshot), className="when-fresh"),
-                html.Span("Can't tell", className="when-stale"),
-            ]
-        ),
+        html.H1([fresh, stale]),
         lines(
-            *(html.P(link, className="fault") for link in links[:MAX_LINKS]),
-            *([aside(disk)] if disk else []),
-            *map(aside, snapshot.history_notes),
-            aside(f"and {rest} more · {connected}" if rest > 0 else connected),
+            aside(
+                *([html.Span(links, className="troubles")] if links else []),
+                html.Span(_joined(_facts(snapshot, now))),
+            ),
+            *map(aside, notes),
         ),
     ]
 
@@ -53,42 +59,45 @@ def lines(*parts: Component) -> Component:
     return html.Div([html.Div(list(parts)), notice], className="lines")
 
 
-def _links(snapshot: Snapshot, now: datetime) -> list[Component]:
-    """Return one link per problem, worst first; databases with one incident share a link.
+def _troubles(snapshot: Snapshot) -> list[html.A]:
+    """Return a link per trouble to the card that shows it, worst first.
 
-    Incidents of Mission Control itself come last.
+    Databases with one incident share its card. Incidents of Mission Control itself come last.
     """
-    incidents = [incident for incident in snapshot.open_incidents if len(incident.databases) != 1]
-    links: dict[str, Component] = {}
-    for status in snapshot.worst_first:
-        if not status.needs_you:
-            continue
-        shared = next((incident for incident in incidents if _explains(incident, status)), None)
-        if shared:
-            links.setdefault(shared.key, _incident_link(shared, now))
-        else:
-            database = status.database
-            text = f"{database.label}: {summaries.kind_in_brief(status.problems[0].code)}"
-            links[database.name] = _link(text, status.problem_since, ids.card(database.name), now)
-    own = {
-        incident.key: _incident_link(incident, now)
-        for incident in incidents
-        if not incident.databases
-    }
-    return list((links | own).values())
+    links = dict(_trouble(status) for status in snapshot.needing)
+    for incident in snapshot.open_incidents:
+        if not incident.databases and not incident.acknowledgement(snapshot.taken_at):
+            label, brief = labels_and_cause(incident)[0], summaries.kind_in_brief(incident.kind)
+            links[ids.incident(incident)] = f"{label}: {brief}"
+    return [html.A(text, href=f"#{target}") for target, text in links.items()]
 
 
-def _explains(incident: Incident, status: DatabaseStatus) -> bool:
-    """Whether an incident is the cause of the first problem of a database."""
-    codes = {problem.code for problem in status.problems[:1]}
-    return status.database.name in incident.databases and incident.kind in codes
+def _trouble(status: DatabaseStatus) -> tuple[str, str]:
+    """Return the id of the card that shows the worst problem of a database, and its text."""
+    problem = status.worst_problem
+    for incident in status.incidents:
+        if problem and problem.id in incident.problem_ids and len(incident.databases) > 1:
+            labels, _ = labels_and_cause(incident)
+            return ids.incident(incident), f"{labels} {predicate(incident.kind, is_plural=True)}"
+    return ids.card(status.database.name), summaries.trouble(status)
 
 
-def _incident_link(incident: Incident, now: datetime) -> Component:
-    labels, _ = labels_and_cause(incident)
-    text = f"{labels}: {summaries.kind_in_brief(incident.kind)}"
-    return _link(text, incident.since, ids.incident(incident), now)
+def _facts(snapshot: Snapshot, now: datetime) -> list[Parts]:
+    """Return the others, the last write and the rows written, of all databases together."""
+    written = [status.reading.last_modified for status in snapshot.databases]
+    days = [status.activity for status in snapshot.databases if status.activity]
+    others = summaries.others(snapshot) if snapshot.needing else ""
+    facts: list[Parts] = [[others]] if others else []
+    if last := max(filter(None, written), default=None):
+        facts.append(["last write " if others else "Last write ", moment(last, "ago", now)])
+    if days:
+        rows = sum(rows or 0 for day in days for rows in day.hours)
+        since = moment(min(day.since for day in days), "clock", now)
+        period = ["in 24 h"] if all(day.is_whole_day for day in days) else ["since ", since]
+        facts.append([f"{plural(rows, 'row')} ", *period])
+    return facts
 
 
-def _link(text: str, since: datetime, target: str, now: datetime) -> Component:
-    return html.A([f"{text} since ", moment(since, "clock", now)], href=f"#{target}")
+def _joined(parts: Iterable[Parts]) -> Parts:
+    """Return parts with a dot between them."""
+    return [piece for part in parts for piece in (" · ", *part)][1:]

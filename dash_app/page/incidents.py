@@ -1,7 +1,7 @@
-"""The incidents that are open, as cards."""
+"""The open incidents that no card of a database shows."""
 
 from collections.abc import Container
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import dash_bootstrap_components as dbc
 from dash import html
@@ -10,42 +10,35 @@ from dash.development.base_component import Component
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
+from dash_app.page.acknowledging import incident_controls
 from dash_app.page.cards import fading_badge
-from dash_app.page.widgets import and_more, aria, aside, data, moment, prose, since_when
+from dash_app.page.widgets import and_more, aside, moment, prose, since_when
 from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
 
-MAX_OPEN = 9
-
-ACKNOWLEDGE = "Acknowledge for"
-DURATIONS: dict[str, tuple[str, timedelta | None]] = {
-    "1h": ("1 h", timedelta(hours=1)),
-    "8h": ("8 h", timedelta(hours=8)),
-    "24h": ("24 h", timedelta(hours=24)),
-    "end": ("until it ends", None),
-}
-"""For how long a person may acknowledge an incident; None until it ends."""
+MAX_SHOWN = 9
 
 
 def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = None) -> Component:
-    """Return the section of open incidents, of one database or of all; empty if there are none.
+    """Return the section of incidents that several databases share, or that concern none.
 
-    A remedy that a database's card already shows is not repeated.
+    It is empty if there are none, or none of a given database. Other incidents are on the cards of
+    their databases. A remedy that a card already shows is not repeated.
     """
-    shown = [
-        incident
-        for incident in (snapshot.open_incidents if snapshot else ())
-        if database in {None, *incident.databases}
-    ]
+    open_ = snapshot.open_incidents if snapshot else []
     statuses = snapshot.databases if snapshot else ()
     remedies = {problem.remedy for status in statuses for problem in status.problems[:1]}
     taken_at = snapshot.taken_at if snapshot else now
-    cards = [_card(incident, remedies, taken_at, now) for incident in shown[:MAX_OPEN]]
+    cards = [
+        _card(incident, remedies, taken_at, now)
+        for incident in open_
+        if len(incident.databases) != 1 and database in {None, *incident.databases}
+    ]
     parts = [
         html.H2("Incidents"),
-        html.Div(cards, className="cards"),
-        *and_more(len(shown) - MAX_OPEN),
+        html.Div(cards[:MAX_SHOWN], className="cards"),
+        *and_more(len(cards) - MAX_SHOWN),
     ]
-    return html.Section(parts if shown else [], id=ids.INCIDENTS, className="incidents")
+    return html.Section(parts if cards else [], id=ids.INCIDENTS, className="incidents")
 
 
 def _card(
@@ -59,7 +52,7 @@ def _card(
         since_when(incident.since, now),
         *([] if remedy in shown_remedies else [html.P(prose(remedy), className="remedy")]),
         *_notifications(incident, now),
-        *_acknowledgement(incident, labels, now),
+        *incident_controls(incident, labels, now),
     ]
     whole: Component = dbc.Card(
         dbc.CardBody(lines),
@@ -67,32 +60,6 @@ def _card(
         class_name=f"database incident is-{incident.level}",
     )
     return whole
-
-
-def _acknowledgement(incident: Incident, labels: str, now: datetime) -> list[Component]:
-    """Return who acknowledged an incident, or the buttons that do."""
-    acknowledged = incident.acknowledged
-    if acknowledged and acknowledged.holds(now):
-        until = moment(acknowledged.until, "clock", now) if acknowledged.until else "it ends"
-        text = html.Span([f"Acknowledged by {acknowledged.by} until ", until])
-        withdraw = _button(incident, "withdraw", "Withdraw")
-        return [html.Div([text, withdraw], className="acknowledge")]
-    if incident.id is None:
-        return []
-    buttons = [_button(incident, key, text) for key, (text, _) in DURATIONS.items()]
-    return [
-        html.Div(
-            [html.Span(ACKNOWLEDGE, className="aside"), *buttons],
-            className="acknowledge",
-            role="group",
-            **aria(label=f"{labels}: {ACKNOWLEDGE}"),
-        )
-    ]
-
-
-def _button(incident: Incident, duration: str, text: str) -> Component:
-    attributes = data(incident=str(incident.id), duration=duration)
-    return html.Button(text, type="button", className="action", **attributes)
 
 
 def _notifications(incident: Incident, now: datetime) -> list[Component]:

@@ -10,13 +10,12 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.cards import cards
 from dash_app.page.headline import headline
+from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts
 from dash_app.page.recent_events import recent_events
 
 
-def overview(
-    snapshot: Snapshot | None, started_at: datetime, now: datetime, incidents: Component
-) -> Facts:
+def overview(snapshot: Snapshot | None, started_at: datetime, now: datetime) -> Facts:
     """Arrange the facts of all databases. Without a snapshot there is only the headline."""
     grid: list[Component] = []
     if snapshot:
@@ -33,6 +32,6 @@ def overview(
     return Facts(
         [
             html.Section(headline(snapshot, now), id=ids.HEADLINE, className="headline"),
-            html.Div([databases, incidents], className="parts"),
+            html.Div([incidents(snapshot, now), databases], className="parts"),
         ]
     )

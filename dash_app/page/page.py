@@ -69,7 +69,7 @@ class Page:
         snapshot = self.sampler.snapshot
         facts = self.facts(snapshot, request.path, request.query_string.decode(errors="replace"))
         view = first_view(facts, snapshot.taken_at if snapshot else None)
-        level = snapshot.level if snapshot else "unknown"
+        level = snapshot.shown_level if snapshot else "unknown"
         title = escape(summaries.title(self._label(self.database_of(request.path))))
         parts = {"{%level%}": level, "{%view_title%}": title, "{%first_view%}": view}
         for place, text in parts.items():
@@ -81,12 +81,11 @@ class Page:
     ) -> Facts:
         """Return the facts of a snapshot for a URL's path and query."""
         database, now = self.database_of(path), datetime.now(UTC)
-        open_and_ended = incidents(snapshot, now, database)
         if snapshot is None or database is None:
-            return overview(snapshot, self.started_at, now, open_and_ended)
+            return overview(snapshot, self.started_at, now)
         details = self._details(snapshot, snapshot.status_of(database), now)
         sort = url_query.parse(search).get("sort", "")
-        return database_page.view(details, sort, now, open_and_ended)
+        return database_page.view(details, sort, now, incidents(snapshot, now, database))
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database whose view has this path; None for every other page."""
@@ -139,7 +138,7 @@ class Page:
             "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
             "ageMs": round(self.sampler.age_seconds(snapshot) * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
-            "level": snapshot.level if snapshot else "unknown",
+            "level": snapshot.shown_level if snapshot else "unknown",
             "title": summaries.title(self._label(database), needing),
             "version": version_of(snapshot, database, search),
             "recorded": recorded_at.isoformat() if recorded_at else None,
@@ -234,7 +233,7 @@ def _fingerprint(snapshot: Snapshot) -> int:
     ]
     incidents = [
         # The page also changes when an acknowledgement ends.
-        (incident, (known := incident.acknowledged) and known.holds(snapshot.taken_at))
+        (incident, incident.acknowledgement(snapshot.taken_at))
         for incident in snapshot.incidents
     ]
     own = history_disk(snapshot), snapshot.history_notes, snapshot.gaps

@@ -58,7 +58,34 @@ IN_BRIEF: dict[str, str] = {
     "file_large": "file too large",
     "alerts_failing": "notifications not sent",
 }
-"""Problems in the headline and, with a capital, on the badge of a card."""
+"""Problems on the badge of a card, with a capital, and in titles of incidents."""
+
+PREDICATES: dict[str, str] = {
+    "file_missing": "is gone",
+    "folder_missing": "is gone",
+    "not_a_file": "is not a file",
+    "not_a_database": "is not a database",
+    "locked": "is locked",
+    "corrupt": "is damaged",
+    "gone": "is gone",
+    "emptied": "was emptied",
+    "truncated": "was cut short",
+    "rows_dropped": "lost rows",
+    "rolled_back": "is an older copy",
+    "replaced": "was replaced",
+    "log_held": "has a WAL held back",
+    "wal_growing": "has a growing WAL",
+    "disk_low": "is low on disk",
+    "late": "is late",
+    "down": "is down",
+    "few_rows": "has too few rows",
+    "no_such_table": "lacks a table",
+    "wal_large": "has a large WAL",
+    "file_large": "is too large",
+}
+"""Problems as the headline reports them, after the name of the database."""
+
+PLURALS = {"is": "are", "was": "were", "has": "have", "lacks": "lack"}
 
 Sentence = tuple[str | datetime, ...]
 """A sentence in parts. Each face shows a time in it as the duration since then."""
@@ -98,6 +125,12 @@ REMEDIES: dict[FindingKind, str] = {
     "wal_large": "A long read or write keeps it from shrinking. Check what has it open.",
     "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
 }
+
+
+def predicate(code: str, *, is_plural: bool = False) -> str:
+    """Return what is wrong with a database, or with several: "is down", "are down"."""
+    verb, space, rest = PREDICATES.get(code, "can't be read").partition(" ")
+    return f"{PLURALS.get(verb, verb) if is_plural else verb}{space}{rest}"
 
 
 def badge_text(badge: str) -> str:

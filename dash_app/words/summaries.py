@@ -18,10 +18,14 @@ from dash_app.words.problems import (
     current_parts,
     disk_line,
     other_problems,
+    predicate,
     spoken,
 )
 
 PAUSED = "Paused: no alerts."
+STATES = ("well", "acknowledged", "not initialized", "paused", "unknown")
+"""States of databases that need nobody, in the order of the headline."""
+
 FOREIGN_ENGINE = "Open in an engine other than SQLite, such as Turso."
 MAIN_FILE_ONLY = "Rows of the main file only: a WAL under another name may hold more."
 
@@ -83,36 +87,70 @@ def reading_notes(status: DatabaseStatus) -> list[str]:
     return lines
 
 
-def headline(snapshot: Snapshot) -> str:
+def headline(snapshot: Snapshot, now: datetime) -> str:
     """Return one line on all databases: whether everything is well."""
-    statuses, total = snapshot.databases, len(snapshot.databases)
-    needing = sum(status.needs_you for status in statuses)
+    return spoken(headline_parts(snapshot), now)
+
+
+def headline_parts(snapshot: Snapshot) -> Sentence:
+    """Return the headline; the time since when a single trouble lasts is a part."""
+    needing, total, counts = snapshot.needing, len(snapshot.databases), state_counts(snapshot)
+    if len(needing) == 1:
+        problem, text = needing[0].worst_problem, trouble(needing[0])
+        is_lasting = problem and not problem.needs_acknowledgement
+        return (f"{text}, ", problem.since) if problem and is_lasting else (text,)
     if needing:
-        return f"{needing} of {total} {'needs' if needing == 1 else 'need'} you"
-    if any(status.level == "unknown" for status in statuses):
-        return "Can't tell"
-    paused = sum(status.is_paused for status in statuses)
-    missing = sum(
-        status.status == "not_initialized" and not status.is_paused for status in statuses
-    )
-    if missing == total:
-        return "Nothing here yet"
-    if missing or paused:
-        counts = (total - missing - paused, missing, paused)
-        words = zip(counts, ("well", "not initialized", "paused"), strict=True)
-        return ", ".join(f"{count} {word}" for count, word in words if count)
-    return f"All {total} well" if total > 1 else "All well"
+        known = counts.get("acknowledged")
+        return (f"{len(needing)} of {total} need you{f', {known} acknowledged' if known else ''}",)
+    if "unknown" in counts:
+        return ("Can't tell",)
+    if set(counts) <= {"not initialized"}:
+        return ("Nothing here yet",)
+    if counts != {"well": total}:
+        return (", ".join(f"{count} {state}" for state, count in counts.items()),)
+    label = snapshot.databases[0].database.label
+    return ({1: f"{label} is well", 2: "Both well"}.get(total, f"All {total} well"),)
+
+
+def state_counts(snapshot: Snapshot) -> dict[str, int]:
+    """Return how many of the databases that do not need a person are in each of `STATES`."""
+    states = [_state(status) for status in snapshot.databases if not status.needs_you]
+    return {state: states.count(state) for state in STATES if state in states}
+
+
+def _state(status: DatabaseStatus) -> str:
+    if status.is_paused:
+        return "paused"
+    if status.level == "unknown":
+        return "unknown"
+    if status.acknowledged:
+        return "acknowledged"
+    return "not initialized" if status.status == "not_initialized" else "well"
+
+
+def others(snapshot: Snapshot) -> str:
+    """Return the databases beside those that need a person: 8 others well, 1 paused."""
+    counts = state_counts(snapshot)
+    if len(snapshot.needing) > 1:  # the headline has them
+        counts.pop("acknowledged", None)
+    well = counts.pop("well", 0)
+    first = [f"{plural(well, 'other')} well"] if well else []
+    return ", ".join([*first, *(f"{count} {state}" for state, count in counts.items())])
+
+
+def trouble(status: DatabaseStatus) -> str:
+    """Return a database that needs a person, with its worst problem: Email is down."""
+    problem = status.worst_problem
+    what = predicate(problem.code) if problem else "needs you"
+    return f"{status.database.label} {what}"
 
 
 def title(label: str | None = None, needing: Sequence[DatabaseStatus] = ()) -> str:
     """Return the title of the page, or of the view of the database with this label.
 
-    `needing` are its databases that need a person, worst first: (2) Email: file gone.
+    `needing` are its databases that need a person, worst first: (2) Email.
     """
-    subject = label
-    if needing:
-        brief = kind_in_brief(needing[0].problems[0].code)
-        subject = f"({len(needing)}) {needing[0].database.label}: {brief}"
+    subject = f"({len(needing)}) {needing[0].database.label}" if needing else label
     return f"{subject} · Mission Control" if subject else "Mission Control"
 
 
@@ -150,7 +188,7 @@ def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
 
 def headline_with_age(snapshot: Snapshot, now: datetime) -> str:
     """Return the headline with the time and age of the snapshot."""
-    return f"{headline(snapshot)} · {snapshot_age(snapshot, now)}"
+    return f"{headline(snapshot, now)} · {snapshot_age(snapshot, now)}"
 
 
 def snapshot_age(snapshot: Snapshot, now: datetime) -> str:

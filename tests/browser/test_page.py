@@ -121,10 +121,10 @@ def test_the_badge_changes_when_a_database_appears_and_disappears(
     expect(card).to_contain_text("Error")
     expect(card).to_contain_text("The file is gone.")
     expect(card).to_contain_text("Last seen: 3 rows")
-    expect(headline(quiet_page)).to_have_text("1 of 5 needs you")
-    expect(quiet_page.get_by_role("status")).to_have_text("1 of 5 needs you")
-    expect(quiet_page).to_have_title("(1) Content: file gone · Mission Control")
-    quiet_page.get_by_role("link", name="Content: file gone").click()
+    expect(headline(quiet_page)).to_contain_text("Content is gone, ")
+    expect(quiet_page.get_by_role("status")).to_have_text("Content is gone")
+    expect(quiet_page).to_have_title("(1) Content · Mission Control")
+    quiet_page.get_by_role("link", name="Content is gone").click()
     expect(card).to_be_in_viewport()
 
 
@@ -194,7 +194,7 @@ def test_a_hidden_tab_polls_once_per_minute_and_catches_up_at_once(
     expect(quiet_page.locator("#age")).to_contain_text("updated")
     set_hidden(quiet_page, hidden=True)
     paths["email"].unlink()
-    eventually(lambda: served.json("/api/db-status")["headline"] == "1 of 5 needs you")
+    eventually(lambda: served.json("/api/db-status")["headline"].startswith("Email is gone"))
     requests: list[str] = []
     quiet_page.on("request", lambda request: requests.append(request.url))
     quiet_page.clock.run_for(50_000)
@@ -244,11 +244,13 @@ def test_a_replaced_file_is_a_problem_until_it_is_acknowledged(
     card = quiet_page.locator("#card-email")
     expect(card.locator(".when-fresh")).to_have_text("Replaced")
     expect(card.locator(".cause")).to_contain_text("Replaced by another file")
-    expect(headline(quiet_page)).to_have_text("1 of 5 needs you")
-    expect(quiet_page.locator("#headline .fault")).to_contain_text("Email: replaced since ")
-    expect(quiet_page).to_have_title("(1) Email: replaced · Mission Control")
+    expect(headline(quiet_page)).to_have_text("Email was replaced")
+    expect(quiet_page.locator("#headline .lines")).to_contain_text(
+        "3 others well, 1 not initialized"
+    )
+    expect(quiet_page).to_have_title("(1) Email · Mission Control")
     expect(quiet_page.locator("#events li")).to_have_count(0)  # it is on its card
-    for name, title in (("email", "(1) Email: replaced"), ("health", "Health")):
+    for name, title in (("email", "(1) Email"), ("health", "Health")):
         quiet_page.goto(f"{served.url}/databases/{name}")
         expect(quiet_page).to_have_title(f"{title} · Mission Control")
     quiet_page.goto(served.url)

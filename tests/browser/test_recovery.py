@@ -136,12 +136,12 @@ def test_facts_are_updated_whatever_extensions_do_to_the_page(
     away = path.rename(path.with_suffix(".away"))
     for name, page in pages.items():
         expect(page.locator("#card-email"), name).to_contain_text("The file is gone.")
-        expect(headline(page), name).to_have_text("1 of 2 needs you")
+        expect(headline(page), name).to_contain_text("Email is gone, ")
     away.rename(path)
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("INSERT INTO tasks (text) VALUES ('one more')")
     for name, page in pages.items():
-        expect(headline(page), name).to_have_text("All 2 well")
+        expect(headline(page), name).to_have_text("Both well")
         expect(page.locator("#card-email .rows"), name).to_have_text("127 rows")
         expect(page.locator("#card-email .fold"), name).to_have_count(1)
 
@@ -158,7 +158,7 @@ def test_facts_that_cannot_be_drawn_are_stale(page: Page, unchanged: Served) -> 
     expect(page.locator("#notice")).to_contain_text("this page has not been updated since")
     expect(page.locator("#card-email .when-stale")).to_be_visible()
     page.evaluate("void (document.getElementById = real)")
-    expect(headline(page)).to_have_text("All well")
+    expect(headline(page)).to_have_text("Email is well")
     expect(page.locator("#notice")).to_be_empty()
     assert len(loads) == 1
 
@@ -172,14 +172,14 @@ def test_a_page_that_arrives_partly_turns_grey_and_reloads(
         page.clock.install()
         page.route(pattern, handler)
         page.goto(unchanged.url, wait_until="commit")
-        expect(headline(page), pattern).to_have_text("All well")
+        expect(headline(page), pattern).to_have_text("Email is well")
         page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
         expect(headline(page), pattern).to_have_text("Can't tell")
         expect(page.get_by_text("Part of this page has not arrived."), pattern).to_be_visible()
         expect(page.locator(".card .when-stale"), pattern).to_be_visible()
         page.unroute(pattern)
         run_until(page, page.locator("#app #card-email").count)
-        expect(headline(page), pattern).to_have_text("All well")
+        expect(headline(page), pattern).to_have_text("Email is well")
         expect(page.locator("#age"), pattern).to_contain_text("updated")
 
 
@@ -194,7 +194,7 @@ def test_a_page_behind_another_path_turns_grey(page: Page, unchanged: Served) ->
 
     page.route("**/*", strip)
     page.goto(f"{unchanged.url}/mc/")
-    expect(headline(page)).to_have_text("All well")
+    expect(headline(page)).to_have_text("Email is well")
     page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
     expect(headline(page)).to_have_text("Can't tell")
     expect(page.get_by_role("link", name="Reload")).to_be_visible()
@@ -267,7 +267,7 @@ def test_a_tab_updates_after_waking_before_it_warns(page: Page, unchanged: Serve
     page.clock.fast_forward(40_000)
     expect(page.locator("#age")).to_have_text("Updating…")
     expect(page.locator("#notice")).to_be_empty()
-    expect(headline(page)).to_have_text("All well")
+    expect(headline(page)).to_have_text("Email is well")
     run_until(page, page.locator("#notice").inner_text)
     page.unroute(CALLBACKS)
 
@@ -276,7 +276,7 @@ def test_setting_the_clock_does_not_change_the_age(page: Page, served: Served) -
     open_page(page, served)
     page.evaluate("window.real = Date.now; void (Date.now = () => real() + 3600_000)")
     expect(page.locator("#age")).to_contain_text("updated")
-    expect(headline(page)).to_have_text("All 2 well")
+    expect(headline(page)).to_have_text("Both well")
     page.evaluate("void (Date.now = () => real() - 3600_000)")
     served.stop()
     expect(headline(page)).to_have_text("Can't tell")

@@ -119,7 +119,7 @@ def test_a_lost_file_is_a_problem_without_the_service_too(
         before = history.execute("SELECT * FROM memory").fetchall()
     code, output = status(tmp_path, config)
     assert code == 3
-    assert output[0].startswith("1 of 2 needs you · ")
+    assert output[0].startswith("Email is gone, ")
     assert re.match(r"ERROR  Email  The file is gone\. Since \d\d:\d\d UTC", output[1])
     assert "Last seen 3 rows." in output[1]
     assert "restore a backup" in output[2]
@@ -308,13 +308,13 @@ def test_lines_are_aligned_and_have_change_problem_and_age() -> None:
         database(label="Health", level="unknown", verifiedAt="2026-11-23T14:50:00Z"),
     )
     assert [re.sub(r"\x1b\[\d*m", "", line) for line in output] == [
-        "1 of 3 needs you · 15:00:03 UTC, 2 s ago",
-        "stale     Health   Last write 7 s ago. 133 rows. As of 14:50 UTC, 10 min ago.",
+        "Content has a WAL held back, 1 h · 15:00:03 UTC, 2 s ago",
         (
             "WAL HELD  Content  WAL 1.2 GB, held back by node (pid 812) for 3 h."
             " Since 14:00 UTC (1 h). Last write 7 s ago. 133 rows."
         ),
         "                   Restart that program.",
+        "stale     Health   Last write 7 s ago. 133 rows. As of 14:50 UTC, 10 min ago.",
         "ok        Email    Last write 7 s ago. 133 rows, +24 in 24 h.",
     ]
 

@@ -96,15 +96,15 @@ def test_problems_of_one_update_are_one_incident_and_later_ones_another() -> Non
 
 
 def test_the_remedy_is_that_of_the_problem_named_first() -> None:
-    """An older copy replaces the database, and then its permissions are removed."""
+    """A table has too few rows, and then the permissions of its database are removed."""
     timeline = Timeline()
-    older = finding("rolled_back", 0)
-    timeline.add_email(0, older)
-    (both,) = timeline.add_email(0.5, older, code="permission_denied")
-    assert both.text == "Email: Error: permission_denied. rolled_back is wrong."
+    fewer = finding("few_rows", 0)
+    timeline.add_email(0, fewer)
+    (both,) = timeline.add_email(0.5, fewer, code="permission_denied")
+    assert both.text == "Email: Error: permission_denied. few_rows is wrong."
     assert (both.kind, both.remedy) == ("permission_denied", "Look into it.")
-    (left,) = timeline.add_email(1, older)
-    assert (left.text, left.remedy) == ("Email: rolled_back is wrong.", "Fix it.")
+    (left,) = timeline.add_email(1, fewer)
+    assert (left.text, left.remedy) == ("Email: few_rows is wrong.", "Fix it.")
     assert left.since == both.since
 
 

@@ -25,7 +25,7 @@ def agents(tmp_path: Path) -> Path:
 def served(tmp_path: Path, agents: Path) -> Iterator[Served]:
     paths = [(name, agents / f"{name}.db") for name in NAMES]
     with Served(write_config(tmp_path, paths)) as served:
-        eventually(lambda: served.json("/api/db-status")["headline"] == "All 2 well")
+        eventually(lambda: served.json("/api/db-status")["headline"] == "Both well")
         yield served
 
 

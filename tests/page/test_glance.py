@@ -30,7 +30,7 @@ def statuses() -> tuple[DatabaseStatus, ...]:
 
 def test_the_text_has_one_line_per_database_worst_first() -> None:
     assert glance_text(Snapshot(NOW, statuses()), NOW + timedelta(seconds=2)) == (
-        "1 of 3 needs you · 15:00:00 UTC, 2 s ago\n"
+        "Observability is gone, 58 min · 15:00:00 UTC, 2 s ago\n"
         "ERROR  Observability  The file is gone. Since 14:02 UTC (58 min)."
         " Last seen 10,640 rows.\n"
         "new    Content        No file yet at /srv/content.db.\n"
@@ -64,7 +64,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 
 
 def test_browsers_get_html_and_other_clients_text(served: Served) -> None:
-    assert served.get("/glance")[1].startswith("All well · ")
+    assert served.get("/glance")[1].startswith("Email is well · ")
     status, page = served.get("/glance", {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
     assert status == 200
     assert page.startswith("<!DOCTYPE html>")

@@ -24,7 +24,9 @@ from tests.page.helpers import tick_request
 
 def incident(number: int) -> Incident:
     text = f"Email: Problem {number}."
-    return Incident("email:down", ("email",), "down", "fault", text, "Fix it.", NOW, id=number)
+    return Incident(
+        "email:down", ("email", "health"), "down", "fault", text, "Fix it.", NOW, id=number
+    )
 
 
 def snapshot_with(incidents: int) -> Snapshot:

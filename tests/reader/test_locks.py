@@ -399,5 +399,5 @@ def test_every_view_explains_an_old_or_missing_reading(tmp_path: Path) -> None:
             for path in ("/", "/glance", "/databases/b"):
                 assert reason in served.get(path)[1]
             assert first.do("COMMIT") == second.do("COMMIT") == []
-            eventually(lambda: served.json("/api/db-status")["headline"] == "All 2 well")
+            eventually(lambda: served.json("/api/db-status")["headline"] == "Both well")
             assert served.database("b")["waitingFor"] is None

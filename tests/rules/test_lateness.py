@@ -338,14 +338,14 @@ def test_silence_counts_from_the_history_and_ends_with_a_write(
         '[databases.tables.tasks]\nexpect = {every = "2h", grace = "2h"}\n'
     )
     with Served(expecting(tmp_path, rules)) as served:
-        assert served.json("/api/db-status")["headline"] == "All well"
+        assert served.json("/api/db-status")["headline"] == "Email is well"
         pretend_watched_for(served, tmp_path, 3 * HOUR)
         (down, text), late = problems_of(served)
         assert late == ("late", "tasks: nothing yet; expected every 2 h.")
         assert down == "down"
         # A time, not an age: the sentence is stored and read later.
         assert re.fullmatch(r"No write since \d\d:\d\d UTC; expected every hour\.", text)
-        assert served.json("/api/db-status")["headline"] == "1 of 1 needs you"
+        assert served.json("/api/db-status")["headline"].startswith("Email is down, ")
         with closing(sqlite3.connect(tmp_path / "email.db")) as connection, connection:
             connection.execute("INSERT INTO tasks (text) VALUES ('x')")
         eventually(lambda: problems_of(served) == [])

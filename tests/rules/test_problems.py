@@ -34,7 +34,7 @@ REFILL = (
 def served(tmp_path: Path) -> Iterator[Served]:
     paths = {name: make_database(tmp_path / f"{name}.db", tasks=30) for name in ("email", "health")}
     with Served(write_config(tmp_path, paths.items())) as served:
-        eventually(lambda: served.json("/api/db-status")["headline"] == "All 2 well")
+        eventually(lambda: served.json("/api/db-status")["headline"] == "Both well")
         yield served
 
 
@@ -51,7 +51,7 @@ def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Pat
     eventually(lambda: findings_of_email(served) == [("rows_dropped", "fault")])
     document = served.json("/api/db-status")
     email = document["databases"][0]
-    assert (document["level"], document["headline"]) == ("fault", "1 of 2 needs you")
+    assert (document["level"], document["headline"]) == ("fault", "Email lost rows")
     assert (email["status"], email["level"], email["error"]) == ("connected", "fault", None)
     assert email["verdict"] == "Emptied: tasks 30 → 0."
     assert email["findings"][0]["remedy"].endswith("restore a backup.")
@@ -60,7 +60,7 @@ def test_lost_rows_are_a_fault_until_they_are_back(served: Served, tmp_path: Pat
     assert findings_of_email(served) == [("rows_dropped", "fault")]
     execute(tmp_path / "email.db", REFILL)
     eventually(lambda: findings_of_email(served) == [])
-    assert served.json("/api/db-status")["headline"] == "All 2 well"
+    assert served.json("/api/db-status")["headline"] == "Both well"
     assert served.json("/api/events?limit=1")["events"][0]["endedAt"]
     served.stop()
     served.restart()
@@ -82,7 +82,7 @@ def test_another_file_is_a_notice_until_the_original_is_back(
     (tmp_path / "original.db").hardlink_to(path)
     replace_file(path)
     eventually(lambda: findings_of_email(served) == [("replaced", "notice")])
-    assert served.json("/api/db-status")["headline"] == "1 of 2 needs you"
+    assert served.json("/api/db-status")["headline"] == "Email was replaced"
     assert served.json("/api/db-status")["level"] == "notice"
     (tmp_path / "original.db").replace(path)
     eventually(lambda: findings_of_email(served) == [])

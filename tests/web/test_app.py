@@ -127,12 +127,13 @@ def with_part(document: Any, path: tuple[Any, ...], value: object) -> Any:
     return changed
 
 
+UNTIL = "2026-11-23T15:00:00Z"
 JUNK: list[object] = [None, -1, 1.5, True, "x", "x" * 9000, [], [1], {}, {"a": 1}, "\ud800", 10**40]
 
 
 def test_no_malformed_callback_makes_the_service_fail(served: Served) -> None:
     """Each part of the page's requests, changed into anything, gets 200 or 400 and a short log."""
-    action = {"database": "email", "until": "2026-11-23T15:00:00Z"}
+    action = {"acknowledge": "8h", "incidents": "1 2", "database": "email", "until": UNTIL}
     for callback in (
         page_callback(served, "tick", 1, [{"version": 1}, "/", ""]),
         page_callback(served, "action", action, ["/", ""]),
@@ -178,11 +179,11 @@ def test_charts_are_drawn_in_a_valid_time_zone_only(
 @pytest.mark.parametrize(
     "action",
     [
-        {"database": "nosuch", "until": "2026-11-23T15:00:00Z"},
-        {"database": "email", "until": "\U000e0001" * 4_000},
-        {"database": "email", "until": "0001-01-01T00:00:00+23:59"},
-        {"incident": "x", "lasts": "1h"},
-        {"incident": "9" * 400, "lasts": "for ever"},
+        {"acknowledge": "end", "database": "nosuch", "until": UNTIL},
+        {"acknowledge": "end", "database": "email", "until": "\U000e0001" * 4_000},
+        {"acknowledge": "end", "database": "email", "until": "0001-01-01T00:00:00+23:59"},
+        {"acknowledge": "1h", "incidents": "1 x"},
+        {"acknowledge": "for ever", "incidents": "9" * 400},
         {},
         None,
     ],
