@@ -21,7 +21,6 @@ from dash_app.page.widgets import (
     aria,
     aside,
     badge,
-    data,
     expectation,
     middle_ellipsis,
     moment,
