@@ -56,7 +56,8 @@ def controls(*incidents: Incident, problems: tuple[Problem, ...] = (HELD,)) -> s
 
 def test_an_incident_of_several_databases_shows_cause_start_remedy_and_choices() -> None:
     assert incident_text(incident("email", "health")) == (
-        "Incidents Email and Health WAL held As of 15:00 UTC Nothing came. node (pid 812) had it open."
+        "Incidents Email and Health WAL held As of 15:00 UTC Nothing came."
+        " node (pid 812) had it open."
         f" Since 14:02 UTC ( 58 min ) Start node again. {CHOICE}"
     )
 
