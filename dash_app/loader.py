@@ -24,9 +24,8 @@ from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
 TIME = "datetime64[us, UTC]"
-MAX_HOURLY_REACH = timedelta(days=2)
-MAX_REACH_OF_MINUTES, BAR_OF_MINUTES_SECONDS = timedelta(hours=1), 300
-"""Up to this reach, a bar of rows written covers five minutes, or longer than `every`."""
+BARS = ((timedelta(hours=1), 300), (timedelta(days=2), HOUR), (timedelta.max, DAY))
+"""The seconds that a bar of rows written covers at least, by how far a chart reaches."""
 
 RECENT_POINTS = 8
 """Number of points after the last instant of the grid. A new database has no others."""
@@ -95,14 +94,6 @@ class Trend:
     is_rate: bool = False
     until: datetime | None = None
 
-    @property
-    def bar_seconds(self) -> float:
-        """The length of a step of a rate, unless there would be too many; no finer than records."""
-        seconds = DAY if self.reach > MAX_HOURLY_REACH else HOUR
-        if self.reach <= MAX_REACH_OF_MINUTES:
-            seconds = BAR_OF_MINUTES_SECONDS
-        return max(seconds, self.every.total_seconds())
-
 
 def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     """Return rows over time, or rows written per five minutes, hour, day or longer step.
@@ -118,7 +109,10 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     Raise sqlite3.Error.
     """
     until = trend.until or datetime.now(UTC)
-    every_seconds = trend.bar_seconds if trend.is_rate else trend.every.total_seconds()
+    every_seconds = trend.every.total_seconds()
+    if trend.is_rate:
+        bar_seconds = next(seconds for reach, seconds in BARS if trend.reach <= reach)
+        every_seconds = max(every_seconds, bar_seconds)
     window = Window.between(until - trend.reach, until, trend.points, every_seconds)
     window = window.extended_to(until, 1 if trend.is_rate else RECENT_POINTS)
     columns, uncounted, meanwhile = _trend_columns(path, trend, window)
@@ -133,8 +127,11 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     trends = trends.set_axis(pd.to_datetime(starts if trend.is_rate else index, unit="s", utc=True))
     trends.attrs = {
         "step": timedelta(seconds=window.step),
-        "until": pd.Timestamp(window.instants[-1], unit="s", tz="UTC"),
-        "meanwhile": {name: _sorted_gaps(gaps) for name, gaps in meanwhile.items()},
+        "until": _time(window.instants[-1]),
+        "meanwhile": {
+            name: [(_time(start), _time(end), rows) for (start, end), rows in sorted(gaps.items())]
+            for name, gaps in meanwhile.items()
+        },
         "uncounted": uncounted,
     }
     return trends
@@ -189,11 +186,8 @@ def _trend_columns(
     return columns, uncounted, meanwhile
 
 
-def _sorted_gaps(gaps: Counter[Span]) -> list[tuple[pd.Timestamp, pd.Timestamp, int]]:
-    return [
-        (pd.Timestamp(start, unit="s", tz="UTC"), pd.Timestamp(end, unit="s", tz="UTC"), rows)
-        for (start, end), rows in sorted(gaps.items())
-    ]
+def _time(seconds: int) -> pd.Timestamp:
+    return pd.Timestamp(seconds, unit="s", tz="UTC")
 
 
 def _column(table: Series, values: Sequence[int | None]) -> pd.Series[int]:

@@ -21,12 +21,6 @@ def event_text(event: Event) -> str:
     return f"{text}; {lost}" if lost else text
 
 
-def gap_text(start: str, end: str, rows: int) -> str:
-    """Return when nobody watched, and the rows that came meanwhile, without a full stop."""
-    came = plural(rows, "row") if rows else "nothing"
-    return f"Not watched from {start} to {end}; {came} came meanwhile"
-
-
 def spell_out(code: str) -> str:
     """Return words for a code or kind that only a later version knows: A new kind."""
     return code.replace("_", " ").capitalize()
