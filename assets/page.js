@@ -235,6 +235,7 @@
     React.useLayoutEffect(() => {
       draw(place.current, html);
       if (pulse) showTimes(serverNow());
+      if (fingerAt !== null) showFinger();
     }, [html]);
     return React.createElement("div", { className: "parts", ref: place });
   };
@@ -280,7 +281,52 @@
     open.removeAttribute("open");
     open.querySelector("summary").focus();
   });
+
+  // One finger: the same instant in every chart, because all have one time axis.
+  let fingerAt = null;
+  const percent = (share) => `${100 * share}%`;
+  const follow = ({ target, clientX }) => {
+    const plot = target.closest?.(".frame")?.querySelector(".plot")?.getBoundingClientRect();
+    if (!plot && fingerAt === null) return;
+    fingerAt = plot ? Math.min(0.9999, Math.max(0, (clientX - plot.left) / plot.width)) : null;
+    showFinger();
+  };
+  const showFinger = () => {
+    const { edges, names } = document.querySelector(".below[data-edges]")?.dataset ?? {};
+    if (!edges) return;
+    const starts = JSON.parse(edges), words = JSON.parse(names);
+    const at = fingerAt === null ? -1 : starts.findLastIndex((start) => start <= fingerAt);
+    for (const panel of document.querySelectorAll(".panel")) pointAt(panel, at, starts, words[at]);
+  };
+  const pointAt = (panel, at, edges, when) => {
+    const plot = panel.querySelector(".plot[data-facts]"), finger = panel.querySelector(".finger");
+    if (!plot) return;
+    const { facts, top } = plot.dataset, fact = JSON.parse(facts)[at], width = edges[at + 1] - edges[at];
+    const [bar, line] = plot.querySelectorAll(".finger-bar, .finger-line");
+    line.style.visibility = at < 0 ? "" : "visible";
+    bar.style.visibility = top && fact > 0 ? "visible" : "";
+    if (at < 0) return finger.replaceChildren();
+    // A bar covers 70% of its step.
+    line.style.left = percent(edges[at] + (top ? 0.35 * width : 0));
+    Object.assign(bar.style, { left: percent(edges[at]), width: percent(0.7 * width),
+      height: percent(Math.min(1, Math.max(0.04, fact / top))) });
+    const mark = [...plot.querySelectorAll(".rule")].find(({ style }) =>
+      Math.abs(parseFloat(style.left) / 100 - fingerAt) * plot.clientWidth <= 8);
+    const rows = typeof fact === "number" && `${fact.toLocaleString("en")} ${fact === 1 ? "row" : "rows"}`;
+    const time = document.createElement("span");
+    time.textContent = ` ${mark?.dataset.time ?? when}`;
+    finger.replaceChildren(mark?.dataset.text ?? (rows || fact || "not watched"), time);
+  };
+  root.addEventListener("pointerleave", follow);
+  for (const type of ["pointerdown", "pointermove", "click"]) document.addEventListener(type, follow);
+
   document.addEventListener("click", (event) => {
+    const choice = event.target.closest("a.choice, .sortable a");
+    if (choice && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+      event.preventDefault();
+      set("url", { search: choice.search });
+      return poll();
+    }
     const acknowledge = event.target.closest("[data-acknowledge]");
     if (acknowledge) return act(acknowledge);
     const button = event.target.closest(".fold");

@@ -11,7 +11,6 @@ from flask import abort, request
 from dash_app.model.incident import Acknowledgement
 from dash_app.page import ids
 from dash_app.page.acknowledging import DURATIONS
-from dash_app.page.charts import Choice, choice_links
 from dash_app.page.database import PREFIX
 from dash_app.page.page import Page, Pulse
 
@@ -109,10 +108,8 @@ def _draw_charts(app: Dash, page: Page) -> None:
     def draw(
         search: str | None, browser: dict[str, Any] | None, _newest: str | None, path: str | None
     ) -> tuple[object, object]:
-        choice = Choice.from_search(search)
-        if not browser:
-            return choice_links(choice), no_update
-        return choice_links(choice), page.trends(path, choice, _zone(browser.get("zone")))
+        zone = _zone(browser.get("zone")) if browser else None  # not in view yet
+        return page.trends(path, search, zone)
 
 
 def _zone(name: object) -> tzinfo:

@@ -1,202 +1,314 @@
-"""Trends as small multiples: one panel per database or table, each with its own scale.
+"""Trends as small multiples: one panel per database or table, on a shared time axis.
 
-Figures are plain dicts, because Plotly's own classes cost 10 MB of memory.
+Plotly draws bars and lines only. Labels, marks and gaps are HTML: they follow the theme, grow with
+the text and are never cut. Figures are plain dicts, because Plotly's own classes cost 10 MB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import groupby
+from functools import cached_property
+from itertools import count, groupby
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import urlencode
 
 import pandas as pd
 from dash import dcc, html
 from dash.development.base_component import Component
 
-from dash_app.model.event import Event
+from dash_app.model.event import EventKind
 from dash_app.page import ids
 from dash_app.page.markup import Parts
-from dash_app.page.widgets import aria, middle_ellipsis, moment
+from dash_app.page.url_query import parse, with_values
+from dash_app.page.widgets import and_more, aria, aside, data, middle_ellipsis
 from dash_app.words import numbers
 
 MAX_POINTS, MAX_BARS = 300, 60
 """A panel is at most about 400 pixels wide."""
 
-MAX_PANELS, MAX_TABLE_ROWS = 12, 24
-HEIGHT = 120
-MIN_MARGIN_PIXELS, DIGIT_PIXELS = 52, 7
-"""Minimum space on the left for the numbers, and the width of a digit."""
+MAX_PANELS, MAX_TABLE_ROWS, MAX_NOTES = 12, 24, 6
+MIN_SHARE = 0.025
+"""The share of the range, 8 pixels, from which a gap is a band."""
 
-MIN_SHARE = 0.03
-"""A line or gap that covers less of the range, 8 pixels, cannot be seen."""
+MIN_TOP = 4
+"""A scale of rows written ends here at least, so that a single row is no tower."""
 
-COLOUR = "gray"
-"""Plotly needs a colour. The style sheet replaces it, so that it follows the theme."""
+ROW_SHARE, STUB_SHARE, BAR_SHARE = 0.04, 0.02, 0.7
+"""The smallest bar and the stub of silence, of the height; the width of a bar, of its step."""
 
-TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-FAULT_EVENTS = {"gone", "emptied", "truncated", "rolled_back", "rows_dropped"}
+COLOUR, FAINT = "gray", "silver"
+"""Plotly needs colours. The style sheet replaces them, so that they follow the theme."""
 
-CONFIG: Any = {
-    "displayModeBar": False,
-    "doubleClick": False,
-    "scrollZoom": False,
-    "responsive": True,
+CONFIG: Any = {"staticPlot": True, "responsive": True}
+CHANGES: tuple[EventKind, ...] = ("schema_changed", "version_changed")
+"""Kinds of events that are marked as changes. The others are problems, and so incidents."""
+
+MARKS = {
+    "sign-fault": "a fault begins",
+    "sign-change": "a change",
+    "sign-gap": "not watched",
+    "sign-before": "the time before",
 }
-AXIS = {"fixedrange": True, "showgrid": False, "zeroline": False, "showline": False}
-SPIKE = {
-    "nticks": 3,
-    "showspikes": True,
-    "spikemode": "across",
-    "spikethickness": 1,
-    "spikedash": "solid",
-    "spikecolor": COLOUR,
-}
-LINE: dict[str, Any] = {
-    "type": "scatter",
-    "mode": "lines",
-    "line": {"shape": "hv", "width": 1.5, "color": COLOUR},
-    "fill": "tozeroy",
-    "fillcolor": COLOUR,
-    "connectgaps": False,
-}
-BARS: dict[str, Any] = {"type": "bar", "marker": {"color": COLOUR}, "offset": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """How far back the charts reach, in words, and the format of the times below them."""
+    """How far back the charts reach; frequency and format of the times below, format of others."""
 
     key: str
     label: str
     reach: timedelta
-    words: str
+    tick_frequency: str
     tick_format: str
+    time_format: str
 
 
 RANGES = (
-    Range("1h", "1 h", timedelta(hours=1), "in the last hour", "%H:%M"),
-    Range("6h", "6 h", timedelta(hours=6), "in the last 6 hours", "%H:%M"),
-    Range("24h", "24 h", timedelta(hours=24), "in the last 24 hours", "%H:%M"),
-    Range("7d", "7 d", timedelta(days=7), "in the last 7 days", "%-d %b"),
-    Range("30d", "30 d", timedelta(days=30), "in the last 30 days", "%-d %b"),
-    Range("1y", "1 y", timedelta(days=365), "in the last year", "%b %Y"),
+    Range("1h", "1 h", timedelta(hours=1), "15min", "%H:%M", "%H:%M"),
+    Range("6h", "6 h", timedelta(hours=6), "2h", "%H:%M", "%H:%M"),
+    Range("24h", "24 h", timedelta(hours=24), "6h", "%H:%M", "%H:%M"),
+    Range("7d", "7 d", timedelta(days=7), "2D", "%-d %b", "%-d %b, %H:%M"),
+    Range("30d", "30 d", timedelta(days=30), "7D", "%-d %b", "%-d %b, %H:%M"),
+    Range("1y", "1 y", timedelta(days=365), "QS", "%b", "%-d %b"),
 )
 DEFAULT_RANGE = RANGES[2]
+COMPARED = {"7d", "30d"}
+"""Ranges that are drawn together with the span before them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the charts show: rows, or rows written, and how far back. It is part of the URL."""
+    """What the charts show: rows written, or rows, and how far back. It is part of the URL."""
 
     range: Range
     is_rate: bool
+    offered: tuple[Range, ...]
+    """The ranges up to the shortest that holds the whole history."""
+
+    search: str
+    """The query of the URL; its other parts stay."""
 
     @classmethod
-    def from_search(cls, search: str | None) -> Choice:
-        """Parse a URL's query; anything unknown is the default."""
-        query = parse_qs((search or "").lstrip("?"))
-        key = query.get("range", [""])[0]
-        chosen = next((option for option in RANGES if option.key == key), DEFAULT_RANGE)
-        return cls(chosen, query.get("show", [""])[0] == "rate")
+    def from_search(cls, search: str | None, age: timedelta = timedelta.max) -> Choice:
+        """Parse a URL's query for a history of this age; anything unknown is the default."""
+        query = parse(search)
+        longest = next((option for option in RANGES if option.reach >= age), RANGES[-1])
+        default = min(longest, DEFAULT_RANGE, key=lambda option: option.reach)
+        chosen = next((option for option in RANGES if option.key == query.get("range")), default)
+        end = max(longest.reach, chosen.reach)
+        offered = tuple(option for option in RANGES if option.reach <= end)
+        return cls(chosen, query.get("show") != "rows", offered, search or "")
 
-    @property
-    def search(self) -> str:
-        """The query of the URL with this choice."""
-        return f"?range={self.range.key}{'&show=rate' if self.is_rate else ''}"
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The start of a fault, or a change, in words."""
+
+    at: datetime
+    text: str
+    is_fault: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: its column of the trend frame, its title, since when it is watched, its events."""
+    """One chart: its column of the trend frame, its title and its marks.
+
+    `note` is the line that replaces a chart with nothing to draw.
+    """
 
     name: str
     label: str
-    since: datetime | None
-    events: tuple[Event, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    note: tuple[Component | str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """What charts share: instants in the reader's zone, which are points or the starts of bars."""
+
+    choice: Choice
+    instants: pd.DatetimeIndex
+    step: timedelta
+    """The time that one bar covers; zero for lines."""
+
+    @classmethod
+    def from_frame(cls, trends: pd.DataFrame, choice: Choice, zone: tzinfo) -> TimeAxis:
+        """Return the axis of a trend frame."""
+        instants = pd.DatetimeIndex(trends.index).tz_convert(zone)
+        return cls(choice, instants, trends.attrs["step"] if choice.is_rate else timedelta(0))
+
+    def share(self, instant: datetime) -> float:
+        """Return how far along the axis an instant is: 0 to 1."""
+        start, end = self.instants[0].timestamp(), (self.instants[-1] + self.step).timestamp()
+        return round((instant.timestamp() - start) / max(end - start, 1), 4)
+
+    @cached_property
+    def edges(self) -> list[float]:
+        """How far along the axis the instants are, and its end."""
+        return [*map(self.share, self.instants), 1.0]
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The instants in words, or the times that the bars cover."""
+        if not self.step:
+            return self.instants.strftime(self.choice.range.time_format).tolist()
+        # Days are those of UTC. Their middle is on the same day in most zones.
+        is_days = self.step >= numbers.A_DAY
+        inset, form = (numbers.A_DAY / 2, "%-d %b") if is_days else (timedelta(0), "%H:%M")
+        starts = (self.instants + inset).strftime(form)
+        ends = (self.instants + self.step - inset).strftime(form)
+        pairs = zip(starts[:-1], ends, strict=False)
+        names = [start if start == end else f"{start} to {end}" for start, end in pairs]
+        running = self.instants[-1].strftime("%-d %b" if self.step > numbers.A_DAY else "%H:%M")
+        return [*names, f"since {running}"]
+
+    @property
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """Places and texts of the labels below. A day's label is at its noon."""
+        chosen, zone = self.choice.range, self.instants.tz
+        start, end = (self.instants + self.step).tz_localize(None)[[0, -1]]
+        inset = timedelta(0) if "%H" in chosen.tick_format else numbers.A_DAY / 2
+        local = pd.date_range(start.normalize() + inset, end, freq=chosen.tick_frequency)
+        for time in local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").dropna():
+            if 0.04 <= (share := self.share(time)) <= 0.93:
+                yield share, time.strftime(chosen.tick_format)
 
 
 @dataclass(frozen=True, slots=True)
-class TimeAxis:
-    """What the figures of a page share. `times` are the frame's instants in the reader's zone.
+class Curve:
+    """The values of one panel: NA if nobody watched, or if a part of a sum is unknown."""
 
-    They are formatted once for all figures.
-    """
-
-    choice: Choice
-    zone: tzinfo
-    times: list[str]
+    values: pd.Series[int]
+    axis: TimeAxis
+    meanwhile: Sequence[tuple[datetime, datetime, int]] = ()
+    """Starts and ends of gaps, and how many rows came meanwhile."""
 
     @classmethod
-    def from_index(cls, instants: pd.Index[Any], choice: Choice, zone: tzinfo) -> TimeAxis:
-        """Format the index of a trend frame."""
-        times = pd.DatetimeIndex(instants).tz_convert(zone).strftime(TIME_FORMAT)
-        return cls(choice, zone, times.tolist())
+    def from_frame(cls, trends: pd.DataFrame, name: str, axis: TimeAxis) -> Curve:
+        """Return the curve of a trend frame's column; a gap if there is no such column."""
+        missing = pd.Series(pd.NA, trends.index, dtype="Int64")
+        meanwhile = trends.attrs.get("meanwhile", {}).get(name, ())
+        return cls(trends.get(name, missing), axis, meanwhile)
+
+    @property
+    def known(self) -> pd.Series[int]:
+        """The values that are known, without the running bar."""
+        return (self.values.iloc[:-1] if self.axis.step else self.values).dropna()
+
+    @property
+    def change(self) -> int:
+        """The rows written in the range, or by how much the rows changed."""
+        if self.axis.choice.is_rate:
+            return int(self.values.sum()) + sum(rows for _, _, rows in self.meanwhile)
+        return int(self.known.iloc[-1] - self.known.iloc[0]) if len(self.known) else 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it starts where the range does."""
+        return bool(self.values.iloc[: 1 if self.axis.step else 2].notna().any())
+
+    @property
+    def bands(self) -> list[tuple[float, float]]:
+        """The gaps that are wide enough to be seen, from where to where along the axis."""
+        edges, reach = self.axis.edges, 0 if self.axis.step else 1
+        gaps = [
+            (edges[max(0, start - reach)], edges[end]) for start, end in self.runs(of_gaps=True)
+        ]
+        return [(start, end) for start, end in gaps if end - start >= MIN_SHARE]
+
+    def runs(self, *, of_gaps: bool = False) -> Iterator[tuple[int, int]]:
+        """Yield the first place of each run between gaps, or of each gap, and the place after."""
+        is_gap = self.values.isna().tolist()
+        for key, run in groupby(range(len(is_gap)), key=is_gap.__getitem__):
+            places = list(run)
+            if key == of_gaps:
+                yield places[0], places[-1] + 1
+
+    @property
+    def facts(self) -> list[int | str | None]:
+        """For each instant the rows, or the words for a gap; None if it was not watched."""
+        facts: list[int | str | None] = [None if pd.isna(v) else int(v) for v in self.values]
+        for start, end, rows in self.meanwhile:
+            text = f"not watched, {numbers.plural(rows, 'row') if rows else 'nothing'} came"
+            for place, instant in enumerate(self.axis.instants):
+                if facts[place] is None and start - self.axis.step < instant < end:
+                    facts[place] = text
+        return facts
 
 
 def choice_links(choice: Choice) -> list[Component]:
-    """Return two rows of links: what to show, and how far back."""
+    """Return two rows of links: what to show, and how far back. The page's script follows them."""
     modes = [
-        ("Rows", replace(choice, is_rate=False)),
-        ("Rows written", replace(choice, is_rate=True)),
+        _choice(choice, "Rows written", {"show": ""}, choice.is_rate),
+        _choice(choice, "Rows", {"show": "rows"}, not choice.is_rate),
     ]
-    ranges = [(option.label, replace(choice, range=option)) for option in RANGES]
-    return [
-        html.Div(
-            [
-                dcc.Link(
-                    label,
-                    href=other.search,
-                    className="choice is-chosen" if other == choice else "choice",
-                )
-                for label, other in row
-            ],
-            className="choices",
-        )
-        for row in (modes, ranges)
+    ranges = [
+        _choice(choice, option.label, {"range": option.key}, option == choice.range)
+        for option in choice.offered
     ]
+    return [Parts(*(html.Div(links, className="choices") for links in (modes, ranges)))]
+
+
+def _choice(choice: Choice, label: str, query: dict[str, str], is_chosen: bool) -> Component:  # noqa: FBT001
+    current = aria(current="true") if is_chosen else {}
+    return html.A(label, href=with_values(choice.search, **query), className="choice", **current)
 
 
 def draw_charts(
     panels: Sequence[Panel],
     trends: pd.DataFrame,
-    choice: Choice,
-    zone: tzinfo,
+    before: pd.DataFrame | None,
+    axis: TimeAxis,
     database: str | None,
 ) -> list[Component]:
     """Return a chart for each panel, from the trend frame's column of its name.
 
-    Below them are their numbers as a table, and a link to them as CSV.
+    `before` is the frame of the span before. Below the charts are a legend, their numbers as a
+    table, and a link to them as CSV.
     """
-    axis = TimeAxis.from_index(trends.index, choice, zone)
-    drawn = [
-        _chart(number, panel, trends.get(panel.name), axis) for number, panel in enumerate(panels)
-    ]
+    shown = [panel for panel in panels if not panel.note]
+    curves = [Curve.from_frame(trends, panel.name, axis) for panel in shown]
+    befores: list[Curve | None] = [None] * len(shown)
+    if before is not None:
+        earlier = TimeAxis.from_frame(before, axis.choice, UTC)
+        befores = [Curve.from_frame(before, panel.name, earlier) for panel in shown]
+    drawn = [_panel(*each) for each in zip(count(), shown, curves, befores, strict=False)]
     query = {
         "format": "csv",
-        "metric": "inserted" if choice.is_rate else "rows",
-        "from": (datetime.now(UTC) - choice.range.reach).isoformat(timespec="seconds"),
+        "metric": "inserted" if axis.choice.is_rate else "rows",
+        "from": (datetime.now(UTC) - axis.choice.range.reach).isoformat(timespec="seconds"),
         **({"database": database} if database else {}),
     }
     link = html.A("CSV", href=f"/api/history?{urlencode(query)}")
-    return [*drawn, Parts(html.Div([as_table(panels, trends, zone), link], className="formats"))]
+    formats = html.Div([as_table(shown, curves), link], className="formats")
+    shared = data(edges=json.dumps(axis.edges), names=json.dumps(axis.names))
+    return [*drawn, Parts(_below(panels, [formats], shared))]
 
 
-def empty_charts(labels: Sequence[str]) -> list[Component]:
+def empty_charts(panels: Sequence[Panel]) -> list[Component]:
     """Return placeholders of the right size, until the charts come into view."""
-    return [Parts(*(_without_chart(label, html.P(className="waiting")) for label in labels))]
+    frame = html.Div(html.Div(className="plot"), className="frame")
+    drawn = [
+        html.Div([_head(panel.label), frame], className="panel")
+        for panel in panels
+        if not panel.note
+    ]
+    return [Parts(*drawn, _below(panels, [], {}))]
 
 
-def as_table(panels: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Component:
+def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:
     """Return a folded table with one column per chart, newest first, of about 24 instants."""
-    shown = trends.iloc[:: -max(1, len(trends) // MAX_TABLE_ROWS)]
-    times = pd.DatetimeIndex(shown.index).tz_convert(zone).strftime("%-d %b, %H:%M")
-    columns = [shown.get(panel.name) for panel in panels]
+    instants = curves[0].axis.instants if curves else pd.DatetimeIndex([])
+    columns = [curve.facts for curve in curves]
+    times = instants.strftime("%-d %b, %H:%M")
     lines = [
-        html.Tr([html.Th(time, scope="row"), *(html.Td(_cell(column, at)) for column in columns)])
-        for at, time in enumerate(times)
+        html.Tr(
+            [html.Th(times[at], scope="row"), *(html.Td(_cell(facts[at])) for facts in columns)]
+        )
+        for at in range(len(times) - 1, -1, -max(1, len(times) // MAX_TABLE_ROWS))
     ]
     head = html.Tr([html.Th("Time"), *(html.Th(panel.label, scope="col") for panel in panels)])
     table = html.Table([html.Thead(head), html.Tbody(lines)])
@@ -205,136 +317,178 @@ def as_table(panels: Sequence[Panel], trends: pd.DataFrame, zone: tzinfo) -> Com
     )
 
 
-def _cell(column: pd.Series[int] | None, at: int) -> str:
-    if column is None or pd.isna(column.iloc[at]):
-        return "not watched"
-    return numbers.number(int(column.iloc[at]))
+def _cell(fact: int | str | None) -> str:
+    return numbers.number(fact) if isinstance(fact, int) else fact or "not watched"
 
 
-def _chart(number: int, panel: Panel, values: pd.Series[int] | None, axis: TimeAxis) -> Component:
-    known = pd.Series(dtype="Int64") if values is None else values.dropna()
-    is_wide = len(known) > 1 and (
-        axis.choice.is_rate
-        or known.index[-1] - known.index[0] >= MIN_SHARE * axis.choice.range.reach
-    )
-    if values is None or not is_wide:
-        return Parts(_without_chart(panel.label, _waiting(_watched_since(panel.since, values))))
+def _panel(number: int, panel: Panel, curve: Curve, before: Curve | None) -> Component:
+    rest = _at_rest(curve, before)
     graph = dcc.Graph(
-        id=ids.chart(number),
-        figure=figure(values, axis, panel.events),
-        config=CONFIG,
-        className="chart",
-        style={"height": f"{HEIGHT}px"},
+        id=ids.chart(number), figure=figure(curve, before), config=CONFIG, className="chart"
     )
-    label = _summary(panel.label, known, axis.choice)
-    image = html.Div(graph, role="img", **aria(label=label))
-    return html.Div([Parts(html.H3(middle_ellipsis(panel.label))), image], className="panel")
+    frame = html.Div(
+        [Parts(*_labels(panel, curve, before)), graph],
+        className="frame",
+        role="img",
+        **aria(label=f"{panel.label}: {''.join(rest)}"),
+    )
+    return html.Div([Parts(_head(panel.label, rest)), frame], className="panel")
 
 
-def _watched_since(since: datetime | None, values: pd.Series[int] | None) -> datetime | None:
-    """Return the first known instant of a table that is newer than its database."""
-    if since is None or values is None or values.isna().all() or since >= values.index[0]:
-        return since
-    first: datetime = values.dropna().index[0].to_pydatetime()
-    return first
+def _head(label: str, rest: Sequence[str] = ()) -> Component:
+    """Return name and value. The script writes what is under the finger into an own element."""
+    pieces = [
+        piece if place % 2 else html.Span(piece, className="fact")
+        for place, piece in enumerate(rest)
+    ]
+    finger = html.Span(className="finger", **aria(hidden="true"))
+    value = html.P([html.Span(pieces, className="rest"), finger], className="value")
+    return html.Div([html.H3(middle_ellipsis(label)), value], className="panel-head")
 
 
-def _without_chart(label: str, body: Component) -> Component:
-    return html.Div([html.H3(middle_ellipsis(label)), body], className="panel")
+def _at_rest(curve: Curve, before: Curve | None) -> list[str]:
+    """Return the newest value and the change over the range: facts, each followed by its words."""
+    axis, chosen = curve.axis, curve.axis.choice.range
+    if curve.values.isna().all():
+        return ["not watched", f" in {chosen.label}"]
+    place = int(curve.values.notna().argmax())
+    is_short = chosen.reach <= numbers.A_DAY
+    since = axis.instants[place].strftime("%H:%M" if is_short else "%-d %b")
+    change = [_change(curve), f" in {chosen.label}" if curve.is_whole else f" since {since}"]
+    if before and before.is_whole:
+        return [change[0], f"{change[1]}, ", _change(before), " before"]
+    newest = curve.values.iloc[-1]
+    if pd.isna(newest):
+        return change
+    words = axis.names[-1] if axis.step else "rows"
+    return [numbers.short_number(int(newest)), f" {words} · ", *change]
 
 
-def _waiting(since: datetime | None) -> Component:
-    if since is None:
-        return html.P("Nothing read yet.", className="waiting")
-    begun = moment(since, "clock", since)
-    return html.P(["Watching since ", begun, ". The line grows from there."], className="waiting")
+def _change(curve: Curve) -> str:
+    if not curve.axis.choice.is_rate:
+        return numbers.change(curve.change)
+    return f"+{numbers.short_number(curve.change)}" if curve.change else "none"
 
 
-def _summary(label: str, known: pd.Series[int], choice: Choice) -> str:
-    low, high = numbers.number(int(known.min())), numbers.number(int(known.max()))
-    if choice.is_rate:
-        written = numbers.plural(int(known.sum()), "row")
-        per_bar = bar_unit(pd.DatetimeIndex(known.index))
-        return f"{label}: {written} written {choice.range.words}, at most {high} {per_bar}."
-    newest = numbers.plural(int(known.iloc[-1]), "row")
-    return f"{label}: {newest} now, between {low} and {high} {choice.range.words}."
+def _labels(panel: Panel, curve: Curve, before: Curve | None) -> list[Component]:
+    """Return what is around and over a figure: ticks, hours, gaps, marks, and the finger."""
+    low, high = _scale(curve, before)
+    axis = curve.axis
+    ticks = [html.Span(numbers.short_number(value)) for value in sorted({low, high})]
+    hours = [html.Span(text, style=_at(share)) for share, text in axis.ticks]
+    bands = [
+        html.Span(className="band", style=_at(start) | {"right": f"{1 - end:.2%}"})
+        for start, end in curve.bands
+    ]
+    marks = [
+        html.Span(
+            html.Span(className=f"sign sign-{'fault' if mark.is_fault else 'change'}"),
+            className="rule",
+            style=_at(axis.share(mark.at)),
+            **data(text=mark.text, time=f"{mark.at.astimezone(axis.instants.tz):%H:%M}"),
+        )
+        for mark in panel.marks
+        if axis.share(mark.at) >= 0
+    ]
+    finger = [html.Span(className="finger-bar"), html.Span(className="finger-line")]
+    compared = "has-before" if before else ""
+    top = {"top": str(high)} if axis.step else {}
+    facts = data(facts=json.dumps(curve.facts), **top)
+    return [
+        html.Div(ticks, className="ticks"),
+        html.Div(hours, className="instants"),
+        html.Div([*bands, *marks, *finger], className=f"plot {compared}", **facts),
+    ]
 
 
-def figure(values: pd.Series[int], axis: TimeAxis, events: Sequence[Event] = ()) -> dict[str, Any]:
-    """Return a Plotly figure: a step line, or bars from zero. Gaps stay open."""
-    choice, zone, times = axis.choice, axis.zone, axis.times
-    shown = [event for event in events if event.at >= values.index[0]]
-    unit = f"rows {bar_unit(pd.DatetimeIndex(values.index))}" if choice.is_rate else "rows"
-    trace = {
-        **(BARS if choice.is_rate else LINE),
-        "x": times,
-        "y": [None if pd.isna(value) else int(value) for value in values],
-        "hovertemplate": f"%{{y:,}} {unit}<br>%{{x|%-d %b, %H:%M}}<extra></extra>",
-    }
-    vertical = _value_axis(values.dropna(), is_rate=choice.is_rate)
-    margin = max(MIN_MARGIN_PIXELS, 10 + DIGIT_PIXELS * max(map(len, vertical["ticktext"])))
-    horizontal = {"range": [times[0], times[-1]], "tickformat": choice.range.tick_format}
+def _at(share: float) -> dict[str, str]:
+    return {"left": f"{share:.2%}"}
+
+
+def _below(panels: Sequence[Panel], formats: list[Component], shared: dict[str, Any]) -> Component:
+    """Return what is below the charts: a legend of marks, the lines that replace charts, formats.
+
+    The style sheet hides marks that do not occur.
+    """
+    legend = [html.Li([html.Span(className=f"sign {key}"), text]) for key, text in MARKS.items()]
+    notes = [aside(f"{panel.label}: ", *panel.note) for panel in panels if panel.note]
+    more = and_more(len(notes) - MAX_NOTES)
+    parts = [html.H3("Marks"), html.Ul(legend), *notes[:MAX_NOTES], *more, *formats]
+    return html.Div(parts, className="below", **shared)
+
+
+def _scale(curve: Curve, before: Curve | None) -> tuple[int, int]:
+    """Return the least and the greatest value of a figure; of rows written, 0 and the greatest.
+
+    A running bar is not in the scale, unless nothing else was written.
+    """
+    values = [int(value) for shown in (curve, before) if shown for value in shown.known]
+    if not curve.axis.choice.is_rate:
+        return min(values, default=0), max(values, default=0)
+    return 0, max(max(values, default=0) or int(curve.values.sum()), MIN_TOP)
+
+
+def figure(curve: Curve, before: Curve | None = None) -> dict[str, Any]:
+    """Return a Plotly figure: bars from zero, or a step line. Gaps stay open."""
+    low, high = _scale(curve, before)
+    margin = (high - low) / 100 or 1
+    bars = curve.axis.choice.is_rate
+    traces = _bars(curve, high) if bars else [_line(curve, *run) for run in curve.runs()]
+    if before:
+        traces += [_line(before, *run) | {"fill": "none"} | _ink(FAINT, 1) for run in before.runs()]
+    hidden = {"visible": False, "fixedrange": True}
     layout = {
-        "height": HEIGHT,
-        "margin": {"l": margin, "r": 4, "t": 14, "b": 20},
+        "margin": dict.fromkeys("lrtb", 0),
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "showlegend": False,
-        "dragmode": False,
-        "hovermode": "x",
-        "bargap": 0.2,
-        "uirevision": choice.search,
-        "shapes": [*_gap_bands(values, times), *(_event_rule(event, zone) for event in shown)],
-        "annotations": [_event_sign(event, zone) for event in shown],
-        "xaxis": AXIS | SPIKE | horizontal,
-        "yaxis": AXIS | vertical,
+        "barmode": "overlay",
+        "xaxis": hidden | {"range": [0, 1]},
+        "yaxis": hidden
+        | {"range": [low if bars else low - margin, high if bars else high + margin]},
     }
-    return {"data": [trace], "layout": layout}
+    return {"data": traces, "layout": layout}
 
 
-def _gap_bands(values: pd.Series[int], times: list[str]) -> list[dict[str, Any]]:
-    bands, min_length = [], max(2, round(MIN_SHARE * len(values)))
-    for is_gap, run in groupby(range(len(values)), key=values.isna().to_numpy().__getitem__):
-        places = list(run)
-        if is_gap and len(places) >= min_length:
-            x0, x1 = times[max(0, places[0] - 1)], times[places[-1]]
-            band = {"type": "rect", "x0": x0, "x1": x1, "y0": 0, "y1": 1, "yref": "paper"}
-            bands.append(band | {"layer": "below", "fillcolor": COLOUR, "line": {"width": 0}})
-    return bands
+def _bars(curve: Curve, high: int) -> list[dict[str, Any]]:
+    """Return bars, the running one, and the stubs of times without rows, which is not silence."""
+    edges, last = curve.axis.edges, len(curve.values) - 1
+    known = [(at, int(rows)) for at, rows in enumerate(curve.values) if not pd.isna(rows)]
+    written = [(at, max(rows, high * ROW_SHARE)) for at, rows in known if rows]
+    groups = [
+        ([bar for bar in written if bar[0] < last], COLOUR, 1.0),
+        ([bar for bar in written if bar[0] == last], COLOUR, 0.5),
+        ([(at, high * STUB_SHARE) for at, rows in known if not rows], FAINT, 1.0),
+    ]
+    return [
+        {
+            "type": "bar",
+            "x": [edges[at] for at, _ in bars],
+            "y": [height for _, height in bars],
+            "width": BAR_SHARE * (edges[1] - edges[0]),
+            "offset": 0,
+            "opacity": opacity,
+            "marker": {"color": colour},
+        }
+        for bars, colour, opacity in groups
+    ]
 
 
-def _event_sign(event: Event, zone: tzinfo) -> dict[str, Any]:
-    text = "✕" if event.kind in FAULT_EVENTS else "•"
-    at = event.at.astimezone(zone).strftime(TIME_FORMAT)
-    place = {"x": at, "y": 1, "yref": "paper", "yanchor": "bottom", "showarrow": False}
-    return place | {"text": text, "font": {"size": 10, "color": COLOUR}}
-
-
-def _event_rule(event: Event, zone: tzinfo) -> dict[str, Any]:
-    at = event.at.astimezone(zone).strftime(TIME_FORMAT)
-    line = {"color": COLOUR, "width": 1, "dash": "dash"}
-    return {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper", "line": line}
-
-
-def _value_axis(known: pd.Series[int], *, is_rate: bool) -> dict[str, Any]:
-    """Return an axis with two ticks: minimum and maximum, or zero and maximum for rows written."""
-    low, high = 0 if is_rate else int(known.min()), int(known.max())
-    margin = max((high - low) * 0.08, 0.5)
-    ticks = sorted({low, high})
+def _line(curve: Curve, first: int, end: int) -> dict[str, Any]:
+    """Return the line from one gap to the next. The value of a bar lasts until the bar's end."""
+    values = [int(value) for value in curve.values.iloc[first:end]]
+    is_bars = bool(curve.axis.step)
     return {
-        "range": [low - (0 if is_rate else margin), high + margin],
-        "tickvals": ticks,
-        "ticktext": [numbers.short_number(value) for value in ticks],
-        "ticklabeloverflow": "allow",
-        "ticklabelstandoff": 4,
-        "showgrid": True,
-        "gridcolor": COLOUR,
+        "type": "scatter",
+        "mode": "lines" if is_bars or len(values) > 1 else "markers",
+        "x": curve.axis.edges[first : end + is_bars],
+        "y": values + values[-1:] * is_bars,
+        "fill": "tozeroy",
+        "fillcolor": COLOUR,
+        "marker": {"size": 2, "color": COLOUR},
+        **_ink(COLOUR, 1.5),
     }
 
 
-def bar_unit(index: pd.DatetimeIndex) -> str:
-    """Return the time that one bar covers: "per hour", "per day", "per 7 days"."""
-    hours = round((index[1] - index[0]).total_seconds() / 3600) if len(index) > 1 else 1
-    if hours < 24:
-        return "per hour" if hours == 1 else f"per {hours} h"
-    return "per day" if hours == 24 else f"per {hours // 24} days"
+def _ink(colour: str, width: float) -> dict[str, Any]:
+    return {"line": {"shape": "hv", "width": width, "color": colour}}

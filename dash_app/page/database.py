@@ -16,6 +16,7 @@ from dash_app.page.cards import problem_lines, status_badge
 from dash_app.page.headline import lines
 from dash_app.page.layout import Facts
 from dash_app.page.sparkline import sparkline
+from dash_app.page.url_query import parse, with_values
 from dash_app.page.widgets import (
     and_more,
     aria,
@@ -67,8 +68,8 @@ class Details:
     events: Component
 
 
-def view(details: Details, sort: str, now: datetime, incidents: Component) -> Facts:
-    """Return the facts of one database, its tables sorted by a column; by rows if unknown."""
+def view(details: Details, search: str | None, now: datetime, incidents: Component) -> Facts:
+    """Return the facts of one database, its tables sorted as the URL's query says, or by rows."""
     status = details.status
     verdict = [
         *(problem_lines(status, now) or [aside(status.verdict)]),
@@ -88,7 +89,9 @@ def view(details: Details, sort: str, now: datetime, incidents: Component) -> Fa
         id=ids.HEADLINE,
         className="headline",
     )
-    tables = [html.H2("Tables"), _tables(details.tables, sort, now)] if len(details.tables) else []
+    tables = (
+        [html.H2("Tables"), _tables(details.tables, search, now)] if len(details.tables) else []
+    )
     facts, is_read = [*_facts(status, now), *_day(details, now)], status.status == "connected"
     storage = html.Section([html.H2("Storage"), _storage(details, now)])
     beside = [details.events, storage, *([_holders(status, now)] if is_read else [])]
@@ -138,17 +141,18 @@ def _day(details: Details, now: datetime) -> list[Component]:
     return [*drawing, html.Div(hours, className="hours", **aria(hidden="true"))] if drawing else []
 
 
-def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
+def _tables(tables: pd.DataFrame, search: str | None, now: datetime) -> Component:
     """Return the sorted table of tables, empty ones folded.
 
     Each heading links to the URL that sorts by it.
     """
+    sort = parse(search).get("sort")
     key = sort if sort in COLUMNS else "rows"
     ordered = tables.sort_values(
         [key, "table"], ascending=[key == "table", True], na_position="first"
     ).head(MAX_ROWS)
     is_empty = ordered["rows"].eq(0).fillna(False) & ~ordered["is_overdue"]
-    head = [_heading(name, text, key) for name, text in COLUMNS.items()]
+    head = [_heading(name, text, key, search) for name, text in COLUMNS.items()]
     lines, empty = (
         html.Tbody([_table(row, now) for row in rows.itertuples(index=False)])
         for rows in (ordered[~is_empty], ordered[is_empty])
@@ -168,10 +172,10 @@ def _tables(tables: pd.DataFrame, sort: str, now: datetime) -> Component:
     )
 
 
-def _heading(name: str, text: str, sorted_by: str) -> Component:
+def _heading(name: str, text: str, sorted_by: str, search: str | None) -> Component:
     direction = "ascending" if name == "table" else "descending"
     return html.Th(
-        html.A(text, href=f"?sort={name}"),
+        html.A(text, href=with_values(search, sort=name)),
         scope="col",
         className="wide-only" if name in WIDE_ONLY else "",
         **aria(sort=direction if name == sorted_by else "none"),

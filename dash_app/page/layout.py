@@ -1,6 +1,5 @@
 """The frame of the page: HTML document, header, trends, footer, and the slots for the facts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,6 @@ from dash.development.base_component import Component
 from dash_app import VERSION
 from dash_app.page import ids
 from dash_app.page.assets import RECOVER, versioned
-from dash_app.page.charts import empty_charts
 from dash_app.page.markup import Parts, Pulse, draw
 from dash_app.page.widgets import aria, data, icon
 
@@ -99,9 +97,12 @@ class Facts:
 
 
 def layout(
-    facts: Facts, pulse: dict[str, Any], trends: Sequence[str], started_at: datetime
+    facts: Facts,
+    pulse: dict[str, Any],
+    trends: tuple[list[Component], list[Component]],
+    started_at: datetime,
 ) -> Component:
-    """Return the whole page with the present facts, and placeholders for charts of these labels."""
+    """Return the whole page with the present facts. `trends` are their links and placeholders."""
     return html.Div(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
@@ -114,7 +115,7 @@ def layout(
             html.Main(
                 [
                     html.Div(id=ids.BEFORE_CHARTS, className="parts"),
-                    _trends(trends),
+                    _trends(*trends),
                     html.Div(id=ids.AFTER_CHARTS, className="parts"),
                 ]
             ),
@@ -143,17 +144,17 @@ def _header(age: str, printed_age: str) -> Component:
     )
 
 
-def _trends(labels: Sequence[str]) -> Component:
+def _trends(links: list[Component], charts: list[Component]) -> Component:
     return html.Section(
         [
             html.Div(
                 [
                     html.H2("Trends"),
-                    html.Nav(id=ids.RANGES, **aria(label="What the charts show")),
+                    html.Nav(links, id=ids.RANGES, **aria(label="What the charts show")),
                 ],
                 className="section-head",
             ),
-            html.Div(empty_charts(labels), id=ids.PANELS, className="panels"),
+            html.Div(charts, id=ids.PANELS, className="panels"),
         ],
         className="trends",
         id="trends",

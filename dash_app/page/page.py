@@ -10,22 +10,22 @@ from html import escape
 from typing import Any
 from urllib.parse import urlsplit
 
-import pandas as pd
 from dash.development.base_component import Component
 from flask import request
 
 from dash_app import VERSION, loader
-from dash_app.history import coverage, series
+from dash_app.history import series
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.page import charts, url_query
 from dash_app.page import database as database_page
+from dash_app.page import url_query
 from dash_app.page.assets import ASSETS
-from dash_app.page.charts import Choice
+from dash_app.page.charts import choice_links, empty_charts
 from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts, first_view, layout
 from dash_app.page.overview import overview
 from dash_app.page.recent_events import recent_events
+from dash_app.page.trends import Trends
 from dash_app.page.widgets import aside
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
@@ -60,9 +60,8 @@ class Page:
         """Return the layout for the page that the current request comes from."""
         path, search = _split(request.referrer or "")  # Dash requests the layout by its own path
         snapshot = self.sampler.snapshot
-        labels = self.labels(snapshot, self.database_of(path))
         facts, pulse = self.facts(snapshot, path, search), self.pulse(snapshot, path, search)
-        return layout(facts, pulse, labels, self.started_at)
+        return layout(facts, pulse, self.trends(path, search), self.started_at)
 
     def first_response(self, index: str) -> str:
         """Return Dash's index with the present facts in it, visible before any script has run."""
@@ -84,8 +83,8 @@ class Page:
         if snapshot is None or database is None:
             return overview(snapshot, self.started_at, now)
         details = self._details(snapshot, snapshot.status_of(database), now)
-        sort = url_query.parse(search).get("sort", "")
-        return database_page.view(details, sort, now, incidents(snapshot, now, database))
+        own = incidents(snapshot, now, database)
+        return database_page.view(details, search, now, own)
 
     def database_of(self, path: str | None) -> str | None:
         """Return the database whose view has this path; None for every other page."""
@@ -95,13 +94,6 @@ class Page:
 
     def _label(self, name: str | None) -> str | None:
         return next((one.label for one in self.settings.databases if one.name == name), None)
-
-    def labels(self, snapshot: Snapshot | None, database: str | None) -> list[str]:
-        """Return the titles of the charts: all databases, or the tables of one."""
-        if database is None:
-            return [configured.label for configured in self.settings.databases]
-        tables = snapshot.status_of(database).reading.tables if snapshot else {}
-        return list(tables)[: charts.MAX_PANELS]
 
     def _details(
         self, snapshot: Snapshot, status: DatabaseStatus, now: datetime
@@ -144,58 +136,20 @@ class Page:
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
 
-    def trends(self, path: str | None, choice: Choice, zone: tzinfo) -> list[Component]:
-        """Return the charts, drawn from the loader's trend frame."""
+    def trends(
+        self, path: str | None, search: str | None, zone: tzinfo | None = None
+    ) -> tuple[list[Component], list[Component]]:
+        """Return the links to choose from, and the charts; without a zone, placeholders."""
         snapshot, database = self.sampler.snapshot, self.database_of(path)
+        trends = Trends(self.settings, snapshot, database, search, datetime.now(UTC))
         # On the overview, the notes are below the headline.
         notes = snapshot.history_notes if snapshot and database else ()
         try:
-            return [
-                *map(aside, notes),
-                *self._trends(snapshot, database, choice, zone),
-            ]
+            drawn = trends.draw(zone) if zone else empty_charts(trends.panels())
+            return choice_links(trends.choice()), [*map(aside, notes), *drawn]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            return [aside(HISTORY_UNREADABLE)]
-
-    def _trends(
-        self, snapshot: Snapshot | None, database: str | None, choice: Choice, zone: tzinfo
-    ) -> list[Component]:
-        history = self.settings.history
-        points = charts.MAX_BARS if choice.is_rate else charts.MAX_POINTS
-        trend = loader.Trend(
-            choice.range.reach, points, history.every, database, is_rate=choice.is_rate
-        )
-        trends = loader.trend_frame(history.path, trend)
-        if snapshot and not choice.is_rate:
-            trends = loader.with_present(trends, snapshot, database)
-        if trends.dropna(how="all").empty:
-            return [aside("Charts start once a database is connected.")]
-        panels = self._panels(snapshot, database, trends)
-        return charts.draw_charts(panels, trends, choice, zone, database)
-
-    def _panels(
-        self, snapshot: Snapshot | None, database: str | None, trends: pd.DataFrame
-    ) -> list[charts.Panel]:
-        path = self.settings.history.path
-        since = {
-            name: datetime.fromtimestamp(at, UTC)
-            for name, at in coverage.first_watched(path).items()
-        }
-        if database:
-            # If the database is gone, its recorded tables are shown.
-            tables = self.labels(snapshot, database) or list(trends.columns[: charts.MAX_PANELS])
-            return [charts.Panel(table, table, since.get(database)) for table in tables]
-        events = snapshot.events if snapshot else ()
-        return [
-            charts.Panel(
-                configured.name,
-                configured.label,
-                since.get(configured.name),
-                tuple(event for event in events if event.database == configured.name),
-            )
-            for configured in self.settings.databases
-        ]
+            return [], [aside(HISTORY_UNREADABLE)]
 
 
 def _split(url: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from tests.harness import Served, eventually, make_database, write_config
 
-PATHS = ("/", "/?show=rate&range=7d", "/databases/email", "/databases/gone", "/glance")
+PATHS = ("/", "/?show=rows&range=7d", "/databases/email?show=rows", "/databases/gone", "/glance")
 SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 ALLOWED = {"/glance": {"meta-refresh"}}
 """A page without scripts has no other way to reload."""
@@ -22,7 +22,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("states")
     names = ("email", "gone", "replaced")
     paths = {name: make_database(folder / f"{name}.db", tasks=126, none=0) for name in names}
-    with Served(write_config(folder, [*paths.items(), ("late", folder / "late.db")])) as served:
+    with Served(
+        write_config(folder, [*paths.items(), ("late", folder / "late.db")], history='every = "1s"')
+    ) as served:
         eventually(lambda: served.json("/api/db-status")["connected"] == len(names))
         paths["gone"].unlink()
         make_database(folder / "new.db", tasks=1).replace(paths["replaced"])
@@ -35,7 +37,7 @@ def test_axe_finds_nothing_in_either_scheme(page: Page, served: Served, path: st
     page.goto(served.url + path)
     if path != "/glance":
         page.locator("#trends").scroll_into_view_if_needed()
-        expect(page.locator("#app .panel").first).to_be_visible()
+        expect(page.locator("#app .below")).to_be_visible()
         expect(page.locator(".as-table").first).to_be_attached()
     for scheme in SCHEMES:
         page.emulate_media(

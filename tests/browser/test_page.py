@@ -2,16 +2,13 @@
 
 import re
 import signal
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from itertools import product
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from dash_app.history.rollups import roll_up_all
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 
 NAMES = ("coordination", "observability", "content", "email", "health")
@@ -139,33 +136,6 @@ def test_a_page_without_its_server_says_so_and_recovers(page: Page, served: Serv
     served.restart()
     expect(page.locator("#notice")).to_be_empty()
     expect(headline(page)).to_have_text("4 well, 1 not initialized")
-
-
-def test_trends_are_drawn_in_the_browsers_zone_once_in_view(
-    quiet_page: Page, served: Served, tmp_path: Path
-) -> None:
-    with closing(sqlite3.connect(tmp_path / "history.db")) as history:
-        at = "unixepoch() - unixepoch() % 86400 - 86400"  # midnight UTC
-        history.execute(f"UPDATE point SET at = {at}")
-        history.execute(f"UPDATE watched SET since = {at}")
-        history.execute("DELETE FROM rollup")
-        roll_up_all(history)
-        history.commit()
-    quiet_page.set_viewport_size({"width": 390, "height": 320})
-    quiet_page.goto(f"{served.url}/?range=7d")
-    expect(quiet_page.locator(".choice.is-chosen")).to_have_text(["Rows", "7 d"])
-    assert quiet_page.evaluate("typeof window.Plotly") == "undefined"
-    quiet_page.locator("#trends").scroll_into_view_if_needed()
-    expect(quiet_page.locator("#chart-3 .js-line")).to_be_attached()
-    summary = quiet_page.get_by_role("img", name="Email: 133 rows now")
-    expect(summary).to_be_visible()
-    first = quiet_page.evaluate(
-        "document.querySelector('#chart-3 .js-plotly-plot').data[0].x.at(-1)"
-    )
-    offset = quiet_page.evaluate("new Date().getTimezoneOffset()")
-    assert offset != 0
-    now = quiet_page.evaluate("new Date().toLocaleString('sv-SE').slice(0, 13)")
-    assert first.startswith(now)
 
 
 def test_the_theme_follows_the_system_until_it_is_chosen(

@@ -2,21 +2,17 @@
 
 import re
 from dataclasses import replace
-from datetime import UTC, timedelta
+from datetime import timedelta
 from html import unescape
-from zoneinfo import ZoneInfo
 
-import pandas as pd
 import pytest
 from dash import dcc, html
 
 from dash_app import loader
-from dash_app.model.event import Event
 from dash_app.model.host_facts import Activity, Disk, Surroundings
 from dash_app.model.reading import Code, Reading, TableCount
 from dash_app.model.snapshot import Snapshot
-from dash_app.page import charts, database
-from dash_app.page.charts import DEFAULT_RANGE, Choice, TimeAxis, figure
+from dash_app.page import database
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.page.page import version_of
@@ -74,14 +70,6 @@ def test_uncounted_rows_are_unknown_and_not_zero() -> None:
     assert uncounted.verdict == "1 table, rows unknown."
 
 
-def test_the_margin_fits_the_numbers_of_an_axis() -> None:
-    index = pd.date_range("2026-11-22", periods=3, freq="h", tz="UTC")
-    values = pd.Series(pd.array([3_304_482, 9_402_910, 9_402_911], dtype="Int64"), index=index)
-    drawn = figure(values, TimeAxis.from_index(index, Choice.from_search(None), UTC))
-    assert drawn["layout"]["yaxis"]["ticktext"] == ["3,304,482", "9,402,911"]
-    assert drawn["layout"]["margin"]["l"] >= 9 * 7
-
-
 def test_a_missing_file_is_a_fault_only_if_it_was_read_before() -> None:
     before = card_text(judged_status(failed_reading("file_missing")))
     assert before.startswith("Email Not initialized")
@@ -137,80 +125,6 @@ def test_draw_escapes_text_and_rejects_unknown_components() -> None:
         draw(dcc.Graph())
     with pytest.raises(UnknownPartError):
         draw(html.P("x", hidden=True))
-
-
-def test_a_figure_keeps_gaps_open_and_counts_exact() -> None:
-    index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
-    values = pd.Series(pd.array([5, None, 9_007_199_254_740_993], dtype="Int64"), index=index)
-    event = Event("email", "gone", index[1].to_pydatetime(), {}, {})
-    choice = Choice.from_search("?range=24h")
-    axis = TimeAxis.from_index(values.index, choice, ZoneInfo("Asia/Kolkata"))
-    drawn = figure(values, axis, [event])
-    (trace,) = drawn["data"]
-    assert trace["y"] == [5, None, 9_007_199_254_740_993]
-    assert trace["x"][0] == "2026-11-23 05:00:00"
-    assert not trace["connectgaps"]
-    assert drawn["layout"]["yaxis"]["tickvals"] == [5, 9_007_199_254_740_993]
-    (rule,) = drawn["layout"]["shapes"]
-    assert rule["x0"] == rule["x1"] == "2026-11-23 06:00:00"
-    assert [sign["text"] for sign in drawn["layout"]["annotations"]] == ["✕"]
-
-
-def test_a_long_gap_is_a_band() -> None:
-    index = pd.date_range("2026-11-22", periods=24, freq="h", tz="UTC")
-    known = pd.array([5] * 10 + [None] * 6 + [7] * 8, dtype="Int64")
-    axis = TimeAxis.from_index(index, Choice.from_search(None), UTC)
-    drawn = figure(pd.Series(known, index=index), axis)
-    (band,) = drawn["layout"]["shapes"]
-    assert (band["x0"], band["x1"]) == ("2026-11-22 09:00:00", "2026-11-22 15:00:00")
-
-
-def test_rows_written_are_bars_from_zero() -> None:
-    index = pd.date_range("2026-11-22 23:30", periods=3, freq="h", tz="UTC")
-    values = pd.Series(pd.array([5, None, 7], dtype="Int64"), index=index)
-    drawn = figure(values, TimeAxis.from_index(values.index, Choice.from_search("?show=rate"), UTC))
-    assert drawn["data"][0]["type"] == "bar"
-    assert drawn["layout"]["yaxis"]["range"][0] == 0
-    assert drawn["layout"]["yaxis"]["tickvals"] == [0, 7]
-
-
-def test_the_table_has_the_numbers_of_the_charts_newest_first() -> None:
-    index = pd.date_range("2026-11-22 23:30", periods=50, freq="h", tz="UTC")
-    trends = pd.DataFrame({"email": pd.array([*range(1000, 1049), None], dtype="Int64")}, index)
-    table = draw(charts.as_table([charts.Panel("email", "Email", None)], trends, UTC))
-    assert table.index("25 Nov, 00:30") < table.index("24 Nov, 00:30")
-    assert "<td>not watched</td>" in table
-    assert "<td>1,047</td>" in table
-    assert table.count("<tr>") <= 27
-
-
-def test_the_choice_is_part_of_the_url() -> None:
-    choice = Choice.from_search("?range=7d&show=rate")
-    assert (choice.range.key, choice.is_rate, choice.search) == ("7d", True, "?range=7d&show=rate")
-    drawn = [link.href for row in charts.choice_links(choice) for link in row.children]
-    assert "?range=7d" in drawn
-    assert "?range=30d&show=rate" in drawn
-
-
-def test_a_new_table_is_watched_since_its_first_point() -> None:
-    times = pd.DatetimeIndex([NOW - timedelta(days=1), NOW - timedelta(minutes=7), NOW])
-    trends = pd.DataFrame({"new": pd.array([None, 1, 3], dtype="Int64")}, index=times)
-    panels = [charts.Panel("new", "new", NOW - timedelta(days=40))]
-    panel, _ = charts.draw_charts(panels, trends, Choice.from_search(None), UTC, None)
-    assert "Watching since <time" in (text := panel.to_plotly_json()["props"]["html"])
-    assert times[1].isoformat() in text
-
-
-def test_a_panel_without_a_line_shows_since_when_it_is_watched() -> None:
-    trends = pd.DataFrame({"email": pd.array([3], dtype="Int64")}, index=[pd.Timestamp(NOW)])
-    panels = [charts.Panel("email", "Email", NOW)]
-    panel, _ = charts.draw_charts(panels, trends, Choice.from_search(None), UTC, None)
-    assert "The line grows from there." in panel.to_plotly_json()["props"]["html"]
-
-
-def test_an_unknown_range_is_the_default() -> None:
-    assert Choice.from_search("?range=7d").range.reach == timedelta(days=7)
-    assert Choice.from_search("?range=<script>").range is DEFAULT_RANGE
 
 
 def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:

@@ -1,0 +1,211 @@
+"""Charts, drawn from fixed frames."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pytest
+
+from dash_app.page import charts
+from dash_app.page.charts import DEFAULT_RANGE, Choice, Curve, Mark, Panel, TimeAxis, figure
+from dash_app.page.markup import draw
+
+HOUR = timedelta(hours=1)
+ROWS, WRITTEN = Choice.from_search("?show=rows"), Choice.from_search("")
+
+
+def frame(
+    values: Sequence[int | None], step: timedelta = HOUR, start: str = "2026-11-22 12:00"
+) -> pd.DataFrame:
+    """A trend frame of one database, email."""
+    index = pd.date_range(start, periods=len(values), freq=step, tz="UTC")
+    trends = pd.DataFrame({"email": pd.array(list(values), dtype="Int64")}, index=index)
+    trends.attrs["step"] = step
+    return trends
+
+
+def curve(trends: pd.DataFrame, choice: Choice, zone: str = "UTC") -> Curve:
+    """The curve of the frame's only column."""
+    return Curve.from_frame(trends, "email", TimeAxis.from_frame(trends, choice, ZoneInfo(zone)))
+
+
+def drawn(trends: pd.DataFrame, choice: Choice, panel: Panel | None = None, **more: Any) -> str:
+    """The HTML of a frame's charts and of what is below them, without the figures."""
+    axis = TimeAxis.from_frame(trends, choice, ZoneInfo("Europe/Paris"))
+    shown = panel or Panel("email", "Email")
+    parts = charts.draw_charts([shown], trends, more.get("before"), axis, None)
+    return "".join(_html(part.to_plotly_json()) for part in parts)
+
+
+def _html(part: dict[str, Any]) -> str:
+    if "html" in part["props"]:
+        return str(part["props"]["html"])
+    children = [child.to_plotly_json() for child in part["props"].get("children") or []]
+    return "".join(map(_html, children))
+
+
+def text(trends: pd.DataFrame, choice: Choice, **more: Any) -> str:
+    """The visible text of what `drawn` returns."""
+    html = re.sub("<[^>]+>", "", drawn(trends, choice, **more).replace("</div>", " "))
+    return re.sub(r"\s+", " ", html)
+
+
+def test_a_line_and_its_fill_stop_at_a_gap_and_counts_are_exact() -> None:
+    values = [5, 6, None, None, 9_007_199_254_740_993, 9_007_199_254_740_994]
+    first, second = figure(curve(frame(values), ROWS))["data"]
+    assert (first["x"], first["y"]) == ([0.0, 0.2], [5, 6])
+    assert (second["x"], second["y"]) == ([0.8, 1.0], values[-2:])
+    assert first["fill"] == second["fill"] == "tozeroy"
+
+
+def test_the_band_of_a_gap_is_where_there_is_no_ink() -> None:
+    values = [5] * 10 + [None] * 5 + [7] * 9 + [None] + [7] * 25
+    assert curve(frame(values), ROWS).bands == [(0.1837, 0.3061), (0.4694, 0.5102)]
+    assert curve(frame(values), WRITTEN).bands == [(0.2, 0.3)]
+
+
+def test_the_running_bar_is_pale_and_not_in_the_scale() -> None:
+    drawing = figure(curve(frame([3, 0, None, 12, 40]), WRITTEN))
+    complete, running, silent = drawing["data"]
+    assert (complete["x"], complete["y"], complete["opacity"]) == ([0.0, 0.6], [3, 12], 1)
+    assert (running["x"], running["y"], running["opacity"]) == ([0.8], [40], 0.5)
+    assert (silent["x"], silent["y"]) == ([0.2], [0.24])
+    assert drawing["layout"]["yaxis"]["range"] == [0, 12]
+
+
+def test_the_smallest_bar_is_seen_and_a_single_row_is_no_tower() -> None:
+    assert figure(curve(frame([1000, 1, 0]), WRITTEN))["data"][0]["y"] == [1000, 40]
+    assert figure(curve(frame([1, 0, 0]), WRITTEN))["layout"]["yaxis"]["range"] == [0, 4]
+    assert figure(curve(frame([0, 0, 70]), WRITTEN))["layout"]["yaxis"]["range"] == [0, 70]
+
+
+def test_a_flat_line_has_one_label_in_the_middle() -> None:
+    trends = frame([7, 7, 7])
+    assert figure(curve(trends, ROWS))["layout"]["yaxis"]["range"] == [6, 8]
+    assert '<div class="ticks"><span>7</span></div>' in drawn(trends, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("choice", "step", "names"),
+    [
+        (WRITTEN, HOUR, ["23:00 to 00:00", "00:00 to 01:00", "since 01:00"]),
+        ("range=1h", timedelta(minutes=5), ["23:00 to 23:05", "23:05 to 23:10", "since 23:10"]),
+        ("range=7d", timedelta(days=1), ["22 Nov", "23 Nov", "since 00:00"]),
+        ("range=1y", timedelta(days=7), ["22 Nov to 28 Nov", "29 Nov to 5 Dec", "since 6 Dec"]),
+        (ROWS, HOUR, ["23:00", "00:00", "01:00"]),
+    ],
+)
+def test_instants_are_named_in_the_readers_zone(
+    choice: Choice | str, step: timedelta, names: list[str]
+) -> None:
+    choice = Choice.from_search(choice) if isinstance(choice, str) else choice
+    start = "2026-11-22 00:00" if step >= timedelta(days=1) else "2026-11-22 22:00"
+    trends = frame([1, 2, 3], step, start)
+    zone = "UTC" if step >= timedelta(days=1) else "Europe/Paris"
+    assert curve(trends, choice, zone).axis.names == names
+
+
+def test_hours_are_labelled_at_round_local_times() -> None:
+    axis = curve(frame([1] * 24, start="2026-11-21 16:00"), WRITTEN, "Asia/Kolkata").axis
+    assert [text for _, text in axis.ticks] == ["00:00", "06:00", "12:00", "18:00"]
+    assert next(axis.ticks)[0] == pytest.approx(2.5 / 24, abs=0.001)
+
+
+def test_at_rest_a_panel_shows_the_newest_value_and_the_change() -> None:
+    whole = frame([5, *[0] * 22, 4])
+    assert "4 since 12:00 · +9 in 24 h" in text(whole, WRITTEN)
+    assert "1,204 rows · +4 in 24 h" in text(frame([1200, 1204]), ROWS)
+    assert "0 since 14:00 · none in 24 h" in text(frame([0, 0]), WRITTEN)
+    young = frame([None, None, 3, 4])
+    assert "4 since 16:00 · +7 since 15:00" in text(young, WRITTEN)
+    assert "not watched in 24 h" in text(frame([None] * 3), WRITTEN)
+
+
+def test_a_week_is_compared_with_the_one_before() -> None:
+    week, day = Choice.from_search("range=7d"), timedelta(days=1)
+    before = frame([980, *[0] * 6], day)
+    words = text(frame([1200, *[0] * 5, 4], day), week, before=before)
+    assert "+1,204 in 7 d, +980 before" in words
+    young = frame([None, 980, *[0] * 5], day)
+    words = text(frame([1200, *[0] * 5, 4], day), week, before=young)
+    assert "+1,204 in 7 d" in words
+    assert "before" not in words.split("Marks")[0]
+    trends = figure(curve(frame([1, 2], day), week), curve(before, week))
+    assert trends["data"][-1]["type"] == "scatter"
+    assert trends["layout"]["yaxis"]["range"] == [0, 980]
+
+
+def test_rows_that_came_in_a_gap_are_said_in_words() -> None:
+    trends = frame([5, None, None, 7, 1])
+    start = trends.index[1]
+    trends.attrs["meanwhile"] = {"email": [(start + HOUR / 2, start + 2 * HOUR, 41)]}
+    assert curve(trends, WRITTEN).facts == [5, *["not watched, 41 rows came"] * 2, 7, 1]
+    html = drawn(trends, WRITTEN)
+    assert "+54 in 24 h" in text(trends, WRITTEN)
+    assert "<td>not watched, 41 rows came</td>" in html
+
+
+def test_marks_have_their_words() -> None:
+    at = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
+    marks = (
+        Mark(at, "The file is gone.", is_fault=True),
+        Mark(at - 9 * HOUR, "No", is_fault=False),
+    )
+    html = drawn(frame([5, 6]), WRITTEN, Panel("email", "Email", marks))
+    assert 'data-text="The file is gone."' in html
+    assert 'data-time="13:30"' in html
+    assert "left:25.00%" in html
+    assert "sign-change" not in html.split("Marks")[0]
+
+
+def test_the_table_has_the_numbers_of_the_charts_newest_first() -> None:
+    table = draw(
+        charts.as_table([Panel("email", "Email")], [curve(frame([*range(1000, 1049), None]), ROWS)])
+    )
+    assert table.index("24 Nov, 13:00") < table.index("23 Nov, 13:00")
+    assert "<td>not watched</td>" in table
+    assert "<td>1,047</td>" in table
+    assert table.count("<tr>") <= 27
+
+
+def test_the_choice_is_part_of_the_url_and_keeps_the_rest_of_it() -> None:
+    choice = Choice.from_search("?range=7d&show=rows&sort=change")
+    assert (choice.range.key, choice.is_rate) == ("7d", False)
+    (links,) = charts.choice_links(choice)
+    html = links.to_plotly_json()["props"]["html"]
+    assert 'href="?range=7d&amp;show=rows&amp;sort=change" aria-current="true"' in html
+    assert 'href="?range=30d&amp;show=rows&amp;sort=change">' in html
+    assert 'href="?range=7d&amp;sort=change">Rows written' in html
+    assert html.count("aria-current") == 2
+
+
+def test_rows_written_are_the_default_and_an_unknown_range_too() -> None:
+    assert Choice.from_search("?range=<script>").range is DEFAULT_RANGE
+    for search in (None, "?show=rate", "?show=<script>"):
+        assert Choice.from_search(search).is_rate
+
+
+@pytest.mark.parametrize(
+    ("age", "longest", "default"),
+    [
+        (timedelta(0), "1h", "1h"),
+        (3 * HOUR, "6h", "6h"),
+        (7 * HOUR, "24h", "24h"),
+        (timedelta(days=3), "7d", "24h"),
+        (timedelta(days=31), "1y", "24h"),
+        (timedelta(days=900), "1y", "24h"),
+    ],
+)
+def test_the_longest_range_offered_holds_the_whole_history(
+    age: timedelta, longest: str, default: str
+) -> None:
+    choice = Choice.from_search("", age)
+    assert (choice.offered[-1].key, choice.range.key) == (longest, default)
+
+
+def test_a_range_in_the_url_is_shown_also_if_the_history_is_shorter() -> None:
+    choice = Choice.from_search("range=30d", HOUR)
+    assert choice.range.key == choice.offered[-1].key == "30d"
