@@ -1,4 +1,4 @@
-"""Recent events: what changed, and incidents that ended.
+"""Recent events: what changed, incidents that ended, and time that nobody watched.
 
 What lasts is on the card of its database alone, and nothing is shown twice: an absence is the event
 "back" once it is over, or the incident that several databases share; a change that a person
@@ -17,7 +17,7 @@ from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aside, moment
-from dash_app.words.events import event_text
+from dash_app.words.events import came_meanwhile, event_text
 from dash_app.words.incidents import ending, labels_and_cause
 
 MAX_NEWEST, MAX_LINES = 5, 25
@@ -43,6 +43,7 @@ def recent_events(
         if incident.ended_at and database in {None, *incident.databases}
     ]
     lines = [*_event_lines(snapshot, events, ended), *_incident_lines(ended, now)]
+    lines += _gap_lines(snapshot, now, has_rows=database is None)
     lines.sort(key=lambda line: line[0], reverse=True)
     items = [_item(line, now, has_subject=database is None) for line in lines[:MAX_LINES]]
     parts: list[Component] = [html.Ul(items[:MAX_NEWEST])]
@@ -85,6 +86,14 @@ def _incident_lines(ended: Iterable[Incident], now: datetime) -> Iterator[Line]:
         if incident.kind != "late":
             text += [" ", moment(incident.since, "clock", now)]
         yield incident.ended_at or now, labels_and_cause(incident)[0], text
+
+
+def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator[Line]:
+    """Yield the time without watching; the rows that came meanwhile are those of all databases."""
+    for gap in snapshot.gaps:
+        start, end = (moment(time, "clock", now) for time in (gap.start, gap.end))
+        came = f"; {came_meanwhile(gap.rows)}" if has_rows else ""
+        yield gap.end, "All databases", ["Not watched from ", start, " to ", end, came]
 
 
 def _is_shared(incident: Incident) -> bool:

@@ -21,6 +21,11 @@ def event_text(event: Event) -> str:
     return f"{text}; {lost}" if lost else text
 
 
+def came_meanwhile(rows: int) -> str:
+    """Return the rows that were written while nobody watched."""
+    return f"{plural(rows, 'row') if rows else 'no row'} came meanwhile"
+
+
 def spell_out(code: str) -> str:
     """Return words for a code or kind that only a later version knows: A new kind."""
     return code.replace("_", " ").capitalize()

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dash_app.model.event import Event, Facts
+from dash_app.model.host_facts import Gap
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page.recent_events import recent_events
@@ -102,6 +103,21 @@ def test_a_loss_is_on_its_card_until_it_is_acknowledged() -> None:
     assert lines(lasting=[lost]) == lines(lost, lasting=[lost]) == lines()
     once = lines(lost, incident("rows_dropped", 30 * MINUTE))
     assert once == "Email 14:22 Rows lost: tasks 126 → 9"
+
+
+@pytest.mark.parametrize(("rows", "came"), [(41, "41 rows"), (1, "1 row"), (0, "no row")])
+def test_time_without_watching_is_one_line_with_the_rows_that_came(rows: int, came: str) -> None:
+    gap = Gap(EARLIER, EARLIER + 20 * MINUTE, rows)
+    statuses = (status(database(), good_reading(a=1)), status(database("health"), good_reading()))
+    snapshot = Snapshot(NOW, statuses, gaps=(gap,))
+    all_, own = (
+        visible_text(recent_events(snapshot, (), EARLIER, NOW, view)) for view in (None, "email")
+    )
+    assert all_ == (
+        "Recent events All databases 14:22 UTC"
+        f" Not watched from 14:02 UTC to 14:22 UTC ; {came} came meanwhile"
+    )
+    assert own == "Recent events Not watched from 14:02 UTC to 14:22 UTC 14:22 UTC"
 
 
 def test_beyond_five_they_are_folded_up_to_a_limit() -> None:
