@@ -148,9 +148,12 @@ def trouble(status: DatabaseStatus) -> str:
 def title(label: str | None = None, needing: Sequence[DatabaseStatus] = ()) -> str:
     """Return the title of the page, or of the view of the database with this label.
 
-    `needing` are its databases that need a person, worst first: (2) Email.
+    `needing` are its databases that need a person, worst first: (2) Email; (1) Email is down.
     """
-    subject = f"({len(needing)}) {needing[0].database.label}" if needing else label
+    subject = label
+    if needing:
+        named = trouble(needing[0]) if label else needing[0].database.label
+        subject = f"({len(needing)}) {named}"
     return f"{subject} · Mission Control" if subject else "Mission Control"
 
 

@@ -171,7 +171,7 @@ def test_a_hidden_tab_polls_once_per_minute_and_catches_up_at_once(
     assert requests == []
     with quiet_page.expect_response("**/_dash-update-component*"):
         quiet_page.clock.run_for(20_000)
-    expect(quiet_page).to_have_title("(1) Email: file gone · Mission Control")
+    expect(quiet_page).to_have_title("(1) Email · Mission Control")
     expect(quiet_page.locator("#icon")).to_have_attribute("href", "/assets/icons/state-fault.svg")
     expect(quiet_page.locator("#notice")).to_be_empty()
     with quiet_page.expect_request("**/_dash-update-component*"):
@@ -220,7 +220,7 @@ def test_a_replaced_file_is_a_problem_until_it_is_acknowledged(
     )
     expect(quiet_page).to_have_title("(1) Email · Mission Control")
     expect(quiet_page.locator("#events li")).to_have_count(0)  # it is on its card
-    for name, title in (("email", "(1) Email"), ("health", "Health")):
+    for name, title in (("email", "(1) Email was replaced"), ("health", "Health")):
         quiet_page.goto(f"{served.url}/databases/{name}")
         expect(quiet_page).to_have_title(f"{title} · Mission Control")
     quiet_page.goto(served.url)
