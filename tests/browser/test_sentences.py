@@ -1,0 +1,37 @@
+"""Sentences that stay true while they are shown, and times that stay where they were."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.harness import Served, make_database
+from tests.rules.test_lateness import HOUR, expecting, pretend_watched_for
+
+RULES = """expect = {{every = "1h", grace = "10m"}}
+[[databases]]
+name = "small"
+path = "{path}"
+min_rows = 9_000
+"""
+
+
+def test_a_sentence_follows_the_time_and_since_does_not(page: Page, tmp_path: Path) -> None:
+    config = expecting(tmp_path, RULES.format(path=make_database(tmp_path / "small.db", tasks=742)))
+    written_at = datetime.fromtimestamp((tmp_path / "email.db").stat().st_mtime, UTC)
+    small, silent = page.locator("#card-small"), page.locator("#card-email .cause")
+    with Served(config) as served:
+        page.clock.install()
+        page.goto(served.url)
+        expect(small.locator(".cause")).to_have_text("742 rows; expected at least 9,000.")
+        since = small.locator("time[data-form=length]").get_attribute("datetime")
+        pretend_watched_for(served, tmp_path, 3 * HOUR)  # restarts the service
+        page.reload()
+        expect(silent).to_have_text("No write for 3 h; expected every hour.")
+        expect(small.locator("time[data-form=length]")).to_have_attribute("datetime", f"{since}")
+        (stored,) = served.json("/api/incidents?database=email")["incidents"]
+        text = f"Email: No write since {written_at:%H:%M} UTC; expected every hour."
+        assert stored["text"] == text
+        served.stop()
+        page.clock.fast_forward("01:00:00")
+        expect(silent).to_have_text("No write for 4 h; expected every hour.")
