@@ -25,7 +25,7 @@ from dash_app.page.headline import headline
 from dash_app.page.markup import draw
 from dash_app.rules.judge import Evidence, judge
 from dash_app.words import summaries
-from dash_app.words.problems import MAX_NOTES, current_text
+from dash_app.words.problems import MAX_NOTES, current_parts, spoken
 from dash_app.words.summaries import glance_text, status_line
 from tests.factories import NOW, WORDING, database, good_reading
 from tests.metrics.helpers import exposed, value
@@ -71,8 +71,8 @@ def test_a_silent_table_is_first_on_its_card() -> None:
     assert "Also overdue: a." in text
     assert text[text.index("Rows of each table") :] == (
         "Rows of each table of email"
-        " log Down: expected every hour, last 3 h ago 3"
-        " a Late: expected every hour, last 1 h ago 1"
+        " log Down: last 3 h ago ; expected every hour 3"
+        " a Late: last 1 h ago ; expected every hour 1"
         " messages 8"
         " 1 empty table"
     )
@@ -81,7 +81,7 @@ def test_a_silent_table_is_first_on_its_card() -> None:
 def test_a_silent_empty_table_is_not_folded_away() -> None:
     text = card_text(status("email", tables={"empty": hourly("late", None)}))
     assert "Email Late" in text
-    assert text.endswith("empty Late: expected every hour, nothing seen yet 0")
+    assert text.endswith("empty Late: nothing yet; expected every hour 0")
 
 
 def test_many_silent_tables_are_a_few_lines_and_a_count() -> None:
@@ -120,7 +120,7 @@ def test_the_worst_database_is_first_on_every_face() -> None:
     )
     (_, line, *remedies, _) = map(unstyle, lines(snapshot, NOW, is_fresh=True))
     assert line.startswith("DOWN  Email   No write for 3 h; expected every hour. Since 13:00 UTC. ")
-    assert "Also overdue: log." in line
+    assert "Also overdue: log. Last write 14:59 UTC. 3 rows." in line
     assert len(remedies) == 2
 
 
@@ -128,9 +128,13 @@ def test_a_stored_sentence_has_a_clock_time_and_a_shown_one_a_duration() -> None
     silent = status("email", hourly("down", 3), {"log": hourly("late", None)})
     first, second = silent.problems
     assert first.text == silent.verdict == "No write since 12:00 UTC; expected every hour."
-    assert current_text(first, NOW) == "No write for 3 h; expected every hour."
-    assert current_text(first, NOW + HOUR) == "No write for 4 h; expected every hour."
-    assert current_text(second, NOW) == second.text == "log: nothing yet; expected every hour."
+    assert spoken(current_parts(first), NOW) == "No write for 3 h; expected every hour."
+    assert spoken(current_parts(first), NOW + HOUR) == "No write for 4 h; expected every hour."
+    assert (
+        spoken(current_parts(second), NOW)
+        == second.text
+        == "log: nothing yet; expected every hour."
+    )
     shown = draw(card(silent, [], [], NOW))
     assert 'No write for <time datetime="2026-11-23T12:00:00+00:00" data-form="length">' in shown
 

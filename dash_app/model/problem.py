@@ -65,7 +65,7 @@ class Problem:
     text_since: datetime | None = None
     """The time in `text`, if it says since when something lasts.
 
-    Text is stored, so it has clock times only; see `words.problems.current_text`.
+    Text is stored, so it has clock times only; see `words.problems.current_parts`.
     """
 
     @property

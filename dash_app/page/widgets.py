@@ -124,7 +124,7 @@ def row_count(row: Any, now: datetime, number: Callable[[int], str]) -> Componen
 def expectation(row: Any, now: datetime) -> list[Component]:
     """Return the state of the expectation in a row of a loader's frame, if there is one.
 
-    Late: expected every hour, last 3 h ago
+    Late: last 3 h ago; expected every hour
     """
     if pd.isna(row.state):
         return []
@@ -132,8 +132,8 @@ def expectation(row: Any, now: datetime) -> list[Component]:
     if row.state == "paused":
         return [html.Span([icon(shape), word], className="expected expected-idle")]
     is_unseen = pd.isna(row.written_at)
-    last = ["nothing seen yet"] if is_unseen else ["last ", moment(row.written_at, "ago", now)]
-    text = [f"{word}: expected {numbers.every(row.every)}, ", *last]
+    last = ["nothing yet"] if is_unseen else ["last ", moment(row.written_at, "ago", now)]
+    text = [f"{word}: ", *last, f"; expected {numbers.every(row.every)}"]
     if row.state == "unknown":
         text.append("; rows may come and go between readings")
     return [html.Span([icon(shape), html.Span(text)], className=f"expected expected-{colour}")]

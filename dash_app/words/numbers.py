@@ -56,19 +56,18 @@ def age(elapsed: timedelta) -> str:
     return f"{seconds} s" if seconds >= 2 else "now"
 
 
-def exact_duration(length: timedelta) -> str:
-    """Return a configured duration without rounding: 5 min, 90 min, 36 h."""
-    seconds = round(length.total_seconds())
-    for unit_seconds, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds % unit_seconds == 0:
-            return f"{seconds // unit_seconds} {unit}"
-    return f"{seconds} s"
-
-
 def every(length: timedelta) -> str:
-    """Return a configured interval: every minute, every 5 min, every day."""
-    one = {timedelta(minutes=1): "minute", timedelta(hours=1): "hour", A_DAY: "day"}
-    return f"every {one.get(length) or exact_duration(length)}"
+    """Return a configured interval without rounding: every minute, every 5 min, every 36 h."""
+    seconds = round(length.total_seconds())
+    for unit_seconds, unit, one in (
+        (86_400, "d", "day"),
+        (3_600, "h", "hour"),
+        (60, "min", "minute"),
+    ):
+        if seconds % unit_seconds == 0:
+            count = seconds // unit_seconds
+            return f"every {one if count == 1 else f'{count} {unit}'}"
+    return f"every {seconds} s"
 
 
 def ago(elapsed: timedelta) -> str:

@@ -138,29 +138,19 @@ def badge_text(badge: str) -> str:
     return BADGE_TEXTS.get(badge) or spell_out(badge).upper()
 
 
-def current_text(problem: Problem, now: datetime) -> str:
-    """Return a problem in one sentence that is true now: No write for 3 h; expected every hour."""
-    return spoken(current_parts(problem), now)
-
-
 def current_parts(problem: Problem) -> Sentence:
-    """Return the sentence of a problem; the time since when something lasts is a part."""
+    """Return a problem in a sentence that stays true: No write for 3 h; expected every hour."""
     since = problem.text_since
     if since is None:
         return (problem.text,)
     # The text of another version of the service may have no such phrase.
-    before, phrase, after = problem.text.partition(since_clock(since, problem.since))
+    before, phrase, after = problem.text.partition(f"since {clock(since, problem.since)}")
     return (f"{before}for ", since, after) if phrase else (problem.text,)
 
 
 def spoken(sentence: Sentence, now: datetime) -> str:
     """Return a sentence as text."""
     return "".join(age(now - part) if isinstance(part, datetime) else part for part in sentence)
-
-
-def since_clock(time: datetime, problem_since: datetime) -> str:
-    """Return since when something lasts. The day is left out if that of the problem suffices."""
-    return f"since {clock(time, problem_since)}"
 
 
 def other_problems(verdict: str, problems: Iterable[Problem]) -> list[Sentence]:
@@ -189,8 +179,8 @@ def remedy_for(event: Event, kind: FindingKind) -> str:
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
     """Describe a WAL that a program keeps from being checkpointed."""
     held_by = f"{holder.command} (pid {holder.pid})"
-    since = since_clock(pinned_since, pinned_since)
-    return f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} {since}."
+    since = clock(pinned_since, pinned_since)
+    return f"WAL {size(reading.wal_bytes or 0)}, held back by {held_by} since {since}."
 
 
 def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
@@ -224,7 +214,7 @@ def disk_line(disk: Disk) -> str:
 def overdue(state: ExpectationState, table: str | None) -> str:
     """Describe an overdue write, to a table or to the whole database."""
     last, due = state.last_at, state.due_at
-    since = since_clock(last, due) if last and due else "yet"
+    since = f"since {clock(last, due)}" if last and due else "yet"
     what = f"{table}: nothing" if table else "No write"
     return f"{what} {since}; expected {every(state.expect.every)}."
 

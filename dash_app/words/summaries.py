@@ -245,7 +245,11 @@ def _numbers(status: DatabaseStatus, now: datetime) -> Iterator[str]:
         yield f"Last seen {plural(status.last_good.total_rows, 'row')}."
     if status.status == "connected":
         if reading.last_modified:
-            yield f"Last write {ago(now - reading.last_modified)}."
+            written_at = reading.last_modified
+            # If writes stopped, the problem has the duration. The time is found in a log.
+            is_silent = any(problem.is_silence and not problem.table for problem in status.problems)
+            when = clock(written_at, now) if is_silent else ago(now - written_at)
+            yield f"Last write {when}."
         yield f"{rows_of(reading)}{_change(status, now)}."
     if status.is_stale:
         yield f"As of {clock(reading.verified_at, now)}, {ago(now - reading.verified_at)}."

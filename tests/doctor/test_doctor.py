@@ -581,4 +581,4 @@ def test_a_rule_for_a_missing_table_is_reported(tmp_path: Path) -> None:
     with config.open("a") as file:
         file.write("\n[databases.tables.mesages]\nmin_rows = 1\n")
     check = Report(config).check("no_such_table")
-    assert check["text"] == "Email: mesages: there is no such table. Tables: messages."
+    assert check["text"] == "Email: mesages: no such table. Tables: messages."

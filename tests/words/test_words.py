@@ -178,17 +178,18 @@ def test_an_age_has_one_unit_and_is_rounded_down(seconds: float, expected: str) 
 
 @pytest.mark.parametrize(
     ("minutes", "expected"),
-    [(0.5, "30 s"), (5, "5 min"), (60, "1 h"), (90, "90 min"), (36 * 60, "36 h"), (2880, "2 d")],
+    [
+        (0.5, "30 s"),
+        (1, "minute"),
+        (5, "5 min"),
+        (60, "hour"),
+        (90, "90 min"),
+        (1440, "day"),
+        (36 * 60, "36 h"),
+        (2880, "2 d"),
+    ],
 )
-def test_a_configured_duration_is_shown_exactly(minutes: float, expected: str) -> None:
-    assert numbers.exact_duration(timedelta(minutes=minutes)) == expected
-
-
-@pytest.mark.parametrize(
-    ("minutes", "expected"),
-    [(1, "minute"), (60, "hour"), (1440, "day"), (5, "5 min"), (90, "90 min"), (2880, "2 d")],
-)
-def test_an_interval_is_shown_as_people_say_it(minutes: int, expected: str) -> None:
+def test_an_interval_is_shown_exactly_and_as_people_say_it(minutes: float, expected: str) -> None:
     assert numbers.every(timedelta(minutes=minutes)) == f"every {expected}"
 
 
