@@ -1,12 +1,12 @@
 """Sentences that stay true while they are shown, and times that stay where they were."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
 from tests.harness import Served, make_database
-from tests.rules.test_lateness import HOUR, expecting, pretend_watched_for
+from tests.rules.helpers import expecting, pretend_watched_for
 
 RULES = """expect = {{every = "1h", grace = "10m"}}
 [[databases]]
@@ -25,7 +25,7 @@ def test_a_sentence_follows_the_time_and_since_does_not(page: Page, tmp_path: Pa
         page.goto(served.url)
         expect(small.locator(".cause")).to_have_text("742 rows; expected at least 9,000.")
         since = small.locator("time[data-form=length]").get_attribute("datetime")
-        pretend_watched_for(served, tmp_path, 3 * HOUR)  # restarts the service
+        pretend_watched_for(served, tmp_path, timedelta(hours=3))  # restarts the service
         page.reload()
         expect(silent).to_have_text("No write for 3 h; expected every hour.")
         expect(small.locator("time[data-form=length]")).to_have_attribute("datetime", f"{since}")

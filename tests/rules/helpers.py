@@ -1,9 +1,11 @@
-"""Changes of real databases, and the events that they cause."""
+"""Changes of real databases, the events that they cause, and services that expect writes."""
 
+import os
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from dash_app.airlock.airlock import Airlock
@@ -17,7 +19,7 @@ from dash_app.settings.schema import HistorySettings
 from dash_app.system.clock import CLOCK
 from dash_app.words.events import event_text
 from tests.airlock_helpers import open_airlock, read_exact, read_until
-from tests.harness import execute
+from tests.harness import Served, execute, make_database, write_config
 
 FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
@@ -107,3 +109,22 @@ def watched_service(path: Path) -> Iterator[Simulation]:
         after = Simulation(path, history, airlock)
         after(sql())
         yield after
+
+
+def expecting(folder: Path, rules: str) -> Path:
+    """A configuration of one database, written three hours ago."""
+    path = make_database(folder / "email.db", tasks=9, agents=7)
+    then = (datetime.now(UTC) - timedelta(hours=3)).timestamp()
+    os.utime(path, (then, then))
+    config = write_config(folder, [("email", path)])
+    config.write_text(f"{config.read_text()}\n{rules}")
+    return config
+
+
+def pretend_watched_for(served: Served, folder: Path, duration: timedelta) -> None:
+    """Change the history as if the database had been watched this much longer, without writes."""
+    served.stop()
+    with closing(sqlite3.connect(folder / "history.db")) as history, history:
+        seconds = duration.total_seconds()
+        history.execute("UPDATE watched SET since = since - ?", (seconds,))
+    served.restart()

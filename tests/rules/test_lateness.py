@@ -1,6 +1,5 @@
 """Databases against their expectations, over gaps, restarts and clock changes."""
 
-import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,8 @@ from dash_app.rules.lateness import ExpectationTracker
 from dash_app.rules.problems import limit_problems
 from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.words.problems import unknown_table
-from tests.harness import Served, eventually, make_database, write_config
+from tests.harness import Served, eventually
+from tests.rules.helpers import expecting, pretend_watched_for
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 START = datetime(2026, 3, 29, 0, 40, tzinfo=UTC)
@@ -304,25 +304,6 @@ def test_a_number_beyond_its_limit_keeps_its_start_while_the_database_cannot_be_
     broken = Reading(START, START, code="corrupt")
     assert list(limits_of(rules, broken, None, [later])) == [later]
     assert not list(limits_of(rules, reading(START, 4, START), None, [later]))
-
-
-def expecting(folder: Path, rules: str) -> Path:
-    """A configuration of one database, written three hours ago."""
-    path = make_database(folder / "email.db", tasks=9, agents=7)
-    then = (datetime.now(UTC) - 3 * HOUR).timestamp()
-    os.utime(path, (then, then))
-    config = write_config(folder, [("email", path)])
-    config.write_text(f"{config.read_text()}\n{rules}")
-    return config
-
-
-def pretend_watched_for(served: Served, folder: Path, duration: timedelta) -> None:
-    """Change the history as if the database had been watched this much longer, without writes."""
-    served.stop()
-    with closing(sqlite3.connect(folder / "history.db")) as history, history:
-        seconds = duration.total_seconds()
-        history.execute("UPDATE watched SET since = since - ?", (seconds,))
-    served.restart()
 
 
 def problems_of(served: Served) -> list[tuple[str, str]]:
