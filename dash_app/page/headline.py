@@ -93,7 +93,7 @@ def _facts(snapshot: Snapshot, now: datetime) -> list[Parts]:
     if days:
         rows = sum(rows or 0 for day in days for rows in day.hours)
         since = moment(min(day.since for day in days), "clock", now)
-        period = ["in 24 h"] if all(day.is_whole_day for day in days) else ["since ", since]
+        period = ["in 24 h"] if any(day.is_whole_day for day in days) else ["since ", since]
         facts.append([f"{plural(rows, 'row')} ", *period])
     return facts
 

@@ -54,10 +54,11 @@ def _card(
         *_notifications(incident, now),
         *incident_controls(incident, labels, now),
     ]
+    needs_you = "" if incident.acknowledgement(now) else " needs-you"
     whole: Component = dbc.Card(
         dbc.CardBody(lines),
         id=ids.incident(incident),
-        class_name=f"database incident is-{incident.level}",
+        class_name=f"database incident is-{incident.level}{needs_you}",
     )
     return whole
 

@@ -10,7 +10,7 @@ from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.events import spell_out
-from dash_app.words.numbers import age, ago, change, clock, number, plural
+from dash_app.words.numbers import A_DAY, age, ago, change, clock, number, plural
 from dash_app.words.problems import (
     IN_BRIEF,
     Sentence,
@@ -108,8 +108,17 @@ def headline_parts(snapshot: Snapshot) -> Sentence:
         return ("Nothing here yet",)
     if counts != {"well": total}:
         return (", ".join(f"{count} {state}" for state, count in counts.items()),)
-    label = snapshot.databases[0].database.label
-    return ({1: f"{label} is well", 2: "Both well"}.get(total, f"All {total} well"),)
+    return (_all_well(snapshot),)
+
+
+def _all_well(snapshot: Snapshot) -> str:
+    """Return that all databases are well and, from one day on, for how many days."""
+    total = len(snapshot.databases)
+    subject = {1: snapshot.databases[0].database.label, 2: "Both"}.get(total, f"All {total}")
+    well_since = snapshot.well_since or snapshot.taken_at
+    if days := (snapshot.taken_at - well_since) // A_DAY:
+        return f"{subject} well for {plural(days, 'day')}"
+    return f"{subject}{' is' if total == 1 else ''} well"
 
 
 def state_counts(snapshot: Snapshot) -> dict[str, int]:

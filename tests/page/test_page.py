@@ -10,16 +10,29 @@ from dash import dcc, html
 
 from dash_app import loader
 from dash_app.model.host_facts import Activity, Disk, Surroundings
+from dash_app.model.incident import Acknowledgement
+from dash_app.model.problem import Problem
 from dash_app.model.reading import Code, Reading, TableCount
 from dash_app.model.snapshot import Snapshot
-from dash_app.page import database
+from dash_app.page import database as database_page
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
 from dash_app.page.page import version_of
 from dash_app.rules.changes import next_state
 from dash_app.words import summaries
-from tests.factories import EARLIER, NOW, STALE_AFTER, failed_reading, good_reading, judged_status
+from tests.factories import (
+    EARLIER,
+    NOW,
+    STALE_AFTER,
+    database,
+    failed_reading,
+    good_reading,
+    judged_status,
+    status,
+)
 from tests.page.helpers import card_text, visible_text
+
+DOWN = Problem("down", "fault", EARLIER, "No write.", "Look.", "email")
 
 
 @pytest.mark.parametrize("code", ["needs_extension", "not_read_yet"])
@@ -103,6 +116,56 @@ def test_the_headline_summarizes_all_databases(readings: list[Reading], expected
     assert summaries.headline(Snapshot(NOW, statuses), NOW) == expected
 
 
+def test_the_headline_counts_acknowledged_databases() -> None:
+    down = [
+        status(database(f"db-{n}"), good_reading(a=1), level="fault", problems=(DOWN,))
+        for n in range(3)
+    ]
+    well = judged_status(good_reading(a=1))
+    known = [replace(one, acknowledged=Acknowledgement("ann", NOW, None)) for one in down]
+    calm = Snapshot(NOW, (well, *known[:2]))
+    assert summaries.headline(calm, NOW) == "1 well, 2 acknowledged"
+    assert (calm.level, calm.shown_level, calm.needing) == ("fault", "notice", [])
+    both = Snapshot(NOW, (well, known[0], *down[1:]))
+    assert summaries.headline(both, NOW) == "2 of 4 need you, 1 acknowledged"
+    lines = "Db-1 is down · Db-2 is down 1 other well · last write 7 s ago"
+    assert lines in visible_text(headline(both, NOW))
+    single = Snapshot(NOW, (well, *known[:2], down[2]))
+    assert summaries.headline(single, NOW) == "Db-2 is down, 58 min"
+    assert "1 other well, 2 acknowledged · last write" in visible_text(headline(single, NOW))
+
+
+@pytest.mark.parametrize(
+    ("total", "hours", "expected"),
+    [
+        (5, 23, "All 5 well"),
+        (5, 24, "All 5 well for 1 day"),
+        (5, 300, "All 5 well for 12 days"),
+        (2, 300, "Both well for 12 days"),
+        (2, 3, "Both well"),
+        (1, 300, "Email well for 12 days"),
+        (1, 3, "Email is well"),
+    ],
+)
+def test_the_headline_says_for_how_many_days_all_have_been_well(
+    total: int, hours: int, expected: str
+) -> None:
+    statuses = (judged_status(good_reading(a=1)),) * total
+    since = NOW - timedelta(hours=hours)
+    snapshot = Snapshot(NOW, statuses, undisturbed_since=since)
+    assert summaries.headline(snapshot, NOW) == expected
+
+
+def test_the_lines_below_have_the_last_write_and_the_rows_written() -> None:
+    day = Activity((5,) * 24, 109, NOW - timedelta(days=1), is_whole_day=True)
+    new = Activity((None,) * 23 + (7,), 0, EARLIER)
+    well = judged_status(good_reading(a=1))
+    whole = Snapshot(NOW, (replace(well, activity=day),))
+    assert "Last write 7 s ago · 120 rows in 24 h" in visible_text(headline(whole, NOW))
+    part = Snapshot(NOW, (well, replace(well, activity=new)))
+    assert "· 7 rows since 14:02 UTC" in visible_text(headline(part, NOW))
+
+
 def test_the_headline_links_to_three_problems_and_to_the_next_one() -> None:
     statuses = tuple(judged_status(failed_reading("corrupt"), name=f"db-{n}") for n in range(5))
     drawn = draw(headline(Snapshot(NOW, statuses), NOW))
@@ -138,10 +201,10 @@ def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
 def test_the_view_shows_the_period_of_a_change() -> None:
     status = judged_status(good_reading(tasks=126))
     status = replace(status, activity=Activity((None,) * 24, 120, EARLIER))
-    details = database.Details(
+    details = database_page.Details(
         status, (), loader.table_frame(None, status, NOW), None, html.Section()
     )
-    facts = database.view(details, "rows", NOW, html.Section())
+    facts = database_page.view(details, "rows", NOW, html.Section())
     assert "Since 14:02 UTC +6" in visible_text(facts.before_charts)
 
 
