@@ -51,7 +51,7 @@ def status(config: Path | None, *, as_json: bool) -> None:
     else:
         for line in lines(snapshot, now, is_fresh=is_fresh):
             click.echo(line)
-    exit_now(_exit_code(snapshot) if is_fresh else ExitCode.CANNOT_TELL)
+    exit_now(exit_code(snapshot) if is_fresh else ExitCode.CANNOT_TELL)
 
 
 def lines(snapshot: Snapshot, now: datetime, *, is_fresh: bool) -> Iterator[str]:
@@ -72,7 +72,8 @@ def lines(snapshot: Snapshot, now: datetime, *, is_fresh: bool) -> Iterator[str]
             yield f"{'':{len(word)}}  {'':{len(label)}}  {remedy}"
 
 
-def _exit_code(snapshot: Snapshot) -> ExitCode:
+def exit_code(snapshot: Snapshot) -> ExitCode:
+    """Return the exit code for a fresh snapshot."""
     if any(status.needs_you for status in snapshot.databases):
         return ExitCode.NEEDS_YOU
     is_unknown = any(status.level == "unknown" for status in snapshot.databases)

@@ -13,7 +13,7 @@ from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
 from dash_app.words.numbers import plural
-from dash_app.words.problems import predicate
+from dash_app.words.problems import kind_in_brief, predicate
 
 MAX_LINKS = 3
 
@@ -39,7 +39,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
         lines(
             aside(
                 *([html.Span(links, className="troubles")] if links else []),
-                html.Span(_joined(_facts(snapshot, now))),
+                html.Span(_facts(snapshot, now)),
             ),
             *map(aside, notes),
         ),
@@ -67,7 +67,7 @@ def _troubles(snapshot: Snapshot) -> list[html.A]:
     links = dict(_trouble(status) for status in snapshot.needing)
     for incident in snapshot.open_incidents:
         if not incident.databases and not incident.acknowledgement(snapshot.taken_at):
-            label, brief = labels_and_cause(incident)[0], summaries.kind_in_brief(incident.kind)
+            label, brief = labels_and_cause(incident)[0], kind_in_brief(incident.kind)
             links[ids.incident(incident)] = f"{label}: {brief}"
     return [html.A(text, href=f"#{target}") for target, text in links.items()]
 
@@ -82,7 +82,7 @@ def _trouble(status: DatabaseStatus) -> tuple[str, str]:
     return ids.card(status.database.name), summaries.trouble(status)
 
 
-def _facts(snapshot: Snapshot, now: datetime) -> list[Parts]:
+def _facts(snapshot: Snapshot, now: datetime) -> Parts:
     """Return the others, the last write and the rows written, of all databases together."""
     written = [status.reading.last_modified for status in snapshot.databases]
     days = [status.activity for status in snapshot.databases if status.activity]
@@ -90,12 +90,13 @@ def _facts(snapshot: Snapshot, now: datetime) -> list[Parts]:
     facts: list[Parts] = [[others]] if others else []
     if last := max(filter(None, written), default=None):
         facts.append(["last write " if others else "Last write ", moment(last, "ago", now)])
-    if days:
-        rows = sum(rows or 0 for day in days for rows in day.hours)
-        since = moment(min(day.since for day in days), "clock", now)
-        period = ["in 24 h"] if any(day.is_whole_day for day in days) else ["since ", since]
-        facts.append([f"{plural(rows, 'row')} ", *period])
-    return facts
+    if not (days and last):
+        return _joined(facts)
+    rows = sum(rows or 0 for day in days for rows in day.hours)
+    since = moment(min(day.since for day in days), "clock", now)
+    period = ["in 24 h"] if any(day.is_whole_day for day in days) else ["since ", since]
+    name = "wide-only" if len(snapshot.needing) > 1 else None
+    return [*_joined(facts), html.Span([f" · {plural(rows, 'row')} ", *period], className=name)]
 
 
 def _joined(parts: Iterable[Parts]) -> Parts:

@@ -15,7 +15,7 @@ from dash_app.words.numbers import (
     short_path,
     truncate,
 )
-from dash_app.words.summaries import kind_in_brief
+from dash_app.words.problems import kind_in_brief
 
 SEPARATOR, NO_BREAK = ": ", "\u00a0"
 """The separator of labels and cause in the stored text of an incident. Within a label, a no-break
@@ -98,7 +98,7 @@ def ending(incident: Incident) -> str:
 
 
 def acknowledged_by(acknowledgement: Acknowledgement) -> str:
-    """Return who acknowledged an incident, and until when (UTC)."""
+    """Return until when (UTC) an incident is acknowledged, and by whom."""
     until = moment(acknowledgement.until) if acknowledgement.until else "it ends"
     return f"Acknowledged until {until}, by {acknowledgement.by}"
 

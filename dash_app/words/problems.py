@@ -127,6 +127,11 @@ REMEDIES: dict[FindingKind, str] = {
 }
 
 
+def kind_in_brief(kind: str) -> str:
+    """Return a problem's code in two or three words."""
+    return IN_BRIEF.get(kind) or spell_out(kind).lower()
+
+
 def predicate(code: str, *, is_plural: bool = False) -> str:
     """Return what is wrong with a database, or with several: "is down", "are down"."""
     verb, space, rest = PREDICATES.get(code, "can't be read").partition(" ")

@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.words.events import spell_out
+from dash_app.words.incidents import acknowledged_by
 from dash_app.words.numbers import A_DAY, age, ago, change, clock, number, plural
 from dash_app.words.problems import (
-    IN_BRIEF,
     Sentence,
     badge_text,
     current_parts,
     disk_line,
+    kind_in_brief,
     other_problems,
     predicate,
     spoken,
@@ -177,11 +177,6 @@ def badge(status: DatabaseStatus) -> str:
     return status.status
 
 
-def kind_in_brief(kind: str) -> str:
-    """Return a problem's code in two or three words."""
-    return IN_BRIEF.get(kind) or spell_out(kind).lower()
-
-
 def kind_title(kind: str) -> str:
     """Return a problem's code in two or three words, with a capital."""
     brief = kind_in_brief(kind)
@@ -242,6 +237,8 @@ def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
             yield f"Since {clock(first.since, now)}{length}."
     elif status.verdict != rows_in_tables(status.reading):
         yield status.verdict
+    if status.acknowledged:
+        yield f"{acknowledged_by(status.acknowledged)}."
     if status.is_paused:
         yield PAUSED
     else:

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from dash_app.cli.service_status import snapshot_from
-from dash_app.cli.status import lines
+from dash_app.cli.status import exit_code, lines
 from dash_app.cli.terminal import table
+from dash_app.system.exit_codes import ExitCode
 from tests.cli.helpers import environment, run
 from tests.harness import ROOT, Served, eventually, free_port, make_database, write_config
 
@@ -317,6 +318,26 @@ def test_lines_are_aligned_and_have_change_problem_and_age() -> None:
         "stale     Health   Last write 7 s ago. 133 rows. As of 14:50 UTC, 10 min ago.",
         "ok        Email    Last write 7 s ago. 133 rows, +24 in 24 h.",
     ]
+
+
+def test_an_acknowledged_database_needs_nobody() -> None:
+    finding = {
+        "kind": "log_held",
+        "level": "fault",
+        "since": "2026-11-23T14:00:00Z",
+        "text": "WAL held back.",
+        "remedy": "Restart that program.",
+    }
+    by_ann = {"by": "ann", "at": "2026-11-23T14:00:00Z", "until": "2026-11-23T22:00:00Z"}
+    facts = {"level": "fault", "verdict": "WAL held back.", "findings": [finding]}
+    known = database(**facts, acknowledged=by_ann)
+    headline, _, line, _ = printed(database(label="Health"), known)
+    assert headline.startswith("1 well, 1 acknowledged · ")
+    assert "WAL held back. Since 14:00 UTC (1 h). Acknowledged until 22:00 UTC" in line
+    document: Any = {"takenAt": "2026-11-23T15:00:03Z", "databases": [known]}
+    assert exit_code(snapshot_from(document)) == ExitCode.WELL
+    del known["acknowledged"]
+    assert exit_code(snapshot_from(document)) == ExitCode.NEEDS_YOU
 
 
 def test_what_is_not_obvious_from_the_numbers_is_shown() -> None:

@@ -14,8 +14,7 @@ from dash_app.model.reading import ABSENCES, Code, LastGood
 from dash_app.words import numbers
 from dash_app.words.errors import NEVER_SEEN, TEXTS, VARIANTS, WordingContext, explain_error
 from dash_app.words.history import history_paused
-from dash_app.words.problems import IN_BRIEF, REMEDIES
-from dash_app.words.summaries import kind_in_brief
+from dash_app.words.problems import IN_BRIEF, REMEDIES, kind_in_brief
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
