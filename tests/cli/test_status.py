@@ -331,7 +331,7 @@ def test_an_acknowledged_database_needs_nobody() -> None:
     by_ann = {"by": "ann", "at": "2026-11-23T14:00:00Z", "until": "2026-11-23T22:00:00Z"}
     facts = {"level": "fault", "verdict": "WAL held back.", "findings": [finding]}
     known = database(**facts, acknowledged=by_ann)
-    headline, _, line, _ = printed(database(label="Health"), known)
+    headline, line, *_ = printed(database(label="Health"), known)
     assert headline.startswith("1 well, 1 acknowledged · ")
     assert "WAL held back. Since 14:00 UTC (1 h). Acknowledged until 22:00 UTC" in line
     document: Any = {"takenAt": "2026-11-23T15:00:03Z", "databases": [known]}
