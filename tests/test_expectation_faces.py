@@ -67,26 +67,23 @@ def test_a_silent_table_is_first_on_its_card() -> None:
     }
     text = card_text(status("email", tables=tables))
     assert text.startswith("Email Down As of 15:00 UTC log: nothing for 3 h ; expected every hour.")
-    assert "expected every hour. Since 13:00 UTC Check" in text  # one duration is enough
+    assert "expected every hour. Since 13:00 UTC . Check" in text  # one duration is enough
     assert "Also overdue: a." in text
     assert text[text.index("Rows of each table") :] == (
-        "Rows of each table of email"
-        " log Down: last 3 h ago ; expected every hour 3"
-        " a Late: last 1 h ago ; expected every hour 1"
-        " messages 8"
-        " 1 empty table"
+        "Rows of each table of email log Down 3 a Late 1 messages 8 1 empty table"
     )
 
 
 def test_a_silent_empty_table_is_not_folded_away() -> None:
     text = card_text(status("email", tables={"empty": hourly("late", None)}))
     assert "Email Late" in text
-    assert text.endswith("empty Late: nothing yet; expected every hour 0")
+    assert text.endswith("empty Late 0")
 
 
 def test_many_silent_tables_are_a_few_lines_and_a_count() -> None:
     text = card_text(status("email", tables={f"t{n}": hourly("down", 3) for n in range(60)}))
-    assert text.count("expected every hour") == 1 + 6
+    assert text.count("expected every hour") == 1
+    assert text.count("Down") == 1 + 6
     assert "Also overdue: t1, t2, t3 and 56 more." in text
     rules = Rules(tables={f"t{n}": TableRules(min_rows=1) for n in range(9)})
     text = card_text(status("email", rules=rules))

@@ -15,13 +15,15 @@ from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.acknowledging import database_controls
-from dash_app.page.sparkline import sparkline
+from dash_app.page.sparkline import UNREADABLE, sparkline
 from dash_app.page.widgets import (
+    STATES,
+    Form,
     Icon,
     aria,
     aside,
     badge,
-    expectation,
+    icon,
     middle_ellipsis,
     moment,
     prose,
@@ -42,6 +44,15 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
     "undecided": ("unknown", "idle", "Can't tell"),
 }
 """Icon, colour and text of each badge that does not name a problem."""
+
+PROBLEMS = {
+    "late": "Late",
+    "down": "Down",
+    "rows_dropped": "Rows lost",
+    "rolled_back": "Older state",
+    "truncated": "Cut short",
+}
+"""The text of a badge by the code of a problem; "Check" for all others."""
 
 
 def cards(
@@ -68,16 +79,17 @@ def card(
     """Return the card of a database. Its tables are folded on a phone."""
     database = status.database
     lines = problem_lines(status, now)
-    lines += (aside(*sentence(note, now)) for note in summaries.notes(status))
     if status.status == "connected":
-        lines += _facts(status, now)
+        lines.append(_facts(status, now))
     lines += sparkline(status, incidents, now)
     if tables:
         lines.append(_tables(database.name, tables, now))
+    states = {"needs-you": status.needs_you, "is-idle": status.is_paused or status.is_stale}
+    names = ["database", f"is-{status.level}", *(name for name, holds in states.items() if holds)]
     whole: Component = dbc.Card(
         dbc.CardBody([_head(status, now, foldable=bool(tables)), *lines]),
         id=ids.card(database.name),
-        class_name=f"database is-{status.level}",
+        class_name=" ".join(names),
     )
     return whole
 
@@ -91,7 +103,7 @@ def _head(status: DatabaseStatus, now: datetime, *, foldable: bool) -> Component
     )
     return html.Div(
         [
-            html.H3(html.A(label, href=f"/databases/{name}"), className="name"),
+            html.H3(html.A(html.Span(label), href=f"/databases/{name}"), className="name"),
             status_badge(status, now),
             *([fold] if foldable else []),
         ],
@@ -119,66 +131,85 @@ def _as_of(at: datetime, now: datetime, when: str = "") -> Component:
 
 def badge_parts(key: str, level: str) -> tuple[Icon, str, str]:
     """Return icon, colour and text of a badge: a key of BADGES, or a problem's code."""
+    if key in UNREADABLE and key not in PROBLEMS:
+        key = "error" if level == "fault" else "undecided"
     if key in BADGES:
         return BADGES[key]
-    text = summaries.kind_title(key)
+    text = PROBLEMS.get(key, "Check")
     return ("cross", "bad", text) if level == "fault" else ("clock", "warn", text)
 
 
 def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
-    """Return the first problem of a database, since when, its remedy, and the last rows read."""
-    if not status.problems:
-        return []
-    problem, good = status.problems[0], status.last_good
-    cause = current_parts(problem)
-    lines: list[Component] = [html.P(sentence(cause, now), className="cause")]
-    if status.status != "not_initialized":
-        lines.append(since_when(problem.since, now, has_length=len(cause) == 1))
-    lines.append(html.P(prose(problem.remedy), className="remedy"))
+    """Return the first problem of a database, since when, its remedy, notes, and its controls."""
+    lines: list[Component] = []
+    if status.problems:
+        problem = status.problems[0]
+        cause = current_parts(problem)
+        lines.append(html.P(sentence(cause, now), className="cause"))
+        if problem.needs_acknowledgement:
+            at, ago = (moment(problem.since, form, now) for form in ("clock", "ago"))
+            lines.append(aside("At ", at, " (", ago, ")."))
+        elif status.status != "not_initialized":
+            seen = _last_seen(status, now)
+            lines.append(since_when(problem.since, now, *seen, has_length=len(cause) == 1))
+        lines.append(html.P(prose(problem.remedy), className="remedy"))
+    for note in summaries.notes(status):
+        name = "cause" if status.is_paused and not lines else "aside"
+        lines.append(html.P(sentence(note, now), className=name))
     lines += database_controls(status, now)
-    if status.status == "error" and good:
-        rows = numbers.plural(good.total_rows, "row")
-        lines.append(aside(f"Last seen: {rows} at ", moment(good.read_at, "clock", now)))
     return lines
 
 
-def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
+def _last_seen(status: DatabaseStatus, now: datetime) -> list[Component | str]:
+    good = status.last_good
+    if status.status != "error" or good is None:
+        return []
+    rows = numbers.plural(good.total_rows, "row")
+    return [f" Last seen: {rows} at ", moment(good.read_at, "clock", now), "."]
+
+
+def _facts(status: DatabaseStatus, now: datetime) -> Component:
+    """Return the last write, the rows and their change.
+
+    In trouble, one looks for a clock time in a log.
+    """
     written_at, rows = status.reading.last_modified, summaries.rows_of(status.reading)
-    last_write = moment(written_at, "ago", now) if written_at else "unknown"
-    return [
-        html.P(
-            [html.Span(["Last write ", last_write]), html.Span(rows, className="rows")],
-            className="facts",
-        ),
-        html.P(html.Span(change(status, now)), className="facts"),
-    ]
+    form: Form = "clock" if status.problems or status.is_stale else "ago"
+    last_write = moment(written_at, form, now) if written_at else "unknown"
+    return html.P(
+        [
+            html.Span(["Last write ", last_write]),
+            html.Span([html.Span(rows, className="rows"), " ", *change(status, now)]),
+        ],
+        className="facts",
+    )
 
 
 def change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
-    """Return the change of the rows and its period, or since when the database is watched."""
-    since = status.activity.since if status.activity else status.since
+    """Return the change of the rows in the 24 hours that are drawn below, or in less."""
     if status.change is None or status.activity is None:
-        return ["Watching since ", moment(since, "clock", now)]
-    rows = numbers.change(status.change)
+        return []
+    text = numbers.change(status.change)
     if status.activity.is_whole_day:
-        return [f"{rows} in 24 h"]
-    return [f"{rows} since ", moment(since, "clock", now)]
+        return [text, html.Span(" in 24 h", className="visually-hidden")]
+    return [f"{text} since ", moment(status.activity.since, "clock", now)]
 
 
 def _tables(database: str, tables: list[Any], now: datetime) -> Component:
     """Return the first tables, and the others and the empty ones as a number."""
     shown = [row for row in tables if row.is_overdue or pd.isna(row.rows) or row.rows]
     lines = [_table(row, now) for row in shown[:MAX_TABLES]]
-    rest = len(shown) - MAX_TABLES
-    more = html.A(f"and {numbers.number(rest)} more", href=f"/databases/{database}")
-    notes: list[Component | str] = [more] if rest > 0 else []
-    if len(tables) > len(shown):
-        notes.append(numbers.plural(len(tables) - len(shown), "empty table"))
+    rest, empty = len(shown) - MAX_TABLES, len(tables) - len(shown)
+    notes: list[Component | str] = []
+    if rest > 0:
+        notes.append(html.A(f"and {numbers.number(rest)} more", href=f"/databases/{database}"))
+    if empty:
+        notes.append(f"{' · ' if notes else ''}{numbers.plural(empty, 'empty table')}")
     caption = html.Caption(f"Rows of each table of {database}", className="visually-hidden")
     return html.Div(
         [
             html.Table([caption, html.Tbody(lines)]),
-            *map(aside, notes),
+            *([aside(*notes)] if notes else []),
         ],
         id=ids.tables(database),
         className="tables",
@@ -186,7 +217,10 @@ def _tables(database: str, tables: list[Any], now: datetime) -> Component:
 
 
 def _table(row: Any, now: datetime) -> Component:
-    # On a card, a table shows its expectation only if a write is overdue.
-    overdue = expectation(row, now) if row.is_overdue else []
-    name = html.Th([middle_ellipsis(row.table), *overdue], scope="row")
-    return html.Tr([name, row_count(row, now, numbers.short_number)])
+    name: list[Component] = [middle_ellipsis(row.table)]
+    colour = None
+    if row.is_overdue:  # the card's sentences say the rest
+        shape, colour, word = STATES[row.state]
+        name += [icon(shape), html.Span(word, className="visually-hidden")]
+    head = html.Th(html.Div(name), scope="row", className=colour and f"expected-{colour}")
+    return html.Tr([head, row_count(row, now, numbers.short_number)])

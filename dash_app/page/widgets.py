@@ -67,12 +67,14 @@ def and_more(count: int) -> list[Component]:
     return [aside(f"and {numbers.number(count)} more")] if count > 0 else []
 
 
-def since_when(time: datetime, now: datetime, *, has_length: bool = True) -> Component:
+def since_when(
+    time: datetime, now: datetime, *more: Component | str, has_length: bool = True
+) -> Component:
     """Return since when and for how long a problem has lasted, unless a sentence says that."""
     parts: list[Component | str] = ["Since ", moment(time, "clock", now)]
     if has_length:
         parts += [" (", moment(time, "length", now), ")"]
-    return aside(*parts)
+    return aside(*parts, ".", *more)
 
 
 def badge(shape: Icon, colour: str, text: Component | str, when: str = "") -> Component:

@@ -16,7 +16,6 @@ from dash_app.words.problems import (
     badge_text,
     current_parts,
     disk_line,
-    kind_in_brief,
     other_problems,
     predicate,
     spoken,
@@ -172,15 +171,8 @@ def badge(status: DatabaseStatus) -> str:
         return "paused"
     if status.reading.is_undecided and not status.is_stale:
         return "undecided"
-    if status.status == "connected" and status.problems:
-        return status.problems[0].code
-    return status.status
-
-
-def kind_title(kind: str) -> str:
-    """Return a problem's code in two or three words, with a capital."""
-    brief = kind_in_brief(kind)
-    return brief[:1].upper() + brief[1:]
+    code = status.problems[0].code if status.problems else status.status
+    return code if status.status == "connected" or code == "truncated" else status.status
 
 
 def glance_text(snapshot: Snapshot | None, now: datetime) -> str:

@@ -212,7 +212,7 @@ def test_a_replaced_file_is_a_problem_until_it_is_acknowledged(
     expect(headline(quiet_page)).to_have_text("4 well, 1 not initialized")
     make_database(paths["email"].with_name("new.db"), letters=5).replace(paths["email"])
     card = quiet_page.locator("#card-email")
-    expect(card.locator(".when-fresh")).to_have_text("Replaced")
+    expect(card.locator(".when-fresh")).to_have_text("Check")
     expect(card.locator(".cause")).to_contain_text("Replaced by another file")
     expect(headline(quiet_page)).to_have_text("Email was replaced")
     expect(quiet_page.locator("#headline .lines")).to_contain_text(

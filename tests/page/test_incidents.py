@@ -56,9 +56,9 @@ def controls(*incidents: Incident, problems: tuple[Problem, ...] = (HELD,)) -> s
 
 def test_an_incident_of_several_databases_shows_cause_start_remedy_and_choices() -> None:
     assert incident_text(incident("email", "health")) == (
-        "Incidents Email and Health WAL held As of 15:00 UTC Nothing came."
+        "Incidents Email and Health Check As of 15:00 UTC Nothing came."
         " node (pid 812) had it open."
-        f" Since 14:02 UTC ( 58 min ) Start node again. {CHOICE}"
+        f" Since 14:02 UTC ( 58 min ). Start node again. {CHOICE}"
     )
 
 
@@ -140,5 +140,5 @@ def test_problems_of_mission_control_itself_are_in_the_headline() -> None:
     assert links(snapshot) == [("#incident-9", "Alerts: notifications not sent")]
     assert links(replace(snapshot, incidents=(replace(own, acknowledged=BY_ANN),))) == []
     assert incident_text(own).startswith(
-        "Incidents Alerts Notifications not sent As of 15:00 UTC No receiver was reached."
+        "Incidents Alerts Check As of 15:00 UTC No receiver was reached."
     )

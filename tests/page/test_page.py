@@ -59,7 +59,7 @@ def test_empty_tables_and_those_beyond_six_become_numbers() -> None:
     text = card_text(judged_status(good_reading(**rows, none=0)))
     assert "table_8 8 table_7 7 table_6 6 table_5 5 table_4 4 table_3 3" in text
     assert "table_2 2" not in text
-    assert text.endswith("and 2 more 2 empty tables")
+    assert text.endswith("and 2 more · 2 empty tables")
 
 
 def test_an_unknown_count_comes_first_with_its_reason_and_is_never_zero() -> None:
