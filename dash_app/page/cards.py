@@ -186,13 +186,13 @@ def _facts(status: DatabaseStatus, now: datetime) -> Component:
 
 
 def change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
-    """Return the change of the rows in the 24 hours that are drawn below, or in less."""
+    """Return the change of the rows in the 24 hours that are drawn below, or in less if any."""
     if status.change is None or status.activity is None:
         return []
     text = numbers.change(status.change)
     if status.activity.is_whole_day:
         return [text, html.Span(" in 24 h", className="visually-hidden")]
-    return [f"{text} since ", moment(status.activity.since, "clock", now)]
+    return [f"{text} since ", moment(status.activity.since, "clock", now)] if status.change else []
 
 
 def _tables(database: str, tables: list[Any], now: datetime) -> Component:

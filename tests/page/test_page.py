@@ -194,8 +194,10 @@ def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
     day = Activity((None, 0, *[5] * 22), 102, NOW - timedelta(days=1), is_whole_day=True)
     status = replace(judged_status(good_reading(tasks=126)), activity=day)
     assert "+24 in 24 h" in card_text(status)
-    young = Activity((None,) * 24, 126, EARLIER)
-    assert "no change since 14:02 UTC" in card_text(replace(status, activity=young))
+    young = Activity((None,) * 24, 120, EARLIER)
+    assert "126 rows +6 since 14:02 UTC" in card_text(replace(status, activity=young))
+    unchanged = Activity((None,) * 24, 126, EARLIER)
+    assert "126 rows Rows of" in card_text(replace(status, activity=unchanged))
 
 
 def test_the_view_shows_the_period_of_a_change() -> None:
