@@ -27,9 +27,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     config.write_text(f'{config.read_text()}\nlabel = "{LABEL}"')
     now = datetime.now(UTC)
     with closing(History(settings.load(config).history)) as history:
+        steps = [(step, 100 - (step if step < 9 else max(step, 18))) for step in range(80, -1, -1)]
         points = (
-            (name, "tasks", now - minutes * timedelta(minutes=20), 100 - minutes, 100 - minutes)
-            for minutes in range(80, -1, -1)
+            (name, "tasks", now - step * timedelta(minutes=20), rows, rows)
+            for step, rows in steps  # silent from 6 h to 3 h ago
             for name in NAMES
         )
         history.backfill(points, ())
