@@ -111,6 +111,9 @@ def test_a_phone_has_second_lines_and_breaks_paths_after_a_slash(
         quiet_page.set_viewport_size({"width": width, "height": 700})
         quiet_page.evaluate(f"document.documentElement.style.fontSize = '{size}'")
         assert quiet_page.evaluate("document.documentElement.scrollWidth") <= width
+        name, rows = box(first.locator(".cut")), box(first.locator("td").first)
+        assert name["bottom"] <= rows["y"] or name["right"] <= rows["x"]
+        assert name["width"] > 100
 
 
 def test_empty_tables_are_folded_and_a_tick_keeps_them_open(
