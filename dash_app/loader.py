@@ -105,7 +105,8 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     Attributes: `step`, the length of a step, and `until`, the end of the last one: the last step of
     a rate still runs if it has not that length. `meanwhile` maps columns to the times that nobody
     watched and that ended in this range: (start, end, rows written meanwhile), which are in no
-    step. A table that was never counted is in no sum: `uncounted` maps databases to such tables.
+    step. `written` maps columns of a rate to the rows written in exactly this range, meanwhile too.
+    A table that was never counted is in no sum: `uncounted` maps databases to such tables.
     Raise sqlite3.Error.
     """
     until = trend.until or datetime.now(UTC)
@@ -125,7 +126,12 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     )
     starts = [window.first - window.step, *window.instants[:-1]]
     trends = trends.set_axis(pd.to_datetime(starts if trend.is_rate else index, unit="s", utc=True))
+    whole = Window(
+        window.instants[-1], window.instants[-1], round(trend.reach.total_seconds()), window.span
+    )
+    written = _trend_columns(path, trend, whole)[0].items() if trend.is_rate else ()
     trends.attrs = {
+        "written": {name: column.iloc[-1] for name, column in written},
         "step": timedelta(seconds=window.step),
         "until": _time(window.instants[-1]),
         "meanwhile": {

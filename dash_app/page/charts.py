@@ -183,6 +183,9 @@ class Curve:
 
     values: pd.Series[int]
     axis: TimeAxis
+    written: int
+    """The rows written in the range, also while nobody watched."""
+
     meanwhile: Sequence[tuple[datetime, datetime, int]] = ()
     """Starts and ends of gaps, and how many rows came meanwhile."""
 
@@ -190,8 +193,9 @@ class Curve:
     def from_frame(cls, trends: pd.DataFrame, name: str, axis: TimeAxis) -> Curve:
         """Return the curve of a trend frame's column; a gap if there is no such column."""
         missing = pd.Series(pd.NA, trends.index, dtype="Int64")
-        meanwhile = trends.attrs.get("meanwhile", {}).get(name, ())
-        return cls(trends.get(name, missing), axis, meanwhile)
+        written, meanwhile = (trends.attrs[key].get(name) for key in ("written", "meanwhile"))
+        total = 0 if written is None or pd.isna(written) else int(written)
+        return cls(trends.get(name, missing), axis, total, meanwhile or ())
 
     @property
     def known(self) -> pd.Series[int]:
@@ -202,7 +206,7 @@ class Curve:
     def change(self) -> int:
         """The rows written in the range, or by how much the rows changed."""
         if self.axis.choice.is_rate:
-            return int(self.values.sum()) + sum(rows for _, _, rows in self.meanwhile)
+            return self.written
         return int(self.known.iloc[-1] - self.known.iloc[0]) if len(self.known) else 0
 
     @property
@@ -274,7 +278,8 @@ def draw_charts(
     befores: list[Curve | None] = [None] * len(shown)
     if before is not None:
         earlier = TimeAxis.from_frame(before, axis.choice, UTC)
-        befores = [Curve.from_frame(before, panel.name, earlier) for panel in shown]
+        whole = [Curve.from_frame(before, panel.name, earlier) for panel in shown]
+        befores = [curve if curve.is_whole else None for curve in whole]
     drawn = [_panel(*each) for each in zip(count(), shown, curves, befores, strict=False)]
     query = {
         "format": "csv",
@@ -355,7 +360,7 @@ def _at_rest(curve: Curve, before: Curve | None) -> list[str]:
     is_short = chosen.reach <= numbers.A_DAY
     since = axis.instants[place].strftime("%H:%M" if is_short else "%-d %b")
     change = [_change(curve), f" in {chosen.label}" if curve.is_whole else f" since {since}"]
-    if before and before.is_whole:
+    if before:
         return [change[0], f"{change[1]}, ", _change(before), " before"]
     newest = curve.values.iloc[-1]
     if pd.isna(newest):

@@ -23,7 +23,8 @@ def frame(
     """A trend frame of one database, email."""
     index = pd.date_range(start, periods=len(values), freq=step, tz="UTC")
     trends = pd.DataFrame({"email": pd.array(list(values), dtype="Int64")}, index=index)
-    trends.attrs["step"] = step
+    written = sum(value or 0 for value in values)
+    trends.attrs = {"step": step, "meanwhile": {}, "written": {"email": written}}
     return trends
 
 
@@ -144,6 +145,7 @@ def test_rows_that_came_in_a_gap_are_said_in_words() -> None:
     trends.attrs["meanwhile"] = {"email": [(start + HOUR / 2, start + 2 * HOUR, 41)]}
     assert curve(trends, WRITTEN).facts == [5, *["not watched, 41 rows came"] * 2, 7, 1]
     html = drawn(trends, WRITTEN)
+    trends.attrs["written"]["email"] = 54
     assert "+54 in 24 h" in text(trends, WRITTEN)
     assert "<td>not watched, 41 rows came</td>" in html
 
