@@ -54,6 +54,10 @@ MARKS = {
 }
 
 
+Mark = tuple[datetime, str, str]
+"""When something happened, its key in MARKS, and its words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """How far back the charts reach; frequency and format of the times below, format of others."""
@@ -101,15 +105,6 @@ class Choice:
         end = max(longest.reach, chosen.reach)
         offered = tuple(option for option in RANGES if option.reach <= end)
         return cls(chosen, query.get("show") != "rows", offered, search or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The start of a fault, or a change, in words."""
-
-    at: datetime
-    text: str
-    is_fault: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,13 +382,13 @@ def _labels(panel: Panel, curve: Curve, before: Curve | None) -> list[Component]
     ]
     marks = [
         html.Span(
-            html.Span(className=f"sign sign-{'fault' if mark.is_fault else 'change'}"),
+            html.Span(className=f"sign {sign}"),
             className="rule",
-            style=_at(axis.share(mark.at)),
-            **data(text=mark.text, time=f"{mark.at.astimezone(axis.instants.tz):%H:%M}"),
+            style=_at(axis.share(at)),
+            **data(text=text, time=f"{at.astimezone(axis.instants.tz):%H:%M}"),
         )
-        for mark in panel.marks
-        if axis.share(mark.at) >= 0
+        for at, sign, text in panel.marks
+        if axis.share(at) >= 0
     ]
     finger = [html.Span(className="finger-bar"), html.Span(className="finger-line")]
     compared = "has-before" if before else ""

@@ -142,11 +142,9 @@ class Page:
         """Return the links to choose from, and the charts; without a zone, placeholders."""
         snapshot, database = self.sampler.snapshot, self.database_of(path)
         trends = Trends(self.settings, snapshot, database, search, datetime.now(UTC))
-        # On the overview, the notes are below the headline.
-        notes = snapshot.history_notes if snapshot and database else ()
         try:
             drawn = trends.draw(zone) if zone else empty_charts(trends.panels())
-            return choice_links(trends.choice()), [*map(aside, notes), *drawn]
+            return choice_links(trends.choice()), [*map(aside, trends.notes), *drawn]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return [], [aside(HISTORY_UNREADABLE)]

@@ -57,6 +57,14 @@ class Trends:
             for table, note in self._tables(self.database, choice)
         ]
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is said above the charts. On the overview, the history's notes are further up."""
+        total = len(self.settings.databases)
+        if self.database or total <= charts.MAX_PANELS:
+            return self.snapshot.history_notes if self.snapshot and self.database else ()
+        return (f"{len(self._databases())} of {total}, those in trouble first.",)
+
     def draw(self, zone: tzinfo) -> list[Component]:
         """Return the charts, from the loader's trend frames."""
         choice, history = self.choice(), self.settings.history
@@ -116,14 +124,14 @@ class Trends:
         path, since = self.settings.history.path, self.now - choice.range.reach
         query = IncidentQuery(tuple(names), limit=MAX_MARKS, ended_since=since)
         changes = EventQuery(tuple(names), charts.CHANGES, limit=MAX_MARKS)
-        marks = [
-            (name, Mark(incident.since, labels_and_cause(incident)[1], is_fault=True))
+        marks: list[tuple[str, Mark]] = [
+            (name, (incident.since, "sign-fault", labels_and_cause(incident)[1]))
             for incident in find_incidents(path, query)
             for name in incident.databases
             if incident.level == "fault"
         ]
         marks += [
-            (event.database, Mark(event.at, event_text(event), is_fault=False))
+            (event.database, (event.at, "sign-change", event_text(event)))
             for event in events_page(path, changes)[0]
         ]
         return {name: tuple(mark for owner, mark in marks if owner == name) for name in names}

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from dash_app.page import charts
-from dash_app.page.charts import DEFAULT_RANGE, Choice, Curve, Mark, Panel, TimeAxis, figure
+from dash_app.page.charts import DEFAULT_RANGE, Choice, Curve, Panel, TimeAxis, figure
 from dash_app.page.markup import draw
 
 HOUR = timedelta(hours=1)
@@ -153,8 +153,8 @@ def test_rows_that_came_in_a_gap_are_said_in_words() -> None:
 def test_marks_have_their_words() -> None:
     at = datetime(2026, 11, 22, 12, 30, tzinfo=UTC)
     marks = (
-        Mark(at, "The file is gone.", is_fault=True),
-        Mark(at - 9 * HOUR, "No", is_fault=False),
+        (at, "sign-fault", "The file is gone."),
+        (at - 9 * HOUR, "sign-change", "No"),
     )
     html = drawn(frame([5, 6]), WRITTEN, Panel("email", "Email", marks))
     assert 'data-text="The file is gone."' in html
