@@ -126,12 +126,8 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     )
     starts = [window.first - window.step, *window.instants[:-1]]
     trends = trends.set_axis(pd.to_datetime(starts if trend.is_rate else index, unit="s", utc=True))
-    whole = Window(
-        window.instants[-1], window.instants[-1], round(trend.reach.total_seconds()), window.span
-    )
-    written = _trend_columns(path, trend, whole)[0].items() if trend.is_rate else ()
     trends.attrs = {
-        "written": {name: column.iloc[-1] for name, column in written},
+        "written": _written(path, trend, window) if trend.is_rate else {},
         "step": timedelta(seconds=window.step),
         "until": _time(window.instants[-1]),
         "meanwhile": {
@@ -163,6 +159,13 @@ def with_present(
     extended = pd.concat([trends, present])
     extended.attrs = trends.attrs
     return extended
+
+
+def _written(path: Path, trend: Trend, window: Window) -> dict[str, int | None]:
+    """Return the rows written in exactly the range, by column."""
+    end, reach_seconds = window.instants[-1], round(trend.reach.total_seconds())
+    columns, _, _ = _trend_columns(path, trend, Window(end, end, reach_seconds, window.span))
+    return {name: column.iloc[-1] for name, column in columns.items()}
 
 
 def _trend_columns(
