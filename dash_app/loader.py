@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -112,15 +113,13 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     until = trend.until or datetime.now(UTC)
     every_seconds = trend.every.total_seconds()
     if trend.is_rate:
-        bar_seconds = next(seconds for reach, seconds in BARS if trend.reach <= reach)
-        every_seconds = max(every_seconds, bar_seconds)
+        every_seconds = max(every_seconds, next(bar for reach, bar in BARS if trend.reach <= reach))
     window = Window.between(until - trend.reach, until, trend.points, every_seconds)
     window = window.extended_to(until, 1 if trend.is_rate else RECENT_POINTS)
     columns, uncounted, meanwhile = _trend_columns(path, trend, window)
     index = pd.Index(window.instants)
     columns = {name: pd.Series(pd.NA, index, dtype="Int64") for name in uncounted} | columns
-    for column in columns.values():
-        index = index.union(column.index)
+    index = reduce(pd.Index.union, (column.index for column in columns.values()), index)
     trends = pd.DataFrame(
         {name: _reindex(column, index) for name, column in columns.items()}, index=index
     )
