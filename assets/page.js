@@ -2,13 +2,13 @@
 // The age is that of the drawn facts, which may be older than the received ones.
 (() => {
   const AGING_MS = 60_000, STALE_MS = 120_000, WAKING_MS = 3_000, MISSED_POLLS = 2;
-  const HIDDEN_POLL_MS = 60_000, ASLEEP_MS = 5_000, THROTTLED_MS = 150_000;
+  const TYPING_MS = 300, HIDDEN_POLL_MS = 60_000, ASLEEP_MS = 5_000, THROTTLED_MS = 150_000;
   const root = document.documentElement, recovery = window.missionControlRecovery;
   const byId = (id) => document.getElementById(id);
   const set = (id, props) => window.dash_clientside.set_props(id, props);
   const two = (number) => String(number).padStart(2, "0");
   const calmTitle = document.title;
-  let pulse = null, latest = null, build = null, drawnAt = 0, serverAt = 0, wokeAt = 0;
+  let pulse = null, latest = null, build = null, drawnAt = 0, serverAt = 0, wokeAt = 0, typing = 0;
 
   // Elapsed milliseconds. While a machine sleeps, one of its two clocks may stop. Setting the clock
   // back has no effect.
@@ -166,6 +166,7 @@
         if (value === was.getAttribute(name)) continue;
         if (value === null) node.removeAttribute(name);
         else node.setAttribute(name, value);
+        if (name === "value" && value === nameFilter() && !typing) node.value = value;
       }
       if (!node.matches(OWN)) fill(node, from);
     }
@@ -226,8 +227,13 @@
   };
   // The first view, drawn by the server, stays until the app has drawn the cards.
   const showApp = () => {
+    const early = byId("filter"), isFocused = early && early === document.activeElement;
     byId("first-view")?.remove();
     byId("app").hidden = false;
+    if (early?.isConnected !== false || !byId("filter")) return;
+    byId("filter").value = early.value;
+    if (isFocused) byId("filter").focus();
+    filter();
   };
 
   const Parts = ({ html }) => {
@@ -320,13 +326,43 @@
   root.addEventListener("pointerleave", follow);
   for (const type of ["pointerdown", "pointermove", "click"]) document.addEventListener(type, follow);
 
+  // A new query brings new facts without loading the page again: dcc.Location hears of it.
+  const go = (url, isRefined) => {
+    window.history[isRefined ? "replaceState" : "pushState"](null, "", url);
+    window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
+  };
+  const nameFilter = () => new URL(window.location).searchParams.get("name") ?? "";
+  const filter = () => {
+    clearTimeout(typing);
+    typing = 0;
+    const url = new URL(window.location), before = nameFilter(), { value } = byId("filter");
+    if (value === before) return;
+    url.searchParams.delete("name");
+    if (value) url.searchParams.append("name", value);
+    go(url, value && before);
+  };
+  const onFilter = ({ type, key, target }) => {
+    if (target.id !== "filter" || (type === "keydown" && !["Enter", "Escape"].includes(key))) return;
+    if (key === "Escape") target.value = "";
+    clearTimeout(typing);
+    typing = setTimeout(filter, key ? 0 : TYPING_MS);
+  };
+  document.addEventListener("input", onFilter);
+  document.addEventListener("keydown", onFilter);
+  document.addEventListener("submit", (event) => pulse && event.preventDefault());
+
+  const visit = (event, link) => {
+    const here = window.location, isOther = link.origin + link.pathname !== here.origin + here.pathname;
+    if (isOther || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const isFilteredOut = link.hash && !byId(link.hash.slice(1));
+    if (link.search === here.search && !isFilteredOut) return;
+    event.preventDefault();
+    if (isFilteredOut) here.assign(link.pathname + link.hash);
+    else go(link.href);
+  };
   document.addEventListener("click", (event) => {
-    const choice = event.target.closest("a.choice, .sortable a");
-    if (choice && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
-      event.preventDefault();
-      set("url", { search: choice.search });
-      return poll();
-    }
+    const link = event.target.closest("a[href]");
+    if (link && pulse) return visit(event, link);
     const acknowledge = event.target.closest("[data-acknowledge]");
     if (acknowledge) return act(acknowledge);
     const button = event.target.closest(".fold");

@@ -35,15 +35,15 @@ def _update_facts(app: Dash, page: Page) -> None:
         Output(ids.SNAPSHOT, "facts"),
         Output(ids.NEWEST_POINT, "data"),
         Input(ids.TICK, "n_intervals"),
+        Input(ids.URL, "search"),
         State(ids.SNAPSHOT, "data"),
         State(ids.URL, "pathname"),
-        State(ids.URL, "search"),
         # Without this, a callback slower than its interval would never update the page.
         running=[(Output(ids.TICK, "disabled"), True, False)],
         prevent_initial_call=True,
     )
     def tick(
-        _intervals: int, previous: Pulse | None, path: str | None, search: str | None
+        _intervals: int, search: str | None, previous: Pulse | None, path: str | None
     ) -> tuple[Pulse, object, object]:
         snapshot, previous = page.sampler.snapshot, previous or {}
         pulse = page.pulse(snapshot, path, search)

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from math import ceil
 
+from dash import dcc, html
+from dash.development.base_component import Component
+
+from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids, url_query
+from dash_app.page.cards import badge_parts, status_badge
+from dash_app.page.sparkline import sparkline
+from dash_app.page.widgets import aria, aside, icon, moment
+from dash_app.words import numbers, summaries
 
 MAX_CARDS = 12
 """Maximum number of databases that all have a card. Of more, only those in trouble have one."""
 
+MAX_LISTS = 3
+"""Number of lists beside each other on a wide screen."""
+
+PULSE_HEIGHT = 18
+BY_NAME = "Filter by name"
 STATES = {
     "needs_you": "Needs you",
+    "acknowledged": "Acknowledged",
     "unknown": "Can't tell",
     "not_initialized": "Not initialized",
     "well": "Well",
@@ -25,8 +41,8 @@ def state_of(status: DatabaseStatus) -> str:
     """Return the key in STATES of a database."""
     if status.is_paused:
         return "paused"
-    if status.needs_you:
-        return "needs_you"
+    if status.needs_you or status.acknowledged:
+        return "acknowledged" if status.acknowledged else "needs_you"
     if status.level == "unknown":
         return "unknown"
     return "not_initialized" if status.status == "not_initialized" else "well"
@@ -44,22 +60,85 @@ class Filter:
         """Parse a URL's query; an unknown state selects all."""
         query = url_query.parse(search)
         state = query.get("state", "")
-        return cls(query.get("name", "").strip(), state if state in STATES else "")
+        return cls(query.get("name", ""), state if state in STATES else "")
 
     def select(self, statuses: Iterable[DatabaseStatus]) -> list[DatabaseStatus]:
         """Return the databases that it selects, in their order."""
+        part = self.name.strip().casefold()
         return [
             status
             for status in statuses
-            if self.matches_name(status) and self.state in {"", state_of(status)}
+            if part in f"{status.database.label}\n{status.database.name}".casefold()
+            and self.state in {"", state_of(status)}
         ]
 
-    def matches_name(self, status: DatabaseStatus) -> bool:
-        """Whether the label or the name of a database contains the text."""
-        names = (status.database.label, status.database.name)
-        return any(self.name.casefold() in name.casefold() for name in names)
+
+def filter_controls(
+    statuses: Sequence[DatabaseStatus], chosen: Filter, search: str | None
+) -> Component:
+    """Return a field for the name, and a link with a number per state that occurs.
+
+    Both work without scripts, and keep the other parameters of the URL.
+    """
+    found = [state_of(status) for status in Filter(chosen.name, "").select(statuses)]
+    counts = {"": len(found)} | {state: found.count(state) for state in STATES}
+    links = [
+        html.A(
+            f"{STATES.get(state, 'All')} {numbers.number(count)}",
+            href=url_query.with_values(search, state=state) or "/",
+            className="choice is-chosen" if state == chosen.state else "choice",
+            **(aria(current="true") if state == chosen.state else {}),
+        )
+        for state, count in counts.items()
+        if count or state in {"", chosen.state}
+    ]
+    text = {"id": ids.FILTER, "type": "search", "placeholder": BY_NAME, "maxLength": 100}
+    inputs = [
+        dcc.Input(name=name, value=value, **({"type": "hidden"} if name != "name" else text))
+        for name, value in ({"name": chosen.name} | url_query.parse(search)).items()
+    ]
+    label = html.Label(BY_NAME, htmlFor=ids.FILTER, className="visually-hidden")
+    form = html.Form([label, *inputs], method="get", role="search")
+    return html.Div(
+        [form, html.Nav(links, className="choices", **aria(label="State"))], className="filter"
+    )
 
 
-def needs_you_url(databases: int) -> str:
-    """Return the URL of all databases that need a person, out of this number of databases."""
-    return f"/?state=needs_you#{ids.CARDS}" if databases > MAX_CARDS else f"#{ids.CARDS}"
+def database_list(
+    statuses: Sequence[DatabaseStatus],
+    incidents: Sequence[Incident],
+    carded: Container[str],
+    now: datetime,
+) -> Component:
+    """Return a row per database, in lists that are read downwards.
+
+    A row leads to the card of its database, or to its view if it has none.
+    """
+    if not statuses:
+        return aside("No database matches. ", html.A("Show all", href="/"))
+    rows = [_row(status, incidents, carded, now) for status in statuses]
+    length = ceil(len(rows) / MAX_LISTS)
+    names = [html.Span("24 h"), html.Span("rows", className="change"), html.Span("last write")]
+    head = html.P(names, className="columns", **aria(hidden="true"))
+    lists = [html.Ul(rows[at : at + length]) for at in range(0, len(rows), length)]
+    return html.Div([html.Div([head, part]) for part in lists], className="lists")
+
+
+def _row(
+    status: DatabaseStatus, incidents: Sequence[Incident], carded: Container[str], now: datetime
+) -> Component:
+    name, key = status.database.name, summaries.badge(status)
+    shape, _, word = badge_parts(key, status.level)
+    target = f"#{ids.card(name)}" if name in carded else f"/databases/{name}"
+    head = [icon(shape), html.A(status.database.label, href=target)]
+    if key != "connected" or status.is_stale:
+        return html.Li([*head, status_badge(status, now)])
+    written_at = status.reading.last_modified
+    change = "" if status.change is None else numbers.change(status.change)
+    facts = [
+        html.Span(word, className="visually-hidden"),
+        html.Span(sparkline(status, incidents, now, PULSE_HEIGHT)),
+        html.Span(change, className="change"),
+        moment(written_at, "length", now) if written_at else html.Span("unknown"),
+    ]
+    return html.Li(head + facts)

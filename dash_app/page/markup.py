@@ -11,9 +11,9 @@ from typing import Any
 from dash.development.base_component import Component
 
 TAGS = {
-    *("a", "button", "caption", "code", "details", "div", "footer", "h1", "h2", "h3", "header"),
-    *("li", "main", "nav", "p", "path", "section", "span", "summary", "svg"),
-    *("table", "tbody", "td", "th", "thead", "time", "tr", "ul"),
+    *("a", "button", "caption", "code", "details", "div", "footer", "form", "h1", "h2", "h3"),
+    *("header", "input", "label", "li", "main", "nav", "p", "path", "section", "span", "svg"),
+    *("summary", "table", "tbody", "td", "th", "thead", "time", "tr", "ul"),
 }
 BOOTSTRAP_CLASSES = {"Card": "card", "CardBody": "card-body"}
 """The class of each dash-bootstrap-components element, which is a div."""
@@ -21,9 +21,11 @@ BOOTSTRAP_CLASSES = {"Card": "card", "CardBody": "card-body"}
 ATTRIBUTES = {
     "className": "class",
     "class_name": "class",
-    "dateTime": "datetime",
+    **{name: name.lower() for name in ("dateTime", "maxLength")},
     **{name: name for name in ("href", "id", "role", "scope", "title", "type")},
+    **{name: name for name in ("method", "name", "placeholder", "value")},
     **{name: name for name in ("d", "height", "preserveAspectRatio", "viewBox")},
+    "htmlFor": "for",
 }
 
 
@@ -84,12 +86,16 @@ class _Own(Component):
 
 
 class Svg(_Own):
-    """An inline drawing, which Dash has no component for."""
+    """An inline drawing, which Dash has no component for.
 
+    For each property of another namespace, Dash would search the disk for a module of its name.
+    """
+
+    _namespace = "dash_html_components"
     _type = "Svg"
 
 
-class Path(_Own):
+class Path(Svg):
     """A shape of a drawing, filled by its class."""
 
     _type = "Path"

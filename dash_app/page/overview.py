@@ -1,5 +1,6 @@
-"""The overview of all databases: headline, cards, recent events and incidents."""
+"""The overview: a card per database; of many a list, and cards in trouble; or how to start."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from dash import html
@@ -9,29 +10,90 @@ from dash_app import loader
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.cards import cards
-from dash_app.page.headline import headline
+from dash_app.page.database_list import (
+    MAX_CARDS,
+    Filter,
+    database_list,
+    filter_controls,
+    state_of,
+)
+from dash_app.page.headline import headline, lines
 from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts
 from dash_app.page.recent_events import recent_events
+from dash_app.page.widgets import aside
+from dash_app.settings import Settings
+from dash_app.words import numbers
+
+WHAT_IT_IS = (
+    "Mission Control shows whether the SQLite databases of your agents are well, and what to do"
+    " when one is not. It never writes to them."
+)
 
 
-def overview(snapshot: Snapshot | None, started_at: datetime, now: datetime) -> Facts:
-    """Arrange the facts of all databases. Without a snapshot there is only the headline."""
-    grid: list[Component] = []
-    if snapshot:
-        grid = [
-            *cards(snapshot.databases, snapshot.incidents, loader.counts_frame(snapshot), now),
-            recent_events(snapshot, snapshot.events, started_at, now),
-        ]
-    databases = html.Section(
-        [
-            html.H2("Databases", className="visually-hidden"),
-            html.Div(grid, id=ids.CARDS, className="cards"),
-        ]
+def is_first_start(snapshot: Snapshot, settings: Settings) -> bool:
+    """Whether no databases are configured, and none of the default files has ever existed."""
+    return not settings.names_databases and all(
+        status.status == "not_initialized"
+        and status.reading.code in {"file_missing", "folder_missing"}
+        for status in snapshot.databases
     )
-    return Facts(
-        [
-            html.Section(headline(snapshot, now), id=ids.HEADLINE, className="headline"),
-            html.Div([incidents(snapshot, now), databases], className="parts"),
-        ]
-    )
+
+
+def overview(
+    snapshot: Snapshot | None,
+    settings: Settings,
+    search: str | None,
+    started_at: datetime,
+    now: datetime,
+) -> Facts:
+    """Return the facts of all databases, or of those that the URL's query selects."""
+    top, sections = headline(snapshot, now), []
+    if snapshot and is_first_start(snapshot, settings):
+        again = numbers.exact_duration(settings.sampler.interval)
+        top = [top[0], lines(aside(f"No database found so far. Looking again every {again}."))]
+        sections = [_first_start(settings)]
+    elif snapshot:
+        events = recent_events(snapshot, snapshot.events, started_at, now)
+        is_long = len(snapshot.databases) > MAX_CARDS
+        databases = _list(snapshot, search, now) if is_long else [_grid(snapshot, now, events)]
+        title = html.H2("Databases", className="visually-hidden")
+        sections = [incidents(snapshot, now), html.Section([title, *databases])]
+        sections += [events] if is_long else []
+    head = html.Section(top, id=ids.HEADLINE, className="headline")
+    return Facts([head, html.Div(sections, className="parts")])
+
+
+def _grid(snapshot: Snapshot, now: datetime, *more: Component, name: str = "cards") -> Component:
+    counts = loader.counts_frame(snapshot)
+    shown = cards(snapshot.databases, snapshot.incidents, counts, now)
+    return html.Div([*shown, *more], id=ids.CARDS, className=name)
+
+
+def _list(snapshot: Snapshot, search: str | None, now: datetime) -> list[Component]:
+    """Return the filter, cards of the databases in trouble by harm, and the list of all."""
+    chosen, total = Filter.from_search(search), len(snapshot.databases)
+    shown, worst_first = map(chosen.select, (snapshot.databases, snapshot.worst_first))
+    troubled = [s for s in worst_first if state_of(s) in {"needs_you", "acknowledged"}]
+    return [
+        filter_controls(snapshot.databases, chosen, search),
+        _grid(replace(snapshot, databases=tuple(troubled)), now, name="cards troubled"),
+        html.H2(f"{len(shown)} of {total} databases" if len(shown) < total else "All databases"),
+        database_list(shown, snapshot.incidents, {s.database.name for s in troubled}, now),
+    ]
+
+
+def _first_start(settings: Settings) -> Component:
+    paths = [database.path for database in settings.databases]
+    folder = html.Code(numbers.short_path(paths[0].parent))
+    files = ", ".join(path.name for path in paths)
+    parts = [
+        html.H2("How to start", className="visually-hidden"),
+        html.P(WHAT_IT_IS),
+        aside("Find your databases, then restart"),
+        html.Code("./ops/run discover ~ --save"),
+        aside("Or see it with five demo databases first"),
+        html.Code("./ops/run demo"),
+        aside("Awaited in ", folder, f": {files}. Each appears here once its program creates it."),
+    ]
+    return html.Section(parts, className="first-start panel")

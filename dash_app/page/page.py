@@ -16,6 +16,7 @@ from flask import request
 from dash_app import VERSION, loader
 from dash_app.history import series
 from dash_app.history.event_queries import EventQuery, events_page
+from dash_app.model.problem import Level
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import database as database_page
 from dash_app.page import url_query
@@ -23,7 +24,7 @@ from dash_app.page.assets import ASSETS
 from dash_app.page.charts import choice_links, empty_charts
 from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts, first_view, layout
-from dash_app.page.overview import overview
+from dash_app.page.overview import is_first_start, overview
 from dash_app.page.recent_events import recent_events
 from dash_app.page.trends import Trends
 from dash_app.page.widgets import aside
@@ -68,9 +69,12 @@ class Page:
         snapshot = self.sampler.snapshot
         facts = self.facts(snapshot, request.path, request.query_string.decode(errors="replace"))
         view = first_view(facts, snapshot.taken_at if snapshot else None)
-        level = snapshot.shown_level if snapshot else "unknown"
         title = escape(summaries.title(self._label(self.database_of(request.path))))
-        parts = {"{%level%}": level, "{%view_title%}": title, "{%first_view%}": view}
+        parts = {
+            "{%level%}": self._level(snapshot),
+            "{%view_title%}": title,
+            "{%first_view%}": view,
+        }
         for place, text in parts.items():
             index = index.replace(place, text)
         return index
@@ -81,7 +85,7 @@ class Page:
         """Return the facts of a snapshot for a URL's path and query."""
         database, now = self.database_of(path), datetime.now(UTC)
         if snapshot is None or database is None:
-            return overview(snapshot, self.started_at, now)
+            return overview(snapshot, self.settings, search, self.started_at, now)
         details = self._details(snapshot, snapshot.status_of(database), now)
         own = incidents(snapshot, now, database)
         return database_page.view(details, search, now, own)
@@ -91,6 +95,12 @@ class Page:
         name = (path or "").removeprefix(database_page.PREFIX)
         names = {database.name for database in self.settings.databases}
         return name if name in names and name != path else None
+
+    def _level(self, snapshot: Snapshot | None) -> Level:
+        """Return the level that dot and icon show: unknown until there is a database."""
+        if snapshot is None or is_first_start(snapshot, self.settings):
+            return "unknown"
+        return snapshot.shown_level
 
     def _label(self, name: str | None) -> str | None:
         return next((one.label for one in self.settings.databases if one.name == name), None)
@@ -130,7 +140,7 @@ class Page:
             "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
             "ageMs": round(self.sampler.age_seconds(snapshot) * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
-            "level": snapshot.shown_level if snapshot else "unknown",
+            "level": self._level(snapshot),
             "title": summaries.title(self._label(database), needing),
             "version": version_of(snapshot, database, search),
             "recorded": recorded_at.isoformat() if recorded_at else None,

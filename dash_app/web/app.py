@@ -67,7 +67,7 @@ MIN_COMPRESSED_BYTES = 1000
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self' {hashes}; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; manifest-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
 )
 """Inline styles are allowed because Dash's components add style elements."""
 

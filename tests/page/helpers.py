@@ -24,11 +24,13 @@ def tick_request(pulse: dict[str, Any]) -> dict[str, Any]:
         "outputs": [
             dict(zip(("id", "property"), output.split("."), strict=True)) for output in OUTPUTS
         ],
-        "inputs": [{"id": "tick", "property": "n_intervals", "value": 1}],
+        "inputs": [
+            {"id": "tick", "property": "n_intervals", "value": 1},
+            {"id": "url", "property": "search", "value": ""},
+        ],
         "state": [
             {"id": "snapshot", "property": "data", "value": pulse},
             {"id": "url", "property": "pathname", "value": "/"},
-            {"id": "url", "property": "search", "value": ""},
         ],
         "changedPropIds": ["tick.n_intervals"],
     }
