@@ -50,8 +50,8 @@ def overview(
     """Return the facts of all databases, or of those that the URL's query selects."""
     top, sections = headline(snapshot, now), []
     if snapshot and is_first_start(snapshot, settings):
-        again = numbers.exact_duration(settings.sampler.interval)
-        top = [top[0], lines(aside(f"No database found so far. Looking again every {again}."))]
+        again = numbers.every(settings.sampler.interval)
+        top = [top[0], lines(aside(f"No database found so far. Looking again {again}."))]
         sections = [_first_start(settings)]
     elif snapshot:
         events = recent_events(snapshot, snapshot.events, started_at, now)
