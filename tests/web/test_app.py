@@ -135,7 +135,7 @@ def test_no_malformed_callback_makes_the_service_fail(served: Served) -> None:
     """Each part of the page's requests, changed into anything, gets 200 or 400 and a short log."""
     action = {"acknowledge": "8h", "incidents": "1 2", "database": "email", "until": UNTIL}
     for callback in (
-        page_callback(served, "tick", 1, [{"version": 1}, "/", ""]),
+        page_callback(served, "tick", 1, [{"version": 1}, "/"]),
         page_callback(served, "action", action, ["/", ""]),
     ):
         assert send(served, callback) == 200
