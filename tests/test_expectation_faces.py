@@ -157,7 +157,7 @@ def test_the_database_view_shows_when_the_next_write_is_due() -> None:
         view.Details(email, (), tables, None, html.Section()), "rows", NOW, html.Section()
     )
     text = visible_text(facts.before_charts)
-    assert "A write is expected every hour, the next by 15:30 UTC" in text
+    assert "Next write by 15:30 UTC ; expected every hour." in text
     assert "log Paused" in text
 
 

@@ -126,8 +126,8 @@ def _email() -> DatabaseStatus:
         surroundings=Surroundings(holders=(holder,), backlog_bytes=1_204_100_000, disk=DISK),
     )
     text = log_held(reading, holder, since)
-    held = Problem("log_held", "notice", since, text, REMEDIES["log_held"], "email")
-    return _status(_database("email"), reading, replace(held, text_since=since))
+    problem = Problem("log_held", "notice", since, text, REMEDIES["log_held"], "email")
+    return _status(_database("email"), reading, problem)
 
 
 def _health() -> DatabaseStatus:

@@ -81,20 +81,17 @@ def _problems(document: DatabaseDocument) -> Iterator[Problem]:
             finding["text"],
             finding["remedy"],
             table=finding.get("table"),
-            text_since=_text_since(document, finding),
+            text_since=_last_write(document, finding),
         )
 
 
-def _text_since(document: DatabaseDocument, finding: Finding) -> datetime | None:
-    """Return since when something lasts according to the text of a finding."""
-    if finding["kind"] == "log_held":
-        return datetime.fromisoformat(finding["since"])
+def _last_write(document: DatabaseDocument, finding: Finding) -> datetime | None:
+    """Return the write after which silence began, if a finding is silence."""
     table, watch = finding.get("table"), document.get("watch")
-    if finding["kind"] not in OVERDUE or watch is None:
+    standing = watch and (watch["tables"].get(table) if table else watch["file"])
+    if finding["kind"] not in OVERDUE or not standing or not standing["lastAt"]:
         return None
-    standing = watch["tables"].get(table) if table else watch["file"]
-    last = standing and standing["lastAt"]
-    return datetime.fromisoformat(last) if last else None
+    return datetime.fromisoformat(standing["lastAt"])
 
 
 def _reading(document: DatabaseDocument) -> Reading:

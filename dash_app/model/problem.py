@@ -63,7 +63,7 @@ class Problem:
     """The table concerned; None for the whole database."""
     needs_acknowledgement: bool = False
     text_since: datetime | None = None
-    """The time in `text`, if it says since when something lasts.
+    """The time in `text` since when something lasts, if not `since`.
 
     Text is stored, so it has clock times only; see `words.problems.current_parts`.
     """

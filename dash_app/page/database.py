@@ -109,8 +109,8 @@ def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
     own = status.expectations.own if status.expectations else None
     if own is None or own.due_at is None or own.due_at < now:
         return []
-    text = f"A write is expected {numbers.every(own.expect.every)}, the next by "
-    return [aside(text, moment(own.due_at, "clock", now))]
+    every = numbers.every(own.expect.every)
+    return [aside("Next write by ", moment(own.due_at, "clock", now), f"; expected {every}.")]
 
 
 def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:

@@ -135,8 +135,7 @@ def wal_problems(database: str, reading: Reading) -> Iterator[Problem]:
         since, holder = min(pins, key=lambda pin: pin[0])
         if reading.verified_at - since >= LOG_HELD:
             text = log_held(reading, holder, since)
-            held = Problem("log_held", "notice", since, text, REMEDIES["log_held"], database)
-            yield replace(held, text_since=since)
+            yield Problem("log_held", "notice", since, text, REMEDIES["log_held"], database)
             return
     growth = host.wal_growth
     if growth and growth.is_lasting:

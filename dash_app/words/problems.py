@@ -145,9 +145,7 @@ def badge_text(badge: str) -> str:
 
 def current_parts(problem: Problem) -> Sentence:
     """Return a problem in a sentence that stays true: No write for 3 h; expected every hour."""
-    since = problem.text_since
-    if since is None:
-        return (problem.text,)
+    since = problem.text_since or problem.since
     # The text of another version of the service may have no such phrase.
     before, phrase, after = problem.text.partition(f"since {clock(since, problem.since)}")
     return (f"{before}for ", since, after) if phrase else (problem.text,)
