@@ -79,10 +79,13 @@
       at % 2 ? Object.assign(document.createElement("code"), { textContent: piece }) : piece));
   };
 
+  // On a stale card a clock time stays true.
+  const formOf = (element) =>
+    (root.dataset.freshness === "stale" && element.closest(".facts") ? "clock" : element.dataset.form);
   const showTimes = (now) => {
     for (const element of document.querySelectorAll("time[data-form]")) {
       const iso = element.getAttribute("datetime"), date = new Date(iso);
-      write(element, forms[element.dataset.form](date, now));
+      write(element, forms[formOf(element)](date, now));
       if (element.titledAt !== iso) element.title = full(date);
       element.titledAt = iso;
     }

@@ -15,6 +15,9 @@ Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
 Form = Literal["ago", "clock", "length"]
 
 
+MAX_UNBROKEN = 12
+"""Code of at most this length, such as `-journal`, never breaks into two lines."""
+
 SHOW_AGE_AFTER = timedelta(minutes=1)
 """Beyond this age, an estimate shows when its table was last counted exactly."""
 
@@ -85,7 +88,9 @@ def badge(shape: Icon, colour: str, text: Component | str, when: str = "") -> Co
 def prose(text: str) -> list[Component | str]:
     """Turn the `commands` in a sentence into code that one tap selects."""
     return [
-        html.Code(piece) if position % 2 else piece
+        html.Code(piece, className="short" if len(piece) <= MAX_UNBROKEN else None)
+        if position % 2
+        else piece
         for position, piece in enumerate(text.split("`"))
         if piece
     ]

@@ -133,6 +133,7 @@ def test_a_page_without_its_server_says_so_and_recovers(page: Page, served: Serv
     expect(headline(page)).to_have_text("Can't tell")
     expect(page.get_by_role("status")).to_have_text("Can't tell")
     expect(page.locator("#card-health .when-stale")).to_be_visible()
+    expect(page.locator("#card-health .facts time").first).to_have_text(re.compile(r"^\d\d:\d\d$"))
     served.restart()
     expect(page.locator("#notice")).to_be_empty()
     expect(headline(page)).to_have_text("4 well, 1 not initialized")
