@@ -231,7 +231,7 @@ class Curve:
         """For each instant the rows, or the words for a gap; None if it was not watched."""
         facts: list[int | str | None] = [None if pd.isna(v) else int(v) for v in self.values]
         for start, end, rows in self.meanwhile:
-            text = f"not watched, {numbers.plural(rows, 'row') if rows else 'nothing'} came"
+            text = f"not watched, {numbers.plural(rows, 'row')} came" if rows else None
             for place, instant in enumerate(self.axis.instants):
                 if facts[place] is None and start - self.axis.step < instant < end:
                     facts[place] = text

@@ -92,7 +92,7 @@ def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator
     """Yield the time without watching; the rows that came meanwhile are those of all databases."""
     for gap in snapshot.gaps:
         start, end = (moment(time, "clock", now) for time in (gap.start, gap.end))
-        came = f"; {came_meanwhile(gap.rows)}" if has_rows else ""
+        came = came_meanwhile(gap.rows) if has_rows else ""
         yield gap.end, "All databases", ["Not watched from ", start, " to ", end, came]
 
 

@@ -22,8 +22,11 @@ def event_text(event: Event) -> str:
 
 
 def came_meanwhile(rows: int) -> str:
-    """Return the rows that were written while nobody watched."""
-    return f"{plural(rows, 'row') if rows else 'no row'} came meanwhile"
+    """Return the rows written in a gap, behind its times; nothing of none.
+
+    A large table is counted only some time after a gap, so that not all of its rows are known.
+    """
+    return f"; {plural(rows, 'row')} came meanwhile" if rows else ""
 
 
 def spell_out(code: str) -> str:

@@ -105,7 +105,7 @@ def test_a_loss_is_on_its_card_until_it_is_acknowledged() -> None:
     assert once == "Email 14:22 Rows lost: tasks 126 → 9"
 
 
-@pytest.mark.parametrize(("rows", "came"), [(41, "41 rows"), (1, "1 row"), (0, "no row")])
+@pytest.mark.parametrize(("rows", "came"), [(41, "; 41 rows"), (1, "; 1 row"), (0, "")])
 def test_time_without_watching_is_one_line_with_the_rows_that_came(rows: int, came: str) -> None:
     gap = Gap(EARLIER, EARLIER + 20 * MINUTE, rows)
     statuses = (status(database(), good_reading(a=1)), status(database("health"), good_reading()))
@@ -115,7 +115,7 @@ def test_time_without_watching_is_one_line_with_the_rows_that_came(rows: int, ca
     )
     assert all_ == (
         "Recent events All databases 14:22 UTC"
-        f" Not watched from 14:02 UTC to 14:22 UTC ; {came} came meanwhile"
+        " Not watched from 14:02 UTC to 14:22 UTC" + (f" {came} came meanwhile" if rows else "")
     )
     assert own == "Recent events Not watched from 14:02 UTC to 14:22 UTC 14:22 UTC"
 
