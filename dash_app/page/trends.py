@@ -63,7 +63,8 @@ class Trends:
         total = len(self.settings.databases)
         if self.database or total <= charts.MAX_PANELS:
             return self.snapshot.history_notes if self.snapshot and self.database else ()
-        return (f"{len(self._databases())} of {total}, those in trouble first.",)
+        shown = f"{len(self._databases())} of {total}, those in trouble first."
+        return (f"{shown} Filter by name for others.",)
 
     def draw(self, zone: tzinfo) -> list[Component]:
         """Return the charts, from the loader's trend frames."""

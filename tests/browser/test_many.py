@@ -2,9 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.harness import Served, eventually, make_database, write_config
@@ -37,6 +39,15 @@ def bottom(shown: Locator) -> float:
     box = shown.bounding_box()
     assert box is not None
     return box["y"] + box["height"]
+
+
+def assert_accessible_at_each_size(page: Page) -> None:
+    """Axe finds nothing, and nothing is wider than the window, also with text twice as large."""
+    assert Axe().run(page).response["violations"] == []
+    for width, size in product((320, 768, 1440), ("200%", "100%")):
+        page.set_viewport_size({"width": width, "height": 660})
+        page.evaluate(f"document.documentElement.style.fontSize = '{size}'")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_fifty_databases_are_rows_below_the_cards_in_trouble(
@@ -112,6 +123,17 @@ def test_a_link_to_a_card_that_is_filtered_out_clears_the_filter(
     expect(rows(quiet_page)).to_have_count(50)
 
 
+def test_a_row_claims_nothing_while_the_server_is_silent(page: Page, fifty: Served) -> None:
+    page.goto(fifty.url)
+    icon = rows(page).first.locator(".icon")
+    expect(icon).to_be_visible()
+    expect(rows(page).nth(20).locator(".when-fresh")).to_be_visible()
+    assert_accessible_at_each_size(page)
+    page.route("**/_dash-update-component*", lambda route: route.abort())
+    expect(icon).to_be_hidden()
+    expect(rows(page).nth(20)).to_contain_text("As of")
+
+
 def test_the_filter_works_without_scripts(browser: Browser, fifty: Served) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -136,7 +158,8 @@ def test_the_first_start_is_one_block_until_a_database_appears(
         expect(quiet_page.locator("html")).to_have_attribute("data-level", "unknown")
         expect(quiet_page.locator("#trends")).to_be_hidden()
         expect(quiet_page.locator("#app #cards .card")).to_have_count(0)
-        block.locator("code").first.click(click_count=1)
+        assert_accessible_at_each_size(quiet_page)
+        block.locator("code").first.click()
         selected = quiet_page.evaluate("getSelection().toString()")
         assert selected == "./ops/run discover ~ --save"
         make_database(tmp_path / "clawd" / "email.db", letters=3)

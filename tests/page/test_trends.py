@@ -88,7 +88,7 @@ def test_of_many_databases_twelve_have_a_chart_those_in_trouble_first(path: Path
     shown = snapshot(NOW, **(rows | {"db-13": None}))
     many = trends(path, names, shown)
     assert [panel.name for panel in many.panels()] == ["db-13", *names[:11]]
-    assert many.notes == ("12 of 14, those in trouble first.",)
+    assert many.notes == ("12 of 14, those in trouble first. Filter by name for others.",)
     assert [panel.name for panel in replace(many, search="name=db-1").panels()] == [
         "db-13",
         "db-1",
