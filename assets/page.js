@@ -271,17 +271,16 @@
   // A frozen tab cannot update its icon.
   document.addEventListener("freeze", () => pulse && showState("unknown"));
 
-  // The button that is used goes away: the focus then moves on to what takes its place.
+  // The used button goes away: the focus then moves on to what takes its place.
   let usedOn = null;
   const act = (button) => {
-    const { incidents, database } = button.closest(".acknowledge").dataset;
-    usedOn = button.closest(".card, .headline").id;
-    set("action", { data: { ...button.dataset, incidents, database, until: pulse.takenAt, at: Date.now() } });
+    const place = button.closest(".acknowledge");
+    usedOn = place.closest("[id]");
+    set("action", { data: { ...place.dataset, ...button.dataset, until: pulse.takenAt, at: Date.now() } });
   };
   const keepFocus = () => {
     if (!usedOn || document.activeElement !== document.body) return;
-    const card = byId(usedOn);
-    (card?.querySelector(".acknowledge :is(button, summary)") ?? card?.querySelector("a"))?.focus();
+    (usedOn.querySelector(".acknowledge :is(button, summary)") ?? usedOn.querySelector("a"))?.focus();
     usedOn = null;
   };
   document.addEventListener("keydown", (event) => {

@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import cast
 
-from dash_app.api.schemas import Acknowledgement as AcknowledgementDocument
 from dash_app.api.schemas import Database as DatabaseDocument
 from dash_app.api.schemas import Finding, StatusDocument
 from dash_app.model.database import Database
@@ -31,6 +30,8 @@ def snapshot_from(document: StatusDocument) -> Snapshot:
 def _status(document: DatabaseDocument) -> DatabaseStatus:
     level, reading, change = _level(document["level"]), _reading(document), document["change"]
     good, watch = document["lastGood"], document.get("watch")  # older services have no `watch`
+    known = document.get("acknowledged")  # older services have none
+    until = datetime.fromisoformat(known["until"]) if known and known["until"] else None
     activity = None
     if change and reading.counted_rows is not None:
         since = datetime.fromisoformat(change["since"])
@@ -57,16 +58,9 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
         problems=tuple(_problems(document)),
         is_stale=level == "unknown" and not reading.is_undecided,
         activity=activity,
-        acknowledged=_acknowledgement(document.get("acknowledged")),  # new in this version
+        acknowledged=known
+        and Acknowledgement(known["by"], datetime.fromisoformat(known["at"]), until),
     )
-
-
-def _acknowledgement(document: AcknowledgementDocument | None) -> Acknowledgement | None:
-    if document is None:
-        return None
-    until = document["until"]
-    at = datetime.fromisoformat(document["at"])
-    return Acknowledgement(document["by"], at, datetime.fromisoformat(until) if until else None)
 
 
 def _problems(document: DatabaseDocument) -> Iterator[Problem]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from dash_app.model.notification import Notification
 from dash_app.model.problem import Level
@@ -21,11 +21,7 @@ class Acknowledgement:
 
     def holds(self, now: datetime) -> bool:
         """Whether it has not expired."""
-        return now < self.end()
-
-    def end(self) -> datetime:
-        """Return when it expires, which is never if it lasts as long as the incident."""
-        return self.until or datetime.max.replace(tzinfo=UTC)
+        return self.until is None or now < self.until
 
 
 @dataclass(frozen=True, slots=True)

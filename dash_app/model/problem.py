@@ -31,13 +31,10 @@ HARM: tuple[frozenset[str], ...] = (
     frozenset({"corrupt", "not_a_database", "reader_crashed"}),
     frozenset({"gone", *ABSENCES}),
 )
-"""Codes by the harm that they mean, worst first: lost rows, damage, tables that are gone.
-
-Then come all others, and last those in `MILD`.
-"""
+"""Codes by the harm that they mean: lost rows, damage, tables that are gone. Others come later."""
 
 MILD = frozenset({*get_args(LimitKind), "log_held", "wal_growing", "alerts_failing"})
-"""Codes of a database that has its data: it is late, or exceeds a limit."""
+"""Codes that come last: the data is there, but late, or beyond a limit."""
 
 FAMILIES: dict[str, str] = {"late": "down", "wal_large": "log_held", "wal_growing": "log_held"}
 """Codes that lead to another code, or follow from it: both have one cause."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
@@ -65,7 +65,7 @@ class DatabaseStatus:
     incidents: tuple[Incident, ...] = ()
     """The open incidents that include one of its problems."""
     acknowledged: Acknowledgement | None = None
-    """The acknowledgement that covers all problems that need a person; the first one to expire."""
+    """That of its worst problem, if all problems that need a person are acknowledged."""
 
     @property
     def change(self) -> int | None:
@@ -88,27 +88,13 @@ class DatabaseStatus:
         return [problem for problem in self.problems if problem.code != self.reading.code]
 
     @property
-    def problem_since(self) -> datetime:
-        """When the first problem began, or otherwise the status."""
-        return self.problems[0].since if self.problems else self.since
-
-    @property
     def pressing(self) -> list[Problem]:
-        """The problems that a person should look at; none if it is paused.
+        """The problems that a person should look at, worst first; none if it is paused.
 
         An error needs nobody unless it is a fault: the database may not exist yet.
         """
-        return [
-            problem
-            for problem in self.problems
-            if not self.is_paused
-            and (problem.code != self.reading.code or problem.level == "fault")
-        ]
-
-    @property
-    def worst_problem(self) -> Problem | None:
-        """The problem that a person should look at first; None if there is none."""
-        return next(iter(worst_first(self.pressing)), None)
+        known = () if self.is_paused else self.problems
+        return worst_first(p for p in known if p.code != self.reading.code or p.level == "fault")
 
     @property
     def needs_you(self) -> bool:
@@ -166,13 +152,22 @@ class Snapshot:
         return max([self.undisturbed_since, *ends])
 
     def with_incidents(self, incidents: tuple[Incident, ...]) -> Snapshot:
-        """Return the snapshot with its incidents and their acknowledgements.
+        """Return the snapshot with its incidents, and each status with those of its problems.
 
-        No acknowledgement covers a past change: it ends the problem.
+        No acknowledgement covers a past change, which it would end.
         """
-        open_ = [incident for incident in incidents if not incident.ended_at]
-        causes = {id_: incident for incident in open_ for id_ in incident.problem_ids}
-        statuses = (_with_causes(status, causes, self.taken_at) for status in self.databases)
+        causes = {id_: one for one in incidents if not one.ended_at for id_ in one.problem_ids}
+        statuses = []
+        for status in self.databases:
+            own = [causes.get(problem.id) for problem in status.pressing]
+            known = [
+                cause.acknowledgement(self.taken_at)
+                for problem, cause in zip(status.pressing, own, strict=True)
+                if cause and not problem.needs_acknowledgement
+            ]
+            acknowledged = known[0] if known and all(known) and len(known) == len(own) else None
+            found = tuple(dict.fromkeys(cause for cause in own if cause))
+            statuses.append(replace(status, incidents=found, acknowledged=acknowledged))
         return replace(self, databases=tuple(statuses), incidents=incidents)
 
     def status_of(self, name: str) -> DatabaseStatus:
@@ -194,13 +189,10 @@ class Snapshot:
         """The databases that need a person, then the others, each by the harm and its start."""
 
         def rank(status: DatabaseStatus) -> tuple[bool, tuple[int, int], float]:
-            problem = status.worst_problem
-            since = problem.since.timestamp() if problem else inf
-            return (
-                not status.needs_you,
-                harm_rank(status.level, problem.code if problem else ""),
-                since,
-            )
+            code, since = "", inf
+            for problem in status.pressing[:1]:
+                code, since = problem.code, problem.since.timestamp()
+            return not status.needs_you, harm_rank(status.level, code), since
 
         return sorted(self.databases, key=rank)
 
@@ -208,26 +200,6 @@ class Snapshot:
     def needing(self) -> list[DatabaseStatus]:
         """The databases that need a person, worst first."""
         return [status for status in self.worst_first if status.needs_you]
-
-
-def _with_causes(
-    status: DatabaseStatus, causes: Mapping[str, Incident], now: datetime
-) -> DatabaseStatus:
-    """Return a status with its incidents, which are given by the ids of their problems."""
-    of_problems = [(problem, causes.get(problem.id)) for problem in status.pressing]
-    acknowledged = [
-        known
-        for problem, incident in of_problems
-        if incident
-        and not problem.needs_acknowledgement
-        and (known := incident.acknowledgement(now))
-    ]
-    first = min(acknowledged, key=Acknowledgement.end, default=None)
-    return replace(
-        status,
-        incidents=tuple(dict.fromkeys(incident for _, incident in of_problems if incident)),
-        acknowledged=first if len(acknowledged) == len(of_problems) else None,
-    )
 
 
 NewestSnapshot = Callable[[], Snapshot | None]

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.incident import Acknowledgement, Incident
+from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page.widgets import aria, data, moment
 
@@ -23,62 +22,51 @@ DURATIONS: dict[str, tuple[str, timedelta | None]] = {
 def database_controls(status: DatabaseStatus, now: datetime) -> list[Component]:
     """Return the controls of a database's card, for all of its problems together.
 
-    A past change ends when it is acknowledged. An incident that several databases share has its own
-    controls.
+    An incident that several databases share has its own card with controls.
     """
-    has_change = any(problem.needs_acknowledgement for problem in status.problems)
-    lasting = {problem.id for problem in status.pressing if not problem.needs_acknowledgement}
-    own = [
+    changes = {problem.id for problem in status.problems if problem.needs_acknowledgement}
+    lasting = [
         incident
         for incident in status.incidents
-        if len(incident.databases) == 1 and lasting.intersection(incident.problem_ids)
+        if len(incident.databases) == 1 and not changes.issuperset(incident.problem_ids)
     ]
-    changed = status.database.name if has_change else ""
-    return _controls(status.database.label, changed, own, now)
+    label, name = status.database.label, status.database.name
+    return controls(label, lasting, now, changed=name if changes else "")
 
 
-def incident_controls(incident: Incident, labels: str, now: datetime) -> list[Component]:
-    """Return the controls of the card of an incident with these databases."""
-    return _controls(labels, "", [incident], now)
-
-
-def _controls(
-    label: str, changed: str, incidents: Sequence[Incident], now: datetime
+def controls(
+    label: str, incidents: Sequence[Incident], now: datetime, *, changed: str = ""
 ) -> list[Component]:
-    """Return the controls for incidents, and for past changes of the database `changed`, if any."""
-    new = [incident for incident in incidents if not incident.acknowledgement(now) and incident.id]
-    known = list(filter(None, (incident.acknowledgement(now) for incident in incidents)))
-    database = data(database=changed) if changed else {}
-    if new:
-        return [html.Div(_choice(label), className="acknowledge", **database, **_ids(new))]
-    if changed:
-        button = _button("end", "Acknowledge", label, "action")
-        return [html.Div(button, className="acknowledge", **database)]
-    if not known:
+    """Return the controls for incidents, and for past changes of the database `changed`, if any.
+
+    Lasting problems offer for how long; a past change ends.
+    """
+    stored = [incident for incident in incidents if incident.id]  # the others have no id yet
+    known = [incident.acknowledgement(now) for incident in stored]
+    if not all(known):
+        parts: list[Component | str] = [_choice(label)]
+    elif changed:
+        parts = [_button("end", "Acknowledge", label)]
+    elif known and (first := known[0]):
+        until = moment(first.until, "clock", now) if first.until else "it ends"
+        undo = _button("undo", "Undo", label, "undo")
+        parts = ["Acknowledged until ", until, f", by {first.by} · ", undo]
+    else:
         return []
-    first = min(known, key=Acknowledgement.end)
-    until = moment(first.until, "clock", now) if first.until else "it ends"
-    undo = _button("undo", "Undo", label, "undo")
-    text = ["Acknowledged until ", until, f", by {first.by} · ", undo]
-    return [html.P(text, className="acknowledge aside", **_ids(incidents))]
+    incident_ids = " ".join(str(incident.id) for incident in stored)
+    attributes = data(incidents=incident_ids, database=changed)
+    return [html.Div(parts, className="acknowledge", **attributes)]
 
 
 def _choice(label: str) -> Component:
     """Return a button that opens those of the durations in its place."""
-    summary = html.Summary(
-        ["Acknowledge", html.Span(" for", className="when-open")],
-        className="action",
-        **aria(label=f"Acknowledge: {label}"),
-    )
-    buttons = [_button(key, text, label, "action") for key, (text, _) in DURATIONS.items()]
+    text: list[Component | str] = ["Acknowledge", html.Span(" for", className="when-open")]
+    summary = html.Summary(text, className="action", **aria(label=f"Acknowledge: {label}"))
+    buttons = [_button(choice, text, label) for choice, (text, _) in DURATIONS.items()]
     group = html.Div(buttons, role="group", **aria(label=f"Acknowledge {label} for"))
     return html.Details([summary, group])
 
 
-def _button(choice: str, text: str, label: str, name: str) -> Component:
+def _button(choice: str, text: str, label: str, name: str = "action") -> Component:
     attributes = data(acknowledge=choice) | aria(label=f"{text}: {label}")
     return html.Button(text, type="button", className=name, **attributes)
-
-
-def _ids(incidents: Sequence[Incident]) -> dict[str, Any]:
-    return data(incidents=" ".join(str(incident.id) for incident in incidents))

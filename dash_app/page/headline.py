@@ -1,23 +1,21 @@
 """The headline: whether all databases are well, and links to the problems if not."""
 
-from collections.abc import Iterable
 from datetime import datetime
 
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.model.incident import Incident
+from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aside, moment, sentence
 from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
 from dash_app.words.numbers import plural
-from dash_app.words.problems import kind_in_brief, predicate
+from dash_app.words.problems import kind_in_brief
 
 MAX_LINKS = 3
-
-Parts = list[Component | str]
 
 
 def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
@@ -32,18 +30,11 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     stale = html.Span("Can't tell", className="when-stale")
     if more := troubles[MAX_LINKS:]:
         more[0].children = f"and {len(more)} more"
-    links = _joined([link] for link in troubles[: MAX_LINKS + 1])
+    links = [piece for link in troubles[: MAX_LINKS + 1] for piece in (" · ", link)][1:]
     notes = [note for note in (history_disk(snapshot), *snapshot.history_notes) if note]
-    return [
-        html.H1([fresh, stale]),
-        lines(
-            aside(
-                *([html.Span(links, className="troubles")] if links else []),
-                html.Span(_facts(snapshot, now)),
-            ),
-            *map(aside, notes),
-        ),
-    ]
+    first = [html.Span(links, className="troubles")] if links else []
+    below = lines(aside(*first, html.Span(_facts(snapshot, now))), *map(aside, notes))
+    return [html.H1([fresh, stale]), below]
 
 
 def lines(*parts: Component) -> Component:
@@ -64,41 +55,37 @@ def _troubles(snapshot: Snapshot) -> list[html.A]:
 
     Databases with one incident share its card. Incidents of Mission Control itself come last.
     """
-    links = dict(_trouble(status) for status in snapshot.needing)
+    links = {}
+    for status in snapshot.needing:
+        first = {problem.id for problem in status.pressing[:1]}
+        shared = [one for one in status.incidents if first.intersection(one.problem_ids)]
+        if shared and len(shared[0].databases) > 1:
+            links[ids.incident(shared[0])] = _brief(shared[0])
+        else:
+            links[ids.card(status.database.name)] = summaries.trouble(status)
     for incident in snapshot.open_incidents:
         if not incident.databases and not incident.acknowledgement(snapshot.taken_at):
-            label, brief = labels_and_cause(incident)[0], kind_in_brief(incident.kind)
-            links[ids.incident(incident)] = f"{label}: {brief}"
+            links[ids.incident(incident)] = _brief(incident)
     return [html.A(text, href=f"#{target}") for target, text in links.items()]
 
 
-def _trouble(status: DatabaseStatus) -> tuple[str, str]:
-    """Return the id of the card that shows the worst problem of a database, and its text."""
-    problem = status.worst_problem
-    for incident in status.incidents:
-        if problem and problem.id in incident.problem_ids and len(incident.databases) > 1:
-            labels, _ = labels_and_cause(incident)
-            return ids.incident(incident), f"{labels} {predicate(incident.kind, is_plural=True)}"
-    return ids.card(status.database.name), summaries.trouble(status)
+def _brief(incident: Incident) -> str:
+    return f"{labels_and_cause(incident)[0]}: {kind_in_brief(incident.kind)}"
 
 
-def _facts(snapshot: Snapshot, now: datetime) -> Parts:
+def _facts(snapshot: Snapshot, now: datetime) -> list[Component | str]:
     """Return the others, the last write and the rows written, of all databases together."""
     written = [status.reading.last_modified for status in snapshot.databases]
     days = [status.activity for status in snapshot.databases if status.activity]
-    others = summaries.others(snapshot) if snapshot.needing else ""
-    facts: list[Parts] = [[others]] if others else []
-    if last := max(filter(None, written), default=None):
-        facts.append(["last write " if others else "Last write ", moment(last, "ago", now)])
-    if not (days and last):
-        return _joined(facts)
+    others, last = summaries.others(snapshot), max(filter(None, written), default=None)
+    if last is None:
+        return [others]
+    facts: list[Component | str]
+    facts = [f"{others} · last write " if others else "Last write ", moment(last, "ago", now)]
+    if not days:
+        return facts
     rows = sum(rows or 0 for day in days for rows in day.hours)
     since = moment(min(day.since for day in days), "clock", now)
     period = ["in 24 h"] if any(day.is_whole_day for day in days) else ["since ", since]
     name = "wide-only" if len(snapshot.needing) > 1 else None
-    return [*_joined(facts), html.Span([f" · {plural(rows, 'row')} ", *period], className=name)]
-
-
-def _joined(parts: Iterable[Parts]) -> Parts:
-    """Return parts with a dot between them."""
-    return [piece for part in parts for piece in (" · ", *part)][1:]
+    return [*facts, html.Span([f" · {plural(rows, 'row')} ", *period], className=name)]

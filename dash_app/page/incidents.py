@@ -10,10 +10,10 @@ from dash.development.base_component import Component
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
-from dash_app.page.acknowledging import incident_controls
+from dash_app.page.acknowledging import controls
 from dash_app.page.cards import fading_badge
-from dash_app.page.widgets import and_more, aside, moment, prose, since_when
-from dash_app.words.incidents import labels_and_cause, sent_line, unsent_line
+from dash_app.page.widgets import and_more, prose, since_when
+from dash_app.words.incidents import labels_and_cause
 
 MAX_SHOWN = 9
 
@@ -51,8 +51,7 @@ def _card(
         html.P(prose(cause), className="cause"),
         since_when(incident.since, now),
         *([] if remedy in shown_remedies else [html.P(prose(remedy), className="remedy")]),
-        *_notifications(incident, now),
-        *incident_controls(incident, labels, now),
+        *controls(labels, [incident], now),
     ]
     needs_you = "" if incident.acknowledgement(now) else " needs-you"
     whole: Component = dbc.Card(
@@ -61,14 +60,3 @@ def _card(
         class_name=f"database incident is-{incident.level}{needs_you}",
     )
     return whole
-
-
-def _notifications(incident: Incident, now: datetime) -> list[Component]:
-    lines: list[Component] = []
-    if sent := sent_line(incident):
-        sent_at = (notification.sent_at for notification in incident.notifications)
-        last = max(time for time in sent_at if time)
-        lines.append(aside(f"{sent}, last at ", moment(last, "clock", now)))
-    if unsent := unsent_line(incident):
-        lines.append(aside(unsent))
-    return lines

@@ -8,7 +8,7 @@ from functools import lru_cache
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
-from dash_app.model.problem import FindingKind, Problem
+from dash_app.model.problem import FindingKind, Problem, family
 from dash_app.model.reading import Reading
 from dash_app.words.events import spell_out
 from dash_app.words.numbers import (
@@ -63,8 +63,6 @@ IN_BRIEF: dict[str, str] = {
 PREDICATES: dict[str, str] = {
     "file_missing": "is gone",
     "folder_missing": "is gone",
-    "not_a_file": "is not a file",
-    "not_a_database": "is not a database",
     "locked": "is locked",
     "corrupt": "is damaged",
     "gone": "is gone",
@@ -73,19 +71,15 @@ PREDICATES: dict[str, str] = {
     "rows_dropped": "lost rows",
     "rolled_back": "is an older copy",
     "replaced": "was replaced",
-    "log_held": "has a WAL held back",
-    "wal_growing": "has a growing WAL",
+    "log_held": "has a large WAL",
     "disk_low": "is low on disk",
     "late": "is late",
     "down": "is down",
     "few_rows": "has too few rows",
     "no_such_table": "lacks a table",
-    "wal_large": "has a large WAL",
     "file_large": "is too large",
 }
 """Problems as the headline reports them, after the name of the database."""
-
-PLURALS = {"is": "are", "was": "were", "has": "have", "lacks": "lack"}
 
 Sentence = tuple[str | datetime, ...]
 """A sentence in parts. Each face shows a time in it as the duration since then."""
@@ -132,10 +126,9 @@ def kind_in_brief(kind: str) -> str:
     return IN_BRIEF.get(kind) or spell_out(kind).lower()
 
 
-def predicate(code: str, *, is_plural: bool = False) -> str:
-    """Return what is wrong with a database, or with several: "is down", "are down"."""
-    verb, space, rest = PREDICATES.get(code, "can't be read").partition(" ")
-    return f"{PLURALS.get(verb, verb) if is_plural else verb}{space}{rest}"
+def predicate(code: str) -> str:
+    """Return what is wrong with a database, after its name: is down."""
+    return PREDICATES.get(code) or PREDICATES.get(family(code), "can't be read")
 
 
 def badge_text(badge: str) -> str:

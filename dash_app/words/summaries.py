@@ -95,9 +95,8 @@ def headline_parts(snapshot: Snapshot) -> Sentence:
     """Return the headline; the time since when a single trouble lasts is a part."""
     needing, total, counts = snapshot.needing, len(snapshot.databases), state_counts(snapshot)
     if len(needing) == 1:
-        problem, text = needing[0].worst_problem, trouble(needing[0])
-        is_lasting = problem and not problem.needs_acknowledgement
-        return (f"{text}, ", problem.since) if problem and is_lasting else (text,)
+        since = [p.since for p in needing[0].pressing[:1] if not p.needs_acknowledgement]
+        return (trouble(needing[0]) + (", " if since else ""), *since)
     if needing:
         known = counts.get("acknowledged")
         return (f"{len(needing)} of {total} need you{f', {known} acknowledged' if known else ''}",)
@@ -138,19 +137,17 @@ def _state(status: DatabaseStatus) -> str:
 
 def others(snapshot: Snapshot) -> str:
     """Return the databases beside those that need a person: 8 others well, 1 paused."""
-    counts = state_counts(snapshot)
-    if len(snapshot.needing) > 1:  # the headline has them
-        counts.pop("acknowledged", None)
-    well = counts.pop("well", 0)
-    first = [f"{plural(well, 'other')} well"] if well else []
-    return ", ".join([*first, *(f"{count} {state}" for state, count in counts.items())])
+    needing, counts = len(snapshot.needing), state_counts(snapshot)
+    names = {"well": "other well" if counts.get("well") == 1 else "others well"}
+    shown = (state for state in counts if needing == 1 or state != "acknowledged")
+    texts = [f"{counts[state]} {names.get(state, state)}" for state in shown]
+    return ", ".join(texts) if needing else ""
 
 
 def trouble(status: DatabaseStatus) -> str:
     """Return a database that needs a person, with its worst problem: Email is down."""
-    problem = status.worst_problem
-    what = predicate(problem.code) if problem else "needs you"
-    return f"{status.database.label} {what}"
+    what = [predicate(problem.code) for problem in status.pressing[:1]]
+    return " ".join([status.database.label, *(what or ["needs you"])])
 
 
 def title(label: str | None = None, needing: Sequence[DatabaseStatus] = ()) -> str:

@@ -309,7 +309,7 @@ def test_lines_are_aligned_and_have_change_problem_and_age() -> None:
         database(label="Health", level="unknown", verifiedAt="2026-11-23T14:50:00Z"),
     )
     assert [re.sub(r"\x1b\[\d*m", "", line) for line in output] == [
-        "Content has a WAL held back, 1 h · 15:00:03 UTC, 2 s ago",
+        "Content has a large WAL, 1 h · 15:00:03 UTC, 2 s ago",
         (
             "WAL HELD  Content  WAL 1.2 GB, held back by node (pid 812) for 3 h."
             " Since 14:00 UTC (1 h). Last write 7 s ago. 133 rows."

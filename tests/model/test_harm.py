@@ -2,7 +2,7 @@
 
 from dash_app.model.problem import ProblemCode, worst_first
 from dash_app.model.snapshot import Snapshot
-from tests.factories import NOW, failed_reading, good_reading, judged_status
+from tests.factories import NOW, failed_reading, judged_status
 from tests.incidents.helpers import finding, status
 
 BY_HARM: list[ProblemCode] = ["rows_dropped", "corrupt", "gone", "io_error", "down"]
@@ -23,4 +23,3 @@ def test_databases_rank_by_harm_and_those_that_need_nobody_come_last() -> None:
     names = [status.database.name for status in snapshot.worst_first]
     assert names == [*BY_HARM[:4], "earlier", "down", "late", "unknown", "well"]
     assert len(snapshot.needing) == 7
-    assert judged_status(good_reading(a=1)).worst_problem is None

@@ -13,6 +13,7 @@ from dash_app.page.acknowledging import database_controls
 from dash_app.page.headline import headline
 from dash_app.page.incidents import incidents
 from dash_app.page.markup import draw
+from dash_app.words.incidents import incident_line
 from tests.factories import EARLIER, NOW, good_reading, judged_status
 from tests.page.helpers import visible_text
 
@@ -22,11 +23,10 @@ BY_ANN = Acknowledgement("ann@example.com", EARLIER, NOW + timedelta(hours=1))
 CHOICE = "Acknowledge for 1 h 8 h 24 h until it ends"
 
 
-def incident_text(incident: Incident, *messages: Notification) -> str:
+def incident_text(incident: Incident) -> str:
     """The text of the section with one incident."""
     statuses = tuple(judged_status(good_reading(a=1), name=name) for name in ("email", "health"))
-    shown = replace(incident, notifications=messages)
-    section = incidents(Snapshot(NOW, statuses, incidents=(shown,)), NOW)
+    section = incidents(Snapshot(NOW, statuses, incidents=(incident,)), NOW)
     return visible_text(section)
 
 
@@ -91,12 +91,12 @@ def test_a_past_change_offers_no_time() -> None:
     assert controls(known, replace(lost, id=4), problems=(LOST, HELD)) == "Acknowledge"
 
 
-def test_an_incident_shows_its_notifications() -> None:
+def test_the_line_of_an_incident_has_its_notifications() -> None:
     sent = Notification("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
     failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")
-    text = incident_text(incident("email", "health"), sent, failed)
-    assert "1 notification sent, last at 14:02 UTC" in text
-    assert "UTC 1 notification not sent yet: no route to ntfy.sh" in text
+    text = incident_line(replace(incident("email"), notifications=(sent, failed)))
+    assert "1 notification sent." in text
+    assert text.endswith("1 notification not sent yet: no route to ntfy.sh.")
 
 
 def test_only_open_incidents_of_the_database_are_shown() -> None:
@@ -124,14 +124,14 @@ def test_databases_of_one_incident_share_a_link_in_the_headline() -> None:
     )
     shared = replace(incident("email", "health"), problem_ids=("email:log_held", "health:log_held"))
     assert links(Snapshot(NOW, both).with_incidents((shared,))) == [
-        ("#incident-3", "Email and Health have a WAL held back")
+        ("#incident-3", "Email and Health: WAL held")
     ]
     assert links(Snapshot(NOW, both).with_incidents((incident("email"),))) == [
-        ("#card-email", "Email has a WAL held back"),
-        ("#card-health", "Health has a WAL held back"),
+        ("#card-email", "Email has a large WAL"),
+        ("#card-health", "Health has a large WAL"),
     ]
     first = Snapshot(NOW, both[:1])
-    assert links(first) == [("#card-email", "Email has a WAL held back, ")]
+    assert links(first) == [("#card-email", "Email has a large WAL, ")]
 
 
 def test_problems_of_mission_control_itself_are_in_the_headline() -> None:
