@@ -213,7 +213,7 @@ MOUNTED = {
         "WAL in closed folder",
     ),
     "full disk": (
-        readable(faults.full_disk, None, ON_DISK, "Disk 100% full, 0 B left.", agents=4),
+        readable(faults.full_disk, None, ON_DISK, "Disk 100% full, 0 B free.", agents=4),
         "WAL without index",
     ),
 }

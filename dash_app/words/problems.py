@@ -203,8 +203,8 @@ def full_in(disk: Disk, bytes_per_day: int) -> str:
 
 
 def disk_line(disk: Disk) -> str:
-    """Describe a disk: Disk 94% full, 1.4 GB left."""
-    return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} left"
+    """Describe a disk: Disk 94% full, 1.4 GB free."""
+    return f"Disk {int(disk.used_share * 100)}% full, {size(disk.free_bytes)} free"
 
 
 def overdue(state: ExpectationState, table: str | None) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import unescape
 
 import pytest
@@ -13,7 +13,7 @@ from dash_app.model.host_facts import Activity, Disk, Surroundings
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Code, Reading, TableCount
-from dash_app.model.snapshot import Snapshot
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import database as database_page
 from dash_app.page.headline import headline
 from dash_app.page.markup import UnknownPartError, draw
@@ -200,20 +200,57 @@ def test_a_card_shows_the_change_of_a_day_and_its_hours() -> None:
     assert "126 rows Rows of" in card_text(replace(status, activity=unchanged))
 
 
+def view_text(
+    status: DatabaseStatus, search: str = "", size_before: tuple[int, datetime] | None = None
+) -> str:
+    """The text of a database's view, without its recent events and the schema."""
+    tables = loader.table_frame(None, status, NOW)
+    details = database_page.Details(status, (), tables, size_before, html.Section())
+    facts = database_page.view(details, search, NOW, html.Section())
+    return visible_text([*facts.before_charts, *facts.after_charts]).partition(" Schema")[0]
+
+
 def test_the_view_shows_the_period_of_a_change() -> None:
     status = judged_status(good_reading(tasks=126))
-    status = replace(status, activity=Activity((None,) * 24, 120, EARLIER))
-    details = database_page.Details(
-        status, (), loader.table_frame(None, status, NOW), None, html.Section()
+    for is_whole_day, period in ((False, "Since 14:02 UTC +6"), (True, "In 24 h +6")):
+        activity = Activity((None,) * 24, 120, EARLIER, is_whole_day=is_whole_day)
+        assert period in view_text(replace(status, activity=activity))
+
+
+def test_the_view_of_a_database_that_is_gone_has_its_last_rows_and_its_path() -> None:
+    before = next_state(good_reading(tasks=126), None)
+    text = view_text(judged_status(failed_reading("file_missing"), before))
+    assert "Last seen: 126 rows at 15:00 UTC" in text
+    assert text.endswith("Storage Path /srv/email.db")
+    assert "Last write" not in text
+
+
+@pytest.mark.parametrize(
+    ("before", "file"), [(1_690_000, "1.9 MB, +210 kB a day"), (1_900_000, "1.9 MB WAL")]
+)
+def test_the_view_shows_how_the_file_grows_and_what_its_disk_has_left(
+    before: int, file: str
+) -> None:
+    disk = Surroundings(disk=Disk(7, 71_000_000_000, 203_000_000_000))
+    reading = replace(
+        good_reading(tasks=1), size_bytes=1_900_000, wal_bytes=412_000, surroundings=disk
     )
-    facts = database_page.view(details, "rows", NOW, html.Section())
-    assert "Since 14:02 UTC +6" in visible_text(facts.before_charts)
+    text = view_text(judged_status(reading), size_before=(before, NOW - timedelta(days=1)))
+    assert f"Storage File {file}" in text
+    assert "Disk 65% full, 71 GB free" in text
+    assert "Size + WAL 1.9 MB + 412 kB" in text
+
+
+def test_the_view_folds_empty_tables_unless_a_write_is_overdue() -> None:
+    text = view_text(judged_status(good_reading(tasks=3, locks=0, queue=0, large=None)))
+    assert re.search("Last growth large .* tasks .* 2 empty tables locks .* queue ", text)
+    assert "empty table" not in view_text(judged_status(good_reading(tasks=3)))
 
 
 def test_a_full_disk_of_the_history_is_shown_if_no_card_shows_it() -> None:
     full = Disk(7, 1_000_000_000, 50_000_000_000)
     snapshot = Snapshot(NOW, (judged_status(good_reading(tasks=1)),), history_disk=full)
-    assert "The history's disk 98% full, 1.0 GB left." in unescape(draw(headline(snapshot, NOW)))
+    assert "The history's disk 98% full, 1.0 GB free." in unescape(draw(headline(snapshot, NOW)))
     (status,) = snapshot.databases
     shown = replace(status, reading=replace(status.reading, surroundings=Surroundings(disk=full)))
     assert "history" not in draw(headline(replace(snapshot, databases=(shown,)), NOW))
