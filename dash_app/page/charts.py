@@ -109,15 +109,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: its column of the trend frame, its title and its marks.
-
-    `note` is the line that replaces a chart with nothing to draw.
-    """
+    """One chart: its column of the trend frame, its title and its marks."""
 
     name: str
     label: str
     marks: tuple[Mark, ...] = ()
     note: tuple[Component | str, ...] = ()
+    """The line that replaces a chart with nothing to draw."""
+
+    since: datetime | None = None
+    """When its database was first watched, if that is within the range."""
 
 
 @dataclass(frozen=True)
@@ -322,7 +323,7 @@ def _cell(fact: int | str | None) -> str:
 
 
 def _panel(number: int, panel: Panel, curve: Curve, before: Curve | None) -> Component:
-    rest = _at_rest(curve, before)
+    rest = _at_rest(panel, curve, before)
     graph = dcc.Graph(
         id=ids.chart(number), figure=figure(curve, before), config=CONFIG, className="chart"
     )
@@ -346,17 +347,18 @@ def _head(label: str, rest: Sequence[str] = ()) -> Component:
     return html.Div([html.H3(middle_ellipsis(label)), value], className="panel-head")
 
 
-def _at_rest(curve: Curve, before: Curve | None) -> list[str]:
+def _at_rest(panel: Panel, curve: Curve, before: Curve | None) -> list[str]:
     """Return the newest value and the change over the range: facts, each followed by its words."""
     axis, chosen = curve.axis, curve.axis.choice.range
     if curve.values.isna().all():
         return ["not watched", f" in {chosen.label}"]
-    place = int(curve.values.notna().argmax())
-    is_short = chosen.reach <= numbers.A_DAY
-    since = axis.instants[place].strftime("%H:%M" if is_short else "%-d %b")
-    change = [_change(curve), f" in {chosen.label}" if curve.is_whole else f" since {since}"]
+    span = f" in {chosen.label}"
+    if panel.since:
+        day_or_time = "%H:%M" if chosen.reach <= numbers.A_DAY else "%-d %b"
+        span = f" since {panel.since.astimezone(axis.instants.tz).strftime(day_or_time)}"
+    change = [_change(curve), span]
     if before:
-        return [change[0], f"{change[1]}, ", _change(before), " before"]
+        return [change[0], f"{span}, ", _change(before), " before"]
     newest = curve.values.iloc[-1]
     if pd.isna(newest):
         return change

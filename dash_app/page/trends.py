@@ -49,11 +49,16 @@ class Trends:
         shown = [(self.database, "")] if self.database else self._databases()
         marks = self._marks([name for name, _ in shown], choice)
         waiting = {name: self._waiting(since.get(name)) for name, _ in shown}
+        start = self.now - choice.range.reach
+        young = {name: first if first > start else None for name, first in since.items()}
         if self.database is None:
-            return [Panel(name, label, marks[name], waiting[name]) for name, label in shown]
-        own = marks[self.database]
+            return [
+                Panel(name, label, marks[name], waiting[name], young.get(name))
+                for name, label in shown
+            ]
+        own, first = marks[self.database], young.get(self.database)
         return [
-            Panel(table, table, own, waiting[self.database] or note)
+            Panel(table, table, own, waiting[self.database] or note, first)
             for table, note in self._tables(self.database, choice)
         ]
 

@@ -121,7 +121,9 @@ def test_at_rest_a_panel_shows_the_newest_value_and_the_change() -> None:
     assert "1,204 rows · +4 in 24 h" in text(frame([1200, 1204]), ROWS)
     assert "0 since 14:00 · none in 24 h" in text(frame([0, 0]), WRITTEN)
     young = frame([None, None, 3, 4])
-    assert "4 since 16:00 · +7 since 15:00" in text(young, WRITTEN)
+    since = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
+    panel = Panel("email", "Email", since=since)
+    assert "4 since 16:00 · +7 since 15:02" in text(young, WRITTEN, panel=panel)
     assert "not watched in 24 h" in text(frame([None] * 3), WRITTEN)
 
 

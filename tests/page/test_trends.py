@@ -56,6 +56,9 @@ def note(panel: Panel) -> str:
 def test_a_database_with_nothing_to_draw_has_a_line_instead(path: Path) -> None:
     email, new, never = trends(path, ["email", "new", "never"], None).panels()
     assert email.note == ()
+    assert email.since is not None
+    (short,) = trends(path, ["email"], None, "range=1h").panels()
+    assert (email.since.timestamp(), short.since) == ((NOW - 3 * HOUR).timestamp(), None)
     assert "watching since <time" in note(new)
     assert note(new).endswith("</time>. The line starts with the next change.")
     assert note(never) == "nothing read yet"
