@@ -309,7 +309,7 @@
   const pointAt = (panel, at, edges, when) => {
     const plot = panel.querySelector(".plot[data-facts]"), finger = panel.querySelector(".finger");
     if (!plot) return;
-    const { facts, top } = plot.dataset, fact = JSON.parse(facts)[at], width = edges[at + 1] - edges[at];
+    const { facts, top } = plot.dataset, fact = JSON.parse(facts)[at], width = edges[1] - edges[0];
     const [bar, line] = plot.querySelectorAll(".finger-bar, .finger-line");
     line.style.visibility = at < 0 ? "" : "visible";
     bar.style.visibility = top && fact > 0 ? "visible" : "";

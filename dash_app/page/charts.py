@@ -137,8 +137,9 @@ class TimeAxis:
         return cls(choice, instants, trends.attrs["step"] if choice.is_rate else timedelta(0))
 
     def share(self, instant: datetime) -> float:
-        """Return how far along the axis an instant is: 0 to 1."""
-        start, end = self.instants[0].timestamp(), (self.instants[-1] + self.step).timestamp()
+        """Return how far along the axis an instant is, from 0 to 1, the end of the last bar."""
+        start = self.instants[0].timestamp()
+        end = (self.instants[-1] + BAR_SHARE * self.step).timestamp()
         return round((instant.timestamp() - start) / max(end - start, 1), 4)
 
     @cached_property

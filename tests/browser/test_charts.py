@@ -127,7 +127,7 @@ def test_the_running_bar_is_drawn_and_not_in_the_scale(quiet_page: Page, served:
     assert min(heights) == pytest.approx(4, abs=1)
     assert silent.evaluate_all(NUMBERS)[0]["height"] == pytest.approx(2, abs=1)
     right = quiet_page.locator(".plot").first.evaluate("plot => plot.getBoundingClientRect().right")
-    assert running.evaluate_all(NUMBERS)[0]["right"] == pytest.approx(right, abs=8)
+    assert running.evaluate_all(NUMBERS)[0]["right"] == pytest.approx(right, abs=1)
 
 
 @pytest.mark.parametrize("query", ["", "?show=rows"])
