@@ -31,7 +31,7 @@ INK = """async (png) => {
 
 SMALL = """() => [...document.querySelectorAll("a, button, summary")].filter((element) => {
   if (!element.checkVisibility({ visibilityProperty: true })) return false;
-  element.scrollIntoView({ block: "center" });
+  element.scrollIntoView({ block: "center", behavior: "instant" });
   const { left, right, top, bottom } = element.getBoundingClientRect();
   const x = (Math.max(left, 0) + Math.min(right, innerWidth)) / 2, y = (top + bottom) / 2;
   return ![-21.5, 21.5].every((off) => element.contains(document.elementFromPoint(x, y + off)));
@@ -168,7 +168,7 @@ def test_paper_gets_light_colours_and_no_controls(page: Page, served: Served) ->
         page.emulate_media(media="screen", color_scheme="dark")
 
 
-@pytest.mark.parametrize("path", PATHS[2:])
+@pytest.mark.parametrize("path", PATHS)
 def test_controls_are_large_and_their_rings_whole(page: Page, served: Served, path: str) -> None:
     visit(page, served.url + path)
     page.keyboard.press("Tab")
@@ -176,7 +176,7 @@ def test_controls_are_large_and_their_rings_whole(page: Page, served: Served, pa
     assert page.evaluate(SMALL) == []
 
 
-@pytest.mark.parametrize("path", PATHS[:1])
+@pytest.mark.parametrize("path", PATHS[:2])
 def test_no_line_breaks_within_a_time_or_a_short_part_of_a_path(
     page: Page, served: Served, path: str
 ) -> None:
@@ -232,7 +232,7 @@ def test_a_translated_page_keeps_working(quiet_page: Page, tmp_path: Path) -> No
         expect(page.locator("html")).to_have_attribute("data-freshness", "fresh")
         page.evaluate(TRANSLATOR)
         expect(page).to_have_title("MISSION CONTROL")
-        expect(body.locator("h1 span >> visible=true")).to_have_text("ALL WELL")
+        expect(body.locator("h1 span >> visible=true")).to_have_text("EMAIL IS WELL")
         page.evaluate(
             "void (window.kept = [...document.querySelectorAll("
             "'#app :is(h1, h3, [data-form=clock]) font')])"
