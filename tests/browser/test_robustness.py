@@ -30,6 +30,7 @@ INK = """async (png) => {
 """The greatest contrast between two pixels of a picture."""
 
 SMALL = """() => [...document.querySelectorAll("a, button, summary")].filter((element) => {
+  if (element.closest(".troubles")) return false;  // several links in one sentence
   if (!element.checkVisibility({ visibilityProperty: true })) return false;
   element.scrollIntoView({ block: "center", behavior: "instant" });
   const { left, right, top, bottom } = element.getBoundingClientRect();
