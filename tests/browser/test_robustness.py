@@ -236,7 +236,7 @@ def test_a_translated_page_keeps_working(quiet_page: Page, tmp_path: Path) -> No
         expect(body.locator("h1 span >> visible=true")).to_have_text("EMAIL IS WELL")
         page.evaluate(
             "void (window.kept = [...document.querySelectorAll("
-            "'#app :is(h1, h3, [data-form=clock]) font')])"
+            "'#before-charts :is(h1, h3, [data-form=clock]) font')])"
         )
         page.clock.run_for(10_000)
         expect(body.locator("#age")).to_contain_text("UPDATED")
