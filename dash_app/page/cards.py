@@ -84,12 +84,10 @@ def card(
     lines += sparkline(status, incidents, now)
     if tables:
         lines.append(_tables(database.name, tables, now))
-    states = {"needs-you": status.needs_you, "is-idle": status.is_paused or status.is_stale}
-    names = ["database", f"is-{status.level}", *(name for name, holds in states.items() if holds)]
     whole: Component = dbc.Card(
         dbc.CardBody([_head(status, now, foldable=bool(tables)), *lines]),
         id=ids.card(database.name),
-        class_name=" ".join(names),
+        class_name=f"database is-{status.level}{' needs-you' if status.needs_you else ''}",
     )
     return whole
 
