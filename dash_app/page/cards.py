@@ -177,13 +177,13 @@ def _facts(status: DatabaseStatus, now: datetime) -> Component:
     return html.P(
         [
             html.Span(["Last write ", last_write]),
-            html.Span([html.Span(rows, className="rows"), " ", *change(status, now)]),
+            html.Span([html.Span(rows, className="rows"), " ", *_change(status, now)]),
         ],
         className="facts",
     )
 
 
-def change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
+def _change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
     """Return the change of the rows in the 24 hours that are drawn below, or in less if any."""
     if status.change is None or status.activity is None:
         return []

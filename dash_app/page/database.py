@@ -25,7 +25,6 @@ from dash_app.page.widgets import (
     middle_ellipsis,
     moment,
     row_count,
-    sentence,
 )
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
@@ -72,8 +71,8 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
     """Return the facts of one database, its tables sorted as the URL's query says, or by rows."""
     status = details.status
     verdict = [
-        *(problem_lines(status, now) or [aside(status.verdict)]),
-        *(aside(*sentence(note, now)) for note in summaries.notes(status)),
+        *([] if status.problems else [aside(status.verdict)]),
+        *problem_lines(status, now),
         *_next_write(status, now),
     ]
     head = html.Section(

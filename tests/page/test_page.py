@@ -247,6 +247,11 @@ def test_the_view_folds_empty_tables_unless_a_write_is_overdue() -> None:
     assert "empty table" not in view_text(judged_status(good_reading(tasks=3)))
 
 
+def test_the_view_shows_each_note_once() -> None:
+    reading = replace(good_reading(tasks=126), detail={"main_only": "yes"})
+    assert view_text(judged_status(reading)).count(summaries.MAIN_FILE_ONLY) == 1
+
+
 def test_a_full_disk_of_the_history_is_shown_if_no_card_shows_it() -> None:
     full = Disk(7, 1_000_000_000, 50_000_000_000)
     snapshot = Snapshot(NOW, (judged_status(good_reading(tasks=1)),), history_disk=full)
