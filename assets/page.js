@@ -314,9 +314,9 @@
     line.style.visibility = at < 0 ? "" : "visible";
     bar.style.visibility = top && fact > 0 ? "visible" : "";
     if (at < 0) return finger.replaceChildren();
-    // A bar covers 70% of its step.
+    // A bar covers 70% of its step. Plotly draws whole pixels, which the finger covers too.
     line.style.left = percent(edges[at] + (top ? 0.35 * width : 0));
-    Object.assign(bar.style, { left: percent(edges[at]), width: percent(0.7 * width),
+    Object.assign(bar.style, { left: percent(edges[at]), width: `calc(${percent(0.7 * width)} + 1px)`,
       height: percent(Math.min(1, Math.max(0.04, fact / top))) });
     const mark = [...plot.querySelectorAll(".rule")].find(({ style }) =>
       Math.abs(parseFloat(style.left) / 100 - fingerAt) * plot.clientWidth <= 8);

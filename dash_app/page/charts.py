@@ -162,16 +162,16 @@ class TimeAxis:
         running = self.instants[-1].strftime("%-d %b" if self.step > numbers.A_DAY else "%H:%M")
         return [*names, f"since {running}"]
 
-    @property
-    def ticks(self) -> Iterator[tuple[float, str]]:
+    @cached_property
+    def ticks(self) -> list[tuple[float, str]]:
         """Places and texts of the labels below. A day's label is at its noon."""
         chosen, zone = self.choice.range, self.instants.tz
         start, end = (self.instants + self.step).tz_localize(None)[[0, -1]]
         inset = timedelta(0) if "%H" in chosen.tick_format else numbers.A_DAY / 2
         local = pd.date_range(start.normalize() + inset, end, freq=chosen.tick_frequency)
-        for time in local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").dropna():
-            if 0.04 <= (share := self.share(time)) <= 0.93:
-                yield share, time.strftime(chosen.tick_format)
+        times = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").dropna()
+        ticks = [(self.share(time), time.strftime(chosen.tick_format)) for time in times]
+        return [tick for tick in ticks if 0.04 <= tick[0] <= 0.93]  # whole at both ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,13 +198,6 @@ class Curve:
     def known(self) -> pd.Series[int]:
         """The values that are known, without the running bar."""
         return (self.values.iloc[:-1] if self.axis.step else self.values).dropna()
-
-    @property
-    def change(self) -> int:
-        """The rows written in the range, or by how much the rows changed."""
-        if self.axis.choice.is_rate:
-            return self.written
-        return int(self.known.iloc[-1] - self.known.iloc[0]) if len(self.known) else 0
 
     @property
     def is_whole(self) -> bool:
@@ -368,9 +361,9 @@ def _at_rest(panel: Panel, curve: Curve, before: Curve | None) -> list[str]:
 
 
 def _change(curve: Curve) -> str:
-    if not curve.axis.choice.is_rate:
-        return numbers.change(curve.change)
-    return f"+{numbers.short_number(curve.change)}" if curve.change else "none"
+    if curve.axis.choice.is_rate:
+        return f"+{numbers.short_number(curve.written)}" if curve.written else "none"
+    return numbers.change(int(curve.known.iloc[-1] - curve.known.iloc[0]))
 
 
 def _labels(panel: Panel, curve: Curve, before: Curve | None) -> list[Component]:

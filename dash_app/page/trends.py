@@ -51,15 +51,15 @@ class Trends:
         waiting = {name: self._waiting(since.get(name)) for name, _ in shown}
         start = self.now - choice.range.reach
         young = {name: first if first > start else None for name, first in since.items()}
-        if self.database is None:
-            return [
-                Panel(name, label, marks[name], waiting[name], young.get(name))
-                for name, label in shown
-            ]
-        own, first = marks[self.database], young.get(self.database)
+        entries: list[tuple[str, str, str, Note]] = [
+            (name, label, name, ()) for name, label in shown
+        ]
+        if database := self.database:
+            tables = self._tables(database, choice)
+            entries = [(table, table, database, note) for table, note in tables]
         return [
-            Panel(table, table, own, waiting[self.database] or note, first)
-            for table, note in self._tables(self.database, choice)
+            Panel(name, label, marks[owner], waiting[owner] or note, young.get(owner))
+            for name, label, owner, note in entries
         ]
 
     @property

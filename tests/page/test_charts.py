@@ -112,7 +112,7 @@ def test_instants_are_named_in_the_readers_zone(
 def test_hours_are_labelled_at_round_local_times() -> None:
     axis = curve(frame([1] * 24, start="2026-11-21 16:00"), WRITTEN, "Asia/Kolkata").axis
     assert [text for _, text in axis.ticks] == ["00:00", "06:00", "12:00", "18:00"]
-    assert next(axis.ticks)[0] == pytest.approx(2.5 / 23.7, abs=0.001)
+    assert axis.ticks[0][0] == pytest.approx(2.5 / 23.7, abs=0.001)
 
 
 def test_at_rest_a_panel_shows_the_newest_value_and_the_change() -> None:
