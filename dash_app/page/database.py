@@ -88,9 +88,7 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
         id=ids.HEADLINE,
         className="headline",
     )
-    tables = (
-        [html.H2("Tables"), _tables(details.tables, search, now)] if len(details.tables) else []
-    )
+    tables = _tables(details.tables, search, now)
     facts, is_read = [*_facts(status, now), *_day(details, now)], status.status == "connected"
     storage = html.Section([html.H2("Storage"), _storage(details, now)])
     beside = [details.events, storage, *([_holders(status, now)] if is_read else [])]
@@ -140,35 +138,29 @@ def _day(details: Details, now: datetime) -> list[Component]:
     return [*drawing, html.Div(hours, className="hours", **aria(hidden="true"))] if drawing else []
 
 
-def _tables(tables: pd.DataFrame, search: str | None, now: datetime) -> Component:
-    """Return the sorted table of tables, empty ones folded.
+def _tables(tables: pd.DataFrame, search: str | None, now: datetime) -> list[Component]:
+    """Return the sorted table of tables, empty ones folded; nothing if there are none.
 
     Each heading links to the URL that sorts by it.
     """
+    if tables.empty:
+        return []
     sort = parse(search).get("sort")
     key = sort if sort in COLUMNS else "rows"
     ordered = tables.sort_values(
         [key, "table"], ascending=[key == "table", True], na_position="first"
     ).head(MAX_ROWS)
     is_empty = ordered["rows"].eq(0).fillna(False) & ~ordered["is_overdue"]
-    head = [_heading(name, text, key, search) for name, text in COLUMNS.items()]
-    lines, empty = (
+    head = html.Thead(html.Tr([_heading(*each, key, search) for each in COLUMNS.items()]))
+    shown, empty = (
         html.Tbody([_table(row, now) for row in rows.itertuples(index=False)])
         for rows in (ordered[~is_empty], ordered[is_empty])
     )
-    fold = html.Details(
-        [
-            html.Summary(numbers.plural(int(is_empty.sum()), "empty table")),
-            html.Table(empty, className="sortable"),
-        ]
-    )
-    return html.Div(
-        [
-            html.Table([html.Thead(html.Tr(head)), lines], className="sortable"),
-            *([fold] if is_empty.any() else []),
-            *and_more(len(tables) - MAX_ROWS),
-        ]
-    )
+    parts: list[Component] = [html.Table([head, shown], className="sortable")]
+    if count := int(is_empty.sum()):
+        summary = html.Summary(numbers.plural(count, "empty table"))
+        parts.append(html.Details([summary, html.Table(empty, className="sortable")]))
+    return [html.H2("Tables"), html.Div([*parts, *and_more(len(tables) - MAX_ROWS)])]
 
 
 def _heading(name: str, text: str, sorted_by: str, search: str | None) -> Component:
@@ -217,13 +209,9 @@ def _storage(details: Details, now: datetime) -> Component:
     if host.disk:
         full = full_in(host.disk, per_day or 0)
         texts["Disk"] = f"{disk_line(host.disk).removeprefix('Disk ')}{full}"
-    path = html.Div(
-        [
-            html.Span("Path", className="aside"),
-            html.Code(str(details.status.database.path)),
-        ]
-    )
-    return html.Div([_pairs(texts.items(), "list"), path])
+    path = html.Code(str(details.status.database.path))
+    whole = html.Div([html.Span("Path", className="aside"), path])
+    return html.Div([_pairs(texts.items(), "list"), whole])
 
 
 def _growth_per_day(details: Details, now: datetime) -> int | None:

@@ -69,15 +69,8 @@ class Page:
         snapshot = self.sampler.snapshot
         facts = self.facts(snapshot, request.path, request.query_string.decode(errors="replace"))
         view = first_view(facts, snapshot.taken_at if snapshot else None)
-        title = escape(summaries.title(self._label(self.database_of(request.path))))
-        parts = {
-            "{%level%}": self._level(snapshot),
-            "{%view_title%}": title,
-            "{%first_view%}": view,
-        }
-        for place, text in parts.items():
-            index = index.replace(place, text)
-        return index
+        index = index.replace("{%view_title%}", escape(self._title(None, request.path)))
+        return index.replace("{%level%}", self._level(snapshot)).replace("{%first_view%}", view)
 
     def facts(
         self, snapshot: Snapshot | None, path: str | None, search: str | None = None
@@ -102,8 +95,12 @@ class Page:
             return "unknown"
         return snapshot.shown_level
 
-    def _label(self, name: str | None) -> str | None:
-        return next((one.label for one in self.settings.databases if one.name == name), None)
+    def _title(self, snapshot: Snapshot | None, path: str | None) -> str:
+        """Return the title of the tab, with the databases of a snapshot that need a person."""
+        name = self.database_of(path)
+        label = next((one.label for one in self.settings.databases if one.name == name), None)
+        needing = snapshot.needing if snapshot else []
+        return summaries.title(label, [s for s in needing if name in {None, s.database.name}])
 
     def _details(
         self, snapshot: Snapshot, status: DatabaseStatus, now: datetime
@@ -128,12 +125,6 @@ class Page:
 
         `version` changes with each fact of the page, `recorded` with each new point.
         """
-        database = self.database_of(path)
-        needing = [
-            status
-            for status in (snapshot.worst_first if snapshot else ())
-            if status.needs_you and database in {None, status.database.name}
-        ]
         recorded_at = snapshot.recorded_at if snapshot else None
         return {
             "build": self.build,
@@ -141,8 +132,8 @@ class Page:
             "ageMs": round(self.sampler.age_seconds(snapshot) * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
             "level": self._level(snapshot),
-            "title": summaries.title(self._label(database), needing),
-            "version": version_of(snapshot, database, search),
+            "title": self._title(snapshot, path),
+            "version": version_of(snapshot, self.database_of(path), search),
             "recorded": recorded_at.isoformat() if recorded_at else None,
         }
 

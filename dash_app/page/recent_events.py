@@ -69,9 +69,10 @@ def _event_lines(
     }
     for event in events:
         is_shared = event.kind == "back" and any(
-            _is_shared(incident) and incident.since <= event.at <= (incident.ended_at or event.at)
+            event.database in incident.databases
+            and _is_shared(incident)
+            and incident.since <= event.at <= (incident.ended_at or event.at)
             for incident in ended
-            if event.database in incident.databases
         )
         is_on_card = event.kind in get_args(Absence) or (event.database, event.at) in lasting
         if event.database in labels and not is_shared and not is_on_card:
@@ -80,12 +81,10 @@ def _event_lines(
 
 def _incident_lines(ended: Iterable[Incident], now: datetime) -> Iterator[Line]:
     for incident in ended:
-        if incident.kind in get_args(EventKind) and not _is_shared(incident):
-            continue
-        text: list[Component | str] = [ending(incident)]
-        if incident.kind != "late":
-            text += [" ", moment(incident.since, "clock", now)]
-        yield incident.ended_at or now, labels_and_cause(incident)[0], text
+        if incident.kind not in get_args(EventKind) or _is_shared(incident):
+            start = [] if incident.kind == "late" else [moment(incident.since, "clock", now)]
+            at, subject = incident.ended_at or now, labels_and_cause(incident)[0]
+            yield at, subject, [ending(incident), " ", *start]
 
 
 def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator[Line]:
