@@ -37,7 +37,7 @@ PAUSE_SECONDS = 180
 """So long after a record, the step that now runs counts as watched. Records are a minute apart."""
 
 GAPS_REACH, MIN_GAP_SECONDS = timedelta(days=7), 600
-"""How far back gaps are told, and the length of the shortest. A restart is no news."""
+"""How far back gaps are reported, and the longest that is not. A restart is no news."""
 
 WALK = """
     SELECT at, {column}, least, greatest FROM {view}
@@ -48,13 +48,12 @@ WALK = """
 """A series from the value at the start of a window to its end, in the order of the index."""
 
 IS_COUNTED = "SELECT EXISTS (SELECT 1 FROM hour WHERE series = ? AND last IS NOT NULL)"
-FIRST_COUNT = """
-    SELECT max((SELECT at FROM point WHERE series = id AND at > :since AND value IS NOT NULL
-        ORDER BY at LIMIT 1))
+COUNTED_AT = """
+    SELECT max((SELECT min(at) FROM point WHERE series = id AND value IS NOT NULL AND at >=
+        (SELECT max(at) FROM point WHERE series = id AND at <= :since)))
     FROM series WHERE database = :database AND metric = 'rows'
-        AND "table" IN (SELECT value FROM json_each(:tables))
 """
-"""When the last of some tables was first counted after a time."""
+"""When the last of the tables that were there at a time was counted. It may have been before."""
 
 _WRITTEN_AT = """coalesce(
     (SELECT written FROM point WHERE series = :series AND at <= {at} ORDER BY at DESC LIMIT 1),
@@ -274,33 +273,22 @@ def _activity(
     columns = zip(*own, strict=True)
     hours = [_sum(value for _, value in column) for column in columns] or [None] * ACTIVITY_HOURS
     watched = _watched(spans(connection, database), hourly, is_inserted=True)
-    since, parts = _day_start(connection, database, now)
+    parts: dict[str, int | None] = {}
+    since = _watched_a_day_ago(connection, database, now)
+    if since is not None:
+        facts = {"database": database, "since": since}
+        since = max(since, connection.execute(COUNTED_AT, facts).fetchone()[0] or 0)
+        rows = _find(connection, Selection((database,)), Window(since, since, 1))
+        parts = {str(series.table): series.parts[0] for series in rows}
+    since_time = datetime.fromtimestamp(since or now.timestamp(), UTC)
     return Activity(
         hours=tuple(hours),
         rows_before=_sum(parts.values()),
-        since=datetime.fromtimestamp(since or now.timestamp(), UTC),
+        since=since_time,
         unknown_before=frozenset(table for table, part in parts.items() if part is None),
         watched=tuple(at in watched for at in hourly.instants),
-        is_whole_day=since is not None and is_one_day(datetime.fromtimestamp(since, UTC), now),
+        is_whole_day=is_one_day(since_time, now),
     )
-
-
-def _day_start(
-    connection: sqlite3.Connection, database: str, now: datetime
-) -> tuple[int | None, dict[str, int | None]]:
-    """Return when the last day of a database starts, and the rows of each table at that time.
-
-    It is a day ago or, if that is later, when it was first watched or its last table first counted.
-    """
-    since, rows = None, {}
-    later = _watched_a_day_ago(connection, database, now)
-    while later is not None:
-        since, found = later, _find(connection, Selection((database,)), Window(later, later, 1))
-        rows = {str(series.table): series.parts[0] for series in found}
-        unknown = json.dumps([table for table, part in rows.items() if part is None])
-        facts = {"database": database, "since": since, "tables": unknown}
-        later = connection.execute(FIRST_COUNT, facts).fetchone()[0]
-    return since, rows
 
 
 def _values(values: list[_Value], watched: set[int]) -> tuple[_Points, _Ranges, _Parts]:
