@@ -128,6 +128,26 @@ def test_a_lost_file_is_a_problem_without_the_service_too(
         assert history.execute("SELECT * FROM memory").fetchall() == before
 
 
+def test_an_acknowledgement_counts_with_and_without_the_service(
+    tmp_path: Path, config: Path, port: int
+) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    with Served(config, port=port) as served:
+        eventually(lambda: served.database("email")["status"] == "connected")
+        path.unlink()
+        eventually(lambda: served.json("/api/incidents")["incidents"])
+    with closing(sqlite3.connect(tmp_path / "history.db")) as history, history:
+        history.execute("UPDATE incident SET acknowledged_by = 'ann', acknowledged_at = since")
+    without = status(tmp_path, config)
+    with Served(config, port=port):
+        outputs = [without, status(tmp_path, config)]
+    for code, (headline, line, *_) in outputs:
+        assert headline.startswith("1 acknowledged, 1 not initialized · ")
+        assert line.startswith("ERROR  Email  The file is gone. Since ")
+        assert " Acknowledged until it ends, by ann. " in line
+        assert code == 0
+
+
 def test_an_unreadable_history_is_a_failure(tmp_path: Path, config: Path) -> None:
     (tmp_path / "history.db").write_text("nonsense " * 500)
     done = run(tmp_path, "status", "--config", config)
