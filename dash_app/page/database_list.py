@@ -118,7 +118,11 @@ def database_list(
         return aside("No database matches. ", html.A("Show all", href="/"))
     rows = [_row(status, incidents, carded, now) for status in statuses]
     length = ceil(len(rows) / MAX_LISTS)
-    names = [html.Span("24 h"), html.Span("rows", className="change"), html.Span("last write")]
+    names = [
+        html.Span("24 h", className="pulse"),
+        html.Span("rows", className="change"),
+        html.Span("last write"),
+    ]
     head = html.P(names, className="columns", **aria(hidden="true"))
     lists = [html.Ul(rows[at : at + length]) for at in range(0, len(rows), length)]
     return html.Div([html.Div([head, part]) for part in lists], className="lists")
@@ -137,7 +141,7 @@ def _row(
     change = "" if status.change is None else numbers.change(status.change)
     facts = [
         html.Span(word, className="visually-hidden"),
-        html.Span(sparkline(status, incidents, now, PULSE_HEIGHT)),
+        html.Span(sparkline(status, incidents, now, PULSE_HEIGHT), className="pulse"),
         html.Span(change, className="change"),
         moment(written_at, "length", now) if written_at else html.Span("unknown"),
     ]
