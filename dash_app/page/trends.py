@@ -110,7 +110,7 @@ class Trends:
         for table in rows or written:  # if the database is gone, its recorded tables
             last = written.get(table)
             is_silent = last is None or self.now - last > choice.range.reach
-            when = (", the last ", moment(last, "clock", self.now)) if last else ()
+            when = (", last: ", moment(last, "clock", self.now)) if last else ()
             is_noted = choice.is_rate and is_silent
             notes[table] = (f"no row in {choice.range.label}", *when) if is_noted else ()
         ordered = sorted(notes.items(), key=lambda item: (-rows.get(item[0], 0), item[0]))

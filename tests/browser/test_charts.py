@@ -207,7 +207,14 @@ def test_choices_keep_each_other_and_are_marked(quiet_page: Page, served: Served
 
 def test_nothing_moves_when_charts_arrive_or_grow(page: Page, served: Served) -> None:
     page.add_init_script(SHIFTS)
-    open_trends(page, served.url)
+    page.set_viewport_size({"width": 390, "height": 320})
+    page.goto(served.url)
+    expect(page.locator(".panel")).to_have_count(len(LARGEST))
+    heights = "(panels) => panels.map((panel) => panel.offsetHeight)"
+    placeholders = page.locator(".panel").evaluate_all(heights)
+    page.locator("#trends").scroll_into_view_if_needed()
+    expect(page.locator("#chart-0 .main-svg").first).to_be_attached()
+    assert page.locator(".panel").evaluate_all(heights) == placeholders
     expect(page.locator(".below")).to_contain_text("New: watching since")
     before = page.locator("#trends").evaluate_all(NUMBERS)[0]["height"]
     page.evaluate("dash_clientside.set_props('newest-point', { data: 'a later point' })")

@@ -82,7 +82,7 @@ def test_tables_without_new_rows_have_a_line_instead(path: Path) -> None:
     tasks, runs = replace(view, search="range=6h&show=rows").panels()
     assert (tasks.name, runs.name, tasks.note, runs.note) == ("tasks", "runs", (), ())
     _, runs = replace(view, search="range=1h").panels()
-    assert note(runs).startswith("no row in 1 h, the last <time")
+    assert note(runs).startswith("no row in 1 h, last: <time")
 
 
 def test_of_many_databases_twelve_have_a_chart_those_in_trouble_first(path: Path) -> None:
