@@ -126,7 +126,7 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     starts = [window.first - window.step, *window.instants[:-1]]
     trends = trends.set_axis(pd.to_datetime(starts if trend.is_rate else index, unit="s", utc=True))
     trends.attrs = {
-        "written": _written(path, trend, window) if trend.is_rate else {},
+        "written": _written(path, trend, until) if trend.is_rate else {},
         "step": timedelta(seconds=window.step),
         "until": _time(window.instants[-1]),
         "meanwhile": {
@@ -160,11 +160,13 @@ def with_present(
     return extended
 
 
-def _written(path: Path, trend: Trend, window: Window) -> dict[str, int | None]:
+def _written(path: Path, trend: Trend, until: datetime) -> dict[str, int]:
     """Return the rows written in exactly the range, by column."""
-    end, reach_seconds = window.instants[-1], round(trend.reach.total_seconds())
-    columns, _, _ = _trend_columns(path, trend, Window(end, end, reach_seconds, window.span))
-    return {name: column.iloc[-1] for name, column in columns.items()}
+    written: Counter[str] = Counter()
+    for database, table, rows in series.written_between(path, until - trend.reach, until):
+        if trend.database in {None, database}:
+            written[table if trend.database else database] += rows
+    return written
 
 
 def _trend_columns(

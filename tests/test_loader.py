@@ -215,7 +215,9 @@ def test_rows_that_came_while_not_watched_are_no_bar(recorded: tuple[Path, datet
     total = day["email"].sum() + 60
     assert total == (now - day.index[0].to_pydatetime()) // MINUTE
     assert day.attrs["written"] == {"email": DAY // MINUTE}
+    assert day.attrs["written"] == {"email": 24 * 60}
     tables = bars(path, DAY, database="email", until=now)
+    assert tables.attrs["written"] == {"tasks": 24 * 60, "empty": 0}
     assert tables.attrs["written"] == {"tasks": DAY // MINUTE, "empty": 0}
     assert tables.attrs["meanwhile"] == {"tasks": [gap], "empty": [(*gap[:2], 0)]}
     rows = loader.trend_frame(path, loader.Trend(6 * HOUR, 300, MINUTE))

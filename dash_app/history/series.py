@@ -62,6 +62,14 @@ _WRITTEN_AT = """coalesce(
     0)"""
 """The sum of a table's written rows at a time; that of the hour if its points are pruned."""
 
+_WRITTEN_BETWEEN = """
+    SELECT database, "table", {until} - {since} FROM series WHERE metric = 'rows'
+        AND EXISTS (SELECT 1 FROM hour WHERE series = id AND last IS NOT NULL)
+"""
+WRITTEN_BETWEEN = _WRITTEN_BETWEEN.format(
+    until=_WRITTEN_AT.format(at=":until"), since=_WRITTEN_AT.format(at=":since")
+).replace(":series", "id")
+
 _MEANWHILE = """
     SELECT start, until, max(0, {written_until} - {written_start}) FROM (
         SELECT since AS until, max(until) OVER (
@@ -150,6 +158,16 @@ def extent(path: Path, selection: Selection) -> Extent:
     with open_read_only(path) as connection:
         names = _select(connection, selection).values()
         return Extent(len(names), sum(len(json.dumps(name)) for name in names))
+
+
+def written_between(path: Path, since: datetime, until: datetime) -> Iterator[tuple[str, str, int]]:
+    """Yield database, table and the rows written in a range, in gaps too. Raise sqlite3.Error.
+
+    A table that was never counted is left out.
+    """
+    facts = {"since": int(since.timestamp()), "until": int(until.timestamp())}
+    with open_read_only(path) as connection:
+        yield from connection.execute(WRITTEN_BETWEEN, facts)
 
 
 def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
