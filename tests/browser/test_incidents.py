@@ -60,6 +60,9 @@ def test_a_state_is_acknowledged_on_its_card_and_a_past_change_ends(
     expect(content.get_by_role("button", name="Acknowledge: Content")).to_be_visible()
     expect(choices).to_be_visible()  # no tick takes it back
     expect(quiet_page.get_by_text("Acknowledge for")).to_have_count(1)  # a past change has no times
+    expect(headline(quiet_page)).to_have_text("2 of 4 need you")
+    first = quiet_page.locator("#app .troubles a").first.inner_text().split()[0]
+    expect(quiet_page).to_have_title(f"(2) {first} · Mission Control")
 
     choices.get_by_role("button", name="8 h").press("Enter")
     undo = notes.get_by_role("button", name="Undo")
