@@ -354,8 +354,8 @@ def _at_rest(panel: Panel, curve: Curve, before: Curve | None) -> list[str]:
     if before:
         return [change[0], f"{span}, ", _change(before), " before"]
     newest = curve.values.iloc[-1]
-    if pd.isna(newest):
-        return change
+    if pd.isna(newest) or (panel.since and panel.since > axis.instants[-1]):
+        return change  # the running bar would say the same
     words = axis.names[-1] if axis.step else "rows"
     return [numbers.short_number(int(newest)), f" {words} · ", *change]
 
@@ -447,7 +447,7 @@ def figure(curve: Curve, before: Curve | None = None) -> dict[str, Any]:
 
 
 def _bars(curve: Curve, high: int) -> list[dict[str, Any]]:
-    """Return bars, the running one, and the stubs of times without rows, which is not silence."""
+    """Return the bars, the running bar, and the stubs of times without rows."""
     edges, last = curve.axis.edges, len(curve.values) - 1
     known = [(at, int(rows)) for at, rows in enumerate(curve.values) if not pd.isna(rows)]
     written = [(at, max(rows, high * ROW_SHARE)) for at, rows in known if rows]

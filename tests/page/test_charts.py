@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -124,6 +125,8 @@ def test_at_rest_a_panel_shows_the_newest_value_and_the_change() -> None:
     since = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
     panel = Panel("email", "Email", since=since)
     assert "4 since 16:00 · +7 since 15:02" in text(young, WRITTEN, panel=panel)
+    panel = replace(panel, since=since + HOUR)
+    assert "Email+4 since 16:02" in text(frame([None, None, None, 4]), WRITTEN, panel=panel)
     assert "not watched in 24 h" in text(frame([None] * 3), WRITTEN)
 
 
