@@ -10,10 +10,13 @@ from playwright.sync_api import Page, expect
 
 from tests.harness import Served, eventually, make_database, write_config
 
-PATHS = ("/", "/?show=rows&range=7d", "/databases/email?show=rows", "/databases/gone", "/glance")
+PATHS = (
+    *("/", "/?show=rows&range=7d", "/databases/email?show=rows", "/databases/gone"),
+    *("/glance", "/glance?refresh=off", "/nope"),
+)
 SCHEMES: tuple[Literal["dark", "light"], ...] = ("dark", "light")
 ALLOWED = {"/glance": {"meta-refresh"}}
-"""A page without scripts has no other way to reload."""
+"""A page without scripts has no other way to reload. It links to one that stays."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +38,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 @pytest.mark.parametrize("path", PATHS)
 def test_axe_finds_nothing_in_either_scheme(page: Page, served: Served, path: str) -> None:
     page.goto(served.url + path)
-    if path != "/glance":
+    has_app = page.locator("#app").count()
+    if has_app:
         page.locator("#trends").scroll_into_view_if_needed()
         expect(page.locator("#app .below")).to_be_visible()
         expect(page.locator(".as-table").first).to_be_attached()
@@ -43,7 +47,29 @@ def test_axe_finds_nothing_in_either_scheme(page: Page, served: Served, path: st
         page.emulate_media(
             color_scheme=scheme, reduced_motion="reduce"
         )  # no transition between colours
-        if path != "/glance":
+        if has_app:
             expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
-        violations = {violation["id"] for violation in Axe().run(page).response["violations"]}
-        assert violations <= ALLOWED.get(path, set()), scheme
+        assert violations(page) <= ALLOWED.get(path, set()), scheme
+
+
+def test_axe_finds_nothing_while_acknowledging_and_offline(page: Page, served: Served) -> None:
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page.goto(served.url)
+    card = page.locator("#app #card-gone")
+    card.get_by_text("Acknowledge").click()
+    assert violations(page) == set()
+    card.get_by_role("button", name="24 h").click()
+    expect(card).to_contain_text("Acknowledged until")
+    assert violations(page) == set()
+    page.context.set_offline(True)
+    expect(page.locator("#app #notice")).to_contain_text("offline")
+    assert violations(page) == set()
+    page.context.set_offline(False)
+    expect(page.locator("#app #notice")).to_be_empty()
+    card.get_by_role("button", name="Undo").click()
+    expect(card.get_by_text("Acknowledge", exact=True)).to_be_visible()
+
+
+def violations(page: Page) -> set[str]:
+    """Return the rules of axe that the page violates."""
+    return {violation["id"] for violation in Axe().run(page).response["violations"]}
