@@ -74,7 +74,7 @@ def test_db_status_has_the_documented_keys_and_types(served: Served) -> None:
     assert set(document) == {"takenAt", "connected", "total", "level", "headline", "databases"}
     assert (document["connected"], document["total"]) == (1, 3)
     assert document["level"] == "fault"
-    assert document["headline"].startswith("Broken is not a database, ")
+    assert document["headline"].startswith("Broken can't be read, ")
     assert is_utc_with_milliseconds(document["takenAt"])
     names = [database["name"] for database in document["databases"]]
     assert names == ["email", "late", "broken"]
