@@ -241,9 +241,9 @@ def _numbers(status: DatabaseStatus, now: datetime) -> Iterator[str]:
     if status.status == "connected":
         if reading.last_modified:
             written_at = reading.last_modified
-            # If writes stopped, the problem has the duration. The time is found in a log.
-            is_silent = any(problem.is_silence and not problem.table for problem in status.problems)
-            when = clock(written_at, now) if is_silent else ago(now - written_at)
+            # In trouble, the time is what one looks for in a log.
+            has_clock = status.problems or status.is_stale
+            when = clock(written_at, now) if has_clock else ago(now - written_at)
             yield f"Last write {when}."
         yield f"{rows_of(reading)}{_change(status, now)}."
     if status.is_stale:

@@ -332,10 +332,10 @@ def test_lines_are_aligned_and_have_change_problem_and_age() -> None:
         "Content has a large WAL, 1 h · 15:00:03 UTC, 2 s ago",
         (
             "WAL HELD  Content  WAL 1.2 GB, held back by node (pid 812) for 3 h."
-            " Since 14:00 UTC (1 h). Last write 7 s ago. 133 rows."
+            " Since 14:00 UTC (1 h). Last write 14:59 UTC. 133 rows."
         ),
         "                   Restart that program.",
-        "stale     Health   Last write 7 s ago. 133 rows. As of 14:50 UTC, 10 min ago.",
+        "stale     Health   Last write 14:59 UTC. 133 rows. As of 14:50 UTC, 10 min ago.",
         "ok        Email    Last write 7 s ago. 133 rows, +24 in 24 h.",
     ]
 
