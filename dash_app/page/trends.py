@@ -97,7 +97,8 @@ class Trends:
         databases = [(each.name, each.label) for each in self.settings.databases]
         if self.snapshot and len(databases) > charts.MAX_PANELS:
             statuses = Filter.from_search(self.search).select(self.snapshot.databases)
-            statuses.sort(key=lambda status: not status.needs_you)
+            troubled = [status for status in self.snapshot.needing if status in statuses]
+            statuses = [*troubled, *(status for status in statuses if not status.needs_you)]
             databases = [(status.database.name, status.database.label) for status in statuses]
         return databases[: charts.MAX_PANELS]
 
