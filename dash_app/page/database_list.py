@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
+from typing import Any
 
 from dash import dcc, html
 from dash.development.base_component import Component
@@ -86,13 +87,14 @@ def filter_controls(
         html.A(
             f"{STATES.get(state, 'All')} {numbers.number(count)}",
             href=url_query.with_values(search, state=state) or "/",
-            className="choice is-chosen" if state == chosen.state else "choice",
+            className="choice",
             **(aria(current="true") if state == chosen.state else {}),
         )
         for state, count in counts.items()
         if count or state in {"", chosen.state}
     ]
-    text = {"id": ids.FILTER, "type": "search", "placeholder": BY_NAME, "maxLength": 100}
+    text: dict[str, Any] = {"id": ids.FILTER, "type": "search", "placeholder": BY_NAME}
+    text |= {"maxLength": 100, "autoComplete": "off"}
     inputs = [
         dcc.Input(name=name, value=value, **({"type": "hidden"} if name != "name" else text))
         for name, value in ({"name": chosen.name} | url_query.parse(search)).items()

@@ -21,7 +21,7 @@ BOOTSTRAP_CLASSES = {"Card": "card", "CardBody": "card-body"}
 ATTRIBUTES = {
     "className": "class",
     "class_name": "class",
-    **{name: name.lower() for name in ("dateTime", "maxLength")},
+    **{name: name.lower() for name in ("autoComplete", "dateTime", "maxLength")},
     **{name: name for name in ("href", "id", "role", "scope", "title", "type")},
     **{name: name for name in ("method", "name", "placeholder", "value")},
     **{name: name for name in ("d", "height", "preserveAspectRatio", "viewBox")},
