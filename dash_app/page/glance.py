@@ -28,9 +28,7 @@ DOCUMENT = versioned("""<!DOCTYPE html>
 </html>
 """)
 
-RELOADING = '<meta http-equiv="refresh" content="30">', "Without refresh", "/glance?refresh=off"
-STILL = "", "With refresh", "/glance"
-"""The tag that reloads a page, and the link to the other kind of page, for those who need time."""
+REFRESH = '<meta http-equiv="refresh" content="30">'
 
 
 def glance_page(snapshot: Snapshot | None, now: datetime, *, reloads: bool = True) -> str:
@@ -39,14 +37,12 @@ def glance_page(snapshot: Snapshot | None, now: datetime, *, reloads: bool = Tru
     age = snapshot_age(snapshot, now) if snapshot else "Nothing read yet."
     items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
     parts = [html.H1(headline), aside(age), html.Ul(items)]
-    refresh, other, href = RELOADING if reloads else STILL
-    links = html.Nav(
-        [html.A("The whole page", href="/"), html.A(other, href=href)], className="links"
-    )
+    other = ("Without refresh", "?refresh=off") if reloads else ("With refresh", "/glance")
+    pages = [html.A(text, href=href) for text, href in (("The whole page", "/"), other)]
     level = snapshot.shown_level if snapshot else "unknown"
-    body = draw(html.Main([*parts, links]))
+    body = draw(html.Main([*parts, html.Nav(pages, className="links")]))
     title = f"{headline} · Mission Control"
-    return DOCUMENT.format(level=level, refresh=refresh, title=title, body=body)
+    return DOCUMENT.format(level=level, refresh=REFRESH if reloads else "", title=title, body=body)
 
 
 def plain_page(text: str) -> str:

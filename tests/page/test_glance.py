@@ -69,7 +69,7 @@ def test_browsers_get_html_and_other_clients_text(served: Served) -> None:
     assert status == 200
     assert page.startswith("<!DOCTYPE html>")
     assert "3 rows" in page
-    assert '<a href="/glance?refresh=off">Without refresh</a>' in page
+    assert '<a href="?refresh=off">Without refresh</a>' in page
     still = served.get("/glance?refresh=off", {"Accept": "text/html"})[1]
     assert "3 rows" in still
     assert "http-equiv" not in still
