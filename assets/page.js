@@ -67,15 +67,9 @@
     if (!element || element.written === text) return;
     element.written = text;
     const only = element.childNodes.length === 1 && element.firstChild;
-    if (only && only.nodeType === Node.TEXT_NODE) only.data = text;
-    else element.textContent = text;
-  };
-
-  // Writes a sentence whose `commands` are elements that one tap selects.
-  const writeProse = (element, text) => {
-    if (!element || element.written === text) return;
-    element.written = text;
-    element.replaceChildren(...text.split("`").map((piece, at) =>
+    if (only && only.nodeType === Node.TEXT_NODE && element.id !== "notice") only.data = text;
+    // `Commands` become elements that one tap selects.
+    else element.replaceChildren(...text.split("`").map((piece, at) =>
       at % 2 ? Object.assign(document.createElement("code"), { textContent: piece }) : piece));
   };
 
@@ -127,7 +121,7 @@
     root.dataset.freshness = freshness;
     const updated = pulse.takenAt ? `updated ${ago(factsMs)}` : "nothing read yet";
     write(byId("age"), freshness === "waking" ? "Updating…" : updated);
-    writeProse(byId("notice"), notice(problem));
+    write(byId("notice"), notice(problem));
     if (problem === "silent") recovery.check();
     showState(freshness === "stale" ? "unknown" : pulse.level);
     // Ages of stale facts stop, because there may have been a write since.
