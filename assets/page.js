@@ -368,7 +368,7 @@
     byId(button.getAttribute("aria-controls")).classList.toggle("is-open", open);
   });
 
-  // Load the charts, and Plotly with them, once they are about to come into view.
+  // Load the charts, and Plotly (400 kB) with them, once they come into view.
   const started = new MutationObserver(() => {
     const trends = byId("trends");
     if (!trends) return;
@@ -378,7 +378,7 @@
       if (!entries.some((entry) => entry.isIntersecting)) return;
       near.disconnect();
       set("browser", { data: { zone: Intl.DateTimeFormat().resolvedOptions().timeZone } });
-    }, { rootMargin: "200px" });
+    });
     near.observe(trends);
   });
   started.observe(document, { childList: true, subtree: true });

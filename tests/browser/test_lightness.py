@@ -10,7 +10,7 @@ from tests.bench.browser import Profile, Visitor
 from tests.harness import Served, make_database, write_config
 
 MAX_COMPONENTS = 20
-MAX_COLD_BYTES, MAX_WARM_BYTES = 450_000, 40_000
+MAX_COLD_BYTES, MAX_WARM_BYTES = 401_000, 40_000
 MAX_COLD_REQUESTS, MAX_WARM_REQUESTS = 26, 12
 
 
