@@ -1,9 +1,8 @@
 """The last 24 hours of a database as a drawing: a bar per hour, above a ribbon of its levels."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
-from operator import itemgetter
 from typing import get_args
 
 from dash.development.base_component import Component
@@ -41,10 +40,13 @@ def sparkline(
         return []
     own = [incident for incident in incidents if status.database.name in incident.databases]
     levels = hour_levels(own, activity.watched, now)
-    shapes = _bars(activity.hours, height) | _ribbon(levels, height + RIBBON_TOP)
+    shapes = [*_bars(activity.hours, height), *_ribbon(levels, height + RIBBON_TOP)]
+    paths: dict[str, str] = {}  # by their class
+    for name, shape in shapes:
+        paths[name] = paths.get(name, "") + shape
     total_height = height + RIBBON_TOP + RIBBON_HEIGHT
     drawing = Svg(
-        children=[Path(d=shape, className=name) for name, shape in shapes.items() if shape],
+        children=[Path(d=path, className=name) for name, path in paths.items()],
         className="sparkline is-idle" if status.is_paused or status.is_stale else "sparkline",
         height=str(total_height),
         viewBox=f"0 0 {PITCH * len(activity.hours) - (PITCH - BAR_WIDTH)} {total_height}",
@@ -75,28 +77,23 @@ def hour_levels(
     return levels
 
 
-def _bars(hours: Sequence[int | None], height: int) -> dict[str, str]:
-    """Return the paths of the bars by their class. The current hour is pale."""
+def _bars(hours: Sequence[int | None], height: int) -> Iterator[tuple[str, str]]:
+    """Yield the class and shape of each bar. The current hour is pale."""
     scale = max(MIN_SCALE_ROWS, *(rows or 0 for rows in hours))
-    paths = {"written": "", "current": "", "silent": ""}
     for at, rows in enumerate(hours):
         if rows is not None:
             name = "silent" if rows <= 0 else "current" if at == len(hours) - 1 else "written"
             bar = max(MIN_BAR_HEIGHT, round((height - AIR) * rows / scale))
-            bar = STUB_HEIGHT if name == "silent" else bar
-            paths[name] += f"M{at * PITCH} {height}v-{bar}h{BAR_WIDTH}v{bar}"
-    return paths
+            bar = bar if rows > 0 else STUB_HEIGHT
+            yield name, f"M{at * PITCH} {height}v-{bar}h{BAR_WIDTH}v{bar}"
 
 
-def _ribbon(levels: Sequence[Level | None], top: int) -> dict[str, str]:
-    """Return the paths of the ribbon by their class. Equal hours run together as one line."""
-    paths = {"ok": "", "warn": "", "bad": ""}
-    for level, run in groupby(enumerate(levels), key=itemgetter(1)):
+def _ribbon(levels: Iterable[Level | None], top: int) -> Iterator[tuple[str, str]]:
+    """Yield the class and shape of each segment. Equal hours run together as one line."""
+    start = 0
+    for level, hours in groupby(levels):
+        width = PITCH * len(list(hours))
         if level:
             name, thickness = RIBBON[level]
-            hours = [at for at, _ in run]
-            width = PITCH * len(hours)
-            if hours[-1] == len(levels) - 1:
-                width -= PITCH - BAR_WIDTH
-            paths[name] += f"M{hours[0] * PITCH} {top}h{width}v{thickness}h-{width}"
-    return paths
+            yield name, f"M{start} {top}h{width}v{thickness}h-{width}"
+        start += width

@@ -56,7 +56,7 @@ def test_equal_hours_of_the_ribbon_run_together_and_worse_ones_are_thicker() -> 
     watched = (False, False, *[True] * 22)
     past = [incident("fault", 11.5, 11), incident("notice", 5, 4.5)]
     found = shapes([0] * 24, watched, past)
-    assert found["ok"] == "M20 25h90v1h-90M120 25h60v1h-60M190 25h47v1h-47"
+    assert found["ok"] == "M20 25h90v1h-90M120 25h60v1h-60M190 25h50v1h-50"
     assert found["warn"] == "M180 25h10v2h-10"
     assert found["bad"] == "M110 25h10v3h-10"
 
