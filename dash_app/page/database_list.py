@@ -1,9 +1,6 @@
 """More than twelve databases: the filter, and a list with a row per database."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 from typing import Any
@@ -40,70 +37,53 @@ STATES = {
 
 def state_of(status: DatabaseStatus) -> str:
     """Return the key in STATES of a database."""
-    if status.is_paused:
-        return "paused"
-    if status.needs_you or status.acknowledged:
-        return "acknowledged" if status.acknowledged else "needs_you"
-    if status.level == "unknown":
-        return "unknown"
-    return "not_initialized" if status.status == "not_initialized" else "well"
+    return "needs_you" if status.needs_you else summaries.state(status).replace(" ", "_")
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """The databases to list, by a part of their name and by their state. It is part of the URL."""
+def select(statuses: Iterable[DatabaseStatus], search: str | None) -> list[DatabaseStatus]:
+    """Return the databases that a URL's query selects, by a part of their name and by state.
 
-    name: str
-    state: str
-
-    @classmethod
-    def from_search(cls, search: str | None) -> Filter:
-        """Parse a URL's query; an unknown state selects all."""
-        query = url_query.parse(search)
-        state = query.get("state", "")
-        return cls(query.get("name", ""), state if state in STATES else "")
-
-    def select(self, statuses: Iterable[DatabaseStatus]) -> list[DatabaseStatus]:
-        """Return the databases that it selects, in their order."""
-        part = self.name.strip().casefold()
-        return [
-            status
-            for status in statuses
-            if part in f"{status.database.label}\n{status.database.name}".casefold()
-            and self.state in {"", state_of(status)}
-        ]
+    An unknown state selects all.
+    """
+    query = url_query.parse(search)
+    part, state = query.get("name", "").strip().casefold(), query.get("state")
+    return [
+        status
+        for status in statuses
+        if part in f"{status.database.label}\n{status.database.name}".casefold()
+        and (state not in STATES or state == state_of(status))
+    ]
 
 
-def filter_controls(
-    statuses: Sequence[DatabaseStatus], chosen: Filter, search: str | None
-) -> Component:
+def filter_controls(statuses: Iterable[DatabaseStatus], search: str | None) -> Component:
     """Return a field for the name, and a link with a number per state that occurs.
 
     Both work without scripts, and keep the other parameters of the URL.
     """
-    found = [state_of(status) for status in Filter(chosen.name, "").select(statuses)]
+    query = {"name": ""} | url_query.parse(search)
+    chosen = query["state"] if query.get("state") in STATES else ""
+    found = [state_of(s) for s in select(statuses, url_query.with_values(search, state=""))]
     counts = {"": len(found)} | {state: found.count(state) for state in STATES}
     links = [
         html.A(
             f"{STATES.get(state, 'All')} {numbers.number(count)}",
             href=url_query.with_values(search, state=state) or "/",
             className="choice",
-            **(aria(current="true") if state == chosen.state else {}),
+            **(aria(current="true") if state == chosen else {}),
         )
         for state, count in counts.items()
-        if count or state in {"", chosen.state}
+        if count or state in {"", chosen}
     ]
     text: dict[str, Any] = {"id": ids.FILTER, "type": "search", "placeholder": BY_NAME}
     text |= {"maxLength": 100, "autoComplete": "off"}
     inputs = [
-        dcc.Input(name=name, value=value, **({"type": "hidden"} if name != "name" else text))
-        for name, value in ({"name": chosen.name} | url_query.parse(search)).items()
+        dcc.Input(name=name, value=value, **(text if name == "name" else {"type": "hidden"}))
+        for name, value in query.items()
     ]
     label = html.Label(BY_NAME, htmlFor=ids.FILTER, className="visually-hidden")
     form = html.Form([label, *inputs], method="get", role="search")
-    return html.Div(
-        [form, html.Nav(links, className="choices", **aria(label="State"))], className="filter"
-    )
+    nav = html.Nav(links, className="choices", **aria(label="State"))
+    return html.Div([form, nav], className="filter")
 
 
 def database_list(

@@ -12,9 +12,9 @@ from dash_app.page import ids
 from dash_app.page.cards import cards
 from dash_app.page.database_list import (
     MAX_CARDS,
-    Filter,
     database_list,
     filter_controls,
+    select,
     state_of,
 )
 from dash_app.page.headline import headline, lines
@@ -72,11 +72,11 @@ def _grid(snapshot: Snapshot, now: datetime, *more: Component, name: str = "card
 
 def _list(snapshot: Snapshot, search: str | None, now: datetime) -> list[Component]:
     """Return the filter, cards of the databases in trouble by harm, and the list of all."""
-    chosen, total = Filter.from_search(search), len(snapshot.databases)
-    shown, worst_first = map(chosen.select, (snapshot.databases, snapshot.worst_first))
+    shown, total = select(snapshot.databases, search), len(snapshot.databases)
+    worst_first = select(snapshot.worst_first, search)
     troubled = [s for s in worst_first if state_of(s) in {"needs_you", "acknowledged"}]
     return [
-        filter_controls(snapshot.databases, chosen, search),
+        filter_controls(snapshot.databases, search),
         _grid(replace(snapshot, databases=tuple(troubled)), now, name="cards troubled"),
         html.H2(f"{len(shown)} of {total} databases" if len(shown) < total else "All databases"),
         database_list(shown, snapshot.incidents, {s.database.name for s in troubled}, now),

@@ -14,7 +14,7 @@ from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import charts
 from dash_app.page.charts import Choice, Mark, Panel, TimeAxis
-from dash_app.page.database_list import Filter
+from dash_app.page.database_list import select
 from dash_app.page.widgets import moment
 from dash_app.settings import Settings
 from dash_app.words.events import event_text
@@ -96,7 +96,7 @@ class Trends:
         """Return names and labels of the databases to show: of many, those in trouble first."""
         databases = [(each.name, each.label) for each in self.settings.databases]
         if self.snapshot and len(databases) > charts.MAX_PANELS:
-            statuses = Filter.from_search(self.search).select(self.snapshot.databases)
+            statuses = select(self.snapshot.databases, self.search)
             troubled = [status for status in self.snapshot.needing if status in statuses]
             statuses = [*troubled, *(status for status in statuses if not status.needs_you)]
             databases = [(status.database.name, status.database.label) for status in statuses]

@@ -121,11 +121,12 @@ def _all_well(snapshot: Snapshot) -> str:
 
 def state_counts(snapshot: Snapshot) -> dict[str, int]:
     """Return how many of the databases that do not need a person are in each of `STATES`."""
-    states = [_state(status) for status in snapshot.databases if not status.needs_you]
+    states = [state(status) for status in snapshot.databases if not status.needs_you]
     return {state: states.count(state) for state in STATES if state in states}
 
 
-def _state(status: DatabaseStatus) -> str:
+def state(status: DatabaseStatus) -> str:
+    """Return in which of `STATES` a database is that needs nobody."""
     if status.is_paused:
         return "paused"
     if status.level == "unknown":

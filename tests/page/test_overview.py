@@ -13,7 +13,7 @@ from dash_app import settings
 from dash_app.model.expectation import Rules
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.page.database_list import STATES, Filter, state_of
+from dash_app.page.database_list import STATES, select, state_of
 from dash_app.page.overview import overview
 from dash_app.page.url_query import parse, with_values
 from dash_app.sampler import Sampler
@@ -61,7 +61,7 @@ def test_each_database_is_in_one_state() -> None:
     ],
 )
 def test_a_filter_selects_by_a_part_of_the_name_and_by_state(search: str, names: list[str]) -> None:
-    found = Filter.from_search(search).select(many(13))
+    found = select(many(13), search)
     assert [status.database.name for status in found] == names
 
 
