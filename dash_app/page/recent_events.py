@@ -70,7 +70,7 @@ def _event_lines(
     for event in events:
         is_shared = event.kind == "back" and any(
             event.database in incident.databases
-            and _is_shared(incident)
+            and len(incident.databases) > 1
             and incident.since <= event.at <= (incident.ended_at or event.at)
             for incident in ended
         )
@@ -81,7 +81,7 @@ def _event_lines(
 
 def _incident_lines(ended: Iterable[Incident], now: datetime) -> Iterator[Line]:
     for incident in ended:
-        if incident.kind not in get_args(EventKind) or _is_shared(incident):
+        if incident.kind not in get_args(EventKind) or len(incident.databases) > 1:
             start = [] if incident.kind == "late" else [moment(incident.since, "clock", now)]
             at, subject = incident.ended_at or now, labels_and_cause(incident)[0]
             yield at, subject, [ending(incident), " ", *start]
@@ -93,10 +93,6 @@ def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator
         start, end = (moment(time, "clock", now) for time in (gap.start, gap.end))
         came = came_meanwhile(gap.rows) if has_rows else ""
         yield gap.end, "All databases", ["Not watched from ", start, " to ", end, came]
-
-
-def _is_shared(incident: Incident) -> bool:
-    return len(incident.databases) > 1
 
 
 def _item(line: Line, now: datetime, *, has_subject: bool) -> Component:
