@@ -20,28 +20,24 @@ from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.numbers import is_one_day
 
+instant = datetime.fromisoformat
+
 
 def snapshot_from(document: StatusDocument) -> Snapshot:
     """Return a document as a snapshot. Raise KeyError, TypeError or ValueError if it is not one."""
     statuses = tuple(_status(database) for database in document["databases"])
-    return Snapshot(datetime.fromisoformat(document["takenAt"]), statuses)
+    return Snapshot(instant(document["takenAt"]), statuses)
 
 
 def _status(document: DatabaseDocument) -> DatabaseStatus:
     level, reading, change = _level(document["level"]), _reading(document), document["change"]
     good, watch = document["lastGood"], document.get("watch")  # older services have no `watch`
     known = document.get("acknowledged")  # older services have none
-    until = datetime.fromisoformat(known["until"]) if known and known["until"] else None
     activity = None
     if change and reading.counted_rows is not None:
-        since = datetime.fromisoformat(change["since"])
-        activity = Activity(
-            hours=(),
-            rows_before=reading.counted_rows - change["rows"],
-            since=since,
-            unknown_before=reading.unknown_tables,
-            is_whole_day=is_one_day(since, reading.verified_at),
-        )
+        before, since = reading.counted_rows - change["rows"], instant(change["since"])
+        is_whole_day = is_one_day(since, reading.verified_at)
+        activity = Activity((), before, since, reading.unknown_tables, is_whole_day=is_whole_day)
     return DatabaseStatus(
         database=Database(
             document["name"],
@@ -51,27 +47,27 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
         ),
         reading=reading,
         status=document["status"],
-        since=datetime.fromisoformat(document["since"]),
+        since=instant(document["since"]),
         level=level,
         verdict=document["verdict"],
-        last_good=good and LastGood(datetime.fromisoformat(good["readAt"]), good["totalRows"], 0),
+        last_good=good and LastGood(instant(good["readAt"]), good["totalRows"], 0),
         problems=tuple(_problems(document)),
         is_stale=level == "unknown" and not reading.is_undecided,
         activity=activity,
         acknowledged=known
-        and Acknowledgement(known["by"], datetime.fromisoformat(known["at"]), until),
+        and Acknowledgement(known["by"], instant(known["at"]), _instant(known["until"])),
     )
 
 
 def _problems(document: DatabaseDocument) -> Iterator[Problem]:
     if error := document["error"]:
-        level, since = _level(document["level"]), datetime.fromisoformat(document["since"])
+        level, since = _level(document["level"]), instant(document["since"])
         yield Problem(error["code"], level, since, error["message"], error["remedy"])
     for finding in document["findings"]:
         yield Problem(
             cast("ProblemCode", finding["kind"]),
             _level(finding["level"]),
-            datetime.fromisoformat(finding["since"]),
+            instant(finding["since"]),
             finding["text"],
             finding["remedy"],
             table=finding.get("table"),
@@ -82,14 +78,12 @@ def _problems(document: DatabaseDocument) -> Iterator[Problem]:
 def _last_write(document: DatabaseDocument, finding: Finding) -> datetime | None:
     """Return the write after which silence began, if a finding is silence."""
     table, watch = finding.get("table"), document.get("watch")
-    standing = watch and (watch["tables"].get(table) if table else watch["file"])
-    if finding["kind"] not in OVERDUE or not standing or not standing["lastAt"]:
-        return None
-    return datetime.fromisoformat(standing["lastAt"])
+    state = watch and (watch["tables"].get(table) if table else watch["file"])
+    return _instant(state["lastAt"]) if state and finding["kind"] in OVERDUE else None
 
 
 def _reading(document: DatabaseDocument) -> Reading:
-    verified_at, modified = datetime.fromisoformat(document["verifiedAt"]), document["lastModified"]
+    verified_at = instant(document["verifiedAt"])
     code = document["error"]["code"] if document["error"] else None
     # A lock decides nothing until it has lasted for a minute.
     is_new_lock = code == "locked" and document["level"] == "unknown"
@@ -98,13 +92,17 @@ def _reading(document: DatabaseDocument) -> Reading:
         estimate = document["estimates"].get(table)
         tables[table] = TableCount(rows, verified_at, estimate["kind"] if estimate else None)
     return Reading(
-        datetime.fromisoformat(document["readAt"]),
+        instant(document["readAt"]),
         verified_at,
         code=code,
         detail={"is_new": ""} if is_new_lock else {},
         tables=tables,
-        last_modified=datetime.fromisoformat(modified) if modified else None,
+        last_modified=_instant(document["lastModified"]),
     )
+
+
+def _instant(text: str | None) -> datetime | None:
+    return instant(text) if text else None
 
 
 def _level(level: Level) -> Level:

@@ -145,11 +145,9 @@ class Snapshot:
     @property
     def well_since(self) -> datetime | None:
         """Since when no database has had a fault; None if one has, or if it is unknown."""
-        faults = [one for one in self.incidents if one.databases and one.level == "fault"]
-        ends = [fault.ended_at for fault in faults if fault.ended_at]
-        if self.undisturbed_since is None or len(ends) < len(faults):
-            return None
-        return max([self.undisturbed_since, *ends])
+        ends = [one.ended_at for one in self.incidents if one.databases and one.level == "fault"]
+        known = [end for end in [self.undisturbed_since, *ends] if end]
+        return max(known) if len(known) > len(ends) else None
 
     def with_incidents(self, incidents: tuple[Incident, ...]) -> Snapshot:
         """Return the snapshot with its incidents, and each status with those of its problems.
@@ -159,15 +157,16 @@ class Snapshot:
         causes = {id_: one for one in incidents if not one.ended_at for id_ in one.problem_ids}
         statuses = []
         for status in self.databases:
-            own = [causes.get(problem.id) for problem in status.pressing]
+            found = {problem: causes.get(problem.id) for problem in status.pressing}
             known = [
                 cause.acknowledgement(self.taken_at)
-                for problem, cause in zip(status.pressing, own, strict=True)
                 if cause and not problem.needs_acknowledgement
+                else None
+                for problem, cause in found.items()
             ]
-            acknowledged = known[0] if known and all(known) and len(known) == len(own) else None
-            found = tuple(dict.fromkeys(cause for cause in own if cause))
-            statuses.append(replace(status, incidents=found, acknowledged=acknowledged))
+            acknowledged = known[0] if all(known) and known else None
+            own = tuple(dict.fromkeys(filter(None, found.values())))
+            statuses.append(replace(status, incidents=own, acknowledged=acknowledged))
         return replace(self, databases=tuple(statuses), incidents=incidents)
 
     def status_of(self, name: str) -> DatabaseStatus:
@@ -189,9 +188,8 @@ class Snapshot:
         """The databases that need a person, then the others, each by the harm and its start."""
 
         def rank(status: DatabaseStatus) -> tuple[bool, tuple[int, int], float]:
-            code, since = "", inf
-            for problem in status.pressing[:1]:
-                code, since = problem.code, problem.since.timestamp()
+            worst_one = [(p.code, p.since.timestamp()) for p in status.pressing[:1]]
+            code, since = worst_one[0] if worst_one else ("", inf)
             return not status.needs_you, harm_rank(status.level, code), since
 
         return sorted(self.databases, key=rank)

@@ -8,78 +8,51 @@ from functools import lru_cache
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
-from dash_app.model.problem import FindingKind, Problem, family
+from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.events import spell_out
-from dash_app.words.numbers import (
-    age,
-    clock,
-    every,
-    join_names,
-    number,
-    plural,
-    size,
-)
+from dash_app.words.numbers import age, clock, every, join_names, number, plural, size
 
-IN_BRIEF: dict[str, str] = {
-    "file_missing": "file gone",
-    "folder_missing": "folder gone",
-    "file_empty": "file emptied",
-    "no_tables": "tables gone",
-    "not_a_file": "not a file",
-    "permission_denied": "no permission",
-    "read_only_folder": "WAL without its index",
-    "needs_recovery": "unfinished work in its WAL",
-    "locked": "locked",
-    "wal_elsewhere": "WAL is elsewhere",
-    "not_a_database": "not a database",
-    "unsupported": "newer format",
-    "corrupt": "damaged",
-    "cannot_read": "can't be read",
-    "needs_extension": "needs an extension",
-    "io_error": "disk error",
-    "not_responding": "no answer",
-    "not_read_yet": "not read yet",
-    "reader_crashed": "crashes its reader",
-    "gone": "file gone",
-    "emptied": "file emptied",
-    "truncated": "cut short",
-    "rows_dropped": "rows lost",
-    "rolled_back": "older state",
-    "replaced": "replaced",
-    "log_held": "WAL held",
-    "wal_growing": "WAL keeps growing",
-    "disk_low": "disk nearly full",
-    "late": "late",
-    "down": "down",
-    "few_rows": "too few rows",
-    "no_such_table": "no such table",
-    "wal_large": "WAL too large",
-    "file_large": "file too large",
-    "alerts_failing": "notifications not sent",
+UNREADABLE = "can't be read"
+BRIEFLY: dict[str, tuple[str, str]] = {
+    "file_missing": ("file gone", "is gone"),
+    "folder_missing": ("folder gone", "is gone"),
+    "file_empty": ("file emptied", UNREADABLE),
+    "no_tables": ("tables gone", UNREADABLE),
+    "not_a_file": ("not a file", UNREADABLE),
+    "permission_denied": ("no permission", UNREADABLE),
+    "read_only_folder": ("WAL without its index", UNREADABLE),
+    "needs_recovery": ("unfinished work in its WAL", UNREADABLE),
+    "locked": ("locked", "is locked"),
+    "wal_elsewhere": ("WAL is elsewhere", UNREADABLE),
+    "not_a_database": ("not a database", UNREADABLE),
+    "unsupported": ("newer format", UNREADABLE),
+    "corrupt": ("damaged", "is damaged"),
+    "cannot_read": ("can't be read", UNREADABLE),
+    "needs_extension": ("needs an extension", UNREADABLE),
+    "io_error": ("disk error", UNREADABLE),
+    "not_responding": ("no answer", UNREADABLE),
+    "not_read_yet": ("not read yet", UNREADABLE),
+    "reader_crashed": ("crashes its reader", UNREADABLE),
+    "gone": ("file gone", "is gone"),
+    "emptied": ("file emptied", "was emptied"),
+    "truncated": ("cut short", "was cut short"),
+    "rows_dropped": ("rows lost", "lost rows"),
+    "rolled_back": ("older state", "is an older copy"),
+    "replaced": ("replaced", "was replaced"),
+    "log_held": ("WAL held", "has a large WAL"),
+    "wal_growing": ("WAL keeps growing", "has a large WAL"),
+    "disk_low": ("disk nearly full", "is low on disk"),
+    "late": ("late", "is late"),
+    "down": ("down", "is down"),
+    "few_rows": ("too few rows", "has too few rows"),
+    "no_such_table": ("no such table", "lacks a table"),
+    "wal_large": ("WAL too large", "has a large WAL"),
+    "file_large": ("file too large", "is too large"),
+    "alerts_failing": ("notifications not sent", UNREADABLE),
 }
-"""Problems on the badge of a card, with a capital, and in titles of incidents."""
-
-PREDICATES: dict[str, str] = {
-    "file_missing": "is gone",
-    "folder_missing": "is gone",
-    "locked": "is locked",
-    "corrupt": "is damaged",
-    "gone": "is gone",
-    "emptied": "was emptied",
-    "truncated": "was cut short",
-    "rows_dropped": "lost rows",
-    "rolled_back": "is an older copy",
-    "replaced": "was replaced",
-    "log_held": "has a large WAL",
-    "disk_low": "is low on disk",
-    "late": "is late",
-    "down": "is down",
-    "few_rows": "has too few rows",
-    "no_such_table": "lacks a table",
-    "file_large": "is too large",
-}
-"""Problems as the headline reports them, after the name of the database."""
+"""Problems on the badge of a card, with a capital, and in titles of incidents; and as the headline
+reports them, after the name of the database."""
 
 Sentence = tuple[str | datetime, ...]
 """A sentence in parts. Each face shows a time in it as the duration since then."""
@@ -90,7 +63,7 @@ BADGE_TEXTS = {
     "error": "ERROR",
     "undecided": "can't tell",
     "paused": "paused",
-    **{code: text.upper() for code, text in IN_BRIEF.items()},
+    **{code: text.upper() for code, (text, _) in BRIEFLY.items()},
 }
 """Badges in plain text, as the first words of a line."""
 
@@ -123,12 +96,12 @@ REMEDIES: dict[FindingKind, str] = {
 
 def kind_in_brief(kind: str) -> str:
     """Return a problem's code in two or three words."""
-    return IN_BRIEF.get(kind) or spell_out(kind).lower()
+    return BRIEFLY[kind][0] if kind in BRIEFLY else spell_out(kind).lower()
 
 
 def predicate(code: str) -> str:
     """Return what is wrong with a database, after its name: is down."""
-    return PREDICATES.get(code) or PREDICATES.get(family(code), "can't be read")
+    return BRIEFLY[code][1] if code in BRIEFLY else UNREADABLE
 
 
 def badge_text(badge: str) -> str:

@@ -14,7 +14,7 @@ from dash_app.model.reading import ABSENCES, Code, LastGood
 from dash_app.words import numbers
 from dash_app.words.errors import NEVER_SEEN, TEXTS, VARIANTS, WordingContext, explain_error
 from dash_app.words.history import history_paused
-from dash_app.words.problems import IN_BRIEF, REMEDIES, kind_in_brief
+from dash_app.words.problems import BRIEFLY, REMEDIES, kind_in_brief
 
 HOME = Path.home()
 DATABASE = Database("email", "Email", HOME / "clawd" / "email.db")
@@ -117,13 +117,13 @@ def test_paths_rows_and_formats_are_shown_as_people_know_them() -> None:
 
 @pytest.mark.parametrize("code", get_args(ProblemCode))
 def test_each_problem_has_a_brief_name(code: ProblemCode) -> None:
-    brief = IN_BRIEF[code]
+    brief, _ = BRIEFLY[code]
     assert 0 < len(brief) <= 28
     assert kind_in_brief(code) == brief
 
 
 def test_only_codes_have_a_brief_name() -> None:
-    assert IN_BRIEF.keys() == set(get_args(ProblemCode))
+    assert BRIEFLY.keys() == set(get_args(ProblemCode))
 
 
 def test_an_unknown_code_of_a_later_version_is_spelled_out() -> None:
