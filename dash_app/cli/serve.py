@@ -71,13 +71,9 @@ def demo(port: int | None) -> None:
     """Serve the page for five demo databases with live writers, in a temporary folder."""
     with running_demo() as started:
         databases = [
-            {
-                "name": database.name,
-                "label": database.label,
-                "path": str(database.path),
-                **EXPECTED.get(database.name, {}),
-            }
-            for database in started.databases
+            {"name": one.name, "label": one.label, "path": str(one.path)}
+            | EXPECTED.get(one.name, {})
+            for one in started.databases
         ]
         history = {"path": str(started.folder / "history.db")}
         server = {"port": port} if port is not None else {}

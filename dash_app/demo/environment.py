@@ -29,10 +29,10 @@ class Demo:
 
 
 @contextmanager
-def running_demo(pace: float = 1) -> Iterator[Demo]:
+def running_demo() -> Iterator[Demo]:
     """Run the writers while in the context, then remove the folder with everything in it.
 
-    What happens to the databases happens `pace` times as fast. Raise OSError or sqlite3.Error.
+    Raise OSError or sqlite3.Error.
     """
     remove_leftovers()
     with ExitStack() as stack:
@@ -44,15 +44,14 @@ def running_demo(pace: float = 1) -> Iterator[Demo]:
         for database in databases:
             if database.name in BACKFILLED:
                 backfill.create(database.name, database.path)
-            stack.enter_context(_writer(database, pace))
+            stack.enter_context(_writer(database))
         yield Demo(folder, databases, backfill)
 
 
 @contextmanager
-def _writer(database: Database, pace: float) -> Iterator[None]:
-    arguments = (database.name, str(database.path), f"--pace={pace}")
+def _writer(database: Database) -> Iterator[None]:
     with subprocess.Popen(
-        [sys.executable, "-B", "-m", "dash_app.demo.writer", *arguments],
+        [sys.executable, "-B", "-m", "dash_app.demo.writer", database.name, str(database.path)],
         stdin=subprocess.PIPE,
         cwd=ROOT,
         process_group=0,  # Ctrl-C in the terminal is for the demo alone to handle

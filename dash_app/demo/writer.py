@@ -7,7 +7,7 @@ that pipe.
 import argparse
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,32 +43,31 @@ def write(name: str, connection: Connection) -> Pauses:
 
 
 def during(seconds: float, pauses: Pauses) -> Pauses:
-    """Yield pauses until so many seconds have passed."""
-    end = time.monotonic() + seconds
+    """Yield pauses of so many seconds in all."""
     for pause in pauses:
-        rest = end - time.monotonic()
-        yield max(min(pause, rest), 0)
-        if pause >= rest:
+        yield min(pause, seconds)
+        seconds -= pause
+        if seconds <= 0:
             return
 
 
-def coordination(path: Path, _pace: float) -> Pauses:
+def coordination(path: Path) -> Pauses:
     """Write steadily."""
     yield from write("coordination", connect(path))
 
 
-def observability(path: Path, pace: float) -> Pauses:
+def observability(path: Path) -> Pauses:
     """Write in bursts, and delete most of the events once."""
     connection = connect(path)
-    yield from during(LOSS_SECONDS / pace, write("observability", connection))
+    yield from during(LOSS_SECONDS, write("observability", connection))
     with connection:
         connection.execute(DELETE_OLD_EVENTS)
     yield from write("observability", connection)
 
 
-def content(path: Path, pace: float) -> Pauses:
+def content(path: Path) -> Pauses:
     """Set up a new database after a while, then write steadily."""
-    yield APPEAR_SECONDS / pace
+    yield APPEAR_SECONDS
     connection = connect(path)
     connection.execute("BEGIN")
     TOPICS.create(connection)
@@ -79,17 +78,17 @@ def content(path: Path, pace: float) -> Pauses:
     yield from write("content", connection)
 
 
-def email(path: Path, pace: float) -> Pauses:
+def email(path: Path) -> Pauses:
     """Move the file away after a while, bring it back, and continue."""
     with closing(connect(path)) as connection:
-        yield from during(GONE_SECONDS / pace, write("email", connection))
+        yield from during(GONE_SECONDS, write("email", connection))
     moved = path.rename(path.with_suffix(".moved"))
-    yield (BACK_SECONDS - GONE_SECONDS) / pace
+    yield BACK_SECONDS - GONE_SECONDS
     moved.rename(path)
     yield from write("email", connect(path))
 
 
-def health(path: Path, _pace: float) -> Pauses:
+def health(path: Path) -> Pauses:
     """Write once, then hang: alive, connected and silent."""
     connection = connect(path)
     next(write("health", connection))
@@ -97,14 +96,11 @@ def health(path: Path, _pace: float) -> Pauses:
     Event().wait()
 
 
-WRITERS: dict[str, Callable[[Path, float], Pauses]] = {
-    "coordination": coordination,
-    "observability": observability,
-    "content": content,
-    "email": email,
-    "health": health,
+WRITERS = {
+    write_one.__name__: write_one
+    for write_one in (coordination, observability, content, email, health)
 }
-"""Each writes to the database at a path, with its events so many times as fast."""
+"""Each writes to the database of its name, at a path."""
 
 
 def main() -> None:
@@ -112,12 +108,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m dash_app.demo.writer", description=__doc__)
     parser.add_argument("name", choices=WRITERS)
     parser.add_argument("path", type=Path)
-    parser.add_argument("--pace", type=float, default=1, help="speed of what happens")
     arguments = parser.parse_args()
 
     parent = Thread(target=_exit_with_parent, daemon=True)
     parent.start()
-    for seconds in WRITERS[arguments.name](arguments.path, arguments.pace):
+    for seconds in WRITERS[arguments.name](arguments.path):
         time.sleep(seconds)
     parent.join()
 

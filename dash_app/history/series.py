@@ -14,7 +14,7 @@ from dash_app.history.chart_grid import VIEWS, Step, Window
 from dash_app.history.coverage import Span, gaps_between, last_writes, spans
 from dash_app.history.file import open_read_only
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.model.host_facts import Activity, Gap
+from dash_app.model.host_facts import Activity
 from dash_app.words.numbers import is_one_day
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
@@ -172,11 +172,8 @@ def written_between(path: Path, since: datetime, until: datetime) -> Iterator[tu
 
 def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
     """Return the activity of the last 24 hours by database. Raise sqlite3.Error."""
-    last = int(now.timestamp()) // HOUR * HOUR
-    hourly = Window(last - (ACTIVITY_HOURS - 2) * HOUR, last, HOUR).extended_to(now)
     with open_read_only(path) as connection:
-        written = list(_find(connection, Selection(metric=INSERTED), hourly))
-        return {name: _activity(connection, name, now, written, hourly) for name in databases}
+        return {name: _activity(connection, name, now) for name in databases}
 
 
 def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, TableDay]:
@@ -219,8 +216,8 @@ def size_a_day_ago(path: Path, database: str, now: datetime) -> tuple[int, datet
     return None if size_bytes is None else (size_bytes, datetime.fromtimestamp(since, UTC))
 
 
-def recent_gaps(path: Path, now: datetime) -> tuple[Gap, ...]:
-    """Return the longer gaps of the last 7 days, newest first. Raise sqlite3.Error."""
+def recent_gaps(path: Path, now: datetime) -> tuple[tuple[datetime, datetime, int], ...]:
+    """Return the longer gaps of the last 7 days, and the rows of each. Raise sqlite3.Error."""
     earliest = int((now - GAPS_REACH).timestamp())
     with open_read_only(path) as connection:
         watched = connection.execute("SELECT since, until FROM watched ORDER BY since")
@@ -237,7 +234,7 @@ def recent_gaps(path: Path, now: datetime) -> tuple[Gap, ...]:
                 for gap in rows:
                     rows[gap] += written if start <= gap[0] and gap[1] <= end else 0
     return tuple(
-        Gap(datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC), count)
+        (datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC), count)
         for (start, end), count in reversed(rows.items())
     )
 
@@ -280,15 +277,11 @@ def _without(
     ]
 
 
-def _activity(
-    connection: sqlite3.Connection,
-    database: str,
-    now: datetime,
-    written: list[Series],
-    hourly: Window,
-) -> Activity:
-    own = (series.points for series in written if series.database == database)
-    columns = zip(*own, strict=True)
+def _activity(connection: sqlite3.Connection, database: str, now: datetime) -> Activity:
+    last = int(now.timestamp()) // HOUR * HOUR
+    hourly = Window(last - (ACTIVITY_HOURS - 2) * HOUR, last, HOUR).extended_to(now)
+    written = _find(connection, Selection((database,), metric=INSERTED), hourly)
+    columns = zip(*(series.points for series in written), strict=True)
     hours = [_sum(value for _, value in column) for column in columns] or [None] * ACTIVITY_HOURS
     watched = _watched(spans(connection, database), hourly, is_inserted=True)
     parts: dict[str, int | None] = {}

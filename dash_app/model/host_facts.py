@@ -98,15 +98,6 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
-    """A time in which no database was watched, and the rows written meanwhile."""
-
-    start: datetime
-    end: datetime
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
 class Activity:
     """The rows written in the last 24 hours."""
 

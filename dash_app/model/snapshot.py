@@ -11,7 +11,7 @@ from typing import Literal
 from dash_app.model.database import Database
 from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
-from dash_app.model.host_facts import Activity, Disk, Gap
+from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.problem import Level, Problem, harm_rank, worst, worst_first
 from dash_app.model.reading import Code, LastGood, Reading
@@ -124,8 +124,9 @@ class Snapshot:
     """Sentences on why the history is paused or had to start again."""
     recorded_at: datetime | None = None
     """When the newest points were stored in the history, since this process started."""
-    gaps: tuple[Gap, ...] = ()
-    """The times of more than 10 min in the last 7 days that nobody watched, newest first."""
+    gaps: tuple[tuple[datetime, datetime, int], ...] = ()
+    """The times of more than 10 min in the last 7 days that nobody watched, newest first: start,
+    end, and the rows written meanwhile."""
     undisturbed_since: datetime | None = None
     """When watching began, or resumed after more than an hour, or the last stored fault ended."""
     self_report: SelfReport = field(default_factory=SelfReport)

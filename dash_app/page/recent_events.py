@@ -89,10 +89,10 @@ def _incident_lines(ended: Iterable[Incident], now: datetime) -> Iterator[Line]:
 
 def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator[Line]:
     """Yield the time without watching; the rows that came meanwhile are those of all databases."""
-    for gap in snapshot.gaps:
-        start, end = (moment(time, "clock", now) for time in (gap.start, gap.end))
-        came = came_meanwhile(gap.rows) if has_rows else ""
-        yield gap.end, "All databases", ["Not watched from ", start, " to ", end, came]
+    for start, end, rows in snapshot.gaps:
+        times = moment(start, "clock", now), " to ", moment(end, "clock", now)
+        came = came_meanwhile(rows) if has_rows else ""
+        yield end, "All databases", ["Not watched from ", *times, came]
 
 
 def _item(line: Line, now: datetime, *, has_subject: bool) -> Component:

@@ -208,7 +208,7 @@ def test_databases_grow(demo: Demo) -> None:
 def test_email_goes_away_and_comes_back(tmp_path: Path) -> None:
     path = tmp_path / "email.db"
     Backfill(NOW).create("email", path)
-    pauses = writer.email(path, 1000)
+    pauses = writer.email(path)
     while path.exists():
         next(pauses)
     next(pauses)
@@ -218,7 +218,7 @@ def test_email_goes_away_and_comes_back(tmp_path: Path) -> None:
 def test_observability_loses_most_events_once(tmp_path: Path) -> None:
     path, rows = tmp_path / "observability.db", ROWS_AT_START["observability"]["events"]
     Backfill(NOW).create("observability", path)
-    pauses = writer.observability(path, 1000)
+    pauses = writer.observability(path)
     while has_more_rows(path, "events", rows // 2):
         next(pauses)
     (left,) = query(path, "SELECT COUNT(*) FROM events")[0]
@@ -229,8 +229,8 @@ def test_observability_loses_most_events_once(tmp_path: Path) -> None:
 
 def test_content_appears_with_a_few_rows(tmp_path: Path) -> None:
     path = tmp_path / "content.db"
-    pauses = writer.content(path, 1000)
-    assert next(pauses) == writer.APPEAR_SECONDS / 1000
+    pauses = writer.content(path)
+    assert next(pauses) == writer.APPEAR_SECONDS
     assert not path.exists()
     next(pauses)
     assert row_counts(path)["topics"] == writer.TOPIC_COUNT

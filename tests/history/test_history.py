@@ -28,7 +28,6 @@ from dash_app.history.schema import MIGRATIONS, ROLLUPS_SINCE, UnusableHistoryEr
 from dash_app.history.series import Selection
 from dash_app.history.writer import History
 from dash_app.model.database import HISTORY_APPLICATION_ID, Database
-from dash_app.model.host_facts import Gap
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.reading import LastGood, Reading, TableCount, rows_inserted
 from dash_app.model.snapshot import DatabaseState
@@ -683,7 +682,7 @@ def test_rows_that_came_while_nobody_watched_belong_to_the_gap(
     assert activity.watched[-4:] == (True, False, False, True)
     assert activity.rows_before == 100
     assert series.last_day_by_table(path, "email", now)["tasks"].written == 230
-    assert series.recent_gaps(path, now) == (Gap(START + 29 * MINUTE, START + 200 * MINUTE, 171),)
+    assert series.recent_gaps(path, now) == ((START + 29 * MINUTE, START + 200 * MINUTE, 171),)
     # An hour later than the last record, the running hour is not known to be silent.
     later = START + 270 * MINUTE
     assert series.recent_activity(path, ["email"], later)["email"].hours[-2:] == (30, None)
@@ -730,7 +729,7 @@ def test_a_gap_is_one_for_all_databases(history: History, path: Path) -> None:
         late = None if minute == 90 else rows  # it is back a minute later
         history.record(snapshot(START + minute * MINUTE, email=rows, late=late))
     now = START + 150 * MINUTE
-    gap = Gap(START + 29 * MINUTE, START + 90 * MINUTE, 61 + 62)
+    gap = (START + 29 * MINUTE, START + 90 * MINUTE, 61 + 62)
     assert series.recent_gaps(path, now) == (gap,)
     assert series.recent_gaps(path, now + timedelta(days=8)) == ()
 

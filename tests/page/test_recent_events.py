@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from dash_app.model.event import Event, Facts
-from dash_app.model.host_facts import Gap
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page.recent_events import recent_events
@@ -107,7 +106,7 @@ def test_a_loss_is_on_its_card_until_it_is_acknowledged() -> None:
 
 @pytest.mark.parametrize(("rows", "came"), [(41, "; 41 rows"), (1, "; 1 row"), (0, "")])
 def test_time_without_watching_is_one_line_with_the_rows_that_came(rows: int, came: str) -> None:
-    gap = Gap(EARLIER, EARLIER + 20 * MINUTE, rows)
+    gap = (EARLIER, EARLIER + 20 * MINUTE, rows)
     statuses = (status(database(), good_reading(a=1)), status(database("health"), good_reading()))
     snapshot = Snapshot(NOW, statuses, gaps=(gap,))
     all_, own = (
