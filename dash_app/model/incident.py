@@ -19,10 +19,6 @@ class Acknowledgement:
     until: datetime | None
     """The end of the acknowledgement; None if it lasts as long as the incident."""
 
-    def holds(self, now: datetime) -> bool:
-        """Whether it has not expired."""
-        return self.until is None or now < self.until
-
 
 @dataclass(frozen=True, slots=True)
 class Incident:
@@ -51,7 +47,8 @@ class Incident:
 
     def acknowledgement(self, now: datetime) -> Acknowledgement | None:
         """Return its acknowledgement, unless that has expired."""
-        return self.acknowledged if self.acknowledged and self.acknowledged.holds(now) else None
+        known = self.acknowledged
+        return known if known and (known.until is None or now < known.until) else None
 
     def clamp_to(self, now: datetime) -> Incident:
         """Return the incident without times in the future, stored before the clock was set back."""
