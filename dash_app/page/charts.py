@@ -42,6 +42,7 @@ ROW_SHARE, STUB_SHARE, BAR_SHARE = 0.04, 0.02, 0.7
 COLOUR, FAINT = "gray", "silver"
 """Plotly needs colours. The style sheet replaces them, so that they follow the theme."""
 
+UNWATCHED = "not watched"
 CONFIG: Any = {"staticPlot": True, "responsive": True}
 CHANGES: tuple[EventKind, ...] = ("schema_changed", "version_changed")
 """Kinds of events that are marked as changes. The others are problems, and so incidents."""
@@ -92,9 +93,6 @@ class Choice:
     offered: tuple[Range, ...]
     """The ranges up to the shortest that holds the whole history."""
 
-    search: str
-    """The query of the URL; its other parts stay."""
-
     @classmethod
     def from_search(cls, search: str | None, age: timedelta = timedelta.max) -> Choice:
         """Parse a URL's query for a history of this age; anything unknown is the default."""
@@ -104,7 +102,7 @@ class Choice:
         chosen = next((option for option in RANGES if option.key == query.get("range")), default)
         end = max(longest.reach, chosen.reach)
         offered = tuple(option for option in RANGES if option.reach <= end)
-        return cls(chosen, query.get("show") != "rows", offered, search or "")
+        return cls(chosen, query.get("show") != "rows", offered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,29 +121,35 @@ class Panel:
 
 @dataclass(frozen=True)
 class TimeAxis:
-    """What charts share: instants in the reader's zone, which are points or the starts of bars."""
+    """What the charts of a trend frame share: instants, which are points or the starts of bars."""
 
+    trends: pd.DataFrame
     choice: Choice
-    instants: pd.DatetimeIndex
-    step: timedelta
-    """The time that one bar covers; zero for lines."""
+    zone: tzinfo
+    before: TimeAxis | None = None
+    """The axis of the span before, if it is compared."""
 
-    @classmethod
-    def from_frame(cls, trends: pd.DataFrame, choice: Choice, zone: tzinfo) -> TimeAxis:
-        """Return the axis of a trend frame."""
-        instants = pd.DatetimeIndex(trends.index).tz_convert(zone)
-        return cls(choice, instants, trends.attrs["step"] if choice.is_rate else timedelta(0))
+    @cached_property
+    def step(self) -> timedelta:
+        """The time that one bar covers; zero for lines."""
+        step: timedelta = self.trends.attrs["step"]
+        return step if self.choice.is_rate else timedelta(0)
+
+    @cached_property
+    def instants(self) -> pd.DatetimeIndex:
+        """The instants in the reader's zone."""
+        return pd.DatetimeIndex(self.trends.index).tz_convert(self.zone)
+
+    @cached_property
+    def edges(self) -> list[float]:
+        """How far along the axis the instants are, and its end."""
+        return [*(round(self.share(instant), 4) for instant in self.instants), 1.0]
 
     def share(self, instant: datetime) -> float:
         """Return how far along the axis an instant is, from 0 to 1, the end of the last bar."""
         start = self.instants[0].timestamp()
         end = (self.instants[-1] + BAR_SHARE * self.step).timestamp()
-        return round((instant.timestamp() - start) / max(end - start, 1), 4)
-
-    @cached_property
-    def edges(self) -> list[float]:
-        """How far along the axis the instants are, and its end."""
-        return [*map(self.share, self.instants), 1.0]
+        return min((instant.timestamp() - start) / max(end - start, 1), 1)
 
     @cached_property
     def names(self) -> list[str]:
@@ -157,120 +161,105 @@ class TimeAxis:
         inset, form = (numbers.A_DAY / 2, "%-d %b") if is_days else (timedelta(0), "%H:%M")
         starts = (self.instants + inset).strftime(form)
         ends = (self.instants + self.step - inset).strftime(form)
-        pairs = zip(starts[:-1], ends, strict=False)
-        names = [start if start == end else f"{start} to {end}" for start, end in pairs]
+        names = [a if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
         running = self.instants[-1].strftime("%-d %b" if self.step > numbers.A_DAY else "%H:%M")
-        return [*names, f"since {running}"]
+        return [*names[:-1], f"since {running}"]
 
     @cached_property
     def ticks(self) -> list[tuple[float, str]]:
         """Places and texts of the labels below. A day's label is at its noon."""
-        chosen, zone = self.choice.range, self.instants.tz
+        chosen = self.choice.range
         start, end = (self.instants + self.step).tz_localize(None)[[0, -1]]
         inset = timedelta(0) if "%H" in chosen.tick_format else numbers.A_DAY / 2
         local = pd.date_range(start.normalize() + inset, end, freq=chosen.tick_frequency)
-        times = local.tz_localize(zone, ambiguous="NaT", nonexistent="NaT").dropna()
+        times = local.tz_localize(self.zone, ambiguous="NaT", nonexistent="NaT").dropna()
         ticks = [(self.share(time), time.strftime(chosen.tick_format)) for time in times]
         return [tick for tick in ticks if 0.04 <= tick[0] <= 0.93]  # whole at both ends
 
+    def curve(self, name: str) -> Curve:
+        """Return the curve of a column; a gap if there is no such column."""
+        facts: list[int | str] = [UNWATCHED] * len(self.instants)
+        if name in self.trends:
+            column = self.trends[name].array
+            facts = column.to_numpy(dtype=object, na_value=UNWATCHED).tolist()
+        for start, end, rows in self.trends.attrs["meanwhile"].get(name, ()):
+            words = f"{UNWATCHED}, {numbers.plural(rows, 'row')} came" if rows else UNWATCHED
+            for place in range(*self.instants.searchsorted([start - self.step, end])):
+                facts[place] = words if facts[place] == UNWATCHED else facts[place]
+        before = self.before.curve(name) if self.before else None
+        if before and not _rows(before.facts[: 1 if self.step else 2]):
+            before = None  # it was not watched from its start
+        return Curve(self, facts, self.trends.attrs["written"].get(name, 0), before)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Curve:
-    """The values of one panel: NA if nobody watched, or if a part of a sum is unknown."""
+    """The values of one panel."""
 
-    values: pd.Series[int]
     axis: TimeAxis
+    facts: list[int | str]
+    """For each instant the rows, or the words for a gap: not watched, or a part is unknown."""
+
     written: int
     """The rows written in the range, also while nobody watched."""
 
-    meanwhile: Sequence[tuple[datetime, datetime, int]] = ()
-    """Starts and ends of gaps, and how many rows came meanwhile."""
-
-    @classmethod
-    def from_frame(cls, trends: pd.DataFrame, name: str, axis: TimeAxis) -> Curve:
-        """Return the curve of a trend frame's column; a gap if there is no such column."""
-        missing = pd.Series(pd.NA, trends.index, dtype="Int64")
-        written, meanwhile = (trends.attrs[key].get(name) for key in ("written", "meanwhile"))
-        total = 0 if written is None or pd.isna(written) else int(written)
-        return cls(trends.get(name, missing), axis, total, meanwhile or ())
+    before: Curve | None
+    """The span before, if it is compared."""
 
     @property
-    def known(self) -> pd.Series[int]:
+    def known(self) -> list[int]:
         """The values that are known, without the running bar."""
-        return (self.values.iloc[:-1] if self.axis.step else self.values).dropna()
+        return _rows(self.facts[:-1] if self.axis.step else self.facts)
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether it starts where the range does."""
-        return bool(self.values.iloc[: 1 if self.axis.step else 2].notna().any())
+    @cached_property
+    def scale(self) -> tuple[int, int]:
+        """The least and the greatest value; of rows written, 0 and the greatest.
 
-    @property
-    def bands(self) -> list[tuple[float, float]]:
-        """The gaps that are wide enough to be seen, from where to where along the axis."""
-        edges, reach = self.axis.edges, 0 if self.axis.step else 1
-        gaps = [
-            (edges[max(0, start - reach)], edges[end]) for start, end in self.runs(of_gaps=True)
-        ]
-        return [(start, end) for start, end in gaps if end - start >= MIN_SHARE]
+        A running bar is not in the scale, unless nothing else was written.
+        """
+        values = self.known + (self.before.known if self.before else [])
+        if not self.axis.step:
+            return min(values, default=0), max(values, default=0)
+        return 0, max(max(values, default=0) or sum(_rows(self.facts)), MIN_TOP)
 
-    def runs(self, *, of_gaps: bool = False) -> Iterator[tuple[int, int]]:
-        """Yield the first place of each run between gaps, or of each gap, and the place after."""
-        is_gap = self.values.isna().tolist()
-        for key, run in groupby(range(len(is_gap)), key=is_gap.__getitem__):
+    def runs(self, kind: type) -> Iterator[tuple[int, int]]:
+        """Yield the first place of each run of values (int), or of each gap (str), and its end."""
+        for found, run in groupby(range(len(self.facts)), key=lambda at: type(self.facts[at])):
             places = list(run)
-            if key == of_gaps:
+            if found is kind:
                 yield places[0], places[-1] + 1
 
-    @property
-    def facts(self) -> list[int | str | None]:
-        """For each instant the rows, or the words for a gap; None if it was not watched."""
-        facts: list[int | str | None] = [None if pd.isna(v) else int(v) for v in self.values]
-        for start, end, rows in self.meanwhile:
-            text = f"not watched, {numbers.plural(rows, 'row')} came" if rows else None
-            for place, instant in enumerate(self.axis.instants):
-                if facts[place] is None and start - self.axis.step < instant < end:
-                    facts[place] = text
-        return facts
+
+def _rows(facts: list[int | str]) -> list[int]:
+    return [fact for fact in facts if isinstance(fact, int)]
 
 
-def choice_links(choice: Choice) -> list[Component]:
+def choice_links(choice: Choice, search: str | None) -> list[Component]:
     """Return two rows of links: what to show, and how far back. The page's script follows them."""
     modes = [
-        _choice(choice, "Rows written", {"show": ""}, choice.is_rate),
-        _choice(choice, "Rows", {"show": "rows"}, not choice.is_rate),
+        _choice("Rows written", with_values(search, show=""), choice.is_rate),
+        _choice("Rows", with_values(search, show="rows"), not choice.is_rate),
     ]
     ranges = [
-        _choice(choice, option.label, {"range": option.key}, option == choice.range)
+        _choice(option.label, with_values(search, range=option.key), option == choice.range)
         for option in choice.offered
     ]
-    return [Parts(*(html.Div(links, className="choices") for links in (modes, ranges)))]
+    return [Parts(html.Div(modes, className="choices"), html.Div(ranges, className="choices"))]
 
 
-def _choice(choice: Choice, label: str, query: dict[str, str], is_chosen: bool) -> Component:  # noqa: FBT001
+def _choice(label: str, href: str, is_chosen: bool) -> Component:  # noqa: FBT001
     current = aria(current="true") if is_chosen else {}
-    return html.A(label, href=with_values(choice.search, **query), className="choice", **current)
+    return html.A(label, href=href, className="choice", **current)
 
 
-def draw_charts(
-    panels: Sequence[Panel],
-    trends: pd.DataFrame,
-    before: pd.DataFrame | None,
-    axis: TimeAxis,
-    database: str | None,
-) -> list[Component]:
+def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -> list[Component]:
     """Return a chart for each panel, from the trend frame's column of its name.
 
-    `before` is the frame of the span before. Below the charts are a legend, their numbers as a
-    table, and a link to them as CSV.
+    Below the charts are a legend, their numbers as a table, and a link to them as CSV.
     """
     shown = [panel for panel in panels if not panel.note]
-    curves = [Curve.from_frame(trends, panel.name, axis) for panel in shown]
-    befores: list[Curve | None] = [None] * len(shown)
-    if before is not None:
-        earlier = TimeAxis.from_frame(before, axis.choice, UTC)
-        whole = [Curve.from_frame(before, panel.name, earlier) for panel in shown]
-        befores = [curve if curve.is_whole else None for curve in whole]
-    drawn = [_panel(*each) for each in zip(count(), shown, curves, befores, strict=False)]
+    curves = [axis.curve(panel.name) for panel in shown]
+    drawn = [_panel(*each) for each in zip(count(), shown, curves, strict=False)]
     query = {
         "format": "csv",
         "metric": "inserted" if axis.choice.is_rate else "rows",
@@ -280,7 +269,7 @@ def draw_charts(
     link = html.A("CSV", href=f"/api/history?{urlencode(query)}")
     formats = html.Div([as_table(shown, curves), link], className="formats")
     shared = data(edges=json.dumps(axis.edges), names=json.dumps(axis.names))
-    return [*drawn, Parts(_below(panels, [formats], shared))]
+    return [*drawn, Parts(_below(panels, [formats] if shown else [], shared))]
 
 
 def empty_charts(panels: Sequence[Panel]) -> list[Component]:
@@ -296,13 +285,13 @@ def empty_charts(panels: Sequence[Panel]) -> list[Component]:
 
 def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:
     """Return a folded table with one column per chart, newest first, of about 24 instants."""
-    instants = curves[0].axis.instants if curves else pd.DatetimeIndex([])
-    columns = [curve.facts for curve in curves]
-    times = instants.strftime("%-d %b, %H:%M")
+    times = curves[0].axis.instants.strftime("%-d %b, %H:%M") if curves else ()
+    columns = [
+        [numbers.number(fact) if isinstance(fact, int) else fact for fact in curve.facts]
+        for curve in curves
+    ]
     lines = [
-        html.Tr(
-            [html.Th(times[at], scope="row"), *(html.Td(_cell(facts[at])) for facts in columns)]
-        )
+        html.Tr([html.Th(times[at], scope="row"), *(html.Td(column[at]) for column in columns)])
         for at in range(len(times) - 1, -1, -max(1, len(times) // MAX_TABLE_ROWS))
     ]
     head = html.Tr([html.Th("Time"), *(html.Th(panel.label, scope="col") for panel in panels)])
@@ -312,17 +301,11 @@ def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:
     )
 
 
-def _cell(fact: int | str | None) -> str:
-    return numbers.number(fact) if isinstance(fact, int) else fact or "not watched"
-
-
-def _panel(number: int, panel: Panel, curve: Curve, before: Curve | None) -> Component:
-    rest = _at_rest(panel, curve, before)
-    graph = dcc.Graph(
-        id=ids.chart(number), figure=figure(curve, before), config=CONFIG, className="chart"
-    )
+def _panel(number: int, panel: Panel, curve: Curve) -> Component:
+    rest = _at_rest(panel, curve)
+    graph = dcc.Graph(id=ids.chart(number), figure=figure(curve), config=CONFIG, className="chart")
     frame = html.Div(
-        [Parts(*_labels(panel, curve, before)), graph],
+        [Parts(*_labels(panel, curve)), graph],
         className="frame",
         role="img",
         **aria(label=f"{panel.label}: {''.join(rest)}"),
@@ -341,54 +324,56 @@ def _head(label: str, rest: Sequence[str] = ()) -> Component:
     return html.Div([html.H3(middle_ellipsis(label)), value], className="panel-head")
 
 
-def _at_rest(panel: Panel, curve: Curve, before: Curve | None) -> list[str]:
+def _at_rest(panel: Panel, curve: Curve) -> list[str]:
     """Return the newest value and the change over the range: facts, each followed by its words."""
     axis, chosen = curve.axis, curve.axis.choice.range
-    if curve.values.isna().all():
-        return ["not watched", f" in {chosen.label}"]
     span = f" in {chosen.label}"
+    if not _rows(curve.facts):
+        return [UNWATCHED, span]
     if panel.since:
         day_or_time = "%H:%M" if chosen.reach <= numbers.A_DAY else "%-d %b"
-        span = f" since {panel.since.astimezone(axis.instants.tz).strftime(day_or_time)}"
+        span = f" since {panel.since.astimezone(axis.zone).strftime(day_or_time)}"
     change = [_change(curve), span]
-    if before:
-        return [change[0], f"{span}, ", _change(before), " before"]
-    newest = curve.values.iloc[-1]
-    if pd.isna(newest) or (panel.since and panel.since > axis.instants[-1]):
+    if curve.before:
+        return [change[0], f"{span}, ", _change(curve.before), " before"]
+    newest = curve.facts[-1]
+    if isinstance(newest, str) or (panel.since and panel.since > axis.instants[-1]):
         return change  # the running bar would say the same
     words = axis.names[-1] if axis.step else "rows"
-    return [numbers.short_number(int(newest)), f" {words} · ", *change]
+    return [numbers.short_number(newest), f" {words} · ", *change]
 
 
 def _change(curve: Curve) -> str:
     if curve.axis.choice.is_rate:
         return f"+{numbers.short_number(curve.written)}" if curve.written else "none"
-    return numbers.change(int(curve.known.iloc[-1] - curve.known.iloc[0]))
+    return numbers.change(curve.known[-1] - curve.known[0])
 
 
-def _labels(panel: Panel, curve: Curve, before: Curve | None) -> list[Component]:
+def _labels(panel: Panel, curve: Curve) -> list[Component]:
     """Return what is around and over a figure: ticks, hours, gaps, marks, and the finger."""
-    low, high = _scale(curve, before)
-    axis = curve.axis
-    ticks = [html.Span(numbers.short_number(value)) for value in sorted({low, high})]
+    axis, edges, reach = curve.axis, curve.axis.edges, 0 if curve.axis.step else 1
+    ticks = [html.Span(numbers.short_number(value)) for value in sorted({*curve.scale})]
     hours = [html.Span(text, style=_at(share)) for share, text in axis.ticks]
+    gaps = [(edges[max(0, first - reach)], edges[end]) for first, end in curve.runs(str)]
     bands = [
         html.Span(className="band", style=_at(start) | {"right": f"{1 - end:.2%}"})
-        for start, end in curve.bands
+        for start, end in gaps
+        if end - start >= MIN_SHARE
     ]
+    form = axis.choice.range.time_format
     marks = [
         html.Span(
             html.Span(className=f"sign {sign}"),
             className="rule",
             style=_at(axis.share(at)),
-            **data(text=text, time=f"{at.astimezone(axis.instants.tz):%H:%M}"),
+            **data(text=text, time=at.astimezone(axis.zone).strftime(form)),
         )
         for at, sign, text in panel.marks
         if axis.share(at) >= 0
     ]
     finger = [html.Span(className="finger-bar"), html.Span(className="finger-line")]
-    compared = "has-before" if before else ""
-    top = {"top": str(high)} if axis.step else {}
+    compared = "has-before" if curve.before else ""
+    top = {"top": str(curve.scale[1])} if axis.step else {}
     facts = data(facts=json.dumps(curve.facts), **top)
     return [
         html.Div(ticks, className="ticks"),
@@ -413,78 +398,56 @@ def _below(panels: Sequence[Panel], formats: list[Component], shared: dict[str, 
     return html.Div(parts, className="below", **shared)
 
 
-def _scale(curve: Curve, before: Curve | None) -> tuple[int, int]:
-    """Return the least and the greatest value of a figure; of rows written, 0 and the greatest.
-
-    A running bar is not in the scale, unless nothing else was written.
-    """
-    values = [int(value) for shown in (curve, before) if shown for value in shown.known]
-    if not curve.axis.choice.is_rate:
-        return min(values, default=0), max(values, default=0)
-    return 0, max(max(values, default=0) or int(curve.values.sum()), MIN_TOP)
-
-
-def figure(curve: Curve, before: Curve | None = None) -> dict[str, Any]:
+def figure(curve: Curve) -> dict[str, Any]:
     """Return a Plotly figure: bars from zero, or a step line. Gaps stay open."""
-    low, high = _scale(curve, before)
-    margin = (high - low) / 100 or 1
+    low, high = curve.scale
     bars = curve.axis.choice.is_rate
-    traces = _bars(curve, high) if bars else [_line(curve, *run) for run in curve.runs()]
-    if before:
-        traces += [_line(before, *run) | {"fill": "none"} | _ink(FAINT, 1) for run in before.runs()]
-    hidden = {"visible": False, "fixedrange": True}
+    margin = 0 if bars else (high - low) / 100 or 1
+    traces = [_bars(curve)] if bars else _lines(curve, COLOUR, 1.5, "tozeroy")
+    if curve.before:
+        traces += _lines(curve.before, FAINT, 1, "none")
     layout = {
         "margin": dict.fromkeys("lrtb", 0),
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "showlegend": False,
-        "barmode": "overlay",
-        "xaxis": hidden | {"range": [0, 1]},
-        "yaxis": hidden
-        | {"range": [low if bars else low - margin, high if bars else high + margin]},
+        "xaxis": {"visible": False, "range": [0, 1]},
+        "yaxis": {"visible": False, "range": [low - margin, high + margin]},
     }
     return {"data": traces, "layout": layout}
 
 
-def _bars(curve: Curve, high: int) -> list[dict[str, Any]]:
-    """Return the bars, the running bar, and the stubs of times without rows."""
-    edges, last = curve.axis.edges, len(curve.values) - 1
-    known = [(at, int(rows)) for at, rows in enumerate(curve.values) if not pd.isna(rows)]
-    written = [(at, max(rows, high * ROW_SHARE)) for at, rows in known if rows]
-    groups = [
-        ([bar for bar in written if bar[0] < last], COLOUR, 1.0),
-        ([bar for bar in written if bar[0] == last], COLOUR, 0.5),
-        ([(at, high * STUB_SHARE) for at, rows in known if not rows], FAINT, 1.0),
-    ]
-    return [
-        {
-            "type": "bar",
-            "x": [edges[at] for at, _ in bars],
-            "y": [height for _, height in bars],
-            "width": BAR_SHARE * (edges[1] - edges[0]),
-            "offset": 0,
-            "opacity": opacity,
-            "marker": {"color": colour},
-        }
-        for bars, colour, opacity in groups
-    ]
-
-
-def _line(curve: Curve, first: int, end: int) -> dict[str, Any]:
-    """Return the line from one gap to the next. The value of a bar lasts until the bar's end."""
-    values = [int(value) for value in curve.values.iloc[first:end]]
-    is_bars = bool(curve.axis.step)
+def _bars(curve: Curve) -> dict[str, Any]:
+    """Return the bars, of which the running one is pale, and the stubs of times without rows."""
+    edges, (_, high) = curve.axis.edges, curve.scale
+    known = [(at, rows) for at, rows in enumerate(curve.facts) if isinstance(rows, int)]
+    running = len(curve.facts) - 1
     return {
-        "type": "scatter",
-        "mode": "lines" if is_bars or len(values) > 1 else "markers",
-        "x": curve.axis.edges[first : end + is_bars],
-        "y": values + values[-1:] * is_bars,
-        "fill": "tozeroy",
-        "fillcolor": COLOUR,
-        "marker": {"size": 2, "color": COLOUR},
-        **_ink(COLOUR, 1.5),
+        "type": "bar",
+        "x": [edges[at] for at, _ in known],
+        "y": [max(rows, high * ROW_SHARE) if rows else high * STUB_SHARE for _, rows in known],
+        "width": BAR_SHARE * (edges[1] - edges[0]),
+        "offset": 0,
+        "marker": {
+            "color": [COLOUR if rows else FAINT for _, rows in known],
+            "opacity": [0.5 if rows and at == running else 1 for at, rows in known],
+        },
     }
 
 
-def _ink(colour: str, width: float) -> dict[str, Any]:
-    return {"line": {"shape": "hv", "width": width, "color": colour}}
+def _lines(curve: Curve, colour: str, width: float, fill: str) -> list[dict[str, Any]]:
+    """Return the lines between the gaps. The value of a bar lasts until the bar's end."""
+    is_bars = bool(curve.axis.step)
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines" if is_bars or end - first > 1 else "markers",
+            "x": curve.axis.edges[first : end + is_bars],
+            "y": curve.facts[first:end] + curve.facts[end - 1 : end] * is_bars,
+            "fill": fill,
+            "fillcolor": COLOUR,
+            "marker": {"size": 2, "color": COLOUR},
+            "line": {"shape": "hv", "width": width, "color": colour},
+        }
+        for first, end in curve.runs(int)
+    ]

@@ -145,7 +145,7 @@ class Page:
         trends = Trends(self.settings, snapshot, database, search, datetime.now(UTC))
         try:
             drawn = trends.draw(zone) if zone else empty_charts(trends.panels())
-            return choice_links(trends.choice()), [*map(aside, trends.notes), *drawn]
+            return choice_links(trends.choice, search), [*map(aside, trends.notes), *drawn]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return [], [aside(HISTORY_UNREADABLE)]

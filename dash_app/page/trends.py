@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
+from functools import cached_property
 
 from dash.development.base_component import Component
 
@@ -27,9 +28,9 @@ MAX_MARKS = 100
 Note = tuple[Component | str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trends:
-    """The trends of all databases, or of the tables of one. Every method raises sqlite3.Error."""
+    """The trends of all databases, or of the tables of one. Everything raises sqlite3.Error."""
 
     settings: Settings
     snapshot: Snapshot | None
@@ -37,30 +38,14 @@ class Trends:
     search: str | None
     now: datetime
 
+    @cached_property
     def choice(self) -> Choice:
-        """Return what the URL chooses."""
-        return Choice.from_search(
-            self.search, self.now - min(self._since().values(), default=self.now)
+        """What the URL chooses, by how long the databases of this view have been watched."""
+        names = (
+            [self.database] if self.database else [each.name for each in self.settings.databases]
         )
-
-    def panels(self) -> list[Panel]:
-        """Return the panels. Those without anything to draw have a note instead."""
-        since, choice = self._since(), self.choice()
-        shown = [(self.database, "")] if self.database else self._databases()
-        marks = self._marks([name for name, _ in shown], choice)
-        waiting = {name: self._waiting(since.get(name)) for name, _ in shown}
-        start = self.now - choice.range.reach
-        young = {name: first if first > start else None for name, first in since.items()}
-        entries: list[tuple[str, str, str, Note]] = [
-            (name, label, name, ()) for name, label in shown
-        ]
-        if database := self.database:
-            tables = self._tables(database, choice)
-            entries = [(table, table, database, note) for table, note in tables]
-        return [
-            Panel(name, label, marks[owner], waiting[owner] or note, young.get(owner))
-            for name, label, owner, note in entries
-        ]
+        first = min((self._since[name] for name in names if name in self._since), default=self.now)
+        return Choice.from_search(self.search, self.now - first)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -71,26 +56,34 @@ class Trends:
         shown = f"{len(self._databases())} of {total}, those in trouble first."
         return (f"{shown} Filter by name for others.",)
 
+    def panels(self) -> list[Panel]:
+        """Return the panels. Those without anything to draw have a note instead."""
+        if self.database:
+            common = self._panel(self.database, self.database)
+            return [
+                replace(common, name=table, label=table, note=common.note or note)
+                for table, note in self._tables(self.database)
+            ]
+        return [self._panel(name, label) for name, label in self._databases()]
+
     def draw(self, zone: tzinfo) -> list[Component]:
         """Return the charts, from the loader's trend frames."""
-        choice, history = self.choice(), self.settings.history
+        choice, history, before = self.choice, self.settings.history, None
         reach, points = choice.range.reach, charts.MAX_BARS if choice.is_rate else charts.MAX_POINTS
         trend = loader.Trend(reach, points, history.every, self.database, is_rate=choice.is_rate)
-        trends, before = loader.trend_frame(history.path, trend), None
-        if choice.range.key in charts.COMPARED:
-            before = loader.trend_frame(history.path, replace(trend, until=self.now - reach))
+        trends = loader.trend_frame(history.path, trend)
         if self.snapshot and not choice.is_rate:
             trends = loader.with_present(trends, self.snapshot, self.database)
-        axis = TimeAxis.from_frame(trends, choice, zone)
-        return charts.draw_charts(self.panels(), trends, before, axis, self.database)
+        if choice.range.key in charts.COMPARED:
+            earlier = loader.trend_frame(history.path, replace(trend, until=self.now - reach))
+            before = TimeAxis(earlier, choice, zone)
+        axis = TimeAxis(trends, choice, zone, before)
+        return charts.draw_charts(self.panels(), axis, self.database)
 
+    @cached_property
     def _since(self) -> dict[str, datetime]:
-        """Return since when databases have been watched."""
         first = coverage.first_watched(self.settings.history.path)
-        names = {
-            known.name for known in self.settings.databases if self.database in {None, known.name}
-        }
-        return {name: datetime.fromtimestamp(first[name], UTC) for name in names & first.keys()}
+        return {name: datetime.fromtimestamp(at, UTC) for name, at in first.items()}
 
     def _databases(self) -> list[tuple[str, str]]:
         """Return names and labels of the databases to show: of many, those in trouble first."""
@@ -102,43 +95,44 @@ class Trends:
             databases = [(status.database.name, status.database.label) for status in statuses]
         return databases[: charts.MAX_PANELS]
 
-    def _tables(self, database: str, choice: Choice) -> list[tuple[str, Note]]:
+    def _panel(self, name: str, label: str) -> Panel:
+        note: Note = ()
+        since = self._since.get(name)
+        if since is None:
+            return Panel(name, label, note=("nothing read yet",))
+        if self.now - since <= 2 * self.settings.history.every:
+            begun = moment(since, "clock", self.now)
+            note = ("watching since ", begun, ". The line starts with the next change.")
+        is_young = since > self.now - self.choice.range.reach
+        return Panel(name, label, self._marks(name), note, since if is_young else None)
+
+    def _tables(self, database: str) -> list[tuple[str, Note]]:
         """Return the tables, those with most rows first, and notes on those without new rows."""
         counts = self.snapshot.status_of(database).reading.tables if self.snapshot else {}
         written = coverage.find_coverage(self.settings.history.path, database, None).written
         rows = {table: count.rows or 0 for table, count in counts.items()}
-        notes: dict[str, Note] = {}
-        for table in rows or written:  # if the database is gone, its recorded tables
-            last = written.get(table)
-            is_silent = last is None or self.now - last > choice.range.reach
-            when = (", last: ", moment(last, "clock", self.now)) if last else ()
-            is_noted = choice.is_rate and is_silent
-            notes[table] = (f"no row in {choice.range.label}", *when) if is_noted else ()
-        ordered = sorted(notes.items(), key=lambda item: (-rows.get(item[0], 0), item[0]))
-        drawn = [item for item in ordered if not item[1]]
-        return [*drawn[: charts.MAX_PANELS], *(item for item in ordered if item[1])]
+        drawn: list[tuple[str, Note]] = []
+        noted: list[tuple[str, Note]] = []
+        # If the database is gone, its recorded tables.
+        for table in sorted(rows or written, key=lambda table: (-rows.get(table, 0), table)):
+            last, chosen = written.get(table), self.choice.range
+            if self.choice.is_rate and (last is None or self.now - last > chosen.reach):
+                when = (", last: ", moment(last, "clock", self.now)) if last else ()
+                noted.append((table, (f"no row in {chosen.label}", *when)))
+            else:
+                drawn.append((table, ()))
+        return [*drawn[: charts.MAX_PANELS], *noted]
 
-    def _waiting(self, since: datetime | None) -> Note:
-        if since is None:
-            return ("nothing read yet",)
-        if self.now - since > 2 * self.settings.history.every:
-            return ()
-        begun = moment(since, "clock", self.now)
-        return ("watching since ", begun, ". The line starts with the next change.")
-
-    def _marks(self, names: list[str], choice: Choice) -> dict[str, tuple[Mark, ...]]:
-        """Return the faults that began in the range, and the changes, by database."""
-        path, since = self.settings.history.path, self.now - choice.range.reach
-        query = IncidentQuery(tuple(names), limit=MAX_MARKS, ended_since=since)
-        changes = EventQuery(tuple(names), charts.CHANGES, limit=MAX_MARKS)
-        marks: list[tuple[str, Mark]] = [
-            (name, (incident.since, "sign-fault", labels_and_cause(incident)[1]))
-            for incident in find_incidents(path, query)
-            for name in incident.databases
-            if incident.level == "fault"
-        ]
-        marks += [
-            (event.database, (event.at, "sign-change", event_text(event)))
-            for event in events_page(path, changes)[0]
-        ]
-        return {name: tuple(mark for owner, mark in marks if owner == name) for name in names}
+    def _marks(self, database: str) -> tuple[Mark, ...]:
+        """Return the faults that began in the range, and the changes."""
+        path, since = self.settings.history.path, self.now - self.choice.range.reach
+        query = IncidentQuery((database,), limit=MAX_MARKS, ended_since=since)
+        changes = EventQuery((database,), charts.CHANGES, limit=MAX_MARKS)
+        faults = [found for found in find_incidents(path, query) if found.level == "fault"]
+        return (
+            *((fault.since, "sign-fault", labels_and_cause(fault)[1]) for fault in faults),
+            *(
+                (event.at, "sign-change", event_text(event))
+                for event in events_page(path, changes)[0]
+            ),
+        )

@@ -31,14 +31,20 @@ def frame(
 
 def curve(trends: pd.DataFrame, choice: Choice, zone: str = "UTC") -> Curve:
     """The curve of the frame's only column."""
-    return Curve.from_frame(trends, "email", TimeAxis.from_frame(trends, choice, ZoneInfo(zone)))
+    return TimeAxis(trends, choice, ZoneInfo(zone)).curve("email")
 
 
-def drawn(trends: pd.DataFrame, choice: Choice, panel: Panel | None = None, **more: Any) -> str:
+def drawn(
+    trends: pd.DataFrame,
+    choice: Choice,
+    panel: Panel | None = None,
+    before: pd.DataFrame | None = None,
+) -> str:
     """The HTML of a frame's charts and of what is below them, without the figures."""
-    axis = TimeAxis.from_frame(trends, choice, ZoneInfo("Europe/Paris"))
-    shown = panel or Panel("email", "Email")
-    parts = charts.draw_charts([shown], trends, more.get("before"), axis, None)
+    zone = ZoneInfo("Europe/Paris")
+    earlier = None if before is None else TimeAxis(before, choice, zone)
+    axis = TimeAxis(trends, choice, zone, earlier)
+    parts = charts.draw_charts([panel or Panel("email", "Email")], axis, None)
     return "".join(_html(part.to_plotly_json()) for part in parts)
 
 
@@ -63,23 +69,28 @@ def test_a_line_and_its_fill_stop_at_a_gap_and_counts_are_exact() -> None:
     assert first["fill"] == second["fill"] == "tozeroy"
 
 
+def bands(trends: pd.DataFrame, choice: Choice) -> list[str]:
+    """From where to where the bands of unwatched times are drawn."""
+    return re.findall('class="band" style="(.*?)"', drawn(trends, choice))
+
+
 def test_the_band_of_a_gap_is_where_there_is_no_ink() -> None:
     values = [5] * 10 + [None] * 5 + [7] * 9 + [None] + [7] * 25
-    assert curve(frame(values), ROWS).bands == [(0.1837, 0.3061), (0.4694, 0.5102)]
-    assert curve(frame(values), WRITTEN).bands == [(0.2012, 0.3018)]
+    assert bands(frame(values), ROWS) == ["left:18.37%;right:69.39%", "left:46.94%;right:48.98%"]
+    assert bands(frame(values), WRITTEN) == ["left:20.12%;right:69.82%"]
 
 
 def test_the_running_bar_is_pale_and_not_in_the_scale() -> None:
     drawing = figure(curve(frame([3, 0, None, 12, 40]), WRITTEN))
-    complete, running, silent = drawing["data"]
-    assert (complete["x"], complete["y"], complete["opacity"]) == ([0.0, 0.6383], [3, 12], 1)
-    assert (running["x"], running["y"], running["opacity"]) == ([0.8511], [40], 0.5)
-    assert (silent["x"], silent["y"]) == ([0.2128], [0.24])
+    (bars,) = drawing["data"]
+    assert (bars["x"], bars["y"]) == ([0.0, 0.2128, 0.6383, 0.8511], [3, 0.24, 12, 40])
+    assert bars["marker"]["opacity"] == [1, 1, 1, 0.5]
+    assert bars["marker"]["color"] == [charts.COLOUR, charts.FAINT, *[charts.COLOUR] * 2]
     assert drawing["layout"]["yaxis"]["range"] == [0, 12]
 
 
 def test_the_smallest_bar_is_seen_and_a_single_row_is_no_tower() -> None:
-    assert figure(curve(frame([1000, 1, 0]), WRITTEN))["data"][0]["y"] == [1000, 40]
+    assert figure(curve(frame([1000, 1, 0]), WRITTEN))["data"][0]["y"] == [1000, 40, 20]
     assert figure(curve(frame([1, 0, 0]), WRITTEN))["layout"]["yaxis"]["range"] == [0, 4]
     assert figure(curve(frame([0, 0, 70]), WRITTEN))["layout"]["yaxis"]["range"] == [0, 70]
 
@@ -139,9 +150,10 @@ def test_a_week_is_compared_with_the_one_before() -> None:
     words = text(frame([1200, *[0] * 5, 4], day), week, before=young)
     assert "+1,204 in 7 d" in words
     assert "before" not in words.split("Marks")[0]
-    trends = figure(curve(frame([1, 2], day), week), curve(before, week))
-    assert trends["data"][-1]["type"] == "scatter"
-    assert trends["layout"]["yaxis"]["range"] == [0, 980]
+    both = TimeAxis(frame([1, 2], day), week, UTC, TimeAxis(before, week, UTC))
+    drawing = figure(both.curve("email"))
+    assert [trace["type"] for trace in drawing["data"]] == ["bar", "scatter"]
+    assert drawing["layout"]["yaxis"]["range"] == [0, 980]
 
 
 def test_rows_that_came_in_a_gap_are_said_in_words() -> None:
@@ -179,9 +191,10 @@ def test_the_table_has_the_numbers_of_the_charts_newest_first() -> None:
 
 
 def test_the_choice_is_part_of_the_url_and_keeps_the_rest_of_it() -> None:
-    choice = Choice.from_search("?range=7d&show=rows&sort=change")
+    search = "?range=7d&show=rows&sort=change"
+    choice = Choice.from_search(search)
     assert (choice.range.key, choice.is_rate) == ("7d", False)
-    (links,) = charts.choice_links(choice)
+    (links,) = charts.choice_links(choice, search)
     html = links.to_plotly_json()["props"]["html"]
     assert 'href="?range=7d&amp;show=rows&amp;sort=change" aria-current="true"' in html
     assert 'href="?range=30d&amp;show=rows&amp;sort=change">' in html

@@ -105,5 +105,5 @@ def test_of_many_databases_twelve_have_a_chart_those_in_trouble_first(path: Path
 
 def test_the_default_range_is_as_long_as_the_history_of_the_view(path: Path) -> None:
     names = ["email", "new"]
-    assert trends(path, names, None).choice().range.key == "6h"
-    assert trends(path, names, None, view="new").choice().range.key == "1h"
+    assert trends(path, names, None).choice.range.key == "6h"
+    assert trends(path, names, None, view="new").choice.range.key == "1h"
