@@ -288,36 +288,35 @@
   let fingerAt = null;
   const percent = (share) => `${100 * share}%`;
   const follow = ({ target, clientX }) => {
-    const plot = target.closest?.(".frame")?.querySelector(".plot")?.getBoundingClientRect();
+    const plot = target.closest?.(".frame")?.querySelector(".plot").getBoundingClientRect();
     if (!plot && fingerAt === null) return;
     fingerAt = plot ? Math.min(0.9999, Math.max(0, (clientX - plot.left) / plot.width)) : null;
     showFinger();
   };
   const showFinger = () => {
-    const { edges, names } = document.querySelector(".below[data-edges]")?.dataset ?? {};
-    if (!edges) return;
-    const starts = JSON.parse(edges), words = JSON.parse(names);
-    const at = fingerAt === null ? -1 : starts.findLastIndex((start) => start <= fingerAt);
-    for (const panel of document.querySelectorAll(".panel")) pointAt(panel, at, starts, words[at]);
+    const shared = document.querySelector(".below[data-edges]")?.dataset;
+    if (!shared) return;
+    const edges = JSON.parse(shared.edges), names = JSON.parse(shared.names);
+    const at = fingerAt === null ? -1 : edges.findLastIndex((edge) => edge <= fingerAt);
+    for (const plot of document.querySelectorAll(".plot[data-facts]")) {
+      const finger = plot.closest(".panel").querySelector(".finger");
+      if (at < 0) finger.replaceChildren();
+      else pointAt(plot, finger, at, edges, names[at]);
+    }
   };
-  const pointAt = (panel, at, edges, when) => {
-    const plot = panel.querySelector(".plot[data-facts]"), finger = panel.querySelector(".finger");
-    if (!plot) return;
+  const pointAt = (plot, finger, at, edges, name) => {
     const { facts, top } = plot.dataset, fact = JSON.parse(facts)[at], width = edges[1] - edges[0];
     const [bar, line] = plot.querySelectorAll(".finger-bar, .finger-line");
-    line.style.visibility = at < 0 ? "" : "visible";
-    bar.style.visibility = top && fact > 0 ? "visible" : "";
-    if (at < 0) return finger.replaceChildren();
     // A bar covers 70% of its step. Plotly draws whole pixels, which the finger covers too.
     line.style.left = percent(edges[at] + (top ? 0.35 * width : 0));
     Object.assign(bar.style, { left: percent(edges[at]), width: `calc(${percent(0.7 * width)} + 1px)`,
-      height: percent(Math.min(1, Math.max(0.04, fact / top))) });
-    const mark = [...plot.querySelectorAll(".rule")].find(({ style }) =>
-      Math.abs(parseFloat(style.left) / 100 - fingerAt) * plot.clientWidth <= 8);
-    const rows = typeof fact === "number" && `${fact.toLocaleString("en")} ${fact === 1 ? "row" : "rows"}`;
+      height: percent(top && fact > 0 ? Math.min(1, Math.max(0.04, fact / top)) : 0) });
+    const mark = [...plot.querySelectorAll(".rule")].find((rule) =>
+      Math.abs(rule.offsetLeft - fingerAt * plot.clientWidth) <= 8);
+    const rows = `${fact.toLocaleString("en")} ${fact === 1 ? "row" : "rows"}`;
     const time = document.createElement("span");
-    time.textContent = ` ${mark?.dataset.time ?? when}`;
-    finger.replaceChildren(mark?.dataset.text ?? (rows || fact || "not watched"), time);
+    time.textContent = ` ${mark?.dataset.time ?? name}`;
+    finger.replaceChildren(mark?.dataset.text ?? (typeof fact === "number" ? rows : fact), time);
   };
   root.addEventListener("pointerleave", follow);
   for (const type of ["pointerdown", "pointermove", "click"]) document.addEventListener(type, follow);

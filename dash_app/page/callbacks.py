@@ -108,9 +108,11 @@ def _draw_charts(app: Dash, page: Page) -> None:
         return page.trends(path, search, zone)
 
 
-def _zone(name: object) -> tzinfo:
-    """Return a browser's time zone, or UTC if it is not installed here."""
+def _zone(name: str | None) -> tzinfo:
+    """Return a browser's time zone, or UTC if it is not installed here. Abort if malformed."""
     try:
-        return ZoneInfo(str(name))
-    except (ZoneInfoNotFoundError, OSError, ValueError):  # OSError for a folder, such as Europe
+        return ZoneInfo(name or "UTC")
+    except (ZoneInfoNotFoundError, IsADirectoryError):  # a folder, such as Europe
         return UTC
+    except (OSError, TypeError, ValueError):
+        abort(400)
