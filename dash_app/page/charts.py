@@ -119,37 +119,27 @@ class Panel:
     """When its database was first watched, if that is within the range."""
 
 
-@dataclass(frozen=True)
 class TimeAxis:
-    """What the charts of a trend frame share: instants, which are points or the starts of bars."""
+    """What the charts of a trend frame share: instants, which are points or the starts of bars.
 
-    trends: pd.DataFrame
-    choice: Choice
-    zone: tzinfo
-    before: TimeAxis | None = None
-    """The axis of the span before, if it is compared."""
+    `step` is the time that one bar covers, zero for lines; `edges` say how far along the axis the
+    instants are, and its end. `before` is the axis of the span before, if it is compared.
+    """
 
-    @cached_property
-    def step(self) -> timedelta:
-        """The time that one bar covers; zero for lines."""
-        step: timedelta = self.trends.attrs["step"]
-        return step if self.choice.is_rate else timedelta(0)
-
-    @cached_property
-    def instants(self) -> pd.DatetimeIndex:
-        """The instants in the reader's zone."""
-        return pd.DatetimeIndex(self.trends.index).tz_convert(self.zone)
-
-    @cached_property
-    def edges(self) -> list[float]:
-        """How far along the axis the instants are, and its end."""
-        return [*(round(self.share(instant), 4) for instant in self.instants), 1.0]
+    def __init__(
+        self, trends: pd.DataFrame, choice: Choice, zone: tzinfo, before: TimeAxis | None = None
+    ) -> None:
+        self.trends, self.choice, self.zone, self.before = trends, choice, zone, before
+        self.step: timedelta = trends.attrs["step"] if choice.is_rate else timedelta(0)
+        self.instants = pd.DatetimeIndex(trends.index).tz_convert(zone)
+        self._start = self.instants[0].timestamp()
+        end = (self.instants[-1] + BAR_SHARE * self.step).timestamp()
+        self._seconds = max(end - self._start, 1)
+        self.edges = [*(round(self.share(instant), 4) for instant in self.instants), 1.0]
 
     def share(self, instant: datetime) -> float:
         """Return how far along the axis an instant is, from 0 to 1, the end of the last bar."""
-        start = self.instants[0].timestamp()
-        end = (self.instants[-1] + BAR_SHARE * self.step).timestamp()
-        return min((instant.timestamp() - start) / max(end - start, 1), 1)
+        return min((instant.timestamp() - self._start) / self._seconds, 1)
 
     @cached_property
     def names(self) -> list[str]:
@@ -178,10 +168,8 @@ class TimeAxis:
 
     def curve(self, name: str) -> Curve:
         """Return the curve of a column; a gap if there is no such column."""
-        facts: list[int | str] = [UNWATCHED] * len(self.instants)
-        if name in self.trends:
-            column = self.trends[name].array
-            facts = column.to_numpy(dtype=object, na_value=UNWATCHED).tolist()
+        column = self.trends.get(name, pd.Series(pd.NA, self.trends.index, dtype="Int64"))
+        facts: list[int | str] = column.to_numpy(dtype=object, na_value=UNWATCHED).tolist()
         for start, end, rows in self.trends.attrs["meanwhile"].get(name, ()):
             words = f"{UNWATCHED}, {numbers.plural(rows, 'row')} came" if rows else UNWATCHED
             for place in range(*self.instants.searchsorted([start - self.step, end])):
