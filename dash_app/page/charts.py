@@ -58,6 +58,9 @@ MARKS = {
 Mark = tuple[datetime, str, str]
 """When something happened, its key in MARKS, and its words."""
 
+Note = tuple[Component | str, ...]
+"""The line that replaces a chart with nothing to draw."""
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -112,9 +115,7 @@ class Panel:
     name: str
     label: str
     marks: tuple[Mark, ...] = ()
-    note: tuple[Component | str, ...] = ()
-    """The line that replaces a chart with nothing to draw."""
-
+    note: Note = ()
     since: datetime | None = None
     """When its database was first watched, if that is within the range."""
 

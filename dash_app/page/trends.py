@@ -14,18 +14,12 @@ from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import charts
-from dash_app.page.charts import Choice, Mark, Panel, TimeAxis
+from dash_app.page.charts import Choice, Mark, Note, Panel, TimeAxis
 from dash_app.page.database_list import select
 from dash_app.page.widgets import moment
 from dash_app.settings import Settings
 from dash_app.words.events import event_text
 from dash_app.words.incidents import labels_and_cause
-
-MAX_MARKS = 100
-"""Maximum number of faults, and of changes, that are marked."""
-
-
-Note = tuple[Component | str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,10 +35,7 @@ class Trends:
     @cached_property
     def choice(self) -> Choice:
         """What the URL chooses, by how long the databases of this view have been watched."""
-        names = (
-            [self.database] if self.database else [each.name for each in self.settings.databases]
-        )
-        first = min((self._since[name] for name in names if name in self._since), default=self.now)
+        first = min(self._since.values(), default=self.now)
         return Choice.from_search(self.search, self.now - first)
 
     @property
@@ -82,8 +73,12 @@ class Trends:
 
     @cached_property
     def _since(self) -> dict[str, datetime]:
+        """Since when the databases of this view have been watched."""
         first = coverage.first_watched(self.settings.history.path)
-        return {name: datetime.fromtimestamp(at, UTC) for name, at in first.items()}
+        names = (
+            [self.database] if self.database else [each.name for each in self.settings.databases]
+        )
+        return {name: datetime.fromtimestamp(first[name], UTC) for name in names if name in first}
 
     def _databases(self) -> list[tuple[str, str]]:
         """Return names and labels of the databases to show: of many, those in trouble first."""
@@ -96,15 +91,15 @@ class Trends:
         return databases[: charts.MAX_PANELS]
 
     def _panel(self, name: str, label: str) -> Panel:
-        note: Note = ()
         since = self._since.get(name)
         if since is None:
             return Panel(name, label, note=("nothing read yet",))
         if self.now - since <= 2 * self.settings.history.every:
             begun = moment(since, "clock", self.now)
             note = ("watching since ", begun, ". The line starts with the next change.")
+            return Panel(name, label, note=note)
         is_young = since > self.now - self.choice.range.reach
-        return Panel(name, label, self._marks(name), note, since if is_young else None)
+        return Panel(name, label, self._marks(name), since=since if is_young else None)
 
     def _tables(self, database: str) -> list[tuple[str, Note]]:
         """Return the tables, those with most rows first, and notes on those without new rows."""
@@ -126,13 +121,10 @@ class Trends:
     def _marks(self, database: str) -> tuple[Mark, ...]:
         """Return the faults that began in the range, and the changes."""
         path, since = self.settings.history.path, self.now - self.choice.range.reach
-        query = IncidentQuery((database,), limit=MAX_MARKS, ended_since=since)
-        changes = EventQuery((database,), charts.CHANGES, limit=MAX_MARKS)
-        faults = [found for found in find_incidents(path, query) if found.level == "fault"]
+        incidents = find_incidents(path, IncidentQuery((database,), ended_since=since))
+        changes, _ = events_page(path, EventQuery((database,), charts.CHANGES))
+        faults = [incident for incident in incidents if incident.level == "fault"]
         return (
             *((fault.since, "sign-fault", labels_and_cause(fault)[1]) for fault in faults),
-            *(
-                (event.at, "sign-change", event_text(event))
-                for event in events_page(path, changes)[0]
-            ),
+            *((change.at, "sign-change", event_text(change)) for change in changes),
         )
