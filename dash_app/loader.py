@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,7 @@ BARS = ((timedelta(hours=1), 300), (timedelta(days=2), HOUR), (timedelta.max, DA
 RECENT_POINTS = 8
 """Number of points after the last instant of the grid. A new database has no others."""
 
-TABLE = {
+TABLE_COLUMNS = {
     "table": "str",
     "rows": "Int64",
     "counted_at": TIME,
@@ -41,27 +42,23 @@ TABLE = {
     "is_overdue": "bool",
     "every": "timedelta64[us]",
     "written_at": TIME,
+    "change": "Int64",
+    "per_hour": "float64",
+    "grew_at": TIME,
 }
-"""A table's count, and the state of its expectation; `state` is missing if it has none."""
-
-COUNT_COLUMNS = {"database": "str", **TABLE}
-TABLE_COLUMNS = {**TABLE, "change": "Int64", "per_hour": "float", "grew_at": TIME}
+"""A table's count, the state of its expectation, missing if it has none, and its last day."""
 
 
-def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
-    """Return one row per table of all databases, with COUNT_COLUMNS.
+def table_rows(status: DatabaseStatus) -> list[SimpleNamespace]:
+    """Return the tables of a database with TABLE_COLUMNS, except those of the last day.
 
-    Within a database: overdue tables first, then unknown counts, then rows descending, then name.
+    Overdue tables come first, then unknown counts, then rows descending, then name.
     """
-    rows = [
-        {"database": status.database.name, **_table(status, name, count)}
-        for status in snapshot.databases
-        for name, count in status.reading.tables.items()
-    ]
-    return _frame(rows, COUNT_COLUMNS).sort_values(
-        ["database", "is_overdue", "rows", "table"],
-        ascending=[True, False, False, True],
-        na_position="first",
+    tables = status.reading.tables.items()
+    rows = [SimpleNamespace(**_table(status, name, count)) for name, count in tables]
+    return sorted(
+        rows,
+        key=lambda row: (not row.is_overdue, row.rows is not None, -(row.rows or 0), row.table),
     )
 
 
@@ -103,11 +100,11 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     for the most recent ones and for dips between two of them. Columns: databases, or the tables of
     one, as `Int64`; `<NA>` if not watched, and in a sum also if the count of one table is unknown.
 
-    Attributes: `step`, the length of a step, and `until`, the end of the last one: the last step of
-    a rate still runs if it has not that length. `meanwhile` maps columns to the times that nobody
-    watched and that ended in this range: (start, end, rows written meanwhile), which are in no
-    step. `written` maps columns of a rate to the rows written in exactly this range, meanwhile too.
-    A table that was never counted is in no sum: `uncounted` maps databases to such tables.
+    Attributes: `step` is the length of a step; the last one of a rate still runs. `meanwhile` maps
+    columns to the times that nobody watched and that ended in this range: (start, end, rows written
+    meanwhile), which are in no step. `written` maps columns of a rate to the rows written in
+    exactly this range, meanwhile too. A table that was never counted is in no sum: `uncounted` maps
+    databases to such tables.
     Raise sqlite3.Error.
     """
     until = trend.until or datetime.now(UTC)
@@ -128,7 +125,6 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     trends.attrs = {
         "written": _written(path, trend, until) if trend.is_rate else {},
         "step": timedelta(seconds=window.step),
-        "until": _time(window.instants[-1]),
         "meanwhile": {
             name: [(_time(start), _time(end), rows) for (start, end), rows in sorted(gaps.items())]
             for name, gaps in meanwhile.items()

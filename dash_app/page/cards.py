@@ -1,16 +1,14 @@
 """The card of a database: badge, first problem, facts and tables."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from itertools import groupby
-from operator import attrgetter
-from typing import Any
+from types import SimpleNamespace
 
 import dash_bootstrap_components as dbc
-import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app.loader import table_rows
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
@@ -55,29 +53,9 @@ PROBLEMS = {
 """The text of a badge by the code of a problem; "Check" for all others."""
 
 
-def cards(
-    statuses: Iterable[DatabaseStatus],
-    incidents: Sequence[Incident],
-    counts: pd.DataFrame,
-    now: datetime,
-) -> list[Component]:
-    """Return a card for each database, with its tables of the loader's counts frame.
-
-    The frame is traversed once, because selecting the rows of each card with pandas took four
-    fifths of a page's time.
-    """
-    groups = groupby(counts.itertuples(index=False), key=attrgetter("database"))
-    tables = {database: list(rows) for database, rows in groups}
-    return [
-        card(status, incidents, tables.get(status.database.name, []), now) for status in statuses
-    ]
-
-
-def card(
-    status: DatabaseStatus, incidents: Sequence[Incident], tables: list[Any], now: datetime
-) -> Component:
+def card(status: DatabaseStatus, incidents: Sequence[Incident], now: datetime) -> Component:
     """Return the card of a database. Its tables are folded on a phone."""
-    database = status.database
+    database, tables = status.database, table_rows(status)
     lines = problem_lines(status, now)
     if status.status == "connected":
         lines.append(_facts(status, now))
@@ -193,9 +171,9 @@ def _change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
     return [f"{text} since ", moment(status.activity.since, "clock", now)] if status.change else []
 
 
-def _tables(database: str, tables: list[Any], now: datetime) -> Component:
+def _tables(database: str, tables: list[SimpleNamespace], now: datetime) -> Component:
     """Return the first tables, and the others and the empty ones as a number."""
-    shown = [row for row in tables if row.is_overdue or pd.isna(row.rows) or row.rows]
+    shown = [row for row in tables if row.is_overdue or row.rows is None or row.rows]
     lines = [_table(row, now) for row in shown[:MAX_TABLES]]
     rest, empty = len(shown) - MAX_TABLES, len(tables) - len(shown)
     notes: list[Component | str] = []
@@ -214,7 +192,7 @@ def _tables(database: str, tables: list[Any], now: datetime) -> Component:
     )
 
 
-def _table(row: Any, now: datetime) -> Component:
+def _table(row: SimpleNamespace, now: datetime) -> Component:
     name: list[Component] = [middle_ellipsis(row.table)]
     colour = None
     if row.is_overdue:  # the card's sentences say the rest
