@@ -285,9 +285,7 @@ def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:
     ]
     head = html.Tr([html.Th("Time"), *(html.Th(panel.label, scope="col") for panel in panels)])
     table = html.Table([html.Thead(head), html.Tbody(lines)])
-    return html.Details(
-        [html.Summary("As a table"), html.Div(table, className="wide")], className="as-table"
-    )
+    return html.Details([html.Summary("As a table"), html.Div(table)], className="as-table")
 
 
 def _panel(number: int, panel: Panel, curve: Curve) -> Component:

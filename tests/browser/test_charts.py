@@ -183,6 +183,12 @@ def test_a_tap_shows_an_instant_until_the_next(browser: Browser, served: Served)
     expect(page.locator(".finger").nth(1)).to_contain_text(" to ")
     page.locator("#trends h2").tap()
     expect(page.locator(".finger").nth(1)).to_be_empty()
+    page.get_by_text("As a table").tap()
+    expect(page.locator(".as-table td").first).to_be_visible()
+    sizes = "({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth]"
+    table, shown = page.locator(".as-table > div").evaluate(sizes)
+    assert table > shown
+    assert page.evaluate(f"({sizes})(document.documentElement)") == [390, 390]
     context.close()
 
 
