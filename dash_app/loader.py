@@ -1,18 +1,16 @@
-"""Read-only pandas frames for the page: tables of the snapshot, and trends of the history.
+"""What the page lists and draws: tables of the snapshot, and trends of the history as frames.
 
-Counts never become floats: columns of numbers have the type `Int64`, with `<NA>` for unknown.
+Counts never become floats: columns of a frame have the type `Int64`, with `<NA>` for unknown.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pandas as pd
 
@@ -21,7 +19,7 @@ from dash_app.history.chart_grid import Window
 from dash_app.history.coverage import Span
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection, Series, TableDay
-from dash_app.model.expectation import OVERDUE
+from dash_app.model.expectation import OVERDUE, ExpectationState
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
@@ -32,49 +30,50 @@ BARS = ((timedelta(hours=1), 300), (timedelta(days=2), HOUR), (timedelta.max, DA
 RECENT_POINTS = 8
 """Number of points after the last instant of the grid. A new database has no others."""
 
-TABLE_COLUMNS = {
-    "table": "str",
-    "rows": "Int64",
-    "counted_at": TIME,
-    "estimate": "str",
-    "error": "str",
-    "state": "str",
-    "is_overdue": "bool",
-    "every": "timedelta64[us]",
-    "written_at": TIME,
-    "change": "Int64",
-    "per_hour": "float64",
-    "grew_at": TIME,
-}
-"""A table's count, the state of its expectation, missing if it has none, and its last day."""
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    """A table as the page lists it, with the state of its expectation, if it has one."""
+
+    table: str
+    count: TableCount
+    expected: ExpectationState | None
+    change: int | None = None
+    """The difference to the rows of a day ago, or of the first record if that is later."""
+    per_hour: float | None = None
+    """The average number of rows written since then."""
+    grew_at: datetime | None = None
+
+    @property
+    def rows(self) -> int | None:
+        """Its rows; None if unknown."""
+        return self.count.rows
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether an expected write did not come."""
+        return self.expected is not None and self.expected.state in OVERDUE
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no rows, and need not have any."""
+        return self.rows == 0 and not self.is_overdue
 
 
-def table_rows(status: DatabaseStatus) -> list[SimpleNamespace]:
-    """Return the tables of a database with TABLE_COLUMNS, except those of the last day.
+def table_rows(status: DatabaseStatus, days: Mapping[str, TableDay]) -> list[TableRow]:
+    """Return the tables of a database, with those of their last days that are known.
 
     Overdue tables come first, then unknown counts, then rows descending, then name.
     """
-    tables = status.reading.tables.items()
-    rows = [SimpleNamespace(**_table(status, name, count)) for name, count in tables]
+    states = status.expectations.tables if status.expectations else {}
+    rows = [
+        TableRow(name, count, states.get(name), *_last_day(count, days.get(name)))
+        for name, count in status.reading.tables.items()
+    ]
     return sorted(
         rows,
         key=lambda row: (not row.is_overdue, row.rows is not None, -(row.rows or 0), row.table),
     )
-
-
-def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.DataFrame:
-    """Return one row per table of one database, with TABLE_COLUMNS, sorted by name.
-
-    `change` is the difference to the rows of a day ago, or of the first record if that is later;
-    `per_hour` the average number of rows written since then. Both are unknown without the path of
-    a history. Raise sqlite3.Error.
-    """
-    days = series.last_day_by_table(path, status.database.name, now) if path else {}
-    rows = [
-        _table(status, name, count) | _last_day(count, days.get(name))
-        for name, count in status.reading.tables.items()
-    ]
-    return _frame(rows, TABLE_COLUMNS).sort_values("table", ignore_index=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +148,10 @@ def with_present(
             is_complete = reading.unknown_tables <= uncounted.get(name, set())
             counts[name] = reading.counted_rows if is_complete else None
     row = {name: rows for name, rows in counts.items() if name in trends.columns}
-    present = _frame([row], dict.fromkeys(row, "Int64"))
-    present.index = pd.DatetimeIndex([snapshot.taken_at])
+    present = pd.DataFrame(
+        {name: pd.array([rows], dtype="Int64") for name, rows in row.items()},
+        index=pd.DatetimeIndex([snapshot.taken_at]),
+    )
     extended = pd.concat([trends, present])
     extended.attrs = trends.attrs
     return extended
@@ -218,36 +219,12 @@ def _reindex(column: pd.Series[int], index: pd.Index[int]) -> pd.Series[int]:
     return column if column.index.equals(index) else column.reindex(index, method="ffill")
 
 
-def _table(status: DatabaseStatus, name: str, count: TableCount) -> dict[str, Any]:
-    expected = status.expectations.tables.get(name) if status.expectations else None
-    return {
-        "table": name,
-        "rows": count.rows,
-        "counted_at": count.counted_at,
-        "estimate": count.estimate,
-        "error": count.error,
-        "state": expected and expected.state,
-        "is_overdue": expected is not None and expected.state in OVERDUE,
-        "every": expected and expected.expect.every,
-        "written_at": expected and expected.last_at,
-    }
-
-
-def _last_day(count: TableCount, day: TableDay | None) -> dict[str, Any]:
+def _last_day(
+    count: TableCount, day: TableDay | None
+) -> tuple[int | None, float | None, datetime | None]:
     if day is None or not count.is_known or count.rows is None or day.rows_before is None:
-        return {"change": None, "per_hour": None, "grew_at": None}
+        return None, None, None
     since_record = max(0, count.rows - (count.rows if day.rows_last is None else day.rows_last))
     grew_at = datetime.fromtimestamp(day.grew_at, UTC) if day.grew_at else None
-    return {
-        "change": count.rows - day.rows_before,
-        "per_hour": ((day.written or 0) + since_record) * HOUR / max(day.seconds, HOUR),
-        "grew_at": count.counted_at if since_record else grew_at,
-    }
-
-
-def _frame(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
-    """Return a frame, made column by column: made at once, counts would pass through floats."""
-    columns = {
-        name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in types.items()
-    }
-    return pd.DataFrame(columns)
+    per_hour = ((day.written or 0) + since_record) * HOUR / max(day.seconds, HOUR)
+    return count.rows - day.rows_before, per_hour, count.counted_at if since_record else grew_at

@@ -151,7 +151,7 @@ def test_a_service_of_any_version_gets_true_sentences() -> None:
 
 def test_the_database_view_shows_when_the_next_write_is_due() -> None:
     email = status("email", hourly("on_time", 0.5), {"log": hourly("paused", None)})
-    tables = loader.table_frame(None, email, NOW)
+    tables = loader.table_rows(email, {})
     facts = view.view(
         view.Details(email, (), tables, None, html.Section()), "rows", NOW, html.Section()
     )

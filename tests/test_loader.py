@@ -27,10 +27,6 @@ def now() -> datetime:
     return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
-def types(frame: pd.DataFrame) -> dict[str, str]:
-    return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
-
-
 def values(column: pd.Series[int]) -> list[int | None]:
     """The values of a column, None for unknown."""
     return [None if pd.isna(value) else value for value in column]
@@ -39,18 +35,9 @@ def values(column: pd.Series[int]) -> list[int | None]:
 def test_counts_are_sorted_unknown_first_then_by_rows_then_by_name(now: datetime) -> None:
     rows: dict[str, int | None] = {"b": 1, "a": 1, "much": HUGE, "none": 0, "unknown": None}
     (status,) = snapshot(now, email=rows).databases
-    found = loader.table_rows(status)
+    found = loader.table_rows(status, {})
     assert [row.table for row in found] == ["unknown", "much", "a", "b", "none"]
     assert [row.rows for row in found] == [None, HUGE, 1, 1, 0]
-    frame = loader.table_frame(None, status, now)
-    assert types(frame) == loader.TABLE_COLUMNS
-    assert values(frame["rows"]) == [1, 1, HUGE, 0, None]
-
-
-def test_an_empty_frame_has_the_same_types(now: datetime) -> None:
-    frame = loader.table_frame(None, snapshot(now, email={}).databases[0], now)
-    assert frame.empty
-    assert types(frame) == loader.TABLE_COLUMNS
 
 
 def test_trends_sum_tables_keep_gaps_and_end_with_the_present(

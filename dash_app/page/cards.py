@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from types import SimpleNamespace
 
 import dash_bootstrap_components as dbc
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.loader import table_rows
+from dash_app.loader import TableRow, table_rows
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
@@ -55,7 +54,7 @@ PROBLEMS = {
 
 def card(status: DatabaseStatus, incidents: Sequence[Incident], now: datetime) -> Component:
     """Return the card of a database. Its tables are folded on a phone."""
-    database, tables = status.database, table_rows(status)
+    database, tables = status.database, table_rows(status, {})
     lines = problem_lines(status, now)
     if status.status == "connected":
         lines.append(_facts(status, now))
@@ -171,9 +170,9 @@ def _change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
     return [f"{text} since ", moment(status.activity.since, "clock", now)] if status.change else []
 
 
-def _tables(database: str, tables: list[SimpleNamespace], now: datetime) -> Component:
+def _tables(database: str, tables: list[TableRow], now: datetime) -> Component:
     """Return the first tables, and the others and the empty ones as a number."""
-    shown = [row for row in tables if row.is_overdue or row.rows is None or row.rows]
+    shown = [row for row in tables if not row.is_empty]
     lines = [_table(row, now) for row in shown[:MAX_TABLES]]
     rest, empty = len(shown) - MAX_TABLES, len(tables) - len(shown)
     notes: list[Component | str] = []
@@ -192,11 +191,11 @@ def _tables(database: str, tables: list[SimpleNamespace], now: datetime) -> Comp
     )
 
 
-def _table(row: SimpleNamespace, now: datetime) -> Component:
+def _table(row: TableRow, now: datetime) -> Component:
     name: list[Component] = [middle_ellipsis(row.table)]
     colour = None
-    if row.is_overdue:  # the card's sentences say the rest
-        shape, colour, word = STATES[row.state]
+    if row.expected and row.is_overdue:  # the card's sentences say the rest
+        shape, colour, word = STATES[row.expected.state]
         name += [icon(shape), html.Span(word, className="visually-hidden")]
     head = html.Th(html.Div(name), scope="row", className=colour and f"expected-{colour}")
-    return html.Tr([head, row_count(row, now, numbers.short_number)])
+    return html.Tr([head, row_count(row.count, now, numbers.short_number)])
