@@ -64,12 +64,13 @@ BROKEN = """() => {
   };
   const times = [...document.querySelectorAll("#app time")].filter((time) =>
     time.firstChild && lines(time, 0, time.childNodes.length) > 1);
-  const isBroken = (part) => part.data && part.length < 12 && lines(part, 0, part.length) > 1;
+  const isShort = (part) => part.data && part.length < 12 && !part.data.includes("-");
+  const isBroken = (part) => isShort(part) && lines(part, 0, part.length) > 1;
   const paths = [...document.querySelectorAll("#app code")].filter((code) =>
     [...code.childNodes].some(isBroken));
   return [...times, ...paths].map((element) => element.outerHTML);
 }"""
-"""Times on two lines, and paths with a short part on two lines."""
+"""Times on two lines, and paths with a short part on two lines. A hyphen may end a line."""
 
 TRANSLATOR = """
 const translated = new WeakMap();

@@ -400,4 +400,4 @@ def test_every_view_explains_an_old_or_missing_reading(tmp_path: Path) -> None:
                 assert reason in served.get(path)[1]
             assert first.do("COMMIT") == second.do("COMMIT") == []
             eventually(lambda: served.json("/api/db-status")["headline"] == "Both well")
-            assert served.database("b")["waitingFor"] is None
+            eventually(lambda: served.database("b")["waitingFor"] is None)
