@@ -72,7 +72,11 @@ def _acknowledge(app: Dash, page: Page) -> None:
 
 def _perform(action: dict[str, Any], page: Page) -> None:
     """Pass an acknowledgement on. Raise KeyError, TypeError, ValueError if it is malformed."""
-    acknowledgement = _acknowledgement(action["acknowledge"])
+    acknowledgement, now = None, datetime.now(UTC)
+    if action["acknowledge"] != "undo":
+        _, length = DURATIONS[action["acknowledge"]]
+        by = request.remote_user or request.remote_addr or "somebody"
+        acknowledgement = Acknowledgement(by, now, now + length if length else None)
     incidents = {int(id_[:MAX_DIGITS]) for id_ in (action.get("incidents") or "").split()}
     if database := action.get("database"):
         if not page.database_of(f"{PREFIX}{database}"):
@@ -80,15 +84,6 @@ def _perform(action: dict[str, Any], page: Page) -> None:
         until = datetime.fromisoformat(action["until"]).astimezone(UTC)
         page.sampler.dismiss(database, until)
     page.sampler.acknowledge(incidents, acknowledgement)
-
-
-def _acknowledgement(choice: str) -> Acknowledgement | None:
-    """Return who acknowledges, and until when; None to undo. Raise KeyError if unknown."""
-    if choice == "undo":
-        return None
-    now, (_, length) = datetime.now(UTC), DURATIONS[choice]
-    by = request.remote_user or request.remote_addr or "somebody"
-    return Acknowledgement(by, now, now + length if length else None)
 
 
 def _draw_charts(app: Dash, page: Page) -> None:

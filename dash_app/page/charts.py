@@ -326,8 +326,9 @@ def _at_rest(panel: Panel, curve: Curve) -> list[str]:
     newest = curve.facts[-1]
     if isinstance(newest, str) or (panel.since and panel.since > axis.instants[-1]):
         return change  # the running bar would say the same
-    words = axis.names[-1] if axis.step else "rows"
-    return [numbers.short_number(newest), f" {words} · ", *change]
+    noun = "row" if newest == 1 else "rows"
+    words = f" {axis.names[-1] if axis.step else noun} · "
+    return [numbers.short_number(newest), words, *change]
 
 
 def _change(curve: Curve) -> str:

@@ -131,6 +131,7 @@ def test_at_rest_a_panel_shows_the_newest_value_and_the_change() -> None:
     whole = frame([5, *[0] * 22, 4])
     assert "4 since 12:00 · +9 in 24 h" in text(whole, WRITTEN)
     assert "1,204 rows · +4 in 24 h" in text(frame([1200, 1204]), ROWS)
+    assert "1 row · +1 in 24 h" in text(frame([0, 1]), ROWS)
     assert "0 since 14:00 · none in 24 h" in text(frame([0, 0]), WRITTEN)
     young = frame([None, None, 3, 4])
     since = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
