@@ -73,13 +73,12 @@
       at % 2 ? Object.assign(document.createElement("code"), { textContent: piece }) : piece));
   };
 
-  // On a stale card a clock time stays true.
-  const formOf = (element) =>
-    (root.dataset.freshness === "stale" && element.closest(".facts") ? "clock" : element.dataset.form);
   const showTimes = (now) => {
     for (const element of document.querySelectorAll("time[data-form]")) {
       const iso = element.getAttribute("datetime"), date = new Date(iso);
-      write(element, forms[formOf(element)](date, now));
+      // On a stale card a clock time stays true.
+      const isFrozen = root.dataset.freshness === "stale" && element.closest(".facts");
+      write(element, forms[isFrozen ? "clock" : element.dataset.form](date, now));
       if (element.titledAt !== iso) element.title = full(date);
       element.titledAt = iso;
     }
@@ -336,24 +335,22 @@
     if (value) url.searchParams.append("name", value);
     go(url, value && before);
   };
-  const onFilter = ({ type, key, target }) => {
-    if (target.id !== "filter" || (type === "keydown" && !["Enter", "Escape"].includes(key))) return;
-    if (key === "Escape") target.value = "";
+  document.addEventListener("input", ({ target }) => {
+    if (target.id !== "filter") return;
     clearTimeout(typing);
-    typing = setTimeout(filter, key ? 0 : TYPING_MS);
-  };
-  document.addEventListener("input", onFilter);
-  document.addEventListener("keydown", onFilter);
+    typing = setTimeout(filter, TYPING_MS);
+  });
   document.addEventListener("submit", (event) => pulse && event.preventDefault());
 
   const visit = (event, link) => {
     const here = window.location, isOther = link.origin + link.pathname !== here.origin + here.pathname;
     if (isOther || event.defaultPrevented || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    const isFilteredOut = link.hash && !byId(link.hash.slice(1));
+    const isFilteredOut = link.hash && !byId(link.hash.slice(1)), url = new URL(link.href);
     if (link.search === here.search && !isFilteredOut) return;
     event.preventDefault();
-    if (isFilteredOut) here.assign(link.pathname + link.hash);
-    else go(link.href);
+    if (!isFilteredOut) return go(url);
+    for (const name of ["name", "state"]) url.searchParams.delete(name);
+    here.assign(url);
   };
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
