@@ -29,7 +29,7 @@ from dash_app.page.widgets import (
     since_when,
 )
 from dash_app.words import numbers, summaries
-from dash_app.words.problems import current_parts
+from dash_app.words.problems import current_parts, kind_in_brief
 
 MAX_TABLES = 6
 
@@ -42,14 +42,8 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
 }
 """Icon, colour and text of each badge that does not name a problem."""
 
-PROBLEMS = {
-    "late": "Late",
-    "down": "Down",
-    "rows_dropped": "Rows lost",
-    "rolled_back": "Older state",
-    "truncated": "Cut short",
-}
-"""The text of a badge by the code of a problem; "Check" for all others."""
+NAMED = {"late", "down", "rows_dropped", "rolled_back", "truncated"}
+"""Codes of problems that a badge names; it says "Check" for all others."""
 
 
 def card(status: DatabaseStatus, incidents: Sequence[Incident], now: datetime) -> Component:
@@ -106,11 +100,11 @@ def _as_of(at: datetime, now: datetime, when: str = "") -> Component:
 
 def badge_parts(key: str, level: str) -> tuple[Icon, str, str]:
     """Return icon, colour and text of a badge: a key of BADGES, or a problem's code."""
-    if key in UNREADABLE and key not in PROBLEMS:
+    if key in UNREADABLE - NAMED:
         key = "error" if level == "fault" else "undecided"
     if key in BADGES:
         return BADGES[key]
-    text = PROBLEMS.get(key, "Check")
+    text = kind_in_brief(key).capitalize() if key in NAMED else "Check"
     return ("cross", "bad", text) if level == "fault" else ("clock", "warn", text)
 
 

@@ -18,19 +18,16 @@ from dash_app.words.incidents import labels_and_cause
 MAX_SHOWN = 9
 
 
-def incidents(snapshot: Snapshot | None, now: datetime, database: str | None = None) -> Component:
+def incidents(snapshot: Snapshot, now: datetime, database: str | None = None) -> Component:
     """Return the section of incidents that several databases share, or that concern none.
 
     It is empty if there are none, or none of a given database. Other incidents are on the cards of
     their databases. A remedy that a card already shows is not repeated.
     """
-    open_ = snapshot.open_incidents if snapshot else []
-    statuses = snapshot.databases if snapshot else ()
-    remedies = {problem.remedy for status in statuses for problem in status.problems[:1]}
-    taken_at = snapshot.taken_at if snapshot else now
+    remedies = {problem.remedy for status in snapshot.databases for problem in status.problems[:1]}
     cards = [
-        _card(incident, remedies, taken_at, now)
-        for incident in open_
+        _card(incident, remedies, snapshot.taken_at, now)
+        for incident in snapshot.open_incidents
         if len(incident.databases) != 1 and database in {None, *incident.databases}
     ]
     parts = [
