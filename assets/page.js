@@ -312,10 +312,11 @@
       height: percent(top && fact > 0 ? Math.min(1, Math.max(0.04, fact / top)) : 0) });
     const mark = [...plot.querySelectorAll(".rule")].find((rule) =>
       Math.abs(rule.offsetLeft - fingerAt * plot.clientWidth) <= 8);
-    const rows = `${fact.toLocaleString("en")} ${fact === 1 ? "row" : "rows"}`;
+    const rows = fact === null ? "" : `${fact.toLocaleString("en")} ${fact === 1 ? "row" : "rows"}`;
+    const said = mark?.dataset.text ?? rows;
     const time = document.createElement("span");
-    time.textContent = ` ${mark?.dataset.time ?? name}`;
-    finger.replaceChildren(mark?.dataset.text ?? (typeof fact === "number" ? rows : fact), time);
+    time.textContent = `${said ? "" : "not watched"} ${mark?.dataset.time ?? name}`;
+    finger.replaceChildren(said, time);
   };
   root.addEventListener("pointerleave", follow);
   for (const type of ["pointerdown", "pointermove", "click"]) document.addEventListener(type, follow);

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from itertools import count, groupby
@@ -153,8 +153,8 @@ class TimeAxis:
         starts = (self.instants + inset).strftime(form)
         ends = (self.instants + self.step - inset).strftime(form)
         names = [a if a == b else f"{a} to {b}" for a, b in zip(starts, ends, strict=True)]
-        running = self.instants[-1].strftime("%-d %b" if self.step > numbers.A_DAY else "%H:%M")
-        return [*names[:-1], f"since {running}"]
+        running = f"since {self.instants[-1].strftime(form)}"
+        return [*names[:-1], "today" if self.step == numbers.A_DAY else running]
 
     @cached_property
     def ticks(self) -> list[tuple[float, str]]:
@@ -322,10 +322,11 @@ def _at_rest(panel: Panel, curve: Curve) -> list[str]:
         span = f" since {panel.since.astimezone(axis.zone).strftime(day_or_time)}"
     change = [_change(curve), span]
     if curve.before:
-        return [change[0], f"{span}, ", _change(curve.before), " before"]
+        change = [change[0], f"{span}, ", _change(curve.before), " before"]
     newest = curve.facts[-1]
-    if isinstance(newest, str) or (panel.since and panel.since > axis.instants[-1]):
-        return change  # the running bar would say the same
+    is_same = panel.since and panel.since > axis.instants[-1]  # the running bar as the range
+    if isinstance(newest, str) or is_same or (curve.before and axis.step):
+        return change
     noun = "row" if newest == 1 else "rows"
     words = f" {axis.names[-1] if axis.step else noun} · "
     return [numbers.short_number(newest), words, *change]
@@ -333,7 +334,7 @@ def _at_rest(panel: Panel, curve: Curve) -> list[str]:
 
 def _change(curve: Curve) -> str:
     if curve.axis.choice.is_rate:
-        return f"+{numbers.short_number(curve.written)}" if curve.written else "none"
+        return f"+{numbers.short_number(curve.written)}" if curve.written else "no rows"
     return numbers.change(curve.known[-1] - curve.known[0])
 
 
@@ -362,7 +363,8 @@ def _labels(panel: Panel, curve: Curve) -> list[Component]:
     finger = [html.Span(className="finger-bar"), html.Span(className="finger-line")]
     compared = "has-before" if curve.before else ""
     top = {"top": str(curve.scale[1])} if axis.step else {}
-    facts = data(facts=json.dumps(curve.facts), **top)
+    values = [fact if isinstance(fact, int) else None for fact in curve.facts]
+    facts = data(facts=json.dumps(values), **top)
     return [
         html.Div(ticks, className="ticks"),
         html.Div(hours, className="instants"),
@@ -380,27 +382,37 @@ def _below(panels: Sequence[Panel], formats: list[Component], shared: dict[str, 
     The style sheet hides marks that do not occur.
     """
     legend = [html.Li([html.Span(className=f"sign {key}"), text]) for key, text in MARKS.items()]
-    notes = [aside(f"{panel.label}: ", *panel.note) for panel in panels if panel.note]
+    notes = [
+        aside(html.Span(panel.label, className="label"), ": ", *panel.note)
+        for panel in panels
+        if panel.note
+    ]
     more = and_more(len(notes) - MAX_NOTES)
     parts = [html.H3("Marks"), html.Ul(legend), *notes[:MAX_NOTES], *more, *formats]
     return html.Div(parts, className="below", **shared)
 
 
 def figure(curve: Curve) -> dict[str, Any]:
-    """Return a Plotly figure: bars from zero, or a step line. Gaps stay open."""
+    """Return a Plotly figure: bars from zero, or a step line. Gaps stay open.
+
+    Plotly draws lines over the bars of the same axes, so bars have axes of their own.
+    """
     low, high = curve.scale
     bars = curve.axis.choice.is_rate
     margin = 0 if bars else (high - low) / 100 or 1
     traces = [_bars(curve)] if bars else _lines(curve, COLOUR, 1.5, "tozeroy")
-    if curve.before:
-        traces += _lines(curve.before, FAINT, 1, "none")
+    if before := curve.before:
+        whole = replace(before, facts=before.facts[:-1]) if bars else before
+        traces += _lines(whole, FAINT, 1, "none")
+    scale = {"visible": False, "range": [low - margin, high + margin]}
     layout = {
         "margin": dict.fromkeys("lrtb", 0),
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "showlegend": False,
         "xaxis": {"visible": False, "range": [0, 1]},
-        "yaxis": {"visible": False, "range": [low - margin, high + margin]},
+        "yaxis": scale,
+        "yaxis2": scale | {"overlaying": "y"},
     }
     return {"data": traces, "layout": layout}
 
@@ -412,6 +424,7 @@ def _bars(curve: Curve) -> dict[str, Any]:
     running = len(curve.facts) - 1
     return {
         "type": "bar",
+        "yaxis": "y2",
         "x": [edges[at] for at, _ in known],
         "y": [max(rows, high * ROW_SHARE) if rows else high * STUB_SHARE for _, rows in known],
         "width": BAR_SHARE * (edges[1] - edges[0]),

@@ -41,11 +41,12 @@ class Trends:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is said above the charts. On the overview, the history's notes are further up."""
-        total = len(self.settings.databases)
-        if self.database or total <= charts.MAX_PANELS:
+        found = len(self._databases)
+        if self.database or found <= charts.MAX_PANELS:
             return self.snapshot.history_notes if self.snapshot and self.database else ()
-        shown = f"{len(self._databases())} of {total}, those in trouble first."
-        return (f"{shown} Filter by name for others.",)
+        is_all = found == len(self.settings.databases)
+        more = ", those in trouble first. Filter by name for others." if is_all else " found."
+        return (f"{charts.MAX_PANELS} of {found}{more}",)
 
     def panels(self) -> list[Panel]:
         """Return the panels. Those without anything to draw have a note instead."""
@@ -55,7 +56,7 @@ class Trends:
                 replace(common, name=table, label=table, note=common.note or note)
                 for table, note in self._tables(self.database)
             ]
-        return [self._panel(name, label) for name, label in self._databases()]
+        return [self._panel(name, label) for name, label in self._databases[: charts.MAX_PANELS]]
 
     def draw(self, zone: tzinfo) -> list[Component]:
         """Return the charts, from the loader's trend frames."""
@@ -80,15 +81,16 @@ class Trends:
         )
         return {name: datetime.fromtimestamp(first[name], UTC) for name in names if name in first}
 
+    @cached_property
     def _databases(self) -> list[tuple[str, str]]:
-        """Return names and labels of the databases to show: of many, those in trouble first."""
+        """Names and labels of the databases found: of many, those in trouble first."""
         databases = [(each.name, each.label) for each in self.settings.databases]
         if self.snapshot and len(databases) > charts.MAX_PANELS:
             statuses = select(self.snapshot.databases, self.search)
             troubled = [status for status in self.snapshot.needing if status in statuses]
             statuses = [*troubled, *(status for status in statuses if not status.needs_you)]
             databases = [(status.database.name, status.database.label) for status in statuses]
-        return databases[: charts.MAX_PANELS]
+        return databases
 
     def _panel(self, name: str, label: str) -> Panel:
         since = self._since.get(name)

@@ -106,7 +106,7 @@ def test_a_flat_line_has_one_label_in_the_middle() -> None:
     [
         (WRITTEN, HOUR, ["23:00 to 00:00", "00:00 to 01:00", "since 01:00"]),
         ("range=1h", timedelta(minutes=5), ["23:00 to 23:05", "23:05 to 23:10", "since 23:10"]),
-        ("range=7d", timedelta(days=1), ["22 Nov", "23 Nov", "since 00:00"]),
+        ("range=7d", timedelta(days=1), ["22 Nov", "23 Nov", "today"]),
         ("range=1y", timedelta(days=7), ["22 Nov to 28 Nov", "29 Nov to 5 Dec", "since 6 Dec"]),
         (ROWS, HOUR, ["23:00", "00:00", "01:00"]),
     ],
@@ -132,7 +132,7 @@ def test_at_rest_a_panel_shows_the_newest_value_and_the_change() -> None:
     assert "4 since 12:00 · +9 in 24 h" in text(whole, WRITTEN)
     assert "1,204 rows · +4 in 24 h" in text(frame([1200, 1204]), ROWS)
     assert "1 row · +1 in 24 h" in text(frame([0, 1]), ROWS)
-    assert "0 since 14:00 · none in 24 h" in text(frame([0, 0]), WRITTEN)
+    assert "0 since 14:00 · no rows in 24 h" in text(frame([0, 0]), WRITTEN)
     young = frame([None, None, 3, 4])
     since = datetime(2026, 11, 22, 14, 2, tzinfo=UTC)
     panel = Panel("email", "Email", since=since)
@@ -151,10 +151,16 @@ def test_a_week_is_compared_with_the_one_before() -> None:
     words = text(frame([1200, *[0] * 5, 4], day), week, before=young)
     assert "+1,204 in 7 d" in words
     assert "before" not in words.split("Marks")[0]
-    both = TimeAxis(frame([1, 2], day), week, UTC, TimeAxis(before, week, UTC))
+    earlier = TimeAxis(before, week, UTC)
+    both = TimeAxis(frame([1, 2], day), week, UTC, earlier)
     drawing = figure(both.curve("email"))
-    assert [trace["type"] for trace in drawing["data"]] == ["bar", "scatter"]
+    bars, line = drawing["data"]
+    assert (bars["type"], line["type"]) == ("bar", "scatter")
+    assert (line["x"], line["y"]) == (earlier.edges[:7], [980, *[0] * 6])
     assert drawing["layout"]["yaxis"]["range"] == [0, 980]
+    rows = Choice.from_search("range=7d&show=rows")
+    words = text(frame([1200, 1204], day), rows, before=frame([1193, 1200], day))
+    assert "1,204 rows · +4 in 7 d, +7 before" in words
 
 
 def test_rows_that_came_in_a_gap_are_said_in_words() -> None:

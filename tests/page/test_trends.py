@@ -99,6 +99,9 @@ def test_of_many_databases_twelve_have_a_chart_those_in_trouble_first(path: Path
         "db-11",
         "db-12",
     ]
+    found = replace(many, search="name=db-")
+    assert found.notes == many.notes
+    assert replace(many, search="name=DB-1").notes == ()
     few = trends(path, names[2:], shown)
     assert ([panel.name for panel in few.panels()], few.notes) == (names[2:], ())
 
