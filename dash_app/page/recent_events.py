@@ -52,9 +52,8 @@ def recent_events(
     if earlier := items[MAX_NEWEST:]:
         summary = html.Summary("Earlier events and incidents")
         parts.append(html.Details([summary, html.Ul(earlier)]))
-    return html.Section(
-        [html.H2("Recent events"), html.Div(parts)], id=ids.EVENTS, className="events"
-    )
+    section = [html.H2("Recent events"), html.Div(parts)]
+    return html.Section(section, id=ids.EVENTS, className="events")
 
 
 def _event_lines(
@@ -97,7 +96,7 @@ def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator
 
 def _item(line: Line, now: datetime, *, has_subject: bool) -> Component:
     at, subject, text = line
-    when = html.Span(moment(at, "clock", now), className="aside")
+    when, words = html.Span(moment(at, "clock", now), className="aside"), html.Span(text)
     if not has_subject:
-        return html.Li(html.P([html.Span(text), when]))
-    return html.Li([html.P([html.Span(subject, className="subject"), when]), html.Span(text)])
+        return html.Li(html.P([words, when]))
+    return html.Li([html.P([html.Span(subject, className="subject"), when]), words])

@@ -116,11 +116,12 @@ def test_typing_filters_without_losing_the_field_or_other_parameters(
 def test_a_link_to_a_card_that_is_filtered_out_clears_the_filter(
     quiet_page: Page, fifty: Served
 ) -> None:
-    quiet_page.goto(f"{fifty.url}/?state=well")
+    quiet_page.goto(f"{fifty.url}/?range=7d&state=well")
     expect(rows(quiet_page)).to_have_count(49)
     quiet_page.locator("#app #headline a").first.click()
     expect(quiet_page.locator("#app #card-agent-20")).to_be_visible()
     expect(rows(quiet_page)).to_have_count(50)
+    expect(quiet_page).to_have_url(f"{fifty.url}/?range=7d#card-agent-20")
 
 
 def test_a_row_claims_nothing_while_the_server_is_silent(page: Page, fifty: Served) -> None:
