@@ -25,6 +25,7 @@ from dash_app.model.incident import Acknowledgement
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.model.times import shift_times
 from dash_app.rules.judge import Evidence, judge, with_baseline
 from dash_app.rules.lateness import load_trackers
 from dash_app.rules.state import StateStore
@@ -320,16 +321,7 @@ class Sampler:
         self._states.shift_times(by)
         self._tracker.shift_times(by)
         self._notifier.shift_times(by)
-        # Problems that need an acknowledgement keep the time of their event.
-        self._problems = {
-            name: tuple(
-                problem
-                if problem.needs_acknowledgement
-                else replace(problem, since=problem.since + by)
-                for problem in problems
-            )
-            for name, problems in self._problems.items()
-        }
+        self._problems = shift_times(self._problems, by)
 
     def _process_forget_requests(self) -> list[Path]:
         """Forget the databases that `forget` requests; return the request files to remove."""

@@ -8,11 +8,10 @@ from dash_app.api.serializers import status_document
 from dash_app.cli.terminal import fail_if_unreadable
 from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.read_only import ReadOnlyHistory
+from dash_app.incidents.tracker import MAX_LOADED
 from dash_app.model.snapshot import Snapshot
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
-
-MAX_INCIDENTS = 1000
 
 
 def read_once(configured: Settings, airlock: Airlock) -> tuple[Snapshot, StatusDocument]:
@@ -21,6 +20,6 @@ def read_once(configured: Settings, airlock: Airlock) -> tuple[Snapshot, StatusD
     with closing(airlock), fail_if_unreadable(path):
         snapshot = Sampler(configured, ReadOnlyHistory(path), airlock).tick()
         if path.exists():  # its incidents have the acknowledgements
-            known = find_incidents(path, IncidentQuery(is_open=True, limit=MAX_INCIDENTS))
+            known = find_incidents(path, IncidentQuery(is_open=True, limit=MAX_LOADED))
             snapshot = snapshot.with_incidents(tuple(known))
     return snapshot, status_document(snapshot)

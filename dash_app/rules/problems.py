@@ -181,11 +181,10 @@ def limit_problems(
         yield from known.values()
         return
     for code, table, text in _exceeded(rules, reading, missing):
-        since = reading.verified_at
-        problem = Problem(code, LIMITS[code], since, text, REMEDIES[code], name, table)
+        level, now = LIMITS[code], reading.verified_at
+        problem = Problem(code, level, now, text, REMEDIES[code], name, table)
         earlier = known.get((code, table))
-        since = earlier.since if earlier else starts.get(problem.id, since)
-        yield replace(problem, since=since)
+        yield replace(problem, since=earlier.since if earlier else starts.get(problem.id, now))
 
 
 def _overdue_writes(
