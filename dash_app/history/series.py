@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -173,7 +174,11 @@ def written_between(path: Path, since: datetime, until: datetime) -> Iterator[tu
 def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
     """Return the activity of the last 24 hours by database. Raise sqlite3.Error."""
     with open_read_only(path) as connection:
-        return {name: _activity(connection, name, now) for name in databases}
+        facts = {"since": now.timestamp() - DAY, "until": now.timestamp()}
+        written: Counter[str] = Counter()
+        for database, _, rows in connection.execute(WRITTEN_BETWEEN, facts):
+            written[database] += rows
+        return {name: _activity(connection, name, now, written[name]) for name in databases}
 
 
 def last_day_by_table(path: Path, database: str, now: datetime) -> dict[str, TableDay]:
@@ -277,7 +282,9 @@ def _without(
     ]
 
 
-def _activity(connection: sqlite3.Connection, database: str, now: datetime) -> Activity:
+def _activity(
+    connection: sqlite3.Connection, database: str, now: datetime, written_in_day: int
+) -> Activity:
     last = int(now.timestamp()) // HOUR * HOUR
     hourly = Window(last - (ACTIVITY_HOURS - 2) * HOUR, last, HOUR).extended_to(now)
     written = _find(connection, Selection((database,), metric=INSERTED), hourly)
@@ -299,6 +306,7 @@ def _activity(connection: sqlite3.Connection, database: str, now: datetime) -> A
         unknown_before=frozenset(table for table, part in parts.items() if part is None),
         watched=tuple(at in watched for at in hourly.instants),
         is_whole_day=is_one_day(since_time, now),
+        written=written_in_day,
     )
 
 

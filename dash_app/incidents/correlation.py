@@ -139,7 +139,7 @@ def _includes(incident: Incident, problem: Problem, statuses: Statuses) -> bool:
         is_unwritten = written_at is None or written_at <= incident.since + SAME_CAUSE_WINDOW
         both = problem.is_silence and is_silent
         return both and is_unwritten and problem.database in incident.databases
-    is_own = _database_of(incident.key) == problem.database
+    is_own = _database_of(incident.key) == problem.database and problem.code != "disk_low"
     return is_own and abs(problem.since - incident.since) <= SAME_CAUSE_WINDOW
 
 

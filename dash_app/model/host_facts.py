@@ -113,3 +113,5 @@ class Activity:
     """Whether the database was watched at all in each of `hours`."""
     is_whole_day: bool = False
     """Whether `since` is a day ago, so that a change since then may be called one of 24 h."""
+    written: int = 0
+    """Rows written since `since`, also while the database was not watched."""

@@ -45,8 +45,8 @@ def controls(
     known = [incident.acknowledgement(now) for incident in stored]
     if not all(known):
         parts: list[Component | str] = [_choice(label)]
-    elif changed:
-        parts = [_button("end", "Acknowledge", label)]
+    elif changed:  # what lasts is acknowledged already, and stays so
+        parts, stored = [_button("end", "Acknowledge", label)], []
     elif known and (first := known[0]):
         until = moment(first.until, "clock", now) if first.until else "it ends"
         undo = _button("undo", "Undo", label, "undo")

@@ -84,7 +84,7 @@ def _facts(snapshot: Snapshot, now: datetime) -> list[Component | str]:
     facts = [f"{others} · last write " if others else "Last write ", moment(last, "ago", now)]
     if not days:
         return facts
-    rows = sum(rows or 0 for day in days for rows in day.hours)
+    rows = sum(day.written for day in days)
     since = moment(min(day.since for day in days), "clock", now)
     period = ["in 24 h"] if any(day.is_whole_day for day in days) else ["since ", since]
     name = "wide-only" if len(snapshot.needing) > 1 else None

@@ -225,8 +225,8 @@ def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
         if status.status != "not_initialized":
             length = "" if len(parts) > 1 else f" ({age(now - first.since)})"
             yield f"Since {clock(first.since, now)}{length}."
-    elif status.verdict != rows_in_tables(status.reading):
-        yield status.verdict
+    if "is_noted" in status.reading.detail:
+        yield not_renewed(status.reading)
     if status.acknowledged:
         yield f"{acknowledged_by(status.acknowledged)}."
     if status.is_paused:

@@ -602,6 +602,7 @@ def test_activity_has_the_hours_of_the_last_day_and_its_change(
     assert activity["email"].rows_before == 5 + 2
     assert activity["email"].since == now - timedelta(days=1)
     assert activity["email"].is_whole_day
+    assert activity["email"].written == 24  # in 24 h, of which the bars cover a little less
     assert activity["other"].hours == (None,) * 24
     assert activity["other"].watched == (False,) * 24
     assert activity["other"].rows_before is None

@@ -227,6 +227,12 @@ def test_a_full_disk_is_one_incident_and_the_worst_incident_is_first() -> None:
     assert (locked.key, locked.level) == ("a:locked", "fault")
 
 
+def test_a_full_disk_does_not_join_another_problem_of_the_same_minute() -> None:
+    few, full = finding("few_rows", 0), finding("disk_low", 0, level="notice")
+    incidents = Timeline().add_email(0, few, full)
+    assert [incident.level for incident in incidents] == ["fault", "notice"]
+
+
 def test_an_incident_does_not_end_while_its_database_cannot_be_read() -> None:
     timeline = Timeline()
     held = finding("log_held", -30, level="notice")

@@ -91,6 +91,16 @@ def test_a_past_change_offers_no_time() -> None:
     assert controls(known, replace(lost, id=4), problems=(LOST, HELD)) == "Acknowledge"
 
 
+def test_a_past_change_leaves_other_acknowledgements_alone() -> None:
+    status = replace(judged_status(good_reading(a=1)), problems=(LOST, HELD), level="fault")
+    known = replace(incident("email"), acknowledged=BY_ANN)
+    lost = replace(incident("email", problem=LOST), id=4)
+    (status,) = Snapshot(NOW, (status,)).with_incidents((known, lost)).databases
+    drawn = draw(database_controls(status, NOW))
+    assert 'data-database="email" ' in drawn or 'data-database="email">' in drawn
+    assert 'data-incidents=""' in drawn
+
+
 def test_the_line_of_an_incident_has_its_notifications() -> None:
     sent = Notification("m", "fault", "email:down", 3, "", "", EARLIER, EARLIER, 1, sent_at=EARLIER)
     failed = replace(sent, sent_at=None, attempts=3, failure="no route to ntfy.sh")

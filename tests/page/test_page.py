@@ -157,11 +157,11 @@ def test_the_headline_says_for_how_many_days_all_have_been_well(
 
 
 def test_the_lines_below_have_the_last_write_and_the_rows_written() -> None:
-    day = Activity((5,) * 24, 109, NOW - timedelta(days=1), is_whole_day=True)
-    new = Activity((None,) * 23 + (7,), 0, EARLIER)
+    day = Activity((5,) * 24, 109, NOW - timedelta(days=1), is_whole_day=True, written=125)
+    new = Activity((None,) * 23 + (7,), 0, EARLIER, written=7)
     well = judged_status(good_reading(a=1))
     whole = Snapshot(NOW, (replace(well, activity=day),))
-    assert "Last write 7 s ago · 120 rows in 24 h" in visible_text(headline(whole, NOW))
+    assert "Last write 7 s ago · 125 rows in 24 h" in visible_text(headline(whole, NOW))
     part = Snapshot(NOW, (well, replace(well, activity=new)))
     assert "· 7 rows since 14:02 UTC" in visible_text(headline(part, NOW))
 
