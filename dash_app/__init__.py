@@ -14,7 +14,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"incidents": "problems with one cause become one incident"},
     {"alerts": "notifications: policy, delivery, heartbeat"},
     {"sampler": "the one thread that reads, judges and publishes a snapshot"},
-    {"loader": "tables, and pandas frames for trends"},
+    {"loader": "pandas frames for trends and tables"},
     {
         "page": "the Dash page and the plain glance",
         "api": "JSON and CSV for automation, and its OpenAPI description",

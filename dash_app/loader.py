@@ -1,16 +1,17 @@
-"""What the page lists and draws: tables of the snapshot, and trends of the history as frames.
+"""Read-only pandas frames for the page: tables of the snapshot, and trends of the history.
 
-Counts never become floats: columns of a frame have the type `Int64`, with `<NA>` for unknown.
+Counts never become floats: columns of numbers have the type `Int64`, with `<NA>` for unknown.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ from dash_app.history.chart_grid import Window
 from dash_app.history.coverage import Span
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection, Series, TableDay
-from dash_app.model.expectation import OVERDUE, ExpectationState
+from dash_app.model.expectation import OVERDUE
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
@@ -30,50 +31,53 @@ BARS = ((timedelta(hours=1), 300), (timedelta(days=2), HOUR), (timedelta.max, DA
 RECENT_POINTS = 8
 """Number of points after the last instant of the grid. A new database has no others."""
 
+TABLE = {
+    "table": "str",
+    "rows": "Int64",
+    "counted_at": TIME,
+    "estimate": "str",
+    "error": "str",
+    "state": "str",
+    "is_overdue": "bool",
+    "every": "timedelta64[us]",
+    "written_at": TIME,
+}
+"""A table's count, and the state of its expectation; `state` is missing if it has none."""
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
-    """A table as the page lists it, with the state of its expectation, if it has one."""
-
-    table: str
-    count: TableCount
-    expected: ExpectationState | None
-    change: int | None = None
-    """The difference to the rows of a day ago, or of the first record if that is later."""
-    per_hour: float | None = None
-    """The average number of rows written since then."""
-    grew_at: datetime | None = None
-
-    @property
-    def rows(self) -> int | None:
-        """Its rows; None if unknown."""
-        return self.count.rows
-
-    @property
-    def is_overdue(self) -> bool:
-        """Whether an expected write did not come."""
-        return self.expected is not None and self.expected.state in OVERDUE
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether it has no rows, and need not have any."""
-        return self.rows == 0 and not self.is_overdue
+COUNT_COLUMNS = {"database": "str", **TABLE}
+TABLE_COLUMNS = {**TABLE, "change": "Int64", "per_hour": "float", "grew_at": TIME}
 
 
-def table_rows(status: DatabaseStatus, days: Mapping[str, TableDay]) -> list[TableRow]:
-    """Return the tables of a database, with those of their last days that are known.
+def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row per table of all databases, with COUNT_COLUMNS.
 
-    Overdue tables come first, then unknown counts, then rows descending, then name.
+    Within a database: overdue tables first, then unknown counts, then rows descending, then name.
     """
-    states = status.expectations.tables if status.expectations else {}
     rows = [
-        TableRow(name, count, states.get(name), *_last_day(count, days.get(name)))
+        {"database": status.database.name, **_table(status, name, count)}
+        for status in snapshot.databases
         for name, count in status.reading.tables.items()
     ]
-    return sorted(
-        rows,
-        key=lambda row: (not row.is_overdue, row.rows is not None, -(row.rows or 0), row.table),
+    return _frame(rows, COUNT_COLUMNS).sort_values(
+        ["database", "is_overdue", "rows", "table"],
+        ascending=[True, False, False, True],
+        na_position="first",
     )
+
+
+def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.DataFrame:
+    """Return one row per table of one database, with TABLE_COLUMNS, sorted by name.
+
+    `change` is the difference to the rows of a day ago, or of the first record if that is later;
+    `per_hour` the average number of rows written since then. Both are unknown without the path of
+    a history. Raise sqlite3.Error.
+    """
+    days = series.last_day_by_table(path, status.database.name, now) if path else {}
+    rows = [
+        _table(status, name, count) | _last_day(count, days.get(name))
+        for name, count in status.reading.tables.items()
+    ]
+    return _frame(rows, TABLE_COLUMNS).sort_values("table", ignore_index=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +103,11 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     for the most recent ones and for dips between two of them. Columns: databases, or the tables of
     one, as `Int64`; `<NA>` if not watched, and in a sum also if the count of one table is unknown.
 
-    Attributes: `step` is the length of a step; the last one of a rate still runs. `meanwhile` maps
-    columns to the times that nobody watched and that ended in this range: (start, end, rows written
-    meanwhile), which are in no step. `written` maps columns of a rate to the rows written in
-    exactly this range, meanwhile too. A table that was never counted is in no sum: `uncounted` maps
-    databases to such tables.
+    Attributes: `step`, the length of a step, and `until`, the end of the last one: the last step of
+    a rate still runs if it has not that length. `meanwhile` maps columns to the times that nobody
+    watched and that ended in this range: (start, end, rows written meanwhile), which are in no
+    step. `written` maps columns of a rate to the rows written in exactly this range, meanwhile too.
+    A table that was never counted is in no sum: `uncounted` maps databases to such tables.
     Raise sqlite3.Error.
     """
     until = trend.until or datetime.now(UTC)
@@ -124,6 +128,7 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     trends.attrs = {
         "written": _written(path, trend, until) if trend.is_rate else {},
         "step": timedelta(seconds=window.step),
+        "until": _time(window.instants[-1]),
         "meanwhile": {
             name: [(_time(start), _time(end), rows) for (start, end), rows in sorted(gaps.items())]
             for name, gaps in meanwhile.items()
@@ -148,10 +153,8 @@ def with_present(
             is_complete = reading.unknown_tables <= uncounted.get(name, set())
             counts[name] = reading.counted_rows if is_complete else None
     row = {name: rows for name, rows in counts.items() if name in trends.columns}
-    present = pd.DataFrame(
-        {name: pd.array([rows], dtype="Int64") for name, rows in row.items()},
-        index=pd.DatetimeIndex([snapshot.taken_at]),
-    )
+    present = _frame([row], dict.fromkeys(row, "Int64"))
+    present.index = pd.DatetimeIndex([snapshot.taken_at])
     extended = pd.concat([trends, present])
     extended.attrs = trends.attrs
     return extended
@@ -219,12 +222,36 @@ def _reindex(column: pd.Series[int], index: pd.Index[int]) -> pd.Series[int]:
     return column if column.index.equals(index) else column.reindex(index, method="ffill")
 
 
-def _last_day(
-    count: TableCount, day: TableDay | None
-) -> tuple[int | None, float | None, datetime | None]:
+def _table(status: DatabaseStatus, name: str, count: TableCount) -> dict[str, Any]:
+    expected = status.expectations.tables.get(name) if status.expectations else None
+    return {
+        "table": name,
+        "rows": count.rows,
+        "counted_at": count.counted_at,
+        "estimate": count.estimate,
+        "error": count.error,
+        "state": expected and expected.state,
+        "is_overdue": expected is not None and expected.state in OVERDUE,
+        "every": expected and expected.expect.every,
+        "written_at": expected and expected.last_at,
+    }
+
+
+def _last_day(count: TableCount, day: TableDay | None) -> dict[str, Any]:
     if day is None or not count.is_known or count.rows is None or day.rows_before is None:
-        return None, None, None
+        return {"change": None, "per_hour": None, "grew_at": None}
     since_record = max(0, count.rows - (count.rows if day.rows_last is None else day.rows_last))
     grew_at = datetime.fromtimestamp(day.grew_at, UTC) if day.grew_at else None
-    per_hour = ((day.written or 0) + since_record) * HOUR / max(day.seconds, HOUR)
-    return count.rows - day.rows_before, per_hour, count.counted_at if since_record else grew_at
+    return {
+        "change": count.rows - day.rows_before,
+        "per_hour": ((day.written or 0) + since_record) * HOUR / max(day.seconds, HOUR),
+        "grew_at": count.counted_at if since_record else grew_at,
+    }
+
+
+def _frame(rows: list[dict[str, Any]], types: dict[str, str]) -> pd.DataFrame:
+    """Return a frame, made column by column: made at once, counts would pass through floats."""
+    columns = {
+        name: pd.Series([row[name] for row in rows], dtype=dtype) for name, dtype in types.items()
+    }
+    return pd.DataFrame(columns)

@@ -132,7 +132,7 @@ def test_a_stored_sentence_has_a_clock_time_and_a_shown_one_a_duration() -> None
         == second.text
         == "log: nothing yet; expected every hour."
     )
-    shown = draw(card(silent, [], NOW))
+    shown = draw(card(silent, [], [], NOW))
     assert 'No write for <time datetime="2026-11-23T12:00:00+00:00" data-form="length">' in shown
 
 
@@ -151,7 +151,8 @@ def test_a_service_of_any_version_gets_true_sentences() -> None:
 
 def test_the_database_view_shows_when_the_next_write_is_due() -> None:
     email = status("email", hourly("on_time", 0.5), {"log": hourly("paused", None)})
-    tables = loader.table_rows(email, {})
+    snapshot = Snapshot(NOW, (email,))
+    tables = loader.counts_frame(snapshot).assign(change=None, per_hour=None, grew_at=None)
     facts = view.view(
         view.Details(email, (), tables, None, html.Section()), "rows", NOW, html.Section()
     )

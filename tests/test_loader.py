@@ -27,6 +27,10 @@ def now() -> datetime:
     return datetime.now(UTC).replace(second=0, microsecond=0)
 
 
+def types(frame: pd.DataFrame) -> dict[str, str]:
+    return {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+
+
 def values(column: pd.Series[int]) -> list[int | None]:
     """The values of a column, None for unknown."""
     return [None if pd.isna(value) else value for value in column]
@@ -34,10 +38,16 @@ def values(column: pd.Series[int]) -> list[int | None]:
 
 def test_counts_are_sorted_unknown_first_then_by_rows_then_by_name(now: datetime) -> None:
     rows: dict[str, int | None] = {"b": 1, "a": 1, "much": HUGE, "none": 0, "unknown": None}
-    (status,) = snapshot(now, email=rows).databases
-    found = loader.table_rows(status, {})
-    assert [row.table for row in found] == ["unknown", "much", "a", "b", "none"]
-    assert [row.rows for row in found] == [None, HUGE, 1, 1, 0]
+    frame = loader.counts_frame(snapshot(now, email=rows))
+    assert types(frame) == loader.COUNT_COLUMNS
+    assert frame["table"].tolist() == ["unknown", "much", "a", "b", "none"]
+    assert values(frame["rows"]) == [None, HUGE, 1, 1, 0]
+
+
+def test_an_empty_frame_has_the_same_types(now: datetime) -> None:
+    frame = loader.counts_frame(snapshot(now))
+    assert frame.empty
+    assert types(frame) == loader.COUNT_COLUMNS
 
 
 def test_trends_sum_tables_keep_gaps_and_end_with_the_present(
@@ -184,6 +194,7 @@ def test_bars_reach_up_to_now(
     until = now + timedelta(seconds=30)
     found = bars(path, reach, every, until=until)
     starts = found.index
+    assert found.attrs["until"] == until
     assert found.attrs["step"] == step
     assert set(starts[1:] - starts[:-1]) == {pd.Timedelta(step)}
     assert starts[0] <= until - reach < starts[1]

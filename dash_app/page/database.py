@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from operator import attrgetter
+from typing import Any
 
+import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.loader import TableRow
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
@@ -41,7 +41,7 @@ COLUMNS = {
     "per_hour": "Rows/h",
     "grew_at": "Last growth",
 }
-"""The facts of a table that are shown, with their headings; each can be sorted by."""
+"""The columns of the table frame that are shown, with their headings; each can be sorted by."""
 
 WIDE_ONLY = {"per_hour", "grew_at"}
 """Columns that a phone does not show. There, the last growth is in the second line of a table."""
@@ -55,14 +55,14 @@ MAX_SCHEMAS = 100
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """What the view shows: status, incidents, the tables, an earlier size, events.
+    """What the view shows: status, incidents, the loader's table frame, an earlier size, events.
 
     `size_before` is a size of the file in bytes and when it had that size, about a day ago.
     """
 
     status: DatabaseStatus
     incidents: Sequence[Incident]
-    tables: Sequence[TableRow]
+    tables: pd.DataFrame
     size_before: tuple[int, datetime] | None
     events: Component
 
@@ -138,28 +138,28 @@ def _day(details: Details, now: datetime) -> list[Component]:
     return [*drawing, html.Div(hours, className="hours", **aria(hidden="true"))] if drawing else []
 
 
-def _tables(tables: Sequence[TableRow], search: str | None, now: datetime) -> list[Component]:
+def _tables(tables: pd.DataFrame, search: str | None, now: datetime) -> list[Component]:
     """Return the sorted table of tables, empty ones folded; nothing if there are none.
 
     Each heading links to the URL that sorts by it.
     """
-    if not tables:
+    if tables.empty:
         return []
     sort = parse(search).get("sort")
     key = sort if sort in COLUMNS else "rows"
-    by_name = sorted(tables, key=attrgetter("table"))
-    ordered = [row for row in by_name if getattr(row, key) is None]
-    known = [row for row in by_name if getattr(row, key) is not None]
-    ordered += sorted(known, key=attrgetter(key), reverse=key != "table")
+    ordered = tables.sort_values(
+        [key, "table"], ascending=[key == "table", True], na_position="first"
+    ).head(MAX_ROWS)
+    is_empty = ordered["rows"].eq(0).fillna(False) & ~ordered["is_overdue"]
     head = html.Thead(html.Tr([_heading(*each, key, search) for each in COLUMNS.items()]))
     shown, empty = (
-        [_table(row, now) for row in ordered[:MAX_ROWS] if row.is_empty == is_empty]
-        for is_empty in (False, True)
+        html.Tbody([_table(row, now) for row in rows.itertuples(index=False)])
+        for rows in (ordered[~is_empty], ordered[is_empty])
     )
-    parts: list[Component] = [html.Table([head, html.Tbody(shown)], className="sortable")]
-    if empty:
-        summary = html.Summary(numbers.plural(len(empty), "empty table"))
-        parts.append(html.Details([summary, html.Table(html.Tbody(empty), className="sortable")]))
+    parts: list[Component] = [html.Table([head, shown], className="sortable")]
+    if count := int(is_empty.sum()):
+        summary = html.Summary(numbers.plural(count, "empty table"))
+        parts.append(html.Details([summary, html.Table(empty, className="sortable")]))
     return [html.H2("Tables"), html.Div([*parts, *and_more(len(tables) - MAX_ROWS)])]
 
 
@@ -173,14 +173,14 @@ def _heading(name: str, text: str, sorted_by: str, search: str | None) -> Compon
     )
 
 
-def _table(row: TableRow, now: datetime) -> Component:
-    grew = moment(row.grew_at, "ago", now) if row.grew_at else "not seen"
-    note = expectation(row.expected, now) or [html.Span(["Last growth ", grew], className="grew")]
-    rows = "unknown" if row.change is None else numbers.change(row.change)
+def _table(row: Any, now: datetime) -> Component:
+    grew = "not seen" if pd.isna(row.grew_at) else moment(row.grew_at, "ago", now)
+    note = expectation(row, now) or [html.Span(["Last growth ", grew], className="grew")]
+    rows = "unknown" if pd.isna(row.change) else numbers.change(int(row.change))
     return html.Tr(
         [
             html.Th([middle_ellipsis(row.table), html.Div(note, className="note")], scope="row"),
-            row_count(row.count, now, numbers.number),
+            row_count(row, now, numbers.number),
             html.Td(rows),
             html.Td(_rate(row.per_hour), className="wide-only"),
             html.Td(grew, className="wide-only"),
@@ -188,8 +188,8 @@ def _table(row: TableRow, now: datetime) -> Component:
     )
 
 
-def _rate(per_hour: float | None) -> str:
-    if per_hour is None:
+def _rate(per_hour: float) -> str:
+    if pd.isna(per_hour):
         return "unknown"
     return "under 1" if 0 < per_hour < 1 else numbers.number(int(per_hour))
 

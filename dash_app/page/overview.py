@@ -6,9 +6,10 @@ from datetime import datetime
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app import loader
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
-from dash_app.page.cards import card
+from dash_app.page.cards import cards
 from dash_app.page.database_list import (
     MAX_CARDS,
     database_list,
@@ -64,7 +65,8 @@ def overview(
 
 
 def _grid(snapshot: Snapshot, now: datetime, *more: Component, name: str = "cards") -> Component:
-    shown = [card(status, snapshot.incidents, now) for status in snapshot.databases]
+    counts = loader.counts_frame(snapshot)
+    shown = cards(snapshot.databases, snapshot.incidents, counts, now)
     return html.Div([*shown, *more], id=ids.CARDS, className=name)
 
 

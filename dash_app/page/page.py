@@ -108,15 +108,14 @@ class Page:
         """Return the details of a database; only the snapshot's if the history cannot be read."""
         name, path = status.database.name, self.settings.history.path
         try:
-            days = series.last_day_by_table(path, name, now)
+            tables = loader.table_frame(path, status, now)
             size_before = series.size_a_day_ago(path, name, now)
             events = events_page(path, EventQuery((name,), limit=MAX_EVENTS))[0]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            days, size_before = {}, None
+            tables, size_before = loader.table_frame(None, status, now), None
             events = [event for event in snapshot.events if event.database == name]
         section = recent_events(snapshot, events, self.started_at, now, name)
-        tables = loader.table_rows(status, days)
         return database_page.Details(status, snapshot.incidents, tables, size_before, section)
 
     def pulse(

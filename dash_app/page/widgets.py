@@ -4,11 +4,10 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.expectation import ExpectationState
-from dash_app.model.reading import TableCount
 from dash_app.words import numbers
 from dash_app.words.problems import Sentence
 
@@ -117,31 +116,31 @@ def middle_ellipsis(name: str) -> Component:
     )
 
 
-def row_count(count: TableCount, now: datetime, number: Callable[[int], str]) -> Component:
-    """Return the rows of a table, and how exact and how old their number is."""
-    if count.rows is None:
-        reason = f"unknown: {count.error}" if count.error else "unknown"
+def row_count(row: Any, now: datetime, number: Callable[[int], str]) -> Component:
+    """Return the count in a row of a loader's frame, and how exact and how old it is."""
+    if pd.isna(row.rows):
+        reason = "unknown" if pd.isna(row.error) else f"unknown: {row.error}"
         return html.Td(reason, className="reason")
-    sign = {"about": "≈ ", "at_most": "≤ "}.get(count.estimate or "", "")
-    rows = f"{sign}{number(count.rows)}"
-    if count.estimate != "about" or now - count.counted_at < SHOW_AGE_AFTER:
+    sign = {"about": "≈ ", "at_most": "≤ "}.get(row.estimate, "")
+    rows = f"{sign}{number(int(row.rows))}"
+    if row.estimate != "about" or now - row.counted_at < SHOW_AGE_AFTER:
         return html.Td(rows)
-    return html.Td([f"{rows}, exact ", moment(count.counted_at, "ago", now)])
+    return html.Td([f"{rows}, exact ", moment(row.counted_at, "ago", now)])
 
 
-def expectation(expected: ExpectationState | None, now: datetime) -> list[Component]:
-    """Return the state of a table's expectation, if there is one.
+def expectation(row: Any, now: datetime) -> list[Component]:
+    """Return the state of the expectation in a row of a loader's frame, if there is one.
 
     Late: last 3 h ago; expected every hour
     """
-    if expected is None:
+    if pd.isna(row.state):
         return []
-    shape, colour, word = STATES[expected.state]
-    if expected.state == "paused":
+    shape, colour, word = STATES[row.state]
+    if row.state == "paused":
         return [html.Span([icon(shape), word], className="expected expected-idle")]
-    at = expected.last_at
-    last = ["last ", moment(at, "ago", now)] if at else ["nothing yet"]
-    text = [f"{word}: ", *last, f"; expected {numbers.every(expected.expect.every)}"]
-    if expected.state == "unknown":
+    is_unseen = pd.isna(row.written_at)
+    last = ["nothing yet"] if is_unseen else ["last ", moment(row.written_at, "ago", now)]
+    text = [f"{word}: ", *last, f"; expected {numbers.every(row.every)}"]
+    if row.state == "unknown":
         text.append("; rows may come and go between readings")
     return [html.Span([icon(shape), html.Span(text)], className=f"expected expected-{colour}")]

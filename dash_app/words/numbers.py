@@ -10,9 +10,6 @@ from dash_app.system.users import home
 A_DAY, A_WEEK = timedelta(days=1), timedelta(days=7)
 ALMOST_A_DAY = timedelta(hours=23, minutes=50)
 
-UNITS = ((86_400, "d", "day"), (3_600, "h", "hour"), (60, "min", "minute"))
-"""The seconds of a unit, its symbol and its name."""
-
 MAX_NAMES = 3
 """Maximum number of names listed; the others are counted."""
 
@@ -53,7 +50,7 @@ def size(size_bytes: int) -> str:
 def age(elapsed: timedelta) -> str:
     """Return a duration in one unit, rounded down: now, 7 s, 3 min, 2 h, 4 d."""
     seconds = int(elapsed.total_seconds())
-    for length, unit, _ in UNITS:
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds // length} {unit}"
     return f"{seconds} s" if seconds >= 2 else "now"
@@ -62,10 +59,14 @@ def age(elapsed: timedelta) -> str:
 def every(length: timedelta) -> str:
     """Return a configured interval without rounding: every minute, every 5 min, every 36 h."""
     seconds = round(length.total_seconds())
-    for length_seconds, unit, name in UNITS:
-        if seconds % length_seconds == 0:
-            count = seconds // length_seconds
-            return f"every {name if count == 1 else f'{count} {unit}'}"
+    for unit_seconds, unit, one in (
+        (86_400, "d", "day"),
+        (3_600, "h", "hour"),
+        (60, "min", "minute"),
+    ):
+        if seconds % unit_seconds == 0:
+            count = seconds // unit_seconds
+            return f"every {one if count == 1 else f'{count} {unit}'}"
     return f"every {seconds} s"
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from dash.development.base_component import Component
 
-from dash_app.model.snapshot import DatabaseStatus
-from dash_app.page.cards import card
+from dash_app import loader
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.page.cards import cards
 from dash_app.page.markup import draw
 from tests.factories import NOW
 
@@ -43,4 +44,5 @@ def visible_text(parts: Component | list[Component]) -> str:
 
 def card_text(status: DatabaseStatus) -> str:
     """Return the text of a database's card at `NOW`."""
-    return visible_text([card(status, (), NOW)])
+    snapshot = Snapshot(NOW, (status,))
+    return visible_text(cards(snapshot.databases, (), loader.counts_frame(snapshot), NOW))

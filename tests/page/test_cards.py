@@ -5,11 +5,12 @@ from datetime import timedelta
 
 import pytest
 
+from dash_app import loader
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules
 from dash_app.model.incident import Acknowledgement
-from dash_app.model.snapshot import DatabaseStatus
-from dash_app.page.cards import badge_parts, card
+from dash_app.model.snapshot import DatabaseStatus, Snapshot
+from dash_app.page.cards import badge_parts, cards
 from dash_app.page.markup import draw
 from dash_app.rules.changes import next_state
 from dash_app.rules.problems import problem_of
@@ -18,7 +19,8 @@ from tests.page.helpers import card_text
 
 
 def html(status: DatabaseStatus) -> str:
-    return draw([card(status, (), NOW)])
+    snapshot = Snapshot(NOW, (status,))
+    return draw(cards(snapshot.databases, (), loader.counts_frame(snapshot), NOW))
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def view_text(
     status: DatabaseStatus, search: str = "", size_before: tuple[int, datetime] | None = None
 ) -> str:
     """The text of a database's view, without its recent events and the schema."""
-    tables = loader.table_rows(status, {})
+    tables = loader.table_frame(None, status, NOW)
     details = database_page.Details(status, (), tables, size_before, html.Section())
     facts = database_page.view(details, search, NOW, html.Section())
     return visible_text([*facts.before_charts, *facts.after_charts]).partition(" Schema")[0]
