@@ -58,7 +58,8 @@
     return old > 86_400_000 ? `${time(date)} on ${day(date)}` : time(date);
   };
   const age = (date, now) => (now - date > 7 * 86_400_000 ? day(date) : ago(now - date));
-  const forms = { ago: age, clock, length: (date, now) => span(now - date) };
+  const stamp = (date, now) => clock(date, now).split(" on ").reverse().join(" ");
+  const forms = { ago: age, clock, stamp, length: (date, now) => span(now - date) };
 
   // Writes into an element of OWN. A translator may have changed its text since: that stays until ours
   // differs, because to write each second would undo the translation each second.

@@ -23,6 +23,7 @@ from dash_app.system.processes import memory_bytes
 from dash_app.words import summaries
 from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_sentence
+from dash_app.words.problems import plain
 
 if TYPE_CHECKING:
     from dash_app.api import schemas
@@ -68,7 +69,7 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "status": status.status,
         "since": rfc3339(status.since),
         "level": status.level,
-        "verdict": status.verdict,
+        "verdict": plain(status.verdict),
         "error": _error(status),
         "findings": _findings(status),
         "acknowledged": _acknowledgement(status.acknowledged),
@@ -237,7 +238,7 @@ def _error(status: DatabaseStatus) -> schemas.Fault | None:
     if code is None:
         return None
     problem = status.problems[0]
-    return {"code": code, "message": problem.text, "remedy": problem.remedy}
+    return {"code": code, "message": plain(problem.text), "remedy": problem.remedy}
 
 
 def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
@@ -246,7 +247,7 @@ def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
             "kind": problem.code,
             "level": problem.level,
             "since": rfc3339(problem.since),
-            "text": problem.text,
+            "text": plain(problem.text),
             "remedy": problem.remedy,
             "table": problem.table,
         }

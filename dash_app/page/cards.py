@@ -12,6 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.incident import Incident
+from dash_app.model.problem import Problem
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.acknowledging import database_controls
@@ -95,7 +96,7 @@ def _head(status: DatabaseStatus, now: datetime, *, foldable: bool) -> Component
     )
     return html.Div(
         [
-            html.H3(html.A(html.Span(label), href=f"/databases/{name}"), className="name"),
+            html.H3(html.A(middle_ellipsis(label), href=f"/databases/{name}"), className="name"),
             status_badge(status, now),
             *([fold] if foldable else []),
         ],
@@ -142,7 +143,7 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
             at, ago = (moment(problem.since, form, now) for form in ("clock", "ago"))
             lines.append(aside("At ", at, " (", ago, ")."))
         elif status.status != "not_initialized":
-            seen = _last_seen(status, now)
+            seen = _last_seen(status, problem, now)
             lines.append(since_when(problem.since, now, *seen, has_length=len(cause) == 1))
         lines.append(html.P(prose(problem.remedy), className="remedy"))
     for note in summaries.notes(status):
@@ -152,22 +153,26 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
     return lines
 
 
-def _last_seen(status: DatabaseStatus, now: datetime) -> list[Component | str]:
+def _last_seen(status: DatabaseStatus, problem: Problem, now: datetime) -> list[Component | str]:
+    """Return the rows last seen, unless the cause names them, and when, if in another minute."""
     good = status.last_good
-    if status.status != "error" or good is None:
+    rows = numbers.plural(good.total_rows, "row") if good else ""
+    if status.status != "error" or good is None or rows in problem.text:
         return []
-    rows = numbers.plural(good.total_rows, "row")
-    return [f" Last seen: {rows} at ", moment(good.read_at, "clock", now), "."]
+    is_same = numbers.clock(good.read_at, now) == numbers.clock(problem.since, now)
+    at: list[Component | str] = [] if is_same else [" at ", moment(good.read_at, "clock", now)]
+    return [f" Last seen: {rows}", *at, "."]
+
+
+def time_form(status: DatabaseStatus) -> Form:
+    """Return the form of times: in trouble, one looks for a clock time in a log."""
+    return "clock" if status.problems or status.is_stale else "ago"
 
 
 def _facts(status: DatabaseStatus, now: datetime) -> Component:
-    """Return the last write, the rows and their change.
-
-    In trouble, one looks for a clock time in a log.
-    """
+    """Return the last write, the rows and their change."""
     written_at, rows = status.reading.last_modified, summaries.rows_of(status.reading)
-    form: Form = "clock" if status.problems or status.is_stale else "ago"
-    last_write = moment(written_at, form, now) if written_at else "unknown"
+    last_write = moment(written_at, time_form(status), now) if written_at else "unknown"
     return html.P(
         [
             html.Span(["Last write ", last_write]),

@@ -12,12 +12,13 @@ from dash.development.base_component import Component
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
-from dash_app.page.cards import problem_lines, status_badge
+from dash_app.page.cards import problem_lines, status_badge, time_form
 from dash_app.page.headline import lines
 from dash_app.page.layout import Facts
 from dash_app.page.sparkline import sparkline
 from dash_app.page.url_query import parse, with_values
 from dash_app.page.widgets import (
+    Form,
     and_more,
     aria,
     aside,
@@ -70,8 +71,9 @@ class Details:
 def view(details: Details, search: str | None, now: datetime, incidents: Component) -> Facts:
     """Return the facts of one database, its tables sorted as the URL's query says, or by rows."""
     status = details.status
+    facts, is_read = [*_facts(status, now), *_day(details, now)], status.status == "connected"
     verdict = [
-        *([] if status.problems else [aside(status.verdict)]),
+        *([] if status.problems or facts else [aside(status.verdict)]),
         *problem_lines(status, now),
         *_next_write(status, now),
     ]
@@ -88,8 +90,7 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
         id=ids.HEADLINE,
         className="headline",
     )
-    tables = _tables(details.tables, search, now)
-    facts, is_read = [*_facts(status, now), *_day(details, now)], status.status == "connected"
+    tables = _tables(details, search, now)
     storage = html.Section([html.H2("Storage"), _storage(details, now)])
     beside = [details.events, storage, *([_holders(status, now)] if is_read else [])]
     return Facts(
@@ -114,11 +115,11 @@ def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
     """Return up to four facts, without the unknown ones."""
     reading = status.reading
     rows, label = reading.counted_rows, "Rows" if reading.total_complete else "Rows counted"
-    size, wal = reading.size_bytes, numbers.size(reading.wal_bytes or 0)
+    size, wal = reading.size_bytes, reading.wal_bytes
     written_at, activity = reading.last_modified, status.activity
     pairs: list[Pair] = []
     if written_at:
-        pairs.append(("Last write", moment(written_at, "ago", now)))
+        pairs.append(("Last write", moment(written_at, time_form(status), now)))
     if rows is not None:
         pairs.append((label, numbers.number(rows)))
     if activity and status.change is not None:
@@ -126,7 +127,8 @@ def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
         period = "In 24 h" if activity.is_whole_day else since
         pairs.append((period, numbers.change(status.change)))
     if size is not None:
-        pairs.append(("Size + WAL", f"{numbers.size(size)} + {wal}"))
+        both = ("Size + WAL", f"{numbers.size(size)} + {numbers.size(wal)}") if wal else None
+        pairs.append(both or ("Size", numbers.size(size)))
     return [_pairs(pairs, "four")] if pairs else []
 
 
@@ -138,11 +140,12 @@ def _day(details: Details, now: datetime) -> list[Component]:
     return [*drawing, html.Div(hours, className="hours", **aria(hidden="true"))] if drawing else []
 
 
-def _tables(tables: pd.DataFrame, search: str | None, now: datetime) -> list[Component]:
+def _tables(details: Details, search: str | None, now: datetime) -> list[Component]:
     """Return the sorted table of tables, empty ones folded; nothing if there are none.
 
     Each heading links to the URL that sorts by it.
     """
+    tables, form = details.tables, time_form(details.status)
     if tables.empty:
         return []
     sort = parse(search).get("sort")
@@ -153,7 +156,7 @@ def _tables(tables: pd.DataFrame, search: str | None, now: datetime) -> list[Com
     is_empty = ordered["rows"].eq(0).fillna(False) & ~ordered["is_overdue"]
     head = html.Thead(html.Tr([_heading(*each, key, search) for each in COLUMNS.items()]))
     shown, empty = (
-        html.Tbody([_table(row, now) for row in rows.itertuples(index=False)])
+        html.Tbody([_table(row, form, now) for row in rows.itertuples(index=False)])
         for rows in (ordered[~is_empty], ordered[is_empty])
     )
     parts: list[Component] = [html.Table([head, shown], className="sortable")]
@@ -173,9 +176,9 @@ def _heading(name: str, text: str, sorted_by: str, search: str | None) -> Compon
     )
 
 
-def _table(row: Any, now: datetime) -> Component:
-    grew = "not seen" if pd.isna(row.grew_at) else moment(row.grew_at, "ago", now)
-    note = expectation(row, now) or [html.Span(["Last growth ", grew], className="grew")]
+def _table(row: Any, form: Form, now: datetime) -> Component:
+    grew = "not seen" if pd.isna(row.grew_at) else moment(row.grew_at, form, now)
+    note = expectation(row, form, now) or [html.Span(grew, className="grew")]
     rows = "unknown" if pd.isna(row.change) else numbers.change(int(row.change))
     return html.Tr(
         [
@@ -202,7 +205,7 @@ def _storage(details: Details, now: datetime) -> Component:
         "WAL": reading.wal_bytes,
         "WAL not yet checkpointed": host.backlog_bytes,
     }
-    texts = {name: numbers.size(size) for name, size in sizes.items() if size is not None}
+    texts = {name: numbers.size(size) for name, size in sizes.items() if size}
     per_day = _growth_per_day(details, now)
     if per_day:
         texts["File"] += f", {'+' if per_day > 0 else '−'}{numbers.size(abs(per_day))} a day"

@@ -102,8 +102,8 @@ def database_list(
     length = ceil(len(rows) / MAX_LISTS)
     names = [
         html.Span("24 h", className="pulse"),
-        html.Span("rows", className="change"),
-        html.Span("last write"),
+        html.Span("Change", className="change"),
+        html.Span("Last write"),
     ]
     head = html.P(names, className="columns", **aria(hidden="true"))
     lists = [html.Ul(rows[at : at + length]) for at in range(0, len(rows), length)]

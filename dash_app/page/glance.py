@@ -11,6 +11,7 @@ from dash_app.page.cards import badge_parts
 from dash_app.page.markup import draw
 from dash_app.page.widgets import aside, badge
 from dash_app.words import summaries
+from dash_app.words.numbers import clock
 from dash_app.words.summaries import glance_line, snapshot_age
 
 DOCUMENT = versioned("""<!DOCTYPE html>
@@ -56,6 +57,6 @@ def plain_page(text: str) -> str:
 def _item(status: DatabaseStatus, now: datetime) -> Component:
     state = badge(*badge_parts(summaries.badge(status), status.level))
     if status.is_stale:
-        state = badge("unknown", "idle", "Stale")
+        state = badge("unknown", "idle", f"As of {clock(status.reading.verified_at, now)}")
     head = html.P([html.Span(status.database.label, className="subject"), state])
     return html.Li([head, html.P(glance_line(status, now))])

@@ -81,11 +81,14 @@ def _facts(snapshot: Snapshot, now: datetime) -> list[Component | str]:
     if last is None:
         return [others]
     facts: list[Component | str]
-    facts = [f"{others} · last write " if others else "Last write ", moment(last, "ago", now)]
-    if not days:
-        return facts
-    rows = sum(day.written for day in days)
-    since = moment(min(day.since for day in days), "clock", now)
-    period = ["in 24 h"] if any(day.is_whole_day for day in days) else ["since ", since]
-    name = "wide-only" if len(snapshot.needing) > 1 else None
-    return [*facts, html.Span([f" · {plural(rows, 'row')} ", *period], className=name)]
+    facts = [" · last write " if others else "Last write ", moment(last, "ago", now)]
+    if days:
+        rows = sum(day.written for day in days)
+        since = moment(min(day.since for day in days), "clock", now)
+        period = (
+            ["in 24\N{NO-BREAK SPACE}h"]
+            if any(day.is_whole_day for day in days)
+            else ["since ", since]
+        )
+        facts += [f" · {plural(rows, 'row')} ", *period]
+    return [others, html.Span(facts, className="wide-only" if len(snapshot.needing) > 1 else None)]

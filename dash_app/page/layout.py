@@ -29,16 +29,17 @@ FRESHNESS = """\
 [data-freshness="aging"] h1 .when-fresh { display: none }
 html { --grace: 20s }
 @media (scripting: none) { html { --grace: 90s } }
-#first-view :is(h1, .card-head > span, .lists li > span) { position: relative }
+#first-view :is(h1, [class$=-head] > span, .lists li > span) { position: relative }
 #first-view .when-stale.when-stale { display: inline-flex; position: absolute; top: 0; right: 0 }
 #first-view h1 .when-stale.when-stale { right: auto; left: 0 }
 #first-view :is(.when-stale, .when-left) { visibility: hidden }
+#first-view .section-head + .lines .notice { height: 0 }
 #first-view :is(.when-stale, .when-left) { animation: appear 0s var(--grace) forwards }
-#first-view :is(.when-fresh, .lines > :first-child, .lists li > .icon) {
+#first-view :is(.when-fresh, h1 + .lines > :first-child, .lists li > .icon) {
   animation: vanish 0s var(--grace) forwards;
 }
 #first-view .dot { animation: fade 0s var(--grace) forwards }
-@keyframes appear { to { visibility: visible } }
+@keyframes appear { to { visibility: visible; height: auto } }
 @keyframes vanish { to { visibility: hidden } }
 @keyframes fade { to { background: gray } }
 """

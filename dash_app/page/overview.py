@@ -94,6 +94,10 @@ def _first_start(settings: Settings) -> Component:
         html.Code("./ops/run discover ~ --save"),
         aside("Or see it with five demo databases first"),
         html.Code("./ops/run demo"),
-        aside("Awaited in ", folder, f": {files}. Each appears here once its program creates it."),
+        aside(
+            f"{len(paths)} files are awaited in ",
+            folder,
+            f": {files}. Each appears here once its program creates it.",
+        ),
     ]
     return html.Section(parts, className="first-start panel")

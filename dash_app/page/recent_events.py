@@ -96,7 +96,7 @@ def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator
 
 def _item(line: Line, now: datetime, *, has_subject: bool) -> Component:
     at, subject, text = line
-    when, words = html.Span(moment(at, "clock", now), className="aside"), html.Span(text)
+    when, words = html.Span(moment(at, "stamp", now), className="aside"), html.Span(text)
     if not has_subject:
         return html.Li(html.P([words, when]))
     return html.Li([html.P([html.Span(subject, className="subject"), when]), words])

@@ -12,7 +12,7 @@ from dash_app.words import numbers
 from dash_app.words.problems import Sentence
 
 Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
-Form = Literal["ago", "clock", "length"]
+Form = Literal["ago", "clock", "stamp", "length"]
 
 
 MAX_UNBROKEN = 12
@@ -50,11 +50,14 @@ def icon(name: Icon) -> Component:
 def moment(time: datetime, form: Form, now: datetime) -> Component:
     """Return a time that the page's script keeps up to date, in the reader's time zone.
 
-    ago: "7 s ago"; clock: "14:02"; length: "58 min". Without scripts it is in UTC.
+    ago: "7 s ago"; clock: "14:02 on 12 Nov"; stamp: "12 Nov 14:02"; length: "58 min".
+    Without scripts it is in UTC.
     """
+    clock = numbers.clock(time, now)
     texts = {
         "ago": numbers.day(time) if now - time > numbers.A_WEEK else numbers.ago(now - time),
-        "clock": numbers.clock(time, now),
+        "clock": clock,
+        "stamp": " ".join(reversed(clock.split(" on "))),
         "length": numbers.age(now - time),
     }
     return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))
@@ -121,14 +124,14 @@ def row_count(row: Any, now: datetime, number: Callable[[int], str]) -> Componen
     if pd.isna(row.rows):
         reason = "unknown" if pd.isna(row.error) else f"unknown: {row.error}"
         return html.Td(reason, className="reason")
-    sign = {"about": "≈ ", "at_most": "≤ "}.get(row.estimate, "")
-    rows = f"{sign}{number(int(row.rows))}"
+    sign = {"about": "≈", "at_most": "≤"}.get(row.estimate, "")
+    rows = f"{sign}\N{NO-BREAK SPACE}{number(int(row.rows))}".strip()
     if row.estimate != "about" or now - row.counted_at < SHOW_AGE_AFTER:
         return html.Td(rows)
     return html.Td([f"{rows}, exact ", moment(row.counted_at, "ago", now)])
 
 
-def expectation(row: Any, now: datetime) -> list[Component]:
+def expectation(row: Any, form: Form, now: datetime) -> list[Component]:
     """Return the state of the expectation in a row of a loader's frame, if there is one.
 
     Late: last 3 h ago; expected every hour
@@ -139,7 +142,7 @@ def expectation(row: Any, now: datetime) -> list[Component]:
     if row.state == "paused":
         return [html.Span([icon(shape), word], className="expected expected-idle")]
     is_unseen = pd.isna(row.written_at)
-    last = ["nothing yet"] if is_unseen else ["last ", moment(row.written_at, "ago", now)]
+    last = ["nothing yet"] if is_unseen else ["last ", moment(row.written_at, form, now)]
     text = [f"{word}: ", *last, f"; expected {numbers.every(row.every)}"]
     if row.state == "unknown":
         text.append("; rows may come and go between readings")

@@ -165,9 +165,9 @@ def explain_error(
     cause, remedy = next(variants, usual)
     tables = last_good.tables if last_good else 0
     facts = {
-        "path": short_path(database.path),
-        "folder": short_path(database.path.parent),
-        "config": short_path(context.config),
+        "path": f"`{short_path(database.path)}`",
+        "folder": f"`{short_path(database.path.parent)}`",
+        "config": f"`{short_path(context.config)}`",
         "user": context.user,
         "seconds": f"{context.deadline.total_seconds():g}",
         "rows": plural(last_good.total_rows if last_good else 0, "row"),

@@ -15,7 +15,7 @@ from dash_app.words.numbers import (
     short_path,
     truncate,
 )
-from dash_app.words.problems import kind_in_brief
+from dash_app.words.problems import kind_in_brief, plain
 
 SEPARATOR, NO_BREAK = ": ", "\u00a0"
 """The separator of labels and cause in the stored text of an incident. Within a label, a no-break
@@ -38,7 +38,7 @@ def incident_text(labels: Sequence[str], sentences: Sequence[str]) -> str:
     Sentences are given worst first; those beyond `MAX_SENTENCES` are counted.
     """
     distinct = first_of(list(dict.fromkeys(sentences)), MAX_SENTENCES, "And {} more.")
-    cause = " ".join(truncate(text, MAX_SENTENCE_CHARACTERS) for text in distinct)
+    cause = " ".join(truncate(plain(text), MAX_SENTENCE_CHARACTERS) for text in distinct)
     names = join_names([truncate(label, MAX_LABEL_CHARACTERS) for label in labels])
     return f"{names.replace(SEPARATOR, ':' + NO_BREAK)}{SEPARATOR}{cause}"
 

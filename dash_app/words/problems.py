@@ -84,7 +84,7 @@ REMEDIES: dict[FindingKind, str] = {
     "replaced": INTENDED + " and look for the previous file.",
     "log_held": "One read never finished. Restart that program when you can.",
     "wal_growing": "Check what has it open and prevents a checkpoint.",
-    "disk_low": "Free space before its writers fail.",
+    "disk_low": "Make room before its writers fail.",
     "late": "It may still come. If not, check its writer.",
     "down": "Check that its writer runs, and read its log.",
     "few_rows": "Find out what removed them, or lower `min_rows`.",
@@ -118,8 +118,14 @@ def current_parts(problem: Problem) -> Sentence:
 
 
 def spoken(sentence: Sentence, now: datetime) -> str:
-    """Return a sentence as text."""
-    return "".join(age(now - part) if isinstance(part, datetime) else part for part in sentence)
+    """Return a sentence as plain text."""
+    texts = (age(now - part) if isinstance(part, datetime) else part for part in sentence)
+    return plain("".join(texts))
+
+
+def plain(text: str) -> str:
+    """Return a text without the marks of `code`, which the page draws."""
+    return text.replace("`", "")
 
 
 def other_problems(verdict: str, problems: Iterable[Problem]) -> list[Sentence]:
@@ -184,13 +190,13 @@ def overdue(state: ExpectationState, table: str | None) -> str:
     """Describe an overdue write, to a table or to the whole database."""
     last, due = state.last_at, state.due_at
     since = f"since {clock(last, due)}" if last and due else "yet"
-    what = f"{table}: nothing" if table else "No write"
+    what = f"`{table}`: nothing" if table else "No write"
     return f"{what} {since}; expected {every(state.expect.every)}."
 
 
 def no_such_table(state: ExpectationState, table: str) -> str:
     """Describe a missing table in which rows are expected."""
-    return f"{table}: no such table; rows expected {every(state.expect.every)}."
+    return f"`{table}`: no such table; rows expected {every(state.expect.every)}."
 
 
 @lru_cache(maxsize=256)
@@ -201,7 +207,7 @@ def unknown_table(table: str, tables: tuple[str, ...]) -> str:
     listed = [_short(name) for name in (*similar, *others)[:MAX_LISTED]]
     rest = len(tables) - len(listed)
     more = f" and {number(rest)} more" if rest > 0 else ""
-    return f"{_short(table)}: no such table. Tables: {', '.join(listed) or 'none'}{more}."
+    return f"`{_short(table)}`: no such table. Tables: {', '.join(listed) or 'none'}{more}."
 
 
 def _short(name: str) -> str:
@@ -210,7 +216,7 @@ def _short(name: str) -> str:
 
 def few_rows(table: str | None, rows: int | None, min_rows: int) -> str:
     """Describe a table, or all tables together, with too few rows; None if it is missing."""
-    prefix = f"{table}: " if table else ""
+    prefix = f"`{table}`: " if table else ""
     if rows is None:
         return f"{prefix}no such table; expected at least {plural(min_rows, 'row')}."
     return f"{prefix}{plural(rows, 'row')}; expected at least {number(min_rows)}."

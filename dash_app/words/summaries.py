@@ -224,7 +224,9 @@ def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
         yield spoken(parts, now)
         if status.status != "not_initialized":
             length = "" if len(parts) > 1 else f" ({age(now - first.since)})"
-            yield f"Since {clock(first.since, now)}{length}."
+            at = f"At {clock(first.since, now)} ({ago(now - first.since)})."
+            since = f"Since {clock(first.since, now)}{length}."
+            yield at if first.needs_acknowledgement else since
     if "is_noted" in status.reading.detail:
         yield not_renewed(status.reading)
     if status.acknowledged:
@@ -237,8 +239,9 @@ def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
 
 def _numbers(status: DatabaseStatus, now: datetime) -> Iterator[str]:
     reading = status.reading
-    if status.status == "error" and status.last_good:
-        yield f"Last seen {plural(status.last_good.total_rows, 'row')}."
+    rows = plural(status.last_good.total_rows, "row") if status.last_good else ""
+    if status.status == "error" and rows and rows not in status.verdict:
+        yield f"Last seen {rows}."
     if status.status == "connected":
         if reading.last_modified:
             written_at = reading.last_modified

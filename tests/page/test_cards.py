@@ -55,7 +55,7 @@ def test_a_file_that_was_cut_short_has_its_own_badge() -> None:
 def test_an_unreadable_database_has_no_facts_and_its_last_rows_behind_since() -> None:
     before = next_state(good_reading(tasks=126), None)
     text = card_text(judged_status(failed_reading("file_missing"), before))
-    assert "Since 15:00 UTC ( now ). Last seen: 126 rows at 15:00 UTC . Move its" in text
+    assert "Since 15:00 UTC ( now ). Last seen: 126 rows. Move its" in text
     assert "Last write" not in text
 
 
