@@ -296,8 +296,8 @@ class Watch:
 def facts(path: Path, made: object) -> Mapping[str, str]:
     """Return the facts that a verdict may contain: path, user, and the holder of the file."""
     texts = {
-        "path": numbers.short_path(path),
-        "folder": numbers.short_path(path.parent),
+        "path": f"`{numbers.short_path(path)}`",
+        "folder": f"`{numbers.short_path(path.parent)}`",
         "user": getpass.getuser(),
     }
     if isinstance(made, LiveWriter):

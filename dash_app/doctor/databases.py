@@ -18,7 +18,7 @@ from dash_app.settings import Settings
 from dash_app.system.users import user_name
 from dash_app.words import numbers, summaries
 from dash_app.words.errors import WordingContext, explain_error
-from dash_app.words.problems import REMEDIES, unknown_table
+from dash_app.words.problems import REMEDIES, plain, unknown_table
 
 WAITS = 3
 """Number of deadlines to wait: a database that hangs is read once more, separately."""
@@ -68,7 +68,7 @@ def _content(database: Database, reading: Reading, place: WordingContext) -> Che
         return _closed(database, access, access.blocked_by, place.user)
     level: Level = "notice" if reading.code in ABSENCES else "fault"
     level = "unknown" if reading.is_undecided else level
-    return Check(level, reading.code, f"{database.label}: {cause}", remedy)
+    return Check(level, reading.code, f"{database.label}: {plain(cause)}", remedy)
 
 
 def _closed(database: Database, access: Access, closed: str, user: str) -> Check:
@@ -101,7 +101,7 @@ def _rules(database: Database, reading: Reading) -> Iterator[Check]:
     tables = tuple(sorted(reading.tables))
     for table in database.rules.tables:
         if table not in reading.tables:
-            text = f"{database.label}: {unknown_table(table, tables)}"
+            text = f"{database.label}: {plain(unknown_table(table, tables))}"
             yield Check("notice", "no_such_table", text, REMEDIES["no_such_table"])
 
 

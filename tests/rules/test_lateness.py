@@ -234,14 +234,14 @@ def test_numbers_beyond_their_limits_are_problems() -> None:
         },
     )
     one = replace(reading(START, 4, START), wal_bytes=2 * MB, size_bytes=3 * MB)
-    gone = ("few_rows", "fault", "gone: no such table; expected at least 1 row.")
+    gone = ("few_rows", "fault", "`gone`: no such table; expected at least 1 row.")
     assert problems(rules, one) == [
         ("few_rows", "fault", "4 rows; expected at least 5."),
         gone,
     ]
     more = replace(reading(START, 3, START), wal_bytes=2 * MB + 1, size_bytes=4 * MB)
     assert problems(replace(rules, min_rows=3), more) == [
-        ("few_rows", "fault", "tasks: 3 rows; expected at least 4."),
+        ("few_rows", "fault", "`tasks`: 3 rows; expected at least 4."),
         gone,
         ("wal_large", "notice", "WAL 2.0 MB, above your 2.0 MB."),
         ("file_large", "notice", "File 4.0 MB, above your 3.0 MB."),
@@ -271,7 +271,7 @@ def test_a_rule_for_a_table_that_never_existed_is_reported_at_the_first_reading(
     report = final(tracker, [reading(START, 1, START)])
     (first,) = limits_of(rules, reading(START, 1, START), report, ())
     assert (first.code, first.level, first.table) == ("no_such_table", "notice", "taks")
-    assert first.text == "taks: no such table. Tables: tasks."
+    assert first.text == "`taks`: no such table. Tables: tasks."
     report = final(tracker, [reading(at, 1, at) for at in times])
     (later,) = limits_of(rules, reading(times[1], 1, times[1]), report, [first])
     assert later == first
@@ -285,7 +285,7 @@ def test_a_table_that_was_written_and_is_gone_is_overdue() -> None:
     gone = replace(reading(START + HOUR, 2, START + HOUR), tables={})
     readings = [reading(START, 1, START), reading(START + MINUTE, 2, START + MINUTE), gone]
     (found,) = limits_of(rules, gone, final(tracker, readings), ())
-    assert found.text == "tasks: no such table; rows expected every 750 s."
+    assert found.text == "`tasks`: no such table; rows expected every 750 s."
 
 
 def test_similar_names_are_listed_for_an_unknown_table() -> None:
@@ -322,7 +322,7 @@ def test_silence_counts_from_the_history_and_ends_with_a_write(
         assert served.json("/api/db-status")["headline"] == "Email is well"
         pretend_watched_for(served, tmp_path, 3 * HOUR)
         (down, text), late = problems_of(served)
-        assert late == ("late", "tasks: nothing yet; expected every 2 h.")
+        assert late == ("late", "`tasks`: nothing yet; expected every 2 h.")
         assert down == "down"
         # A time, not an age: the sentence is stored and read later.
         assert re.fullmatch(r"No write since \d\d:\d\d UTC; expected every hour\.", text)
