@@ -322,7 +322,7 @@ def test_silence_counts_from_the_history_and_ends_with_a_write(
         assert served.json("/api/db-status")["headline"] == "Email is well"
         pretend_watched_for(served, tmp_path, 3 * HOUR)
         (down, text), late = problems_of(served)
-        assert late == ("late", "`tasks`: nothing yet; expected every 2 h.")
+        assert late == ("late", "tasks: nothing yet; expected every 2 h.")
         assert down == "down"
         # A time, not an age: the sentence is stored and read later.
         assert re.fullmatch(r"No write since \d\d:\d\d UTC; expected every hour\.", text)
