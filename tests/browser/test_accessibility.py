@@ -39,9 +39,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_axe_finds_nothing_in_either_scheme(page: Page, served: Served, path: str) -> None:
     page.goto(served.url + path)
     has_app = page.locator("#app").count()
-    if has_app:
+    if has_app and path != "/databases/gone":  # which has no table to draw
         page.locator("#trends").scroll_into_view_if_needed()
-        expect(page.locator("#app .below")).to_be_visible()
         expect(page.locator(".as-table").first).to_be_attached()
     for scheme in SCHEMES:
         page.emulate_media(
