@@ -227,8 +227,10 @@ def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
             at = f"At {clock(first.since, now)} ({ago(now - first.since)})."
             since = f"Since {clock(first.since, now)}{length}."
             yield at if first.needs_acknowledgement else since
-    if "is_noted" in status.reading.detail:
-        yield not_renewed(status.reading)
+        if "is_noted" in status.reading.detail:
+            yield not_renewed(status.reading)
+    elif status.verdict != rows_in_tables(status.reading):
+        yield status.verdict
     if status.acknowledged:
         yield f"{acknowledged_by(status.acknowledged)}."
     if status.is_paused:
