@@ -219,6 +219,7 @@ def test_nothing_moves_when_charts_arrive_or_grow(page: Page, served: Served) ->
     page.set_viewport_size({"width": 390, "height": 320})
     page.goto(served.url)
     expect(page.locator(".panel")).to_have_count(len(LARGEST))
+    expect(page.locator(".panel").first).to_be_visible()
     heights = "(panels) => panels.map((panel) => panel.offsetHeight)"
     placeholders = page.locator(".panel").evaluate_all(heights)
     page.locator("#trends").scroll_into_view_if_needed()
