@@ -145,7 +145,8 @@ def _tables(details: Details, search: str | None, now: datetime) -> list[Compone
 
     Each heading links to the URL that sorts by it.
     """
-    tables, form = details.tables, time_form(details.status)
+    tables, form, day = details.tables, time_form(details.status), details.status.activity
+    columns = COLUMNS if day and day.is_whole_day else COLUMNS | {"change": "Change"}
     if tables.empty:
         return []
     sort = parse(search).get("sort")
@@ -154,7 +155,7 @@ def _tables(details: Details, search: str | None, now: datetime) -> list[Compone
         [key, "table"], ascending=[key == "table", True], na_position="first"
     ).head(MAX_ROWS)
     is_empty = ordered["rows"].eq(0).fillna(False) & ~ordered["is_overdue"]
-    head = html.Thead(html.Tr([_heading(*each, key, search) for each in COLUMNS.items()]))
+    head = html.Thead(html.Tr([_heading(*each, key, search) for each in columns.items()]))
     shown, empty = (
         html.Tbody([_table(row, form, now) for row in rows.itertuples(index=False)])
         for rows in (ordered[~is_empty], ordered[is_empty])

@@ -212,9 +212,12 @@ def view_text(
 
 def test_the_view_shows_the_period_of_a_change() -> None:
     status = judged_status(good_reading(tasks=126))
-    for is_whole_day, period in ((False, "Since 14:02 UTC +6"), (True, "In 24 h +6")):
+    periods = (False, "Since 14:02 UTC +6", "Change"), (True, "In 24 h +6", "In 24 h")
+    for is_whole_day, period, heading in periods:
         activity = Activity((None,) * 24, 120, EARLIER, is_whole_day=is_whole_day)
-        assert period in view_text(replace(status, activity=activity))
+        text = view_text(replace(status, activity=activity))
+        assert period in text
+        assert f"Table Rows {heading} Rows/h Last growth" in text
 
 
 def test_the_view_of_a_database_that_is_gone_has_its_last_rows_and_its_path() -> None:
