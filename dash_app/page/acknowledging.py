@@ -49,7 +49,7 @@ def controls(
         parts, stored = [_button("end", "Acknowledge", label)], []
     elif known and (first := known[0]):
         until = moment(first.until, "clock", now) if first.until else "it ends"
-        undo = [" · ", _button("undo", "Undo", label, "undo")]
+        undo: list[Component | str] = [" · ", _button("undo", "Undo", label, "undo")]
         by = f", by {first.by}"
         parts = ["Acknowledged until ", until, by, html.Span(undo, className="active-only")]
     else:

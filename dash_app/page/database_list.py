@@ -13,7 +13,7 @@ from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids, url_query
 from dash_app.page.cards import badge_parts, status_badge
 from dash_app.page.sparkline import sparkline
-from dash_app.page.widgets import aria, aside, icon, moment
+from dash_app.page.widgets import aria, icon, moment
 from dash_app.words import numbers, summaries
 
 MAX_CARDS = 12
@@ -96,8 +96,6 @@ def database_list(
 
     A row leads to the card of its database, or to its view if it has none.
     """
-    if not statuses:
-        return aside("No database matches. ", html.A("Show all", href="/"))
     rows = [_row(status, incidents, carded, now) for status in statuses]
     length = ceil(len(rows) / MAX_LISTS)
     names = [

@@ -21,6 +21,7 @@ from dash_app.page.headline import headline, lines
 from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts
 from dash_app.page.recent_events import recent_events
+from dash_app.page.url_query import with_values
 from dash_app.page.widgets import aside
 from dash_app.settings import Settings
 from dash_app.words import numbers
@@ -75,11 +76,16 @@ def _list(snapshot: Snapshot, search: str | None, now: datetime) -> list[Compone
     shown, total = select(snapshot.databases, search), len(snapshot.databases)
     worst_first = select(snapshot.worst_first, search)
     troubled = [s for s in worst_first if state_of(s) in {"needs_you", "acknowledged"}]
+    all_ = with_values(search, name="", state="") or "/"
+    rows = aside("No database matches. ", html.A("Show all", href=all_))
+    if shown:
+        carded = {status.database.name for status in troubled}
+        rows = database_list(shown, snapshot.incidents, carded, now)
     return [
         filter_controls(snapshot.databases, search),
         _grid(replace(snapshot, databases=tuple(troubled)), now, name="cards troubled"),
         html.H2(f"{len(shown)} of {total} databases" if len(shown) < total else "All databases"),
-        database_list(shown, snapshot.incidents, {s.database.name for s in troubled}, now),
+        rows,
     ]
 
 

@@ -97,7 +97,7 @@ def test_the_filter_is_escaped_and_says_if_nothing_matches(tmp_path: Path) -> No
     (hidden,) = re.findall(r'<input [^>]*type="hidden"[^>]*>', html)
     assert 'name="range"' in hidden
     assert 'value="7d"' in hidden
-    assert "No database matches." in html
+    assert 'No database matches. <a href="?range=7d">Show all</a>' in html
     assert "All 0" in html
 
 
