@@ -35,6 +35,7 @@ def test_a_sentence_follows_the_time_and_since_does_not(page: Page, tmp_path: Pa
         (stored,) = served.json("/api/incidents?database=email")["incidents"]
         text = f"Email: No write since {written_at:%H:%M} UTC; expected every hour."
         assert stored["text"] == text
+        expect(page.locator("#first-view")).to_have_count(0)  # its elements are replaced
         # A duration that the server never draws: only the page's own clock reaches it.
         silent.locator("time").evaluate(AGED_58_SECONDS)
         expect(silent).to_have_text("No write for 1 min; expected every hour.")
