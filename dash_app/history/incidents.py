@@ -15,7 +15,7 @@ from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
 
 ACKNOWLEDGEMENT = ("by", "at", "until")
-SAME = ("key", "databases", "kind", "level", "text", "remedy", "since", "ended_at")
+SAME = ("key", "databases", "kind", "level", "text", "remedy", "since", "ended_at", "evidence")
 FIELDS = {name: name for name in SAME} | {"problem_ids": "troubles"}
 """Columns by the attributes that they store."""
 

@@ -146,6 +146,25 @@ MIGRATIONS = (
     CREATE INDEX message_unsent ON message (mark) WHERE sent_at IS NULL AND told_in IS NULL;
     CREATE INDEX message_within ON message (told_in) WHERE told_in IS NOT NULL;
     """,
+    """
+    ALTER TABLE incident ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
+    CREATE TABLE opener (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        database TEXT NOT NULL,
+        pid INTEGER NOT NULL,
+        command TEXT NOT NULL,
+        unit TEXT,                  -- systemd unit or container
+        since INTEGER NOT NULL,     -- first and last seen to have it open
+        until INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX opener_of_database ON opener (database, until);
+    CREATE TABLE integrity (
+        database TEXT NOT NULL,
+        path TEXT NOT NULL,
+        state TEXT NOT NULL,        -- progress and findings of the page check, as JSON
+        PRIMARY KEY (database, path)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 ROLLUPS_SINCE = 3
 """The version that added rollups."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from dash_app.model.conflict import Conflict
+
 Use = Literal["open", "read", "write", "checkpoint", "recover"]
 """What a process does with a database, as its locks show."""
 
@@ -27,6 +29,8 @@ class Holder:
     pins_since: datetime | None = None
     """When it was first seen to read an older state of the WAL, which keeps newer frames from being
     checkpointed; None if it reads the newest state."""
+    unit: str | None = None
+    """Its systemd unit or container; None if it has none, or it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,10 @@ class Surroundings:
     is_foreign: bool = False
     """Whether an engine other than SQLite's own has the database open."""
     wal_growth: WalGrowth | None = None
+    conflicts: tuple[Conflict, ...] = ()
+    """Programs that are destroying it, as far as locks and inodes show."""
+    conflicts_unknown: str | None = None
+    """Why conflicts cannot be seen, in a few words; None if they can."""
 
 
 @dataclass(frozen=True, slots=True)

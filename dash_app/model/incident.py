@@ -38,6 +38,8 @@ class Incident:
     ended_at: datetime | None = None
     """None while it is open."""
     acknowledged: Acknowledgement | None = None
+    evidence: str = ""
+    """Facts that show the cause, kept after it has gone; empty if the text says all."""
     problem_ids: tuple[str, ...] = ()
     """Its present problems."""
     id: int | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
+from dash_app.model.conflict import ConflictKind
 from dash_app.model.event import Absence
 from dash_app.model.expectation import OVERDUE
 from dash_app.model.reading import ABSENCES, Code
@@ -21,17 +22,31 @@ LimitKind = Literal[
 """An expectation or a limit of the configuration that does not hold."""
 
 FindingKind = Literal[
-    Absence, "rows_dropped", "rolled_back", "replaced", "log_held", "wal_growing", LimitKind
+    Absence,
+    "rows_dropped",
+    "rolled_back",
+    "replaced",
+    "log_held",
+    "wal_growing",
+    "pages_damaged",
+    ConflictKind,
+    LimitKind,
 ]
 
 ProblemCode = Literal[FindingKind, Code, "alerts_failing"]
 
+DANGERS = frozenset(get_args(ConflictKind))
+"""Codes of programs that are destroying a database now."""
+
 HARM: tuple[frozenset[str], ...] = (
+    DANGERS,
     frozenset({"rows_dropped", "rolled_back", "replaced", "emptied", "truncated"}),
-    frozenset({"corrupt", "not_a_database", "reader_crashed"}),
+    frozenset({"corrupt", "pages_damaged", "not_a_database", "reader_crashed"}),
     frozenset({"gone", *ABSENCES}),
 )
-"""Codes by the harm that they mean: lost rows, damage, tables that are gone. Others come later."""
+"""Codes by the harm that they mean: rows are being lost, lost rows, damage, tables that are gone.
+
+Others come later."""
 
 MILD = frozenset({*get_args(LimitKind), "log_held", "wal_growing", "alerts_failing"})
 """Codes that come last: the data is there, but late, or beyond a limit."""

@@ -13,6 +13,7 @@ from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Acknowledgement, Incident
+from dash_app.model.integrity import Integrity
 from dash_app.model.problem import Level, Problem, harm_rank, worst, worst_first
 from dash_app.model.reading import Code, LastGood, Reading
 from dash_app.model.self_check import SelfReport
@@ -62,6 +63,8 @@ class DatabaseStatus:
     """None until the history was read."""
     expectations: ExpectationReport | None = None
     """How it compares with its expectations; None if it has none."""
+    integrity: Integrity | None = None
+    """What the page check found; None if nothing is known yet."""
     incidents: tuple[Incident, ...] = ()
     """The open incidents that include one of its problems."""
     acknowledged: Acknowledgement | None = None

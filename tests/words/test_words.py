@@ -127,7 +127,7 @@ def test_only_codes_have_a_brief_name() -> None:
 
 
 def test_an_unknown_code_of_a_later_version_is_spelled_out() -> None:
-    assert kind_in_brief("pages_damaged") == "pages damaged"
+    assert kind_in_brief("backup_late") == "backup late"
 
 
 @pytest.mark.parametrize("remedy", REMEDIES.values())

@@ -1,0 +1,48 @@
+"""What the page check found in a database, and how much of it was checked."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+IntegrityState = Literal["clean", "checking", "damaged", "unchecked"]
+"""clean: no damage found. checking: not all of it was checked yet. unchecked: see `reason`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Damaged pages of one table, its indexes included, confirmed by SQLite."""
+
+    table: str
+    """Name of the table; empty for pages of no table, such as the freelist."""
+    pages: int
+    """The number of damaged pages found; 1 where only SQLite's message is known."""
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class TableCheck:
+    """The newest check of one table and its indexes."""
+
+    checked_at: datetime | None = None
+    """When it was last checked to its end; None if never."""
+    note: str | None = None
+    """What was not compared: "expression index"; None if nothing was left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Integrity:
+    """The state of the page check of one database."""
+
+    state: IntegrityState
+    checked_at: datetime | None = None
+    """When the last check of all tables ended; None if there was none yet."""
+    checked_share: float = 0.0
+    """The checked share of the present check's pages, from 0 to 1; 1 after its end."""
+    reason: str | None = None
+    """Why it is not checked, in a sentence; None if it is."""
+    damage: tuple[Damage, ...] = ()
+    """Damage that no later clean check of its table has refuted, the greatest first."""
+    tables: Mapping[str, TableCheck] = field(default_factory=dict)
+    table_bytes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes of each table and index by its name; empty until measured."""
