@@ -149,14 +149,15 @@ MIGRATIONS = (
     """
     ALTER TABLE incident ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
     CREATE TABLE opener (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
         database TEXT NOT NULL,
+        since INTEGER NOT NULL,     -- first and last seen to have it open
         pid INTEGER NOT NULL,
+        until INTEGER NOT NULL,
+        missed_at INTEGER,          -- first seen not to have it open; null while it has
         command TEXT NOT NULL,
         unit TEXT,                  -- systemd unit or container
-        since INTEGER NOT NULL,     -- first and last seen to have it open
-        until INTEGER NOT NULL
-    ) STRICT;
+        PRIMARY KEY (database, since, pid)
+    ) STRICT, WITHOUT ROWID;
     CREATE INDEX opener_of_database ON opener (database, until);
     CREATE TABLE integrity (
         database TEXT NOT NULL,
