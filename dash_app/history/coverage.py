@@ -89,7 +89,10 @@ def undisturbed_since(path: Path, databases: Iterable[str]) -> datetime | None:
 
     It is None if one of them was never watched. Open incidents do not count. Raise sqlite3.Error.
     """
-    sql = "SELECT max(ended_at) FROM incident WHERE level = 'fault' AND databases <> '[]'"
+    sql = """
+        SELECT max(iif(level = 'fault', ended_at, fault_until)) FROM incident
+        WHERE databases <> '[]'
+    """
     with open_read_only(path) as connection:
         (ended_at,) = connection.execute(sql).fetchone()
         watched = [spans(connection, database) for database in databases]

@@ -15,8 +15,9 @@ from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.notification import Notification
 
 ACKNOWLEDGEMENT = ("by", "at", "until")
-SAME = ("key", "databases", "kind", "level", "text", "remedy", "since", "ended_at", "evidence")
-FIELDS = {name: name for name in SAME} | {"problem_ids": "troubles"}
+SAME = ("key", "databases", "kind", "level", "text", "remedy", "since", "ended_at")
+SINCE_6 = ("evidence", "fault_since", "fault_until")
+FIELDS = {name: name for name in (*SAME, *SINCE_6)} | {"problem_ids": "troubles"}
 """Columns by the attributes that they store."""
 
 COLUMNS = (*FIELDS.values(), *(f"acknowledged_{name}" for name in ACKNOWLEDGEMENT))

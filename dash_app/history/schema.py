@@ -148,6 +148,8 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE incident ADD COLUMN evidence TEXT NOT NULL DEFAULT '';
+    ALTER TABLE incident ADD COLUMN fault_since TEXT;   -- if its level changed
+    ALTER TABLE incident ADD COLUMN fault_until TEXT;
     CREATE TABLE opener (
         database TEXT NOT NULL,
         since INTEGER NOT NULL,     -- first and last seen to have it open

@@ -306,6 +306,7 @@ def _activity(
         unknown_before=frozenset(table for table, part in parts.items() if part is None),
         watched=tuple(at in watched for at in hourly.instants),
         is_whole_day=is_one_day(since_time, now),
+        last_hour=datetime.fromtimestamp(last, UTC),
         written=written_in_day,
     )
 

@@ -85,7 +85,7 @@ def correlate(
         group = [problem for problem in problems if keys[problem.id] == key]
         incident = _incident(key, group, statuses, writers).clamp_to(now)
         if key in known:
-            incident = _merge(known[key], incident, group, unreadable)
+            incident = _merge(known[key], incident, group, unreadable, now)
         current[key] = incident
     ended = [
         _end(incident, statuses, unreadable, now)
@@ -186,7 +186,11 @@ def _incident(
 
 
 def _merge(
-    known: Incident, new: Incident, group: Iterable[Problem], unreadable: Container[str]
+    known: Incident,
+    new: Incident,
+    group: Iterable[Problem],
+    unreadable: Container[str],
+    now: datetime,
 ) -> Incident:
     """Return a known incident as it is now.
 
@@ -203,12 +207,15 @@ def _merge(
     is_readable = _database_of(known.key) not in unreadable
     is_other = family(known.kind) != family(new.kind) and is_readable
     unchecked = [id_ for id_ in known.problem_ids if _database_of(id_) in unreadable]
+    is_fault, was_fault = new.level == "fault", known.level == "fault"
     return replace(
         new if is_worse or new_starts or is_other or is_current else known,
         databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
         level=new.level,
         since=min([known.since, *new_starts]),
         ended_at=None,
+        fault_since=now if is_fault and not known.fault else known.fault_since,
+        fault_until=now if was_fault and not is_fault else known.fault_until,
         acknowledged=None if is_worse else known.acknowledged,
         problem_ids=tuple(dict.fromkeys([*new.problem_ids, *unchecked])),
         id=known.id,

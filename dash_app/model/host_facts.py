@@ -121,5 +121,7 @@ class Activity:
     """Whether the database was watched at all in each of `hours`."""
     is_whole_day: bool = False
     """Whether `since` is a day ago, so that a change since then may be called one of 24 h."""
+    last_hour: datetime | None = None
+    """The start of the last of `hours`; None if there are none."""
     written: int = 0
     """Rows written since `since`, also while the database was not watched."""

@@ -37,6 +37,10 @@ class Incident:
     since: datetime
     ended_at: datetime | None = None
     """None while it is open."""
+    fault_since: datetime | None = None
+    """When it became a fault, if not at `since`."""
+    fault_until: datetime | None = None
+    """When it ceased to be a fault, if it did so before its end."""
     acknowledged: Acknowledgement | None = None
     evidence: str = ""
     """Facts that show the cause, kept after it has gone; empty if the text says all."""
@@ -46,6 +50,14 @@ class Incident:
     """None until stored."""
     notifications: tuple[Notification, ...] = field(default=(), compare=False)
     """The notifications about it, oldest first, as far as they were loaded."""
+
+    @property
+    def fault(self) -> tuple[datetime, datetime | None] | None:
+        """The start and the end of the time in which it was a fault; no end while it is one."""
+        start = self.fault_since or self.since
+        if self.level == "fault":
+            return start, self.ended_at
+        return (start, self.fault_until) if self.fault_until else None
 
     def acknowledgement(self, now: datetime) -> Acknowledgement | None:
         """Return its acknowledgement, unless that has expired."""

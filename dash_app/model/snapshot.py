@@ -149,7 +149,7 @@ class Snapshot:
     @property
     def well_since(self) -> datetime | None:
         """Since when no database has had a fault; None if one has, or if it is unknown."""
-        ends = [one.ended_at for one in self.incidents if one.databases and one.level == "fault"]
+        ends = [one.fault[1] for one in self.incidents if one.databases and one.fault]
         known = [end for end in [self.undisturbed_since, *ends] if end]
         return max(known) if len(known) > len(ends) else None
 

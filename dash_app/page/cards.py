@@ -76,7 +76,7 @@ def card(
     lines = problem_lines(status, now)
     if status.status == "connected":
         lines.append(_facts(status, now))
-    lines += sparkline(status, incidents, now)
+    lines += sparkline(status, incidents)
     if tables:
         lines.append(_tables(database.name, tables, now))
     whole: Component = dbc.Card(

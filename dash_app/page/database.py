@@ -134,10 +134,15 @@ def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
 
 def _day(details: Details, now: datetime) -> list[Component]:
     """Return the drawing of the last day, with each third hour below it."""
-    drawing = sparkline(details.status, details.incidents, now, BARS_HEIGHT)
-    hour = now.replace(minute=0, second=0, microsecond=0)
-    hours = [html.Span(moment(hour - timedelta(hours=ago), "clock", now)) for ago in HOURS]
-    return [*drawing, html.Div(hours, className="hours", **aria(hidden="true"))] if drawing else []
+    day, drawing = (
+        details.status.activity,
+        sparkline(details.status, details.incidents, BARS_HEIGHT),
+    )
+    if not (drawing and day and day.last_hour):
+        return []
+    hours = (day.last_hour - timedelta(hours=ago) for ago in HOURS)
+    labels = [html.Span(moment(hour, "clock", now)) for hour in hours]
+    return [*drawing, html.Div(labels, className="hours", **aria(hidden="true"))]
 
 
 def _tables(details: Details, search: str | None, now: datetime) -> list[Component]:

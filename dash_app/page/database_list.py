@@ -121,7 +121,7 @@ def _row(
     change = "" if status.change is None else numbers.change(status.change)
     facts = [
         html.Span(word, className="visually-hidden"),
-        html.Span(sparkline(status, incidents, now, PULSE_HEIGHT), className="pulse"),
+        html.Span(sparkline(status, incidents, PULSE_HEIGHT), className="pulse"),
         html.Span(change, className="change"),
         moment(written_at, "length", now) if written_at else html.Span("unknown"),
     ]

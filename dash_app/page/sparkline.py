@@ -21,7 +21,7 @@ STUB_HEIGHT, MIN_BAR_HEIGHT, MIN_SCALE_ROWS = 2, 4, 4
 """An hour without rows is a stub; a single row is higher, but no tower."""
 
 RIBBON_TOP, RIBBON_HEIGHT = 1, 3
-RIBBON = {"well": ("ok", 1), "notice": ("warn", 2), "unknown": ("warn", 2), "fault": ("bad", 3)}
+RIBBON = {"well": ("ok", 1), "notice": ("warn", 2), "fault": ("bad", 3)}
 """Colour and height of each level."""
 
 UNREADABLE = {*get_args(Code), *get_args(Absence)}
@@ -29,17 +29,17 @@ UNREADABLE = {*get_args(Code), *get_args(Absence)}
 
 
 def sparkline(
-    status: DatabaseStatus, incidents: Iterable[Incident], now: datetime, height: int = 24
+    status: DatabaseStatus, incidents: Iterable[Incident], height: int = 24
 ) -> list[Component]:
     """Return the drawing of a database, whose bars have a height in px; none if it was never read.
 
     It is as wide as its place, and 4 px higher than its bars. Screen readers skip it.
     """
     activity = status.activity
-    if activity is None or status.last_good is None:
+    if not (activity and activity.last_hour and status.last_good):
         return []
     own = [incident for incident in incidents if status.database.name in incident.databases]
-    levels = hour_levels(own, activity.watched, now)
+    levels = hour_levels(own, activity.watched, activity.last_hour)
     shapes = [*_bars(activity.hours, height), *_ribbon(levels, height + RIBBON_TOP)]
     paths: dict[str, str] = {}  # by their class
     for name, shape in shapes:
@@ -57,24 +57,31 @@ def sparkline(
 
 
 def hour_levels(
-    incidents: Sequence[Incident], watched: Sequence[bool], now: datetime
+    incidents: Sequence[Incident], watched: Sequence[bool], last_hour: datetime
 ) -> list[Level | None]:
-    """Return the worst level of a database in each hour, the current one last; None if unwatched.
+    """Return the worst level of a database in each hour up to the last; None if unwatched.
 
     `incidents` are those of the database.
     """
     levels: list[Level | None] = []
     for hours_ago, is_watched in zip(range(len(watched))[::-1], watched, strict=True):
-        start = now.replace(minute=0, second=0, microsecond=0) - hours_ago * HOUR
+        start = last_hour - hours_ago * HOUR
         found = [
-            incident.level
+            level
             for incident in incidents
-            if incident.since < start + HOUR
-            and not (incident.ended_at and incident.ended_at <= start)
-            and (is_watched or incident.kind in UNREADABLE)
+            if is_watched or incident.kind in UNREADABLE
+            for level, since, until in _levels(incident)
+            if since < start + HOUR and not (until and until <= start)
         ]
         levels.append(worst(found) if found or is_watched else None)
     return levels
+
+
+def _levels(incident: Incident) -> Iterator[tuple[Level, datetime, datetime | None]]:
+    """Yield what an incident was, from when until when."""
+    yield "notice", incident.since, incident.ended_at
+    if incident.fault:
+        yield "fault", *incident.fault
 
 
 def _bars(hours: Sequence[int | None], height: int) -> Iterator[tuple[str, str]]:

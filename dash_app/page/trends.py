@@ -125,8 +125,8 @@ class Trends:
         path, since = self.settings.history.path, self.now - self.choice.range.reach
         incidents = find_incidents(path, IncidentQuery((database,), ended_since=since))
         changes, _ = events_page(path, EventQuery((database,), charts.CHANGES))
-        faults = [incident for incident in incidents if incident.level == "fault"]
+        faults = [(one.fault[0], labels_and_cause(one)[1]) for one in incidents if one.fault]
         return (
-            *((fault.since, "sign-fault", labels_and_cause(fault)[1]) for fault in faults),
+            *((since, "sign-fault", cause) for since, cause in faults),
             *((change.at, "sign-change", event_text(change)) for change in changes),
         )

@@ -167,7 +167,7 @@ STORED = {
     "incident": (
         *(7, "email:rows_dropped", "a_later_kind", "fault", '["email"]', '["email.tasks:dropped"]'),
         *("Email: rows dropped.", "Restore them.", "2026-11-01T00:00:00+00:00"),
-        *(None, "ann", "2026-11-01T00:00:30+00:00", None, ""),
+        *(None, "ann", "2026-11-01T00:00:30+00:00", None, "", None, "2026-11-01T00:01:00+00:00"),
     ),
     "message": (
         *(3, "0badcafe", 7, "email:rows_dropped", "fault", "Email: needs you", "Rows dropped."),

@@ -62,6 +62,8 @@ def test_it_begins_again_with_the_end_of_a_fault(history: History) -> None:
     assert since(history) == 0
     history.incidents.store([fault(START + 2 * MINUTE), fault(START + MINUTE)])
     assert since(history) == 2
+    history.incidents.store([replace(fault(None, "notice"), fault_until=START + 3 * MINUTE)])
+    assert since(history) == 3
 
 
 def test_a_snapshot_knows_the_faults_that_the_history_does_not() -> None:
@@ -70,4 +72,6 @@ def test_a_snapshot_knows_the_faults_that_the_history_does_not() -> None:
     ended = fault(START + 5 * MINUTE)
     assert replace(taken, incidents=(fault(None, "notice"), ended)).well_since == ended.ended_at
     assert replace(taken, incidents=(fault(None), ended)).well_since is None
+    milder = replace(fault(None, "notice"), fault_until=START + 7 * MINUTE)
+    assert replace(taken, incidents=(milder, ended)).well_since == milder.fault_until
     assert replace(taken, undisturbed_since=None, incidents=(ended,)).well_since is None

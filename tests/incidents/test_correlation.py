@@ -269,6 +269,19 @@ def test_an_acknowledgement_survives_new_numbers_but_not_a_worse_problem() -> No
     assert (worse.acknowledged, worse.id) == (None, 1)
 
 
+def test_an_incident_keeps_the_time_in_which_it_was_a_fault() -> None:
+    timeline, late, down = Timeline(), finding("late", 0, level="notice"), finding("down", 0)
+    faults = []
+    for minute, problem in ((0, late), (2, down), (5, late), (6, late), (8, down)):
+        (incident,) = timeline.add_email(minute, problem)
+        faults.append(incident.fault)
+    assert faults == [None, (at(2), None), (at(2), at(5)), (at(2), at(5)), (at(2), None)]
+    timeline.add_email(9)
+    assert timeline.state.incidents[0].fault == (at(2), at(9))
+    (at_once,) = Timeline().add_email(1, down)
+    assert at_once.fault == (at(0), None)
+
+
 def test_silence_does_not_join_another_problem_of_the_same_minute() -> None:
     timeline, lost = Timeline(), finding("rows_dropped", 0)
     silent = finding("down", 0, table="a")

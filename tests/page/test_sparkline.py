@@ -32,9 +32,9 @@ def shapes(
     height: int = 24,
 ) -> dict[str, str]:
     """Return the paths of a drawing by their class."""
-    activity = Activity(tuple(hours), 0, NOW - timedelta(days=1), watched=watched)
+    activity = Activity(tuple(hours), 0, NOW - timedelta(days=1), watched=watched, last_hour=NOW)
     status = replace(judged_status(good_reading(tasks=9)), activity=activity)
-    html = draw(sparkline(status, incidents, NOW, height))
+    html = draw(sparkline(status, incidents, height))
     return {name: d for d, name in re.findall(r'<path d="([^"]+)" class="(\w+)">', html)}
 
 
@@ -63,8 +63,21 @@ def test_equal_hours_of_the_ribbon_run_together_and_worse_ones_are_thicker() -> 
 
 def test_the_worst_level_of_an_hour_counts_and_an_open_incident_lasts_until_now() -> None:
     found = [incident("notice", 3), incident("fault", 2, 1.5), incident("unknown", 9, 8.9)]
-    expected = ["well"] * 14 + ["unknown"] + ["well"] * 5 + ["notice", "fault", "notice", "notice"]
+    expected = ["well"] * 14 + ["notice"] + ["well"] * 5 + ["notice", "fault", "notice", "notice"]
     assert hour_levels(found, DAY, NOW) == expected
+
+
+def test_an_incident_is_a_fault_only_while_it_was_one() -> None:
+    late_then_down = replace(incident("fault", 6, 2), fault_since=NOW - 3 * HOUR)
+    milder = replace(incident("notice", 20, 17), fault_until=NOW - 18 * HOUR)
+    levels = hour_levels([late_then_down, milder], DAY, NOW)
+    assert levels[:6] == ["well", "well", "well", "fault", "fault", "notice"]
+    assert levels[16:22] == ["well", "notice", "notice", "notice", "fault", "well"]
+
+
+def test_bars_and_ribbon_end_with_the_same_hour() -> None:
+    begun_in_the_next_hour = incident("fault", -1)
+    assert "bad" not in shapes([0] * 24, DAY, [begun_in_the_next_hour])
 
 
 def test_an_hour_without_watching_has_no_level_unless_the_database_could_not_be_read() -> None:
@@ -80,15 +93,15 @@ def test_only_incidents_of_the_database_are_drawn() -> None:
 
 def test_a_database_that_was_never_read_has_no_drawing() -> None:
     missing = judged_status(failed_reading("file_missing"))
-    activity = Activity((None,) * 24, None, NOW, watched=(False,) * 24)
-    assert sparkline(replace(missing, activity=activity), (), NOW) == []
-    assert sparkline(judged_status(good_reading(tasks=1)), (), NOW) == []
+    activity = Activity((None,) * 24, None, NOW, watched=(False,) * 24, last_hour=NOW)
+    assert sparkline(replace(missing, activity=activity), ()) == []
+    assert sparkline(judged_status(good_reading(tasks=1)), ()) == []
 
 
 def test_a_paused_or_stale_database_has_no_colours() -> None:
-    activity = Activity((0,) * 24, 0, NOW, watched=DAY)
+    activity = Activity((0,) * 24, 0, NOW, watched=DAY, last_hour=NOW)
     status = replace(judged_status(good_reading(tasks=1)), activity=activity)
-    assert "is-idle" not in draw(sparkline(status, (), NOW))
-    assert "is-idle" in draw(sparkline(replace(status, is_stale=True), (), NOW))
+    assert "is-idle" not in draw(sparkline(status, ()))
+    assert "is-idle" in draw(sparkline(replace(status, is_stale=True), ()))
     paused = replace(status, database=database("email", Rules(paused=True)))
-    assert "is-idle" in draw(sparkline(paused, (), NOW))
+    assert "is-idle" in draw(sparkline(paused, ()))
