@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Thread
 
 from dash_app.airlock.airlock import Airlock
+from dash_app.airlock.page_checker import PageChecker
 from dash_app.airlock.self_check import SelfCheck
 from dash_app.alerts.notifier import Notifier
 from dash_app.history.coverage import undisturbed_since
@@ -22,6 +23,7 @@ from dash_app.history.writer import History
 from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.database import Database
 from dash_app.model.incident import Acknowledgement
+from dash_app.model.integrity import Integrity
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -75,13 +77,13 @@ class Sampler:
         clock: Clock = CLOCK,
     ) -> None:
         """Load the stored state. `airlock` may have been started. Raise sqlite3.Error."""
-        self._settings = settings
-        self._history = history
-        self._clock = clock
+        self._settings, self._history, self._clock = settings, history, clock
         self._deadline_seconds = settings.sampler.deadline.total_seconds()
         self._interval_seconds = settings.sampler.interval.total_seconds()
         self._started_seconds = clock.steady_seconds()
         self._airlock = airlock or Airlock.from_settings(settings)
+        self._page_checker = PageChecker(settings.databases, settings.integrity)
+        self._integrity: Mapping[str, Integrity] = {}
         self._context = WordingContext(settings.source, own_user_name(), settings.sampler.deadline)
         self._states = StateStore(history, settings.databases, clock.now)
         self._airlock.restore(self._states.states)
@@ -225,6 +227,7 @@ class Sampler:
         now = self._clock.now()
         if by := self._adjustments.adjustment():
             self._shift_times(by)
+        self._integrity = self._page_checker.update(readings, now)
         taken = Snapshot(
             now,
             tuple(
@@ -282,6 +285,7 @@ class Sampler:
             starts={id_: i.since for i in self._tracker.incidents for id_ in i.problem_ids},
             is_stale=self._reading_age(name, reading, now) > self._settings.stale_after,
             activity=self._activity.get(name),
+            integrity=self._integrity.get(name),
         )
         status = judge(evidence, self._context)
         self._problems[name] = status.problems

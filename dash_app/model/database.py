@@ -25,3 +25,5 @@ class Database:
     """Its name on the page and in notifications."""
     path: Path
     rules: Rules = field(default_factory=Rules, hash=False)
+    is_page_checked: bool = True
+    """Whether its pages are checked for damage in the background."""

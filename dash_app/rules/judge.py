@@ -8,6 +8,7 @@ from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity
+from dash_app.model.integrity import Integrity
 from dash_app.model.problem import Level, Problem, worst, worst_first
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
@@ -50,6 +51,8 @@ class Evidence:
     is_stale: bool = False
     """Whether the reading is too old to be trusted."""
     activity: Activity | None = None
+    integrity: Integrity | None = None
+    """What the page check found."""
 
 
 def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
@@ -75,6 +78,7 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
         is_stale=evidence.is_stale,
         activity=evidence.activity,
         expectations=evidence.expectations,
+        integrity=evidence.integrity,
     )
 
 

@@ -22,6 +22,7 @@ from dash_app.settings.schema import (
     DatabaseSettings,
     ExpectSettings,
     HistorySettings,
+    IntegritySettings,
     MetricsSettings,
     SamplerSettings,
     Section,
@@ -76,6 +77,7 @@ class Settings(Section):
     history: HistorySettings = Field(default_factory=HistorySettings)
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
+    integrity: IntegritySettings = IntegritySettings()
     alerts: AlertsSettings = AlertsSettings()
     declared: Annotated[tuple[DatabaseSettings, ...], AfterValidator(_check_names)] = Field(
         default_factory=_default_databases, alias="databases"

@@ -19,6 +19,7 @@ MESSAGES = {
     "string_pattern_mismatch": "use only a to z, 0 to 9, _ and -",
     "tuple_type": "write a list in brackets",
     "bool_type": "write true or false",
+    "literal_error": 'write "on" or "off"',
     "dict_type": "write a table",
     "model_type": "write a table",
 }

@@ -1,6 +1,6 @@
 """The tables of a configuration file and their settings. Unknown settings are rejected."""
 
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -97,6 +97,16 @@ class WatchSettings(Section):
     heartbeat_every: Annotated[Duration, between("1s", "1d")] = duration("1m")
 
 
+class IntegritySettings(Section):
+    """How often the pages of each database are checked for damage.
+
+    `share` is what all checks together may take of one core, in percent.
+    """
+
+    share: Annotated[Percent, Field(ge=0.1)] = 1.0
+    every: Annotated[Duration, between("1h", "366d")] = duration("1d")
+
+
 class AlertsSettings(Section):
     """When notifications of faults are sent. Without `urls_file` there are none."""
 
@@ -148,6 +158,7 @@ class DatabaseSettings(TableSettings, FileSettings):
     max_wal: Size | None = None
     max_size: Size | None = None
     min_free: Size | None = None
+    integrity: Literal["on", "off"] = "on"
     tables: dict[str, TableSettings] = Field(default_factory=dict)
 
     def database(self) -> Database:
@@ -164,7 +175,7 @@ class DatabaseSettings(TableSettings, FileSettings):
             min_free_bytes=self.min_free,
             tables={name: self._table_rules(table) for name, table in self.tables.items()},
         )
-        return Database(self.name, label, self.path, rules)
+        return Database(self.name, label, self.path, rules, self.integrity == "on")
 
     def _table_rules(self, table: TableSettings) -> TableRules:
         return TableRules(

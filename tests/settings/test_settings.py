@@ -45,7 +45,8 @@ def test_values_and_paths_are_parsed() -> None:
         '[sampler]\ninterval = "2s"\ndeadline = "0.5s"\n'
         '[history]\npath = "~/h.db"\nevery = "2m"\nmax_size = "2GB"\n'
         '[[databases]]\nname = "a_b-1"\npath = "data/a.db"\n'
-        '[[databases]]\nname = "b"\npath = "/srv/b.db"\nlabel = "Bee"\n'
+        '[[databases]]\nname = "b"\npath = "/srv/b.db"\nlabel = "Bee"\nintegrity = "off"\n'
+        '[integrity]\nshare = "2.5%"\nevery = "6h"\n'
     )
     first, second = found.databases
     assert (first.label, first.path) == ("A b 1", Path("/etc/mc/data/a.db"))
@@ -53,6 +54,8 @@ def test_values_and_paths_are_parsed() -> None:
     assert found.sampler.deadline == timedelta(seconds=0.5)
     assert found.history.path == Path.home() / "h.db"
     assert found.history.max_size == 2_000_000_000
+    assert [database.is_page_checked for database in found.databases] == [True, False]
+    assert (found.integrity.share, found.integrity.every) == (2.5, timedelta(hours=6))
 
 
 @pytest.mark.parametrize(
@@ -102,6 +105,8 @@ def test_values_and_paths_are_parsed() -> None:
         ('[server]\nallowed_origins = ["*"]', "write a scheme and a host"),
         ('[server]\nallowed_origins = ["https://a/b"]', "write a scheme and a host"),
         (DATABASE + f"quiet = {['Sat UTC'] * 51}", "write at most 50"),
+        (DATABASE + "integrity = false", '`integrity` = False: write "on" or "off"'),
+        ('[integrity]\nshare = "0%"', "[integrity] `share` = '0%': that is too small"),
         ("[databases]\nname = 1", "write [[databases]], with two brackets"),
         (DATABASE.replace("a.db", "~nosuchuser/a.db"), "~nosuchuser is not a home folder here"),
         (DATABASE.replace('"a"', f'"{"a" * 201}"'), "that is too long"),
