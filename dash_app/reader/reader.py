@@ -37,10 +37,10 @@ from dash_app.reader.files import (
 from dash_app.reader.holders import HostView, view_host
 from dash_app.reader.locks import (
     find_pid_with_other_wal,
-    find_write_lock,
     is_wal_index_open,
     write_lock_holder,
 )
+from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
 from dash_app.reader.rowid_scan import Table
 from dash_app.reader.schema import Schema, read_schema, short_name
 from dash_app.system.disk import disk_of
@@ -48,10 +48,6 @@ from dash_app.system.processes import process_label
 
 REREAD_SECONDS = 600
 """Read again after this time even if nothing seems to have changed: file times can be set back."""
-
-LOCK_FREE_WAL_BYTES, ALONE_WAL_BYTES = 64_000_000, 256_000_000
-"""Maximum sizes of a WAL whose index is rebuilt in our own memory, which takes 0.1 s for 64 MB. The
-second applies if the WAL is being written and no other route can read it."""
 
 MAX_ATTEMPTS = 10
 ATTEMPTS_SECONDS = 0.5
@@ -63,10 +59,6 @@ programs that start and exit, none found one five times in a row."""
 
 RETRY_SECONDS = 0.005
 """Pause after an attempt that met a writer: about the time of a small commit."""
-
-CLOCK_STEP_SECONDS = 0.02
-"""Two writes within this time may leave the same file time: before Linux 6.13, the clock of file
-times advances 100 to 1,000 times per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +123,7 @@ class Reader:
         surroundings = Surroundings(disk=disk_of(self._path), access=find_access(self._path))
         files = None
         try:
-            files = self._stat_files()
+            files = stat_settled(self._path)
             with self._file_lock(files.identity):
                 self._host = view_host(files, self._host, surroundings, now)
                 surroundings = self._host.surroundings
@@ -179,18 +171,18 @@ class Reader:
             header = read_header(files)
             before, self._change_counter = before or self._change_counter, header.change_counter
             self._reject_other_wal(files, header)
-            if not self._is_being_written(files, header):
-                route = self._route(files, now)
+            if not is_being_written(files, header):
+                route = choose_route(files, now, writes_denied=self._writes_denied)
                 attempt = self._read_by(route, files, header, now)
                 if attempt.reading.code != "locked":
                     result = attempt
                     is_consistent = route == "shared" and result.files is not None
-                    if is_consistent or self._is_unchanged(files, header):
+                    if is_consistent or is_unchanged(files, header):
                         return result
             if time.monotonic() > ends:
                 break
             time.sleep(RETRY_SECONDS)
-            files = self._stat_files()
+            files = stat_settled(self._path)
         if result and route == "shared":
             return result
         # Commits in between show that it was not a single lock.
@@ -231,30 +223,6 @@ class Reader:
         if self._other_wal_seen_at == files.main:
             return _of_main_file(reading)
         return replace(reading, detail={"names": str(files.links)}) if files.links > 1 else reading
-
-    def _is_being_written(self, files: Files, header: Header) -> bool:
-        """Whether a transaction may be running that writes to the main file before its commit.
-
-        The locks decide, since a transaction may keep its journal in memory, or have none.
-        """
-        if files.has_journal and journal_is_hot(files):
-            return True
-        in_wal = files.wal_bytes or (header.is_wal and files.wal is not None)
-        return not in_wal and find_write_lock(files.path) is not None
-
-    def _is_unchanged(self, files: Files, header: Header) -> bool:
-        """Whether no process can have written to the files since their stamps were taken."""
-        if self._is_being_written(files, header):
-            return False
-        return stat_files(self._path) == files and read_header(files) == header
-
-    def _stat_files(self) -> Files:
-        """Stat the files at a time when the next write must change their times."""
-        files = stat_files(self._path)
-        if 0 <= time.time() - files.changed_ns / 1e9 < CLOCK_STEP_SECONDS:
-            time.sleep(CLOCK_STEP_SECONDS)
-            files = stat_files(self._path)
-        return files
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> CachedReading:
         reading = replace(
@@ -345,19 +313,6 @@ class Reader:
         if self._host.surroundings.is_foreign:
             detail = {"engine": "other", **detail}
         return UnreadableError("locked", **detail, **({"holder": holder} if holder else {}))
-
-    def _route(self, files: Files, now: datetime) -> Route:
-        if not files.wal_bytes:
-            return "immutable"
-        is_quiet = files.shows_writes_after(now)
-        is_lock_free = is_quiet and files.wal_bytes <= LOCK_FREE_WAL_BYTES
-        if not is_lock_free:
-            # A program that locks the main file beside a WAL keeps everyone else out. Without an
-            # index, for example after a crash, no ordinary reader could read the WAL.
-            must_be_alone = find_write_lock(files.path) is not None
-            must_be_alone = must_be_alone or not os.path.exists(f"{files.path}-shm")
-            is_lock_free = must_be_alone and (is_quiet or files.wal_bytes <= ALONE_WAL_BYTES)
-        return "lock_free" if is_lock_free and self._writes_denied else "shared"
 
 
 def _of_main_file(reading: Reading) -> Reading:

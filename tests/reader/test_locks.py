@@ -18,7 +18,7 @@ from dash_app.model.encoding import encode
 from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.reader.locks import find_write_lock
-from dash_app.reader.reader import LOCK_FREE_WAL_BYTES
+from dash_app.reader.routes import LOCK_FREE_WAL_BYTES
 from dash_app.system.decoding import decode
 from dash_app.system.processes import record_locks
 from tests.airlock_helpers import await_quiet, open_airlock, read, read_exact, read_until, rows
