@@ -125,7 +125,9 @@ class HistoryParameters(DatabaseParameters):
     metric: Metric = Field(
         "rows",
         description="What to return. `inserted` is the rows written since the previous point, even"
-        " if they were deleted since, except those written while the database was not watched.",
+        " if they were deleted since, except those written while the database was not watched."
+        " `table_bytes` is the size of each table, and of each index under its own name, as of the"
+        " page check.",
     )
     until: Time = Field(
         default_factory=lambda: datetime.now(UTC), alias="to", description="The end; default: now."

@@ -188,10 +188,7 @@ def _value(metric: Metric, value: int) -> str:
 
 
 def _change(metric: Metric, value: int) -> str:
-    if metric == "rows" or value == 0:
-        return numbers.change(value)
-    sign = "+" if value > 0 else "−"
-    return f"{sign}{numbers.size(abs(value))}"
+    return numbers.change(value) if metric == "rows" else numbers.size_change(value)
 
 
 def _minute(time: datetime) -> str:

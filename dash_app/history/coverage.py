@@ -63,7 +63,7 @@ def find_growth(path: Path, database: str, since: datetime) -> Iterator[tuple[st
 
     Raise sqlite3.Error.
     """
-    sql = 'SELECT id, "table" FROM series WHERE database = ? AND "table" IS NOT NULL ORDER BY 2'
+    sql = """SELECT id, "table" FROM series WHERE database = ? AND metric = 'rows' ORDER BY 2"""
     with open_read_only(path) as connection:
         for series, table in connection.execute(sql, (database,)):
             times = connection.execute(GROWTH, (series, since.timestamp()))

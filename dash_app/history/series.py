@@ -16,9 +16,9 @@ from dash_app.history.coverage import Span, gaps_between, last_writes, spans
 from dash_app.history.file import open_read_only
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.model.host_facts import Activity
-from dash_app.words.numbers import is_one_day
+from dash_app.words.numbers import A_WEEK, is_one_day
 
-Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes"]
+Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes", "table_bytes"]
 _Row = tuple[int, int | None, int | None, int | None]
 """A time, and the last, least and greatest value stored for it."""
 
@@ -84,6 +84,15 @@ MEANWHILE = _MEANWHILE.format(
     written_until=_WRITTEN_AT.format(at="until"), written_start=_WRITTEN_AT.format(at="start")
 )
 """The gaps of a table from one step to another. The rows of one within a step are of that step."""
+
+BYTES_AT = """
+    SELECT "table", max(at, :since), value FROM series JOIN point ON series = id
+    WHERE database = :database AND metric = 'table_bytes' AND at = coalesce(
+        (SELECT max(at) FROM point WHERE series = id AND at <= :since),
+        (SELECT min(at) FROM point WHERE series = id)
+    )
+"""
+"""The size of each table and index at a time, or when it was first measured after that."""
 
 INSERTED: Metric = "inserted"
 """Stored beside the rows of a table, not as an own series."""
@@ -219,6 +228,17 @@ def size_a_day_ago(path: Path, database: str, now: datetime) -> tuple[int, datet
         found = _find(connection, selection, Window(since, since, 1))
         size_bytes = next((series.points[0][1] for series in found), None)
     return None if size_bytes is None else (size_bytes, datetime.fromtimestamp(since, UTC))
+
+
+def bytes_a_week_ago(path: Path, database: str, now: datetime) -> dict[str, tuple[int, datetime]]:
+    """Return the bytes of each table and index of a database a week ago, and that time.
+
+    If it was first measured later, return the first size and its time. Raise sqlite3.Error.
+    """
+    facts = {"database": database, "since": int((now - A_WEEK).timestamp())}
+    with open_read_only(path) as connection:
+        rows = connection.execute(BYTES_AT, facts).fetchall()
+    return {name: (size_bytes, datetime.fromtimestamp(at, UTC)) for name, at, size_bytes in rows}
 
 
 def recent_gaps(path: Path, now: datetime) -> tuple[tuple[datetime, datetime, int], ...]:

@@ -303,19 +303,28 @@ class History:
         return {(database, table, metric): id_ for database, table, metric, id_ in rows}
 
     def _store_all(self, at: int, status: DatabaseStatus) -> None:
-        """Store every number of a database: 0 rows for a missing table, NULL if it is unknown."""
-        name, reading = status.database.name, status.reading
-        numbers: dict[Key, int | None]
-        numbers = {key: 0 if key[1] else None for key in self._series if key[0] == name}
+        """Store every number of a database: 0 for a missing table, NULL if it is unknown.
+
+        The sizes of tables stay as they were until a check of all tables has measured them.
+        """
+        name, reading, integrity = status.database.name, status.reading, status.integrity
+        is_measured = integrity is not None and integrity.checked_share == 1
+        numbers: dict[Key, int | None] = {
+            key: 0 if key[1] else None
+            for key in self._series
+            if key[0] == name and (is_measured or key[2] != "table_bytes")
+        }
         for table, count in reading.tables.items():
             numbers[name, table, "rows"] = count.rows if count.is_known else None
+        for table, size_bytes in integrity.table_bytes.items() if integrity else ():
+            numbers[name, table, "table_bytes"] = size_bytes
         numbers[name, None, "size_bytes"] = reading.size_bytes
         numbers[name, None, "wal_bytes"] = reading.wal_bytes
         file = name, str(status.database.path)
         before = self._before.get(file, reading)
         for key, value in numbers.items():
             written = None
-            if key[1]:
+            if key[1] and key[2] == "rows":
                 _, written_before = self._last_values(self._series_id(key), at)
                 written = (written_before or 0) + rows_inserted(before, reading, key[1])
             self._store(at, key, (value, written))

@@ -1,5 +1,6 @@
 """What the page check found in a database, and how much of it was checked."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -46,3 +47,16 @@ class Integrity:
     tables: Mapping[str, TableCheck] = field(default_factory=dict)
     table_bytes: Mapping[str, int] = field(default_factory=dict)
     """Bytes of each table and index by its name; empty until measured."""
+    index_tables: Mapping[str, str] = field(default_factory=dict)
+    """The table of each index in `table_bytes`, by the name of the index."""
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Return the bytes of each table with its indexes, and of these alone, largest first."""
+        wholes: Counter[str] = Counter()
+        indexes: Counter[str] = Counter()
+        for name, size_bytes in self.table_bytes.items():
+            table = self.index_tables.get(name)
+            wholes[table or name] += size_bytes
+            if table:
+                indexes[table] += size_bytes
+        return {table: (whole, indexes[table]) for table, whole in wholes.most_common()}

@@ -47,6 +47,11 @@ def size(size_bytes: int) -> str:
     return f"{value:.{digits}f} {unit}"
 
 
+def size_change(value: int) -> str:
+    """Return a difference of sizes with its sign: +210 MB, −3 kB, no change."""
+    return f"{'+' if value > 0 else '−'}{size(abs(value))}" if value else "no change"
+
+
 def age(elapsed: timedelta) -> str:
     """Return a duration in one unit, rounded down: now, 7 s, 3 min, 2 h, 4 d."""
     seconds = int(elapsed.total_seconds())
