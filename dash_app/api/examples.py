@@ -25,6 +25,7 @@ from dash_app.model.event import Event
 from dash_app.model.expectation import Expectation, ExpectationReport, ExpectationState, Rules
 from dash_app.model.host_facts import Activity, Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
+from dash_app.model.integrity import Integrity
 from dash_app.model.notification import Notification
 from dash_app.model.problem import Problem, worst
 from dash_app.model.reading import LastGood, Reading, TableCount
@@ -79,7 +80,9 @@ def _coordination() -> DatabaseStatus:
         free_bytes=0,
         objects={"table tasks": "", "column tasks.owner": "TEXT"},
         surroundings=Surroundings(
-            holders=(Holder(812, "node", ("open", "read"), NOW - 3 * HOUR),),
+            holders=(
+                Holder(812, "node", ("open", "read"), NOW - 3 * HOUR, unit="gateway.service"),
+            ),
             backlog_bytes=0,
             disk=DISK,
         ),
@@ -89,6 +92,13 @@ def _coordination() -> DatabaseStatus:
         _status(_database("coordination"), reading),
         activity=Activity((1,) * 24, 109, NOW - 24 * HOUR, is_whole_day=True),
         expectations=ExpectationReport(tables={"tasks": tasks}),
+        integrity=Integrity(
+            "clean",
+            NOW - 6 * HOUR,
+            1.0,
+            table_bytes={"agents": 4_096, "tasks": 20_480, "tasks_by_owner": 8_192},
+            index_tables={"tasks_by_owner": "tasks"},
+        ),
     )
 
 
@@ -127,7 +137,8 @@ def _email() -> DatabaseStatus:
     )
     text = log_held(reading, holder, since)
     problem = Problem("log_held", "notice", since, text, REMEDIES["log_held"], "email")
-    return _status(_database("email"), reading, problem)
+    checking = Integrity("checking", checked_share=0.31)
+    return replace(_status(_database("email"), reading, problem), integrity=checking)
 
 
 def _health() -> DatabaseStatus:

@@ -14,6 +14,7 @@ from dash_app.history.series import Metric
 from dash_app.model.event import EventKind, Facts
 from dash_app.model.expectation import State
 from dash_app.model.host_facts import Use
+from dash_app.model.integrity import IntegrityState
 from dash_app.model.notification import NotificationKind
 from dash_app.model.problem import FindingKind, Level, ProblemCode
 from dash_app.model.reading import Code, WaitReason
@@ -39,6 +40,7 @@ Time = Annotated[
 Bytes = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 AnyState = Annotated[State, open_text(State, "How writes compare with the expectation.")]
 ErrorCode = Literal[
     "bad_parameter",
@@ -153,6 +155,37 @@ class Acknowledgement(TypedDict):
     """Null if it lasts as long as the incident."""
 
 
+class Damage(TypedDict):
+    """Damaged pages that no later check of their table has refuted."""
+
+    table: str
+    """The table, or the table of a damaged index; empty for pages of no table."""
+    pages: Annotated[int, Field(ge=1)]
+    """The number of damaged pages found. There may be more."""
+    foundAt: Time
+
+
+class Integrity(TypedDict):
+    """What the page check found. It compares structure and indexes, not the content of values."""
+
+    state: Annotated[
+        IntegrityState,
+        open_text(
+            IntegrityState,
+            "`clean`: no damage found. `checking`: not all of it was checked yet. `damaged`: see"
+            " `damage`. `unchecked`: see `reason`.",
+        ),
+    ]
+    checkedAt: Time | None
+    """When the last check of all tables ended; null if none has."""
+    checkedShare: Share
+    """The checked share of the present check's pages; 1 after its end."""
+    reason: str | None
+    """Why it is not checked; null if it is."""
+    damage: list[Damage]
+    """The greatest first."""
+
+
 class Database(TypedDict):
     """A database with its newest reading and its problems."""
 
@@ -170,6 +203,8 @@ class Database(TypedDict):
     error: Fault | None
     findings: list[Finding]
     """Its problems, worst first."""
+    integrity: Integrity | None
+    """Null until something is known."""
     acknowledged: Acknowledgement | None
     """Who acknowledged all of its problems, so that it needs nobody; null if nobody did."""
     watch: Watch | None
@@ -221,6 +256,8 @@ class Holder(TypedDict):
 
     pid: int
     command: str
+    unit: str | None
+    """Its systemd unit or container; null if it has none, or if it is unknown."""
     uses: list[Annotated[Use, open_text(Use, "What it does with the database.")]]
     since: Time
     """When it was first seen."""
@@ -272,6 +309,9 @@ class DatabaseDocument(Database):
     changeCounter: int | None
     freelistBytes: Bytes | None
     """Unused space within the file."""
+    tableBytes: dict[str, Bytes]
+    """Bytes of each table and each index, by name, as the page check last found them; empty until
+    measured."""
     events: list[Event]
     """Its newest events, newest first."""
 

@@ -15,6 +15,7 @@ from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
 from dash_app.model.incident import Acknowledgement, Incident
+from dash_app.model.integrity import Integrity
 from dash_app.model.refusal import Refusal
 from dash_app.model.self_check import SelfReport
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -72,6 +73,7 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "verdict": plain(status.verdict),
         "error": _error(status),
         "findings": _findings(status),
+        "integrity": _integrity(status.integrity),
         "acknowledged": _acknowledgement(status.acknowledged),
         "watch": _watch(status),
         "lastGood": {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
@@ -114,6 +116,7 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> schemas.
         "applicationId": reading.application_id,
         "changeCounter": reading.change_counter,
         "freelistBytes": reading.free_bytes,
+        "tableBytes": dict(status.integrity.table_bytes) if status.integrity else {},
         "events": [event_document(event) for event in events],
     }
 
@@ -255,6 +258,22 @@ def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
     ]
 
 
+def _integrity(integrity: Integrity | None) -> schemas.Integrity | None:
+    if integrity is None:
+        return None
+    return {
+        "state": integrity.state,
+        "checkedAt": rfc3339(integrity.checked_at),
+        # Two digits, so that the ETag of a status does not change at each tick.
+        "checkedShare": int(integrity.checked_share * 100) / 100,
+        "reason": integrity.reason,
+        "damage": [
+            {"table": damage.table, "pages": damage.pages, "foundAt": rfc3339(damage.found_at)}
+            for damage in integrity.damage
+        ],
+    }
+
+
 def _watch(status: DatabaseStatus) -> schemas.Watch | None:
     report = status.expectations or (ExpectationReport() if status.is_paused else None)
     if report is None:
@@ -314,6 +333,7 @@ def _holder(holder: Holder) -> schemas.Holder:
     return {
         "pid": holder.pid,
         "command": holder.command,
+        "unit": holder.unit,
         "uses": list(holder.uses),
         "since": rfc3339(holder.since),
         "holdsLogBackSince": rfc3339(holder.pins_since),

@@ -11,10 +11,12 @@ from typing import cast
 
 from dash_app.api.schemas import Database as DatabaseDocument
 from dash_app.api.schemas import Finding, StatusDocument
+from dash_app.api.schemas import Integrity as IntegrityDocument
 from dash_app.model.database import Database
 from dash_app.model.expectation import OVERDUE, Rules
 from dash_app.model.host_facts import Activity
 from dash_app.model.incident import Acknowledgement
+from dash_app.model.integrity import Damage, Integrity
 from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -54,8 +56,23 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
         problems=tuple(_problems(document)),
         is_stale=level == "unknown" and not reading.is_undecided,
         activity=activity,
+        integrity=_integrity(document.get("integrity")),
         acknowledged=known
         and Acknowledgement(known["by"], instant(known["at"]), _instant(known["until"])),
+    )
+
+
+def _integrity(found: IntegrityDocument | None) -> Integrity | None:
+    if found is None:  # older services have none
+        return None
+    return Integrity(
+        found["state"],
+        _instant(found["checkedAt"]),
+        found["checkedShare"],
+        found["reason"],
+        tuple(
+            Damage(one["table"], one["pages"], instant(one["foundAt"])) for one in found["damage"]
+        ),
     )
 
 

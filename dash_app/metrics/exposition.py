@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from dash_app import VERSION
 from dash_app.metrics.gauges import GAUGES, TABLE_GAUGES, free_bytes, seconds
 from dash_app.model.expectation import State
+from dash_app.model.integrity import IntegrityState
 from dash_app.model.problem import Level
 from dash_app.model.self_check import SelfReport
 from dash_app.model.snapshot import DatabaseStatus, NewestSnapshot, Status
@@ -118,6 +119,15 @@ def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
         _one_hot(((_labels(s), s.level) for s in databases), "level", Level),
     )
     yield _gauge(
+        "database_integrity",
+        "1 for the state of the page check of a database, 0 for all others.",
+        _one_hot(
+            ((_labels(s), s.integrity.state) for s in databases if s.integrity),
+            "state",
+            IntegrityState,
+        ),
+    )
+    yield _gauge(
         "database_error",
         "1 for the code of the error that keeps a database from being read.",
         (
@@ -148,6 +158,16 @@ def _tables(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterator[Me
     ]
     for gauge in TABLE_GAUGES:
         yield _gauge(gauge.name, gauge.help, ((labels, gauge.value(n)) for labels, n in counts))
+    yield _gauge(
+        "table_bytes",
+        "Bytes of a table without its indexes, or of an index; at most max_tables by name.",
+        (
+            (_labels(status) | {"table": label(name)}, float(size_bytes))
+            for status in databases
+            if status.integrity
+            for name, size_bytes in sorted(status.integrity.table_bytes.items())[:max_tables]
+        ),
+    )
     yield _gauge(
         "tables_left_out",
         "Tables without metrics, because their database has more than max_tables.",

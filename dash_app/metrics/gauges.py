@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 
 from dash_app.model.host_facts import Disk
+from dash_app.model.integrity import Integrity
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus
 
@@ -27,6 +28,13 @@ def seconds(time: datetime | None) -> float | None:
 def free_bytes(disk: Disk | None) -> float | None:
     """Return the free space of a disk."""
     return disk.free_bytes if disk else None
+
+
+def damaged_pages(integrity: Integrity | None) -> float | None:
+    """Return the number of damaged pages; None if there was no check of all tables yet."""
+    if integrity is None or not (integrity.checked_at or integrity.damage):
+        return None
+    return sum(damage.pages for damage in integrity.damage)
 
 
 GAUGES: tuple[Gauge[DatabaseStatus], ...] = (
@@ -72,6 +80,21 @@ GAUGES: tuple[Gauge[DatabaseStatus], ...] = (
         "verified_timestamp_seconds",
         "When the file was last found unchanged since it was opened.",
         lambda s: seconds(s.reading.verified_at),
+    ),
+    Gauge(
+        "integrity_checked_timestamp_seconds",
+        "When the last page check of all tables ended.",
+        lambda s: seconds(s.integrity.checked_at) if s.integrity else None,
+    ),
+    Gauge(
+        "integrity_checked_share",
+        "The checked share of the present page check, from 0 to 1.",
+        lambda s: s.integrity.checked_share if s.integrity else None,
+    ),
+    Gauge(
+        "damaged_pages",
+        "Damaged pages found and not refuted by a later check; no sample if never checked.",
+        lambda s: damaged_pages(s.integrity),
     ),
     Gauge("status_since_timestamp_seconds", "When its status began.", lambda s: seconds(s.since)),
 )

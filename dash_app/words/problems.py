@@ -183,10 +183,14 @@ def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
     return f"{sizes}: it does not start over, for an unknown reason.", REMEDIES["wal_growing"]
 
 
-def full_in(disk: Disk, bytes_per_day: int) -> str:
-    """Return the time until a disk is full: ", full in about 3 days at this rate"; "" if long."""
+def full_in(disk: Disk, bytes_per_day: int, table: str | None) -> str:
+    """Return the time until a disk is full, and the table that grows fastest, if known.
+
+    ", full in about 3 days at this rate; `events` grows most"; "" if it takes long.
+    """
     days = disk.free_bytes // bytes_per_day if bytes_per_day > 0 else MAX_DAYS
-    return "" if days >= MAX_DAYS else f", full in about {plural(days, 'day')} at this rate"
+    grows = f"; `{table}` grows most" if table else ""
+    return "" if days >= MAX_DAYS else f", full in about {plural(days, 'day')} at this rate{grows}"
 
 
 def disk_line(disk: Disk) -> str:

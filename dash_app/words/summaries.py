@@ -10,6 +10,7 @@ from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import acknowledged_by
+from dash_app.words.integrity import check_line, spoken_line
 from dash_app.words.numbers import A_DAY, age, ago, change, clock, number, plural
 from dash_app.words.problems import (
     Sentence,
@@ -252,6 +253,8 @@ def _numbers(status: DatabaseStatus, now: datetime) -> Iterator[str]:
             when = clock(written_at, now) if has_clock else ago(now - written_at)
             yield f"Last write {when}."
         yield f"{rows_of(reading)}{_change(status, now)}."
+        if line := check_line(status):
+            yield spoken_line(line, now)
     if status.is_stale:
         yield f"As of {clock(reading.verified_at, now)}, {ago(now - reading.verified_at)}."
 

@@ -23,6 +23,7 @@ KEYS = {
     "verdict": str,
     "error": dict | None,
     "findings": list,
+    "integrity": dict | None,
     "watch": dict | None,
     "lastGood": dict | None,
     "rowCounts": dict,
