@@ -27,12 +27,14 @@ from dash_app.page.widgets import (
     icon,
     middle_ellipsis,
     moment,
+    muted,
     prose,
     row_count,
     sentence,
     since_when,
 )
 from dash_app.words import numbers, summaries
+from dash_app.words.integrity import check_line
 from dash_app.words.problems import current_parts, kind_in_brief
 
 MAX_TABLES = 6
@@ -71,16 +73,18 @@ def cards(
 def card(
     status: DatabaseStatus, incidents: Sequence[Incident], tables: list[Any], now: datetime
 ) -> Component:
-    """Return the card of a database. Its tables are folded on a phone."""
+    """Return the card of a database. Its page check and its tables are folded on a phone."""
     database = status.database
     lines = problem_lines(status, now)
     if status.status == "connected":
         lines.append(_facts(status, now))
     lines += sparkline(status, incidents)
-    if tables:
-        lines.append(_tables(database.name, tables, now))
+    check = check_line(status)
+    more = [*([muted(check, now)] if check else []), *_tables(database.name, tables, now)]
+    if more:
+        lines.append(html.Div(more, id=ids.more(database.name), className="more"))
     whole: Component = dbc.Card(
-        dbc.CardBody([_head(status, now, foldable=bool(tables)), *lines]),
+        dbc.CardBody([_head(status, now, foldable=bool(more)), *lines]),
         id=ids.card(database.name),
         class_name=f"database is-{status.level}{' needs-you' if status.needs_you else ''}",
     )
@@ -92,7 +96,7 @@ def _head(status: DatabaseStatus, now: datetime, *, foldable: bool) -> Component
     fold = html.Button(
         className="fold",
         type="button",
-        **aria(expanded="false", controls=ids.tables(name), label=f"Tables of {label}"),
+        **aria(expanded="false", controls=ids.more(name), label=f"Details of {label}"),
     )
     return html.Div(
         [
@@ -192,8 +196,10 @@ def _change(status: DatabaseStatus, now: datetime) -> list[Component | str]:
     return [f"{text} since ", moment(status.activity.since, "clock", now)] if status.change else []
 
 
-def _tables(database: str, tables: list[Any], now: datetime) -> Component:
+def _tables(database: str, tables: list[Any], now: datetime) -> list[Component]:
     """Return the first tables, and the others and the empty ones as a number."""
+    if not tables:
+        return []
     shown = [row for row in tables if row.is_overdue or pd.isna(row.rows) or row.rows]
     lines = [_table(row, now) for row in shown[:MAX_TABLES]]
     rest, empty = len(shown) - MAX_TABLES, len(tables) - len(shown)
@@ -203,14 +209,8 @@ def _tables(database: str, tables: list[Any], now: datetime) -> Component:
     if empty:
         notes.append(f"{' · ' if notes else ''}{numbers.plural(empty, 'empty table')}")
     caption = html.Caption(f"Rows of each table of {database}", className="visually-hidden")
-    return html.Div(
-        [
-            html.Table([caption, html.Tbody(lines)]),
-            *([aside(*notes)] if notes else []),
-        ],
-        id=ids.tables(database),
-        className="tables",
-    )
+    parts = [html.Table([caption, html.Tbody(lines)]), *([aside(*notes)] if notes else [])]
+    return [html.Div(parts, className="tables")]
 
 
 def _table(row: Any, now: datetime) -> Component:

@@ -1,7 +1,7 @@
 """The view of one database: its problem, facts, tables, events, storage, holders and schema."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,7 @@ from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import problem_lines, status_badge, time_form
 from dash_app.page.headline import lines
+from dash_app.page.integrity import integrity_section, weekly_growth
 from dash_app.page.layout import Facts
 from dash_app.page.sparkline import sparkline
 from dash_app.page.url_query import parse, with_values
@@ -25,6 +26,7 @@ from dash_app.page.widgets import (
     expectation,
     middle_ellipsis,
     moment,
+    prose,
     row_count,
 )
 from dash_app.words import numbers, summaries
@@ -58,7 +60,8 @@ MAX_SCHEMAS = 100
 class Details:
     """What the view shows: status, incidents, the loader's table frame, an earlier size, events.
 
-    `size_before` is a size of the file in bytes and when it had that size, about a day ago.
+    `size_before` is a size of the file in bytes and when it had that size, about a day ago;
+    `bytes_before` the same of tables and indexes by name, about a week ago.
     """
 
     status: DatabaseStatus
@@ -66,6 +69,7 @@ class Details:
     tables: pd.DataFrame
     size_before: tuple[int, datetime] | None
     events: Component
+    bytes_before: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
 
 
 def view(details: Details, search: str | None, now: datetime, incidents: Component) -> Facts:
@@ -93,6 +97,9 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
     tables = _tables(details, search, now)
     storage = html.Section([html.H2("Storage"), _storage(details, now)])
     beside = [details.events, storage, *([_holders(status, now)] if is_read else [])]
+    if is_read and status.integrity:
+        growth = weekly_growth(status.integrity, details.bytes_before, now)
+        beside.append(integrity_section(status.integrity, growth, now))
     return Facts(
         [
             head,
@@ -214,13 +221,14 @@ def _storage(details: Details, now: datetime) -> Component:
     texts = {name: numbers.size(size) for name, size in sizes.items() if size}
     per_day = _growth_per_day(details, now)
     if per_day:
-        texts["File"] += f", {'+' if per_day > 0 else '−'}{numbers.size(abs(per_day))} a day"
+        texts["File"] += f", {numbers.size_change(per_day)} a day"
     if host.disk:
-        full = full_in(host.disk, per_day or 0)
+        full = full_in(host.disk, per_day or 0, _fastest(details, now))
         texts["Disk"] = f"{disk_line(host.disk).removeprefix('Disk ')}{full}"
     path = html.Code(str(details.status.database.path))
     whole = html.Div([html.Span("Path", className="aside"), path])
-    return html.Div([_pairs(texts.items(), "list"), whole])
+    pairs = [(name, prose(text)) for name, text in texts.items()]
+    return html.Div([_pairs(pairs, "list"), whole])
 
 
 def _growth_per_day(details: Details, now: datetime) -> int | None:
@@ -230,6 +238,14 @@ def _growth_per_day(details: Details, now: datetime) -> int | None:
     before, since = details.size_before
     days = (now - since) / numbers.A_DAY
     return round((size - before) / days) if days >= 1 / 24 else None
+
+
+def _fastest(details: Details, now: datetime) -> str | None:
+    """Return the table that grows fastest, with its indexes; None if no growth is known."""
+    integrity = details.status.integrity
+    growth = weekly_growth(integrity, details.bytes_before, now) if integrity else {}
+    fastest = max(growth, key=lambda table: growth[table], default=None)
+    return fastest if fastest is not None and growth[fastest] > 0 else None
 
 
 def _holders(status: DatabaseStatus, now: datetime) -> Component:

@@ -12,6 +12,7 @@ from dash_app.page.widgets import aside, moment, sentence
 from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
+from dash_app.words.integrity import databases_checked
 from dash_app.words.numbers import plural
 from dash_app.words.problems import kind_in_brief
 
@@ -33,7 +34,8 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     links = [piece for link in troubles[: MAX_LINKS + 1] for piece in (" · ", link)][1:]
     notes = [note for note in (history_disk(snapshot), *snapshot.history_notes) if note]
     first = [html.Span(links, className="troubles")] if links else []
-    below = lines(aside(*first, html.Span(_facts(snapshot, now))), *map(aside, notes))
+    checked = html.P(databases_checked(snapshot), className="aside checked")
+    below = lines(aside(*first, html.Span(_facts(snapshot, now))), checked, *map(aside, notes))
     return [html.H1([fresh, stale]), below]
 
 

@@ -30,9 +30,9 @@ def incident(shown: Incident) -> str:
     return f"incident-{shown.id}"
 
 
-def tables(database: str) -> str:
-    """Return the id of the tables on a database's card."""
-    return f"tables-{database}"
+def more(database: str) -> str:
+    """Return the id of the part of a database's card that is folded on a phone."""
+    return f"more-{database}"
 
 
 def chart(number: int) -> str:

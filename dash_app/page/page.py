@@ -16,6 +16,7 @@ from flask import request
 from dash_app import VERSION, loader
 from dash_app.history import series
 from dash_app.history.event_queries import EventQuery, events_page
+from dash_app.model.integrity import Integrity
 from dash_app.model.problem import Level
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import database as database_page
@@ -32,6 +33,7 @@ from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 from dash_app.words import summaries
 from dash_app.words.history import HISTORY_UNREADABLE, history_disk
+from dash_app.words.integrity import integrity_line, percent
 
 Pulse = dict[str, Any]
 
@@ -110,13 +112,16 @@ class Page:
         try:
             tables = loader.table_frame(path, status, now)
             size_before = series.size_a_day_ago(path, name, now)
+            bytes_before = series.bytes_a_week_ago(path, name, now)
             events = events_page(path, EventQuery((name,), limit=MAX_EVENTS))[0]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
-            tables, size_before = loader.table_frame(None, status, now), None
+            tables, size_before, bytes_before = loader.table_frame(None, status, now), None, {}
             events = [event for event in snapshot.events if event.database == name]
         section = recent_events(snapshot, events, self.started_at, now, name)
-        return database_page.Details(status, snapshot.incidents, tables, size_before, section)
+        return database_page.Details(
+            status, snapshot.incidents, tables, size_before, section, bytes_before
+        )
 
     def pulse(
         self, snapshot: Snapshot | None, path: str | None, search: str | None = None
@@ -181,6 +186,7 @@ def _fingerprint(snapshot: Snapshot) -> int:
             summaries.notes(status),
             status.reading.last_modified,
             status.reading.tables,
+            status.integrity and _integrity_facts(status.integrity),
         )
         for status in snapshot.databases
     ]
@@ -191,3 +197,9 @@ def _fingerprint(snapshot: Snapshot) -> int:
     ]
     own = history_disk(snapshot), snapshot.history_notes, snapshot.gaps
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())
+
+
+def _integrity_facts(integrity: Integrity) -> tuple[object, ...]:
+    """Return what the page shows of a check, whose share changes at each tick while it runs."""
+    shown = integrity_line(integrity), percent(integrity), integrity.damage
+    return *shown, integrity.tables, integrity.table_bytes

@@ -9,6 +9,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.words import numbers
+from dash_app.words.integrity import Line
 from dash_app.words.problems import Sentence
 
 Icon = Literal["check", "waiting", "cross", "clock", "unknown"]
@@ -66,6 +67,17 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
 def aside(*parts: Component | str) -> Component:
     """Return a paragraph in small grey type."""
     return html.P(list(parts), className="aside")
+
+
+def muted(line: Line, now: datetime) -> Component:
+    """Return a line on the page check with its age: No damage found, checked 6 h ago."""
+    return aside(*with_age(line, now))
+
+
+def with_age(line: Line, now: datetime) -> list[Component | str]:
+    """Return the text of a line, and the age at its end, if it has one."""
+    text, at = line
+    return [*prose(text), " ", moment(at, "ago", now)] if at else prose(text)
 
 
 def and_more(count: int) -> list[Component]:

@@ -1,0 +1,111 @@
+"""The page check in the view of a database: what was found, and the size of each table."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from dash import html
+from dash.development.base_component import Component
+
+from dash_app.model.integrity import Damage, Integrity, IntegrityState
+from dash_app.page.widgets import Icon, and_more, icon, middle_ellipsis, moment, with_age
+from dash_app.words import numbers
+from dash_app.words.integrity import integrity_line, percent
+
+SIGNS: dict[IntegrityState, tuple[Icon, str]] = {
+    "clean": ("check", "ok"),
+    "checking": ("waiting", "muted"),
+    "damaged": ("cross", "bad"),
+    "unchecked": ("unknown", "idle"),
+}
+"""Icon and colour of each state."""
+
+HEADINGS = {
+    "Table": "",
+    "Size": "",
+    "Of it indexes": "wide-only",
+    "A week": "",
+    "Checked": "wide-only",
+}
+MAX_ROWS = 100
+
+
+def weekly_growth(
+    integrity: Integrity, before: Mapping[str, tuple[int, datetime]], now: datetime
+) -> dict[str, int]:
+    """Return the growth of tables with their indexes, in bytes per week.
+
+    `before` has earlier sizes of tables and indexes and their times. Less than a day shows nothing.
+    """
+    growth: dict[str, int] = {}
+    for name, size_bytes in integrity.table_bytes.items():
+        earlier, at = before.get(name, (0, now))
+        if now - at >= numbers.A_DAY:
+            table = integrity.index_tables.get(name, name)
+            per_week = (size_bytes - earlier) * (numbers.A_WEEK / (now - at))
+            growth[table] = growth.get(table, 0) + round(per_week)
+    return growth
+
+
+def integrity_section(integrity: Integrity, growth: Mapping[str, int], now: datetime) -> Component:
+    """Return the state of the page check, and the size and the newest check of each table.
+
+    `growth` is in bytes per week, by table.
+    """
+    shape, colour = SIGNS[integrity.state]
+    line = [*with_age(integrity_line(integrity), now), *_progress(integrity)]
+    damaged, sizes = {damage.table for damage in integrity.damage}, integrity.sizes()
+    tables = dict.fromkeys([*sizes, *sorted(integrity.tables)])
+    names = sorted(tables, key=lambda name: name not in damaged)[:MAX_ROWS]
+    head = [html.Th(text, scope="col", className=name) for text, name in HEADINGS.items()]
+    rows = [_table(name, integrity, sizes.get(name), growth.get(name), now) for name in names]
+    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="sortable")
+    parts = [
+        html.P([icon(shape), html.Span(line)], className=f"expected expected-{colour}"),
+        *(_damage(damage, now) for damage in integrity.damage if damage.table not in names),
+        *([table] if names else []),
+        *and_more(len(tables) - MAX_ROWS),
+    ]
+    return html.Section([html.H2("Integrity"), html.Div(parts)], className="integrity")
+
+
+def _progress(integrity: Integrity) -> list[str]:
+    if integrity.state == "checking":
+        return [", no damage found so far"]
+    if integrity.checked_at and 0 < integrity.checked_share < 1:
+        return [f"; {percent(integrity)} of the next check is done"]
+    return []
+
+
+def _table(
+    name: str,
+    integrity: Integrity,
+    sizes: tuple[int, int] | None,
+    per_week: int | None,
+    now: datetime,
+) -> Component:
+    check = integrity.tables.get(name)
+    at = check.checked_at if check else None
+    checked = moment(at, "ago", now) if at else "not yet"
+    notes: list[Component] = [html.Span(["Checked ", checked], className="grew")]
+    notes += [_damage(damage, now) for damage in integrity.damage if damage.table == name]
+    if check and check.note:
+        notes.append(html.Span(f"Not compared: {check.note}", className="expected"))
+    whole, indexes = "unknown", "unknown"
+    if sizes:
+        whole, indexes = numbers.size(sizes[0]), numbers.size(sizes[1]) if sizes[1] else "none"
+    return html.Tr(
+        [
+            html.Th([middle_ellipsis(name), html.Div(notes, className="note")], scope="row"),
+            html.Td(whole),
+            html.Td(indexes, className="wide-only"),
+            html.Td("unknown" if per_week is None else numbers.size_change(per_week)),
+            html.Td(checked, className="wide-only"),
+        ]
+    )
+
+
+def _damage(damage: Damage, now: datetime) -> Component:
+    pages = numbers.plural(damage.pages, "damaged page")
+    text = f"{pages}{'' if damage.table else ' in no table'}, found "
+    found = html.Span([text, moment(damage.found_at, "ago", now)])
+    return html.Span([icon("cross"), found], className="expected expected-bad")
