@@ -41,13 +41,15 @@ CLEAN = Integrity(
     index_tables={"events_by_time": "events"},
 )
 CHECKING = Integrity("checking", checked_share=0.319)
-OFF = Integrity("unchecked", reason="Not checked: it is off in the configuration.")
+OFF = Integrity("unchecked", reason="turned off in the configuration")
+NEW = Integrity("unchecked", reason="not checked yet")
 DAMAGE = (Damage("events", 12, NOW - 3 * HOUR), Damage("", 1, NOW - HOUR))
 DAMAGED = replace(CLEAN, state="damaged", damage=DAMAGE)
 STATES = {
     "No damage found, checked 6 h ago": CLEAN,
     "31% checked": CHECKING,
-    "Not checked: it is off in the configuration": OFF,
+    "Not checked: turned off in the configuration": OFF,
+    "Not checked yet": NEW,
     "Damage found 1 h ago": DAMAGED,
 }
 CLAIMS = ("whole", "intact", "safe", "lost", "corrupt")
@@ -95,7 +97,7 @@ def test_a_problem_of_damaged_pages_replaces_the_line_unless_nothing_reports_it(
 
 def test_a_phone_counts_the_databases_that_were_checked_to_their_end() -> None:
     again = replace(CLEAN, state="checking", checked_share=0.2)
-    stopped = replace(CLEAN, state="unchecked", reason="It is off.")
+    stopped = replace(CLEAN, state="unchecked", reason="turned off")
     states = (CLEAN, DAMAGED, again, CHECKING, OFF, stopped, None)
     snapshot = Snapshot(NOW, tuple(with_check(one, f"db-{n}") for n, one in enumerate(states)))
     assert "3 of 7 checked" in visible_text(headline(snapshot, NOW))

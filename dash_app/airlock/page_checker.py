@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from dash_app.model.database import Database
-from dash_app.model.integrity import Integrity
+from dash_app.model.integrity import NOT_YET, Integrity
 from dash_app.model.reading import Reading
 from dash_app.settings.schema import IntegritySettings
 
 OFF = "turned off in the configuration"
-NEW = "not checked yet"
 
 
 class PageChecker:
@@ -27,6 +26,8 @@ class PageChecker:
     ) -> Mapping[str, Integrity]:
         """Return what is known about each database, by name. Never wait."""
         return {
-            database.name: Integrity("unchecked", reason=NEW if database.is_page_checked else OFF)
+            database.name: Integrity(
+                "unchecked", reason=NOT_YET if database.is_page_checked else OFF
+            )
             for database in self._databases
         }

@@ -62,6 +62,7 @@ class Exposition(Collector):
             yield _gauge("history_disk_free_bytes", free, [({}, free_bytes(snapshot.history_disk))])
             yield from _databases(snapshot.databases)
             yield from _tables(snapshot.databases, self._max_tables)
+            yield from _page_checks(snapshot.databases, self._max_tables)
             yield from _expectations(snapshot.databases)
 
 
@@ -119,15 +120,6 @@ def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
         _one_hot(((_labels(s), s.level) for s in databases), "level", Level),
     )
     yield _gauge(
-        "database_integrity",
-        "1 for the state of the page check of a database, 0 for all others.",
-        _one_hot(
-            ((_labels(s), s.integrity.state) for s in databases if s.integrity),
-            "state",
-            IntegrityState,
-        ),
-    )
-    yield _gauge(
         "database_error",
         "1 for the code of the error that keeps a database from being read.",
         (
@@ -159,21 +151,30 @@ def _tables(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterator[Me
     for gauge in TABLE_GAUGES:
         yield _gauge(gauge.name, gauge.help, ((labels, gauge.value(n)) for labels, n in counts))
     yield _gauge(
-        "table_bytes",
-        "Bytes of a table without its indexes, or of an index; at most max_tables by name.",
-        (
-            (_labels(status) | {"table": label(name)}, float(size_bytes))
-            for status in databases
-            if status.integrity
-            for name, size_bytes in sorted(status.integrity.table_bytes.items())[:max_tables]
-        ),
-    )
-    yield _gauge(
         "tables_left_out",
         "Tables without metrics, because their database has more than max_tables.",
         (
             (_labels(status), float(max(0, len(status.reading.tables) - max_tables)))
             for status in databases
+        ),
+    )
+
+
+def _page_checks(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterator[Metric]:
+    """Yield the state of each page check, and the sizes of the first tables and indexes by name."""
+    checks = [(_labels(status), status.integrity) for status in databases if status.integrity]
+    yield _gauge(
+        "database_integrity",
+        "1 for the state of the page check of a database, 0 for all others.",
+        _one_hot(((labels, check.state) for labels, check in checks), "state", IntegrityState),
+    )
+    yield _gauge(
+        "table_bytes",
+        "Bytes of a table without its indexes, or of an index, as the page check last found them.",
+        (
+            (labels | {"table": label(name)}, float(size_bytes))
+            for labels, check in checks
+            for name, size_bytes in sorted(check.table_bytes.items())[:max_tables]
         ),
     )
 

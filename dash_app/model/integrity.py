@@ -9,6 +9,9 @@ from typing import Literal
 IntegrityState = Literal["clean", "checking", "damaged", "unchecked"]
 """clean: no damage found. checking: not all of it was checked yet. unchecked: see `reason`."""
 
+NOT_YET = "not checked yet"
+"""The reason of a check that has not begun."""
+
 
 @dataclass(frozen=True, slots=True)
 class Damage:
@@ -41,7 +44,7 @@ class Integrity:
     checked_share: float = 0.0
     """The checked share of the present check's pages, from 0 to 1; 1 after its end."""
     reason: str | None = None
-    """Why it is not checked, in a sentence; None if it is."""
+    """Why it is not checked, in a few words without a full stop; None if it is."""
     damage: tuple[Damage, ...] = ()
     """Damage that no later clean check of its table has refuted, the greatest first."""
     tables: Mapping[str, TableCheck] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from dash_app.model.integrity import Integrity
+from dash_app.model.integrity import NOT_YET, Integrity
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.numbers import ago
 
@@ -26,7 +26,8 @@ def integrity_line(integrity: Integrity) -> Line:
         return "No damage found, checked", integrity.checked_at
     if integrity.state == "checking":
         return f"{percent(integrity)} checked", None
-    return (integrity.reason or "Not checked yet").removesuffix("."), None
+    reason = integrity.reason or NOT_YET
+    return reason.capitalize() if reason == NOT_YET else f"Not checked: {reason}", None
 
 
 def percent(integrity: Integrity) -> str:
