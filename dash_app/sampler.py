@@ -90,7 +90,7 @@ class Sampler:
         self._expectations = load_trackers(
             settings.databases, settings.stale_after, history.path, self._states
         )
-        self._tracker = IncidentTracker(history.incidents, settings.alerts.settle, clock.now())
+        self._tracker = IncidentTracker(history, settings.alerts.settle, clock.now())
         self._problems: dict[str, tuple[Problem, ...]] = {}
         self._verified: dict[str, tuple[datetime, float]] = {}
         self._load_past()
@@ -240,7 +240,7 @@ class Sampler:
             taken_at_seconds=self._clock.steady_seconds(),
         )
         self._tracker.update(taken, self._notifier.problems())
-        snapshot = self._publish(taken.with_incidents(self._tracker.newest))
+        snapshot = self._publish(taken.with_incidents(self._tracker.newest, self._tracker.writers))
         self._notifier.update(self._tracker.incidents, now)
         self.first_snapshot.set()
         requests.published.set()
@@ -340,6 +340,7 @@ class Sampler:
                 log.error("%s is not forgotten yet: %s", database.name, error)
                 continue
             self._problems.pop(database.name, None)
+            self._tracker.forget(database.name)
             processed.append(request_file)
         return processed
 
@@ -376,6 +377,7 @@ class Sampler:
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
         self._states.save()
+        self._tracker.record_openers()
         self._load_past()
 
     def _load_past(self) -> None:

@@ -33,6 +33,7 @@ class ReadOnlyHistory:
         self.loss: Loss | None = None
         self.incidents: None = None
         self.notifications: None = None
+        self.openers: None = None
 
     def reopen_if_lost(self) -> bool:
         """Return False: this history is read-only."""

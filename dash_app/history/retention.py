@@ -6,6 +6,10 @@ from datetime import datetime, timedelta
 MAX_POINT_AGE = timedelta(days=35)
 """A chart of earlier times shows hours or days, which stay for the whole retention."""
 
+MAX_OPENER_AGE = timedelta(days=30)
+MAX_OPENERS = 5000
+"""Maximum age and, per database, maximum number of openers: 500 kB, one every 9 min in 30 days."""
+
 SPARE_PAGES = 16
 """Pages below the limit: deleting needs some itself, in a file that may not grow any further."""
 
@@ -21,6 +25,13 @@ def prune(connection: sqlite3.Connection, now: datetime, retention: timedelta) -
     """Delete everything older than the retention. Raise sqlite3.Error."""
     _delete_points(connection, int((now - min(retention, MAX_POINT_AGE)).timestamp()))
     _delete_the_rest(connection, int((now - retention).timestamp()))
+    connection.execute(
+        "DELETE FROM opener WHERE until < ? OR (database, since, pid) IN ("
+        " SELECT database, since, pid FROM (SELECT *, row_number() OVER"
+        " (PARTITION BY database ORDER BY until DESC) AS place FROM opener) WHERE place > ?)",
+        (int((now - MAX_OPENER_AGE).timestamp()), MAX_OPENERS),
+    )
+    connection.execute("DELETE FROM integrity WHERE database NOT IN (SELECT database FROM watched)")
 
 
 def is_nearly_full(connection: sqlite3.Connection) -> bool:
@@ -69,6 +80,7 @@ def _delete_the_rest(connection: sqlite3.Connection, before: int) -> None:
         {"at": before},
     )
     connection.execute("DELETE FROM watched WHERE until < ?", (before,))
+    connection.execute("DELETE FROM opener WHERE until < ?", (before,))
     connection.execute("DELETE FROM event WHERE unixepoch(at) < ?", (before,))
     connection.execute("DELETE FROM incident WHERE unixepoch(ended_at) < ?", (before,))
     connection.execute(

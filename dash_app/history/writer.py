@@ -27,6 +27,7 @@ from dash_app.history.file import (
 )
 from dash_app.history.incidents import IncidentTable
 from dash_app.history.notifications import NotificationTable
+from dash_app.history.openers import OpenerTable
 from dash_app.history.read_only import Loss, state_in
 from dash_app.history.retention import is_nearly_full, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
@@ -87,6 +88,7 @@ class History:
             self._replace(DAMAGED)
         self.incidents = IncidentTable(self._connection)
         self.notifications = NotificationTable(self._connection)
+        self.openers = OpenerTable(self._connection)
         self._is_open, self._problem = True, ""
         self._series = self._load_series()
         self._before = self._load_baselines()
@@ -120,6 +122,7 @@ class History:
         self._is_open = True
         self.incidents.connection = self._connection
         self.notifications.connection = self._connection
+        self.openers.connection = self._connection
         self._series, self._last, self._changed = self._load_series(), {}, []
         self._pruned_at = None
         if self.loss is lost and (problem in {DELETED, REPLACED} or before - set(self._series)):
@@ -234,7 +237,11 @@ class History:
     def forget(self, database: Database, now: datetime) -> None:
         """Delete the state of a database and end its events; points stay. Raise sqlite3.Error."""
         with self._connection:
-            self._connection.execute("DELETE FROM memory WHERE database = ?", (database.name,))
+            for table in ("memory", "opener", "integrity"):
+                self._connection.execute(
+                    f"DELETE FROM {table} WHERE database = ?",  # noqa: S608
+                    (database.name,),
+                )
             self._connection.execute(
                 "UPDATE event SET ended_at = ? WHERE database = ? AND ended_at IS NULL",
                 (now.isoformat(), database.name),

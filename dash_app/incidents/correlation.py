@@ -11,13 +11,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import get_args
 
-from dash_app.incidents.stopped_processes import (
-    Process,
-    SeenProcesses,
-    stopped_writers,
-    update_seen,
-)
+from dash_app.incidents.openers import Openers, open_at, stopped_writers, update_openers
 from dash_app.model.incident import Incident
+from dash_app.model.opener import Opener
 from dash_app.model.problem import SEVERITY, Problem, family, harm_rank, worst, worst_first
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -26,6 +22,7 @@ from dash_app.words.incidents import (
     WRITES_STOPPED,
     folder_gone,
     incident_text,
+    open_then,
     process_gone,
     process_remedy,
 )
@@ -42,13 +39,12 @@ Statuses = Mapping[str, DatabaseStatus]
 
 @dataclass(frozen=True, slots=True)
 class IncidentState:
-    """The incidents that are open or may still be continued, and the processes seen so far.
-
-    `seen` is empty after a restart.
-    """
+    """The incidents that are open or may still be continued, and the processes seen so far."""
 
     incidents: tuple[Incident, ...] = ()
-    seen: SeenProcesses = field(default_factory=dict)
+    openers: Openers = field(default_factory=dict)
+    writers: Mapping[str, Opener] = field(default_factory=dict)
+    """The process whose end explains the silence of a database, by its name."""
 
     @property
     def open(self) -> tuple[Incident, ...]:
@@ -74,10 +70,10 @@ def correlate(
         for incident in state.incidents
         if incident.ended_at is None or now - incident.ended_at <= settle
     }
-    seen = update_seen(state.seen, snapshot)
+    openers = update_openers(state.openers, snapshot)
     pressing = (problem for status in snapshot.databases for problem in status.pressing)
     problems = [*pressing, *own_problems]
-    writers = stopped_writers(seen, statuses, problems)
+    writers = stopped_writers(openers, statuses, problems)
     keys = _assign_incidents(state.open, problems, statuses, writers)
     unreadable = frozenset(name for name, status in statuses.items() if _is_unreadable(status))
     current = {}
@@ -86,13 +82,23 @@ def correlate(
         incident = _incident(key, group, statuses, writers).clamp_to(now)
         if key in known:
             incident = _merge(known[key], incident, group, unreadable, now)
+        else:
+            incident = _with_openers(incident, openers)
         current[key] = incident
     ended = [
         _end(incident, statuses, unreadable, now)
         for key, incident in known.items()
         if key not in current
     ]
-    return IncidentState(tuple(sorted([*current.values(), *ended], key=_rank)), seen)
+    ranked = tuple(sorted([*current.values(), *ended], key=_rank))
+    return IncidentState(ranked, openers, writers)
+
+
+def _with_openers(incident: Incident, openers: Openers) -> Incident:
+    """Return a new incident with the processes that had its databases open when it began."""
+    found = [o for name in incident.databases for o in open_at(openers[name], incident.since)]
+    evidence = " ".join(filter(None, [incident.evidence, open_then(found)]))
+    return replace(incident, evidence=evidence)
 
 
 def _rank(incident: Incident) -> tuple[bool, tuple[int, int], datetime]:
@@ -103,7 +109,7 @@ def _assign_incidents(
     known: Sequence[Incident],
     problems: Sequence[Problem],
     statuses: Statuses,
-    writers: Mapping[str, Process],
+    writers: Mapping[str, Opener],
 ) -> dict[str, str]:
     """Return the key of the incident of each problem, by the problem's id.
 
@@ -143,7 +149,7 @@ def _includes(incident: Incident, problem: Problem, statuses: Statuses) -> bool:
     return is_own and abs(problem.since - incident.since) <= SAME_CAUSE_WINDOW
 
 
-def _cause(problem: Problem, statuses: Statuses, writers: Mapping[str, Process]) -> str:
+def _cause(problem: Problem, statuses: Statuses, writers: Mapping[str, Opener]) -> str:
     """Return the key that an incident of this problem alone has."""
     status = statuses.get(problem.database or "")
     disk = status.reading.surroundings.disk if status else None
@@ -167,7 +173,7 @@ def _missing_folder(problem: Problem, statuses: Statuses) -> Path | None:
 
 
 def _incident(
-    key: str, group: Sequence[Problem], statuses: Statuses, writers: Mapping[str, Process]
+    key: str, group: Sequence[Problem], statuses: Statuses, writers: Mapping[str, Opener]
 ) -> Incident:
     first = worst_first(group)[0]
     silent = (problem.database or "" for problem in group if problem.is_silence)
@@ -198,7 +204,7 @@ def _merge(
     while parts of it end, so that its end is reported with its cause. A problem that is new or
     worse replaces text and remedy, and so does the end of the kind of problem that they describe.
     Otherwise the text follows the numbers of its problems. Silence has none, and the process that
-    ended is unknown after a restart. An incident that became worse needs another acknowledgement.
+    ended may be forgotten. An incident that became worse needs another acknowledgement.
     """
     is_whole = {problem.id for problem in group}.issuperset(known.problem_ids)
     is_current = is_whole and family(new.kind) != "down"
@@ -211,6 +217,7 @@ def _merge(
     return replace(
         new if is_worse or new_starts or is_other or is_current else known,
         databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
+        evidence=known.evidence,
         level=new.level,
         since=min([known.since, *new_starts]),
         ended_at=None,
@@ -227,7 +234,7 @@ def _database_of(key: str) -> str:
     return re.split("[.:]", key, maxsplit=1)[0]
 
 
-def _text(group: Sequence[Problem], statuses: Statuses, writer: Process | None) -> str:
+def _text(group: Sequence[Problem], statuses: Statuses, writer: Opener | None) -> str:
     ranked = worst_first(group)
     names = (problem.database for problem in ranked)
     all_labels = (statuses[name].database.label if name else OUR_LABEL for name in names)
@@ -240,7 +247,7 @@ def _text(group: Sequence[Problem], statuses: Statuses, writer: Process | None) 
         sentences = [WRITES_STOPPED]
     if writer:
         since = min(problem.since for problem in group)
-        gone = process_gone(writer.command, writer.pid, writer.until, labels, since)
+        gone = process_gone(writer, labels, since)
         sentences = [sentences[0], gone, *sentences[1:]]
     return incident_text(labels, sentences)
 

@@ -9,10 +9,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dash_app.history.incidents import IncidentQuery, IncidentTable
+from dash_app.history.incidents import IncidentQuery
+from dash_app.history.openers import OpenerKey
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.write_behind import WriteBehind
+from dash_app.history.writer import History
 from dash_app.incidents.correlation import IncidentState, correlate
+from dash_app.incidents.openers import KEPT, MAX_VISITS, RESIDENT, Openers
 from dash_app.model.incident import Acknowledgement, Incident
+from dash_app.model.opener import Opener
 from dash_app.model.problem import Problem
 from dash_app.model.snapshot import Snapshot
 from dash_app.model.times import shift_times
@@ -28,23 +33,29 @@ log = logging.getLogger(__name__)
 
 
 class IncidentTracker:
-    """The incidents, and their acknowledgements. For one thread."""
+    """The incidents with their acknowledgements, and who has databases open. For one thread."""
 
-    def __init__(self, store: IncidentTable | None, settle: timedelta, now: datetime) -> None:
-        """Load the incidents that are open or may still be continued.
+    def __init__(
+        self, history: History | ReadOnlyHistory, settle: timedelta, now: datetime
+    ) -> None:
+        """Load the incidents that are open or may still be continued, and recent openers.
 
-        `store` is None if nothing is to be stored. Raise sqlite3.Error.
+        Raise sqlite3.Error.
         """
-        self._store = store
+        store, openers = self._store, self._openers = history.incidents, history.openers
         self._settle = settle
         earlier: list[Incident] = []
         if store:
             ended = IncidentQuery(is_open=False, ended_since=now - settle, limit=MAX_LOADED)
             open_ = IncidentQuery(is_open=True, limit=MAX_LOADED)
             earlier = [*store.find(ended), *store.find(open_)]
-        self._state = IncidentState(tuple(incident.clamp_to(now) for incident in earlier))
+        loaded: Openers = {}
+        if openers:
+            loaded = openers.load(now - KEPT, RESIDENT.total_seconds(), MAX_VISITS)
+        self._state = IncidentState(tuple(incident.clamp_to(now) for incident in earlier), loaded)
         stored = {incident.key: incident for incident in earlier}
         self._writes = WriteBehind("incidents", self._store_changed, stored)
+        self._opener_writes = WriteBehind("openers", self._store_openers, _by_key(loaded))
         self._ended: list[Incident] = []
         self._load_ended(now)
         self.newest = self._with_notifications()
@@ -57,6 +68,11 @@ class IncidentTracker:
     def incidents(self) -> tuple[Incident, ...]:
         """The incidents that are open, or ended so recently that they may be continued."""
         return self._state.incidents
+
+    @property
+    def writers(self) -> Mapping[str, Opener]:
+        """The process whose end explains the silence of a database, by its name."""
+        return self._state.writers
 
     def update(self, snapshot: Snapshot, own_problems: Iterable[Problem] = ()) -> None:
         """Group the problems of a snapshot, and our own, into incidents, and store these."""
@@ -78,12 +94,22 @@ class IncidentTracker:
     def store_again(self) -> None:
         """Store all incidents in a new history file."""
         self._writes.restart()
+        self._opener_writes.restart()
         try:
             if self._store:
                 self._store.store(self._ended)
         except sqlite3.Error as error:
             log.error("incidents not stored: %s", error)
         self._save()
+
+    def record_openers(self) -> None:
+        """Store the openers that changed, which all present ones do at each tick."""
+        self._opener_writes.save(_by_key(self._state.openers))
+
+    def forget(self, database: str) -> None:
+        """Forget the openers of a database, which the history has forgotten."""
+        openers = {name: one for name, one in self._state.openers.items() if name != database}
+        self._state = replace(self._state, openers=openers)
 
     def acknowledge(self, id_: int, acknowledgement: Acknowledgement | None) -> None:
         """Acknowledge an open incident, or undo that with None."""
@@ -106,6 +132,9 @@ class IncidentTracker:
         stored = self._store.store(changed.values()) if self._store else []
         return dict(zip(changed, stored, strict=True))
 
+    def _store_openers(self, changed: Mapping[OpenerKey, Opener]) -> Mapping[OpenerKey, Opener]:
+        return self._openers.store(changed) if self._openers else {}
+
     def _replace(self, incidents: Iterable[Incident]) -> None:
         self._state = replace(self._state, incidents=tuple(incidents))
 
@@ -127,3 +156,11 @@ class IncidentTracker:
         except sqlite3.Error as error:
             log.error("notifications cannot be read: %s", error)
             return incidents
+
+
+def _by_key(openers: Openers) -> dict[OpenerKey, Opener]:
+    return {
+        (database, opener.pid, opener.since): opener
+        for database, known in openers.items()
+        for opener in known
+    }

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from math import inf
+from types import MappingProxyType
 from typing import Literal
 
 from dash_app.model.database import Database
@@ -14,6 +15,7 @@ from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.integrity import Integrity
+from dash_app.model.opener import Opener
 from dash_app.model.problem import Level, Problem, harm_rank, worst, worst_first
 from dash_app.model.reading import Code, LastGood, Reading
 from dash_app.model.self_check import SelfReport
@@ -67,6 +69,8 @@ class DatabaseStatus:
     """What the page check found; None if nothing is known yet."""
     incidents: tuple[Incident, ...] = ()
     """The open incidents that include one of its problems."""
+    stopped_writer: Opener | None = None
+    """The process whose end explains its silence; None if it is not silent, or unknown."""
     acknowledged: Acknowledgement | None = None
     """That of its worst problem, if all problems that need a person are acknowledged."""
 
@@ -153,9 +157,12 @@ class Snapshot:
         known = [end for end in [self.undisturbed_since, *ends] if end]
         return max(known) if len(known) > len(ends) else None
 
-    def with_incidents(self, incidents: tuple[Incident, ...]) -> Snapshot:
+    def with_incidents(
+        self, incidents: tuple[Incident, ...], stopped: Mapping[str, Opener] = MappingProxyType({})
+    ) -> Snapshot:
         """Return the snapshot with its incidents, and each status with those of its problems.
 
+        `stopped` are the processes whose end explains the silence of databases, by their names.
         No acknowledgement covers a past change, which it would end.
         """
         causes = {id_: one for one in incidents if not one.ended_at for id_ in one.problem_ids}
@@ -170,7 +177,10 @@ class Snapshot:
             ]
             acknowledged = known[0] if all(known) and known else None
             own = tuple(dict.fromkeys(filter(None, found.values())))
-            statuses.append(replace(status, incidents=own, acknowledged=acknowledged))
+            writer = stopped.get(status.database.name)
+            statuses.append(
+                replace(status, incidents=own, acknowledged=acknowledged, stopped_writer=writer)
+            )
         return replace(self, databases=tuple(statuses), incidents=incidents)
 
     def status_of(self, name: str) -> DatabaseStatus:

@@ -1,10 +1,11 @@
 """Incidents in words: the databases concerned, the cause, the remedy and the notifications."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from dash_app.model.incident import Acknowledgement, Incident
+from dash_app.model.opener import Opener
 from dash_app.words.numbers import (
     age,
     clock,
@@ -30,6 +31,9 @@ OUR_LABEL = "Alerts"
 """Replaces the label of a database for a problem of Mission Control itself."""
 
 WRITES_STOPPED = "Writes stopped."
+
+EXACT = timedelta(minutes=1)
+"""Clock times have minutes."""
 
 
 def incident_text(labels: Sequence[str], sentences: Sequence[str]) -> str:
@@ -59,12 +63,28 @@ def folder_gone(folder: Path) -> str:
     return f"Their folder {short_path(folder)} is gone."
 
 
-def process_gone(
-    command: str, pid: int, until: datetime, labels: Sequence[str], since: datetime
-) -> str:
+def process_gone(opener: Opener, labels: Sequence[str], since: datetime) -> str:
     """Return the cause if a process stopped that had the databases open, silent since `since`."""
     what = "it" if len(labels) == 1 else "them"
-    return f"{command} (pid {pid}) closed {what} at {clock(until, since)}."
+    return f"{closed(opener, what)} {clock(opener.until, since)}."
+
+
+def closed(opener: Opener, what: str = "it") -> str:
+    """Return that a process closed its databases, up to the time of that.
+
+    After a pause of Mission Control, only the time at which it last had them open is known.
+    """
+    is_exact = (opener.missed_at or opener.until) - opener.until <= EXACT
+    return f"{opener.command} (pid {opener.pid}) closed {what} {'at' if is_exact else 'after'}"
+
+
+def open_then(openers: Sequence[Opener]) -> str:
+    """Return the processes that had the databases open when a problem began; empty if none."""
+    names = [
+        f"{opener.command} (pid {opener.pid}{f', {opener.unit}' if opener.unit else ''})"
+        for opener in openers
+    ]
+    return f"Open then: {join_names(list(dict.fromkeys(names)))}." if names else ""
 
 
 def process_remedy(command: str) -> str:

@@ -45,7 +45,7 @@ class Timeline:
 
     def restart(self) -> None:
         """Keep only what the history stores."""
-        self.state = IncidentState(self.state.incidents)
+        self.state = IncidentState(self.state.incidents, self.state.openers)
 
 
 def keys(incidents: list[Incident]) -> list[str]:
@@ -324,14 +324,14 @@ def history(tmp_path: Path) -> Iterator[History]:
 def test_a_restart_continues_open_incidents_with_their_acknowledgements(history: History) -> None:
     now = datetime.now(UTC)
     locked = status("email", now, code="locked")
-    tracker = IncidentTracker(history.incidents, SETTLE, now)
+    tracker = IncidentTracker(history, SETTLE, now)
     tracker.update(Snapshot(now, (locked, status("health", now, code="io_error"))))
     email, health = tracker.newest
     assert email.id
     acknowledgement = Acknowledgement("ann@example.com", now, None)
     tracker.acknowledge(email.id, acknowledgement)
     tracker.update(Snapshot(now, (locked, status("health", now))))
-    again = IncidentTracker(history.incidents, SETTLE, now)
+    again = IncidentTracker(history, SETTLE, now)
     expected = [replace(email, acknowledged=acknowledgement), replace(health, ended_at=now)]
     assert list(again.newest) == expected
     again.update(Snapshot(now, (status("email", now), status("health", now, code="io_error"))))
@@ -342,18 +342,18 @@ def test_a_restart_continues_open_incidents_with_their_acknowledgements(history:
 def test_a_restart_continues_any_number_of_incidents_that_just_ended(history: History) -> None:
     now = datetime.now(UTC)
     names = [f"db{number}" for number in range(60)]
-    tracker = IncidentTracker(history.incidents, SETTLE, now)
+    tracker = IncidentTracker(history, SETTLE, now)
     tracker.update(Snapshot(now, tuple(status(name, now, code="locked") for name in names)))
     tracker.update(Snapshot(now, tuple(status(name, now) for name in names)))
     ended = {incident.id for incident in tracker.incidents}
-    again = IncidentTracker(history.incidents, SETTLE, now)
+    again = IncidentTracker(history, SETTLE, now)
     again.update(Snapshot(now, tuple(status(name, now, code="locked") for name in names)))
     assert {incident.id for incident in again.incidents if not incident.ended_at} == ended
 
 
 def test_no_incident_is_lost_while_the_history_cannot_be_written(history: History) -> None:
     now = datetime.now(UTC)
-    tracker = IncidentTracker(history.incidents, SETTLE, now)
+    tracker = IncidentTracker(history, SETTLE, now)
     with closing(sqlite3.connect(history.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         tracker.update(Snapshot(now, (status("email", now, code="locked"),)))
