@@ -28,6 +28,7 @@ from dash_app.model.encoding import shallow_dict
 from dash_app.model.reading import Reading
 from dash_app.reader import sandbox
 from dash_app.reader.counts import Budget
+from dash_app.reader.locks import LockList, list_locks
 from dash_app.reader.protocol import (
     MAX_DATA_BYTES,
     OUT_OF_MEMORY,
@@ -69,7 +70,7 @@ class Child:
         self._file_locks: WeakValueDictionary[tuple[int, int], Lock] = WeakValueDictionary()
         self._file_locks_lock = Lock()
         self._output_lock = Lock()
-        self._queue: SimpleQueue[tuple[str, Reader]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[str, Reader, LockList]] = SimpleQueue()
         threading.stack_size(STACK_BYTES)
         self._add_workers(WORKERS)
 
@@ -121,13 +122,14 @@ class Child:
         paths: dict[str, str] = request.get("read", {})
         share = CORE_SHARE / max(len(paths), 1)
         budget = Budget(self._table_seconds, self._counting_seconds, share)
+        locks = list_locks()
         for name, path in paths.items():
             self._started[name] = inf
             if (name, path) not in self._readers:
                 self._readers[name, path] = Reader(
                     path, budget, self._file_lock, writes_denied=self._writes_denied
                 )
-            self._queue.put((name, self._readers[name, path]))
+            self._queue.put((name, self._readers[name, path], locks))
 
     def _add_workers(self, count: int) -> None:
         for _ in range(count):
@@ -139,11 +141,11 @@ class Child:
 
     def _work(self) -> None:
         while True:
-            name, reader = self._queue.get()
+            name, reader, locks = self._queue.get()
             self.send({"started": name})
             self._started[name] = time.monotonic()
             try:
-                changes = self._changes(name, reader.read())
+                changes = self._changes(name, reader.read(locks))
                 del self._started[name]
                 self.send({"name": name, "cost": reader.cost, **changes})
             except MemoryError:  # of this database, or of another one that is read meanwhile
@@ -157,7 +159,8 @@ class Child:
         """Return the parts of a reading that the parent does not have yet."""
         sent = self._sent.get(name)
         self._sent[name] = reading
-        if sent is not None and sent.code is None and sent.read_at == reading.read_at:
+        is_same = sent and sent.read_at == reading.read_at and sent.detail == reading.detail
+        if sent and sent.code is None and is_same:
             # Encoding the tables of a wide database takes a hundred times as long.
             return {"verified_at": reading.verified_at, "surroundings": reading.surroundings}
         message = shallow_dict(reading)
@@ -171,6 +174,7 @@ def main() -> None:
     parent_pid, deadline_seconds, table_seconds = sys.argv[1:]
     sandbox.die_with_parent(int(parent_pid))
     limit_memory(MAX_DATA_BYTES)
+    sandbox.take_own_name()
     guards = sandbox.deny_writes()
     child = Child(float(deadline_seconds), float(table_seconds), writes_denied=bool(guards))
     child.send({"guards": guards, "sqlite": sqlite3.sqlite_version})

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dash_app.model.host_facts import Holder, Surroundings, Use
-from dash_app.reader.files import Files, identity_of
+from dash_app.reader.conflicts import Look
+from dash_app.reader.files import Files
 from dash_app.reader.locks import PENDING_BYTE, is_wal_index_open, pids_with_other_wal
 from dash_app.reader.wal_growth import LARGE_BYTES, GrowthState, WalSample, read_generation
 from dash_app.reader.wal_index import (
@@ -18,7 +19,13 @@ from dash_app.reader.wal_index import (
     WalIndex,
     read_wal_index,
 )
-from dash_app.system.processes import RecordLock, command_name, process_label, record_locks
+from dash_app.system.processes import (
+    OWN_NAME,
+    RecordLock,
+    command_name,
+    process_label,
+    unit_of,
+)
 
 Uses = set[tuple[Use, int | None]]
 """What a process does, and the slot of its read mark if it reads a WAL."""
@@ -42,18 +49,14 @@ class HostView:
     growth: GrowthState = field(default_factory=GrowthState)
 
 
-def view_host(
-    files: Files, before: HostView, surroundings: Surroundings, now: datetime
-) -> HostView:
+def view_host(look: Look, before: HostView, surroundings: Surroundings, now: datetime) -> HostView:
     """Find the holders of a database and what its WAL holds back; add them to `surroundings`.
 
     The WAL index is opened only if the database's files have changed since `before`. No connection
     to the database may be open meanwhile: see `read_start`.
     """
-    shm = identity_of(f"{files.path}-shm")
-    locks = [lock for lock in record_locks() if lock.pid != os.getpid()]
-    on_main = [lock for lock in locks if lock.file == files.identity]
-    on_index = [lock for lock in locks if lock.file == shm]
+    files, shm, locks = look.files, look.index, look.locks
+    on_main, on_index = locks.on(files.identity), locks.on(shm)
     index, is_hidden = (before.index, before.is_hidden) if shm else (None, False)
     if shm and before.files != files:
         index = read_wal_index(f"{files.path}-shm") or index
@@ -64,7 +67,12 @@ def view_host(
         index = None
     uses = _uses_by_pid(on_main, on_index, in_wal=files.wal is not None)
     since = _first_seen(uses, index, before, now)
-    holders = tuple(_holder(pid, uses[pid], since, index) for pid in sorted(uses))
+    units = {holder.pid: holder.unit for holder in before.surroundings.holders or ()}
+    holders = tuple(
+        _holder(pid, uses[pid], since, index, units.get(pid) or unit_of(pid))
+        for pid in sorted(uses)
+        if command_name(pid) != OWN_NAME
+    )
     other_wal = bool(pids_with_other_wal(locks, files.identity, shm))
     at = time.monotonic()
     growth = before.growth.updated(_wal_sample(files, before, index, uses), at, now)
@@ -72,7 +80,7 @@ def view_host(
         surroundings,
         holders=None if is_hidden else holders,
         backlog_bytes=index.backlog_bytes if index else None if files.wal_bytes else 0,
-        is_foreign=_is_foreign(files, locks),
+        is_foreign=_is_foreign(look),
         wal_growth=growth.report(at),
     )
     return HostView(
@@ -87,13 +95,13 @@ def _first_seen(
     return {key: before.since.get(key, now) for key in keys}
 
 
-def _is_foreign(files: Files, locks: Iterable[RecordLock]) -> bool:
+def _is_foreign(look: Look) -> bool:
     """Whether an engine other than SQLite's own has the database open.
 
     Turso locks the WAL itself, or keeps an index of its own beside it. SQLite never does either.
     """
-    is_wal_locked = files.wal and any(lock.file == files.wal[:2] for lock in locks)
-    return bool(is_wal_locked) or os.path.exists(f"{files.path}-tshm")
+    is_wal_locked = look.files.wal and look.locks.on(look.files.wal[:2])
+    return bool(is_wal_locked) or os.path.exists(f"{look.files.path}-tshm")
 
 
 def _wal_sample(
@@ -150,7 +158,10 @@ def _holder(
     uses: Uses,
     since: Mapping[tuple[int, object], datetime],
     index: WalIndex | None,
+    unit: str | None,
 ) -> Holder:
     pinned = [since[pid, pin] for pin in _pins(uses, index)]
     names = tuple(sorted({use for use, _ in uses}))
-    return Holder(pid, command_name(pid), names, since[pid, "open"], min(pinned, default=None))
+    return Holder(
+        pid, command_name(pid), names, since[pid, "open"], min(pinned, default=None), unit
+    )

@@ -4,7 +4,9 @@ import fcntl
 import os
 import struct
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from dash_app.reader.files import Files, identity_of, open_read_only
 from dash_app.reader.wal_index import FIRST_LOCK_BYTE, OPEN_LOCK_BYTE
@@ -15,7 +17,56 @@ FLOCK = struct.Struct("hhqqi")
 
 PENDING_BYTE = 0x40000000
 SHARED_FIRST, SHARED_BYTES = PENDING_BYTE + 2, 510
+SHARED_LAST = SHARED_FIRST + SHARED_BYTES - 1
 """Where SQLite locks a main file (sqlite.org/fileformat2.html#the_lock_byte_page)."""
+
+FileId = tuple[int, int]
+"""Device and inode."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockList:
+    """The record locks of all other processes at one moment."""
+
+    by_file: Mapping[FileId, Sequence[RecordLock]]
+    mains: Mapping[int, AbstractSet[FileId]]
+    """The main files that each process uses: it has SQLite's range of them locked."""
+    indexes: Mapping[int, AbstractSet[FileId]]
+    """The WAL indexes that each process has open."""
+
+    def on(self, file: FileId | None) -> Sequence[RecordLock]:
+        """Return the locks on a file."""
+        return self.by_file.get(file, ()) if file else ()
+
+
+def list_locks() -> LockList:
+    """List the locks of all other processes, in one read of `/proc/locks`."""
+    by_file: defaultdict[FileId, list[RecordLock]] = defaultdict(list)
+    mains: defaultdict[int, set[FileId]] = defaultdict(set)
+    indexes: defaultdict[int, set[FileId]] = defaultdict(set)
+    own = os.getpid()
+    for lock in record_locks():
+        if lock.pid == own:
+            continue
+        by_file[lock.file].append(lock)
+        if is_on_main(lock):
+            mains[lock.pid].add(lock.file)
+        elif is_on_index(lock):
+            indexes[lock.pid].add(lock.file)
+    return LockList(by_file, mains, indexes)
+
+
+def is_on_main(lock: RecordLock) -> bool:
+    """Whether it is the lock by which a connection uses a main file.
+
+    A write lock may include the bytes before it: the kernel joins neighbouring locks of a process.
+    """
+    return PENDING_BYTE <= lock.first <= SHARED_FIRST and lock.last == SHARED_LAST
+
+
+def is_on_index(lock: RecordLock) -> bool:
+    """Whether it is the lock by which a process has a WAL index open, joined or not."""
+    return lock.first >= FIRST_LOCK_BYTE and lock.last == OPEN_LOCK_BYTE
 
 
 def find_write_lock(path: str) -> int | None:
@@ -51,30 +102,18 @@ def is_wal_index_open(path: str) -> bool:
     return find_lock(f"{path}-shm", FIRST_LOCK_BYTE, length) is not None
 
 
-def pids_with_other_wal(
-    locks: Iterable[RecordLock], main: tuple[int, int], index: tuple[int, int] | None
-) -> set[int]:
+def pids_with_other_wal(locks: LockList, main: FileId, index: FileId | None) -> set[int]:
     """Return the processes that use a main file with another WAL than the one beside it.
 
-    `main` and `index` are the device and inode of the main file and of the WAL index beside it. A
-    connection in WAL mode holds a read lock on both. A process with fewer indexes than main files
-    proves nothing, since a connection that waits to have the file to itself has no index.
+    `main` and `index` are the main file and the WAL index beside it. A connection in WAL mode holds
+    a read lock on both. A process with fewer indexes than main files proves nothing, since a
+    connection that waits to have the file to itself has no index.
     """
-    mains: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
-    indexes: defaultdict[int, set[tuple[int, int]]] = defaultdict(set)
-    excluded = {os.getpid()}
-    for lock in locks:
-        if lock.is_write:
-            excluded |= {lock.pid} if lock.file == main else set()
-        elif SHARED_FIRST <= lock.first < SHARED_FIRST + SHARED_BYTES:
-            mains[lock.pid].add(lock.file)
-        elif FIRST_LOCK_BYTE <= lock.first <= OPEN_LOCK_BYTE <= lock.last:
-            indexes[lock.pid].add(lock.file)
-    return {
-        pid
-        for pid, files in mains.items()
-        if main in files and index not in indexes[pid] and len(indexes[pid]) >= len(files)
-    } - excluded
+    on_main = locks.on(main)
+    pids = {lock.pid for lock in on_main if is_on_main(lock)}
+    pids -= {lock.pid for lock in on_main if lock.is_write}
+    pids -= {lock.pid for lock in locks.on(index) if is_on_index(lock)}
+    return {pid for pid in pids if len(locks.indexes.get(pid, ())) >= len(locks.mains[pid])}
 
 
 def find_pid_with_other_wal(files: Files) -> int | None:
@@ -82,12 +121,12 @@ def find_pid_with_other_wal(files: Files) -> int | None:
 
     The same conditions apply as for `find_write_lock`.
     """
-    locks, index = record_locks(), identity_of(f"{files.path}-shm")
+    locks, index = list_locks(), identity_of(f"{files.path}-shm")
     if pids := pids_with_other_wal(locks, files.identity, index):
         return min(pids)
-    is_listed = any(lock.file == files.identity for lock in locks)
     # A program that keeps the file to itself uses no index.
     is_exclusive = files.wal is not None and find_write_lock(files.path) is not None
+    is_listed = bool(locks.on(files.identity))
     if is_listed or files.wal_bytes or is_exclusive or is_wal_index_open(files.path):
         return None
     # Only a process that reads the main file, or is connected to it in WAL mode, locks this range.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import Reading
 from dash_app.reader.commits import SearchedCommits, find_content_commit
+from dash_app.reader.conflicts import Look, Tripwire
 from dash_app.reader.connection import Route, connect
 from dash_app.reader.counts import (
     Budget,
@@ -36,8 +37,10 @@ from dash_app.reader.files import (
 )
 from dash_app.reader.holders import HostView, view_host
 from dash_app.reader.locks import (
+    LockList,
     find_pid_with_other_wal,
     is_wal_index_open,
+    list_locks,
     write_lock_holder,
 )
 from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
@@ -110,14 +113,18 @@ class Reader:
         self._writes_denied = writes_denied
         self._cached: CachedReading | None = None
         self._host = HostView()
+        self._tripwire = Tripwire(path)
         self._commits: SearchedCommits | None = None
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
         self._change_counter: int | None = None
         self.cost = ReadCost()
 
-    def read(self) -> Reading:
-        """Return the newest reading; the last one, verified again, if nothing can have changed."""
+    def read(self, locks: LockList | None = None) -> Reading:
+        """Return the newest reading; the last one, verified again, if nothing can have changed.
+
+        `locks` were listed just now; without them, they are listed here.
+        """
         now = datetime.now(UTC)
         self.cost = ReadCost()
         surroundings = Surroundings(disk=disk_of(self._path), access=find_access(self._path))
@@ -125,10 +132,16 @@ class Reader:
         try:
             files = stat_settled(self._path)
             with self._file_lock(files.identity):
-                self._host = view_host(files, self._host, surroundings, now)
+                look = Look.take(files, locks or list_locks())
+                self._host = view_host(look, self._host, surroundings, now)
                 surroundings = self._host.surroundings
-                self._cached = self._verify(files, now) or self._read(files, now)
-            return replace(self._cached.reading, surroundings=surroundings)
+                try:
+                    self._cached = self._verify(files, now) or self._read(files, now)
+                finally:
+                    conflicts = self._tripwire.check(look, now)
+                    surroundings = replace(surroundings, conflicts=conflicts)
+            reading = replace(self._cached.reading, surroundings=surroundings)
+            return _of_one_generation(reading) if self._tripwire.is_suspected else reading
         except (UnreadableError, OSError) as error:
             if isinstance(error, OSError):
                 error = explain_os_error(error, self._path)
@@ -149,7 +162,8 @@ class Reader:
             return None
         if host.is_write_locked and files.wal is None:
             return None
-        if host.may_have_other_wal and cached.reading.journal_mode == "wal":
+        is_doubted = host.may_have_other_wal and not self._tripwire.is_suspected
+        if is_doubted and cached.reading.journal_mode == "wal":
             return None
         # The difference is negative if the clock was set back.
         if abs((now - cached.reading.read_at).total_seconds()) > REREAD_SECONDS:
@@ -201,6 +215,8 @@ class Reader:
             return
         if not self._host.may_have_other_wal and files.wal_bytes:
             self._own_wal_seen_at = files.identity
+            return
+        if self._tripwire.is_suspected or self._tripwire.has_split(Look.take(files, list_locks())):
             return
         pid = None
         for _probe in range(OTHER_WAL_PROBES):
@@ -317,8 +333,17 @@ class Reader:
 
 def _of_main_file(reading: Reading) -> Reading:
     """Turn the counts of a reading into estimates, since rows in a WAL are missing from them."""
+    return replace(_estimated(reading), detail={"main_only": "yes"})
+
+
+def _of_one_generation(reading: Reading) -> Reading:
+    """Turn the counts of a reading into estimates, since a program may not see the same rows."""
+    return replace(_estimated(reading), detail={**reading.detail, "one_generation": "yes"})
+
+
+def _estimated(reading: Reading) -> Reading:
     tables = {
         name: replace(count, estimate="about") if count.is_exact else count
         for name, count in reading.tables.items()
     }
-    return replace(reading, tables=tables, detail={"main_only": "yes"})
+    return replace(reading, tables=tables)

@@ -12,6 +12,14 @@ from typing import NamedTuple
 
 END_OF_FILE = (1 << 63) - 1
 
+OWN_NAME = "mission-control"
+"""The name of the processes that open watched files, as `ps` shows it: at most 15 characters."""
+
+CONTAINER = re.compile(r"[0-9a-f]{64}|(?<=/lxc\.payload\.)[^/\n]+|(?<=/lxc/)[^/\n]+")
+"""A container in the path of a control group: of Docker, Podman, Kubernetes, or of LXC."""
+
+UNIT = re.compile(r"[^/\n]+\.(?:service|scope)(?=/|$)", re.MULTILINE)
+
 RECORD_LOCK = re.compile(
     r"\d+: (?:POSIX|OFDLCK) +\S+ +(READ|WRITE) (-?\d+)"
     r" ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) (\d+|EOF)"
@@ -59,6 +67,18 @@ def command_name(pid: int) -> str:
 def process_label(pid: int) -> str:
     """Return for instance "node (pid 812)", or "A program" if the pid is not positive."""
     return f"{command_name(pid)} (pid {pid})" if pid > 0 else command_name(pid)
+
+
+def unit_of(pid: int) -> str | None:
+    """Return the systemd unit of a process, or its container; None if it has neither.
+
+    From its control group (proc_pid_cgroup(5)), which every user may read.
+    """
+    path = _read(f"{pid}/cgroup")
+    if container := CONTAINER.search(path):
+        return f"container {container[0][:12]}"
+    units = UNIT.findall(path)  # the last line is that of systemd, in both versions of cgroups
+    return units[-1] if units else None
 
 
 def count_open_files(pid: int | str, files: set[str]) -> int:

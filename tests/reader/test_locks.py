@@ -289,7 +289,12 @@ def test_a_wal_that_was_removed_under_its_writer_is_reported(tmp_path: Path) -> 
         assert rows(read_exact(airlock)) == {"agents": 4}
         for side in ("-wal", "-shm"):
             path.with_name(f"a.db{side}").unlink()
-        assert read(airlock).code == "wal_elsewhere"
+        conflicts = read_until(airlock, has_conflicts).surroundings.conflicts
+        assert [(c.kind, c.pid) for c in conflicts] == [("wal_split", writer.process.pid)]
+
+
+def has_conflicts(reading: Reading) -> bool:
+    return bool(reading.surroundings.conflicts)
 
 
 def test_a_second_wal_beside_another_name_is_reported(tmp_path: Path) -> None:
@@ -303,10 +308,13 @@ def test_a_second_wal_beside_another_name_is_reported(tmp_path: Path) -> None:
         assert rows(read_exact(airlock)) == {"agents": 4}
         with LiveWriter(alias) as elsewhere:
             assert elsewhere.do("INSERT INTO agents (text) VALUES ('y')") == []
-            reading = read(airlock)
-            assert reading.code == "wal_elsewhere"
-            assert reading.detail["holder"].endswith(f"(pid {elsewhere.process.pid})")
-        assert rows(read_exact(airlock)) == {"agents": 4}
+            reading = read_until(airlock, has_conflicts)
+            (conflict,) = reading.surroundings.conflicts
+            assert (conflict.kind, conflict.pid) == ("wal_split", elsewhere.process.pid)
+            assert reading.detail["one_generation"] == "yes"
+            assert rows(reading) == {"agents": 4}
+        reading = read_exact(airlock)
+        assert (rows(reading), has_conflicts(reading)) == ({"agents": 4}, False)
 
 
 def test_a_hard_link_is_not_doubted_once_its_own_wal_was_seen(tmp_path: Path) -> None:
