@@ -1,10 +1,25 @@
-"""Read the pages of a database without SQLite, in short steps, and find those that are damaged."""
+"""Sweep through the pages of a database without SQLite, in short steps, and find damaged ones.
+
+Each tree is walked from its root. What is read together, for up to 10 ms, is a unit: it counts only
+if the file stood still meanwhile, and is read again otherwise. No lock is taken and nothing is kept
+open, so the sweep holds back neither a writer nor its WAL.
+"""
 
 import sqlite3
-from collections.abc import Sequence
+import time
+import zlib
+from array import array
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dash_app.reader.page_walk import LOWEST, Position, Problem, Walk
+from dash_app.reader.raw_pages import NotStillError, RawPages, open_pages
 from dash_app.reader.schema import ROWS, list_tables, short_name
+
+UNIT_SECONDS = 0.01
+RETRY_SECONDS = 0.005
+SECOND_LOOK_SECONDS = 0.3
+MAX_SUSPECTS = 1000
 
 
 class Target(NamedTuple):
@@ -18,8 +33,11 @@ class Target(NamedTuple):
     """Whether its pages are those of an index: also true for a table WITHOUT ROWID."""
 
 
+FREELIST = Target("", "", 0, is_index=False)
+
+
 class Suspect(NamedTuple):
-    """A page whose bytes were wrong in two moments, at least 0.3 s apart, without a write between.
+    """A page whose bytes were wrong in two moments, at least 0.3 s apart.
 
     SQLite has not confirmed it.
     """
@@ -30,7 +48,15 @@ class Suspect(NamedTuple):
     table: str
     reason: str
     rowids: tuple[int, int] | None
-    """The lowest and the highest rowid that its parent allows; None for pages of an index."""
+    """The lowest and the highest rowid that its parents allow; None for pages of an index."""
+
+
+class _Candidate(NamedTuple):
+    """A problem that has been seen once, in one of the targets."""
+
+    target: int
+    seen_at: float
+    problem: Problem
 
 
 def read_targets(connection: sqlite3.Connection) -> tuple[list[Target], int]:
@@ -49,39 +75,170 @@ class PageSweep:
     """A pass over all pages of one database, which steps continue.
 
     `schema_version` is that of the moment when the targets were read. `progress` is that of an
-    earlier object for the same file and schema; any other is ignored.
+    earlier object for the same schema; any other is ignored. After that, two uses of one page are
+    noticed only if both are in the part that this object reads.
+
+    `is_outdated`: the schema or the file has changed; read the targets and begin a new pass.
+    `blocked`: why the last step could read nothing, in a sentence; None if it could.
+    `skipped_pages`: pages of long overflow chains and freelists that were not looked at.
     """
 
-    is_done = False
-    is_outdated = False
-    """Whether the schema or the file has changed: read the targets again and start a new pass."""
-    blocked: str | None = None
-    """Why the last step could read nothing, in a sentence; None if it could."""
-    unrelated_pages = 0
-    """Pages that never stood still, so that only their own bytes were checked."""
-    free_pages = 0
-
     def __init__(
-        self, path: str, targets: Sequence[Target], schema_version: int, progress: object = None
+        self,
+        path: str,
+        targets: Sequence[Target],
+        schema_version: int,
+        progress: Mapping[str, Any] | None = None,
     ) -> None:
-        self._given = path, targets, schema_version, progress
         self.suspects: list[Suspect] = []
-        self.bytes_by_name: dict[str, int] = {}
+        self.is_outdated = False
+        self.blocked: str | None = None
+        self.skipped_pages = 0
+        self.free_pages = 0
+        self._path = path
+        self._targets = (*targets, FREELIST)
+        self._schema_version = schema_version
+        self._key = zlib.crc32(repr((targets, schema_version)).encode())
+        self._roots = {target.root for target in targets}
+        self._owners = array("I", [0])
+        self._file: str | None = None
+        self._count = 0
+        self._page_bytes = 0
+        self._pages = [0] * len(self._targets)
+        self._position: Position = LOWEST
+        self._target = 0
+        self._candidates: list[_Candidate] = []
+        if progress and progress["key"] == self._key:
+            self._restore(progress)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all trees and the freelist were read, and all suspects looked at again."""
+        return self._target == len(self._targets) and not self._candidates
 
     @property
     def share(self) -> float:
         """The share of the pages that was read, from 0 to 1."""
-        raise NotImplementedError
+        if self._target == len(self._targets):
+            return 1.0
+        return min(sum(self._pages) / self._count, 1.0) if self._count else 0.0
+
+    @property
+    def bytes_by_name(self) -> dict[str, int]:
+        """The bytes of the pages of each table and index that was read to its end."""
+        done = zip(self._targets[:-1], self._pages[: self._target], strict=False)
+        return {target.name: pages * self._page_bytes for target, pages in done}
 
     @property
     def progress(self) -> dict[str, Any]:
         """All that a new object needs to continue, as JSON."""
-        raise NotImplementedError
+        return {
+            "key": self._key,
+            "file": self._file,
+            "count": self._count,
+            "page_bytes": self._page_bytes,
+            "free_pages": self.free_pages,
+            "skipped_pages": self.skipped_pages,
+            "target": self._target,
+            "position": self._position,
+            "pages": self._pages,
+            "suspects": self.suspects,
+            "candidates": self._candidates,
+        }
 
     def step(self, seconds: float) -> None:
-        """Read for about so many seconds, less if it is done.
+        """Read for about so many seconds, less if nothing is left to read now.
 
         No connection of this process to the database may be open meanwhile: see
         `files.read_start`. Raise OSError or UnreadableError.
         """
-        raise NotImplementedError
+        deadline = time.monotonic() + seconds
+        reason, has_read = None, False
+        while not self.is_outdated and (now := time.monotonic()) < deadline:
+            due = (c for c in self._candidates if now - c.seen_at >= SECOND_LOOK_SECONDS)
+            candidate = next(due, None)
+            if candidate is None and self._target == len(self._targets):
+                break
+            try:
+                with open_pages(self._path) as pages:
+                    self._read_unit(pages, candidate, min(deadline, now + UNIT_SECONDS))
+                has_read = True
+            except NotStillError as error:
+                reason = str(error)
+                time.sleep(RETRY_SECONDS)
+        self.blocked = None if has_read else reason
+
+    def _read_unit(self, pages: RawPages, candidate: _Candidate | None, deadline: float) -> None:
+        if (self._file or pages.file, self._schema_version) != (pages.file, pages.schema_version):
+            self.is_outdated = True
+            return
+        self._owners.frombytes(bytes(4 * max(pages.count + 1 - len(self._owners), 0)))
+        number = candidate.target if candidate else self._target
+        target = self._targets[number]
+        walk = Walk(pages, self._owners, self._roots, is_index=target.is_index)
+        following: Position | None = None
+        if target is FREELIST:
+            walk.freelist()
+        elif candidate:
+            walk.tree(target.root, candidate.problem.position, 0)
+        else:
+            following = walk.tree(target.root, self._position, deadline)
+        if not pages.stood_still():
+            raise NotStillError("It is written without a pause.")
+        self._file, self._count, self._page_bytes = pages.file, pages.count, pages.page_bytes
+        self.free_pages = pages.free_count
+        if candidate:
+            self._settle(candidate, walk.problems)
+        else:
+            self._store(walk)
+            self._target += following is None
+            self._position = LOWEST if following is None else following
+
+    def _store(self, walk: Walk) -> None:
+        """Add what a walk through the present target found."""
+        self._pages[self._target] += sum(not self._owners[page] for page in walk.claims)
+        self.skipped_pages += walk.skipped
+        for page, owner in walk.claims.items():
+            self._owners[page] = owner
+        known = {(one.problem.page, one.problem.reason) for one in self._candidates}
+        known |= {(one.page, one.reason) for one in self.suspects}
+        now = time.monotonic()
+        for problem in walk.problems:
+            is_new = (problem.page, problem.reason) not in known
+            if is_new and len(known) < MAX_SUSPECTS:
+                self._candidates.append(_Candidate(self._target, now, problem))
+
+    def _settle(self, candidate: _Candidate, problems: Sequence[Problem]) -> None:
+        """Make a candidate a suspect if the same bytes are wrong again."""
+        self._candidates.remove(candidate)
+        if candidate.problem in problems:
+            target, (page, reason, _, rowids, _) = (
+                self._targets[candidate.target],
+                candidate.problem,
+            )
+            self.suspects.append(Suspect(page, target.name, target.table, reason, rowids))
+
+    def _restore(self, progress: Mapping[str, Any]) -> None:
+        self._file, self._count = progress["file"], progress["count"]
+        self._page_bytes, self.free_pages = progress["page_bytes"], progress["free_pages"]
+        self.skipped_pages = progress["skipped_pages"]
+        self._target, self._pages = progress["target"], list(progress["pages"])
+        self._position = _position(progress["position"])
+        self.suspects = [_suspect(fields) for fields in progress["suspects"]]
+        now = time.monotonic()
+        for target, _, (page, reason, checksum, rowids, position) in progress["candidates"]:
+            problem = Problem(page, reason, checksum, _pair(rowids), _position(position))
+            self._candidates.append(_Candidate(target, now, problem))
+
+
+def _suspect(fields: Sequence[Any]) -> Suspect:
+    page, name, table, reason, rowids = fields
+    return Suspect(page, name, table, reason, _pair(rowids))
+
+
+def _pair(rowids: Sequence[int] | None) -> tuple[int, int] | None:
+    return None if rowids is None else (rowids[0], rowids[1])
+
+
+def _position(stored: int | Sequence[Sequence[int]]) -> Position:
+    return stored if isinstance(stored, int) else tuple((at, page) for at, page in stored)
