@@ -208,10 +208,13 @@
     const { data, facts } = latest;
     build ??= data.build;
     if (data.build !== build && recovery.reload(performance.now())) return;
+    const focused = document.activeElement, place = focused.closest("[id]");
     draw(byId("before-charts"), facts[0]);
     draw(byId("after-charts"), facts[1]);
     isTouched = false;
-    keepFocus();
+    // A used button goes away, in other browsers too. The focus moves on to what takes its place.
+    const next = [".acknowledge :is(button, summary)", "a"].map((part) => place?.querySelector(part));
+    if (!focused.isConnected) next.find(Boolean)?.focus();
     const isFirst = !pulse;
     drawnAt = clockMs();
     serverAt = data.takenAt ? Date.parse(data.takenAt) + data.ageMs : Date.now();
@@ -225,6 +228,9 @@
   // The first view, drawn by the server, stays until the app has drawn the cards.
   const showApp = () => {
     const early = byId("filter"), isFocused = early && early === document.activeElement;
+    const [opened, own] = ["#first-view", "#app"].map((view) =>
+      document.querySelectorAll(`${view} :is(details, .fold)`));
+    opened.forEach(({ open, ariaExpanded }, at) => Object.assign(own[at] ?? {}, { open, ariaExpanded }));
     byId("first-view")?.remove();
     byId("app").hidden = false;
     if (early?.isConnected !== false || !byId("filter")) return;
@@ -265,18 +271,6 @@
   // A frozen tab cannot update its icon.
   document.addEventListener("freeze", () => pulse && showState("unknown"));
 
-  // The used button goes away: the focus then moves on to what takes its place.
-  let usedOn = null;
-  const act = (button) => {
-    const place = button.closest(".acknowledge");
-    usedOn = place.closest("[id]");
-    set("action", { data: { ...place.dataset, ...button.dataset, until: pulse.takenAt, at: Date.now() } });
-  };
-  const keepFocus = () => {
-    if (!usedOn || document.activeElement !== document.body) return;
-    (usedOn.querySelector(".acknowledge :is(button, summary)") ?? usedOn.querySelector("a"))?.focus();
-    usedOn = null;
-  };
   document.addEventListener("keydown", (event) => {
     const open = event.key === "Escape" && event.target.closest(".acknowledge [open]");
     if (!open) return;
@@ -357,13 +351,11 @@
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[href]");
     if (link && pulse) return visit(event, link);
-    const acknowledge = event.target.closest("[data-acknowledge]");
-    if (acknowledge) return act(acknowledge);
-    const button = event.target.closest(".fold");
+    const fold = event.target.closest(".fold"), button = event.target.closest("[data-acknowledge]");
+    if (fold) fold.ariaExpanded = String(fold.ariaExpanded !== "true");
     if (!button) return;
-    const open = button.getAttribute("aria-expanded") !== "true";
-    button.setAttribute("aria-expanded", String(open));
-    byId(button.getAttribute("aria-controls")).classList.toggle("is-open", open);
+    const { dataset } = button.closest(".acknowledge");
+    set("action", { data: { ...dataset, ...button.dataset, until: pulse.takenAt, at: Date.now() } });
   });
 
   // Load the charts, and Plotly (400 kB) with them, once they come into view.

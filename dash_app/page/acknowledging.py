@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.incident import Incident
+from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page.widgets import aria, data, moment
 
@@ -22,16 +22,19 @@ DURATIONS: dict[str, tuple[str, timedelta | None]] = {
 def database_controls(status: DatabaseStatus, now: datetime) -> list[Component]:
     """Return the controls of a database's card, for all of its problems together.
 
-    An incident that several databases share has its own card with controls.
+    An incident that several databases share has its own card with controls. Here, it is only named
+    as acknowledged.
     """
+    label, known = status.database.label, status.acknowledged
     changes = {problem.id for problem in status.problems if problem.needs_acknowledgement}
     lasting = [
         incident
         for incident in status.incidents
         if len(incident.databases) == 1 and not changes.issuperset(incident.problem_ids)
     ]
-    label, name = status.database.label, status.database.name
-    return controls(label, lasting, now, changed=name if changes else "")
+    if known and not lasting:
+        return [html.Div(_acknowledged(known, now), className="acknowledge")]
+    return controls(label, lasting, now, changed=status.database.name if changes else "")
 
 
 def controls(
@@ -48,15 +51,17 @@ def controls(
     elif changed:  # what lasts is acknowledged already, and stays so
         parts, stored = [_button("end", "Acknowledge", label)], []
     elif known and (first := known[0]):
-        until = moment(first.until, "clock", now) if first.until else "it ends"
         undo: list[Component | str] = [" · ", _button("undo", "Undo", label, "undo")]
-        by = f", by {first.by}"
-        parts = ["Acknowledged until ", until, by, html.Span(undo, className="active-only")]
+        parts = [*_acknowledged(first, now), html.Span(undo, className="active-only")]
     else:
         return []
-    incident_ids = " ".join(str(incident.id) for incident in stored)
-    attributes = data(incidents=incident_ids, database=changed)
-    return [html.Div(parts, className="acknowledge", **attributes)]
+    ids = " ".join(str(incident.id) for incident in stored)
+    return [html.Div(parts, className="acknowledge", **data(incidents=ids, database=changed))]
+
+
+def _acknowledged(known: Acknowledgement, now: datetime) -> list[Component | str]:
+    until = moment(known.until, "clock", now) if known.until else "it ends"
+    return ["Acknowledged until ", until, f", by {known.by}"]
 
 
 def _choice(label: str) -> Component:

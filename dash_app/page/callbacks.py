@@ -1,10 +1,10 @@
-"""The callbacks: facts at each tick, charts at each new point, and acknowledgements."""
+"""The callbacks: facts at each tick or acknowledgement, and charts at each new point."""
 
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from dash import Dash, Input, Output, State, no_update
+from dash import Dash, Input, Output, State, ctx, no_update
 from flask import abort, request
 
 from dash_app.model.incident import Acknowledgement
@@ -21,7 +21,6 @@ def register(app: Dash, page: Page) -> None:
     """Give an app its layout and its callbacks."""
     app.layout = page.layout
     _update_facts(app, page)
-    _acknowledge(app, page)
     _draw_charts(app, page)
 
 
@@ -32,15 +31,22 @@ def _update_facts(app: Dash, page: Page) -> None:
         Output(ids.NEWEST_POINT, "data"),
         Input(ids.TICK, "n_intervals"),
         Input(ids.URL, "search"),
+        Input(ids.ACTION, "data"),
         State(ids.SNAPSHOT, "data"),
         State(ids.URL, "pathname"),
         # Without this, a callback slower than its interval would never update the page.
         running=[(Output(ids.TICK, "disabled"), True, False)],
         prevent_initial_call=True,
     )
-    def tick(
-        _intervals: int, search: str | None, previous: Pulse | None, path: str | None
+    def update(
+        _intervals: int,
+        search: str | None,
+        action: dict[str, Any] | None,
+        previous: Pulse | None,
+        path: str | None,
     ) -> tuple[Pulse, object, object]:
+        if ids.ACTION in ctx.triggered_prop_ids.values():
+            _perform(action or {}, page)
         snapshot, previous = page.sampler.snapshot, previous or {}
         pulse = page.pulse(snapshot, path, search)
         recorded = pulse["recorded"]
@@ -50,39 +56,22 @@ def _update_facts(app: Dash, page: Page) -> None:
         return pulse, page.facts(snapshot, path, search).html, newest_point
 
 
-def _acknowledge(app: Dash, page: Page) -> None:
-    @app.callback(
-        Output(ids.SNAPSHOT, "data", allow_duplicate=True),
-        Output(ids.SNAPSHOT, "facts", allow_duplicate=True),
-        Input(ids.ACTION, "data"),
-        State(ids.URL, "pathname"),
-        State(ids.URL, "search"),
-        prevent_initial_call=True,
-    )
-    def acknowledge(
-        action: dict[str, Any] | None, path: str | None, search: str | None
-    ) -> tuple[object, object]:
-        try:
-            _perform(action or {}, page)
-        except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
-            abort(400)
-        snapshot = page.sampler.snapshot
-        return page.pulse(snapshot, path, search), page.facts(snapshot, path, search).html
-
-
 def _perform(action: dict[str, Any], page: Page) -> None:
-    """Pass an acknowledgement on. Raise KeyError, TypeError, ValueError if it is malformed."""
+    """Pass an acknowledgement on. Abort if it is malformed."""
     acknowledgement, now = None, datetime.now(UTC)
-    if action["acknowledge"] != "undo":
-        _, length = DURATIONS[action["acknowledge"]]
-        by = request.remote_user or request.remote_addr or "somebody"
-        acknowledgement = Acknowledgement(by, now, now + length if length else None)
-    incidents = {int(id_[:MAX_DIGITS]) for id_ in (action.get("incidents") or "").split()}
-    if database := action.get("database"):
-        if not page.database_of(f"{PREFIX}{database}"):
-            abort(400)
+    try:
+        if action["acknowledge"] != "undo":
+            _, length = DURATIONS[action["acknowledge"]]
+            by = request.remote_user or request.remote_addr or "somebody"
+            acknowledgement = Acknowledgement(by, now, now + length if length else None)
+        incidents = {int(id_[:MAX_DIGITS]) for id_ in (action.get("incidents") or "").split()}
         until = datetime.fromisoformat(action["until"]).astimezone(UTC)
-        page.sampler.dismiss(database, until)
+        if (name := action.get("database")) and not page.database_of(f"{PREFIX}{name}"):
+            abort(400)
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        abort(400)
+    if name:
+        page.sampler.dismiss(name, until)
     page.sampler.acknowledge(incidents, acknowledgement)
 
 

@@ -79,8 +79,12 @@ def test_a_state_is_acknowledged_on_its_card_and_a_past_change_ends(
     assert open_["acknowledged"]["by"] == "ann@example.com"
     assert open_["acknowledged"]["until"] > open_["acknowledged"]["at"]
 
+    # The focus moves on too if somebody else undoes it.
     quiet_page.goto(f"{served.url}/databases/notes")
-    quiet_page.locator("#app").get_by_role("button", name="Undo").click()
+    quiet_page.locator("#app").get_by_role("button", name="Undo").focus()
+    other = quiet_page.context.new_page()
+    other.goto(served.url)
+    card(other, "notes").get_by_role("button", name="Undo").click()
     expect(quiet_page.locator("#app .acknowledge summary")).to_be_focused()
     assert served.json("/api/incidents?open=true")["incidents"][0]["acknowledged"] is None
 
@@ -103,6 +107,9 @@ def test_an_incident_of_several_databases_is_acknowledged_once_for_all(
     incident.get_by_role("button", name="until it ends").click()
     expect(incident).to_contain_text("Acknowledged until it ends, by 127.0.0.1 · Undo")
     expect(headline(quiet_page)).to_have_text("2 well, 2 acknowledged")
+    for name in ("email", "health"):  # what is acknowledged is said there too
+        expect(card(quiet_page, name)).to_contain_text("Acknowledged until it ends, by 127.0.0.1")
+        expect(card(quiet_page, name).get_by_role("button", name="Undo")).to_have_count(0)
     (tmp_path / "away").rename(agents)
     expect(incident).to_have_count(0)
     event = quiet_page.locator("#app #events li").first

@@ -7,7 +7,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 
@@ -98,10 +98,22 @@ def test_a_tick_keeps_open_parts_and_the_focus(
     with LiveWriter(paths["email"]) as writer:
         writer.do("INSERT INTO tasks (text) VALUES ('one more')")
         expect(quiet_page.locator("#card-email .rows")).to_have_text("134 rows")
-    expect(quiet_page.locator("#tables-email")).to_be_visible()
-    expect(quiet_page.locator("#tables-email")).to_contain_text("1 empty table")
+    expect(quiet_page.locator("#more-email")).to_be_visible()
+    expect(quiet_page.locator("#more-email")).to_contain_text("1 empty table")
     expect(fold).to_be_focused()
     expect(fold).to_have_attribute("aria-expanded", "true")
+
+
+def test_what_is_opened_before_the_app_stays_open(quiet_page: Page, unchanged: Served) -> None:
+    waiting: list[Route] = []
+    quiet_page.route("**/_dash-layout*", lambda route: waiting.append(route))  # noqa: PLW0108
+    quiet_page.goto(unchanged.url)
+    quiet_page.wait_for_function("window.mission_control")
+    quiet_page.locator("#first-view #card-email .fold").click()
+    expect(quiet_page.locator("#first-view #more-email")).to_be_visible()
+    waiting[0].continue_()
+    expect(quiet_page.locator("#app #more-email")).to_be_visible()
+    expect(quiet_page.locator("#app #more-health")).to_be_hidden()
 
 
 def test_the_badge_changes_when_a_database_appears_and_disappears(

@@ -27,6 +27,7 @@ def tick_request(pulse: dict[str, Any]) -> dict[str, Any]:
         "inputs": [
             {"id": "tick", "property": "n_intervals", "value": 1},
             {"id": "url", "property": "search", "value": ""},
+            {"id": "action", "property": "data", "value": None},
         ],
         "state": [
             {"id": "snapshot", "property": "data", "value": pulse},

@@ -83,23 +83,26 @@ def page_callback(served: Served, input_id: str, value: object, state: list[obje
     """Return the page's request after a change of an input, with the values of its state."""
     callback = next(
         declared
-        for declared in served.json("/_dash-dependencies")
-        if declared["inputs"][0]["id"] == input_id
+        for declared in served.json("/_dash-dependencies")[::-1]  # both have the URL
+        if input_id in [each["id"] for each in declared["inputs"]]
     )
     outputs = [name.rpartition(".") for name in callback["output"].strip(".").split("...")]
-    others = [None] * (len(callback["inputs"]) - 1)
     return {
         "output": callback["output"],
         "outputs": [{"id": name, "property": attribute} for name, _, attribute in outputs],
         "inputs": [
-            declared | {"value": given}
-            for declared, given in zip(callback["inputs"], [value, *others], strict=True)
+            declared | {"value": value if declared["id"] == input_id else None}
+            for declared in callback["inputs"]
         ],
         "state": [
             declared | {"value": given}
             for declared, given in zip(callback["state"], state, strict=True)
         ],
-        "changedPropIds": ["{id}.{property}".format(**callback["inputs"][0])],
+        "changedPropIds": [
+            "{id}.{property}".format(**declared)
+            for declared in callback["inputs"]
+            if declared["id"] == input_id
+        ],
     }
 
 
@@ -136,7 +139,7 @@ def test_no_malformed_callback_makes_the_service_fail(served: Served) -> None:
     action = {"acknowledge": "8h", "incidents": "1 2", "database": "email", "until": UNTIL}
     for callback in (
         page_callback(served, "tick", 1, [{"version": 1}, "/"]),
-        page_callback(served, "action", action, ["/", ""]),
+        page_callback(served, "action", action, [{"version": 1}, "/"]),
     ):
         assert send(served, callback) == 200
         before = served.log
@@ -190,7 +193,7 @@ def test_charts_are_drawn_in_a_valid_time_zone_only(
 )
 def test_invalid_acknowledgements_are_rejected(served: Served, action: object) -> None:
     before = served.log
-    assert send(served, page_callback(served, "action", action, ["/", ""])) == 400
+    assert send(served, page_callback(served, "action", action, [{"version": 1}, "/"])) == 400
     assert_rejections(served.log.removeprefix(before))
 
 
@@ -265,9 +268,7 @@ def fetch(served: Served, path: str, **headers: str) -> tuple[Any, bytes]:
         return response.headers, response.read()
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/_dash-dependencies", "/assets/vendor/bootstrap.min.css", "/_dash-layout"]
-)
+@pytest.mark.parametrize("path", ["/", "/assets/vendor/bootstrap.min.css", "/_dash-layout"])
 def test_text_is_compressed_if_the_client_accepts_it(served: Served, path: str) -> None:
     headers, small = fetch(served, path, **{"Accept-Encoding": "br, gzip"})
     plain, whole = fetch(served, path)
