@@ -6,6 +6,7 @@ A file that was lost or damaged while we run is renamed, never deleted.
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -19,9 +20,11 @@ from dash_app.history.schema import (
     HistoryInUseError,
     NotAFileError,
     UnusableHistoryError,
+    is_outdated,
     migrate,
 )
 from dash_app.model.database import HISTORY_APPLICATION_ID
+from dash_app.words import numbers
 
 BUSY_SECONDS = 0.25
 """Maximum wait for another program's lock. The sampler's next tick waits too."""
@@ -38,6 +41,12 @@ DAMAGED = "its file is damaged"
 DELETED, REPLACED = "its file was deleted", "its file was replaced"
 MAX_SET_ASIDE = 20
 """Maximum number of lost files kept beside the history: a dying disk would add one per tick."""
+
+COPY_SUFFIX = ".before-upgrade"
+"""`ops/install` knows it too."""
+
+SPARE_BYTES = 50_000_000
+"""Free space that a copy of the history leaves on its disk, for the writers of databases."""
 
 suspects: dict[Path, bool] = {}
 """Histories in which a reader or the writer found damage. False if a check is to confirm it."""
@@ -75,8 +84,41 @@ def connect(path: Path, max_bytes: int) -> sqlite3.Connection:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     limit_size(connection, max_bytes)
+    if is_outdated(connection):
+        _copy_before_migration(path, connection)
     migrate(connection)
     return connection
+
+
+def _copy_before_migration(path: Path, connection: sqlite3.Connection) -> None:
+    """Copy a file of an earlier version beside it, in place of an earlier copy.
+
+    If a new version does not answer, `ops/install` puts the copy back and starts the previous one,
+    which cannot read a later schema. Without a copy the new version must not start, then. Raise
+    OSError, sqlite3.Error, or UnusableHistoryError if the disk has no room for the copy.
+    """
+    real = _real(path)
+    copy = real.with_name(f"{real.name}{COPY_SUFFIX}")
+    unfinished = copy.with_name(f"{copy.name}.new")
+    for earlier in (copy, unfinished):
+        earlier.unlink(missing_ok=True)
+    pages, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    free_bytes = shutil.disk_usage(real.parent).free
+    if free_bytes < pages * page_bytes + SPARE_BYTES:
+        needed, free = (numbers.size(n) for n in (pages * page_bytes + SPARE_BYTES, free_bytes))
+        raise UnusableHistoryError(
+            f"it is copied before its upgrade, which takes {needed} of free disk space, and {free}"
+            " are free. Nothing was changed"
+        )
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(sqlite3.connect(unfinished)) as target:
+            connection.backup(target)
+        unfinished.rename(copy)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _claim(connection: sqlite3.Connection) -> None:

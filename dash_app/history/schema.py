@@ -185,6 +185,12 @@ class HistoryInUseError(UnusableHistoryError):
     """Another Mission Control is writing the file."""
 
 
+def is_outdated(connection: sqlite3.Connection) -> bool:
+    """Whether an earlier version wrote the file. Raise sqlite3.Error."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return 0 < version < len(MIGRATIONS)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Migrate a file of any earlier version, completely or not at all.
 

@@ -9,6 +9,7 @@ from tests.host.machine import TAILNET_ADDRESS, Machine
 
 INSTALL = "cd mission-control && ./ops/install"
 BROKEN = "raise RuntimeError('this version is broken')"
+MIGRATION = 'MIGRATIONS = (*MIGRATIONS, "CREATE TABLE later (id INTEGER) STRICT;")'
 CONFIG = ".config/mission-control/config.toml"
 UNIT = ".config/systemd/user/mission-control.service"
 
@@ -68,8 +69,10 @@ def test_changing_the_checkout_does_not_affect_the_service(changed: Machine) -> 
 def test_a_version_that_does_not_start_is_rolled_back(changed: Machine) -> None:
     _, unit, folders = state(changed)
     changed.user(f'echo "{BROKEN}" >>mission-control/dash_app/service/service.py')
+    changed.user(f"echo '{MIGRATION}' >>mission-control/dash_app/history/schema.py")
     output = changed.user(INSTALL + "; echo exit $?")
     assert "this version is broken" in output
+    assert "The history is as it was before the upgrade." in output
     assert "The previous version is running again." in output
     assert "exit 1" in output
     assert state(changed)[1] == unit
