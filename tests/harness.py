@@ -28,10 +28,14 @@ PATIENCE_SECONDS = 60.0
 
 WRITER = """
 import json, sqlite3, sys
-connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, uri=True)
 for line in sys.stdin:
+    order = json.loads(line)
     try:
-        answer = connection.execute(json.loads(line)).fetchall()
+        if isinstance(order, str):
+            answer = connection.execute(order).fetchall()
+        else:
+            answer = len(open(order["read"], "rb").read())
     except sqlite3.Error as error:
         answer = {"error": error.sqlite_errorname}
     print(json.dumps(answer), flush=True)
@@ -63,9 +67,9 @@ def execute(path: Path, *statements: str) -> None:
 class LiveWriter:
     """Another process with an open connection to a database."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, vfs: str = "unix") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)],
+            [sys.executable, "-c", WRITER, f"{path.absolute().as_uri()}?vfs={vfs}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -73,11 +77,24 @@ class LiveWriter:
 
     def do(self, sql: str) -> Any:
         """Run a statement in that process; return its rows, or {"error": NAME}."""
+        return self._order(sql)
+
+    def read_file(self, path: Path) -> None:
+        """Let that process open, read and close a file, which cancels its locks on it."""
+        self._order({"read": str(path)})
+
+    def _order(self, order: str | dict[str, str]) -> Any:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(sql) + "\n")
+        self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return json.loads(self.process.stdout.readline())
+
+    def close(self) -> None:
+        """Let the process close the database and end."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(PATIENCE_SECONDS)
 
     def kill(self) -> None:
         """Kill the process: nothing is closed, as in a crash."""

@@ -29,6 +29,7 @@ MODULES = {
     "suggest": "suggest",
     "alerts": "alerts",
     "doctor": "doctor",
+    "compare": "compare",
 }
 """The module of each command, in the order of the help text."""
 

@@ -4,6 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from textwrap import indent
 
 import click
 
@@ -36,7 +37,7 @@ def doctor(config: Path | None, *, as_json: bool) -> None:
         if not as_json:
             click.echo(f"{MARKS[check.level]}  {check.text}")
             if check.cure:
-                click.echo(f"     {check.cure}")
+                click.echo(indent(check.cure, "     "))
     if as_json:
         click.echo(json.dumps([asdict(check) for check in checks], indent=2))
     sys.exit(exit_code(checks))

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dash_app.airlock.airlock import Airlock
+from dash_app.doctor import rescue
 from dash_app.doctor.check import Check
 from dash_app.model.database import Database
 from dash_app.model.host_facts import Access
@@ -40,6 +41,7 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield Check("unknown", "not_responding", text, cure)
             continue
         yield _content(database, reading, place)
+        yield from rescue.examine(database, reading.surroundings.conflicts)
         if reading.surroundings.access:
             yield from _owners(database, reading.surroundings.access, place)
         if reading.code is None:

@@ -1,0 +1,80 @@
+"""The command `compare`: the rows that only one of several copies of a database has."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from dash_app.cli.terminal import fail
+from dash_app.words.numbers import plural
+
+EXAMPLES = """\b
+Examples:
+  ./ops/run compare ~/rescue/1.db ~/rescue/2.db  after the copies that `doctor` shows how to make
+"""
+
+
+@click.command(short_help="Compare copies of a database.", epilog=EXAMPLES)
+@click.argument("copies", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+def compare(copies: Sequence[Path]) -> None:
+    """Apply the WAL of each of the COPIES, check it, and count the rows that no other copy has.
+
+    Only for copies: opening a database in danger can destroy rows.
+    """
+    for copy in copies:
+        if Path(f"{copy}-shm").exists():
+            fail(f"{copy} is in use: {copy}-shm exists. Compare copies only.")
+    readable = []
+    for copy in copies:
+        try:
+            click.echo(f"{copy}: {_check(copy)}")
+            readable.append(copy)
+        except sqlite3.Error as error:
+            click.echo(f"{copy}: cannot be read: {error}")
+    differences = [line for copy in readable for line in _own_rows(copy, readable)]
+    if len(readable) > 1:
+        click.echo("\n".join(differences) or "No copy has rows that the others lack.")
+
+
+def _check(copy: Path) -> str:
+    """Apply a copy's WAL, which leaves one file; check it and count its rows."""
+    with closing(sqlite3.connect(copy)) as connection:
+        first = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+        if first != "ok":
+            return f"damaged: {' '.join(first.split())}"
+        rows = sum(_count(connection, f"main.{table}") for table in _tables(connection, "main"))
+        return f"{plural(rows, 'row')}, no damage found"
+
+
+def _own_rows(copy: Path, copies: Sequence[Path]) -> Iterator[str]:
+    """Describe the rows of a copy that no other one has, table by table."""
+    with closing(sqlite3.connect(copy)) as connection:
+        others = {f"other{n}": other for n, other in enumerate(copies) if other != copy}
+        for name, other in others.items():
+            connection.execute(f"ATTACH ? AS {name}", (str(other),))
+        for table in _tables(connection, "main"):
+            same = [name for name in others if table in _tables(connection, name)]
+            try:
+                count = _count(connection, *(f"{name}.{table}" for name in ("main", *same)))
+            except sqlite3.Error as error:
+                yield f"{table} of {copy.name} cannot be compared: {error}"
+            else:
+                if count:
+                    yield f"Only in {copy.name}: {plural(count, 'row')} of {table}"
+
+
+def _tables(connection: sqlite3.Connection, schema: str) -> list[str]:
+    """Return the quoted names of all tables, except virtual ones."""
+    is_table = "type = 'table' AND rootpage > 0"
+    sql = f"SELECT printf('\"%w\"', name) FROM {schema}.sqlite_master WHERE {is_table}"  # noqa: S608
+    return [name for (name,) in connection.execute(sql)]
+
+
+def _count(connection: sqlite3.Connection, first: str, *others: str) -> int:
+    """Count the rows of a table that the same table of other copies lacks."""
+    selects = [f"SELECT * FROM {table} NOT INDEXED" for table in (first, *others)]  # noqa: S608
+    sql = f"SELECT count(*) FROM ({' EXCEPT '.join(selects)})"  # noqa: S608
+    (count,) = connection.execute(sql).fetchone()
+    return int(count)

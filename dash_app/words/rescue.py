@@ -1,0 +1,88 @@
+"""How to save the rows of a database in danger, in the order that `./ops/drill rescue` proves."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+NOTHING_YET = (
+    "Open it with no other program, and end none of those that have it open: "
+    "closing it can overwrite the rows of another."
+)
+FREEZE = "Freeze its programs. Then run this again, because its files may have changed."
+COPY = "Copy its files as each program sees them. This changes none of them."
+COMPARE = "Apply each WAL to its own copy, and see which rows only one copy has."
+END = "End its programs. Stop their services first, so that nothing starts them again."
+REPLACE = (
+    "Move its files aside. Put the copy with the most rows and no damage in their place, here the "
+    "first. If all are damaged, restore a backup instead."
+)
+KEEP = "Start its programs again. Keep the other copies until nobody misses a row."
+CLOSED = "Open it with no program yet: SQLite would apply the WAL of another file to it."
+MOVE_WAL = "Move that WAL aside."
+KEEP_WAL = "Start its programs again. Keep the WAL: it has the newest rows of the previous file."
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """A main file and its WAL, named by paths from which they can be copied."""
+
+    main: Path
+    wal: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do, and the shell commands that do it."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+def rescue_steps(
+    path: Path,
+    beside: Iterable[Path],
+    folder: str,
+    pids: Iterable[int],
+    generations: Sequence[Generation],
+) -> list[Step]:
+    """Return the steps that save every generation of a database, in order.
+
+    `beside` are the paths of its `-wal` and `-shm`, as far as they exist. `folder` is for the
+    copies and must not exist. If no program has the database open, the WAL is that of another file.
+    """
+    main, programs = _quote(path), " ".join(map(str, pids))
+    aside = " ".join(map(_quote, beside))
+    make = f"mkdir -m 700 {folder}"
+    if not programs:
+        move = f"mv {aside} {folder}/"
+        return [Step(CLOSED), Step(MOVE_WAL, (make, move)), Step(KEEP_WAL)]
+    copies = [f"{folder}/{number}.db" for number, _ in enumerate(generations, 1)]
+    copying = [
+        f"cp -p {_quote(source)} {copy}{side}"
+        for copy, generation in zip(copies, generations, strict=True)
+        for side, source in (("", generation.main), ("-wal", generation.wal))
+        if source
+    ]
+    return [
+        Step(NOTHING_YET),
+        Step(FREEZE, (f"kill -STOP {programs}",)),
+        Step(COPY, (make, *copying)),
+        Step(COMPARE, (f"./ops/run compare {' '.join(copies)}",)),
+        Step(END, (f"kill -KILL {programs}",)),
+        Step(REPLACE, (f"mv {main} {aside} {folder}/", f"cp -p {copies[0]} {main}")),
+        Step(KEEP),
+    ]
+
+
+def spell_out_steps(steps: Iterable[Step]) -> str:
+    """Return steps as numbered lines, each command on a line of its own."""
+    lines = (
+        "\n".join((f"{number}. {step.text}", *(f"   {command}" for command in step.commands)))
+        for number, step in enumerate(steps, 1)
+    )
+    return "\n".join(lines)
+
+
+def _quote(path: Path) -> str:
+    return shlex.quote(str(path))
