@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from dash_app.model.notification import Notification
-from dash_app.model.problem import Level
+from dash_app.model.problem import DANGERS, Level
 from dash_app.model.times import shift_times
 
 
@@ -58,6 +58,11 @@ class Incident:
         if self.level == "fault":
             return start, self.ended_at
         return (start, self.fault_until) if self.fault_until else None
+
+    @property
+    def is_danger(self) -> bool:
+        """Whether a program is destroying a database now."""
+        return self.kind in DANGERS and self.level == "fault" and self.ended_at is None
 
     def acknowledgement(self, now: datetime) -> Acknowledgement | None:
         """Return its acknowledgement, unless that has expired."""

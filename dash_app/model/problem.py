@@ -51,7 +51,13 @@ Others come later."""
 MILD = frozenset({*get_args(LimitKind), "log_held", "wal_growing", "alerts_failing"})
 """Codes that come last: the data is there, but late, or beyond a limit."""
 
-FAMILIES: dict[str, str] = {"late": "down", "wal_large": "log_held", "wal_growing": "log_held"}
+DANGER = "danger"
+FAMILIES: dict[str, str] = {
+    "late": "down",
+    "wal_large": "log_held",
+    "wal_growing": "log_held",
+    **dict.fromkeys(DANGERS, DANGER),
+}
 """Codes that lead to another code, or follow from it: both have one cause."""
 
 
@@ -79,6 +85,13 @@ class Problem:
 
     Text is stored, so it has clock times only; see `words.problems.current_parts`.
     """
+    evidence: str = ""
+    """Facts that show it, a line per process; empty if the text says all."""
+
+    @property
+    def is_danger(self) -> bool:
+        """Whether a program is certainly destroying the database."""
+        return self.code in DANGERS and self.level == "fault"
 
     @property
     def subject(self) -> str:

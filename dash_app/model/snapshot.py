@@ -55,9 +55,9 @@ class DatabaseStatus:
     """One sentence: its first problem, or its rows."""
     last_good: LastGood | None
     problems: tuple[Problem, ...] = ()
-    """First the one that keeps it from being read, if any, then the others, worst first.
+    """Programs that destroy it, then what keeps it from being read, then others, worst first.
 
-    A paused database has only that first one.
+    A paused database has only what keeps it from being read.
     """
     is_stale: bool = False
     """Whether the reading is too old to say anything."""
@@ -98,15 +98,22 @@ class DatabaseStatus:
     def pressing(self) -> list[Problem]:
         """The problems that a person should look at, worst first; none if it is paused.
 
-        An error needs nobody unless it is a fault: the database may not exist yet.
+        An error needs nobody unless it is a fault: the database may not exist yet. Nor does a
+        problem of which nothing is certain.
         """
         known = () if self.is_paused else self.problems
-        return worst_first(p for p in known if p.code != self.reading.code or p.level == "fault")
+        return worst_first(
+            problem
+            for problem in known
+            if problem.level == "fault"
+            or (problem.level == "notice" and problem.code != self.reading.code)
+        )
 
     @property
     def needs_you(self) -> bool:
         """Whether a person should look at it, and has not acknowledged all of its problems."""
-        is_well = self.is_paused or not (self.level == "fault" or self.findings)
+        is_minor = all(problem.level == "unknown" for problem in self.findings)
+        is_well = self.is_paused or (self.level != "fault" and is_minor)
         return not (is_well or self.acknowledged)
 
     @property

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 from dash_app.model.database import Database
 from dash_app.model.event import Event
@@ -14,6 +15,9 @@ from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
 from dash_app.rules.changes import refine_code
 from dash_app.rules.problems import (
+    conflict_problems,
+    damage_problems,
+    danger_first,
     limit_problems,
     problem_of,
     wal_problems,
@@ -63,7 +67,7 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
     """
     database, reading, state = evidence.database, evidence.reading, evidence.state
     level: Level = "unknown" if reading.is_undecided else LEVELS[state.status]
-    problems = tuple(_problems(evidence, level, context))
+    problems = tuple(danger_first(_problems(evidence, level, context)))
     others = [problem.level for problem in problems if problem.code != reading.code]
     level = worst(["unknown" if evidence.is_stale else level, *others])
     return DatabaseStatus(
@@ -98,8 +102,12 @@ def _problems(evidence: Evidence, level: Level, context: WordingContext) -> Iter
             error = replace(error, code=state.absence, level="fault")
         yield error
     if not database.rules.paused:
+        starts = {**evidence.starts, **{problem.id: problem.since for problem in evidence.before}}
         left = (problem for event in evidence.events if (problem := problem_of(event)))
-        limits = limit_problems(
-            database, reading, evidence.expectations, evidence.before, evidence.starts
+        others = (
+            conflict_problems(database.name, reading, starts),
+            damage_problems(database.name, evidence.integrity),
+            wal_problems(database.name, reading),
+            limit_problems(database, reading, evidence.expectations, evidence.before, starts),
         )
-        yield from worst_first([*left, *wal_problems(database.name, reading), *limits])
+        yield from worst_first([*left, *chain(*others)])

@@ -1,4 +1,4 @@
-"""The problems of a database: those left by events, those of its WAL, and exceeded limits.
+"""The problems of a database: danger, damage, those left by events, its WAL, exceeded limits.
 
 Pure functions over the model. A problem ends with its cause. One that an event left behind ends
 when that is undone or turns out to be usual work, or when a person acknowledges it.
@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from dash_app.model.database import Database
 from dash_app.model.event import Event
 from dash_app.model.expectation import OVERDUE, ExpectationReport, Rules
+from dash_app.model.integrity import Integrity
 from dash_app.model.problem import FindingKind, Level, LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import NEWEST, WHOLE, progress
@@ -18,11 +19,14 @@ from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.words.events import event_text
 from dash_app.words.problems import (
     REMEDIES,
+    conflict_text,
     disk_low,
+    evidence_line,
     few_rows,
     log_held,
     no_such_table,
     overdue,
+    pages_damaged,
     remedy_for,
     too_large,
     unknown_table,
@@ -127,6 +131,51 @@ def _is_undone(
     )
 
 
+def conflict_problems(
+    database: str, reading: Reading, starts: Mapping[str, datetime]
+) -> Iterator[Problem]:
+    """Yield a problem for each kind of conflict, with all processes that cause it.
+
+    `starts` has the start of known problems by their ids, also from before a restart.
+    """
+    conflicts = reading.surroundings.conflicts
+    for kind in dict.fromkeys(conflict.kind for conflict in conflicts):
+        same = [conflict for conflict in conflicts if conflict.kind == kind]
+        is_certain = any(conflict.is_certain for conflict in same)
+        text, remedy = conflict_text(kind, same, is_certain=is_certain)
+        problem = Problem(
+            kind,
+            "fault" if is_certain else "unknown",
+            min(conflict.since for conflict in same),
+            text,
+            remedy,
+            database,
+            evidence="\n".join(map(evidence_line, same)),
+        )
+        yield replace(problem, since=starts.get(problem.id, problem.since))
+
+
+def damage_problems(database: str, integrity: Integrity | None) -> Iterator[Problem]:
+    """Yield a problem for each table with damaged pages, until a clean check of the table."""
+    for damage in integrity.damage if integrity else ():
+        text, remedy = pages_damaged(damage), REMEDIES["pages_damaged"]
+        at, table = damage.found_at, damage.table or None
+        yield Problem("pages_damaged", "fault", at, text, remedy, database, table)
+
+
+def danger_first(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems with the dangers first, and in danger with one remedy only.
+
+    The remedies of other problems, such as to restart a program, could complete the loss.
+    """
+    ordered = sorted(problems, key=lambda problem: not problem.is_danger)
+    remedy = next((problem.remedy for problem in ordered if problem.is_danger), None)
+    return [
+        problem if problem.is_danger or remedy is None else replace(problem, remedy=remedy)
+        for problem in ordered
+    ]
+
+
 def wal_problems(database: str, reading: Reading) -> Iterator[Problem]:
     """Yield the problem of a WAL that cannot be checkpointed, or does not start over."""
     host = reading.surroundings
@@ -167,24 +216,23 @@ def limit_problems(
 ) -> Iterator[Problem]:
     """Yield the expectations and limits of the configuration that do not hold.
 
-    `before` are the previous problems of the database: one that is still there keeps its start,
-    and all limits keep their result while the database cannot be read. `starts` has the start of
-    each incident by the ids of its problems, from which a problem continues after a restart.
+    `before` are the previous problems of the database: all limits keep their result while the
+    database cannot be read. `starts` has the start of known problems by their ids, also from before
+    a restart.
     """
     rules, name = database.rules, database.name
-    known = {(problem.code, problem.table): problem for problem in before if problem.code in LIMITS}
+    known = [(problem, code) for problem in before for code in LIMITS if problem.code == code]
     missing = _missing_tables(rules, reading, report)
     if reading.code is not None:
-        missing = [table for code, table in known if code == "no_such_table" and table]
+        missing = [p.table for p, code in known if code == "no_such_table" and p.table]
     yield from _overdue_writes(name, reading, report, missing)
     if reading.code is not None:
-        yield from known.values()
+        yield from (replace(problem, remedy=REMEDIES[code]) for problem, code in known)
         return
     for code, table, text in _exceeded(rules, reading, missing):
         level, now = LIMITS[code], reading.verified_at
         problem = Problem(code, level, now, text, REMEDIES[code], name, table)
-        earlier = known.get((code, table))
-        yield replace(problem, since=earlier.since if earlier else starts.get(problem.id, now))
+        yield replace(problem, since=starts.get(problem.id, now))
 
 
 def _overdue_writes(

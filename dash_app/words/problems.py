@@ -1,17 +1,29 @@
 """Problems in words: short forms of all codes, and the texts and remedies of findings."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
 
+from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
+from dash_app.model.integrity import Damage
 from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.events import spell_out
-from dash_app.words.numbers import age, clock, every, join_names, number, plural, size
+from dash_app.words.numbers import (
+    age,
+    clock,
+    day,
+    every,
+    join_names,
+    number,
+    one_line,
+    plural,
+    size,
+)
 
 UNREADABLE = "can't be read"
 BRIEFLY: dict[str, tuple[str, str]] = {
@@ -86,7 +98,28 @@ name (30 µs each)."""
 MAX_DAYS = 365
 INTENDED = "Intended? Acknowledge it. If not, stop its writer"
 COMPARE = INTENDED + " and compare it with a backup."
+# `./ops/drill rescue` proves the order of the steps. A deleted WAL exists only as long as its writer
+# has it open, and a second WAL overwrites its rows when either is checkpointed.
+COPY_DELETED = (
+    "Do not stop it yet. Stop the other programs, then copy its files with `cp` as "
+    "`./ops/run doctor` shows, and the file with its `-wal`. Stop it last."
+)
+COPY_ALL = (
+    "Open it with no other program. Stop the other programs first, then copy the file with its "
+    "`-wal` while this one still runs. Stop it last."
+)
 REMEDIES: dict[FindingKind, str] = {
+    "wal_split": COPY_DELETED,
+    "wal_orphaned": COPY_DELETED,
+    "wal_removed": COPY_DELETED,
+    "writer_unlocked": COPY_DELETED,
+    "wal_disagrees": COPY_ALL,
+    "wal_stale": "Start no program on it. Copy the file, its `-wal` and its `-shm` first.",
+    "engine_foreign": "Open it with one engine only. Stop the other programs first, then copy it.",
+    "pages_damaged": (
+        "Copy the file with its `-wal` first, then `.recover` the copy. No `VACUUM` and no "
+        "`REINDEX` before that: they may drop more rows."
+    ),
     "rows_dropped": INTENDED + ", move file and `-wal` aside together, then restore a backup.",
     "rolled_back": INTENDED + " and look for the newer file.",
     "replaced": INTENDED + " and look for the previous file.",
@@ -100,6 +133,29 @@ REMEDIES: dict[FindingKind, str] = {
     "wal_large": "A long read or write keeps it from shrinking. Check what has it open.",
     "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
 }
+
+CONFLICTS: dict[ConflictKind, str] = {
+    "wal_split": "{who} use{s} a WAL that other programs do not see. Rows can be lost.",
+    "wal_orphaned": (
+        "{who} write{s} to a WAL that was deleted. Other programs do not see these rows."
+    ),
+    "wal_removed": "The WAL of {who} was deleted while in use. New rows can be lost.",
+    "writer_unlocked": (
+        "{who} use{s} it without a lock on the file. Other programs can delete its WAL."
+    ),
+    "wal_disagrees": "{who} and another program overwrite each other's rows in its WAL.",
+    "wal_stale": "Its WAL belongs to the file that this one replaced. Opening it mixes both.",
+    "engine_foreign": (
+        "{who} use{s} an engine other than SQLite while SQLite has it open. Rows can be lost."
+    ),
+}
+"""Causes, with `who` and the ending of its verb."""
+
+ENGINE_ALONE = (
+    "{who} use{s} an engine other than SQLite, whose locks cannot be checked.",
+    "Open it with that engine only.",
+)
+"""Cause and remedy while SQLite itself does not use the file."""
 
 
 def kind_in_brief(kind: str) -> str:
@@ -157,6 +213,36 @@ def remedy_for(event: Event, kind: FindingKind) -> str:
     if event.kind == "back":
         return REMEDIES["rolled_back"]
     return COMPARE if event.kind == "schema_changed" else REMEDIES[kind]
+
+
+def conflict_text(
+    kind: ConflictKind, conflicts: Sequence[Conflict], *, is_certain: bool
+) -> tuple[str, str]:
+    """Return the cause and the remedy of all conflicts of one kind in a database."""
+    text, remedy = (CONFLICTS[kind], REMEDIES[kind]) if is_certain else ENGINE_ALONE
+    named = [conflict_process(conflict) for conflict in conflicts if conflict.pid is not None]
+    return text.format(who=join_names(named) or "A program", s="s" * (len(named) < 2)), remedy
+
+
+def conflict_process(conflict: Conflict) -> str:
+    """Return the process that causes a conflict; empty if none is known."""
+    if conflict.pid is None:
+        return ""
+    unit = f", {conflict.unit}" if conflict.unit else ""
+    return f"{conflict.command or 'unknown'} (pid {conflict.pid}{unit})"
+
+
+def evidence_line(conflict: Conflict) -> str:
+    """Return what shows a conflict, in one line that begins with the process and the kind."""
+    facts = {"first seen": f"{conflict.since:%H:%M:%S} UTC on {day(conflict.since)}"}
+    shown = ", ".join(f"{name} {value}" for name, value in (facts | {**conflict.evidence}).items())
+    return f"{conflict_process(conflict) or 'No process'}, {conflict.kind}: {one_line(shown)}"
+
+
+def pages_damaged(damage: Damage) -> str:
+    """Describe damaged pages: Damaged: 12 pages of `messages`."""
+    place = f"of `{_short(damage.table)}`" if damage.table else "outside all tables"
+    return f"Damaged: {plural(damage.pages, 'page')} {place}."
 
 
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:

@@ -214,7 +214,7 @@ def limits_of(
     rules: Rules, one: Reading, report: ExpectationReport | None, before: Iterable[Problem]
 ) -> Iterator[Problem]:
     database = Database("email", "Email", Path("/srv/email.db"), rules)
-    return limit_problems(database, one, report, before, {})
+    return limit_problems(database, one, report, before, {old.id: old.since for old in before})
 
 
 def problems(rules: Rules, one: Reading, *before: Problem) -> list[tuple[str, str, str]]:
