@@ -3,7 +3,8 @@
 Pure functions. An incident sends a notification once it has lasted `after`, and another once it has
 been over for `settle`. In between, reminders repeat every `remind` until a person acknowledges it.
 Notifications due in quiet hours, or beyond the hourly limit, are held back and combined into a
-summary. An incident that is merely late sends nothing until it is down.
+summary. An incident that is merely late sends nothing until it is down. A program that destroys a
+database is notified at once, also in quiet hours.
 """
 
 from __future__ import annotations
@@ -118,11 +119,9 @@ def dequeue(
     New faults come first: other notifications get at most half of the hourly limit, so that a fault
     never waits for them. Those beyond the limit, or held back in quiet hours, are combined.
     """
-    if policy.quiet.covers(now):
-        return outbox, []
-    pending = [
-        note for note in outbox.notifications if note.is_pending and not _is_outdated(note, outbox)
-    ]
+    urgent, is_quiet = urgent_ids(outbox.notifications, outbox.incidents), policy.quiet.covers(now)
+    in_time = [note for note in outbox.notifications if note.id in urgent or not is_quiet]
+    pending = [note for note in in_time if note.is_pending and not _is_outdated(note, outbox)]
     retried = [note for note in pending if note.attempts and _retry_is_due(note, now)]
     # A notification attempted within the hour is counted already. One that quiet hours have held
     # back since then needs a new place.
@@ -133,7 +132,7 @@ def dequeue(
         places = room.take(len(due), is_fault=is_fault)
         retried = [note for note in retried if note not in due[places:]]
     new = [note for note in pending if not note.attempts]
-    alone, combined = _distribute(new, room, policy)
+    alone, combined = _distribute(new, room, policy, urgent)
     if combined:
         summary = _summary(combined, now, host)
         outbox = _added(outbox, summary, combined)
@@ -150,6 +149,15 @@ def dequeue(
     return _updated(outbox, attempts), attempts
 
 
+def urgent_ids(
+    notifications: Iterable[Notification], incidents: Iterable[Incident]
+) -> frozenset[str]:
+    """Return the ids of the notifications, or of their summaries, that report a present danger."""
+    dangers = {(incident.key, incident.id) for incident in incidents if incident.is_danger}
+    notes = [note for note in notifications if (note.cause, note.incident) in dangers]
+    return frozenset(id_ for note in notes for id_ in (note.id, note.included_in) if id_)
+
+
 def apprise_types(outbox: Outbox, notifications: Iterable[Notification]) -> dict[str, str]:
     """Return apprise's type for each notification id; for a summary, that of its worst part."""
     return {note.id: APPRISE_TYPES.get(_worst_kind(note, outbox), "info") for note in notifications}
@@ -160,9 +168,11 @@ def pending_reason(
     notifications: Sequence[Notification],
     policy: AlertsSettings,
     now: datetime,
+    *,
+    is_urgent: bool = False,
 ) -> tuple[str, datetime] | None:
     """Return why a pending notification was not sent yet, and until when; None if it is due."""
-    if policy.quiet.covers(now):
+    if policy.quiet.covers(now) and not is_urgent:
         return "quiet hours", policy.quiet.next_active(now)
     if notification.attempts:
         return ("next attempt", notification.due_at) if notification.due_at > now else None
@@ -276,7 +286,8 @@ def _next_kind(
     if incident.kind in NEVER_NOTIFIED_KINDS or incident.acknowledgement(now):
         return None
     if last is None:
-        return "fault" if now - incident.since >= policy.after else None
+        is_due = incident.is_danger or now - incident.since >= policy.after
+        return "fault" if is_due else None
     if should_resend:
         return "fault" if last.kind == "over" else last.kind
     if not policy.remind or any(note.is_pending for note in about):
@@ -361,13 +372,14 @@ class _Room:
 
 
 def _distribute(
-    new: Sequence[Notification], room: _Room, policy: AlertsSettings
+    new: Sequence[Notification], room: _Room, policy: AlertsSettings, urgent: Collection[str]
 ) -> tuple[list[Notification], list[Notification]]:
     """Return the new notifications to send alone, and those to combine. The rest stays pending.
 
     If quiet hours held back several, these are combined, and so are those beyond the hourly limit.
+    They hold back none with an `urgent` id.
     """
-    quiet = [note for note in new if policy.quiet.covers(note.made_at)]
+    quiet = [note for note in new if policy.quiet.covers(note.made_at) and note.id not in urgent]
     held_back = quiet if len(quiet) > 1 else []
     faults, others = (
         [note for note in new if note not in held_back and (note.kind == "fault") == is_fault]

@@ -382,6 +382,8 @@ class Incident(TypedDict):
     since: Time
     endedAt: Time | None
     acknowledged: Acknowledgement | None
+    evidence: list[str]
+    """Facts that show the cause, kept after its end: a line per process, with inodes and locks."""
     messages: list[Message]
     """Oldest first."""
 

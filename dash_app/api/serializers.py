@@ -240,7 +240,7 @@ def _error(status: DatabaseStatus) -> schemas.Fault | None:
     code = status.reading.code
     if code is None:
         return None
-    problem = status.problems[0]
+    problem = next(problem for problem in status.problems if not problem.is_danger)
     return {"code": code, "message": plain(problem.text), "remedy": problem.remedy}
 
 
@@ -309,6 +309,7 @@ def _incident(incident: Incident) -> schemas.Incident:
         "since": rfc3339(incident.since),
         "endedAt": rfc3339(incident.ended_at),
         "acknowledged": _acknowledgement(incident.acknowledged),
+        "evidence": incident.evidence.splitlines(),
         "messages": [
             {
                 "kind": notification.kind,

@@ -13,8 +13,9 @@ import click
 
 from dash_app import settings
 from dash_app.alerts.delivery import Delivery
-from dash_app.alerts.policy import pending_reason
+from dash_app.alerts.policy import pending_reason, urgent_ids
 from dash_app.cli.terminal import config_option, fail, table
+from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.notifications import newest_notifications
 from dash_app.model.notification import Notification
 from dash_app.settings import Settings
@@ -91,14 +92,19 @@ def list_(config: Path | None, limit: int) -> None:
         click.echo("No receivers.")
     try:
         newest = newest_notifications(configured.history.path, limit)
+        open_incidents = find_incidents(configured.history.path, IncidentQuery(is_open=True))
     except sqlite3.OperationalError:  # there is no history yet
-        newest = []
+        newest, open_incidents = [], []
+    urgent = urgent_ids(newest, open_incidents)
     now = datetime.now(UTC)
     rows = []
     for notification in newest:
         reason = None
         if notification.is_pending:
-            reason = pending_reason(notification, newest, configured.alerts, now)
+            is_urgent = notification.id in urgent
+            reason = pending_reason(
+                notification, newest, configured.alerts, now, is_urgent=is_urgent
+            )
         state = notification_state(notification, now, reason)
         made_at = f"{notification.made_at:%Y-%m-%d %H:%M} UTC"
         rows.append((made_at, notification.id, notification.title, state))

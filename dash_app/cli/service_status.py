@@ -17,7 +17,7 @@ from dash_app.model.expectation import OVERDUE, Rules
 from dash_app.model.host_facts import Activity
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.integrity import Damage, Integrity
-from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode
+from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode, danger_first
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.numbers import is_one_day
@@ -35,6 +35,8 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
     level, reading, change = _level(document["level"]), _reading(document), document["change"]
     good, watch = document["lastGood"], document.get("watch")  # older services have no `watch`
     known = document.get("acknowledged")  # older services have none
+    problems = danger_first(_problems(document))
+    is_uncertain = any(finding["level"] == "unknown" for finding in document["findings"])
     activity = None
     if change and reading.counted_rows is not None:
         before, since = reading.counted_rows - change["rows"], instant(change["since"])
@@ -53,8 +55,8 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
         level=level,
         verdict=document["verdict"],
         last_good=good and LastGood(instant(good["readAt"]), good["totalRows"], 0),
-        problems=tuple(_problems(document)),
-        is_stale=level == "unknown" and not reading.is_undecided,
+        problems=tuple(problems),
+        is_stale=level == "unknown" and not (reading.is_undecided or is_uncertain),
         activity=activity,
         integrity=_integrity(document.get("integrity")),
         acknowledged=known

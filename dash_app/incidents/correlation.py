@@ -14,7 +14,16 @@ from typing import get_args
 from dash_app.incidents.openers import Openers, open_at, stopped_writers, update_openers
 from dash_app.model.incident import Incident
 from dash_app.model.opener import Opener
-from dash_app.model.problem import SEVERITY, Problem, family, harm_rank, worst, worst_first
+from dash_app.model.problem import (
+    DANGER,
+    DANGERS,
+    SEVERITY,
+    Problem,
+    family,
+    harm_rank,
+    worst,
+    worst_first,
+)
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import (
@@ -32,6 +41,12 @@ SAME_CAUSE_WINDOW = timedelta(minutes=1)
 
 One update of a program may take more than one tick.
 """
+
+MAX_EVIDENCE_LINES = 20
+"""A process that is restarted again and again is new evidence each time."""
+
+WITHOUT_CONFLICTS = frozenset({"not_read_yet", "not_responding", "reader_crashed"})
+"""Codes of readings that do not come from the reader, which alone sees conflicts."""
 
 Statuses = Mapping[str, DatabaseStatus]
 """The databases of a snapshot by name."""
@@ -135,9 +150,10 @@ def _includes(incident: Incident, problem: Problem, statuses: Statuses) -> bool:
     """Whether a new problem belongs to an incident, by its time.
 
     Silence joins other silence if its database was not written since the start. It starts when a
-    write is due, so it never joins anything else by its time.
+    write is due, so it never joins anything else by its time. Danger is always an incident of its
+    own, because it is notified at once.
     """
-    if problem.database is None:
+    if problem.database is None or DANGER in {family(problem.code), family(incident.kind)}:
         return False
     is_silent = family(incident.kind) == "down"
     if problem.is_silence or is_silent:
@@ -164,6 +180,14 @@ def _cause(problem: Problem, statuses: Statuses, writers: Mapping[str, Opener]) 
     return f"{problem.subject}:{family(problem.code)}"
 
 
+def _evidence(*texts: str) -> str:
+    """Return the lines of all texts, the first ones of each process: later sizes say no more."""
+    first: dict[str, str] = {}
+    for line in "\n".join(texts).splitlines():
+        first.setdefault(line.partition(": ")[0], line)
+    return "\n".join([*filter(None, first.values())][:MAX_EVIDENCE_LINES])
+
+
 def _missing_folder(problem: Problem, statuses: Statuses) -> Path | None:
     """Return the folder of a database that is gone because its whole folder is."""
     status = statuses.get(problem.database or "")
@@ -187,6 +211,7 @@ def _incident(
         text=_text(group, statuses, writer),
         remedy=process_remedy(writer.command) if writer and first.is_silence else first.remedy,
         since=min(problem.since for problem in group),
+        evidence=_evidence(*(problem.evidence for problem in group)),
         problem_ids=tuple(problem.id for problem in group),
     )
 
@@ -224,6 +249,7 @@ def _merge(
         fault_since=now if is_fault and not known.fault else known.fault_since,
         fault_until=now if was_fault and not is_fault else known.fault_until,
         acknowledged=None if is_worse else known.acknowledged,
+        evidence=_evidence(known.evidence, new.evidence),
         problem_ids=tuple(dict.fromkeys([*new.problem_ids, *unchecked])),
         id=known.id,
     )
@@ -258,17 +284,16 @@ def _end(
     """End an incident without problems, unless its databases cannot be checked now.
 
     An error ends as soon as another one takes its place; before the first reading it is unknown
-    whether it goes on.
+    whether it goes on. Danger is seen without reading the database.
     """
-    not_read_yet = any(
-        name in statuses and statuses[name].reading.code == "not_read_yet"
-        for name in incident.databases
-    )
-    is_error = incident.kind in get_args(Code)
-    is_unchecked = not is_error and any(name in unreadable for name in incident.databases)
-    if incident.ended_at or not_read_yet or is_unchecked:
-        return incident
-    return replace(incident, ended_at=now)
+    codes = {statuses[name].reading.code for name in incident.databases if name in statuses}
+    if incident.kind in get_args(Code):
+        is_unchecked = "not_read_yet" in codes
+    elif incident.kind in DANGERS:
+        is_unchecked = not codes.isdisjoint(WITHOUT_CONFLICTS)
+    else:
+        is_unchecked = any(name in unreadable for name in incident.databases)
+    return incident if incident.ended_at or is_unchecked else replace(incident, ended_at=now)
 
 
 def _is_unreadable(status: DatabaseStatus) -> bool:

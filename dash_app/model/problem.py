@@ -1,7 +1,7 @@
 """A problem: anything that is wrong now, with a database or with Mission Control itself."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, get_args
 
@@ -124,6 +124,19 @@ def worst(levels: Iterable[Level]) -> Level:
 def worst_first(problems: Iterable[Problem]) -> list[Problem]:
     """Return problems by their level, then by their harm; equal ones keep their order."""
     return sorted(problems, key=lambda problem: harm_rank(problem.level, problem.code))
+
+
+def danger_first(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems with the dangers first, and in danger with one remedy only.
+
+    The remedies of other problems, such as to restart a program, could complete the loss.
+    """
+    ordered = sorted(problems, key=lambda problem: not problem.is_danger)
+    remedy = next((problem.remedy for problem in ordered if problem.is_danger), None)
+    return [
+        problem if problem.is_danger or remedy is None else replace(problem, remedy=remedy)
+        for problem in ordered
+    ]
 
 
 def harm_rank(level: Level, code: str) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.incident import Incident
-from dash_app.model.problem import Problem
+from dash_app.model.problem import DANGERS, Problem
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.acknowledging import database_controls
@@ -48,7 +48,8 @@ BADGES: dict[str, tuple[Icon, str, str]] = {
 }
 """Icon, colour and text of each badge that does not name a problem."""
 
-NAMED = {"late", "down", "rows_dropped", "rolled_back", "truncated"}
+IN_DANGER = DANGERS - {"engine_foreign"}
+NAMED = {"late", "down", "rows_dropped", "rolled_back", "truncated", "pages_damaged", *IN_DANGER}
 """Codes of problems that a badge names; it says "Check" for all others."""
 
 

@@ -10,14 +10,13 @@ from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity
 from dash_app.model.integrity import Integrity
-from dash_app.model.problem import Level, Problem, worst, worst_first
+from dash_app.model.problem import Level, Problem, danger_first, worst, worst_first
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
 from dash_app.rules.changes import refine_code
 from dash_app.rules.problems import (
     conflict_problems,
     damage_problems,
-    danger_first,
     limit_problems,
     problem_of,
     wal_problems,

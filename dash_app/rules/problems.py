@@ -163,19 +163,6 @@ def damage_problems(database: str, integrity: Integrity | None) -> Iterator[Prob
         yield Problem("pages_damaged", "fault", at, text, remedy, database, table)
 
 
-def danger_first(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems with the dangers first, and in danger with one remedy only.
-
-    The remedies of other problems, such as to restart a program, could complete the loss.
-    """
-    ordered = sorted(problems, key=lambda problem: not problem.is_danger)
-    remedy = next((problem.remedy for problem in ordered if problem.is_danger), None)
-    return [
-        problem if problem.is_danger or remedy is None else replace(problem, remedy=remedy)
-        for problem in ordered
-    ]
-
-
 def wal_problems(database: str, reading: Reading) -> Iterator[Problem]:
     """Yield the problem of a WAL that cannot be checkpointed, or does not start over."""
     host = reading.surroundings

@@ -98,8 +98,8 @@ name (30 µs each)."""
 MAX_DAYS = 365
 INTENDED = "Intended? Acknowledge it. If not, stop its writer"
 COMPARE = INTENDED + " and compare it with a backup."
-# `./ops/drill rescue` proves the order of the steps. A deleted WAL exists only as long as its writer
-# has it open, and a second WAL overwrites its rows when either is checkpointed.
+# `./ops/drill rescue` proves the order of the steps. A deleted WAL exists only while its writer has
+# it open, and a second WAL overwrites its rows when either is checkpointed.
 COPY_DELETED = (
     "Do not stop it yet. Stop the other programs, then copy its files with `cp` as "
     "`./ops/run doctor` shows, and the file with its `-wal`. Stop it last."

@@ -28,6 +28,7 @@ STATES = ("well", "acknowledged", "not initialized", "paused", "unknown")
 
 FOREIGN_ENGINE = "Open in an engine other than SQLite, such as Turso."
 MAIN_FILE_ONLY = "Rows of the main file only: a WAL under another name may hold more."
+ONE_GENERATION = "Rows of one generation of the WAL only: another program may see others."
 
 
 def verdict(reading: Reading, problems: Sequence[Problem] = ()) -> str:
@@ -78,6 +79,8 @@ def reading_notes(status: DatabaseStatus) -> list[str]:
     lines = []
     if "main_only" in status.reading.detail:
         lines.append(MAIN_FILE_ONLY)
+    if "one_generation" in status.reading.detail:
+        lines.append(ONE_GENERATION)
     if links := status.reading.detail.get("names"):
         lines.append(f"It has {links} names (hard links). A WAL under another name is not read.")
     disk = status.reading.surroundings.disk
@@ -168,10 +171,14 @@ def badge(status: DatabaseStatus) -> str:
     """Return the key of a badge: a status, the code of a problem, "undecided" or "paused"."""
     if status.is_paused:
         return "paused"
-    if status.reading.is_undecided and not status.is_stale:
+    first = status.problems[0] if status.problems else None
+    is_danger = bool(first and first.is_danger)
+    is_undecided = status.reading.is_undecided or bool(first and first.level == "unknown")
+    if is_undecided and not status.is_stale and not is_danger:
         return "undecided"
-    code = status.problems[0].code if status.problems else status.status
-    return code if status.status == "connected" or code == "truncated" else status.status
+    code = first.code if first else status.status
+    is_named = is_danger or status.status == "connected" or code == "truncated"
+    return code if is_named else status.status
 
 
 def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
