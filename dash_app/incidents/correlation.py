@@ -43,7 +43,7 @@ One update of a program may take more than one tick.
 """
 
 MAX_EVIDENCE_LINES = 20
-"""A process that is restarted again and again is new evidence each time."""
+"""A process that is restarted again and again yields another line each time."""
 
 WITHOUT_CONFLICTS = frozenset({"not_read_yet", "not_responding", "reader_crashed"})
 """Codes of readings that do not come from the reader, which alone sees conflicts."""
@@ -112,8 +112,7 @@ def correlate(
 def _with_openers(incident: Incident, openers: Openers) -> Incident:
     """Return a new incident with the processes that had its databases open when it began."""
     found = [o for name in incident.databases for o in open_at(openers[name], incident.since)]
-    evidence = " ".join(filter(None, [incident.evidence, open_then(found)]))
-    return replace(incident, evidence=evidence)
+    return replace(incident, evidence=_evidence(incident.evidence, open_then(found)))
 
 
 def _rank(incident: Incident) -> tuple[bool, tuple[int, int], datetime]:
@@ -181,11 +180,14 @@ def _cause(problem: Problem, statuses: Statuses, writers: Mapping[str, Opener]) 
 
 
 def _evidence(*texts: str) -> str:
-    """Return the lines of all texts, the first ones of each process: later sizes say no more."""
-    first: dict[str, str] = {}
-    for line in "\n".join(texts).splitlines():
-        first.setdefault(line.partition(": ")[0], line)
-    return "\n".join([*filter(None, first.values())][:MAX_EVIDENCE_LINES])
+    """Return the lines of all texts, but of those that begin alike only the first.
+
+    Later ones differ in the sizes of files.
+    """
+    lines: dict[str, str] = {}
+    for line in "\n".join(filter(None, texts)).splitlines():
+        lines.setdefault(line.partition(": ")[0], line)
+    return "\n".join([*lines.values()][:MAX_EVIDENCE_LINES])
 
 
 def _missing_folder(problem: Problem, statuses: Statuses) -> Path | None:
@@ -242,7 +244,6 @@ def _merge(
     return replace(
         new if is_worse or new_starts or is_other or is_current else known,
         databases=tuple(dict.fromkeys([*known.databases, *new.databases])),
-        evidence=known.evidence,
         level=new.level,
         since=min([known.since, *new_starts]),
         ended_at=None,

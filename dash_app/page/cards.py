@@ -35,7 +35,7 @@ from dash_app.page.widgets import (
 )
 from dash_app.words import numbers, summaries
 from dash_app.words.integrity import check_line
-from dash_app.words.problems import current_parts, kind_in_brief
+from dash_app.words.problems import current_parts, kind_in_brief, moment_word
 
 MAX_TABLES = 6
 
@@ -144,9 +144,9 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
         problem = status.problems[0]
         cause = current_parts(problem)
         lines.append(html.P(sentence(cause, now), className="cause"))
-        if problem.needs_acknowledgement:
+        if word := moment_word(problem):
             at, ago = (moment(problem.since, form, now) for form in ("clock", "ago"))
-            lines.append(aside("At ", at, " (", ago, ")."))
+            lines.append(aside(f"{word} ", at, " (", ago, ")."))
         elif status.status != "not_initialized":
             seen = _last_seen(status, problem, now)
             lines.append(since_when(problem.since, now, *seen, has_length=len(cause) == 1))

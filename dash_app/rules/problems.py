@@ -134,25 +134,16 @@ def _is_undone(
 def conflict_problems(
     database: str, reading: Reading, starts: Mapping[str, datetime]
 ) -> Iterator[Problem]:
-    """Yield a problem for each kind of conflict, with all processes that cause it.
+    """Yield a problem for each conflict.
 
     `starts` has the start of known problems by their ids, also from before a restart.
     """
-    conflicts = reading.surroundings.conflicts
-    for kind in dict.fromkeys(conflict.kind for conflict in conflicts):
-        same = [conflict for conflict in conflicts if conflict.kind == kind]
-        is_certain = any(conflict.is_certain for conflict in same)
-        text, remedy = conflict_text(kind, same, is_certain=is_certain)
-        problem = Problem(
-            kind,
-            "fault" if is_certain else "unknown",
-            min(conflict.since for conflict in same),
-            text,
-            remedy,
-            database,
-            evidence="\n".join(map(evidence_line, same)),
-        )
-        yield replace(problem, since=starts.get(problem.id, problem.since))
+    for conflict in reading.surroundings.conflicts:
+        level: Level = "fault" if conflict.is_certain else "unknown"
+        text, remedy = conflict_text(conflict)
+        problem = Problem(conflict.kind, level, conflict.since, text, remedy, database)
+        since = starts.get(problem.id, conflict.since)
+        yield replace(problem, since=since, evidence=evidence_line(conflict))
 
 
 def damage_problems(database: str, integrity: Integrity | None) -> Iterator[Problem]:

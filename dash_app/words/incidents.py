@@ -16,7 +16,7 @@ from dash_app.words.numbers import (
     short_path,
     truncate,
 )
-from dash_app.words.problems import kind_in_brief, plain
+from dash_app.words.problems import kind_in_brief, plain, process_name
 
 SEPARATOR, NO_BREAK = ": ", "\u00a0"
 """The separator of labels and cause in the stored text of an incident. Within a label, a no-break
@@ -80,10 +80,7 @@ def closed(opener: Opener, what: str = "it") -> str:
 
 def open_then(openers: Sequence[Opener]) -> str:
     """Return the processes that had the databases open when a problem began; empty if none."""
-    names = [
-        f"{opener.command} (pid {opener.pid}{f', {opener.unit}' if opener.unit else ''})"
-        for opener in openers
-    ]
+    names = [process_name(opener.command, opener.pid, opener.unit) for opener in openers]
     return f"Open then: {join_names(list(dict.fromkeys(names)))}." if names else ""
 
 

@@ -1,6 +1,6 @@
 """Problems in words: short forms of all codes, and the texts and remedies of findings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
@@ -135,24 +135,23 @@ REMEDIES: dict[FindingKind, str] = {
 }
 
 CONFLICTS: dict[ConflictKind, str] = {
-    "wal_split": "{who} use{s} a WAL that other programs do not see. Rows can be lost.",
+    "wal_split": "{who} uses a WAL that other programs do not see. Rows can be lost.",
     "wal_orphaned": (
-        "{who} write{s} to a WAL that was deleted. Other programs do not see these rows."
+        "{who} writes to a WAL that was deleted. Other programs do not see these rows."
     ),
     "wal_removed": "The WAL of {who} was deleted while in use. New rows can be lost.",
     "writer_unlocked": (
-        "{who} use{s} it without a lock on the file. Other programs can delete its WAL."
+        "{who} uses it without a lock on the file. Other programs can delete its WAL."
     ),
     "wal_disagrees": "{who} and another program overwrite each other's rows in its WAL.",
     "wal_stale": "Its WAL belongs to the file that this one replaced. Opening it mixes both.",
     "engine_foreign": (
-        "{who} use{s} an engine other than SQLite while SQLite has it open. Rows can be lost."
+        "{who} uses an engine other than SQLite while SQLite has it open. Rows can be lost."
     ),
 }
-"""Causes, with `who` and the ending of its verb."""
 
 ENGINE_ALONE = (
-    "{who} use{s} an engine other than SQLite, whose locks cannot be checked.",
+    "{who} uses an engine other than SQLite, whose locks cannot be checked.",
     "Open it with that engine only.",
 )
 """Cause and remedy while SQLite itself does not use the file."""
@@ -179,6 +178,13 @@ def current_parts(problem: Problem) -> Sentence:
     # The text of another version of the service may have no such phrase.
     before, phrase, after = problem.text.partition(f"since {clock(since, problem.since)}")
     return (f"{before}for ", since, after) if phrase else (problem.text,)
+
+
+def moment_word(problem: Problem) -> str:
+    """Return the word before the time of a problem that has a moment, not a length; or nothing."""
+    if problem.code == "pages_damaged":
+        return "Found at"
+    return "At" if problem.needs_acknowledgement else ""
 
 
 def spoken(sentence: Sentence, now: datetime) -> str:
@@ -215,28 +221,31 @@ def remedy_for(event: Event, kind: FindingKind) -> str:
     return COMPARE if event.kind == "schema_changed" else REMEDIES[kind]
 
 
-def conflict_text(
-    kind: ConflictKind, conflicts: Sequence[Conflict], *, is_certain: bool
-) -> tuple[str, str]:
-    """Return the cause and the remedy of all conflicts of one kind in a database."""
-    text, remedy = (CONFLICTS[kind], REMEDIES[kind]) if is_certain else ENGINE_ALONE
-    named = [conflict_process(conflict) for conflict in conflicts if conflict.pid is not None]
-    return text.format(who=join_names(named) or "A program", s="s" * (len(named) < 2)), remedy
+def process_name(command: str, pid: int, unit: str | None) -> str:
+    """Return a process with its systemd unit or container: python3 (pid 812, agent.service)."""
+    return f"{command or 'unknown'} (pid {pid}{f', {unit}' if unit else ''})"
 
 
-def conflict_process(conflict: Conflict) -> str:
-    """Return the process that causes a conflict; empty if none is known."""
+def conflict_text(conflict: Conflict) -> tuple[str, str]:
+    """Return the cause and the remedy of a conflict."""
+    text, remedy = CONFLICTS[conflict.kind], REMEDIES[conflict.kind]
+    if not conflict.is_certain:
+        text, remedy = ENGINE_ALONE
+    return text.format(who=_process_of(conflict) or "A program"), remedy
+
+
+def _process_of(conflict: Conflict) -> str:
     if conflict.pid is None:
         return ""
-    unit = f", {conflict.unit}" if conflict.unit else ""
-    return f"{conflict.command or 'unknown'} (pid {conflict.pid}{unit})"
+    return process_name(conflict.command, conflict.pid, conflict.unit)
 
 
 def evidence_line(conflict: Conflict) -> str:
-    """Return what shows a conflict, in one line that begins with the process and the kind."""
-    facts = {"first seen": f"{conflict.since:%H:%M:%S} UTC on {day(conflict.since)}"}
-    shown = ", ".join(f"{name} {value}" for name, value in (facts | {**conflict.evidence}).items())
-    return f"{conflict_process(conflict) or 'No process'}, {conflict.kind}: {one_line(shown)}"
+    """Return what shows a conflict, in one line that begins with its kind and the process."""
+    head = ", ".join(filter(None, [conflict.kind, _process_of(conflict)]))
+    seen = f"seen at {conflict.since:%H:%M:%S} UTC on {day(conflict.since)}"
+    facts = "; ".join([seen, *(f"{name} {value}" for name, value in conflict.evidence.items())])
+    return f"{head}: {one_line(facts)}"
 
 
 def pages_damaged(damage: Damage) -> str:

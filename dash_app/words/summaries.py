@@ -17,6 +17,7 @@ from dash_app.words.problems import (
     badge_text,
     current_parts,
     disk_line,
+    moment_word,
     other_problems,
     predicate,
     spoken,
@@ -232,9 +233,10 @@ def _problems(status: DatabaseStatus, now: datetime) -> Iterator[str]:
         yield spoken(parts, now)
         if status.status != "not_initialized":
             length = "" if len(parts) > 1 else f" ({age(now - first.since)})"
-            at = f"At {clock(first.since, now)} ({ago(now - first.since)})."
+            at = f"{clock(first.since, now)} ({ago(now - first.since)})."
             since = f"Since {clock(first.since, now)}{length}."
-            yield at if first.needs_acknowledgement else since
+            word = moment_word(first)
+            yield f"{word} {at}" if word else since
         if "is_noted" in status.reading.detail:
             yield not_renewed(status.reading)
     elif status.verdict != rows_in_tables(status.reading):

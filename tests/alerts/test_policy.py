@@ -16,7 +16,9 @@ from dash_app.alerts.policy import (
     plan,
     record_attempt,
     record_delivery,
+    urgent_ids,
 )
+from dash_app.model.problem import Level
 from dash_app.settings.quiet_hours import parse_quiet_hours
 from tests.alerts.simulation import HOUR, MINUTE, NOON, POLICY, SECOND, Simulation
 
@@ -143,6 +145,58 @@ def test_a_single_notification_of_quiet_hours_is_sent_alone() -> None:
     sim.start("email")
     sim.advance(9 * HOUR)
     assert sim.titles == ["Email: needs you"]
+
+
+def test_danger_is_notified_at_once_also_in_quiet_hours_and_its_end_waits() -> None:
+    sim = Simulation(POLICY.model_copy(update={"quiet": NIGHT, "after": HOUR}))
+    sim.advance(11 * HOUR)
+    sim.start("content")
+    for name in ("email", "health"):
+        sim.start(name, kind="wal_split")
+    sim.tick()
+    night = NOON + 11 * HOUR
+    assert sim.delivered == [(night, "Email: needs you"), (night, "Health: needs you")]
+    sim.advance(2 * HOUR)
+    sim.end("email")
+    sim.advance(5 * HOUR)
+    assert len(sim.delivered) == 2
+    sim.advance(2 * HOUR)
+    assert sim.titles[2:] == ["1 needs you, 1 over"]
+
+
+def test_danger_that_was_not_delivered_is_retried_in_quiet_hours() -> None:
+    sim = Simulation(POLICY.model_copy(update={"quiet": NIGHT}))
+    sim.advance(11 * HOUR)
+    sim.is_reachable = False
+    sim.start("email", kind="writer_unlocked")
+    sim.advance(10 * MINUTE)
+    assert [(at - sim.attempts[0]) // MINUTE for at in sim.attempts] == [0, 1, 5]
+    ids = urgent_ids(sim.outbox.notifications, sim.outbox.incidents)
+    assert ids == {note.id for note in sim.outbox.notifications}
+    (pending,) = sim.outbox.notifications
+    reason = pending_reason(pending, (), sim.policy, sim.now, is_urgent=True)
+    assert reason == ("next attempt", pending.due_at)
+    assert urgent_ids(sim.outbox.notifications, ()) == set()
+
+
+@pytest.mark.parametrize(("level", "kind"), [("unknown", "engine_foreign"), ("fault", "gone")])
+def test_what_is_no_certain_danger_waits(level: Level, kind: str) -> None:
+    sim = Simulation(POLICY.model_copy(update={"quiet": NIGHT}))
+    sim.start("content", level, kind)
+    sim.tick()
+    assert sim.titles == []
+    sim.now = NOON + 11 * HOUR
+    sim.start("email", level, kind)
+    sim.advance(7 * HOUR)
+    assert sim.titles == []
+
+
+def test_acknowledged_danger_is_not_notified() -> None:
+    sim = Simulation()
+    sim.start("email", kind="wal_split")
+    sim.acknowledge("email")
+    sim.advance(HOUR)
+    assert sim.titles == []
 
 
 def test_notifications_beyond_the_hourly_limit_are_combined() -> None:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from dash_app.api.serializers import incidents_document
 from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.writer import History
-from dash_app.incidents.correlation import IncidentState, correlate
+from dash_app.incidents.correlation import MAX_EVIDENCE_LINES, IncidentState, correlate
 from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.expectation import Rules
 from dash_app.model.incident import Acknowledgement, Incident
-from dash_app.model.problem import Problem
+from dash_app.model.problem import Problem, ProblemCode
 from dash_app.model.reading import Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
@@ -106,6 +107,59 @@ def test_the_remedy_is_that_of_the_problem_named_first() -> None:
     (left,) = timeline.add_email(1, fewer)
     assert (left.text, left.remedy) == ("Email: few_rows is wrong.", "Fix it.")
     assert left.since == both.since
+
+
+def danger(since: float, code: ProblemCode = "wal_split", pid: int = 812) -> Problem:
+    line = f"{code}, python3 (pid {pid}): seen at minute {since}"
+    return replace(finding(code, since), evidence=line)
+
+
+def test_danger_is_one_incident_per_database_and_never_part_of_another() -> None:
+    timeline = Timeline()
+    fewer = finding("few_rows", 0)
+    timeline.add_email(0, fewer)
+    first = timeline.add_email(0.1, fewer, danger(0.1))
+    assert keys(first) == ["email:danger", "email:few_rows"]
+    dropped = finding("rows_dropped", 0.2)
+    found = timeline.add_email(0.2, fewer, danger(0.1), dropped)
+    assert keys(found) == ["email:danger", "email:few_rows"]
+    assert [len(incident.problem_ids) for incident in found] == [1, 2]
+    later = danger(30, "writer_unlocked")
+    both = timeline.add_email(30, danger(0.1), later)[0]
+    assert (both.key, both.since) == ("email:danger", at(0.1))
+    assert both.text == "Email: wal_split is wrong. writer_unlocked is wrong."
+    elsewhere = timeline.add(
+        31, status("email", at(31), danger(0.1)), status("chat", at(31), danger(31))
+    )
+    assert {"email:danger", "chat:danger"} <= set(keys(elsewhere))
+
+
+def test_evidence_stays_with_its_incident_and_only_grows() -> None:
+    timeline = Timeline()
+    (first,) = timeline.add_email(0, danger(0))
+    assert first.evidence == danger(0).evidence
+    changed = replace(danger(0), evidence=f"{danger(0).evidence}, but larger")
+    assert timeline.add_email(1, changed)[0].evidence == first.evidence
+    (second,) = timeline.add_email(2, danger(0), danger(2, "wal_orphaned"))
+    assert second.evidence.splitlines() == [danger(0).evidence, danger(2, "wal_orphaned").evidence]
+    timeline.add_email(3)
+    (ended,) = timeline.state.incidents
+    assert (ended.ended_at, ended.evidence) == (at(3), second.evidence)
+    for minute in range(4, 60):
+        (again,) = timeline.add_email(minute, danger(minute, pid=minute))
+    assert len(again.evidence.splitlines()) == MAX_EVIDENCE_LINES
+
+
+@pytest.mark.parametrize(
+    ("code", "is_over"),
+    [("needs_recovery", True), ("locked", True), ("reader_crashed", False), ("gone", True)],
+)
+def test_danger_ends_when_it_is_no_longer_seen(code: Code, *, is_over: bool) -> None:
+    """The reader sees it without reading the database, but not if the reader gave no answer."""
+    timeline = Timeline()
+    timeline.add_email(0, danger(0))
+    open_after = timeline.add_email(1, code=code)
+    assert ("email:danger" not in keys(open_after)) == is_over
 
 
 def test_databases_that_fall_silent_with_a_process_are_one_incident_that_names_it() -> None:
@@ -337,6 +391,17 @@ def test_a_restart_continues_open_incidents_with_their_acknowledgements(history:
     again.update(Snapshot(now, (status("email", now), status("health", now, code="io_error"))))
     ended, back = again.newest[::-1]
     assert (ended.id, ended.ended_at, back) == (email.id, now, health)
+
+
+def test_evidence_outlives_its_process_and_a_restart(history: History) -> None:
+    now = datetime.now(UTC)
+    tracker = IncidentTracker(history, SETTLE, now)
+    tracker.update(Snapshot(now, (status("email", now, danger(0)),)))
+    tracker.update(Snapshot(now, (status("email", now),)))
+    (ended,) = IncidentTracker(history, SETTLE, now).newest
+    assert (ended.ended_at, ended.evidence) == (now, danger(0).evidence)
+    (document,) = incidents_document([ended], IncidentQuery())["incidents"]
+    assert document["evidence"] == [danger(0).evidence]
 
 
 def test_a_restart_continues_any_number_of_incidents_that_just_ended(history: History) -> None:
