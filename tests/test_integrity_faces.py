@@ -117,8 +117,8 @@ def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() 
         "events Checked 6 h ago Not compared: expression index"
         " 1.4 GB 300 MB +210 MB 6 h ago tasks" in text
     )
-    assert "tasks Checked 7 h ago 40 kB none unknown 7 h ago" in text
-    assert "drafts Checked not yet unknown unknown unknown not yet" in text
+    assert "tasks Checked 7 h ago 40 kB 0 B unknown 7 h ago" in text
+    assert "drafts Not checked yet unknown unknown unknown not yet" in text
     damaged = view_text(with_check(DAMAGED))
     assert "1 damaged page in no table, found 1 h ago Table" in damaged
     assert "events Checked 6 h ago 12 damaged pages, found 3 h ago" in damaged

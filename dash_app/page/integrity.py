@@ -6,7 +6,7 @@ from datetime import datetime
 from dash import html
 from dash.development.base_component import Component
 
-from dash_app.model.integrity import Damage, Integrity, IntegrityState
+from dash_app.model.integrity import Damage, Integrity, IntegrityState, TableCheck
 from dash_app.page.widgets import Icon, and_more, icon, middle_ellipsis, moment, with_age
 from dash_app.words import numbers
 from dash_app.words.integrity import integrity_line, percent
@@ -19,13 +19,6 @@ SIGNS: dict[IntegrityState, tuple[Icon, str]] = {
 }
 """Icon and colour of each state."""
 
-HEADINGS = {
-    "Table": "",
-    "Size": "",
-    "Of it indexes": "wide-only",
-    "A week": "",
-    "Checked": "wide-only",
-}
 MAX_ROWS = 100
 
 
@@ -53,16 +46,13 @@ def integrity_section(integrity: Integrity, growth: Mapping[str, int], now: date
     """
     shape, colour = SIGNS[integrity.state]
     line = [*with_age(integrity_line(integrity), now), *_progress(integrity)]
-    damaged, sizes = {damage.table for damage in integrity.damage}, integrity.sizes()
-    tables = dict.fromkeys([*sizes, *sorted(integrity.tables)])
+    damaged = {damage.table for damage in integrity.damage}
+    tables = dict.fromkeys([*integrity.sizes(), *sorted(integrity.tables)])
     names = sorted(tables, key=lambda name: name not in damaged)[:MAX_ROWS]
-    head = [html.Th(text, scope="col", className=name) for text, name in HEADINGS.items()]
-    rows = [_table(name, integrity, sizes.get(name), growth.get(name), now) for name in names]
-    table = html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="sortable")
     parts = [
         html.P([icon(shape), html.Span(line)], className=f"expected expected-{colour}"),
         *(_damage(damage, now) for damage in integrity.damage if damage.table not in names),
-        *([table] if names else []),
+        *([_tables(names, integrity, growth, now)] if names else []),
         *and_more(len(tables) - MAX_ROWS),
     ]
     return html.Section([html.H2("Integrity"), html.Div(parts)], className="integrity")
@@ -76,32 +66,34 @@ def _progress(integrity: Integrity) -> list[str]:
     return []
 
 
-def _table(
-    name: str,
-    integrity: Integrity,
-    sizes: tuple[int, int] | None,
-    per_week: int | None,
-    now: datetime,
+def _tables(
+    names: list[str], integrity: Integrity, growth: Mapping[str, int], now: datetime
 ) -> Component:
-    check = integrity.tables.get(name)
-    at = check.checked_at if check else None
-    checked = moment(at, "ago", now) if at else "not yet"
-    notes: list[Component] = [html.Span(["Checked ", checked], className="grew")]
-    notes += [_damage(damage, now) for damage in integrity.damage if damage.table == name]
-    if check and check.note:
-        notes.append(html.Span(f"Not compared: {check.note}", className="expected"))
-    whole, indexes = "unknown", "unknown"
-    if sizes:
-        whole, indexes = numbers.size(sizes[0]), numbers.size(sizes[1]) if sizes[1] else "none"
-    return html.Tr(
-        [
-            html.Th([middle_ellipsis(name), html.Div(notes, className="note")], scope="row"),
-            html.Td(whole),
-            html.Td(indexes, className="wide-only"),
-            html.Td("unknown" if per_week is None else numbers.size_change(per_week)),
-            html.Td(checked, className="wide-only"),
-        ]
-    )
+    """Return a line per table. A phone has the check in its second line."""
+    texts = ["Size", "Of it indexes", *(["A week"] if growth else []), "Checked"]
+    classes = {"Of it indexes": "wide-only", "Checked": "wide-only"}
+    sizes, rows = integrity.sizes(), []
+    for name in names:
+        whole, indexes = map(numbers.size, sizes.get(name, (0, 0)))
+        check = integrity.tables.get(name, TableCheck())
+        at = check.checked_at
+        checked = moment(at, "ago", now) if at else "not yet"
+        cells = {
+            "Size": whole if name in sizes else "unknown",
+            "Of it indexes": indexes if name in sizes else "unknown",
+            "A week": numbers.size_change(growth[name]) if name in growth else "unknown",
+            "Checked": checked,
+        }
+        second = ["Checked ", checked] if at else "Not checked yet"
+        notes: list[Component] = [html.Span(second, className="grew")]
+        notes += [_damage(damage, now) for damage in integrity.damage if damage.table == name]
+        notes += [html.Span(f"Not compared: {check.note}", className="expected")] * bool(check.note)
+        first = html.Th([middle_ellipsis(name), html.Div(notes, className="note")], scope="row")
+        rows.append(
+            html.Tr([first, *(html.Td(cells[text], className=classes.get(text)) for text in texts)])
+        )
+    head = [html.Th(text, scope="col", className=classes.get(text)) for text in ("Table", *texts)]
+    return html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="sortable")
 
 
 def _damage(damage: Damage, now: datetime) -> Component:
