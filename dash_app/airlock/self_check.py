@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 
 from dash_app.airlock.airlock import Airlock
+from dash_app.airlock.page_checker import PageChecker
 from dash_app.model.reading import Reading
 from dash_app.model.self_check import Promise, SelfReport
 from dash_app.system.processes import bytes_written, count_open_files, record_locks
@@ -33,24 +34,28 @@ class SelfCheck:
         self._ticks_seconds += seconds
         self._ticks_missed += missed
 
-    def measure(self, airlock: Airlock, readings: Iterable[Reading]) -> SelfReport:
+    def measure(
+        self, airlock: Airlock, page_checker: PageChecker, readings: Iterable[Reading]
+    ) -> SelfReport:
         """Measure this process and its children.
 
         While a child reads a database, the file is rightly open and locked, so the children keep
         their previous values.
         """
-        pids = tuple(airlock.pids)
+        pids = [*airlock.pids, *page_checker.pids]
         files = {reading.file for reading in readings if reading.file}
         self._files_open = count_open_files("self", files)
-        if not airlock.is_reading:
+        if not airlock.is_reading and page_checker.is_at_rest:
             self._measure_written(airlock.answered_bytes)
-            self._files_open += sum(count_open_files(pid, files) for pid in pids)
-            self._locks_held = count_locks({os.getpid(), *pids}, files)
+            files_open = sum(count_open_files(pid, files) for pid in pids)
+            locks_held = count_locks({os.getpid(), *pids}, files)
+            if page_checker.is_at_rest:
+                self._files_open += files_open
+                self._locks_held = locks_held
+        written = self._written_by_exited + sum(self._written_by.values())
         return SelfReport(
             promises=(
-                Promise(
-                    "bytesWritten", self._written_by_exited + sum(self._written_by.values()), 0
-                ),
+                Promise("bytesWritten", written + page_checker.bytes_written, 0),
                 Promise("locksHeldBetweenReadings", self._locks_held, 0),
                 Promise("watchedFilesLeftOpen", self._files_open, 0),
                 Promise(
@@ -59,9 +64,9 @@ class SelfCheck:
                     round(self._deadline_seconds * 1000),
                 ),
             ),
-            reader_pids=pids,
+            reader_pids=tuple(pids),
             guards=airlock.guards or (),
-            sidecars_left=airlock.sidecars_left,
+            sidecars_left=airlock.sidecars_left + page_checker.sidecars_left,
             ticks=self._ticks,
             ticks_missed=self._ticks_missed,
             ticks_seconds=self._ticks_seconds,

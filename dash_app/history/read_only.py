@@ -1,7 +1,7 @@
 """The stored state of databases, for commands that may read the history but not write it."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -51,11 +51,33 @@ class ReadOnlyHistory:
     ) -> None:
         """Do nothing: this history is read-only."""
 
+    def page_checks(self) -> dict[tuple[str, str], str]:
+        """Return the stored state of each page check by database and path. Raise sqlite3.Error."""
+        if not self.path.exists():
+            return {}
+        with open_read_only(self.path) as connection:
+            return page_checks_in(connection)
+
+    def store_page_checks(self, states: Mapping[tuple[str, str], str]) -> None:
+        """Do nothing: this history is read-only."""
+
     def forget(self, database: Database, now: datetime) -> None:
         """Do nothing: this history is read-only."""
 
     def record(self, snapshot: Snapshot) -> None:
         """Do nothing: this history is read-only."""
+
+
+def page_checks_in(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """Return the stored state of each page check by database and path. Raise sqlite3.Error.
+
+    An earlier version, which has none, may still write the file.
+    """
+    has_table = "SELECT 1 FROM sqlite_schema WHERE name = 'integrity'"
+    if connection.execute(has_table).fetchone() is None:
+        return {}
+    rows = connection.execute("SELECT database, path, state FROM integrity")
+    return {(database, path): state for database, path, state in rows}
 
 
 def state_in(connection: sqlite3.Connection, database: Database) -> DatabaseState | None:

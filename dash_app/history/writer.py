@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,7 +28,7 @@ from dash_app.history.file import (
 from dash_app.history.incidents import IncidentTable
 from dash_app.history.notifications import NotificationTable
 from dash_app.history.openers import OpenerTable
-from dash_app.history.read_only import Loss, state_in
+from dash_app.history.read_only import Loss, page_checks_in, state_in
 from dash_app.history.retention import is_nearly_full, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.row_codec import to_row
@@ -232,6 +232,18 @@ class History:
                     state.absence,
                     state.baseline and _as_json(state.baseline),
                 ),
+            )
+
+    def page_checks(self) -> dict[tuple[str, str], str]:
+        """Return the stored state of each page check by database and path. Raise sqlite3.Error."""
+        return page_checks_in(self._connection)
+
+    def store_page_checks(self, states: Mapping[tuple[str, str], str]) -> None:
+        """Store the states of page checks by database and path. Raise sqlite3.Error."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO integrity VALUES (?, ?, ?)",
+                [(*key, state) for key, state in states.items()],
             )
 
     def forget(self, database: Database, now: datetime) -> None:

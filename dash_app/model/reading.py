@@ -134,6 +134,8 @@ class Reading:
     """The last write to the WAL alone."""
     schema_version: int | None = None
     """Counts schema changes and `VACUUM`."""
+    lacks_bytes: bool = False
+    """Whether the file ends before its last page does, which no WAL or journal explains."""
     statistics: int | None = None
     """A checksum of the tables that `ANALYZE` writes."""
     surroundings: Surroundings = field(default_factory=Surroundings)

@@ -20,7 +20,8 @@ HEADER_BYTES = 100
 MAGIC = b"SQLite format 3\0"
 JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
 READ_VERSION_OFFSET = 19
-CHANGE_COUNTER_BYTES = slice(24, 28)
+CHANGE_COUNTER_BYTES, VALID_FOR_BYTES = slice(24, 28), slice(92, 96)
+PAGE_SIZE_BYTES, PAGE_COUNT_BYTES = slice(16, 18), slice(28, 32)
 SQLITE_VERSION_BYTES = slice(96, 100)
 WAL_FORMAT = 2
 OTHER_FORMATS = {3, 255}
@@ -127,6 +128,9 @@ class Header(NamedTuple):
     is_wal: bool
     change_counter: int
     sqlite_version: int
+    page_bytes: int
+    pages: int
+    """The number of pages; 0 if a version before 3.7.0 wrote the file last."""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -143,7 +147,23 @@ class Header(NamedTuple):
             raise UnreadableError("not_a_database")
         counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
         version = int.from_bytes(data[SQLITE_VERSION_BYTES], "big")
-        return cls(read_version == WAL_FORMAT, counter, version)
+        page_bytes = int.from_bytes(data[PAGE_SIZE_BYTES], "big")
+        is_counted = data[VALID_FOR_BYTES] == data[CHANGE_COUNTER_BYTES]
+        pages = int.from_bytes(data[PAGE_COUNT_BYTES], "big") if is_counted else 0
+        page_bytes = 1 << 16 if page_bytes == 1 else page_bytes
+        return cls(read_version == WAL_FORMAT, counter, version, page_bytes, pages)
+
+    def lacks_bytes(self, files: Files) -> bool:
+        """Whether the file ends before its last page does, and no WAL or journal can complete it.
+
+        SQLite reads such a page, with zeros at its end.
+        """
+        if files.wal_bytes or files.has_journal or not self.page_bytes:
+            return False
+        size_bytes = files.main.size_bytes
+        if not self.pages:
+            return size_bytes % self.page_bytes > 0
+        return size_bytes < self.pages * self.page_bytes
 
 
 def stat_files(path: str) -> Files:

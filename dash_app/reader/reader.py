@@ -246,6 +246,7 @@ class Reader:
             journal_mode="wal" if header.is_wal else "delete",
             change_counter=header.change_counter,
             sqlite_version=header.sqlite_version,
+            lacks_bytes=header.lacks_bytes(files),
         )
         started = time.monotonic()
         cached = self._cached

@@ -1,0 +1,467 @@
+"""The page-check process: looks for damage in one database, in short steps with long rests.
+
+Argument: the parent's pid. Request, one line: `path`, `share` (of one core, from 0 to 1), and how
+far an earlier process got: `done` (names of tables) and `progress`. Messages:
+- `{"guards": [NAME, ...]}` once, after the start
+- `{"rests_until": TIME, "sidecars": COUNT}`: nothing is open until then (monotonic clock)
+- `{"progress": {...}, "share": SHARE}`: from here, another process can continue
+- `{"bytes": {NAME: BYTES, ...}, "tables": {INDEX: TABLE, ...}}` once all pages were read
+- `{"damaged": TABLE, "pages": COUNT}` as soon as damage is certain; `TABLE` is empty for the schema
+  and for unused pages
+- `{"checked": TABLE, "note": TEXT}` once a table was checked to its end
+- `{"ended": true}` or `{"failed": REASON}` last
+"""
+
+import ctypes
+import os
+import platform
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from threading import Event, Thread
+from typing import TypeVar
+
+from dash_app.reader import sandbox
+from dash_app.reader.connection import RETRY_SECONDS, connect
+from dash_app.reader.errors import explain_error
+from dash_app.reader.files import Files, Header, UnreadableError, read_header, stat_files
+from dash_app.reader.locks import is_wal_index_open
+from dash_app.reader.protocol import MAX_DATA_BYTES, OUT_OF_MEMORY, Message, from_line, to_line
+from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
+from dash_app.reader.rowid_scan import MIN_ROWID, Rowids
+from dash_app.reader.sweep import PageSweep, Suspect, Target, read_targets
+from dash_app.reader.table_check import (
+    WITHOUT_ROWID,
+    Plan,
+    check_slice,
+    check_whole,
+    count_differences,
+    missing_part,
+    next_rowid,
+    read_bounds,
+    read_plan,
+    read_rows,
+)
+from dash_app.system.processes import limit_memory
+
+SCHEMA_TABLE = "sqlite_schema"
+"""Its check includes the freelist (sqlite.org/pragma.html#pragma_integrity_check)."""
+
+STILL_SECONDS, LIVE_SECONDS = 2.0, 0.01
+"""Maximum time of a statement on a file that nobody writes, enough for about 0.5 GB, and beside a
+writer: at full speed, its WAL grows by a tenth in 10 ms."""
+
+SLICE_SECONDS, SLICES_SECONDS = 0.002, 0.05
+"""Target time of a slice, and maximum time that a database is open for several of them."""
+
+PAUSE_FACTOR, REST_FACTOR = 3, 19
+"""Beside a writer, pauses after a slice and after closing, as multiples of the time before. A WAL
+can start over meanwhile. If the machine is busy, slices take longer, and so do the pauses."""
+
+FIRST_ROWS, MAX_ROWS = 100, 20_000
+SWEEP_SECONDS = 0.02
+CONFIRM_SECONDS = 5.0
+"""Damage counts if it is found again after this time: copies over a file pause for less."""
+
+MAX_RANGES = 20
+"""Maximum number of suspect pages per table about which SQLite is asked one by one."""
+
+MAX_ATTEMPTS = 50
+BUSY_SECONDS = 1.0
+"""Rest before the next attempt to find a moment in which the database can be read."""
+
+MIN_REST_SECONDS = 0.01
+PULSE_SECONDS = 5.0
+WATCH_SECONDS = 0.05
+SAVE_SECONDS = 10.0
+IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+"""The number of the system call ioprio_set(2), by machine."""
+
+IOPRIO_OF_PROCESS, IDLE_CLASS = 1, 3 << 13
+Answer = TypeVar("Answer")
+
+
+class GiveUpError(Exception):
+    """The check cannot continue; the text is the reason."""
+
+
+class MovedError(Exception):
+    """The database was written meanwhile, or is locked."""
+
+
+class TooLongError(Exception):
+    """The statement was interrupted."""
+
+
+class DamagedError(Exception):
+    """SQLite found damage, or entries of an index are missing."""
+
+
+class NotComparedError(Exception):
+    """SQLite lacks something here; the text is a short note."""
+
+
+class PageCheck:
+    """The check of one database."""
+
+    def __init__(
+        self, request: Message, send: Callable[[Message], None], *, writes_denied: bool
+    ) -> None:
+        self._path: str = request["path"]
+        self._share: float = request["share"]
+        self._done: set[str] = set(request["done"])
+        self._progress: Message = {"found": {}, "sweep": None, **request["progress"]}
+        self._send = send
+        self._writes_denied = writes_denied
+        self._identity: tuple[int, int] | None = None
+        self._is_still = False
+        self._sidecars = 0
+        self._open_seconds = self._cpu_seconds = 0.0
+        self._rested_at, self._saved_at = time.monotonic(), 0.0
+        self._span = 0.0, 1.0
+
+    def run(self) -> None:
+        """Check everything that was not checked yet. Raise GiveUpError."""
+        targets, sizes = self._sweep()
+        total = sum(sizes.get(target.name, 1) for target in targets)
+        before = 0.5
+        for table in dict.fromkeys(target.table for target in targets):
+            part = sum(sizes.get(t.name, 1) for t in targets if t.table == table) / total / 2
+            if _shown(table) not in self._done:
+                self._span = before, part
+                note = self._check_table(table)
+                self._progress["first"] = None
+                self._send({"checked": _shown(table), "note": note})
+                self._save(before + part, is_due=True)
+            before += part
+        self._send({"ended": True})
+
+    def _sweep(self) -> tuple[list[Target], Mapping[str, int]]:
+        """Read all pages, and ask SQLite about the suspects. Return the B-trees and their sizes."""
+        while True:
+            targets, version = self._schema(read_targets)
+            sweep = PageSweep(self._path, targets, version, self._progress["sweep"])
+            attempts = 0
+            while not (sweep.is_done or sweep.is_outdated or attempts == MAX_ATTEMPTS):
+                sweep.step(SWEEP_SECONDS)
+                attempts = attempts + 1 if sweep.blocked else 0
+                self._rest(BUSY_SECONDS if sweep.blocked else MIN_REST_SECONDS)
+                self._progress["sweep"] = sweep.progress
+                self._save(sweep.share / 2)
+            if not sweep.is_outdated:
+                break
+            self._progress["sweep"] = None
+        if sweep.is_done:
+            tables = {t.name: t.table for t in targets if t.name != t.table}
+            self._send({"bytes": sweep.bytes_by_name, "tables": tables})
+        for table in {suspect.table for suspect in sweep.suspects}:
+            self._confirm(table, [suspect for suspect in sweep.suspects if suspect.table == table])
+        return targets, sweep.bytes_by_name
+
+    def _confirm(self, table: str, suspects: Sequence[Suspect]) -> None:
+        """Report the suspect pages of a table that SQLite finds damaged too."""
+        plan = self._plan(table or SCHEMA_TABLE)
+        if plan is None:
+            return
+        ranges = [(one.page, one.rowids) for one in suspects if one.rowids and plan.rowid]
+        pages = {page for page, rowids in ranges[:MAX_RANGES] if self._is_damaged(plan, rowids)}
+        if not pages:
+            whole = partial(check_whole, plan=plan, pragma="quick_check")
+            try:
+                pages = self._twice(whole, STILL_SECONDS) or set()
+            except (NotComparedError, TooLongError):
+                return
+        if pages:
+            self._report(table, pages)
+
+    def _is_damaged(self, plan: Plan, rowids: Rowids) -> bool:
+        try:
+            self._read(partial(read_rows, plan=plan, rowids=rowids))
+        except DamagedError:
+            return True
+        except (NotComparedError, TooLongError):
+            pass
+        return False
+
+    def _check_table(self, table: str) -> str | None:
+        """Check a table and its indexes. Return what was not compared; None if everything was."""
+        plan = self._plan(table)
+        try:
+            return self._check(plan) if plan else None
+        except NotComparedError as error:
+            # The table or an index may have been removed meanwhile.
+            return str(error) if self._plan(table) == plan else self._check_table(table)
+
+    def _check(self, plan: Plan) -> str | None:
+        table, note = plan.table.decode(), plan.note
+        for pragma in ("integrity_check", "quick_check"):
+            try:
+                pages = self._twice(partial(check_whole, plan=plan, pragma=pragma))
+            except TooLongError:
+                continue
+            except NotComparedError as error:
+                note = str(error)
+                continue
+            if pages is not None:
+                self._report(table, pages)
+            if pages is not None or pragma == "integrity_check" or not plan.indexes:
+                return note
+        if plan.rowid is None:
+            return WITHOUT_ROWID
+        if self._has_damaged_rows(plan) or self._has_other_entries(plan):
+            self._report(table, set())
+        return note
+
+    def _has_other_entries(self, plan: Plan) -> bool:
+        """Whether an index has more or fewer entries than its table has rows."""
+        for index in plan.indexes:
+            with suppress(TooLongError):
+                if self._twice(partial(count_differences, plan=plan, index=index)) is not None:
+                    return True
+        return False
+
+    def _has_damaged_rows(self, plan: Plan) -> bool:
+        """Whether a slice of rows, or of their entries in the indexes, is damaged twice."""
+        lowest, highest = self._bounds(plan)
+        stored = self._progress.get("first")
+        first: int | None = MIN_ROWID if stored is None else stored
+        rows, failures, is_suspect = FIRST_ROWS, 0, False
+        while first is not None:
+            work = partial(self._check_slices, plan=plan, first=first, rows=rows)
+            try:
+                first, rows = self._read(work, 2 * SLICES_SECONDS)
+                failures, is_suspect = 0, False
+            except TooLongError:  # the disk is slow; the next attempt finds the pages in memory
+                rows, failures = max(rows // 4, 1), failures + 1
+                if failures > MAX_ATTEMPTS:
+                    raise NotComparedError("its disk is too slow") from None
+            except DamagedError:
+                if is_suspect:
+                    return True
+                is_suspect = True
+                self._rest(CONFIRM_SECONDS)
+            self._progress["first"] = first
+            before, part = self._span
+            share = ((first or highest) - lowest) / max(highest - lowest, 1)
+            self._save(before + part * min(max(share, 0), 1))
+        return False
+
+    def _bounds(self, plan: Plan) -> Rowids:
+        try:
+            return self._read(partial(read_bounds, plan=plan))
+        except (DamagedError, TooLongError):  # the slices will show which
+            return 0, 0
+
+    def _check_slices(
+        self, connection: sqlite3.Connection, plan: Plan, first: int, rows: int
+    ) -> tuple[int | None, int]:
+        """Check slices for a while. Return the next rowid, None at the end, and a slice's rows."""
+        ends = time.monotonic() + SLICES_SECONDS
+        while True:
+            started = time.monotonic()
+            read, last, missing = check_slice(connection, plan, first, rows)
+            if missing:
+                raise DamagedError
+            following = next_rowid(last) if read == rows else None
+            now = time.monotonic()
+            factor = min(max(SLICE_SECONDS / max(now - started, 1e-5), 0.25), 2)
+            rows = min(max(int(rows * factor), 1), MAX_ROWS)
+            if following is None or now > ends:
+                return following, rows
+            first = following
+            if not self._is_still:
+                time.sleep(PAUSE_FACTOR * (now - started))
+
+    def _plan(self, table: str) -> Plan | None:
+        """Plan the check of a table. Return None if it was removed meanwhile."""
+        return self._schema(partial(read_plan, table=table.encode()))
+
+    def _schema(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        try:
+            return self._read(work, STILL_SECONDS)
+        except (DamagedError, NotComparedError, TooLongError):
+            raise GiveUpError("its schema cannot be read") from None
+
+    def _twice(
+        self, work: Callable[[sqlite3.Connection], set[int] | None], seconds: float | None = None
+    ) -> set[int] | None:
+        """Return the damaged pages that work finds, if it does so twice; None without damage."""
+        pages: set[int] | None = None
+        for wait_seconds in (0.0, CONFIRM_SECONDS):
+            self._rest(wait_seconds)
+            try:
+                pages = self._read(work, seconds)
+            except DamagedError:
+                pages = set()
+            if pages is None:
+                break
+        return pages
+
+    def _report(self, table: str, pages: set[int]) -> None:
+        """Report damage of a table, with the pages that are known."""
+        found = self._progress["found"]
+        found[table] = sorted({*found.get(table, ()), *pages})
+        self._send({"damaged": _shown(table), "pages": max(len(found[table]), 1)})
+
+    def _save(self, share: float, *, is_due: bool = False) -> None:
+        now = time.monotonic()
+        if is_due or now - self._saved_at > SAVE_SECONDS:
+            self._saved_at = now
+            self._send({"progress": self._progress, "share": round(share, 4)})
+
+    def _read(
+        self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None = None
+    ) -> Answer:
+        """Open the database, work and close it, until no write came in between; then rest.
+
+        Raise DamagedError, NotComparedError, or TooLongError after so many seconds.
+        """
+        for _attempt in range(MAX_ATTEMPTS):
+            try:
+                return self._read_once(work, seconds)
+            except MovedError:
+                self._rest(BUSY_SECONDS)
+            except UnreadableError as error:
+                raise GiveUpError(f"it cannot be read ({error.code})") from None
+            finally:
+                self._rest()
+        raise GiveUpError("there was no moment to read it")
+
+    def _read_once(
+        self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None
+    ) -> Answer:
+        files = stat_settled(self._path)
+        if self._identity not in {None, files.identity}:
+            raise GiveUpError("its file was replaced")
+        self._identity = files.identity
+        header = read_header(files)
+        if is_being_written(files, header):
+            raise MovedError
+        now = datetime.now(UTC)
+        route = choose_route(files, now, writes_denied=self._writes_denied)
+        self._is_still = route != "shared" and files.shows_writes_after(now)
+        had_others = route == "shared" and is_wal_index_open(files.path)
+        seconds = seconds or (STILL_SECONDS if self._is_still else LIVE_SECONDS)
+        failure: Exception | None = None
+        started = time.monotonic()
+        with connect(files.path, route) as connection:
+            try:
+                with _watch(connection, seconds, files if route != "shared" else None):
+                    answer = work(connection)
+            except (sqlite3.Error, UnicodeError, DamagedError) as error:
+                failure = error
+        self._open_seconds += time.monotonic() - started
+        is_left = had_others and os.path.exists(f"{files.path}-wal")
+        self._sidecars += is_left and not is_wal_index_open(files.path)
+        if route != "shared" and not is_unchanged(files, header):
+            raise MovedError
+        if failure:
+            raise _explained(failure, files, header)
+        return answer
+
+    def _rest(self, min_seconds: float = 0.0) -> None:
+        """Rest for as long as the budget and a writer need, with nothing open."""
+        now, cpu_seconds = time.monotonic(), time.process_time()
+        seconds = (cpu_seconds - self._cpu_seconds) / self._share - (now - self._rested_at)
+        live_seconds = 0 if self._is_still else REST_FACTOR * self._open_seconds
+        seconds = max(seconds, live_seconds, min_seconds)
+        while seconds > 0:
+            piece_seconds = min(seconds, PULSE_SECONDS)
+            self._send(
+                {"rests_until": time.monotonic() + piece_seconds, "sidecars": self._sidecars}
+            )
+            time.sleep(piece_seconds)
+            seconds -= piece_seconds
+        self._rested_at, self._cpu_seconds, self._open_seconds = time.monotonic(), cpu_seconds, 0.0
+
+
+def _explained(error: Exception, files: Files, header: Header) -> Exception:
+    """Return what an error during the work means."""
+    if isinstance(error, DamagedError):
+        return error
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_INTERRUPT":
+        return TooLongError()
+    if name == "SQLITE_ERROR":
+        return NotComparedError(missing_part(str(error)))
+    code = explain_error(error, files, header).code
+    meanings: dict[str, Exception] = {
+        "corrupt": DamagedError(),
+        "locked": MovedError(),
+        "needs_recovery": MovedError(),  # or the index of the WAL is just being made
+    }
+    return meanings.get(code, GiveUpError(f"it cannot be read ({code})"))
+
+
+@contextmanager
+def _watch(connection: sqlite3.Connection, seconds: float, files: Files | None) -> Iterator[None]:
+    """Interrupt the connection after so many seconds, or once any of its files was written."""
+    done, ends = Event(), time.monotonic() + seconds
+
+    def run() -> None:
+        wait_seconds = min(seconds, WATCH_SECONDS)
+        while not done.wait(wait_seconds):
+            left_seconds = ends - time.monotonic()
+            wait_seconds = min(max(left_seconds, RETRY_SECONDS), WATCH_SECONDS)
+            if left_seconds <= 0 or (files and _has_moved(files)):
+                connection.interrupt()
+
+    watchdog = Thread(target=run)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watchdog.join()
+
+
+def _has_moved(files: Files) -> bool:
+    try:
+        return stat_files(files.path) != files
+    except UnreadableError:
+        return True
+
+
+def _shown(table: str) -> str:
+    return "" if table == SCHEMA_TABLE else table
+
+
+def _send(message: Message) -> None:
+    """Write a message to the parent. Exit if the parent is gone."""
+    try:
+        os.write(sys.stdout.fileno(), to_line(message))
+    except OSError:
+        os._exit(0)
+
+
+def _lower_priority() -> None:
+    """Take processor and disk only when no other process wants them."""
+    os.nice(19)
+    if number := IOPRIO_SET.get(platform.machine()):
+        ctypes.CDLL(None).syscall(number, IOPRIO_OF_PROCESS, 0, IDLE_CLASS)
+
+
+def main() -> None:
+    """Check the database that the parent names."""
+    sandbox.die_with_parent(int(sys.argv[1]))
+    sandbox.take_own_name()
+    _lower_priority()
+    limit_memory(MAX_DATA_BYTES)
+    guards = sandbox.deny_writes()
+    _send({"guards": guards})
+    request = from_line(sys.stdin.buffer.read())
+    try:
+        PageCheck(request, _send, writes_denied=bool(guards)).run()
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)
+    except GiveUpError as error:
+        _send({"failed": str(error)})
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""Check a table and its indexes by means of SQLite: in one statement, or in slices of its rows."""
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from dash_app.reader.counts import MISSING_EXTENSIONS
+from dash_app.reader.rowid_scan import MAX_ROWID, MIN_ROWID, Rowids, quote, rowid_names
+from dash_app.reader.schema import list_tables
+
+EXPRESSION, WITHOUT_ROWID = "expression index", "WITHOUT ROWID"
+"""What slices cannot compare with its table."""
+
+VALUE_MESSAGES = re.compile("(NULL|TEXT|NUMERIC|non-[A-Z]+) value in |CHECK constraint failed in ")
+"""Messages of `integrity_check` about values that a program may have written."""
+
+INDEX_MESSAGE = re.compile(
+    r"(?:row \d+ missing from|entries in|entry in|for row \d+ of|from) index "
+)
+PAGE = re.compile(r"[Pp]age (\d+)")
+SQL_TOKEN = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|--[^\n]*|/\*.*?\*/|[()]|\bWHERE\b""",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+class Index(NamedTuple):
+    """An index whose entries can be compared with the rows of its table."""
+
+    name: bytes
+    columns: tuple[tuple[bytes, bytes], ...]
+    """The names of its columns and of their collations."""
+    where: str = "1"
+    """The condition of a partial index."""
+
+
+class Plan(NamedTuple):
+    """How to check a table: its rowid, its last column and its indexes."""
+
+    table: bytes
+    rowid: str | None
+    """The name of its rowid; None if it has none that can be read."""
+    last_column: bytes
+    indexes: tuple[Index, ...] = ()
+    left_out: frozenset[str] = frozenset()
+    """Names of the indexes that are not compared."""
+    note: str | None = None
+    """What slices do not compare; None if they compare all."""
+
+    @property
+    def source(self) -> str:
+        """The table in a statement. Raise UnicodeDecodeError."""
+        return quote(self.table)
+
+
+def read_plan(connection: sqlite3.Connection, table: bytes) -> Plan | None:
+    """Plan the check of a table; return None if there is no such table. Raise sqlite3.Error."""
+    sql = "SELECT name, hidden FROM pragma_table_xinfo(?)"
+    kinds: dict[bytes, int] = dict(connection.execute(sql, (_text(table),)).fetchall())
+    if not kinds:
+        return None
+    has_rowid = (table, b"table", True) not in list_tables(connection)
+    rowid = rowid_names(connection).get(table, "rowid") if has_rowid else None
+    last = [column for column, kind in kinds.items() if kind == 0][-1:]
+    plan = Plan(table, rowid, last[0] if last else b"rowid")
+    if rowid is None:
+        return plan
+    sql = "SELECT name FROM pragma_index_list(?)"
+    names = [name for (name,) in connection.execute(sql, (_text(table),)).fetchall()]
+    found = {name: _read_index(connection, plan, name, kinds) for name in names}
+    left_out = frozenset(_text(name) for name, index in found.items() if index is None)
+    indexes = tuple(index for index in found.values() if index)
+    return plan._replace(indexes=indexes, left_out=left_out, note=EXPRESSION if left_out else None)
+
+
+def _read_index(
+    connection: sqlite3.Connection, plan: Plan, name: bytes, kinds: Mapping[bytes, int]
+) -> Index | None:
+    """Read how an index is made. Return None if its entries cannot be compared with the rows.
+
+    It has an expression, a generated column, or a collation of the writing program.
+    """
+    sql = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key"
+    columns = connection.execute(sql, (_text(name),)).fetchall()
+    if any(kinds.get(column, 1) for column, _ in columns):  # an expression has no name
+        return None
+    made = connection.execute("SELECT sql FROM main.sqlite_schema WHERE name = ?", (_text(name),))
+    (made_by,) = made.fetchone() or (None,)
+    index = Index(name, tuple(columns), _condition(_text(made_by)) if made_by else "1")
+    try:
+        connection.execute(f"EXPLAIN SELECT ({_probe(plan, index)}) FROM {plan.source} AS o")  # noqa: S608
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
+            raise
+        return None
+    return index
+
+
+def _condition(sql: str) -> str:
+    """Return the condition of a partial index from the statement that made it."""
+    depth = 0
+    for token in SQL_TOKEN.finditer(sql):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0 and token[0].upper() == "WHERE":
+            return sql[token.end() :]
+    return "1"
+
+
+def check_whole(connection: sqlite3.Connection, plan: Plan, pragma: str) -> set[int] | None:
+    """Check a table by `quick_check` or `integrity_check`.
+
+    Return the damaged pages, as far as messages name them; None if there is no damage. Raise
+    sqlite3.Error.
+    """
+    connection.execute("PRAGMA ignore_check_constraints = 1")
+    rows = connection.execute(f"PRAGMA main.{pragma}({_quoted(plan.table)})").fetchall()
+    lines = [line for (text,) in rows for line in _text(text).splitlines()]
+    damage = list(_damage(lines, plan.left_out))
+    return {int(page) for line in damage for page in PAGE.findall(line)[:1]} if damage else None
+
+
+def _damage(lines: Iterable[str], left_out: frozenset[str]) -> Iterator[str]:
+    for line in lines:
+        about_index = INDEX_MESSAGE.search(line)
+        is_left_out = about_index and line[about_index.end() :] in left_out
+        is_harmless = line in {"ok", ""} or line.startswith("***") or VALUE_MESSAGES.match(line)
+        if not (is_harmless or is_left_out):
+            yield line
+
+
+def check_slice(
+    connection: sqlite3.Connection, plan: Plan, first: int, rows: int
+) -> tuple[int, int | None, int]:
+    """Read rows from a rowid on, each with its entries in the indexes.
+
+    Return the number of rows read, the last rowid and the number of entries that are missing. Raise
+    sqlite3.Error if a page on the way is damaged.
+    """
+    missing = "".join(
+        f", ({index.where}) AND NOT EXISTS ({_probe(plan, index)})" for index in plan.indexes
+    )
+    names = [f"m{number}" for number in range(len(plan.indexes))]
+    columns = ", ".join(["r", "c", *names])
+    total = " + ".join(["0", *(f"total({name})" for name in names)])
+    sql = f"""
+        WITH part({columns}) AS (
+            SELECT o.{plan.rowid}, typeof(o.{_quoted(plan.last_column)}){missing}
+            FROM {plan.source} AS o NOT INDEXED
+            WHERE o.{plan.rowid} >= ? ORDER BY o.{plan.rowid} LIMIT ?
+        )
+        SELECT count(c), max(r), {total} FROM part
+    """  # noqa: S608 - names are quoted, conditions are from the schema
+    read, last, lacking = connection.execute(sql, (first, rows)).fetchone()
+    return read, last, int(lacking)
+
+
+def count_differences(connection: sqlite3.Connection, plan: Plan, index: Index) -> set[int] | None:
+    """Compare the number of an index's entries with that of the rows; return None if it is equal.
+
+    Raise sqlite3.Error.
+    """
+    rows = f"SELECT count(*) FROM {plan.source}"  # noqa: S608
+    sql = f"SELECT ({rows} NOT INDEXED WHERE {index.where})"
+    sql += f" = ({rows} {_by(index)} WHERE {index.where})"
+    return None if connection.execute(sql).fetchone()[0] else set()
+
+
+def read_bounds(connection: sqlite3.Connection, plan: Plan) -> Rowids:
+    """Return the lowest and the highest rowid of a table, both 0 if it is empty."""
+    sql = f"SELECT min({plan.rowid}), max({plan.rowid}) FROM {plan.source} NOT INDEXED"  # noqa: S608
+    first, last = connection.execute(sql).fetchone()
+    return first or 0, last or 0
+
+
+def read_rows(connection: sqlite3.Connection, plan: Plan, rowids: Rowids) -> None:
+    """Read all rows between two rowids. Raise sqlite3.Error if a page on the way is damaged."""
+    where = f"WHERE {plan.rowid} BETWEEN ? AND ?"
+    sql = f"SELECT count(typeof({_quoted(plan.last_column)})) FROM {plan.source} NOT INDEXED"  # noqa: S608
+    connection.execute(f"{sql} {where}", rowids).fetchone()
+
+
+def next_rowid(last: int | None) -> int | None:
+    """Return the rowid to continue from; None after the last one that there can be."""
+    return None if last == MAX_ROWID else MIN_ROWID if last is None else last + 1
+
+
+def missing_part(message: str) -> str:
+    """Return what SQLite lacks by its message, for "not compared: …"."""
+    matches = ((reason, pattern.match(message)) for pattern, reason in MISSING_EXTENSIONS)
+    found = (reason.format(match[1]) for reason, match in matches if match)
+    return next(found, "its query fails")
+
+
+def _probe(plan: Plan, index: Index) -> str:
+    same = "".join(
+        f"i.{_quoted(name)} COLLATE {_quoted(collation)} IS o.{_quoted(name)} AND "
+        for name, collation in index.columns
+    )
+    return (
+        f"SELECT 1 FROM {plan.source} AS i {_by(index)}"  # noqa: S608
+        f" WHERE {same} i.{plan.rowid} = o.{plan.rowid} AND ({index.where})"
+    )
+
+
+def _by(index: Index) -> str:
+    return f"INDEXED BY {_quoted(index.name)}"
+
+
+def _quoted(name: bytes) -> str:
+    return '"' + _text(name).replace('"', '""') + '"'
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
