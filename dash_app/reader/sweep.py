@@ -103,7 +103,7 @@ class PageSweep:
         self._owners = array("I", [0])
         self._file: str | None = None
         self._count = 0
-        self._page_bytes = 0
+        self.page_bytes = 0
         self._pages = [0] * len(self._targets)
         self._position: Position = LOWEST
         self._target = 0
@@ -127,7 +127,7 @@ class PageSweep:
     def bytes_by_name(self) -> dict[str, int]:
         """The bytes of the pages of each table and index that was read to its end."""
         done = zip(self._targets[:-1], self._pages[: self._target], strict=False)
-        return {target.name: pages * self._page_bytes for target, pages in done}
+        return {target.name: pages * self.page_bytes for target, pages in done}
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class PageSweep:
             "key": self._key,
             "file": self._file,
             "count": self._count,
-            "page_bytes": self._page_bytes,
+            "page_bytes": self.page_bytes,
             "free_pages": self.free_pages,
             "skipped_pages": self.skipped_pages,
             "target": self._target,
@@ -185,7 +185,7 @@ class PageSweep:
             following = walk.tree(target.root, self._position, deadline)
         if not pages.stood_still():
             raise NotStillError("It is written without a pause.")
-        self._file, self._count, self._page_bytes = pages.file, pages.count, pages.page_bytes
+        self._file, self._count, self.page_bytes = pages.file, pages.count, pages.page_bytes
         self.free_pages = pages.free_count
         if candidate:
             self._settle(candidate, walk.problems)
@@ -220,7 +220,7 @@ class PageSweep:
 
     def _restore(self, progress: Mapping[str, Any]) -> None:
         self._file, self._count = progress["file"], progress["count"]
-        self._page_bytes, self.free_pages = progress["page_bytes"], progress["free_pages"]
+        self.page_bytes, self.free_pages = progress["page_bytes"], progress["free_pages"]
         self.skipped_pages = progress["skipped_pages"]
         self._target, self._pages = progress["target"], list(progress["pages"])
         self._position = _position(progress["position"])

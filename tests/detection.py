@@ -1,0 +1,237 @@
+"""Measures which damage the page check finds, and that it suspects no sound page.
+
+`python -m tests.detection --damages 200 --files 100` prints, for each class of damage, how many of
+those that SQLite's integrity_check finds were found by other checks. The exit code is 1 if a sound
+page was suspected.
+"""
+
+import os
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from unittest.mock import patch
+
+import click
+
+from dash_app.reader.connection import connect
+from dash_app.reader.sweep import PageSweep, read_targets
+from tests.sound import make_sound
+
+FORMATS = ("page_size = 4096", "page_size = 1024", "auto_vacuum = INCREMENTAL")
+SCHEMA = """
+    CREATE TABLE events (id INTEGER PRIMARY KEY, who TEXT, score REAL, body TEXT, note TEXT);
+    CREATE INDEX by_who ON events (who);
+    CREATE INDEX by_score ON events (score, who);
+    CREATE TABLE pairs (a TEXT, b INTEGER, PRIMARY KEY (a, b)) WITHOUT ROWID;
+    CREATE TABLE short_lived (x TEXT);
+"""
+LATER = """
+    UPDATE events SET who = 'w' || id % 500, score = score + 1 WHERE id % 10 = 3;
+    UPDATE events SET body = substr(body, 3) || 'yy' WHERE id % 100 = 7;
+    DELETE FROM events WHERE id % 997 = 0;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A sound database, and an earlier state of it."""
+
+    page_bytes: int
+    now: bytes
+    before: bytes
+
+    def page(self, number: int, *, before: bool = False) -> bytes:
+        """Return a page of one of the two states."""
+        start = (number - 1) * self.page_bytes
+        return (self.before if before else self.now)[start : start + self.page_bytes]
+
+    def with_page(self, number: int, data: bytes | bytearray) -> bytes:
+        """Return the database with another page."""
+        start = (number - 1) * self.page_bytes
+        return self.now[:start] + bytes(data) + self.now[start + self.page_bytes :]
+
+    def any_page(self, random: Random) -> int:
+        """Choose any page but the first."""
+        return random.randint(2, len(self.now) // self.page_bytes)
+
+
+def make_base(path: Path, pragma: str, rows: int) -> Base:
+    """Make a database with overflow chains, free pages and an earlier state."""
+    random = Random(1)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.executescript(f"PRAGMA synchronous = OFF; PRAGMA {pragma}; {SCHEMA}")
+        connection.execute("BEGIN")
+        for number in range(rows):
+            length = random.randrange(200, 520) if number % 200 else random.randrange(3000, 20000)
+            who = f"w{random.randrange(500)}"
+            event = (who, random.random() * 1e9, "x" * length, None)
+            connection.execute("INSERT INTO events VALUES (NULL, ?, ?, ?, ?)", event)
+            connection.execute("INSERT OR IGNORE INTO pairs VALUES (?, ?)", (who * 9, number % 50))
+            connection.execute("INSERT INTO short_lived VALUES (?)", ("z" * 100,))
+        connection.execute("COMMIT")
+        connection.execute("DELETE FROM short_lived WHERE rowid > 20")
+        before = path.read_bytes()
+        connection.executescript(LATER)
+        page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+    return Base(page_bytes, path.read_bytes(), before)
+
+
+def flip_bit(base: Base, random: Random) -> bytes:
+    """Flip one bit."""
+    number = base.any_page(random)
+    data = bytearray(base.page(number))
+    data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    return base.with_page(number, data)
+
+
+def overwrite(base: Base, random: Random) -> bytes:
+    """Overwrite 64 bytes at random."""
+    number = base.any_page(random)
+    data = bytearray(base.page(number))
+    start = random.randrange(len(data) - 64)
+    data[start : start + 64] = random.randbytes(64)
+    return base.with_page(number, data)
+
+
+def zero(base: Base, random: Random) -> bytes:
+    """Overwrite a page with zeros."""
+    return base.with_page(base.any_page(random), bytes(base.page_bytes))
+
+
+def swap(base: Base, random: Random) -> bytes:
+    """Exchange two pages, as a disk does that writes to the wrong place."""
+    one, other = base.any_page(random), base.any_page(random)
+    data = bytearray(base.with_page(one, base.page(other)))
+    start = (other - 1) * base.page_bytes
+    data[start : start + base.page_bytes] = base.page(one)
+    return bytes(data)
+
+
+def lose_write(base: Base, random: Random) -> bytes:
+    """Put back an earlier state of a page, as a disk does that loses a write."""
+    while True:
+        number = base.any_page(random)
+        before = base.page(number, before=True)
+        if len(before) == base.page_bytes and before != base.page(number):
+            return base.with_page(number, before)
+
+
+DAMAGES: dict[str, Callable[[Base, Random], bytes]] = {
+    "one bit": flip_bit,
+    "64 bytes": overwrite,
+    "zero page": zero,
+    "swapped pages": swap,
+    "stale page": lose_write,
+}
+
+
+def swept(path: Path) -> PageSweep | None:
+    """Sweep through a database that nobody writes to; None if its schema is damaged."""
+    try:
+        with connect(str(path), "immutable") as connection:
+            targets, version = read_targets(connection)
+    except sqlite3.Error:
+        return None
+    sweep = PageSweep(str(path), targets, version)
+    while not sweep.is_done:
+        sweep.step(1)
+        assert sweep.blocked is None
+        assert not sweep.is_outdated
+    return sweep
+
+
+def sweep_finds(path: Path) -> bool:
+    """Whether the sweep suspects a page."""
+    sweep = swept(path)
+    return sweep is None or bool(sweep.suspects)
+
+
+def pragma_finds(path: Path, pragma: str) -> bool:
+    """Whether SQLite's own check finds damage."""
+    try:
+        with connect(str(path), "immutable") as connection:
+            return connection.execute(f"PRAGMA {pragma}(1)").fetchall() != [(b"ok",)]
+    except sqlite3.Error:
+        return True
+
+
+CHECKS: dict[str, Callable[[Path], bool]] = {
+    "quick_check": lambda path: pragma_finds(path, "quick_check"),
+    "sweep": sweep_finds,
+}
+
+
+def measure(folder: Path, rows: int, damages: int, seed: int) -> dict[str, Counter[str]]:
+    """Count for each class of damage what integrity_check and each other check finds of that."""
+    bases = [make_base(folder / f"{at}.db", pragma, rows) for at, pragma in enumerate(FORMATS)]
+    found: dict[str, Counter[str]] = {name: Counter() for name in DAMAGES}
+    path = folder / "damaged.db"
+    for name, damage in DAMAGES.items():
+        for number in range(damages):
+            random = Random(f"{seed} {name} {number}")
+            write_settled(path, damage(random.choice(bases), random))
+            if pragma_finds(path, "integrity_check"):
+                found[name].update(["integrity_check"])
+                found[name].update(check for check, finds in CHECKS.items() if finds(path))
+    return found
+
+
+def write_settled(path: Path, data: bytes) -> None:
+    """Write a file that looks as if it was not written recently."""
+    path.write_bytes(data)
+    os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+def false_suspects(folder: Path, seeds: Iterable[int], rows: int) -> tuple[int, list[str]]:
+    """Sweep through sound databases; return the number of pages, and what was suspected."""
+    pages, suspects = 0, []
+    for seed in seeds:
+        path = make_sound(folder / f"sound-{seed}.db", seed, rows)
+        write_settled(path, path.read_bytes())
+        sweep = swept(path)
+        assert sweep is not None
+        pages += sum(sweep.bytes_by_name.values()) // sweep.page_bytes + sweep.free_pages
+        suspects += [f"seed {seed}: {suspect}" for suspect in sweep.suspects]
+        path.unlink()
+    return pages, suspects
+
+
+def table(found: dict[str, Counter[str]]) -> Iterator[str]:
+    """Yield the lines of a table of what each check finds."""
+    names = ("integrity_check", *CHECKS)
+    total = sum(found.values(), Counter[str]())
+    yield f"{'':16}" + "".join(f"{name:>17}" for name in names)
+    for damage, counts in {**found, "all": total}.items():
+        yield f"{damage:16}" + "".join(f"{counts[name]:17}" for name in names)
+    yield f"{'':16}" + "".join(f"{total[name] / total['integrity_check']:17.1%}" for name in names)
+
+
+@click.command(help=__doc__)
+@click.option("--damages", default=200, help="Number of damages of each class.")
+@click.option("--files", default=100, help="Number of sound databases.")
+@click.option("--seed", default=1, help="Varies the databases and the damages.")
+def main(damages: int, files: int, seed: int) -> None:
+    """Print what was suspected of sound databases, and what was found in damaged ones."""
+    with (
+        TemporaryDirectory(prefix="detection-") as name,
+        # Nobody writes to these files.
+        patch("dash_app.reader.sweep.SECOND_LOOK_SECONDS", 0),
+    ):
+        pages, suspects = false_suspects(Path(name), range(seed, seed + files), 2000)
+        click.echo(f"{files} sound databases, {pages:,} pages: {len(suspects)} suspected")
+        for suspect in suspects:
+            click.echo(suspect)
+        for line in table(measure(Path(name), 4000, damages, seed)):
+            click.echo(line)
+    sys.exit(bool(suspects))
+
+
+if __name__ == "__main__":
+    main()
