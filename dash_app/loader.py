@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -111,11 +111,7 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     Raise sqlite3.Error.
     """
     until = trend.until or datetime.now(UTC)
-    every_seconds = trend.every.total_seconds()
-    if trend.is_rate:
-        every_seconds = max(every_seconds, next(bar for reach, bar in BARS if trend.reach <= reach))
-    window = Window.between(until - trend.reach, until, trend.points, every_seconds)
-    window = window.extended_to(until, 1 if trend.is_rate else RECENT_POINTS)
+    since, window = _range(trend, until)
     columns, uncounted, meanwhile = _trend_columns(path, trend, window)
     index = pd.Index(window.instants)
     columns = {name: pd.Series(pd.NA, index, dtype="Int64") for name in uncounted} | columns
@@ -126,7 +122,7 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
     starts = [window.first - window.step, *window.instants[:-1]]
     trends = trends.set_axis(pd.to_datetime(starts if trend.is_rate else index, unit="s", utc=True))
     trends.attrs = {
-        "written": _written(path, trend, until) if trend.is_rate else {},
+        "written": _written(path, trend, since, until) if trend.is_rate else {},
         "step": timedelta(seconds=window.step),
         "until": _time(window.instants[-1]),
         "meanwhile": {
@@ -160,10 +156,23 @@ def with_present(
     return extended
 
 
-def _written(path: Path, trend: Trend, until: datetime) -> dict[str, int]:
-    """Return the rows written in exactly the range, by column."""
+def _range(trend: Trend, until: datetime) -> tuple[datetime, Window]:
+    """Return the start of a trend's range and its instants, of which rows have one at the start."""
+    every_seconds = trend.every.total_seconds()
+    if trend.is_rate:
+        every_seconds = max(every_seconds, next(bar for reach, bar in BARS if trend.reach <= reach))
+    window = Window.between(until - trend.reach, until, trend.points, every_seconds)
+    window = window.extended_to(until, 1 if trend.is_rate else RECENT_POINTS)
+    since = int((until - trend.reach).timestamp()) // window.span * window.span
+    if not trend.is_rate and since < window.first:
+        window = replace(window, start=(since,))
+    return _time(since), window
+
+
+def _written(path: Path, trend: Trend, since: datetime, until: datetime) -> dict[str, int]:
+    """Return the rows written in a range, by column."""
     written: Counter[str] = Counter()
-    for database, table, rows in series.written_between(path, until - trend.reach, until):
+    for database, table, rows in series.written_between(path, since, until):
         if trend.database in {None, database}:
             written[table if trend.database else database] += rows
     return written

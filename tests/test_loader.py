@@ -227,6 +227,19 @@ def test_rows_that_came_while_not_watched_are_no_bar(recorded: tuple[Path, datet
     assert present.attrs["meanwhile"] == {"email": [gap]}
 
 
+@pytest.mark.parametrize("reach", [HOUR, DAY, 60 * HOUR])
+def test_rows_and_rows_written_tell_the_same_change(
+    recorded: tuple[Path, datetime], reach: timedelta
+) -> None:
+    path, now = recorded
+    until = now + timedelta(seconds=30)
+    rows = loader.trend_frame(path, loader.Trend(reach, 300, MINUTE, until=until))["email"].dropna()
+    written = bars(path, reach, until=until).attrs["written"]["email"]
+    # Beyond two days, hours are compared: a record at their start may belong to either.
+    assert rows.iloc[-1] - rows.iloc[0] - written in ({0} if reach <= DAY else {0, 1})
+    assert written > 0
+
+
 def test_the_span_before_has_the_same_steps(recorded: tuple[Path, datetime]) -> None:
     path, now = recorded
     this, before = bars(path, DAY, until=now), bars(path, DAY, until=now - DAY)

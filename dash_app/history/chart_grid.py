@@ -29,6 +29,9 @@ class Window:
     recent: tuple[int, ...] = ()
     """Further instants after the last one, up to the end of the range."""
 
+    start: tuple[int, ...] = ()
+    """The start of the range, if it is an instant before the first one."""
+
     @classmethod
     def between(cls, since: datetime, until: datetime, points: int, every_seconds: float) -> Window:
         """Return the finest grid with at most `points` instants that the history can answer.
@@ -50,7 +53,7 @@ class Window:
     @property
     def instants(self) -> list[int]:
         """The instants, oldest first."""
-        return [*range(self.first, self.last + 1, self.step), *self.recent]
+        return [*self.start, *range(self.first, self.last + 1, self.step), *self.recent]
 
     @property
     def steps(self) -> list[Step]:
@@ -59,9 +62,9 @@ class Window:
         A point counts from its own second on. An hour or a day counts from its end on, except the
         current one, which ends now.
         """
-        own = 1 if self.span == 1 else 0
-        ends = [instant + own for instant in (self.first - self.step, *self.instants)]
-        return list(zip(self.instants, ends, ends[1:], strict=False))
+        own, instants = 1 if self.span == 1 else 0, self.instants
+        ends = [instant + own for instant in (instants[0] - self.step, *instants)]
+        return list(zip(instants, ends, ends[1:], strict=False))
 
     def extended_to(self, until: datetime, parts: int = 1) -> Window:
         """Return the window with instants added between the end of its grid and `until`.

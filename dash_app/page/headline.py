@@ -31,7 +31,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
     stale = html.Span("Can't tell", className="when-stale")
     if more := troubles[MAX_LINKS:]:
         more[0].children = f"and {len(more)} more"
-    links = [piece for link in troubles[: MAX_LINKS + 1] for piece in (" · ", link)][1:]
+    links = [piece for link in troubles[: MAX_LINKS + 1] for piece in (" ", link)][1:]
     notes = [note for note in (history_disk(snapshot), *snapshot.history_notes) if note]
     first = [html.Span(links, className="troubles")] if links else []
     checked = html.P(databases_checked(snapshot), className="aside checked")

@@ -101,7 +101,7 @@ def _first_start(settings: Settings) -> Component:
         aside("Or see it with five demo databases first"),
         html.Code("./ops/run demo"),
         aside(
-            f"{len(paths)} files are awaited in ",
+            "Five files are awaited in ",
             folder,
             f": {files}. Each appears here once its program creates it.",
         ),

@@ -22,7 +22,7 @@ from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import database as database_page
 from dash_app.page import url_query
 from dash_app.page.assets import ASSETS
-from dash_app.page.charts import choice_links, empty_charts
+from dash_app.page.charts import empty_charts
 from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts, first_view, layout
 from dash_app.page.overview import is_first_start, overview
@@ -150,7 +150,7 @@ class Page:
         trends = Trends(self.settings, snapshot, database, search, datetime.now(UTC))
         try:
             drawn = trends.draw(zone) if zone else empty_charts(trends.panels())
-            return choice_links(trends.choice, search), [*map(aside, trends.notes), *drawn]
+            return trends.links, [*map(aside, trends.notes), *drawn]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             return [], [aside(HISTORY_UNREADABLE)]

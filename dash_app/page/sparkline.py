@@ -33,7 +33,8 @@ def sparkline(
 ) -> list[Component]:
     """Return the drawing of a database, whose bars have a height in px; none if it was never read.
 
-    It is as wide as its place, and 4 px higher than its bars. Screen readers skip it.
+    It is as wide as its place, 4 px higher than its bars, and grows with the text. Screen readers
+    skip it.
     """
     activity = status.activity
     if not (activity and activity.last_hour and status.last_good):
@@ -48,7 +49,7 @@ def sparkline(
     drawing = Svg(
         children=[Path(d=path, className=name) for name, path in paths.items()],
         className="sparkline is-idle" if status.is_paused or status.is_stale else "sparkline",
-        height=str(total_height),
+        height=f"{total_height / 16}rem",
         viewBox=f"0 0 {PITCH * len(activity.hours) - (PITCH - BAR_WIDTH)} {total_height}",
         preserveAspectRatio="none",
         **aria(hidden="true"),

@@ -39,6 +39,12 @@ class Trends:
         return Choice.from_search(self.search, self.now - first)
 
     @property
+    def links(self) -> list[Component]:
+        """The links to other choices, once there is something to choose from."""
+        has_charts = any(map(self._has_line, self._since.values()))
+        return charts.choice_links(self.choice, self.search) if has_charts else []
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What is said above the charts. On the overview, the history's notes are further up."""
         found = len(self._databases)
@@ -96,12 +102,16 @@ class Trends:
         since = self._since.get(name)
         if since is None:
             return Panel(name, label, note=("nothing read yet",))
-        if self.now - since <= 2 * self.settings.history.every:
+        if not self._has_line(since):
             begun = moment(since, "clock", self.now)
             note = ("watching since ", begun, ". The line starts with the next change.")
             return Panel(name, label, note=note)
         is_young = since > self.now - self.choice.range.reach
         return Panel(name, label, self._marks(name), since=since if is_young else None)
+
+    def _has_line(self, since: datetime) -> bool:
+        """Whether a database that is watched since then has at least two points."""
+        return self.now - since > 2 * self.settings.history.every
 
     def _tables(self, database: str) -> list[tuple[str, Note]]:
         """Return the tables, those with most rows first, and notes on those without new rows."""

@@ -4,7 +4,7 @@ import gzip
 import logging
 import os
 from datetime import UTC, datetime
-from http.client import NOT_MODIFIED, OK
+from http.client import NOT_FOUND, NOT_MODIFIED, OK
 from typing import Any
 
 from dash import Dash
@@ -219,9 +219,9 @@ def _error(status: int, name: str, message: str = "") -> Response:
     text = message or f"{name}."
     if request.path.startswith("/api"):
         return error_response(status, name.lower().replace(" ", "_"), text)
+    text = "No such page." if status == NOT_FOUND else text
     if "text/html" in request.headers.get("Accept", ""):
-        page = plain_page("No such page." if status == 404 else text)
-        response = Response(page, status, mimetype="text/html")
+        response = Response(plain_page(text), status, mimetype="text/html")
     else:
         response = Response(f"{text}\n", status, mimetype="text/plain")
     response.vary.add("Accept")

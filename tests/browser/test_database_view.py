@@ -11,6 +11,14 @@ from playwright.sync_api import Locator, Page, expect
 from tests.harness import LiveWriter, Served, make_database, write_config
 
 LONG_NAME = "a_table_with_a_name_of_sixty_letters_that_no_phone_is_wide_eno"
+LETTERS = """head => {
+    const range = document.createRange();
+    range.setStart(head.firstChild, 0);
+    range.setEnd(head.firstChild, 1);
+    return head.getBoundingClientRect().width / range.getBoundingClientRect().width;
+}"""
+"""The width of the start of a name, in letters."""
+
 BREAKS = """code => {
     const range = document.createRange(), breaks = [];
     const walker = document.createTreeWalker(code, NodeFilter.SHOW_TEXT);
@@ -100,6 +108,9 @@ def test_a_phone_has_second_lines_and_breaks_paths_after_a_part(
     )
     assert line["y"] > name["y"]
     assert line["right"] > rows["x"]
+    letters = first.locator(".head").evaluate(LETTERS)
+    assert 4 < letters < len(LONG_NAME) - 8
+    assert abs(letters - round(letters)) < 0.05  # or there is a gap before the tail
     assert box(second.locator("td").first)["y"] < line["y"]
     expect(quiet_page.get_by_role("columnheader", name="Last growth")).to_have_count(0)
     code = quiet_page.locator("#app .pairs.list + div code")

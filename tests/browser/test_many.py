@@ -59,7 +59,7 @@ def test_fifty_databases_are_rows_below_the_cards_in_trouble(
     assert bottom(rows(quiet_page).last) <= 6 * PHONE["height"]
     quiet_page.locator("#app").get_by_role("link", name="All 50").click()
     expect(rows(quiet_page)).to_have_count(50)
-    for viewport, heads in ((PHONE, 1), (DESKTOP, 3)):
+    for viewport, heads in ((PHONE | {"width": 320}, 1), (PHONE, 1), (DESKTOP, 3)):
         quiet_page.set_viewport_size(viewport)  # type: ignore[arg-type]
         heights = rows(quiet_page).evaluate_all("rows => rows.map((row) => row.offsetHeight)")
         assert set(heights) == {44}
@@ -154,7 +154,8 @@ def test_the_first_start_is_one_block_until_a_database_appears(
     with Served(write_config(tmp_path, []), HOME=str(tmp_path)) as served:
         quiet_page.goto(served.url)
         block = quiet_page.locator("#app .first-start")
-        expect(block).to_contain_text("~/clawd: coordination.db")
+        names = "coordination.db, observability.db, content.db, email.db, health.db"
+        expect(block).to_contain_text(f"Five files are awaited in ~/clawd: {names}.")
         expect(quiet_page.locator("#app #headline")).to_contain_text("Looking again every 1 s.")
         expect(quiet_page.locator("html")).to_have_attribute("data-level", "unknown")
         expect(quiet_page.locator("#trends")).to_be_hidden()

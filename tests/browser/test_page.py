@@ -107,8 +107,8 @@ def test_a_tick_keeps_open_parts_and_the_focus(
 def test_what_is_opened_before_the_app_stays_open(quiet_page: Page, unchanged: Served) -> None:
     waiting: list[Route] = []
     quiet_page.route("**/_dash-layout*", lambda route: waiting.append(route))  # noqa: PLW0108
-    quiet_page.goto(unchanged.url)
-    quiet_page.wait_for_function("window.mission_control")
+    with quiet_page.expect_request("**/_dash-layout*"):
+        quiet_page.goto(unchanged.url)
     quiet_page.locator("#first-view #card-email .fold").click()
     expect(quiet_page.locator("#first-view #more-email")).to_be_visible()
     waiting[0].continue_()

@@ -128,7 +128,7 @@ def test_the_headline_counts_acknowledged_databases() -> None:
     assert (calm.level, calm.shown_level, calm.needing) == ("fault", "notice", [])
     both = Snapshot(NOW, (well, known[0], *down[1:]))
     assert summaries.headline(both, NOW) == "2 of 4 need you, 1 acknowledged"
-    lines = "Db-1 is down · Db-2 is down 1 other well · last write 7 s ago"
+    lines = "Db-1 is down Db-2 is down 1 other well · last write 7 s ago"
     assert lines in visible_text(headline(both, NOW))
     single = Snapshot(NOW, (well, *known[:2], down[2]))
     assert summaries.headline(single, NOW) == "Db-2 is down, 58 min"

@@ -227,7 +227,7 @@ def test_meaningless_headers_are_ignored(
     ],
 )
 def test_an_unknown_path_is_not_found(served: Served, path: str) -> None:
-    assert served.get(path) == (404, "Not Found.\n")
+    assert served.get(path) == (404, "No such page.\n")
 
 
 def first_tick(served: Served) -> tuple[int, str]:
@@ -379,7 +379,7 @@ def test_environment_variables_open_no_developer_routes(tmp_path: Path) -> None:
         assert (config["url_base_pathname"], config["ui"]) == (None, False)
         assert "hot_reload" not in config
         for path in ("/_mcp", "/_reload-hash", "/_favicon.ico", "/elsewhere/"):
-            assert served.get(path) == (404, "Not Found.\n")
+            assert served.get(path) == (404, "No such page.\n")
         status, text = post(served, "/_dash-update-component", b"{}", "application/json")
         assert (status, text) == (400, "Bad Request.\n")
         assert '"hot_reload"' not in page
