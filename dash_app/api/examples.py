@@ -27,6 +27,7 @@ from dash_app.model.host_facts import Activity, Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.integrity import Integrity
 from dash_app.model.notification import Notification
+from dash_app.model.opener import Opener
 from dash_app.model.problem import Problem, worst
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.refusal import Refusal
@@ -157,6 +158,10 @@ EMPTIED = Event(
     id=17,
     ended_at=NOW - 5 * HOUR,
 )
+OPENERS = [
+    Opener(812, "node", "gateway.service", NOW - 3 * HOUR, NOW - HOUR / 120),
+    Opener(901, "python3", "cron.service", NOW - 7 * HOUR, NOW - 6 * HOUR, NOW - 6 * HOUR),
+]
 SNAPSHOT = Snapshot(
     NOW,
     (_coordination(), _observability(), _content(), _email(), _health()),
@@ -201,7 +206,7 @@ def _service() -> schemas.ServiceDocument:
 
 
 STATUS = status_document(SNAPSHOT)
-DATABASE = detail_document(SNAPSHOT.status_of("coordination"), [EMPTIED])
+DATABASE = detail_document(SNAPSHOT.status_of("coordination"), [EMPTIED], OPENERS)
 EVENTS = events_document([EMPTIED], EventQuery(limit=1), has_more=True)
 INCIDENTS = incidents_document([_incident()], IncidentQuery())
 _LAST = int(NOW.timestamp())

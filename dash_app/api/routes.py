@@ -33,6 +33,7 @@ from dash_app.api.serializers import (
 from dash_app.history import series
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.history.incidents import find_incidents
+from dash_app.history.openers import find_openers
 from dash_app.history.series import Selection
 from dash_app.model.refusal import REFUSALS
 from dash_app.model.snapshot import NewestSnapshot, Snapshot
@@ -40,6 +41,8 @@ from dash_app.settings import Settings
 from dash_app.settings.schema import HistorySettings
 
 log = logging.getLogger(__name__)
+
+MAX_OPENERS = 200
 
 DESCRIPTION = Path(__file__).with_name("openapi.json")
 """Written by `python -m dash_app.api.openapi`; the configured names are filled in when served."""
@@ -86,8 +89,12 @@ def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> Non
         if name not in statuses:
             return error_response(404, "not_found", "There is no database of that name.")
         events, _has_more = events_page(history, EventQuery((name,)))
-        document = detail_document(statuses[name], events)
-        return respond(encode(document, facts_of(document)), snapshot.taken_at)
+        openers = find_openers(history, name, MAX_OPENERS)
+        document = detail_document(statuses[name], events, openers)
+        # The end of an opener is a time that changes with each record.
+        spans = [(opener["pid"], opener["from"]) for opener in document["openers"]]
+        facts = facts_of(document) | {"openers": spans}
+        return respond(encode(document, facts), snapshot.taken_at)
 
 
 def _add_service(

@@ -266,6 +266,23 @@ class Holder(TypedDict):
     not."""
 
 
+_From = TypedDict("_From", {"from": Time})
+"""A field whose name is a keyword of Python."""
+
+
+class Opener(_From):
+    """A process that had the database open, from the first to the last look that found it.
+
+    Stored with the history, for 30 days. Visits between two looks are not seen.
+    """
+
+    pid: int
+    command: str
+    unit: str | None
+    """Its systemd unit or container; null if it has none, or if it is unknown."""
+    until: Time
+
+
 class Disk(TypedDict):
     """A file system."""
 
@@ -299,6 +316,8 @@ class DatabaseDocument(Database):
     """The part of the WAL that is not yet checkpointed."""
     holders: list[Holder] | None
     """The processes that have it open; null if they cannot be determined."""
+    openers: list[Opener]
+    """The newest 200 processes that had it open, newest first, those that have it open included."""
     foreignEngine: bool
     """Whether an engine other than SQLite, such as Turso, has it open, as its locks show."""
     disk: Disk | None

@@ -16,6 +16,7 @@ from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.integrity import Integrity
+from dash_app.model.opener import Opener
 from dash_app.model.refusal import Refusal
 from dash_app.model.self_check import SelfReport
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -100,7 +101,9 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
     }
 
 
-def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> schemas.DatabaseDocument:
+def detail_document(
+    status: DatabaseStatus, events: Sequence[Event], openers: Iterable[Opener] = ()
+) -> schemas.DatabaseDocument:
     """Return the document of `/api/databases/<name>`."""
     reading, surroundings = status.reading, status.reading.surroundings
     return {
@@ -109,6 +112,7 @@ def detail_document(status: DatabaseStatus, events: Sequence[Event]) -> schemas.
         "holders": None
         if surroundings.holders is None
         else list(map(_holder, surroundings.holders)),
+        "openers": [_opener(opener) for opener in openers],
         "foreignEngine": surroundings.is_foreign,
         "disk": _disk(surroundings.disk),
         "schema": None if reading.objects is None else dict(reading.objects),
@@ -328,6 +332,16 @@ def _acknowledgement(known: Acknowledgement | None) -> schemas.Acknowledgement |
     if known is None:
         return None
     return {"by": known.by, "at": rfc3339(known.at), "until": rfc3339(known.until)}
+
+
+def _opener(opener: Opener) -> schemas.Opener:
+    return {
+        "pid": opener.pid,
+        "command": opener.command,
+        "unit": opener.unit,
+        "from": rfc3339(opener.since),
+        "until": rfc3339(opener.until),
+    }
 
 
 def _holder(holder: Holder) -> schemas.Holder:

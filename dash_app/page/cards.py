@@ -12,7 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.incident import Incident
-from dash_app.model.problem import DANGERS, Problem
+from dash_app.model.problem import DANGERS, HARM, Problem
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.acknowledging import database_controls
@@ -34,6 +34,7 @@ from dash_app.page.widgets import (
     since_when,
 )
 from dash_app.words import numbers, summaries
+from dash_app.words.incidents import closed, openers_of
 from dash_app.words.integrity import check_line
 from dash_app.words.problems import current_parts, kind_in_brief, moment_word
 
@@ -146,9 +147,9 @@ def problem_lines(status: DatabaseStatus, now: datetime) -> list[Component]:
         lines.append(html.P(sentence(cause, now), className="cause"))
         if word := moment_word(problem):
             at, ago = (moment(problem.since, form, now) for form in ("clock", "ago"))
-            lines.append(aside(f"{word} ", at, " (", ago, ")."))
+            lines.append(aside(f"{word} ", at, " (", ago, ").", *_openers(status, problem, now)))
         elif status.status != "not_initialized":
-            seen = _last_seen(status, problem, now)
+            seen = [*_last_seen(status, problem, now), *_openers(status, problem, now)]
             lines.append(since_when(problem.since, now, *seen, has_length=len(cause) == 1))
         lines.append(html.P(prose(problem.remedy), className="remedy"))
     for note in summaries.notes(status):
@@ -167,6 +168,16 @@ def _last_seen(status: DatabaseStatus, problem: Problem, now: datetime) -> list[
     is_same = numbers.clock(good.read_at, now) == numbers.clock(problem.since, now)
     at: list[Component | str] = [] if is_same else [" at ", moment(good.read_at, "clock", now)]
     return [f" Last seen: {rows}", *at, "."]
+
+
+def _openers(status: DatabaseStatus, problem: Problem, now: datetime) -> list[Component | str]:
+    """Return the process that closed a silent database, or those that had a harmed one open."""
+    if problem.is_silence and (writer := status.stopped_writer):
+        return [f" {closed(writer)} ", moment(writer.until, "clock", now), "."]
+    if not any(problem.code in codes for codes in HARM):
+        return []
+    incidents = (one for one in status.incidents if problem.id in one.problem_ids)
+    return [f" {text}" for one in incidents if (text := openers_of(one))]
 
 
 def time_form(status: DatabaseStatus) -> Form:

@@ -10,12 +10,14 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.incident import Incident
+from dash_app.model.opener import Opener
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import problem_lines, status_badge, time_form
 from dash_app.page.headline import lines
 from dash_app.page.integrity import integrity_section, weekly_growth
 from dash_app.page.layout import Facts
+from dash_app.page.openers import openers_section
 from dash_app.page.sparkline import sparkline
 from dash_app.page.url_query import parse, with_values
 from dash_app.page.widgets import (
@@ -29,7 +31,7 @@ from dash_app.page.widgets import (
     prose,
     row_count,
 )
-from dash_app.words import numbers, summaries
+from dash_app.words import numbers
 from dash_app.words.problems import disk_line, full_in
 
 Text = Component | str | list[Component | str]
@@ -70,6 +72,10 @@ class Details:
     size_before: tuple[int, datetime] | None
     events: Component
     bytes_before: Mapping[str, tuple[int, datetime]] = field(default_factory=dict)
+    openers: Sequence[Opener] = ()
+    """The newest openers, newest first."""
+    interval: timedelta = timedelta(seconds=5)
+    """The time between two looks."""
 
 
 def view(details: Details, search: str | None, now: datetime, incidents: Component) -> Facts:
@@ -96,7 +102,9 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
     )
     tables = _tables(details, search, now)
     storage = html.Section([html.H2("Storage"), _storage(details, now)])
-    beside = [details.events, storage, *([_holders(status, now)] if is_read else [])]
+    beside = [details.events, storage]
+    if is_read or details.openers:
+        beside.append(openers_section(status, details.openers, details.interval, now))
     if is_read and status.integrity:
         growth = weekly_growth(status.integrity, details.bytes_before, now)
         beside.append(integrity_section(status.integrity, growth, now))
@@ -246,28 +254,6 @@ def _fastest(details: Details, now: datetime) -> str | None:
     growth = weekly_growth(integrity, details.bytes_before, now) if integrity else {}
     fastest = max(growth, key=lambda table: growth[table], default=None)
     return fastest if fastest is not None and growth[fastest] > 0 else None
-
-
-def _holders(status: DatabaseStatus, now: datetime) -> Component:
-    host = status.reading.surroundings
-    lines = [
-        html.Li(
-            [
-                html.Span(f"{holder.command} (pid {holder.pid})", className="subject"),
-                f": {', '.join(holder.uses)} since ",
-                moment(holder.since, "clock", now),
-                " or earlier",
-                *([", holds the WAL back"] if holder.pins_since else []),
-            ]
-        )
-        for holder in host.holders or ()
-    ]
-    none = "No other program has it open."
-    if host.holders is None:
-        none = "Unknown on this system."
-    holders = html.Ul(lines, className="plain") if lines else aside(none)
-    engine = [aside(summaries.FOREIGN_ENGINE)] if host.is_foreign else []
-    return html.Section([html.H2("Open by"), html.Div([holders, *engine])])
 
 
 def _schema(status: DatabaseStatus) -> Component:

@@ -13,7 +13,7 @@ from dash_app.page import ids
 from dash_app.page.acknowledging import controls
 from dash_app.page.cards import fading_badge
 from dash_app.page.widgets import and_more, prose, since_when
-from dash_app.words.incidents import labels_and_cause
+from dash_app.words.incidents import labels_and_cause, openers_of
 
 MAX_SHOWN = 9
 
@@ -46,7 +46,7 @@ def _card(
     lines = [
         html.Div([html.H3(labels, className="names"), state], className="card-head"),
         html.P(prose(cause), className="cause"),
-        since_when(incident.since, now),
+        since_when(incident.since, now, *(f" {text}" for text in [openers_of(incident)] if text)),
         *([] if remedy in shown_remedies else [html.P(prose(remedy), className="remedy")]),
         *controls(labels, [incident], now),
     ]

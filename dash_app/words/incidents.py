@@ -32,6 +32,8 @@ OUR_LABEL = "Alerts"
 
 WRITES_STOPPED = "Writes stopped."
 
+OPEN_THEN = "Open then: "
+
 EXACT = timedelta(minutes=1)
 """Clock times have minutes."""
 
@@ -81,7 +83,13 @@ def closed(opener: Opener, what: str = "it") -> str:
 def open_then(openers: Sequence[Opener]) -> str:
     """Return the processes that had the databases open when a problem began; empty if none."""
     names = [process_name(opener.command, opener.pid, opener.unit) for opener in openers]
-    return f"Open then: {join_names(list(dict.fromkeys(names)))}." if names else ""
+    return f"{OPEN_THEN}{join_names(list(dict.fromkeys(names)))}." if names else ""
+
+
+def openers_of(incident: Incident) -> str:
+    """Return who had its databases open when an incident began; empty if that is unknown."""
+    lines = incident.evidence.splitlines()
+    return next((line for line in lines if line.startswith(OPEN_THEN)), "")
 
 
 def process_remedy(command: str) -> str:
@@ -91,7 +99,7 @@ def process_remedy(command: str) -> str:
 
 def incident_line(incident: Incident) -> str:
     """Return an incident in one line, with its end or acknowledgement and its notifications."""
-    parts = [incident_sentence(incident)]
+    parts = [incident_sentence(incident), *filter(None, [openers_of(incident)])]
     if incident.ended_at:
         parts.append(f"Over after {age(incident.ended_at - incident.since)}.")
     elif incident.acknowledged:
