@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.helpers import run
-from tests.harness import Served, eventually, make_database, write_config
+from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 
 NAMES = ("email", "health")
 
@@ -65,3 +65,34 @@ def test_a_missing_folder_is_one_incident_on_every_face_until_it_is_back(
     assert incidents(served, f"?before={one['id']}") == []
     for wrong in ("open=1", "before=0", "limit=501", "kind=gone"):
         assert served.get(f"/api/incidents?{wrong}")[0] == 400
+
+
+def openers(served: Served) -> dict[int, Any]:
+    return {one["pid"]: one for one in served.json("/api/databases/email")["openers"]}
+
+
+def test_who_had_a_database_open_is_told_after_it_closed_and_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    path = make_database(tmp_path / "email.db", tasks=60)
+    config = write_config(tmp_path, [("email", path)], history='every = "1s"')
+    with Served(config) as served, LiveWriter(path) as stays:
+        pid = stays.process.pid
+        stays.do("SELECT count(*) FROM tasks")
+        with LiveWriter(path) as leaves:
+            leaves.do("SELECT count(*) FROM tasks")
+            eventually(lambda: {pid, leaves.process.pid} <= openers(served).keys())
+        stays.do("DELETE FROM tasks")
+        (lost,) = eventually(lambda: incidents(served))
+        eventually(lambda: len(served.json("/api/databases/email")["holders"]) == 1)
+        served.stop()
+        served.restart()
+        eventually(lambda: openers(served)[pid]["until"] > lost["since"])
+        gone, first = openers(served)[leaves.process.pid], openers(served)[pid]
+        assert first["from"] <= gone["from"] <= gone["until"] <= first["until"]
+        assert gone["command"].startswith("python")
+        view = served.get("/databases/email")[1]
+    assert f"Open then: {first['command']} (pid {pid}" in view
+    earlier = view.index(">Earlier<")
+    assert view.index(f"(pid {pid})") < earlier < view.index(f"(pid {leaves.process.pid})", earlier)
+    assert "As seen every 1 s; shorter visits may be missed." in view
