@@ -110,7 +110,12 @@ def correlate(
 
 
 def _with_openers(incident: Incident, openers: Openers) -> Incident:
-    """Return a new incident with the processes that had its databases open when it began."""
+    """Return a new incident with the processes that had its databases open when it began.
+
+    Damaged pages are older than their discovery.
+    """
+    if incident.kind == "pages_damaged":
+        return incident
     found = [o for name in incident.databases for o in open_at(openers[name], incident.since)]
     return replace(incident, evidence=_evidence(incident.evidence, open_then(found)))
 

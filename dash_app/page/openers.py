@@ -46,8 +46,8 @@ def openers_section(
 
 
 def _holder(holder: Holder, since: datetime, now: datetime) -> Component:
-    held = ["holds the WAL back"] if holder.pins_since else []
-    notes = [*filter(None, [holder.unit]), ", ".join(holder.uses), *held]
+    uses = ", ".join(use for use in holder.uses if use != "open")
+    notes = filter(None, [holder.unit, uses, "holds the WAL back" if holder.pins_since else ""])
     when = html.Span(["since ", moment(since, "stamp", now)], className="aside")
     return _line(holder.command, holder.pid, when, " · ".join(notes))
 
@@ -58,5 +58,5 @@ def _opener(opener: Opener, now: datetime) -> Component:
 
 
 def _line(command: str, pid: int, when: Component, note: str) -> Component:
-    first = html.P([html.Span(f"{command} (pid {pid})", className="subject"), when])
+    first = html.P([html.Span(f"{command} (pid {pid})"), when])
     return html.Li([first, *([html.Span(note, className="aside")] if note else [])])

@@ -29,7 +29,7 @@ def section(status: DatabaseStatus, *openers: Opener) -> str:
 def test_present_processes_come_first_with_their_unit_and_since_when_they_were_seen() -> None:
     node = Holder(812, "node", ("open", "read"), NOW - HOUR, unit="gateway.service")
     assert section(held(node), NODE, CRON) == (
-        "Open by node (pid 812) since 22 Nov 09:00 UTC gateway.service · open, read"
+        "Open by node (pid 812) since 22 Nov 09:00 UTC gateway.service · read"
         " Earlier python3 (pid 901) 12:00 UTC to 13:00 UTC"
         " As seen every 5 s; shorter visits may be missed."
     )
