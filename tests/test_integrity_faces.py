@@ -114,14 +114,17 @@ def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() 
     text = view_text(with_check(CLEAN), bytes_before=before)
     assert "Table Size Of it indexes A week Checked events" in text
     assert (
-        "events Checked 6 h ago Not compared: expression index"
+        "events Checked 6 h ago Indexes: events_by_time 300 MB Not compared: expression index"
         " 1.4 GB 300 MB +210 MB 6 h ago tasks" in text
     )
     assert "tasks Checked 7 h ago 40 kB 0 B unknown 7 h ago" in text
     assert "drafts Not checked yet unknown unknown unknown not yet" in text
     damaged = view_text(with_check(DAMAGED))
     assert "1 damaged page in no table, found 1 h ago Table" in damaged
-    assert "events Checked 6 h ago 12 damaged pages, found 3 h ago" in damaged
+    assert (
+        "events Checked 6 h ago Indexes: events_by_time 300 MB 12 damaged pages, found 3 h ago"
+        in damaged
+    )
     assert "31% checked, no damage found so far" in view_text(with_check(CHECKING))
     next_ = replace(CLEAN, checked_share=0.4)
     assert "6 h ago ; 40% of the next check is done" in view_text(with_check(next_))
@@ -146,6 +149,10 @@ def test_a_check_underway_changes_the_page_once_per_percent() -> None:
         for share in (0.311, 0.319, 0.32)
     }
     assert versions[0.311] == versions[0.319] != versions[0.32]
+    sizes = {share: replace(CLEAN, checked_share=share) for share in (0.5, 0.6)}
+    snapshots = [Snapshot(NOW, (with_check(check),)) for check in sizes.values()]
+    assert len({version_of(snapshot) for snapshot in snapshots}) == 1
+    assert len({version_of(snapshot, "email") for snapshot in snapshots}) == 2
 
 
 def test_the_api_has_the_check_and_the_size_of_each_table_and_index() -> None:

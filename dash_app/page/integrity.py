@@ -19,7 +19,7 @@ SIGNS: dict[IntegrityState, tuple[Icon, str]] = {
 }
 """Icon and colour of each state."""
 
-MAX_ROWS = 100
+MAX_ROWS, MAX_INDEXES = 100, 5
 
 
 def weekly_growth(
@@ -86,6 +86,7 @@ def _tables(
         }
         second = ["Checked ", checked] if at else "Not checked yet"
         notes: list[Component] = [html.Span(second, className="grew")]
+        notes += _indexes(name, integrity)
         notes += [_damage(damage, now) for damage in integrity.damage if damage.table == name]
         notes += [html.Span(f"Not compared: {check.note}", className="expected")] * bool(check.note)
         first = html.Th([middle_ellipsis(name), html.Div(notes, className="note")], scope="row")
@@ -94,6 +95,16 @@ def _tables(
         )
     head = [html.Th(text, scope="col", className=classes.get(text)) for text in ("Table", *texts)]
     return html.Table([html.Thead(html.Tr(head)), html.Tbody(rows)], className="sortable")
+
+
+def _indexes(table: str, integrity: Integrity) -> list[Component]:
+    """Return the size of each index of a table; of a single one, the column has it."""
+    own = [index for index, of_table in integrity.index_tables.items() if of_table == table]
+    sizes = {index: integrity.table_bytes[index] for index in own if index in integrity.table_bytes}
+    largest = sorted(sizes, key=lambda index: -sizes[index])
+    texts = [f"{index} {numbers.size(sizes[index])}" for index in largest]
+    text = f"Indexes: {', '.join(numbers.first_of(texts, MAX_INDEXES))}"
+    return [html.Span(text, className="expected" if len(texts) > 1 else "grew")] if texts else []
 
 
 def _damage(damage: Damage, now: datetime) -> Component:

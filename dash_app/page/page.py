@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property, lru_cache
 from html import escape
@@ -17,7 +17,6 @@ from dash_app import VERSION, loader
 from dash_app.history import series
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.history.openers import find_openers
-from dash_app.model.integrity import Integrity
 from dash_app.model.problem import Level
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page import database as database_page
@@ -34,7 +33,7 @@ from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 from dash_app.words import summaries
 from dash_app.words.history import HISTORY_UNREADABLE, history_disk
-from dash_app.words.integrity import integrity_line, percent
+from dash_app.words.integrity import check_line, percent
 
 Pulse = dict[str, Any]
 
@@ -172,8 +171,10 @@ def version_of(
     snapshot: Snapshot | None, database: str | None = None, search: str | None = None
 ) -> int:
     """Return a number that changes with each fact on the page of one database, or of all."""
-    query = url_query.parse(search)
-    shown = database, query, snapshot and _fingerprint(snapshot)
+    query, own = url_query.parse(search), None
+    if snapshot and database and (check := snapshot.status_of(database).integrity):
+        own = percent(check), replace(check, checked_share=0)  # which changes at each tick
+    shown = database, query, own, snapshot and _fingerprint(snapshot)
     return zlib.crc32(repr(shown).encode())
 
 
@@ -189,7 +190,7 @@ def _fingerprint(snapshot: Snapshot) -> int:
             summaries.notes(status),
             status.reading.last_modified,
             status.reading.tables,
-            status.integrity and _integrity_facts(status.integrity),
+            check_line(status),
         )
         for status in snapshot.databases
     ]
@@ -200,9 +201,3 @@ def _fingerprint(snapshot: Snapshot) -> int:
     ]
     own = history_disk(snapshot), snapshot.history_notes, snapshot.gaps
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())
-
-
-def _integrity_facts(integrity: Integrity) -> tuple[object, ...]:
-    """Return what the page shows of a check, whose share changes at each tick while it runs."""
-    shown = integrity_line(integrity), percent(integrity), integrity.damage
-    return *shown, integrity.tables, integrity.table_bytes
