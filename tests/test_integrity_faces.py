@@ -126,6 +126,8 @@ def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() 
         in damaged
     )
     assert "31% checked, no damage found so far" in view_text(with_check(CHECKING))
+    waiting = replace(CLEAN, checked_share=0.4, reason="it cannot be read")
+    assert "6 h ago ; not checked now: it cannot be read" in view_text(with_check(waiting))
     next_ = replace(CLEAN, checked_share=0.4)
     assert "6 h ago ; 40% of the next check is done" in view_text(with_check(next_))
 

@@ -61,6 +61,8 @@ def integrity_section(integrity: Integrity, growth: Mapping[str, int], now: date
 def _progress(integrity: Integrity) -> list[str]:
     if integrity.state == "checking":
         return [", no damage found so far"]
+    if integrity.reason and integrity.state != "unchecked":
+        return [f"; not checked now: {integrity.reason}"]
     if integrity.checked_at and 0 < integrity.checked_share < 1:
         return [f"; {percent(integrity)} of the next check is done"]
     return []

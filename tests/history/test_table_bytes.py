@@ -38,7 +38,7 @@ def test_a_size_is_a_point_when_it_changes_and_an_index_ends_only_by_a_whole_che
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "history.db"
-    settings = HistorySettings(path=path, every="1d")
+    settings = HistorySettings(path=path)
     with closing(History(settings)) as history:
         for day in range(len(CHECKS)):
             history.record(on_day(day))
