@@ -9,10 +9,11 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 
 from dash_app.doctor import rescue
 from dash_app.model.conflict import ConflictKind
@@ -33,6 +34,7 @@ class Program(LiveWriter):
         super().__init__(path, vfs)
         self.name = name
         self.committed: set[str] = set()
+        self._thread = Thread(target=self._write_until_end)
         if vfs == "unix-none":  # without locks, a WAL can only be used exclusively
             self.do("PRAGMA locking_mode = EXCLUSIVE")
         self.do("PRAGMA synchronous = OFF")
@@ -44,6 +46,24 @@ class Program(LiveWriter):
             text = f"{self.name} {number}".ljust(ROW_LETTERS)
             if self.do(f"INSERT INTO messages (text) VALUES ('{text}')") == []:
                 self.committed.add(text)
+
+    def write_on(self) -> None:
+        """Commit rows without pause until the process ends, but never checkpoint."""
+        self.do("PRAGMA wal_autocheckpoint = 0")
+        self._thread.start()
+
+    def _write_until_end(self) -> None:
+        with suppress(ValueError, OSError):  # its pipes are closed
+            while True:
+                self.write(1)
+
+    def end(self) -> None:
+        """Kill the process, if it still runs, and wait until it is known what it committed."""
+        self.kill()
+        if self._thread.is_alive():
+            self._thread.join()
+        with suppress(BrokenPipeError):
+            self.__exit__()
 
     def checkpoint(self) -> None:
         """Write the WAL's content to the main file; the next write restarts the WAL."""
@@ -88,9 +108,9 @@ class Scene:
         return base.union(*(program.committed for program in self.programs))
 
     def close(self) -> None:
-        """Kill the programs that still run."""
+        """End all programs."""
         for program in self.programs:
-            program.__exit__()
+            program.end()
 
 
 @dataclass(frozen=True)
@@ -124,6 +144,12 @@ def deleted_and_restarted(scene: Scene) -> None:
         program.checkpoint()
     for program in scene.programs:
         program.write(100)
+
+
+def deleted_and_busy(scene: Scene) -> None:
+    deleted_two(scene)
+    for program in scene.programs:
+        program.write_on()
 
 
 def unlocked(scene: Scene) -> None:
@@ -195,6 +221,7 @@ OVERWRITTEN = "one program had overwritten them in the main file or in the WAL"
 MECHANISMS = (
     Mechanism("wal_split", "WAL deleted, one program", deleted_alone),
     Mechanism("wal_split", "WAL deleted, a second program writes", deleted_two),
+    Mechanism("wal_split", "the same, and both write without pause", deleted_and_busy),
     Mechanism("wal_split", "the same, and both checkpoint", deleted_and_restarted, OVERWRITTEN),
     Mechanism("writer_unlocked", "locks on the main file cancelled", unlocked),
     Mechanism("writer_unlocked", "main file replaced by a backup", replaced),
@@ -218,10 +245,9 @@ class Outcome:
     """By the steps."""
     is_damaged: bool
     """Whether damage was found in the file put in place."""
-    closed: set[str]
-    """If the programs are ended gracefully instead, in the order of their start."""
-    killed: set[str]
-    """If they are killed instead."""
+    lost_if_closed: int
+    """The number of rows lost if the programs end gracefully instead, in order of their start."""
+    lost_if_killed: int
 
 
 def drill(mechanism: Mechanism, folder: Path, echo: Callable[[str], None]) -> Outcome:
@@ -235,7 +261,7 @@ def drill(mechanism: Mechanism, folder: Path, echo: Callable[[str], None]) -> Ou
         rows, is_damaged = read(scene.path)
         copies = [*folder.glob("rescue-*/[0-9].db"), *scene.path.parent.glob("previous.db")]
         rescued = rows.union(*(read(copy)[0] for copy in copies))
-        committed = scene.committed
+    committed = scene.committed
     closed = without_steps(mechanism, folder / "closed", Program.close)
     killed = without_steps(mechanism, folder / "killed", Program.kill)
     return Outcome(committed, rescued & committed, is_damaged, closed, killed)
@@ -259,13 +285,14 @@ def follow_steps(scene: Scene, home: Path, echo: Callable[[str], None]) -> None:
             steps = rescue.steps(database, datetime.now(UTC))
 
 
-def without_steps(mechanism: Mechanism, folder: Path, end: Callable[[Program], None]) -> set[str]:
-    """Return the rows in the file after the programs were ended without the steps."""
+def without_steps(mechanism: Mechanism, folder: Path, end: Callable[[Program], None]) -> int:
+    """Return the number of rows that are lost if the programs end without the steps."""
     with closing(Scene(folder)) as scene:
         mechanism.make(scene)
         for program in scene.programs:
             end(program)
-        return read(scene.path)[0] & scene.committed
+        rows, _ = read(scene.path)
+    return len(scene.committed - rows)
 
 
 def read(path: Path) -> tuple[set[str], bool]:
@@ -282,12 +309,12 @@ def read(path: Path) -> tuple[set[str], bool]:
 def summary(mechanism: Mechanism, outcome: Outcome) -> str:
     """Return the result in two sentences."""
     total = len(outcome.committed)
-    kept = (outcome.rescued, outcome.closed, outcome.killed)
-    lost, closed, killed = (total - len(rows) for rows in kept)
+    lost = total - len(outcome.rescued)
     result = f"All {total} committed rows are recovered."
     if lost:
         result = f"{lost} of {total} committed rows cannot be recovered: {mechanism.loss}."
     damage = " Every copy is damaged." if outcome.is_damaged else ""
+    closed, killed = outcome.lost_if_closed, outcome.lost_if_killed
     return f"{result}{damage} Without the steps, closing loses {closed} and killing {killed}."
 
 
