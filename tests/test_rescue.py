@@ -29,12 +29,12 @@ def test_the_steps_recover_rows_that_are_lost_without_them(tmp_path: Path) -> No
 def test_doctor_prints_the_steps_for_deleted_files_and_for_nothing_else(tmp_path: Path) -> None:
     with closing(Scene(tmp_path)) as scene:
         database = Database("email", "Email", scene.path)
-        assert list(rescue.examine(database, ())) == []
+        assert list(rescue.examine(database, (), None)) == []
         deleted_alone(scene)
-        (check,) = rescue.examine(database, ())
+        (check,) = rescue.examine(database, (), None)
         pid = scene.programs[0].process.pid
         assert f"(pid {pid})" in check.text
         assert f"kill -STOP {pid}\n" in check.cure
         assert f"cp -p /proc/{pid}/fd/" in check.cure
         execute(scene.path, "PRAGMA user_version = 1")  # a second generation, and it has ended
-        assert f"cp -p {scene.path} " in rescue.examine(database, ()).__next__().cure
+        assert f"cp -p {scene.path} " in rescue.examine(database, (), None).__next__().cure

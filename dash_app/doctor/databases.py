@@ -34,6 +34,7 @@ FIXED_VERSIONS = "3.51.3 or later (or 3.50.7, 3.44.6)"
 def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     """Yield the checks of each database, and of the reader."""
     readings, guards = _read(settings)
+    dangers = rescue.find_dangers(settings.history.path)
     for database in settings.databases:
         reading = readings.get(database.name)
         if reading is None:
@@ -41,7 +42,8 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield Check("unknown", "not_responding", text, cure)
             continue
         yield _content(database, reading, place)
-        yield from rescue.examine(database, reading.surroundings.conflicts)
+        incident = dangers.get(database.name)
+        yield from rescue.examine(database, reading.surroundings.conflicts, incident)
         if reading.surroundings.access:
             yield from _owners(database, reading.surroundings.access, place)
         if reading.code is None:
@@ -57,7 +59,9 @@ def has_reset_bug(version: int) -> bool:
 
 def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
     with closing(Airlock.from_settings(settings)) as airlock:
-        readings = airlock.read(WAITS * settings.sampler.deadline.total_seconds())
+        wait_seconds = WAITS * settings.sampler.deadline.total_seconds()
+        airlock.read(wait_seconds)
+        readings = airlock.read(wait_seconds)  # conflicts are certain at the second reading
         return readings, airlock.guards or ()
 
 

@@ -4,6 +4,7 @@ A deleted file can be copied from `/proc/PID/fd` as long as a process has it ope
 a process, or root, may look there; the service's sandbox may not.
 """
 
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,15 +12,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dash_app.doctor.check import Check
+from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.model.conflict import Conflict
 from dash_app.model.database import Database
+from dash_app.model.incident import Incident
 from dash_app.reader.files import identity_of
-from dash_app.system.processes import process_label, record_locks
+from dash_app.reader.locks import list_locks
+from dash_app.system.processes import OWN_NAME, command_name, process_label
+from dash_app.words.incidents import incident_sentence
 from dash_app.words.numbers import join_names
-from dash_app.words.rescue import Generation, Step, rescue_steps, spell_out_steps
-
-OURS = b"dash_app.reader"
-"""In the command of our own readers, which have a database open for milliseconds only."""
+from dash_app.words.problems import conflict_text
+from dash_app.words.rescue import OTHER_USER, Generation, Step, rescue_steps, spell_out_steps
 
 
 class OpenFile(NamedTuple):
@@ -32,11 +35,6 @@ class OpenFile(NamedTuple):
     is_deleted: bool
     identity: tuple[int, int] | None
     """Device and inode."""
-
-    @property
-    def is_index(self) -> bool:
-        """Whether it is the index of a WAL."""
-        return self.path.name.endswith("-shm")
 
 
 class Holder(NamedTuple):
@@ -51,22 +49,41 @@ class Holder(NamedTuple):
         return any(file.is_deleted for file in (*self.mains, *self.wals))
 
 
-def examine(database: Database, conflicts: Iterable[Conflict]) -> Iterator[Check]:
-    """Yield the steps that save a database in danger, or a database with deleted files."""
-    certain = [conflict for conflict in conflicts if conflict.is_certain]
-    holders = find_holders(database.path.resolve())
+def examine(
+    database: Database, conflicts: Iterable[Conflict], incident: Incident | None
+) -> Iterator[Check]:
+    """Yield the steps that save a database in danger, or a database with deleted files.
+
+    `incident` is the danger that the service sees: it remembers what one reading cannot show.
+    """
+    path = database.path.resolve()
+    holders = find_holders(path)
     deleted = [pid for pid, holder in holders.items() if holder.has_deleted]
-    if not (certain or deleted):
-        return
-    text = f"{database.label} is in danger."
+    certain = [conflict for conflict in conflicts if conflict.is_certain]
+    kinds = {conflict.kind for conflict in certain} | ({incident.kind} if incident else set())
     if deleted:
         programs = join_names([process_label(pid) for pid in deleted])
-        text = f"{database.label} is in danger: {programs} has deleted files of it open."
-    if {conflict.pid for conflict in certain if conflict.pid} <= holders.keys():
-        cure = spell_out_steps(steps(database, datetime.now(UTC)))
+        text = f"{database.label}: {programs} has deleted files of it open."
+    elif incident:
+        text = incident_sentence(incident)
+    elif certain:
+        cause, _ = conflict_text(certain[0].kind, certain[:1], is_certain=True)
+        text = f"{database.label}: {cause}"
     else:
-        cure = "Run this as root for the steps that save it: its programs belong to another user."
+        return
+    is_visible = _lock_holders(path) <= holders.keys() and (holders or kinds == {"wal_stale"})
+    cure = spell_out_steps(steps(database, datetime.now(UTC))) if is_visible else OTHER_USER
     yield Check("fault", "in_danger", text, cure)
+
+
+def find_dangers(history: Path) -> dict[str, Incident]:
+    """Return the open incidents of databases in danger, by the names of the databases."""
+    try:
+        incidents = find_incidents(history, IncidentQuery(is_open=True))
+    except sqlite3.Error:  # there is no history yet
+        return {}
+    dangers = [incident for incident in incidents if incident.is_danger]
+    return {name: incident for incident in dangers for name in incident.databases}
 
 
 def steps(database: Database, now: datetime) -> list[Step]:
@@ -91,9 +108,9 @@ def find_holders(path: Path) -> dict[int, Holder]:
         paths = {_beside(main, "-wal") for main in (path, *(file.path for file in mains))}
         wals = [file for file in files if file.identity == wal_at or file.path in paths]
         if wals and not mains:  # it was renamed
-            locked = {lock.file for lock in record_locks() if lock.pid == int(process.name)}
+            locked = list_locks().mains.get(int(process.name), ())
             beside = [file for file in files if file.path.parent == path.parent]
-            mains = [file for file in beside if file.identity in locked and not file.is_index]
+            mains = [file for file in beside if file.identity in locked]
         if mains or wals:
             holders[int(process.name)] = Holder(mains, wals)
     return holders
@@ -121,14 +138,22 @@ def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generati
 
 
 def _open_files(process: Path) -> Iterator[OpenFile]:
+    if command_name(int(process.name)) == OWN_NAME:  # open for milliseconds only
+        return
     with suppress(OSError):
-        if OURS in (process / "cmdline").read_bytes():
-            return
         for descriptor in (process / "fd").iterdir():
             with suppress(OSError):
                 name = str(descriptor.readlink())
                 path, identity = name.removesuffix(" (deleted)"), identity_of(str(descriptor))
                 yield OpenFile(descriptor, Path(path), path != name, identity)
+
+
+def _lock_holders(path: Path) -> set[int]:
+    """Return the processes that have locks on a database, whether we see their files or not."""
+    files = (identity_of(str(path)), identity_of(f"{path}-shm"))
+    locks = list_locks()
+    pids = {lock.pid for file in files for lock in locks.on(file)}
+    return {pid for pid in pids if command_name(pid) != OWN_NAME}
 
 
 def _beside(path: Path, side: str) -> Path:
