@@ -42,8 +42,9 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield Check("unknown", "not_responding", text, cure)
             continue
         yield _content(database, reading, place)
-        incident = dangers.get(database.name)
-        yield from rescue.examine(database, reading.surroundings.conflicts, incident)
+        if reading.code != "not_responding":
+            incident = dangers.get(database.name)
+            yield from rescue.examine(database, reading.surroundings.conflicts, incident)
         if reading.surroundings.access:
             yield from _owners(database, reading.surroundings.access, place)
         if reading.code is None:

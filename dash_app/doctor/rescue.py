@@ -67,7 +67,7 @@ def examine(
     elif incident:
         text = incident_sentence(incident)
     elif certain:
-        cause, _ = conflict_text(certain[0].kind, certain[:1], is_certain=True)
+        cause, _ = conflict_text(certain[0])
         text = f"{database.label}: {cause}"
     else:
         return
@@ -103,14 +103,13 @@ def find_holders(path: Path) -> dict[int, Holder]:
     main_at, wal_at = identity_of(str(path)), identity_of(f"{path}-wal")
     holders = {}
     for process in Path("/proc").glob("[0-9]*"):
-        files = list(_open_files(process))
+        files = list(_open_files(process, path))
         mains = [file for file in files if file.identity == main_at or file.path == path]
         paths = {_beside(main, "-wal") for main in (path, *(file.path for file in mains))}
         wals = [file for file in files if file.identity == wal_at or file.path in paths]
         if wals and not mains:  # it was renamed
             locked = list_locks().mains.get(int(process.name), ())
-            beside = [file for file in files if file.path.parent == path.parent]
-            mains = [file for file in beside if file.identity in locked]
+            mains = [file for file in files if file.identity in locked]
         if mains or wals:
             holders[int(process.name)] = Holder(mains, wals)
     return holders
@@ -137,15 +136,21 @@ def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generati
     return list(found.values())
 
 
-def _open_files(process: Path) -> Iterator[OpenFile]:
+def _open_files(process: Path, path: Path) -> Iterator[OpenFile]:
+    """Yield the files of a process that may belong to a database: by their name or folder.
+
+    Others may be on a disk that hangs.
+    """
     if command_name(int(process.name)) == OWN_NAME:  # open for milliseconds only
         return
     with suppress(OSError):
         for descriptor in (process / "fd").iterdir():
             with suppress(OSError):
                 name = str(descriptor.readlink())
-                path, identity = name.removesuffix(" (deleted)"), identity_of(str(descriptor))
-                yield OpenFile(descriptor, Path(path), path != name, identity)
+                file = Path(name.removesuffix(" (deleted)"))
+                if file.parent == path.parent or file.name.startswith(path.name):
+                    identity = identity_of(str(descriptor))
+                    yield OpenFile(descriptor, file, str(file) != name, identity)
 
 
 def _lock_holders(path: Path) -> set[int]:
