@@ -5,9 +5,9 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from struct import Struct
 
-from dash_app.reader.wal_index import WalIndex
+from dash_app.reader.files import open_read_only
+from dash_app.reader.wal_index import WAL_HEADER_BYTES, WalIndex
 
-WAL_HEADER_BYTES = 32
 FRAME_HEADER = Struct(">II8s2I")
 """Page, database size after a commit, salts, checksum (sqlite.org/fileformat2.html#walformat)."""
 
@@ -23,6 +23,8 @@ class SearchedCommits:
     salts: bytes
     frames: int
     content: str | None
+    fits: bool = True
+    """Whether the WAL has the last frame that its index names."""
 
 
 def find_content_commit(
@@ -37,29 +39,31 @@ def find_content_commit(
     searched = before if is_same else None
     content = searched.content if searched else None
     last_frame = searched.frames if searched else 0
+    fits = True
     try:
-        frame = _newest_frame(path, index, housekeeping, last_frame)
+        descriptor = open_read_only(path)
+        try:
+            fits = index.fits(descriptor)
+            frame = _newest_frame(descriptor, index, housekeeping, last_frame)
+        finally:
+            os.close(descriptor)
     except OSError:
         frame = index.frames
     if frame > last_frame:
         content = f"{index.salts.hex()}:{frame}"
-    return SearchedCommits(index.salts, index.frames, content)
+    return SearchedCommits(index.salts, index.frames, content, fits)
 
 
 def _newest_frame(
-    path: str, index: WalIndex, housekeeping: AbstractSet[int], last_frame: int
+    wal: int, index: WalIndex, housekeeping: AbstractSet[int], last_frame: int
 ) -> int:
     """Return the newest frame after `last_frame` with a page of content; 0 if there is none."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
-    try:
-        for frame in range(index.frames, last_frame, -1):
-            offset = WAL_HEADER_BYTES + (frame - 1) * index.frame_bytes
-            data = os.pread(descriptor, FRAME_HEADER.size, offset)
-            if len(data) < FRAME_HEADER.size or index.frames - frame >= MAX_FRAMES:
-                return index.frames
-            page, _database_pages, salts, *_checksum = FRAME_HEADER.unpack(data)
-            if page not in housekeeping or salts != index.salts:
-                return frame
-    finally:
-        os.close(descriptor)
+    for frame in range(index.frames, last_frame, -1):
+        offset = WAL_HEADER_BYTES + (frame - 1) * index.frame_bytes
+        data = os.pread(wal, FRAME_HEADER.size, offset)
+        if len(data) < FRAME_HEADER.size or index.frames - frame >= MAX_FRAMES:
+            return index.frames
+        page, _database_pages, salts, *_checksum = FRAME_HEADER.unpack(data)
+        if page not in housekeeping or salts != index.salts:
+            return frame
     return 0

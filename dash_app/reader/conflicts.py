@@ -14,21 +14,30 @@ import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.reader.files import Files, FileStamp, UnreadableError, identity_of, stat_files
 from dash_app.reader.locks import (
     FileId,
     LockList,
+    has_unlisted_locks,
     is_on_index,
     is_on_main,
     list_locks,
     pids_with_other_wal,
 )
-from dash_app.system.processes import OWN_NAME, command_name, process_label, unit_of
+from dash_app.reader.wal_index import contradicts_wal
+from dash_app.system.processes import (
+    OWN_NAME,
+    can_list_locks,
+    command_name,
+    process_label,
+    sees_all_processes,
+    unit_of,
+)
 
 LOOKS, LOOKS_SECONDS = 5, 0.15
 """The number of looks that must all show a conflict, and the time that they take."""
@@ -41,19 +50,53 @@ class Look:
     files: Files
     index: FileId | None
     locks: LockList
+    has_turso_index: bool = False
+    is_wal_contradicted: bool = False
+    """Whether the WAL lacks the last frame that its index names."""
+    salts: bytes = b""
+    """The salts of the WAL that the index belongs to; empty if unknown."""
 
     @classmethod
     def take(cls, files: Files, locks: LockList) -> Self:
-        """Look at the WAL index beside a main file."""
-        return cls(files, identity_of(f"{files.path}-shm"), locks)
+        """Look at the indexes beside a main file."""
+        has_turso_index = os.path.exists(f"{files.path}-tshm")
+        return cls(files, identity_of(f"{files.path}-shm"), locks, has_turso_index)
 
-    @classmethod
-    def repeat(cls, path: str) -> Self | None:
+    def repeat(self) -> Self | None:
         """Look again at everything; return None if the main file is gone."""
         try:
-            return cls.take(stat_files(path), list_locks())
-        except (UnreadableError, OSError):
+            again = self.take(stat_files(self.files.path), list_locks())
+        except UnreadableError:
             return None
+        is_contradicted = self.is_wal_contradicted and contradicts_wal(self.files.path)
+        return replace(again, is_wal_contradicted=is_contradicted, salts=self.salts)
+
+    @property
+    def users(self) -> set[int]:
+        """The processes that use the main file as SQLite does."""
+        return {lock.pid for lock in self.locks.on(self.files.identity) if is_on_main(lock)}
+
+    @property
+    def connected(self) -> set[int]:
+        """The processes that have the WAL index open."""
+        return {lock.pid for lock in self.locks.on(self.index) if is_on_index(lock)}
+
+    @property
+    def writers(self) -> set[int]:
+        """The processes that keep others from the main file."""
+        return {lock.pid for lock in self.locks.on(self.files.identity) if lock.is_write}
+
+    @property
+    def wal(self) -> FileId | None:
+        """The WAL, if it is not empty."""
+        return self.files.wal[:2] if self.files.wal and self.files.wal_bytes else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether an engine has it open that takes no notice of SQLite's locks."""
+        files = (self.files.identity, self.wal, self.index)
+        has_ofd = any(lock.pid < 0 for file in files for lock in self.locks.on(file))
+        return self.has_turso_index or has_ofd
 
 
 class Finding(NamedTuple):
@@ -69,82 +112,147 @@ Suspicion = tuple[ConflictKind, int | None]
 """What identifies a conflict while it stands: the files may change meanwhile."""
 
 
+class StaleWal(NamedTuple):
+    """A WAL that stayed when its main file was replaced."""
+
+    main: FileId
+    """The main file that it belongs to."""
+    wal: FileId
+    salts: bytes
+    """Change when the WAL starts over, and then belongs to the new main file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What earlier looks at a database showed."""
 
+    main: FileId | None = None
+    wal: FileId | None = None
+    salts: bytes = b""
     index: FileId | None = None
     former_indexes: frozenset[FileId] = frozenset()
     """Indexes that were beside the main file, and have been locked ever since."""
     members: Mapping[int, FileId] = field(default_factory=dict)
     """The processes that held both locks, with the index, and have kept the main file's."""
+    lost: frozenset[int] = frozenset()
+    """Those that no longer hold the lock on the index. They lost it, or they are a connection that
+    waits to have the file to itself, whose process has closed its others."""
+    unlocked: frozenset[int] = frozenset()
+    """Those of them that were seen in a transaction since, so they lost it."""
+    stale: StaleWal | None = None
 
     def after(self, look: Look) -> Self:
         """Return what is known after another look."""
-        locked = look.locks.by_file.keys()
         former = self.former_indexes | ({self.index} if self.index else set())
-        shared, connected = _shared(look), _connected(look)
-        members = {pid: index for pid, index in self.members.items() if pid in shared}
+        former &= look.locks.by_file.keys() - {look.index}
+        users, connected, main = look.users, look.connected, look.files.identity
+        members = {pid: index for pid, index in self.members.items() if pid in users}
         if look.index:
-            members |= dict.fromkeys(shared & connected, look.index)
-        return type(self)(look.index, former & locked - {look.index}, members)
+            members |= dict.fromkeys(users & connected, look.index)
+        lost = {pid for pid, index in members.items() if index == look.index} - connected
+        lost -= look.writers
+        return type(self)(
+            main,
+            look.wal,
+            look.salts,
+            look.index,
+            former,
+            members,
+            frozenset(lost),
+            frozenset(lost & (self.unlocked | {lock.pid for lock in look.locks.on(look.index)})),
+            self._stale_after(look, main),
+        )
+
+    def _stale_after(self, look: Look, main: FileId) -> StaleWal | None:
+        stale = self.stale
+        if stale is None and self.main not in {None, main} and self.main and self.wal:
+            stale = StaleWal(self.main, self.wal, self.salts)
+        if stale is None or main == stale.main or look.wal != stale.wal:
+            return None
+        if look.salts and stale.salts not in {b"", look.salts}:
+            return None
+        return stale._replace(salts=stale.salts or look.salts)
 
 
 def find(look: Look, memory: Memory) -> Iterator[Finding]:
     """Yield all signs of conflicts. `memory` includes this look."""
     main, index, locks = look.files.identity, look.index, look.locks
-    shared, connected = _shared(look), _connected(look)
-    in_index = {lock.pid for lock in locks.on(index)}
-    writing = {lock.pid for lock in locks.on(main) if lock.is_write}
+    users, connected, writers = look.users, look.connected, look.writers
     split = {
         pid
         for pid in pids_with_other_wal(locks, main, index)
         if index or memory.former_indexes & locks.indexes[pid]
     }
-    members = {pid for pid, last_index in memory.members.items() if last_index == index}
-    lost = members & shared - connected - writing
-    for pid in split:
-        yield Finding("wal_split", pid, main, index)
-    for pid in (in_index - shared) | (lost - split):
-        yield Finding("writer_unlocked", pid, main, index)
+    unlocked = {lock.pid for lock in locks.on(index) if lock.pid > 0} - users
+    unlocked |= memory.unlocked - split
+    orphans = {
+        lock.pid
+        for file in memory.former_indexes
+        for lock in locks.on(file)
+        if is_on_index(lock) and len(locks.indexes[lock.pid]) > len(locks.mains.get(lock.pid, ()))
+    }
+    culprits: dict[ConflictKind, Iterable[int | None]] = {
+        "wal_split": split,
+        "writer_unlocked": unlocked,
+        "wal_orphaned": orphans - split,
+        "wal_removed": connected if look.files.wal is None else (),
+        # Without a process that has the index open, the index means nothing.
+        "wal_disagrees": [None] if look.is_wal_contradicted and connected and not writers else (),
+        "wal_stale": [None] if memory.stale and not unlocked else (),
+        "engine_foreign": [None] if look.is_foreign else (),
+    }
+    for kind, pids in culprits.items():
+        for pid in pids:
+            yield Finding(kind, pid, main, index)
 
 
 class Tripwire:
     """Watches one database for conflicts, and remembers what it saw."""
 
-    def __init__(self, path: str) -> None:
-        self._path = path
+    def __init__(self) -> None:
         self._memory = Memory()
         self._held: dict[Suspicion, datetime] = {}
         self._confirmed: set[Suspicion] = set()
+        self._doubted: set[int] = set()
 
     @property
     def is_suspected(self) -> bool:
-        """Whether the last looks all showed a conflict, or one stands."""
-        return bool(self._held)
+        """Whether SQLite's own programs disagree, as the last looks all showed."""
+        return any(kind != "engine_foreign" for kind, _pid in self._held)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another engine has the database open."""
+        return ("engine_foreign", None) in self._held
 
     def has_split(self, look: Look) -> bool:
         """Whether a look shows two generations of the WAL."""
         findings = find(look, self._memory.after(look))
         return any(finding.kind == "wal_split" for finding in findings)
 
-    def check(self, look: Look, now: datetime) -> tuple[Conflict, ...]:
-        """Return the conflicts that stand; look again if something has changed.
+    def check(self, look: Look, now: datetime, *, is_hidden: bool) -> Mapping[str, Any]:
+        """Return the conflicts that stand, and why others may be unseen, for `Surroundings`.
 
-        A conflict begins when all looks show it with the same files at two ticks in a row, and ends
-        when no look shows it. No connection to the database may be open meanwhile.
+        If something has changed, look again. A conflict begins when all looks show it with the same
+        files at two ticks in a row, and ends when no look shows it. `is_hidden` is whether locks on
+        the files are not listed. No connection to the database may be open meanwhile.
         """
         looks = [self._find(look)]
         while len(looks) < LOOKS and self._is_open(looks):
             time.sleep(LOOKS_SECONDS / LOOKS * random.uniform(0.5, 1))  # noqa: S311
-            again = Look.repeat(self._path)
+            again = look.repeat()
             looks.append(self._find(again) if again else set())
             look = again or look
         in_all = _suspicions(looks[0].intersection(*looks))
+        new = in_all - self._held.keys()
+        if new and has_unlisted_locks(look.files.path, look.files.identity, look.index):
+            is_hidden = True
+            in_all -= new
         stands = self._confirmed & _suspicions(looks[0].union(*looks))
         self._confirmed = stands | (in_all & self._held.keys())
         self._held = {which: self._held.get(which, now) for which in stands | in_all}
-        return tuple(self._conflicts(look))
+        unknown = self._unknown(look, is_hidden=is_hidden)
+        return {"conflicts": tuple(self._conflicts(look)), "conflicts_unknown": unknown}
 
     def _find(self, look: Look) -> set[Finding]:
         self._memory = self._memory.after(look)
@@ -152,27 +260,49 @@ class Tripwire:
         return {one for one in found if one.pid is None or command_name(one.pid) != OWN_NAME}
 
     def _is_open(self, looks: list[set[Finding]]) -> bool:
-        """Whether the looks so far leave open what begins or ends."""
+        """Whether the looks so far leave open what begins or ends, or another may show more."""
         may_begin = _suspicions(looks[0].intersection(*looks)) - self._confirmed
         may_end = self._confirmed - _suspicions(looks[0].union(*looks))
-        return bool(may_begin or may_end)
+        return bool(may_begin or may_end or self._memory.lost - self._memory.unlocked)
+
+    def _unknown(self, look: Look, *, is_hidden: bool) -> str | None:
+        """Explain in a few words why conflicts may be unseen; None if they would be seen.
+
+        A process that uses the main file in WAL mode without an index may have lost its locks, or
+        wait to have the file to itself: locks alone cannot tell.
+        """
+        doubted = look.users - look.connected if look.wal else set()
+        lasting = sorted(doubted & self._doubted - {pid for _kind, pid in self._confirmed})
+        self._doubted = doubted
+        if not can_list_locks():
+            return "the locks of other programs cannot be listed"
+        if not sees_all_processes():
+            return "programs outside this container are not seen"
+        if is_hidden:
+            return "its locks are listed under another device, or not at all"
+        if lasting:
+            return f"{process_label(lasting[0])} has it open without the WAL's index"
+        return None
 
     def _conflicts(self, look: Look) -> Iterator[Conflict]:
         """Yield one conflict per kind, with all its processes in the evidence."""
-        kinds: dict[ConflictKind, list[int | None]] = {}
-        for kind, pid in sorted(
-            self._confirmed, key=lambda which: (self._held[which], which[1] or 0)
-        ):
-            kinds.setdefault(kind, []).append(pid)
+        kinds: dict[ConflictKind, list[int]] = {}
+        by_age = sorted(self._confirmed, key=lambda which: (self._held[which], which[1] or 0))
+        for kind, pid in by_age:
+            kinds.setdefault(kind, []).extend([pid] if pid else [])
         for kind, pids in kinds.items():
-            pid = pids[0]
+            pid = pids[0] if pids else None
+            command = command_name(pid) if pid else ""
+            if kind == "engine_foreign" and look.has_turso_index:
+                command = "Turso"
             yield Conflict(
                 kind,
                 self._held[kind, pid],
                 pid,
-                command_name(pid) if pid else "",
+                command,
                 unit_of(pid) if pid else None,
-                _evidence(look, [pid for pid in pids if pid]),
+                _evidence(look, self._memory, pids or look.users | look.connected),
+                is_certain=kind != "engine_foreign" or bool(look.users | look.connected),
             )
 
 
@@ -180,26 +310,23 @@ def _suspicions(findings: Iterable[Finding]) -> set[Suspicion]:
     return {(finding.kind, finding.pid) for finding in findings}
 
 
-def _shared(look: Look) -> set[int]:
-    """Return the processes that use the main file as SQLite does."""
-    return {lock.pid for lock in look.locks.on(look.files.identity) if is_on_main(lock)}
-
-
-def _connected(look: Look) -> set[int]:
-    """Return the processes that have the index beside the main file open."""
-    return {lock.pid for lock in look.locks.on(look.index) if is_on_index(lock)}
-
-
-def _evidence(look: Look, pids: Iterable[int]) -> dict[str, str]:
+def _evidence(look: Look, memory: Memory, pids: Iterable[int]) -> dict[str, str]:
     files, locks = look.files, look.locks
-    return {
+    facts = {
         "main file": _describe(files.main),
         "WAL": _describe(files.wal),
         "WAL index": _name(look.index) if look.index else "none",
-    } | {
+    }
+    if memory.stale:
+        facts["main file before"] = _name(memory.stale.main)
+    if memory.former_indexes:
+        facts["WAL index before"] = _names(memory.former_indexes)
+    if look.has_turso_index:
+        facts["other engine"] = "Turso's index (-tshm)"
+    return facts | {
         process_label(pid): f"locks main files {_names(locks.mains.get(pid, ()))}"
         f" and WAL indexes {_names(locks.indexes.get(pid, ()))}"
-        for pid in pids
+        for pid in sorted(pids)
     }
 
 

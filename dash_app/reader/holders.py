@@ -1,6 +1,5 @@
 """The processes that have a database open, what they do with it and what they hold back."""
 
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -101,7 +100,7 @@ def _is_foreign(look: Look) -> bool:
     Turso locks the WAL itself, or keeps an index of its own beside it. SQLite never does either.
     """
     is_wal_locked = look.files.wal and look.locks.on(look.files.wal[:2])
-    return bool(is_wal_locked) or os.path.exists(f"{look.files.path}-tshm")
+    return bool(is_wal_locked) or look.has_turso_index
 
 
 def _wal_sample(

@@ -20,6 +20,8 @@ SHARED_FIRST, SHARED_BYTES = PENDING_BYTE + 2, 510
 SHARED_LAST = SHARED_FIRST + SHARED_BYTES - 1
 """Where SQLite locks a main file (sqlite.org/fileformat2.html#the_lock_byte_page)."""
 
+INDEX_LOCK_BYTES = OPEN_LOCK_BYTE - FIRST_LOCK_BYTE + 1
+
 FileId = tuple[int, int]
 """Device and inode."""
 
@@ -60,13 +62,14 @@ def is_on_main(lock: RecordLock) -> bool:
     """Whether it is the lock by which a connection uses a main file.
 
     A write lock may include the bytes before it: the kernel joins neighbouring locks of a process.
+    A lock that belongs to no process is another engine's.
     """
-    return PENDING_BYTE <= lock.first <= SHARED_FIRST and lock.last == SHARED_LAST
+    return lock.pid > 0 and PENDING_BYTE <= lock.first <= SHARED_FIRST and lock.last == SHARED_LAST
 
 
 def is_on_index(lock: RecordLock) -> bool:
     """Whether it is the lock by which a process has a WAL index open, joined or not."""
-    return lock.first >= FIRST_LOCK_BYTE and lock.last == OPEN_LOCK_BYTE
+    return lock.pid > 0 and lock.first >= FIRST_LOCK_BYTE and lock.last == OPEN_LOCK_BYTE
 
 
 def find_write_lock(path: str) -> int | None:
@@ -98,8 +101,25 @@ def is_wal_index_open(path: str) -> bool:
 
     The same conditions apply as for `find_write_lock`.
     """
-    length = OPEN_LOCK_BYTE - FIRST_LOCK_BYTE + 1
-    return find_lock(f"{path}-shm", FIRST_LOCK_BYTE, length) is not None
+    return find_lock(f"{path}-shm", FIRST_LOCK_BYTE, INDEX_LOCK_BYTES) is not None
+
+
+def has_unlisted_locks(path: str, main: FileId, index: FileId | None) -> bool:
+    """Whether a process holds locks on a main file or its WAL index that `/proc/locks` lacks.
+
+    It may list them under another device number than stat(2) shows. The same conditions apply as
+    for `find_write_lock`.
+    """
+    before = list_locks()
+    holders = {
+        main: find_lock(path, SHARED_FIRST, SHARED_BYTES),
+        index: find_lock(f"{path}-shm", FIRST_LOCK_BYTE, INDEX_LOCK_BYTES),
+    }
+    listed = (before, list_locks())
+    return any(
+        pid is not None and pid not in {lock.pid for locks in listed for lock in locks.on(file)}
+        for file, pid in holders.items()
+    )
 
 
 def pids_with_other_wal(locks: LockList, main: FileId, index: FileId | None) -> set[int]:

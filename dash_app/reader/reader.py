@@ -113,8 +113,9 @@ class Reader:
         self._writes_denied = writes_denied
         self._cached: CachedReading | None = None
         self._host = HostView()
-        self._tripwire = Tripwire(path)
+        self._tripwire = Tripwire()
         self._commits: SearchedCommits | None = None
+        self._may_contradict_index = False
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
         self._change_counter: int | None = None
@@ -138,8 +139,7 @@ class Reader:
                 try:
                     self._cached = self._verify(files, now) or self._read(files, now)
                 finally:
-                    conflicts = self._tripwire.check(look, now)
-                    surroundings = replace(surroundings, conflicts=conflicts)
+                    surroundings = self._with_conflicts(look, surroundings, now)
             reading = replace(self._cached.reading, surroundings=surroundings)
             return _of_one_generation(reading) if self._tripwire.is_suspected else reading
         except (UnreadableError, OSError) as error:
@@ -154,6 +154,17 @@ class Reader:
             if error.code != "locked":  # while it is locked, the cached reading may stay valid
                 self._cached = CachedReading(reading)
             return reading
+
+    def _with_conflicts(self, look: Look, surroundings: Surroundings, at: datetime) -> Surroundings:
+        index = self._host.index
+        look = replace(
+            look,
+            is_wal_contradicted=self._may_contradict_index,
+            salts=index.salts if index else b"",
+        )
+        return replace(
+            surroundings, **self._tripwire.check(look, at, is_hidden=self._host.is_hidden)
+        )
 
     def _verify(self, files: Files, now: datetime) -> CachedReading | None:
         """Return the cached reading if it is still valid; None if the file must be read again."""
@@ -178,6 +189,8 @@ class Reader:
         Raise UnreadableError if there is none, with the code "locked" if writers left no moment in
         which the database could be read.
         """
+        if self._tripwire.is_foreign:  # its index is not SQLite's
+            raise UnreadableError("locked", engine="other", writes="yes")
         ends = time.monotonic() + ATTEMPTS_SECONDS
         result, route = None, None
         before = self._change_counter
@@ -262,6 +275,7 @@ class Reader:
                 known = cached.counts if cached.is_current(files) else mark_outdated(cached.counts)
                 counts = count_tables(connection, tables, known, budget)
         except (sqlite3.Error, UnicodeError) as error:
+            self._may_contradict_index = True
             failure = explain_error(error, files, header)
             return CachedReading(replace(reading, code=failure.code, detail=failure.detail))
         if not counts:
@@ -279,6 +293,7 @@ class Reader:
 
     def _content_commit(self, files: Files, schema: Schema | None) -> str | None:
         """Identify the newest commit in the WAL that wrote content; None if there is none."""
+        self._may_contradict_index = False
         if not files.wal_bytes:
             return None
         index = self._host.index
@@ -287,6 +302,7 @@ class Reader:
         self._commits = find_content_commit(
             f"{files.path}-wal", index, schema.housekeeping_pages, self._commits
         )
+        self._may_contradict_index = not self._commits.fits
         return self._commits.content
 
     @contextmanager

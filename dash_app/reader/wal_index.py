@@ -3,13 +3,18 @@
 The format is described in sqlite.org/walformat.html. Integers have the machine's byte order.
 """
 
+import os
 from struct import Struct
 from typing import NamedTuple, Self
 
 from dash_app.model.host_facts import Use
-from dash_app.reader.files import read_start
+from dash_app.reader.files import open_read_only, read_start
 
 HEADER = Struct("=II IBBH II II 8s 2I")
+CHECKSUM = Struct(">II")
+WAL_SALTS = slice(16, 24)
+FRAME_SALTS_AND_CHECKSUM = slice(8, 24)
+WAL_HEADER_BYTES = 32
 CHECKPOINT = Struct("=I5I")
 CHECKPOINT_OFFSET = 96
 """Number of checkpointed frames, and five read marks."""
@@ -29,7 +34,7 @@ class WalIndex(NamedTuple):
     """Size and number of frames in a WAL, number of those checkpointed, and five read marks.
 
     A read mark is the number of the last frame that a reader uses. `salts` are in the header of
-    the WAL and of each frame that belongs to it.
+    the WAL and of each frame that belongs to it, `checksum` is in the last frame.
     """
 
     frame_bytes: int
@@ -37,6 +42,7 @@ class WalIndex(NamedTuple):
     checkpointed: int
     read_marks: tuple[int, ...]
     salts: bytes = b""
+    checksum: bytes = b""
 
     @property
     def used_bytes(self) -> int:
@@ -61,12 +67,26 @@ class WalIndex(NamedTuple):
         if len(data) < INDEX_BYTES or data[:size] != data[size : 2 * size]:
             return None
         fields = HEADER.unpack_from(data)
-        version, _, _, is_initialized, _, page_bytes, frames, *_, salts, _, _ = fields
+        version, _, _, is_initialized, _, page_bytes, frames, _, *sums, salts, _, _ = fields
         checkpointed, *read_marks = CHECKPOINT.unpack_from(data, CHECKPOINT_OFFSET)
         if version != INDEX_VERSION or not is_initialized or checkpointed > frames:
             return None
         frame_bytes = FRAME_HEADER_BYTES + (1 << 16 if page_bytes == 1 else page_bytes)
-        return cls(frame_bytes, frames, checkpointed, tuple(read_marks), salts)
+        checksum = CHECKSUM.pack(*sums)
+        return cls(frame_bytes, frames, checkpointed, tuple(read_marks), salts, checksum)
+
+    def fits(self, wal: int) -> bool:
+        """Whether the last frame that this index names is in a WAL, given as a descriptor.
+
+        If not, a writer wrote the WAL without this index. Raise OSError.
+        """
+        if not self.frames:
+            return True
+        header = os.pread(wal, WAL_HEADER_BYTES, 0)
+        offset = WAL_HEADER_BYTES + (self.frames - 1) * self.frame_bytes
+        frame = os.pread(wal, FRAME_HEADER_BYTES, offset)
+        is_last = frame[FRAME_SALTS_AND_CHECKSUM] == self.salts + self.checksum
+        return is_last and header[WAL_SALTS] == self.salts
 
 
 def read_wal_index(path: str) -> WalIndex | None:
@@ -78,3 +98,26 @@ def read_wal_index(path: str) -> WalIndex | None:
         return WalIndex.parse(read_start(path, INDEX_BYTES))
     except OSError:
         return None
+
+
+def contradicts_wal(path: str) -> bool:
+    """Whether the WAL of a database lacks the last frame that its index names.
+
+    The index is read before and after, since a writer may be at it. It means nothing while no
+    process has it open. The same condition applies as for `read_wal_index`.
+    """
+    for _attempt in range(3):
+        index = read_wal_index(f"{path}-shm")
+        if index is None:
+            return False
+        try:
+            wal = open_read_only(f"{path}-wal")
+        except OSError:  # the last connection to close removes it first
+            return False
+        try:
+            fits = index.fits(wal)
+        finally:
+            os.close(wal)
+        if read_wal_index(f"{path}-shm") == index:
+            return not fits
+    return False

@@ -15,6 +15,9 @@ END_OF_FILE = (1 << 63) - 1
 OWN_NAME = "mission-control"
 """The name of the processes that open watched files, as `ps` shows it: at most 15 characters."""
 
+FIRST_PID_NAMESPACE = f"pid:[{0xEFFFFFFC}]"
+"""The namespace that the kernel starts with has a fixed number (include/linux/proc_ns.h)."""
+
 CONTAINER = re.compile(r"[0-9a-f]{64}|(?<=/lxc\.payload\.)[^/\n]+|(?<=/lxc/)[^/\n]+")
 """A container in the path of a control group: of Docker, Podman, Kubernetes, or of LXC."""
 
@@ -57,6 +60,19 @@ def _record_lock(line: re.Match[str]) -> RecordLock:
     device = os.makedev(int(major, 16), int(minor, 16))
     end = END_OF_FILE if last == "EOF" else int(last)
     return RecordLock(int(pid), mode == "WRITE", (device, int(inode)), int(first), end)
+
+
+def sees_all_processes() -> bool:
+    """Whether `/proc` shows every process of the machine: not in a pid namespace of a container."""
+    try:
+        return os.readlink("/proc/self/ns/pid") == FIRST_PID_NAMESPACE
+    except OSError:
+        return False
+
+
+def can_list_locks() -> bool:
+    """Whether this process may read `/proc/locks`."""
+    return os.access("/proc/locks", os.R_OK)
 
 
 def command_name(pid: int) -> str:
