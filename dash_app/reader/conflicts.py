@@ -220,10 +220,9 @@ class Tripwire:
         """Whether SQLite's own programs disagree, as the last looks all showed."""
         return any(kind != "engine_foreign" for kind, _pid in self._held)
 
-    @property
-    def is_foreign(self) -> bool:
-        """Whether another engine has the database open."""
-        return ("engine_foreign", None) in self._held
+    def is_foreign(self, look: Look) -> bool:
+        """Whether another engine has the database open, as the last looks and this one show."""
+        return look.is_foreign and ("engine_foreign", None) in self._held
 
     def has_split(self, look: Look) -> bool:
         """Whether a look shows two generations of the WAL."""

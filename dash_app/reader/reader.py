@@ -137,7 +137,10 @@ class Reader:
                 self._host = view_host(look, self._host, surroundings, now)
                 surroundings = self._host.surroundings
                 try:
-                    self._cached = self._verify(files, now) or self._read(files, now)
+                    cached = self._verify(files, now)
+                    if cached is None and self._tripwire.is_foreign(look):
+                        raise UnreadableError("locked", engine="other", writes="yes")
+                    self._cached = cached or self._read(files, now)
                 finally:
                     surroundings = self._with_conflicts(look, surroundings, now)
             reading = replace(self._cached.reading, surroundings=surroundings)
@@ -189,8 +192,6 @@ class Reader:
         Raise UnreadableError if there is none, with the code "locked" if writers left no moment in
         which the database could be read.
         """
-        if self._tripwire.is_foreign:  # its index is not SQLite's
-            raise UnreadableError("locked", engine="other", writes="yes")
         ends = time.monotonic() + ATTEMPTS_SECONDS
         result, route = None, None
         before = self._change_counter
