@@ -83,12 +83,6 @@ class LiveWriter:
         """Let that process open, read and close a file, which cancels its locks on it."""
         self._order({"read": str(path)})
 
-    def close(self) -> None:
-        """End the process, which closes its connection."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        assert self.process.wait() == 0
-
     def _order(self, order: str | dict[str, str]) -> Any:
         assert self.process.stdin is not None
         assert self.process.stdout is not None
