@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from struct import Struct
 
-from dash_app.reader.commits import FRAME_HEADER, WAL_HEADER_BYTES
+from dash_app.reader.commits import FRAME_HEADER
 from dash_app.reader.files import (
     HEADER_BYTES,
     Files,
@@ -18,7 +18,13 @@ from dash_app.reader.files import (
     stat_files,
 )
 from dash_app.reader.locks import find_write_lock, is_wal_index_open
-from dash_app.reader.wal_index import FRAME_HEADER_BYTES, INDEX_BYTES, WalIndex, read_wal_index
+from dash_app.reader.wal_index import (
+    FRAME_HEADER_BYTES,
+    INDEX_BYTES,
+    WAL_HEADER_BYTES,
+    WalIndex,
+    read_wal_index,
+)
 
 SETTLED_NS = 20_000_000
 """Two writes within one tick of the kernel's clock, at most 10 ms, may leave the same mtime."""
