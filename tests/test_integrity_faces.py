@@ -188,3 +188,21 @@ def test_metrics_have_the_state_its_age_damaged_pages_and_sizes_up_to_the_limit(
         if name == "mission_control_table_bytes"
     }
     assert sizes == {name: SIZES[name] for name in ("events", "events_by_time")}
+
+
+def test_the_view_names_a_writers_sqlite_with_the_bug_of_the_wal_and_no_other_face_does() -> None:
+    def written(version: int, journal_mode: str = "wal") -> DatabaseStatus:
+        reading = replace(good_reading(events=9), sqlite_version=version, journal_mode=journal_mode)
+        return replace(judged_status(reading), integrity=CLEAN)
+
+    line = (
+        "Last written by SQLite 3.45.1. When two programs checkpoint at once, it may lose committed"
+        " pages, though rarely. SQLite 3.51.3 fixes that, as do 3.50.7 and 3.44.6; a distribution"
+        " may have fixed it without changing the number."
+    )
+    status = written(3_045_001)
+    assert line in view_text(status)
+    assert (status.level, status.problems) == ("well", ())
+    assert "SQLite" not in card_text(status)
+    for other in (written(3_044_006), written(3_045_001, "delete")):
+        assert "SQLite" not in view_text(other)

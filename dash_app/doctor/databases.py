@@ -14,7 +14,7 @@ from dash_app.doctor.check import Check
 from dash_app.model.database import Database
 from dash_app.model.host_facts import Access
 from dash_app.model.problem import Level
-from dash_app.model.reading import ABSENCES, Reading, format_version
+from dash_app.model.reading import ABSENCES, Reading, has_reset_bug
 from dash_app.settings import Settings
 from dash_app.system.users import user_name
 from dash_app.words import numbers, summaries
@@ -23,12 +23,6 @@ from dash_app.words.problems import REMEDIES, plain, unknown_table
 
 WAITS = 3
 """Number of deadlines to wait: a database that hangs is read once more, separately."""
-
-RESET_BUG = ((3_007_000, 3_044_006), (3_045_000, 3_050_007), (3_051_000, 3_051_003))
-"""Ranges of SQLite versions, the end excluded, that may damage a database if two programs write or
-checkpoint while the WAL restarts (sqlite.org/wal.html, "The WAL-Reset Bug")."""
-
-FIXED_VERSIONS = "3.51.3 or later (or 3.50.7, 3.44.6)"
 
 
 def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
@@ -50,12 +44,8 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
         if reading.code is None:
             yield from _rules(database, reading)
             yield from _writers(database, reading)
+    yield from _versions(settings, readings)
     yield from _reader(guards)
-
-
-def has_reset_bug(version: int) -> bool:
-    """Whether a version of SQLite (3040001 for 3.40.1) has the WAL-reset bug."""
-    return any(first <= version < fixed for first, fixed in RESET_BUG)
 
 
 def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
@@ -121,10 +111,19 @@ def _writers(database: Database, reading: Reading) -> Iterator[Check]:
     elif reading.surroundings.is_foreign:
         text = f"{database.label} is open in an engine other than SQLite, such as Turso."
         yield Check("well", "foreign_engine", text)
-    elif has_reset_bug(version := reading.sqlite_version or 0):
-        by = f"{database.label} was last written by SQLite {format_version(version)}"
-        text = f"{by}: its WAL-reset bug can damage a database, though rarely."
-        cure = f"Update the SQLite of its programs to {FIXED_VERSIONS}."
+
+
+def _versions(settings: Settings, readings: Mapping[str, Reading]) -> Iterator[Check]:
+    """Yield the databases that an SQLite with the WAL-reset bug wrote, in one check."""
+    found = [
+        f"{database.label} ({version})"
+        for database in settings.databases
+        if (reading := readings.get(database.name)) and (version := reading.buggy_version)
+    ]
+    if found:
+        names = numbers.join_names(found)
+        text = f"Last written by an SQLite with the WAL-reset bug: {names}. {summaries.RESET_BUG}"
+        cure = f"Update the SQLite of their programs. {summaries.RESET_BUG_FIX}"
         yield Check("notice", "old_sqlite", text, cure)
 
 
@@ -140,7 +139,6 @@ def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
     major, minor, patch = sqlite3.sqlite_version_info
     if has_reset_bug(major * 1_000_000 + minor * 1_000 + patch):
         text = f"{text}; its WAL-reset bug affects writers only, here only our own history."
-        cure = f"A Python with SQLite {FIXED_VERSIONS} does not have the bug."
-        yield Check("notice", "own_sqlite_old", text, cure)
+        yield Check("notice", "own_sqlite_old", text, summaries.RESET_BUG_FIX)
     else:
         yield Check("well", "own_sqlite", f"{text}.")

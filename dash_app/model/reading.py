@@ -57,6 +57,16 @@ def format_version(version: int) -> str:
     return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
 
 
+RESET_BUG = ((3_007_000, 3_044_006), (3_045_000, 3_050_007), (3_051_000, 3_051_003))
+"""Ranges of SQLite versions, the end excluded, that may damage a database if two programs write or
+checkpoint while the WAL restarts (sqlite.org/wal.html, "The WAL-Reset Bug")."""
+
+
+def has_reset_bug(version: int) -> bool:
+    """Whether a version of SQLite (3040001 for 3.40.1) has the WAL-reset bug, by its number."""
+    return any(first <= version < fixed for first, fixed in RESET_BUG)
+
+
 @dataclass(frozen=True, slots=True)
 class TableCount:
     """The number of rows of one table."""
@@ -139,6 +149,13 @@ class Reading:
     statistics: int | None = None
     """A checksum of the tables that `ANALYZE` writes."""
     surroundings: Surroundings = field(default_factory=Surroundings)
+
+    @property
+    def buggy_version(self) -> str | None:
+        """The version that last wrote it, if it has the WAL-reset bug and the database a WAL."""
+        is_exposed = self.journal_mode == "wal" and not self.surroundings.is_foreign
+        version = self.sqlite_version or 0
+        return format_version(version) if is_exposed and has_reset_bug(version) else None
 
     @property
     def wait_reason(self) -> WaitReason | None:

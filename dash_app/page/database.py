@@ -31,7 +31,7 @@ from dash_app.page.widgets import (
     prose,
     row_count,
 )
-from dash_app.words import numbers
+from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
 
 Text = Component | str | list[Component | str]
@@ -107,7 +107,8 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
         beside.append(openers_section(status, details.openers, details.interval, now))
     if is_read and status.integrity:
         growth = weekly_growth(status.integrity, details.bytes_before, now)
-        beside.append(integrity_section(status.integrity, growth, now))
+        note = summaries.reset_bug_note(status.reading)
+        beside.append(integrity_section(status.integrity, growth, note, now))
     return Facts(
         [
             head,

@@ -7,7 +7,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app.model.integrity import Damage, Integrity, IntegrityState, TableCheck
-from dash_app.page.widgets import Icon, and_more, icon, middle_ellipsis, moment, with_age
+from dash_app.page.widgets import Icon, and_more, aside, icon, middle_ellipsis, moment, with_age
 from dash_app.words import numbers
 from dash_app.words.integrity import integrity_line, percent
 
@@ -39,10 +39,12 @@ def weekly_growth(
     return growth
 
 
-def integrity_section(integrity: Integrity, growth: Mapping[str, int], now: datetime) -> Component:
+def integrity_section(
+    integrity: Integrity, growth: Mapping[str, int], note: str, now: datetime
+) -> Component:
     """Return the state of the page check, and the size and the newest check of each table.
 
-    `growth` is in bytes per week, by table.
+    `growth` is in bytes per week, by table; `note` is about the SQLite of its writers.
     """
     shape, colour = SIGNS[integrity.state]
     line = [*with_age(integrity_line(integrity), now), *_progress(integrity)]
@@ -54,6 +56,7 @@ def integrity_section(integrity: Integrity, growth: Mapping[str, int], now: date
         *(_damage(damage, now) for damage in integrity.damage if damage.table not in names),
         *([_tables(names, integrity, growth, now)] if names else []),
         *and_more(len(tables) - MAX_ROWS),
+        *([aside(note)] if note else []),
     ]
     return html.Section([html.H2("Integrity"), html.Div(parts)], className="integrity")
 

@@ -28,6 +28,11 @@ STATES = ("well", "acknowledged", "not initialized", "paused", "unknown")
 """States of databases that need nobody, in the order of the headline."""
 
 FOREIGN_ENGINE = "Open in an engine other than SQLite, such as Turso."
+RESET_BUG = "When two programs checkpoint at once, it may lose committed pages, though rarely."
+RESET_BUG_FIX = (
+    "SQLite 3.51.3 fixes that, as do 3.50.7 and 3.44.6; a distribution may have fixed it without"
+    " changing the number."
+)
 MAIN_FILE_ONLY = "Rows of the main file only: a WAL under another name may hold more."
 ONE_GENERATION = "Rows of one generation of the WAL only: another program may see others."
 
@@ -89,6 +94,12 @@ def reading_notes(status: DatabaseStatus) -> list[str]:
     if disk and disk.is_worth_showing and not has_low_disk:
         lines.append(f"{disk_line(disk)}.")
     return lines
+
+
+def reset_bug_note(reading: Reading) -> str:
+    """Describe the WAL-reset bug of the SQLite that last wrote a database; empty if it has none."""
+    version = reading.buggy_version
+    return f"Last written by SQLite {version}. {RESET_BUG} {RESET_BUG_FIX}" if version else ""
 
 
 def headline(snapshot: Snapshot, now: datetime) -> str:

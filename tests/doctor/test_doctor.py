@@ -19,8 +19,8 @@ import pytest
 
 from dash_app import doctor
 from dash_app.doctor import Check, clock, network, service
-from dash_app.doctor.databases import has_reset_bug
 from dash_app.history.schema import migrate
+from dash_app.model.reading import has_reset_bug
 from dash_app.settings.schema import ServerSettings
 from dash_app.system.users import own_user_name
 from tests.airlock_helpers import give_to_nobody, public_folder
@@ -185,19 +185,20 @@ def test_affected_versions_of_the_reset_bug(version: int, *, has_it: bool) -> No
     assert has_reset_bug(version) is has_it
 
 
-@pytest.mark.parametrize(("version", "reported"), [(3_046_001, True), (3_051_003, False)])
-def test_a_database_written_by_an_old_sqlite_is_reported(
-    tmp_path: Path, version: int, *, reported: bool
-) -> None:
-    path = make_database(tmp_path / "email.db", messages=3)
-    with path.open("r+b") as file:
-        file.seek(96)
-        file.write(version.to_bytes(4, "big"))
-    found = report(tmp_path, path)
-    assert ("old_sqlite" in found.codes) is reported
-    if reported:
-        assert "SQLite 3.46.1:" in found.check("old_sqlite")["text"]
-        assert "3.51.3" in found.check("old_sqlite")["cure"]
+def test_databases_written_by_an_old_sqlite_are_one_check(tmp_path: Path) -> None:
+    versions = {"email": 3_046_001, "health": 3_040_001, "new": 3_051_003, "journal": 3_046_001}
+    paths = [(name, tmp_path / f"{name}.db") for name in versions]
+    for name, path in paths:
+        make_database(path, wal=name != "journal", messages=3)
+        with path.open("r+b") as file:
+            file.seek(96)
+            file.write(versions[name].to_bytes(4, "big"))
+    server = f'port = {free_port()}\naddresses = ["127.0.0.1"]'
+    found = Report(write_config(tmp_path, paths, server=server))
+    check = found.check("old_sqlite")
+    assert check["level"] == "notice"
+    assert "WAL-reset bug: Email (3.46.1) and Health (3.40.1)." in check["text"]
+    assert "3.51.3 fixes that, as do 3.50.7 and 3.44.6; a distribution" in check["cure"]
 
 
 def test_a_taken_port_names_its_process_and_a_free_port(tmp_path: Path) -> None:
