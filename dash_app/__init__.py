@@ -9,7 +9,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"words": "every sentence that people read, numbers and times"},
     {"reader": "the child process that opens watched files; standard library only"},
     {"airlock": "the parent's end: starts, asks and replaces the child processes"},
-    {"history": "our own SQLite file: points, rollups, events, incidents, notifications"},
+    {"history": "our own SQLite file: points, rollups, events, incidents, openers, notifications"},
     {"rules": "interpretation of readings: changes, problems, expectations"},
     {"incidents": "problems with one cause become one incident"},
     {"alerts": "notifications: policy, delivery, heartbeat"},

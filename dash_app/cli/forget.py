@@ -35,8 +35,8 @@ Examples:
   ./ops/run forget email --yes  in a script
 
 \b
-Its state and its problems are forgotten: a missing file counts as not initialized again. Its charts
-and events stay. A running service forgets it with its next reading.
+Its state, its problems and who had it open are forgotten: a missing file counts as not initialized
+again. Its charts and events stay. A running service forgets it with its next reading.
 """
 
 
