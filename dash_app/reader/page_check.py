@@ -51,9 +51,12 @@ from dash_app.system.processes import limit_memory
 SCHEMA_TABLE = "sqlite_schema"
 """Its check includes the freelist (sqlite.org/pragma.html#pragma_integrity_check)."""
 
+WHOLE_CHECKS = ("integrity_check", "quick_check")
+"""Checks of a table in one statement, the most thorough first."""
+
 STILL_SECONDS, LIVE_SECONDS = 2.0, 0.01
-"""Maximum time of a statement on a file that nobody writes, enough for about 0.5 GB, and beside a
-writer: at full speed, its WAL grows by a tenth in 10 ms."""
+"""Maximum time of a statement that reads without locks until somebody writes, enough for about
+0.5 GB, and of one that holds back a WAL: a writer at full speed adds a tenth to it in 10 ms."""
 
 SLICE_SECONDS, SLICES_SECONDS = 0.002, 0.05
 """Target time of a slice, and maximum time that a database is open for several of them."""
@@ -118,7 +121,7 @@ class PageCheck:
         self._send = send
         self._writes_denied = writes_denied
         self._identity: tuple[int, int] | None = None
-        self._is_still = False
+        self._is_shared = False
         self._sidecars = 0
         self._open_seconds = self._cpu_seconds = 0.0
         self._rested_at, self._saved_at = time.monotonic(), 0.0
@@ -198,7 +201,7 @@ class PageCheck:
 
     def _check(self, plan: Plan) -> str | None:
         table, note = plan.table.decode(), plan.note
-        for pragma in ("integrity_check", "quick_check"):
+        for pragma in WHOLE_CHECKS:
             try:
                 pages = self._twice(partial(check_whole, plan=plan, pragma=pragma))
             except TooLongError:
@@ -273,7 +276,7 @@ class PageCheck:
             if following is None or now > ends:
                 return following, rows
             first = following
-            if not self._is_still:
+            if self._is_shared:
                 time.sleep(PAUSE_FACTOR * (now - started))
 
     def _plan(self, table: str) -> Plan | None:
@@ -343,21 +346,21 @@ class PageCheck:
             raise MovedError
         now = datetime.now(UTC)
         route = choose_route(files, now, writes_denied=self._writes_denied)
-        self._is_still = route != "shared" and files.shows_writes_after(now)
-        had_others = route == "shared" and is_wal_index_open(files.path)
-        seconds = seconds or (STILL_SECONDS if self._is_still else LIVE_SECONDS)
+        is_shared = self._is_shared = route == "shared"
+        had_others = is_shared and is_wal_index_open(files.path)
+        seconds = seconds or (LIVE_SECONDS if is_shared else STILL_SECONDS)
         failure: Exception | None = None
         started = time.monotonic()
         with connect(files.path, route) as connection:
             try:
-                with _watch(connection, seconds, files if route != "shared" else None):
+                with _watch(connection, seconds, None if is_shared else files):
                     answer = work(connection)
             except (sqlite3.Error, UnicodeError, DamagedError) as error:
                 failure = error
         self._open_seconds += time.monotonic() - started
         is_left = had_others and os.path.exists(f"{files.path}-wal")
         self._sidecars += is_left and not is_wal_index_open(files.path)
-        if route != "shared" and not is_unchanged(files, header):
+        if not is_shared and not is_unchanged(files, header):
             raise MovedError
         if failure:
             raise _explained(failure, files, header)
@@ -367,7 +370,7 @@ class PageCheck:
         """Rest for as long as the budget and a writer need, with nothing open."""
         now, cpu_seconds = time.monotonic(), time.process_time()
         seconds = (cpu_seconds - self._cpu_seconds) / self._share - (now - self._rested_at)
-        live_seconds = 0 if self._is_still else REST_FACTOR * self._open_seconds
+        live_seconds = REST_FACTOR * self._open_seconds if self._is_shared else 0
         seconds = max(seconds, live_seconds, min_seconds)
         while seconds > 0:
             piece_seconds = min(seconds, PULSE_SECONDS)

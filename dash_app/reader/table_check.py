@@ -60,7 +60,7 @@ def read_plan(connection: sqlite3.Connection, table: bytes) -> Plan | None:
     kinds: dict[bytes, int] = dict(connection.execute(sql, (_text(table),)).fetchall())
     if not kinds:
         return None
-    has_rowid = (table, b"table", True) not in list_tables(connection)
+    has_rowid = table not in {name for name, _, is_without in list_tables(connection) if is_without}
     rowid = rowid_names(connection).get(table, "rowid") if has_rowid else None
     last = [column for column, kind in kinds.items() if kind == 0][-1:]
     plan = Plan(table, rowid, last[0] if last else b"rowid")

@@ -1,0 +1,182 @@
+"""The page check finds damage that a reading does not see, and nothing else."""
+
+import random
+import shutil
+import sqlite3
+import struct
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from dash_app.reader import files, page_check, routes, sweep
+from dash_app.reader.page_check import PageCheck
+from tests.harness import LiveWriter, execute
+
+PAGE_BYTES = 1024
+WAYS = ("still", "in slices")
+LIKE_EVENTS = ("events", "zeroed", "unindexed", "outdated", "entries")
+SCHEMA = """
+    PRAGMA page_size = 1024;
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE texts (id TEXT PRIMARY KEY, body TEXT);
+    CREATE TABLE keys (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+    CREATE TABLE words (word TEXT, lower AS (lower(word)));
+    CREATE INDEX by_lower ON words (lower(word));
+    CREATE VIRTUAL TABLE notes USING fts5(text);
+    CREATE TABLE free (text TEXT);
+"""
+EVENTS = """
+    CREATE TABLE {0} (id INTEGER PRIMARY KEY, who TEXT COLLATE NOCASE, "where" TEXT, n INTEGER);
+    CREATE INDEX {0}_who ON {0} (who, "where" DESC);
+    CREATE INDEX {0}_n ON {0} (n) WHERE n > 3 /* ) */ AND "where" != ') WHERE';
+    WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 900)
+    INSERT INTO {0} (who, "where", n) SELECT 'Agent ' || (n * 37 % 211), 'here', n % 9 FROM numbers;
+"""
+FILL = """
+    INSERT INTO texts SELECT 'text ' || id, hex(zeroblob(1500)) FROM events LIMIT 20;
+    INSERT INTO keys SELECT 'key ' || id, n FROM events LIMIT 200;
+    INSERT INTO words (word) SELECT who FROM events LIMIT 100;
+    INSERT INTO notes SELECT who FROM events LIMIT 100;
+    INSERT INTO free SELECT hex(zeroblob(400)) FROM events LIMIT 300;
+    DROP TABLE free;
+"""
+TABLES = {*LIKE_EVENTS, "texts", "keys", "words"}
+
+
+class Result(NamedTuple):
+    damaged: dict[str, int]
+    """The number of damaged pages by table."""
+    notes: dict[str, str | None]
+    """What was not compared, by table that was checked to its end."""
+    messages: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page-check") / "template.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA + "".join(map(EVENTS.format, LIKE_EVENTS)) + FILL)
+    return path
+
+
+@pytest.fixture
+def path(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(template, tmp_path / "a.db"))
+
+
+@contextmanager
+def prepared(way: str, path: Path) -> Iterator[None]:
+    """A file that rests, or has a writer; and then tables too large for one statement."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page_check, "CONFIRM_SECONDS", 0.01)
+        patch.setattr(page_check, "BUSY_SECONDS", 0.02)
+        patch.setattr(page_check, "REST_FACTOR", 0)
+        patch.setattr(page_check, "LIVE_SECONDS", 1.0)
+        patch.setattr(sweep, "SECOND_LOOK_SECONDS", 0.01)
+        patch.setattr(routes, "CLOCK_STEP_SECONDS", 0)
+        patch.setattr(files, "GRANULARITY_NS", 1)
+        if way == "in slices":
+            patch.setattr(page_check, "WHOLE_CHECKS", ())
+        if way == "still":
+            yield
+            return
+        with LiveWriter(path) as writer:
+            assert writer.do("INSERT INTO keys VALUES ('new', 1)") == []
+            yield
+
+
+def check(path: Path, **request: Any) -> Result:
+    messages: list[dict[str, Any]] = []
+    request = {"path": str(path), "share": 1, "done": [], "progress": {}} | request
+    PageCheck(request, messages.append, writes_denied=False).run()
+    damaged = {m["damaged"]: m["pages"] for m in messages if "damaged" in m}
+    return Result(damaged, {m["checked"]: m["note"] for m in messages if "checked" in m}, messages)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_sound_database_has_no_damage(path: Path, way: str) -> None:
+    with prepared(way, path):
+        result = check(path)
+    assert result.damaged == {}
+    shadows = {name for name in result.notes if name.startswith("notes_")}
+    assert result.notes.keys() == TABLES | shadows | {""}
+    without_rowid = {"keys", "notes_idx", "notes_config"} if way == "in slices" else set()
+    assert {name: note for name, note in result.notes.items() if note} == {
+        "words": "expression index",
+        **dict.fromkeys(without_rowid, "WITHOUT ROWID"),
+    }
+    (sizes,) = (message["bytes"] for message in result.messages if "bytes" in message)
+    assert sizes["events"] > 9 * PAGE_BYTES
+    assert result.messages[-1] == {"ended": True}
+
+
+def read_page(path: Path, page: int) -> bytes:
+    return path.read_bytes()[(page - 1) * PAGE_BYTES :][:PAGE_BYTES]
+
+
+def write_page(path: Path, page: int, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek((page - 1) * PAGE_BYTES + offset)
+        file.write(data)
+
+
+def leaves(path: Path, name: str) -> list[int]:
+    """Return the pages below the root of a table or index with two levels."""
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as connection:
+        sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?"
+        (root,) = connection.execute(sql, (name,)).fetchone()
+    page = read_page(path, root)
+    (cells,) = struct.unpack_from(">H", page, 3)
+    offsets = struct.unpack_from(f">{cells}H", page, 12)
+    return [struct.unpack_from(">I", page, offset)[0] for offset in offsets]
+
+
+def damage_everything(path: Path) -> None:
+    """Damage each table in its own way."""
+    noise = random.Random(1)
+    restore_old_index_leaves(path)
+    insert_without_index(path)
+    write_page(path, leaves(path, "events")[2], 8, noise.randbytes(600))
+    write_page(path, leaves(path, "zeroed")[2], 0, bytes(PAGE_BYTES))
+    write_page(path, leaves(path, "entries_n")[2], 8, noise.randbytes(600))
+    pages = range(1, path.stat().st_size // PAGE_BYTES + 1)
+    overflow = [p for p in pages if read_page(path, p)[4:] == b"0" * (PAGE_BYTES - 4)]
+    write_page(path, overflow[3], 0, struct.pack(">I", 1 << 20))
+    (trunk,) = struct.unpack_from(">I", path.read_bytes(), 32)
+    write_page(path, trunk, 4, struct.pack(">I", 60_000))
+
+
+def restore_old_index_leaves(path: Path) -> None:
+    """As if a disk had not written them: an index lacks a row written since."""
+    before = {page: read_page(path, page) for page in leaves(path, "outdated_n")}
+    execute(path, "UPDATE outdated SET n = 7 WHERE id = 450")
+    for page, data in before.items():
+        write_page(path, page, 0, data)
+
+
+def insert_without_index(path: Path) -> None:
+    """As a bug of a writer: a new row is missing from an index."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        sql = "SELECT * FROM sqlite_schema WHERE name = 'unindexed_n'"
+        row = connection.execute(sql).fetchone()
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'unindexed_n'")
+        connection.execute("PRAGMA schema_version = 1000")
+    execute(path, """INSERT INTO unindexed (n, "where") VALUES (8, 'x')""")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+        connection.execute("PRAGMA schema_version = 1001")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_damage_is_found_in_its_table(path: Path, way: str) -> None:
+    damage_everything(path)
+    with prepared(way, path):
+        result = check(path)
+    assert result.damaged.keys() == {*LIKE_EVENTS, "texts", ""}
+    assert min(result.damaged.values()) >= 1
+    assert result.notes.keys() > TABLES
