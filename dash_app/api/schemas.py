@@ -453,6 +453,13 @@ class Refusal(TypedDict):
     lastAt: Time
 
 
+class ConflictsUnknown(TypedDict):
+    """A database of which it cannot be told whether programs are destroying it, and why."""
+
+    database: str
+    reason: str
+
+
 class ServiceDocument(TypedDict):
     """The self-check of the service."""
 
@@ -464,6 +471,7 @@ class ServiceDocument(TypedDict):
     ticks: Ticks
     guards: list[str]
     """What keeps the service from writing to a database."""
+    conflictsUnknown: list[ConflictsUnknown]
     sidecarsLeft: Count
     """WAL files left behind because their last writer closed during a reading."""
     historyDisk: Disk | None

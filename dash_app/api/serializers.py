@@ -146,6 +146,11 @@ def service_document(
         },
         "ticks": {"done": report.ticks, "missed": report.ticks_missed},
         "guards": list(report.guards),
+        "conflictsUnknown": [
+            {"database": status.database.name, "reason": reason}
+            for status in (snapshot.databases if snapshot else ())
+            if (reason := status.reading.surroundings.conflicts_unknown)
+        ],
         "sidecarsLeft": report.sidecars_left,
         "historyDisk": _disk(snapshot.history_disk if snapshot else None),
         "historyProblem": " ".join(snapshot.history_notes if snapshot else ()) or None,

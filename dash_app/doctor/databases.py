@@ -4,8 +4,9 @@ import os
 import shlex
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from dash_app.airlock.airlock import Airlock
@@ -29,16 +30,21 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     """Yield the checks of each database, and of the reader."""
     readings, guards = _read(settings)
     dangers = rescue.find_dangers(settings.history.path)
+    yield from conflicts_unknown(settings.databases, readings)
     for database in settings.databases:
         reading = readings.get(database.name)
         if reading is None:
             text, cure = f"{database.label}: no answer.", "Its disk or mount may hang. See `dmesg`."
             yield Check("unknown", "not_responding", text, cure)
             continue
-        yield _content(database, reading, place)
-        if reading.code != "not_responding":
-            incident = dangers.get(database.name)
-            yield from rescue.examine(database, reading.surroundings.conflicts, incident)
+        content, known = _content(database, reading, place), dangers.get(database.name)
+        conflicts = reading.surroundings.conflicts
+        is_hanging = reading.code == "not_responding"
+        if danger := [] if is_hanging else [*rescue.examine(database, conflicts, known)]:
+            # Any other fix could complete the loss.
+            yield from [replace(content, cure=""), *danger]
+            continue
+        yield content
         if reading.surroundings.access:
             yield from _owners(database, reading.surroundings.access, place)
         if reading.code is None:
@@ -46,6 +52,21 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield from _writers(database, reading)
     yield from _versions(settings, readings)
     yield from _reader(guards)
+
+
+def conflicts_unknown(
+    databases: Iterable[Database], readings: Mapping[str, Reading]
+) -> Iterator[Check]:
+    """Yield, for each reason, the databases that may be destroyed without being noticed."""
+    reasons: dict[str, list[str]] = {}
+    for database in databases:
+        reading = readings.get(database.name)
+        if reading and (reason := reading.surroundings.conflicts_unknown):
+            reasons.setdefault(reason, []).append(database.label)
+    for reason, labels in reasons.items():
+        names = numbers.join_names(labels)
+        text = f"Cannot tell whether programs are destroying {names}: {reason}."
+        yield Check("notice", "conflicts_unknown", text)
 
 
 def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:

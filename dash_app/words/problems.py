@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import get_args
 
 from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.model.event import Event
@@ -98,24 +99,19 @@ name (30 µs each)."""
 MAX_DAYS = 365
 INTENDED = "Intended? Acknowledge it. If not, stop its writer"
 COMPARE = INTENDED + " and compare it with a backup."
-# `./ops/drill rescue` proves the order of the steps. A deleted WAL exists only while its writer has
-# it open, and a second WAL overwrites its rows when either is checkpointed.
-COPY_DELETED = (
-    "Do not stop it yet. Stop the other programs, then copy its files with `cp` as "
-    "`./ops/run doctor` shows, and the file with its `-wal`. Stop it last."
-)
-COPY_ALL = (
-    "Open it with no other program. Stop the other programs first, then copy the file with its "
-    "`-wal` while this one still runs. Stop it last."
+# `./ops/drill rescue` proves the steps that doctor prints. Each program that opens or closes the
+# database can overwrite the rows of another.
+RESCUE = (
+    "Start and end none of its programs. `./ops/run doctor` prints the steps that save its rows: "
+    "freeze them, copy their files, compare the copies."
 )
 REMEDIES: dict[FindingKind, str] = {
-    "wal_split": COPY_DELETED,
-    "wal_orphaned": COPY_DELETED,
-    "wal_removed": COPY_DELETED,
-    "writer_unlocked": COPY_DELETED,
-    "wal_disagrees": COPY_ALL,
-    "wal_stale": "Start no program on it. Copy the file, its `-wal` and its `-shm` first.",
-    "engine_foreign": "Open it with one engine only. Stop the other programs first, then copy it.",
+    **dict.fromkeys(get_args(ConflictKind), RESCUE),
+    "wal_stale": (
+        "Open it with no program yet: SQLite would apply that WAL to it. `./ops/run doctor` prints "
+        "the steps."
+    ),
+    "engine_foreign": "Copy the file with its `-wal` first. Then let only one engine open it.",
     "pages_damaged": (
         "Copy the file with its `-wal` first, then `.recover` the copy. No `VACUUM` and no "
         "`REINDEX` before that: they may drop more rows."
@@ -144,7 +140,7 @@ CONFLICTS: dict[ConflictKind, str] = {
         "{who} uses it without a lock on the file. Other programs can delete its WAL."
     ),
     "wal_disagrees": "{who} and another program overwrite each other's rows in its WAL.",
-    "wal_stale": "Its WAL belongs to the file that this one replaced. Opening it mixes both.",
+    "wal_stale": "Its WAL belongs to another file, which this one replaced.",
     "engine_foreign": (
         "{who} uses an engine other than SQLite while SQLite has it open. Rows can be lost."
     ),

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from ipaddress import ip_address
 from pathlib import Path
 from threading import Event, Thread
@@ -19,11 +19,14 @@ import pytest
 
 from dash_app import doctor
 from dash_app.doctor import Check, clock, network, service
+from dash_app.doctor.databases import conflicts_unknown
 from dash_app.history.schema import migrate
+from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import has_reset_bug
 from dash_app.settings.schema import ServerSettings
 from dash_app.system.users import own_user_name
 from tests.airlock_helpers import give_to_nobody, public_folder
+from tests.factories import database, good_reading
 from tests.harness import ROOT, LiveWriter, Served, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
 
@@ -365,6 +368,21 @@ def test_a_record_from_the_future_is_only_a_notice(tmp_path: Path) -> None:
 
 def test_the_kernel_reports_whether_the_clock_is_synchronized() -> None:
     assert clock.is_synchronized() in {True, False}
+
+
+def test_what_cannot_be_told_is_said_once_and_calmly() -> None:
+    """Of databases in danger, the end-to-end test shows what doctor says."""
+    hidden = Surroundings(conflicts_unknown="programs outside this container are not seen")
+    readings = {
+        name: replace(good_reading(), surroundings=hidden) for name in ("email", "health")
+    } | {"content": good_reading()}
+    named = [database(name) for name in ("email", "content", "health", "away")]
+    (check,) = conflicts_unknown(named, readings)
+    assert (check.level, check.cure) == ("notice", "")
+    assert check.text == (
+        "Cannot tell whether programs are destroying Email and Health: "
+        "programs outside this container are not seen."
+    )
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
