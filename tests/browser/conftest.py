@@ -2,11 +2,19 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from dash_app import settings
+from dash_app.airlock.page_checker import CheckState
+from dash_app.history.writer import History
+from dash_app.model.encoding import encode
+from dash_app.model.integrity import TableCheck
 from tests.harness import PATIENCE_SECONDS
 
 FLAGS = (
@@ -20,6 +28,28 @@ FLAGS = (
 ZONE = "Europe/Paris"
 
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+
+
+def store_page_checks(config: Path, index: str = "by_time") -> None:
+    """Store that each configured database was checked 6 h ago, before its service starts."""
+    now = datetime.now(UTC)
+    checked, sizes = now - timedelta(hours=6), {"tasks": 1_100_000, index: 300_000}
+    states = {}
+    configured = settings.load(config)
+    for database in configured.databases:
+        if database.path.exists():
+            found = database.path.stat()
+            state = CheckState(
+                f"{found.st_dev}:{found.st_ino}",
+                checked,
+                share=1.0,
+                tables={"tasks": TableCheck(checked, "expression index")},
+                table_bytes=sizes,
+                index_tables={index: "tasks"},
+            )
+            states[database.name, str(database.path)] = encode(state)
+    with closing(History(configured.history)) as history:
+        history.store_page_checks(states)
 
 
 @pytest.fixture(scope="session")

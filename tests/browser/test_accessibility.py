@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.conftest import store_page_checks
 from tests.harness import Served, eventually, make_database, write_config
 
 PATHS = (
@@ -25,9 +26,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder: Path = tmp_path_factory.mktemp("states")
     names = ("email", "gone", "replaced")
     paths = {name: make_database(folder / f"{name}.db", tasks=126, none=0) for name in names}
-    with Served(
-        write_config(folder, [*paths.items(), ("late", folder / "late.db")], history='every = "1s"')
-    ) as served:
+    databases = [*paths.items(), ("late", folder / "late.db")]
+    config = write_config(folder, databases, history='every = "1s"')
+    store_page_checks(config)
+    with Served(config) as served:
         eventually(lambda: served.json("/api/db-status")["connected"] == len(names))
         paths["gone"].unlink()
         make_database(folder / "new.db", tasks=1).replace(paths["replaced"])

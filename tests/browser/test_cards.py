@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from dash_app import settings
 from dash_app.history.writer import History
 from dash_app.model.incident import Incident
+from tests.browser.conftest import store_page_checks
 from tests.harness import Served, make_database, write_config
 
 LABEL = "A database whose name is as long as sixty letters, or a few more"
@@ -45,6 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             now - 8 * HOUR,
         )
         history.incidents.store([past])
+    store_page_checks(config)
     with Served(config) as served:
         yield served
 
@@ -60,6 +62,23 @@ def test_five_well_cards_end_above_the_fold(quiet_page: Page, served: Served) ->
     cards = [box(quiet_page, f"#app #card-{name}") for name in NAMES]
     assert max(card["height"] for card in cards) <= 97
     assert cards[-1]["bottom"] <= 656
+    expect(quiet_page.locator("#app .checked")).to_have_text("5 of 5 checked")
+
+
+def test_the_page_check_is_behind_the_chevron_on_a_phone_and_below_the_hours_elsewhere(
+    quiet_page: Page, served: Served
+) -> None:
+    quiet_page.goto(served.url)
+    line = quiet_page.locator("#app #card-email").get_by_text("No damage found, checked 6 h ago")
+    expect(line).to_be_hidden()
+    quiet_page.locator("#app #card-email .fold").click()
+    expect(line).to_be_visible()
+    quiet_page.set_viewport_size({"width": 1440, "height": 900})
+    health = quiet_page.locator("#app #card-health .more > .aside")
+    expect(health).to_be_visible()
+    expect(quiet_page.locator("#app .checked")).to_be_hidden()
+    drawing = box(quiet_page, "#app #card-health .sparkline")
+    assert box(quiet_page, "#app #card-health .more > .aside")["y"] >= drawing["bottom"] + 4
 
 
 def test_the_last_24_hours_are_drawn_before_any_script_over_the_whole_width(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.browser.conftest import store_page_checks
 from tests.harness import LiveWriter, Served, make_database, write_config
 
 LONG_NAME = "a_table_with_a_name_of_sixty_letters_that_no_phone_is_wide_eno"
@@ -51,6 +52,7 @@ def served(path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     config = write_config(tmp_path_factory.mktemp("config"), [("email", path)])
     with config.open("a") as file:
         file.write('\n[databases.tables.table_00]\nexpect = {every = "1h"}\n')
+    store_page_checks(config, index=LONG_NAME)
     with Served(config) as served:
         yield served
 
@@ -88,6 +90,9 @@ def test_a_desktop_is_used_in_its_width(quiet_page: Page, served: Served) -> Non
     assert all(left["right"] < right["x"] for left, right in pairwise(beside))
     trends = section(quiet_page, "Trends")
     assert whole["bottom"] < tables["y"] < trends["y"] < beside[0]["y"]
+    integrity = section(quiet_page, "Integrity")
+    assert integrity["y"] > beside[0]["bottom"]
+    assert integrity["width"] == beside[1]["right"] - beside[0]["x"]
     quiet_page.evaluate(f"scrollTo(0, {tables['bottom'] - 300})")
     expect(quiet_page.get_by_role("link", name="Last growth")).to_be_in_viewport()
     header = quiet_page.locator("#app header")
