@@ -1,8 +1,9 @@
 """Measures which damage the page check finds, and that it suspects no sound page.
 
 `python -m tests.detection --damages 200 --files 100` prints, for each class of damage, how many of
-those that SQLite's integrity_check finds were found by other checks. The exit code is 1 if a sound
-page was suspected.
+those that SQLite's integrity_check finds were found by other checks: quick_check, the sweep, the
+page check of a file that nobody writes, and the page check beside a writer of tables that are too
+large for one statement. The exit code is 1 if a sound page was suspected.
 """
 
 import os
@@ -11,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -21,7 +22,10 @@ from unittest.mock import patch
 import click
 
 from dash_app.reader.connection import connect
+from dash_app.reader.page_check import GiveUpError, PageCheck
+from dash_app.reader.protocol import Message
 from dash_app.reader.sweep import PageSweep, read_targets
+from tests.harness import LiveWriter
 from tests.sound import make_sound
 
 FORMATS = ("page_size = 4096", "page_size = 1024", "auto_vacuum = INCREMENTAL")
@@ -80,6 +84,7 @@ def make_base(path: Path, pragma: str, rows: int) -> Base:
         before = path.read_bytes()
         connection.executescript(LATER)
         page_bytes = connection.execute("PRAGMA page_size").fetchone()[0]
+        connection.execute("PRAGMA journal_mode = WAL")
     return Base(page_bytes, path.read_bytes(), before)
 
 
@@ -162,13 +167,42 @@ def pragma_finds(path: Path, pragma: str) -> bool:
         return True
 
 
+def page_check_finds(path: Path) -> bool:
+    """Whether the page check reports damage, without its rests."""
+    messages: list[Message] = []
+    request = {"path": str(path), "share": 1e9, "done": [], "progress": {}}
+    with suppress(GiveUpError):
+        PageCheck(request, messages.append, writes_denied=False).run()
+    return any("damaged" in message for message in messages)
+
+
+def page_check_finds_live(path: Path) -> bool:
+    """Whether it does so beside a writer, in tables that are too large for one statement."""
+    with (
+        LiveWriter(path) as writer,
+        patch("dash_app.reader.page_check.LIVE_SECONDS", 0),
+    ):
+        writer.do("INSERT INTO short_lived VALUES ('makes a WAL')")
+        return page_check_finds(path)
+
+
 CHECKS: dict[str, Callable[[Path], bool]] = {
     "quick_check": lambda path: pragma_finds(path, "quick_check"),
     "sweep": sweep_finds,
+    "check, quiet": page_check_finds,
+    "check, live": page_check_finds_live,
 }
+WAITS = (
+    "sweep.SECOND_LOOK_SECONDS",
+    *("page_check.CONFIRM_SECONDS", "page_check.MIN_REST_SECONDS"),
+    *("page_check.REST_FACTOR", "page_check.PAUSE_FACTOR"),
+)
+"""Waits that are of no use where nobody writes."""
 
 
-def measure(folder: Path, rows: int, damages: int, seed: int) -> dict[str, Counter[str]]:
+def measure(
+    folder: Path, rows: int, damages: int, seed: int, checks: Iterable[str] = CHECKS
+) -> dict[str, Counter[str]]:
     """Count for each class of damage what integrity_check and each other check finds of that."""
     bases = [make_base(folder / f"{at}.db", pragma, rows) for at, pragma in enumerate(FORMATS)]
     found: dict[str, Counter[str]] = {name: Counter() for name in DAMAGES}
@@ -179,12 +213,14 @@ def measure(folder: Path, rows: int, damages: int, seed: int) -> dict[str, Count
             write_settled(path, damage(random.choice(bases), random))
             if pragma_finds(path, "integrity_check"):
                 found[name].update(["integrity_check"])
-                found[name].update(check for check, finds in CHECKS.items() if finds(path))
+                found[name].update(check for check in checks if CHECKS[check](path))
     return found
 
 
 def write_settled(path: Path, data: bytes) -> None:
-    """Write a file that looks as if it was not written recently."""
+    """Write a database that looks as if it was not written recently."""
+    for side in ("-wal", "-shm"):
+        path.with_name(path.name + side).unlink(missing_ok=True)
     path.write_bytes(data)
     os.utime(path, (time.time() - 60, time.time() - 60))
 
@@ -219,16 +255,14 @@ def table(found: dict[str, Counter[str]]) -> Iterator[str]:
 @click.option("--seed", default=1, help="Varies the databases and the damages.")
 def main(damages: int, files: int, seed: int) -> None:
     """Print what was suspected of sound databases, and what was found in damaged ones."""
-    with (
-        TemporaryDirectory(prefix="detection-") as name,
-        # Nobody writes to these files.
-        patch("dash_app.reader.sweep.SECOND_LOOK_SECONDS", 0),
-    ):
+    with TemporaryDirectory(prefix="detection-") as name, ExitStack() as stack:
+        for wait in WAITS:
+            stack.enter_context(patch(f"dash_app.reader.{wait}", 0))
         pages, suspects = false_suspects(Path(name), range(seed, seed + files), 2000)
         click.echo(f"{files} sound databases, {pages:,} pages: {len(suspects)} suspected")
         for suspect in suspects:
             click.echo(suspect)
-        for line in table(measure(Path(name), 4000, damages, seed)):
+        for line in table(measure(Path(name), 2000, damages, seed)):
             click.echo(line)
     sys.exit(bool(suspects))
 

@@ -112,7 +112,7 @@ def test_no_page_of_a_sound_database_is_suspected(tmp_path: Path) -> None:
 
 
 def test_the_damage_that_structure_shows_is_found(tmp_path: Path) -> None:
-    found = measure(tmp_path, 600, 6, 1)
+    found = measure(tmp_path, 600, 6, 1, ["sweep"])
     total = found["64 bytes"] + found["zero page"] + found["swapped pages"]
     assert total["sweep"] >= total["integrity_check"] - 1 >= 9
 
