@@ -63,7 +63,7 @@ def examine(
     kinds = {conflict.kind for conflict in certain} | ({incident.kind} if incident else set())
     if deleted:
         programs = join_names([process_label(pid) for pid in deleted])
-        text = f"{database.label}: {programs} has deleted files of it open."
+        text = f"{database.label}: {programs} has deleted files of it open. Rows can be lost."
     elif incident:
         text = incident_sentence(incident)
     elif certain:

@@ -9,7 +9,10 @@ NOTHING_YET = (
     "Open it with no other program, and end none of those that have it open: "
     "closing it can overwrite the rows of another."
 )
-FREEZE = "Freeze its programs. Then run this again, because its files may have changed."
+FREEZE = (
+    "Freeze its programs. Then run doctor again and go on with step 3, because its files may have "
+    "changed."
+)
 COPY = "Copy its files as each program sees them. This changes none of them."
 COMPARE = "Apply each WAL to its own copy, and see which rows only one copy has."
 END = "End its programs. Stop their services first, so that nothing starts them again."

@@ -281,7 +281,7 @@ def follow_steps(scene: Scene, home: Path, echo: Callable[[str], None]) -> None:
             output = subprocess.check_output(["sh", "-c", command], cwd=ROOT, env=environment)
             for line in output.decode().splitlines():
                 echo(f"   {line}")
-        if step.text == FREEZE:  # "Then run this again"
+        if step.text == FREEZE:  # "Then run doctor again"
             steps = rescue.steps(database, datetime.now(UTC))
 
 
