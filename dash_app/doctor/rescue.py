@@ -101,9 +101,11 @@ def find_holders(path: Path) -> dict[int, Holder]:
     `path` has no symbolic links. Processes whose files we may not see are missing.
     """
     main_at, wal_at = identity_of(str(path)), identity_of(f"{path}-wal")
-    holders = {}
+    holders, locking = {}, _lock_holders(path)
     for process in Path("/proc").glob("[0-9]*"):
-        files = list(_open_files(process, path))
+        # Other files may be on a disk that hangs.
+        near = None if int(process.name) in locking else path
+        files = list(_open_files(process, near))
         mains = [file for file in files if file.identity == main_at or file.path == path]
         paths = {_beside(main, "-wal") for main in (path, *(file.path for file in mains))}
         wals = [file for file in files if file.identity == wal_at or file.path in paths]
@@ -136,21 +138,18 @@ def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generati
     return list(found.values())
 
 
-def _open_files(process: Path, path: Path) -> Iterator[OpenFile]:
-    """Yield the files of a process that may belong to a database: by their name or folder.
-
-    Others may be on a disk that hangs.
-    """
+def _open_files(process: Path, near: Path | None) -> Iterator[OpenFile]:
+    """Yield the files of a process; with `near`, those in its folder or of a similar name."""
     if command_name(int(process.name)) == OWN_NAME:  # open for milliseconds only
         return
     with suppress(OSError):
         for descriptor in (process / "fd").iterdir():
             with suppress(OSError):
                 name = str(descriptor.readlink())
-                file = Path(name.removesuffix(" (deleted)"))
-                if file.parent == path.parent or file.name.startswith(path.name):
-                    identity = identity_of(str(descriptor))
-                    yield OpenFile(descriptor, file, str(file) != name, identity)
+                path = Path(name.removesuffix(" (deleted)"))
+                if near and near.parent != path.parent and not path.name.startswith(near.name):
+                    continue
+                yield OpenFile(descriptor, path, str(path) != name, identity_of(str(descriptor)))
 
 
 def _lock_holders(path: Path) -> set[int]:

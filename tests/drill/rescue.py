@@ -80,9 +80,9 @@ class Scene:
         self.previous: Path | None = None
         """Where the previous main file was moved to."""
 
-    def start(self, name: str, vfs: str = "unix") -> Program:
-        """Start a program that stays connected."""
-        self.programs.append(Program(self.path, name, vfs))
+    def start(self, name: str, path: Path | None = None, vfs: str = "unix") -> Program:
+        """Start a program that stays connected; `path` is another name of the database."""
+        self.programs.append(Program(path or self.path, name, vfs))
         return self.programs[-1]
 
     def delete(self, *sides: str) -> None:
@@ -191,6 +191,15 @@ def replaced_two(scene: Scene) -> None:
     first.write(20)
 
 
+def linked(scene: Scene) -> None:
+    first = scene.start("first")
+    first.write(30)
+    link = scene.path.with_name("other.db")
+    link.hardlink_to(scene.path)
+    scene.start("second", link).write(20)
+    first.write(10)
+
+
 def removed(scene: Scene) -> None:
     first = scene.start("first")
     first.write(30)
@@ -222,7 +231,8 @@ MECHANISMS = (
     Mechanism("wal_split", "WAL deleted, one program", deleted_alone),
     Mechanism("wal_split", "WAL deleted, a second program writes", deleted_two),
     Mechanism("wal_split", "the same, and both write without pause", deleted_and_busy),
-    Mechanism("wal_split", "the same, and both checkpoint", deleted_and_restarted, OVERWRITTEN),
+    Mechanism("wal_split", "a second program uses a hard link", linked),
+    Mechanism("wal_split", "WAL deleted, and both checkpoint", deleted_and_restarted, OVERWRITTEN),
     Mechanism("writer_unlocked", "locks on the main file cancelled", unlocked),
     Mechanism("writer_unlocked", "main file replaced by a backup", replaced),
     Mechanism("writer_unlocked", "main file moved aside, backup put in place", moved_aside),
