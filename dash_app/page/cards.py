@@ -231,5 +231,5 @@ def _table(row: Any, now: datetime) -> Component:
     if row.is_overdue:  # the card's sentences say the rest
         shape, colour, word = STATES[row.state]
         name += [icon(shape), html.Span(word, className="visually-hidden")]
-    head = html.Th(html.Div(name), scope="row", className=colour and f"expected-{colour}")
+    head = html.Th(html.Div(name), scope="row", className=colour)
     return html.Tr([head, row_count(row, now, numbers.short_number)])

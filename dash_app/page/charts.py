@@ -22,8 +22,8 @@ from dash.development.base_component import Component
 from dash_app.model.event import EventKind
 from dash_app.page import ids
 from dash_app.page.markup import Parts
-from dash_app.page.url_query import parse, with_values
-from dash_app.page.widgets import and_more, aria, aside, data, middle_ellipsis
+from dash_app.page.url_query import parse
+from dash_app.page.widgets import and_more, aria, aside, choices, data, middle_ellipsis
 from dash_app.words import numbers
 
 MAX_POINTS, MAX_BARS = 300, 60
@@ -225,20 +225,10 @@ def _rows(facts: list[int | str]) -> list[int]:
 
 def choice_links(choice: Choice, search: str | None) -> list[Component]:
     """Return two rows of links: what to show, and how far back. The page's script follows them."""
-    modes = [
-        _choice("Rows written", with_values(search, show=""), choice.is_rate),
-        _choice("Rows", with_values(search, show="rows"), not choice.is_rate),
-    ]
-    ranges = [
-        _choice(option.label, with_values(search, range=option.key), option == choice.range)
-        for option in choice.offered
-    ]
-    return [Parts(html.Div(modes, className="choices"), html.Div(ranges, className="choices"))]
-
-
-def _choice(label: str, href: str, is_chosen: bool) -> Component:  # noqa: FBT001
-    current = aria(current="true") if is_chosen else {}
-    return html.A(label, href=href, className="choice", **current)
+    ranges = {option.key: option.label for option in choice.offered}
+    modes = {"": "Rows written", "rows": "Rows"}
+    shown = choices("show", modes, "" if choice.is_rate else "rows", search)
+    return [Parts(shown, choices("range", ranges, choice.range.key, search))]
 
 
 def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -> list[Component]:

@@ -13,7 +13,7 @@ from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids, url_query
 from dash_app.page.cards import badge_parts, status_badge
 from dash_app.page.sparkline import sparkline
-from dash_app.page.widgets import aria, icon, moment
+from dash_app.page.widgets import aria, choices, icon, moment
 from dash_app.words import numbers, summaries
 
 MAX_CARDS = 12
@@ -64,25 +64,20 @@ def filter_controls(statuses: Iterable[DatabaseStatus], search: str | None) -> C
     chosen = query["state"] if query.get("state") in STATES else ""
     found = [state_of(s) for s in select(statuses, url_query.with_values(search, state=""))]
     counts = {"": len(found)} | {state: found.count(state) for state in STATES}
-    links = [
-        html.A(
-            f"{STATES.get(state, 'All')} {numbers.number(count)}",
-            href=url_query.with_values(search, state=state) or "/",
-            className="choice",
-            **(aria(current="true") if state == chosen else {}),
-        )
+    texts = {
+        state: f"{STATES.get(state, 'All')} {numbers.number(count)}"
         for state, count in counts.items()
         if count or state in {"", chosen}
-    ]
+    }
     text: dict[str, Any] = {"id": ids.FILTER, "type": "search", "placeholder": BY_NAME}
-    text |= {"maxLength": 100, "autoComplete": "off"}
+    text |= {"maxLength": "100", "autoComplete": "off"}
     inputs = [
         dcc.Input(name=name, value=value, **(text if name == "name" else {"type": "hidden"}))
         for name, value in query.items()
     ]
     label = html.Label(BY_NAME, htmlFor=ids.FILTER, className="visually-hidden")
     form = html.Form([label, *inputs], method="get", role="search")
-    nav = html.Nav(links, className="choices", **aria(label="State"))
+    nav = html.Nav(choices("state", texts, chosen, search), **aria(label="State"))
     return html.Div([form, nav], className="filter")
 
 

@@ -52,7 +52,7 @@ def integrity_section(
     tables = dict.fromkeys([*integrity.sizes(), *sorted(integrity.tables)])
     names = sorted(tables, key=lambda name: name not in damaged)[:MAX_ROWS]
     parts = [
-        html.P([icon(shape), html.Span(line)], className=f"expected expected-{colour}"),
+        html.P([icon(shape), html.Span(line)], className=f"expected {colour}"),
         *(_damage(damage, now) for damage in integrity.damage if damage.table not in names),
         *([_tables(names, integrity, growth, now)] if names else []),
         *and_more(len(tables) - MAX_ROWS),
@@ -116,4 +116,4 @@ def _damage(damage: Damage, now: datetime) -> Component:
     pages = numbers.plural(damage.pages, "damaged page")
     text = f"{pages}{'' if damage.table else ' in no table'}, found "
     found = html.Span([text, moment(damage.found_at, "ago", now)])
-    return html.Span([icon("cross"), found], className="expected expected-bad")
+    return html.Span([icon("cross"), found], className="expected bad")

@@ -8,25 +8,22 @@ anything: 45 ms of a browser's time per tick. The browser's half is in assets/pa
 from html import escape
 from typing import Any
 
+from dash import html
 from dash.development.base_component import Component
 
-TAGS = {
-    *("a", "button", "caption", "code", "details", "div", "footer", "form", "h1", "h2", "h3"),
-    *("header", "input", "label", "li", "main", "nav", "p", "path", "section", "span", "svg"),
-    *("summary", "table", "tbody", "td", "th", "thead", "time", "tr", "ul"),
-}
 BOOTSTRAP_CLASSES = {"Card": "card", "CardBody": "card-body"}
 """The class of each dash-bootstrap-components element, which is a div."""
+
+OTHERS = {*BOOTSTRAP_CLASSES, "Input", "Svg", "Path"}
+"""Components that are not in `dash.html`."""
 
 ATTRIBUTES = {
     "className": "class",
     "class_name": "class",
-    **{name: name.lower() for name in ("autoComplete", "dateTime", "maxLength")},
-    **{name: name for name in ("href", "id", "role", "scope", "title", "type")},
-    **{name: name for name in ("method", "name", "placeholder", "value")},
-    **{name: name for name in ("d", "height", "preserveAspectRatio", "viewBox")},
     "htmlFor": "for",
+    **{name: name.lower() for name in ("autoComplete", "dateTime", "maxLength")},
 }
+"""The names in HTML of properties that have another name in Dash."""
 
 
 class UnknownPartError(Exception):
@@ -46,7 +43,7 @@ def draw(part: object) -> str:
     json = part.to_plotly_json()
     kind, properties = json["type"], json["props"]
     tag = "div" if kind in BOOTSTRAP_CLASSES else kind.lower()
-    if tag not in TAGS:
+    if not (hasattr(html, kind) or kind in OTHERS):
         raise UnknownPartError(kind)
     attributes = "".join(
         f' {name}="{escape(str(value))}"' for name, value in _attributes(kind, properties).items()
@@ -62,12 +59,10 @@ def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
     for name, value in properties.items():
         if name == "children" or value is None:
             continue
-        if name.startswith(("aria-", "data-")):
-            attributes[name] = value
-        elif name == "style":
+        if name == "style":
             attributes[name] = ";".join(f"{key}:{text}" for key, text in value.items())
-        elif name in ATTRIBUTES:
-            target = ATTRIBUTES[name]
+        elif isinstance(value, str):
+            target = ATTRIBUTES.get(name, name)
             attributes[target] = f"{attributes.get(target, '')} {value}".strip()
         else:
             raise UnknownPartError(f"{kind}.{name}")

@@ -76,8 +76,9 @@ def _list(snapshot: Snapshot, search: str | None, now: datetime) -> list[Compone
     shown, total = select(snapshot.databases, search), len(snapshot.databases)
     worst_first = select(snapshot.worst_first, search)
     troubled = [s for s in worst_first if state_of(s) in {"needs_you", "acknowledged"}]
-    all_ = with_values(search, name="", state="") or "/"
-    rows = aside("No database matches. ", html.A("Show all", href=all_))
+    rows = aside(
+        "No database matches. ", html.A("Show all", href=with_values(search, name="", state=""))
+    )
     if shown:
         carded = {status.database.name for status in troubled}
         rows = database_list(shown, snapshot.incidents, carded, now)

@@ -14,7 +14,7 @@ def parse(search: str | None) -> dict[str, str]:
 def with_values(search: str | None, **values: str) -> str:
     """Return the query with these parameters replaced, or left out if their value is empty.
 
-    The other known parameters stay. A query without parameters is empty.
+    The other known parameters stay. A link to "?" leads to the page without a query.
     """
     kept = {name: value for name, value in (parse(search) | values).items() if value}
-    return f"?{urlencode(kept, errors='replace')}" if kept else ""
+    return f"?{urlencode(kept, errors='replace')}"

@@ -1,6 +1,6 @@
 """Small parts that several sections of the page share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -8,6 +8,7 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app.page.url_query import with_values
 from dash_app.words import numbers
 from dash_app.words.integrity import Line
 from dash_app.words.problems import Sentence
@@ -64,6 +65,23 @@ def moment(time: datetime, form: Form, now: datetime) -> Component:
     return html.Time(texts[form], dateTime=time.isoformat(), **data(form=form))
 
 
+def choices(name: str, options: Mapping[str, str], chosen: str, search: str | None) -> html.Div:
+    """Return links that set a parameter of the URL to each option. The page's script follows them.
+
+    `options` has the texts by value. The other parameters stay.
+    """
+    links = [
+        html.A(
+            text,
+            href=with_values(search, **{name: value}),
+            className="choice",
+            **(aria(current="true") if value == chosen else {}),
+        )
+        for value, text in options.items()
+    ]
+    return html.Div(links, className="choices")
+
+
 def aside(*parts: Component | str) -> Component:
     """Return a paragraph in small grey type."""
     return html.P(list(parts), className="aside")
@@ -97,7 +115,7 @@ def since_when(
 
 def badge(shape: Icon, colour: str, text: Component | str, when: str = "") -> Component:
     """Return a badge. `when` is the class that shows it only with fresh or with stale facts."""
-    return html.Span([icon(shape), text], className=f"state state-{colour} {when}".strip())
+    return html.Span([icon(shape), text], className=f"state {colour} {when}".strip())
 
 
 def prose(text: str) -> list[Component | str]:
@@ -152,10 +170,10 @@ def expectation(row: Any, form: Form, now: datetime) -> list[Component]:
         return []
     shape, colour, word = STATES[row.state]
     if row.state == "paused":
-        return [html.Span([icon(shape), word], className="expected expected-idle")]
+        return [html.Span([icon(shape), word], className="expected idle")]
     is_unseen = pd.isna(row.written_at)
     last = ["nothing yet"] if is_unseen else ["last ", moment(row.written_at, form, now)]
     text = [f"{word}: ", *last, f"; expected {numbers.every(row.every)}"]
     if row.state == "unknown":
         text.append("; rows may come and go between readings")
-    return [html.Span([icon(shape), html.Span(text)], className=f"expected expected-{colour}")]
+    return [html.Span([icon(shape), html.Span(text)], className=f"expected {colour}")]
