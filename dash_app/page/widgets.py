@@ -20,6 +20,9 @@ Form = Literal["ago", "clock", "stamp", "length"]
 MAX_UNBROKEN = 12
 """Code of at most this length, such as `-journal`, never breaks into two lines."""
 
+MAX_UNCUT, TAIL = 16, 8
+"""A longer name keeps so many letters at its end; the style sheet knows the latter."""
+
 SHOW_AGE_AFTER = timedelta(minutes=1)
 """Beyond this age, an estimate shows when its table was last counted exactly."""
 
@@ -139,14 +142,11 @@ def sentence(parts: Sentence, now: datetime) -> list[Component | str]:
 
 
 def middle_ellipsis(name: str) -> Component:
-    """Return a name that is shortened in its middle if it does not fit."""
-    tail = name[-8:] if len(name) > 16 else ""
-    head = name[: len(name) - len(tail)]
-    return html.Span(
-        [html.Span(head, className="head"), html.Span(tail, className="tail")],
-        className="cut",
-        title=name,
-    )
+    """Return a name that is shortened in its middle, or a short one at its end, if need be."""
+    parts = [html.Span(name, className="head")]
+    if len(name) > MAX_UNCUT:
+        parts = [html.Span(name[:-TAIL], className="head"), html.Span(name[-TAIL:])]
+    return html.Span(parts, className="cut", title=name)
 
 
 def row_count(row: Any, now: datetime, number: Callable[[int], str]) -> Component:
