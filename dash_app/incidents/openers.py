@@ -31,7 +31,7 @@ MAX_RESIDENT, MAX_VISITS = 16, 100
 that were its writer, and others, which are kept until they are stored."""
 
 Openers = dict[str, tuple[Opener, ...]]
-"""The processes that have, or had, each database open, newest first."""
+"""The processes that have each database open, then those that had, newest writers first."""
 
 
 def update_openers(before: Openers, snapshot: Snapshot) -> Openers:
@@ -48,16 +48,23 @@ def update_openers(before: Openers, snapshot: Snapshot) -> Openers:
             continue
         present = [_opener(holder, known, now) for holder in holders]
         keys = {(opener.pid, opener.since) for opener in present}
-        closed = [
-            opener if opener.missed_at else replace(opener, missed_at=now)
-            for opener in known
-            if (opener.pid, opener.since) not in keys and now - opener.until <= KEPT
-        ]
-        closed.sort(key=lambda opener: opener.until, reverse=True)
-        resident = [opener for opener in closed if _is_resident(opener)][:MAX_RESIDENT]
-        visits = [opener for opener in closed if not _is_resident(opener)][:MAX_VISITS]
-        openers[name] = (*present, *resident, *visits)
+        closed = [opener for opener in known if (opener.pid, opener.since) not in keys]
+        if not all(opener.missed_at for opener in closed):
+            closed = _closed(closed, now)
+        openers[name] = (*present, *closed)
     return openers
+
+
+def _closed(openers: Iterable[Opener], now: datetime) -> list[Opener]:
+    """Note that processes closed a database; return those that are kept."""
+    missed = [
+        opener if opener.missed_at else replace(opener, missed_at=now)
+        for opener in openers
+        if now - opener.until <= KEPT
+    ]
+    missed.sort(key=lambda opener: opener.until, reverse=True)
+    resident = [opener for opener in missed if _is_resident(opener)][:MAX_RESIDENT]
+    return resident + [opener for opener in missed if not _is_resident(opener)][:MAX_VISITS]
 
 
 def _opener(holder: Holder, known: Iterable[Opener], now: datetime) -> Opener:

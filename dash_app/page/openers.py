@@ -31,7 +31,9 @@ def openers_section(
     ]
     none = "Unknown on this system." if host.holders is None else "No other program has it open."
     earlier = [_opener(o, now) for o in openers if o.missed_at or o.pid not in present]
-    parts: list[Component] = [html.Ul(lines) if lines else aside(none)]
+    parts: list[Component] = [html.Ul(lines)] if lines else []
+    if not lines and status.status == "connected":
+        parts.append(aside(none))
     parts += [aside(summaries.FOREIGN_ENGINE)] if host.is_foreign else []
     if earlier:
         parts += [aside("Earlier"), html.Ul(earlier[:MAX_UNFOLDED])]

@@ -9,7 +9,7 @@ from dash_app.model.opener import Opener
 from dash_app.model.problem import Problem
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.page.openers import MAX_EARLIER, openers_section
-from tests.factories import NOW, database, good_reading, status
+from tests.factories import NOW, database, failed_reading, good_reading, status
 from tests.page.helpers import card_text, visible_text
 
 HOUR = timedelta(hours=1)
@@ -49,6 +49,9 @@ def test_what_closed_it_since_the_last_record_is_earlier_and_most_is_folded() ->
 def test_a_system_that_does_not_show_it_says_so() -> None:
     unknown = status(database(), good_reading(tasks=5))
     assert section(unknown) == "Open by Unknown on this system."
+    gone = status(database(), failed_reading("file_missing"))
+    text = "Open by Earlier python3 (pid 901) 12:00 UTC to 13:00 UTC"
+    assert section(gone, CRON).startswith(text)
 
 
 def troubled(problem: Problem, *, evidence: str = "", **fields: Opener) -> str:
