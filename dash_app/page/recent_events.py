@@ -18,7 +18,7 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.widgets import aside, moment
 from dash_app.words.events import came_meanwhile, event_text
-from dash_app.words.incidents import ending, labels_and_cause
+from dash_app.words.incidents import ending, labels_and_cause, openers_of
 
 MAX_NEWEST, MAX_LINES = 5, 25
 
@@ -45,6 +45,8 @@ def recent_events(
     lines = [*_event_lines(snapshot, events, ended), *_incident_lines(ended, now)]
     lines += _gap_lines(snapshot, now, has_rows=database is None)
     lines.sort(key=lambda line: line[0], reverse=True)
+    if database:
+        lines = _with_openers(lines[:MAX_LINES], ended)
     items = [_item(line, now, has_subject=database is None) for line in lines[:MAX_LINES]]
     parts: list[Component] = [html.Ul(items[:MAX_NEWEST])]
     if not items:
@@ -84,6 +86,15 @@ def _incident_lines(ended: Iterable[Incident], now: datetime) -> Iterator[Line]:
             start = [] if incident.kind == "late" else [moment(incident.since, "clock", now)]
             at, subject = incident.ended_at or now, labels_and_cause(incident)[0]
             yield at, subject, [ending(incident), " ", *start]
+
+
+def _with_openers(lines: Iterable[Line], ended: Iterable[Incident]) -> list[Line]:
+    """Add who had a database open when it changed, or when an incident began."""
+    known = {time: openers_of(one) for one in ended for time in (one.since, one.ended_at)}
+    return [
+        (at, subject, [*text, ". ", openers] if (openers := known.get(at)) else text)
+        for at, subject, text in lines
+    ]
 
 
 def _gap_lines(snapshot: Snapshot, now: datetime, *, has_rows: bool) -> Iterator[Line]:

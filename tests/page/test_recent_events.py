@@ -1,6 +1,7 @@
 """Recent events: what changed and what is over, each shown once, newest first."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -83,6 +84,17 @@ def test_an_incident_that_ended_says_how_long_it_took(
 def test_a_view_shows_its_own_without_a_name() -> None:
     shown = (incident("down", MINUTE, "health"), incident("down", 2 * MINUTE, "email", "health"))
     assert lines(*shown, view="email") == "Back after 2 min: had been down since 14:02 14:04"
+
+
+def test_a_view_says_who_had_its_database_open_when_an_incident_began() -> None:
+    evidence = "wal_split: seen.\nOpen then: node (pid 812)."
+    ended = replace(incident("locked", MINUTE), evidence=evidence)
+    lost = Event("email", "rows_dropped", EARLIER, {"rows": {"a": 9}}, {"rows": {"a": 0}})
+    dropped = replace(incident("rows_dropped", 3 * MINUTE), evidence=evidence)
+    text = "Over after 1 min: locked since 14:02 . Open then: node (pid 812)."
+    assert lines(ended, view="email").startswith(text)
+    assert "Emptied: a 9 → 0. Open then: node (pid 812)." in lines(lost, dropped, view="email")
+    assert "Open then" not in lines(ended)
 
 
 def test_an_absence_is_shown_once_it_is_over_and_only_once() -> None:
