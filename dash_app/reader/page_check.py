@@ -157,7 +157,6 @@ class PageCheck:
                 self._save(sweep.share / 2)
             if not sweep.is_outdated:
                 break
-            self._progress["sweep"] = None
         if sweep.is_done:
             tables = {t.name: t.table for t in targets if t.name != t.table}
             self._send({"bytes": sweep.bytes_by_name, "tables": tables})

@@ -61,7 +61,7 @@ class RawPages:
     """
 
     def __init__(self, files: Files, main: int, wal: int | None) -> None:
-        self.file = "{}:{}".format(*files.identity)
+        self.identity = files.identity
         self._path = files.path
         self._main, self._wal = main, wal
         self._before = os.fstat(main)

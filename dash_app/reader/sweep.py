@@ -7,11 +7,11 @@ open, so the sweep holds back neither a writer nor its WAL.
 
 import sqlite3
 import time
-import zlib
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from dash_app.reader.files import explain_os_error, identity_of
 from dash_app.reader.page_walk import LOWEST, Position, Problem, Walk
 from dash_app.reader.raw_pages import NotStillError, RawPages, open_pages
 from dash_app.reader.schema import ROWS, list_tables, short_name
@@ -20,6 +20,8 @@ UNIT_SECONDS = 0.01
 RETRY_SECONDS = 0.005
 SECOND_LOOK_SECONDS = 0.3
 MAX_SUSPECTS = 1000
+VERSION = 1
+"""Of what `progress` has."""
 
 
 class Target(NamedTuple):
@@ -52,9 +54,9 @@ class Suspect(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A problem that has been seen once, in one of the targets."""
+    """A problem that has been seen once."""
 
-    target: int
+    target: Target
     seen_at: float
     problem: Problem
 
@@ -75,10 +77,11 @@ class PageSweep:
     """A pass over all pages of one database, which steps continue.
 
     `schema_version` is that of the moment when the targets were read. `progress` is that of an
-    earlier object for the same schema; any other is ignored. After that, two uses of one page are
-    noticed only if both are in the part that this object reads.
+    earlier object: trees that it has read to their end are not read again. After that, two uses of
+    one page are noticed only if both are in the part that this object reads.
 
-    `is_outdated`: the schema or the file has changed; read the targets and begin a new pass.
+    `is_outdated`: the schema or the file has changed; read the targets, and continue with a new
+      object.
     `blocked`: why the last step could read nothing, in a sentence; None if it could.
     `skipped_pages`: pages of long overflow chains and freelists that were not looked at.
     """
@@ -95,53 +98,52 @@ class PageSweep:
         self.blocked: str | None = None
         self.skipped_pages = 0
         self.free_pages = 0
+        self.page_bytes = 0
         self._path = path
-        self._targets = (*targets, FREELIST)
         self._schema_version = schema_version
-        self._key = zlib.crc32(repr((targets, schema_version)).encode())
         self._roots = {target.root for target in targets}
         self._owners = array("I", [0])
-        self._file: str | None = None
+        self._file = identity_of(path)
         self._count = 0
-        self.page_bytes = 0
-        self._pages = [0] * len(self._targets)
+        self._pages: dict[Target, int] = {}
+        self._left = [*targets, FREELIST]
         self._position: Position = LOWEST
-        self._target = 0
         self._candidates: list[_Candidate] = []
+        self._key = [VERSION, *(self._file or ())]
         if progress and progress["key"] == self._key:
             self._restore(progress)
 
     @property
     def is_done(self) -> bool:
-        """Whether all trees and the freelist were read, and all suspects looked at again."""
-        return self._target == len(self._targets) and not self._candidates
+        """Whether all trees and the freelist were read, and all problems looked at again."""
+        return not self._left and not self._candidates
 
     @property
     def share(self) -> float:
         """The share of the pages that was read, from 0 to 1."""
-        if self._target == len(self._targets):
+        if not self._left:
             return 1.0
-        return min(sum(self._pages) / self._count, 1.0) if self._count else 0.0
+        return min(sum(self._pages.values()) / self._count, 1.0) if self._count else 0.0
 
     @property
     def bytes_by_name(self) -> dict[str, int]:
         """The bytes of the pages of each table and index that was read to its end."""
-        done = zip(self._targets[:-1], self._pages[: self._target], strict=False)
-        return {target.name: pages * self.page_bytes for target, pages in done}
+        left = {FREELIST, *self._left}
+        pages = self._pages.items()
+        return {target.name: n * self.page_bytes for target, n in pages if target not in left}
 
     @property
     def progress(self) -> dict[str, Any]:
         """All that a new object needs to continue, as JSON."""
         return {
             "key": self._key,
-            "file": self._file,
             "count": self._count,
             "page_bytes": self.page_bytes,
             "free_pages": self.free_pages,
             "skipped_pages": self.skipped_pages,
-            "target": self._target,
+            "pages": [*self._pages.items()],
+            "target": self._left[0] if self._left else None,
             "position": self._position,
-            "pages": self._pages,
             "suspects": self.suspects,
             "candidates": self._candidates,
         }
@@ -150,14 +152,14 @@ class PageSweep:
         """Read for about so many seconds, less if nothing is left to read now.
 
         No connection of this process to the database may be open meanwhile: see
-        `files.read_start`. Raise OSError or UnreadableError.
+        `files.read_start`. Raise UnreadableError.
         """
         deadline = time.monotonic() + seconds
         reason, has_read = None, False
         while not self.is_outdated and (now := time.monotonic()) < deadline:
             due = (c for c in self._candidates if now - c.seen_at >= SECOND_LOOK_SECONDS)
             candidate = next(due, None)
-            if candidate is None and self._target == len(self._targets):
+            if candidate is None and not self._left:
                 break
             try:
                 with open_pages(self._path) as pages:
@@ -166,18 +168,19 @@ class PageSweep:
             except NotStillError as error:
                 reason = str(error)
                 time.sleep(RETRY_SECONDS)
+            except OSError as error:
+                raise explain_os_error(error, self._path) from error
         self.blocked = None if has_read else reason
 
     def _read_unit(self, pages: RawPages, candidate: _Candidate | None, deadline: float) -> None:
-        if (self._file or pages.file, self._schema_version) != (pages.file, pages.schema_version):
+        if (self._file, self._schema_version) != (pages.identity, pages.schema_version):
             self.is_outdated = True
             return
         self._owners.frombytes(bytes(4 * max(pages.count + 1 - len(self._owners), 0)))
-        number = candidate.target if candidate else self._target
-        target = self._targets[number]
+        target = candidate.target if candidate else self._left[0]
         walk = Walk(pages, self._owners, self._roots, is_index=target.is_index)
         following: Position | None = None
-        if target is FREELIST:
+        if target == FREELIST:
             walk.freelist()
         elif candidate:
             walk.tree(target.root, candidate.problem.position, 0)
@@ -185,18 +188,20 @@ class PageSweep:
             following = walk.tree(target.root, self._position, deadline)
         if not pages.stood_still():
             raise NotStillError("It is written without a pause.")
-        self._file, self._count, self.page_bytes = pages.file, pages.count, pages.page_bytes
+        self._count, self.page_bytes = pages.count, pages.page_bytes
         self.free_pages = pages.free_count
         if candidate:
             self._settle(candidate, walk.problems)
-        else:
-            self._store(walk)
-            self._target += following is None
-            self._position = LOWEST if following is None else following
+            return
+        self._store(target, walk)
+        if following is None:
+            self._left.pop(0)
+        self._position = LOWEST if following is None else following
 
-    def _store(self, walk: Walk) -> None:
-        """Add what a walk through the present target found."""
-        self._pages[self._target] += sum(not self._owners[page] for page in walk.claims)
+    def _store(self, target: Target, walk: Walk) -> None:
+        """Add what a walk has found."""
+        pages = sum(not self._owners[page] for page in walk.claims) + walk.skipped
+        self._pages[target] = self._pages.get(target, 0) + pages
         self.skipped_pages += walk.skipped
         for page, owner in walk.claims.items():
             self._owners[page] = owner
@@ -206,38 +211,44 @@ class PageSweep:
         for problem in walk.problems:
             is_new = (problem.page, problem.reason) not in known
             if is_new and len(known) < MAX_SUSPECTS:
-                self._candidates.append(_Candidate(self._target, now, problem))
+                self._candidates.append(_Candidate(target, now, problem))
 
     def _settle(self, candidate: _Candidate, problems: Sequence[Problem]) -> None:
         """Make a candidate a suspect if the same bytes are wrong again."""
         self._candidates.remove(candidate)
         if candidate.problem in problems:
-            target, (page, reason, _, rowids, _) = (
-                self._targets[candidate.target],
-                candidate.problem,
-            )
-            self.suspects.append(Suspect(page, target.name, target.table, reason, rowids))
+            (name, table, *_), (page, reason, _, rowids, _) = candidate.target, candidate.problem
+            self.suspects.append(Suspect(page, name, table, reason, rowids))
 
     def _restore(self, progress: Mapping[str, Any]) -> None:
-        self._file, self._count = progress["file"], progress["count"]
-        self.page_bytes, self.free_pages = progress["page_bytes"], progress["free_pages"]
-        self.skipped_pages = progress["skipped_pages"]
-        self._target, self._pages = progress["target"], list(progress["pages"])
-        self._position = _position(progress["position"])
-        self.suspects = [_suspect(fields) for fields in progress["suspects"]]
-        now = time.monotonic()
+        """Continue where an earlier object stopped, except in trees that are gone."""
+        now, targets = time.monotonic(), set(self._left)
+        pages = {Target(*target): count for target, count in progress["pages"]}
+        current = Target(*progress["target"]) if progress["target"] else None
+        self._left = [t for t in self._left if t not in pages or t == current]
+        if current in self._left:
+            self._left.sort(key=lambda target: target != current)
+            self._position = _position(progress["position"])
+        self._pages = {target: count for target, count in pages.items() if target in targets}
+        self._count, self.page_bytes = progress["count"], progress["page_bytes"]
+        self.free_pages, self.skipped_pages = progress["free_pages"], progress["skipped_pages"]
+        names = {target.name for target in targets}
+        suspects = (_suspect(*fields) for fields in progress["suspects"])
+        self.suspects = [suspect for suspect in suspects if suspect.name in names]
         for target, _, (page, reason, checksum, rowids, position) in progress["candidates"]:
-            problem = Problem(page, reason, checksum, _pair(rowids), _position(position))
-            self._candidates.append(_Candidate(target, now, problem))
+            problem = Problem(page, reason, checksum, _rowids(rowids), _position(position))
+            if Target(*target) in targets:
+                self._candidates.append(_Candidate(Target(*target), now, problem))
 
 
-def _suspect(fields: Sequence[Any]) -> Suspect:
-    page, name, table, reason, rowids = fields
-    return Suspect(page, name, table, reason, _pair(rowids))
+def _suspect(
+    page: int, name: str, table: str, reason: str, rowids: Sequence[int] | None
+) -> Suspect:
+    return Suspect(page, name, table, reason, _rowids(rowids))
 
 
-def _pair(rowids: Sequence[int] | None) -> tuple[int, int] | None:
-    return None if rowids is None else (rowids[0], rowids[1])
+def _rowids(stored: Sequence[int] | None) -> tuple[int, int] | None:
+    return None if stored is None else (stored[0], stored[1])
 
 
 def _position(stored: int | Sequence[Sequence[int]]) -> Position:

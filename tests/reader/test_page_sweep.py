@@ -243,23 +243,32 @@ def test_a_step_is_bounded_and_leaves_nothing_open(tree: Tree) -> None:
     assert sweep.free_pages > 10
 
 
-def test_a_changed_schema_or_another_file_ends_a_sweep(tree: Tree, tmp_path: Path) -> None:
+def test_another_file_ends_a_sweep_and_another_schema_continues_it(
+    tree: Tree, tmp_path: Path
+) -> None:
     path = tmp_path / "a.db"
     write_settled(path, tree.base.now)
     sweep = start(path)
-    sweep.step(0.001)
+    while "events" not in sweep.bytes_by_name:
+        sweep.step(0.002)
     progress = sweep.progress
     write_settled(tmp_path / "b.db", tree.base.now)
     (tmp_path / "b.db").replace(path)
     sweep.step(60)
-    assert sweep.is_outdated
-    execute(path, "CREATE TABLE another (x)")
-    write_settled(path, path.read_bytes())
+    assert (sweep.is_outdated, sweep.is_done) == (True, False)
     sweep = start(path, progress=progress)
-    execute(path, "DROP TABLE another")
-    write_settled(path, path.read_bytes())
+    assert sweep.share == 0
+    while "events" not in sweep.bytes_by_name:
+        sweep.step(0.002)
+    execute(path, "CREATE TABLE another (x)", "DROP TABLE short_lived")
+    os.utime(path, (1, 1))
     sweep.step(60)
-    assert (sweep.share, sweep.is_outdated) == (0, True)
+    assert (sweep.is_outdated, sweep.is_done) == (True, False)
+    sweep = start(path, progress=json.loads(json.dumps(sweep.progress)))
+    assert 0.2 < sweep.share < 1
+    finish(sweep)
+    tables = {"sqlite_schema", "events", "by_who", "by_score", "pairs", "another"}
+    assert sweep.bytes_by_name.keys() == tables
 
 
 def test_what_is_right_at_the_second_look_is_no_suspect(
