@@ -14,7 +14,7 @@ import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
@@ -32,10 +32,8 @@ from dash_app.reader.locks import (
 from dash_app.reader.wal_index import contradicts_wal
 from dash_app.system.processes import (
     OWN_NAME,
-    can_list_locks,
     command_name,
     process_label,
-    sees_all_processes,
     unit_of,
 )
 
@@ -43,14 +41,20 @@ LOOKS, LOOKS_SECONDS = 5, 0.15
 """The number of looks that must all show a conflict, and the time that they take."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Look:
-    """The files of a database, and the locks of all processes, at one moment."""
+    """The files of a database, and the locks of all processes on them, at one moment."""
 
     files: Files
     index: FileId | None
     locks: LockList
-    has_turso_index: bool = False
+    has_turso_index: bool
+    users: set[int]
+    """The processes that use the main file as SQLite does."""
+    connected: set[int]
+    """The processes that have the WAL index open."""
+    writers: set[int]
+    """The processes that keep others from the main file."""
     is_wal_contradicted: bool = False
     """Whether the WAL lacks the last frame that its index names."""
     salts: bytes = b""
@@ -58,9 +62,18 @@ class Look:
 
     @classmethod
     def take(cls, files: Files, locks: LockList) -> Self:
-        """Look at the indexes beside a main file."""
-        has_turso_index = os.path.exists(f"{files.path}-tshm")
-        return cls(files, identity_of(f"{files.path}-shm"), locks, has_turso_index)
+        """Look at the indexes beside a main file, and select its locks."""
+        index = identity_of(f"{files.path}-shm")
+        on_main = locks.on(files.identity)
+        return cls(
+            files,
+            index,
+            locks,
+            os.path.exists(f"{files.path}-tshm"),
+            {lock.pid for lock in on_main if is_on_main(lock)},
+            {lock.pid for lock in locks.on(index) if is_on_index(lock)},
+            {lock.pid for lock in on_main if lock.is_write},
+        )
 
     def repeat(self) -> Self | None:
         """Look again at everything; return None if the main file is gone."""
@@ -68,23 +81,9 @@ class Look:
             again = self.take(stat_files(self.files.path), list_locks())
         except UnreadableError:
             return None
-        is_contradicted = self.is_wal_contradicted and contradicts_wal(self.files.path)
-        return replace(again, is_wal_contradicted=is_contradicted, salts=self.salts)
-
-    @property
-    def users(self) -> set[int]:
-        """The processes that use the main file as SQLite does."""
-        return {lock.pid for lock in self.locks.on(self.files.identity) if is_on_main(lock)}
-
-    @property
-    def connected(self) -> set[int]:
-        """The processes that have the WAL index open."""
-        return {lock.pid for lock in self.locks.on(self.index) if is_on_index(lock)}
-
-    @property
-    def writers(self) -> set[int]:
-        """The processes that keep others from the main file."""
-        return {lock.pid for lock in self.locks.on(self.files.identity) if lock.is_write}
+        again.is_wal_contradicted = self.is_wal_contradicted and contradicts_wal(self.files.path)
+        again.salts = self.salts
+        return again
 
     @property
     def wal(self) -> FileId | None:
@@ -95,8 +94,7 @@ class Look:
     def is_foreign(self) -> bool:
         """Whether an engine has it open that takes no notice of SQLite's locks."""
         files = (self.files.identity, self.wal, self.index)
-        has_ofd = any(lock.pid < 0 for file in files for lock in self.locks.on(file))
-        return self.has_turso_index or has_ofd
+        return self.has_turso_index or not self.locks.ownerless.isdisjoint(files)
 
 
 class Finding(NamedTuple):
@@ -143,8 +141,7 @@ class Memory:
 
     def after(self, look: Look) -> Self:
         """Return what is known after another look."""
-        former = self.former_indexes | ({self.index} if self.index else set())
-        former &= look.locks.by_file.keys() - {look.index}
+        former = self.former_indexes | ({self.index} if self.index else set()) - {look.index}
         users, connected, main = look.users, look.connected, look.files.identity
         members = {pid: index for pid, index in self.members.items() if pid in users}
         if look.index:
@@ -156,7 +153,7 @@ class Memory:
             look.wal,
             look.salts,
             look.index,
-            former,
+            frozenset(index for index in former if look.locks.on(index)),
             members,
             frozenset(lost),
             frozenset(lost & (self.unlocked | {lock.pid for lock in look.locks.on(look.index)})),
@@ -273,15 +270,11 @@ class Tripwire:
         doubted = look.users - look.connected if look.wal else set()
         lasting = sorted(doubted & self._doubted - {pid for _kind, pid in self._confirmed})
         self._doubted = doubted
-        if not can_list_locks():
-            return "the locks of other programs cannot be listed"
-        if not sees_all_processes():
-            return "programs outside this container are not seen"
-        if is_hidden:
+        if is_hidden and not look.locks.unseen:
             return "its locks are listed under another device, or not at all"
-        if lasting:
+        if lasting and not look.locks.unseen:
             return f"{process_label(lasting[0])} has it open without the WAL's index"
-        return None
+        return look.locks.unseen
 
     def _conflicts(self, look: Look) -> Iterator[Conflict]:
         """Yield one conflict per kind, with all its processes in the evidence."""

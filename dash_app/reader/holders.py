@@ -67,17 +67,13 @@ def view_host(look: Look, before: HostView, surroundings: Surroundings, now: dat
     uses = _uses_by_pid(on_main, on_index, in_wal=files.wal is not None)
     since = _first_seen(uses, index, before, now)
     units = {holder.pid: holder.unit for holder in before.surroundings.holders or ()}
-    holders = tuple(
-        _holder(pid, uses[pid], since, index, units.get(pid) or unit_of(pid))
-        for pid in sorted(uses)
-        if command_name(pid) != OWN_NAME
-    )
+    holders = [_holder(pid, uses[pid], since, index, units) for pid in sorted(uses)]
     other_wal = bool(pids_with_other_wal(locks, files.identity, shm))
     at = time.monotonic()
     growth = before.growth.updated(_wal_sample(files, before, index, uses), at, now)
     surroundings = replace(
         surroundings,
-        holders=None if is_hidden else holders,
+        holders=None if is_hidden else tuple(h for h in holders if h.command != OWN_NAME),
         backlog_bytes=index.backlog_bytes if index else None if files.wal_bytes else 0,
         is_foreign=_is_foreign(look),
         wal_growth=growth.report(at),
@@ -157,10 +153,10 @@ def _holder(
     uses: Uses,
     since: Mapping[tuple[int, object], datetime],
     index: WalIndex | None,
-    unit: str | None,
+    units: Mapping[int, str | None],
 ) -> Holder:
     pinned = [since[pid, pin] for pin in _pins(uses, index)]
     names = tuple(sorted({use for use, _ in uses}))
-    return Holder(
-        pid, command_name(pid), names, since[pid, "open"], min(pinned, default=None), unit
-    )
+    unit = units[pid] if pid in units else unit_of(pid)
+    pinned_since = min(pinned, default=None)
+    return Holder(pid, command_name(pid), names, since[pid, "open"], pinned_since, unit)

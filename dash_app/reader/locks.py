@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dash_app.reader.files import Files, identity_of, open_read_only
 from dash_app.reader.wal_index import FIRST_LOCK_BYTE, OPEN_LOCK_BYTE
-from dash_app.system.processes import RecordLock, process_label, record_locks
+from dash_app.system.processes import RecordLock, process_label, record_locks, sees_all_processes
 
 FLOCK = struct.Struct("hhqqi")
 """The kernel's `struct flock`: type, whence, start, length, pid (fcntl(2))."""
@@ -35,6 +35,10 @@ class LockList:
     """The main files that each process uses: it has SQLite's range of them locked."""
     indexes: Mapping[int, AbstractSet[FileId]]
     """The WAL indexes that each process has open."""
+    ownerless: AbstractSet[FileId]
+    """Files with a lock that belongs to no process, which SQLite never takes."""
+    unseen: str | None
+    """Why locks of other processes are missing, in a few words; None if none should be."""
 
     def on(self, file: FileId | None) -> Sequence[RecordLock]:
         """Return the locks on a file."""
@@ -46,8 +50,8 @@ def list_locks() -> LockList:
     by_file: defaultdict[FileId, list[RecordLock]] = defaultdict(list)
     mains: defaultdict[int, set[FileId]] = defaultdict(set)
     indexes: defaultdict[int, set[FileId]] = defaultdict(set)
-    own = os.getpid()
-    for lock in record_locks():
+    own, locks = os.getpid(), record_locks()
+    for lock in locks:
         if lock.pid == own:
             continue
         by_file[lock.file].append(lock)
@@ -55,7 +59,13 @@ def list_locks() -> LockList:
             mains[lock.pid].add(lock.file)
         elif is_on_index(lock):
             indexes[lock.pid].add(lock.file)
-    return LockList(by_file, mains, indexes)
+    unseen = None
+    if not sees_all_processes():
+        unseen = "programs outside this container are not seen"
+    elif not locks and not os.access("/proc/locks", os.R_OK):
+        unseen = "the locks of other programs cannot be listed"
+    ownerless = {lock.file for lock in locks if lock.pid < 0}
+    return LockList(by_file, mains, indexes, ownerless, unseen)
 
 
 def is_on_main(lock: RecordLock) -> bool:

@@ -159,15 +159,10 @@ class Reader:
             return reading
 
     def _with_conflicts(self, look: Look, surroundings: Surroundings, at: datetime) -> Surroundings:
-        index = self._host.index
-        look = replace(
-            look,
-            is_wal_contradicted=self._may_contradict_index,
-            salts=index.salts if index else b"",
-        )
-        return replace(
-            surroundings, **self._tripwire.check(look, at, is_hidden=self._host.is_hidden)
-        )
+        host = self._host
+        look.is_wal_contradicted = self._may_contradict_index
+        look.salts = host.index.salts if host.index else b""
+        return replace(surroundings, **self._tripwire.check(look, at, is_hidden=host.is_hidden))
 
     def _verify(self, files: Files, now: datetime) -> CachedReading | None:
         """Return the cached reading if it is still valid; None if the file must be read again."""

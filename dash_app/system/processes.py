@@ -8,6 +8,7 @@ import os
 import re
 import resource
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 END_OF_FILE = (1 << 63) - 1
@@ -23,14 +24,11 @@ CONTAINER = re.compile(r"[0-9a-f]{64}|(?<=/lxc\.payload\.)[^/\n]+|(?<=/lxc/)[^/\
 
 UNIT = re.compile(r"[^/\n]+\.(?:service|scope)(?=/|$)", re.MULTILINE)
 
-RECORD_LOCK = re.compile(
-    r"\d+: (?:POSIX|OFDLCK) +\S+ +(READ|WRITE) (-?\d+)"
-    r" ([0-9a-f]+):([0-9a-f]+):(\d+) (\d+) (\d+|EOF)"
-)
-"""A line of `/proc/locks`, such as "2: POSIX  ADVISORY  READ 812 08:02:1234 120 123".
+RECORD_LOCKS, NO_FILE = {"POSIX", "OFDLCK"}, "<none>:0"
+"""Kinds of lines of `/proc/locks`, such as "2: POSIX  ADVISORY  READ 812 08:02:1234 120 123".
 
-Leases, flock(2) locks and processes that wait for a lock have lines of other shapes. OFDLCK locks
-belong to no process: their pid is -1 (proc_locks(5)).
+Leases and flock(2) locks are of other kinds, and a process that waits has an arrow in its place.
+OFDLCK locks belong to no process: their pid is -1 (proc_locks(5)).
 """
 
 
@@ -51,15 +49,24 @@ def record_locks() -> list[RecordLock]:
     as Btrfs and overlayfs do. Locks of other pid namespaces are missing, and a sandbox may have no
     list at all. `dash_app.reader.locks.find_lock` finds those locks too.
     """
-    lines = _read("locks").splitlines()
-    return [_record_lock(match) for line in lines if (match := RECORD_LOCK.match(line))]
+    lines = map(str.split, _read("locks").splitlines())
+    return [
+        RecordLock(
+            int(pid),
+            mode == "WRITE",
+            _file_id(file),
+            int(first),
+            END_OF_FILE if last == "EOF" else int(last),
+        )
+        for _number, kind, *_advisory, mode, pid, file, first, last in lines
+        if kind in RECORD_LOCKS and file != NO_FILE
+    ]
 
 
-def _record_lock(line: re.Match[str]) -> RecordLock:
-    mode, pid, major, minor, inode, first, last = line.groups()
-    device = os.makedev(int(major, 16), int(minor, 16))
-    end = END_OF_FILE if last == "EOF" else int(last)
-    return RecordLock(int(pid), mode == "WRITE", (device, int(inode)), int(first), end)
+@lru_cache(maxsize=1024)
+def _file_id(text: str) -> tuple[int, int]:
+    major, minor, inode = text.split(":")
+    return os.makedev(int(major, 16), int(minor, 16)), int(inode)
 
 
 def sees_all_processes() -> bool:
@@ -68,11 +75,6 @@ def sees_all_processes() -> bool:
         return os.readlink("/proc/self/ns/pid") == FIRST_PID_NAMESPACE
     except OSError:
         return False
-
-
-def can_list_locks() -> bool:
-    """Whether this process may read `/proc/locks`."""
-    return os.access("/proc/locks", os.R_OK)
 
 
 def command_name(pid: int) -> str:
