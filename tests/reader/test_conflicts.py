@@ -4,24 +4,36 @@ The programs are real, as are their locks. Each scene goes on step by step; afte
 readings must show exactly the conflicts that the scene names.
 """
 
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.model.reading import Reading
-from tests.airlock_helpers import open_airlock
+from dash_app.reader import conflicts, locks, reader
+from dash_app.reader.counts import Budget
+from dash_app.reader.files import identity_of
+from dash_app.reader.locks import list_locks
+from dash_app.reader.reader import Reader
+from dash_app.system import processes
+from tests import harness
+from tests.airlock_helpers import FileEvents, open_airlock, read, read_exact, rows
 from tests.harness import PATIENCE_SECONDS, LiveWriter, execute, make_database
-from tests.mounts import CAN_MOUNT
+from tests.mounts import CAN_MOUNT, Mount
 
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 COUNT = "SELECT count(*) FROM agents"
 
 Expected = Mapping[ConflictKind, LiveWriter | None]
 Open = Callable[..., LiveWriter]
-Scene = Callable[[Path, Open], Iterator[Expected]]
+Steps = Generator[Expected, None, None]
+Scene = Callable[[Path, Open], Steps]
 
 
 def side(path: Path, suffix: str) -> Path:
@@ -33,7 +45,7 @@ def write(writer: LiveWriter, commits: int = 1) -> None:
         assert writer.do(ADD) == []
 
 
-def wal_and_index_unlinked(path: Path, start: Open) -> Iterator[Expected]:
+def wal_and_index_unlinked(path: Path, start: Open) -> Steps:
     write(first := start(path))
     yield {}
     side(path, "-wal").unlink()
@@ -50,7 +62,7 @@ def wal_and_index_unlinked(path: Path, start: Open) -> Iterator[Expected]:
     yield {}
 
 
-def index_unlinked(path: Path, start: Open) -> Iterator[Expected]:
+def index_unlinked(path: Path, start: Open) -> Steps:
     write(first := start(path))
     yield {}
     side(path, "-shm").unlink()
@@ -59,14 +71,14 @@ def index_unlinked(path: Path, start: Open) -> Iterator[Expected]:
     yield {"wal_split": first}
 
 
-def wal_unlinked(path: Path, start: Open) -> Iterator[Expected]:
+def wal_unlinked(path: Path, start: Open) -> Steps:
     write(first := start(path))
     yield {}
     side(path, "-wal").unlink()
     yield {"wal_removed": first}
 
 
-def main_locks_cancelled(path: Path, start: Open) -> Iterator[Expected]:
+def main_locks_cancelled(path: Path, start: Open) -> Steps:
     write(first := start(path))
     yield {}
     first.read_file(path)
@@ -79,7 +91,7 @@ def main_locks_cancelled(path: Path, start: Open) -> Iterator[Expected]:
     yield {"wal_orphaned": first}
 
 
-def index_locks_cancelled(path: Path, start: Open) -> Iterator[Expected]:
+def index_locks_cancelled(path: Path, start: Open) -> Steps:
     write(first := start(path))
     write(start(path))
     yield {}
@@ -94,7 +106,7 @@ def index_locks_cancelled(path: Path, start: Open) -> Iterator[Expected]:
     yield {"writer_unlocked": first}
 
 
-def main_replaced(path: Path, start: Open) -> Iterator[Expected]:
+def main_replaced(path: Path, start: Open) -> Steps:
     copy = Path(shutil.copy(path, side(path, "-copy")))
     write(first := start(path))
     yield {}
@@ -105,7 +117,7 @@ def main_replaced(path: Path, start: Open) -> Iterator[Expected]:
     yield {"wal_stale": None}
 
 
-def wal_left_beside_another_main(path: Path, start: Open) -> Iterator[Expected]:
+def wal_left_beside_another_main(path: Path, start: Open) -> Steps:
     write(writer := start(path))
     writer.kill()
     yield {}
@@ -115,7 +127,7 @@ def wal_left_beside_another_main(path: Path, start: Open) -> Iterator[Expected]:
     yield {}
 
 
-def wal_left_and_started_over(path: Path, start: Open) -> Iterator[Expected]:
+def wal_left_and_started_over(path: Path, start: Open) -> Steps:
     write(writer := start(path))
     writer.kill()
     yield {}
@@ -127,7 +139,7 @@ def wal_left_and_started_over(path: Path, start: Open) -> Iterator[Expected]:
     yield {}
 
 
-def main_mounted_alone(path: Path, start: Open) -> Iterator[Expected]:
+def main_mounted_alone(path: Path, start: Open) -> Steps:
     inside = path.parent / "inside" / "a.db"
     inside.parent.mkdir()
     if CAN_MOUNT:
@@ -135,17 +147,19 @@ def main_mounted_alone(path: Path, start: Open) -> Iterator[Expected]:
         subprocess.run(["mount", "--bind", path, inside], check=True)
     else:
         inside.hardlink_to(path)
-    write(start(path))
-    yield {}
-    write(second := start(inside))
-    yield {"wal_split": second}
-    second.close()
-    if CAN_MOUNT:
-        subprocess.run(["umount", inside], check=True)
-    yield {}
+    try:
+        write(start(path))
+        yield {}
+        write(second := start(inside))
+        yield {"wal_split": second}
+        second.close()
+        yield {}
+    finally:
+        if CAN_MOUNT:
+            subprocess.run(["umount", "--lazy", inside], check=True)
 
 
-def written_without_locks(path: Path, start: Open) -> Iterator[Expected]:
+def written_without_locks(path: Path, start: Open) -> Steps:
     write(first := start(path))
     yield {}
     second = start(path, vfs="unix-none")
@@ -160,7 +174,7 @@ def written_without_locks(path: Path, start: Open) -> Iterator[Expected]:
     yield {"wal_removed": first}
 
 
-def opened_by_turso(path: Path, start: Open) -> Iterator[Expected]:
+def opened_by_turso(path: Path, start: Open) -> Steps:
     yield {}
     side(path, "-tshm").touch()
     yield {"engine_foreign": None}
@@ -168,7 +182,7 @@ def opened_by_turso(path: Path, start: Open) -> Iterator[Expected]:
     yield {"engine_foreign": None}
 
 
-def used_as_intended(path: Path, start: Open) -> Iterator[Expected]:
+def used_as_intended(path: Path, start: Open) -> Steps:
     write(first := start(path))
     write(second := start(path))
     yield {}
@@ -218,6 +232,8 @@ def test_each_conflict_is_found_with_its_process_within_two_ticks(tmp_path: Path
             str(number): (scene.__name__, scene(path, start))
             for number, (scene, path) in enumerate(zip(SCENES, paths, strict=True))
         }
+        for _name, steps in scenes.values():
+            stack.callback(steps.close)
         while scenes:
             expected = {}
             for number, (name, steps) in list(scenes.items()):
@@ -238,3 +254,156 @@ def test_each_conflict_is_found_with_its_process_within_two_ticks(tmp_path: Path
 
 def conflicts_of(reading: Reading) -> tuple[Conflict, ...]:
     return reading.surroundings.conflicts
+
+
+def test_a_conflict_has_its_evidence_and_the_counts_are_those_of_one_generation(
+    tmp_path: Path,
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
+        write(writer)
+        assert not read_exact(airlock).detail
+        index = side(path, "-shm").stat().st_ino
+        side(path, "-wal").unlink()
+        side(path, "-shm").unlink()
+        first, second, third = read(airlock), read(airlock), read(airlock)
+        assert not conflicts_of(first)
+        (conflict,) = conflicts_of(second)
+        assert conflict.since < second.verified_at
+        assert conflict.command.startswith("python")
+        assert conflict.evidence["WAL"] == conflict.evidence["WAL index"] == "none"
+        assert f":{path.stat().st_ino}, " in conflict.evidence["main file"]
+        assert f":{index}" in conflict.evidence[f"{conflict.command} (pid {conflict.pid})"]
+        assert conflicts_of(third)[0].since == conflict.since
+        for reading in (first, second, third):
+            assert reading.detail == {"one_generation": "yes"}
+            assert [count.estimate for count in reading.tables.values()] == ["about"]
+            assert rows(reading) == {"agents": 3}  # the fourth row is in the deleted WAL
+        writer.close()
+        last = read_exact(airlock)
+        assert (rows(last), last.detail, conflicts_of(last)) == ({"agents": 4}, {}, ())
+
+
+def test_the_last_reading_is_kept_while_another_engine_has_it_open(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    side(path, "-tshm").touch()
+    with open_airlock(path) as airlock, FileEvents(tmp_path) as spy:
+        read(airlock)
+        (conflict,) = conflicts_of(read(airlock))
+        assert (conflict.command, conflict.is_certain) == ("Turso", False)
+        with LiveWriter(path) as writer:
+            write(writer)
+            spy.take()
+            kept = read(airlock)
+            assert spy.take() <= {("opened", "a.db-shm")}
+            assert (rows(kept), kept.wait_reason) == ({"agents": 3}, "writes")
+            (conflict,) = conflicts_of(kept)
+            assert conflict.is_certain  # SQLite has it open too
+        side(path, "-tshm").unlink()
+        assert rows(read_exact(airlock)) == {"agents": 4}
+
+
+def test_our_own_processes_are_in_no_conflict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = f"from dash_app.reader.sandbox import take_own_name\ntake_own_name(){harness.WRITER}"
+    monkeypatch.setattr(harness, "WRITER", named)
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as ours, open_airlock(path) as airlock:
+        write(ours)
+        assert read(airlock).surroundings.holders == ()
+        side(path, "-shm").unlink()
+        read(airlock)
+        assert not conflicts_of(read(airlock))
+
+
+def test_what_cannot_be_told_has_a_reason(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer, open_airlock(path) as airlock:
+        assert read(airlock).surroundings.conflicts_unknown == list_locks().unseen
+        assert writer.do("PRAGMA locking_mode = EXCLUSIVE") == [["exclusive"]]
+        write(writer)
+        read(airlock)
+        reason = read(airlock).surroundings.conflicts_unknown
+        assert reason == list_locks().unseen or f"(pid {writer.process.pid})" in (reason or "")
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="mounting requires root")
+def test_locks_that_are_listed_under_another_device_are_unknown(tmp_path: Path) -> None:
+    """Overlayfs, of two file systems, shows their devices in stat(2) but its own in the list."""
+    with ExitStack() as stack:
+        stack.enter_context(Mount(tmp_path / "lower", "tmpfs", ""))
+        make_database(tmp_path / "lower" / "a.db", agents=3)
+        for name in ("upper", "work"):
+            (tmp_path / name).mkdir()
+        parts = {name: f"{name}dir={tmp_path / name}" for name in ("lower", "upper", "work")}
+        merged = tmp_path / "merged"
+        stack.enter_context(Mount(merged, "overlay", ",".join(["xino=off", *parts.values()])))
+        path = merged / "a.db"
+        with LiveWriter(path) as writer, open_airlock(path) as airlock:
+            write(writer)
+            surroundings = [read(airlock).surroundings for _ in range(3)][-1]
+            assert (surroundings.holders, surroundings.conflicts) == (None, ())
+            assert "another device" in (surroundings.conflicts_unknown or "")
+
+
+def test_a_pid_namespace_of_its_own_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from dash_app.reader.locks import list_locks; print(list_locks().unseen)"
+    inside = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", code]
+    done = subprocess.run(inside, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no pid namespace available: {done.stderr}")
+    assert done.stdout == "programs outside this container are not seen\n"
+    monkeypatch.setattr(locks, "sees_all_processes", lambda: True)
+    monkeypatch.setattr(locks, "record_locks", list)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert list_locks().unseen == "the locks of other programs cannot be listed"
+
+
+def test_locks_on_an_index_under_another_number_are_noticed(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer:
+        write(writer)
+        main, index = identity_of(str(path)), identity_of(f"{path}-shm")
+        assert main is not None
+        assert not locks.has_unlisted_locks(str(path), main, index)
+        assert locks.has_unlisted_locks(str(path), (0, main[1]), index)
+        assert locks.has_unlisted_locks(str(path), main, (0, main[1]))
+
+
+def test_a_reading_uses_the_locks_that_were_listed_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer:
+        write(writer)
+        listed = list_locks()
+        for module in (locks, conflicts, reader):
+            monkeypatch.setattr(module, "list_locks", None)
+        reading = Reader(str(path), Budget(1, 2, 0.02)).read(listed)
+        assert [holder.pid for holder in reading.surroundings.holders or ()] == [writer.process.pid]
+        assert rows(reading) == {"agents": 4}
+
+
+DOCKER = "746f4e33259d" + "a" * 52
+
+
+@pytest.mark.parametrize(
+    ("groups", "unit"),
+    [
+        ("0::/system.slice/agent.service\n", "agent.service"),
+        ("0::/user.slice/user-7.slice/user@7.service/app.slice/a.service/x\n", "a.service"),
+        ("2:cpu:/\n1:name=systemd:/system.slice/cron.service\n0::/\n", "cron.service"),
+        ("0::/user.slice/user-7.slice/session-3.scope\n", "session-3.scope"),
+        (f"0::/system.slice/docker-{DOCKER}.scope\n", "container 746f4e33259d"),
+        (f"4:memory:/docker/{DOCKER}\n", "container 746f4e33259d"),
+        ("0::/lxc.payload.web/system.slice/agent.service\n", "container web"),
+        ("0::/\n", None),
+        ("", None),
+    ],
+)
+def test_the_unit_of_a_process_is_that_of_its_control_group(
+    groups: str, unit: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "_read", lambda name: groups if name == "7/cgroup" else "")
+    assert processes.unit_of(7) == unit
