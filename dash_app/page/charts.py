@@ -23,7 +23,7 @@ from dash_app.model.event import EventKind
 from dash_app.page import ids
 from dash_app.page.markup import Parts
 from dash_app.page.url_query import parse
-from dash_app.page.widgets import and_more, aria, aside, choices, data, middle_ellipsis
+from dash_app.page.widgets import and_more, aria, aside, choices, data, middle_ellipsis, unbroken
 from dash_app.words import numbers
 
 MAX_POINTS, MAX_BARS = 300, 60
@@ -304,7 +304,7 @@ def _head(label: str, rest: Sequence[str] = ()) -> Component:
 def _at_rest(panel: Panel, curve: Curve) -> list[str]:
     """Return the newest value and the change over the range: facts, each followed by its words."""
     axis, chosen = curve.axis, curve.axis.choice.range
-    span = f" in {chosen.label}"
+    span = f" in {unbroken(chosen.label)}"
     if not _rows(curve.facts):
         return [UNWATCHED, span]
     if panel.since:

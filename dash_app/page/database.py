@@ -30,6 +30,7 @@ from dash_app.page.widgets import (
     moment,
     prose,
     row_count,
+    unbroken,
 )
 from dash_app.words import numbers, summaries
 from dash_app.words.problems import disk_line, full_in
@@ -143,8 +144,8 @@ def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
         period = "In 24 h" if activity.is_whole_day else since
         pairs.append((period, numbers.change(status.change)))
     if size is not None:
-        both = ("Size + WAL", f"{numbers.size(size)} + {numbers.size(wal)}") if wal else None
-        pairs.append(both or ("Size", numbers.size(size)))
+        label, sizes = ("Size + WAL", (size, wal)) if wal else ("Size", (size,))
+        pairs.append((label, " + ".join(unbroken(numbers.size(each)) for each in sizes)))
     return [_pairs(pairs, "four")] if pairs else []
 
 

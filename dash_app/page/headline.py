@@ -8,7 +8,7 @@ from dash.development.base_component import Component
 from dash_app.model.incident import Incident
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
-from dash_app.page.widgets import aside, moment, sentence
+from dash_app.page.widgets import aside, moment, sentence, unbroken
 from dash_app.words import summaries
 from dash_app.words.history import history_disk
 from dash_app.words.incidents import labels_and_cause
@@ -87,10 +87,7 @@ def _facts(snapshot: Snapshot, now: datetime) -> list[Component | str]:
     if days:
         rows = sum(day.written for day in days)
         since = moment(min(day.since for day in days), "clock", now)
-        period = (
-            ["in 24\N{NO-BREAK SPACE}h"]
-            if any(day.is_whole_day for day in days)
-            else ["since ", since]
-        )
+        is_whole = any(day.is_whole_day for day in days)
+        period = [f"in {unbroken('24 h')}"] if is_whole else ["since ", since]
         facts += [f" · {plural(rows, 'row')} ", *period]
     return [others, html.Span(facts, className="wide-only" if len(snapshot.needing) > 1 else None)]

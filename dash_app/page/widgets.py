@@ -121,6 +121,11 @@ def badge(shape: Icon, colour: str, text: Component | str, when: str = "") -> Co
     return html.Span([icon(shape), text], className=f"state {colour} {when}".strip())
 
 
+def unbroken(text: str) -> str:
+    """Return a short text that never breaks into two lines: 24 h."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def prose(text: str) -> list[Component | str]:
     """Turn the `commands` in a sentence into code that one tap selects."""
     return [

@@ -131,6 +131,8 @@ def test_no_fact_breaks_or_overlaps_at_twice_the_size(quiet_page: Page, served: 
     quiet_page.set_viewport_size({"width": 320, "height": 660})
     quiet_page.evaluate("document.documentElement.style.fontSize = '200%'")
     assert box(quiet_page, "#app #card-email .sparkline")["height"] == 56
+    whole = "head => head.scrollWidth <= head.clientWidth"
+    assert quiet_page.locator("#app #card-observability .name .head").evaluate(whole)
     broken = """() => [...document.querySelectorAll('#app .card :is(time, .rows, .state)')]
         .filter(part => part.checkVisibility() && part.getClientRects().length > 1).length"""
     assert quiet_page.evaluate(broken) == 0
