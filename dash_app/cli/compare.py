@@ -1,15 +1,21 @@
 """The command `compare`: the rows that only one of several copies of a database has."""
 
+import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import click
 
 from dash_app.cli.terminal import fail
+from dash_app.doctor.rescue import is_in_use
+from dash_app.reader.locks import FLOCK
+from dash_app.reader.wal_index import OPEN_LOCK_BYTE
 from dash_app.words.numbers import plural
 
+READ_LOCK = FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, OPEN_LOCK_BYTE, 1, 0)
 EXAMPLES = """\b
 Examples:
   ./ops/run compare ~/rescue/1.db ~/rescue/2.db  after the copies that `doctor` shows how to make
@@ -24,8 +30,8 @@ def compare(copies: Sequence[Path]) -> None:
     Only for copies: opening a database in danger can destroy rows.
     """
     for copy in copies:
-        if Path(f"{copy}-shm").exists():
-            fail(f"{copy} is in use: {copy}-shm exists. Compare copies only.")
+        if is_in_use(copy.resolve()):
+            fail(f"A program has {copy} open. Compare copies only.")
     readable = []
     for copy in copies:
         try:
@@ -40,12 +46,33 @@ def compare(copies: Sequence[Path]) -> None:
 
 def _check(copy: Path) -> str:
     """Apply a copy's WAL, which leaves one file; check it and count its rows."""
-    with closing(sqlite3.connect(copy)) as connection:
-        first = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
-        if first != "ok":
-            return f"damaged: {' '.join(first.split())}"
-        rows = sum(_count(connection, f"main.{table}") for table in _tables(connection, "main"))
-        return f"{plural(rows, 'row')}, no damage found"
+    with _trusted_index(copy), closing(sqlite3.connect(copy)) as connection:
+        tables = _tables(connection, "main")
+        try:
+            first = str(connection.execute("PRAGMA integrity_check(1)").fetchone()[0])
+            rows = sum(_count(connection, f"main.{table}") for table in tables)
+        except sqlite3.Error as error:
+            first, rows = str(error), 0
+    if first != "ok":
+        return f"damaged: {' '.join(first.split())}"
+    return f"{plural(rows, 'row')}, no damage found"
+
+
+@contextmanager
+def _trusted_index(copy: Path) -> Iterator[None]:
+    """Let SQLite use the copied index of a WAL instead of making a new one.
+
+    It does so as long as another connection seems to have it open, by a lock on byte 128
+    (sqlite.org/walformat.html). Two programs that write to one WAL overwrite each other's
+    checksums, so that a new index would lack what follows.
+    """
+    index = Path(f"{copy}-shm")
+    if not index.exists():
+        yield
+        return
+    with index.open("rb") as file:
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, READ_LOCK)
+        yield
 
 
 def _own_rows(copy: Path, copies: Sequence[Path]) -> Iterator[str]:

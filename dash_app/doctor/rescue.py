@@ -38,10 +38,18 @@ class OpenFile(NamedTuple):
 
 
 class Holder(NamedTuple):
-    """The main files and the WALs that a process has open of one database."""
+    """The main files, WALs and WAL indexes that a process has open of one database."""
 
     mains: list[OpenFile]
     wals: list[OpenFile]
+    indexes: list[OpenFile]
+
+    @property
+    def wal_index(self) -> OpenFile | None:
+        """The index of its WAL; None if it has several WALs, or keeps the index in its memory."""
+        is_single = len({file.identity for file in self.wals}) == 1
+        identities = {file.identity for file in self.indexes}
+        return self.indexes[0] if is_single and len(identities) == 1 else None
 
     @property
     def has_deleted(self) -> bool:
@@ -100,41 +108,50 @@ def find_holders(path: Path) -> dict[int, Holder]:
 
     `path` has no symbolic links. Processes whose files we may not see are missing.
     """
-    main_at, wal_at = identity_of(str(path)), identity_of(f"{path}-wal")
+    main_at = identity_of(str(path))
     holders, locking = {}, _lock_holders(path)
     for process in Path("/proc").glob("[0-9]*"):
         # Other files may be on a disk that hangs.
         near = None if int(process.name) in locking else path
         files = list(_open_files(process, near))
         mains = [file for file in files if file.identity == main_at or file.path == path]
-        paths = {_beside(main, "-wal") for main in (path, *(file.path for file in mains))}
-        wals = [file for file in files if file.identity == wal_at or file.path in paths]
+        names = {path, *(file.path for file in mains)}
+        wals, indexes = (
+            [file for file in files if file.path in {_beside(name, side) for name in names}]
+            for side in ("-wal", "-shm")
+        )
         if wals and not mains:  # it was renamed
             locked = list_locks().mains.get(int(process.name), ())
             mains = [file for file in files if file.identity in locked]
         if mains or wals:
-            holders[int(process.name)] = Holder(mains, wals)
+            holders[int(process.name)] = Holder(mains, wals, indexes)
     return holders
 
 
+def is_in_use(path: Path) -> bool:
+    """Whether a process has a database open, as far as locks and open files show."""
+    return bool(_lock_holders(path) or find_holders(path))
+
+
 def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generation]:
-    """Return each pair of a main file and a WAL that a process uses, and the pair at `path`.
+    """Return the files that each process uses together, and those at `path`.
 
     A WAL that is used with another main file does not belong to the one at `path`.
     """
-    found: dict[tuple[object, object], Generation] = {}
+    found: dict[tuple[object, ...], Generation] = {}
     main_at, wal_at = identity_of(str(path)), identity_of(f"{path}-wal")
     for holder in holders.values():
+        index = holder.wal_index
         for main in holder.mains:
             for wal in holder.wals:
-                generation = Generation(main.descriptor, wal.descriptor)
-                found.setdefault((main.identity, wal.identity), generation)
+                key = (main.identity, wal.identity, index and index.identity)
+                files = (main.descriptor, wal.descriptor, index and index.descriptor)
+                found.setdefault(key, Generation(*files))
             if not holder.wals and main.identity != main_at:
                 found.setdefault((main.identity, None), Generation(main.descriptor))
-    is_its_own = wal_at and all(main == main_at for main, wal in found if wal == wal_at)
-    if main_at:
-        at_path = Generation(path, _beside(path, "-wal") if is_its_own else None)
-        found.setdefault((main_at, wal_at if is_its_own else None), at_path)
+    is_its_own = wal_at and all(main == main_at for main, wal, *_ in found if wal == wal_at)
+    if main_at and not any(key[:2] == (main_at, wal_at) for key in found):
+        found[main_at, None] = Generation(path, _beside(path, "-wal") if is_its_own else None)
     return list(found.values())
 
 

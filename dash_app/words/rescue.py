@@ -33,10 +33,14 @@ OTHER_USER = (
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """A main file and its WAL, named by paths from which they can be copied."""
+    """A main file, its WAL and the WAL's index, by paths from which they can be copied.
+
+    The index keeps what a program sees of a WAL that another one overwrites.
+    """
 
     main: Path
     wal: Path | None = None
+    index: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +72,8 @@ def rescue_steps(
     copies = [f"{folder}/{number}.db" for number, _ in enumerate(generations, 1)]
     copying = [
         f"cp -p {_quote(source)} {copy}{side}"
-        for copy, generation in zip(copies, generations, strict=True)
-        for side, source in (("", generation.main), ("-wal", generation.wal))
+        for copy, files in zip(copies, generations, strict=True)
+        for side, source in (("", files.main), ("-wal", files.wal), ("-shm", files.index))
         if source
     ]
     return [

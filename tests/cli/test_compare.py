@@ -56,4 +56,4 @@ def test_a_file_that_is_in_use_is_not_opened(tmp_path: Path) -> None:
         writer.do("SELECT count(*) FROM messages")
         result = CliRunner().invoke(compare, [str(path)])
     assert result.exit_code == 1
-    assert "in use" in result.output
+    assert f"{path} open" in result.output

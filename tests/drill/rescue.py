@@ -5,6 +5,7 @@ in place, or one of the copies that the steps keep, has it.
 """
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -18,7 +19,7 @@ from threading import Thread
 from dash_app.doctor import rescue
 from dash_app.model.conflict import ConflictKind
 from dash_app.model.database import Database
-from dash_app.words.rescue import FREEZE
+from dash_app.words.rescue import COMPARE, FREEZE, REPLACE
 from tests.harness import ROOT, LiveWriter, execute, make_database
 
 BASE_ROWS = 500
@@ -208,6 +209,14 @@ def removed(scene: Scene) -> None:
     scene.start("second").write(10)
 
 
+def index_deleted(scene: Scene) -> None:
+    first = scene.start("first")
+    first.write(30)
+    scene.delete("-shm")
+    scene.start("second").write(20)
+    first.write(3)
+
+
 def disagreeing(scene: Scene) -> None:
     first = scene.start("first")
     first.write(30)
@@ -240,6 +249,7 @@ MECHANISMS = (
         "writer_unlocked", "the same, and a second program writes", replaced_two, OVERWRITTEN
     ),
     Mechanism("wal_orphaned", "WAL deleted by a program that closed it", orphaned),
+    Mechanism("wal_split", "WAL index deleted, a second program writes", index_deleted),
     Mechanism("wal_removed", "WAL deleted, its index left", removed),
     Mechanism("wal_disagrees", "a second program without locks", disagreeing, OVERWRITTEN),
     Mechanism("wal_stale", "backup put in place, WAL of the previous file left", stale),
@@ -281,18 +291,27 @@ def follow_steps(scene: Scene, home: Path, echo: Callable[[str], None]) -> None:
     """Run the commands of the steps as printed, with `home` as the home folder."""
     database = Database("email", "Email", scene.path)
     environment = {**os.environ, "HOME": str(home)}
-    steps, done = rescue.steps(database, datetime.now(UTC)), 0
+    steps, done, best = rescue.steps(database, datetime.now(UTC)), 0, "1.db"
     while done < len(steps):
         step = steps[done]
         done += 1
         echo(f"{done}. {step.text}")
-        for command in step.commands:
+        for printed in step.commands:
+            command = printed.replace("/1.db", f"/{best}") if step.text == REPLACE else printed
             echo(f"   $ {command}")
             output = subprocess.check_output(["sh", "-c", command], cwd=ROOT, env=environment)
             for line in output.decode().splitlines():
                 echo(f"   {line}")
+            if step.text == COMPARE:
+                best = best_copy(output.decode()) or best
         if step.text == FREEZE:  # "Then run doctor again"
             steps = rescue.steps(database, datetime.now(UTC))
+
+
+def best_copy(output: str) -> str | None:
+    """Return the copy with the most rows and no damage, by the output of `compare`."""
+    sound = re.findall(r"/(\d+\.db): ([\d,]+) rows?, no damage found", output)
+    return max(sound, key=lambda copy: int(copy[1].replace(",", "")), default=(None,))[0]
 
 
 def without_steps(mechanism: Mechanism, folder: Path, end: Callable[[Program], None]) -> int:
