@@ -8,7 +8,7 @@ MAX_POINT_AGE = timedelta(days=35)
 
 MAX_OPENER_AGE = timedelta(days=30)
 MAX_OPENERS = 5000
-"""Maximum age and, per database, maximum number of openers: 500 kB, one every 9 min in 30 days."""
+"""Maximum age and, per database, maximum number of openers: 700 kB, one every 9 min in 30 days."""
 
 SPARE_PAGES = 16
 """Pages below the limit: deleting needs some itself, in a file that may not grow any further."""
@@ -26,10 +26,12 @@ def prune(connection: sqlite3.Connection, now: datetime, retention: timedelta) -
     _delete_points(connection, int((now - min(retention, MAX_POINT_AGE)).timestamp()))
     _delete_the_rest(connection, int((now - retention).timestamp()))
     connection.execute(
-        "DELETE FROM opener WHERE until < ? OR (database, since, pid) IN ("
+        "DELETE FROM opener WHERE until < :at OR (database, since, pid) IN ("
         " SELECT database, since, pid FROM (SELECT *, row_number() OVER"
-        " (PARTITION BY database ORDER BY until DESC) AS place FROM opener) WHERE place > ?)",
-        (int((now - MAX_OPENER_AGE).timestamp()), MAX_OPENERS),
+        " (PARTITION BY database ORDER BY until DESC) AS place FROM opener WHERE database IN"
+        " (SELECT database FROM opener GROUP BY database HAVING count(*) > :max))"
+        " WHERE place > :max)",
+        {"at": int((now - MAX_OPENER_AGE).timestamp()), "max": MAX_OPENERS},
     )
     connection.execute("DELETE FROM integrity WHERE database NOT IN (SELECT database FROM watched)")
 
