@@ -37,7 +37,7 @@ CLEAN = Integrity(
         "tasks": TableCheck(NOW - 7 * HOUR),
         "drafts": TableCheck(),
     },
-    table_bytes=SIZES,
+    table_bytes={**SIZES, "sqlite_schema": 4096},
     index_tables={"events_by_time": "events"},
 )
 CHECKING = Integrity("checking", checked_share=0.319)
@@ -118,6 +118,7 @@ def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() 
         " 1.4 GB 300 MB +210 MB 6 h ago tasks" in text
     )
     assert "tasks Checked 7 h ago 40 kB 0 B unknown 7 h ago" in text
+    assert "sqlite_schema" not in text
     assert "drafts Not checked yet unknown unknown unknown not yet" in text
     damaged = view_text(with_check(DAMAGED))
     assert "1 damaged page in no table, found 1 h ago Table" in damaged
@@ -159,7 +160,7 @@ def test_a_check_underway_changes_the_page_once_per_percent() -> None:
 
 def test_the_api_has_the_check_and_the_size_of_each_table_and_index() -> None:
     document = detail_document(with_check(DAMAGED), ())
-    assert document["tableBytes"] == SIZES
+    assert document["tableBytes"] == {**SIZES, "sqlite_schema": 4096}
     assert document["integrity"] == {
         "state": "damaged",
         "checkedAt": "2026-11-23T09:00:00.000Z",

@@ -19,6 +19,9 @@ SIGNS: dict[IntegrityState, tuple[Icon, str]] = {
 }
 """Icon and colour of each state."""
 
+SCHEMA = "sqlite_schema"
+"""It is no table of the program. Its damage is that of no table."""
+
 MAX_ROWS, MAX_INDEXES = 100, 5
 
 
@@ -50,6 +53,7 @@ def integrity_section(
     line = [*with_age(integrity_line(integrity), now), *_progress(integrity)]
     damaged = {damage.table for damage in integrity.damage}
     tables = dict.fromkeys([*integrity.sizes(), *sorted(integrity.tables)])
+    tables.pop(SCHEMA, None)
     names = sorted(tables, key=lambda name: name not in damaged)[:MAX_ROWS]
     parts = [
         html.P([icon(shape), html.Span(line)], className=f"expected {colour}"),
