@@ -78,7 +78,9 @@ def test_without_the_service_there_is_one_line_per_database_worst_first(
     )
     assert output[1].startswith("new  Late   No file yet at ")
     assert output[2].startswith(" " * 12 + "It connects automatically")
-    assert re.fullmatch(r"ok   Email  Last write (now|\d+ s ago)\. 7 rows\.", output[3])
+    assert re.fullmatch(
+        r"ok   Email  Last write (now|\d+ s ago)\. 7 rows\. Not checked yet\.", output[3]
+    )
     assert not (tmp_path / "history.db").exists()
 
 
