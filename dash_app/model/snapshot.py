@@ -78,9 +78,12 @@ class DatabaseStatus:
     def change(self) -> int | None:
         """The number of rows added since `activity.since`, negative if removed; None if unknown.
 
-        It is known only if the same tables were uncounted then as now.
+        It is known only if the same tables were uncounted then as now, and not while programs see
+        different rows.
         """
         if self.activity is None or self.activity.unknown_before != self.reading.unknown_tables:
+            return None
+        if "one_generation" in self.reading.detail:
             return None
         before, rows = self.activity.rows_before, self.reading.counted_rows
         return None if before is None or rows is None else rows - before

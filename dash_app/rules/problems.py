@@ -148,10 +148,10 @@ def conflict_problems(
 
 def damage_problems(database: str, integrity: Integrity | None) -> Iterator[Problem]:
     """Yield a problem for each table with damaged pages, until a clean check of the table."""
-    for damage in integrity.damage if integrity else ():
-        text, remedy = pages_damaged(damage), REMEDIES["pages_damaged"]
-        at, table = damage.found_at, damage.table or None
-        yield Problem("pages_damaged", "fault", at, text, remedy, database, table)
+    if integrity:
+        for damage, text in zip(integrity.damage, pages_damaged(integrity), strict=True):
+            at, table, remedy = damage.found_at, damage.table or None, REMEDIES["pages_damaged"]
+            yield Problem("pages_damaged", "fault", at, text, remedy, database, table)
 
 
 def wal_problems(database: str, reading: Reading) -> Iterator[Problem]:

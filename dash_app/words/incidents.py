@@ -87,9 +87,10 @@ def open_then(openers: Sequence[Opener]) -> str:
 
 
 def openers_of(incident: Incident) -> str:
-    """Return who had its databases open when an incident began; empty if that is unknown."""
+    """Return who had its databases open when an incident began, unless its text says so."""
     lines = incident.evidence.splitlines()
-    return next((line for line in lines if line.startswith(OPEN_THEN)), "")
+    line = next((line for line in lines if line.startswith(OPEN_THEN)), "")
+    return "" if line.removeprefix(OPEN_THEN).strip(" .") in incident.text else line
 
 
 def process_remedy(command: str) -> str:

@@ -10,7 +10,7 @@ from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationState
 from dash_app.model.host_facts import Disk, Holder, WalGrowth
-from dash_app.model.integrity import Damage
+from dash_app.model.integrity import Integrity
 from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.events import spell_out
@@ -102,8 +102,8 @@ COMPARE = INTENDED + " and compare it with a backup."
 # `./ops/drill rescue` proves the steps that doctor prints. Each program that opens or closes the
 # database can overwrite the rows of another.
 RESCUE = (
-    "Start and end none of its programs. `./ops/run doctor` prints the steps that save its rows: "
-    "freeze them, copy their files, compare the copies."
+    "Start or stop no program that uses it. `./ops/run doctor` prints the steps that save its "
+    "rows: freeze the programs, copy their files, compare the copies."
 )
 REMEDIES: dict[FindingKind, str] = {
     **dict.fromkeys(get_args(ConflictKind), RESCUE),
@@ -244,10 +244,21 @@ def evidence_line(conflict: Conflict) -> str:
     return f"{head}: {one_line(facts)}"
 
 
-def pages_damaged(damage: Damage) -> str:
-    """Describe damaged pages: Damaged: 12 pages of `messages`."""
-    place = f"of `{_short(damage.table)}`" if damage.table else "outside all tables"
-    return f"Damaged: {plural(damage.pages, 'page')} {place}."
+def pages_damaged(integrity: Integrity) -> list[str]:
+    """Describe each damage: Damaged: 12 pages of `messages`. The first adds the other tables."""
+    texts = []
+    for damage in integrity.damage:
+        place = f"of `{_short(damage.table)}`" if damage.table else "outside all tables"
+        texts.append(f"Damaged: {plural(damage.pages, 'page')} {place}.")
+    damaged = {damage.table for damage in integrity.damage}
+    readable = [
+        f"`{_short(table)}`"
+        for table, check in integrity.tables.items()
+        if check.checked_at and table not in damaged
+    ]
+    if texts and readable:
+        texts[0] += f" The last check of {join_names(readable)} found none."
+    return texts
 
 
 def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:

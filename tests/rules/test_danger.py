@@ -11,7 +11,7 @@ from dash_app.cli.service_status import snapshot_from
 from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.model.expectation import Rules
 from dash_app.model.host_facts import Surroundings
-from dash_app.model.integrity import Damage, Integrity
+from dash_app.model.integrity import Damage, Integrity, TableCheck
 from dash_app.model.problem import DANGERS
 from dash_app.model.reading import Code, Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -134,6 +134,16 @@ def test_damaged_pages_are_a_fault_until_a_clean_check_of_their_table() -> None:
     assert badge_parts(summaries.badge(status), status.level) == ("cross", "bad", "Damaged")
     assert "Found at 14:02 UTC (58 min ago)." in summaries.status_line(status, NOW)
     assert judged(good_reading(messages=3), integrity=Integrity("clean")).problems == ()
+
+
+def test_damage_names_the_tables_whose_check_found_none() -> None:
+    tables = {name: TableCheck(NOW) for name in ("messages", "a", "b", "c", "d")} | {
+        "unchecked": TableCheck()
+    }
+    (problem,) = judged(good_reading(a=3), integrity=replace(damaged(), tables=tables)).problems
+    assert problem.text == (
+        "Damaged: 12 pages of `messages`. The last check of `a`, `b`, `c` and 1 more found none."
+    )
 
 
 def test_every_danger_is_a_conflict() -> None:
