@@ -167,6 +167,27 @@ def leave_wal_in_closed_folder(path: Path, size_bytes: int = 0) -> None:
     path.parent.chmod(0o555)
 
 
+def live_writer(path: Path) -> LiveWriter:
+    return writer_after(make_wal(path), ADD)
+
+
+def unlink_sides(path: Path, *sides: str) -> None:
+    for side in sides:
+        path.with_name(f"{path.name}{side}").unlink()
+
+
+def cancel_locks(path: Path) -> LiveWriter:
+    """Let a writer lose its locks: closing any descriptor of a file drops them all."""
+    writer = live_writer(path)
+    writer.read_file(path)
+    return writer
+
+
+def count(path: Path) -> None:
+    """Read as a program that takes itself for the last one, and so removes the WAL."""
+    execute(path, "SELECT count(*) FROM agents")
+
+
 def open_transaction(path: Path) -> LiveWriter:
     return writer_after(path, *SPILL)
 

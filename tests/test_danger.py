@@ -36,11 +36,12 @@ def test_every_face_names_the_program_until_it_ends(tmp_path: Path) -> None:
         eventually(lambda: served.database("email")["level"] == "fault")
         assert ticks(served) - start <= 3  # one was under way
         assert second.do(ADD) == writer.do(ADD) == []
-        named = f"(pid {writer.process.pid})"
+        named = f"(pid {writer.process.pid}"  # and its unit, if it has one
         verdict, page = served.database("email")["verdict"], served.get("/")[1]
         status, doctor = command(config, "status"), command(config, "doctor")
         for text in (verdict, page, served.get("/glance")[1], status):
-            assert f"{named} {SAID}" in text
+            assert SAID in text
+            assert named in text
         assert named in doctor
         assert "IN DANGER" in status
         assert f"kill -STOP {writer.process.pid}" in doctor
@@ -51,6 +52,3 @@ def test_every_face_names_the_program_until_it_ends(tmp_path: Path) -> None:
         (ended,) = incidents(served)
         assert ended["endedAt"]
         assert named in ended["evidence"][0]
-        served.stop()
-        served.restart()
-        assert incidents(served) == [ended]

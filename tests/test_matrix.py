@@ -22,7 +22,9 @@ from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.sampler import Sampler
+from dash_app.system.processes import command_name, process_label, unit_of
 from dash_app.words import numbers
+from dash_app.words.problems import process_name
 from tests import faults
 from tests.airlock_helpers import public_folder, run_children_as_nobody
 from tests.faults import ADD, add, make_large, make_rollback, make_wal
@@ -65,6 +67,10 @@ def not_initialized(first: Fault | None, code: str, verdict: str, name: str = "a
 
 def unreadable(first: Fault, code: str, verdict: str) -> Case:
     return Case(first, None, code, verdict)
+
+
+def in_danger(first: Fault, then: Fault | None, verdict: str, agents: int) -> Case:
+    return Case(first, then, None, verdict, {"agents": agents}, "connected")
 
 
 def no_permission(then: Fault) -> Case:
@@ -187,6 +193,36 @@ MATRIX = {
         signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."
     ),
     "reader stopped": reader_killed(signal.SIGSTOP, "not_responding", NO_ANSWER),
+    "WAL and index deleted": in_danger(
+        faults.live_writer,
+        lambda a: faults.unlink_sides(a, "-wal", "-shm"),
+        "{process} uses a WAL that other programs do not see. Rows can be lost.",
+        agents=3,
+    ),
+    "WAL deleted": in_danger(
+        faults.live_writer,
+        lambda a: faults.unlink_sides(a, "-wal"),
+        "The WAL of {process} was deleted while in use. New rows can be lost.",
+        agents=3,
+    ),
+    "locks cancelled": in_danger(
+        faults.cancel_locks,
+        None,
+        "{process} uses it without a lock on the file. Other programs can delete its WAL.",
+        agents=4,
+    ),
+    "WAL deleted by another program": in_danger(
+        faults.cancel_locks,
+        faults.count,
+        "{process} writes to a WAL that was deleted. Other programs do not see these rows.",
+        agents=4,
+    ),
+    "WAL of the previous file": in_danger(
+        faults.leave_wal,
+        faults.replace,
+        "Its WAL belongs to another file, which this one replaced.",
+        agents=4,
+    ),
     "unreadable file": unreadable(
         partial(faults.symlink_to, target="/sys/class/net/lo/speed"),
         "cannot_read",
@@ -302,7 +338,8 @@ def facts(path: Path, made: object) -> Mapping[str, str]:
     }
     if isinstance(made, LiveWriter):
         pid = made.process.pid
-        texts["holder"] = f"{Path(f'/proc/{pid}/comm').read_text().strip()} (pid {pid})"
+        texts["holder"] = process_label(pid)
+        texts["process"] = process_name(command_name(pid), pid, unit_of(pid))
     return texts
 
 
@@ -318,7 +355,7 @@ def test_each_fault_changes_its_own_card_only(case: Case, monkeypatch: pytest.Mo
         eventually(watch.connected)
         if case.then:
             assert watch.tick()[0].status == "connected"
-            made = cause(case.then, path, stack)
+            made = cause(case.then, path, stack) or made
         for commits in range(COMMITS):
             watch.check_tick(commits)
             assert [writer.do(ADD) for writer in writers] == [[], []]
