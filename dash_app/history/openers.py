@@ -1,10 +1,9 @@
 """Store and find the processes that had databases open."""
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,9 @@ COLUMNS = "pid, command, unit, since, until, missed_at"
 NEWEST = f"""
     SELECT {COLUMNS} FROM opener WHERE database = ? ORDER BY until DESC, since DESC LIMIT ?
 """  # noqa: S608
-OF_EACH_DATABASE = f"""
-    SELECT database, {COLUMNS} FROM (
-        SELECT *, row_number() OVER (PARTITION BY database ORDER BY until DESC) AS place
-        FROM opener WHERE until >= :since AND (missed_at IS NULL OR until - since >= :seconds)
-    ) WHERE place <= :limit ORDER BY database, place
+RECENT = f"""
+    SELECT database, {COLUMNS} FROM opener
+    WHERE until >= ? AND (missed_at IS NULL OR until - since >= ?) ORDER BY until DESC LIMIT 10000
 """  # noqa: S608
 
 OpenerKey = tuple[str, int, datetime]
@@ -45,19 +42,16 @@ class OpenerTable:
             )
         return openers
 
-    def load(
-        self, since: datetime, min_seconds: float, limit: int
-    ) -> dict[str, tuple[Opener, ...]]:
-        """Return at most `limit` openers of each database since a time, newest first.
+    def load(self, since: datetime, min_seconds: float) -> dict[str, tuple[Opener, ...]]:
+        """Return the openers of each database since a time, newest first.
 
         Those that closed it had it open for at least `min_seconds`. Raise sqlite3.Error.
         """
-        parameters = {"since": since.timestamp(), "seconds": min_seconds, "limit": limit}
-        rows = self.connection.execute(OF_EACH_DATABASE, parameters)
-        return {
-            database: tuple(_from_row(row) for _, *row in found)
-            for database, found in groupby(rows, key=itemgetter(0))
-        }
+        found: defaultdict[str, list[Opener]] = defaultdict(list)
+        parameters = int(since.timestamp()), min_seconds
+        for database, *row in self.connection.execute(RECENT, parameters):
+            found[database].append(_from_row(row))
+        return {database: tuple(openers) for database, openers in found.items()}
 
 
 def find_openers(path: Path, database: str, limit: int) -> Iterator[Opener]:

@@ -15,7 +15,7 @@ from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.write_behind import WriteBehind
 from dash_app.history.writer import History
 from dash_app.incidents.correlation import IncidentState, correlate
-from dash_app.incidents.openers import KEPT, MAX_VISITS, RESIDENT, Openers
+from dash_app.incidents.openers import KEPT, RESIDENT, Openers
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.opener import Opener
 from dash_app.model.problem import Problem
@@ -49,9 +49,7 @@ class IncidentTracker:
             ended = IncidentQuery(is_open=False, ended_since=now - settle, limit=MAX_LOADED)
             open_ = IncidentQuery(is_open=True, limit=MAX_LOADED)
             earlier = [*store.find(ended), *store.find(open_)]
-        loaded: Openers = {}
-        if openers:
-            loaded = openers.load(now - KEPT, RESIDENT.total_seconds(), MAX_VISITS)
+        loaded = openers.load(now - KEPT, RESIDENT.total_seconds()) if openers else {}
         self._state = IncidentState(tuple(incident.clamp_to(now) for incident in earlier), loaded)
         stored = {incident.key: incident for incident in earlier}
         self._writes = WriteBehind("incidents", self._store_changed, stored)
