@@ -67,9 +67,11 @@ def execute(path: Path, *statements: str) -> None:
 class LiveWriter:
     """Another process with an open connection to a database."""
 
+    program = WRITER
+
     def __init__(self, path: Path, vfs: str = "unix") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, f"{path.absolute().as_uri()}?vfs={vfs}"],
+            [sys.executable, "-c", self.program, f"{path.absolute().as_uri()}?vfs={vfs}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -56,7 +56,8 @@ def rescue_command() -> None:
             outcome = rescue.drill(mechanism, Path(folder), click.echo)
         click.echo(f"{rescue.summary(mechanism, outcome)}\n")
         wrong += [text for text in [rescue.error(mechanism, outcome)] if text]
-    click.echo("engine_foreign is not drilled: it needs an engine other than SQLite.")
+    if not rescue.HAS_TURSO:
+        click.echo("engine_foreign is not drilled: the package pyturso is not installed.")
     click.echo("\n".join(wrong) or "The steps recover every row that was not overwritten before.")
     sys.exit(1 if wrong else 0)
 

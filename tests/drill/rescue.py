@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
@@ -71,6 +72,19 @@ class Program(LiveWriter):
         self.do("PRAGMA wal_checkpoint")
 
 
+class TursoProgram(Program):
+    """A process that writes with Turso, in its mode for several processes."""
+
+    program = """
+import json, sys, turso
+path = sys.argv[1].removeprefix("file://").partition("?")[0]
+several = "multiprocess_wal"
+connection = turso.connect(path, experimental_features=several, isolation_level=None)
+for line in sys.stdin:
+    print(json.dumps(connection.execute(json.loads(line)).fetchall()), flush=True)
+"""
+
+
 class Scene:
     """A database and the programs that use it."""
 
@@ -83,8 +97,12 @@ class Scene:
 
     def start(self, name: str, path: Path | None = None, vfs: str = "unix") -> Program:
         """Start a program that stays connected; `path` is another name of the database."""
-        self.programs.append(Program(path or self.path, name, vfs))
-        return self.programs[-1]
+        return self.add(Program(path or self.path, name, vfs))
+
+    def add(self, program: Program) -> Program:
+        """Add a program that was started."""
+        self.programs.append(program)
+        return program
 
     def delete(self, *sides: str) -> None:
         """Delete side files, as a clean-up script may."""
@@ -226,6 +244,15 @@ def disagreeing(scene: Scene) -> None:
         first.write(1)
 
 
+def foreign(scene: Scene) -> None:
+    turso = scene.add(TursoProgram(scene.path, "turso"))
+    turso.write(30)
+    second = scene.start("second")
+    for _ in range(20):
+        turso.write(2)
+        second.write(1)
+
+
 def stale(scene: Scene) -> None:
     backup, first = scene.backup, scene.start("first")
     first.write(30)
@@ -235,6 +262,7 @@ def stale(scene: Scene) -> None:
     scene.restore(backup, move_aside=True)
 
 
+HAS_TURSO = find_spec("turso") is not None
 OVERWRITTEN = "one program had overwritten them in the main file or in the WAL"
 MECHANISMS = (
     Mechanism("wal_split", "WAL deleted, one program", deleted_alone),
@@ -253,6 +281,7 @@ MECHANISMS = (
     Mechanism("wal_removed", "WAL deleted, its index left", removed),
     Mechanism("wal_disagrees", "a second program without locks", disagreeing, OVERWRITTEN),
     Mechanism("wal_stale", "backup put in place, WAL of the previous file left", stale),
+    *([Mechanism("engine_foreign", "Turso beside SQLite", foreign, OVERWRITTEN)] * HAS_TURSO),
 )
 
 
