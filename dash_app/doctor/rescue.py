@@ -24,6 +24,9 @@ from dash_app.words.numbers import join_names
 from dash_app.words.problems import conflict_text
 from dash_app.words.rescue import OTHER_USER, Generation, Step, rescue_steps, spell_out_steps
 
+SIDES = ("-wal", "-shm", "-tshm")
+"""The files that belong to a main file: its WAL, and the indexes of SQLite and of Turso."""
+
 
 class OpenFile(NamedTuple):
     """A file that a process has open."""
@@ -97,7 +100,7 @@ def find_dangers(history: Path) -> dict[str, Incident]:
 def steps(database: Database, now: datetime) -> list[Step]:
     """Return the steps that save the rows of a database in danger."""
     path = database.path.resolve()
-    beside = [side for side in (_beside(path, "-wal"), _beside(path, "-shm")) if side.exists()]
+    beside = [file for side in SIDES if (file := _beside(path, side)).exists()]
     folder = f"~/rescue-{database.name}-{now:%m%d-%H%M%S}"
     holders = find_holders(path)
     return rescue_steps(path, beside, folder, holders, find_generations(path, holders))

@@ -111,7 +111,6 @@ REMEDIES: dict[FindingKind, str] = {
         "Open it with no program yet: SQLite would apply that WAL to it. `./ops/run doctor` prints "
         "the steps."
     ),
-    "engine_foreign": "Copy the file with its `-wal` first. Then let only one engine open it.",
     "pages_damaged": (
         "Copy the file with its `-wal` first, then `.recover` the copy. No `VACUUM` and no "
         "`REINDEX` before that: they may drop more rows."

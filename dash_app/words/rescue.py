@@ -60,7 +60,7 @@ def rescue_steps(
 ) -> list[Step]:
     """Return the steps that save every generation of a database, in order.
 
-    `beside` are the paths of its `-wal` and `-shm`, as far as they exist. `folder` is for the
+    `beside` are the paths of its WAL and of indexes, as far as they exist. `folder` is for the
     copies and must not exist. If no program has the database open, the WAL is that of another file.
     """
     main, programs = _quote(path), " ".join(map(str, pids))
