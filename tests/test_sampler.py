@@ -14,8 +14,10 @@ import pytest
 
 from dash_app import settings
 from dash_app.airlock.airlock import Airlock
+from dash_app.airlock.page_checker import CheckState
 from dash_app.history.writer import History
 from dash_app.model.incident import Acknowledgement
+from dash_app.model.integrity import Damage, TableCheck
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.sampler import Sampler
@@ -240,3 +242,28 @@ def test_a_database_that_was_not_read_yet_is_not_reported_as_unresponsive(
         assert not snapshot_of(sampler).incidents
         monkeypatch.undo()
         eventually(lambda: email(sampler).status == "connected")
+
+
+def test_the_history_keeps_what_a_page_check_found(config: Path, tmp_path: Path) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    info = path.stat()
+    now = datetime.now(UTC)
+    state = CheckState(
+        f"{info.st_dev}:{info.st_ino}",
+        now,
+        progress={"first": 4},
+        damage=(Damage("messages", 2, now),),
+        tables={"messages": TableCheck(now, "expression index")},
+    )
+    loaded = settings.load(config)
+    with closing(History(loaded.history)) as history:
+        sampler = Sampler(loaded, history)
+        sampler.tick()
+        sampler._page_checks.checker.states["email"] = state
+        sampler.finish()
+        sampler = Sampler(loaded, history)
+        integrity = sampler.tick().databases[0].integrity
+        sampler.finish()
+        assert integrity is not None
+        assert (integrity.state, integrity.damage) == ("damaged", state.damage)
+        assert sampler._page_checks.checker.states["email"] == state

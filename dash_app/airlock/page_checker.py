@@ -386,4 +386,5 @@ def _obstacle(database: Database, reading: Reading | None) -> str | None:
         return NOT_YET
     if reading.surroundings.conflicts or reading.surroundings.is_foreign:
         return ENDANGERED
-    return None if reading.code is None else UNREADABLE
+    # Of a damaged database, the check finds which tables are damaged.
+    return None if reading.code in {None, "corrupt"} else UNREADABLE

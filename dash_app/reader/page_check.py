@@ -12,21 +12,19 @@ far an earlier process got: `done` (names of tables) and `progress`. Messages:
 - `{"ended": true}` or `{"failed": REASON}` last
 """
 
-import ctypes
 import os
-import platform
 import sqlite3
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from threading import Event, Thread
 from typing import TypeVar
 
 from dash_app.reader import sandbox
-from dash_app.reader.connection import RETRY_SECONDS, connect
+from dash_app.reader.connection import connect
 from dash_app.reader.errors import explain_error
 from dash_app.reader.files import Files, Header, UnreadableError, read_header, stat_files
 from dash_app.reader.locks import is_wal_index_open
@@ -81,10 +79,8 @@ MIN_REST_SECONDS = 0.01
 PULSE_SECONDS = 5.0
 WATCH_SECONDS = 0.05
 SAVE_SECONDS = 10.0
-IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
-"""The number of the system call ioprio_set(2), by machine."""
+LOWEST_PRIORITY = 19
 
-IOPRIO_OF_PROCESS, IDLE_CLASS = 1, 3 << 13
 Answer = TypeVar("Answer")
 
 
@@ -128,7 +124,7 @@ class PageCheck:
         self._span = 0.0, 1.0
 
     def run(self) -> None:
-        """Check everything that was not checked yet. Raise GiveUpError."""
+        """Check everything that was not checked yet. Raise GiveUpError or UnreadableError."""
         targets, sizes = self._sweep()
         total = sum(sizes.get(target.name, 1) for target in targets)
         before = 0.5
@@ -136,8 +132,9 @@ class PageCheck:
             part = sum(sizes.get(t.name, 1) for t in targets if t.table == table) / total / 2
             if _shown(table) not in self._done:
                 self._span = before, part
+                if self._progress.get("table") != table:
+                    self._progress |= {"table": table, "first": MIN_ROWID}
                 note = self._check_table(table)
-                self._progress["first"] = None
                 self._send({"checked": _shown(table), "note": note})
                 self._save(before + part, is_due=True)
             before += part
@@ -229,18 +226,18 @@ class PageCheck:
     def _has_damaged_rows(self, plan: Plan) -> bool:
         """Whether a slice of rows, or of their entries in the indexes, is damaged twice."""
         lowest, highest = self._bounds(plan)
-        stored = self._progress.get("first")
-        first: int | None = MIN_ROWID if stored is None else stored
+        first: int | None = self._progress["first"]
         rows, failures, is_suspect = FIRST_ROWS, 0, False
         while first is not None:
             work = partial(self._check_slices, plan=plan, first=first, rows=rows)
             try:
                 first, rows = self._read(work, 2 * SLICES_SECONDS)
                 failures, is_suspect = 0, False
-            except TooLongError:  # the disk is slow; the next attempt finds the pages in memory
-                rows, failures = max(rows // 4, 1), failures + 1
+            except TooLongError:  # if the disk is slow, the next attempt finds the pages in memory
+                failures = failures + 1 if self._progress["first"] == first else 0
+                first, rows = self._progress["first"], max(rows // 4, 1)
                 if failures > MAX_ATTEMPTS:
-                    raise NotComparedError("its disk is too slow") from None
+                    raise NotComparedError("reading it takes too long") from None
             except DamagedError:
                 if is_suspect:
                     return True
@@ -275,7 +272,8 @@ class PageCheck:
             if following is None or now > ends:
                 return following, rows
             first = following
-            if self._is_shared:
+            if self._is_shared:  # then no later write can make it invalid
+                self._progress["first"] = first
                 time.sleep(PAUSE_FACTOR * (now - started))
 
     def _plan(self, table: str) -> Plan | None:
@@ -327,8 +325,6 @@ class PageCheck:
                 return self._read_once(work, seconds)
             except MovedError:
                 self._rest(BUSY_SECONDS)
-            except UnreadableError as error:
-                raise GiveUpError(f"it cannot be read ({error.code})") from None
             finally:
                 self._rest()
         raise GiveUpError("there was no moment to read it")
@@ -353,7 +349,10 @@ class PageCheck:
         with connect(files.path, route) as connection:
             try:
                 with _watch(connection, seconds, None if is_shared else files):
-                    answer = work(connection)
+                    if is_shared:
+                        answer = work(connection)
+                    else:
+                        answer = _at_lowest_priority(work, connection)
             except (sqlite3.Error, UnicodeError, DamagedError) as error:
                 failure = error
         self._open_seconds += time.monotonic() - started
@@ -399,20 +398,42 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
     return meanings.get(code, GiveUpError(f"it cannot be read ({code})"))
 
 
+def _at_lowest_priority(
+    work: Callable[[sqlite3.Connection], Answer], connection: sqlite3.Connection
+) -> Answer:
+    """Work in a thread that takes the processor only when no other process wants it.
+
+    Not for work that holds back a WAL: on a busy machine, it would do so for much longer.
+    """
+    answers: list[Answer] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        try:
+            answers.append(work(connection))
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+    return answers[0]
+
+
 @contextmanager
 def _watch(connection: sqlite3.Connection, seconds: float, files: Files | None) -> Iterator[None]:
     """Interrupt the connection after so many seconds, or once any of its files was written."""
-    done, ends = Event(), time.monotonic() + seconds
+    done, ends = threading.Event(), time.monotonic() + seconds
 
     def run() -> None:
-        wait_seconds = min(seconds, WATCH_SECONDS)
-        while not done.wait(wait_seconds):
-            left_seconds = ends - time.monotonic()
-            wait_seconds = min(max(left_seconds, RETRY_SECONDS), WATCH_SECONDS)
-            if left_seconds <= 0 or (files and _has_moved(files)):
+        while not done.wait(min(seconds, WATCH_SECONDS)):
+            if time.monotonic() > ends or (files and _has_moved(files)):
                 connection.interrupt()
 
-    watchdog = Thread(target=run)
+    watchdog = threading.Thread(target=run)
     watchdog.start()
     try:
         yield
@@ -440,18 +461,10 @@ def _send(message: Message) -> None:
         os._exit(0)
 
 
-def _lower_priority() -> None:
-    """Take processor and disk only when no other process wants them."""
-    os.nice(19)
-    if number := IOPRIO_SET.get(platform.machine()):
-        ctypes.CDLL(None).syscall(number, IOPRIO_OF_PROCESS, 0, IDLE_CLASS)
-
-
 def main() -> None:
     """Check the database that the parent names."""
     sandbox.die_with_parent(int(sys.argv[1]))
     sandbox.take_own_name()
-    _lower_priority()
     limit_memory(MAX_DATA_BYTES)
     guards = sandbox.deny_writes()
     _send({"guards": guards})
@@ -462,6 +475,8 @@ def main() -> None:
         os._exit(OUT_OF_MEMORY)
     except GiveUpError as error:
         _send({"failed": str(error)})
+    except UnreadableError as error:
+        _send({"failed": f"it cannot be read ({error.code})"})
     os._exit(0)
 
 

@@ -22,7 +22,7 @@ from dash_app.settings.schema import IntegritySettings
 from dash_app.system.decoding import decode
 from dash_app.system.processes import OWN_NAME, command_name
 from tests.airlock_helpers import FileEvents, file_states
-from tests.harness import eventually, make_database
+from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -196,3 +196,22 @@ def test_a_file_that_ends_within_its_last_page_is_damaged_once_it_rests(tmp_path
     assert checker.update({"a": rested}, NOW)["a"].damage == (Damage("", 1, NOW),)
     assert checker.update({"a": replace(rested, lacks_bytes=False)}, NOW)["a"].damage == ()
     checker.close()
+
+
+def test_a_running_service_checks_and_keeps_its_promises(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "email.db", tasks=9)
+    config = write_config(tmp_path, [("email", path)], integrity='share = "100%"')
+    with LiveWriter(path) as writer, Served(config, patch=AT_ONCE) as served:
+        assert writer.do("INSERT INTO tasks (text) VALUES ('one more')") == []
+        known = eventually(lambda: _checked(served))
+        assert (known["state"], known["checkedShare"], known["damage"]) == ("clean", 1, [])
+        promises = served.json("/api/service")["promises"]
+        assert [promise["name"] for promise in promises if not promise["kept"]] == []
+
+
+AT_ONCE = "from dash_app.airlock import page_checker; page_checker.FIRST_SECONDS = 0"
+
+
+def _checked(served: Served) -> Any:
+    integrity = served.json("/api/databases/email")["integrity"]
+    return integrity if integrity["checkedAt"] else None

@@ -1,5 +1,6 @@
 """The page check finds damage that a reading does not see, and nothing else."""
 
+import os
 import random
 import shutil
 import sqlite3
@@ -12,7 +13,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from dash_app.reader import files, page_check, routes, sweep
+from dash_app.reader.counts import Budget
 from dash_app.reader.page_check import PageCheck
+from dash_app.reader.reader import Reader
 from tests.harness import LiveWriter, execute
 
 PAGE_BYTES = 1024
@@ -180,3 +183,21 @@ def test_each_damage_is_found_in_its_table(path: Path, way: str) -> None:
     assert result.damaged.keys() == {*LIKE_EVENTS, "texts", ""}
     assert min(result.damaged.values()) >= 1
     assert result.notes.keys() > TABLES
+
+
+def test_a_reading_notices_that_a_file_ends_within_its_last_page(path: Path) -> None:
+    def lacks_bytes() -> bool:
+        reading = Reader(str(path), Budget(1, 2, 0.02)).read()
+        assert reading.code is None
+        return reading.lacks_bytes
+
+    size_bytes = path.stat().st_size
+    assert not lacks_bytes()
+    os.truncate(path, size_bytes - 100)
+    assert lacks_bytes()
+    with LiveWriter(path) as writer:  # what the file lacks may be in its WAL
+        assert writer.do("INSERT INTO keys VALUES ('new', 1)") == []
+        assert not lacks_bytes()
+        writer.do("PRAGMA wal_checkpoint(TRUNCATE)")
+    os.truncate(path, size_bytes + PAGE_BYTES + 100)  # such as of a transaction that was undone
+    assert not lacks_bytes()
