@@ -218,6 +218,7 @@ def test_nothing_moves_when_charts_arrive_or_grow(page: Page, served: Served) ->
     page.add_init_script(SHIFTS)
     page.set_viewport_size({"width": 390, "height": 320})
     page.goto(served.url)
+    expect(page.locator("#first-view")).to_have_count(0)  # its panels are replaced
     expect(page.locator(".panel")).to_have_count(len(LARGEST))
     expect(page.locator(".panel").first).to_be_visible()
     heights = "(panels) => panels.map((panel) => panel.offsetHeight)"
