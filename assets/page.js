@@ -318,6 +318,7 @@
 
   // A new query brings new facts without loading the page again: dcc.Location hears of it.
   const go = (url, isRefined) => {
+    url.search ||= "";  // without the "?" of an empty one
     window.history[isRefined ? "replaceState" : "pushState"](null, "", url);
     window.dispatchEvent(new CustomEvent("_dashprivate_pushstate"));
   };

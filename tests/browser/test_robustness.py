@@ -126,7 +126,7 @@ def visit(page: Page, url: str) -> None:
     page.goto(url)
     if page.locator("#app").count():
         page.locator("#app #trends").scroll_into_view_if_needed()
-        expect(page.locator("#app .choice").nth(3)).to_be_visible()
+        expect(page.locator("#app .panels .below")).to_be_visible()
 
 
 def ink(decoder: Page, shape: Locator) -> float:
