@@ -42,8 +42,6 @@ from dash_app.settings.schema import HistorySettings
 
 log = logging.getLogger(__name__)
 
-MAX_OPENERS = 200
-
 DESCRIPTION = Path(__file__).with_name("openapi.json")
 """Written by `python -m dash_app.api.openapi`; the configured names are filled in when served."""
 
@@ -89,7 +87,7 @@ def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> Non
         if name not in statuses:
             return error_response(404, "not_found", "There is no database of that name.")
         events, _has_more = events_page(history, EventQuery((name,)))
-        openers = find_openers(history, name, MAX_OPENERS)
+        openers = find_openers(history, name)
         document = detail_document(statuses[name], events, openers)
         # The end of an opener is a time that changes with each record.
         spans = [(opener["pid"], opener["from"]) for opener in document["openers"]]

@@ -54,8 +54,8 @@ class OpenerTable:
         return {database: tuple(openers) for database, openers in found.items()}
 
 
-def find_openers(path: Path, database: str, limit: int) -> Iterator[Opener]:
-    """Yield the openers of a database, newest first. Raise sqlite3.Error."""
+def find_openers(path: Path, database: str, limit: int = 200) -> Iterator[Opener]:
+    """Yield the newest openers of a database, newest first. Raise sqlite3.Error."""
     with open_read_only(path) as connection:
         for row in connection.execute(NEWEST, (database, limit)):
             yield _from_row(row)

@@ -37,8 +37,8 @@ from dash_app.words.integrity import check_line, percent
 
 Pulse = dict[str, Any]
 
-MAX_EVENTS, MAX_OPENERS = 20, 200
-"""Maximum number of events, and of openers, in the view of a database."""
+MAX_EVENTS = 20
+"""Maximum number of events in the view of a database."""
 
 log = logging.getLogger(__name__)
 
@@ -114,16 +114,23 @@ class Page:
             size_before = series.size_a_day_ago(path, name, now)
             bytes_before = series.bytes_a_week_ago(path, name, now)
             events = events_page(path, EventQuery((name,), limit=MAX_EVENTS))[0]
-            openers = [*find_openers(path, name, MAX_OPENERS)]
+            openers = [*find_openers(path, name)]
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             tables, size_before, bytes_before = loader.table_frame(None, status, now), None, {}
             events = [event for event in snapshot.events if event.database == name]
             openers = []
         section = recent_events(snapshot, events, self.started_at, now, name)
-        interval = self.settings.sampler.interval
-        past = size_before, section, bytes_before, openers, interval
-        return database_page.Details(status, snapshot.incidents, tables, *past)
+        return database_page.Details(
+            status,
+            snapshot.incidents,
+            tables,
+            size_before,
+            section,
+            bytes_before,
+            openers,
+            self.settings.sampler.interval,
+        )
 
     def pulse(
         self, snapshot: Snapshot | None, path: str | None, search: str | None = None
