@@ -1,13 +1,15 @@
 """Measures which damage the page check finds, and that it suspects no sound page.
 
-`python -m tests.detection --damages 200 --files 100` prints, for each class of damage, how many of
-those that SQLite's integrity_check finds were found by other checks: quick_check, the sweep, the
-page check of a file that nobody writes, and the page check beside a writer of tables that are too
-large for one statement. The exit code is 1 if a sound page was suspected.
+`python -m tests.detection` checks sound databases, then sound databases beside writers, and then
+damaged ones: for each class of damage, it prints how many of those that SQLite's integrity_check
+finds were found by other checks: quick_check, the sweep, the page check of a file that nobody
+writes, and the page check beside a writer of tables that are too large for one statement. The exit
+code is 1 if a sound page was suspected.
 """
 
 import os
 import sqlite3
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -21,10 +23,10 @@ from unittest.mock import patch
 
 import click
 
-from dash_app.reader.connection import connect
+from dash_app.reader.connection import Route, connect
 from dash_app.reader.page_check import GiveUpError, PageCheck
 from dash_app.reader.protocol import Message
-from dash_app.reader.sweep import PageSweep, read_targets
+from dash_app.reader.sweep import PageSweep, Suspect, read_targets
 from tests.harness import LiveWriter
 from tests.sound import make_sound
 
@@ -41,6 +43,43 @@ LATER = """
     UPDATE events SET body = substr(body, 3) || 'yy' WHERE id % 100 = 7;
     DELETE FROM events WHERE id % 997 = 0;
 """
+
+
+WRITER = """
+import random, sqlite3, sys, time
+path, journal_mode, rate, rows = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+connection = sqlite3.connect(path, isolation_level=None, timeout=60)
+connection.execute(f"PRAGMA journal_mode = {journal_mode}")
+connection.execute("PRAGMA synchronous = NORMAL")
+changes = (
+    "INSERT INTO events (who, score, body) VALUES (?1, random(), hex(randomblob(?2 % 400)))",
+    "UPDATE events SET who = ?1, body = hex(randomblob(?2 % 250)) WHERE id = ?2",
+    "UPDATE events SET body = hex(randomblob(?2 * 4)) WHERE id = ?2",
+    "DELETE FROM events WHERE id BETWEEN ?2 AND ?2 + 2",
+    "INSERT OR REPLACE INTO pairs VALUES (?1 || ?1 || ?1, ?2)",
+    "DELETE FROM pairs WHERE b = ?2",
+)
+started, commits = time.monotonic(), 0
+while True:
+    connection.execute("BEGIN IMMEDIATE")
+    for _ in range(rows):
+        (change,) = random.choices(changes, (8, 8, 1, 4, 4, 4))
+        connection.execute(change, (f"w{random.randrange(500)}", random.randrange(5000)))
+    connection.execute("COMMIT")
+    commits += 1
+    if commits == 1:
+        print(flush=True)
+    if rate:
+        time.sleep(max(0, started + commits / rate - time.monotonic()))
+"""
+WRITERS: dict[str, tuple[str, str, int, int]] = {
+    "WAL, 500 commits/s": ("page_size = 4096", "WAL", 500, 1),
+    "WAL, full speed": ("page_size = 4096", "WAL", 0, 1),
+    "WAL, 20 rows a commit, full speed": ("auto_vacuum = FULL", "WAL", 0, 20),
+    "WAL, small pages, 100 commits/s": ("page_size = 1024", "WAL", 100, 5),
+    "rollback journal, 20 commits/s": ("auto_vacuum = INCREMENTAL", "DELETE", 20, 2),
+}
+"""Format, journal mode, commits per second (0: all that are possible) and rows per commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,15 +176,19 @@ DAMAGES: dict[str, Callable[[Base, Random], bytes]] = {
 }
 
 
-def swept(path: Path) -> PageSweep | None:
-    """Sweep through a database that nobody writes to; None if its schema is damaged."""
+def started(path: Path, route: Route) -> PageSweep | None:
+    """Begin a sweep; return None if the schema cannot be read."""
     try:
-        with connect(str(path), "immutable") as connection:
-            targets, version = read_targets(connection)
+        with connect(str(path), route) as connection:
+            return PageSweep(str(path), *read_targets(connection))
     except sqlite3.Error:
         return None
-    sweep = PageSweep(str(path), targets, version)
-    while not sweep.is_done:
+
+
+def swept(path: Path) -> PageSweep | None:
+    """Sweep through a database that nobody writes to; None if its schema is damaged."""
+    sweep = started(path, "immutable")
+    while sweep and not sweep.is_done:
         sweep.step(1)
         assert sweep.blocked is None
         assert not sweep.is_outdated
@@ -182,7 +225,7 @@ def page_check_finds_live(path: Path) -> bool:
         LiveWriter(path) as writer,
         patch("dash_app.reader.page_check.LIVE_SECONDS", 0),
     ):
-        writer.do("INSERT INTO short_lived VALUES ('makes a WAL')")
+        writer.do("PRAGMA user_version = 7")  # makes a WAL
         return page_check_finds(path)
 
 
@@ -225,8 +268,13 @@ def write_settled(path: Path, data: bytes) -> None:
     os.utime(path, (time.time() - 60, time.time() - 60))
 
 
-def false_suspects(folder: Path, seeds: Iterable[int], rows: int) -> tuple[int, list[str]]:
-    """Sweep through sound databases; return the number of pages, and what was suspected."""
+def false_suspects(
+    folder: Path,
+    seeds: Iterable[int],
+    rows: int,
+    checks: Iterable[str] = ("check, quiet", "check, live"),
+) -> tuple[int, list[str]]:
+    """Check sound databases; return the number of pages, and what was suspected."""
     pages, suspects = 0, []
     for seed in seeds:
         path = make_sound(folder / f"sound-{seed}.db", seed, rows)
@@ -235,8 +283,38 @@ def false_suspects(folder: Path, seeds: Iterable[int], rows: int) -> tuple[int, 
         assert sweep is not None
         pages += sum(sweep.bytes_by_name.values()) // sweep.page_bytes + sweep.free_pages
         suspects += [f"seed {seed}: {suspect}" for suspect in sweep.suspects]
+        suspects += [f"seed {seed}: {check}" for check in checks if CHECKS[check](path)]
         path.unlink()
     return pages, suspects
+
+
+def sweep_beside_writer(
+    path: Path, writer: tuple[str, str, int, int], seconds: float
+) -> tuple[int, list[Suspect], int]:
+    """Sweep again and again beside a writer.
+
+    Return the number of pages, the suspects, and the bytes of the largest WAL.
+    """
+    pragma, *arguments = writer
+    make_base(path, pragma, 4000)
+    wal = path.with_name(f"{path.name}-wal")
+    pages, suspects, wal_bytes, ends = 0, [], 0, time.monotonic() + seconds
+    command = [sys.executable, "-c", WRITER, str(path), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        while not pages or time.monotonic() < ends:
+            sweep = None
+            while sweep is None:
+                sweep = started(path, "shared")
+            while not (sweep.is_done or sweep.is_outdated):
+                sweep.step(0.02)
+                time.sleep(0.02)
+                wal_bytes = max(wal_bytes, wal.stat().st_size if wal.exists() else 0)
+            pages += sum(sweep.bytes_by_name.values()) // sweep.page_bytes
+            suspects += sweep.suspects
+        process.kill()
+    return pages, suspects, wal_bytes
 
 
 def table(found: dict[str, Counter[str]]) -> Iterator[str]:
@@ -252,19 +330,28 @@ def table(found: dict[str, Counter[str]]) -> Iterator[str]:
 @click.command(help=__doc__)
 @click.option("--damages", default=200, help="Number of damages of each class.")
 @click.option("--files", default=100, help="Number of sound databases.")
+@click.option("--seconds", default=30, help="Time beside each writer.")
 @click.option("--seed", default=1, help="Varies the databases and the damages.")
-def main(damages: int, files: int, seed: int) -> None:
+def main(damages: int, files: int, seconds: int, seed: int) -> None:
     """Print what was suspected of sound databases, and what was found in damaged ones."""
     with TemporaryDirectory(prefix="detection-") as name, ExitStack() as stack:
+        folder = Path(name)
+        all_suspects: list[object] = []
+        for number, (writer, settings) in enumerate(WRITERS.items()):
+            path = folder / f"live-{number}.db"
+            pages, suspects, wal_bytes = sweep_beside_writer(path, settings, seconds)
+            click.echo(f"{writer}: {pages:,} pages, {len(suspects)} suspected, WAL {wal_bytes:,} B")
+            all_suspects += suspects
         for wait in WAITS:
             stack.enter_context(patch(f"dash_app.reader.{wait}", 0))
-        pages, suspects = false_suspects(Path(name), range(seed, seed + files), 2000)
-        click.echo(f"{files} sound databases, {pages:,} pages: {len(suspects)} suspected")
-        for suspect in suspects:
+        pages, alarms = false_suspects(folder, range(seed, seed + files), 2000)
+        click.echo(f"{files} sound databases, {pages:,} pages: {len(alarms)} suspected")
+        all_suspects += alarms
+        for suspect in all_suspects:
             click.echo(suspect)
-        for line in table(measure(Path(name), 2000, damages, seed)):
+        for line in table(measure(folder, 2000, damages, seed)):
             click.echo(line)
-    sys.exit(bool(suspects))
+    sys.exit(bool(all_suspects))
 
 
 if __name__ == "__main__":

@@ -15,9 +15,11 @@ from dash_app.reader.btree import Page, parse_page
 from dash_app.reader.connection import Route, connect
 from dash_app.reader.sweep import PageSweep, Suspect, read_targets
 from tests.detection import (
+    WRITERS,
     false_suspects,
     make_base,
     measure,
+    sweep_beside_writer,
     swept,
     write_settled,
 )
@@ -106,7 +108,7 @@ def replaced(data: bytes, at: int, new: bytes) -> bytes:
 
 
 def test_no_page_of_a_sound_database_is_suspected(tmp_path: Path) -> None:
-    pages, suspects = false_suspects(tmp_path, range(len(PAGE_SIZES)), 100)
+    pages, suspects = false_suspects(tmp_path, range(len(PAGE_SIZES)), 100, [])
     assert suspects == []
     assert pages > 500
 
@@ -399,6 +401,14 @@ def test_damage_is_found_beside_a_writer_except_under_a_newer_page(
         writer.do("INSERT INTO events (body) VALUES ('x')")
         sweep.step(0.02)
     assert [suspect.page for suspect in sweep.suspects] == [damaged]
+
+
+def test_no_page_is_suspected_beside_a_writer_at_full_speed(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    pages, suspects, wal_bytes = sweep_beside_writer(path, WRITERS["WAL, full speed"], 0)
+    assert pages > 300
+    assert suspects == []
+    assert wal_bytes < 1.1 * 4_152_992  # alone: 1,000 frames and the last commit
 
 
 def test_a_sweep_says_why_it_can_read_nothing(live: tuple[Path, LiveWriter]) -> None:
