@@ -45,8 +45,9 @@ One update of a program may take more than one tick.
 MAX_EVIDENCE_LINES = 20
 """A process that is restarted again and again yields another line each time."""
 
-WITHOUT_CONFLICTS = frozenset({"not_read_yet", "not_responding", "reader_crashed"})
-"""Codes of readings that do not come from the reader, which alone sees conflicts."""
+WITHOUT_CONFLICTS = frozenset({"not_read_yet", "not_responding", "reader_crashed", "wal_elsewhere"})
+"""Codes of readings that do not show whether a danger is over: those that are not from the reader,
+and a WAL that may have been deleted before a restart of ours."""
 
 Statuses = Mapping[str, DatabaseStatus]
 """The databases of a snapshot by name."""

@@ -15,6 +15,7 @@ from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.cards import problem_lines, status_badge, time_form
 from dash_app.page.headline import lines
+from dash_app.page.incidents import evidence
 from dash_app.page.integrity import integrity_section, weekly_growth
 from dash_app.page.layout import Facts
 from dash_app.page.openers import openers_section
@@ -116,7 +117,11 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
             *([html.Div(facts, className="box")] if facts else []),
             html.Div([incidents, html.Section(tables, className="boxed")], className="parts"),
         ],
-        [html.Div(beside, className="beside"), *([_schema(status)] if is_read else [])],
+        [
+            html.Div(beside, className="beside"),
+            *evidence(details.incidents, status.database.name, now),
+            *([_schema(status)] if is_read else []),
+        ],
     )
 
 

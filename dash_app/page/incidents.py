@@ -1,6 +1,6 @@
 """The open incidents that no card of a database shows."""
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from datetime import datetime
 
 import dash_bootstrap_components as dbc
@@ -12,8 +12,8 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.acknowledging import controls
 from dash_app.page.cards import fading_badge
-from dash_app.page.widgets import and_more, prose, since_when
-from dash_app.words.incidents import labels_and_cause, openers_of
+from dash_app.page.widgets import and_more, aside, moment, prose, since_when
+from dash_app.words.incidents import evidence_of, labels_and_cause, openers_of
 
 MAX_SHOWN = 9
 
@@ -36,6 +36,18 @@ def incidents(snapshot: Snapshot, now: datetime, database: str | None = None) ->
         *and_more(len(cards) - MAX_SHOWN),
     ]
     return html.Section(parts if cards else [], id=ids.INCIDENTS, className="incidents")
+
+
+def evidence(incidents: Iterable[Incident], database: str, now: datetime) -> list[Component]:
+    """Return what showed the dangers of a database, folded; it is kept after they ended."""
+    items = [
+        html.Li([html.P(moment(incident.since, "stamp", now)), *map(aside, evidence_of(incident))])
+        for incident in incidents
+        if database in incident.databases and evidence_of(incident)
+    ]
+    summary = html.Summary("Evidence of danger")
+    folded = html.Details([summary, html.Ul(items, className="plain")], className="schemas")
+    return [html.Section(folded)] if items else []
 
 
 def _card(

@@ -69,7 +69,7 @@ TEXTS: dict[Code, tuple[str, str]] = {
     ),
     "wal_elsewhere": (
         "{holder} has it open in WAL mode, but its WAL is under another name or gone.",
-        "Change `path` in {config} to the name that its program opens.",
+        "Is `path` in {config} the name that its program opens? If so, run `./ops/run doctor`.",
     ),
     "not_a_database": ("Not an SQLite file, or encrypted.", "Check `path` in {config}."),
     "unsupported": ("Its file format is newer than Mission Control's SQLite {ours}.", UPDATE),

@@ -93,6 +93,12 @@ def openers_of(incident: Incident) -> str:
     return "" if line.removeprefix(OPEN_THEN).strip(" .") in incident.text else line
 
 
+def evidence_of(incident: Incident) -> list[str]:
+    """Return the lines of evidence, except who had its databases open."""
+    lines = incident.evidence.splitlines()
+    return [line for line in lines if not line.startswith(OPEN_THEN)]
+
+
 def process_remedy(command: str) -> str:
     """Return the remedy if a writing process stopped."""
     return f"Start {command} again, if it should run."

@@ -152,7 +152,12 @@ def test_evidence_stays_with_its_incident_and_only_grows() -> None:
 
 @pytest.mark.parametrize(
     ("code", "is_over"),
-    [("needs_recovery", True), ("locked", True), ("reader_crashed", False), ("gone", True)],
+    [
+        ("needs_recovery", True),
+        ("file_missing", True),
+        ("reader_crashed", False),
+        ("wal_elsewhere", False),
+    ],
 )
 def test_danger_ends_when_it_is_no_longer_seen(code: Code, *, is_over: bool) -> None:
     """The reader sees it without reading the database, but not if the reader gave no answer."""
