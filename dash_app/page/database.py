@@ -117,12 +117,13 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
             *([html.Div(facts, className="box")] if facts else []),
             html.Div([incidents, html.Section(tables, className="boxed")], className="parts"),
         ],
-        [
-            html.Div(beside, className="beside"),
-            *evidence(details.incidents, status.database.name, now),
-            *([_schema(status)] if is_read else []),
-        ],
+        [html.Div(beside, className="beside"), *_folded(details, now)],
     )
+
+
+def _folded(details: Details, now: datetime) -> list[Component]:
+    schema = [_schema(details.status)] if details.status.status == "connected" else []
+    return [*evidence(details.incidents, details.status.database.name, now), *schema]
 
 
 def _next_write(status: DatabaseStatus, now: datetime) -> list[Component]:
