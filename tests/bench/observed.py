@@ -40,6 +40,7 @@ print(json.dumps({
 }))
 """
 FASTEST = "1s"
+CHECK_AT_ONCE = "from dash_app.airlock import page_checker; page_checker.FIRST_SECONDS = 0"
 LARGE = 10_000_000
 
 
@@ -91,13 +92,18 @@ def write(path: Path, seconds: float, rate: float) -> WriterRun:
 def run_in_turns(
     folder: Path, rows: int, seconds: float, rate: float, rounds: int
 ) -> list[tuple[WriterRun, WriterRun]]:
-    """Return pairs of runs, alone and watched, made in turns on the same database."""
+    """Return pairs of runs, alone and watched, made in turns on the same database.
+
+    Its pages are checked meanwhile, from their start.
+    """
     path = make(folder / "busy.db", {"events": rows, "tasks": 0})
     config = write_config(folder, [("busy", path)], interval=FASTEST)
     pairs = []
     for _round in range(rounds):
         alone = write(path, seconds, rate)
-        with Served(config) as served:
+        for file in folder.glob("history.db*"):
+            file.unlink()
+        with Served(config, patch=CHECK_AT_ONCE) as served:
             eventually(lambda s=served: s.database("busy")["status"] == "connected")  # type: ignore[misc]
             pairs.append((alone, write(path, seconds, rate)))
     return pairs

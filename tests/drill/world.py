@@ -171,6 +171,7 @@ def configuration(databases: int) -> dict[str, Any]:
                 "name": f"db{number:02}",
                 "path": f"/srv/{number % FOLDERS}/db{number:02}.db",
                 "max_wal": "1GB",
+                "integrity": "off",
                 "tables": {
                     table: rhythm.configuration for table, rhythm in _rhythms(number).items()
                 },
