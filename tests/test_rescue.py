@@ -75,7 +75,7 @@ def test_doctor_prints_the_steps_for_lost_locks(
     assert f"(pid {pids[0]})" in check.text
     assert f"kill -STOP {min(pids)} {max(pids)}\n" in check.cure
     # The files of another user's processes cannot be seen.
-    monkeypatch.setattr(rescue, "find_holders", lambda _: {})
+    monkeypatch.setattr(rescue, "find_holders", lambda *_: {})
     assert dangers(scene)[0].cure == OTHER_USER
 
 

@@ -30,6 +30,7 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     """Yield the checks of each database, and of the reader."""
     readings, guards = _read(settings)
     dangers = rescue.find_dangers(settings.history.path)
+    open_files = rescue.list_open_files()
     yield from conflicts_unknown(settings.databases, readings)
     for database in settings.databases:
         reading = readings.get(database.name)
@@ -40,9 +41,10 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
         content, known = _content(database, reading, place), dangers.get(database.name)
         conflicts = reading.surroundings.conflicts
         is_hanging = reading.code == "not_responding"
-        if danger := [] if is_hanging else [*rescue.examine(database, conflicts, known)]:
+        danger = not is_hanging and rescue.examine(database, conflicts, known, open_files)
+        if danger:
             # Any other fix could complete the loss.
-            yield from [replace(content, cure=""), *danger]
+            yield from (replace(content, cure=""), danger)
             continue
         yield content
         if reading.surroundings.access:

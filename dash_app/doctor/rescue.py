@@ -5,7 +5,7 @@ a process, or root, may look there; the service's sandbox may not.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,13 +31,17 @@ SIDES = ("-wal", "-shm", "-tshm")
 class OpenFile(NamedTuple):
     """A file that a process has open."""
 
+    pid: int
     descriptor: Path
     """Its link below `/proc`, from which it can be copied."""
     path: Path
     """Where it is, or was."""
     is_deleted: bool
-    identity: tuple[int, int] | None
-    """Device and inode."""
+
+    @property
+    def identity(self) -> tuple[int, int] | None:
+        """Device and inode. This may hang if the file is on a disk that hangs."""
+        return identity_of(str(self.descriptor))
 
 
 class Holder(NamedTuple):
@@ -61,30 +65,34 @@ class Holder(NamedTuple):
 
 
 def examine(
-    database: Database, conflicts: Iterable[Conflict], incident: Incident | None
-) -> Iterator[Check]:
-    """Yield the steps that save a database in danger, or a database with deleted files.
+    database: Database,
+    conflicts: Iterable[Conflict],
+    incident: Incident | None,
+    open_files: Iterable[OpenFile],
+) -> Check | None:
+    """Return the steps that save a database in danger, or a database with deleted files.
 
-    `incident` is the danger that the service sees: it remembers what one reading cannot show.
+    `open_files` are those of all processes. `incident` is the danger that the service sees: it
+    remembers what one reading cannot show.
     """
     path = database.path.resolve()
-    holders = find_holders(path)
+    holders = find_holders(path, open_files)
     deleted = [pid for pid, holder in holders.items() if holder.has_deleted]
     certain = [conflict for conflict in conflicts if conflict.is_certain]
     kinds = {conflict.kind for conflict in certain} | ({incident.kind} if incident else set())
     if deleted:
         programs = join_names([process_label(pid) for pid in deleted])
-        text = f"{database.label}: {programs} has deleted files of it open. Rows can be lost."
+        text = f"{database.label}: deleted files of it are open in {programs}. Rows can be lost."
     elif incident:
         text = incident_sentence(incident)
     elif certain:
         cause, _ = conflict_text(certain[0])
         text = f"{database.label}: {cause}"
     else:
-        return
+        return None
     is_visible = _lock_holders(path) <= holders.keys() and (holders or kinds == {"wal_stale"})
     cure = spell_out_steps(steps(database, datetime.now(UTC))) if is_visible else OTHER_USER
-    yield Check("fault", "in_danger", text, cure)
+    return Check("fault", "in_danger", text, cure)
 
 
 def find_dangers(history: Path) -> dict[str, Incident]:
@@ -102,38 +110,56 @@ def steps(database: Database, now: datetime) -> list[Step]:
     path = database.path.resolve()
     beside = [file for side in SIDES if (file := _beside(path, side)).exists()]
     folder = f"~/rescue-{database.name}-{now:%m%d-%H%M%S}"
-    holders = find_holders(path)
+    holders = find_holders(path, list_open_files())
     return rescue_steps(path, beside, folder, holders, find_generations(path, holders))
 
 
-def find_holders(path: Path) -> dict[int, Holder]:
+def list_open_files() -> list[OpenFile]:
+    """List the open files of all processes that we may see, except our own readers."""
+    files = []
+    for process in Path("/proc").glob("[0-9]*"):
+        pid = int(process.name)
+        if command_name(pid) == OWN_NAME:  # it has files open for milliseconds only
+            continue
+        with suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):
+                    name = str(descriptor.readlink())
+                    path = name.removesuffix(" (deleted)")
+                    files.append(OpenFile(pid, descriptor, Path(path), path != name))
+    return files
+
+
+def find_holders(path: Path, open_files: Iterable[OpenFile]) -> dict[int, Holder]:
     """Return the processes that have a database open, by their pids.
 
-    `path` has no symbolic links. Processes whose files we may not see are missing.
+    `path` has no symbolic links. Files of other names are looked at only in processes that have
+    locks on the database: they may be on a disk that hangs.
     """
-    main_at = identity_of(str(path))
-    holders, locking = {}, _lock_holders(path)
-    for process in Path("/proc").glob("[0-9]*"):
-        # Other files may be on a disk that hangs.
-        near = None if int(process.name) in locking else path
-        files = list(_open_files(process, near))
-        mains = [file for file in files if file.identity == main_at or file.path == path]
+    main_at, holders, locking = identity_of(str(path)), {}, _lock_holders(path)
+    by_pid: dict[int, list[OpenFile]] = {}
+    for file in open_files:
+        is_near = file.path.parent == path.parent or file.path.name.startswith(path.name)
+        if is_near or file.pid in locking:
+            by_pid.setdefault(file.pid, []).append(file)
+    for pid, files in by_pid.items():
+        mains = [file for file in files if file.path == path or file.identity == main_at]
         names = {path, *(file.path for file in mains)}
         wals, indexes = (
             [file for file in files if file.path in {_beside(name, side) for name in names}]
             for side in ("-wal", "-shm")
         )
         if wals and not mains:  # it was renamed
-            locked = list_locks().mains.get(int(process.name), ())
+            locked = list_locks().mains.get(pid, ())
             mains = [file for file in files if file.identity in locked]
         if mains or wals:
-            holders[int(process.name)] = Holder(mains, wals, indexes)
+            holders[pid] = Holder(mains, wals, indexes)
     return holders
 
 
 def is_in_use(path: Path) -> bool:
     """Whether a process has a database open, as far as locks and open files show."""
-    return bool(_lock_holders(path) or find_holders(path))
+    return bool(_lock_holders(path) or find_holders(path, list_open_files()))
 
 
 def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generation]:
@@ -156,20 +182,6 @@ def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generati
     if main_at and not any(key[:2] == (main_at, wal_at) for key in found):
         found[main_at, None] = Generation(path, _beside(path, "-wal") if is_its_own else None)
     return list(found.values())
-
-
-def _open_files(process: Path, near: Path | None) -> Iterator[OpenFile]:
-    """Yield the files of a process; with `near`, those in its folder or of a similar name."""
-    if command_name(int(process.name)) == OWN_NAME:  # open for milliseconds only
-        return
-    with suppress(OSError):
-        for descriptor in (process / "fd").iterdir():
-            with suppress(OSError):
-                name = str(descriptor.readlink())
-                path = Path(name.removesuffix(" (deleted)"))
-                if near and near.parent != path.parent and not path.name.startswith(near.name):
-                    continue
-                yield OpenFile(descriptor, path, str(path) != name, identity_of(str(descriptor)))
 
 
 def _lock_holders(path: Path) -> set[int]:
