@@ -290,15 +290,11 @@ def false_suspects(
 
 def sweep_beside_writer(
     path: Path, writer: tuple[str, str, int, int], seconds: float
-) -> tuple[int, list[Suspect], int]:
-    """Sweep again and again beside a writer.
-
-    Return the number of pages, the suspects, and the bytes of the largest WAL.
-    """
+) -> tuple[int, list[Suspect]]:
+    """Sweep again and again beside a writer; return the number of pages, and what was suspected."""
     pragma, *arguments = writer
     make_base(path, pragma, 4000)
-    wal = path.with_name(f"{path.name}-wal")
-    pages, suspects, wal_bytes, ends = 0, [], 0, time.monotonic() + seconds
+    pages, suspects, ends = 0, [], time.monotonic() + seconds
     command = [sys.executable, "-c", WRITER, str(path), *map(str, arguments)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -310,11 +306,10 @@ def sweep_beside_writer(
             while not (sweep.is_done or sweep.is_outdated):
                 sweep.step(0.02)
                 time.sleep(0.02)
-                wal_bytes = max(wal_bytes, wal.stat().st_size if wal.exists() else 0)
             pages += sum(sweep.bytes_by_name.values()) // sweep.page_bytes
             suspects += sweep.suspects
         process.kill()
-    return pages, suspects, wal_bytes
+    return pages, suspects
 
 
 def table(found: dict[str, Counter[str]]) -> Iterator[str]:
@@ -339,8 +334,8 @@ def main(damages: int, files: int, seconds: int, seed: int) -> None:
         all_suspects: list[object] = []
         for number, (writer, settings) in enumerate(WRITERS.items()):
             path = folder / f"live-{number}.db"
-            pages, suspects, wal_bytes = sweep_beside_writer(path, settings, seconds)
-            click.echo(f"{writer}: {pages:,} pages, {len(suspects)} suspected, WAL {wal_bytes:,} B")
+            pages, suspects = sweep_beside_writer(path, settings, seconds)
+            click.echo(f"{writer}: {pages:,} pages, {len(suspects)} suspected")
             all_suspects += suspects
         for wait in WAITS:
             stack.enter_context(patch(f"dash_app.reader.{wait}", 0))

@@ -48,13 +48,12 @@ class Place(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A page that cannot be right; `checksum` is that of its bytes."""
+    """A page that cannot be right, for a reason; `checksum` is that of its bytes."""
 
     page: int
     reason: str
-    checksum: int
     rowids: tuple[int, int] | None
-    position: Position
+    checksum: int
 
 
 class Walk:
@@ -137,9 +136,8 @@ class Walk:
         if len(place.path) > MAX_DEPTH:
             raise DamagedPageError("the tree is too deep")
         is_root = place.page == place.parent
-        self._claim(
-            place.page, place.parent, (ROOT_PAGE, 0) if is_root else (TREE_PAGE, place.parent)
-        )
+        use = (ROOT_PAGE, 0) if is_root else (TREE_PAGE, place.parent)
+        self._claim(place.page, place.parent, use)
         page = parse_page(self._pages.read(place.page), place.page, self._pages.usable)
         if page.is_index != self._is_index:
             raise DamagedPageError("a page of a table and an index are mixed up")
@@ -159,7 +157,7 @@ class Walk:
         self, place: Place, page: Page, rowid: int, resume: list[tuple[int, int]]
     ) -> list[Place]:
         """Return the children from a position on, the last one first."""
-        pages, bounds = page.children, [place.low, *page.rowids, place.high]
+        pages, first = page.children, 0
         if not page.is_index:
             first = bisect_right(page.rowids, rowid)
         elif resume:
@@ -169,15 +167,12 @@ class Walk:
             else:  # the tree has changed
                 resume.clear()
                 first = first if first < len(pages) else 0
-        else:
-            first = 0
+        bounds = [LOWEST] * len(pages) if page.is_index else [place.low, *page.rowids]
+        bounds.append(place.high)
         return [
             Place(
-                pages[at],
-                place.page,
-                LOWEST if page.is_index else bounds[at],
-                HIGHEST if page.is_index else bounds[at + 1],
-                (*place.path, (at, pages[at])),
+                *(pages[at], place.page, bounds[at], bounds[at + 1]),
+                path=(*place.path, (at, pages[at])),
             )
             for at in range(len(pages) - 1, first - 1, -1)
         ]
@@ -240,19 +235,19 @@ class Walk:
         """Yield the pages to which a page of a tree or of the freelist refers."""
         if number == 1:
             yield self._pages.first_trunk
-        with suppress(DamagedPageError):
-            try:
-                page = parse_page(self._pages.read(number), number, self._pages.usable)
-            except DamagedPageError:
+        try:
+            page = parse_page(self._pages.read(number), number, self._pages.usable)
+        except DamagedPageError:
+            with suppress(DamagedPageError):
                 following, leaves = self._read_trunk(number)
                 yield from (following, *leaves)
-                return
-            yield from page.children
-            for first, size in page.chains:
-                overflow = first
-                for _page in range(min(-(-size // (self._pages.usable - 4)), MAX_LINKS)):
-                    yield overflow
-                    overflow = self._next_of(overflow)
+            return
+        yield from page.children
+        for first, size in page.chains:
+            overflow = first
+            for _page in range(min(-(-size // (self._pages.usable - 4)), MAX_LINKS)):
+                yield overflow
+                overflow = self._next_of(overflow)
 
     def _next_of(self, number: int) -> int:
         data = self._pages.read(number, PAGE_NUMBER.size) if number else b""
@@ -261,5 +256,4 @@ class Walk:
     def _report(self, place: Place, reason: str) -> None:
         checksum = zlib.crc32(self._pages.read(place.page))
         rowids = None if self._is_index else (place.low + 1, place.high)
-        position = place.path if self._is_index else place.low
-        self.problems.append(Problem(place.page, reason, checksum, rowids, position))
+        self.problems.append(Problem(place.page, reason, rowids, checksum))

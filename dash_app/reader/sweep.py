@@ -8,7 +8,7 @@ open, so the sweep holds back neither a writer nor its WAL.
 import sqlite3
 import time
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dash_app.reader.files import explain_os_error, identity_of
@@ -51,14 +51,6 @@ class Suspect(NamedTuple):
     reason: str
     rowids: tuple[int, int] | None
     """The lowest and the highest rowid that its parents allow; None for pages of an index."""
-
-
-class _Candidate(NamedTuple):
-    """A problem that has been seen once."""
-
-    target: Target
-    seen_at: float
-    problem: Problem
 
 
 def read_targets(connection: sqlite3.Connection) -> tuple[list[Target], int]:
@@ -108,20 +100,21 @@ class PageSweep:
         self._pages: dict[Target, int] = {}
         self._left = [*targets, FREELIST]
         self._position: Position = LOWEST
-        self._candidates: list[_Candidate] = []
+        self._problems: set[Problem] = set()
+        self._second_look_at = 0.0
         self._key = [VERSION, *(self._file or ())]
         if progress and progress["key"] == self._key:
             self._restore(progress)
 
     @property
     def is_done(self) -> bool:
-        """Whether all trees and the freelist were read, and all problems looked at again."""
-        return not self._left and not self._candidates
+        """Whether all trees and the freelist were read."""
+        return not self._left
 
     @property
     def share(self) -> float:
         """The share of the pages that was read, from 0 to 1."""
-        if not self._left:
+        if self.is_done:
             return 1.0
         return min(sum(self._pages.values()) / self._count, 1.0) if self._count else 0.0
 
@@ -145,7 +138,6 @@ class PageSweep:
             "target": self._left[0] if self._left else None,
             "position": self._position,
             "suspects": self.suspects,
-            "candidates": self._candidates,
         }
 
     def step(self, seconds: float) -> None:
@@ -156,14 +148,13 @@ class PageSweep:
         """
         deadline = time.monotonic() + seconds
         reason, has_read = None, False
-        while not self.is_outdated and (now := time.monotonic()) < deadline:
-            due = (c for c in self._candidates if now - c.seen_at >= SECOND_LOOK_SECONDS)
-            candidate = next(due, None)
-            if candidate is None and not self._left:
+        while self._left and not self.is_outdated:
+            now = time.monotonic()
+            if now >= deadline or now < self._second_look_at:
                 break
             try:
                 with open_pages(self._path) as pages:
-                    self._read_unit(pages, candidate, min(deadline, now + UNIT_SECONDS))
+                    self._read_unit(pages, min(deadline, now + UNIT_SECONDS))
                 has_read = True
             except NotStillError as error:
                 reason = str(error)
@@ -172,84 +163,61 @@ class PageSweep:
                 raise explain_os_error(error, self._path) from error
         self.blocked = None if has_read else reason
 
-    def _read_unit(self, pages: RawPages, candidate: _Candidate | None, deadline: float) -> None:
+    def _read_unit(self, pages: RawPages, deadline: float) -> None:
         if (self._file, self._schema_version) != (pages.identity, pages.schema_version):
             self.is_outdated = True
             return
         self._owners.frombytes(bytes(4 * max(pages.count + 1 - len(self._owners), 0)))
-        target = candidate.target if candidate else self._left[0]
+        target = self._left[0]
         walk = Walk(pages, self._owners, self._roots, is_index=target.is_index)
         following: Position | None = None
         if target == FREELIST:
             walk.freelist()
-        elif candidate:
-            walk.tree(target.root, candidate.problem.position, 0)
         else:
             following = walk.tree(target.root, self._position, deadline)
         if not pages.stood_still():
             raise NotStillError("It is written without a pause.")
         self._count, self.page_bytes = pages.count, pages.page_bytes
         self.free_pages = pages.free_count
-        if candidate:
-            self._settle(candidate, walk.problems)
-            return
-        self._store(target, walk)
-        if following is None:
-            self._left.pop(0)
-        self._position = LOWEST if following is None else following
+        self._store_claims(target, walk)
+        if self._has_settled(target, walk.problems):
+            self.skipped_pages += walk.skipped
+            self._pages[target] += walk.skipped
+            self._left = self._left if following is not None else self._left[1:]
+            self._position = LOWEST if following is None else following
 
-    def _store(self, target: Target, walk: Walk) -> None:
-        """Add what a walk has found."""
-        pages = sum(not self._owners[page] for page in walk.claims) + walk.skipped
+    def _store_claims(self, target: Target, walk: Walk) -> None:
+        pages = sum(not self._owners[page] for page in walk.claims)
         self._pages[target] = self._pages.get(target, 0) + pages
-        self.skipped_pages += walk.skipped
         for page, owner in walk.claims.items():
             self._owners[page] = owner
-        known = {(one.problem.page, one.problem.reason) for one in self._candidates}
-        known |= {(one.page, one.reason) for one in self.suspects}
-        now = time.monotonic()
-        for problem in walk.problems:
-            is_new = (problem.page, problem.reason) not in known
-            if is_new and len(known) < MAX_SUSPECTS:
-                self._candidates.append(_Candidate(target, now, problem))
 
-    def _settle(self, candidate: _Candidate, problems: Sequence[Problem]) -> None:
-        """Make a candidate a suspect if the same bytes are wrong again."""
-        self._candidates.remove(candidate)
-        if candidate.problem in problems:
-            (name, table, *_), (page, reason, _, rowids, _) = candidate.target, candidate.problem
-            self.suspects.append(Suspect(page, name, table, reason, rowids))
+    def _has_settled(self, target: Target, problems: Iterable[Problem]) -> bool:
+        """Record what is wrong for the second time. Return False if a second look is due."""
+        known = {(suspect.page, suspect.reason) for suspect in self.suspects}
+        new = {problem for problem in problems if problem[:2] not in known}
+        for page, reason, rowids, _ in new & self._problems:
+            self.suspects.append(Suspect(page, target.name, target.table, reason, rowids))
+        # One whose bytes have changed meanwhile is dropped.
+        looked_at = {problem[:2] for problem in self._problems}
+        self._problems = {problem for problem in new if problem[:2] not in looked_at}
+        is_settled = not self._problems or len(self.suspects) >= MAX_SUSPECTS
+        self._second_look_at = 0.0 if is_settled else time.monotonic() + SECOND_LOOK_SECONDS
+        return is_settled
 
     def _restore(self, progress: Mapping[str, Any]) -> None:
         """Continue where an earlier object stopped, except in trees that are gone."""
-        now, targets = time.monotonic(), set(self._left)
+        targets = set(self._left)
         pages = {Target(*target): count for target, count in progress["pages"]}
         current = Target(*progress["target"]) if progress["target"] else None
         self._left = [t for t in self._left if t not in pages or t == current]
         if current in self._left:
             self._left.sort(key=lambda target: target != current)
-            self._position = _position(progress["position"])
+            self._position = progress["position"]
         self._pages = {target: count for target, count in pages.items() if target in targets}
         self._count, self.page_bytes = progress["count"], progress["page_bytes"]
         self.free_pages, self.skipped_pages = progress["free_pages"], progress["skipped_pages"]
         names = {target.name for target in targets}
-        suspects = (_suspect(*fields) for fields in progress["suspects"])
-        self.suspects = [suspect for suspect in suspects if suspect.name in names]
-        for target, _, (page, reason, checksum, rowids, position) in progress["candidates"]:
-            problem = Problem(page, reason, checksum, _rowids(rowids), _position(position))
-            if Target(*target) in targets:
-                self._candidates.append(_Candidate(Target(*target), now, problem))
-
-
-def _suspect(
-    page: int, name: str, table: str, reason: str, rowids: Sequence[int] | None
-) -> Suspect:
-    return Suspect(page, name, table, reason, _rowids(rowids))
-
-
-def _rowids(stored: Sequence[int] | None) -> tuple[int, int] | None:
-    return None if stored is None else (stored[0], stored[1])
-
-
-def _position(stored: int | Sequence[Sequence[int]]) -> Position:
-    return stored if isinstance(stored, int) else tuple((at, page) for at, page in stored)
+        for *about, rowids in progress["suspects"]:
+            suspect = Suspect._make([*about, rowids and tuple(rowids)])
+            self.suspects += [suspect] if suspect.name in names else []

@@ -282,7 +282,7 @@ def test_what_is_right_at_the_second_look_is_no_suspect(
     write_settled(path, data)
     sweep = start(path)
     sweep.step(60)
-    assert (sweep.share, sweep.is_done, sweep.suspects) == (1, False, [])
+    assert (sweep.is_done, sweep.suspects) == (False, [])
     again = start(path, progress=sweep.progress)
     write_settled_in_place(path, tree.base.now)
     finish(sweep)
@@ -405,10 +405,9 @@ def test_damage_is_found_beside_a_writer_except_under_a_newer_page(
 
 def test_no_page_is_suspected_beside_a_writer_at_full_speed(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    pages, suspects, wal_bytes = sweep_beside_writer(path, WRITERS["WAL, full speed"], 0)
+    pages, suspects = sweep_beside_writer(path, WRITERS["WAL, full speed"], 0)
     assert pages > 300
     assert suspects == []
-    assert wal_bytes < 1.1 * 4_152_992  # alone: 1,000 frames and the last commit
 
 
 def test_a_sweep_says_why_it_can_read_nothing(live: tuple[Path, LiveWriter]) -> None:
