@@ -21,7 +21,7 @@ from dash.development.base_component import Component
 
 from dash_app.model.event import EventKind
 from dash_app.page import ids
-from dash_app.page.markup import Parts
+from dash_app.page.markup import plain
 from dash_app.page.url_query import parse
 from dash_app.page.widgets import and_more, aria, aside, choices, data, middle_ellipsis, unbroken
 from dash_app.words import numbers
@@ -228,7 +228,7 @@ def choice_links(choice: Choice, search: str | None) -> list[Component]:
     ranges = {option.key: option.label for option in choice.offered}
     modes = {"": "Rows written", "rows": "Rows"}
     shown = choices("show", modes, "" if choice.is_rate else "rows", search)
-    return [Parts(shown, choices("range", ranges, choice.range.key, search))]
+    return [plain(shown, choices("range", ranges, choice.range.key, search))]
 
 
 def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -> list[Component]:
@@ -248,7 +248,7 @@ def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -
     link = html.A("CSV", href=f"/api/history?{urlencode(query)}")
     formats = html.Div([as_table(shown, curves), link], className="formats")
     shared = data(edges=json.dumps(axis.edges), names=json.dumps(axis.names))
-    return [*drawn, Parts(_below(panels, [formats] if shown else [], shared))]
+    return [*drawn, plain(_below(panels, [formats] if shown else [], shared))]
 
 
 def empty_charts(panels: Sequence[Panel]) -> list[Component]:
@@ -259,7 +259,7 @@ def empty_charts(panels: Sequence[Panel]) -> list[Component]:
         for panel in panels
         if not panel.note
     ]
-    return [Parts(*drawn, _below(panels, [], {}))]
+    return [plain(*drawn, _below(panels, [], {}))]
 
 
 def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:
@@ -282,12 +282,12 @@ def _panel(number: int, panel: Panel, curve: Curve) -> Component:
     rest = _at_rest(panel, curve)
     graph = dcc.Graph(id=ids.chart(number), figure=figure(curve), config=CONFIG, className="chart")
     frame = html.Div(
-        [Parts(*_labels(panel, curve)), graph],
+        [plain(*_labels(panel, curve)), graph],
         className="frame",
         role="img",
         **aria(label=f"{panel.label}: {''.join(rest)}"),
     )
-    return html.Div([Parts(_head(panel.label, rest)), frame], className="panel")
+    return html.Div([plain(_head(panel.label, rest)), frame], className="panel")
 
 
 def _head(label: str, rest: Sequence[str] = ()) -> Component:

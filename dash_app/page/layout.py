@@ -10,7 +10,7 @@ from dash.development.base_component import Component
 from dash_app import VERSION
 from dash_app.page import ids
 from dash_app.page.assets import RECOVER, versioned
-from dash_app.page.markup import Parts, Pulse, draw
+from dash_app.page.markup import Own, draw, plain
 from dash_app.page.widgets import aria, data, icon
 
 OTHER_FACES = {
@@ -110,11 +110,12 @@ def layout(
         [
             dcc.Location(id=ids.URL, refresh="callback-nav"),
             dcc.Interval(id=ids.TICK, interval=pulse["intervalMs"]),
-            Pulse(pulse, facts.html, ids.SNAPSHOT),
+            # They arrive as one, so that the page never calls facts new before it has drawn them.
+            Own("Pulse", data=pulse, facts=facts.html, id=ids.SNAPSHOT),
             dcc.Store(id=ids.NEWEST_POINT),
             dcc.Store(id=ids.BROWSER),
             dcc.Store(id=ids.ACTION),
-            Parts(_header("", "")),
+            plain(_header("", "")),
             html.Main(
                 [
                     html.Div(id=ids.BEFORE_CHARTS, className="parts"),
@@ -122,7 +123,7 @@ def layout(
                     html.Div(id=ids.AFTER_CHARTS, className="parts"),
                 ]
             ),
-            Parts(*_footer(started_at)),
+            plain(*_footer(started_at)),
         ]
     )
 

@@ -69,50 +69,23 @@ def _attributes(kind: str, properties: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-class _Own(Component):
-    _namespace = "mission_control"
+class Own(Component):
+    """A component that Dash has none for. Its properties are those that are given.
+
+    The parts of a drawing have the namespace of `dash.html`: for each property of another one, Dash
+    would search the disk for a module of its name.
+    """
+
     _base_nodes: list[str] = []  # noqa: RUF012 - as Dash declares it
     _children_props: list[str] = []  # noqa: RUF012
 
-    def __init__(self, **properties: object) -> None:
+    def __init__(self, kind: str, namespace: str = "mission_control", **properties: object) -> None:
+        self._type, self._namespace = kind, namespace
         self._prop_names = self.available_properties = ["id", *properties]
         self._valid_wildcard_attributes = self.available_wildcard_properties = []
         super().__init__(**properties)  # type: ignore[no-untyped-call]
 
 
-class Svg(_Own):
-    """An inline drawing, which Dash has no component for.
-
-    For each property of another namespace, Dash would search the disk for a module of its name.
-    """
-
-    _namespace = "dash_html_components"
-    _type = "Svg"
-
-
-class Path(Svg):
-    """A shape of a drawing, filled by its class."""
-
-    _type = "Path"
-
-
-class Parts(_Own):
-    """Parts of the page as plain elements."""
-
-    _type = "Parts"
-
-    def __init__(self, *parts: Component) -> None:
-        super().__init__(html=draw(parts))
-
-
-class Pulse(_Own):
-    """Sends `data`, by which the browser keeps time, together with `facts`, which it draws.
-
-    They arrive as one, so that the page never calls facts new before it has drawn them. `facts` is
-    the HTML before and after the charts.
-    """
-
-    _type = "Pulse"
-
-    def __init__(self, data: dict[str, Any], facts: list[str], id: str) -> None:  # noqa: A002
-        super().__init__(data=data, facts=facts, id=id)
+def plain(*parts: Component) -> Component:
+    """Return parts of the page as plain elements."""
+    return Own("Parts", html=draw(parts))

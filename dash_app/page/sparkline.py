@@ -12,9 +12,10 @@ from dash_app.model.incident import Incident
 from dash_app.model.problem import Level, worst
 from dash_app.model.reading import Code
 from dash_app.model.snapshot import DatabaseStatus
-from dash_app.page.markup import Path, Svg
+from dash_app.page.markup import Own
 from dash_app.page.widgets import aria
 
+HTML = "dash_html_components"
 HOUR = timedelta(hours=1)
 PITCH, BAR_WIDTH, AIR = 10, 7, 2
 STUB_HEIGHT, MIN_BAR_HEIGHT, MIN_SCALE_ROWS = 2, 4, 4
@@ -46,8 +47,10 @@ def sparkline(
     for name, shape in shapes:
         paths[name] = paths.get(name, "") + shape
     total_height = height + RIBBON_TOP + RIBBON_HEIGHT
-    drawing = Svg(
-        children=[Path(d=path, className=name) for name, path in paths.items()],
+    drawing = Own(
+        "Svg",
+        HTML,
+        children=[Own("Path", HTML, d=path, className=name) for name, path in paths.items()],
         className="sparkline is-idle" if status.is_paused or status.is_stale else "sparkline",
         height=f"{total_height / 16}rem",
         viewBox=f"0 0 {PITCH * len(activity.hours) - (PITCH - BAR_WIDTH)} {total_height}",
