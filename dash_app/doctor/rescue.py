@@ -5,8 +5,10 @@ a process, or root, may look there; the service's sandbox may not.
 """
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -165,7 +167,8 @@ def is_in_use(path: Path) -> bool:
 def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generation]:
     """Return the files that each process uses together, and those at `path`.
 
-    A WAL that is used with another main file does not belong to the one at `path`.
+    A WAL that is used with another main file does not belong to the one at `path`. One that is used
+    with two indexes is also copied without: all that one program sees may be damaged.
     """
     found: dict[tuple[object, ...], Generation] = {}
     main_at, wal_at = identity_of(str(path)), identity_of(f"{path}-wal")
@@ -174,13 +177,17 @@ def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generati
         for main in holder.mains:
             for wal in holder.wals:
                 key = (main.identity, wal.identity, index and index.identity)
-                files = (main.descriptor, wal.descriptor, index and index.descriptor)
-                found.setdefault(key, Generation(*files))
+                paths = (main.descriptor, wal.descriptor, index and index.descriptor)
+                found.setdefault(key, Generation(*paths))
             if not holder.wals and main.identity != main_at:
-                found.setdefault((main.identity, None), Generation(main.descriptor))
+                found.setdefault((main.identity, None, None), Generation(main.descriptor))
+    uses = Counter(key[:2] for key in found)
+    for (main_id, wal_id, *_), files in [*found.items()]:
+        if uses[main_id, wal_id] > 1:
+            found.setdefault((main_id, wal_id, None), replace(files, index=None))
     is_its_own = wal_at and all(main == main_at for main, wal, *_ in found if wal == wal_at)
     if main_at and not any(key[:2] == (main_at, wal_at) for key in found):
-        found[main_at, None] = Generation(path, _beside(path, "-wal") if is_its_own else None)
+        found[main_at, None, None] = Generation(path, _beside(path, "-wal") if is_its_own else None)
     return list(found.values())
 
 
