@@ -142,7 +142,7 @@ class PageCheck:
 
     def _sweep(self) -> tuple[list[Target], Mapping[str, int]]:
         """Read all pages, and ask SQLite about the suspects. Return the B-trees and their sizes."""
-        while True:
+        for _attempt in range(MAX_ATTEMPTS):
             targets, version = self._schema(read_targets)
             sweep = PageSweep(self._path, targets, version, self._progress["sweep"])
             attempts = 0
@@ -154,6 +154,8 @@ class PageCheck:
                 self._save(sweep.share / 2)
             if not sweep.is_outdated:
                 break
+        else:
+            raise GiveUpError("its schema changes all the time")
         if sweep.is_done:
             tables = {t.name: t.table for t in targets if t.name != t.table}
             self._send({"bytes": sweep.bytes_by_name, "tables": tables})

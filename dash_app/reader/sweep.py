@@ -55,7 +55,8 @@ class Suspect(NamedTuple):
 
 def read_targets(connection: sqlite3.Connection) -> tuple[list[Target], int]:
     """Return the B-trees of a schema, and the schema's version. Raise sqlite3.Error."""
-    version: int = connection.execute("PRAGMA main.schema_version").fetchone()[0]
+    signed_version: int = connection.execute("PRAGMA main.schema_version").fetchone()[0]
+    version = signed_version & 0xFFFFFFFF  # as in the header
     without_rowid = {name for name, _, is_without in list_tables(connection) if is_without}
     targets = [Target("sqlite_schema", "sqlite_schema", 1, is_index=False)]
     for kind, name, table, _, root in connection.execute(ROWS):
