@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from dash_app.model.conflict import Conflict
 from dash_app.model.reading import Code
 from tests.drill.runner import Action, Drill
 from tests.drill.world import GB, Store
@@ -207,6 +208,20 @@ def large_wal(start: datetime, duration: timedelta, database: str) -> InjectedFa
     expected = Expected((database,), "WAL")
     break_, repair = set_size(2 * GB), set_size(GB // 100)
     return _lasting("a WAL is large", start, duration, break_, repair, expected)
+
+
+def in_danger(start: datetime, duration: timedelta, database: str) -> InjectedFault:
+    """A program uses a WAL of its own, until it ends. It is notified with the next reading."""
+
+    def use(*conflicts: Conflict) -> Action:
+        def change(store: Store) -> None:
+            store.conflicts, store.is_dirty = conflicts, True
+
+        return _change(database, change)
+
+    expected = Expected((database,), "(pid 812, agent.service)", within=MINUTE)
+    begin = use(Conflict("wal_split", start, 812, "python3", "agent.service"))
+    return _lasting("a database is in danger", start, duration, begin, use(), expected)
 
 
 def flapping(start: datetime, times: int, database: str) -> InjectedFault:

@@ -16,6 +16,7 @@ from tests.drill.injected_faults import (
     disk_low,
     flapping,
     host_asleep,
+    in_danger,
     large_wal,
     receiver_down,
     replaced,
@@ -88,6 +89,7 @@ def _first_days() -> list[InjectedFault]:
         # Not by whole minutes: real readings never fall on the same instant twice.
         clock_off(_at(2, 16), 2 * HOUR, timedelta(seconds=7) - HOUR),
         blip(_at(2, 20), "db03"),
+        in_danger(_at(2, 21), HOUR, "db02"),
     ]
 
 

@@ -7,6 +7,7 @@ from heapq import merge
 from random import Random
 from typing import Any
 
+from dash_app.model.conflict import Conflict
 from dash_app.model.database import Database
 from dash_app.model.host_facts import Disk, Holder, Surroundings
 from dash_app.model.reading import Code, Reading, TableCount
@@ -59,6 +60,7 @@ class Store:
     wal_bytes: int = 4_000_000
     free_bytes: int = 100 * GB
     written_at: datetime | None = None
+    conflicts: tuple[Conflict, ...] = ()
     is_dirty: bool = True
     last: Reading | None = None
 
@@ -113,7 +115,10 @@ class Store:
             content_commit=str(self.changes),
             objects=objects,
             surroundings=Surroundings(
-                holders=(holder,) if self.is_running else (), backlog_bytes=0, disk=disk
+                holders=(holder,) if self.is_running else (),
+                backlog_bytes=0,
+                disk=disk,
+                conflicts=self.conflicts,
             ),
         )
 
