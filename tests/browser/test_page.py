@@ -261,7 +261,7 @@ def test_the_view_of_a_database_follows_its_changes(
         expect(rows.nth(0)).to_contain_text("tasks")
         assert writer.do("INSERT INTO agents (text) VALUES ('x')") == []
         expect(quiet_page.locator("#app .pairs.four")).to_contain_text("Rows134")
-        expect(quiet_page.locator("#app .plain")).to_contain_text(f"(pid {writer.process.pid})")
+        expect(quiet_page.locator("#app .openers")).to_contain_text(f"(pid {writer.process.pid})")
         quiet_page.get_by_role("link", name="Table", exact=True).click()
         expect(rows.nth(0).locator("td").first).to_have_text("8")
         expect(quiet_page.locator('#app th[aria-sort="ascending"]')).to_have_text("Table")
