@@ -124,7 +124,7 @@ class PageCheck:
         self._span = 0.0, 1.0
 
     def run(self) -> None:
-        """Check everything that was not checked yet. Raise GiveUpError or UnreadableError."""
+        """Check everything that was not checked yet. Raise GiveUpError."""
         targets, sizes = self._sweep()
         total = sum(sizes.get(target.name, 1) for target in targets)
         before = 0.5
@@ -147,9 +147,13 @@ class PageCheck:
             sweep = PageSweep(self._path, targets, version, self._progress["sweep"])
             attempts = 0
             while not (sweep.is_done or sweep.is_outdated or attempts == MAX_ATTEMPTS):
-                sweep.step(SWEEP_SECONDS)
-                attempts = attempts + 1 if sweep.blocked else 0
-                self._rest(BUSY_SECONDS if sweep.blocked else MIN_REST_SECONDS)
+                try:
+                    sweep.step(SWEEP_SECONDS)
+                    is_blocked = sweep.blocked is not None
+                except UnreadableError:  # such as of a WAL that was removed meanwhile
+                    is_blocked = True
+                attempts = attempts + 1 if is_blocked else 0
+                self._rest(BUSY_SECONDS if is_blocked else MIN_REST_SECONDS)
                 self._progress["sweep"] = sweep.progress
                 self._save(sweep.share / 2)
             if not sweep.is_outdated:
@@ -325,7 +329,7 @@ class PageCheck:
         for _attempt in range(MAX_ATTEMPTS):
             try:
                 return self._read_once(work, seconds)
-            except MovedError:
+            except (MovedError, UnreadableError):
                 self._rest(BUSY_SECONDS)
             finally:
                 self._rest()
@@ -477,8 +481,6 @@ def main() -> None:
         os._exit(OUT_OF_MEMORY)
     except GiveUpError as error:
         _send({"failed": str(error)})
-    except UnreadableError as error:
-        _send({"failed": f"it cannot be read ({error.code})"})
     os._exit(0)
 
 
