@@ -9,7 +9,12 @@ from datetime import datetime
 from dash_app.model.host_facts import Holder, Surroundings, Use
 from dash_app.reader.conflicts import Look
 from dash_app.reader.files import Files
-from dash_app.reader.locks import PENDING_BYTE, is_wal_index_open, pids_with_other_wal
+from dash_app.reader.locks import (
+    PENDING_BYTE,
+    is_wal_index_open,
+    list_locks,
+    pids_with_other_wal,
+)
 from dash_app.reader.wal_growth import LARGE_BYTES, GrowthState, WalSample, read_generation
 from dash_app.reader.wal_index import (
     LOCK_USES,
@@ -59,8 +64,9 @@ def view_host(look: Look, before: HostView, surroundings: Surroundings, now: dat
     index, is_hidden = (before.index, before.is_hidden) if shm else (None, False)
     if shm and before.files != files:
         index = read_wal_index(f"{files.path}-shm") or index
-        # The locks may be listed under another device number, or not at all.
-        is_hidden = not on_index and is_wal_index_open(files.path)
+        # The locks may be listed under another device number, or not at all. One that was taken
+        # after the listing is in the next.
+        is_hidden = not on_index and is_wal_index_open(files.path) and not list_locks().on(shm)
     is_write_locked = any(lock.is_write for lock in on_main)
     if is_write_locked:  # that process keeps everyone else out, and the index in its own memory
         index = None

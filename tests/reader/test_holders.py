@@ -5,12 +5,17 @@ import shutil
 import signal
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from dash_app.model.host_facts import Holder
+from dash_app.model.host_facts import Holder, Surroundings
 from dash_app.model.reading import Reading
+from dash_app.reader.conflicts import Look
+from dash_app.reader.files import stat_files
+from dash_app.reader.holders import HostView, view_host
+from dash_app.reader.locks import list_locks
 from dash_app.system.disk import disk_of
 from tests.airlock_helpers import ReaderProcess, await_quiet, open_airlock, read, read_until
 from tests.harness import LiveWriter, eventually, make_database
@@ -38,6 +43,15 @@ def test_a_connection_is_a_holder_until_it_is_closed(tmp_path: Path) -> None:
             assert holder.command.startswith("python")
             assert holder_of(read(airlock), writer) == holder
         assert read(airlock).surroundings.holders == ()
+
+
+def test_a_program_that_opens_after_the_listing_of_locks_is_not_hidden(tmp_path: Path) -> None:
+    path, before = make_database(tmp_path / "a.db", agents=3), list_locks()
+    with LiveWriter(path) as writer:
+        assert writer.do(ADD) == []
+        look = Look.take(stat_files(str(path)), before)
+        host = view_host(look, HostView(), Surroundings(), datetime.now(UTC))
+        assert host.surroundings.holders == ()
 
 
 def test_a_writer_in_a_transaction_has_the_use_write(tmp_path: Path) -> None:
