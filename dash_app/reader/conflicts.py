@@ -125,11 +125,11 @@ class Memory:
     """What earlier looks at a database showed."""
 
     main: FileId | None = None
-    wal: FileId | None = None
+    wal: FileStamp | None = None
     salts: bytes = b""
-    index: FileId | None = None
-    former_indexes: frozenset[FileId] = frozenset()
-    """Indexes that were beside the main file, and have been locked ever since."""
+    sessions: frozenset[tuple[int, FileId]] = frozenset()
+    """The processes that have an index open, and were seen so while it was beside the main file. An
+    index that is gone may have its number taken by one of another database."""
     members: Mapping[int, FileId] = field(default_factory=dict)
     """The processes that held both locks, with the index, and have kept the main file's."""
     lost: frozenset[int] = frozenset()
@@ -141,7 +141,9 @@ class Memory:
 
     def after(self, look: Look) -> Self:
         """Return what is known after another look."""
-        former = self.former_indexes | ({self.index} if self.index else set()) - {look.index}
+        sessions = {(p, i) for p, i in self.sessions if i in look.locks.indexes.get(p, ())}
+        if look.index:
+            sessions |= {(pid, look.index) for pid in look.connected}
         users, connected, main = look.users, look.connected, look.files.identity
         members = {pid: index for pid, index in self.members.items() if pid in users}
         if look.index:
@@ -150,10 +152,9 @@ class Memory:
         lost -= look.writers
         return type(self)(
             main,
-            look.wal,
+            look.files.wal,
             look.salts,
-            look.index,
-            frozenset(index for index in former if look.locks.on(index)),
+            frozenset(sessions),
             members,
             frozenset(lost),
             frozenset(lost & (self.unlocked | {lock.pid for lock in look.locks.on(look.index)})),
@@ -162,32 +163,30 @@ class Memory:
 
     def _stale_after(self, look: Look, main: FileId) -> StaleWal | None:
         stale = self.stale
-        if stale is None and self.main not in {None, main} and self.main and self.wal:
-            stale = StaleWal(self.main, self.wal, self.salts)
+        if self.main not in {None, main} and self.main and self.wal and self._has_kept_wal(look):
+            stale = stale or StaleWal(self.main, self.wal[:2], self.salts)
         if stale is None or main == stale.main or look.wal != stale.wal:
             return None
         if look.salts and stale.salts not in {b"", look.salts}:
             return None
         return stale._replace(salts=stale.salts or look.salts)
 
+    def _has_kept_wal(self, look: Look) -> bool:
+        """Whether it is the same WAL, and not a new one that was given the number of its inode."""
+        return self.wal == look.files.wal or self.salts == look.salts != b""
+
 
 def find(look: Look, memory: Memory) -> Iterator[Finding]:
     """Yield all signs of conflicts. `memory` includes this look."""
     main, index, locks = look.files.identity, look.index, look.locks
     users, connected, writers = look.users, look.connected, look.writers
-    split = {
-        pid
-        for pid in pids_with_other_wal(locks, main, index)
-        if index or memory.former_indexes & locks.indexes[pid]
-    }
+    on_former = {pid for pid, file in memory.sessions if file != index}
+    split = pids_with_other_wal(locks, main, index)
+    if index is None:
+        split &= on_former
     unlocked = {lock.pid for lock in locks.on(index) if lock.pid > 0} - users
     unlocked |= memory.unlocked - split
-    orphans = {
-        lock.pid
-        for file in memory.former_indexes
-        for lock in locks.on(file)
-        if is_on_index(lock) and len(locks.indexes[lock.pid]) > len(locks.mains.get(lock.pid, ()))
-    }
+    orphans = {pid for pid in on_former if len(locks.indexes[pid]) > len(locks.mains.get(pid, ()))}
     culprits: dict[ConflictKind, Iterable[int | None]] = {
         "wal_split": split,
         "writer_unlocked": unlocked,
@@ -311,8 +310,8 @@ def _evidence(look: Look, memory: Memory, pids: Iterable[int]) -> dict[str, str]
     }
     if memory.stale:
         facts["main file before"] = _name(memory.stale.main)
-    if memory.former_indexes:
-        facts["WAL index before"] = _names(memory.former_indexes)
+    if former := {file for _pid, file in memory.sessions if file != look.index}:
+        facts["WAL index before"] = _names(former)
     if look.has_turso_index:
         facts["other engine"] = "Turso's index (-tshm)"
     return facts | {
