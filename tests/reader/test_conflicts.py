@@ -23,7 +23,6 @@ from dash_app.reader.files import Files, FileStamp, identity_of
 from dash_app.reader.locks import list_locks
 from dash_app.reader.reader import Reader
 from dash_app.system import processes
-from tests import harness
 from tests.airlock_helpers import FileEvents, open_airlock, read, read_exact, rows
 from tests.harness import PATIENCE_SECONDS, LiveWriter, execute, make_database
 from tests.mounts import CAN_MOUNT, Mount
@@ -335,8 +334,10 @@ def test_the_number_of_a_deleted_wal_may_be_given_to_the_next() -> None:
 def test_our_own_processes_are_in_no_conflict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = f"from dash_app.reader.sandbox import take_own_name\ntake_own_name(){harness.WRITER}"
-    monkeypatch.setattr(harness, "WRITER", named)
+    named = (
+        f"from dash_app.reader.sandbox import take_own_name\ntake_own_name(){LiveWriter.program}"
+    )
+    monkeypatch.setattr(LiveWriter, "program", named)
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as ours, open_airlock(path) as airlock:
         write(ours)
