@@ -78,7 +78,7 @@ class Look:
     def repeat(self) -> Self | None:
         """Look again at everything; return None if the main file is gone."""
         try:
-            again = self.take(stat_files(self.files.path), list_locks(reads=2))
+            again = self.take(stat_files(self.files.path), list_locks())
         except UnreadableError:
             return None
         again.is_wal_contradicted = self.is_wal_contradicted and contradicts_wal(self.files.path)

@@ -45,16 +45,12 @@ class LockList:
         return self.by_file.get(file, ()) if file else ()
 
 
-def list_locks(reads: int = 1) -> LockList:
-    """List the locks of all other processes.
-
-    The kernel hands out `/proc/locks` in pieces of 4 kB, and a lock may be missing if others are
-    released between two pieces. A second read finds it.
-    """
+def list_locks() -> LockList:
+    """List the locks of all other processes."""
     by_file: defaultdict[FileId, list[RecordLock]] = defaultdict(list)
     mains: defaultdict[int, set[FileId]] = defaultdict(set)
     indexes: defaultdict[int, set[FileId]] = defaultdict(set)
-    own, locks = os.getpid(), {lock for _ in range(reads) for lock in record_locks()}
+    own, locks = os.getpid(), record_locks()
     for lock in locks:
         if lock.pid == own:
             continue

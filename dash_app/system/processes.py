@@ -42,15 +42,15 @@ class RecordLock(NamedTuple):
     last: int
 
 
-def record_locks() -> list[RecordLock]:
-    """List the record locks of all processes that this process may see.
+def record_locks() -> set[RecordLock]:
+    """Return the record locks of all processes that this process may see.
 
-    The list is incomplete. A file system may show another device number there than stat(2) does,
+    Some are missing. A file system may show another device number there than stat(2) does,
     as Btrfs and overlayfs do. Locks of other pid namespaces are missing, and a sandbox may have no
     list at all. `dash_app.reader.locks.find_lock` finds those locks too.
     """
     lines = map(str.split, _read("locks").splitlines())
-    return [
+    return {
         RecordLock(
             int(pid),
             mode == "WRITE",
@@ -60,7 +60,7 @@ def record_locks() -> list[RecordLock]:
         )
         for _number, kind, *_advisory, mode, pid, file, first, last in lines
         if kind in RECORD_LOCKS and file != NO_FILE
-    ]
+    }
 
 
 @lru_cache(maxsize=1024)

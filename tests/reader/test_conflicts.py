@@ -263,7 +263,7 @@ def test_a_conflict_has_its_evidence_and_the_counts_are_those_of_one_generation(
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as writer, open_airlock(path) as airlock:
         write(writer)
-        assert not read_exact(airlock).detail
+        assert not read(airlock).detail
         index = side(path, "-shm").stat().st_ino
         side(path, "-wal").unlink()
         side(path, "-shm").unlink()
@@ -385,7 +385,7 @@ def test_a_pid_namespace_of_its_own_is_a_reason(monkeypatch: pytest.MonkeyPatch)
         pytest.skip(f"no pid namespace available: {done.stderr}")
     assert done.stdout == "programs outside this container are not seen\n"
     monkeypatch.setattr(locks, "sees_all_processes", lambda: True)
-    monkeypatch.setattr(locks, "record_locks", list)
+    monkeypatch.setattr(locks, "record_locks", set)
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert list_locks().unseen == "the locks of other programs cannot be listed"
 
