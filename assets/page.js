@@ -208,13 +208,14 @@
     const { data, facts } = latest;
     build ??= data.build;
     if (data.build !== build && recovery.reload(performance.now())) return;
-    const focused = document.activeElement, place = focused.closest("[id]");
+    const focused = document.activeElement, place = focused.closest(".acknowledge")?.closest("[id]");
     draw(byId("before-charts"), facts[0]);
     draw(byId("after-charts"), facts[1]);
     isTouched = false;
     // A used button goes away, in other browsers too. The focus moves on to what takes its place.
-    const next = [".acknowledge :is(button, summary)", "a"].map((part) => place?.querySelector(part));
-    if (!focused.isConnected) next.find(Boolean)?.focus();
+    if (place && !focused.isConnected) {
+      (place.querySelector(".acknowledge :is(button, summary)") ?? place.querySelector("a"))?.focus();
+    }
     const isFirst = !pulse;
     drawnAt = clockMs();
     serverAt = data.takenAt ? Date.parse(data.takenAt) + data.ageMs : Date.now();
