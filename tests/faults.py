@@ -171,9 +171,8 @@ def live_writer(path: Path) -> LiveWriter:
     return writer_after(make_wal(path), ADD)
 
 
-def unlink_sides(path: Path, *sides: str) -> None:
-    for side in sides:
-        path.with_name(f"{path.name}{side}").unlink()
+def unlink_wal(path: Path) -> None:
+    path.with_name(f"{path.name}-wal").unlink()
 
 
 def cancel_locks(path: Path) -> LiveWriter:

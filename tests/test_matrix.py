@@ -193,15 +193,9 @@ MATRIX = {
         signal.SIGSEGV, "reader_crashed", "SQLite crashed while reading it."
     ),
     "reader stopped": reader_killed(signal.SIGSTOP, "not_responding", NO_ANSWER),
-    "WAL and index deleted": in_danger(
-        faults.live_writer,
-        lambda a: faults.unlink_sides(a, "-wal", "-shm"),
-        "{process} uses a WAL that other programs do not see. Rows can be lost.",
-        agents=3,
-    ),
     "WAL deleted": in_danger(
         faults.live_writer,
-        lambda a: faults.unlink_sides(a, "-wal"),
+        faults.unlink_wal,
         "The WAL of {process} was deleted while in use. New rows can be lost.",
         agents=3,
     ),

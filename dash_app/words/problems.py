@@ -248,7 +248,8 @@ def pages_damaged(integrity: Integrity) -> list[str]:
     texts = []
     for damage in integrity.damage:
         place = f"of `{_short(damage.table)}`" if damage.table else "outside all tables"
-        texts.append(f"Damaged: {plural(damage.pages, 'page')} {place}.")
+        least = "at least " if damage.pages == 1 else ""  # if SQLite names no pages, one is known
+        texts.append(f"Damaged: {least}{plural(damage.pages, 'page')} {place}.")
     damaged = {damage.table for damage in integrity.damage}
     readable = [
         f"`{_short(table)}`"
