@@ -291,13 +291,16 @@ def _end(
     """End an incident without problems, unless its databases cannot be checked now.
 
     An error ends as soon as another one takes its place; before the first reading it is unknown
-    whether it goes on. Danger is seen without reading the database.
+    whether it goes on. Danger is seen without reading the database; the first reading after a
+    restart only suspects it.
     """
-    codes = {statuses[name].reading.code for name in incident.databases if name in statuses}
+    readings = [statuses[name].reading for name in incident.databases if name in statuses]
+    codes = {reading.code for reading in readings}
     if incident.kind in get_args(Code):
         is_unchecked = "not_read_yet" in codes
     elif incident.kind in DANGERS:
-        is_unchecked = not codes.isdisjoint(WITHOUT_CONFLICTS)
+        is_suspected = any("one_generation" in reading.detail for reading in readings)
+        is_unchecked = is_suspected or not codes.isdisjoint(WITHOUT_CONFLICTS)
     else:
         is_unchecked = any(name in unreadable for name in incident.databases)
     return incident if incident.ended_at or is_unchecked else replace(incident, ended_at=now)

@@ -167,6 +167,16 @@ def test_danger_ends_when_it_is_no_longer_seen(code: Code, *, is_over: bool) -> 
     assert ("email:danger" not in keys(open_after)) == is_over
 
 
+def test_danger_lasts_while_the_first_reading_after_a_restart_suspects_it() -> None:
+    timeline = Timeline()
+    timeline.add_email(0, danger(0))
+    timeline.restart()
+    known = status("email", at(1))
+    suspected = replace(known, reading=replace(known.reading, detail={"one_generation": "yes"}))
+    assert keys(timeline.add(1, suspected)) == ["email:danger"]
+    assert keys(timeline.add(2, known)) == []
+
+
 def test_databases_that_fall_silent_with_a_process_are_one_incident_that_names_it() -> None:
     timeline = Timeline()
     names = ("email", "content", "health")
