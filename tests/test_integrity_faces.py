@@ -121,7 +121,7 @@ def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() 
     assert "sqlite_schema" not in text
     assert "drafts Not checked yet unknown unknown unknown not yet" in text
     damaged = view_text(with_check(DAMAGED))
-    assert "1 damaged page in no table, found 1 h ago Table" in damaged
+    assert "at least 1 damaged page in no table, found 1 h ago Table" in damaged
     assert (
         "events Checked 6 h ago Indexes: events_by_time 300 MB 12 damaged pages, found 3 h ago"
         in damaged

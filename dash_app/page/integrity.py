@@ -118,6 +118,7 @@ def _indexes(table: str, integrity: Integrity) -> list[Component]:
 
 def _damage(damage: Damage, now: datetime) -> Component:
     pages = numbers.plural(damage.pages, "damaged page")
-    text = f"{pages}{'' if damage.table else ' in no table'}, found "
+    least = "at least " if damage.pages == 1 else ""  # SQLite may name no pages
+    text = f"{least}{pages}{'' if damage.table else ' in no table'}, found "
     found = html.Span([text, moment(damage.found_at, "ago", now)])
     return html.Span([icon("cross"), found], className="expected bad")
