@@ -84,9 +84,10 @@ class CheckState:
         """Return the state with a check that starts, or continues on the same file."""
         if self.file != file:
             return CheckState(file, is_running=True, damage=self.damage)
+        state = replace(self, failed_at=None, failure=None)
         if self.is_running:
-            return self
-        return replace(self, is_running=True, share=0.0, done=(), found=(), progress={})
+            return state
+        return replace(state, is_running=True, share=0.0, done=(), found=(), progress={})
 
     def updated(self, message: Message, now: datetime) -> "CheckState":
         """Return the state after a message of the process."""

@@ -33,6 +33,7 @@ from dash_app.reader.routes import choose_route, is_being_written, is_unchanged,
 from dash_app.reader.rowid_scan import MIN_ROWID, Rowids
 from dash_app.reader.sweep import PageSweep, Suspect, Target, read_targets
 from dash_app.reader.table_check import (
+    UNSWEPT,
     WITHOUT_ROWID,
     Plan,
     check_slice,
@@ -52,9 +53,9 @@ SCHEMA_TABLE = "sqlite_schema"
 WHOLE_CHECKS = ("integrity_check", "quick_check")
 """Checks of a table in one statement, the most thorough first."""
 
-STILL_SECONDS, LIVE_SECONDS = 2.0, 0.01
+STILL_SECONDS, LIVE_SECONDS = 2.0, 0.005
 """Maximum time of a statement that reads without locks until somebody writes, enough for about
-0.5 GB, and of one that holds back a WAL: a writer at full speed adds a tenth to it in 10 ms."""
+0.5 GB, and of one that holds back a WAL: a writer at full speed adds a tenth to it in 7 ms."""
 
 SLICE_SECONDS, SLICES_SECONDS = 0.002, 0.05
 """Target time of a slice, and maximum time that a database is open for several of them."""
@@ -117,7 +118,7 @@ class PageCheck:
         self._send = send
         self._writes_denied = writes_denied
         self._identity: tuple[int, int] | None = None
-        self._is_shared = False
+        self._is_shared = self._is_swept = False
         self._sidecars = 0
         self._open_seconds = self._cpu_seconds = 0.0
         self._rested_at, self._saved_at = time.monotonic(), 0.0
@@ -161,6 +162,7 @@ class PageCheck:
         else:
             raise GiveUpError("its schema changes all the time")
         if sweep.is_done:
+            self._is_swept = True
             tables = {t.name: t.table for t in targets if t.name != t.table}
             self._send({"bytes": sweep.bytes_by_name, "tables": tables})
         for table in {suspect.table for suspect in sweep.suspects}:
@@ -215,6 +217,8 @@ class PageCheck:
                 self._report(table, pages)
             if pages is not None or pragma == "integrity_check" or not plan.indexes:
                 return note
+        if not self._is_swept:
+            note = UNSWEPT
         if plan.rowid is None:
             return WITHOUT_ROWID
         if self._has_damaged_rows(plan) or self._has_other_entries(plan):

@@ -10,7 +10,8 @@ from dash_app.reader.rowid_scan import MAX_ROWID, MIN_ROWID, Rowids, quote, rowi
 from dash_app.reader.schema import list_tables
 
 EXPRESSION, WITHOUT_ROWID = "expression index", "WITHOUT ROWID"
-"""What slices cannot compare with its table."""
+UNSWEPT = "pages, written without a pause"
+"""What a check in slices leaves out."""
 
 VALUE_MESSAGES = re.compile("(NULL|TEXT|NUMERIC|non-[A-Z]+) value in |CHECK constraint failed in ")
 """Messages of `integrity_check` about values that a program may have written."""

@@ -112,7 +112,7 @@ def test_a_crash_or_hang_concerns_one_database(
 
 def test_a_check_continues_after_a_restart(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", a=3, b=3, c=3, d=3, e=3, f=3)
-    with closing(Checks(path, share="60%")) as checks:
+    with closing(Checks(path, share="10%")) as checks:
         first = checks.until(lambda known: known["a"].tables)["a"]
         assert (first.state, first.checked_at) == ("checking", None)
         stored = encode(checks.checker.states["a"])
