@@ -30,6 +30,7 @@ class Conflict:
     pid: int | None = None
     """The process that uses the wrong files; None if no process is to blame."""
     command: str = ""
+    """Its name, or that of the other engine."""
     unit: str | None = None
     """Its systemd unit or container; None if it has none, or it is unknown."""
     evidence: Mapping[str, str] = field(default_factory=dict)

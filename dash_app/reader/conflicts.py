@@ -284,8 +284,8 @@ class Tripwire:
         for kind, pids in kinds.items():
             pid = pids[0] if pids else None
             command = command_name(pid) if pid else ""
-            if kind == "engine_foreign" and look.has_turso_index:
-                command = "Turso"
+            if kind == "engine_foreign":
+                command = "Turso" if look.has_turso_index else "An engine other than SQLite"
             yield Conflict(
                 kind,
                 self._held[kind, pid],

@@ -140,13 +140,11 @@ CONFLICTS: dict[ConflictKind, str] = {
     ),
     "wal_disagrees": "{who} and another program overwrite each other's rows in its WAL.",
     "wal_stale": "Its WAL belongs to another file, which this one replaced.",
-    "engine_foreign": (
-        "{who} uses an engine other than SQLite while SQLite has it open. Rows can be lost."
-    ),
+    "engine_foreign": "{who} has it open while SQLite has it open too. Rows can be lost.",
 }
 
 ENGINE_ALONE = (
-    "{who} uses an engine other than SQLite, whose locks cannot be checked.",
+    "{who} has it open, and its locks cannot be checked.",
     "Open it with that engine only.",
 )
 """Cause and remedy while SQLite itself does not use the file."""
@@ -226,7 +224,7 @@ def conflict_text(conflict: Conflict) -> tuple[str, str]:
     text, remedy = CONFLICTS[conflict.kind], REMEDIES[conflict.kind]
     if not conflict.is_certain:
         text, remedy = ENGINE_ALONE
-    return text.format(who=_process_of(conflict) or "A program"), remedy
+    return text.format(who=_process_of(conflict) or conflict.command or "A program"), remedy
 
 
 def _process_of(conflict: Conflict) -> str:

@@ -4,8 +4,10 @@ The programs are real, as are their locks. Each scene goes on step by step; afte
 readings must show exactly the conflicts that the scene names.
 """
 
+import fcntl
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -28,6 +30,7 @@ from tests.harness import PATIENCE_SECONDS, LiveWriter, execute, make_database
 from tests.mounts import CAN_MOUNT, Mount
 from tests.soak.watch import soak, summary
 
+F_OFD_SETLK = 37
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 COUNT = "SELECT count(*) FROM agents"
 
@@ -181,6 +184,13 @@ def opened_by_turso(path: Path, start: Open) -> Steps:
     yield {"engine_foreign": None}
     write(start(path))
     yield {"engine_foreign": None}
+    side(path, "-tshm").unlink()
+    yield {}
+    with path.open("r+b") as file:  # the lock of an open file, which belongs to no process
+        byte = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 100, 1, 0)
+        fcntl.fcntl(file, F_OFD_SETLK, byte)
+        yield {"engine_foreign": None}
+    yield {}
 
 
 def used_as_intended(path: Path, start: Open) -> Steps:
