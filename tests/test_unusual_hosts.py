@@ -71,7 +71,8 @@ def command(
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    return write_config(tmp_path, [("email", make_database(tmp_path / "email.db", messages=3))])
+    path = make_database(tmp_path / "email.db", messages=3)
+    return write_config(tmp_path, [("email", path)], server=f"port = {free_port()}")
 
 
 @pytest.mark.parametrize("home", [{}, {"HOME": ""}, {"HOME": "/"}], ids=["none", "empty", "root"])
