@@ -61,7 +61,8 @@ class Walk:
 
     `owners` has for each page the page that refers to it, as far as earlier walks know; a root
     refers to itself. `claims` are those of this walk. `skipped` counts pages of long overflow
-    chains and freelists that were not looked at.
+    chains and freelists that were not looked at. `above` is the number of pages on the
+    way to the first leaf.
     """
 
     def __init__(
@@ -74,7 +75,8 @@ class Walk:
         self._owners = owners
         self._roots = roots
         self._is_index = is_index
-        self._leaf_depth: int | None = None
+        self.above: int | None = None
+        self._leaf_depth = 0
         self._may_follow = MAX_FOLLOWED_PAGES
 
     def tree(self, root: int, position: Position, deadline: float) -> Position | None:
@@ -85,8 +87,7 @@ class Walk:
         stack = [Place(root, root)]
         resume = [] if isinstance(position, int) else list(position)
         rowid = position if isinstance(position, int) else LOWEST
-        is_due = True
-        while stack and (is_due or time.monotonic() < deadline):
+        while stack and (self.above is None or time.monotonic() < deadline):
             place = stack.pop()
             try:
                 page = self._check(place)
@@ -97,7 +98,7 @@ class Walk:
                 if not page.is_leaf:
                     stack += self._children(place, page, rowid, resume)
                     continue
-            is_due = False
+            self.above = len(place.path) if self.above is None else self.above
             resume.clear()
         if not stack:
             return None

@@ -84,7 +84,7 @@ class RawPages:
         header = self.read(1, HEADER_BYTES)
         _, reserved, counter, pages, *freelist, version, root, valid_for = FIELDS.unpack(header)
         self.usable = self.page_bytes - reserved
-        in_main = self._before.st_size // self.page_bytes
+        in_main = -(-self._before.st_size // self.page_bytes)
         is_valid = pages and counter == valid_for  # SQLite before 3.7.0 did not keep it
         self.count = min(pages, in_main + len(self._frames)) if is_valid else in_main
         self.first_trunk, self.free_count = freelist

@@ -103,6 +103,7 @@ class PageSweep:
         self._position: Position = LOWEST
         self._problems: set[Problem] = set()
         self._second_look_at = 0.0
+        self._is_resumed = False
         self._key = [VERSION, *(self._file or ())]
         if progress and progress["key"] == self._key:
             self._restore(progress)
@@ -180,16 +181,18 @@ class PageSweep:
             raise NotStillError("It is written without a pause.")
         self._count, self.page_bytes = pages.count, pages.page_bytes
         self.free_pages = pages.free_count
-        self._store_claims(target, walk)
         if self._has_settled(target, walk.problems):
-            self.skipped_pages += walk.skipped
-            self._pages[target] += walk.skipped
+            self._store(target, walk)
             self._left = self._left if following is not None else self._left[1:]
             self._position = LOWEST if following is None else following
 
-    def _store_claims(self, target: Target, walk: Walk) -> None:
-        pages = sum(not self._owners[page] for page in walk.claims)
+    def _store(self, target: Target, walk: Walk) -> None:
+        pages = sum(not self._owners[page] for page in walk.claims) + walk.skipped
+        if self._is_resumed:  # the pages on the way to the position were counted before
+            pages -= walk.above or 0
+            self._is_resumed = False
         self._pages[target] = self._pages.get(target, 0) + pages
+        self.skipped_pages += walk.skipped
         for page, owner in walk.claims.items():
             self._owners[page] = owner
 
@@ -215,6 +218,7 @@ class PageSweep:
         if current in self._left:
             self._left.sort(key=lambda target: target != current)
             self._position = progress["position"]
+            self._is_resumed = self._position not in (LOWEST, [])
         self._pages = {target: count for target, count in pages.items() if target in targets}
         self._count, self.page_bytes = progress["count"], progress["page_bytes"]
         self.free_pages, self.skipped_pages = progress["free_pages"], progress["skipped_pages"]
