@@ -118,7 +118,7 @@ class PageCheck:
         self._send = send
         self._writes_denied = writes_denied
         self._identity: tuple[int, int] | None = None
-        self._is_shared = self._is_swept = False
+        self._is_shared = self._is_restless = self._is_swept = False
         self._sidecars = 0
         self._open_seconds = self._cpu_seconds = 0.0
         self._rested_at, self._saved_at = time.monotonic(), 0.0
@@ -269,7 +269,8 @@ class PageCheck:
         self, connection: sqlite3.Connection, plan: Plan, first: int, rows: int
     ) -> tuple[int | None, int]:
         """Check slices for a while. Return the next rowid, None at the end, and a slice's rows."""
-        ends = time.monotonic() + SLICES_SECONDS
+        # Whatever was written meanwhile makes a reading without locks invalid.
+        ends = time.monotonic() + (0 if self._is_restless else SLICES_SECONDS)
         while True:
             started = time.monotonic()
             read, last, missing = check_slice(connection, plan, first, rows)
@@ -352,22 +353,24 @@ class PageCheck:
         now = datetime.now(UTC)
         route = choose_route(files, now, writes_denied=self._writes_denied)
         is_shared = self._is_shared = route == "shared"
+        self._is_restless = not is_shared and not files.shows_writes_after(now)
         had_others = is_shared and is_wal_index_open(files.path)
         seconds = seconds or (LIVE_SECONDS if is_shared else STILL_SECONDS)
         failure: Exception | None = None
         started = time.monotonic()
-        with connect(files.path, route) as connection:
-            try:
-                with _watch(connection, seconds, None if is_shared else files):
-                    if is_shared:
-                        answer = work(connection)
-                    else:
-                        answer = _at_lowest_priority(work, connection)
-            except (sqlite3.Error, UnicodeError, DamagedError) as error:
-                failure = error
+        try:
+            with (
+                connect(files.path, route) as connection,
+                _watch(connection, seconds, None if is_shared else files),
+            ):
+                answer = work(connection) if is_shared else _at_lowest_priority(work, connection)
+        except (sqlite3.Error, UnicodeError, DamagedError) as error:
+            failure = error
         self._open_seconds += time.monotonic() - started
         is_left = had_others and os.path.exists(f"{files.path}-wal")
         self._sidecars += is_left and not is_wal_index_open(files.path)
+        if getattr(failure, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+            raise TooLongError  # also after a write: an attempt as long would hardly succeed
         if not is_shared and not is_unchanged(files, header):
             raise MovedError
         if failure:
@@ -394,10 +397,7 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
     """Return what an error during the work means."""
     if isinstance(error, DamagedError):
         return error
-    name = getattr(error, "sqlite_errorname", "")
-    if name == "SQLITE_INTERRUPT":
-        return TooLongError()
-    if name == "SQLITE_ERROR":
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_ERROR":
         return NotComparedError(missing_part(str(error)))
     code = explain_error(error, files, header).code
     meanings: dict[str, Exception] = {
