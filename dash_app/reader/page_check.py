@@ -419,7 +419,8 @@ def _at_lowest_priority(
     errors: list[BaseException] = []
 
     def run() -> None:
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        with suppress(OSError):  # as a filter of system calls may answer
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
         try:
             answers.append(work(connection))
         except BaseException as error:  # noqa: BLE001 - raised below
