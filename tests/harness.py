@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from tests import contract
+from tests.forked import Forked
 
 Answer = TypeVar("Answer")
 
@@ -183,32 +184,33 @@ OPTIMIZED = {
 class Served:
     """A service process, `python -m dash_app serve`, with a configuration.
 
-    `patch` is Python code that runs first, for example to lower a limit.
+    `patch` is Python code that runs first, for example to lower a limit. A process with an
+    environment of its own loads its modules itself, as an installed service does.
     """
 
     def __init__(
-        self, config: Path, *, port: int | None = None, patch: str = "", **environment: str
+        self, config: Path, *, port: int | None = None, patch: str = "pass", **environment: str
     ) -> None:
         self._more_environment = environment
-        patched = ["-c", f"{patch}; import dash_app.__main__"]
-        self._program = [sys.executable, *(patched if patch else ["-m", "dash_app"])]
+        self._code = f"{patch}; import dash_app.__main__"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._config = config
         self._log = config.with_suffix(".log")
         self.process = self._start()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> Forked | subprocess.Popen[bytes]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         environment |= OPTIMIZED | self._more_environment
-        command = [*self._program, "serve", "--config", str(self._config)]
-        with self._log.open("ab") as log:
-            process = subprocess.Popen(
-                [*command, "--address", "127.0.0.1", "--port", str(self.port)],
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
+        arguments = ["serve", "--config", str(self._config), "--address", "127.0.0.1"]
+        arguments += ["--port", str(self.port)]
+        process: Forked | subprocess.Popen[bytes]
+        if self._more_environment:  # which may concern the libraries
+            with self._log.open("ab") as log:
+                command = [sys.executable, "-c", self._code, *arguments]
+                process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+        else:
+            process = Forked(self._code, arguments, self._log, environment)
         try:
             eventually(lambda: self.answers() or process.poll() is not None)
         except BaseException:
