@@ -162,7 +162,12 @@ class Reader:
         host = self._host
         look.is_wal_contradicted = self._may_contradict_index
         look.salts = host.index.salts if host.index else b""
-        return replace(surroundings, **self._tripwire.check(look, at, is_hidden=host.is_hidden))
+        surroundings = replace(
+            surroundings, **self._tripwire.check(look, at, is_hidden=host.is_hidden)
+        )
+        # A second look is needed only once: the WAL may have started over since the first.
+        self._may_contradict_index &= self._tripwire.is_suspected
+        return surroundings
 
     def _verify(self, files: Files, now: datetime) -> CachedReading | None:
         """Return the cached reading if it is still valid; None if the file must be read again."""
