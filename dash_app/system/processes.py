@@ -32,6 +32,11 @@ OFDLCK locks belong to no process: their pid is -1 (proc_locks(5)).
 """
 
 
+PIECE_LINES = 50
+"""A shorter list comes in one piece, of 4 kB. Of a longer one, a lock may be missing if another one
+was released between two pieces, so it is read twice."""
+
+
 class RecordLock(NamedTuple):
     """A lock on a range of bytes of a file. `file` is its device and inode."""
 
@@ -49,7 +54,12 @@ def record_locks() -> set[RecordLock]:
     as Btrfs and overlayfs do. Locks of other pid namespaces are missing, and a sandbox may have no
     list at all. `dash_app.reader.locks.find_lock` finds those locks too.
     """
-    lines = map(str.split, _read("locks").splitlines())
+    lines: set[str] = set()
+    with suppress(OSError), open("/proc/locks", encoding="ascii") as file:
+        lines.update(text := file.read().splitlines())
+        if len(text) > PIECE_LINES:
+            file.seek(0)
+            lines.update(file.read().splitlines())
     return {
         RecordLock(
             int(pid),
@@ -58,7 +68,7 @@ def record_locks() -> set[RecordLock]:
             int(first),
             END_OF_FILE if last == "EOF" else int(last),
         )
-        for _number, kind, *_advisory, mode, pid, file, first, last in lines
+        for _number, kind, *_advisory, mode, pid, file, first, last in map(str.split, lines)
         if kind in RECORD_LOCKS and file != NO_FILE
     }
 
