@@ -39,12 +39,12 @@ class Report:
     alarms: dict[tuple[str, int | None], Conflict] = field(default_factory=dict)
 
 
-def stand_in_the_crowd(folder: Path, locks: int) -> None:
+def stand_in_the_crowd(folder: Path, locks: int, watcher: int) -> None:
     """Hold a number of locks; without a number, take and drop locks a thousand times per second."""
     with (folder / f"{os.getpid()}").open("wb") as file:
         for number in range(locks):
             fcntl.lockf(file, fcntl.LOCK_EX, 1, 2 * number)
-        while os.getppid() != 1:
+        while Path(f"/proc/{watcher}").exists():
             if locks:
                 time.sleep(0.1)
             else:
@@ -66,7 +66,9 @@ class Population:
     def add_crowd(self, folder: Path, stack: ExitStack) -> None:
         """Start the processes that hold, or take and drop, locks on other files."""
         for locks in [STANDING_LOCKS, *[0] * CHURNING_PROCESSES]:
-            process = self._context.Process(target=stand_in_the_crowd, args=(folder, locks))
+            process = self._context.Process(
+                target=stand_in_the_crowd, args=(folder, locks, os.getpid())
+            )
             process.start()
             stack.callback(process.kill)
 
