@@ -55,22 +55,20 @@ def record_locks() -> set[RecordLock]:
     list at all. `dash_app.reader.locks.find_lock` finds those locks too.
     """
     lines: set[str] = set()
-    with suppress(OSError), open("/proc/locks", encoding="ascii") as file:
+    with suppress(OSError), open("/proc/locks", encoding="ascii", errors="replace") as file:
         lines.update(text := file.read().splitlines())
         if len(text) > PIECE_LINES:
             file.seek(0)
             lines.update(file.read().splitlines())
-    return {
-        RecordLock(
-            int(pid),
-            mode == "WRITE",
-            _file_id(file),
-            int(first),
-            END_OF_FILE if last == "EOF" else int(last),
-        )
-        for _number, kind, *_advisory, mode, pid, file, first, last in map(str.split, lines)
-        if kind in RECORD_LOCKS and file != NO_FILE
-    }
+    found = set()
+    for line in lines:
+        with suppress(ValueError):  # a line of a later kernel
+            _number, kind, *_advisory, mode, pid, id_, first, last = line.split()
+            if kind in RECORD_LOCKS and id_ != NO_FILE:
+                end = END_OF_FILE if last == "EOF" else int(last)
+                is_write = mode == "WRITE"
+                found.add(RecordLock(int(pid), is_write, _file_id(id_), int(first), end))
+    return found
 
 
 @lru_cache(maxsize=1024)
