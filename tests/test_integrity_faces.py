@@ -112,16 +112,16 @@ def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() 
         "tasks": (39_000, NOW - HOUR),
     }
     text = view_text(with_check(CLEAN), bytes_before=before)
-    assert "Table Size Of it indexes A week Checked events" in text
+    assert "Table Size In indexes A week Checked events" in text
     assert (
-        "events Checked 6 h ago Indexes: events_by_time 300 MB Not compared: expression index"
+        "events Indexes: events_by_time 300 MB Not compared: expression index"
         " 1.4 GB 300 MB +210 MB 6 h ago tasks" in text
     )
     assert "tasks Checked 7 h ago 40 kB 0 B unknown 7 h ago" in text
     assert "sqlite_schema" not in text
     assert "drafts Not checked yet unknown unknown unknown not yet" in text
     damaged = view_text(with_check(DAMAGED))
-    assert "at least 1 damaged page in no table, found 1 h ago Table" in damaged
+    assert "At least 1 damaged page outside all tables Table" in damaged
     assert (
         "events Checked 6 h ago Indexes: events_by_time 300 MB 12 damaged pages, found 3 h ago"
         in damaged

@@ -35,7 +35,7 @@ COPY_SECONDS = 10.0
 
 OFF = "turned off in the configuration"
 UNREADABLE = "it cannot be read"
-ENDANGERED = "another program endangers it"
+ENDANGERED = "it is in danger"
 CHUNK_BYTES, MAX_BUFFER_BYTES = 1 << 16, 1 << 25
 
 log = logging.getLogger(__name__)

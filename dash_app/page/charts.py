@@ -372,10 +372,11 @@ def _below(panels: Sequence[Panel], formats: list[Component], shared: dict[str, 
     The style sheet hides marks that do not occur.
     """
     legend = [html.Li([html.Span(className=f"sign {key}"), text]) for key, text in MARKS.items()]
+    texts = {str(panel.note): panel.note for panel in panels if panel.note}
+    labels = {key: [each.label for each in panels if str(each.note) == key] for key in texts}
     notes = [
-        aside(html.Span(panel.label, className="label"), ": ", *panel.note)
-        for panel in panels
-        if panel.note
+        aside(html.Span(numbers.join_names(labels[key]), className="label"), ": ", *note)
+        for key, note in texts.items()
     ]
     more = and_more(len(notes) - MAX_NOTES)
     parts = [html.H3("Marks"), html.Ul(legend), *notes[:MAX_NOTES], *more, *formats]

@@ -122,7 +122,7 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
 
 
 def _folded(details: Details, now: datetime) -> list[Component]:
-    schema = [_schema(details.status)] if details.status.status == "connected" else []
+    schema = [_schema(details.status)] if details.status.reading.objects else []
     return [*evidence(details.incidents, details.status.database.name, now), *schema]
 
 
@@ -207,7 +207,7 @@ def _heading(name: str, text: str, sorted_by: str, search: str | None) -> Compon
 
 def _table(row: Any, form: Form, now: datetime) -> Component:
     grew = "not seen" if pd.isna(row.grew_at) else moment(row.grew_at, form, now)
-    note = expectation(row, form, now) or [html.Span(grew, className="grew")]
+    note = expectation(row, form, now) or [html.Span(_last_growth(grew), className="grew")]
     rows = "unknown" if pd.isna(row.change) else numbers.change(int(row.change))
     return html.Tr(
         [
@@ -218,6 +218,11 @@ def _table(row: Any, form: Form, now: datetime) -> Component:
             html.Td(grew, className="wide-only"),
         ]
     )
+
+
+def _last_growth(grew: Component | str) -> list[Component | str]:
+    """Return the last growth for a phone, which has no column of it."""
+    return ["No growth seen"] if grew == "not seen" else ["Last growth ", grew]
 
 
 def _rate(per_hour: float) -> str:

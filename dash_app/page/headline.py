@@ -84,10 +84,9 @@ def _facts(snapshot: Snapshot, now: datetime) -> list[Component | str]:
         return [others]
     facts: list[Component | str]
     facts = [" · last write " if others else "Last write ", moment(last, "ago", now)]
-    if days:
-        rows = sum(day.written for day in days)
+    rows, is_whole = sum(day.written for day in days), any(day.is_whole_day for day in days)
+    if rows or is_whole:
         since = moment(min(day.since for day in days), "clock", now)
-        is_whole = any(day.is_whole_day for day in days)
-        period = [f"in {unbroken('24 h')}"] if is_whole else ["since ", since]
-        facts += [f" · {plural(rows, 'row')} ", *period]
+        period = [f"in {unbroken('24 h')}"] if is_whole else [unbroken("since "), since]
+        facts += [f" · {unbroken(plural(rows, 'row'))} ", *period]
     return [others, html.Span(facts, className="wide-only" if len(snapshot.needing) > 1 else None)]

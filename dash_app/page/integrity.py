@@ -1,7 +1,7 @@
 """The page check in the view of a database: what was found, and the size of each table."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from dash import html
 from dash.development.base_component import Component
@@ -57,7 +57,7 @@ def integrity_section(
     names = sorted(tables, key=lambda name: name not in damaged)[:MAX_ROWS]
     parts = [
         html.P([icon(shape), html.Span(line)], className=f"expected {colour}"),
-        *(_damage(damage, now) for damage in integrity.damage if damage.table not in names),
+        *(_damage(one, integrity, now) for one in integrity.damage if one.table not in names),
         *([_tables(names, integrity, growth, now)] if names else []),
         *and_more(len(tables) - MAX_ROWS),
         *([aside(note)] if note else []),
@@ -79,8 +79,9 @@ def _tables(
     names: list[str], integrity: Integrity, growth: Mapping[str, int], now: datetime
 ) -> Component:
     """Return a line per table. A phone has the check in its second line."""
-    texts = ["Size", "Of it indexes", *(["A week"] if growth else []), "Checked"]
-    classes = {"Of it indexes": "wide-only", "Checked": "wide-only"}
+    shown = {"In indexes": integrity.index_tables, "A week": growth}
+    texts = ["Size", *(text for text, values in shown.items() if values), "Checked"]
+    classes = {"In indexes": "wide-only", "Checked": "wide-only"}
     sizes, rows = integrity.sizes(), []
     for name in names:
         whole, indexes = map(numbers.size, sizes.get(name, (0, 0)))
@@ -89,14 +90,16 @@ def _tables(
         checked = moment(at, "ago", now) if at else "not yet"
         cells = {
             "Size": whole if name in sizes else "unknown",
-            "Of it indexes": indexes if name in sizes else "unknown",
+            "In indexes": indexes if name in sizes else "unknown",
             "A week": numbers.size_change(growth[name]) if name in growth else "unknown",
             "Checked": checked,
         }
         second = ["Checked ", checked] if at else "Not checked yet"
-        notes: list[Component] = [html.Span(second, className="grew")]
-        notes += _indexes(name, integrity)
-        notes += [_damage(damage, now) for damage in integrity.damage if damage.table == name]
+        notes: list[Component] = _indexes(name, integrity)
+        is_clean, ended_at = integrity.state == "clean", integrity.checked_at or now
+        if not (at and is_clean and ended_at - at < timedelta(hours=1)):  # the first line says it
+            notes.insert(0, html.Span(second, className="grew"))
+        notes += [_damage(one, integrity, now) for one in integrity.damage if one.table == name]
         notes += [html.Span(f"Not compared: {check.note}", className="expected")] * bool(check.note)
         first = html.Th([middle_ellipsis(name), html.Div(notes, className="note")], scope="row")
         rows.append(
@@ -116,9 +119,13 @@ def _indexes(table: str, integrity: Integrity) -> list[Component]:
     return [html.Span(text, className="expected" if len(texts) > 1 else "grew")] if texts else []
 
 
-def _damage(damage: Damage, now: datetime) -> Component:
+def _damage(damage: Damage, integrity: Integrity, now: datetime) -> Component:
+    """Return a damage, with its age unless the first line has it."""
     pages = numbers.plural(damage.pages, "damaged page")
-    least = "at least " if damage.pages == 1 else ""  # SQLite may name no pages
-    text = f"{least}{pages}{'' if damage.table else ' in no table'}, found "
-    found = html.Span([text, moment(damage.found_at, "ago", now)])
-    return html.Span([icon("cross"), found], className="expected bad")
+    least = "At least " if damage.pages == 1 else ""  # SQLite may name no pages
+    text = f"{least}{pages}{'' if damage.table else ' outside all tables'}"
+    is_newest = damage.found_at == max(one.found_at for one in integrity.damage)
+    words: list[Component | str] = [text]
+    if not is_newest:
+        words += [", found ", moment(damage.found_at, "ago", now)]
+    return html.Span([icon("cross"), html.Span(words)], className="expected bad")

@@ -43,6 +43,7 @@ def spoken_line(line: Line, now: datetime) -> str:
 
 def databases_checked(snapshot: Snapshot) -> str:
     """Return how many databases were checked to their end: 5 of 5 checked; "" if unknown."""
-    known = [status.integrity for status in snapshot.databases if status.integrity]
+    seen = (status for status in snapshot.databases if status.status != "not_initialized")
+    known = [status.integrity for status in seen if status.integrity]
     checked = sum(one.state != "unchecked" and one.checked_at is not None for one in known)
     return f"{checked} of {len(snapshot.databases)} checked" if known else ""

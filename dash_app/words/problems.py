@@ -102,8 +102,8 @@ COMPARE = INTENDED + " and compare it with a backup."
 # `./ops/drill rescue` proves the steps that doctor prints. Each program that opens or closes the
 # database can overwrite the rows of another.
 RESCUE = (
-    "Start or stop no program that uses it. `./ops/run doctor` prints the steps that save its "
-    "rows: freeze the programs, copy their files, compare the copies."
+    "Do not start or stop any program that uses it. On its machine, `./ops/run doctor` prints the "
+    "steps that save its rows."
 )
 REMEDIES: dict[FindingKind, str] = {
     **dict.fromkeys(get_args(ConflictKind), RESCUE),
@@ -255,7 +255,7 @@ def pages_damaged(integrity: Integrity) -> list[str]:
         if check.checked_at and table not in damaged
     ]
     if texts and readable:
-        texts[0] += f" The last check of {join_names(readable)} found none."
+        texts[0] += f" No damage found in {join_names(readable)}."
     return texts
 
 

@@ -34,7 +34,7 @@ RESET_BUG_FIX = (
     " changing the number."
 )
 MAIN_FILE_ONLY = "Rows of the main file only: a WAL under another name may hold more."
-ONE_GENERATION = "Rows of one generation of the WAL only: another program may see others."
+ONE_GENERATION = "Rows are counted in one WAL only: another program may see other rows."
 
 
 def verdict(reading: Reading, problems: Sequence[Problem] = ()) -> str:

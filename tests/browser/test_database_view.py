@@ -106,7 +106,7 @@ def test_a_phone_has_second_lines_and_breaks_paths_after_a_part(
     facts = fact_boxes(quiet_page)
     assert [len({fact[axis] for fact in facts}) for axis in ("x", "y")] == [2, 2]
     first, second = (quiet_page.locator("#app .sortable tbody tr").nth(at) for at in (0, 1))
-    expect(first.locator(".note")).to_have_text("not seen")
+    expect(first.locator(".note")).to_have_text("No growth seen")
     expect(second.locator(".note")).to_have_text("New: nothing yet; expected every hour")
     line, name, rows = (
         box(second.locator(part)) for part in (".note > span", ".cut", "td >> nth=0")

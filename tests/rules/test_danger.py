@@ -136,13 +136,13 @@ def test_damaged_pages_are_a_fault_until_a_clean_check_of_their_table() -> None:
     assert judged(good_reading(messages=3), integrity=Integrity("clean")).problems == ()
 
 
-def test_damage_names_the_tables_whose_check_found_none() -> None:
+def test_damage_names_the_tables_in_which_none_was_found() -> None:
     tables = {name: TableCheck(NOW) for name in ("messages", "a", "b", "c", "d")} | {
         "unchecked": TableCheck()
     }
     (problem,) = judged(good_reading(a=3), integrity=replace(damaged(), tables=tables)).problems
     assert problem.text == (
-        "Damaged: 12 pages of `messages`. The last check of `a`, `b`, `c` and 1 more found none."
+        "Damaged: 12 pages of `messages`. No damage found in `a`, `b`, `c` and 1 more."
     )
 
 
