@@ -64,7 +64,7 @@ class Look:
             files,
             index,
             locks,
-            os.path.exists(f"{files.path}-tshm"),
+            identity_of(f"{files.path}-tshm") in locks.ownerless,
             {lock.pid for lock in on_main if is_on_main(lock)},
             {lock.pid for lock in locks.on(index) if is_on_index(lock)},
             {lock.pid for lock in on_main if lock.is_write},

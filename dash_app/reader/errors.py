@@ -6,7 +6,7 @@ import sqlite3
 
 from dash_app.model.reading import Code, format_version
 from dash_app.reader.files import Files, Header, UnreadableError
-from dash_app.reader.locks import write_lock_holder
+from dash_app.reader.locks import is_wal_index_open, write_lock_holder
 
 CODES: dict[str, Code] = {
     "SQLITE_BUSY": "locked",
@@ -93,6 +93,8 @@ def _code_of_refusal(files: Files) -> Code | None:
     sides += [f"{files.path}-journal"] * files.has_journal
     if not any(map(os.path.isfile, sides)):
         return None
+    if is_wal_index_open(files.path):  # whoever uses the WAL has applied what a crash left
+        return "locked"
     can_create_index = os.access(os.path.dirname(files.path), os.W_OK)
     if files.wal_bytes and index not in present and not can_create_index:
         return "read_only_folder"

@@ -33,6 +33,7 @@ from dash_app.reader.routes import choose_route, is_being_written, is_unchanged,
 from dash_app.reader.rowid_scan import MIN_ROWID, Rowids
 from dash_app.reader.sweep import PageSweep, Suspect, Target, read_targets
 from dash_app.reader.table_check import (
+    UNNAMED,
     UNSWEPT,
     WITHOUT_ROWID,
     Plan,
@@ -198,10 +199,13 @@ class PageCheck:
         """Check a table and its indexes. Return what was not compared; None if everything was."""
         plan = self._plan(table)
         try:
-            return self._check(plan) if plan else None
+            if plan:
+                return self._check(plan)
         except NotComparedError as error:
             # The table or an index may have been removed meanwhile.
             return str(error) if self._plan(table) == plan else self._check_table(table)
+        targets, _version = self._schema(read_targets)
+        return UNNAMED if any(target.table == table for target in targets) else None
 
     def _check(self, plan: Plan) -> str | None:
         table, note = plan.table.decode(), plan.note
@@ -397,7 +401,7 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
     """Return what an error during the work means."""
     if isinstance(error, DamagedError):
         return error
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_ERROR":
+    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_ERROR"):
         return NotComparedError(missing_part(str(error)))
     code = explain_error(error, files, header).code
     meanings: dict[str, Exception] = {

@@ -60,6 +60,10 @@ OTHER_WAL_PROBES, OTHER_WAL_PAUSE_SECONDS = 5, 0.03
 """Number of consecutive probes that must find a lock without a WAL. In 6,500 readings beside
 programs that start and exit, none found one five times in a row."""
 
+PASSING = {"locked", "needs_recovery", "cannot_read"}
+"""Codes that prove nothing if the files have changed: a program that opens or closes the database
+makes or removes a WAL at the same moment."""
+
 RETRY_SECONDS = 0.005
 """Pause after an attempt that met a writer: about the time of a small commit."""
 
@@ -160,7 +164,9 @@ class Reader:
 
     def _with_conflicts(self, look: Look, surroundings: Surroundings, at: datetime) -> Surroundings:
         host = self._host
-        look.is_wal_contradicted = self._may_contradict_index
+        is_empty = look.files.wal is not None and not look.files.wal_bytes
+        lacks_frames = is_empty and host.index is not None and host.index.frames > 0
+        look.is_wal_contradicted = self._may_contradict_index or lacks_frames
         look.salts = host.index.salts if host.index else b""
         surroundings = replace(
             surroundings, **self._tripwire.check(look, at, is_hidden=host.is_hidden)
@@ -202,11 +208,10 @@ class Reader:
             if not is_being_written(files, header):
                 route = choose_route(files, now, writes_denied=self._writes_denied)
                 attempt = self._read_by(route, files, header, now)
-                if attempt.reading.code != "locked":
-                    result = attempt
-                    is_consistent = route == "shared" and result.files is not None
-                    if is_consistent or is_unchanged(files, header):
-                        return result
+                code, is_valid = attempt.reading.code, route == "shared" and attempt.files
+                if code != "locked" and (is_valid or is_unchanged(files, header)):
+                    return attempt
+                result = result if code in PASSING else attempt
             if time.monotonic() > ends:
                 break
             time.sleep(RETRY_SECONDS)

@@ -12,6 +12,8 @@ from dash_app.reader.schema import list_tables
 EXPRESSION, WITHOUT_ROWID = "expression index", "WITHOUT ROWID"
 UNSWEPT = "pages, written without a pause"
 """What a check in slices leaves out."""
+UNNAMED = "name too long, or not UTF-8"
+"""Why nothing of a table can be compared: no statement of ours can name it."""
 
 VALUE_MESSAGES = re.compile("(NULL|TEXT|NUMERIC|non-[A-Z]+) value in |CHECK constraint failed in ")
 """Messages of `integrity_check` about values that a program may have written."""
@@ -92,7 +94,7 @@ def _read_index(
     try:
         connection.execute(f"EXPLAIN SELECT ({_probe(plan, index)}) FROM {plan.source} AS o")  # noqa: S608
     except sqlite3.OperationalError as error:
-        if getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
+        if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_ERROR"):
             raise
         return None
     return index

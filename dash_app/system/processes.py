@@ -87,7 +87,12 @@ def sees_all_processes() -> bool:
 
 def command_name(pid: int) -> str:
     """Return the name of a process's command, or "A program" if it is unknown."""
-    return (_read(f"{pid}/comm").strip() if pid > 0 else "") or "A program"
+    return (_printable(_read(f"{pid}/comm").strip()) if pid > 0 else "") or "A program"
+
+
+def _printable(text: str) -> str:
+    """Replace characters that would move a terminal's cursor or turn a text around."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def process_label(pid: int) -> str:
@@ -104,7 +109,7 @@ def unit_of(pid: int) -> str | None:
     if container := CONTAINER.search(path):
         return f"container {container[0][:12]}"
     units = UNIT.findall(path)  # the last line is that of systemd, in both versions of cgroups
-    return units[-1] if units else None
+    return _printable(units[-1]) if units else None
 
 
 def count_open_files(pid: int | str, files: set[str]) -> int:

@@ -17,6 +17,7 @@ from dash_app.reader.files import stat_files
 from dash_app.reader.holders import HostView, view_host
 from dash_app.reader.locks import list_locks
 from dash_app.system.disk import disk_of
+from dash_app.system.processes import command_name
 from tests.airlock_helpers import ReaderProcess, await_quiet, open_airlock, read, read_until
 from tests.harness import LiveWriter, eventually, make_database
 
@@ -29,6 +30,16 @@ def holder_of(reading: Reading, writer: LiveWriter) -> Holder | None:
     holders = reading.surroundings.holders
     assert holders is not None
     return next((holder for holder in holders if holder.pid == writer.process.pid), None)
+
+
+def test_a_name_of_a_process_moves_no_cursor() -> None:
+    name, own = "\x1b[2J\na\u202eb", Path("/proc/self/comm")
+    before = own.read_text()
+    own.write_text(name)
+    try:
+        assert command_name(os.getpid()) == "\ufffd[2J\ufffda\ufffdb"
+    finally:
+        own.write_text(before.strip())
 
 
 def test_a_connection_is_a_holder_until_it_is_closed(tmp_path: Path) -> None:

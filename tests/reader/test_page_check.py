@@ -16,6 +16,7 @@ from dash_app.reader import files, page_check, routes, sweep
 from dash_app.reader.counts import Budget
 from dash_app.reader.page_check import PageCheck
 from dash_app.reader.reader import Reader
+from dash_app.reader.table_check import UNNAMED
 from tests.harness import LiveWriter, execute
 
 PAGE_BYTES = 1024
@@ -114,6 +115,21 @@ def test_a_sound_database_has_no_damage(path: Path, way: str) -> None:
     (sizes,) = (message["bytes"] for message in result.messages if "bytes" in message)
     assert sizes["events"] > 9 * PAGE_BYTES
     assert result.messages[-1] == {"ended": True}
+
+
+def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.create_collation("mine", lambda left, right: (left > right) - (left < right))
+        connection.execute("CREATE TABLE sorted (name TEXT COLLATE mine)")
+        connection.execute("CREATE INDEX by_name ON sorted (name)")
+        connection.execute("CREATE TABLE named__ (name)")
+    path.write_bytes(path.read_bytes().replace(b"named__", b"named\xff\xfe"))
+    with prepared("still", path):
+        result = check(path)
+    assert result.damaged == {}
+    missing = "needs the collation mine"
+    assert result.notes == {"": None, "sorted": missing, "named\\xff\\xfe": UNNAMED}
 
 
 def read_page(path: Path, page: int) -> bytes:

@@ -1,13 +1,15 @@
 """Databases are read in every state in which a live, locking or killed writer leaves them."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from dash_app.reader import reader
 from dash_app.reader.counts import Budget
-from dash_app.reader.files import stat_files
-from dash_app.reader.reader import Reader
+from dash_app.reader.files import Files, stat_files
+from dash_app.reader.reader import CachedReading, Reader
 from tests.airlock_helpers import (
     ReaderProcess,
     await_quiet,
@@ -55,6 +57,33 @@ def test_a_journal_left_by_a_killed_writer_needs_recovery(tmp_path: Path) -> Non
         with LiveWriter(path) as writer:
             assert writer.do("SELECT count(*) FROM agents") == [[3]]
         assert rows(read_until(airlock, lambda reading: reading.code is None)) == {"agents": 3}
+
+
+def test_nothing_needs_recovery_while_a_program_uses_the_wal(tmp_path: Path) -> None:
+    """Its index can be unreadable for a moment, while that program writes it."""
+    path = make_database(tmp_path / "a.db", agents=3)
+    with LiveWriter(path) as writer:
+        assert writer.do(ADD) == []
+        with path.with_name("a.db-shm").open("r+b") as index:
+            index.write(bytes(96))
+        assert Reader(str(path), Budget(1, 2, 0.02)).read().code == "locked"
+        assert writer.do(ADD) == []
+        assert Reader(str(path), Budget(1, 2, 0.02)).read().code is None
+
+
+def test_an_error_counts_only_if_the_files_stood_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A WAL that a program removes during the reading looks like an unfinished one."""
+    path = make_database(tmp_path / "a.db", agents=3)
+
+    def fail(_: Reader, _route: str, files: Files, *_more: object) -> CachedReading:
+        path.touch()
+        return CachedReading(replace(files.reading(datetime.now(UTC)), code="needs_recovery"))
+
+    monkeypatch.setattr(Reader, "_read_by", fail)
+    monkeypatch.setattr(reader, "choose_route", lambda *_, **_more: "shared")
+    assert Reader(str(path), Budget(1, 2, 0.02)).read().code == "locked"
 
 
 @pytest.mark.parametrize("mode", ["DELETE", "TRUNCATE", "PERSIST"])
