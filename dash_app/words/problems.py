@@ -101,10 +101,7 @@ INTENDED = "Intended? Acknowledge it. If not, stop its writer"
 COMPARE = INTENDED + " and compare it with a backup."
 # `./ops/drill rescue` proves the steps that doctor prints. Each program that opens or closes the
 # database can overwrite the rows of another.
-RESCUE = (
-    "Do not start or stop any program that uses it. On its machine, `./ops/run doctor` prints the "
-    "steps that save its rows."
-)
+RESCUE = "Don't start or stop its programs. `./ops/run doctor` shows how to save its rows."
 REMEDIES: dict[FindingKind, str] = {
     **dict.fromkeys(get_args(ConflictKind), RESCUE),
     "wal_stale": (
