@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
@@ -106,8 +107,12 @@ def read_until(airlock: Airlock, holds: Callable[[Reading], bool], name: str = "
 
 
 def read_exact(airlock: Airlock, name: str = "0") -> Reading:
-    """Read until no count is an estimate. Right after a count, the next one may not be due yet."""
-    return read_until(airlock, is_exact, name)
+    """Read until no count is an estimate. Right after a count, the next one may not be due yet.
+
+    The answer to a request may take longer than a call waits, and the call returns an earlier one.
+    """
+    begun = datetime.now(UTC)
+    return read_until(airlock, lambda one: one.verified_at >= begun and is_exact(one), name)
 
 
 def is_exact(reading: Reading) -> bool:

@@ -8,7 +8,6 @@ import os
 import re
 import resource
 from contextlib import suppress
-from functools import lru_cache
 from typing import NamedTuple
 
 END_OF_FILE = (1 << 63) - 1
@@ -71,7 +70,6 @@ def record_locks() -> set[RecordLock]:
     return found
 
 
-@lru_cache(maxsize=1024)
 def _file_id(text: str) -> tuple[int, int]:
     major, minor, inode = text.split(":")
     return os.makedev(int(major, 16), int(minor, 16)), int(inode)

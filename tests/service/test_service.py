@@ -226,7 +226,7 @@ def test_a_reload_applies_new_settings_without_losing_a_request(config: Path) ->
             "INFO dash_app.service.service: "
             "reloaded: watching 2 databases; restart to apply [history]"
         )
-        assert served.log.splitlines()[-1] == line
+        assert line in served.log.splitlines()
         (reloading,) = [text for text in manager.messages if text.startswith("RELOADING=1\n")]
         assert "READY=1" in manager.messages[manager.messages.index(reloading) :]
 
