@@ -103,6 +103,8 @@ def test_a_phone_counts_the_databases_that_were_checked_to_their_end() -> None:
     assert "3 of 7 checked" in visible_text(headline(snapshot, NOW))
     unknown = Snapshot(NOW, (with_check(None),))
     assert "checked" not in visible_text(headline(unknown, NOW))
+    missing = replace(with_check(NEW), status="not_initialized")
+    assert "checked" not in visible_text(headline(Snapshot(NOW, (missing,)), NOW))
 
 
 def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() -> None:
@@ -119,6 +121,8 @@ def test_the_view_has_a_line_per_table_with_its_size_its_growth_and_its_check() 
     )
     assert "tasks Checked 7 h ago 40 kB 0 B unknown 7 h ago" in text
     assert "sqlite_schema" not in text
+    alone = replace(CLEAN, table_bytes={"tasks": 40_000}, index_tables={})
+    assert "Table Size Checked" in view_text(with_check(alone))
     assert "drafts Not checked yet unknown unknown unknown not yet" in text
     damaged = view_text(with_check(DAMAGED))
     assert "At least 1 damaged page outside all tables Table" in damaged

@@ -187,6 +187,17 @@ def test_marks_have_their_words() -> None:
     assert "sign-change" not in html.split("Marks")[0]
 
 
+def test_lines_in_place_of_charts_that_say_the_same_are_one() -> None:
+    notes = {"A": "nothing read yet", "B": "no row in 1 h", "C": "nothing read yet"}
+    panels = [Panel(name, name, note=(note,)) for name, note in notes.items()]
+    html = "".join(_html(part.to_plotly_json()) for part in charts.empty_charts(panels))
+    lines = re.findall(r'<p class="aside">(.*?)</p>', html)
+    assert [re.sub("<[^>]+>", "", line) for line in lines] == [
+        "A and C: nothing read yet",
+        "B: no row in 1 h",
+    ]
+
+
 def test_the_table_has_the_numbers_of_the_charts_newest_first() -> None:
     table = draw(
         charts.as_table([Panel("email", "Email")], [curve(frame([*range(1000, 1049), None]), ROWS)])

@@ -164,6 +164,8 @@ def test_the_lines_below_have_the_last_write_and_the_rows_written() -> None:
     assert "Last write 7 s ago · 125 rows in 24 h" in visible_text(headline(whole, NOW))
     part = Snapshot(NOW, (well, replace(well, activity=new)))
     assert "· 7 rows since 14:02 UTC" in visible_text(headline(part, NOW))
+    first = Snapshot(NOW, (replace(well, activity=replace(new, written=0)),))
+    assert "rows" not in visible_text(headline(first, NOW))
 
 
 def test_the_headline_links_to_three_problems_and_to_the_next_one() -> None:
