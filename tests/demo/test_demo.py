@@ -26,6 +26,7 @@ from dash_app.demo.backfill import (
     GAP_LENGTH,
     MINUTES_LENGTH,
     Backfill,
+    Point,
 )
 from dash_app.demo.environment import Demo, running_demo
 from dash_app.demo.rhythm import RHYTHMS, Rhythm
@@ -105,34 +106,33 @@ def demo() -> Iterator[Demo]:
         yield demo
 
 
+@pytest.fixture(scope="module")
+def points() -> list[Point]:
+    return Backfill(NOW).points()
+
+
 @pytest.mark.parametrize("database", BACKFILLED)
-def test_the_backfill_has_the_expected_rows(database: str, tmp_path: Path) -> None:
-    path = tmp_path / "backfill.db"
-    Backfill(NOW).create(database, path)
+def test_the_backfill_has_the_expected_rows_each_time(database: str, tmp_path: Path) -> None:
+    path = tmp_path / "one.db"
+    for name in ("one.db", "other.db"):
+        Backfill(NOW).create(database, tmp_path / name)
     assert row_counts(path) == ROWS_AT_START[database]
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
-
-
-@pytest.mark.parametrize("database", BACKFILLED)
-def test_the_backfill_is_the_same_each_time(database: str, tmp_path: Path) -> None:
-    for name in ("one.db", "other.db"):
-        Backfill(NOW).create(database, tmp_path / name)
     for table in ROWS_AT_START[database]:
         sql = f"SELECT * FROM {table}"
         assert query(tmp_path / "one.db", sql) == query(tmp_path / "other.db", sql)
 
 
-def test_the_last_points_match_the_rows() -> None:
+def test_the_last_points_match_the_rows(points: list[Point]) -> None:
     last: dict[str, dict[str, int]] = {}
-    for database, table, _at, rows, written in Backfill(NOW).points():
+    for database, table, _at, rows, written in points:
         assert written <= rows
         last.setdefault(database, {})[table] = rows
     assert last == ROWS_AT_START
 
 
-def test_points_are_one_per_minute_or_hour_in_order_over_thirty_days() -> None:
-    points = Backfill(NOW).points()
+def test_points_are_one_per_minute_or_hour_in_order_over_thirty_days(points: list[Point]) -> None:
     times = [at for _database, _table, at, *_rows in points]
     assert times == sorted(times)
     assert times[0] == NOW - timedelta(days=30)
@@ -146,24 +146,22 @@ def test_points_are_one_per_minute_or_hour_in_order_over_thirty_days() -> None:
     assert set(slots.values()) == {1}
 
 
-def test_points_agree_with_the_times_in_the_rows(tmp_path: Path) -> None:
-    backfill = Backfill(NOW)
-    backfill.create("observability", tmp_path / "backfill.db")
-    for _database, table, at, rows, _written in backfill.points()[::20]:
+def test_points_agree_with_the_times_in_the_rows(tmp_path: Path, points: list[Point]) -> None:
+    Backfill(NOW).create("observability", tmp_path / "backfill.db")
+    for _database, table, at, rows, _written in points[::20]:
         if table == "events" and at.day == NOW.day:
             sql = f"SELECT COUNT(*) FROM events WHERE at <= '{at:%Y-%m-%dT%H:%M:%SZ}'"
             assert query(tmp_path / "backfill.db", sql) == [(rows,)]
 
 
-def test_the_backfill_has_a_gap_a_drop_and_a_schema_change() -> None:
-    backfill = Backfill(NOW)
-    times = [at for *_names, at, _rows, _written in backfill.points()]
+def test_the_backfill_has_a_gap_a_drop_and_a_schema_change(points: list[Point]) -> None:
+    times = [at for *_names, at, _rows, _written in points]
     longest_gap = max(later - earlier for earlier, later in pairwise(times))
     assert longest_gap >= GAP_LENGTH
     assert longest_gap.total_seconds() > BACKFILL_GAP_SECONDS
-    rows = [rows for _, table, _, rows, _ in backfill.points() if table == DROPPED_TABLE]
+    rows = [rows for _, table, _, rows, _ in points if table == DROPPED_TABLE]
     before, _after = max((a, b) for a, b in pairwise(rows) if b < a)
-    dropped, changed = backfill.events()
+    dropped, changed = Backfill(NOW).events()
     assert event_text(dropped) == f"Rows lost: events {before:,} → {before - DROPPED_ROWS:,}"
     assert event_text(changed) == "Schema changed: + column tasks.priority"
     assert dropped.ended_at
@@ -197,12 +195,19 @@ def test_a_writer_continues_the_rhythm_of_the_backfill(
     assert after == pytest.approx(before, rel=0.1)
 
 
-def test_databases_grow(demo: Demo) -> None:
+def test_databases_grow_in_a_private_folder_that_is_no_leftover(demo: Demo) -> None:
+    assert not demo.databases[2].path.exists()  # one is missing at the start
     paths = {database.name: database.path for database in demo.databases}
     assert list(paths) == ["coordination", "observability", "content", "email", "health"]
     for name in BACKFILLED:
         table, written = RHYTHMS[name][0], rows_at_start(demo, name)
         eventually(partial(has_more_rows, paths[name], table, written))
+    assert demo.folder.stat().st_mode & 0o777 == 0o700
+    with running_demo() as other:
+        assert demo.folder != other.folder
+        assert demo.databases[0].path.exists()
+    remove_leftovers()
+    assert demo.databases[0].path.exists()
 
 
 def test_email_goes_away_and_comes_back(tmp_path: Path) -> None:
@@ -238,28 +243,7 @@ def test_content_appears_with_a_few_rows(tmp_path: Path) -> None:
     assert query(path, "PRAGMA journal_mode") == [("wal",)]
 
 
-def test_one_database_is_missing_at_the_start() -> None:
-    with running_demo() as demo:
-        assert not demo.databases[2].path.exists()
-
-
-def test_a_running_demo_is_private_and_is_no_leftover(demo: Demo) -> None:
-    assert demo.folder.stat().st_mode & 0o777 == 0o700
-    with running_demo() as other:
-        assert demo.folder != other.folder
-        assert demo.databases[0].path.exists()
-    remove_leftovers()
-    assert demo.databases[0].path.exists()
-
-
-def test_nothing_is_left_after_the_context(temp: Path) -> None:
-    with running_demo() as demo:
-        eventually(lambda: len(writers_in(demo.folder)) == len(demo.databases))
-    assert writers_in(demo.folder) == []
-    assert list(temp.iterdir()) == []
-
-
-def test_a_stopped_writer_is_killed(temp: Path) -> None:
+def test_nothing_is_left_after_the_context_not_even_a_stopped_writer(temp: Path) -> None:
     with running_demo() as demo:
         eventually(lambda: len(writers_in(demo.folder)) == len(demo.databases))
         os.kill(int(writers_in(demo.folder)[0]), signal.SIGSTOP)
