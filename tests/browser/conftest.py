@@ -20,6 +20,7 @@ from tests.harness import PATIENCE_SECONDS
 FLAGS = (
     "--no-sandbox",  # the tests may run as root
     "--disable-gpu",
+    "--renderer-process-limit=1",  # each new process would take a seventh of a page's time
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
