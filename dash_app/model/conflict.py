@@ -16,8 +16,8 @@ ConflictKind = Literal[
 ]
 """wal_split: two generations of the WAL are in use. writer_unlocked: a writer without its locks.
 wal_orphaned: writes into a deleted WAL. wal_removed: the WAL of a connected program is gone.
-wal_disagrees: two writers at one WAL. wal_stale: the WAL belongs to another main file.
-engine_foreign: an engine that does not use SQLite's locks."""
+wal_disagrees: two writers at one WAL, or it was emptied. wal_stale: the WAL belongs to another main
+file. engine_foreign: an engine that does not use SQLite's locks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ CONFLICTS: dict[ConflictKind, str] = {
     "writer_unlocked": (
         "{who} uses it without a lock on the file. Other programs can delete its WAL."
     ),
-    "wal_disagrees": "{who} and another program overwrite each other's rows in its WAL.",
+    "wal_disagrees": "A program overwrote or emptied the WAL of another. Rows can be lost.",
     "wal_stale": "Its WAL belongs to another file, which this one replaced.",
     "engine_foreign": "{who} has it open while SQLite has it open too. Rows can be lost.",
 }
