@@ -282,8 +282,7 @@ class Reader:
                 counts = count_tables(connection, tables, known, budget)
         except (sqlite3.Error, UnicodeError) as error:
             self._may_contradict_index = True
-            failure = explain_error(error, files, header)
-            return CachedReading(replace(reading, code=failure.code, detail=failure.detail))
+            return _failed(reading, explain_error(error, files, header), files, route)
         if not counts:
             return CachedReading(replace(reading, code="no_tables"))
         if extension := missing_extension(counts.values()):
@@ -352,6 +351,19 @@ class Reader:
         if self._host.surroundings.is_foreign:
             detail = {"engine": "other", **detail}
         return UnreadableError("locked", **detail, **({"holder": holder} if holder else {}))
+
+
+def _failed(
+    reading: Reading, failure: UnreadableError, files: Files, route: Route
+) -> CachedReading:
+    """Add an error to a reading. That of damage stays as long as the file stands still.
+
+    Counting anew would find damage again only once it reached the damaged page.
+    """
+    reading = replace(reading, code=failure.code, detail=failure.detail)
+    stays = failure.code == "corrupt" and route != "shared"
+    stays = stays and files.shows_writes_after(reading.read_at)
+    return CachedReading(reading, files if stays else None, stays)
 
 
 def _of_main_file(reading: Reading) -> Reading:

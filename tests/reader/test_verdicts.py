@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import sqlite3
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -10,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from dash_app.model.reading import Reading
+from dash_app.reader import files
+from dash_app.reader.counts import Budget
 from dash_app.reader.errors import explain_error
 from dash_app.reader.files import read_header, stat_files
+from dash_app.reader.reader import Reader
 from tests.airlock_helpers import ReaderProcess, open_airlock, public_folder, read, read_until, rows
 from tests.harness import LiveWriter, make_database
 
@@ -298,6 +302,24 @@ def test_rows_of_a_live_database_are_counted_although_an_index_is_empty(tmp_path
     with LiveWriter(path) as writer, open_airlock(path) as airlock:
         assert writer.do("CREATE TABLE other (n)") == []
         assert rows(read(airlock)) == {"memories": 1500, "other": 0}
+
+
+def test_damage_stays_until_the_file_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large table is counted in slices: its first ones may be sound."""
+    path = make_database(tmp_path / "a.db", wal=False, agents=3000)
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size - 4096)
+        file.write(bytes(4096))
+    monkeypatch.setattr(files, "GRANULARITY_NS", 1)
+    reader = Reader(str(path), Budget(1, 2, 0.02))
+    first = reader.read()
+    assert first.code == "corrupt"
+    second = reader.read()
+    assert (second.code, second.read_at) == ("corrupt", first.read_at)
+    shutil.copy(make_database(tmp_path / "b.db", wal=False, agents=2), path)
+    assert reader.read().code is None
 
 
 def noise_after_the_magic(path: Path) -> None:
