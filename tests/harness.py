@@ -74,10 +74,14 @@ class LiveWriter:
     """Another process with an open connection to a database."""
 
     program = WRITER
+    arguments: tuple[str, ...] = ()
 
     def __init__(self, path: Path, vfs: str = "unix") -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", self.program, f"{path.absolute().as_uri()}?vfs={vfs}"],
+            [
+                *(sys.executable, "-c", self.program, f"{path.absolute().as_uri()}?vfs={vfs}"),
+                *self.arguments,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

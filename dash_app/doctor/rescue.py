@@ -20,7 +20,7 @@ from dash_app.model.database import Database
 from dash_app.model.incident import Incident
 from dash_app.reader.files import identity_of
 from dash_app.reader.locks import list_locks
-from dash_app.system.processes import OWN_NAME, command_name, process_label
+from dash_app.system.processes import is_reader, process_label
 from dash_app.words.incidents import incident_sentence
 from dash_app.words.numbers import join_names
 from dash_app.words.problems import conflict_text
@@ -121,7 +121,7 @@ def list_open_files() -> list[OpenFile]:
     files = []
     for process in Path("/proc").glob("[0-9]*"):
         pid = int(process.name)
-        if command_name(pid) == OWN_NAME:  # it has files open for milliseconds only
+        if is_reader(pid):  # it has files open for milliseconds only
             continue
         with suppress(OSError):
             for descriptor in (process / "fd").iterdir():
@@ -196,7 +196,7 @@ def _lock_holders(path: Path) -> set[int]:
     files = (identity_of(str(path)), identity_of(f"{path}-shm"))
     locks = list_locks()
     pids = {lock.pid for file in files for lock in locks.on(file)}
-    return {pid for pid in pids if command_name(pid) != OWN_NAME}
+    return {pid for pid in pids if not is_reader(pid)}
 
 
 def _beside(path: Path, side: str) -> Path:

@@ -174,7 +174,6 @@ def main() -> None:
     parent_pid, deadline_seconds, table_seconds = sys.argv[1:]
     sandbox.die_with_parent(int(parent_pid))
     limit_memory(MAX_DATA_BYTES)
-    sandbox.take_own_name()
     guards = sandbox.deny_writes()
     child = Child(float(deadline_seconds), float(table_seconds), writes_denied=bool(guards))
     child.send({"guards": guards, "sqlite": sqlite3.sqlite_version})

@@ -30,7 +30,7 @@ from dash_app.reader.locks import (
     pids_with_other_wal,
 )
 from dash_app.reader.wal_index import contradicts_wal
-from dash_app.system.processes import OWN_NAME, command_name, process_label, unit_of
+from dash_app.system.processes import command_name, is_reader, process_label, unit_of
 
 LOOKS, LOOKS_SECONDS = 5, 0.15
 """The number of looks that must all show a conflict, and the time that they take."""
@@ -247,7 +247,7 @@ class Tripwire:
     def _find(self, look: Look) -> set[Finding]:
         self._memory = self._memory.after(look)
         found = find(look, self._memory)
-        return {one for one in found if one.pid is None or command_name(one.pid) != OWN_NAME}
+        return {one for one in found if one.pid is None or not is_reader(one.pid)}
 
     def _is_open(self, looks: list[set[Finding]]) -> bool:
         """Whether the looks so far leave open what begins or ends, or another may show more."""

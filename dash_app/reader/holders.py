@@ -24,9 +24,9 @@ from dash_app.reader.wal_index import (
     read_wal_index,
 )
 from dash_app.system.processes import (
-    OWN_NAME,
     RecordLock,
     command_name,
+    is_reader,
     process_label,
     unit_of,
 )
@@ -73,13 +73,14 @@ def view_host(look: Look, before: HostView, surroundings: Surroundings, now: dat
     uses = _uses_by_pid(on_main, on_index, in_wal=files.wal is not None)
     since = _first_seen(uses, index, before, now)
     units = {holder.pid: holder.unit for holder in before.surroundings.holders or ()}
-    holders = [_holder(pid, uses[pid], since, index, units) for pid in sorted(uses)]
+    pids = sorted(pid for pid in uses if pid in units or not is_reader(pid))
+    holders = tuple(_holder(pid, uses[pid], since, index, units) for pid in pids)
     other_wal = bool(pids_with_other_wal(locks, files.identity, shm))
     at = time.monotonic()
     growth = before.growth.updated(_wal_sample(files, before, index, uses), at, now)
     surroundings = replace(
         surroundings,
-        holders=None if is_hidden else tuple(h for h in holders if h.command != OWN_NAME),
+        holders=None if is_hidden else holders,
         backlog_bytes=index.backlog_bytes if index else None if files.wal_bytes else 0,
         is_foreign=_is_foreign(look),
         wal_growth=growth.report(at),

@@ -479,7 +479,6 @@ def _send(message: Message) -> None:
 def main() -> None:
     """Check the database that the parent names."""
     sandbox.die_with_parent(int(sys.argv[1]))
-    sandbox.take_own_name()
     limit_memory(MAX_DATA_BYTES)
     guards = sandbox.deny_writes()
     _send({"guards": guards})

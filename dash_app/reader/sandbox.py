@@ -8,10 +8,7 @@ import signal
 import struct
 import sys
 
-from dash_app.system.processes import OWN_NAME
-
 PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
 PR_SET_SECCOMP = 22
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_MODE_FILTER = 2
@@ -60,14 +57,6 @@ def die_with_parent(parent_pid: int) -> None:
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it exited before the line above
         os._exit(0)
-
-
-def take_own_name() -> None:
-    """Give this process the name by which others of ours recognize it.
-
-    Writing it to `/proc` would count as bytes written by the reader.
-    """
-    libc.prctl(PR_SET_NAME, OWN_NAME.encode(), 0, 0, 0)
 
 
 def deny_writes() -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 END_OF_FILE = (1 << 63) - 1
 
-OWN_NAME = "mission-control"
-"""The name of the processes that open watched files, as `ps` shows it: at most 15 characters."""
+READER = "\0-m\0dash_app.reader"
+"""In the command line of each process that opens watched files: see `airlock`."""
 
 FIRST_PID_NAMESPACE = f"pid:[{0xEFFFFFFC}]"
 """The namespace that the kernel starts with has a fixed number (include/linux/proc_ns.h)."""
@@ -86,6 +86,14 @@ def sees_all_processes() -> bool:
 def command_name(pid: int) -> str:
     """Return the name of a process's command, or "A program" if it is unknown."""
     return (_printable(_read(f"{pid}/comm").strip()) if pid > 0 else "") or "A program"
+
+
+def is_reader(pid: int) -> bool:
+    """Whether a process is a reader of Mission Control, which writes to no database.
+
+    Its name would not tell: a program may be called like us.
+    """
+    return READER in _read(f"{pid}/cmdline")
 
 
 def _printable(text: str) -> str:

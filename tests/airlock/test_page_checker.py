@@ -20,7 +20,7 @@ from dash_app.model.integrity import Damage, Integrity
 from dash_app.model.reading import Reading
 from dash_app.settings.schema import IntegritySettings
 from dash_app.system.decoding import decode
-from dash_app.system.processes import OWN_NAME, command_name
+from dash_app.system.processes import is_reader
 from tests.airlock_helpers import FileEvents, file_states
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 
@@ -74,7 +74,7 @@ def test_a_check_leaves_no_trace_and_ends_its_process(tmp_path: Path) -> None:
     with closing(Checks(path)) as checks, FileEvents(tmp_path) as events:
         assert checks.update()["a"].state == "checking"
         (pid,) = checks.checker.pids
-        eventually(lambda: command_name(pid) == OWN_NAME)  # no holder, no conflict
+        assert is_reader(pid)  # no holder, no conflict
         known = checks.until(lambda known: known["a"].checked_at)["a"]
         assert (known.state, known.checked_share, known.damage) == ("clean", 1, ())
         assert known.tables.keys() == {"tasks"}

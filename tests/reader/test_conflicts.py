@@ -364,10 +364,7 @@ def test_the_number_of_a_deleted_wal_may_be_given_to_the_next() -> None:
 def test_our_own_processes_are_in_no_conflict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = (
-        f"from dash_app.reader.sandbox import take_own_name\ntake_own_name(){LiveWriter.program}"
-    )
-    monkeypatch.setattr(LiveWriter, "program", named)
+    monkeypatch.setattr(LiveWriter, "arguments", ("-m", "dash_app.reader"))
     path = make_database(tmp_path / "a.db", agents=3)
     with LiveWriter(path) as ours, open_airlock(path) as airlock:
         write(ours)
