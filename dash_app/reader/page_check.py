@@ -121,7 +121,7 @@ class PageCheck:
         self._identity: tuple[int, int] | None = None
         self._is_shared = self._is_restless = self._is_swept = False
         self._sidecars = 0
-        self._open_seconds = self._cpu_seconds = 0.0
+        self._open_seconds, self._cpu_seconds = 0.0, time.process_time()
         self._rested_at, self._saved_at = time.monotonic(), 0.0
         self._span = 0.0, 1.0
 
