@@ -54,11 +54,11 @@ SCHEMA_TABLE = "sqlite_schema"
 WHOLE_CHECKS = ("integrity_check", "quick_check")
 """Checks of a table in one statement, the most thorough first."""
 
-STILL_SECONDS, LIVE_SECONDS = 2.0, 0.005
+STILL_SECONDS, LIVE_SECONDS = 2.0, 0.002
 """Maximum time of a statement that reads without locks until somebody writes, enough for about
-0.5 GB, and of one that holds back a WAL: a writer at full speed adds a tenth to it in 7 ms."""
+0.5 GB, and of one that holds back a WAL: 100,000 commits per second add a tenth in 1 ms."""
 
-SLICE_SECONDS, SLICES_SECONDS = 0.002, 0.05
+SLICE_SECONDS, SLICES_SECONDS = 0.001, 0.05
 """Target time of a slice, and maximum time that a database is open for several of them."""
 
 PAUSE_FACTOR, REST_FACTOR = 3, 19
