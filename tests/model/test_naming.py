@@ -1,0 +1,92 @@
+"""Names and labels come from the parts of paths that differ."""
+
+from pathlib import Path
+
+import pytest
+
+from dash_app.model.naming import (
+    distinct_titles,
+    label,
+    slug,
+    title,
+    unique_name,
+    wildcard_parts,
+)
+
+
+def titles(*paths: str) -> list[str]:
+    files = [Path(path) for path in paths]
+    return distinct_titles(files, [title(file) for file in files])
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["/home/ann/crm.db"], ["crm"]),
+        (["/home/ann/shop/db.sqlite3"], ["shop"]),
+        (["/srv/shop/data/db.sqlite3", "/srv/blog/db.sqlite3"], ["shop", "blog"]),
+        (["/a/bots/x/memory.db", "/a/bots/y/memory.db"], ["x memory", "y memory"]),
+        (["/a/main/agent/m.db", "/a/work/agent/m.db"], ["main m", "work m"]),
+        (["/a/x/web/t.db", "/a/y/web/t.db", "/a/z/t.db"], ["x web t", "y web t", "z t"]),
+        (["/home/ann/m.db", "/home/ann/x/m.db"], ["ann m", "x m"]),
+        (["/home/ann/CRM.db", "/home/ann/old/crm.db"], ["ann CRM", "old crm"]),
+        (["/db.sqlite3"], [""]),
+        (["/data/db.sqlite3"], ["data"]),
+        (["/s/shop/db.sqlite3", "/s/shop/data.db"], ["shop", "shop"]),
+    ],
+)
+def test_a_title_is_that_of_the_file_with_the_folders_that_differ(
+    paths: list[str], expected: list[str]
+) -> None:
+    assert titles(*paths) == expected
+
+
+AGENTS = "/h/.openclaw/agents/*/agent/*.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "paths", "expected"),
+    [
+        (AGENTS, ["/h/.openclaw/agents/main/agent/a.sqlite"], ["main"]),
+        (
+            AGENTS,
+            [
+                "/h/.openclaw/agents/a/agent/x.sqlite",
+                "/h/.openclaw/agents/a/agent/y.sqlite",
+                "/h/.openclaw/agents/w/agent/x.sqlite",
+            ],
+            ["a x", "a y", "w"],
+        ),
+        ("/d/crm-*.db", ["/d/crm-eu.db", "/d/crm-.db"], ["eu", "crm-.db"]),
+        ("/d/[ab]?.db", ["/d/a1.db", "/d/b1.db"], ["a1", "b1"]),
+        ("/d/[*]x*[[].db", ["/d/*xy[.db"], ["y"]),
+        ("/d/*", ["/d/a b.db"], ["a b.db"]),
+        ("/d/*", [], []),
+    ],
+)
+def test_the_part_of_a_match_is_the_text_of_its_wildcards(
+    pattern: str, paths: list[str], expected: list[str]
+) -> None:
+    assert wildcard_parts(Path(pattern), [Path(path) for path in paths]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "text_label"),
+    [
+        ("main sessions", "main-sessions", "Main sessions"),
+        ("home-assistant_v2", "home-assistant_v2", "Home assistant v2"),
+        ("CRM 'north' \"a\".b", "crm-north-a-b", "CRM 'north' \"a\" b"),
+        ("Zürich", "zurich", "Zürich"),
+        ("Задачи", "database", "Задачи"),
+        ("a\udcffb", "ab", "A?b"),
+        ("--", "database", ""),
+        ("x" * 300, "x" * 180, "X" + "x" * 299),
+    ],
+)
+def test_a_text_becomes_a_name_and_a_label(text: str, name: str, text_label: str) -> None:
+    assert (slug(text), label(text)) == (name, text_label)
+
+
+def test_a_taken_name_gets_a_number() -> None:
+    assert unique_name("a", {"b"}) == "a"
+    assert unique_name("a", {"a", "a-2"}) == "a-3"
