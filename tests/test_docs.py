@@ -1,19 +1,43 @@
-"""README and style sheet match the code: settings, commands, routes and colours."""
+"""Documents and style sheet match the code: settings, commands, sentences, links and colours."""
 
+import os
 import re
+import shlex
 import tomllib
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
+import click
 import pytest
 
 from dash_app import VERSION, cli, settings
-from dash_app.model.expectation import Expectation
+from dash_app.model.conflict import Conflict
+from dash_app.model.event import Event
+from dash_app.model.expectation import Expectation, ExpectationReport, ExpectationState
+from dash_app.model.host_facts import Holder
+from dash_app.model.integrity import Damage, Integrity
+from dash_app.model.problem import Problem, ProblemCode
+from dash_app.model.reading import Code, LastGood
+from dash_app.rules.problems import damage_problems, limit_problems, problem_of
 from dash_app.settings import Settings
+from dash_app.words.errors import WordingContext, explain_error
+from dash_app.words.problems import (
+    BRIEFLY,
+    REMEDIES,
+    conflict_text,
+    current_parts,
+    log_held,
+    plain,
+    spoken,
+)
+from tests import factories
 from tests.architecture import RANKS
 from tests.harness import ROOT
 
-README = (ROOT / "README.md").read_text()
+COMMANDS = (ROOT / "ops" / "README.md").read_text()
+CONFIGURATION = (ROOT / "dash_app" / "settings" / "README.md").read_text()
 STYLE = (ROOT / "assets" / "page.css").read_text()
 
 TOKENS = {
@@ -37,10 +61,13 @@ TOKENS = {
 }
 """Each colour in the dark and in the light scheme."""
 
-DEVELOPERS = [
-    *(ROOT / ".github").glob("*.md"),
-    ROOT / "dash_app" / "README.md",
-    ROOT / "tests" / "README.md",
+DOCUMENTS = [
+    *ROOT.glob("*.md"),
+    *(
+        path
+        for name in (".github", "ops", "dash_app", "tests")
+        for path in (ROOT / name).rglob("*.md")
+    ),
 ]
 MAX_ENTRY_CHARACTERS = 250
 
@@ -48,39 +75,113 @@ MINUTE = timedelta(minutes=1)
 HEX = re.compile(r"#[0-9a-fA-F]{3,8}\b")
 
 
-def readme_block(language: str, holding: str) -> str:
-    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    return next(block for block in blocks if holding in block)
+def blocks(language: str, text: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
-def test_the_configuration_in_the_readme_is_the_default_one() -> None:
-    written = settings.parse(
-        tomllib.loads(readme_block("toml", "[server]")), settings.default_path()
-    )
+def setting_block(holding: str) -> str:
+    return next(block for block in blocks("toml", CONFIGURATION) if holding in block)
+
+
+def test_the_documented_configuration_is_the_default_one() -> None:
+    written = settings.parse(tomllib.loads(setting_block("[server]")), settings.default_path())
     assert written.model_dump(exclude={"declared"}) == Settings(
         source=settings.default_path()
     ).model_dump(exclude={"declared"})
     assert written.databases == Settings().databases[:1]
 
 
-def test_the_readme_names_every_setting() -> None:
+def test_every_setting_is_documented() -> None:
     keys = {key for section in settings.SECTIONS.values() for key in section.model_fields}
-    blocks = readme_block("toml", "[server]") + readme_block("toml", "expect = ")
-    written = set(re.findall(r"^(\w+) = ", blocks, re.MULTILINE))
+    text = setting_block("[server]") + setting_block("expect = ")
+    written = set(re.findall(r"^(\w+) = ", text, re.MULTILINE))
     assert written | {"tables"} == keys
 
 
-def test_the_expectations_in_the_readme_are_valid() -> None:
-    written = tomllib.loads(readme_block("toml", "expect = "))
+def test_the_documented_expectations_are_valid() -> None:
+    written = tomllib.loads(setting_block("expect = "))
     (database,) = settings.parse(written, settings.default_path()).databases
     assert database.rules.for_table("messages").expect == Expectation(5 * MINUTE, 1.25 * MINUTE)
     tables = written["databases"][0]["tables"]["messages"]
     assert tables.keys() == settings.NESTED["databases.tables"].model_fields.keys()
 
 
-def test_the_readme_names_every_command() -> None:
-    for name in cli.MODULES:
-        assert re.search(rf"\| `\./ops/run \[?{name}", README), name
+def command(*names: str) -> click.Command:
+    found: click.Command = cli.main
+    for name in names:
+        known = isinstance(found, click.Group) and found.get_command(click.Context(found), name)
+        found = known or found
+    return found
+
+
+@pytest.mark.parametrize("name", cli.MODULES)
+def test_every_command_is_documented_with_its_options(name: str) -> None:
+    (row,) = re.findall(rf"^\| `\./ops/run \[?{name}.*$", COMMANDS, re.MULTILINE)
+    group = command(name)
+    parts = group.commands.values() if isinstance(group, click.Group) else [group]
+    options = {option for part in parts for parameter in part.params for option in parameter.opts}
+    assert set(re.findall(r"--[a-z]+", row)) == {name for name in options if name.startswith("--")}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documented_commands_exist_and_know_their_options(document: Path) -> None:
+    text = re.sub(r" *#.*", "", "\n".join(blocks("sh", document.read_text())))
+    for line in re.findall(r"(?<!\S)\./ops/[^&|;\n>]+", text):
+        script, *words = shlex.split(line)
+        assert os.access(ROOT / script, os.X_OK), line
+        if script == "./ops/run":
+            names = list(takewhile(lambda word: not word.startswith("-"), words)) or ["serve"]
+            found = command(*names)
+            assert found is not cli.main, line
+            found.make_parser(click.Context(found)).parse_args(words)  # raises NoSuchOption
+        else:
+            sources = (ROOT / script).read_text()
+            for module in re.findall(r"-m (tests[\w.]*)", sources):
+                sources += (ROOT / module.replace(".", "/") / "__main__.py").read_text()
+            assert [word for word in words if word[:2] == "--" and word not in sources] == []
+
+
+AT = datetime(2026, 11, 23, 14, 2, tzinfo=UTC)
+NODE = "node (pid 812)"
+
+
+def explained(code: Code) -> tuple[str, str]:
+    context = WordingContext(Path("config.toml"), "ann", MINUTE)
+    return explain_error(code, {"holder": NODE}, factories.database(), LastGood(AT, 1, 1), context)
+
+
+def told(problem: Problem | None) -> tuple[str, str]:
+    assert problem
+    return spoken(current_parts(problem), AT + 120 * MINUTE), problem.remedy
+
+
+def sentences() -> dict[ProblemCode, tuple[str, str]]:
+    """Return what the product reports in the cases that the README lists, and its remedies."""
+    silent = ExpectationReport(ExpectationState("late", Expectation(60 * MINUTE, MINUTE), AT, AT))
+    lost = {"rows": {"events": 73_765}}, {"rows": {"events": 24_592}}
+    pages = Integrity("damaged", damage=(Damage("messages", 12, AT),))
+    reading = replace(factories.good_reading(AT, messages=1), wal_bytes=90_000_000)
+    (late,) = limit_problems(factories.database(), reading, silent, (), {})
+    (damaged,) = damage_problems("email", pages)
+    return {
+        "late": told(late),
+        "rows_dropped": told(problem_of(Event("email", "rows_dropped", AT, *lost))),
+        "rolled_back": told(problem_of(Event("email", "rolled_back", AT, {}, {}))),
+        "file_missing": explained("file_missing"),
+        "wal_orphaned": conflict_text(
+            Conflict("wal_orphaned", AT, 812, "python3", "agent.service")
+        ),
+        "pages_damaged": told(damaged),
+        "locked": explained("locked"),
+        "log_held": (log_held(reading, Holder(812, "node", (), AT), AT), REMEDIES["log_held"]),
+    }
+
+
+def test_the_sentences_in_the_readme_are_those_of_the_product() -> None:
+    text = (ROOT / "README.md").read_text().split("## What it tells you")[1].split("##")[0]
+    rows = [line.strip("| ").split(" | ") for line in plain(text).splitlines() if line[:1] == "|"]
+    shown = [[BRIEFLY[code][0], *map(plain, texts)] for code, texts in sentences().items()]
+    assert rows[2:] == shown
 
 
 def test_package_changelog_and_code_have_one_version() -> None:
@@ -101,14 +202,25 @@ def test_the_changelog_is_short_lines_under_known_headings() -> None:
     assert [entry for entry in entries if len(entry.split("\n\n")[0]) > MAX_ENTRY_CHARACTERS] == []
 
 
-@pytest.mark.parametrize("document", DEVELOPERS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_paths_in_the_developers_documents_exist(document: Path) -> None:
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_and_paths_in_documents_lead_somewhere(document: Path) -> None:
     text = document.read_text()
-    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
+    links = re.findall(r"\]\(([^):]+)\)", text)
+    for link in [*links, *re.findall(r'(?:src|srcset)="([^"]+)"', text)]:
+        path, _, anchor = link.partition("#")
+        target = document.parent / path if path else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
     packages = [*RANKS, "dash_app", "tests", "ops", "assets"]
     paths = re.findall(rf"`((?:{'|'.join(packages)})/[\w./-]+)`", text)
     roots = (ROOT, ROOT / "dash_app", document.parent)
-    assert [link for link in links if not (document.parent / link).exists()] == []
     assert [path for path in paths if not any((root / path).exists() for root in roots)] == []
 
 

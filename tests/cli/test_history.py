@@ -1,4 +1,4 @@
-"""`history` and `events`, and the script in the README."""
+"""`history` and `events`, and the script in the documents of the API."""
 
 import csv
 import io
@@ -153,7 +153,7 @@ def test_the_script_in_the_readme_names_tables_that_stopped_growing(
     tmp_path: Path, config: Path
 ) -> None:
     make_database(tmp_path / "email.db", messages=3)
-    readme = (ROOT / "README.md").read_text()
+    readme = (ROOT / "dash_app" / "api" / "README.md").read_text()
     script = next(
         block
         for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)
