@@ -29,7 +29,9 @@ SILENT_SECONDS = 60.0
 """A process that sends nothing for this time hangs. Even at rest, it sends something every 5 s."""
 
 RECHECK_DAMAGED = timedelta(hours=1)
-BACK_OFF, MAX_BACK_OFF = timedelta(minutes=10), timedelta(days=1)
+RETRY, MAX_RETRY = timedelta(minutes=1), timedelta(days=1)
+"""Time until a check continues that found no moment to read. Each crash or hang doubles it."""
+
 COPY_SECONDS = 10.0
 """A file that was written within this time may be half of a copy in progress."""
 
@@ -65,7 +67,7 @@ class CheckState:
     table_bytes: Mapping[str, int] = field(default_factory=dict)
     index_tables: Mapping[str, str] = field(default_factory=dict)
     failures: int = 0
-    """The number of times that the check failed since it last ended."""
+    """How often its process crashed, hung or had too little memory since a check last ended."""
     failed_at: datetime | None = None
     failure: str | None = None
 
@@ -74,7 +76,7 @@ class CheckState:
         if self.file != file:
             return True
         if self.failed_at:
-            pause = min(BACK_OFF * 2 ** min(self.failures - 1, 10), MAX_BACK_OFF)
+            pause = min(RETRY * 2 ** min(self.failures, 11), MAX_RETRY)
             return not timedelta(0) <= now - self.failed_at < pause
         every = min(every, RECHECK_DAMAGED) if self.damage else every
         is_recent = self.checked_at and timedelta(0) <= now - self.checked_at < every
@@ -91,25 +93,28 @@ class CheckState:
 
     def updated(self, message: Message, now: datetime) -> "CheckState":
         """Return the state after a message of the process."""
+        after = self
         match message:
             case {"progress": progress, "share": share}:
-                return replace(self, progress=progress, share=share)
+                after = replace(self, progress=progress, share=share)
             case {"bytes": sizes, "tables": tables}:
-                return replace(self, table_bytes=sizes, index_tables=tables)
+                after = replace(self, table_bytes=sizes, index_tables=tables)
             case {"damaged": table, "pages": pages}:
                 found_at = next((one.found_at for one in self.damage if one.table == table), now)
                 others = [one for one in self.damage if one.table != table]
                 damage = sorted([*others, Damage(table, pages, found_at)], key=lambda d: -d.pages)
                 found = dict.fromkeys((*self.found, table))
-                return replace(self, damage=tuple(damage), found=tuple(found))
+                after = replace(self, damage=tuple(damage), found=tuple(found))
             case {"checked": table, "note": note}:
                 damage = [d for d in self.damage if d.table != table or table in self.found]
                 checks = {**self.tables, table: TableCheck(now, note)}
                 done = (*self.done, table)
-                return replace(self, damage=tuple(damage), tables=checks, done=done)
+                after = replace(self, damage=tuple(damage), tables=checks, done=done)
             case {"ended": True}:
-                return self._ended(now)
-        return self
+                after = self._ended(now)
+            case {"failed": reason}:
+                after = replace(self, failed_at=now, failure=reason)
+        return after
 
     def _ended(self, now: datetime) -> "CheckState":
         return CheckState(
@@ -156,8 +161,8 @@ class CheckProcess:
     """The process that checks `database`.
 
     `rests_until`: on the monotonic clock, when it may open the database next. `sidecars_left`: as
-    in `Airlock`. `bytes_written`: more than its messages to us. `end`: why it ended, empty if it
-    has checked everything or was not needed any longer.
+    in `Airlock`. `bytes_written`: more than its messages to us. `end`: why it failed, empty if it
+    sent its last message or was not needed any longer.
     """
 
     def __init__(self, database: str, path: Path, state: CheckState, share: float) -> None:
@@ -205,10 +210,8 @@ class CheckProcess:
             match message:
                 case {"rests_until": until, "sidecars": sidecars}:
                     self.rests_until, self.sidecars_left = until, sidecars
-                case {"ended": True}:
+                case {"ended": _} | {"failed": _}:
                     self.end = ""
-                case {"failed": reason}:
-                    self.end = reason
         return messages
 
     @property
@@ -345,6 +348,8 @@ class PageChecker:
             process.kill()
         if has_exited:
             self._end(process, now)
+            if reasons[name] is None:  # or it continues as soon as the obstacle is gone
+                self._turn_ended_at[name] = time.monotonic()
 
     def _end(self, process: CheckProcess, now: datetime) -> None:
         name = process.database
@@ -352,7 +357,6 @@ class PageChecker:
             log.warning("page check of %s: %s", name, failure)
             self.states[name] = self.states[name].failed(failure, now)
         self._process = None
-        self._turn_ended_at[name] = time.monotonic()
         self._start_at = process.started_at + process.cpu_seconds / self._share
         self._bytes_written += process.bytes_written
         self._sidecars_left += process.sidecars_left

@@ -46,6 +46,7 @@ from dash_app.reader.table_check import (
     read_plan,
     read_rows,
 )
+from dash_app.reader.wal_index import grows_fast
 from dash_app.system.processes import limit_memory
 
 SCHEMA_TABLE = "sqlite_schema"
@@ -91,7 +92,7 @@ class GiveUpError(Exception):
 
 
 class MovedError(Exception):
-    """The database was written meanwhile, or is locked."""
+    """The database was written meanwhile, is locked, or is written without a pause."""
 
 
 class TooLongError(Exception):
@@ -357,6 +358,8 @@ class PageCheck:
         now = datetime.now(UTC)
         route = choose_route(files, now, writes_denied=self._writes_denied)
         is_shared = self._is_shared = route == "shared"
+        if is_shared and grows_fast(files.path):
+            raise MovedError
         self._is_restless = not is_shared and not files.shows_writes_after(now)
         had_others = is_shared and is_wal_index_open(files.path)
         seconds = seconds or (LIVE_SECONDS if is_shared else STILL_SECONDS)

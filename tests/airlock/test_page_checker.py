@@ -17,7 +17,7 @@ from dash_app.airlock.page_checker import CheckState, PageChecker
 from dash_app.model.database import Database
 from dash_app.model.encoding import encode
 from dash_app.model.integrity import Damage, Integrity
-from dash_app.model.reading import Reading
+from dash_app.model.reading import Code, Reading
 from dash_app.settings.schema import IntegritySettings
 from dash_app.system.decoding import decode
 from dash_app.system.processes import is_reader
@@ -46,13 +46,16 @@ class Checks:
         self, *paths: Path, share: str = "100%", states: dict[str, CheckState] | None = None
     ) -> None:
         self.paths = {path.stem: path for path in paths}
+        self.codes: dict[str, Code] = {}
         databases = [Database(path.stem, path.stem, path) for path in paths]
         self.checker = PageChecker(
             databases, IntegritySettings.model_validate({"share": share}), states or {}
         )
 
     def update(self) -> dict[str, Integrity]:
-        readings = {name: reading_of(path) for name, path in self.paths.items()}
+        readings = {
+            name: reading_of(path, code=self.codes.get(name)) for name, path in self.paths.items()
+        }
         return dict(self.checker.update(readings, datetime.now(UTC)))
 
     def until(self, holds: Callable[[dict[str, Integrity]], Any]) -> dict[str, Integrity]:
@@ -180,11 +183,29 @@ def test_another_file_is_due_at_once_and_keeps_the_damage() -> None:
     assert (state.checked_at, state.damage) == (None, (DAMAGE,))
 
 
-def test_failures_back_off() -> None:
-    state = CheckState("1:2").failed("its check crashed", NOW)
-    assert not state.is_due("1:2", NOW + timedelta(minutes=9), DAY)
-    assert state.is_due("1:2", NOW + timedelta(minutes=11), DAY)
-    assert not state.failed("again", NOW).is_due("1:2", NOW + timedelta(minutes=19), DAY)
+def test_a_check_without_a_moment_continues_soon_and_crashes_back_off() -> None:
+    state = CheckState("1:2").updated({"failed": "there was no moment to read it"}, NOW)
+    assert state.integrity(None).reason == "there was no moment to read it"
+    assert not state.is_due("1:2", NOW + timedelta(seconds=59), DAY)
+    assert state.is_due("1:2", NOW + timedelta(seconds=61), DAY)
+    for failure in range(4):
+        state = state.failed("its check crashed", NOW)
+        pause = timedelta(minutes=2 ** (failure + 1))
+        assert not state.is_due("1:2", NOW + pause - timedelta(seconds=1), DAY)
+        assert state.is_due("1:2", NOW + pause, DAY)
+
+
+def test_a_check_that_a_lock_ended_keeps_its_turn(tmp_path: Path) -> None:
+    """The smaller file is checked first."""
+    names = {"locked": 1, "next": 5000, "last": 10_000}
+    paths = [make_database(tmp_path / f"{name}.db", tasks=rows) for name, rows in names.items()]
+    with closing(Checks(*paths)) as checks:
+        checks.until(lambda known: known["locked"].state == "checking")
+        checks.codes["locked"] = "locked"
+        checks.until(lambda known: known["next"].state == "checking")
+        del checks.codes["locked"]
+        known = checks.until(lambda known: known["locked"].checked_at)
+        assert (known["next"].state, known["last"].state) == ("clean", "unchecked")
 
 
 def test_a_file_that_ends_within_its_last_page_is_damaged_once_it_rests(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import pytest
 
-from dash_app.reader import files, page_check, routes, sweep
+from dash_app.reader import connection, files, page_check, routes, sweep, wal_index
 from dash_app.reader.counts import Budget
-from dash_app.reader.page_check import PageCheck
+from dash_app.reader.page_check import GiveUpError, PageCheck
 from dash_app.reader.reader import Reader
 from dash_app.reader.table_check import UNNAMED
 from tests.harness import LiveWriter, execute
@@ -217,3 +219,25 @@ def test_a_reading_notices_that_a_file_ends_within_its_last_page(path: Path) -> 
         writer.do("PRAGMA wal_checkpoint(TRUNCATE)")
     os.truncate(path, size_bytes + PAGE_BYTES + 100)  # such as of a transaction that was undone
     assert not lacks_bytes()
+
+
+def test_a_writer_without_a_pause_is_left_alone(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = Mock(wraps=connection.connect)
+    monkeypatch.setattr(page_check, "connect", opened)
+    monkeypatch.setattr(page_check, "MAX_ATTEMPTS", 2)
+    commits = 100
+    with prepared("live", path), LiveWriter(path) as writer:
+
+        def commit(_seconds: float) -> None:
+            for number in range(commits):
+                assert writer.do(f"INSERT INTO keys VALUES ('n{random.random()}', {number})") == []
+
+        monkeypatch.setattr(wal_index, "time", SimpleNamespace(sleep=commit))
+        with pytest.raises(GiveUpError):
+            check(path)
+        opened.assert_not_called()
+        commits = 1
+        assert check(path).damaged == {}
+        opened.assert_called()
