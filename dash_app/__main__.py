@@ -6,5 +6,6 @@ import gc
 gc.disable()
 
 from dash_app.cli import main  # noqa: E402
+from dash_app.words.commands import RUN  # noqa: E402
 
-main(prog_name="./ops/run")
+main(prog_name=RUN)

@@ -66,6 +66,17 @@ def test_functions_stay_short(path: Path) -> None:
     assert long == []
 
 
+def test_sentences_name_commands_as_the_user_starts_them() -> None:
+    """They are spelled in one place, because an installed package has no ./ops/run."""
+    spelled = set()
+    for path in sources():
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        documentation = {node.value for node in nodes if isinstance(node, ast.Expr)}
+        texts = [n.value for n in nodes if isinstance(n, ast.Constant) and n not in documentation]
+        spelled |= {path.name for text in texts if re.search(r"\./ops/(run|install)", str(text))}
+    assert spelled == {"commands.py"}, "use RUN and INSTALL of words/commands.py"
+
+
 def test_imports_are_at_the_top() -> None:
     late = {
         (path.name, node.module)

@@ -44,6 +44,7 @@ def test_systemd_accepts_the_unit_without_warnings(text: str, tmp_path: Path) ->
     for name, value in (
         ("app", ROOT),
         ("environment", ROOT / ".venv"),
+        ("command", "./ops/run"),
         ("history", tmp_path),
     ):
         text = text.replace(f"@{name}@", str(value))

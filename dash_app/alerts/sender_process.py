@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from dash_app.alerts.fit import fit
 from dash_app.system.processes import limit_memory
 from dash_app.system.secret_files import read_urls
+from dash_app.words.commands import RUN
 
 try:
     import apprise
@@ -126,7 +127,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sender.stopping.set())
     limit_memory(MAX_BYTES)
     threading.stack_size(STACK_BYTES)
-    failure = "apprise is missing: ./ops/run alerts install"
+    failure = f"apprise is missing: {RUN} alerts install"
     found: list[Receiver] = []
     try:
         urls = read_urls(Path(request["urls_file"]))

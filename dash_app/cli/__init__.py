@@ -16,6 +16,7 @@ from dash_app import VERSION
 from dash_app.cli.terminal import fail
 from dash_app.settings import SettingsError
 from dash_app.system import logging_setup
+from dash_app.words.commands import RUN
 
 MODULES = {
     "serve": "serve",
@@ -67,17 +68,17 @@ class LateCommands(click.Group):
             return fail(f"Mission Control failed: {logging_setup.describe_error(error)}")
 
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run demo                                try it with five demo databases
-  ./ops/run discover ~/clawd --save             find your own databases and configure them
-  ./ops/run                                     serve the page
-  ./ops/run status                              show the state of each database
-  ./ops/run status --json | jq -r .headline     the same, for a script
-  ./ops/run history --database email --from 7d  summarize the last week
-  ./ops/run events --since 24h                  list the changes of the last day
-  ./ops/run incidents --open                    list what is wrong now, and why
-  ./ops/run alerts test                         send a test notification
+  {RUN} demo                                try it with five demo databases
+  {RUN} discover ~/clawd --save             find your own databases and configure them
+  {RUN}                                     serve the page
+  {RUN} status                              show the state of each database
+  {RUN} status --json | jq -r .headline     the same, for a script
+  {RUN} history --database email --from 7d  summarize the last week
+  {RUN} events --since 24h                  list the changes of the last day
+  {RUN} incidents --open                    list what is wrong now, and why
+  {RUN} alerts test                         send a test notification
 
 \b
 Exit codes of status and doctor:

@@ -22,15 +22,16 @@ from dash_app.settings import Settings
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.secret_files import digest, read_urls, redact
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 from dash_app.words.notifications import notification_state, signature, trial_text
 
 DEFAULT_LIMIT = 20
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run alerts install          install the library that sends notifications
-  ./ops/run alerts test             send a test notification to each receiver
-  ./ops/run alerts list --limit 50  list the receivers and the newest 50 notifications
+  {RUN} alerts install          install the library that sends notifications
+  {RUN} alerts test             send a test notification to each receiver
+  {RUN} alerts list --limit 50  list the receivers and the newest 50 notifications
 
 \b
 URLs are secret: only their scheme and host are shown.
@@ -48,8 +49,8 @@ def install() -> None:
     try:
         installed = version("apprise")
     except PackageNotFoundError:
-        fail("Run ./ops/run alerts install instead.")
-    click.echo(f"apprise {installed} is installed. Next: a file of URLs, and ./ops/run alerts test")
+        fail(f"Run {RUN} alerts install instead.")
+    click.echo(f"apprise {installed} is installed. Next: a file of URLs, and {RUN} alerts test")
 
 
 @alerts.command()

@@ -13,12 +13,13 @@ from dash_app.cli.terminal import fail
 from dash_app.doctor.rescue import is_in_use
 from dash_app.reader.locks import FLOCK
 from dash_app.reader.wal_index import OPEN_LOCK_BYTE
+from dash_app.words.commands import RUN
 from dash_app.words.numbers import plural
 
 READ_LOCK = FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, OPEN_LOCK_BYTE, 1, 0)
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run compare ~/rescue/1.db ~/rescue/2.db  after the copies that `doctor` shows how to make
+  {RUN} compare ~/rescue/1.db ~/rescue/2.db  after the copies that `doctor` shows how to make
 """
 
 

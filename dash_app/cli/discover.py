@@ -10,11 +10,12 @@ from dash_app import settings
 from dash_app.cli.terminal import fail
 from dash_app.reader.discover import sqlite_files
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run discover ~/clawd         print configuration for the databases below ~/clawd
-  ./ops/run discover ~/clawd --save  write it to the configuration file, if there is none yet
+  {RUN} discover ~/clawd         print configuration for the databases below ~/clawd
+  {RUN} discover ~/clawd --save  write it to the configuration file, if there is none yet
 """
 
 
@@ -39,7 +40,7 @@ def discover(folder: Path, *, save: bool) -> None:
     except OSError as error:
         fail(f"{path} cannot be written: {error.strerror}.")
     count = numbers.plural(text.count("[[databases]]"), "database")
-    click.echo(f"Saved {count} to {path}. Next: ./ops/run")
+    click.echo(f"Saved {count} to {path}. Next: {RUN}")
 
 
 def _configuration(files: list[Path]) -> str:

@@ -11,15 +11,16 @@ import click
 from dash_app import settings
 from dash_app.cli.terminal import config_option
 from dash_app.doctor import examine, exit_code
+from dash_app.words.commands import RUN
 
 MARKS = {"well": "ok ", "notice": "see", "unknown": "?  ", "fault": "BAD"}
 """The start of each line, by level."""
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run doctor                      print one line per check, with a fix below it
-  ./ops/run doctor --config other.toml  check another configuration
-  ./ops/run doctor --json | jq '.[] | select(.level == "fault")'
+  {RUN} doctor                      print one line per check, with a fix below it
+  {RUN} doctor --config other.toml  check another configuration
+  {RUN} doctor --json | jq '.[] | select(.level == "fault")'
 
 \b
 Exit codes: 0 well, 3 something needs you, 4 unknown.

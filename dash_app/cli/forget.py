@@ -24,15 +24,16 @@ from dash_app.model.database import Database
 from dash_app.settings import Settings
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 
 POLL_SECONDS = 0.05
 MAX_WAIT_SECONDS = 30.0
 """Do not wait longer for a service whose interval may be an hour."""
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run forget email        after its file was moved or emptied on purpose
-  ./ops/run forget email --yes  in a script
+  {RUN} forget email        after its file was moved or emptied on purpose
+  {RUN} forget email --yes  in a script
 
 \b
 Its state, its problems and who had it open are forgotten: a missing file counts as not initialized

@@ -26,6 +26,7 @@ from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.series import Metric, Selection, Series
 from dash_app.settings import Settings
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_line
 
@@ -36,34 +37,34 @@ MAX_POINTS = 500
 DEFAULT_LIMIT = 50
 UNKNOWN = "unknown"
 
-HISTORY_EXAMPLES = """\b
+HISTORY_EXAMPLES = f"""\b
 Examples:
-  ./ops/run history                              rows of all tables, last 24 hours
-  ./ops/run history --database email --from 7d   one database, last week
-  ./ops/run history --metric inserted --from 1h  rows written in the last hour
-  ./ops/run history --from 30d --csv > rows.csv  for a spreadsheet
-  ./ops/run history --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
+  {RUN} history                              rows of all tables, last 24 hours
+  {RUN} history --database email --from 7d   one database, last week
+  {RUN} history --metric inserted --from 1h  rows written in the last hour
+  {RUN} history --from 30d --csv > rows.csv  for a spreadsheet
+  {RUN} history --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
 
 \b
 Reads only the history, so the service does not need to run.
 """
 
-EVENTS_EXAMPLES = """\b
+EVENTS_EXAMPLES = f"""\b
 Examples:
-  ./ops/run events                              the newest 50
-  ./ops/run events --since 24h                  the last day
-  ./ops/run events --database email --limit 5
+  {RUN} events                              the newest 50
+  {RUN} events --since 24h                  the last day
+  {RUN} events --database email --limit 5
 
 \b
 Reads only the history, so the service does not need to run.
 """
 
 
-INCIDENTS_EXAMPLES = """\b
+INCIDENTS_EXAMPLES = f"""\b
 Examples:
-  ./ops/run incidents                           the newest 50
-  ./ops/run incidents --open                    the ones that have not ended
-  ./ops/run incidents --json | jq '.incidents[].text'
+  {RUN} incidents                           the newest 50
+  {RUN} incidents --open                    the ones that have not ended
+  {RUN} incidents --json | jq '.incidents[].text'
 
 \b
 Reads only the history, so the service does not need to run.

@@ -19,8 +19,9 @@ from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
 from dash_app.system.network import Address, PortTakenError
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 
-NEXT_STEP = "Your own databases: ./ops/run discover FOLDER --save"
+NEXT_STEP = f"Your own databases: {RUN} discover FOLDER --save"
 
 EXPECTED = {"health": {"expect": {"every": "1m", "grace": "1h"}}}
 """The expectations of the demo: its `health` is late a minute after its only write."""
@@ -28,17 +29,17 @@ EXPECTED = {"health": {"expect": {"every": "1m", "grace": "1h"}}}
 log = logging.getLogger(__name__)
 
 
-SERVE_EXAMPLES = """\b
+SERVE_EXAMPLES = f"""\b
 Examples:
-  ./ops/run                                      the same as ./ops/run serve
-  ./ops/run serve --address loopback --port 4000
-  ./ops/run serve --address tailscale --address 192.168.7.2
+  {RUN}                                      the same as {RUN} serve
+  {RUN} serve --address loopback --port 4000
+  {RUN} serve --address tailscale --address 192.168.7.2
 """
 
-DEMO_EXAMPLES = """\b
+DEMO_EXAMPLES = f"""\b
 Examples:
-  ./ops/run demo
-  ./ops/run demo --port 4000  if the service already uses port 3001
+  {RUN} demo
+  {RUN} demo --port 4000  if the service already uses port 3001
 """
 
 

@@ -18,16 +18,17 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.settings import Settings
 from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
+from dash_app.words.commands import RUN
 from dash_app.words.summaries import aligned, headline_with_age, snapshot_age, status_line
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run status                             one line per database
-  ./ops/run status || notify-send "Look"       a desktop message if something needs you
-  ./ops/run status --json | jq '.databases[].totalRows'
-  watch ./ops/run status                       repeat every two seconds
+  {RUN} status                             one line per database
+  {RUN} status || notify-send "Look"       a desktop message if something needs you
+  {RUN} status --json | jq '.databases[].totalRows'
+  watch {RUN} status                       repeat every two seconds
 
 \b
 Asks the running service if it has the same configuration. Otherwise reads the databases itself.

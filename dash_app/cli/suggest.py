@@ -26,17 +26,18 @@ from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
 from dash_app.settings.toml_edit import Additions, toml_string
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 
 LOCAL_TIME, ZONES = Path("/etc/localtime"), "zoneinfo"
 """/etc/localtime is a link to a file below a folder of this name."""
 
 UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
 
-EXAMPLES = """\b
+EXAMPLES = f"""\b
 Examples:
-  ./ops/run suggest                   print configuration with the reasons
-  ./ops/run suggest --database email  only for one database
-  ./ops/run suggest --save            write it to the configuration file
+  {RUN} suggest                   print configuration with the reasons
+  {RUN} suggest --database email  only for one database
+  {RUN} suggest --save            write it to the configuration file
 
 \b
 Reads only the history, so the service does not need to run. Configured expectations stay as they

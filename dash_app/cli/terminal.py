@@ -17,6 +17,7 @@ from dash_app.settings import Settings
 from dash_app.settings.values import DURATION_UNITS
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 
 SHOW_ELAPSED_AFTER_SECONDS = 1.0
 
@@ -100,7 +101,7 @@ def history_file(settings: Settings) -> Iterator[Path]:
     """Yield the history's path; exit with an error if there is no file or it cannot be read."""
     path = settings.history.path
     if not path.exists():
-        fail(f"No history yet at {numbers.short_path(path)}. Start it with ./ops/run")
+        fail(f"No history yet at {numbers.short_path(path)}. Start it with {RUN}")
     with show_elapsed("Reading the history"), fail_if_unreadable(path):
         yield path
 

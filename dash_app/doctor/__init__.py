@@ -14,6 +14,7 @@ from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.users import own_user_name
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 from dash_app.words.errors import WordingContext
 
 __all__ = ["Check", "examine", "exit_code"]
@@ -73,7 +74,7 @@ def _configuration(settings: Settings) -> Iterator[Check]:
         yield Check("well", "configuration", f"Configuration {shown} is valid.")
     else:
         text = f"No configuration at {shown}: the five default databases are watched."
-        yield Check("notice", "no_configuration", text, "./ops/run discover FOLDER --save")
+        yield Check("notice", "no_configuration", text, f"{RUN} discover FOLDER --save")
     if unread := unread_configuration(settings.source):
         text = f"{numbers.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."
         cure = f"Move it to {numbers.short_path(default_path())}, or start with --config FILE."

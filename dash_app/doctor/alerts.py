@@ -7,13 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from dash_app.doctor.check import Check
-from dash_app.doctor.service import INSTALL, unit_file
+from dash_app.doctor.service import unit_file
 from dash_app.settings.schema import AlertsSettings
 from dash_app.system.secret_files import read_urls, redact
 from dash_app.words import numbers
+from dash_app.words.commands import INSTALL, RUN
 
-APPRISE = "Compare it with the examples in apprise's wiki, then run ./ops/run alerts test"
-TEST = "./ops/run alerts test shows whether notifications arrive."
+APPRISE = f"Compare it with the examples in apprise's wiki, then run {RUN} alerts test"
+TEST = f"{RUN} alerts test shows whether notifications arrive."
 
 
 def examine(alerts: AlertsSettings) -> Iterator[Check]:
@@ -22,7 +23,7 @@ def examine(alerts: AlertsSettings) -> Iterator[Check]:
         return
     if find_spec("apprise") is None:
         text = "No notifications are sent: apprise, which sends them, is not installed."
-        yield Check("fault", "apprise_missing", text, "./ops/run alerts install")
+        yield Check("fault", "apprise_missing", text, f"{RUN} alerts install")
     elif bare := _bare_environment():
         text = f"The service sends no notifications: {numbers.short_path(bare)} has no apprise."
         yield Check("fault", "apprise_missing", text, INSTALL)

@@ -9,6 +9,7 @@ from pathlib import Path
 from dash_app.doctor.check import Check
 from dash_app.system.users import own_user_name
 from dash_app.words import numbers
+from dash_app.words.commands import INSTALL, RUN
 
 UNIT = "mission-control.service"
 UNIT_FILE = Path("~/.config/systemd/user") / UNIT
@@ -17,7 +18,6 @@ BOOTED = Path("/run/systemd/system")
 
 LINGERING = Path("/var/lib/systemd/linger")
 SYSTEMCTL_SECONDS = 5.0
-INSTALL = "./ops/install"
 PROPERTIES = "ActiveState,SubState,MainPID,UnitFileState,FragmentPath"
 
 
@@ -31,11 +31,11 @@ def examine() -> Iterator[Check]:
     """Yield the checks of the service; only one if systemd does not run this system."""
     if not BOOTED.is_dir():
         text = "systemd does not run this system: there is no service."
-        yield Check("well", "no_systemd", text, "./ops/run serves the page while it runs.")
+        yield Check("well", "no_systemd", text, f"{RUN} serves the page while it runs.")
         return
     file = unit_file()
     if not file.is_file():
-        text = "Not installed as a service: the page is served only while ./ops/run runs."
+        text = f"Not installed as a service: the page is served only while {RUN} runs."
         yield Check("notice", "service_not_installed", text, INSTALL)
         return
     yield from _unit(file.read_text(encoding="utf-8", errors="replace"))

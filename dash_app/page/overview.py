@@ -25,6 +25,7 @@ from dash_app.page.url_query import with_values
 from dash_app.page.widgets import aside
 from dash_app.settings import Settings
 from dash_app.words import numbers
+from dash_app.words.commands import RUN
 
 WHAT_IT_IS = (
     "Mission Control shows whether the SQLite databases of your agents are well, and what to do"
@@ -98,9 +99,9 @@ def _first_start(settings: Settings) -> Component:
         html.H2("How to start", className="visually-hidden"),
         html.P(WHAT_IT_IS),
         aside("Find your databases, then restart"),
-        html.Code("./ops/run discover ~ --save"),
+        html.Code(f"{RUN} discover ~ --save"),
         aside("Or see it with five demo databases first"),
-        html.Code("./ops/run demo"),
+        html.Code(f"{RUN} demo"),
         aside(
             "Five files are awaited in ",
             folder,

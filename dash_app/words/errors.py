@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dash_app.model.database import Database
 from dash_app.model.reading import Code, LastGood
+from dash_app.words.commands import RUN
 from dash_app.words.numbers import number, plural, short_path
 
 APPEARS = (
@@ -35,7 +36,7 @@ RESTORE_UNLESS_ENCRYPTED = (
 NEWER_SCHEMA = (
     "Its schema needs a newer SQLite than Mission Control's {ours}; it was written by {writer}."
 )
-UPDATE = "Update Python; `./ops/run doctor` names both versions."
+UPDATE = f"Update Python; `{RUN} doctor` names both versions."
 
 NEVER_SEEN: dict[Code, tuple[str, str]] = {
     "file_missing": ("No file yet at {path}.", APPEARS),
@@ -59,7 +60,7 @@ TEXTS: dict[Code, tuple[str, str]] = {
     ),
     "permission_denied": (
         "User {user} has no permission to read {path}.",
-        "`./ops/run doctor` shows the command that grants it.",
+        f"`{RUN} doctor` shows the command that grants it.",
     ),
     "read_only_folder": ("Its WAL has no index (`-shm`), and the folder is read-only.", OPEN_ONCE),
     "needs_recovery": ("A crash left unfinished work in its journal or WAL.", OPEN_ONCE),
@@ -69,7 +70,7 @@ TEXTS: dict[Code, tuple[str, str]] = {
     ),
     "wal_elsewhere": (
         "{holder} has it open in WAL mode, but its WAL is under another name or gone.",
-        "Is `path` in {config} the name that its program opens? If so, run `./ops/run doctor`.",
+        f"Is `path` in {{config}} the name that its program opens? If so, run `{RUN} doctor`.",
     ),
     "not_a_database": ("Not an SQLite file, or encrypted.", "Check `path` in {config}."),
     "unsupported": ("Its file format is newer than Mission Control's SQLite {ours}.", UPDATE),

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from dash_app.model.incident import Incident
 from dash_app.model.notification import Notification, NotificationKind
+from dash_app.words.commands import RUN
 from dash_app.words.incidents import SEPARATOR, incident_sentence, labels_and_cause
 from dash_app.words.numbers import age, ago, clock, first_of, number, plural, truncate
 
@@ -78,7 +79,7 @@ def failing_text(lost: Sequence[Notification]) -> tuple[str, str]:
     """Return the text and remedy of the problem that notifications are not delivered."""
     why = next((one.failure for one in reversed(lost) if one.failure), "")
     text = f"{plural(len(lost), 'notification')} did not reach every receiver: {why}."
-    return text, "Fix that, then check with `./ops/run alerts test`."
+    return text, f"Fix that, then check with `{RUN} alerts test`."
 
 
 def trial_text(now: datetime) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from dash_app.model.host_facts import Disk, Holder, WalGrowth
 from dash_app.model.integrity import Integrity
 from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
+from dash_app.words.commands import RUN
 from dash_app.words.events import spell_out
 from dash_app.words.numbers import (
     age,
@@ -101,11 +102,11 @@ INTENDED = "Intended? Acknowledge it. If not, stop its writer"
 COMPARE = INTENDED + " and compare it with a backup."
 # `./ops/drill rescue` proves the steps that doctor prints. Each program that opens or closes the
 # database can overwrite the rows of another.
-RESCUE = "Don't start or stop its programs. `./ops/run doctor` shows how to save its rows."
+RESCUE = f"Don't start or stop its programs. `{RUN} doctor` shows how to save its rows."
 REMEDIES: dict[FindingKind, str] = {
     **dict.fromkeys(get_args(ConflictKind), RESCUE),
     "wal_stale": (
-        "Open it with no program yet: SQLite would apply that WAL to it. `./ops/run doctor` prints "
+        f"Open it with no program yet: SQLite would apply that WAL to it. `{RUN} doctor` prints "
         "the steps."
     ),
     "pages_damaged": (

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dash_app.words.commands import RUN
+
 NOTHING_YET = (
     "Open it with no other program, and end none of those that have it open: "
     "closing it can overwrite the rows of another."
@@ -80,7 +82,7 @@ def rescue_steps(
         Step(NOTHING_YET),
         Step(FREEZE, (f"kill -STOP {programs}",)),
         Step(COPY, (make, *copying)),
-        Step(COMPARE, (f"./ops/run compare {' '.join(copies)}",)),
+        Step(COMPARE, (f"{RUN} compare {' '.join(copies)}",)),
         Step(END, (f"kill -KILL {programs}",)),
         Step(REPLACE, (f"mv {main} {aside} {folder}/", f"cp -p {copies[0]} {main}")),
         Step(KEEP),
