@@ -95,6 +95,7 @@ def _rhythms(configured: Settings, databases: Iterable[Database]) -> list[TableR
             for spans in [find_watched(path, database.name, since)]
             for table, instants in find_growth(path, database.name, since)
             if database.rules.for_table(table).expect is None
+            if not database.rules.ignores(table)
         ]
 
 

@@ -6,6 +6,7 @@ Pure functions: the current time is an argument.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from dash_app.model.quiet_hours import NO_QUIET_HOURS, QuietHours, TimeRange
@@ -47,13 +48,17 @@ class Rules(TableRules):
     """The rules of one database.
 
     `expect` concerns writes to its files, `min_rows` the rows of all tables together. `tables` has
-    the rules of each table that has its own.
+    the rules of each table that has its own, `ignored_tables` patterns of tables that are counted
+    but not judged.
     """
 
     max_wal_bytes: int | None = None
     max_size_bytes: int | None = None
     min_free_bytes: int | None = None
     tables: Mapping[str, TableRules] = field(default_factory=dict)
+    ignored_tables: tuple[str, ...] = ()
+    expects_replacement: bool = False
+    """Whether other programs replace the file on purpose, also by one with fewer rows."""
 
     @property
     def expects_writes(self) -> bool:
@@ -64,6 +69,11 @@ class Rules(TableRules):
         """Return the rules of a table, or those that its database passes on if it has none."""
         own = self.tables.get(table)
         return own or TableRules(max_drop_percent=self.max_drop_percent, paused=self.paused)
+
+    def ignores(self, table: str) -> bool:
+        """Whether a table is not judged. In patterns, only `*` and `?` have a meaning."""
+        patterns = (pattern.replace("[", "[[]") for pattern in self.ignored_tables)
+        return any(fnmatchcase(table, pattern) for pattern in patterns)
 
 
 @dataclass(frozen=True, slots=True)

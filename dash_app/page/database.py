@@ -9,6 +9,7 @@ import pandas as pd
 from dash import html
 from dash.development.base_component import Component
 
+from dash_app.model.expectation import Rules
 from dash_app.model.incident import Incident
 from dash_app.model.opener import Opener
 from dash_app.model.snapshot import DatabaseStatus
@@ -27,6 +28,7 @@ from dash_app.page.widgets import (
     aria,
     aside,
     expectation,
+    icon,
     middle_ellipsis,
     moment,
     prose,
@@ -184,8 +186,9 @@ def _tables(details: Details, search: str | None, now: datetime) -> list[Compone
     ).head(MAX_ROWS)
     is_empty = ordered["rows"].eq(0).fillna(False) & ~ordered["is_overdue"]
     head = html.Thead(html.Tr([_heading(*each, key, search) for each in columns.items()]))
+    rules = details.status.database.rules
     shown, empty = (
-        html.Tbody([_table(row, form, now) for row in rows.itertuples(index=False)])
+        html.Tbody([_table(row, form, now, rules) for row in rows.itertuples(index=False)])
         for rows in (ordered[~is_empty], ordered[is_empty])
     )
     parts: list[Component] = [html.Table([head, shown], className="sortable")]
@@ -205,9 +208,11 @@ def _heading(name: str, text: str, sorted_by: str, search: str | None) -> Compon
     )
 
 
-def _table(row: Any, form: Form, now: datetime) -> Component:
+def _table(row: Any, form: Form, now: datetime, rules: Rules) -> Component:
     grew = "not seen" if pd.isna(row.grew_at) else moment(row.grew_at, form, now)
     note = expectation(row, form, now) or [html.Span(_last_growth(grew), className="grew")]
+    if rules.ignores(row.table):
+        note = [html.Span([icon("waiting"), "Ignored"], className="expected idle")]
     rows = "unknown" if pd.isna(row.change) else numbers.change(int(row.change))
     return html.Tr(
         [

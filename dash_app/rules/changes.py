@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from dash_app.model.event import Absence, Event, EventKind, Facts
+from dash_app.model.expectation import Rules
 from dash_app.model.reading import ABSENCES, LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Status
 from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
+from dash_app.rules.ignored import judged_objects, without_ignored
 from dash_app.rules.losses import (
     Drop,
     exact_rows,
@@ -136,6 +138,7 @@ def _compare(
 
     One cause makes one event. `is_back` is whether the tables were absent in between.
     """
+    before, after = (without_ignored(reading, policy.rules) for reading in (before, after))
     is_other_file = before.file != after.file
     lower = _lower_counters(before, after)
     is_older = _is_older(before, after, lower)
@@ -152,7 +155,10 @@ def _compare(
         rows, trail = _compare_copy(before, after, policy, is_back=is_back)
     else:
         rows, trail = _compare_same_file(before, after, policy)
-    found |= {**rows, **_schema_differences(before, after)}
+    found |= {**rows, **_schema_differences(before, after, policy.rules)}
+    if policy.rules.expects_replacement:
+        is_older = False
+        found = {name: found[name] for name in found.keys() - {"file", "counters", NEWEST}}
     return "rolled_back" if is_older else _kind(found), found, trail
 
 
@@ -171,7 +177,8 @@ def _compare_copy(
         found["rows"] = _split(rows)
     tables = inexact_tables(after, exact_rows(before))
     copied = {NEWEST: progress(before), "tables": tables} if tables else None
-    return found, {"waiting": before.trail.get("waiting"), "copied": copied}
+    waiting = None if policy.rules.expects_replacement else before.trail.get("waiting")
+    return found, {"waiting": waiting, "copied": copied}
 
 
 def _compare_same_file(
@@ -210,13 +217,13 @@ def _missing_after_rewrite(before: Reading, after: Reading, policy: DropPolicy) 
     return {"rows": _split(rows), WHOLE: (was, now)} if rows else {}
 
 
-def _schema_differences(before: Reading, after: Reading) -> Differences:
+def _schema_differences(before: Reading, after: Reading, rules: Rules) -> Differences:
     versions = {
         "userVersion": (before.user_version, after.user_version),
         "applicationId": (before.application_id, after.application_id),
     }
     found = {n: both for n, both in versions.items() if None not in both and both[0] != both[1]}
-    objects = _changed_objects(before.objects, after.objects)
+    objects = _changed_objects(before.objects, after.objects, rules)
     return {"objects": objects, **found} if any(objects) else found
 
 
@@ -245,7 +252,7 @@ def progress(reading: Reading) -> dict[str, Any]:
 
 
 def _changed_objects(
-    before: Mapping[str, str] | None, after: Mapping[str, str] | None
+    before: Mapping[str, str] | None, after: Mapping[str, str] | None, rules: Rules
 ) -> tuple[list[str], list[str]]:
     """Return the objects removed and added; an object whose SQL changed is both.
 
@@ -255,6 +262,7 @@ def _changed_objects(
         return [], []
     removed = sorted(name for name, sql in before.items() if after.get(name) != sql)
     added = sorted(name for name, sql in after.items() if before.get(name) != sql)
+    removed, added = judged_objects(removed, before, rules), judged_objects(added, after, rules)
     return _without_columns(removed), _without_columns(added)
 
 

@@ -69,12 +69,17 @@ def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, 
 def rows_missing_in_copy(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, Drop]:
     """Return the tables that have fewer rows in another copy or file that replaced the file.
 
-    Empty if fewer than `MIN_LOST_ROWS` rows are missing in total and no table lost too many.
+    Empty if fewer than `MIN_LOST_ROWS` rows are missing in total and no table lost too many. If a
+    replacement is expected, only configured limits count.
     """
     drops = {
         name: drop
         for name, drop in _without_moved(_drops(before, after), before, after).items()
-        if not policy.is_configured(name) or policy.is_reportable(name, drop[0], drop[1] or 0)
+        if (
+            policy.is_reportable(name, drop[0], drop[1] or 0)
+            if policy.is_configured(name)
+            else not policy.rules.expects_replacement
+        )
     }
     missing = sum(was - (now or 0) for was, now in drops.values())
     is_loss = any(policy.is_reportable(name, was, now or 0) for name, (was, now) in drops.items())

@@ -16,6 +16,7 @@ from dash_app.model.problem import FindingKind, Level, LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import NEWEST, WHOLE, progress
 from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
+from dash_app.rules.ignored import without_ignored
 from dash_app.words.events import event_text
 from dash_app.words.problems import (
     REMEDIES,
@@ -73,6 +74,7 @@ def resolve_events(
 
     A person acknowledged all events up to `acknowledged_until`.
     """
+    reading = without_ignored(reading, policy.rules)
     is_another_copy = any(event.kind in {"back", "replaced"} for event in new)
     over = [
         event
@@ -113,7 +115,7 @@ def _is_undone(
     """
     if reading.code is not None:
         return False
-    if _is_replacement(event):
+    if _is_replacement(event) and not policy.rules.expects_replacement:
         is_original = "file" in event.before and event.before["file"] == reading.file
         if NEWEST not in event.before:  # stored by an earlier version
             return is_original
@@ -127,7 +129,8 @@ def _is_undone(
         (count := reading.tables.get(table)) is not None
         and count.is_exact
         and not policy.is_reportable(table, rows, count.rows or 0)
-        for table, rows in event.before["rows"].items()
+        for table, rows in event.before.get("rows", {}).items()
+        if not policy.rules.ignores(table)
     )
 
 
@@ -258,8 +261,9 @@ def _exceeded(rules: Rules, reading: Reading, missing: Iterable[str]) -> Exceede
 
 
 def _row_limits(rules: Rules, reading: Reading) -> Exceeded:
-    if rules.min_rows is not None and reading.total_complete:
-        rows = reading.total_rows or 0
+    judged = without_ignored(reading, rules)
+    if rules.min_rows is not None and judged.total_complete:
+        rows = judged.total_rows or 0
         if rows < rules.min_rows:
             yield "few_rows", None, few_rows(None, rows, rules.min_rows)
     for table, own in rules.tables.items():

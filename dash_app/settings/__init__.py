@@ -194,6 +194,7 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
         raise SettingsError(f"{source}: brackets are nested too deeply.") from None
     _check_history_path(settings)
     _check_interval(settings)
+    _check_ignored_tables(settings)
     return settings
 
 
@@ -224,6 +225,14 @@ def _check_interval(settings: Settings) -> None:
             if rules.expect and rules.expect.every < settings.sampler.interval:
                 text = f"{place} `expect.every` is shorter than [sampler] `interval`."
                 raise SettingsError(f"{settings.source}: {text} Use a shorter interval.")
+
+
+def _check_ignored_tables(settings: Settings) -> None:
+    for number, database in enumerate(settings.databases, 1):
+        for name in filter(database.rules.ignores, database.rules.tables):
+            place = f"[databases.tables.{shorten(name)}] of database number {number}"
+            text = f"{place} has rules, but `ignore_tables` ignores that table: remove one of them."
+            raise SettingsError(f"{settings.source}: {text}")
 
 
 def _expand_home(path: Path) -> Path:

@@ -12,6 +12,7 @@ MESSAGES = {
     "too_short": "list at least one",
     "too_long": "that list is too long",
     "string_too_long": "that is too long",
+    "string_too_short": "that is empty",
     "string_unicode": "write text in quotes",
     "greater_than_equal": "that is too small",
     "less_than_equal": "that is too large",
@@ -19,7 +20,6 @@ MESSAGES = {
     "string_pattern_mismatch": "use only a to z, 0 to 9, _ and -",
     "tuple_type": "write a list in brackets",
     "bool_type": "write true or false",
-    "literal_error": 'write "on" or "off"',
     "dict_type": "write a table",
     "model_type": "write a table",
 }
@@ -43,6 +43,8 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
     if problem["type"] == "missing":
         return f"{place} needs `{key}`."
     message = MESSAGES.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
+    if problem["type"] == "literal_error":
+        message = message.replace("Input should be", "write").replace("'", '"')
     if problem["type"] == "tuple_type" and key == "databases":
         message = "write [[databases]], with two brackets"
     return f"{place} `{key}` = {_display(key, problem['input'])}: {message}."

@@ -24,6 +24,7 @@ from dash_app.settings.values import (
     Port,
     ServedAddress,
     Size,
+    TablePattern,
     TokenFile,
     UrlsFile,
     Users,
@@ -159,6 +160,8 @@ class DatabaseSettings(TableSettings, FileSettings):
     max_size: Size | None = None
     min_free: Size | None = None
     integrity: Literal["on", "off"] = "on"
+    replaced: Literal["unexpected", "expected"] = "unexpected"
+    ignore_tables: Names[TablePattern] = ()
     tables: dict[str, TableSettings] = Field(default_factory=dict)
 
     def database(self) -> Database:
@@ -174,6 +177,8 @@ class DatabaseSettings(TableSettings, FileSettings):
             max_size_bytes=self.max_size,
             min_free_bytes=self.min_free,
             tables={name: self._table_rules(table) for name, table in self.tables.items()},
+            ignored_tables=self.ignore_tables,
+            expects_replacement=self.replaced == "expected",
         )
         return Database(self.name, label, self.path, rules, self.integrity == "on")
 

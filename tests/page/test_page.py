@@ -9,6 +9,7 @@ import pytest
 from dash import dcc, html
 
 from dash_app import loader
+from dash_app.model.expectation import Rules
 from dash_app.model.host_facts import Activity, Disk, Surroundings
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.problem import Problem
@@ -250,6 +251,13 @@ def test_the_view_folds_empty_tables_unless_a_write_is_overdue() -> None:
     text = view_text(judged_status(good_reading(tasks=3, locks=0, queue=0, large=None)))
     assert re.search("Last growth large .* tasks .* 2 empty tables locks .* queue ", text)
     assert "empty table" not in view_text(judged_status(good_reading(tasks=3)))
+
+
+def test_the_view_marks_ignored_tables() -> None:
+    rules = Rules(ignored_tables=("load_*",))
+    status = judged_status(good_reading(load_1=3, tasks=3))
+    text = view_text(replace(status, database=database("email", rules)))
+    assert re.search("load_1 Ignored 3 .* tasks No growth seen 3", text)
 
 
 def test_the_view_shows_each_note_once() -> None:

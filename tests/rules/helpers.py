@@ -12,6 +12,7 @@ from dash_app.airlock.airlock import Airlock
 from dash_app.history.writer import History
 from dash_app.model.database import Database
 from dash_app.model.event import Event
+from dash_app.model.expectation import Rules
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.state import StateStore
@@ -72,8 +73,8 @@ def event_texts(events: Iterable[Event]) -> list[str]:
 class Simulation:
     """A service that watches one database, which may restart and whose clock may be ahead."""
 
-    def __init__(self, path: Path, history: History, airlock: Airlock) -> None:
-        self._database, self._airlock = Database("a", "A", path), airlock
+    def __init__(self, path: Path, history: History, airlock: Airlock, rules: Rules) -> None:
+        self.database, self._airlock = Database("a", "A", path, rules), airlock
         self._history = history
         self._ahead = timedelta()
         self._start()
@@ -87,26 +88,26 @@ class Simulation:
         """
         self._ahead += later or timedelta()
         if change:
-            change(self._database.path)
+            change(self.database.path)
         else:
             self.store.save()
             self._start()
         reading = exact_or_fault(self._airlock)
         at = reading.read_at + self._ahead, reading.verified_at + self._ahead
         reading = replace(reading, read_at=at[0], verified_at=at[1])
-        _state, open_events = self.store.record(self._database, reading, None)
+        _state, open_events = self.store.record(self.database, reading, None)
         return event_texts(open_events)
 
     def _start(self) -> None:
-        self.store = StateStore(self._history, [self._database], CLOCK.now)
+        self.store = StateStore(self._history, [self.database], CLOCK.now)
 
 
 @contextmanager
-def watched_service(path: Path) -> Iterator[Simulation]:
+def watched_service(path: Path, rules: Rules | None = None) -> Iterator[Simulation]:
     """A service that has read the database once."""
     settings = HistorySettings(path=path.with_name("history.db"))
     with closing(History(settings)) as history, open_airlock(path) as airlock:
-        after = Simulation(path, history, airlock)
+        after = Simulation(path, history, airlock, rules or Rules())
         after(sql())
         yield after
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dash_app.model.expectation import Rules
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.problems import resolve_events
 from tests.airlock_helpers import open_airlock, read_exact
@@ -192,6 +193,35 @@ def test_a_regularly_replaced_file_can_still_lose_rows(path: Path) -> None:
         assert after(mv("backup")) == [f"Replaced by another file with {FEWER}"]
         assert after(mv("newest")) == []
         assert after(mv("newest")) == ["Replaced by another file"]
+
+
+def test_an_expected_replacement_is_no_event(path: Path) -> None:
+    """Only what a configured limit forbids, a missing file, or a lost row of one file is."""
+    with watched_service(path, Rules(expects_replacement=True)) as after:
+        changes = [rsync("backup"), mv("newest"), cp("backup"), mv("backup"), cp_p("newest")]
+        assert [after(change) for change in changes] == [[]] * 5
+        assert after(sql("DELETE FROM queue WHERE id > 9")) == ["Rows lost: queue 5,209 → 9"]
+        assert after(rsync("newest")) == []
+        after(remove)
+        assert after(mv("backup")) == []
+        assert [event.kind for event in after.store.events] == ["back", "gone", "rows_dropped"]
+
+
+def test_a_configured_limit_applies_to_an_expected_replacement(path: Path) -> None:
+    rules = Rules(expects_replacement=True, max_drop_percent=20)
+    with watched_service(path, rules) as after:
+        assert after(mv("backup")) == ["Rows lost: queue 5,209 → 3,709"]
+        assert after() == ["Rows lost: queue 5,209 → 3,709"]
+        assert after(mv("newest")) == []
+
+
+def test_a_replacement_that_is_declared_as_expected_later_is_over(path: Path) -> None:
+    with watched_service(path) as after:
+        (found,) = after(rsync("backup"))
+        assert found == OLDER[0]
+        rules = Rules(expects_replacement=True)
+        after.database = replace(after.database, rules=rules)
+        assert after() == []
 
 
 def test_a_restore_by_sqlite_itself_is_an_event_but_not_a_problem(path: Path) -> None:

@@ -222,6 +222,16 @@ def problems(rules: Rules, one: Reading, *before: Problem) -> list[tuple[str, st
     return [(problem.code, problem.level, problem.text) for problem in found]
 
 
+def test_ignored_tables_do_not_count_towards_the_rows_of_a_database() -> None:
+    rules = Rules(min_rows=5, ignored_tables=("load_[1]",))
+    counts = {"tasks": TableCount(4, START), "load_[1]": TableCount(9, START)}
+    found = problems(rules, Reading(START, START, tables=counts))
+    assert found == [("few_rows", "fault", "4 rows; expected at least 5.")]
+    counts["load_[1]"] = TableCount(None, START, error="no such module")
+    counts["tasks"] = TableCount(5, START)
+    assert problems(rules, Reading(START, START, tables=counts)) == []
+
+
 def test_numbers_beyond_their_limits_are_problems() -> None:
     rules = Rules(
         min_rows=5,

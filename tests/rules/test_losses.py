@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dash_app.model.event import Event
+from dash_app.model.expectation import Rules
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import QUEUE_PENDING, RECENTLY, learn_habits
@@ -334,3 +335,21 @@ def test_a_baseline_of_an_earlier_version_without_roots_and_trail_is_compared(pa
         _, events = apply_reading("a", read_exact(airlock), state)
     assert losses(list(events)) == []
     assert learn_habits(events).queues == {}
+
+
+def test_ignored_tables_make_no_event_whatever_happens_to_them(tmp_path: Path) -> None:
+    path, rules = tmp_path / "a.db", Rules(ignored_tables=("load_*", "?mp"))
+    load = LOGS.replace("logs", "load_1")
+    execute(path, LOGS, fill("logs", 90), load, fill("load_1", 500), LOGS.replace("logs", "tmp"))
+    execute(path, 'CREATE INDEX last ON "load_1" (body)')
+    with watched_service(path, rules) as after:
+        assert after(sql("DELETE FROM load_1")) == []
+        assert after(sql("DROP TABLE load_1", "DROP TABLE tmp")) == []
+        assert after(sql(load, "CREATE TRIGGER t AFTER DELETE ON load_1 BEGIN SELECT 1; END")) == []
+        assert after.store.events == ()
+        assert after(sql("DELETE FROM logs")) == ["Emptied: logs 90 → 0"]
+        after.database = replace(after.database, rules=Rules(ignored_tables=("logs",)))
+        assert after() == []
+        after(sql("CREATE INDEX one ON logs (id)", "CREATE TABLE kept (id)"))
+        newest = event_texts(after.store.events)[0]
+        assert newest == "Schema changed: + table kept"

@@ -46,6 +46,7 @@ def test_values_and_paths_are_parsed() -> None:
         '[history]\npath = "~/h.db"\nevery = "2m"\nmax_size = "2GB"\n'
         '[[databases]]\nname = "a_b-1"\npath = "data/a.db"\n'
         '[[databases]]\nname = "b"\npath = "/srv/b.db"\nlabel = "Bee"\nintegrity = "off"\n'
+        'replaced = "expected"\nignore_tables = ["load_*"]\n'
         '[integrity]\nshare = "2.5%"\nevery = "6h"\n'
     )
     first, second = found.databases
@@ -55,6 +56,8 @@ def test_values_and_paths_are_parsed() -> None:
     assert found.history.path == Path.home() / "h.db"
     assert found.history.max_size == 2_000_000_000
     assert [database.is_page_checked for database in found.databases] == [True, False]
+    assert [database.rules.expects_replacement for database in found.databases] == [False, True]
+    assert [second.rules.ignores(table) for table in ("load_9", "tasks")] == [True, False]
     assert (found.integrity.share, found.integrity.every) == (2.5, timedelta(hours=6))
 
 
@@ -105,6 +108,14 @@ def test_values_and_paths_are_parsed() -> None:
         ('[server]\nallowed_origins = ["*"]', "write a scheme and a host"),
         ('[server]\nallowed_origins = ["https://a/b"]', "write a scheme and a host"),
         (DATABASE + f"quiet = {['Sat UTC'] * 51}", "write at most 50"),
+        (DATABASE + 'replaced = "on"', '\'on\': write "unexpected" or "expected"'),
+        (DATABASE + 'ignore_tables = "load_*"', "`ignore_tables` = 'load_*': write a list"),
+        (DATABASE + 'ignore_tables = [""]', "number 1 `ignore_tables` = '': that is empty"),
+        (DATABASE + "ignore_tables = [1]", "`ignore_tables` = 1: write text in quotes"),
+        (
+            DATABASE + 'ignore_tables = ["l?ad_*"]\n[databases.tables.load_x]\nmin_rows = 1',
+            "[databases.tables.load_x] of database number 1 has rules, but `ignore_tables`",
+        ),
         (DATABASE + "integrity = false", '`integrity` = False: write "on" or "off"'),
         ('[integrity]\nshare = "0%"', "[integrity] `share` = '0%': that is too small"),
         ("[databases]\nname = 1", "write [[databases]], with two brackets"),
