@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from dash_app.doctor import alerts, clock, databases, history, network, service
+from dash_app.doctor import alerts, clock, databases, history, network, service, unwatched
 from dash_app.doctor.check import Check
 from dash_app.model.problem import worst
 from dash_app.settings import Settings, default_path, unread_configuration
@@ -31,6 +31,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         "configuration": lambda: _configuration(settings),
         "service": service.examine,
         "databases": lambda: databases.examine(settings, place),
+        "folders": lambda: unwatched.examine(settings.databases),
         "network": lambda: network.examine(settings.server),
         "refusals": lambda: network.examine_refusals(settings.server),
         "alerts": lambda: alerts.examine(settings.alerts),

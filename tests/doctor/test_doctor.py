@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dash_app import doctor
-from dash_app.doctor import Check, clock, network, service
+from dash_app.doctor import Check, clock, network, service, unwatched
 from dash_app.doctor.databases import conflicts_unknown
 from dash_app.history.schema import migrate
 from dash_app.model.host_facts import Surroundings
@@ -119,6 +119,30 @@ def test_checks_without_problems_have_level_and_code(tmp_path: Path) -> None:
     assert {"configuration", "port_free", "history", "guarded"} <= found.codes
     assert all(set(check) == {"level", "code", "text", "cure"} for check in found.checks)
     assert not found.codes & {"not_wal", "database_owner", "side_file_owner", "clock_wrong"}
+
+
+def test_databases_beside_watched_ones_are_named_once_per_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "my agents"
+    watched = [make_database(folder / name, notes=1) for name in ("a.db", "b.db")]
+    alone = make_database(tmp_path / "alone" / "c.db", notes=1)
+    databases = [database("a"), database("b"), database("c"), database("gone")]
+    paths = [folder / "a.db", tmp_path / "link.db", alone, tmp_path / "missing" / "d.db"]
+    (tmp_path / "link.db").symlink_to(watched[1])
+    databases = [replace(one, path=path) for one, path in zip(databases, paths, strict=True)]
+    for name in ("a.bak.db", "a.corrupt.db", "below/e.db"):
+        make_database(folder / name, notes=1)
+    with LiveWriter(watched[0]):
+        assert list(unwatched.examine(databases)) == []
+        make_database(folder / "crm.db", notes=1)
+        make_database(folder / "leads", notes=1)
+        (check,) = unwatched.examine(databases)
+    assert check.text == f"2 databases in {folder} are not watched: crm.db and leads."
+    assert check.cure == f"./ops/run discover '{folder}' --save"
+    assert check.level == "notice"
+    folders = [make_database(tmp_path / f"f{i}" / "x.db", notes=1).parent for i in range(11)]
+    found = list(unwatched.examine([replace(databases[0], path=one / "y.db") for one in folders]))
+    assert found[0].text == f"A database in {folders[0]} is not watched: x.db."
+    assert found[10].text == "There are unwatched databases in 1 more folder."
 
 
 @as_root

@@ -1,0 +1,51 @@
+"""Databases in the folders of watched ones that are not watched themselves."""
+
+import shlex
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from dash_app.airlock.finder import Finder
+from dash_app.doctor.check import Check
+from dash_app.model.database import Database
+from dash_app.words import numbers
+from dash_app.words.commands import RUN
+
+MAX_FOLDERS = 10
+"""Maximum number of folders that get a check of their own."""
+
+
+def examine(databases: Iterable[Database]) -> Iterator[Check]:
+    """Yield one notice per folder with unwatched databases. Raise OSError."""
+    paths = [database.path for database in databases]
+    folders = sorted({str(path.parent) for path in paths})
+    with closing(Finder({"folders": folders, "depth": 0})) as finder:
+        while not finder.wait(1.0):
+            pass
+    watched = {_identity(path) for path in paths}
+    found: dict[Path, list[str]] = {}
+    for path in sorted(Path(message["file"]) for message in finder.files):
+        if _identity(path) not in watched:
+            found.setdefault(path.parent, []).append(numbers.one_line(path.name))
+    for folder, names in list(found.items())[:MAX_FOLDERS]:
+        count = "A database" if len(names) == 1 else numbers.plural(len(names), "database")
+        is_not = "is not" if len(names) == 1 else "are not"
+        place = numbers.short_path(folder)
+        text = f"{count} in {place} {is_not} watched: {numbers.join_names(names)}."
+        yield Check(
+            "notice", "unwatched", text, f"{RUN} discover {shlex.quote(str(folder))} --save"
+        )
+    if (more := len(found) - MAX_FOLDERS) > 0:
+        text = f"There are unwatched databases in {numbers.plural(more, 'more folder')}."
+        yield Check("notice", "unwatched", text)
+    if not finder.is_complete:
+        text = "The folders of your databases could not all be searched for unwatched databases."
+        yield Check("notice", "not_searched", text)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        info = path.stat()
+    except OSError:
+        return None
+    return info.st_dev, info.st_ino
