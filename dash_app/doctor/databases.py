@@ -17,10 +17,11 @@ from dash_app.model.host_facts import Access
 from dash_app.model.problem import Level
 from dash_app.model.reading import ABSENCES, Reading, has_reset_bug
 from dash_app.settings import Settings
+from dash_app.system.processes import IS_CONTAINER, sees_all_processes
 from dash_app.system.users import user_name
 from dash_app.words import numbers, summaries
-from dash_app.words.errors import WordingContext, explain_error
-from dash_app.words.problems import REMEDIES, plain, unknown_table
+from dash_app.words.errors import MOUNT_FOLDER, WordingContext, explain_error
+from dash_app.words.problems import MOUNTED_ALONE, REMEDIES, plain, unknown_table
 
 WAITS = 3
 """Number of deadlines to wait: a database that hangs is read once more, separately."""
@@ -52,6 +53,7 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
         if reading.code is None:
             yield from _rules(database, reading)
             yield from _writers(database, reading)
+            yield from _mount(database, reading)
     yield from _versions(settings, readings)
     yield from _reader(guards)
 
@@ -68,7 +70,8 @@ def conflicts_unknown(
     for reason, labels in reasons.items():
         names = numbers.join_names(labels)
         text = f"Cannot tell whether programs are destroying {names}: {reason}."
-        yield Check("notice", "conflicts_unknown", text)
+        cure = "" if sees_all_processes() else "Start the container with `pid: host`."
+        yield Check("notice", "conflicts_unknown", text, cure)
 
 
 def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
@@ -136,6 +139,14 @@ def _writers(database: Database, reading: Reading) -> Iterator[Check]:
         yield Check("well", "foreign_engine", text)
 
 
+def _mount(database: Database, reading: Reading) -> Iterator[Check]:
+    """Yield a notice if the file is mounted without its folder."""
+    access = reading.surroundings.access
+    if access and access.is_mounted_alone:
+        text = f"{database.label}: {MOUNTED_ALONE}"
+        yield Check("notice", "mounted_alone", text, MOUNT_FOLDER)
+
+
 def _versions(settings: Settings, readings: Mapping[str, Reading]) -> Iterator[Check]:
     """Yield the databases that an SQLite with the WAL-reset bug wrote, in one check."""
     found = [
@@ -157,6 +168,8 @@ def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
     else:
         text = "The reader opens files read-only, but the kernel does not enforce it."
         cure = "Linux 5.13 or later with Landlock denies its writes."
+        if IS_CONTAINER:
+            cure = "Let the container's seccomp profile allow Landlock and seccomp."
         yield Check("notice", "not_guarded", text, cure)
     text = f"SQLite {sqlite3.sqlite_version} reads the databases"
     major, minor, patch = sqlite3.sqlite_version_info

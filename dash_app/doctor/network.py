@@ -11,6 +11,7 @@ from dash_app.model.refusal import REASONS, Kind
 from dash_app.settings.schema import ServerSettings
 from dash_app.system import network, self_probe
 from dash_app.system.network import Address, PortTakenError
+from dash_app.system.processes import IS_CONTAINER
 
 HEALTH = {b"ok\n", b"not reading\n"}
 REFUSAL = b'"client_not_allowed"'
@@ -96,6 +97,8 @@ def _no_tailscale() -> Check:
     if shutil.which("tailscale"):
         return Check("fault", "tailscale_missing", text, "sudo tailscale up")
     cure = "Install Tailscale if you want to open the page on a phone."
+    if IS_CONTAINER:
+        cure = f"{cure} The container needs `network_mode: host`."
     return Check("notice", "tailscale_missing", text, cure)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dash_app.doctor.check import Check
+from dash_app.system.processes import IS_CONTAINER
 from dash_app.system.users import own_user_name
 from dash_app.words import numbers
 from dash_app.words.commands import INSTALL, RUN
@@ -31,7 +32,10 @@ def examine() -> Iterator[Check]:
     """Yield the checks of the service; only one if systemd does not run this system."""
     if not BOOTED.is_dir():
         text = "systemd does not run this system: there is no service."
-        yield Check("well", "no_systemd", text, f"{RUN} serves the page while it runs.")
+        cure = f"{RUN} serves the page while it runs."
+        if IS_CONTAINER:
+            text, cure = "This is a container: its engine starts and restarts the service.", ""
+        yield Check("well", "no_systemd", text, cure)
         return
     file = unit_file()
     if not file.is_file():

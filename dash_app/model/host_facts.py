@@ -70,6 +70,8 @@ class Access:
     blocked_by: str | None = None
     """The first folder or file on the way that may not be entered or read."""
     blocked_by_folder: bool = False
+    is_mounted_alone: bool = False
+    """Whether the main file itself is a mount, as in a container: files beside it are not seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,14 @@ SEVERITY: tuple[Level, ...] = ("well", "notice", "unknown", "fault")
 """Levels from best to worst."""
 
 LimitKind = Literal[
-    "late", "down", "few_rows", "no_such_table", "wal_large", "file_large", "disk_low"
+    "late",
+    "down",
+    "few_rows",
+    "no_such_table",
+    "wal_large",
+    "file_large",
+    "disk_low",
+    "mounted_alone",
 ]
 """An expectation or a limit of the configuration that does not hold."""
 

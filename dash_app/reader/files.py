@@ -11,6 +11,7 @@ from typing import NamedTuple, Self
 
 from dash_app.model.host_facts import Access
 from dash_app.model.reading import Code, Reading
+from dash_app.system.disk import is_mount_point
 
 GRANULARITY_NS = 2_000_000_000
 """A file's time may stay the same if it is written again within this time: 4 ms on ext4, 2 s on
@@ -206,8 +207,8 @@ def find_access(path: str) -> Access:
     for folder in reversed(list(_folders(path))):
         if not os.access(folder, os.X_OK) and os.path.isdir(folder):
             return Access(path, owners, folder, blocked_by_folder=True)
-    files = (path + side for side in owners)
-    return Access(path, owners, next((f for f in files if not os.access(f, os.R_OK)), None))
+    blocked_by = next((f for side in owners if not os.access(f := path + side, os.R_OK)), None)
+    return Access(path, owners, blocked_by, is_mounted_alone=is_mount_point(path))
 
 
 def open_read_only(path: str) -> int:

@@ -46,7 +46,7 @@ from dash_app.reader.locks import (
 from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
 from dash_app.reader.rowid_scan import Table
 from dash_app.reader.schema import Schema, read_schema, short_name
-from dash_app.system.disk import disk_of
+from dash_app.system.disk import disk_of, is_mount_point
 from dash_app.system.processes import process_label
 
 REREAD_SECONDS = 600
@@ -246,7 +246,8 @@ class Reader:
             time.sleep(OTHER_WAL_PAUSE_SECONDS)
         if pid is not None:
             self._other_wal_seen_at = files.main
-            raise UnreadableError("wal_elsewhere", holder=process_label(pid))
+            alone = {"mounted": "yes"} if is_mount_point(files.path) else {}
+            raise UnreadableError("wal_elsewhere", **alone, holder=process_label(pid))
 
     def _with_wal_doubt(self, reading: Reading, files: Files, header: Header) -> Reading:
         """Mark a reading that may lack rows in a WAL beside another name of the file.

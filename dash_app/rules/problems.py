@@ -19,6 +19,7 @@ from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
 from dash_app.rules.ignored import without_ignored
 from dash_app.words.events import event_text
 from dash_app.words.problems import (
+    MOUNTED_ALONE,
     REMEDIES,
     conflict_text,
     disk_low,
@@ -45,6 +46,7 @@ LIMITS: dict[LimitKind, Level] = {
     "wal_large": "notice",
     "file_large": "notice",
     "disk_low": "notice",
+    "mounted_alone": "notice",
 }
 
 Exceeded = Iterator[tuple[LimitKind, str | None, str]]
@@ -258,6 +260,9 @@ def _exceeded(rules: Rules, reading: Reading, missing: Iterable[str]) -> Exceede
         disk.is_low if rules.min_free_bytes is None else disk.free_bytes < rules.min_free_bytes
     ):
         yield "disk_low", None, disk_low(disk, rules.min_free_bytes)
+    access = reading.surroundings.access
+    if access and access.is_mounted_alone:
+        yield "mounted_alone", None, MOUNTED_ALONE
 
 
 def _row_limits(rules: Rules, reading: Reading) -> Exceeded:

@@ -1,8 +1,17 @@
-"""Free space of a file system. Standard library only, since the reader's child uses it."""
+"""Free space and mounts of file systems. Standard library only: the reader's child uses it."""
 
+import ctypes
 import os
+import sys
 
 from dash_app.model.host_facts import Disk
+
+CURRENT_FOLDER = -100
+STATX_BYTES, ATTRIBUTES = 256, slice(8, 16)
+MOUNT_ROOT = 0x2000
+"""The size of the kernel's `struct statx`, its attributes, and that of a mount, since Linux 5.8."""
+
+libc = ctypes.CDLL(None)
 
 
 def disk_of(path: str) -> Disk | None:
@@ -22,3 +31,11 @@ def disk_of(path: str) -> Disk | None:
         usable = found.f_blocks - found.f_bfree + found.f_bavail
         return Disk(device, found.f_bavail * found.f_frsize, usable * found.f_frsize)
     return None
+
+
+def is_mount_point(path: str) -> bool:
+    """Whether something is mounted at a path itself; False if the kernel does not report it."""
+    found = ctypes.create_string_buffer(STATX_BYTES)
+    if libc.statx(CURRENT_FOLDER, os.fsencode(path), 0, 0, found):
+        return False
+    return bool(int.from_bytes(found.raw[ATTRIBUTES], sys.byteorder) & MOUNT_ROOT)

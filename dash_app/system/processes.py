@@ -15,6 +15,9 @@ END_OF_FILE = (1 << 63) - 1
 READER = "\0-m\0dash_app.reader"
 """In the command line of each process that opens watched files: see `airlock`."""
 
+IS_CONTAINER = "container" in os.environ
+"""Podman and our own image set it (systemd.io/CONTAINER_INTERFACE)."""
+
 FIRST_PID_NAMESPACE = f"pid:[{0xEFFFFFFC}]"
 """The namespace that the kernel starts with has a fixed number (include/linux/proc_ns.h)."""
 

@@ -27,6 +27,7 @@ COPY_FIRST = (
     "Stop its writers and copy it with its `-wal` first. Then move `-wal`, `-shm` and `-journal` "
     "aside and restore a backup, or `.recover` the copy."
 )
+MOUNT_FOLDER = "Mount the folder that has it instead of the file."
 OPEN_ONCE = "Open it once with the program that writes it."
 STILL_READABLE = "No sign of damage. Its own program may still read it."
 RESTORE_UNLESS_ENCRYPTED = (
@@ -101,6 +102,10 @@ VARIANTS: dict[tuple[Code, str], tuple[str, str]] = {
     ("locked", "writes"): (
         "{holder} writes to it without pause.",
         "It is read as soon as its writers pause.",
+    ),
+    ("wal_elsewhere", "mounted"): (
+        "{holder} has it open, but its WAL is not seen: only its file is mounted here.",
+        MOUNT_FOLDER,
     ),
     ("not_a_database", "was_read"): (
         "Another file replaced it: not an SQLite file, or encrypted. It held {rows}.",

@@ -14,6 +14,7 @@ from dash_app.model.integrity import Integrity
 from dash_app.model.problem import FindingKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.words.commands import RUN
+from dash_app.words.errors import MOUNT_FOLDER
 from dash_app.words.events import spell_out
 from dash_app.words.numbers import (
     age,
@@ -71,6 +72,7 @@ BRIEFLY: dict[str, tuple[str, str]] = {
     "no_such_table": ("no such table", "lacks a table"),
     "wal_large": ("WAL too large", "has a large WAL"),
     "file_large": ("file too large", "is too large"),
+    "mounted_alone": ("mounted without its folder", "is mounted without its folder"),
     "alerts_failing": ("notifications not sent", UNREADABLE),
 }
 """Problems on the badge of a card, with a capital, and in titles of incidents; and as the headline
@@ -125,7 +127,9 @@ REMEDIES: dict[FindingKind, str] = {
     "no_such_table": "Correct the name in the configuration, or remove the rule.",
     "wal_large": "A long read or write keeps it from shrinking. Check what has it open.",
     "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
+    "mounted_alone": MOUNT_FOLDER,
 }
+MOUNTED_ALONE = "Only its file is mounted here, not its folder: rows in its WAL are missing."
 
 CONFLICTS: dict[ConflictKind, str] = {
     "wal_split": "{who} uses a WAL that other programs do not see. Rows can be lost.",
