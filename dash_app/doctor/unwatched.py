@@ -22,7 +22,10 @@ def examine(databases: Iterable[Database]) -> Iterator[Check]:
     with closing(Finder({"folders": folders, "depth": 0})) as finder:
         while not finder.wait(1.0):
             pass
-    watched = {_identity(path) for path in paths}
+    # Where the search hung, a stat would keep this process from ending.
+    reached = {message["file"] for message in finder.files}
+    reached |= {path for path, reason in finder.skipped.items() if reason == "same_file"}
+    watched = {_identity(path) for path in paths if str(path) in reached}
     found: dict[Path, list[str]] = {}
     for path in sorted(Path(message["file"]) for message in finder.files):
         if _identity(path) not in watched:
