@@ -1,4 +1,4 @@
-"""File systems mounted for a test: in memory, or served by the test itself.
+"""File systems mounted for a test: in memory, or served by the test itself; a `/proc` of its own.
 
 Mounting requires root; `CAN_MOUNT` is whether this process may mount.
 """
@@ -8,6 +8,8 @@ import errno
 import os
 import stat
 import struct
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread, Timer
 from typing import Literal, Self
@@ -18,7 +20,9 @@ Behaviour = Literal["hangs", "fails"]
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 MS_RDONLY, MS_REMOUNT = 1, 32
+MS_REC, MS_PRIVATE = 1 << 14, 1 << 18
 MNT_FORCE, MNT_DETACH = 1, 2
+CLONE_NEWNS, CLONE_NEWPID = 1 << 17, 1 << 29
 CAP_SYS_ADMIN = 21
 
 
@@ -29,6 +33,39 @@ def _may_mount() -> bool:
 
 
 CAN_MOUNT = _may_mount()
+
+
+def run_with_own_locks(test: Callable[[], None]) -> None:
+    """Run a test in a process with its own pid namespace; fail if it fails.
+
+    `/proc/locks` lists no locks of other tests there, and the programs that it starts end with it.
+    """
+
+    def inside() -> None:
+        LIBC.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None)
+        LIBC.mount(b"proc", b"/proc", b"proc", ctypes.c_ulong(0), None)
+        test()
+
+    def outside() -> None:
+        assert LIBC.unshare(CLONE_NEWNS | CLONE_NEWPID) == 0
+        assert _exit_code_of(inside) == 0
+
+    assert _exit_code_of(outside) == 0, "see its standard error"
+
+
+def _exit_code_of(function: Callable[[], None]) -> int:
+    """Run a function in a fork of this process."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
+    try:
+        function()
+        code = 0
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        os._exit(code)
 
 
 class Mount:

@@ -24,7 +24,7 @@ class SearchedCommits:
     frames: int
     content: str | None
     fits: bool = True
-    """Whether the WAL has the last frame that its index names."""
+    """Whether the last frame that the index names is the last one of a commit in the WAL."""
 
 
 def find_content_commit(
@@ -43,7 +43,7 @@ def find_content_commit(
     try:
         descriptor = open_read_only(path)
         try:
-            fits = index.fits(descriptor)
+            fits = index.fits(descriptor) and not index.find_strays(descriptor)
             frame = _newest_frame(descriptor, index, housekeeping, last_frame)
         finally:
             os.close(descriptor)

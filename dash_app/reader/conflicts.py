@@ -14,23 +14,34 @@ import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.reader.files import Files, FileStamp, UnreadableError, identity_of, stat_files
 from dash_app.reader.locks import (
+    SHARED_BYTES,
+    SHARED_FIRST,
     FileId,
     LockList,
+    find_lock,
+    find_write_lock,
     has_unlisted_locks,
     is_on_index,
     is_on_main,
+    is_wal_index_open,
     list_locks,
-    pids_with_other_wal,
 )
-from dash_app.reader.wal_index import contradicts_wal
-from dash_app.system.processes import command_name, is_reader, process_label, unit_of
+from dash_app.reader.wal_index import FIRST_LOCK_BYTE, Commit, compare_with_wal, read_wal_index
+from dash_app.system.disk import is_mount_point
+from dash_app.system.processes import (
+    command_name,
+    has_mounted_alone,
+    is_reader,
+    process_label,
+    unit_of,
+)
 
 LOOKS, LOOKS_SECONDS = 5, 0.15
 """The number of looks that must all show a conflict, and the time that they take."""
@@ -50,8 +61,12 @@ class Look:
     """The processes that have the WAL index open."""
     writers: set[int]
     """The processes that keep others from the main file."""
-    is_wal_contradicted: bool = False
+    is_wal_doubted: bool = False
+    """Whether the WAL may hold other commits than its index names, so that both are compared."""
+    lacks_frame: bool = False
     """Whether the WAL lacks the last frame that its index names."""
+    strays: frozenset[Commit] = frozenset()
+    """The commits in the WAL that its index does not name, while no program is writing one."""
     salts: bytes = b""
     """The salts of the WAL that the index belongs to; empty if unknown."""
 
@@ -72,12 +87,20 @@ class Look:
 
     def repeat(self) -> Self | None:
         """Look again at everything; return None if the main file is gone."""
+        compared = compare_with_wal(self.files.path) if self.is_wal_doubted else None
         try:
             again = self.take(stat_files(self.files.path), list_locks())
         except UnreadableError:
             return None
-        again.is_wal_contradicted = self.is_wal_contradicted and contradicts_wal(self.files.path)
         again.salts = self.salts
+        if compared:
+            index, again.lacks_frame, strays = compared
+            again.is_wal_doubted = True
+            writes = (lock for lock in again.locks.on(again.index) if lock.is_write)
+            is_committing = any(lock.first <= FIRST_LOCK_BYTE for lock in writes)
+            # A program that has just committed has changed the index.
+            if strays and not is_committing and read_wal_index(f"{self.files.path}-shm") == index:
+                again.strays = strays
         return again
 
     @property
@@ -86,10 +109,46 @@ class Look:
         return self.files.wal[:2] if self.files.wal and self.files.wal_bytes else None
 
     @property
+    def with_other_wal(self) -> set[int]:
+        """The processes that use the main file with another WAL than the one beside it.
+
+        A process with fewer indexes than main files proves nothing, since a connection that waits
+        to have the file to itself has no index.
+        """
+        mains, indexes = self.locks.mains, self.locks.indexes
+        pids = self.users - self.writers - self.connected
+        return {pid for pid in pids if len(indexes.get(pid, ())) >= len(mains[pid])}
+
+    @property
+    def without_index(self) -> set[int]:
+        """The processes that use the main file in WAL mode without an index.
+
+        They lost their locks on it, or wait to have the file to themselves.
+        """
+        return self.users - self.connected - self.with_other_wal if self.wal else set()
+
+    @property
     def is_foreign(self) -> bool:
         """Whether an engine has it open that takes no notice of SQLite's locks."""
         files = (self.files.identity, self.wal, self.index)
         return self.has_turso_index or not self.locks.ownerless.isdisjoint(files)
+
+
+def find_pid_with_other_wal(look: Look) -> int | None:
+    """Return the pid of a process that uses a main file in WAL mode with another WAL, if any.
+
+    Locks that are not listed are found too. No connection to the database may be open meanwhile.
+    """
+    if pids := look.with_other_wal:
+        return min(pids)
+    files = look.files
+    # A program that keeps the file to itself uses no index.
+    is_exclusive = files.wal is not None and find_write_lock(files.path) is not None
+    is_listed = bool(look.locks.on(files.identity))
+    if is_listed or files.wal_bytes or is_exclusive or is_wal_index_open(files.path):
+        return None
+    # Only a process that reads the main file, or is connected to it in WAL mode, locks this range.
+    return find_lock(files.path, SHARED_FIRST, SHARED_BYTES)
 
 
 class Finding(NamedTuple):
@@ -103,6 +162,8 @@ class Finding(NamedTuple):
 
 Suspicion = tuple[ConflictKind, int | None]
 """What identifies a conflict while it stands: the files may change meanwhile."""
+
+OVERWRITTEN: Suspicion = ("wal_disagrees", None)
 
 
 class StaleWal(NamedTuple):
@@ -125,13 +186,9 @@ class Memory:
     sessions: frozenset[tuple[int, FileId]] = frozenset()
     """The processes that have an index open, and were seen so while it was beside the main file. An
     index that is gone may have its number taken by one of another database."""
-    members: Mapping[int, FileId] = field(default_factory=dict)
-    """The processes that held both locks, with the index, and have kept the main file's."""
-    lost: frozenset[int] = frozenset()
-    """Those that no longer hold the lock on the index. They lost it, or they are a connection that
-    waits to have the file to itself, whose process has closed its others."""
     unlocked: frozenset[int] = frozenset()
-    """Those of them that were seen in a transaction since, so they lost it."""
+    """The processes that have been without the lock on the index since they were seen in a
+    transaction without it. One that waits to have the file to itself has no transaction."""
     stale: StaleWal | None = None
 
     def after(self, look: Look) -> Self:
@@ -139,21 +196,14 @@ class Memory:
         sessions = {(p, i) for p, i in self.sessions if i in look.locks.indexes.get(p, ())}
         if look.index:
             sessions |= {(pid, look.index) for pid in look.connected}
-        users, connected, main = look.users, look.connected, look.files.identity
-        members = {pid: index for pid, index in self.members.items() if pid in users}
-        if look.index:
-            members |= dict.fromkeys(users & connected, look.index)
-        lost = {pid for pid, index in members.items() if index == look.index} - connected
-        lost -= look.writers
+        active = self.unlocked | {lock.pid for lock in look.locks.on(look.index)}
         return type(self)(
-            main,
+            look.files.identity,
             look.files.wal,
             look.salts,
             frozenset(sessions),
-            members,
-            frozenset(lost),
-            frozenset(lost & (self.unlocked | {lock.pid for lock in look.locks.on(look.index)})),
-            self._stale_after(look, main),
+            frozenset(look.without_index & active - look.writers),
+            self._stale_after(look, look.files.identity),
         )
 
     def _stale_after(self, look: Look, main: FileId) -> StaleWal | None:
@@ -174,21 +224,19 @@ class Memory:
 def find(look: Look, memory: Memory) -> Iterator[Finding]:
     """Yield all signs of conflicts. `memory` includes this look."""
     main, index, locks = look.files.identity, look.index, look.locks
-    users, connected, writers = look.users, look.connected, look.writers
     on_former = {pid for pid, file in memory.sessions if file != index}
-    split = pids_with_other_wal(locks, main, index)
-    if index is None:
-        split &= on_former
-    unlocked = {lock.pid for lock in locks.on(index) if lock.pid > 0} - users
-    unlocked |= memory.unlocked - split
+    split = look.with_other_wal if index else look.with_other_wal & on_former
+    unlocked = {lock.pid for lock in locks.on(index) if lock.pid > 0} - look.users
+    unlocked |= memory.unlocked
     orphans = {pid for pid in on_former if len(locks.indexes[pid]) > len(locks.mains.get(pid, ()))}
+    # Without a process that has the index open, the index means nothing.
+    is_overwritten = look.lacks_frame and look.connected and not look.writers
     culprits: dict[ConflictKind, Iterable[int | None]] = {
         "wal_split": split,
         "writer_unlocked": unlocked,
         "wal_orphaned": orphans - split,
-        "wal_removed": connected if look.files.wal is None else (),
-        # Without a process that has the index open, the index means nothing.
-        "wal_disagrees": [None] if look.is_wal_contradicted and connected and not writers else (),
+        "wal_removed": look.connected if look.files.wal is None else (),
+        "wal_disagrees": [None] if is_overwritten else (),
         "wal_stale": [None] if memory.stale and not unlocked else (),
         "engine_foreign": [None] if look.is_foreign else (),
     }
@@ -204,7 +252,9 @@ class Tripwire:
         self._memory = Memory()
         self._held: dict[Suspicion, datetime] = {}
         self._confirmed: set[Suspicion] = set()
-        self._doubted: set[int] = set()
+        self._without_index: set[int] = set()
+        self._strays: frozenset[Commit] = frozenset()
+        self._overwritten_salts = b""
 
     @property
     def is_suspected(self) -> bool:
@@ -220,50 +270,87 @@ class Tripwire:
         findings = find(look, self._memory.after(look))
         return any(finding.kind == "wal_split" for finding in findings)
 
+    def expect_split(self, look: Look, pid: int) -> bool:
+        """Note that a process has the WAL of this path, if it can have no other; return whether so.
+
+        Its WAL is beside another name of the main file: a hard link, or a mount of the file alone.
+        Without such a name, it was beside the main file, and was deleted before the first look.
+        """
+        is_alone = look.files.links == 1 and pid in look.with_other_wal
+        path = look.files.path
+        if not is_alone or is_mount_point(path) or has_mounted_alone(pid, path):
+            return False
+        sessions = {(pid, index) for index in look.locks.indexes[pid]}
+        self._memory = replace(self._memory, sessions=self._memory.sessions | sessions)
+        return True
+
     def check(self, look: Look, now: datetime, *, is_hidden: bool) -> Mapping[str, Any]:
         """Return the conflicts that stand, and why others may be unseen, for `Surroundings`.
 
         If something has changed, look again. A conflict begins when all looks show it with the same
-        files at two ticks in a row, and ends when no look shows it. `is_hidden` is whether locks on
-        the files are not listed. No connection to the database may be open meanwhile.
+        files at two ticks in a row, and ends when no look shows it. If another one stands, one tick
+        is enough: a program that goes on destroying often does so in several ways. `is_hidden` is
+        whether locks on the files are not listed. No connection to the database may be open
+        meanwhile.
         """
-        looks = [self._find(look)]
-        while len(looks) < LOOKS and self._is_open(looks):
+        if look.is_wal_doubted:
+            look = look.repeat() or look
+        if look.files.wal != self._memory.wal:
+            self._await_transaction(look)
+        found, strays = [self._find(look)], look.strays
+        while len(found) < LOOKS and self._is_open(found):
             time.sleep(LOOKS_SECONDS / LOOKS * random.uniform(0.5, 1))  # noqa: S311
             again = look.repeat()
-            looks.append(self._find(again) if again else set())
+            found.append(self._find(again) if again else set())
             look = again or look
-        in_all = _suspicions(looks[0].intersection(*looks))
+            strays |= look.strays
+        in_all = _suspicions(found[0].intersection(*found))
+        in_any = _suspicions(found[0].union(*found))
+        # A killed program may leave a stray commit, but none that is new at each tick.
+        if strays - self._strays:
+            in_all.add(OVERWRITTEN)
+        self._strays = strays
+        if look.wal and look.connected and look.salts == self._overwritten_salts != b"":
+            in_any.add(OVERWRITTEN)
         new = in_all - self._held.keys()
         if new and has_unlisted_locks(look.files.path, look.files.identity, look.index):
             is_hidden = True
             in_all -= new
-        stands = self._confirmed & _suspicions(looks[0].union(*looks))
-        self._confirmed = stands | (in_all & self._held.keys())
+        stands = self._confirmed & (in_any | in_all)
+        self._confirmed = stands | (in_all if self._confirmed else in_all & self._held.keys())
         self._held = {which: self._held.get(which, now) for which in stands | in_all}
+        self._overwritten_salts = look.salts if OVERWRITTEN in self._confirmed else b""
         unknown = self._unknown(look, is_hidden=is_hidden)
         return {"conflicts": tuple(self._conflicts(look)), "conflicts_unknown": unknown}
+
+    def _await_transaction(self, look: Look | None) -> None:
+        """List the locks without pause until each process without an index was in a transaction.
+
+        A transaction may last for less than a millisecond.
+        """
+        ends = time.monotonic() + LOOKS_SECONDS
+        while look and look.without_index - look.writers - self._memory.unlocked:
+            if time.monotonic() > ends:
+                break
+            if look := look.repeat():
+                self._memory = self._memory.after(look)
 
     def _find(self, look: Look) -> set[Finding]:
         self._memory = self._memory.after(look)
         found = find(look, self._memory)
         return {one for one in found if one.pid is None or not is_reader(one.pid)}
 
-    def _is_open(self, looks: list[set[Finding]]) -> bool:
-        """Whether the looks so far leave open what begins or ends, or another may show more."""
-        may_begin = _suspicions(looks[0].intersection(*looks)) - self._confirmed
-        may_end = self._confirmed - _suspicions(looks[0].union(*looks))
-        return bool(may_begin or may_end or self._memory.lost - self._memory.unlocked)
+    def _is_open(self, found: list[set[Finding]]) -> bool:
+        """Whether the looks so far leave open what begins or ends."""
+        may_begin = _suspicions(found[0].intersection(*found)) - self._confirmed
+        may_end = self._confirmed - _suspicions(found[0].union(*found))
+        return bool(may_begin or may_end)
 
     def _unknown(self, look: Look, *, is_hidden: bool) -> str | None:
-        """Explain in a few words why conflicts may be unseen; None if they would be seen.
-
-        A process that uses the main file in WAL mode without an index may have lost its locks, or
-        wait to have the file to itself: locks alone cannot tell.
-        """
-        doubted = look.users - look.connected if look.wal else set()
-        lasting = sorted(doubted & self._doubted - {pid for _kind, pid in self._confirmed})
-        self._doubted = doubted
+        """Explain in a few words why conflicts may be unseen; None if they would be seen."""
+        culprits = {pid for _kind, pid in self._confirmed}
+        lasting = sorted(look.without_index & self._without_index - culprits)
+        self._without_index = look.without_index
         if is_hidden and not look.locks.unseen:
             return "its locks are listed under another device, or not at all"
         if lasting and not look.locks.unseen:

@@ -13,7 +13,6 @@ from dash_app.reader.locks import (
     PENDING_BYTE,
     is_wal_index_open,
     list_locks,
-    pids_with_other_wal,
 )
 from dash_app.reader.wal_growth import LARGE_BYTES, GrowthState, WalSample, read_generation
 from dash_app.reader.wal_index import (
@@ -75,7 +74,7 @@ def view_host(look: Look, before: HostView, surroundings: Surroundings, now: dat
     units = {holder.pid: holder.unit for holder in before.surroundings.holders or ()}
     pids = sorted(pid for pid in uses if pid in units or not is_reader(pid))
     holders = tuple(_holder(pid, uses[pid], since, index, units) for pid in pids)
-    other_wal = bool(pids_with_other_wal(locks, files.identity, shm))
+    other_wal = bool(look.with_other_wal)
     at = time.monotonic()
     growth = before.growth.updated(_wal_sample(files, before, index, uses), at, now)
     surroundings = replace(

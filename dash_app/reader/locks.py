@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from dash_app.reader.files import Files, identity_of, open_read_only
+from dash_app.reader.files import Files, open_read_only
 from dash_app.reader.wal_index import FIRST_LOCK_BYTE, OPEN_LOCK_BYTE
 from dash_app.system.processes import RecordLock, process_label, record_locks, sees_all_processes
 
@@ -130,37 +130,6 @@ def has_unlisted_locks(path: str, main: FileId, index: FileId | None) -> bool:
         pid is not None and pid not in {lock.pid for locks in listed for lock in locks.on(file)}
         for file, pid in holders.items()
     )
-
-
-def pids_with_other_wal(locks: LockList, main: FileId, index: FileId | None) -> set[int]:
-    """Return the processes that use a main file with another WAL than the one beside it.
-
-    `main` and `index` are the main file and the WAL index beside it. A connection in WAL mode holds
-    a read lock on both. A process with fewer indexes than main files proves nothing, since a
-    connection that waits to have the file to itself has no index.
-    """
-    on_main = locks.on(main)
-    pids = {lock.pid for lock in on_main if is_on_main(lock)}
-    pids -= {lock.pid for lock in on_main if lock.is_write}
-    pids -= {lock.pid for lock in locks.on(index) if is_on_index(lock)}
-    return {pid for pid in pids if len(locks.indexes.get(pid, ())) >= len(locks.mains[pid])}
-
-
-def find_pid_with_other_wal(files: Files) -> int | None:
-    """Return the pid of a process that uses a main file in WAL mode with another WAL, if any.
-
-    The same conditions apply as for `find_write_lock`.
-    """
-    locks, index = list_locks(), identity_of(f"{files.path}-shm")
-    if pids := pids_with_other_wal(locks, files.identity, index):
-        return min(pids)
-    # A program that keeps the file to itself uses no index.
-    is_exclusive = files.wal is not None and find_write_lock(files.path) is not None
-    is_listed = bool(locks.on(files.identity))
-    if is_listed or files.wal_bytes or is_exclusive or is_wal_index_open(files.path):
-        return None
-    # Only a process that reads the main file, or is connected to it in WAL mode, locks this range.
-    return find_lock(files.path, SHARED_FIRST, SHARED_BYTES)
 
 
 def _find_conflict(path: str, lock_type: int, first: int, length: int) -> int | None:

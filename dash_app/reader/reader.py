@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import Reading
 from dash_app.reader.commits import SearchedCommits, find_content_commit
-from dash_app.reader.conflicts import Look, Tripwire
+from dash_app.reader.conflicts import Look, Tripwire, find_pid_with_other_wal
 from dash_app.reader.connection import Route, connect
 from dash_app.reader.counts import (
     Budget,
@@ -38,7 +38,6 @@ from dash_app.reader.files import (
 from dash_app.reader.holders import HostView, view_host
 from dash_app.reader.locks import (
     LockList,
-    find_pid_with_other_wal,
     is_wal_index_open,
     list_locks,
     write_lock_holder,
@@ -119,7 +118,7 @@ class Reader:
         self._host = HostView()
         self._tripwire = Tripwire()
         self._commits: SearchedCommits | None = None
-        self._may_contradict_index = False
+        self._is_wal_doubted = False
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
         self._change_counter: int | None = None
@@ -166,13 +165,13 @@ class Reader:
         host = self._host
         is_empty = look.files.wal is not None and not look.files.wal_bytes
         lacks_frames = is_empty and host.index is not None and host.index.frames > 0
-        look.is_wal_contradicted = self._may_contradict_index or lacks_frames
+        look.is_wal_doubted = self._is_wal_doubted or lacks_frames
         look.salts = host.index.salts if host.index else b""
         surroundings = replace(
             surroundings, **self._tripwire.check(look, at, is_hidden=host.is_hidden)
         )
-        # A second look is needed only once: the WAL may have started over since the first.
-        self._may_contradict_index &= self._tripwire.is_suspected
+        # Both are compared only once: the WAL may have started over since it was read.
+        self._is_wal_doubted &= self._tripwire.is_suspected
         return surroundings
 
     def _verify(self, files: Files, now: datetime) -> CachedReading | None:
@@ -235,16 +234,18 @@ class Reader:
         if not self._host.may_have_other_wal and files.wal_bytes:
             self._own_wal_seen_at = files.identity
             return
-        if self._tripwire.is_suspected or self._tripwire.has_split(Look.take(files, list_locks())):
+        look = Look.take(files, list_locks())
+        if self._tripwire.is_suspected or self._tripwire.has_split(look):
             return
-        pid = None
         for _probe in range(OTHER_WAL_PROBES):
-            if (pid := find_pid_with_other_wal(files)) is None:
+            pid = find_pid_with_other_wal(look)
+            if pid is None:
                 if is_wal_index_open(files.path):
                     self._own_wal_seen_at = files.identity
                 return
             time.sleep(OTHER_WAL_PAUSE_SECONDS)
-        if pid is not None:
+            look = Look.take(files, list_locks())
+        if pid is not None and not self._tripwire.expect_split(look, pid):
             self._other_wal_seen_at = files.main
             alone = {"mounted": "yes"} if is_mount_point(files.path) else {}
             raise UnreadableError("wal_elsewhere", **alone, holder=process_label(pid))
@@ -282,7 +283,7 @@ class Reader:
                 known = cached.counts if cached.is_current(files) else mark_outdated(cached.counts)
                 counts = count_tables(connection, tables, known, budget)
         except (sqlite3.Error, UnicodeError) as error:
-            self._may_contradict_index = True
+            self._is_wal_doubted = True
             return _failed(reading, explain_error(error, files, header), files, route)
         if not counts:
             return CachedReading(replace(reading, code="no_tables"))
@@ -299,7 +300,7 @@ class Reader:
 
     def _content_commit(self, files: Files, schema: Schema | None) -> str | None:
         """Identify the newest commit in the WAL that wrote content; None if there is none."""
-        self._may_contradict_index = False
+        self._is_wal_doubted = False
         if not files.wal_bytes:
             return None
         index = self._host.index
@@ -308,7 +309,7 @@ class Reader:
         self._commits = find_content_commit(
             f"{files.path}-wal", index, schema.housekeeping_pages, self._commits
         )
-        self._may_contradict_index = not self._commits.fits
+        self._is_wal_doubted = not self._commits.fits
         return self._commits.content
 
     @contextmanager

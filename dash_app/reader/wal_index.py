@@ -14,7 +14,9 @@ from dash_app.reader.files import open_read_only, read_start
 HEADER = Struct("=II IBBH II II 8s 2I")
 CHECKSUM = Struct(">II")
 WAL_SALTS = slice(16, 24)
+FRAME_COMMIT_PAGES, FRAME_SALTS, FRAME_CHECKSUM = slice(4, 8), slice(8, 16), slice(16, 24)
 FRAME_SALTS_AND_CHECKSUM = slice(8, 24)
+MAX_STRAY_FRAMES = 1000
 WAL_HEADER_BYTES = 32
 CHECKPOINT = Struct("=I5I")
 CHECKPOINT_OFFSET = 96
@@ -34,6 +36,9 @@ BURST_SECONDS, BURST_FRAMES = 0.005, 20
 """Beside a writer this fast, each read of 2 ms adds a hundredth to a WAL of the usual 1,000 frames,
 and may meet an index that is just being written: SQLite then takes the writer's lock for an instant
 (`walIndexReadHdr` in wal.c)."""
+
+Commit = tuple[int, bytes]
+"""The number and the checksum of the last frame of a commit in a WAL."""
 
 
 class WalIndex(NamedTuple):
@@ -94,6 +99,22 @@ class WalIndex(NamedTuple):
         is_last = frame[FRAME_SALTS_AND_CHECKSUM] == self.salts + self.checksum
         return is_last and header[WAL_SALTS] == self.salts
 
+    def find_strays(self, wal: int) -> frozenset[Commit]:
+        """Return the commits of this generation in a WAL that this index does not name.
+
+        A writer is about to name it, or was killed before it could, or uses another index. Return
+        nothing if many frames follow: a crash of the machine may leave those. Raise OSError.
+        """
+        strays: set[Commit] = set()
+        for frame in range(self.frames + 1, self.frames + MAX_STRAY_FRAMES):
+            offset = WAL_HEADER_BYTES + (frame - 1) * self.frame_bytes
+            data = os.pread(wal, FRAME_HEADER_BYTES, offset)
+            if data[FRAME_SALTS] != self.salts:
+                return frozenset(strays)
+            if any(data[FRAME_COMMIT_PAGES]):
+                strays.add((frame, data[FRAME_CHECKSUM]))
+        return frozenset()
+
 
 def read_wal_index(path: str) -> WalIndex | None:
     """Read the index at a path. Return None if it is missing, invalid or being written.
@@ -120,24 +141,25 @@ def grows_fast(path: str) -> bool:
     return after.frames - before.frames > BURST_FRAMES
 
 
-def contradicts_wal(path: str) -> bool:
-    """Whether the WAL of a database lacks the last frame that its index names.
+def compare_with_wal(path: str) -> tuple[WalIndex, bool, frozenset[Commit]] | None:
+    """Return the index of a database, whether its WAL lacks the last frame, and its stray commits.
 
-    The index is read before and after, since a writer may be at it. It means nothing while no
-    process has it open. The same condition applies as for `read_wal_index`.
+    The index is read before and after, since a writer may be at it; None if it does not stand
+    still, or a file is missing. It means nothing while no process has it open. The same condition
+    applies as for `read_wal_index`.
     """
     for _attempt in range(3):
         index = read_wal_index(f"{path}-shm")
         if index is None:
-            return False
+            return None
         try:
             wal = open_read_only(f"{path}-wal")
         except OSError:  # the last connection to close removes it first
-            return False
+            return None
         try:
-            fits = index.fits(wal)
+            lacks_frame, strays = not index.fits(wal), index.find_strays(wal)
         finally:
             os.close(wal)
         if read_wal_index(f"{path}-shm") == index:
-            return not fits
-    return False
+            return index, lacks_frame, strays
+    return None

@@ -121,6 +121,16 @@ def unit_of(pid: int) -> str | None:
     return _printable(units[-1]) if units else None
 
 
+def has_mounted_alone(pid: int, path: str) -> bool:
+    """Whether a process may see a file by another name than in its folder: by a mount of its own.
+
+    From proc_pid_mountinfo(5), where the fourth field is what is mounted.
+    """
+    mounts = _read(f"{pid}/mountinfo").splitlines()
+    name = os.path.basename(path).translate({ord(c): f"\\{ord(c):03o}" for c in "\\ \t\n"})
+    return not mounts or any(mount.split(" ")[3].endswith(f"/{name}") for mount in mounts)
+
+
 def count_open_files(pid: int | str, files: set[str]) -> int:
     """Count the descriptors that a process has of files, which are given as "DEVICE:INODE"."""
     count = 0

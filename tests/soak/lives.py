@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
-from threading import Thread
+from threading import Thread, Timer
 
 CHECKPOINTS = ("PASSIVE", "FULL", "RESTART", "TRUNCATE")
 
@@ -50,6 +50,12 @@ def killed_in_a_transaction(path: Path, random: Random) -> None:
     connection.execute("BEGIN IMMEDIATE")
     work(connection, random, 5)
     os._exit(0)
+
+
+def killed_at_any_moment(path: Path, random: Random) -> None:
+    Timer(random.random(), os._exit, [0]).start()
+    while True:
+        plain(path, random)
 
 
 def threads(path: Path, random: Random) -> None:
@@ -107,6 +113,19 @@ def exclusive_beside_its_own(path: Path, random: Random) -> None:
         work(waiting, random, 10)
 
 
+def exclusive_beside_short_visits(path: Path, random: Random) -> None:
+    """One connection waits to have the file to itself; others of the same process come and go."""
+    with closing(connect(path)) as waiting:
+        with closing(connect(path)) as other:
+            work(other, random, 5)
+            waiting.execute("PRAGMA locking_mode = EXCLUSIVE")
+            work(waiting, random, 3)
+        for _visit in range(100):
+            with closing(connect(path)) as other, suppress(sqlite3.OperationalError):
+                other.execute("INSERT INTO agents (text) VALUES ('one more')")
+            time.sleep(0.005)
+
+
 def journal_modes(path: Path, random: Random) -> None:
     with closing(connect(path)) as connection:
         for mode in ("DELETE", "WAL", "TRUNCATE", "WAL"):
@@ -124,8 +143,9 @@ def long_read(path: Path, random: Random) -> None:
 
 
 LIVES: tuple[Life, ...] = (
-    *(plain, killed_in_a_transaction, threads, open_and_close, shell, exclusive),
-    *(exclusive_for_a_while, exclusive_beside_its_own, journal_modes, long_read),
+    *(plain, killed_in_a_transaction, killed_at_any_moment, threads, open_and_close, shell),
+    *(exclusive, exclusive_for_a_while, exclusive_beside_its_own, exclusive_beside_short_visits),
+    *(journal_modes, long_read),
 )
 
 
