@@ -17,12 +17,15 @@ from dash_app.model.conflict import Conflict
 from dash_app.model.event import Event
 from dash_app.model.expectation import Expectation, ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Holder
+from dash_app.model.incident import Incident
 from dash_app.model.integrity import Damage, Integrity
 from dash_app.model.problem import Problem, ProblemCode
 from dash_app.model.reading import Code, LastGood
 from dash_app.rules.problems import damage_problems, limit_problems, problem_of
 from dash_app.settings import Settings
 from dash_app.words.errors import WordingContext, explain_error
+from dash_app.words.incidents import incident_text
+from dash_app.words.notifications import notification_body, notification_title, signature
 from dash_app.words.problems import (
     BRIEFLY,
     REMEDIES,
@@ -182,6 +185,18 @@ def test_the_sentences_in_the_readme_are_those_of_the_product() -> None:
     rows = [line.strip("| ").split(" | ") for line in plain(text).splitlines() if line[:1] == "|"]
     shown = [[BRIEFLY[code][0], *map(plain, texts)] for code, texts in sentences().items()]
     assert rows[2:] == shown
+
+
+def test_the_notification_in_the_documents_is_one_of_the_product() -> None:
+    text, remedy = sentences()["rows_dropped"]
+    incident = Incident(
+        "", ("email",), "rows_dropped", "fault", incident_text(["Email"], [text]), remedy, AT
+    )
+    (block,) = blocks("text", COMMANDS)
+    title, *body, _link, end = block.splitlines()
+    assert title == notification_title("fault", incident)
+    assert "\n".join(body) == notification_body("fault", incident, "", AT)
+    assert end == signature("server", "5f2c1a90")
 
 
 def test_package_changelog_and_code_have_one_version() -> None:
