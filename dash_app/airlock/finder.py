@@ -42,7 +42,7 @@ class Finder:
         self.skipped: dict[str, str] = {}
         self.matches: dict[str, list[str]] = {}
         self.counts: dict[str, int] = {}
-        self.is_over = self.is_complete = False
+        self.is_over = self.is_complete = self._has_ended = False
 
     def poll(self) -> bool:
         """Receive what was found, without waiting. Return whether the search is over."""
@@ -53,7 +53,7 @@ class Finder:
                 *lines, self._buffer = (self._buffer + data).split(b"\n")
                 for line in lines:
                     self._handle(from_line(line))
-                if len(self._buffer) > MAX_LINE_BYTES:
+                if self._has_ended or len(self._buffer) > MAX_LINE_BYTES:
                     break
             self.close()
         except BlockingIOError:
@@ -88,4 +88,4 @@ class Finder:
             case {"pattern": pattern, "matches": matches, "count": count}:
                 self.matches[pattern], self.counts[pattern] = matches, count
             case {"ended": True, "complete": is_complete}:
-                self.is_complete = is_complete
+                self._has_ended, self.is_complete = True, is_complete

@@ -71,7 +71,7 @@ class LateCommands(click.Group):
 EXAMPLES = f"""\b
 Examples:
   {RUN} demo                                try it with five demo databases
-  {RUN} discover ~/clawd --save             find your own databases and configure them
+  {RUN} discover --save                     find your own databases and configure them
   {RUN}                                     serve the page
   {RUN} status                              show the state of each database
   {RUN} status --json | jq -r .headline     the same, for a script

@@ -1,59 +1,144 @@
 """The command `discover`: find databases and write their configuration."""
 
-import json
-import re
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from dash_app import settings
-from dash_app.cli.terminal import fail
-from dash_app.reader.discover import sqlite_files
+from dash_app.airlock.finder import Finder
+from dash_app.cli.terminal import config_option, fail, printable, show_elapsed
+from dash_app.model.known_programs import FOLDERS
+from dash_app.settings import toml_edit
+from dash_app.settings.proposals import Proposal, propose
+from dash_app.settings.values import expand_home
+from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 
+SECONDS = 60.0
+MAX_LISTED = 3
+"""Maximum number of paths listed per reason. Of more, the first one and their number are shown."""
+
+FILE_REASONS = {
+    "watched": "in the configuration already",
+    "same_file": "another name of a file that was found",
+    "backup": "backup",
+    "copy": "copy",
+    "dated": "copy with a date",
+    "damaged": "damaged copy",
+    "temporary": "temporary file",
+    "sidecar": "WAL or journal",
+    "history": "history of Mission Control",
+    "empty": "empty file",
+    "other": "not an SQLite file, or encrypted",
+    "unreadable": "no permission to read it",
+    "unwritable": "name is not valid UTF-8, as TOML needs it",
+}
+FOLDER_REASONS = {
+    "missing": "no such folder",
+    "hung": "does not respond",
+    "not_reached": "the time was over",
+    "no_access": "no permission",
+    "too_many": "only its first 100,000 files",
+    "too_deep": "too deep",
+    "link": "link to a folder elsewhere",
+    "system": "belongs to the system",
+    "browser": "profile of a browser or of a similar program",
+    "tool": "installed packages",
+    "cache": "cache",
+    "trash": "trash",
+}
+
 EXAMPLES = f"""\b
 Examples:
-  {RUN} discover ~/clawd         print configuration for the databases below ~/clawd
-  {RUN} discover ~/clawd --save  write it to the configuration file, if there is none yet
+  {RUN} discover                print configuration for the databases that are not watched yet
+  {RUN} discover --save         add it to the configuration file
+  {RUN} discover ~/clawd /srv   look only into these folders
+
+\b
+Files are only read, by a process that cannot write. Copies are left out. --save keeps everything
+in the file as it is, and the former file as config.toml.old.
 """
 
 
-@click.command(short_help="Find SQLite files below a folder.", epilog=EXAMPLES)
-@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--save", is_flag=True, help="Write the configuration file instead of printing it.")
-def discover(folder: Path, *, save: bool) -> None:
-    """Find SQLite files below FOLDER and print or save configuration for them."""
-    text = _configuration([Path(path) for path in sqlite_files(str(folder.absolute()))])
-    if not text:
-        fail(f"No SQLite file below {folder}.")
-    if not save:
-        click.echo(text, nl=False)
-        return
-    path = settings.default_path()
+@click.command(short_help="Find databases and configure them.", epilog=EXAMPLES)
+@config_option
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--save", is_flag=True, help="Add them to the configuration file.")
+def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> None:
+    """Find SQLite databases, and print or save configuration for those that are not watched yet.
+
+    Look below FOLDERS, by default where agents and common services keep their data.
+    """
+    path = settings.source_path(config)
+    configured = settings.load(path) if path.exists() else None
+    declared = configured.declared if configured and configured.names_databases else ()
+    finder = _search(folders, [str(entry.path) for entry in declared])
+    found = {Path(message["file"]): message["program"] for message in finder.files}
+    skipped = {printable(path): reason for path, reason in finder.skipped.items()}
+    for file in [file for file in found if _is_undecodable(file)]:
+        del found[file]
+        skipped[printable(str(file))] = "unwritable"
+    proposals = propose(found.items(), [entry.name for entry in declared])
+    if not folders:  # most of the usual folders do not exist
+        skipped = {path: reason for path, reason in skipped.items() if reason != "missing"}
+    if save and proposals:
+        _save(path, proposals)
+    elif proposals:
+        click.echo("\n".join(proposal.toml for proposal in proposals))
+    for line in _summary(len(proposals), skipped, is_complete=finder.is_complete):
+        click.echo(line if save else f"# {line}")
+    if not proposals and "watched" not in skipped.values():
+        sys.exit(ExitCode.FAILURE)
+
+
+def _search(folders: tuple[Path, ...], watched: list[str]) -> Finder:
+    roots = [str(folder.absolute()) for folder in folders] or [
+        str(expand_home(folder)) for folder in FOLDERS
+    ]
+    finder = Finder({"folders": roots, "watched": watched}, SECONDS)
+    with show_elapsed("Looking for databases"):
+        finder.wait(2 * SECONDS)
+    finder.close()
+    return finder
+
+
+def _is_undecodable(path: Path) -> bool:
+    return any("\udc80" <= character <= "\udcff" for character in str(path))
+
+
+def _summary(found: int, skipped: Mapping[str, str], *, is_complete: bool) -> Iterator[str]:
+    """Yield lines on what was found, left out and not searched."""
+    yield f"Found {numbers.plural(found, 'database')} not watched yet."
+    for heading, reasons in (("Left out", FILE_REASONS), ("Not searched", FOLDER_REASONS)):
+        lines = [line for reason in reasons for line in _group(skipped, reason, reasons[reason])]
+        yield from [f"{heading}:", *lines] if lines else []
+    if not is_complete:
+        yield "The search is not complete."
+
+
+def _group(skipped: Mapping[str, str], reason: str, text: str) -> Iterator[str]:
+    paths = sorted(path for path, why in skipped.items() if why == reason)
+    if len(paths) > MAX_LISTED:
+        first = numbers.short_path(Path(paths[0]))
+        yield f"  {text}: {len(paths)}, such as {first}"
+    else:
+        yield from (f"  {text}: {numbers.short_path(Path(path))}" for path in paths)
+
+
+def _save(path: Path, proposals: list[Proposal]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        fail(f"{path} exists and was not changed. Without --save, this prints what to add to it.")
-    except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror}.")
-    count = numbers.plural(text.count("[[databases]]"), "database")
-    click.echo(f"Saved {count} to {path}. Next: {RUN}")
-
-
-def _configuration(files: list[Path]) -> str:
-    """Return TOML for some files, each with a unique name; empty if there are none."""
-    taken: set[str] = set()
-    parts = []
-    for path in files:
-        stem = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "database"
-        names = [stem, *(f"{stem}-{number}" for number in range(2, len(files) + 2))]
-        name = next(name for name in names if name not in taken)
-        taken.add(name)
-        # A JSON string is also a TOML string.
-        parts.append(
-            f'[[databases]]\nname = "{name}"\npath = {json.dumps(str(path), ensure_ascii=False)}\n'
-        )
-    return "\n".join(parts)
+        before = path.read_bytes().decode() if path.exists() else ""
+        text = toml_edit.add_databases(before, "\n".join(one.toml for one in proposals))
+        settings.parse(tomllib.loads(text), path)
+        former = toml_edit.save(path, text)
+    except (OSError, toml_edit.NotUnderstoodError) as error:
+        fail(f"{path} was not changed: {error}. Without --save, this prints what to add to it.")
+    for proposal in proposals:
+        click.echo(f"+ {proposal.name}  {numbers.short_path(proposal.path)}")
+    count = numbers.plural(len(proposals), "database")
+    kept = f" The former file is {former}." if former else ""
+    click.echo(f"Added {count} to {path}.{kept} Next: {RUN}, or reload the service.")

@@ -21,7 +21,7 @@ from dash_app.system.network import Address, PortTakenError
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 
-NEXT_STEP = f"Your own databases: {RUN} discover FOLDER --save"
+NEXT_STEP = f"Your own databases: {RUN} discover --save"
 
 EXPECTED = {"health": {"expect": {"every": "1m", "grace": "1h"}}}
 """The expectations of the demo: its `health` is late a minute after its only write."""

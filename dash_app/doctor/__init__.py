@@ -75,7 +75,7 @@ def _configuration(settings: Settings) -> Iterator[Check]:
         yield Check("well", "configuration", f"Configuration {shown} is valid.")
     else:
         text = f"No configuration at {shown}: the five default databases are watched."
-        yield Check("notice", "no_configuration", text, f"{RUN} discover FOLDER --save")
+        yield Check("notice", "no_configuration", text, f"{RUN} discover --save")
     if unread := unread_configuration(settings.source):
         text = f"{numbers.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."
         cure = f"Move it to {numbers.short_path(default_path())}, or start with --config FILE."

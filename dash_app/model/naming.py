@@ -54,7 +54,7 @@ def distinct_titles(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:
     """
     groups = defaultdict(list)
     for index, text in enumerate(titles):
-        groups[text.lower()].append(index)
+        groups[slug(text) if text else ""].append(index)
     distinct = list(titles)
     for text, group in groups.items():
         if text and len(group) == 1:

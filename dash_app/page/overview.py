@@ -99,7 +99,7 @@ def _first_start(settings: Settings) -> Component:
         html.H2("How to start", className="visually-hidden"),
         html.P(WHAT_IT_IS),
         aside("Find your databases, then restart"),
-        html.Code(f"{RUN} discover ~ --save"),
+        html.Code(f"{RUN} discover --save"),
         aside("Or see it with five demo databases first"),
         html.Code(f"{RUN} demo"),
         aside(

@@ -1,9 +1,9 @@
 """The search process: finds SQLite files below folders, and files that match patterns.
 
-Argument: the parent's pid. Request, one line: `folders` and `patterns` as absolute paths, and
-optionally `depth` (of folders below those), and `seconds`, after which it ends. Answers, in no
-order:
-- `{"file": PATH}`: a database
+Argument: the parent's pid. Request, one line, with lists of absolute paths: `folders` (or files),
+`patterns`, and `watched`, databases that are known already; optionally `depth` of folders below
+`folders`, and `seconds`, after which the search ends. Answers, in no order:
+- `{"file": PATH, "program": TITLE}`: a database, and the program that keeps it; null if unknown
 - `{"skipped": PATH, "reason": CODE}`: a database that is left out, or a folder that is not searched
 - `{"pattern": PATTERN, "matches": [PATH, ...], "count": COUNT}`: its regular files in order,
   without leftovers; no more than `MAX_MATCHES`. A pattern that could not be searched has no answer.
@@ -14,24 +14,38 @@ A pattern is that of a shell (docs.python.org/3/library/glob.html), without `**`
 
 import glob
 import os
+import sqlite3
 import stat
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from itertools import islice
 from queue import SimpleQueue
 
 from dash_app.model.database import HISTORY_APPLICATION_ID
+from dash_app.model.known_programs import PROGRAMS
 from dash_app.reader import sandbox
-from dash_app.reader.files import ABSENT, HEADER_BYTES, MAGIC, read_start
+from dash_app.reader.connection import connect
+from dash_app.reader.files import (
+    ABSENT,
+    HEADER_BYTES,
+    MAGIC,
+    UnreadableError,
+    read_header,
+    read_start,
+    stat_files,
+)
 from dash_app.reader.leftovers import leftover_reason
 from dash_app.reader.protocol import MAX_DATA_BYTES, Message, from_line, to_line
+from dash_app.reader.routes import choose_route, is_being_written
 from dash_app.system.processes import limit_memory
 
 WORKERS, MAX_WORKERS = 2, 32
-SILENT_SECONDS, HUNG_SECONDS = 0.5, 3.0
+SILENT_SECONDS, HUNG_SECONDS = 0.5, 5.0
 """Time without progress after which a worker is replaced, and after which it is not waited for."""
 
 STACK_BYTES = 1 << 20
@@ -56,44 +70,49 @@ PROFILES = ({"places.sqlite"}, {"Local Storage", "Cookies"}, {"Local Storage", "
 class Search:
     """A search in threads, of which any may hang in a folder."""
 
-    def __init__(self, request: Message, send: Callable[[Message], None]) -> None:
-        self._send = send
-        self._folders: list[str] = request.get("folders", [])
+    def __init__(
+        self, request: Message, send: Callable[[Message], None], *, writes_denied: bool
+    ) -> None:
+        self._send, self._writes_denied = send, writes_denied
+        self._folders = dict.fromkeys(request.get("folders", []), 0)
+        """The depth of each folder that is to be searched."""
+        self._roots = tuple(self._folders)
+        self._patterns: list[str] = request.get("patterns", [])
+        self._watched: list[str] = request.get("watched", [])
         self._max_depth: int = request.get("depth", MAX_DEPTH)
         self._ends_at = time.monotonic() + request.get("seconds", SECONDS)
         self._queue: SimpleQueue[tuple[str, Callable[[str], None]]] = SimpleQueue()
         self._moved_at: dict[str, float] = {}
         """When each job last made progress, by path; in the future while it waits."""
-        self._depths: dict[str, int] = {}
+        self._workers = 0
         self._links: list[str] = []
-        self._claimed: dict[tuple[int, int], str] = {}
-        self._databases: set[tuple[int, int]] = set()
-        for pattern in request.get("patterns", []):
-            self._add(pattern, self._match)
-        for folder in self._folders:
-            self._depths[folder] = 0
-            self._add(folder, self._walk)
+        self._names: dict[tuple[int, int], str] = {}
+        """The name under which each file was opened, or is watched, by device and inode."""
+        self._reasons: dict[tuple[int, int], str] = {}
+        """Why another name of a database is skipped."""
 
     def run(self) -> None:
         """Search until everything was searched, the rest hangs, or the time is over."""
         threading.stack_size(STACK_BYTES)
-        self._wait()
-        # A link or another name of a file that was found is recognized only now.
-        for link in sorted(self._links):
-            self._add(link, self._examine)
-        self._wait()
-        now = time.monotonic()
+        self._do(self._note_watched, self._watched)
+        self._do(self._match, self._patterns)
+        self._do(self._walk, list(self._folders))
+        # Another name of a file that was found is recognized only now.
+        self._do(self._examine, sorted(self._links))
+        latest = time.monotonic() - SILENT_SECONDS
         for path, moved_at in list(self._moved_at.items()):
-            hangs = moved_at < now - SILENT_SECONDS
-            self._skip(path, "hung" if hangs else "not_reached")
+            self._skip(path, "hung" if moved_at < latest else "not_reached")
         self._send({"ended": True, "complete": not self._moved_at})
 
-    def _wait(self) -> None:
-        workers = silent = 0
+    def _do(self, job: Callable[[str], None], paths: list[str]) -> None:
+        """Do a job for each path, and for those that it adds."""
+        for path in paths:
+            self._add(path, job)
+        silent = 0
         while self._moved_at and time.monotonic() < self._ends_at:
-            if workers < min(WORKERS + silent, MAX_WORKERS):
+            if self._workers < min(WORKERS + silent, MAX_WORKERS):
                 threading.Thread(target=self._work, daemon=True).start()
-                workers += 1
+                self._workers += 1
             ages = [time.monotonic() - moved_at for moved_at in list(self._moved_at.values())]
             if min(ages, default=0) > HUNG_SECONDS:
                 return
@@ -112,7 +131,9 @@ class Search:
                 job(path)
             except OSError as error:
                 if error.errno not in ABSENT:
-                    self._skip(path, "unreadable")
+                    self._skip(path, "no_access")
+                elif path in self._roots:
+                    self._skip(path, "missing")
             except BaseException:  # noqa: BLE001 - a thread must not die silently
                 traceback.print_exc(limit=-1)
                 os._exit(1)
@@ -121,12 +142,40 @@ class Search:
     def _skip(self, path: str, reason: str) -> None:
         self._send({"skipped": path, "reason": reason})
 
+    def _note_watched(self, path: str) -> None:
+        info = os.stat(path)
+        self._names[info.st_dev, info.st_ino] = ""
+        self._reasons[info.st_dev, info.st_ino] = "watched"
+
+    def _match(self, pattern: str) -> None:
+        """Report the files that match a pattern, each under one name."""
+        matches = []
+        for path in sorted(glob.iglob(pattern), key=lambda path: (os.path.islink(path), path)):
+            self._moved_at[pattern] = time.monotonic()
+            try:
+                info = os.stat(path)
+            except OSError:
+                continue
+            identity = info.st_dev, info.st_ino
+            if not stat.S_ISREG(info.st_mode):
+                continue
+            if reason := leftover_reason(path) or self._reasons.get(identity):
+                self._skip(path, reason)
+                continue
+            self._names[identity], self._reasons[identity] = "", "watched"
+            matches.append(path)
+        matches.sort()
+        self._send({"pattern": pattern, "matches": matches[:MAX_MATCHES], "count": len(matches)})
+
     def _walk(self, folder: str) -> None:
+        if folder in self._roots and os.path.isfile(folder):
+            self._examine(folder)
+            return
         with os.scandir(folder) as scan:
             entries = sorted(islice(scan, MAX_ENTRIES + 1), key=lambda entry: entry.name)
-        depth = self._depths.pop(folder)
         if len(entries) > MAX_ENTRIES:
             self._skip(folder, "too_many")
+        depth = self._folders[folder]
         if depth and (reason := _folder_reason(folder, {entry.name for entry in entries})):
             self._skip(folder, reason)
             return
@@ -136,73 +185,72 @@ class Search:
                 self._links.append(entry.path)
             elif entry.is_file(follow_symlinks=False):
                 self._examine(entry.path, is_first=True)
-            elif entry.is_dir(follow_symlinks=False) and depth < self._max_depth:
-                if entry.path not in self._folders:
-                    self._depths[entry.path] = depth + 1
-                    self._add(entry.path, self._walk)
-            elif entry.is_dir(follow_symlinks=False) and self._max_depth:
+            elif not entry.is_dir(follow_symlinks=False) or not self._max_depth:
+                continue
+            elif depth == self._max_depth:
                 self._skip(entry.path, "too_deep")
+            elif entry.path not in self._folders:
+                self._folders[entry.path] = depth + 1
+                self._add(entry.path, self._walk)
 
     def _examine(self, path: str, *, is_first: bool = False) -> None:
         """Report a file if it is a database. `is_first`: other names of it come later."""
         info = os.stat(path)
-        identity = info.st_dev, info.st_ino
-        if stat.S_ISDIR(info.st_mode) and not self._is_searched(path):
+        if stat.S_ISDIR(info.st_mode) and os.path.realpath(path) not in self._folders:
             self._skip(path, "link")
-        is_named = path.endswith(EXTENSIONS)
-        if not stat.S_ISREG(info.st_mode) or not (is_named or _may_be_database(info.st_size)):
+        is_named = path.lower().endswith(EXTENSIONS)
+        is_sized = info.st_size > 0 and info.st_size % MIN_PAGE_BYTES == 0
+        if not stat.S_ISREG(info.st_mode) or not (is_named or is_sized):
             return
         if is_first and info.st_nlink > 1:
             self._links.append(path)
             return
         # Closing a file drops the locks of this process, so each is opened under one name only.
-        if self._claimed.setdefault(identity, path) != path:
-            if identity in self._databases:
-                self._skip(path, "same_file")
+        identity = info.st_dev, info.st_ino
+        if self._names.setdefault(identity, path) != path:
+            if reason := self._reasons.get(identity):
+                self._skip(path, reason)
             return
+        self._reasons[identity] = "same_file"
         try:
-            header = read_start(os.path.realpath(path), HEADER_BYTES)
+            reason = self._reason(path, info.st_size)
         except OSError:
-            if is_named:
-                self._skip(path, "unreadable")
-            return
-        if header.startswith(MAGIC):
-            self._databases.add(identity)
-            self._report(path, header)
-
-    def _report(self, path: str, header: bytes) -> None:
-        application_id = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
-        is_own = application_id == HISTORY_APPLICATION_ID
-        if reason := "history" if is_own else leftover_reason(path):
+            reason = "unreadable"
+        if reason is None:
+            program = _program(path, writes_denied=self._writes_denied)
+            self._send({"file": path, "program": program})
+        elif is_named or reason not in {"other", "unreadable"}:
             self._skip(path, reason)
         else:
-            self._send({"file": path})
+            del self._reasons[identity]
 
-    def _is_searched(self, link: str) -> bool:
-        target = os.path.join(os.path.realpath(link), "")
-        return any(target.startswith(os.path.join(folder, "")) for folder in self._folders)
-
-    def _match(self, pattern: str) -> None:
-        """Report the files that match a pattern, each under one name."""
-        names: dict[tuple[int, int], str] = {}
-        for path in sorted(glob.iglob(pattern), key=lambda path: (os.path.islink(path), path)):
-            self._moved_at[pattern] = time.monotonic()
-            try:
-                info = os.stat(path)
-            except OSError:
-                continue
-            if stat.S_ISREG(info.st_mode):
-                reason = leftover_reason(path)
-                if not reason and names.setdefault((info.st_dev, info.st_ino), path) != path:
-                    reason = "same_file"
-                if reason:
-                    self._skip(path, reason)
-        matches = sorted(names.values())
-        self._send({"pattern": pattern, "matches": matches[:MAX_MATCHES], "count": len(matches)})
+    @staticmethod
+    def _reason(path: str, size_bytes: int) -> str | None:
+        """Return why a file is skipped, as a code; None if it is a database. Raise OSError."""
+        header = read_start(os.path.realpath(path), HEADER_BYTES) if size_bytes else b""
+        if not header.startswith(MAGIC):
+            return "other" if size_bytes else "empty"
+        application_id = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
+        return "history" if application_id == HISTORY_APPLICATION_ID else leftover_reason(path)
 
 
-def _may_be_database(size_bytes: int) -> bool:
-    return size_bytes > 0 and size_bytes % MIN_PAGE_BYTES == 0
+def _program(path: str, *, writes_denied: bool) -> str | None:
+    """Return the title of the program whose tables a database has, if it can be read now."""
+    try:
+        files = stat_files(path)
+        if is_being_written(files, read_header(files)):
+            return None
+        route = choose_route(files, datetime.now(UTC), writes_denied=writes_denied)
+        with connect(files.path, route) as connection:
+            rows = connection.execute("SELECT name FROM main.sqlite_schema LIMIT 10000").fetchall()
+    except (OSError, UnreadableError, sqlite3.Error, MemoryError):
+        return None
+    names = {name.decode(errors="replace") for (name,) in rows if isinstance(name, bytes)}
+    for program in PROGRAMS:
+        is_there = not program.pattern or fnmatchcase(path, f"*/{program.pattern}")
+        if is_there and program.tables <= names:
+            return program.title
+    return None
 
 
 def _folder_reason(folder: str, names: set[str]) -> str | None:
@@ -237,9 +285,10 @@ def main() -> None:
     """Search what the parent names."""
     sandbox.die_with_parent(int(sys.argv[1]))
     limit_memory(MAX_DATA_BYTES)
-    sandbox.deny_writes()
+    writes_denied = bool(sandbox.deny_writes())
     os.nice(LOW_PRIORITY)
-    Search(from_line(sys.stdin.buffer.readline()), _send).run()
+    request = from_line(sys.stdin.buffer.readline())
+    Search(request, _send, writes_denied=writes_denied).run()
     os._exit(0)
 
 

@@ -34,6 +34,7 @@ from dash_app.settings.values import expand_home
 from dash_app.system.text_file import read_text
 
 DEFAULT_PATH = Path("~/.config/mission-control/config.toml")
+CONFIG_VARIABLE = "MISSION_CONTROL_CONFIG"
 DEFAULT_NAMES = ("coordination", "observability", "content", "email", "health")
 RESERVED = ("fleet",)
 MAX_DATABASES = 2000
@@ -125,13 +126,17 @@ def load(config: Path | None, server: Mapping[str, Any] | None = None) -> Settin
     Only the default path may be missing. `server` overrides settings of [server]. Raise
     SettingsError.
     """
-    if config is None and (value := os.environ.get("MISSION_CONTROL_CONFIG")):
-        config = _expand_home(Path(value))
-    path = config or default_path()
-    data = _read(path, may_be_missing=config is None)
+    path = source_path(config)
+    data = _read(path, may_be_missing=not (config or os.environ.get(CONFIG_VARIABLE)))
     if server and isinstance(data.get("server", {}), dict):
         data["server"] = {**data.get("server", {}), **server}
     return parse(data, path)
+
+
+def source_path(config: Path | None) -> Path:
+    """Return the path of the file that `load` reads. Raise SettingsError if it is unknown."""
+    value = os.environ.get(CONFIG_VARIABLE)
+    return config or (_expand_home(Path(value)) if value else default_path())
 
 
 def default_path() -> Path:

@@ -1,4 +1,4 @@
-"""Add settings to tables of a configuration file and keep everything else as it is.
+"""Add databases, or settings of tables, to a configuration file and keep everything else as it is.
 
 The result is parsed again and compared with the intended settings, so that a file is refused rather
 than spoiled.
@@ -9,7 +9,10 @@ import re
 import shutil
 import tempfile
 import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import tomlkit
@@ -23,6 +26,11 @@ Additions = dict[str, dict[str, str]]
 
 Items = list[tuple[Key | None, Item]]
 """The lines of a TOML table, comments and blank lines too."""
+
+Place = tuple[Items, int, str]
+"""Where lines belong: the lines of a table, an index, and the lines to insert."""
+
+UNCLEAR = "it is written in a way that cannot be added to safely"
 
 
 class NotUnderstoodError(Exception):
@@ -46,18 +54,41 @@ def add_settings(text: str, additions: Additions) -> str:
     """
     intended = tomllib.loads(text)
     after = text
-    try:
+    with _fail_if_unclear():
         for number, database in enumerate(intended.get("databases", [])):
             for table, settings in additions.get(database.get("name"), {}).items():
                 after = _with_settings(after, number, table, settings)
                 own = database.setdefault("tables", {}).setdefault(table, {})
                 own.update(tomllib.loads(settings))
-        is_intended = tomllib.loads(after) == intended
+        return _checked(after, intended)
+
+
+def add_databases(text: str, databases: str) -> str:
+    """Return a configuration with databases, given as TOML, after those that it has.
+
+    Raise NotUnderstoodError as `add_settings` does.
+    """
+    intended = tomllib.loads(text)
+    if "databases" not in intended:
+        return "\n".join(filter(None, (text, databases)))
+    intended["databases"] = [*intended["databases"], *tomllib.loads(databases)["databases"]]
+    with _fail_if_unclear():
+        after = _with_lines(text, lambda present: (*_end(present[-1]), f"\n{databases}"))
+        return _checked(after, intended)
+
+
+@contextmanager
+def _fail_if_unclear() -> Iterator[None]:
+    try:
+        yield
     except (tomllib.TOMLDecodeError, TOMLKitError):
-        is_intended = False
-    if not is_intended:
-        raise NotUnderstoodError("it is written in a way that cannot be added to safely")
-    return after
+        raise NotUnderstoodError(UNCLEAR) from None
+
+
+def _checked(text: str, intended: dict[str, Any]) -> str:
+    if tomllib.loads(text) != intended:
+        raise NotUnderstoodError(UNCLEAR)
+    return text
 
 
 def save(path: Path, text: str) -> Path | None:
@@ -85,7 +116,21 @@ def save(path: Path, text: str) -> Path | None:
 
 
 def _with_settings(text: str, number: int, table: str, settings: str) -> str:
-    """Return a configuration with settings of one table of the database with this index.
+    """Return a configuration with settings of one table of the database with this index."""
+
+    def place(databases: AoT) -> Place:
+        database = databases[number]
+        own = database.get("tables", {}).get(table)
+        if isinstance(own, Table):
+            return own.value.body, 0, settings
+        header = f"\n[databases.tables.{_toml_key(table)}]\n"
+        return *_end(database), header + settings
+
+    return _with_lines(text, place)
+
+
+def _with_lines(text: str, place: Callable[[AoT], Place]) -> str:
+    """Return a configuration with lines at a place among its databases.
 
     They replace a marker, because tomlkit itself adds tables behind the comments on what follows,
     and below a wrong header if the database has dotted keys.
@@ -98,22 +143,16 @@ def _with_settings(text: str, number: int, table: str, settings: str) -> str:
         raise NotUnderstoodError("its databases are not written as [[databases]]")
     if tomlkit.dumps(document) != text:  # it would reorder them
         raise NotUnderstoodError("other tables stand between its [[databases]]")
-    items, at, header = _place(databases[number], table)
+    items, at, added = place(databases)
     marker = tomlkit.comment(uuid4().hex)
     marker.trivia.trail = ""
     items.insert(at, (None, marker))
-    lines = "".join(line + end for line in (*header, *settings.splitlines()))
+    lines = "".join(line + end for line in added.splitlines())
     return tomlkit.dumps(document).replace(marker.as_string(), lines)
 
 
-def _place(database: Table, table: str) -> tuple[Items, int, tuple[str, ...]]:
-    """Return where settings of a table belong: items, an index, and the lines of a missing header.
-
-    Without the header that is after the database's last setting, before any comments.
-    """
-    own = database.get("tables", {}).get(table)
-    if isinstance(own, Table):
-        return own.value.body, 0, ()
+def _end(database: Table) -> tuple[Items, int]:
+    """Return the place after the last setting of a database, before any comments."""
     items: Items = database.value.body
     while True:
         at = len(items)
@@ -121,5 +160,5 @@ def _place(database: Table, table: str) -> tuple[Items, int, tuple[str, ...]]:
             at -= 1
         key, last = items[at - 1] if at else (None, None)
         if not isinstance(last, Table) or key is None or key.is_dotted():
-            return items, at, ("", f"[databases.tables.{_toml_key(table)}]")
+            return items, at
         items = last.value.body

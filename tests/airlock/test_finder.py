@@ -1,18 +1,29 @@
 """Databases are found below folders and by patterns, in a process that may hang."""
 
 import os
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from dash_app.airlock.finder import Finder
+from dash_app.reader.leftovers import leftover_reason
+from tests.airlock_helpers import FileEvents
 from tests.harness import PATIENCE_SECONDS, make_database
+from tests.mounts import CAN_MOUNT, BadDisk
 
 
-def find(*, folders: tuple[Path, ...] = (), patterns: tuple[str, ...] = ()) -> Finder:
-    finder = Finder({"folders": list(map(str, folders)), "patterns": list(patterns)})
+def find(
+    *folders: Path, patterns: tuple[str, ...] = (), seconds: float = 5.0, **more: object
+) -> Finder:
+    finder = Finder({"folders": list(map(str, folders)), "patterns": patterns, **more}, seconds)
     assert finder.wait(PATIENCE_SECONDS)
     return finder
+
+
+def files(finder: Finder) -> set[str]:
+    return {message["file"] for message in finder.files}
 
 
 def test_a_pattern_matches_files_without_leftovers_and_each_under_one_name(tmp_path: Path) -> None:
@@ -20,7 +31,7 @@ def test_a_pattern_matches_files_without_leftovers_and_each_under_one_name(tmp_p
     other = tmp_path / "b" / "agent" / "m.sqlite"
     other.parent.mkdir(parents=True)
     other.write_bytes(b"not a database")
-    (other.parent / "x.sqlite").symlink_to(other)
+    (other.parent / "a.sqlite").symlink_to(other)
     (other.parent / "m.bak.sqlite").touch()
     (other.parent / "folder.sqlite").mkdir()
     pattern, missing = f"{tmp_path}/*/agent/*.sqlite", f"{tmp_path}/[z]/*"
@@ -37,10 +48,57 @@ def test_names_with_any_bytes_are_found(tmp_path: Path) -> None:
     names = {"a b.db", 'it\'s "x".db', "Ж.db", os.fsdecode(b"\xff.db"), "[*].db", "a\nb.db"}
     for name in names:
         make_database(tmp_path / name, agents=1)
-    finder = find(folders=(tmp_path,), patterns=(f"{tmp_path}/*",))
     paths = {str(tmp_path / name) for name in names}
-    assert {message["file"] for message in finder.files} == paths
-    assert set(finder.matches[f"{tmp_path}/*"]) == paths
+    assert files(find(tmp_path)) == paths
+    pattern = f"{tmp_path}/*"
+    finder = find(tmp_path, patterns=(pattern,))
+    assert set(finder.matches[pattern]) == paths
+    assert not finder.files  # they are watched
+
+
+def test_only_what_may_be_a_database_is_opened_and_each_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "no extension", agents=1)
+    os.link(path, tmp_path / "z.db")
+    (tmp_path / "text.txt").write_text("x")
+    (tmp_path / "cut.db").write_bytes(path.read_bytes()[:700])
+    os.mkfifo(tmp_path / "pipe.db")
+    (tmp_path / "device.db").symlink_to("/dev/zero")
+    (tmp_path / "dangling.db").symlink_to("nowhere")
+    (tmp_path / "circular.db").symlink_to("circular.db")
+    (tmp_path / "round").symlink_to(tmp_path, target_is_directory=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        monkeypatch.chdir(tmp_path)  # the path of a socket has at most 107 bytes
+        server.bind("socket.db")
+        with FileEvents(tmp_path) as spy:
+            finder = find(tmp_path)
+            opened = {name for what, name in spy.take() if what == "opened"}
+    assert files(finder) == {str(path), str(tmp_path / "cut.db")}
+    assert opened == {"no extension", "cut.db"}
+    assert finder.skipped == {str(tmp_path / "z.db"): "same_file"}
+
+
+def test_watched_files_and_deeper_folders_are_left_out(tmp_path: Path) -> None:
+    watched = make_database(tmp_path / "a.db", agents=1)
+    beside = make_database(tmp_path / "b.db", agents=1)
+    make_database(tmp_path / "folder" / "c.db", agents=1)
+    (tmp_path / "link.db").symlink_to(watched)
+    finder = find(tmp_path, watched=[str(tmp_path / "link.db"), "/nowhere"], depth=0)
+    assert files(finder) == {str(beside)}
+    assert finder.skipped == dict.fromkeys((str(watched), str(tmp_path / "link.db")), "watched")
+
+
+@pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
+def test_a_folder_that_hangs_stops_neither_the_search_nor_the_caller(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "x" / "a.db", agents=1)
+    with BadDisk(tmp_path / "nas" / "b.db", "hangs"):
+        started = time.monotonic()
+        finder = find(tmp_path, patterns=(f"{tmp_path}/nas/*", f"{tmp_path}/x/*"), seconds=1)
+        assert time.monotonic() - started < PATIENCE_SECONDS / 2
+    assert not finder.is_complete
+    assert finder.matches == {f"{tmp_path}/x/*": [str(path)]}
+    assert finder.skipped[f"{tmp_path}/nas/*"] == "hung"
 
 
 def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[str]) -> None:
@@ -48,3 +106,49 @@ def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[s
     assert finder.wait(PATIENCE_SECONDS)
     assert not finder.is_complete
     assert "TypeError" in capfd.readouterr().err
+
+
+LEFTOVERS = {
+    "sidecar": ("a.db-wal", "a.db-shm", "a.db-journal"),
+    "temporary": (".tmp-a.sqlite", "a.db.tmp", "tmp_a.db", "a.db~", "~a.db", "a.db.part"),
+    "damaged": ("a.sqlite.corrupt.1764400000", "a.corrupted.db", "a-broken.db"),
+    "backup": ("a.db.bak", "a.bak.db", "a.db.old", "a_backup.db", "backup-a.db", "a.db.bak2"),
+    "copy": ("a (1).db", "a - Copy.db", "a_copy.db", "Copy of a.db", "a copy 2.db", "a.db copy"),
+    "dated": (
+        "a-2026-11-28.db",
+        "a_20261128.db",
+        "20261128T0300-a.db",
+        "a.db.1",
+        "a-1764400000.db",
+    ),
+}
+DATABASES = (
+    *("a.db", "crm2.db", "copy.db", "backup.db", "old.db", "content.db", "temperature.db"),
+    *(
+        "events-2026-11.db",
+        "state.db",
+        "kuma.db",
+        "home-assistant_v2.db",
+        "a.b.c.sqlite3",
+        "tasks 2.db",
+    ),
+    *(
+        "backups.db",
+        "holder.db",
+        "agent-20.db",
+        "copyright.db",
+        "template.db",
+        "1234567890123456.db",
+    ),
+)
+
+
+@pytest.mark.parametrize("reason", LEFTOVERS)
+def test_leftovers_are_recognized_by_their_names(reason: str) -> None:
+    assert {name: leftover_reason(f"/b.bak/{name}") for name in LEFTOVERS[reason]} == dict.fromkeys(
+        LEFTOVERS[reason], reason
+    )
+
+
+def test_names_of_databases_are_not_taken_for_leftovers() -> None:
+    assert [name for name in DATABASES if leftover_reason(f"/b.bak/{name}")] == []

@@ -163,7 +163,7 @@ def test_the_first_start_is_one_block_until_a_database_appears(
         assert_accessible_at_each_size(quiet_page)
         block.locator("code").first.click()
         selected = quiet_page.evaluate("getSelection().toString()")
-        assert selected == "./ops/run discover ~ --save"
+        assert selected == "./ops/run discover --save"
         make_database(tmp_path / "clawd" / "email.db", letters=3)
         expect(quiet_page.locator("#app #cards .card")).to_have_count(5)
         expect(quiet_page.locator("#trends")).to_be_visible()

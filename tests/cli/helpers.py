@@ -14,10 +14,11 @@ def environment(home: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
-def run(home: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+def run(home: Path, *arguments: object, **variables: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "dash_app", *map(str, arguments)]
+    changed = environment(home) | {name: str(value) for name, value in variables.items()}
     return subprocess.run(
-        command, env=environment(home), capture_output=True, text=True, check=False, timeout=60
+        command, env=changed, capture_output=True, text=True, check=False, timeout=60
     )
 
 

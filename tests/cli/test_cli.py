@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +14,6 @@ import pytest
 from click import Context, Group
 
 from dash_app.cli import MODULES, main
-from dash_app.history.writer import History
-from dash_app.settings.schema import HistorySettings
 from tests.cli.helpers import environment, run
 from tests.harness import (
     PATIENCE_SECONDS,
@@ -102,39 +99,6 @@ def test_every_example_in_the_help_is_valid(home: Path) -> None:
             known = {option for parameter in command.params for option in parameter.opts}
             options = {argument for argument in arguments if argument.startswith("--")}
             assert options <= known, example
-
-
-def test_discover_prints_configuration_for_the_sqlite_files_of_a_folder(
-    home: Path, tmp_path: Path
-) -> None:
-    first = make_database(tmp_path / "data" / "Agents & co.db", agents=1)
-    second = make_database(tmp_path / "data" / "deeper" / "agents-co.sqlite", tasks=1)
-    (tmp_path / "data" / "notes.db").write_text("not a database")
-    History(HistorySettings(path=tmp_path / "data" / "history.db")).close()
-    done = run(home, "discover", tmp_path / "data")
-    assert done.returncode == 0
-    assert tomllib.loads(done.stdout)["databases"] == [
-        {"name": "agents-co", "path": str(first)},
-        {"name": "agents-co-2", "path": str(second)},
-    ]
-
-
-def test_discover_never_overwrites_a_configuration(home: Path, tmp_path: Path) -> None:
-    make_database(tmp_path / "data" / "email.db", messages=1)
-    config = home / ".config" / "mission-control" / "config.toml"
-    done = run(home, "discover", tmp_path / "data", "--save")
-    assert (done.returncode, done.stdout) == (0, f"Saved 1 database to {config}. Next: ./ops/run\n")
-    saved = config.read_text()
-    again = run(home, "discover", tmp_path, "--save")
-    assert again.returncode == 1
-    assert "exists and was not changed" in again.stderr
-    assert config.read_text() == saved
-
-
-def test_discover_fails_if_there_is_no_database(home: Path, tmp_path: Path) -> None:
-    done = run(home, "discover", tmp_path)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "No SQLite file below" in done.stderr
 
 
 def test_a_configuration_error_prints_one_line_without_a_traceback(
@@ -231,7 +195,7 @@ def test_the_demo_names_the_next_step_and_removes_its_files(
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     port = free_port()
     with running(home, "demo", "--port", port) as process:
-        output = output_until(process, "discover FOLDER --save")
+        output = output_until(process, "discover --save")
         assert f"http://127.0.0.1:{port}/" in output
         (folder,) = tmp_path.glob("mission-control-demo-*")
         assert len(list(folder.glob("*.db"))) >= 4
@@ -245,7 +209,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_removes_its_files(
 ) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with running(home, "demo", "--port", free_port()) as process:
-        output_until(process, "discover FOLDER --save")
+        output_until(process, "discover --save")
         (folder,) = tmp_path.glob("mission-control-demo-*")
         tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
         children = [pid for task in tasks for pid in task.read_text().split()]
@@ -254,7 +218,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_removes_its_files(
     assert len(children) == 6
     eventually(lambda: not any(is_alive(pid) for pid in children))
     with running(home, "demo", "--port", free_port()) as process:
-        output_until(process, "discover FOLDER --save")
+        output_until(process, "discover --save")
         assert not folder.exists()
 
 

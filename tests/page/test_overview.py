@@ -148,7 +148,7 @@ def test_before_the_first_database_the_page_shows_how_to_start(tmp_path: Path) -
     text = visible_text(facts.before_charts)
     assert text.startswith("Nothing here yet")
     assert "No database found so far. Looking again every 30 s." in text
-    assert "run discover ~ --save" in text
+    assert "run discover --save" in text
     assert "clawd :" in text
     assert "email.db" in text
     assert "Recent events" not in text
