@@ -120,6 +120,7 @@ class Sampler:
         self._interval_seconds = settings.sampler.interval.total_seconds()
         self._started_seconds = clock.steady_seconds()
         self._airlock = airlock or Airlock.from_settings(settings)
+        self._store_matches()
         self._page_checks = _PageChecks(settings, history)
         self._context = WordingContext(settings.source, own_user_name(), settings.sampler.deadline)
         self._states = StateStore(history, settings.databases, clock.now)
@@ -140,6 +141,8 @@ class Sampler:
         self._thread = self._new_thread()
         self._requests, self._requests_lock = _Requests(), threading.Lock()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self.patterns = settings.patterns
+        """The patterns with the present numbers of files, for the next snapshot."""
         self.history_paused: str | None = None
         """Why nothing is stored in the history now, in a sentence."""
         self.snapshot: Snapshot | None = None
@@ -273,6 +276,7 @@ class Sampler:
             ),
             self._states.events,
             disk_of(str(self._history.path)),
+            patterns=self.patterns,
             self_report=self._self_check.measure(
                 self._airlock, self._page_checks.checker, readings.values()
             ),
@@ -401,6 +405,7 @@ class Sampler:
         self._tracker.store_again()
         self._notifier.store_again()
         self._page_checks.store_again()
+        self._store_matches()
         self._recorded_at = None
 
     def _record_is_due(self, now: datetime) -> bool:
@@ -423,6 +428,15 @@ class Sampler:
         self._page_checks.save()
         self._tracker.record_openers()
         self._load_past()
+
+    def _store_matches(self) -> None:
+        """Store the files of patterns, so that their databases keep their names."""
+        if not self._settings.matches:
+            return
+        try:
+            self._history.store_matches(self._settings.matches)
+        except sqlite3.Error as error:
+            log.error("the files of patterns are not stored: %s", error)
 
     def _load_past(self) -> None:
         """Load the last day of each database, and when any was not watched, from the history."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from dash_app.history.file import open_read_only
 from dash_app.history.row_codec import select
 from dash_app.model.database import Database
+from dash_app.model.match import Match
 from dash_app.model.event import Event
 from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
@@ -61,6 +62,16 @@ class ReadOnlyHistory:
     def store_page_checks(self, states: Mapping[tuple[str, str], str]) -> None:
         """Do nothing: this history is read-only."""
 
+    def matches(self) -> tuple[Match, ...]:
+        """Return the files that patterns matched, in order of path. Raise sqlite3.Error."""
+        if not self.path.exists():
+            return ()
+        with open_read_only(self.path) as connection:
+            return matches_in(connection)
+
+    def store_matches(self, matches: Iterable[Match]) -> None:
+        """Do nothing: this history is read-only."""
+
     def forget(self, database: Database, now: datetime) -> None:
         """Do nothing: this history is read-only."""
 
@@ -69,15 +80,28 @@ class ReadOnlyHistory:
 
 
 def page_checks_in(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """Return the stored state of each page check by database and path. Raise sqlite3.Error.
-
-    An earlier version, which has none, may still write the file.
-    """
-    has_table = "SELECT 1 FROM sqlite_schema WHERE name = 'integrity'"
-    if connection.execute(has_table).fetchone() is None:
+    """Return the stored state of each page check by database and path. Raise sqlite3.Error."""
+    if not _has_table(connection, "integrity"):
         return {}
     rows = connection.execute("SELECT database, path, state FROM integrity")
     return {(database, path): state for database, path, state in rows}
+
+
+def matches_in(connection: sqlite3.Connection) -> tuple[Match, ...]:
+    """Return the files that patterns matched, in order of path. Raise sqlite3.Error."""
+    if not _has_table(connection, "match"):
+        return ()
+    sql = "SELECT entry, path, name, is_watched FROM match ORDER BY path, entry"
+    rows = connection.execute(sql)
+    return tuple(
+        Match(entry, Path(path), name, bool(is_watched)) for entry, path, name, is_watched in rows
+    )
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether the file has a table. An earlier version, which has not, may still write the file."""
+    found = connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (name,))
+    return found.fetchone() is not None
 
 
 def state_in(connection: sqlite3.Connection, database: Database) -> DatabaseState | None:

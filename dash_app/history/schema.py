@@ -168,6 +168,15 @@ MIGRATIONS = (
         PRIMARY KEY (database, path)
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE match (
+        entry TEXT NOT NULL,        -- the configured name of its pattern
+        path TEXT NOT NULL,
+        name TEXT NOT NULL,         -- of its database, for ever
+        is_watched INTEGER NOT NULL,
+        PRIMARY KEY (entry, path)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 ROLLUPS_SINCE = 3
 """The version that added rollups."""

@@ -28,12 +28,13 @@ from dash_app.history.file import (
 from dash_app.history.incidents import IncidentTable
 from dash_app.history.notifications import NotificationTable
 from dash_app.history.openers import OpenerTable
-from dash_app.history.read_only import Loss, page_checks_in, state_in
+from dash_app.history.read_only import Loss, matches_in, page_checks_in, state_in
 from dash_app.history.retention import is_nearly_full, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.row_codec import to_row
 from dash_app.history.schema import NotAFileError
 from dash_app.model.database import Database
+from dash_app.model.match import Match
 from dash_app.model.encoding import encode
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Surroundings
@@ -244,6 +245,18 @@ class History:
             self._connection.executemany(
                 "INSERT OR REPLACE INTO integrity VALUES (?, ?, ?)",
                 [(*key, state) for key, state in states.items()],
+            )
+
+    def matches(self) -> tuple[Match, ...]:
+        """Return the files that patterns matched, in order of path. Raise sqlite3.Error."""
+        return matches_in(self._connection)
+
+    def store_matches(self, matches: Iterable[Match]) -> None:
+        """Store files that patterns matched. Raise sqlite3.Error."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO match VALUES (?, ?, ?, ?)",
+                [(one.entry, str(one.path), one.name, one.is_watched) for one in matches],
             )
 
     def forget(self, database: Database, now: datetime) -> None:

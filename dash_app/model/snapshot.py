@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from dash_app.model.database import Database
+from dash_app.model.match import Pattern
 from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
@@ -146,6 +147,8 @@ class Snapshot:
     end, and the rows written meanwhile."""
     undisturbed_since: datetime | None = None
     """When watching began, or resumed after more than an hour, or the last stored fault ended."""
+    patterns: tuple[Pattern, ...] = ()
+    """The configured patterns, in configured order."""
     self_report: SelfReport = field(default_factory=SelfReport)
     taken_at_seconds: float = 0.0
     """`taken_at` on the steady clock."""

@@ -11,11 +11,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, ValidationError
 
 from dash_app.model.database import Database
+from dash_app.model.match import Match, Pattern
 from dash_app.settings.errors import explain, shorten
 from dash_app.settings.schema import (
     AlertsSettings,
@@ -47,6 +49,7 @@ TABLES_HINT = (
     " Write each [table] once, and [databases.tables.NAME] below the [[databases]] that has the"
     " table."
 )
+NO_FILES: Mapping[str, int] = MappingProxyType({})
 MIN_STALE_AFTER = timedelta(seconds=60)
 
 
@@ -84,11 +87,38 @@ class Settings(Section):
         default_factory=_default_databases, alias="databases"
     )
     source: Annotated[Path, Field(exclude=True)] = DEFAULT_PATH
+    matches: Annotated[tuple[Match, ...], Field(exclude=True)] = ()
+    """The files that patterns matched, in order of path. A file of settings has none."""
+    unwatched: Annotated[Mapping[str, int], Field(exclude=True)] = {}
+    """The number of files beyond the maximum, by the name of their entry."""
+
+    def with_matches(
+        self, matches: tuple[Match, ...], unwatched: Mapping[str, int] = NO_FILES
+    ) -> Self:
+        """Return the settings with other files that patterns matched."""
+        return self.model_copy(update={"matches": matches, "unwatched": unwatched})
 
     @property
     def databases(self) -> tuple[Database, ...]:
         """The databases to watch, in configured order."""
-        return tuple(declared.database() for declared in self.declared)
+        found = self.matches
+        return tuple(one for declared in self.declared for one in declared.databases(found))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the databases to watch, then of those whose file no longer matches."""
+        own = [database.name for database in self.databases]
+        return tuple(dict.fromkeys([*own, *(match.name for match in self.matches)]))
+
+    @property
+    def patterns(self) -> tuple[Pattern, ...]:
+        """The patterns, in configured order."""
+        watched = Counter(match.entry for match in self.matches if match.is_watched)
+        return tuple(
+            Pattern(one.name, one.pattern, watched[one.name], self.unwatched.get(one.name, 0))
+            for one in self.declared
+            if one.pattern
+        )
 
     @property
     def names_databases(self) -> bool:

@@ -1,20 +1,25 @@
 """The tables of a configuration file and their settings. Unknown settings are rejected."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dash_app.model.database import Database
+from dash_app.model.match import Match
 from dash_app.model.expectation import Expectation, Rules, TableRules
 from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.settings.quiet_hours import QuietHoursSetting
 from dash_app.settings.values import (
     MAX_INTEGER,
-    ConfigPath,
     Count,
+    DatabasePath,
     Duration,
     Flag,
     HeartbeatFile,
+    HistoryPath,
     Host,
     Label,
     NetworkName,
@@ -77,7 +82,7 @@ class SamplerSettings(Section):
 class HistorySettings(Section):
     """Where our history is stored, and how much of it is kept. `max_size` is in bytes."""
 
-    path: ConfigPath = Field(
+    path: HistoryPath = Field(
         default_factory=lambda: expand_home("~/.local/state/mission-control/history.db")
     )
     every: Annotated[Duration, between("1s", "1d")] = duration("1m")
@@ -146,11 +151,21 @@ class TableSettings(Section):
 
 
 class FileSettings(Section):
-    """The file of a database, and its names."""
+    """The file of a database, and its names; or a pattern, and what their names begin with."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=200)]
-    path: ConfigPath
+    path: DatabasePath
     label: Label = ""
+
+    @property
+    def pattern(self) -> str | None:
+        """Its path if that is a pattern; None if it is a file."""
+        return None if isinstance(self.path, Path) else str(self.path)
+
+    @property
+    def prefix(self) -> str:
+        """What the names of all databases of a pattern begin with."""
+        return self.name if self.name.endswith(("-", "_")) else f"{self.name}-"
 
 
 class DatabaseSettings(TableSettings, FileSettings):
@@ -164,9 +179,20 @@ class DatabaseSettings(TableSettings, FileSettings):
     ignore_tables: Names[TablePattern] = ()
     tables: dict[str, TableSettings] = Field(default_factory=dict)
 
-    def database(self) -> Database:
+    def databases(self, matches: Iterable[Match]) -> Iterator[Database]:
+        """Yield the database; of a pattern, one per match that is watched, in their order."""
+        own = self._database()
+        if self.pattern is None:
+            yield own
+            return
+        for match in matches:
+            if match.entry == self.name and match.is_watched:
+                label = f"{own.label} {match.name.removeprefix(self.prefix)}"
+                yield replace(own, name=match.name, label=label, path=match.path)
+
+    def _database(self) -> Database:
         """Return the database. Without a label, one is made from its name."""
-        label = self.label or self.name.replace("_", " ").replace("-", " ").capitalize()
+        label = self.label or self.name.replace("_", " ").replace("-", " ").strip().capitalize()
         rules = Rules(
             expect=self.expectation,
             quiet=self.quiet or NO_QUIET_HOURS,
@@ -180,7 +206,7 @@ class DatabaseSettings(TableSettings, FileSettings):
             ignored_tables=self.ignore_tables,
             expects_replacement=self.replaced == "expected",
         )
-        return Database(self.name, label, self.path, rules, self.integrity == "on")
+        return Database(self.name, label, Path(self.path), rules, self.integrity == "on")
 
     def _table_rules(self, table: TableSettings) -> TableRules:
         return TableRules(

@@ -4,11 +4,20 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from glob import escape, has_magic
 from ipaddress import ip_address, ip_network
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+)
 
 from dash_app.system.secret_files import read_token, read_urls
 
@@ -105,6 +114,25 @@ def _path(value: object, info: ValidationInfo) -> Path:
         raise ValueError("write a path in quotes")
     folder: Path = info.context["folder"] if info.context else Path.cwd()
     return folder / expand_home(value)
+
+
+def _database_path(value: object, info: ValidationInfo) -> PurePath:
+    """Return a path, or a pattern: a PurePath, because it names no file."""
+    path = _path(value, info)
+    if not (isinstance(value, str) and has_magic(value)):
+        return path
+    pattern = PurePath(escape(str(_path(".", info))), expand_home(value))
+    if "**" in pattern.parts:
+        raise ValueError("`**` is not supported: write one `*` for each folder")
+    return pattern
+
+
+def _history_path(value: object, info: ValidationInfo) -> Path:
+    if isinstance(value, str) and re.search("[*?]", value):
+        raise ValueError(
+            "write the path of one file: only `path` of [[databases]] may be a pattern"
+        )
+    return _path(value, info)
 
 
 def _read(
@@ -243,7 +271,8 @@ Percent = Annotated[float, BeforeValidator(_percent)]
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Port = Annotated[int, Field(ge=1, le=65535, strict=True)]
-ConfigPath = Annotated[Path, BeforeValidator(_path)]
+HistoryPath = Annotated[Path, BeforeValidator(_history_path)]
+DatabasePath = Annotated[PurePath, PlainValidator(_database_path)]
 TokenFile = Annotated[SecretStr | None, BeforeValidator(_token)]
 UrlsFile = Annotated[Path | None, BeforeValidator(_urls_file)]
 HeartbeatFile = Annotated[Path | None, BeforeValidator(_heartbeat_file)]
