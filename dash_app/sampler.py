@@ -70,6 +70,32 @@ class _Requests:
     """Set with the snapshot that shows them."""
 
 
+class Inbox:
+    """The requests for the next tick. A sampler leaves it to the one that takes its place."""
+
+    def __init__(self) -> None:
+        self._requests, self._lock = _Requests(), threading.Lock()
+
+    def dismiss(self, database: str, until: datetime) -> threading.Event:
+        """Request that problems up to a time are dismissed; return what the tick will set."""
+        with self._lock:
+            earlier = self._requests.dismissed.get(database, until)
+            self._requests.dismissed[database] = max(until, earlier)
+            return self._requests.published
+
+    def acknowledge(self, incidents: Mapping[int, Acknowledgement | None]) -> threading.Event:
+        """Request acknowledgements; return what the tick will set."""
+        with self._lock:
+            self._requests.acknowledged |= incidents
+            return self._requests.published
+
+    def take(self) -> _Requests:
+        """Return the requests, each once."""
+        with self._lock:
+            requests, self._requests = self._requests, _Requests()
+        return requests
+
+
 class _PageChecks:
     """The page checker, and its state in the history. `integrity`: what is known, by database."""
 
@@ -113,6 +139,7 @@ class Sampler:
         history: History | ReadOnlyHistory,
         airlock: Airlock | None = None,
         clock: Clock = CLOCK,
+        inbox: Inbox | None = None,
     ) -> None:
         """Load the stored state. `airlock` may have been started. Raise sqlite3.Error."""
         self._settings, self._history, self._clock = settings, history, clock
@@ -139,7 +166,7 @@ class Sampler:
         self._notifier = Notifier(settings, history, self._wake.set, clock)
         self._due = time.monotonic()
         self._thread = self._new_thread()
-        self._requests, self._requests_lock = _Requests(), threading.Lock()
+        self.inbox = inbox or Inbox()
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self.patterns = settings.patterns
         """The patterns with the present numbers of files, for the next snapshot."""
@@ -205,11 +232,7 @@ class Sampler:
         statuses = self.snapshot.databases if self.snapshot else ()
         problems = [p for s in statuses if s.database.name == database for p in s.problems]
         if any(p.needs_acknowledgement and p.since <= until for p in problems):
-            with self._requests_lock:
-                requests = self._requests
-                earlier = requests.dismissed.get(database, until)
-                requests.dismissed[database] = max(until, earlier)
-            self._wait_for_tick(requests.published)
+            self._wait_for_tick(self.inbox.dismiss(database, until))
 
     def acknowledge(
         self, incidents: Container[int | None], acknowledgement: Acknowledgement | None
@@ -217,10 +240,8 @@ class Sampler:
         """Acknowledge open incidents, or undo that, and wait for the next snapshot."""
         open_incidents = self.snapshot.open_incidents if self.snapshot else []
         if found := [open_.id for open_ in open_incidents if open_.id and open_.id in incidents]:
-            with self._requests_lock:
-                requests = self._requests
-                requests.acknowledged |= dict.fromkeys(found, acknowledgement)
-            self._wait_for_tick(requests.published)
+            requests = dict.fromkeys(found, acknowledgement)
+            self._wait_for_tick(self.inbox.acknowledge(requests))
 
     def _wait_for_tick(self, published: threading.Event) -> None:
         """Start the next tick soon, and wait for its snapshot unless enough others wait."""
@@ -303,8 +324,7 @@ class Sampler:
         self._notifier.stop()
 
     def _take_requests(self) -> _Requests:
-        with self._requests_lock:
-            requests, self._requests = self._requests, _Requests()
+        requests = self.inbox.take()
         for incident, acknowledgement in requests.acknowledged.items():
             self._tracker.acknowledge(incident, acknowledgement)
         return requests

@@ -54,7 +54,7 @@ def create_api(
     `fresh` returns the newest snapshot too, but None if it is too old.
     """
     api = Blueprint("api", __name__)
-    check_requests(api, [database.name for database in settings.databases])
+    check_requests(api, settings.names)
     allow_origins(api, settings.server.allowed_origins)
     _add_databases(api, settings.history.path, newest)
     _add_service(api, newest, fresh, started_at)
@@ -67,7 +67,8 @@ def create_api(
 def _encoded_status(snapshot: Snapshot) -> Encoded:
     """Encode a snapshot once for all clients, since that is half the time of a response."""
     document = status_document(snapshot)
-    return encode(document, [document["headline"], *map(facts_of, document["databases"])])
+    facts = [document["headline"], document["patterns"], *map(facts_of, document["databases"])]
+    return encode(document, facts)
 
 
 def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> None:
@@ -116,8 +117,8 @@ def _add_description(api: Blueprint, settings: Settings) -> None:
     @cache
     def encoded_description() -> Encoded:
         description = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
-        names = [database.name for database in settings.databases]
-        description["components"]["schemas"]["DatabaseName"]["enum"] = names
+        if names := settings.names:
+            description["components"]["schemas"]["DatabaseName"]["enum"] = names
         if settings.server.token_file:
             description["security"] = [{"token": []}]
         return encode(description)

@@ -237,6 +237,18 @@ class Database(TypedDict):
     """What prevents a new reading; null if nothing does."""
 
 
+class Pattern(TypedDict):
+    """A configured pattern. Each file that it matches is a database of its own."""
+
+    name: str
+    """What the names of its databases begin with."""
+    path: str
+    watched: Count
+    """Number of its databases."""
+    unwatched: Count
+    """Number of files that match too, but are beyond the maximum."""
+
+
 class StatusDocument(TypedDict):
     """All databases, in configured order."""
 
@@ -249,6 +261,7 @@ class StatusDocument(TypedDict):
     """The worst level of any database."""
     headline: str
     databases: list[Database]
+    patterns: list[Pattern]
 
 
 class Holder(TypedDict):

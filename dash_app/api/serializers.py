@@ -57,6 +57,15 @@ def status_document(snapshot: Snapshot) -> schemas.StatusDocument:
         "level": snapshot.level,
         "headline": summaries.headline(snapshot, snapshot.taken_at),
         "databases": [database_document(status) for status in snapshot.databases],
+        "patterns": [
+            {
+                "name": pattern.name,
+                "path": pattern.path,
+                "watched": pattern.watched,
+                "unwatched": pattern.unwatched,
+            }
+            for pattern in snapshot.patterns
+        ],
     }
 
 

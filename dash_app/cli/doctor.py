@@ -8,9 +8,9 @@ from textwrap import indent
 
 import click
 
-from dash_app import settings
-from dash_app.cli.terminal import config_option
+from dash_app.cli.terminal import config_option, load_settings
 from dash_app.doctor import examine, exit_code
+from dash_app.service.matching import with_files
 from dash_app.words.commands import RUN
 
 MARKS = {"well": "ok ", "notice": "see", "unknown": "?  ", "fault": "BAD"}
@@ -33,7 +33,7 @@ Exit codes: 0 well, 3 something needs you, 4 unknown.
 def doctor(config: Path | None, *, as_json: bool) -> None:
     """Check service, databases, port, alerts, history and clock, and show how to fix problems."""
     checks = []
-    for check in examine(settings.load(config)):
+    for check in examine(with_files(load_settings(config))):
         checks.append(check)
         if not as_json:
             click.echo(f"{MARKS[check.level]}  {check.text}")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import click
 
-from dash_app import settings
 from dash_app.cli.terminal import (
     config_option,
     fail,
     fail_if_unreadable,
+    load_settings,
     reject_unknown_databases,
     show_elapsed,
 )
@@ -47,8 +47,8 @@ again. Its charts and events stay. A running service forgets it with its next re
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def forget(name: str, config: Path | None, *, yes: bool) -> None:
     """Make the database NAME new again."""
-    configured = settings.load(config)
-    reject_unknown_databases(configured, [name])
+    configured = load_settings(config)
+    reject_unknown_databases((one.name for one in configured.databases), [name])
     database = next(database for database in configured.databases if database.name == name)
     path = configured.history.path
     with fail_if_unreadable(path):

@@ -8,7 +8,6 @@ from typing import get_args
 
 import click
 
-from dash_app import settings
 from dash_app.api.csv_export import to_csv
 from dash_app.api.serializers import history_document, incidents_document
 from dash_app.cli.terminal import (
@@ -16,6 +15,7 @@ from dash_app.cli.terminal import (
     config_option,
     database_option,
     history_file,
+    load_settings,
     reject_unknown_databases,
     table,
 )
@@ -94,8 +94,8 @@ def history(  # noqa: PLR0913 - one for each option
     wants_csv: bool,
 ) -> None:
     """Summarize how row counts and sizes changed."""
-    configured = settings.load(config)
-    reject_unknown_databases(configured, databases)
+    configured = load_settings(config)
+    reject_unknown_databases(configured.names, databases)
     selection = Selection(databases, tables, metric)
     window = _window(configured, since, until)
     with history_file(configured) as path:
@@ -117,8 +117,8 @@ def events(
     config: Path | None, databases: tuple[str, ...], limit: int, since: datetime | None
 ) -> None:
     """List events, newest first."""
-    configured = settings.load(config)
-    reject_unknown_databases(configured, databases)
+    configured = load_settings(config)
+    reject_unknown_databases(configured.names, databases)
     with history_file(configured) as path:
         found = list(find_events(path, EventQuery(databases, limit=limit)))
     labels = {database.name: database.label for database in configured.databases}
@@ -144,8 +144,8 @@ def incidents(
     config: Path | None, databases: tuple[str, ...], limit: int, *, only_open: bool, as_json: bool
 ) -> None:
     """List incidents with their causes, newest first."""
-    configured = settings.load(config)
-    reject_unknown_databases(configured, databases)
+    configured = load_settings(config)
+    reject_unknown_databases(configured.names, databases)
     query = IncidentQuery(databases, True if only_open else None, limit=limit)
     with history_file(configured) as path:
         found = find_incidents(path, query)

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from dash_app import settings
-from dash_app.cli.terminal import config_option, fail, port_option
+from dash_app.cli.terminal import config_option, fail, fail_if_unreadable, port_option
 from dash_app.demo.environment import Demo, running_demo
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
+from dash_app.service.matching import with_files
 from dash_app.settings import Settings
 from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
@@ -95,6 +96,9 @@ def _serve(
         history = History(configured.history)
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
         fail(f"History {configured.history.path} cannot be opened: {error}")
+    if configured.patterns:
+        with fail_if_unreadable(history.path):
+            configured = with_files(configured.with_matches(history.matches()))
     if demo:
         history.backfill(demo.backfill.points(), demo.backfill.events())
     sampler = Sampler(configured, history)

@@ -17,6 +17,7 @@ from dash_app.model.expectation import OVERDUE, Rules
 from dash_app.model.host_facts import Activity
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.integrity import Damage, Integrity
+from dash_app.model.match import Pattern
 from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode, danger_first
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -28,7 +29,11 @@ instant = datetime.fromisoformat
 def snapshot_from(document: StatusDocument) -> Snapshot:
     """Return a document as a snapshot. Raise KeyError, TypeError or ValueError if it is not one."""
     statuses = tuple(_status(database) for database in document["databases"])
-    return Snapshot(instant(document["takenAt"]), statuses)
+    patterns = tuple(
+        Pattern(one["name"], one["path"], one["watched"], one["unwatched"])
+        for one in document.get("patterns", [])  # older services have none
+    )
+    return Snapshot(instant(document["takenAt"]), statuses, patterns=patterns)
 
 
 def _status(document: DatabaseDocument) -> DatabaseStatus:

@@ -9,17 +9,29 @@ from typing import Any
 
 import click
 
-from dash_app import settings
 from dash_app.airlock.airlock import Airlock
 from dash_app.api.schemas import StatusDocument
 from dash_app.cli.service_status import snapshot_from
-from dash_app.cli.terminal import config_option, exit_now, printable, show_elapsed
+from dash_app.cli.terminal import (
+    config_option,
+    exit_now,
+    load_settings,
+    printable,
+    show_elapsed,
+)
 from dash_app.model.snapshot import Snapshot
+from dash_app.service.matching import with_files
 from dash_app.settings import Settings
 from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words.commands import RUN
-from dash_app.words.summaries import aligned, headline_with_age, snapshot_age, status_line
+from dash_app.words.summaries import (
+    aligned,
+    headline_with_age,
+    pattern_notes,
+    snapshot_age,
+    status_line,
+)
 
 COLOURS = {"well": "green", "notice": "yellow", "fault": "red", "unknown": "bright_black"}
 
@@ -42,7 +54,7 @@ Exit codes: 0 well, 3 something needs you, 4 unknown.
 def status(config: Path | None, *, as_json: bool) -> None:
     """Show the state of each database, one per line."""
     logging.disable()  # the output has every problem
-    configured = settings.load(config)
+    configured = load_settings(config)
     with show_elapsed("Reading the databases"):
         snapshot, document = _from_service(configured) or _from_files(configured)
     now = datetime.now(UTC)
@@ -71,6 +83,7 @@ def lines(snapshot: Snapshot, now: datetime, *, is_fresh: bool) -> Iterator[str]
         yield f"{click.style(word, fg=COLOURS[level])}  {label}  {text}"
         for remedy in dict.fromkeys(problem.remedy for problem in status.problems):
             yield f"{'':{len(word)}}  {'':{len(label)}}  {remedy}"
+    yield from pattern_notes(snapshot.patterns)
 
 
 def exit_code(snapshot: Snapshot) -> ExitCode:
@@ -82,6 +95,7 @@ def exit_code(snapshot: Snapshot) -> ExitCode:
 
 
 def _from_files(configured: Settings) -> tuple[Snapshot, StatusDocument]:
+    configured = with_files(configured)
     airlock = Airlock.from_settings(configured)
     # Start the airlock first, so that it boots while the modules load that only this case needs.
     airlock.start()

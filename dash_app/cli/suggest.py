@@ -15,6 +15,7 @@ from dash_app.cli.terminal import (
     database_option,
     fail,
     history_file,
+    load_settings,
     printable,
     reject_unknown_databases,
 )
@@ -63,8 +64,8 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
 
     Tables without a rhythm are listed with the reason.
     """
-    configured = settings.load(config)
-    reject_unknown_databases(configured, databases)
+    configured = load_settings(config)
+    reject_unknown_databases((one.name for one in configured.databases), databases)
     selected = [
         database for database in configured.databases if not databases or database.name in databases
     ]

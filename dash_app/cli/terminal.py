@@ -4,7 +4,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import click
 
+from dash_app import settings
 from dash_app.settings import Settings
 from dash_app.settings.values import DURATION_UNITS
 from dash_app.system.exit_codes import ExitCode
@@ -69,12 +70,23 @@ def exit_now(code: ExitCode) -> NoReturn:
     os._exit(code)
 
 
-def reject_unknown_databases(settings: Settings, names: Sequence[str]) -> None:
-    """Raise UsageError if a database is not configured."""
-    configured = [database.name for database in settings.databases]
+def load_settings(config: Path | None) -> Settings:
+    """Return the settings of a file, with the files that their patterns matched so far."""
+    configured = settings.load(config)
+    if not configured.patterns:
+        return configured
+    from dash_app.history.read_only import ReadOnlyHistory  # noqa: PLC0415 - `status` starts faster
+
+    with fail_if_unreadable(configured.history.path):
+        return configured.with_matches(ReadOnlyHistory(configured.history.path).matches())
+
+
+def reject_unknown_databases(known: Iterable[str], names: Sequence[str]) -> None:
+    """Raise UsageError if a name is not that of a known database."""
+    known = list(known)
     for name in names:
-        if name not in configured:
-            text = f"There is no database {name!r}. Configured: {', '.join(configured)}."
+        if name not in known:
+            text = f"There is no database {name!r}. Configured: {', '.join(known)}."
             raise click.UsageError(text)
 
 
@@ -97,9 +109,9 @@ def printable(text: str) -> str:
 
 
 @contextmanager
-def history_file(settings: Settings) -> Iterator[Path]:
+def history_file(configured: Settings) -> Iterator[Path]:
     """Yield the history's path; exit with an error if there is no file or it cannot be read."""
-    path = settings.history.path
+    path = configured.history.path
     if not path.exists():
         fail(f"No history yet at {numbers.short_path(path)}. Start it with {RUN}")
     with show_elapsed("Reading the history"), fail_if_unreadable(path):

@@ -9,13 +9,14 @@ from threading import Thread
 
 from dash_app.doctor import alerts, clock, databases, history, network, service, unwatched
 from dash_app.doctor.check import Check
-from dash_app.model.problem import worst
+from dash_app.model.problem import Level, worst
 from dash_app.settings import Settings, default_path, unread_configuration
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.users import own_user_name
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 from dash_app.words.errors import WordingContext
+from dash_app.words.summaries import pattern_note
 
 __all__ = ["Check", "examine", "exit_code"]
 
@@ -76,6 +77,10 @@ def _configuration(settings: Settings) -> Iterator[Check]:
     else:
         text = f"No configuration at {shown}: the five default databases are watched."
         yield Check("notice", "no_configuration", text, f"{RUN} discover --save")
+    for pattern in settings.patterns:
+        level: Level = "well" if pattern.watched and not pattern.unwatched else "notice"
+        cure = "" if pattern.watched else f"If it should, check `path` of {pattern.name}."
+        yield Check(level, "pattern", pattern_note(pattern), cure)
     if unread := unread_configuration(settings.source):
         text = f"{numbers.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."
         cure = f"Move it to {numbers.short_path(default_path())}, or start with --config FILE."

@@ -9,8 +9,8 @@ from pathlib import Path
 from dash_app.history.file import open_read_only
 from dash_app.history.row_codec import select
 from dash_app.model.database import Database
-from dash_app.model.match import Match
 from dash_app.model.event import Event
+from dash_app.model.match import Match
 from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.system.decoding import decode

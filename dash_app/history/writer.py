@@ -34,10 +34,10 @@ from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.row_codec import to_row
 from dash_app.history.schema import NotAFileError
 from dash_app.model.database import Database
-from dash_app.model.match import Match
 from dash_app.model.encoding import encode
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Surroundings
+from dash_app.model.match import Match
 from dash_app.model.reading import Reading, rows_inserted
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings

@@ -10,12 +10,12 @@ from types import MappingProxyType
 from typing import Literal
 
 from dash_app.model.database import Database
-from dash_app.model.match import Pattern
 from dash_app.model.event import Absence, Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.integrity import Integrity
+from dash_app.model.match import Pattern
 from dash_app.model.opener import Opener
 from dash_app.model.problem import Level, Problem, harm_rank, worst, worst_first
 from dash_app.model.reading import Code, LastGood, Reading

@@ -37,7 +37,8 @@ def glance_page(snapshot: Snapshot | None, now: datetime, *, reloads: bool = Tru
     headline = summaries.headline(snapshot, now) if snapshot else "Can't tell"
     age = snapshot_age(snapshot, now) if snapshot else "Nothing read yet."
     items = [_item(status, now) for status in snapshot.worst_first] if snapshot else []
-    parts = [html.H1(headline), aside(age), html.Ul(items)]
+    notes = summaries.pattern_notes(snapshot.patterns) if snapshot else []
+    parts = [html.H1(headline), aside(age), html.Ul(items), *map(aside, notes)]
     other = ("Without refresh", "?refresh=off") if reloads else ("With refresh", "/glance")
     pages = [html.A(text, href=href) for text, href in (("The whole page", "/"), other)]
     level = snapshot.shown_level if snapshot else "unknown"

@@ -33,6 +33,7 @@ def headline(snapshot: Snapshot | None, now: datetime) -> list[Component]:
         more[0].children = f"and {len(more)} more"
     links = [piece for link in troubles[: MAX_LINKS + 1] for piece in (" ", link)][1:]
     notes = [note for note in (history_disk(snapshot), *snapshot.history_notes) if note]
+    notes += summaries.pattern_notes(snapshot.patterns)
     first = [html.Span(links, className="troubles")] if links else []
     checked = html.P(databases_checked(snapshot), className="aside checked")
     below = lines(aside(*first, html.Span(_facts(snapshot, now))), checked, *map(aside, notes))

@@ -54,9 +54,8 @@ class Page:
     @cached_property
     def build(self) -> str:
         """An opaque build identifier. An open page reloads when it changes."""
-        names = [database.name for database in self.settings.databases]
         changed_at = max(path.stat().st_mtime_ns for path in ASSETS.iterdir())
-        build = (VERSION, changed_at, names, self.settings.sampler.interval)
+        build = (VERSION, changed_at, self.settings.sampler.interval)
         return f"{zlib.crc32(repr(build).encode()):08x}"
 
     def layout(self) -> Component:
@@ -141,7 +140,8 @@ class Page:
         """
         recorded_at = snapshot.recorded_at if snapshot else None
         return {
-            "build": self.build,
+            # The view of a database that is no longer watched reloads, and is not found.
+            "build": f"{self.build}{self.database_of(path) or ''}",
             "takenAt": snapshot.taken_at.isoformat() if snapshot else None,
             "ageMs": round(self.sampler.age_seconds(snapshot) * 1000) if snapshot else None,
             "intervalMs": round(self.settings.sampler.interval.total_seconds() * 1000),
@@ -190,6 +190,7 @@ def _fingerprint(snapshot: Snapshot) -> int:
     """Return a number that changes with each fact of a snapshot; computed once for all viewers."""
     databases = [
         (
+            status.database.name,
             status.level,
             status.since,
             status.problems,
@@ -206,5 +207,5 @@ def _fingerprint(snapshot: Snapshot) -> int:
         (incident, incident.acknowledgement(snapshot.taken_at))
         for incident in snapshot.incidents
     ]
-    own = history_disk(snapshot), snapshot.history_notes, snapshot.gaps
+    own = history_disk(snapshot), snapshot.history_notes, snapshot.gaps, snapshot.patterns
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())

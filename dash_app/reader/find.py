@@ -53,7 +53,7 @@ LOW_PRIORITY = 10
 SECONDS = 5.0
 MAX_DEPTH = 8
 MAX_ENTRIES = 100_000
-MAX_MATCHES = 1000
+MAX_MATCHES = 10_000
 MIN_PAGE_BYTES = 512
 """The size of a database is a multiple of this, so that most other files need not be opened."""
 

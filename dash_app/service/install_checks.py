@@ -40,7 +40,7 @@ def plan(configured: Settings) -> Iterator[tuple[str, str]]:
     for address in network.addresses_to_bind(server.addresses):
         yield "link", network.page_url(address, server.port)
         yield from _taken(address, server.port)
-    for database in configured.databases:
+    for database in configured.declared:  # a pattern too
         name, folder = database.name, database.path.parent
         if history.parent in database.path.parents:
             text = f"The service can write to {history.parent}, because it holds our history,"

@@ -16,7 +16,9 @@ from typing import Literal
 from dash_app.alerts.heartbeat import Heartbeat
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
+from dash_app.service.matching import PatternSearch, over, with_files
 from dash_app.settings import Settings, SettingsError
+from dash_app.settings.patterns import with_found
 from dash_app.system import network, self_probe, systemd
 from dash_app.system.logging_setup import describe_error
 from dash_app.system.network import Address
@@ -63,6 +65,7 @@ class Service:
         app = create_server(settings, sampler, self._started_at)
         self._listeners = Listeners(app, settings.server, sockets)
         self._heartbeat = self._start_heartbeat(settings)
+        self._search = PatternSearch()
 
     def run(self, load: Callable[[], Settings]) -> None:
         """Serve until SIGTERM or SIGINT. On SIGHUP, apply the settings that `load` returns."""
@@ -70,6 +73,7 @@ class Service:
         while action != "stop":
             if action == "reload":
                 self._reload(load)
+            self._update_matches()
             if not self._sampler.is_running:  # a failed reload stopped it
                 self._sampler.resume()
             self._listeners.sync_addresses()
@@ -88,13 +92,28 @@ class Service:
         """Apply new settings without losing a request, or keep the current ones."""
         systemd.notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         try:
-            self._apply(_load(load))
+            requested = _load(load)
+            self._apply(with_files(requested.with_matches(self._settings.matches)))
         except SettingsError as error:
             for line in str(error).splitlines():
                 log.error("reload rejected, keeping the current settings: %s", line)
         except Exception as error:  # noqa: BLE001 - a reload must not end the service
             log.error("reload rejected, keeping the current settings: %s", describe_error(error))
         systemd.notify("READY=1")
+
+    def _update_matches(self) -> None:
+        """Watch the files that patterns match now. If that fails, it is tried again."""
+        found = self._search.poll(self._settings)
+        if found is None:
+            return
+        updated = with_found(self._settings, found, over(self._sampler.snapshot))
+        if updated.matches == self._settings.matches:
+            self._settings, self._sampler.patterns = updated, updated.patterns
+            return
+        try:
+            self._apply(updated)
+        except Exception as error:  # noqa: BLE001 - the service goes on with the files it has
+            log.error("the files of patterns stay as they are: %s", describe_error(error))
 
     def _apply(self, requested: Settings) -> None:
         """Apply the requested settings, except that port and history stay as they are."""
@@ -107,7 +126,7 @@ class Service:
         if not self._sampler.stop(for_good=False):
             raise SettingsError("the current reading does not finish; reload again later.")
         try:
-            sampler = Sampler(settings, self._history)
+            sampler = Sampler(settings, self._history, inbox=self._sampler.inbox)
         except sqlite3.Error as error:
             text = f"{self._sampler.history_paused or error} Reload again later, or restart."
             raise SettingsError(f"the history cannot be read. {text}") from None
@@ -138,6 +157,7 @@ class Service:
         """Answer the current requests while the sampler finishes its tick."""
         systemd.notify("STOPPING=1")
         self._heartbeat.stop()
+        self._search.close()
         self._listeners.stop()
         self._sampler.stop()
         self._listeners.join()

@@ -8,8 +8,8 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dash_app.model.database import Database
-from dash_app.model.match import Match
 from dash_app.model.expectation import Expectation, Rules, TableRules
+from dash_app.model.match import Match
 from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.settings.quiet_hours import QuietHoursSetting
 from dash_app.settings.values import (

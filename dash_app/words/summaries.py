@@ -3,15 +3,17 @@
 Clock times in plain text are UTC, because the zone of the reader is unknown.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
+from dash_app.model.match import Pattern
 from dash_app.model.problem import Problem
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import acknowledged_by
 from dash_app.words.integrity import check_line, spoken_line
-from dash_app.words.numbers import A_DAY, age, ago, change, clock, number, plural
+from dash_app.words.numbers import A_DAY, age, ago, change, clock, number, plural, short_path
 from dash_app.words.problems import (
     Sentence,
     badge_text,
@@ -100,6 +102,21 @@ def reset_bug_note(reading: Reading) -> str:
     """Describe the WAL-reset bug of the SQLite that last wrote a database; empty if it has none."""
     version = reading.buggy_version
     return f"Last written by SQLite {version}. {RESET_BUG} {RESET_BUG_FIX}" if version else ""
+
+
+def pattern_notes(patterns: Iterable[Pattern]) -> list[str]:
+    """Return a sentence per pattern that matches no file, or more than are watched."""
+    return [pattern_note(one) for one in patterns if one.unwatched or not one.watched]
+
+
+def pattern_note(pattern: Pattern) -> str:
+    """Return how many files match a pattern, and how many of them are watched if not all are."""
+    path, total = short_path(Path(pattern.path)), pattern.watched + pattern.unwatched
+    if not total:
+        return f"No file matches {path} yet."
+    beyond = f", {number(pattern.unwatched)} of them not watched" if pattern.unwatched else ""
+    verb = "matches" if total == 1 else "match"
+    return f"{plural(total, 'file')} {verb} {path}{beyond}."
 
 
 def headline(snapshot: Snapshot, now: datetime) -> str:
@@ -200,7 +217,8 @@ def glance_text(snapshot: Snapshot | None, now: datetime) -> str:
     lines = (
         f"{word}  {label}  {glance_line(status, now)}" for status, word, label in aligned(snapshot)
     )
-    return "\n".join([headline_with_age(snapshot, now), *lines, ""])
+    notes = pattern_notes(snapshot.patterns)
+    return "\n".join([headline_with_age(snapshot, now), *lines, *notes, ""])
 
 
 def headline_with_age(snapshot: Snapshot, now: datetime) -> str:
@@ -219,7 +237,7 @@ def aligned(snapshot: Snapshot) -> list[tuple[DatabaseStatus, str, str]]:
     statuses = snapshot.worst_first
     words = ["stale" if s.is_stale else badge_text(badge(s)) for s in statuses]
     labels = [status.database.label for status in statuses]
-    word_width, label_width = max(map(len, words)), max(map(len, labels))
+    word_width, label_width = (max(map(len, texts), default=0) for texts in (words, labels))
     return [
         (status, word.ljust(word_width), label.ljust(label_width))
         for status, word, label in zip(statuses, words, labels, strict=True)

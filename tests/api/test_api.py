@@ -72,7 +72,8 @@ def is_utc_with_milliseconds(text: str) -> bool:
 
 def test_db_status_has_the_documented_keys_and_types(served: Served) -> None:
     document = served.json("/api/db-status")
-    assert set(document) == {"takenAt", "connected", "total", "level", "headline", "databases"}
+    keys = {"takenAt", "connected", "total", "level", "headline", "databases", "patterns"}
+    assert set(document) == keys
     assert (document["connected"], document["total"]) == (1, 3)
     assert document["level"] == "fault"
     assert document["headline"].startswith("Broken can't be read, ")

@@ -140,12 +140,12 @@ class Drill:
         by = Acknowledgement("ann", self.world.wall, None)
         for incident in self._incidents:
             if database in incident.databases and incident.id is not None:
-                self._sampler._requests.acknowledged[incident.id] = by
+                self._sampler.inbox.acknowledge({incident.id: by})
 
     def dismiss(self, database: str) -> None:
         """Let the person mark a database's events as seen."""
         assert self._sampler is not None
-        self._sampler._requests.dismissed[database] = self.world.wall
+        self._sampler.inbox.dismiss(database, self.world.wall)
 
     def receive(self, notifications: Sequence[Notification]) -> None:
         """Let the person receive notifications."""

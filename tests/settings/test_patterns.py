@@ -99,15 +99,19 @@ def test_a_file_belongs_to_the_entry_that_names_it_or_to_the_first_that_matches(
         "/home/ann/agents/main/*.sqlite": files("main/x", "main/y"),
     }
     both = with_found(configured(*entries), found)
-    assert watched(both) == {"all-x": "main/x", "all-y": "main/y", "mine": "main/../work/x"}
+    assert watched(both) == {
+        "all-main-x": "main/x",
+        "all-main-y": "main/y",
+        "mine": "main/../work/x",
+    }
     without = with_found(configured(entries[1]).with_matches(both.matches), found)
     assert watched(without) == {"main-x": "main/x", "main-y": "main/y"}
-    alone = configured('"all-x"\npath = "/srv/other.db"', entries[0])
+    alone = configured('"all-main-x"\npath = "/srv/other.db"', entries[0])
     renamed = with_found(alone.with_matches(both.matches), found)
     assert watched(renamed) == {
-        "all-x": "/srv/other.db",
-        "all-main-x": "main/x",
-        "all-y": "main/y",
+        "all-main-x": "/srv/other.db",
+        "all-main-x-2": "main/x",
+        "all-main-y": "main/y",
         "all-work": "work/x",
     }
 

@@ -1,0 +1,78 @@
+"""Search for the files that patterns match: once, and regularly while the service runs."""
+
+import logging
+import time
+from pathlib import Path
+
+from dash_app.airlock.finder import Finder
+from dash_app.model.snapshot import Snapshot
+from dash_app.settings import Settings
+from dash_app.settings.patterns import Found, with_found
+
+SEARCH_EVERY_SECONDS = 30.0
+ONCE_SECONDS = 2.0
+"""Maximum time for a search on which a command, or the start of the service, waits."""
+
+MISSING = {"file_missing", "folder_missing"}
+
+log = logging.getLogger(__name__)
+
+
+def with_files(settings: Settings) -> Settings:
+    """Return settings with the files that their patterns match now, if there are patterns.
+
+    A pattern whose search does not end in time keeps the files that it had.
+    """
+    finder = _start(settings, ONCE_SECONDS)
+    if finder is None:
+        return settings
+    finder.wait(ONCE_SECONDS)
+    finder.close()
+    return with_found(settings, _found(finder))
+
+
+def over(snapshot: Snapshot | None) -> set[str]:
+    """Return the databases whose file is gone, which needs nobody, or nobody any more."""
+    return {
+        status.database.name
+        for status in (snapshot.databases if snapshot else ())
+        if status.reading.code in MISSING and not status.needs_you
+    }
+
+
+class PatternSearch:
+    """Searches again and again, each time in a process of its own. For one thread."""
+
+    def __init__(self) -> None:
+        self._finder: Finder | None = None
+        self._due = time.monotonic() + SEARCH_EVERY_SECONDS
+
+    def poll(self, settings: Settings) -> Found | None:
+        """Return what a search found once it is over, without waiting; start one if it is due."""
+        if self._finder is None and time.monotonic() >= self._due:
+            self._due = time.monotonic() + SEARCH_EVERY_SECONDS
+            self._finder = _start(settings)
+        if self._finder is None or not self._finder.poll():
+            return None
+        found, self._finder = _found(self._finder), None
+        return found
+
+    def close(self) -> None:
+        """End a search that is running."""
+        if self._finder:
+            self._finder.close()
+
+
+def _start(settings: Settings, seconds: float = 10.0) -> Finder | None:
+    """Start a search; return None if there is no pattern, or no process can be started."""
+    if not (patterns := [pattern.path for pattern in settings.patterns]):
+        return None
+    try:
+        return Finder({"patterns": patterns}, seconds)
+    except OSError as error:
+        log.error("patterns cannot be searched for: %s", error)
+        return None
+
+
+def _found(finder: Finder) -> Found:
+    return {pattern: [*map(Path, paths)] for pattern, paths in finder.matches.items()}
