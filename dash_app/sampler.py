@@ -133,6 +133,11 @@ class _PageChecks:
 class Sampler:
     """Publishes the newest snapshot. All methods but `tick` and `finish` are for any thread."""
 
+    history_paused: str | None = None
+    """Why nothing is stored in the history now, in a sentence."""
+    snapshot: Snapshot | None = None
+    """The newest published snapshot."""
+
     def __init__(
         self,
         settings: Settings,
@@ -170,10 +175,6 @@ class Sampler:
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
         self.patterns = settings.patterns
         """The patterns with the present numbers of files, for the next snapshot."""
-        self.history_paused: str | None = None
-        """Why nothing is stored in the history now, in a sentence."""
-        self.snapshot: Snapshot | None = None
-        """The newest published snapshot."""
         self.first_snapshot = threading.Event()
         """Set once there is a snapshot."""
 
