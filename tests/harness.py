@@ -10,11 +10,13 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -280,3 +282,29 @@ class Served:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+
+class Poller:
+    """A client that sends requests without a pause over one connection, and keeps the statuses."""
+
+    def __init__(self, served: Served) -> None:
+        self.statuses: list[int] = []
+        self._connection = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._poll)
+
+    def _poll(self) -> None:
+        while not self._stopped.is_set():
+            self._connection.request("GET", "/api/db-status")
+            response = self._connection.getresponse()
+            response.read()
+            self.statuses.append(response.status)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._connection.close()

@@ -14,6 +14,7 @@ from typing import NoReturn
 import click
 
 from dash_app import settings
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.settings import Settings
 from dash_app.settings.values import DURATION_UNITS
 from dash_app.system.exit_codes import ExitCode
@@ -75,8 +76,6 @@ def load_settings(config: Path | None) -> Settings:
     configured = settings.load(config)
     if not configured.patterns:
         return configured
-    from dash_app.history.read_only import ReadOnlyHistory  # noqa: PLC0415 - `status` starts faster
-
     with fail_if_unreadable(configured.history.path):
         return configured.with_matches(ReadOnlyHistory(configured.history.path).matches())
 

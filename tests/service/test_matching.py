@@ -1,15 +1,21 @@
 """A running service with a pattern: files come, go, are acknowledged and come back."""
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.harness import LiveWriter, Served, eventually, make_database, write_config
+from tests.harness import (
+    LiveWriter,
+    Poller,
+    Served,
+    eventually,
+    make_database,
+    write_config,
+)
 from tests.page.helpers import tick_request
-from tests.service.test_service import Poller
-from tests.web.test_app import post
 
 SOON = (
     "from dash_app.service import matching, service;"
@@ -39,10 +45,13 @@ def callback(served: Served, action: dict[str, str] | None = None) -> Any:
     if action:
         body["changedPropIds"] = ["action.data"]
         body["inputs"][2]["value"] = action
-    encoded = json.dumps(body).encode()
-    status, text = post(served, "/_dash-update-component", encoded, "application/json")
-    assert status == 200
-    return json.loads(text)["response"]["snapshot"]
+    request = urllib.request.Request(
+        f"{served.url}/_dash-update-component",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request) as response:
+        return json.load(response)["response"]["snapshot"]
 
 
 def acknowledge(served: Served, name: str) -> None:

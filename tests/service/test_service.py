@@ -14,14 +14,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from tests.harness import (
     PATIENCE_SECONDS,
+    Poller,
     Served,
     eventually,
     free_port,
@@ -183,32 +183,6 @@ def test_a_hung_sampler_stops_the_watchdog_pings(config: Path) -> None:
             before = served.log.count("readings have stalled")
             eventually(lambda: served.log.count("readings have stalled") > before)
             assert manager.count("WATCHDOG=1") == pings
-
-
-class Poller:
-    """A client that sends requests without a pause over one connection, and keeps the statuses."""
-
-    def __init__(self, served: Served) -> None:
-        self.statuses: list[int] = []
-        self._connection = HTTPConnection("127.0.0.1", served.port, timeout=PATIENCE_SECONDS)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._poll)
-
-    def _poll(self) -> None:
-        while not self._stopped.is_set():
-            self._connection.request("GET", "/api/db-status")
-            response: HTTPResponse = self._connection.getresponse()
-            response.read()
-            self.statuses.append(response.status)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-        self._connection.close()
 
 
 def test_a_reload_applies_new_settings_without_losing_a_request(config: Path) -> None:
