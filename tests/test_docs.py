@@ -109,6 +109,12 @@ def test_the_documented_expectations_are_valid() -> None:
     assert tables.keys() == settings.NESTED["databases.tables"].model_fields.keys()
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documented_configurations_are_valid(document: Path) -> None:
+    for block in blocks("toml", document.read_text()):
+        settings.parse(tomllib.loads(block), settings.default_path())
+
+
 def command(*names: str) -> click.Command:
     found: click.Command = cli.main
     for name in names:
