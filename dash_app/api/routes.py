@@ -55,11 +55,12 @@ def create_api(
     """
     api = Blueprint("api", __name__)
     check_requests(api, settings.names)
+    watched = tuple(database.name for database in settings.databases)
     allow_origins(api, settings.server.allowed_origins)
     _add_databases(api, settings.history.path, newest)
     _add_service(api, newest, fresh, started_at)
     _add_description(api, settings)
-    _add_history(api, settings.history)
+    _add_history(api, settings.history, watched)
     return api
 
 
@@ -134,12 +135,13 @@ def _no_reading_yet() -> Response:
     return response
 
 
-def _add_history(api: Blueprint, settings: HistorySettings) -> None:
+def _add_history(api: Blueprint, settings: HistorySettings, watched: tuple[str, ...]) -> None:
     @api.get("/api/history")
     def history() -> Response:
         parameters: HistoryParameters = g.parameters
         path = settings.path
-        selection = Selection(parameters.database, parameters.table, parameters.metric)
+        databases = parameters.database or watched
+        selection = Selection(databases, parameters.table, parameters.metric)
         window = parameters.window(series.extent(path, selection), settings.every.total_seconds())
         document = history_document(series.find_series(path, selection, window))
         is_csv = parameters.format == "csv"

@@ -96,7 +96,8 @@ def history(  # noqa: PLR0913 - one for each option
     """Summarize how row counts and sizes changed."""
     configured = load_settings(config)
     reject_unknown_databases(configured.names, databases)
-    selection = Selection(databases, tables, metric)
+    watched = tuple(database.name for database in configured.databases)
+    selection = Selection(databases or watched, tables, metric)
     window = _window(configured, since, until)
     with history_file(configured) as path:
         found = list(series.find_series(path, selection, window))

@@ -38,7 +38,7 @@ def recorded(tmp_path: Path, config: Path) -> Path:
         [
             (name, "tasks", NOW - timedelta(minutes=ago), rows, 200 - ago)
             for ago, rows in ((60, 100), (40, 1250), (20, 90), (0, 124))
-            for name in ("email", "other")
+            for name in ("email", "formerly_watched", "other")
         ],
         [OLDER, EVENT],
     )
@@ -95,6 +95,8 @@ def test_the_csv_equals_that_of_the_api(tmp_path: Path, recorded: Path) -> None:
     with Served(recorded) as served:
         query = "&".join(f"{name}={value.replace('+', '%2B')}" for name, value in window.items())
         body = served.get(f"/api/history?format=csv&database=email&{query}")[1]
+        series = served.json("/api/history")["series"]
+        assert {one["database"] for one in series} == {"email", "other"}
         command = ("history", "--csv", "--database", "email", *options, "--config", recorded)
         assert run(tmp_path, *command).stdout.splitlines() == body.splitlines()
 
