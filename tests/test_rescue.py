@@ -79,6 +79,19 @@ def test_doctor_prints_the_steps_for_lost_locks(
     assert dangers(scene)[0].cure == OTHER_USER
 
 
+def test_doctor_names_a_program_whose_lost_locks_only_its_files_show(scene: Scene) -> None:
+    first, second = scene.start("first"), scene.start("second")
+    first.write(10)
+    second.write(10)
+    assert dangers(scene) == []
+    first.read_file(Path(f"{scene.path}-shm"))
+    (check,) = dangers(scene)
+    assert "is open without SQLite's locks in python" in check.text
+    assert f"(pid {first.process.pid})" in check.text
+    assert f"(pid {second.process.pid})" not in check.text
+    assert f"kill -STOP {first.process.pid} {second.process.pid}\n" in check.cure
+
+
 def test_doctor_prints_the_steps_for_what_only_the_service_has_seen(scene: Scene) -> None:
     stale(scene)
     assert dangers(scene) == []

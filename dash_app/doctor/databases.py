@@ -40,16 +40,15 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield Check("unknown", "not_responding", text, cure)
             continue
         content, known = _content(database, reading, place), dangers.get(database.name)
-        conflicts = reading.surroundings.conflicts
-        is_hanging = reading.code == "not_responding"
-        danger = not is_hanging and rescue.examine(database, conflicts, known, open_files)
+        host, is_hanging = reading.surroundings, reading.code == "not_responding"
+        danger = not is_hanging and rescue.examine(database, host, known, open_files)
         if danger:
             # Any other fix could complete the loss.
             yield from (replace(content, cure=""), danger)
             continue
         yield content
-        if reading.surroundings.access:
-            yield from _owners(database, reading.surroundings.access, place)
+        if host.access:
+            yield from _owners(database, host.access, place)
         if reading.code is None:
             yield from _rules(database, reading)
             yield from _writers(database, reading)

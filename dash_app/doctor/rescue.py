@@ -5,6 +5,7 @@ a process, or root, may look there; the service's sandbox may not.
 """
 
 import sqlite3
+import stat
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -15,11 +16,11 @@ from typing import NamedTuple
 
 from dash_app.doctor.check import Check
 from dash_app.history.incidents import IncidentQuery, find_incidents
-from dash_app.model.conflict import Conflict
 from dash_app.model.database import Database
+from dash_app.model.host_facts import Surroundings
 from dash_app.model.incident import Incident
 from dash_app.reader.files import identity_of
-from dash_app.reader.locks import list_locks
+from dash_app.reader.locks import is_on_index, list_locks
 from dash_app.system.processes import is_reader, process_label
 from dash_app.words.incidents import incident_sentence
 from dash_app.words.numbers import join_names
@@ -45,6 +46,11 @@ class OpenFile(NamedTuple):
         """Device and inode. This may hang if the file is on a disk that hangs."""
         return identity_of(str(self.descriptor))
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether it is open for writing, as the mode of its link shows (proc_pid_fd(5))."""
+        return bool(self.descriptor.lstat().st_mode & stat.S_IWUSR)
+
 
 class Holder(NamedTuple):
     """The main files, WALs and WAL indexes that a process has open of one database."""
@@ -68,11 +74,11 @@ class Holder(NamedTuple):
 
 def examine(
     database: Database,
-    conflicts: Iterable[Conflict],
+    host: Surroundings,
     incident: Incident | None,
     open_files: Iterable[OpenFile],
 ) -> Check | None:
-    """Return the steps that save a database in danger, or a database with deleted files.
+    """Return the steps that save a database in danger, or one whose files show more than its locks.
 
     `open_files` are those of all processes. `incident` is the danger that the service sees: it
     remembers what one reading cannot show.
@@ -80,11 +86,14 @@ def examine(
     path = database.path.resolve()
     holders = find_holders(path, open_files)
     deleted = [pid for pid, holder in holders.items() if holder.has_deleted]
-    certain = [conflict for conflict in conflicts if conflict.is_certain]
+    unlocked = [] if host.holders is None else find_unlocked(path, holders)
+    certain = [conflict for conflict in host.conflicts if conflict.is_certain]
     kinds = {conflict.kind for conflict in certain} | ({incident.kind} if incident else set())
+    programs = join_names([process_label(pid) for pid in deleted or unlocked])
     if deleted:
-        programs = join_names([process_label(pid) for pid in deleted])
         text = f"{database.label}: deleted files of it are open in {programs}. Rows can be lost."
+    elif unlocked and kinds <= {"wal_disagrees"}:
+        text = f"{database.label} is open without SQLite's locks in {programs}. Rows can be lost."
     elif incident:
         text = incident_sentence(incident)
     elif certain:
@@ -157,6 +166,25 @@ def find_holders(path: Path, open_files: Iterable[OpenFile]) -> dict[int, Holder
         if mains or wals:
             holders[pid] = Holder(mains, wals, indexes)
     return holders
+
+
+def find_unlocked(path: Path, holders: Mapping[int, Holder]) -> list[int]:
+    """Return the processes that have a WAL open for writing without SQLite's locks.
+
+    A connection has the index of its WAL open, or keeps others from the main file.
+    """
+    main_at, wal_at, index_at = (identity_of(f"{path}{side}") for side in ("", "-wal", "-shm"))
+    locks = list_locks()
+    locked = {lock.pid for lock in locks.on(index_at) if is_on_index(lock)}
+    locked |= {lock.pid for lock in locks.on(main_at) if lock.is_write}
+    with suppress(OSError):  # a process exits
+        return [
+            pid
+            for pid, holder in holders.items()
+            if pid not in locked
+            and any(file.is_writable and file.identity == wal_at for file in holder.wals)
+        ]
+    return []
 
 
 def is_in_use(path: Path) -> bool:

@@ -14,9 +14,9 @@ import os
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.reader.files import Files, FileStamp, UnreadableError, identity_of, stat_files
@@ -61,8 +61,6 @@ class Look:
     """The processes that have the WAL index open."""
     writers: set[int]
     """The processes that keep others from the main file."""
-    is_wal_doubted: bool = False
-    """Whether the WAL may hold other commits than its index names, so that both are compared."""
     lacks_frame: bool = False
     """Whether the WAL lacks the last frame that its index names."""
     strays: frozenset[Commit] = frozenset()
@@ -85,9 +83,12 @@ class Look:
             {lock.pid for lock in on_main if lock.is_write},
         )
 
-    def repeat(self) -> Self | None:
-        """Look again at everything; return None if the main file is gone."""
-        compared = compare_with_wal(self.files.path) if self.is_wal_doubted else None
+    def repeat(self, *, compare: bool = False) -> Self | None:
+        """Look again; return None if the main file is gone.
+
+        `compare` is whether to compare the WAL with its index.
+        """
+        compared = compare_with_wal(self.files.path) if compare else None
         try:
             again = self.take(stat_files(self.files.path), list_locks())
         except UnreadableError:
@@ -95,13 +96,17 @@ class Look:
         again.salts = self.salts
         if compared:
             index, again.lacks_frame, strays = compared
-            again.is_wal_doubted = True
             writes = (lock for lock in again.locks.on(again.index) if lock.is_write)
             is_committing = any(lock.first <= FIRST_LOCK_BYTE for lock in writes)
             # A program that has just committed has changed the index.
             if strays and not is_committing and read_wal_index(f"{self.files.path}-shm") == index:
                 again.strays = strays
         return again
+
+    @property
+    def file_ids(self) -> tuple[FileId, FileId | None]:
+        """The main file and the WAL index beside it."""
+        return self.files.identity, self.index
 
     @property
     def wal(self) -> FileId | None:
@@ -151,98 +156,73 @@ def find_pid_with_other_wal(look: Look) -> int | None:
     return find_lock(files.path, SHARED_FIRST, SHARED_BYTES)
 
 
-class Finding(NamedTuple):
-    """What one look shows."""
-
-    kind: ConflictKind
-    pid: int | None
-    main: FileId
-    wal_index: FileId | None
-
-
 Suspicion = tuple[ConflictKind, int | None]
-"""What identifies a conflict while it stands: the files may change meanwhile."""
+"""A kind of conflict, and the process that uses the wrong files."""
 
+FOREIGN: Suspicion = ("engine_foreign", None)
 OVERWRITTEN: Suspicion = ("wal_disagrees", None)
 
 
-class StaleWal(NamedTuple):
-    """A WAL that stayed when its main file was replaced."""
-
-    main: FileId
-    """The main file that it belongs to."""
-    wal: FileId
-    salts: bytes
-    """Change when the WAL starts over, and then belongs to the new main file."""
-
-
-@dataclass(frozen=True, slots=True)
 class Memory:
-    """What earlier looks at a database showed."""
+    """What the looks at a database have shown."""
 
-    main: FileId | None = None
-    wal: FileStamp | None = None
-    salts: bytes = b""
-    sessions: frozenset[tuple[int, FileId]] = frozenset()
-    """The processes that have an index open, and were seen so while it was beside the main file. An
-    index that is gone may have its number taken by one of another database."""
-    unlocked: frozenset[int] = frozenset()
-    """The processes that have been without the lock on the index since they were seen in a
-    transaction without it. One that waits to have the file to itself has no transaction."""
-    stale: StaleWal | None = None
+    def __init__(self) -> None:
+        self.main: FileId | None = None
+        self.wal: FileStamp | None = None
+        self.salts = b""
+        self.owner: FileId | None = None
+        """The main file that the WAL was first seen beside."""
+        self.sessions: set[tuple[int, FileId]] = set()
+        """The processes that have an index open, and were seen so while it was beside the main
+        file. An index that is gone may have its number taken by one of another database."""
+        self.unlocked: set[int] = set()
+        """The processes that have been without the lock on the index since they were seen in a
+        transaction without it. One that waits to have the file to itself has no transaction."""
+        self.strays: set[Commit] = set()
 
-    def after(self, look: Look) -> Self:
-        """Return what is known after another look."""
-        sessions = {(p, i) for p, i in self.sessions if i in look.locks.indexes.get(p, ())}
+    def update(self, look: Look) -> set[Suspicion]:
+        """Remember another look; return all signs of conflicts that it shows."""
+        self._note_owner(look)
+        self.strays |= look.strays
+        indexes = look.locks.indexes
+        self.sessions = {(pid, file) for pid, file in self.sessions if file in indexes.get(pid, ())}
         if look.index:
-            sessions |= {(pid, look.index) for pid in look.connected}
-        active = self.unlocked | {lock.pid for lock in look.locks.on(look.index)}
-        return type(self)(
-            look.files.identity,
-            look.files.wal,
-            look.salts,
-            frozenset(sessions),
-            frozenset(look.without_index & active - look.writers),
-            self._stale_after(look, look.files.identity),
-        )
+            self.sessions |= {(pid, look.index) for pid in look.connected}
+        self.unlocked |= {lock.pid for lock in look.locks.on(look.index)}
+        self.unlocked &= look.without_index - look.writers
+        return {
+            which for which in self._suspicions(look) if not which[1] or not is_reader(which[1])
+        }
 
-    def _stale_after(self, look: Look, main: FileId) -> StaleWal | None:
-        stale = self.stale
-        if self.main not in {None, main} and self.main and self.wal and self._has_kept_wal(look):
-            stale = stale or StaleWal(self.main, self.wal[:2], self.salts)
-        if stale is None or main == stale.main or look.wal != stale.wal:
-            return None
-        if look.salts and stale.salts not in {b"", look.salts}:
-            return None
-        return stale._replace(salts=stale.salts or look.salts)
+    def _note_owner(self, look: Look) -> None:
+        """Note whose WAL it is: that of the main file beside which it began or started over."""
+        main, wal = look.files.identity, look.files.wal
+        is_same = self.wal is not None and look.wal == self.wal[:2]
+        if main != self.main:  # a new WAL may have been given the number of the inode
+            is_same &= wal == self.wal or self.salts == look.salts != b""
+        if not is_same or (self.salts and look.salts and self.salts != look.salts):
+            self.owner, self.salts = main, b""
+        self.main, self.wal, self.salts = main, wal, look.salts or self.salts
 
-    def _has_kept_wal(self, look: Look) -> bool:
-        """Whether it is the same WAL, and not a new one that was given the number of its inode."""
-        return self.wal == look.files.wal or self.salts == look.salts != b""
-
-
-def find(look: Look, memory: Memory) -> Iterator[Finding]:
-    """Yield all signs of conflicts. `memory` includes this look."""
-    main, index, locks = look.files.identity, look.index, look.locks
-    on_former = {pid for pid, file in memory.sessions if file != index}
-    split = look.with_other_wal if index else look.with_other_wal & on_former
-    unlocked = {lock.pid for lock in locks.on(index) if lock.pid > 0} - look.users
-    unlocked |= memory.unlocked
-    orphans = {pid for pid in on_former if len(locks.indexes[pid]) > len(locks.mains.get(pid, ()))}
-    # Without a process that has the index open, the index means nothing.
-    is_overwritten = look.lacks_frame and look.connected and not look.writers
-    culprits: dict[ConflictKind, Iterable[int | None]] = {
-        "wal_split": split,
-        "writer_unlocked": unlocked,
-        "wal_orphaned": orphans - split,
-        "wal_removed": look.connected if look.files.wal is None else (),
-        "wal_disagrees": [None] if is_overwritten else (),
-        "wal_stale": [None] if memory.stale and not unlocked else (),
-        "engine_foreign": [None] if look.is_foreign else (),
-    }
-    for kind, pids in culprits.items():
-        for pid in pids:
-            yield Finding(kind, pid, main, index)
+    def _suspicions(self, look: Look) -> Iterator[Suspicion]:
+        index, locks = look.index, look.locks
+        on_former = {pid for pid, file in self.sessions if file != index}
+        split = look.with_other_wal if index else look.with_other_wal & on_former
+        unlocked = {lock.pid for lock in locks.on(index) if lock.pid > 0} - look.users
+        unlocked |= self.unlocked
+        orphans = {p for p in on_former if len(locks.indexes[p]) > len(locks.mains.get(p, ()))}
+        # Without a process that has the index open, the index means nothing.
+        is_overwritten = look.lacks_frame and look.connected and not look.writers
+        culprits: dict[ConflictKind, Iterable[int | None]] = {
+            "wal_split": split,
+            "writer_unlocked": unlocked,
+            "wal_orphaned": orphans - split,
+            "wal_removed": look.connected if look.files.wal is None else (),
+            "wal_disagrees": [None] if is_overwritten else (),
+            "wal_stale": [None] if look.wal and self.owner != self.main and not unlocked else (),
+            "engine_foreign": [None] if look.is_foreign else (),
+        }
+        return ((kind, pid) for kind, pids in culprits.items() for pid in pids)
 
 
 class Tripwire:
@@ -250,25 +230,24 @@ class Tripwire:
 
     def __init__(self) -> None:
         self._memory = Memory()
+        self._wal: FileStamp | None = None
         self._held: dict[Suspicion, datetime] = {}
         self._confirmed: set[Suspicion] = set()
         self._without_index: set[int] = set()
-        self._strays: frozenset[Commit] = frozenset()
         self._overwritten_salts = b""
 
     @property
     def is_suspected(self) -> bool:
         """Whether SQLite's own programs disagree, as the last looks all showed."""
-        return any(kind != "engine_foreign" for kind, _pid in self._held)
+        return bool(self._held.keys() - {FOREIGN})
 
     def is_foreign(self, look: Look) -> bool:
         """Whether another engine has the database open, as the last looks and this one show."""
-        return look.is_foreign and ("engine_foreign", None) in self._held
+        return look.is_foreign and FOREIGN in self._held
 
     def has_split(self, look: Look) -> bool:
         """Whether a look shows two generations of the WAL."""
-        findings = find(look, self._memory.after(look))
-        return any(finding.kind == "wal_split" for finding in findings)
+        return any(kind == "wal_split" for kind, _pid in self._memory.update(look))
 
     def expect_split(self, look: Look, pid: int) -> bool:
         """Note that a process has the WAL of this path, if it can have no other; return whether so.
@@ -280,48 +259,67 @@ class Tripwire:
         path = look.files.path
         if not is_alone or is_mount_point(path) or has_mounted_alone(pid, path):
             return False
-        sessions = {(pid, index) for index in look.locks.indexes[pid]}
-        self._memory = replace(self._memory, sessions=self._memory.sessions | sessions)
+        self._memory.sessions |= {(pid, index) for index in look.locks.indexes[pid]}
         return True
 
-    def check(self, look: Look, now: datetime, *, is_hidden: bool) -> Mapping[str, Any]:
+    def check(
+        self, look: Look, now: datetime, *, compare: bool, is_hidden: bool
+    ) -> Mapping[str, Any]:
         """Return the conflicts that stand, and why others may be unseen, for `Surroundings`.
 
         If something has changed, look again. A conflict begins when all looks show it with the same
-        files at two ticks in a row, and ends when no look shows it. If another one stands, one tick
-        is enough: a program that goes on destroying often does so in several ways. `is_hidden` is
-        whether locks on the files are not listed. No connection to the database may be open
-        meanwhile.
+        files at two ticks in a row, and ends when no look shows it.
+
+        `compare` is whether to compare the WAL with its index. `is_hidden` is whether locks on the
+        files are not listed. No connection to the database may be open meanwhile.
         """
-        if look.is_wal_doubted:
-            look = look.repeat() or look
-        if look.files.wal != self._memory.wal:
+        known, self._memory.strays = self._memory.strays, set()
+        if compare:
+            look = look.repeat(compare=True) or look
+        if look.files.wal != self._wal:
             self._await_transaction(look)
-        found, strays = [self._find(look)], look.strays
-        while len(found) < LOOKS and self._is_open(found):
-            time.sleep(LOOKS_SECONDS / LOOKS * random.uniform(0.5, 1))  # noqa: S311
-            again = look.repeat()
-            found.append(self._find(again) if again else set())
-            look = again or look
-            strays |= look.strays
-        in_all = _suspicions(found[0].intersection(*found))
-        in_any = _suspicions(found[0].union(*found))
+        look, found = self._look_again(look, compare=compare)
+        self._wal = look.files.wal
+        in_all, in_any = found[0].intersection(*found), found[0].union(*found)
         # A killed program may leave a stray commit, but none that is new at each tick.
-        if strays - self._strays:
+        if self._memory.strays - known:
             in_all.add(OVERWRITTEN)
-        self._strays = strays
         if look.wal and look.connected and look.salts == self._overwritten_salts != b"":
             in_any.add(OVERWRITTEN)
         new = in_all - self._held.keys()
         if new and has_unlisted_locks(look.files.path, look.files.identity, look.index):
             is_hidden = True
             in_all -= new
-        stands = self._confirmed & (in_any | in_all)
-        self._confirmed = stands | (in_all if self._confirmed else in_all & self._held.keys())
-        self._held = {which: self._held.get(which, now) for which in stands | in_all}
+        self._judge(in_all, in_any, now)
         self._overwritten_salts = look.salts if OVERWRITTEN in self._confirmed else b""
         unknown = self._unknown(look, is_hidden=is_hidden)
         return {"conflicts": tuple(self._conflicts(look)), "conflicts_unknown": unknown}
+
+    def _look_again(self, look: Look, *, compare: bool) -> tuple[Look, list[set[Suspicion]]]:
+        """Look again as long as that may change anything; return the last look, and all signs."""
+        found = [self._memory.update(look)]
+        while len(found) < LOOKS:
+            may_begin = found[0].intersection(*found) - self._confirmed
+            may_end = self._confirmed - found[0].union(*found)
+            if not may_begin and not may_end:
+                break
+            time.sleep(LOOKS_SECONDS / LOOKS * random.uniform(0.5, 1))  # noqa: S311
+            again = look.repeat(compare=compare)
+            is_same = again is not None and again.file_ids == look.file_ids
+            found.append(self._memory.update(again) if again and is_same else set())
+            look = again or look
+        return look, found
+
+    def _judge(self, in_all: set[Suspicion], in_any: set[Suspicion], now: datetime) -> None:
+        """Decide which conflicts stand, from the signs in all looks of a tick, and in any of them.
+
+        Beside one that stands, another needs one tick only: a program that goes on destroying often
+        does so in several ways.
+        """
+        stands = self._confirmed & (in_any | in_all)
+        is_first = not self._confirmed - {FOREIGN}
+        self._confirmed = stands | (in_all & self._held.keys() if is_first else in_all)
+        self._held = {which: self._held.get(which, now) for which in stands | in_all}
 
     def _await_transaction(self, look: Look | None) -> None:
         """List the locks without pause until each process without an index was in a transaction.
@@ -333,18 +331,7 @@ class Tripwire:
             if time.monotonic() > ends:
                 break
             if look := look.repeat():
-                self._memory = self._memory.after(look)
-
-    def _find(self, look: Look) -> set[Finding]:
-        self._memory = self._memory.after(look)
-        found = find(look, self._memory)
-        return {one for one in found if one.pid is None or not is_reader(one.pid)}
-
-    def _is_open(self, found: list[set[Finding]]) -> bool:
-        """Whether the looks so far leave open what begins or ends."""
-        may_begin = _suspicions(found[0].intersection(*found)) - self._confirmed
-        may_end = self._confirmed - _suspicions(found[0].union(*found))
-        return bool(may_begin or may_end)
+                self._memory.update(look)
 
     def _unknown(self, look: Look, *, is_hidden: bool) -> str | None:
         """Explain in a few words why conflicts may be unseen; None if they would be seen."""
@@ -379,10 +366,6 @@ class Tripwire:
             )
 
 
-def _suspicions(findings: Iterable[Finding]) -> set[Suspicion]:
-    return {(finding.kind, finding.pid) for finding in findings}
-
-
 def _evidence(look: Look, memory: Memory, pids: Iterable[int]) -> dict[str, str]:
     files, locks = look.files, look.locks
     facts = {
@@ -390,8 +373,8 @@ def _evidence(look: Look, memory: Memory, pids: Iterable[int]) -> dict[str, str]
         "WAL": _describe(files.wal),
         "WAL index": _name(look.index) if look.index else "none",
     }
-    if memory.stale:
-        facts["main file before"] = _name(memory.stale.main)
+    if look.wal and memory.owner and memory.owner != memory.main:
+        facts["main file before"] = _name(memory.owner)
     if former := {file for _pid, file in memory.sessions if file != look.index}:
         facts["WAL index before"] = _names(former)
     if look.has_turso_index:

@@ -165,14 +165,12 @@ class Reader:
         host = self._host
         is_empty = look.files.wal is not None and not look.files.wal_bytes
         lacks_frames = is_empty and host.index is not None and host.index.frames > 0
-        look.is_wal_doubted = self._is_wal_doubted or lacks_frames
         look.salts = host.index.salts if host.index else b""
-        surroundings = replace(
-            surroundings, **self._tripwire.check(look, at, is_hidden=host.is_hidden)
-        )
+        compare = self._is_wal_doubted or lacks_frames
+        conflicts = self._tripwire.check(look, at, compare=compare, is_hidden=host.is_hidden)
         # Both are compared only once: the WAL may have started over since it was read.
         self._is_wal_doubted &= self._tripwire.is_suspected
-        return surroundings
+        return replace(surroundings, **conflicts)
 
     def _verify(self, files: Files, now: datetime) -> CachedReading | None:
         """Return the cached reading if it is still valid; None if the file must be read again."""

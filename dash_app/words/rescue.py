@@ -17,12 +17,17 @@ FREEZE = (
 )
 COPY = "Copy its files as each program sees them. This changes none of them."
 COMPARE = "Apply each WAL to its own copy, and see which rows only one copy has."
+CHECK = "Apply the WAL to the copy, and check it."
 END = "End its programs. Stop their services first, so that nothing starts them again."
 REPLACE = (
     "Move its files aside. Put the copy with the most rows and no damage in their place, here the "
     "first. If all are damaged, restore a backup instead."
 )
-KEEP = "Start its programs again. Keep the other copies until nobody misses a row."
+REPLACE_BY_ONE = (
+    "Move its files aside, and put the copy in their place. If it is damaged, restore a backup "
+    "instead."
+)
+KEEP = "Start its programs again. Keep the folder until nobody misses a row."
 CLOSED = "Open it with no program yet: SQLite would apply the WAL of another file to it."
 MOVE_WAL = "Move that WAL aside."
 KEEP_WAL = "Start its programs again. Keep the WAL: it has the newest rows of the previous file."
@@ -78,13 +83,14 @@ def rescue_steps(
         for side, source in (("", files.main), ("-wal", files.wal), ("-shm", files.index))
         if source
     ]
+    compare, replace = (CHECK, REPLACE_BY_ONE) if len(copies) == 1 else (COMPARE, REPLACE)
     return [
         Step(NOTHING_YET),
         Step(FREEZE, (f"kill -STOP {programs}",)),
         Step(COPY, (make, *copying)),
-        Step(COMPARE, (f"{RUN} compare {' '.join(copies)}",)),
+        Step(compare, (f"{RUN} compare {' '.join(copies)}",)),
         Step(END, (f"kill -KILL {programs}",)),
-        Step(REPLACE, (f"mv {main} {aside} {folder}/", f"cp -p {copies[0]} {main}")),
+        Step(replace, (f"mv {main} {aside} {folder}/", f"cp -p {copies[0]} {main}")),
         Step(KEEP),
     ]
 

@@ -62,7 +62,9 @@ def rows_of(reading: Reading) -> str:
     """Return the rows of a database; "counted" means that some tables are not included."""
     if reading.counted_rows is None:
         return "Rows unknown"
-    return plural(reading.counted_rows, "row") + ("" if reading.total_complete else " counted")
+    about = "≈\N{NO-BREAK SPACE}" if reading.detail.keys() & {"one_generation", "main_only"} else ""
+    counted = "" if reading.total_complete else " counted"
+    return f"{about}{plural(reading.counted_rows, 'row')}{counted}"
 
 
 def not_renewed(reading: Reading) -> str:

@@ -20,7 +20,7 @@ import pytest
 from dash_app.model.conflict import Conflict, ConflictKind
 from dash_app.model.reading import Reading
 from dash_app.reader import conflicts, locks, reader
-from dash_app.reader.conflicts import Look, Memory, find
+from dash_app.reader.conflicts import Look, Memory
 from dash_app.reader.counts import Budget
 from dash_app.reader.files import Files, FileStamp, identity_of
 from dash_app.reader.locks import list_locks
@@ -436,19 +436,18 @@ def look_of(
 
 
 def test_the_number_of_a_deleted_index_may_be_given_to_another_database() -> None:
-    memory = Memory().after(look_of(10, None, 12, (7, 12)))
-    later = look_of(10, None, None, (7, 12), (8, 12))
-    found = find(later, memory.after(later))
-    assert [(finding.kind, finding.pid) for finding in found] == [("wal_orphaned", 7)]
+    memory = Memory()
+    memory.update(look_of(10, None, 12, (7, 12)))
+    assert memory.update(look_of(10, None, None, (7, 12), (8, 12))) == {("wal_orphaned", 7)}
 
 
 def test_the_number_of_a_deleted_wal_may_be_given_to_the_next() -> None:
     old, new = FileStamp(1, 11, 4152, 1, 1), FileStamp(1, 11, 8272, 2, 2)
-    memory = Memory().after(look_of(10, old, 12, (7, 12), salts=b"old"))
     for wal, salts, is_stale in ((new, b"new", False), (new, b"old", True), (old, b"", True)):
-        later = look_of(20, wal, 22, (7, 22), salts=salts)
-        kinds = {finding.kind for finding in find(later, memory.after(later))}
-        assert kinds == ({"wal_stale"} if is_stale else set())
+        memory = Memory()
+        memory.update(look_of(10, old, 12, (7, 12), salts=b"old"))
+        found = memory.update(look_of(20, wal, 22, (7, 22), salts=salts))
+        assert found == ({("wal_stale", None)} if is_stale else set())
 
 
 def test_our_own_processes_are_in_no_conflict(

@@ -99,7 +99,8 @@ def soak(lives: int, seed: int, folder: Path, *, crowd: bool = False) -> Report:
             for reading in airlock.read(PATIENCE_SECONDS).values():
                 conflicts = reading.surroundings.conflicts
                 report.alarms |= {(found.kind, found.pid): found for found in conflicts}
-                report.readings[reading.code or "read"] += 1
+                what = [reading.code, *reading.detail.values()] if reading.code else ["read"]
+                report.readings[" ".join(map(str, what))] += 1
                 report.held += "one_generation" in reading.detail and not conflicts
                 report.unknown += reading.surroundings.conflicts_unknown is not None
             time.sleep(random.random() * MAX_PAUSE_SECONDS)
