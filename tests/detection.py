@@ -237,9 +237,8 @@ CHECKS: dict[str, Callable[[Path], bool]] = {
 }
 MIN_SHARE = 0.99
 WAITS = (
-    "sweep.SECOND_LOOK_SECONDS",
     *("page_check.CONFIRM_SECONDS", "page_check.MIN_REST_SECONDS"),
-    *("page_check.REST_FACTOR", "page_check.PAUSE_FACTOR"),
+    *("page_check.REST_FACTOR", "page_check.PAUSE_FACTOR", "wal_index.BURST_SECONDS"),
 )
 """Waits that are of no use where nobody writes."""
 

@@ -17,8 +17,8 @@ import sqlite3
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -33,6 +33,7 @@ from dash_app.reader.routes import choose_route, is_being_written, is_unchanged,
 from dash_app.reader.rowid_scan import MIN_ROWID, Rowids
 from dash_app.reader.sweep import PageSweep, Suspect, Target, read_targets
 from dash_app.reader.table_check import (
+    UNCOUNTED,
     UNNAMED,
     UNSWEPT,
     WITHOUT_ROWID,
@@ -55,11 +56,11 @@ SCHEMA_TABLE = "sqlite_schema"
 WHOLE_CHECKS = ("integrity_check", "quick_check")
 """Checks of a table in one statement, the most thorough first."""
 
-STILL_SECONDS, LIVE_SECONDS = 2.0, 0.002
+STILL_SECONDS, LIVE_SECONDS = 2.0, 0.005
 """Maximum time of a statement that reads without locks until somebody writes, enough for about
-0.5 GB, and of one that holds back a WAL: 100,000 commits per second add a tenth in 1 ms."""
+0.5 GB, and of one that holds back a WAL, which grows by at most 20 frames meanwhile."""
 
-SLICE_SECONDS, SLICES_SECONDS = 0.001, 0.05
+SLICE_SECONDS, SLICES_SECONDS = 0.002, 0.05
 """Target time of a slice, and maximum time that a database is open for several of them."""
 
 PAUSE_FACTOR, REST_FACTOR = 3, 19
@@ -116,7 +117,7 @@ class PageCheck:
         self._path: str = request["path"]
         self._share: float = request["share"]
         self._done: set[str] = set(request["done"])
-        self._progress: Message = {"found": {}, "sweep": None, **request["progress"]}
+        self._progress: Message = {"sweep": None, **request["progress"]}
         self._send = send
         self._writes_denied = writes_denied
         self._identity: tuple[int, int] | None = None
@@ -177,24 +178,23 @@ class PageCheck:
         if plan is None:
             return
         ranges = [(one.page, one.rowids) for one in suspects if one.rowids and plan.rowid]
-        pages = {page for page, rowids in ranges[:MAX_RANGES] if self._is_damaged(plan, rowids)}
-        if not pages:
-            whole = partial(check_whole, plan=plan, pragma="quick_check")
-            try:
-                pages = self._twice(whole, STILL_SECONDS) or set()
-            except (NotComparedError, TooLongError):
-                return
-        if pages:
+        damaged = {
+            page
+            for page, rowids in ranges[:MAX_RANGES]
+            if self._damage(partial(read_rows, plan=plan, rowids=rowids)) is not None
+        }
+        whole = partial(check_whole, plan=plan, pragma="quick_check")
+        pages = damaged or self._damage(whole, STILL_SECONDS)
+        if pages is not None:
             self._report(table, pages)
 
-    def _is_damaged(self, plan: Plan, rowids: Rowids) -> bool:
-        try:
-            self._read(partial(read_rows, plan=plan, rowids=rowids))
-        except DamagedError:
-            return True
-        except (NotComparedError, TooLongError):
-            pass
-        return False
+    def _damage(
+        self, work: Callable[[sqlite3.Connection], set[int] | None], seconds: float | None = None
+    ) -> set[int] | None:
+        """Return the damaged pages as `_twice` does; None also if the work cannot be done."""
+        with suppress(NotComparedError, TooLongError):
+            return self._twice(work, seconds)
+        return None
 
     def _check_table(self, table: str) -> str | None:
         """Check a table and its indexes. Return what was not compared; None if everything was."""
@@ -222,21 +222,25 @@ class PageCheck:
                 self._report(table, pages)
             if pages is not None or pragma == "integrity_check" or not plan.indexes:
                 return note
-        if not self._is_swept:
-            note = UNSWEPT
         if plan.rowid is None:
             return WITHOUT_ROWID
-        if self._has_damaged_rows(plan) or self._has_other_entries(plan):
+        notes = [note, None if self._is_swept else UNSWEPT]
+        if self._has_damaged_rows(plan):
             self._report(table, set())
-        return note
+        else:
+            notes.append(self._compare_counts(plan))
+        return ", ".join(filter(None, notes)) or None
 
-    def _has_other_entries(self, plan: Plan) -> bool:
-        """Whether an index has more or fewer entries than its table has rows."""
+    def _compare_counts(self, plan: Plan) -> str | None:
+        """Compare the number of each index's entries with that of the rows; return a note."""
+        note = None
         for index in plan.indexes:
-            with suppress(TooLongError):
+            try:
                 if self._twice(partial(count_differences, plan=plan, index=index)) is not None:
-                    return True
-        return False
+                    self._report(plan.table.decode(), set())
+            except TooLongError:
+                note = UNCOUNTED
+        return note
 
     def _has_damaged_rows(self, plan: Plan) -> bool:
         """Whether a slice of rows, or of their entries in the indexes, is damaged twice."""
@@ -319,9 +323,7 @@ class PageCheck:
 
     def _report(self, table: str, pages: set[int]) -> None:
         """Report damage of a table, with the pages that are known."""
-        found = self._progress["found"]
-        found[table] = sorted({*found.get(table, ()), *pages})
-        self._send({"damaged": _shown(table), "pages": max(len(found[table]), 1)})
+        self._send({"damaged": _shown(table), "pages": max(len(pages), 1)})
 
     def _save(self, share: float, *, is_due: bool = False) -> None:
         now = time.monotonic()
@@ -366,11 +368,8 @@ class PageCheck:
         failure: Exception | None = None
         started = time.monotonic()
         try:
-            with (
-                connect(files.path, route) as connection,
-                _watch(connection, seconds, None if is_shared else files),
-            ):
-                answer = work(connection) if is_shared else _at_lowest_priority(work, connection)
+            with connect(files.path, route) as connection:
+                answer = _run(work, connection, seconds, None if is_shared else files)
         except (sqlite3.Error, UnicodeError, DamagedError) as error:
             failure = error
         self._open_seconds += time.monotonic() - started
@@ -415,49 +414,38 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
     return meanings.get(code, GiveUpError(f"it cannot be read ({code})"))
 
 
-def _at_lowest_priority(
-    work: Callable[[sqlite3.Connection], Answer], connection: sqlite3.Connection
+def _run(
+    work: Callable[[sqlite3.Connection], Answer],
+    connection: sqlite3.Connection,
+    seconds: float,
+    files: Files | None,
 ) -> Answer:
-    """Work in a thread that takes the processor only when no other process wants it.
+    """Return the answer of work, interrupted after so many seconds or once a file was written.
 
-    Not for work that holds back a WAL: on a busy machine, it would do so for much longer.
+    `files` are those of a reading without locks. It takes the processor only when no other process
+    wants it; what holds back a WAL would do so for much longer on a busy machine.
     """
     answers: list[Answer] = []
     errors: list[BaseException] = []
 
     def run() -> None:
-        with suppress(OSError):  # as a filter of system calls may answer
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+        if files:
+            with suppress(OSError):  # as a filter of system calls may answer
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
         try:
             answers.append(work(connection))
         except BaseException as error:  # noqa: BLE001 - raised below
             errors.append(error)
 
-    thread = threading.Thread(target=run)
+    thread, ends = threading.Thread(target=run), time.monotonic() + seconds
     thread.start()
-    thread.join()
+    while thread.is_alive():
+        thread.join(min(seconds, WATCH_SECONDS))
+        if time.monotonic() > ends or (files and _has_moved(files)):
+            connection.interrupt()
     if errors:
         raise errors[0]
     return answers[0]
-
-
-@contextmanager
-def _watch(connection: sqlite3.Connection, seconds: float, files: Files | None) -> Iterator[None]:
-    """Interrupt the connection after so many seconds, or once any of its files was written."""
-    done, ends = threading.Event(), time.monotonic() + seconds
-
-    def run() -> None:
-        while not done.wait(min(seconds, WATCH_SECONDS)):
-            if time.monotonic() > ends or (files and _has_moved(files)):
-                connection.interrupt()
-
-    watchdog = threading.Thread(target=run)
-    watchdog.start()
-    try:
-        yield
-    finally:
-        done.set()
-        watchdog.join()
 
 
 def _has_moved(files: Files) -> bool:

@@ -1,10 +1,7 @@
 """Walk through the trees of a database at one moment, and find pages that cannot be right there."""
 
 import time
-import zlib
 from bisect import bisect_right
-from collections.abc import Container, Iterator, Sequence
-from contextlib import suppress
 from struct import Struct, unpack_from
 from typing import NamedTuple
 
@@ -17,21 +14,17 @@ MAX_DEPTH = 20
 MAX_FOLLOWED_PAGES = 20_000
 """Overflow or free pages that one walk follows, which takes 0.1 s."""
 
-MAX_LINKS = 10_000
-LINK_PAGES = 20
-"""To prove that a page is in use takes as long as following so many pages."""
-
 LOWEST, HIGHEST = -(2**63) - 1, 2**63 - 1
 TRUNK = Struct(">II")
 
 ROOT_PAGE, FREE_PAGE, FIRST_OVERFLOW, LATER_OVERFLOW, TREE_PAGE = 1, 2, 3, 4, 5
 """Kinds of entries in a pointer map (sqlite.org/fileformat2.html#ptrmap)."""
 
-Path = tuple[tuple[int, int], ...]
-"""The way from a root to a page: for each step the place among the children, and the child."""
+Path = tuple[int, ...]
+"""The way from a root to a page: for each step the place among the children."""
 
 Position = int | Path
-"""Where a walk continues: in a table after this rowid, in an index with this page."""
+"""Where a walk continues: in a table after this rowid, in an index with the page at this path."""
 
 
 class Place(NamedTuple):
@@ -48,34 +41,27 @@ class Place(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """A page that cannot be right, for a reason; `checksum` is that of its bytes."""
+    """A page that cannot be right, and the rowids that its parents allow; None in an index."""
 
     page: int
     reason: str
     rowids: tuple[int, int] | None
-    checksum: int
 
 
 class Walk:
     """A walk through one tree, or through the freelist.
 
-    `owners` has for each page the page that refers to it, as far as earlier walks know; a root
-    refers to itself. `claims` are those of this walk. `skipped` counts pages of long overflow
-    chains and freelists that were not looked at. `above` is the number of pages on the
-    way to the first leaf.
+    `claims` are the pages that it came to. `skipped` counts those of long overflow chains and
+    freelists that were not looked at. `above` is the number of pages to which the next walk
+    comes again, on its way from the root.
     """
 
-    def __init__(
-        self, pages: RawPages, owners: Sequence[int], roots: Container[int], *, is_index: bool
-    ) -> None:
-        self.claims: dict[int, int] = {}
+    def __init__(self, pages: RawPages, *, is_index: bool) -> None:
+        self.claims: set[int] = set()
         self.problems: list[Problem] = []
-        self.skipped = 0
+        self.skipped = self.above = 0
         self._pages = pages
-        self._owners = owners
-        self._roots = roots
         self._is_index = is_index
-        self.above: int | None = None
         self._leaf_depth = 0
         self._may_follow = MAX_FOLLOWED_PAGES
 
@@ -84,10 +70,10 @@ class Walk:
 
         At least one leaf is checked. Return the next position; None at the end of the tree.
         """
-        stack = [Place(root, root)]
+        stack, has_leaf = [Place(root, root)], False
         resume = [] if isinstance(position, int) else list(position)
         rowid = position if isinstance(position, int) else LOWEST
-        while stack and (self.above is None or time.monotonic() < deadline):
+        while stack and not (has_leaf and time.monotonic() >= deadline):
             place = stack.pop()
             try:
                 page = self._check(place)
@@ -98,10 +84,11 @@ class Walk:
                 if not page.is_leaf:
                     stack += self._children(place, page, rowid, resume)
                     continue
-            self.above = len(place.path) if self.above is None else self.above
+            has_leaf = True
             resume.clear()
         if not stack:
             return None
+        self.above = len(stack[-1].path)
         return stack[-1].path if self._is_index else stack[-1].low
 
     def freelist(self) -> None:
@@ -109,11 +96,11 @@ class Walk:
         page, trunk, found = 1, self._pages.first_trunk, 0
         try:
             while trunk and self._may_follow > 0:
-                self._claim(trunk, page, (FREE_PAGE, 0))
+                self._claim(trunk, (FREE_PAGE, 0))
                 page = trunk
                 trunk, leaves = self._read_trunk(page)
                 for leaf in leaves:
-                    self._claim(leaf, page, (FREE_PAGE, 0))
+                    self._claim(leaf, (FREE_PAGE, 0))
                 found += 1 + len(leaves)
                 self._may_follow -= 1 + len(leaves)
         except DamagedPageError as error:
@@ -138,7 +125,7 @@ class Walk:
             raise DamagedPageError("the tree is too deep")
         is_root = place.page == place.parent
         use = (ROOT_PAGE, 0) if is_root else (TREE_PAGE, place.parent)
-        self._claim(place.page, place.parent, use)
+        self._claim(place.page, use)
         page = parse_page(self._pages.read(place.page), place.page, self._pages.usable)
         if page.is_index != self._is_index:
             raise DamagedPageError("a page of a table and an index are mixed up")
@@ -154,27 +141,17 @@ class Walk:
             raise DamagedPageError("it refers to a page that does not exist")
         return page
 
-    def _children(
-        self, place: Place, page: Page, rowid: int, resume: list[tuple[int, int]]
-    ) -> list[Place]:
+    def _children(self, place: Place, page: Page, rowid: int, resume: list[int]) -> list[Place]:
         """Return the children from a position on, the last one first."""
         pages, first = page.children, 0
         if not page.is_index:
             first = bisect_right(page.rowids, rowid)
-        elif resume:
-            first, child = resume.pop(0)
-            if child in pages:
-                first = pages.index(child)
-            else:  # the tree has changed
-                resume.clear()
-                first = first if first < len(pages) else 0
+        elif resume:  # the tree may have changed
+            first = min(resume.pop(0), len(pages) - 1)
         bounds = [LOWEST] * len(pages) if page.is_index else [place.low, *page.rowids]
         bounds.append(place.high)
         return [
-            Place(
-                *(pages[at], place.page, bounds[at], bounds[at + 1]),
-                path=(*place.path, (at, pages[at])),
-            )
+            Place(pages[at], place.page, bounds[at], bounds[at + 1], (*place.path, at))
             for at in range(len(pages) - 1, first - 1, -1)
         ]
 
@@ -193,68 +170,25 @@ class Walk:
             raise DamagedPageError("a row is larger than the file")
         use = (FIRST_OVERFLOW, owner)
         while missing and self._may_follow > 0:
-            if self.claims.get(number) == owner:
-                raise DamagedPageError(f"page {number} is used twice")
-            self._claim(number, owner, use)
+            self._claim(number, use)
             use = (LATER_OVERFLOW, number)
-            number = self._next_of(number)
+            number = int.from_bytes(self._pages.read(number, PAGE_NUMBER.size), "big")
             missing -= 1
             self._may_follow -= 1
         self.skipped += missing
         if number and not missing:
             raise DamagedPageError("it is longer than its row")
 
-    def _claim(self, page: int, owner: int, use: tuple[int, int]) -> None:
-        """Note who refers to a page. Raise DamagedPageError if another page does so, too."""
+    def _claim(self, page: int, use: tuple[int, int]) -> None:
+        """Note that a page is in use. Raise DamagedPageError if it cannot be in use so."""
         if not 1 <= page <= self._pages.count:
             raise DamagedPageError(f"there is no page {page}")
-        before = self._owner(page)
-        if before not in {0, owner} and self._is_linked(page, before):
-            raise DamagedPageError(f"pages {before} and {owner} both refer to page {page}")
-        self.claims[page] = owner
+        if page in self.claims:
+            raise DamagedPageError(f"page {page} is used twice")
+        self.claims.add(page)
         if self._pages.map_entry(page) not in {None, use}:
             raise DamagedPageError(f"the pointer map is wrong about page {page}")
 
-    def _owner(self, page: int) -> int:
-        return self.claims.get(page) or self._owners[page]
-
-    def _is_linked(self, page: int, owner: int) -> bool:
-        """Whether a page is in use by its owner: each link from a root to it still exists.
-
-        A page that was freed keeps its content, so the last link alone proves nothing.
-        """
-        self._may_follow -= LINK_PAGES
-        for _link in range(MAX_LINKS):
-            if page == owner:
-                return page in self._roots
-            if not owner or page not in self._links(owner):
-                return False
-            page, owner = owner, self._owner(owner)
-        return False
-
-    def _links(self, number: int) -> Iterator[int]:
-        """Yield the pages to which a page of a tree or of the freelist refers."""
-        if number == 1:
-            yield self._pages.first_trunk
-        try:
-            page = parse_page(self._pages.read(number), number, self._pages.usable)
-        except DamagedPageError:
-            with suppress(DamagedPageError):
-                following, leaves = self._read_trunk(number)
-                yield from (following, *leaves)
-            return
-        yield from page.children
-        for first, size in page.chains:
-            overflow = first
-            for _page in range(min(-(-size // (self._pages.usable - 4)), MAX_LINKS)):
-                yield overflow
-                overflow = self._next_of(overflow)
-
-    def _next_of(self, number: int) -> int:
-        data = self._pages.read(number, PAGE_NUMBER.size) if number else b""
-        return int.from_bytes(data, "big")
-
     def _report(self, place: Place, reason: str) -> None:
-        checksum = zlib.crc32(self._pages.read(place.page))
         rowids = None if self._is_index else (place.low + 1, place.high)
-        self.problems.append(Problem(place.page, reason, rowids, checksum))
+        self.problems.append(Problem(place.page, reason, rowids))

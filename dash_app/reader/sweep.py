@@ -7,20 +7,18 @@ open, so the sweep holds back neither a writer nor its WAL.
 
 import sqlite3
 import time
-from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dash_app.reader.files import explain_os_error, identity_of
-from dash_app.reader.page_walk import LOWEST, Position, Problem, Walk
+from dash_app.reader.page_walk import LOWEST, Position, Walk
 from dash_app.reader.raw_pages import NotStillError, RawPages, open_pages
 from dash_app.reader.schema import ROWS, list_tables, short_name
 
 UNIT_SECONDS = 0.01
 RETRY_SECONDS = 0.005
-SECOND_LOOK_SECONDS = 0.3
 MAX_SUSPECTS = 1000
-VERSION = 1
+VERSION = 2
 """Of what `progress` has."""
 
 
@@ -39,10 +37,7 @@ FREELIST = Target("", "", 0, is_index=False)
 
 
 class Suspect(NamedTuple):
-    """A page whose bytes were wrong in two moments, at least 0.3 s apart.
-
-    SQLite has not confirmed it.
-    """
+    """A page that cannot be right. SQLite has not confirmed it."""
 
     page: int
     name: str
@@ -70,13 +65,11 @@ class PageSweep:
     """A pass over all pages of one database, which steps continue.
 
     `schema_version` is that of the moment when the targets were read. `progress` is that of an
-    earlier object: trees that it has read to their end are not read again. After that, two uses of
-    one page are noticed only if both are in the part that this object reads.
+    earlier object.
 
     `is_outdated`: the schema or the file has changed; read the targets, and continue with a new
       object.
     `blocked`: why the last step could read nothing, in a sentence; None if it could.
-    `skipped_pages`: pages of long overflow chains and freelists that were not looked at.
     """
 
     def __init__(
@@ -89,22 +82,15 @@ class PageSweep:
         self.suspects: list[Suspect] = []
         self.is_outdated = False
         self.blocked: str | None = None
-        self.skipped_pages = 0
         self.free_pages = 0
         self.page_bytes = 0
         self._path = path
         self._schema_version = schema_version
-        self._roots = {target.root for target in targets}
-        self._owners = array("I", [0])
         self._file = identity_of(path)
-        self._count = 0
-        self._pages: dict[Target, int] = {}
-        self._left = [*targets, FREELIST]
-        self._position: Position = LOWEST
-        self._problems: set[Problem] = set()
-        self._second_look_at = 0.0
-        self._is_resumed = False
         self._key = [VERSION, *(self._file or ())]
+        self._count = 0
+        self._trees: dict[Target, tuple[int, Position | None]] = {}
+        self._left = [*targets, FREELIST]
         if progress and progress["key"] == self._key:
             self._restore(progress)
 
@@ -118,14 +104,17 @@ class PageSweep:
         """The share of the pages that was read, from 0 to 1."""
         if self.is_done:
             return 1.0
-        return min(sum(self._pages.values()) / self._count, 1.0) if self._count else 0.0
+        read = sum(pages for pages, _ in self._trees.values())
+        return min(read / self._count, 1.0) if self._count else 0.0
 
     @property
     def bytes_by_name(self) -> dict[str, int]:
         """The bytes of the pages of each table and index that was read to its end."""
-        left = {FREELIST, *self._left}
-        pages = self._pages.items()
-        return {target.name: n * self.page_bytes for target, n in pages if target not in left}
+        return {
+            target.name: pages * self.page_bytes
+            for target, (pages, following) in self._trees.items()
+            if following is None and target != FREELIST
+        }
 
     @property
     def progress(self) -> dict[str, Any]:
@@ -134,11 +123,7 @@ class PageSweep:
             "key": self._key,
             "count": self._count,
             "page_bytes": self.page_bytes,
-            "free_pages": self.free_pages,
-            "skipped_pages": self.skipped_pages,
-            "pages": [*self._pages.items()],
-            "target": self._left[0] if self._left else None,
-            "position": self._position,
+            "trees": [(target, *read) for target, read in self._trees.items()],
             "suspects": self.suspects,
         }
 
@@ -152,7 +137,7 @@ class PageSweep:
         reason, has_read = None, False
         while self._left and not self.is_outdated:
             now = time.monotonic()
-            if now >= deadline or now < self._second_look_at:
+            if now >= deadline:
                 break
             try:
                 with open_pages(self._path) as pages:
@@ -169,60 +154,33 @@ class PageSweep:
         if (self._file, self._schema_version) != (pages.identity, pages.schema_version):
             self.is_outdated = True
             return
-        self._owners.frombytes(bytes(4 * max(pages.count + 1 - len(self._owners), 0)))
         target = self._left[0]
-        walk = Walk(pages, self._owners, self._roots, is_index=target.is_index)
+        known, position = self._trees.get(target, (0, LOWEST))
+        walk = Walk(pages, is_index=target.is_index)
         following: Position | None = None
         if target == FREELIST:
             walk.freelist()
-        else:
-            following = walk.tree(target.root, self._position, deadline)
+        elif position is not None:
+            following = walk.tree(target.root, position, deadline)
         if not pages.stood_still():
             raise NotStillError("It is written without a pause.")
         self._count, self.page_bytes = pages.count, pages.page_bytes
         self.free_pages = pages.free_count
-        if self._has_settled(target, walk.problems):
-            self._store(target, walk)
-            self._left = self._left if following is not None else self._left[1:]
-            self._position = LOWEST if following is None else following
-
-    def _store(self, target: Target, walk: Walk) -> None:
-        pages = sum(not self._owners[page] for page in walk.claims) + walk.skipped
-        if self._is_resumed:  # the pages on the way to the position were counted before
-            pages -= walk.above or 0
-            self._is_resumed = False
-        self._pages[target] = self._pages.get(target, 0) + pages
-        self.skipped_pages += walk.skipped
-        for page, owner in walk.claims.items():
-            self._owners[page] = owner
-
-    def _has_settled(self, target: Target, problems: Iterable[Problem]) -> bool:
-        """Record what is wrong for the second time. Return False if a second look is due."""
-        known = {(suspect.page, suspect.reason) for suspect in self.suspects}
-        new = {problem for problem in problems if problem[:2] not in known}
-        for page, reason, rowids, _ in new & self._problems:
-            self.suspects.append(Suspect(page, target.name, target.table, reason, rowids))
-        # One whose bytes have changed meanwhile is dropped.
-        looked_at = {problem[:2] for problem in self._problems}
-        self._problems = {problem for problem in new if problem[:2] not in looked_at}
-        is_settled = not self._problems or len(self.suspects) >= MAX_SUSPECTS
-        self._second_look_at = 0.0 if is_settled else time.monotonic() + SECOND_LOOK_SECONDS
-        return is_settled
+        read = len(walk.claims) - walk.above + walk.skipped
+        self._trees[target] = known + read, following
+        self._left = self._left if following is not None else self._left[1:]
+        for page, reason, rowids in walk.problems:
+            suspect = Suspect(page, target.name, target.table, reason, rowids)
+            self.suspects += [] if suspect in self.suspects else [suspect]
+        del self.suspects[MAX_SUSPECTS:]
 
     def _restore(self, progress: Mapping[str, Any]) -> None:
         """Continue where an earlier object stopped, except in trees that are gone."""
-        targets = set(self._left)
-        pages = {Target(*target): count for target, count in progress["pages"]}
-        current = Target(*progress["target"]) if progress["target"] else None
-        self._left = [t for t in self._left if t not in pages or t == current]
-        if current in self._left:
-            self._left.sort(key=lambda target: target != current)
-            self._position = progress["position"]
-            self._is_resumed = self._position not in (LOWEST, [])
-        self._pages = {target: count for target, count in pages.items() if target in targets}
+        trees = {Target(*target): (pages, at) for target, pages, at in progress["trees"]}
+        self._trees = {target: trees[target] for target in self._left if target in trees}
+        self._left = [t for t in self._left if self._trees.get(t, (0, LOWEST))[1] is not None]
         self._count, self.page_bytes = progress["count"], progress["page_bytes"]
-        self.free_pages, self.skipped_pages = progress["free_pages"], progress["skipped_pages"]
-        names = {target.name for target in targets}
+        names = {target.name for target in self._trees}
         for *about, rowids in progress["suspects"]:
             suspect = Suspect._make([*about, rowids and tuple(rowids)])
             self.suspects += [suspect] if suspect.name in names else []

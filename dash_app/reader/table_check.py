@@ -10,7 +10,7 @@ from dash_app.reader.rowid_scan import MAX_ROWID, MIN_ROWID, Rowids, quote, rowi
 from dash_app.reader.schema import list_tables
 
 EXPRESSION, WITHOUT_ROWID = "expression index", "WITHOUT ROWID"
-UNSWEPT = "pages, written without a pause"
+UNSWEPT, UNCOUNTED = "pages, written without a pause", "entries without a row"
 """What a check in slices leaves out."""
 UNNAMED = "name too long, or not UTF-8"
 """Why nothing of a table can be compared: no statement of ours can name it."""

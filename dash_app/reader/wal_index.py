@@ -33,9 +33,9 @@ READ_LOCK_BYTES = range(123, 128)
 """Bytes of the index that SQLite locks, and why (sqlite.org/walformat.html, "WAL Locks")."""
 
 BURST_SECONDS, BURST_FRAMES = 0.005, 20
-"""Beside a writer this fast, each read of 2 ms adds a hundredth to a WAL of the usual 1,000 frames,
-and may meet an index that is just being written: SQLite then takes the writer's lock for an instant
-(`walIndexReadHdr` in wal.c)."""
+"""Beside a faster writer, each read of 5 ms would add more than 2% to a WAL of the usual 1,000
+frames, and might meet an index that is just being written: SQLite then takes the writer's lock for
+an instant (`walIndexReadHdr` in wal.c)."""
 
 Commit = tuple[int, bytes]
 """The number and the checksum of the last frame of a commit in a WAL."""

@@ -14,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from dash_app.reader import connection, files, page_check, routes, sweep, wal_index
+from dash_app.reader import connection, files, page_check, routes, wal_index
 from dash_app.reader.counts import Budget
 from dash_app.reader.page_check import GiveUpError, PageCheck
 from dash_app.reader.reader import Reader
@@ -81,7 +81,6 @@ def prepared(way: str, path: Path) -> Iterator[None]:
         patch.setattr(page_check, "BUSY_SECONDS", 0.02)
         patch.setattr(page_check, "REST_FACTOR", 0)
         patch.setattr(page_check, "LIVE_SECONDS", 1.0)
-        patch.setattr(sweep, "SECOND_LOOK_SECONDS", 0.01)
         patch.setattr(routes, "CLOCK_STEP_SECONDS", 0)
         patch.setattr(files, "GRANULARITY_NS", 1)
         if way == "in slices":
