@@ -1,21 +1,16 @@
 """Search folders and patterns in a process of its own, which may hang in a folder."""
 
-import os
 import select
-import subprocess
-import sys
 import time
-from contextlib import suppress
 
-from dash_app.reader.protocol import Message, from_line, to_line
+from dash_app.airlock.one_shot import OneShot
+from dash_app.reader.protocol import Message
 
 START_SECONDS = 5.0
 """Time that the process may take beyond the time of its search."""
 
-CHUNK_BYTES, MAX_LINE_BYTES = 1 << 16, 1 << 24
 
-
-class Finder:
+class Finder(OneShot):
     """A search, and what it has found so far. Not thread-safe.
 
     `files`: one message per database, in no order. `skipped`: the reason by path. `matches`: the
@@ -26,18 +21,8 @@ class Finder:
 
     def __init__(self, request: Message, seconds: float = 5.0) -> None:
         """Start a search; see `dash_app.reader.find` for the request. Raise OSError."""
-        command = (sys.executable, "-S", "-B", "-m", "dash_app.reader.find", str(os.getpid()))
-        with os.fdopen(os.memfd_create("request"), "w+b") as file:
-            file.write(to_line({**request, "seconds": seconds}))
-            file.seek(0)
-            self._process = subprocess.Popen(
-                command, stdin=file, stdout=subprocess.PIPE, bufsize=0, process_group=0
-            )
-        assert self._process.stdout is not None  # noqa: S101 - for mypy
-        self._answers = self._process.stdout
-        os.set_blocking(self._answers.fileno(), False)
-        self._ends_at = time.monotonic() + seconds + START_SECONDS
-        self._buffer = b""
+        super().__init__("dash_app.reader.find", {**request, "seconds": seconds})
+        self._ends_at = self.received_at + seconds + START_SECONDS
         self.files: list[Message] = []
         self.skipped: dict[str, str] = {}
         self.matches: dict[str, list[str]] = {}
@@ -49,17 +34,11 @@ class Finder:
         if self.is_over:
             return True
         try:
-            while data := os.read(self._answers.fileno(), CHUNK_BYTES):
-                *lines, self._buffer = (self._buffer + data).split(b"\n")
-                for line in lines:
-                    self._handle(from_line(line))
-                if self._has_ended or len(self._buffer) > MAX_LINE_BYTES:
-                    break
-            self.close()
-        except BlockingIOError:
-            if time.monotonic() > self._ends_at:
-                self.close()
+            for message in self.receive():
+                self._handle(message)
         except (KeyError, TypeError, ValueError, RecursionError):
+            self.close()
+        if self.is_closed or self._has_ended or time.monotonic() > self._ends_at:
             self.close()
         return self.is_over
 
@@ -67,17 +46,16 @@ class Finder:
         """Wait until the search is over, but at most so many seconds. Return whether it is."""
         until = time.monotonic() + seconds
         while not self.poll() and (left := min(until, self._ends_at) - time.monotonic()) > 0:
-            select.select([self._answers], [], [], left)
+            select.select([self.answers], [], [], left)
         return self.is_over
 
     def close(self) -> None:
         """End the search. What was found stays."""
         if not self.is_over:
             self.is_over = True
-            self._process.kill()
-            self._answers.close()
-        with suppress(subprocess.TimeoutExpired):  # it may be stuck in the kernel
-            self._process.wait(timeout=0.2)
+            self.process.kill()
+            self.answers.close()
+        self.join(0.2)
 
     def _handle(self, message: Message) -> None:
         match message:

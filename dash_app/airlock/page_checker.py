@@ -2,20 +2,18 @@
 
 import logging
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from dash_app.airlock.one_shot import OneShot
 from dash_app.model.database import Database
 from dash_app.model.integrity import NOT_YET, Damage, Integrity, IntegrityState, TableCheck
 from dash_app.model.reading import Reading
-from dash_app.reader.protocol import OUT_OF_MEMORY, Message, from_line, to_line
+from dash_app.reader.protocol import OUT_OF_MEMORY, Message
 from dash_app.settings.schema import IntegritySettings
 from dash_app.system.processes import bytes_written, cpu_seconds
 
@@ -38,7 +36,6 @@ COPY_SECONDS = 10.0
 OFF = "turned off in the configuration"
 UNREADABLE = "it cannot be read"
 ENDANGERED = "it is in danger"
-CHUNK_BYTES, MAX_BUFFER_BYTES = 1 << 16, 1 << 25
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +154,7 @@ class CheckState:
         )
 
 
-class CheckProcess:
+class CheckProcess(OneShot):
     """The process that checks `database`.
 
     `rests_until`: on the monotonic clock, when it may open the database next. `sidecars_left`: as
@@ -167,76 +164,43 @@ class CheckProcess:
 
     def __init__(self, database: str, path: Path, state: CheckState, share: float) -> None:
         """Start the check of a database, given by name and path. Raise OSError."""
-        command = (sys.executable, "-S", "-B", "-m", "dash_app.reader.page_check", str(os.getpid()))
         request: Message = {"path": os.path.abspath(path), "share": share}
         request |= {"done": state.done, "progress": state.progress}
-        with os.fdopen(os.memfd_create("request"), "w+b") as file:
-            file.write(to_line(request))
-            file.seek(0)
-            self._process = subprocess.Popen(
-                command, stdin=file, stdout=subprocess.PIPE, bufsize=0, process_group=0
-            )
-        assert self._process.stdout is not None  # noqa: S101 - for mypy
-        self._answers = self._process.stdout
-        os.set_blocking(self._answers.fileno(), False)
-        self._buffer, self._received_bytes = b"", 0
-        self._received_at = self.started_at = time.monotonic()
+        super().__init__("dash_app.reader.page_check", request)
         self.database = database
-        self.cpu_seconds = 0.0
-        self.rests_until = 0.0
+        self.started_at = self.received_at
+        self.cpu_seconds = self.rests_until = 0.0
         self.sidecars_left = self.bytes_written = 0
         self.end: str | None = None
 
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
-
-    def receive(self) -> list[Message]:
-        """Return the messages that arrived, without waiting."""
+    def receive(self) -> Iterator[Message]:
+        """Yield the messages that arrived, and measure the process."""
         written = bytes_written(self.pid)
         self.cpu_seconds = max(self.cpu_seconds, cpu_seconds(self.pid))
-        with suppress(BlockingIOError):
-            while data := os.read(self._answers.fileno(), CHUNK_BYTES):
-                self._received_at = time.monotonic()
-                self._received_bytes += len(data)
-                self._buffer += data
-        self.bytes_written = max(self.bytes_written, written - self._received_bytes)
-        if len(self._buffer) > MAX_BUFFER_BYTES:
-            raise ValueError
-        *lines, self._buffer = self._buffer.split(b"\n")
-        messages = [from_line(line) for line in lines]
-        for message in messages:
+        for message in super().receive():
             match message:
                 case {"rests_until": until, "sidecars": sidecars}:
                     self.rests_until, self.sidecars_left = until, sidecars
                 case {"ended": _} | {"failed": _}:
                     self.end = ""
-        return messages
+            yield message
+        self.bytes_written = max(self.bytes_written, written - self.received_bytes)
 
     @property
     def is_hung(self) -> bool:
         """Whether it has sent nothing for too long."""
-        return time.monotonic() - self._received_at > SILENT_SECONDS
+        return time.monotonic() - self.received_at > SILENT_SECONDS
 
     def kill(self, reason: str = "") -> None:
         """Kill it without waiting; `reason` is why the check failed, if it did."""
-        self._process.kill()
+        self.process.kill()
         self.end = reason if self.end is None else self.end
-
-    def wait(self) -> None:
-        """Wait until it exits. Raise subprocess.TimeoutExpired after a second."""
-        self._process.wait(timeout=1)
-
-    def has_exited(self) -> bool:
-        """Whether it has exited. Its last messages may not have been received yet."""
-        return self._process.poll() is not None
 
     def failure(self) -> str:
         """Return why its check failed; empty if it did not. For a process that has exited."""
         if self.end is not None:
             return self.end
-        is_full = self._process.returncode == OUT_OF_MEMORY
+        is_full = self.process.returncode == OUT_OF_MEMORY
         return "its check needs too much memory" if is_full else "its check crashed"
 
 
@@ -312,8 +276,7 @@ class PageChecker:
         """End the process."""
         if self._process:
             self._process.kill()
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait()
+            self._process.join(1.0)
             self._process = None
 
     def _start(self, name: str, readings: Mapping[str, Reading]) -> None:
@@ -334,7 +297,7 @@ class PageChecker:
         is_awaited: bool,
     ) -> None:
         """Receive messages, and end a check that hangs, must stop or gives way to another one."""
-        has_exited = process.has_exited()
+        has_exited = process.process.poll() is not None
         name = process.database
         try:
             for message in process.receive():
