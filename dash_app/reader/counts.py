@@ -28,9 +28,13 @@ COUNTED_KINDS = (b"table", b"virtual")
 MIN_COST_SECONDS = 20e-6
 """Minimum cost of a count, which is about the time to prepare the statement."""
 
-MAX_WHOLE_ROWS = 1_000_000
-"""Beside a writer, larger tables are counted in slices. A million rows take 3 to 6 ms in one
-statement; slices take 1 ms on average."""
+MAX_WHOLE_ROWS, MAX_BURST_ROWS = 1_000_000, 20_000
+"""Beside a writer, and beside one that commits without a pause, larger tables are counted in
+slices. A million rows take 3 to 6 ms in one statement; slices take 1 ms on average."""
+
+BURST_SHARE = 0.2
+"""Share of its budget that a table gets beside a writer without a pause. Slices become as much
+shorter."""
 
 PAUSE_FACTOR = 4.0
 """Beside a writer, pause after each slice for this multiple of the slice's duration."""
@@ -55,14 +59,21 @@ MISSING_EXTENSIONS = (
 class Budget:
     """Limits of counting: one table, one reading, and this database's share of a core.
 
-    Beside a writer, a large table is counted only in slices, with pauses between them: during a
-    statement, a busy writer's WAL cannot start over.
+    Tables with more than `whole_rows` are counted only in slices, with pauses between them: during
+    a statement, a busy writer's WAL cannot start over.
     """
 
     table_seconds: float
     reading_seconds: float
     core_share: float
-    beside_writer: bool = False
+    whole_rows: float = inf
+
+    def beside_writer(self, *, is_burst: bool) -> "Budget":
+        """Return the budget beside a writer; `is_burst` is whether it commits without a pause."""
+        if not is_burst:
+            return replace(self, whole_rows=MAX_WHOLE_ROWS)
+        seconds = self.table_seconds * BURST_SHARE
+        return replace(self, whole_rows=MAX_BURST_ROWS, table_seconds=seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +229,8 @@ def _count_or_scan(
         rowids, rows = read_rowid_bounds(connection, [table])[table.name]
     if rows is not None:
         return TableCount(rows, datetime.now(UTC), rowids=rowids), None
-    must_scan = limits.beside_writer and table.rowid_name
-    if before.scan is None and not (must_scan and max_rows(connection, rowids) > MAX_WHOLE_ROWS):
+    must_scan = table.rowid_name and max_rows(connection, rowids) > limits.whole_rows
+    if before.scan is None and not must_scan:
         try:
             with time_limit(connection, limits.table_seconds):
                 rows = _count_whole(connection, table.name)
@@ -229,11 +240,11 @@ def _count_or_scan(
                 raise
     progress = resume(before.scan, rowids)
     is_new = progress.position is None
-    pause_factor = PAUSE_FACTOR if limits.beside_writer else 0
+    pause_factor = PAUSE_FACTOR if limits.whole_rows < inf else 0
     progress = scan(connection, table, progress, limits.table_seconds, pause_factor)
     if progress.is_at_end and progress.is_exact:
-        # A table that was scanned in one turn has become small enough for one statement.
-        is_small = is_new and before.scan is not None
+        # A table that was scanned in one turn is small enough for one statement, but for a burst.
+        is_small = is_new and (before.scan is not None or limits.whole_rows == MAX_BURST_ROWS)
         count = TableCount(progress.rows, datetime.now(UTC), rowids=rowids)
         return count, None if is_small else progress
     if progress.ended_at:

@@ -47,7 +47,7 @@ from dash_app.reader.table_check import (
     read_plan,
     read_rows,
 )
-from dash_app.reader.wal_index import grows_fast
+from dash_app.reader.wal_index import is_in_burst
 from dash_app.system.processes import limit_memory
 
 SCHEMA_TABLE = "sqlite_schema"
@@ -360,7 +360,7 @@ class PageCheck:
         now = datetime.now(UTC)
         route = choose_route(files, now, writes_denied=self._writes_denied)
         is_shared = self._is_shared = route == "shared"
-        if is_shared and grows_fast(files.path):
+        if is_shared and is_in_burst(files.path):
             raise MovedError
         self._is_restless = not is_shared and not files.shows_writes_after(now)
         had_others = is_shared and is_wal_index_open(files.path)

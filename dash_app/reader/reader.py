@@ -45,6 +45,7 @@ from dash_app.reader.locks import (
 from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
 from dash_app.reader.rowid_scan import Table
 from dash_app.reader.schema import Schema, read_schema, short_name
+from dash_app.reader.wal_index import WalIndex
 from dash_app.system.disk import disk_of, is_mount_point
 from dash_app.system.processes import process_label
 
@@ -119,6 +120,8 @@ class Reader:
         self._tripwire = Tripwire()
         self._commits: SearchedCommits | None = None
         self._is_wal_doubted = False
+        self._index: tuple[WalIndex, float] | None = None
+        self._is_burst = False
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
         self._change_counter: int | None = None
@@ -139,6 +142,7 @@ class Reader:
                 look = Look.take(files, locks or list_locks())
                 self._host = view_host(look, self._host, surroundings, now)
                 surroundings = self._host.surroundings
+                self._note_index()
                 try:
                     cached = self._verify(files, now)
                     if cached is None and self._tripwire.is_foreign(look):
@@ -160,6 +164,15 @@ class Reader:
             if error.code != "locked":  # while it is locked, the cached reading may stay valid
                 self._cached = CachedReading(reading)
             return reading
+
+    def _note_index(self) -> None:
+        """Note whether the WAL is written without a pause, by its index at the last time."""
+        index, now = self._host.index, time.monotonic()
+        if index is not None:  # it is None while it is written
+            if self._index is not None:
+                before, at = self._index
+                self._is_burst = index.is_burst_since(before, now - at)
+            self._index = index, now
 
     def _with_conflicts(self, look: Look, surroundings: Surroundings, at: datetime) -> Surroundings:
         host = self._host
@@ -275,7 +288,10 @@ class Reader:
         try:
             with self._connect(files, route) as connection:
                 schema = read_schema(connection, reading, before, self._budget.table_seconds)
-                budget = self._budget_left(started, beside_writer=route == "shared")
+                budget = self._budget_left(started)
+                budget = (
+                    budget.beside_writer(is_burst=self._is_burst) if route == "shared" else budget
+                )
                 is_same = schema and before and schema.fingerprint == before.fingerprint
                 tables = cached.tables if is_same else user_tables(connection)
                 known = cached.counts if cached.is_current(files) else mark_outdated(cached.counts)
@@ -326,14 +342,14 @@ class Reader:
             is_left = is_left and not is_wal_index_open(files.path)
             self.cost = ReadCost(open_seconds, self.cost.sidecars_left + is_left)
 
-    def _budget_left(self, started: float, *, beside_writer: bool) -> Budget:
+    def _budget_left(self, started: float) -> Budget:
         """Return the budget less the time already spent: 0.5 s for a schema of 20,000 tables.
 
         At least a tenth is left for counting, or no table would ever have its turn.
         """
         seconds = self._budget.reading_seconds
         left_seconds = max(seconds - (time.monotonic() - started), seconds / 10)
-        return replace(self._budget, beside_writer=beside_writer, reading_seconds=left_seconds)
+        return replace(self._budget, reading_seconds=left_seconds)
 
     def _explain_no_reading(
         self, files: Files, now: datetime, *, was_free: bool

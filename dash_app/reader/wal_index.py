@@ -32,10 +32,10 @@ LOCK_USES: dict[int, Use] = {120: "write", 121: "checkpoint", 122: "recover", 12
 READ_LOCK_BYTES = range(123, 128)
 """Bytes of the index that SQLite locks, and why (sqlite.org/walformat.html, "WAL Locks")."""
 
-BURST_SECONDS, BURST_FRAMES = 0.005, 20
+BURST_COMMITS_PER_SECOND, BURST_SECONDS = 4000, 0.02
 """Beside a faster writer, each read of 5 ms would add more than 2% to a WAL of the usual 1,000
 frames, and might meet an index that is just being written: SQLite then takes the writer's lock for
-an instant (`walIndexReadHdr` in wal.c)."""
+an instant (`walIndexReadHdr` in wal.c). A checkpoint stops a writer for up to 10 ms."""
 
 Commit = tuple[int, bytes]
 """The number and the checksum of the last frame of a commit in a WAL."""
@@ -45,7 +45,8 @@ class WalIndex(NamedTuple):
     """Size and number of frames in a WAL, number of those checkpointed, and five read marks.
 
     A read mark is the number of the last frame that a reader uses. `salts` are in the header of
-    the WAL and of each frame that belongs to it, `checksum` is in the last frame.
+    the WAL and of each frame that belongs to it, `checksum` is in the last frame. `commits` counts
+    all commits since the index was made.
     """
 
     frame_bytes: int
@@ -54,6 +55,7 @@ class WalIndex(NamedTuple):
     read_marks: tuple[int, ...]
     salts: bytes = b""
     checksum: bytes = b""
+    commits: int = 0
 
     @property
     def used_bytes(self) -> int:
@@ -64,6 +66,10 @@ class WalIndex(NamedTuple):
     def backlog_bytes(self) -> int:
         """The size of the frames that are not yet checkpointed."""
         return (self.frames - self.checkpointed) * self.frame_bytes
+
+    def is_burst_since(self, before: Self, seconds: float) -> bool:
+        """Whether more was committed in these seconds than short reads should delay."""
+        return self.commits - before.commits > BURST_COMMITS_PER_SECOND * seconds
 
     def is_held_back_by(self, slot: int) -> bool:
         """Whether the reader of a mark keeps newer frames from being checkpointed."""
@@ -78,13 +84,13 @@ class WalIndex(NamedTuple):
         if len(data) < INDEX_BYTES or data[:size] != data[size : 2 * size]:
             return None
         fields = HEADER.unpack_from(data)
-        version, _, _, is_initialized, _, page_bytes, frames, _, *sums, salts, _, _ = fields
+        version, _, commits, is_initialized, _, page_bytes, frames, _, *sums, salts, _, _ = fields
         checkpointed, *read_marks = CHECKPOINT.unpack_from(data, CHECKPOINT_OFFSET)
         if version != INDEX_VERSION or not is_initialized or checkpointed > frames:
             return None
         frame_bytes = FRAME_HEADER_BYTES + (1 << 16 if page_bytes == 1 else page_bytes)
-        checksum = CHECKSUM.pack(*sums)
-        return cls(frame_bytes, frames, checkpointed, tuple(read_marks), salts, checksum)
+        checksum, marks = CHECKSUM.pack(*sums), tuple(read_marks)
+        return cls(frame_bytes, frames, checkpointed, marks, salts, checksum, commits)
 
     def fits(self, wal: int) -> bool:
         """Whether the last frame that this index names is in a WAL, given as a descriptor.
@@ -127,18 +133,15 @@ def read_wal_index(path: str) -> WalIndex | None:
         return None
 
 
-def grows_fast(path: str) -> bool:
-    """Whether the WAL of a database grows so fast that even a short read would hold it back.
+def is_in_burst(path: str) -> bool:
+    """Whether a database is written without a pause. True too if its index cannot be read now.
 
-    Also if it starts over, or its index is just being written. The same condition applies as for
-    `read_wal_index`.
+    The same condition applies as for `read_wal_index`.
     """
     before = read_wal_index(f"{path}-shm")
     time.sleep(BURST_SECONDS)
     after = read_wal_index(f"{path}-shm")
-    if before is None or after is None or before.salts != after.salts:
-        return True
-    return after.frames - before.frames > BURST_FRAMES
+    return before is None or after is None or after.is_burst_since(before, BURST_SECONDS)
 
 
 def compare_with_wal(path: str) -> tuple[WalIndex, bool, frozenset[Commit]] | None:

@@ -200,13 +200,14 @@ def test_slices_count_each_row_once_for_any_rowids(rowids: set[int], slice_rows:
         assert rowid_scan.max_rows(connection, bounds) >= len(rowids)
 
 
+@pytest.mark.parametrize("is_burst", [False, True])
 def test_beside_a_writer_a_large_table_is_counted_only_in_slices(
-    reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+    reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, *, is_burst: bool
 ) -> None:
     monkeypatch.setattr(counts, "MAX_WHOLE_ROWS", ROWS - 1)
     statements: list[str] = []
     reader.set_trace_callback(statements.append)
-    beside = replace(AMPLE, beside_writer=True)
+    beside = AMPLE.beside_writer(is_burst=is_burst)
     state = count_tables(reader, [Table(b"huge", "rowid")], {}, beside)[b"huge"]
     assert (state.count.rows, state.count.estimate) == (ROWS, None)
     assert not any(sql.startswith("SELECT count(*) FROM") for sql in statements)

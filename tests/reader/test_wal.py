@@ -3,13 +3,15 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from dash_app.reader import reader
+from dash_app.reader import reader, wal_index
 from dash_app.reader.counts import Budget
 from dash_app.reader.files import Files, stat_files
 from dash_app.reader.reader import CachedReading, Reader
+from dash_app.reader.wal_index import read_wal_index
 from tests.airlock_helpers import (
     ReaderProcess,
     await_quiet,
@@ -210,3 +212,23 @@ def test_several_names_of_a_file_have_the_same_counts(tmp_path: Path) -> None:
         for count in range(4, 20):
             assert writer.do(ADD) == []
             assert [rows(read_exact(airlock, name)) for name in "012"] == [{"agents": count}] * 3
+
+
+def test_a_reading_knows_a_writer_without_a_pause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_database(tmp_path / "a.db", agents=3)
+    monkeypatch.setattr(wal_index, "BURST_COMMITS_PER_SECOND", 0.001)
+    budgets = Mock(return_value=Budget(1, 1, 1))
+    monkeypatch.setattr(Budget, "beside_writer", budgets)
+    with LiveWriter(path) as writer:
+        reader = Reader(str(path), Budget(1, 1, 1))
+        for least_rate, is_burst in ((0.001, False), (0.001, True), (1e6, False)):
+            monkeypatch.setattr(wal_index, "BURST_COMMITS_PER_SECOND", least_rate)
+            before = read_wal_index(f"{path}-shm")
+            assert writer.do(ADD) == []
+            after = read_wal_index(f"{path}-shm")
+            assert after is not None
+            assert before is None or after.commits == before.commits + 1
+            reader.read()  # the first one has nothing to compare with
+            assert budgets.call_args.kwargs == {"is_burst": is_burst}
