@@ -16,7 +16,7 @@ from dash_app import VERSION
 from dash_app.cli.terminal import fail
 from dash_app.settings import SettingsError
 from dash_app.system import logging_setup
-from dash_app.words.commands import RUN
+from dash_app.words.commands import INSTALL, RUN
 
 MODULES = {
     "serve": "serve",
@@ -79,10 +79,11 @@ Examples:
   {RUN} events --since 24h                  list the changes of the last day
   {RUN} incidents --open                    list what is wrong now, and why
   {RUN} alerts test                         send a test notification
+  {INSTALL:<{len(RUN) + 37}}serve the page from boot on, as a service
 
 \b
 Exit codes of status and doctor:
-  0  well: nothing needs you
+  0  well; a database that is not initialized counts as well
   3  something needs you
   4  unknown, because the readings are too old
 Of all commands: 1 failure, 2 wrong options. COMMAND --help shows more.

@@ -1,0 +1,1 @@
+"""Tests of the wheel with uv, pipx and a package index; see `ops/test-packages`."""
