@@ -13,11 +13,6 @@ from dash_app import cli
 from tests.architecture import RANKS, README, arrows, drawn, imported_packages, package_of
 from tests.harness import ROOT
 
-TOP_LEVEL = {"dash_app", "assets", "ops", "tests", "requirements.txt", "README.md"} | {
-    "pyproject.toml",
-    "LICENSE",
-    "CHANGELOG.md",
-}
 LATE_IMPORTS = {
     ("__init__.py", "dash_app.metrics.exposition"),
     ("serve.py", "dash_app.service.service"),
@@ -87,14 +82,6 @@ def test_imports_are_at_the_top() -> None:
         if isinstance(node, ast.ImportFrom)
     }
     assert late == LATE_IMPORTS
-
-
-def test_the_top_level_is_complete() -> None:
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    names = {name.split("/")[0] for name in tracked}
-    assert {name for name in names if not name.startswith(".")} == TOP_LEVEL
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "tests").rglob("test_*.py")), ids=lambda p: p.stem)

@@ -21,7 +21,8 @@ from tests.harness import PATIENCE_SECONDS, ROOT
 
 SCRIPTS = (
     *("ops/run", "ops/install", "ops/firewall", "ops/test", "ops/test-host", "ops/test-systems"),
-    *("ops/fuzz", "ops/soak", "ops/detect", "ops/bench", "ops/lock", "ops/vendor", ".ci/run"),
+    *("ops/fuzz", "ops/soak", "ops/detect", "ops/bench", "ops/lock", "ops/vendor", "ops/release"),
+    *("ops/test-packages", ".ci/run"),
 )
 LOCKS = (
     *("requirements.txt", "tests/requirements.txt", "tests/bench/requirements.txt"),
