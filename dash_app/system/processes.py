@@ -8,6 +8,7 @@ import os
 import re
 import resource
 from contextlib import suppress
+from functools import lru_cache
 from typing import NamedTuple
 
 END_OF_FILE = (1 << 63) - 1
@@ -62,15 +63,21 @@ def record_locks() -> set[RecordLock]:
         if len(text) > PIECE_LINES:
             file.seek(0)
             lines.update(file.read().splitlines())
-    found = set()
-    for line in lines:
-        with suppress(ValueError):  # a line of a later kernel
-            _number, kind, *_advisory, mode, pid, id_, first, last = line.split()
-            if kind in RECORD_LOCKS and id_ != NO_FILE:
-                end = END_OF_FILE if last == "EOF" else int(last)
-                is_write = mode == "WRITE"
-                found.add(RecordLock(int(pid), is_write, _file_id(id_), int(first), end))
-    return found
+    locks = {_parse_lock(line.partition(":")[2]) for line in lines}
+    return {lock for lock in locks if lock}
+
+
+@lru_cache(maxsize=4096)
+def _parse_lock(line: str) -> RecordLock | None:
+    """Parse a line without its number; most are the same again at the next tick."""
+    try:
+        kind, *_advisory, mode, pid, file, first, last = line.split()
+        if kind not in RECORD_LOCKS or file == NO_FILE:
+            return None
+        end = END_OF_FILE if last == "EOF" else int(last)
+        return RecordLock(int(pid), mode == "WRITE", _file_id(file), int(first), end)
+    except ValueError:  # a line of a later kernel
+        return None
 
 
 def _file_id(text: str) -> tuple[int, int]:
