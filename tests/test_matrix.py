@@ -202,7 +202,7 @@ MATRIX = {
     "locks cancelled": in_danger(
         faults.cancel_locks,
         None,
-        "{process} uses it without a lock on the file. Other programs can delete its WAL.",
+        "{process} uses it without all of SQLite's locks. Rows can be lost.",
         agents=4,
     ),
     "WAL deleted by another program": in_danger(

@@ -137,9 +137,7 @@ CONFLICTS: dict[ConflictKind, str] = {
         "{who} writes to a WAL that was deleted. Other programs do not see these rows."
     ),
     "wal_removed": "The WAL of {who} was deleted while in use. New rows can be lost.",
-    "writer_unlocked": (
-        "{who} uses it without a lock on the file. Other programs can delete its WAL."
-    ),
+    "writer_unlocked": "{who} uses it without all of SQLite's locks. Rows can be lost.",
     "wal_disagrees": "A program overwrote or emptied the WAL of another. Rows can be lost.",
     "wal_stale": "Its WAL belongs to another file, which this one replaced.",
     "engine_foreign": "{who} has it open while SQLite has it open too. Rows can be lost.",

@@ -179,6 +179,18 @@ def unlocked(scene: Scene) -> None:
     first.write(10)
 
 
+def index_unlocked(scene: Scene) -> None:
+    first, second = scene.start("first"), scene.start("second")
+    first.write(30)
+    first.do("BEGIN IMMEDIATE")
+    first.write(20)
+    first.read_file(Path(f"{scene.path}-shm"))
+    second.write(10)  # although the first one's transaction is not over
+    first.do("COMMIT")
+    second.write(10)
+    first.write(10)
+
+
 def orphaned(scene: Scene) -> None:
     first = scene.start("first")
     first.write(30)
@@ -271,6 +283,7 @@ MECHANISMS = (
     Mechanism("wal_split", "a second program uses a hard link", linked),
     Mechanism("wal_split", "WAL deleted, and both checkpoint", deleted_and_restarted, OVERWRITTEN),
     Mechanism("writer_unlocked", "locks on the main file cancelled", unlocked),
+    Mechanism("writer_unlocked", "locks on the WAL index cancelled", index_unlocked, OVERWRITTEN),
     Mechanism("writer_unlocked", "main file replaced by a backup", replaced),
     Mechanism("writer_unlocked", "main file moved aside, backup put in place", moved_aside),
     Mechanism(
