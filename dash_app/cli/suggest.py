@@ -25,6 +25,7 @@ from dash_app.model.database import Database
 from dash_app.model.expectation import Expectation
 from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
+from dash_app.settings.schema import FileSettings
 from dash_app.settings.toml_edit import Additions, toml_string
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
@@ -50,9 +51,16 @@ are.
 class TableRhythm:
     """A table without an expectation, and the rhythm in which it gained rows."""
 
+    entry: str
+    """The configured name of its database, or of the pattern that the file matches."""
     database: Database
     table: str
     rhythm: Rhythm
+
+    @property
+    def proposal(self) -> tuple[Expectation | None, tuple[str, ...]]:
+        """The expectation and quiet hours to add; None without a rhythm."""
+        return self.rhythm.expect, tuple(self.rhythm.quiet)
 
 
 @click.command(short_help="Propose an expectation for each table.", epilog=EXAMPLES)
@@ -67,37 +75,65 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
     configured = load_settings(config)
     reject_unknown_databases((one.name for one in configured.databases), databases)
     selected = [
-        database for database in configured.databases if not databases or database.name in databases
+        (entry.name, own)
+        for entry in configured.declared
+        if (own := [*entry.databases(configured.matches)])
+        if not databases or not set(databases).isdisjoint(one.name for one in own)
     ]
     rhythms = _rhythms(configured, selected)
-    additions: Additions = {}
-    for found in rhythms:
-        if expect := found.rhythm.expect:
-            lines = _lines(found.rhythm, expect)
-            additions.setdefault(found.database.name, {})[found.table] = lines
+    additions, differing = _proposals(rhythms)
     if not additions:
         click.echo("# Nothing to propose.")
     elif save:
         _save(configured, additions)
     else:
-        changed = [database for database in selected if database.name in additions]
+        changed = [entry for entry in configured.declared if entry.name in additions]
         click.echo(toml_edit.add_settings(_databases(changed), additions))
-    for line in _without_rhythm(rhythms):
+    for line in (*differing, *_without_rhythm(rhythms)):
         click.echo(f"# {line}")
 
 
-def _rhythms(configured: Settings, databases: Iterable[Database]) -> list[TableRhythm]:
-    """Return the rhythm of each table without an expectation."""
+def _rhythms(
+    configured: Settings, selected: Iterable[tuple[str, Iterable[Database]]]
+) -> list[TableRhythm]:
+    """Return the rhythm of each table without an expectation, of databases by their entry."""
     since, zone = datetime.now(UTC) - MAX_POINT_AGE, _zone_name()
     with history_file(configured) as path:
         return [
-            TableRhythm(database, table, rhythm_of(instants, spans, zone))
+            TableRhythm(entry, database, table, rhythm_of(instants, spans, zone))
+            for entry, databases in selected
             for database in databases
             for spans in [find_watched(path, database.name, since)]
             for table, instants in find_growth(path, database.name, since)
             if database.rules.for_table(table).expect is None
             if not database.rules.ignores(table)
         ]
+
+
+def _proposals(rhythms: Iterable[TableRhythm]) -> tuple[Additions, list[str]]:
+    """Return what to add to the entries, and why nothing is added to those of some patterns.
+
+    The settings of a pattern apply to all of its databases, so that these must agree.
+    """
+    additions: Additions = {}
+    differing = []
+    groups: dict[tuple[str, str], list[TableRhythm]] = {}
+    for found in rhythms:
+        groups.setdefault((found.entry, found.table), []).append(found)
+    for (entry, table), group in groups.items():
+        first, proposals = group[0].rhythm, {found.proposal for found in group}
+        if first.expect and len(proposals) == 1:
+            additions.setdefault(entry, {})[table] = _lines(first, first.expect)
+        elif any(expect for expect, _quiet in proposals):
+            names = numbers.join_names([f"{one.database.name} {_every(one)}" for one in group])
+            text = f"{entry} {table}: nothing fits all files of this pattern ({names})"
+            differing.append(printable(f"{text}. Name a file alone to give it its own"))
+    return additions, differing
+
+
+def _every(found: TableRhythm) -> str:
+    expect = found.rhythm.expect
+    return f"every {_duration(expect.every)}" if expect else "without a rhythm"
 
 
 def _zone_name() -> str:
@@ -124,7 +160,7 @@ def _duration(length: timedelta) -> str:
     return f"{length // unit}{name}"
 
 
-def _databases(databases: Iterable[Database]) -> str:
+def _databases(databases: Iterable[FileSettings]) -> str:
     return "\n".join(
         f'[[databases]]\nname = "{database.name}"\npath = {toml_string(str(database.path))}\n'
         for database in databases
@@ -146,7 +182,7 @@ def _save(configured: Settings, additions: Additions) -> None:
     path = configured.source
     try:
         is_new = not path.exists()
-        before = _databases(configured.databases) if is_new else path.read_bytes().decode()
+        before = _databases(configured.declared) if is_new else path.read_bytes().decode()
         text = toml_edit.add_settings(before, additions)
         settings.parse(tomllib.loads(text), path)
         former = toml_edit.save(path, text)

@@ -1,6 +1,7 @@
 """`suggest`: expectations from the history of a table, printed or saved."""
 
 import tomllib
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from dash_app import settings
 from dash_app.cli import suggest
 from dash_app.history.writer import History
 from dash_app.model.expectation import Expectation
+from dash_app.model.match import Match
 from dash_app.settings.schema import HistorySettings
 from dash_app.settings.toml_edit import NotUnderstoodError, add_settings
 from tests.cli.helpers import run
@@ -102,6 +104,30 @@ def test_saving_adds_expectations_and_changes_nothing_else(tmp_path: Path, confi
 
     assert output(tmp_path, "--config", config, "--save").startswith("# Nothing to propose.")
     assert config.read_text() == SAVED
+
+
+def test_a_pattern_gets_what_fits_all_of_its_files(tmp_path: Path, config: Path) -> None:
+    """Here `messages` and `tasks` are in one file each, and `shared` grows in one of two."""
+    pattern = "".join(CONFIGURATION.partition("[[databases]]")[:2]) + '\nname = "{}"\npath = "{}"\n'
+    text = pattern.format("my", "*.db")
+    config.write_text(text)
+    with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
+        names = ("email", "other")
+        history.store_matches(Match("my", tmp_path / f"{one}.db", one) for one in names)
+        grown = [
+            ("email", "shared", NOW - timedelta(hours=ago), 720 - ago, 720 - ago)
+            for ago in range(720, -1, -1)
+        ]
+        history.backfill([*grown, ("other", "shared", NOW - timedelta(hours=720), 1, 1)], [])
+    saved = output(tmp_path, "--config", config, "--save", "--database", "other")
+    assert saved.startswith("Saved 4 expectations to")
+    assert (
+        "# my shared: nothing fits all files of this pattern (email every 65m and other without a"
+        " rhythm). Name a file alone to give it its own\n"
+    ) in saved
+    tables = "messages", "two words", "tasks", "known"
+    (entry,) = settings.load(config).declared
+    assert (entry.pattern, set(entry.tables)) == (str(tmp_path / "*.db"), set(tables))
 
 
 def test_an_unsupported_file_is_not_changed(tmp_path: Path, config: Path) -> None:
