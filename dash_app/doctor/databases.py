@@ -29,6 +29,8 @@ WAITS = 3
 
 def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     """Yield the checks of each database, and of the reader."""
+    if not settings.databases:
+        return  # and there is no reader: the files of a pattern are yet to come
     readings, guards = _read(settings)
     dangers = rescue.find_dangers(settings.history.path)
     open_files = rescue.list_open_files()

@@ -104,7 +104,8 @@ def undisturbed_since(path: Path, databases: Iterable[str]) -> datetime | None:
         for start, end in [(0, own[0][0]), *gaps_between(own)]
         if end - start > LONG_GAP_SECONDS
     ]
-    return max([*starts, *([datetime.fromisoformat(ended_at)] if ended_at else [])])
+    ends = [datetime.fromisoformat(ended_at)] if ended_at else []
+    return max([*starts, *ends], default=None)
 
 
 def spans(connection: sqlite3.Connection, database: str, since: int = 0) -> list[Span]:

@@ -92,7 +92,7 @@ class Page:
 
     def _level(self, snapshot: Snapshot | None) -> Level:
         """Return the level that dot and icon show: unknown until there is a database."""
-        if snapshot is None or is_first_start(snapshot, self.settings):
+        if not (snapshot and snapshot.databases) or is_first_start(snapshot, self.settings):
             return "unknown"
         return snapshot.shown_level
 

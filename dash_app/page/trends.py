@@ -48,6 +48,8 @@ class Trends:
     def notes(self) -> tuple[str, ...]:
         """What is said above the charts. On the overview, the history's notes are further up."""
         found = len(self._databases)
+        if not found and not self.settings.databases:
+            return ("Nothing recorded yet.",)
         if self.database or found <= charts.MAX_PANELS:
             return self.snapshot.history_notes if self.snapshot and self.database else ()
         is_all = found == len(self.settings.databases)
