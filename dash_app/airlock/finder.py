@@ -20,8 +20,12 @@ class Finder(OneShot):
     """
 
     def __init__(self, request: Message, seconds: float = 5.0) -> None:
-        """Start a search; see `dash_app.reader.find` for the request. Raise OSError."""
-        super().__init__("dash_app.reader.find", {**request, "seconds": seconds})
+        """Start a search for `folders` or for `patterns`. Raise OSError.
+
+        See `dash_app.reader.find` and `dash_app.reader.match` for the requests.
+        """
+        module = f"dash_app.reader.{'match' if 'patterns' in request else 'find'}"
+        super().__init__(module, {**request, "seconds": seconds})
         self._ends_at = self.received_at + seconds + START_SECONDS
         self.files: list[Message] = []
         self.skipped: dict[str, str] = {}

@@ -1,18 +1,13 @@
-"""The search process: finds SQLite files below folders, and files that match patterns.
+"""The search process: finds SQLite files below folders.
 
 Argument: the parent's pid. Request, one line, with lists of absolute paths: `folders` (or files),
-`patterns`, and `watched`, databases that are known already; optionally `depth` of folders below
-`folders`, and `seconds`, after which the search ends. Answers, in no order:
+and `watched`, databases that are known already; optionally `depth` of folders below `folders`, and
+`seconds`, after which the search ends. Answers, in no order:
 - `{"file": PATH, "program": TITLE}`: a database, and the program that keeps it; null if unknown
 - `{"skipped": PATH, "reason": CODE}`: a database that is left out, or a folder that is not searched
-- `{"pattern": PATTERN, "matches": [PATH, ...], "count": COUNT}`: its regular files in order,
-  without leftovers; no more than `MAX_MATCHES`. A pattern that could not be searched has no answer.
 - `{"ended": true, "complete": WHETHER}` last: whether everything was searched
-
-A pattern is that of a shell (docs.python.org/3/library/glob.html), without `**`.
 """
 
-import glob
 import os
 import sqlite3
 import stat
@@ -53,7 +48,6 @@ LOW_PRIORITY = 10
 SECONDS = 5.0
 MAX_DEPTH = 8
 MAX_ENTRIES = 100_000
-MAX_MATCHES = 10_000
 MIN_PAGE_BYTES = 512
 """The size of a database is a multiple of this, so that most other files need not be opened."""
 
@@ -77,7 +71,6 @@ class Search:
         self._folders = dict.fromkeys(request.get("folders", []), 0)
         """The depth of each folder that is to be searched."""
         self._roots = tuple(self._folders)
-        self._patterns: list[str] = request.get("patterns", [])
         self._watched: list[str] = request.get("watched", [])
         self._max_depth: int = request.get("depth", MAX_DEPTH)
         self._ends_at = time.monotonic() + request.get("seconds", SECONDS)
@@ -95,7 +88,6 @@ class Search:
         """Search until everything was searched, the rest hangs, or the time is over."""
         threading.stack_size(STACK_BYTES)
         self._do(self._note_watched, self._watched)
-        self._do(self._match, self._patterns)
         self._do(self._walk, list(self._folders))
         # Another name of a file that was found is recognized only now.
         self._do(self._examine, sorted(self._links))
@@ -146,26 +138,6 @@ class Search:
         info = os.stat(path)
         self._names[info.st_dev, info.st_ino] = ""
         self._reasons[info.st_dev, info.st_ino] = "watched"
-
-    def _match(self, pattern: str) -> None:
-        """Report the files that match a pattern, each under one name."""
-        matches = []
-        for path in sorted(glob.iglob(pattern), key=lambda path: (os.path.islink(path), path)):
-            self._moved_at[pattern] = time.monotonic()
-            try:
-                info = os.stat(path)
-            except OSError:
-                continue
-            identity = info.st_dev, info.st_ino
-            if not stat.S_ISREG(info.st_mode):
-                continue
-            if reason := leftover_reason(path) or self._reasons.get(identity):
-                self._skip(path, reason)
-                continue
-            self._names[identity], self._reasons[identity] = "", "watched"
-            matches.append(path)
-        matches.sort()
-        self._send({"pattern": pattern, "matches": matches[:MAX_MATCHES], "count": len(matches)})
 
     def _walk(self, folder: str) -> None:
         if folder in self._roots and os.path.isfile(folder):

@@ -14,10 +14,14 @@ from tests.harness import PATIENCE_SECONDS, make_database
 from tests.mounts import CAN_MOUNT, BadDisk
 
 
-def find(
-    *folders: Path, patterns: tuple[str, ...] = (), seconds: float = 5.0, **more: object
-) -> Finder:
-    finder = Finder({"folders": list(map(str, folders)), "patterns": patterns, **more}, seconds)
+def find(*folders: Path, seconds: float = 5.0, **more: object) -> Finder:
+    finder = Finder({"folders": list(map(str, folders)), **more}, seconds)
+    assert finder.wait(PATIENCE_SECONDS)
+    return finder
+
+
+def match(*patterns: str, seconds: float = 5.0) -> Finder:
+    finder = Finder({"patterns": patterns}, seconds)
     assert finder.wait(PATIENCE_SECONDS)
     return finder
 
@@ -35,7 +39,7 @@ def test_a_pattern_matches_files_without_leftovers_and_each_under_one_name(tmp_p
     (other.parent / "m.bak.sqlite").touch()
     (other.parent / "folder.sqlite").mkdir()
     pattern, missing = f"{tmp_path}/*/agent/*.sqlite", f"{tmp_path}/[z]/*"
-    finder = find(patterns=(pattern, missing))
+    finder = match(pattern, missing)
     assert finder.is_complete
     assert finder.matches == {
         pattern: [str(tmp_path / "a" / "agent" / "m.sqlite"), str(other)],
@@ -50,10 +54,8 @@ def test_names_with_any_bytes_are_found(tmp_path: Path) -> None:
         make_database(tmp_path / name, agents=1)
     paths = {str(tmp_path / name) for name in names}
     assert files(find(tmp_path)) == paths
-    pattern = f"{tmp_path}/*"
-    finder = find(tmp_path, patterns=(pattern,))
-    assert set(finder.matches[pattern]) == paths
-    assert not finder.files  # they are watched
+    pattern, bytes_ = f"{tmp_path}/*", str(tmp_path / os.fsdecode(b"\xff.db"))
+    assert set(match(pattern).matches[pattern]) == paths - {bytes_}  # which cannot be stored
 
 
 def test_only_what_may_be_a_database_is_opened_and_each_file_once(
@@ -94,15 +96,18 @@ def test_a_folder_that_hangs_stops_neither_the_search_nor_the_caller(tmp_path: P
     path = make_database(tmp_path / "x" / "a.db", agents=1)
     with BadDisk(tmp_path / "nas" / "b.db", "hangs"):
         started = time.monotonic()
-        finder = find(tmp_path, patterns=(f"{tmp_path}/nas/*", f"{tmp_path}/x/*"), seconds=1)
+        finder = find(tmp_path, seconds=1)
+        matching = match(f"{tmp_path}/nas/*", f"{tmp_path}/x/*", seconds=0.5)
         assert time.monotonic() - started < PATIENCE_SECONDS / 2
     assert not finder.is_complete
-    assert finder.matches == {f"{tmp_path}/x/*": [str(path)]}
-    assert finder.skipped[f"{tmp_path}/nas/*"] == "hung"
+    assert files(finder) == {str(path)}
+    assert finder.skipped == {str(tmp_path / "nas"): "hung"}
+    assert not matching.is_complete
+    assert matching.matches == {f"{tmp_path}/x/*": [str(path)]}
 
 
 def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[str]) -> None:
-    finder = Finder({"patterns": [1]})
+    finder = Finder({"folders": 1})
     assert finder.wait(PATIENCE_SECONDS)
     assert not finder.is_complete
     assert "TypeError" in capfd.readouterr().err
