@@ -45,17 +45,20 @@ class PatternSearch:
 
     def __init__(self) -> None:
         self._finder: Finder | None = None
+        self._is_reported = False
         self._due = time.monotonic() + SEARCH_EVERY_SECONDS
 
     def poll(self, settings: Settings) -> Found | None:
-        """Return what a search found once it is over, without waiting; start one if it is due."""
-        if self._finder is None and time.monotonic() >= self._due:
+        """Return once what a search found, without waiting; start the next one if it is due."""
+        finder = self._finder
+        if finder and not self._is_reported:
+            self._is_reported = finder.poll()
+            return _found(finder) if self._is_reported else None
+        is_stuck = finder is not None and finder.process.poll() is None  # in the kernel
+        if time.monotonic() >= self._due and not is_stuck:
             self._due = time.monotonic() + SEARCH_EVERY_SECONDS
-            self._finder = _start(settings)
-        if self._finder is None or not self._finder.poll():
-            return None
-        found, self._finder = _found(self._finder), None
-        return found
+            self._finder, self._is_reported = _start(settings), False
+        return None
 
     def close(self) -> None:
         """End a search that is running."""
