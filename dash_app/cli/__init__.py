@@ -83,7 +83,7 @@ Examples:
 
 \b
 Exit codes of status and doctor:
-  0  well; a database that is not initialized counts as well
+  0  well: nothing needs you
   3  something needs you
   4  unknown, because the readings are too old
 Of all commands: 1 failure, 2 wrong options. COMMAND --help shows more.

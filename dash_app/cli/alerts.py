@@ -40,7 +40,7 @@ URLs are secret: only their scheme and host are shown.
 
 @click.group(epilog=EXAMPLES)
 def alerts() -> None:
-    """Install, test and list notifications."""
+    """Set up, test and list notifications."""
 
 
 @alerts.command()
@@ -84,7 +84,7 @@ def test(config: Path | None) -> None:
 @config_option
 @click.option("--limit", type=click.IntRange(1), default=DEFAULT_LIMIT, help="Default: 20.")
 def list_(config: Path | None, limit: int) -> None:
-    """List the receivers, and the newest notifications with their state."""
+    """List receivers and recent notifications with their state."""
     configured = settings.load(config)
     _path, urls = _receivers(configured)
     for url in urls:
