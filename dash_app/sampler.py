@@ -137,6 +137,8 @@ class Sampler:
     """Why nothing is stored in the history now, in a sentence."""
     snapshot: Snapshot | None = None
     """The newest published snapshot."""
+    found: tuple[Database, ...] = ()
+    """The found databases for the next snapshot."""
 
     def __init__(
         self,
@@ -299,6 +301,7 @@ class Sampler:
             self._states.events,
             disk_of(str(self._history.path)),
             patterns=self.patterns,
+            found=self.found,
             self_report=self._self_check.measure(
                 self._airlock, self._page_checks.checker, readings.values()
             ),

@@ -2,7 +2,7 @@
 
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -10,10 +10,9 @@ import click
 from dash_app import settings
 from dash_app.airlock.finder import Finder
 from dash_app.cli.terminal import config_option, fail, printable, show_elapsed
-from dash_app.model.known_programs import FOLDERS
 from dash_app.settings import toml_edit
-from dash_app.settings.proposals import Proposal, propose
-from dash_app.settings.values import expand_home
+from dash_app.settings.proposals import Proposal, propose, usual_folders
+from dash_app.settings.schema import DatabaseSettings
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
@@ -76,7 +75,7 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
     path = settings.source_path(config)
     configured = settings.load(path) if path.exists() else None
     declared = configured.declared if configured and configured.names_databases else ()
-    finder = _search(folders, [str(entry.path) for entry in declared])
+    finder = _search(folders, declared)
     found = {Path(message["file"]): message["program"] for message in finder.files}
     skipped = {printable(path): reason for path, reason in finder.skipped.items()}
     for file in [file for file in found if _is_undecodable(file)]:
@@ -95,11 +94,14 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
         sys.exit(ExitCode.FAILURE)
 
 
-def _search(folders: tuple[Path, ...], watched: list[str]) -> Finder:
-    roots = [str(folder.absolute()) for folder in folders] or [
-        str(expand_home(folder)) for folder in FOLDERS
-    ]
-    finder = Finder({"folders": roots, "watched": watched}, SECONDS)
+def _search(folders: Sequence[Path], declared: Iterable[DatabaseSettings]) -> Finder:
+    roots = [str(folder.absolute()) for folder in folders] or usual_folders()
+    request = {
+        "folders": roots,
+        "watched": [str(entry.path) for entry in declared if entry.pattern is None],
+        "patterns": [entry.pattern for entry in declared if entry.pattern is not None],
+    }
+    finder = Finder(request, SECONDS)
     with show_elapsed("Looking for databases"):
         finder.wait(2 * SECONDS)
     finder.close()
@@ -138,7 +140,7 @@ def _save(path: Path, proposals: list[Proposal]) -> None:
     except (OSError, toml_edit.NotUnderstoodError) as error:
         fail(f"{path} was not changed: {error}. Without --save, this prints what to add to it.")
     for proposal in proposals:
-        click.echo(f"+ {proposal.name}  {numbers.short_path(proposal.path)}")
+        click.echo(f"+ {proposal.name}  {numbers.short_path(Path(proposal.path))}")
     count = numbers.plural(len(proposals), "database")
     kept = f" The former file is {former}." if former else ""
     click.echo(f"Added {count} to {path}.{kept} Next: {RUN}, or reload the service.")

@@ -149,6 +149,8 @@ class Snapshot:
     """When watching began, or resumed after more than an hour, or the last stored fault ended."""
     patterns: tuple[Pattern, ...] = ()
     """The configured patterns, in configured order."""
+    found: tuple[Database, ...] = ()
+    """Databases that are not watched, found by one search at a start without a configuration."""
     self_report: SelfReport = field(default_factory=SelfReport)
     taken_at_seconds: float = 0.0
     """`taken_at` on the steady clock."""

@@ -1,5 +1,6 @@
 """The overview: a card per database; of many a list, and cards in trouble; or how to start."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -7,6 +8,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from dash_app import loader
+from dash_app.model.database import Database
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import ids
 from dash_app.page.cards import cards
@@ -22,10 +24,13 @@ from dash_app.page.incidents import incidents
 from dash_app.page.layout import Facts
 from dash_app.page.recent_events import recent_events
 from dash_app.page.url_query import with_values
-from dash_app.page.widgets import aside
+from dash_app.page.widgets import and_more, aside
 from dash_app.settings import Settings
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
+
+MAX_UNFOLDED, MAX_FOUND = 5, 20
+"""Maximum number of found databases in sight, and with those that are folded."""
 
 WHAT_IT_IS = (
     "Mission Control shows whether the SQLite databases of your agents are well, and what to do"
@@ -53,8 +58,11 @@ def overview(
     top, sections = headline(snapshot, now), []
     if snapshot and is_first_start(snapshot, settings):
         again = numbers.every(settings.sampler.interval)
-        top = [top[0], lines(aside(f"No database found so far. Looking again {again}."))]
-        sections = [_first_start(settings)]
+        text = f"No database found so far. Looking again {again}."
+        if snapshot.found:
+            text = f"{numbers.plural(len(snapshot.found), 'database')} found, none watched yet."
+        top = [top[0], lines(aside(text))]
+        sections = [_first_start(settings, snapshot.found)]
     elif snapshot:
         events = recent_events(snapshot, snapshot.events, started_at, now)
         is_long = len(snapshot.databases) > MAX_CARDS
@@ -91,15 +99,16 @@ def _list(snapshot: Snapshot, search: str | None, now: datetime) -> list[Compone
     ]
 
 
-def _first_start(settings: Settings) -> Component:
+def _first_start(settings: Settings, found: Sequence[Database]) -> Component:
     paths = [database.path for database in settings.databases]
     folder = html.Code(numbers.short_path(paths[0].parent))
     files = ", ".join(path.name for path in paths)
     parts = [
         html.H2("How to start", className="visually-hidden"),
         html.P(WHAT_IT_IS),
-        aside("Find your databases, then restart"),
+        aside("Watch these, then restart" if found else "Find your databases, then restart"),
         html.Code(f"{RUN} discover --save"),
+        *_found(found),
         aside("Or see it with five demo databases first"),
         html.Code(f"{RUN} demo"),
         aside(
@@ -109,3 +118,23 @@ def _first_start(settings: Settings) -> Component:
         ),
     ]
     return html.Section(parts, className="first-start panel")
+
+
+def _found(databases: Sequence[Database]) -> list[Component]:
+    """Return the list of the databases that a search found, most of it folded."""
+    items = [
+        html.Li(
+            [
+                html.Span(numbers.one_line(database.label), className="subject"),
+                " ",
+                html.Span(numbers.one_line(numbers.short_path(database.path)), className="aside"),
+            ]
+        )
+        for database in databases[:MAX_FOUND]
+    ]
+    parts: list[Component] = [html.Ul(items[:MAX_UNFOLDED])] if items else []
+    if folded := items[MAX_UNFOLDED:]:
+        summary = html.Summary(f"and {len(databases) - MAX_UNFOLDED} more")
+        more = and_more(len(databases) - MAX_FOUND)
+        parts.append(html.Details([summary, html.Ul(folded), *more]))
+    return parts

@@ -16,6 +16,7 @@ from typing import Literal
 from dash_app.alerts.heartbeat import Heartbeat
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
+from dash_app.service.first_search import FirstSearch
 from dash_app.service.matching import PatternSearch, over, with_files
 from dash_app.settings import Settings, SettingsError
 from dash_app.settings.patterns import with_found
@@ -65,7 +66,7 @@ class Service:
         app = create_server(settings, sampler, self._started_at)
         self._listeners = Listeners(app, settings.server, sockets)
         self._heartbeat = self._start_heartbeat(settings)
-        self._search = PatternSearch()
+        self._search, self._first_search = PatternSearch(), FirstSearch(settings)
 
     def run(self, load: Callable[[], Settings]) -> None:
         """Serve until SIGTERM or SIGINT. On SIGHUP, apply the settings that `load` returns."""
@@ -74,6 +75,7 @@ class Service:
             if action == "reload":
                 self._reload(load)
             self._update_matches()
+            self._sampler.found = self._first_search.poll() or self._sampler.found
             if not self._sampler.is_running:  # a failed reload stopped it
                 self._sampler.resume()
             self._listeners.sync_addresses()
@@ -127,6 +129,7 @@ class Service:
             raise SettingsError("the current reading does not finish; reload again later.")
         try:
             sampler = Sampler(settings, self._history, inbox=self._sampler.inbox)
+            sampler.found = self._sampler.found
         except sqlite3.Error as error:
             text = f"{self._sampler.history_paused or error} Reload again later, or restart."
             raise SettingsError(f"the history cannot be read. {text}") from None
@@ -158,6 +161,7 @@ class Service:
         systemd.notify("STOPPING=1")
         self._heartbeat.stop()
         self._search.close()
+        self._first_search.close()
         self._listeners.stop()
         self._sampler.stop()
         self._listeners.join()

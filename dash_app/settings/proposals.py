@@ -1,11 +1,17 @@
 """Propose entries of the configuration for files that were found."""
 
+import glob
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dash_app.model.known_programs import FOLDERS, PROGRAMS
 from dash_app.model.naming import distinct_titles, label, slug, title, unique_name
 from dash_app.settings.toml_edit import toml_string
+from dash_app.system.users import home
+
+PATTERNS = {program.title: program.pattern for program in PROGRAMS if program.pattern}
+"""The ends of the patterns of programs that have any number of databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +20,8 @@ class Proposal:
 
     name: str
     label: str
-    path: Path
+    path: str
+    """A pattern in the syntax of the configuration, which may match one file only."""
     program: str | None
     """The program whose tables it has, if it was recognized."""
 
@@ -23,25 +30,41 @@ class Proposal:
         """The entry as TOML."""
         reason = [f"# {self.program}, by its tables."] if self.program else []
         lines = [*reason, "[[databases]]", f'name = "{self.name}"']
-        lines.append(f"path = {toml_string(str(self.path))}")
+        lines.append(f"path = {toml_string(self.path)}")
         if self.label != self.name.replace("_", " ").replace("-", " ").capitalize():
             lines.append(f"label = {toml_string(self.label)}")
         return "\n".join(lines) + "\n"
 
 
+def usual_folders() -> list[str]:
+    """Return the folders where agents and common services keep their data, if they exist or not."""
+    own = str(home() or "")
+    return [folder.replace("~", own, 1) for folder in FOLDERS if own or folder[0] != "~"]
+
+
 def propose(files: Iterable[tuple[Path, str | None]], taken: Collection[str]) -> list[Proposal]:
-    """Propose an entry per file, in order of path.
+    """Propose an entry per file, or per set of files of one program, in order of path.
 
     `files`: absolute paths, each with its program if known; `taken`: names of other databases.
     """
-    ordered = sorted(files)
-    paths = [path for path, _program in ordered]
-    titles = distinct_titles(paths, [program or title(path) for path, program in ordered])
+    ordered = sorted({_pattern(path, program): program for path, program in files}.items())
+    paths = [Path(path) for path, _program in ordered]
+    titles = [
+        program or title(path) for path, (_pattern, program) in zip(paths, ordered, strict=True)
+    ]
     proposals: list[Proposal] = []
     names = set(taken)
-    for (path, program), text in zip(ordered, titles, strict=True):
+    for (path, program), text in zip(ordered, distinct_titles(paths, titles), strict=True):
         name = unique_name(slug(text), names)
         names.add(name)
         number = name.removeprefix(slug(text)).replace("-", " ")
         proposals.append(Proposal(name, label(text) + number, path, program))
     return proposals
+
+
+def _pattern(path: Path, program: str | None) -> str:
+    """Return the path as the configuration has it, or the pattern of its program's databases."""
+    end = PATTERNS.get(program or "")
+    if not end:
+        return glob.escape(str(path))
+    return f"{glob.escape(str(path.parents[end.count('/')]))}/{end}"
