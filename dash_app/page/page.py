@@ -207,5 +207,11 @@ def _fingerprint(snapshot: Snapshot) -> int:
         (incident, incident.acknowledgement(snapshot.taken_at))
         for incident in snapshot.incidents
     ]
-    own = history_disk(snapshot), snapshot.history_notes, snapshot.gaps, snapshot.patterns
+    own = (
+        history_disk(snapshot),
+        snapshot.history_notes,
+        snapshot.gaps,
+        snapshot.patterns,
+        snapshot.found,
+    )
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())

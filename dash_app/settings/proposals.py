@@ -28,8 +28,11 @@ class Proposal:
     @property
     def toml(self) -> str:
         """The entry as TOML."""
-        reason = [f"# {self.program}, by its tables."] if self.program else []
-        lines = [*reason, "[[databases]]", f'name = "{self.name}"']
+        lines = ["[[databases]]", f'name = "{self.name}"']
+        if self.program in PATTERNS:
+            lines.insert(0, f"# Each {self.program}, also new ones, by its tables.")
+        elif self.program:
+            lines.insert(0, f"# {self.program}, by its tables.")
         lines.append(f"path = {toml_string(self.path)}")
         if self.label != self.name.replace("_", " ").replace("-", " ").capitalize():
             lines.append(f"label = {toml_string(self.label)}")
@@ -47,18 +50,18 @@ def propose(files: Iterable[tuple[Path, str | None]], taken: Collection[str]) ->
 
     `files`: absolute paths, each with its program if known; `taken`: names of other databases.
     """
-    ordered = sorted({_pattern(path, program): program for path, program in files}.items())
-    paths = [Path(path) for path, _program in ordered]
-    titles = [
-        program or title(path) for path, (_pattern, program) in zip(paths, ordered, strict=True)
-    ]
+    sets = {_pattern(path, program): (path, program) for path, program in sorted(files)}
+    paths = [path for path, _program in sets.values()]
+    titles = [program or title(path) for path, program in sets.values()]
     proposals: list[Proposal] = []
     names = set(taken)
-    for (path, program), text in zip(ordered, distinct_titles(paths, titles), strict=True):
+    for pattern, text in zip(sets, distinct_titles(paths, titles), strict=True):
         name = unique_name(slug(text), names)
         names.add(name)
+        program = sets[pattern][1]
+        shown = text if text == program else label(text)
         number = name.removeprefix(slug(text)).replace("-", " ")
-        proposals.append(Proposal(name, label(text) + number, path, program))
+        proposals.append(Proposal(name, shown + number, pattern, program))
     return proposals
 
 

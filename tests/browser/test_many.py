@@ -151,12 +151,14 @@ def test_the_filter_works_without_scripts(browser: Browser, fifty: Served) -> No
 def test_the_first_start_is_one_block_until_a_database_appears(
     quiet_page: Page, tmp_path: Path
 ) -> None:
+    make_database(tmp_path / ".hermes" / "state.db", sessions=1, messages_fts=1, state_meta=1)
     with Served(write_config(tmp_path, []), HOME=str(tmp_path)) as served:
         quiet_page.goto(served.url)
         block = quiet_page.locator("#app .first-start")
         names = "coordination.db, observability.db, content.db, email.db, health.db"
         expect(block).to_contain_text(f"Five files are awaited in ~/clawd: {names}.")
-        expect(quiet_page.locator("#app #headline")).to_contain_text("Looking again every 1 s.")
+        expect(quiet_page.locator("#app #headline")).to_contain_text(" found, none watched yet.")
+        expect(block.locator("li").first).to_have_text("Hermes ~/.hermes/state.db")
         expect(quiet_page.locator("html")).to_have_attribute("data-level", "unknown")
         expect(quiet_page.locator("#trends")).to_be_hidden()
         expect(quiet_page.locator("#app #cards .card")).to_have_count(0)

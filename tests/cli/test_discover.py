@@ -18,16 +18,8 @@ HOME_ASSISTANT = {"events": 1, "recorder_runs": 1, "states": 1}
 
 FOUND: dict[str, tuple[dict[str, int], str, str]] = {
     ".openclaw/state/openclaw.sqlite": ({"schema_meta": 1}, "openclaw", ""),
-    ".openclaw/agents/main/agent/openclaw-agent.sqlite": (
-        AGENT,
-        "main-openclaw-agent",
-        "Main OpenClaw agent",
-    ),
-    ".openclaw/agents/mail bot/agent/openclaw-agent.sqlite": (
-        AGENT,
-        "mail-bot-openclaw-agent",
-        "Mail bot OpenClaw agent",
-    ),
+    ".openclaw/agents/main/agent/openclaw-agent.sqlite": (AGENT, "", ""),
+    ".openclaw/agents/*/agent/openclaw-agent.sqlite": (AGENT, "openclaw-agent", "OpenClaw agent"),
     ".hermes/state.db": (HERMES, "hermes", ""),
     "clawd/email.db": ({"messages": 1}, "email", ""),
     "projects/shop/db.sqlite3": (DJANGO, "shop", ""),
@@ -38,7 +30,8 @@ FOUND: dict[str, tuple[dict[str, int], str, str]] = {
     'odd/it\'s "x"\n.db': ({"a": 1}, "it-s-x", 'It\'s "x"'),
     "odd/Ж.db": ({"a": 1}, "database", "Ж"),
 }
-"""Databases of a home, each with its tables, its name, and its label if that needs to be set."""
+"""Databases of a home, each with its tables, its name, and its label if that needs to be set. One
+without a name is part of a pattern."""
 
 LEFT_OUT = {
     "clawd/email.db.bak": "backup",
@@ -56,7 +49,7 @@ LEFT_OUT = {
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     for name, (tables, _name, _label) in FOUND.items():
-        make_database(home / name, wal=True, **tables)
+        make_database(home / name.replace("*", "mail bot"), wal=True, **tables)
     for name in LEFT_OUT:
         make_database(home / name, a=1)
     profile = home / ".config" / "chromium" / "Default"
@@ -82,13 +75,14 @@ def test_the_databases_of_agents_and_services_are_found_and_others_named(home: P
     expected = {
         str(home / path): {"name": name, **({"label": label} if label else {})}
         for path, (_tables, name, label) in FOUND.items()
+        if name
     }
     assert found == expected
     lines = done.stdout.splitlines()
     for path, reason in LEFT_OUT.items():
         folder = path if reason not in {"cache", "installed packages", "too deep"} else path[:-5]
         assert f"#   {reason}: ~/{folder}" in lines
-    assert "# OpenClaw agent, by its tables." in lines
+    assert "# Each OpenClaw agent, also new ones, by its tables." in lines
     assert "#   another name of a file that was found: ~/link.db" in lines
     assert "#   history of Mission Control: ~/.local/history.db" in lines
     assert "#   profile of a browser or of a similar program: ~/.config/chromium/Default" in lines

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from dash_app import settings
+from dash_app.model.database import Database
 from dash_app.model.expectation import Rules
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -152,6 +153,15 @@ def test_before_the_first_database_the_page_shows_how_to_start(tmp_path: Path) -
     assert "clawd :" in text
     assert "email.db" in text
     assert "Recent events" not in text
+    found = tuple(Database(f"db-{n}", f"Db {n}", tmp_path / f"{n}.db") for n in range(25))
+    facts = overview(Snapshot(NOW, tuple(missing), found=found), loaded, "", NOW, NOW)
+    text = visible_text(facts.before_charts)
+    assert "25 databases found, none watched yet." in text
+    assert f"Db 0 {tmp_path}/0.db" in text
+    assert "and 20 more" in text
+    assert "Db 19" in text
+    assert "Db 20" not in text
+    assert "and 5 more" in text
     empty = judged_status(failed_reading("file_empty"), name="email")
     facts = overview(Snapshot(NOW, (empty, missing[1])), loaded, "", NOW, NOW)
     assert "discover" not in visible_text(facts.before_charts)
