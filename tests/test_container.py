@@ -10,6 +10,7 @@ import re
 import subprocess
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,15 @@ import pytest
 import yaml
 
 from dash_app import settings
-from dash_app.doctor import databases, network, service
+from dash_app.doctor import databases, network, rescue, service
 from dash_app.history.writer import History
+from dash_app.model.conflict import Conflict
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.problem import Problem
 from dash_app.sampler import Sampler
 from dash_app.words.errors import MOUNT_FOLDER, WordingContext
 from dash_app.words.problems import MOUNTED_ALONE
+from dash_app.words.rescue import OUTSIDE
 from tests.factories import database, good_reading
 from tests.harness import ROOT, LiveWriter, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT
@@ -121,7 +124,7 @@ def written_elsewhere(sampler: Sampler) -> tuple[Problem, ...]:
 
 
 def test_doctor_names_what_a_container_hides(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (databases, network, service):
+    for module in (databases, network, rescue, service):
         monkeypatch.setattr(module, "IS_CONTAINER", True)
     monkeypatch.setattr(service, "BOOTED", Path("/none"))
     (check,) = service.examine()
@@ -129,6 +132,10 @@ def test_doctor_names_what_a_container_hides(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("shutil.which", lambda _: None)
     assert "network_mode: host" in network._no_tailscale().cure
     assert "seccomp profile" in next(databases._reader(())).cure
+    conflict = Conflict("wal_split", datetime.now(UTC), 812, "python3", None)
+    danger = rescue.examine(database("email"), Surroundings(conflicts=(conflict,)), None, ())
+    assert danger
+    assert danger.cure == OUTSIDE
     hidden = Surroundings(conflicts_unknown="programs outside this container are not seen")
     readings = {"email": replace(good_reading(), surroundings=hidden)}
     for sees_all, cure in ((True, ""), (False, "Start the container with `pid: host`.")):

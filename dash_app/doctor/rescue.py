@@ -21,11 +21,18 @@ from dash_app.model.host_facts import Surroundings
 from dash_app.model.incident import Incident
 from dash_app.reader.files import identity_of
 from dash_app.reader.locks import is_on_index, list_locks
-from dash_app.system.processes import is_reader, process_label
+from dash_app.system.processes import IS_CONTAINER, is_reader, process_label
 from dash_app.words.incidents import incident_sentence
 from dash_app.words.numbers import join_names
 from dash_app.words.problems import conflict_text
-from dash_app.words.rescue import OTHER_USER, Generation, Step, rescue_steps, spell_out_steps
+from dash_app.words.rescue import (
+    OTHER_USER,
+    OUTSIDE,
+    Generation,
+    Step,
+    rescue_steps,
+    spell_out_steps,
+)
 
 SIDES = ("-wal", "-shm", "-tshm")
 """The files that belong to a main file: its WAL, and the indexes of SQLite and of Turso."""
@@ -102,7 +109,10 @@ def examine(
     else:
         return None
     is_visible = _lock_holders(path) <= holders.keys() and (holders or kinds == {"wal_stale"})
-    cure = spell_out_steps(steps(database, datetime.now(UTC))) if is_visible else OTHER_USER
+    if IS_CONTAINER:  # paths and pids may be others outside, where the files are
+        cure = OUTSIDE
+    else:
+        cure = spell_out_steps(steps(database, datetime.now(UTC))) if is_visible else OTHER_USER
     return Check("fault", "in_danger", text, cure)
 
 

@@ -16,8 +16,9 @@ END_OF_FILE = (1 << 63) - 1
 READER = "\0-m\0dash_app.reader"
 """In the command line of each process that opens watched files: see `airlock`."""
 
-IS_CONTAINER = "container" in os.environ
-"""Podman and our own image set it (systemd.io/CONTAINER_INTERFACE)."""
+IS_CONTAINER = "container" in os.environ and not os.path.exists("/run/systemd/system")
+"""Whether this is a container for one program. Podman and our own image set the variable
+(systemd.io/CONTAINER_INTERFACE); a container with systemd is a machine of its own."""
 
 FIRST_PID_NAMESPACE = f"pid:[{0xEFFFFFFC}]"
 """The namespace that the kernel starts with has a fixed number (include/linux/proc_ns.h)."""

@@ -129,7 +129,7 @@ REMEDIES: dict[FindingKind, str] = {
     "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
     "mounted_alone": MOUNT_FOLDER,
 }
-MOUNTED_ALONE = "Only its file is mounted here, not its folder: rows in its WAL are missing."
+MOUNTED_ALONE = "Only its file is mounted here: a WAL or journal beside it is not seen."
 
 CONFLICTS: dict[ConflictKind, str] = {
     "wal_split": "{who} uses a WAL that other programs do not see. Rows can be lost.",

@@ -32,6 +32,10 @@ CLOSED = "Open it with no program yet: SQLite would apply the WAL of another fil
 MOVE_WAL = "Move that WAL aside."
 KEEP_WAL = "Start its programs again. Keep the WAL: it has the newest rows of the previous file."
 
+OUTSIDE = (
+    "Run doctor outside of the container, as the user of its programs, for the steps that save its "
+    "rows."
+)
 OTHER_USER = (
     "Run this as the user of its programs, or as root with --config FILE, for the steps that save "
     "its rows."
