@@ -20,9 +20,16 @@ def read_once(configured: Settings, airlock: Airlock) -> tuple[Snapshot, StatusD
     with closing(airlock), fail_if_unreadable(path):
         sampler = Sampler(configured, ReadOnlyHistory(path), airlock)
         snapshot = sampler.tick()
-        if any("one_generation" in status.reading.detail for status in snapshot.databases):
-            snapshot = sampler.tick()  # a conflict must be seen twice
+        for _second_or_third in range(2):  # a conflict must be seen twice, and locks may be missed
+            if _is_undecided(snapshot):
+                snapshot = sampler.tick()
         if path.exists():  # its incidents have the acknowledgements
             known = find_incidents(path, IncidentQuery(is_open=True, limit=MAX_LOADED))
             snapshot = snapshot.with_incidents(tuple(known))
     return snapshot, status_document(snapshot)
+
+
+def _is_undecided(snapshot: Snapshot) -> bool:
+    """Whether the last looks at a database showed a conflict that another tick must confirm."""
+    readings = [status.reading for status in snapshot.databases]
+    return any("one_generation" in r.detail and not r.surroundings.conflicts for r in readings)

@@ -274,7 +274,7 @@ class Tripwire:
         files are not listed. No connection to the database may be open meanwhile.
         """
         known, self._memory.strays = self._memory.strays, set()
-        if compare:
+        if compare and compare_with_wal(look.files.path):
             look = look.repeat(compare=True) or look
         if look.files.wal != self._wal:
             self._await_transaction(look)

@@ -145,11 +145,11 @@ def is_in_burst(path: str) -> bool:
 
 
 def compare_with_wal(path: str) -> tuple[WalIndex, bool, frozenset[Commit]] | None:
-    """Return the index of a database, whether its WAL lacks the last frame, and its stray commits.
+    """Find a difference between a WAL and its index.
 
-    The index is read before and after, since a writer may be at it; None if it does not stand
-    still, or a file is missing. It means nothing while no process has it open. The same condition
-    applies as for `read_wal_index`.
+    Return the index, whether the WAL lacks the last frame, and its stray commits; None if both
+    agree. The index is read before and after, since a writer may be at it. It means nothing while
+    no process has it open. The same condition applies as for `read_wal_index`.
     """
     for _attempt in range(3):
         index = read_wal_index(f"{path}-shm")
@@ -164,5 +164,5 @@ def compare_with_wal(path: str) -> tuple[WalIndex, bool, frozenset[Commit]] | No
         finally:
             os.close(wal)
         if read_wal_index(f"{path}-shm") == index:
-            return index, lacks_frame, strays
+            return (index, lacks_frame, strays) if lacks_frame or strays else None
     return None
