@@ -16,11 +16,10 @@ from dash_app.history.writer import History
 from dash_app.sampler import Sampler
 from dash_app.service.matching import with_files
 from dash_app.settings import Settings
-from dash_app.settings.schema import ServerSettings
 from dash_app.system import network
 from dash_app.system.network import Address, PortTakenError
 from dash_app.words import numbers
-from dash_app.words.commands import RUN
+from dash_app.words.commands import RUN, other_port
 
 NEXT_STEP = f"Your own databases: {RUN} discover --save"
 
@@ -87,11 +86,11 @@ def demo(port: int | None) -> None:
 
 def _serve(
     load: Callable[[], Settings],
-    closing_line: str = NEXT_STEP,
+    closing_line: str = "",
     demo: Demo | None = None,
 ) -> None:
     configured = load()
-    sockets = _listen(configured.server)
+    sockets = _listen(configured, is_demo=demo is not None)
     try:
         history = History(configured.history)
     except (OSError, sqlite3.Error, UnusableHistoryError) as error:
@@ -111,7 +110,8 @@ def _serve(
         count = numbers.plural(len(configured.databases), "database")
         links = [network.page_url(address, configured.server.port) for address in sockets]
         click.echo("\n  ".join([f"Mission Control watches {count}:", *links]))
-        click.echo(closing_line)
+        if closing_line or not configured.names_databases:
+            click.echo(closing_line or NEXT_STEP)
         service.run(load)
     finally:
         sampler.stop()
@@ -119,7 +119,8 @@ def _serve(
     log.info("stopped")
 
 
-def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
+def _listen(configured: Settings, *, is_demo: bool) -> dict[Address, socket.socket]:
+    server = configured.server
     addresses = network.addresses_to_bind(server.addresses)
     if "tailscale" in server.addresses and not network.tailscale_addresses():
         log.info("no Tailscale address yet: it will be served as soon as there is one")
@@ -134,7 +135,11 @@ def _listen(server: ServerSettings) -> dict[Address, socket.socket]:
         try:
             sockets[address] = network.listen(address, server.port)
         except PortTakenError as error:
-            fail(str(error))
+            free = error.free_port
+            lasting = "" if is_demo else f"{other_port(free, configured.source)}. "
+            fail(
+                f"{error} {lasting}To try it: {RUN} {'demo' if is_demo else 'serve'} --port {free}"
+            )
         except OSError as error:
             fail(f"Port {server.port} on {address} cannot be served: {error.strerror}.")
     return sockets

@@ -71,9 +71,12 @@ def exit_now(code: ExitCode) -> NoReturn:
     os._exit(code)
 
 
-def load_settings(config: Path | None) -> Settings:
-    """Return the settings of a file, with the files that their patterns matched so far."""
-    configured = settings.load(config)
+def load_settings(config: Path | None, port: int | None = None) -> Settings:
+    """Return the settings of a file, with the files that their patterns matched so far.
+
+    `port` overrides the configured one.
+    """
+    configured = settings.load(config, {} if port is None else {"port": port})
     if not configured.patterns:
         return configured
     with fail_if_unreadable(configured.history.path):

@@ -33,7 +33,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         "service": service.examine,
         "databases": lambda: databases.examine(settings, place),
         "folders": lambda: unwatched.examine(settings.databases),
-        "network": lambda: network.examine(settings.server),
+        "network": lambda: network.examine(settings.server, settings.source),
         "refusals": lambda: network.examine_refusals(settings.server),
         "alerts": lambda: alerts.examine(settings.alerts),
         "history": lambda: history.examine(settings.history.path, place),

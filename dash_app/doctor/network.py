@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 
 from dash_app.doctor.check import Check
 from dash_app.doctor.service import UNIT, is_the_service
@@ -12,6 +13,7 @@ from dash_app.settings.schema import ServerSettings
 from dash_app.system import network, self_probe
 from dash_app.system.network import Address, PortTakenError
 from dash_app.system.processes import IS_CONTAINER
+from dash_app.words.commands import other_port
 
 HEALTH = {b"ok\n", b"not reading\n"}
 REFUSAL = b'"client_not_allowed"'
@@ -27,17 +29,20 @@ FIXES: dict[Kind, str] = {
 """The fix for refusals, by their kind in `/api/service`."""
 
 
-def examine(server: ServerSettings) -> Iterator[Check]:
-    """Yield the checks of each address to serve, and whether Tailscale's is missing."""
+def examine(server: ServerSettings, source: Path) -> Iterator[Check]:
+    """Yield the checks of each address to serve, and whether Tailscale's is missing.
+
+    `source` is the configuration file.
+    """
     for address in network.addresses_to_bind(server.addresses):
-        yield _address(address, server.port)
+        yield _address(address, server.port, source)
         if not network.is_local_or_tailnet(address):
             yield from _clients_of(address, server.allowed_clients)
     if "tailscale" in server.addresses and not network.tailscale_addresses():
         yield _no_tailscale()
 
 
-def _address(address: Address, port: int) -> Check:
+def _address(address: Address, port: int, source: Path) -> Check:
     try:
         network.listen(address, port).close()
     except PortTakenError as error:
@@ -49,13 +54,13 @@ def _address(address: Address, port: int) -> Check:
             text = f"The service has port {port} on {address} but does not answer."
             cure = f"It may be starting. Otherwise: systemctl --user restart {UNIT}"
             return Check("unknown", "service_silent", text, cure)
-        found, _, free = str(error).partition(". ")
-        cure = f"{free}, or set `port` in the configuration, or stop that program."
-        return Check("fault", "port_taken", f"{found}.", cure)
+        cure = f"{other_port(error.free_port, source)}, or stop that program."
+        return Check("fault", "port_taken", str(error), cure)
     except OSError as error:
         text = f"{address} port {port} cannot be served: {error.strerror}."
         return Check("fault", "address_refused", text, "Choose another address or port.")
-    return Check("well", "port_free", f"Port {port} on {address} is free.")
+    text = f"Port {port} on {address} is free: the page is not served there now."
+    return Check("well", "port_free", text)
 
 
 def _clients_of(address: Address, allowed: tuple[str, ...]) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from dash_app.settings import Settings, SettingsError
 from dash_app.system import network, self_probe
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.network import Address, PortTakenError
+from dash_app.words.commands import other_port
 
 START_SECONDS = 30.0
 """Maximum time to start. A small machine loads the page's libraries in ten seconds."""
@@ -39,7 +40,7 @@ def plan(configured: Settings) -> Iterator[tuple[str, str]]:
     yield "port", str(server.port)
     for address in network.addresses_to_bind(server.addresses):
         yield "link", network.page_url(address, server.port)
-        yield from _taken(address, server.port)
+        yield from _taken(address, server.port, configured.source)
     for database in configured.declared:  # a pattern too
         name, folder = database.name, database.path.parent
         if history.parent in database.path.parents:
@@ -50,11 +51,11 @@ def plan(configured: Settings) -> Iterator[tuple[str, str]]:
             yield "warning", f"{text} Move the file out of {folder}."
 
 
-def _taken(address: Address, port: int) -> Iterator[tuple[str, str]]:
+def _taken(address: Address, port: int, source: Path) -> Iterator[tuple[str, str]]:
     try:
         network.listen(address, port).close()
     except PortTakenError as error:
-        yield "taken", str(error)
+        yield "taken", f"{error} {other_port(error.free_port, source)}."
     except OSError as error:
         yield "taken", f"{address} port {port} cannot be served: {error.strerror}."
 

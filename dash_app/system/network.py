@@ -28,7 +28,11 @@ EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class PortTakenError(Exception):
-    """Another program listens on the port. The text names it and a free port."""
+    """Another program listens on the port. The text names it; `free_port` is one to use instead."""
+
+    def __init__(self, text: str, free_port: int) -> None:
+        super().__init__(text)
+        self.free_port = free_port
 
 
 def addresses_to_bind(names: Iterable[str]) -> list[Address]:
@@ -80,7 +84,7 @@ def listen(address: Address, port: int) -> socket.socket:
         listener.close()
         if error.errno != errno.EADDRINUSE:
             raise
-        raise PortTakenError(_explain_taken(address, port)) from error
+        raise PortTakenError(_explain_taken(address, port), _free_port(address, port)) from error
     return listener
 
 
@@ -144,8 +148,7 @@ def _explain_taken(address: Address, port: int) -> str:
     inode = next((fields[9] for fields in _listening(port)), None)
     holder = _process_with_socket(inode) if inode else None
     by = f"by {holder}" if holder else "by a process of another user"
-    free = _free_port(address, port)
-    return f"Port {port} on {address} is taken {by}. Port {free} is free: --port {free}"
+    return f"Port {port} on {address} is taken {by}."
 
 
 def _listening(port: int) -> Iterator[list[str]]:

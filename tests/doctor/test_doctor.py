@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -63,6 +64,7 @@ AS_NOBODY = ["unshare", "--mount", "sh", "-c", OPEN_FOLDERS, "sh", *closed_folde
 """Runs a command as an ordinary user, even if the code is in the home of root."""
 
 OTHER = 12345
+CONFIG = Path("config.toml")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another user")
 
 
@@ -237,7 +239,8 @@ def test_a_taken_port_names_its_process_and_a_free_port(tmp_path: Path) -> None:
     check = found.check("port_taken")
     assert f"Port {port} on 127.0.0.1 is taken by" in check["text"]
     assert f"(pid {os.getpid()})" in check["text"]
-    assert "--port" in check["cure"]
+    pattern = r"Port \d+ is free: write `port = \d+` under \[server\] in ~/config.toml, or stop"
+    assert re.match(pattern, check["cure"])
     assert found.exit_code == 3
 
 
@@ -248,7 +251,7 @@ def test_a_silent_service_is_recognized_on_its_port(
     monkeypatch.setattr(network, "is_the_service", lambda pid: pid == str(os.getpid()))
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = ServerSettings(addresses=("127.0.0.1",), port=silent.getsockname()[1])
-        (check,) = network.examine(server)
+        (check,) = network.examine(server, CONFIG)
     assert (check.level, check.code) == ("unknown", "service_silent")
 
 
@@ -611,11 +614,13 @@ def test_recent_refusals_are_reported(tmp_path: Path) -> None:
 def test_an_address_without_allowed_clients_is_reported() -> None:
     """PowerDNS/pdns issue 1644: an empty access list looked like a network fault."""
     server = ServerSettings(addresses=("192.0.2.7",), port=free_port())
-    check = next(check for check in network.examine(server) if check.code == "no_clients_allowed")
+    check = next(
+        check for check in network.examine(server, CONFIG) if check.code == "no_clients_allowed"
+    )
     assert "192.0.2.7 is served, but only this machine" in check.text
     assert '"192.0.2.0/24"' in check.cure
     opened = server.model_copy(update={"allowed_clients": ("192.0.2.0/24",)})
-    assert "no_clients_allowed" not in {check.code for check in network.examine(opened)}
+    assert "no_clients_allowed" not in {check.code for check in network.examine(opened, CONFIG)}
 
 
 def test_a_rule_for_a_missing_table_is_reported(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def test_the_plan_reports_who_uses_the_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         facts = dict(plan(configured(tmp_path, taken.getsockname()[1])))
     assert "is taken by" in facts["taken"]
+    assert f"under [server] in {tmp_path / 'config.toml'}." in facts["taken"]
 
 
 def test_a_history_beside_a_database_is_warned_about() -> None:
