@@ -2,7 +2,7 @@
 
 import sys
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -10,9 +10,9 @@ import click
 from dash_app import settings
 from dash_app.airlock.finder import Finder
 from dash_app.cli.terminal import config_option, fail, printable, show_elapsed
+from dash_app.service.matching import with_files
 from dash_app.settings import toml_edit
 from dash_app.settings.proposals import Proposal, propose, usual_folders
-from dash_app.settings.schema import DatabaseSettings
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
@@ -73,15 +73,14 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
     Look below FOLDERS, by default where agents and common services keep their data.
     """
     path = settings.source_path(config)
-    configured = settings.load(path) if path.exists() else None
-    declared = configured.declared if configured and configured.names_databases else ()
-    finder = _search(folders, declared)
+    watched, names = _configured(path)
+    finder = _search(folders, watched)
     found = {Path(message["file"]): message["program"] for message in finder.files}
     skipped = {printable(path): reason for path, reason in finder.skipped.items()}
     for file in [file for file in found if _is_undecodable(file)]:
         del found[file]
         skipped[printable(str(file))] = "unwritable"
-    proposals = propose(found.items(), [entry.name for entry in declared])
+    proposals = propose(found.items(), names)
     if not folders:  # most of the usual folders do not exist
         skipped = {path: reason for path, reason in skipped.items() if reason != "missing"}
     if save and proposals:
@@ -94,14 +93,19 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
         sys.exit(ExitCode.FAILURE)
 
 
-def _search(folders: Sequence[Path], declared: Iterable[DatabaseSettings]) -> Finder:
+def _configured(path: Path) -> tuple[list[str], set[str]]:
+    """Return the paths of the databases that a configuration lists, and all names in it."""
+    loaded = settings.load(path) if path.exists() else None
+    if loaded is None or not loaded.names_databases:
+        return [], set()
+    names = {entry.name for entry in loaded.declared}
+    loaded = with_files(loaded)
+    return [str(database.path) for database in loaded.databases], names.union(loaded.names)
+
+
+def _search(folders: Sequence[Path], watched: Sequence[str]) -> Finder:
     roots = [str(folder.absolute()) for folder in folders] or usual_folders()
-    request = {
-        "folders": roots,
-        "watched": [str(entry.path) for entry in declared if entry.pattern is None],
-        "patterns": [entry.pattern for entry in declared if entry.pattern is not None],
-    }
-    finder = Finder(request, SECONDS)
+    finder = Finder({"folders": roots, "watched": watched}, SECONDS)
     with show_elapsed("Looking for databases"):
         finder.wait(2 * SECONDS)
     finder.close()

@@ -19,17 +19,13 @@ def examine(databases: Iterable[Database]) -> Iterator[Check]:
     """Yield one notice per folder with unwatched databases. Raise OSError."""
     paths = [database.path for database in databases]
     folders = sorted({str(path.parent) for path in paths})
-    with closing(Finder({"folders": folders, "depth": 0})) as finder:
+    request = {"folders": folders, "depth": 0, "watched": [*map(str, paths)]}
+    with closing(Finder(request)) as finder:
         while not finder.wait(1.0):
             pass
-    # Where the search hung, a stat would keep this process from ending.
-    reached = {message["file"] for message in finder.files}
-    reached |= {path for path, reason in finder.skipped.items() if reason == "same_file"}
-    watched = {_identity(path) for path in paths if str(path) in reached}
     found: dict[Path, list[str]] = {}
     for path in sorted(Path(message["file"]) for message in finder.files):
-        if _identity(path) not in watched:
-            found.setdefault(path.parent, []).append(numbers.one_line(path.name))
+        found.setdefault(path.parent, []).append(numbers.one_line(path.name))
     for folder, names in list(found.items())[:MAX_FOLDERS]:
         count = "A database" if len(names) == 1 else numbers.plural(len(names), "database")
         is_not = "is not" if len(names) == 1 else "are not"
@@ -44,11 +40,3 @@ def examine(databases: Iterable[Database]) -> Iterator[Check]:
     if not finder.is_complete:
         text = "The folders of your databases could not all be searched for unwatched databases."
         yield Check("notice", "not_searched", text)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        info = path.stat()
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino

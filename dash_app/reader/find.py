@@ -40,8 +40,9 @@ from dash_app.reader.routes import choose_route, is_being_written
 from dash_app.system.processes import limit_memory
 
 WORKERS, MAX_WORKERS = 2, 32
-SILENT_SECONDS, HUNG_SECONDS = 0.5, 5.0
-"""Time without progress after which a worker is replaced, and after which it is not waited for."""
+SILENT_SECONDS, HUNG_SECONDS, WATCHED_SECONDS = 0.5, 5.0, 1.0
+"""Time without progress after which a worker is replaced, and after which it is not waited for. The
+last is that of a `stat` of a watched file, which comes before the search."""
 
 STACK_BYTES = 1 << 20
 LOW_PRIORITY = 10
@@ -87,7 +88,7 @@ class Search:
     def run(self) -> None:
         """Search until everything was searched, the rest hangs, or the time is over."""
         threading.stack_size(STACK_BYTES)
-        self._do(self._note_watched, self._watched)
+        self._do(self._note_watched, self._watched, WATCHED_SECONDS)
         self._do(self._walk, list(self._folders))
         # Another name of a file that was found is recognized only now.
         self._do(self._examine, sorted(self._links))
@@ -96,8 +97,10 @@ class Search:
             self._skip(path, "hung" if moved_at < latest else "not_reached")
         self._send({"ended": True, "complete": not self._moved_at})
 
-    def _do(self, job: Callable[[str], None], paths: list[str]) -> None:
-        """Do a job for each path, and for those that it adds."""
+    def _do(
+        self, job: Callable[[str], None], paths: list[str], hung_seconds: float = HUNG_SECONDS
+    ) -> None:
+        """Do a job for each path, and for those that it adds. Return once all the others hang."""
         for path in paths:
             self._add(path, job)
         silent = 0
@@ -106,7 +109,7 @@ class Search:
                 threading.Thread(target=self._work, daemon=True).start()
                 self._workers += 1
             ages = [time.monotonic() - moved_at for moved_at in list(self._moved_at.values())]
-            if min(ages, default=0) > HUNG_SECONDS:
+            if min(ages, default=0) > hung_seconds:
                 return
             silent = sum(age > SILENT_SECONDS for age in ages)
             time.sleep(0.01)

@@ -95,14 +95,16 @@ def test_save_adds_missing_databases_and_changes_nothing_else(home: Path, tmp_pa
     config = tmp_path / "own.toml"
     before = (
         f'[[databases]] # mine\nname = "email"\npath = "{home}/link.db"\n'
-        "[databases.tables.messages]\nmin_rows = 1\n\n# the page\n[server]\nport = 3100\n"
+        f'\n[[databases]]\nname = "agent"\npath = "{home}/.openclaw/agents/*/agent/*.sqlite"\n'
+        "[databases.tables.schema_meta]\nmin_rows = 1\n\n# the page\n[server]\nport = 3100\n"
     )
     config.write_text(before)
-    folders = (home / "clawd", home / "projects" / "blog", home / "fleet")
+    folders = [home / name for name in ("clawd", "projects/blog", "fleet", ".openclaw/agents")]
     done = run(home, "discover", "--config", config, "--save", *folders)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Added 2 databases to {config}. The former file is {config}.old." in done.stdout
-    assert "  in the configuration already: ~/clawd/email.db" in done.stdout.splitlines()
+    for known in ("clawd/email.db", ".openclaw/agents/main/agent/openclaw-agent.sqlite"):
+        assert f"  in the configuration already: ~/{known}" in done.stdout.splitlines()
     added = (
         f'\n[[databases]]\nname = "agents-co"\npath = "{home}/fleet/agents-co.db"\n'
         f'\n[[databases]]\nname = "blog"\npath = "{home}/projects/blog/db.sqlite3"\n'
