@@ -72,7 +72,7 @@ BRIEFLY: dict[str, tuple[str, str]] = {
     "no_such_table": ("no such table", "lacks a table"),
     "wal_large": ("WAL too large", "has a large WAL"),
     "file_large": ("file too large", "is too large"),
-    "mounted_alone": ("mounted without its folder", "is mounted without its folder"),
+    "mounted_alone": ("mounted alone", "is mounted without its folder"),
     "alerts_failing": ("notifications not sent", UNREADABLE),
 }
 """Problems on the badge of a card, with a capital, and in titles of incidents; and as the headline
