@@ -223,7 +223,7 @@ def page_check_finds_live(path: Path) -> bool:
     """Whether it does so beside a writer, in tables that are too large for one statement."""
     with (
         LiveWriter(path) as writer,
-        patch("dash_app.reader.page_check.LIVE_SECONDS", 0),
+        patch("dash_app.reader.page_check.WHOLE_CHECKS", ()),
     ):
         writer.do("PRAGMA user_version = 7")  # makes a WAL
         return page_check_finds(path)

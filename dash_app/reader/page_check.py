@@ -37,10 +37,11 @@ from dash_app.reader.table_check import (
     UNNAMED,
     UNSWEPT,
     WITHOUT_ROWID,
+    DamagedError,
     Plan,
     check_slice,
     check_whole,
-    count_differences,
+    compare_counts,
     missing_part,
     next_rowid,
     read_bounds,
@@ -98,10 +99,6 @@ class MovedError(Exception):
 
 class TooLongError(Exception):
     """The statement was interrupted."""
-
-
-class DamagedError(Exception):
-    """SQLite found damage, or entries of an index are missing."""
 
 
 class NotComparedError(Exception):
@@ -189,11 +186,15 @@ class PageCheck:
             self._report(table, pages)
 
     def _damage(
-        self, work: Callable[[sqlite3.Connection], set[int] | None], seconds: float | None = None
+        self, work: Callable[[sqlite3.Connection], None], seconds: float | None = None
     ) -> set[int] | None:
-        """Return the damaged pages as `_twice` does; None also if the work cannot be done."""
-        with suppress(NotComparedError, TooLongError):
-            return self._twice(work, seconds)
+        """Return the damaged pages; None if there is no damage, or the work cannot be done."""
+        try:
+            self._read(work, seconds)
+        except DamagedError as error:
+            return error.pages
+        except (NotComparedError, TooLongError):
+            pass
         return None
 
     def _check_table(self, table: str) -> str | None:
@@ -212,61 +213,59 @@ class PageCheck:
         table, note = plan.table.decode(), plan.note
         for pragma in WHOLE_CHECKS:
             try:
-                pages = self._twice(partial(check_whole, plan=plan, pragma=pragma))
+                self._read(partial(check_whole, plan=plan, pragma=pragma))
             except TooLongError:
                 continue
             except NotComparedError as error:
                 note = str(error)
                 continue
-            if pages is not None:
-                self._report(table, pages)
-            if pages is not None or pragma == "integrity_check" or not plan.indexes:
+            except DamagedError as error:
+                self._report(table, error.pages)
+                return note
+            if pragma == "integrity_check" or not plan.indexes:
                 return note
         if plan.rowid is None:
             return WITHOUT_ROWID
         notes = [note, None if self._is_swept else UNSWEPT]
-        if self._has_damaged_rows(plan):
-            self._report(table, set())
-        else:
+        try:
+            self._check_rows(plan)
             notes.append(self._compare_counts(plan))
+        except DamagedError:
+            self._report(table, set())
         return ", ".join(filter(None, notes)) or None
 
     def _compare_counts(self, plan: Plan) -> str | None:
-        """Compare the number of each index's entries with that of the rows; return a note."""
+        """Compare the number of each index's entries with that of the rows; return a note.
+
+        Raise DamagedError if they differ.
+        """
         note = None
         for index in plan.indexes:
             try:
-                if self._twice(partial(count_differences, plan=plan, index=index)) is not None:
-                    self._report(plan.table.decode(), set())
+                self._read(partial(compare_counts, plan=plan, index=index))
             except TooLongError:
                 note = UNCOUNTED
         return note
 
-    def _has_damaged_rows(self, plan: Plan) -> bool:
-        """Whether a slice of rows, or of their entries in the indexes, is damaged twice."""
+    def _check_rows(self, plan: Plan) -> None:
+        """Check the rows and their entries in the indexes, in slices. Raise DamagedError."""
         lowest, highest = self._bounds(plan)
         first: int | None = self._progress["first"]
-        rows, failures, is_suspect = FIRST_ROWS, 0, False
+        rows, failures = FIRST_ROWS, 0
         while first is not None:
             work = partial(self._check_slices, plan=plan, first=first, rows=rows)
             try:
                 first, rows = self._read(work, 2 * SLICES_SECONDS)
-                failures, is_suspect = 0, False
+                failures = 0
             except TooLongError:  # if the disk is slow, the next attempt finds the pages in memory
                 failures = failures + 1 if self._progress["first"] == first else 0
                 first, rows = self._progress["first"], max(rows // 4, 1)
                 if failures > MAX_ATTEMPTS:
                     raise NotComparedError("reading it takes too long") from None
-            except DamagedError:
-                if is_suspect:
-                    return True
-                is_suspect = True
-                self._rest(CONFIRM_SECONDS)
             self._progress["first"] = first
             before, part = self._span
             share = ((first or highest) - lowest) / max(highest - lowest, 1)
             self._save(before + part * min(max(share, 0), 1))
-        return False
 
     def _bounds(self, plan: Plan) -> Rowids:
         try:
@@ -282,9 +281,7 @@ class PageCheck:
         ends = time.monotonic() + (0 if self._is_restless else SLICES_SECONDS)
         while True:
             started = time.monotonic()
-            read, last, missing = check_slice(connection, plan, first, rows)
-            if missing:
-                raise DamagedError
+            read, last = check_slice(connection, plan, first, rows)
             following = next_rowid(last) if read == rows else None
             now = time.monotonic()
             factor = min(max(SLICE_SECONDS / max(now - started, 1e-5), 0.25), 2)
@@ -306,21 +303,6 @@ class PageCheck:
         except (DamagedError, NotComparedError, TooLongError):
             raise GiveUpError("its schema cannot be read") from None
 
-    def _twice(
-        self, work: Callable[[sqlite3.Connection], set[int] | None], seconds: float | None = None
-    ) -> set[int] | None:
-        """Return the damaged pages that work finds, if it does so twice; None without damage."""
-        pages: set[int] | None = None
-        for wait_seconds in (0.0, CONFIRM_SECONDS):
-            self._rest(wait_seconds)
-            try:
-                pages = self._read(work, seconds)
-            except DamagedError:
-                pages = set()
-            if pages is None:
-                break
-        return pages
-
     def _report(self, table: str, pages: set[int]) -> None:
         """Report damage of a table, with the pages that are known."""
         self._send({"damaged": _shown(table), "pages": max(len(pages), 1)})
@@ -336,13 +318,20 @@ class PageCheck:
     ) -> Answer:
         """Open the database, work and close it, until no write came in between; then rest.
 
-        Raise DamagedError, NotComparedError, or TooLongError after so many seconds.
+        Raise DamagedError if there is damage twice, NotComparedError, or TooLongError after so many
+        seconds.
         """
+        is_suspect = False
         for _attempt in range(MAX_ATTEMPTS):
             try:
                 return self._read_once(work, seconds)
             except (MovedError, UnreadableError):
                 self._rest(BUSY_SECONDS)
+            except DamagedError:
+                if is_suspect:
+                    raise
+                is_suspect = True
+                self._rest(CONFIRM_SECONDS)
             finally:
                 self._rest()
         raise GiveUpError("there was no moment to read it")
@@ -407,7 +396,7 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
         return NotComparedError(missing_part(str(error)))
     code = explain_error(error, files, header).code
     meanings: dict[str, Exception] = {
-        "corrupt": DamagedError(),
+        "corrupt": DamagedError(set()),
         "locked": MovedError(),
         "needs_recovery": MovedError(),  # or the index of the WAL is just being made
     }

@@ -28,6 +28,15 @@ SQL_TOKEN = re.compile(
 )
 
 
+class DamagedError(Exception):
+    """SQLite found damage, in these pages as far as it names them, or entries are missing."""
+
+    def __init__(self, pages: set[int]) -> None:
+        """Take the pages that are known."""
+        super().__init__(pages)
+        self.pages = pages
+
+
 class Index(NamedTuple):
     """An index whose entries can be compared with the rows of its table."""
 
@@ -110,17 +119,13 @@ def _condition(sql: str) -> str:
     return "1"
 
 
-def check_whole(connection: sqlite3.Connection, plan: Plan, pragma: str) -> set[int] | None:
-    """Check a table by `quick_check` or `integrity_check`.
-
-    Return the damaged pages, as far as messages name them; None if there is no damage. Raise
-    sqlite3.Error.
-    """
+def check_whole(connection: sqlite3.Connection, plan: Plan, pragma: str) -> None:
+    """Check a table by `quick_check` or `integrity_check`. Raise DamagedError or sqlite3.Error."""
     connection.execute("PRAGMA ignore_check_constraints = 1")
     rows = connection.execute(f"PRAGMA main.{pragma}({_quoted(plan.table)})").fetchall()
     lines = [line for (text,) in rows for line in _text(text).splitlines()]
-    damage = list(_damage(lines, plan.left_out))
-    return {int(page) for line in damage for page in PAGE.findall(line)[:1]} if damage else None
+    if damage := list(_damage(lines, plan.left_out)):
+        raise DamagedError({int(page) for line in damage for page in PAGE.findall(line)[:1]})
 
 
 def _damage(lines: Iterable[str], left_out: frozenset[str]) -> Iterator[str]:
@@ -134,11 +139,11 @@ def _damage(lines: Iterable[str], left_out: frozenset[str]) -> Iterator[str]:
 
 def check_slice(
     connection: sqlite3.Connection, plan: Plan, first: int, rows: int
-) -> tuple[int, int | None, int]:
+) -> tuple[int, int | None]:
     """Read rows from a rowid on, each with its entries in the indexes.
 
-    Return the number of rows read, the last rowid and the number of entries that are missing. Raise
-    sqlite3.Error if a page on the way is damaged.
+    Return the number of rows read, and the last rowid. Raise DamagedError if an entry is missing,
+    or sqlite3.Error if a page on the way is damaged.
     """
     missing = "".join(
         f", ({index.where}) AND NOT EXISTS ({_probe(plan, index)})" for index in plan.indexes
@@ -155,18 +160,21 @@ def check_slice(
         SELECT count(c), max(r), {total} FROM part
     """  # noqa: S608 - names are quoted, conditions are from the schema
     read, last, lacking = connection.execute(sql, (first, rows)).fetchone()
-    return read, last, int(lacking)
+    if lacking:
+        raise DamagedError(set())
+    return read, last
 
 
-def count_differences(connection: sqlite3.Connection, plan: Plan, index: Index) -> set[int] | None:
-    """Compare the number of an index's entries with that of the rows; return None if it is equal.
+def compare_counts(connection: sqlite3.Connection, plan: Plan, index: Index) -> None:
+    """Compare the number of an index's entries with that of the rows.
 
-    Raise sqlite3.Error.
+    Raise DamagedError if it differs, or sqlite3.Error.
     """
     rows = f"SELECT count(*) FROM {plan.source}"  # noqa: S608
     sql = f"SELECT ({rows} NOT INDEXED WHERE {index.where})"
     sql += f" = ({rows} {_by(index)} WHERE {index.where})"
-    return None if connection.execute(sql).fetchone()[0] else set()
+    if not connection.execute(sql).fetchone()[0]:
+        raise DamagedError(set())
 
 
 def read_bounds(connection: sqlite3.Connection, plan: Plan) -> Rowids:
