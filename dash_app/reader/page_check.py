@@ -38,12 +38,13 @@ from dash_app.reader.table_check import (
     UNSWEPT,
     WITHOUT_ROWID,
     DamagedError,
+    NotComparedError,
     Plan,
+    Position,
     check_slice,
     check_whole,
     compare_counts,
     missing_part,
-    next_rowid,
     read_bounds,
     read_plan,
     read_rows,
@@ -99,10 +100,6 @@ class MovedError(Exception):
 
 class TooLongError(Exception):
     """The statement was interrupted."""
-
-
-class NotComparedError(Exception):
-    """SQLite lacks something here; the text is a short note."""
 
 
 class PageCheck:
@@ -224,7 +221,7 @@ class PageCheck:
                 return note
             if pragma == "integrity_check" or not plan.indexes:
                 return note
-        if plan.rowid is None:
+        if plan.rowid is None and not plan.keys:
             return WITHOUT_ROWID
         notes = [note, None if self._is_swept else UNSWEPT]
         try:
@@ -250,7 +247,7 @@ class PageCheck:
     def _check_rows(self, plan: Plan) -> None:
         """Check the rows and their entries in the indexes, in slices. Raise DamagedError."""
         lowest, highest = self._bounds(plan)
-        first: int | None = self._progress["first"]
+        first: Position | None = self._progress["first"]
         rows, failures = FIRST_ROWS, 0
         while first is not None:
             work = partial(self._check_slices, plan=plan, first=first, rows=rows)
@@ -264,25 +261,25 @@ class PageCheck:
                     raise NotComparedError("reading it takes too long") from None
             self._progress["first"] = first
             before, part = self._span
-            share = ((first or highest) - lowest) / max(highest - lowest, 1)
+            position = first if isinstance(first, int) else highest
+            share = (position - lowest) / max(highest - lowest, 1)
             self._save(before + part * min(max(share, 0), 1))
 
     def _bounds(self, plan: Plan) -> Rowids:
         try:
-            return self._read(partial(read_bounds, plan=plan))
+            return (0, 0) if plan.keys else self._read(partial(read_bounds, plan=plan))
         except (DamagedError, TooLongError):  # the slices will show which
             return 0, 0
 
     def _check_slices(
-        self, connection: sqlite3.Connection, plan: Plan, first: int, rows: int
-    ) -> tuple[int | None, int]:
-        """Check slices for a while. Return the next rowid, None at the end, and a slice's rows."""
+        self, connection: sqlite3.Connection, plan: Plan, first: Position, rows: int
+    ) -> tuple[Position | None, int]:
+        """Check slices for a while. Return the next position, and the rows of a slice."""
         # Whatever was written meanwhile makes a reading without locks invalid.
         ends = time.monotonic() + (0 if self._is_restless else SLICES_SECONDS)
         while True:
             started = time.monotonic()
-            read, last = check_slice(connection, plan, first, rows)
-            following = next_rowid(last) if read == rows else None
+            following = check_slice(connection, plan, first, rows)
             now = time.monotonic()
             factor = min(max(SLICE_SECONDS / max(now - started, 1e-5), 0.25), 2)
             rows = min(max(int(rows * factor), 1), MAX_ROWS)

@@ -3,10 +3,11 @@
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from dash_app.reader.counts import MISSING_EXTENSIONS
-from dash_app.reader.rowid_scan import MAX_ROWID, MIN_ROWID, Rowids, quote, rowid_names
+from dash_app.reader.rowid_scan import MAX_ROWID, Rowids, quote, rowid_names
 from dash_app.reader.schema import list_tables
 
 EXPRESSION, WITHOUT_ROWID = "expression index", "WITHOUT ROWID"
@@ -37,6 +38,14 @@ class DamagedError(Exception):
         self.pages = pages
 
 
+class NotComparedError(Exception):
+    """SQLite lacks something here, or cannot compare it; the text is a short note."""
+
+
+Position = int | list[int | float | str]
+"""Where a check of a table continues: from this rowid on, or behind the row with this key."""
+
+
 class Index(NamedTuple):
     """An index whose entries can be compared with the rows of its table."""
 
@@ -54,6 +63,8 @@ class Plan(NamedTuple):
     rowid: str | None
     """The name of its rowid; None if it has none that can be read."""
     last_column: bytes
+    keys: tuple[bytes, ...] = ()
+    """The primary key of a table WITHOUT ROWID, if its columns ascend."""
     indexes: tuple[Index, ...] = ()
     left_out: frozenset[str] = frozenset()
     """Names of the indexes that are not compared."""
@@ -76,6 +87,8 @@ def read_plan(connection: sqlite3.Connection, table: bytes) -> Plan | None:
     rowid = rowid_names(connection).get(table, "rowid") if has_rowid else None
     last = [column for column, kind in kinds.items() if kind == 0][-1:]
     plan = Plan(table, rowid, last[0] if last else b"rowid")
+    if not has_rowid:
+        return _with_keys(connection, plan)
     if rowid is None:
         return plan
     sql = "SELECT name FROM pragma_index_list(?)"
@@ -84,6 +97,22 @@ def read_plan(connection: sqlite3.Connection, table: bytes) -> Plan | None:
     left_out = frozenset(_text(name) for name, index in found.items() if index is None)
     indexes = tuple(index for index in found.values() if index)
     return plan._replace(indexes=indexes, left_out=left_out, note=EXPRESSION if left_out else None)
+
+
+def _with_keys(connection: sqlite3.Connection, plan: Plan) -> Plan:
+    sql = """
+        SELECT list.origin = 'pk', part.desc, part.name
+        FROM pragma_index_list(?) AS list, pragma_index_xinfo(list.name) AS part
+        WHERE part.key ORDER BY part.seqno
+    """
+    parts = connection.execute(sql, (_text(plan.table),)).fetchall()
+    keys = [(descends, name) for is_key, descends, name in parts if is_key]
+    plan = plan._replace(note=WITHOUT_ROWID if len(keys) < len(parts) else None)
+    return (
+        plan
+        if any(descends for descends, _ in keys)
+        else plan._replace(keys=tuple(name for _, name in keys))
+    )
 
 
 def _read_index(
@@ -138,13 +167,15 @@ def _damage(lines: Iterable[str], left_out: frozenset[str]) -> Iterator[str]:
 
 
 def check_slice(
-    connection: sqlite3.Connection, plan: Plan, first: int, rows: int
-) -> tuple[int, int | None]:
-    """Read rows from a rowid on, each with its entries in the indexes.
+    connection: sqlite3.Connection, plan: Plan, first: Position, rows: int
+) -> Position | None:
+    """Read rows from a position on, each with its entries in the indexes.
 
-    Return the number of rows read, and the last rowid. Raise DamagedError if an entry is missing,
-    or sqlite3.Error if a page on the way is damaged.
+    Return the next position, None at the end. Raise DamagedError if an entry is missing or a key is
+    out of order, sqlite3.Error if a page on the way is damaged, or NotComparedError.
     """
+    if plan.keys:
+        return _check_keys(connection, plan, first if isinstance(first, list) else [], rows)
     missing = "".join(
         f", ({index.where}) AND NOT EXISTS ({_probe(plan, index)})" for index in plan.indexes
     )
@@ -162,7 +193,32 @@ def check_slice(
     read, last, lacking = connection.execute(sql, (first, rows)).fetchone()
     if lacking:
         raise DamagedError(set())
-    return read, last
+    return None if read < rows or last == MAX_ROWID else last + 1
+
+
+def _check_keys(
+    connection: sqlite3.Connection, plan: Plan, last: list[int | float | str], rows: int
+) -> Position | None:
+    """Check that the keys behind one are in order."""
+    keys = [_quoted(key) for key in plan.keys]
+    columns = ", ".join(keys)
+    before = ", ".join(f"lag({key}) OVER ()" for key in keys)
+    kinds = ", ".join(f"typeof({key})" for key in keys)
+    where = f"WHERE ({columns}) > ({', '.join('?' for _ in last)})" if last else ""
+    sql = f"""
+        SELECT ({columns}) <= ({before}), {columns}, {kinds}
+        FROM (SELECT {columns} FROM {plan.source} {where} ORDER BY {columns} LIMIT ?)
+    """  # noqa: S608
+    found = connection.execute(sql, (*last, rows)).fetchall()
+    if any(is_wrong for is_wrong, *_ in found):
+        raise DamagedError(set())
+    if len(found) < rows:
+        return None
+    values, types = found[-1][1 : len(keys) + 1], found[-1][len(keys) + 1 :]
+    with suppress(UnicodeDecodeError):
+        if b"blob" not in types:
+            return [v.decode() if isinstance(v, bytes) else v for v in values]
+    raise NotComparedError(WITHOUT_ROWID)
 
 
 def compare_counts(connection: sqlite3.Connection, plan: Plan, index: Index) -> None:
@@ -189,11 +245,6 @@ def read_rows(connection: sqlite3.Connection, plan: Plan, rowids: Rowids) -> Non
     where = f"WHERE {plan.rowid} BETWEEN ? AND ?"
     sql = f"SELECT count(typeof({_quoted(plan.last_column)})) FROM {plan.source} NOT INDEXED"  # noqa: S608
     connection.execute(f"{sql} {where}", rowids).fetchone()
-
-
-def next_rowid(last: int | None) -> int | None:
-    """Return the rowid to continue from; None after the last one that there can be."""
-    return None if last == MAX_ROWID else MIN_ROWID if last is None else last + 1
 
 
 def missing_part(message: str) -> str:
