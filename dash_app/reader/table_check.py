@@ -43,7 +43,10 @@ class NotComparedError(Exception):
 
 
 Position = int | list[int | float | str]
-"""Where a check of a table continues: from this rowid on, or behind the row with this key."""
+"""Where a check of a table continues: from this rowid on; or from the first row on whose key begins
+with this value, but for a number of rows."""
+
+MAX_SKIPPED_ROWS = 20_000
 
 
 class Index(NamedTuple):
@@ -197,27 +200,34 @@ def check_slice(
 
 
 def _check_keys(
-    connection: sqlite3.Connection, plan: Plan, last: list[int | float | str], rows: int
+    connection: sqlite3.Connection, plan: Plan, start: list[int | float | str], rows: int
 ) -> Position | None:
-    """Check that the keys behind one are in order."""
+    """Check that keys are in order, from the last row of the slice before on."""
     keys = [_quoted(key) for key in plan.keys]
-    columns = ", ".join(keys)
+    columns, first = ", ".join(keys), keys[0]
     before = ", ".join(f"lag({key}) OVER ()" for key in keys)
-    kinds = ", ".join(f"typeof({key})" for key in keys)
-    where = f"WHERE ({columns}) > ({', '.join('?' for _ in last)})" if last else ""
+    skip = int(start[1]) if start else 0
+    # A condition on more than one column would hide rows that are out of order.
     sql = f"""
-        SELECT ({columns}) <= ({before}), {columns}, {kinds}
-        FROM (SELECT {columns} FROM {plan.source} {where} ORDER BY {columns} LIMIT ?)
+        SELECT ({columns}) <= ({before}), {first} = last_value({first}) OVER whole, {first},
+            typeof({first})
+        FROM (
+            SELECT {columns} FROM {plan.source} {f"WHERE {first} >= ?" if start else ""}
+            ORDER BY {columns} LIMIT ? OFFSET ?
+        ) WINDOW whole AS (ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)
     """  # noqa: S608
-    found = connection.execute(sql, (*last, rows)).fetchall()
+    rows = max(rows, 2)
+    found = connection.execute(sql, (*start[:1], rows, skip)).fetchall()
     if any(is_wrong for is_wrong, *_ in found):
         raise DamagedError(set())
     if len(found) < rows:
         return None
-    values, types = found[-1][1 : len(keys) + 1], found[-1][len(keys) + 1 :]
+    same = sum(is_same for _, is_same, *_ in found)
+    skip = same - 1 + (skip if same == rows else 0)
+    *_, value, kind = found[-1]
     with suppress(UnicodeDecodeError):
-        if b"blob" not in types:
-            return [v.decode() if isinstance(v, bytes) else v for v in values]
+        if kind != b"blob" and skip < MAX_SKIPPED_ROWS:
+            return [value.decode() if isinstance(value, bytes) else value, skip]
     raise NotComparedError(WITHOUT_ROWID)
 
 
