@@ -24,8 +24,9 @@ from unittest.mock import patch
 import click
 
 from dash_app.reader.connection import Route, connect
-from dash_app.reader.page_check import GiveUpError, PageCheck
+from dash_app.reader.page_check import PageCheck
 from dash_app.reader.protocol import Message
+from dash_app.reader.short_reads import GiveUpError
 from dash_app.reader.sweep import PageSweep, Suspect, read_targets
 from tests.harness import LiveWriter
 from tests.sound import make_sound
@@ -237,8 +238,8 @@ CHECKS: dict[str, Callable[[Path], bool]] = {
 }
 MIN_SHARE = 0.99
 WAITS = (
-    *("page_check.CONFIRM_SECONDS", "page_check.MIN_REST_SECONDS"),
-    *("page_check.REST_FACTOR", "page_check.PAUSE_FACTOR", "wal_index.BURST_SECONDS"),
+    *("short_reads.CONFIRM_SECONDS", "short_reads.REST_FACTOR", "wal_index.BURST_SECONDS"),
+    *("page_check.MIN_REST_SECONDS", "page_check.PAUSE_FACTOR"),
 )
 """Waits that are of no use where nobody writes."""
 

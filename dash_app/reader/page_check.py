@@ -15,22 +15,23 @@ far an earlier process got: `done` (names of tables) and `progress`. Messages:
 import os
 import sqlite3
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from functools import partial
-from typing import TypeVar
 
 from dash_app.reader import sandbox
-from dash_app.reader.connection import connect
-from dash_app.reader.errors import explain_error
-from dash_app.reader.files import Files, Header, UnreadableError, read_header, stat_files
-from dash_app.reader.locks import is_wal_index_open
+from dash_app.reader.files import UnreadableError
 from dash_app.reader.protocol import MAX_DATA_BYTES, OUT_OF_MEMORY, Message, from_line, to_line
-from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
 from dash_app.reader.rowid_scan import MIN_ROWID, Rowids
+from dash_app.reader.short_reads import (
+    BUSY_SECONDS,
+    MAX_ATTEMPTS,
+    STILL_SECONDS,
+    Answer,
+    GiveUpError,
+    ShortReads,
+    TooLongError,
+)
 from dash_app.reader.sweep import PageSweep, Suspect, Target, read_targets
 from dash_app.reader.table_check import (
     UNCOUNTED,
@@ -44,12 +45,10 @@ from dash_app.reader.table_check import (
     check_slice,
     check_whole,
     compare_counts,
-    missing_part,
     read_bounds,
     read_plan,
     read_rows,
 )
-from dash_app.reader.wal_index import is_in_burst
 from dash_app.system.processes import limit_memory
 
 SCHEMA_TABLE = "sqlite_schema"
@@ -58,48 +57,18 @@ SCHEMA_TABLE = "sqlite_schema"
 WHOLE_CHECKS = ("integrity_check", "quick_check")
 """Checks of a table in one statement, the most thorough first."""
 
-STILL_SECONDS, LIVE_SECONDS = 2.0, 0.005
-"""Maximum time of a statement that reads without locks until somebody writes, enough for about
-0.5 GB, and of one that holds back a WAL, which grows by at most 20 frames meanwhile."""
-
 SLICE_SECONDS, SLICES_SECONDS = 0.002, 0.05
 """Target time of a slice, and maximum time that a database is open for several of them."""
 
-PAUSE_FACTOR, REST_FACTOR = 3, 19
-"""Beside a writer, pauses after a slice and after closing, as multiples of the time before. A WAL
-can start over meanwhile. If the machine is busy, slices take longer, and so do the pauses."""
+PAUSE_FACTOR = 3
+"""Beside a writer, pause after each slice, as a multiple of its duration."""
 
 FIRST_ROWS, MAX_ROWS = 100, 20_000
-SWEEP_SECONDS = 0.02
-CONFIRM_SECONDS = 5.0
-"""Damage counts if it is found again after this time: copies over a file pause for less."""
-
+SWEEP_SECONDS, MIN_REST_SECONDS = 0.02, 0.01
 MAX_RANGES = 20
 """Maximum number of suspect pages per table about which SQLite is asked one by one."""
 
-MAX_ATTEMPTS = 50
-BUSY_SECONDS = 1.0
-"""Rest before the next attempt to find a moment in which the database can be read."""
-
-MIN_REST_SECONDS = 0.01
-PULSE_SECONDS = 5.0
-WATCH_SECONDS = 0.05
 SAVE_SECONDS = 10.0
-LOWEST_PRIORITY = 19
-
-Answer = TypeVar("Answer")
-
-
-class GiveUpError(Exception):
-    """The check cannot continue; the text is the reason."""
-
-
-class MovedError(Exception):
-    """The database was written meanwhile, is locked, or is written without a pause."""
-
-
-class TooLongError(Exception):
-    """The statement was interrupted."""
 
 
 class PageCheck:
@@ -109,16 +78,12 @@ class PageCheck:
         self, request: Message, send: Callable[[Message], None], *, writes_denied: bool
     ) -> None:
         self._path: str = request["path"]
-        self._share: float = request["share"]
+        self._reads = ShortReads(self._path, request["share"], send, writes_denied=writes_denied)
         self._done: set[str] = set(request["done"])
         self._progress: Message = {"sweep": None, **request["progress"]}
         self._send = send
-        self._writes_denied = writes_denied
-        self._identity: tuple[int, int] | None = None
-        self._is_shared = self._is_restless = self._is_swept = False
-        self._sidecars = 0
-        self._open_seconds, self._cpu_seconds = 0.0, time.process_time()
-        self._rested_at, self._saved_at = time.monotonic(), 0.0
+        self._is_swept = False
+        self._saved_at = 0.0
         self._span = 0.0, 1.0
 
     def run(self) -> None:
@@ -151,7 +116,7 @@ class PageCheck:
                 except UnreadableError:  # such as of a WAL that was removed meanwhile
                     is_blocked = True
                 attempts = attempts + 1 if is_blocked else 0
-                self._rest(BUSY_SECONDS if is_blocked else MIN_REST_SECONDS)
+                self._reads.rest(BUSY_SECONDS if is_blocked else MIN_REST_SECONDS)
                 self._progress["sweep"] = sweep.progress
                 self._save(sweep.share / 2)
             if not sweep.is_outdated:
@@ -187,7 +152,7 @@ class PageCheck:
     ) -> set[int] | None:
         """Return the damaged pages; None if there is no damage, or the work cannot be done."""
         try:
-            self._read(work, seconds)
+            self._reads.read(work, seconds)
         except DamagedError as error:
             return error.pages
         except (NotComparedError, TooLongError):
@@ -210,7 +175,7 @@ class PageCheck:
         table, note = plan.table.decode(), plan.note
         for pragma in WHOLE_CHECKS:
             try:
-                self._read(partial(check_whole, plan=plan, pragma=pragma))
+                self._reads.read(partial(check_whole, plan=plan, pragma=pragma))
             except TooLongError:
                 continue
             except NotComparedError as error:
@@ -239,7 +204,7 @@ class PageCheck:
         note = None
         for index in plan.indexes:
             try:
-                self._read(partial(compare_counts, plan=plan, index=index))
+                self._reads.read(partial(compare_counts, plan=plan, index=index))
             except TooLongError:
                 note = UNCOUNTED
         return note
@@ -252,7 +217,7 @@ class PageCheck:
         while first is not None:
             work = partial(self._check_slices, plan=plan, first=first, rows=rows)
             try:
-                first, rows = self._read(work, 2 * SLICES_SECONDS)
+                first, rows = self._reads.read(work, 2 * SLICES_SECONDS)
                 failures = 0
             except TooLongError:  # if the disk is slow, the next attempt finds the pages in memory
                 failures = failures + 1 if self._progress["first"] == first else 0
@@ -267,7 +232,7 @@ class PageCheck:
 
     def _bounds(self, plan: Plan) -> Rowids:
         try:
-            return (0, 0) if plan.keys else self._read(partial(read_bounds, plan=plan))
+            return (0, 0) if plan.keys else self._reads.read(partial(read_bounds, plan=plan))
         except (DamagedError, TooLongError):  # the slices will show which
             return 0, 0
 
@@ -276,7 +241,7 @@ class PageCheck:
     ) -> tuple[Position | None, int]:
         """Check slices for a while. Return the next position, and the rows of a slice."""
         # Whatever was written meanwhile makes a reading without locks invalid.
-        ends = time.monotonic() + (0 if self._is_restless else SLICES_SECONDS)
+        ends = time.monotonic() + (0 if self._reads.is_restless else SLICES_SECONDS)
         while True:
             started = time.monotonic()
             following = check_slice(connection, plan, first, rows)
@@ -286,7 +251,7 @@ class PageCheck:
             if following is None or now > ends:
                 return following, rows
             first = following
-            if self._is_shared:  # then no later write can make it invalid
+            if self._reads.is_shared:  # then no later write can make it invalid
                 self._progress["first"] = first
                 time.sleep(PAUSE_FACTOR * (now - started))
 
@@ -296,7 +261,7 @@ class PageCheck:
 
     def _schema(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
         try:
-            return self._read(work, STILL_SECONDS)
+            return self._reads.read(work, STILL_SECONDS)
         except (DamagedError, NotComparedError, TooLongError):
             raise GiveUpError("its schema cannot be read") from None
 
@@ -309,136 +274,6 @@ class PageCheck:
         if is_due or now - self._saved_at > SAVE_SECONDS:
             self._saved_at = now
             self._send({"progress": self._progress, "share": round(share, 4)})
-
-    def _read(
-        self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None = None
-    ) -> Answer:
-        """Open the database, work and close it, until no write came in between; then rest.
-
-        Raise DamagedError if there is damage twice, NotComparedError, or TooLongError after so many
-        seconds.
-        """
-        is_suspect = False
-        for _attempt in range(MAX_ATTEMPTS):
-            try:
-                return self._read_once(work, seconds)
-            except (MovedError, UnreadableError):
-                self._rest(BUSY_SECONDS)
-            except DamagedError:
-                if is_suspect:
-                    raise
-                is_suspect = True
-                self._rest(CONFIRM_SECONDS)
-            finally:
-                self._rest()
-        raise GiveUpError("there was no moment to read it")
-
-    def _read_once(
-        self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None
-    ) -> Answer:
-        files = stat_settled(self._path)
-        if self._identity not in {None, files.identity}:
-            raise GiveUpError("its file was replaced")
-        self._identity = files.identity
-        header = read_header(files)
-        if is_being_written(files, header):
-            raise MovedError
-        now = datetime.now(UTC)
-        route = choose_route(files, now, writes_denied=self._writes_denied)
-        is_shared = self._is_shared = route == "shared"
-        if is_shared and is_in_burst(files.path):
-            raise MovedError
-        self._is_restless = not is_shared and not files.shows_writes_after(now)
-        had_others = is_shared and is_wal_index_open(files.path)
-        seconds = seconds or (LIVE_SECONDS if is_shared else STILL_SECONDS)
-        failure: Exception | None = None
-        started = time.monotonic()
-        try:
-            with connect(files.path, route) as connection:
-                answer = _run(work, connection, seconds, None if is_shared else files)
-        except (sqlite3.Error, UnicodeError, DamagedError) as error:
-            failure = error
-        self._open_seconds += time.monotonic() - started
-        is_left = had_others and os.path.exists(f"{files.path}-wal")
-        self._sidecars += is_left and not is_wal_index_open(files.path)
-        if getattr(failure, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
-            raise TooLongError  # also after a write: an attempt as long would hardly succeed
-        if not is_shared and not is_unchanged(files, header):
-            raise MovedError
-        if failure:
-            raise _explained(failure, files, header)
-        return answer
-
-    def _rest(self, min_seconds: float = 0.0) -> None:
-        """Rest for as long as the budget and a writer need, with nothing open."""
-        now, cpu_seconds = time.monotonic(), time.process_time()
-        seconds = (cpu_seconds - self._cpu_seconds) / self._share - (now - self._rested_at)
-        live_seconds = REST_FACTOR * self._open_seconds if self._is_shared else 0
-        seconds = max(seconds, live_seconds, min_seconds)
-        while seconds > 0:
-            piece_seconds = min(seconds, PULSE_SECONDS)
-            self._send(
-                {"rests_until": time.monotonic() + piece_seconds, "sidecars": self._sidecars}
-            )
-            time.sleep(piece_seconds)
-            seconds -= piece_seconds
-        self._rested_at, self._cpu_seconds, self._open_seconds = time.monotonic(), cpu_seconds, 0.0
-
-
-def _explained(error: Exception, files: Files, header: Header) -> Exception:
-    """Return what an error during the work means."""
-    if isinstance(error, DamagedError):
-        return error
-    if getattr(error, "sqlite_errorname", "").startswith("SQLITE_ERROR"):
-        return NotComparedError(missing_part(str(error)))
-    code = explain_error(error, files, header).code
-    meanings: dict[str, Exception] = {
-        "corrupt": DamagedError(set()),
-        "locked": MovedError(),
-        "needs_recovery": MovedError(),  # or the index of the WAL is just being made
-    }
-    return meanings.get(code, GiveUpError(f"it cannot be read ({code})"))
-
-
-def _run(
-    work: Callable[[sqlite3.Connection], Answer],
-    connection: sqlite3.Connection,
-    seconds: float,
-    files: Files | None,
-) -> Answer:
-    """Return the answer of work, interrupted after so many seconds or once a file was written.
-
-    `files` are those of a reading without locks. It takes the processor only when no other process
-    wants it; what holds back a WAL would do so for much longer on a busy machine.
-    """
-    answers: list[Answer] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        if files:
-            with suppress(OSError):  # as a filter of system calls may answer
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
-        try:
-            answers.append(work(connection))
-        except BaseException as error:  # noqa: BLE001 - raised below
-            errors.append(error)
-
-    thread, ends = threading.Thread(target=run), time.monotonic() + seconds
-    thread.start()
-    while thread.is_alive():
-        thread.join(min(seconds, WATCH_SECONDS))
-        if time.monotonic() > ends or (files and _has_moved(files)):
-            connection.interrupt()
-    if errors:
-        raise errors[0]
-    return answers[0]
-
-
-def _has_moved(files: Files) -> bool:
-    try:
-        return stat_files(files.path) != files
-    except UnreadableError:
-        return True
 
 
 def _shown(table: str) -> str:

@@ -14,10 +14,11 @@ from unittest.mock import Mock
 
 import pytest
 
-from dash_app.reader import connection, files, page_check, routes, wal_index
+from dash_app.reader import connection, files, page_check, routes, short_reads, wal_index
 from dash_app.reader.counts import Budget
-from dash_app.reader.page_check import GiveUpError, PageCheck
+from dash_app.reader.page_check import PageCheck
 from dash_app.reader.reader import Reader
+from dash_app.reader.short_reads import GiveUpError
 from dash_app.reader.table_check import UNNAMED
 from tests.harness import LiveWriter, execute
 
@@ -81,10 +82,11 @@ def path(template: Path, tmp_path: Path) -> Path:
 def prepared(way: str, path: Path) -> Iterator[None]:
     """A file that rests, or has a writer; and then tables too large for one statement."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page_check, "CONFIRM_SECONDS", 0.01)
+        patch.setattr(short_reads, "CONFIRM_SECONDS", 0.01)
         patch.setattr(page_check, "BUSY_SECONDS", 0.02)
-        patch.setattr(page_check, "REST_FACTOR", 0)
-        patch.setattr(page_check, "LIVE_SECONDS", 1.0)
+        patch.setattr(short_reads, "BUSY_SECONDS", 0.02)
+        patch.setattr(short_reads, "REST_FACTOR", 0)
+        patch.setattr(short_reads, "LIVE_SECONDS", 1.0)
         patch.setattr(routes, "CLOCK_STEP_SECONDS", 0)
         patch.setattr(files, "GRANULARITY_NS", 1)
         if way == "in slices":
@@ -230,8 +232,8 @@ def test_a_writer_without_a_pause_is_left_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Mock(wraps=connection.connect)
-    monkeypatch.setattr(page_check, "connect", opened)
-    monkeypatch.setattr(page_check, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(short_reads, "connect", opened)
+    monkeypatch.setattr(short_reads, "MAX_ATTEMPTS", 2)
     commits = 100
     with prepared("live", path), LiveWriter(path) as writer:
 
