@@ -19,6 +19,7 @@ from dash_app.history.incidents import IncidentQuery, find_incidents
 from dash_app.history.notifications import newest_notifications
 from dash_app.model.notification import Notification
 from dash_app.settings import Settings
+from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
 from dash_app.system.secret_files import digest, read_urls, redact
 from dash_app.words import numbers
@@ -26,6 +27,11 @@ from dash_app.words.commands import RUN
 from dash_app.words.notifications import notification_state, signature, trial_text
 
 DEFAULT_LIMIT = 20
+MAX_OPEN = 100_000
+
+NOT_SERVED = "because the service that sends it does not run"
+ENDED = "but it is over, so only its end is sent"
+"""Why a pending notification is not sent."""
 
 EXAMPLES = f"""\b
 Examples:
@@ -93,23 +99,34 @@ def list_(config: Path | None, limit: int) -> None:
         click.echo("No receivers.")
     try:
         newest = newest_notifications(configured.history.path, limit)
-        open_incidents = find_incidents(configured.history.path, IncidentQuery(is_open=True))
+        query = IncidentQuery(is_open=True, limit=MAX_OPEN)
+        open_incidents = find_incidents(configured.history.path, query)
     except sqlite3.OperationalError:  # there is no history yet
         newest, open_incidents = [], []
     urgent = urgent_ids(newest, open_incidents)
+    open_ids = {incident.id for incident in open_incidents}
+    is_served = any(one.is_pending for one in newest) and _is_served(configured)
     now = datetime.now(UTC)
     rows = []
     for notification in newest:
-        reason = None
+        reason, stopped = None, "" if is_served else NOT_SERVED
         if notification.is_pending:
             is_urgent = notification.id in urgent
             reason = pending_reason(
                 notification, newest, configured.alerts, now, is_urgent=is_urgent
             )
-        state = notification_state(notification, now, reason)
+        if notification.kind != "over" and notification.incident not in {None, *open_ids}:
+            stopped = ENDED
+        state = notification_state(notification, now, reason, stopped)
         made_at = f"{notification.made_at:%Y-%m-%d %H:%M} UTC"
         rows.append((made_at, notification.id, notification.title, state))
     click.echo("\n".join(table(rows)) if rows else "No notifications.")
+
+
+def _is_served(configured: Settings) -> bool:
+    server = configured.server
+    found = self_probe.get_json(server.addresses, server.port, "/api/service", server.authorization)
+    return found is not None
 
 
 def _receivers(configured: Settings) -> tuple[Path | None, list[str]]:

@@ -146,7 +146,7 @@ def _facts(status: DatabaseStatus, now: datetime) -> list[Component]:
     if written_at:
         pairs.append(("Last write", moment(written_at, time_form(status), now)))
     if rows is not None:
-        pairs.append((label, numbers.number(rows)))
+        pairs.append((label, f"{summaries.about(reading)}{numbers.number(rows)}"))
     if activity and status.change is not None:
         since: Text = ["Since ", moment(activity.since, "clock", now)]
         period = "In 24 h" if activity.is_whole_day else since

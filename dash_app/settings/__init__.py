@@ -211,12 +211,16 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
 
     Raise SettingsError with one line per problem.
     """
-    for name in data:
+    for name, value in data.items():
         if name in RESERVED:
             raise SettingsError(f"{source}: [{name}] is reserved for a later version; remove it.")
         if name not in SECTIONS:
+            shown = shorten(name)
+            is_table = isinstance(value, dict | list)
+            what = f"there is no [{shown}]" if is_table else f"`{shown}` is in no [table]"
+            hint = TABLES_HINT if name == "tables" else ""
             allowed = ", ".join(SECTIONS)
-            raise SettingsError(f"{source}: there is no [{shorten(name)}]. Allowed: {allowed}.")
+            raise SettingsError(f"{source}: {what}. Tables: {allowed}.{hint}")
     try:
         settings = Settings.model_validate(
             {**data, "source": source}, context={"folder": source.absolute().parent}

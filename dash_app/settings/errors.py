@@ -47,6 +47,8 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
         message = message.replace("Input should be", "write").replace("'", '"')
     if problem["type"] == "tuple_type" and key == "databases":
         message = "write [[databases]], with two brackets"
+    if key == section == "databases":
+        return f"{place}: {message}."
     return f"{place} `{key}` = {_display(key, problem['input'])}: {message}."
 
 

@@ -25,7 +25,8 @@ def notification_title(kind: NotificationKind, incident: Incident) -> str:
     labels, _ = labels_and_cause(incident)
     if kind == "over" and incident.ended_at:
         return f"{labels}: over after {age(incident.ended_at - incident.since)}"
-    return f"{labels}: still needs you" if kind == "reminder" else f"{labels}: needs you"
+    need = "need" if len(incident.databases) > 1 else "needs"
+    return f"{labels}: still {need} you" if kind == "reminder" else f"{labels}: {need} you"
 
 
 def notification_body(kind: NotificationKind, incident: Incident, link: str, now: datetime) -> str:
@@ -88,9 +89,12 @@ def trial_text(now: datetime) -> tuple[str, str]:
 
 
 def notification_state(
-    notification: Notification, now: datetime, held: tuple[str, datetime] | None
+    notification: Notification, now: datetime, held: tuple[str, datetime] | None, stopped: str = ""
 ) -> str:
-    """Return the state of a notification; `held` is why, and until when, it is held back."""
+    """Return the state of a notification; `held` is why, and until when, it is held back.
+
+    `stopped` is why it is not sent at all now.
+    """
     if notification.sent_at:
         return f"sent {ago(now - notification.sent_at)}"
     why = f": {notification.failure}" if notification.failure else ""
@@ -100,6 +104,7 @@ def notification_state(
         return f"included in {notification.included_in}"
     attempts = f" after {plural(notification.attempts, 'attempt')}" if notification.attempts else ""
     until = f", {held[0]} until {clock(held[1], now)}" if held else ""
+    until = f", {stopped}" if stopped else until
     return f"pending{attempts}{until}{why}"
 
 

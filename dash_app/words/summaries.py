@@ -62,9 +62,15 @@ def rows_of(reading: Reading) -> str:
     """Return the rows of a database; "counted" means that some tables are not included."""
     if reading.counted_rows is None:
         return "Rows unknown"
-    about = "≈\N{NO-BREAK SPACE}" if reading.detail.keys() & {"one_generation", "main_only"} else ""
     counted = "" if reading.total_complete else " counted"
-    return f"{about}{plural(reading.counted_rows, 'row')}{counted}"
+    return f"{about(reading)}{plural(reading.counted_rows, 'row')}{counted}"
+
+
+def about(reading: Reading) -> str:
+    """Return the sign before the rows of a database if they are not exact; otherwise nothing."""
+    is_partial = bool(reading.detail.keys() & {"one_generation", "main_only"})
+    is_estimate = any(count.is_known and count.estimate for count in reading.tables.values())
+    return "≈\N{NO-BREAK SPACE}" if is_partial or is_estimate else ""
 
 
 def not_renewed(reading: Reading) -> str:

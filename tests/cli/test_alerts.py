@@ -1,5 +1,6 @@
 """`alerts test` and `alerts list`."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,15 +49,18 @@ def test_the_list_has_receivers_and_notifications_with_their_state(tmp_path: Pat
         "00000002", "over", "email:gone", None, "Email: over after 3 min", "", NOW, NOW, 1,
         sent_at=NOW - timedelta(hours=3, minutes=30),
     )  # fmt: skip
-    store.notifications.store([WAITS, sent])
+    ended = replace(WAITS, id="00000003", incident=7)
+    store.notifications.store([ended, WAITS, sent])
     store.close()
     done = run(tmp_path, "alerts", "list", "--config", config)
     receivers, notifications = done.stdout.splitlines()[:2], done.stdout.splitlines()[2:]
     assert receivers == ["Receiver ntfys://ntfy.sh", "Receiver tgram://"]
     made = f"{NOW:%Y-%m-%d %H:%M} UTC"
+    title = "Email: needs you         pending"
     assert notifications == [
         f"{made}  00000002  Email: over after 3 min  sent 3 h ago",
-        f"{made}  00000001  Email: needs you         pending",
+        f"{made}  00000001  {title}, because the service that sends it does not run",
+        f"{made}  00000003  {title}, but it is over, so only its end is sent",
     ]
 
 

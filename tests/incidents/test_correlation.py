@@ -457,6 +457,9 @@ def test_a_label_with_a_colon_stays_whole() -> None:
     labels, cause = labels_and_cause(incident)
     assert (labels, cause) == ("Ops: mail Bcc: eve", "The file is gone.")
     assert notification_title("fault", incident) == f"{labels}: needs you"
+    several = replace(incident, databases=("a", "b"))
+    assert notification_title("fault", several) == f"{labels}: need you"
+    assert notification_title("reminder", several) == f"{labels}: still need you"
     assert incident_sentence(incident) == "Ops: mail Bcc: eve: The file is gone."
 
 
