@@ -296,6 +296,11 @@ class Watch:
         """Whether all were read, except the first, which may be faulty already."""
         return {status.status for status in self.tick()[1:]} == {"connected"}
 
+    def is_idle(self) -> bool:
+        """Whether no reading is in progress, which would see half of a change."""
+        self._airlock.read(1)
+        return not self._airlock.is_reading
+
     def kill_reader(self, number: signal.Signals, *, alone: bool = False) -> bool:
         """Send a signal to the child that reads the first database; return whether there was one.
 
@@ -349,6 +354,7 @@ def test_each_fault_changes_its_own_card_only(case: Case, monkeypatch: pytest.Mo
         eventually(watch.connected)
         if case.then:
             assert watch.tick()[0].status == "connected"
+            eventually(watch.is_idle)
             made = cause(case.then, path, stack) or made
         for commits in range(COMMITS):
             watch.check_tick(commits)

@@ -309,7 +309,10 @@ def test_a_missing_tailscale_address_is_reported(
 WHILE_SERVED = """
 {python} -m dash_app serve --config {config} >/dev/null 2>&1 &
 server=$!
-until {python} -c "import socket; socket.create_connection(('100.101.102.103', {port}))" 2>/dev/null
+until {python} -c "from http.client import HTTPConnection
+connection = HTTPConnection('100.101.102.103', {port})
+connection.request('GET', '/health')
+connection.getresponse()" 2>/dev/null
 do sleep 0.1; done
 "$@"
 code=$?

@@ -19,7 +19,7 @@ from dash_app.rules.state import StateStore
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.clock import CLOCK
 from dash_app.words.events import event_text
-from tests.airlock_helpers import open_airlock, read_exact, read_until
+from tests.airlock_helpers import is_exact, open_airlock, read_exact, read_until
 from tests.harness import Served, execute, make_database, write_config
 
 FILL = (
@@ -46,9 +46,14 @@ def vacuum_into_new_file(path: Path) -> None:
 
 
 def exact_or_fault(airlock: Airlock) -> Reading:
-    """Read until all counts are exact, or the database cannot be read."""
-    reading = read_until(airlock, lambda reading: reading.wait_reason is None)
-    return reading if reading.code else read_exact(airlock)
+    """Read until all counts are exact, or the database cannot be read; see `read_exact`."""
+    begun = datetime.now(UTC)
+
+    def is_final(reading: Reading) -> bool:
+        is_new = reading.verified_at >= begun and reading.wait_reason is None
+        return is_new and (reading.code is not None or is_exact(reading))
+
+    return read_until(airlock, is_final)
 
 
 def events_of(path: Path, *changes: Callable[[Path], None]) -> list[Event]:
