@@ -69,5 +69,5 @@ def _pattern(path: Path, program: str | None) -> str:
     """Return the path as the configuration has it, or the pattern of its program's databases."""
     end = PATTERNS.get(program or "")
     if not end:
-        return glob.escape(str(path))
+        return glob.escape(str(path)) if "*" in str(path) else str(path)
     return f"{glob.escape(str(path.parents[end.count('/')]))}/{end}"

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from glob import escape, has_magic
+from glob import escape
 from ipaddress import ip_address, ip_network
 from pathlib import Path, PurePath
 from typing import Annotated, TypeVar
@@ -117,9 +117,12 @@ def _path(value: object, info: ValidationInfo) -> Path:
 
 
 def _database_path(value: object, info: ValidationInfo) -> PurePath:
-    """Return a path, or a pattern: a PurePath, because it names no file."""
+    """Return a path, or a pattern: a PurePath, because it names no file.
+
+    Only `*` makes a pattern: a file may well have `?` or brackets in its name.
+    """
     path = _path(value, info)
-    if not (isinstance(value, str) and has_magic(value)):
+    if not (isinstance(value, str) and "*" in value):
         return path
     pattern = PurePath(escape(str(_path(".", info))), expand_home(value))
     if "**" in pattern.parts:

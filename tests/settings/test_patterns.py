@@ -145,10 +145,10 @@ def test_our_history_is_never_watched() -> None:
 def test_only_the_written_part_of_a_path_is_a_pattern() -> None:
     text = '[[databases]]\nname = "a"\npath = "{}"\n'
     folder = Path("/srv/[old]/config.toml")
-    plain = settings.parse(tomllib.loads(text.format("a.db")), folder)
-    assert [database.path for database in plain.databases] == [Path("/srv/[old]/a.db")]
-    pattern = settings.parse(tomllib.loads(text.format("a?.db")), folder)
-    assert [one.path for one in pattern.patterns] == ["/srv/[[]old]/a?.db"]
+    plain = settings.parse(tomllib.loads(text.format("[a]?.db")), folder)
+    assert [database.path for database in plain.databases] == [Path("/srv/[old]/[a]?.db")]
+    pattern = settings.parse(tomllib.loads(text.format("a?*.db")), folder)
+    assert [one.path for one in pattern.patterns] == ["/srv/[[]old]/a?*.db"]
     assert pattern.databases == ()
 
 
