@@ -1,6 +1,7 @@
 """A running service with a pattern: files come, go, are acknowledged and come back."""
 
 import json
+import shutil
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -77,24 +78,18 @@ def test_files_of_a_pattern_come_go_and_come_back(agents: Path) -> None:
         assert later["data"]["build"] == page["data"]["build"]
         assert "Agent work" not in str(page["facts"])
         assert "Agent work" in str(later["facts"])
-        for path in (work, Path(f"{work}-wal"), Path(f"{work}-shm")):
-            path.unlink(missing_ok=True)
-        work.parent.rmdir()
-        eventually(lambda: statuses(served)["agent-work"]["status"] == "error")
         served.stop()
+        shutil.rmtree(work.parent)
+        (agents / "WORK").mkdir()
+        make_database(agents / "WORK/a.db", tasks=1)
         served.restart()
+        assert list(statuses(served)) == ["agent-work-2", "agent-main", "agent-work", "own"]
         assert [one["kind"] for one in statuses(served)["agent-work"]["findings"]] == ["gone"]
         eventually(lambda: served.json("/api/incidents?open=true")["incidents"])
         acknowledge(served, "agent-work")
         eventually(lambda: "agent-work" not in statuses(served))
         assert served.get("/databases/agent-work")[0] == 404
         assert served.json("/api/events?database=agent-work")["events"][0]["kind"] == "gone"
-        (agents / "WORK").mkdir()
-        make_database(agents / "WORK/a.db", tasks=1)
-        eventually(lambda: "agent-work-2" in statuses(served))
-        served.stop()
-        served.restart()
-        assert list(statuses(served)) == ["agent-work-2", "agent-main", "own"]
         work.parent.mkdir()
         make_database(work, tasks=2)
         eventually(lambda: "agent-work" in statuses(served))
