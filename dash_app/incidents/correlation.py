@@ -27,6 +27,7 @@ from dash_app.model.problem import (
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import (
+    NOT_WATCHED,
     OUR_LABEL,
     WRITES_STOPPED,
     folder_gone,
@@ -303,7 +304,12 @@ def _end(
         is_unchecked = is_suspected or not codes.isdisjoint(WITHOUT_CONFLICTS)
     else:
         is_unchecked = any(name in unreadable for name in incident.databases)
-    return incident if incident.ended_at or is_unchecked else replace(incident, ended_at=now)
+    if incident.ended_at or is_unchecked:
+        return incident
+    text = incident.text
+    if incident.databases and not readings:
+        text = f"{text} {NOT_WATCHED}"
+    return replace(incident, text=text, ended_at=now)
 
 
 def _is_unreadable(status: DatabaseStatus) -> bool:

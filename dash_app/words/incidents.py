@@ -32,6 +32,9 @@ OUR_LABEL = "Alerts"
 
 WRITES_STOPPED = "Writes stopped."
 
+NOT_WATCHED = "It is no longer watched."
+"""Why an incident ended whose cause may go on."""
+
 OPEN_THEN = "Open then: "
 
 EXACT = timedelta(minutes=1)

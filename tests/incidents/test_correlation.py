@@ -69,6 +69,15 @@ def test_an_incident_starts_and_ends_with_its_problem() -> None:
     assert timeline.state.incidents == (replace(incident, ended_at=at(3)),)
 
 
+def test_an_incident_ends_with_the_watching_of_its_database_and_says_so() -> None:
+    timeline = Timeline()
+    (incident,) = timeline.add_email(0, finding("gone", 0), code="file_missing")
+    for minute in (1, 2):
+        assert timeline.add(minute, status("other", at(minute))) == []
+    ended = replace(incident, text=f"{incident.text} It is no longer watched.", ended_at=at(1))
+    assert timeline.state.incidents == (ended,)
+
+
 @pytest.mark.parametrize(("minutes", "same"), [(4.9, True), (5.1, False)])
 def test_a_cause_that_returns_soon_continues_its_incident(minutes: float, *, same: bool) -> None:
     timeline = Timeline()
