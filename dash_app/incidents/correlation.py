@@ -198,11 +198,11 @@ def _evidence(*texts: str) -> str:
 
 
 def _missing_folder(problem: Problem, statuses: Statuses) -> Path | None:
-    """Return the folder of a database that is gone because its whole folder is."""
+    """Return the first missing folder above a database that is gone with it."""
     status = statuses.get(problem.database or "")
     if problem.code != "gone" or status is None or status.reading.code != "folder_missing":
         return None
-    return status.database.path.parent
+    return Path(status.reading.detail.get("missing", status.database.path.parent))
 
 
 def _incident(

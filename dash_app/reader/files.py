@@ -262,7 +262,11 @@ def explain_os_error(error: OSError, path: str) -> UnreadableError:
     """Convert an error of the operating system at a database's path."""
     if error.errno in ABSENT:
         folder = os.path.dirname(path)
-        return UnreadableError("file_missing" if os.path.isdir(folder) else "folder_missing")
+        if os.path.isdir(folder):
+            return UnreadableError("file_missing")
+        while not os.path.isdir(os.path.dirname(folder)):
+            folder = os.path.dirname(folder)
+        return UnreadableError("folder_missing", missing=folder)
     if error.errno in {errno.EACCES, errno.EPERM}:
         return UnreadableError("permission_denied")
     if error.errno in DISK_ERRORS:

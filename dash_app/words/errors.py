@@ -172,7 +172,7 @@ def explain_error(
     tables = last_good.tables if last_good else 0
     facts = {
         "path": f"`{short_path(database.path)}`",
-        "folder": f"`{short_path(database.path.parent)}`",
+        "folder": f"`{short_path(Path(detail.get('missing', database.path.parent)))}`",
         "config": f"`{short_path(context.config)}`",
         "user": context.user,
         "seconds": f"{context.deadline.total_seconds():g}",

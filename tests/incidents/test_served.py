@@ -15,15 +15,15 @@ NAMES = ("email", "health")
 
 @pytest.fixture
 def agents(tmp_path: Path) -> Path:
-    """A folder of databases."""
+    """A folder with a folder for each database."""
     for name in NAMES:
-        make_database(tmp_path / "agents" / f"{name}.db", tasks=9)
+        make_database(tmp_path / "agents" / name / "a.db", tasks=9)
     return tmp_path / "agents"
 
 
 @pytest.fixture
 def served(tmp_path: Path, agents: Path) -> Iterator[Served]:
-    paths = [(name, agents / f"{name}.db") for name in NAMES]
+    paths = [(name, agents / name / "a.db") for name in NAMES]
     with Served(write_config(tmp_path, paths)) as served:
         eventually(lambda: served.json("/api/db-status")["headline"] == "Both well")
         yield served

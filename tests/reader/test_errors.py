@@ -153,12 +153,12 @@ def test_the_kind_of_a_path_that_is_not_a_file_is_reported(
 
 
 @pytest.mark.parametrize("path", ["gone/a.db", "gone/deeper/a.db", "file/a.db"])
-def test_a_missing_folder_and_a_missing_file_have_different_codes(
-    tmp_path: Path, path: str
-) -> None:
+def test_the_first_missing_folder_above_a_missing_file_is_named(tmp_path: Path, path: str) -> None:
     (tmp_path / "file").touch()
     with open_airlock(tmp_path / path) as airlock:
-        assert read(airlock).code == "folder_missing"
+        reading = read(airlock)
+    first = tmp_path / path.partition("/")[0]
+    assert (reading.code, reading.detail) == ("folder_missing", {"missing": str(first)})
 
 
 @pytest.mark.parametrize("unreadable", ["a.db", "a.db-wal", "."])
