@@ -24,7 +24,7 @@ def bare() -> Iterator[Machine]:
     machine = Machine()
     machine.boot()
     try:
-        machine.copy_project()
+        machine.unpack_project()
         machine.user("mkdir clawd .ssh; echo secret >.ssh/id; echo mine >notes")
         machine.user(f"python3 -c '{DATABASES}'")
         yield machine

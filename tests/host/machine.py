@@ -12,12 +12,15 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tests.harness import ROOT, eventually
+from dash_app import VERSION
+from tests.harness import eventually
 from tests.host.proxy import Proxy
+from tests.host.releases import make_release
 
 CACHE = Path(os.environ.get("MISSION_CONTROL_HOST_CACHE", "/var/tmp/mission-control-host"))
 PACKAGES = (
@@ -203,14 +206,23 @@ class Machine:
             finally:
                 self._proxy = {}
 
-    def copy_project(self, folder: str = "mission-control") -> None:
-        """Copy the project's files, as they are now, into the user's home."""
-        files = ["git", "-C", str(ROOT), "ls-files", "-co", "--exclude-standard", "-z"]
+    def put_release(
+        self, folder: str, version: str = VERSION, additions: Mapping[str, str] | None = None
+    ) -> None:
+        """Put a tarball and a wheel of the project into a folder of the user's home."""
         target = self.disk / "home" / USER / folder
         target.mkdir()
-        pack = f"{' '.join(files)} | tar -C {ROOT} -c --null -T - | tar -C {target} -x"
-        run("sh", "-ec", pack)
+        with TemporaryDirectory() as built:
+            for path in make_release(Path(built), version, additions or {}):
+                shutil.copy(path, target)
         run("chown", "--recursive", "1000:1000", target)
+
+    def unpack_project(self) -> None:
+        """Unpack the tarball into the folder mission-control of the user's home, as README does."""
+        self.put_release("download")
+        self.user("mkdir mission-control")
+        self.user("tar -C mission-control --strip-components 1 -xf download/*.tar.gz")
+        self.user("rm -r download")
 
     def http(self, address: str, path: str = "/", *, of: str = TAILNET, port: int = 3001) -> str:
         """Return the HTTP status that a neighbour receives, or 000 if there is no response."""
