@@ -72,6 +72,9 @@ DOCUMENTS = [
         for path in (ROOT / name).rglob("*.md")
     ),
 ]
+PACKAGE = "sqlite-mission-control"
+"""The command of the package, which is the same as ./ops/run."""
+
 MAX_ENTRY_CHARACTERS = 250
 
 MINUTE = timedelta(minutes=1)
@@ -135,6 +138,7 @@ def test_every_command_is_documented_with_its_options(name: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documented_commands_exist_and_know_their_options(document: Path) -> None:
     text = re.sub(r" *#.*", "", "\n".join(blocks("sh", document.read_text())))
+    text = text.replace(f"{PACKAGE} install", "./ops/install").replace(PACKAGE, "./ops/run")
     for line in re.findall(r"(?<!\S)\./ops/[^&|;\n>]+", text):
         script, *words = shlex.split(line)
         assert os.access(ROOT / script, os.X_OK), line
