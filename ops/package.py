@@ -1,9 +1,11 @@
 """The command of an installed package: ops/run with the libraries of its environment."""
 
+import json
 import os
 import shlex
 import shutil
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
 
 NAME = "sqlite-mission-control"
@@ -13,10 +15,19 @@ def command() -> str:
     """Return how the user starts this package again."""
     folders = Path(sys.prefix).parts
     if "UV" in os.environ and any(folder.startswith("archive-") for folder in folders):
-        return f"uvx {NAME}"
+        return f"uvx {source('--from')}{NAME}"
     if "pipx" in folders and "venvs" not in folders:
-        return f"pipx run {NAME}"
+        return f"pipx run {source('--spec')}{NAME}"
     return NAME if shutil.which(NAME) else shlex.quote(sys.argv[0])
+
+
+def source(option: str) -> str:
+    """Return the option that names where the package is from; nothing if it is from an index."""
+    direct = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")  # PEP 610
+    if not direct:
+        return ""
+    kind = f"{direct['vcs_info']['vcs']}+" if "vcs_info" in direct else ""
+    return f"{option} {shlex.quote(kind + direct['url'])} "
 
 
 def main() -> None:

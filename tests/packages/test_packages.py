@@ -18,8 +18,8 @@ SECONDS = 600.0
 """Maximum time to install. A slow connection needs minutes for 60 MB."""
 
 RUNNERS = {
-    f"uvx {NAME}": ("uv", "tool", "run", "--from", "WHEEL", NAME),
-    f"pipx run {NAME}": ("pipx", "run", "--spec", "WHEEL", NAME),
+    "uvx --from": ("uv", "tool", "run", "--from", "WHEEL", NAME),
+    "pipx run --spec": ("pipx", "run", "--spec", "WHEEL", NAME),
 }
 INSTALLERS = (("uv", "tool", "install", "WHEEL"), ("pipx", "install", "WHEEL"))
 
@@ -28,7 +28,7 @@ INSTALLERS = (("uv", "tool", "install", "WHEEL"), ("pipx", "install", "WHEEL"))
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The wheel of the files as they are now."""
     folder = tmp_path_factory.mktemp("dist")
-    build = (sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder)
+    build = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
     subprocess.run(build, cwd=ROOT, check=True)
     (path,) = folder.iterdir()
     return str(path)
@@ -80,11 +80,13 @@ def check_demo(environment: dict[str, str], command: tuple[str, ...], name: str)
     assert f"Your own databases: {name} discover" in log.read_text()
 
 
-@pytest.mark.parametrize("name", RUNNERS)
+@pytest.mark.parametrize("runner", RUNNERS)
 def test_the_demo_runs_without_an_installation(
-    name: str, wheel: str, environment: dict[str, str]
+    runner: str, wheel: str, environment: dict[str, str]
 ) -> None:
-    command = tuple(wheel if word == "WHEEL" else word for word in RUNNERS[name])
+    """Sentences name the wheel, too, because no index has it."""
+    command = tuple(wheel if word == "WHEEL" else word for word in RUNNERS[runner])
+    name = f"{runner} file://{wheel} {NAME}"
     check_demo(environment, command, name)
     assert run(environment, *command, "install", "--help").startswith(f"Usage: {name} install [")
 
