@@ -36,6 +36,9 @@ MAX_ATTEMPTS = 50
 BUSY_SECONDS = 1.0
 """Rest before the next attempt to find a moment in which the database can be read."""
 
+LOCKED, WITHOUT_PAUSE = "another program keeps it locked", "it is written without a pause"
+"""Why there was no moment."""
+
 PULSE_SECONDS = 5.0
 WATCH_SECONDS = 0.05
 LOWEST_PRIORITY = 19
@@ -48,7 +51,7 @@ class GiveUpError(Exception):
 
 
 class MovedError(Exception):
-    """The database was written meanwhile, is locked, or is written without a pause."""
+    """This is no moment to read the database; the text is why, in a few words."""
 
 
 class TooLongError(Exception):
@@ -84,11 +87,12 @@ class ShortReads:
         Raise DamagedError if there is damage twice, NotComparedError, TooLongError after so many
         seconds, or GiveUpError.
         """
-        is_suspect = False
+        reason, is_suspect = "its files come and go", False
         for _attempt in range(MAX_ATTEMPTS):
             try:
                 return self._read_once(work, seconds)
-            except (MovedError, UnreadableError):
+            except (MovedError, UnreadableError) as error:
+                reason = str(error) if isinstance(error, MovedError) else reason
                 self.rest(BUSY_SECONDS)
             except DamagedError:
                 if is_suspect:
@@ -97,7 +101,7 @@ class ShortReads:
                 self.rest(CONFIRM_SECONDS)
             finally:
                 self.rest()
-        raise GiveUpError("there was no moment to read it")
+        raise GiveUpError(reason)
 
     def _read_once(
         self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None
@@ -108,12 +112,12 @@ class ShortReads:
         self._identity = files.identity
         header = read_header(files)
         if is_being_written(files, header):
-            raise MovedError
+            raise MovedError(LOCKED)
         now = datetime.now(UTC)
         route = choose_route(files, now, writes_denied=self._writes_denied)
         is_shared = self.is_shared = route == "shared"
         if is_shared and is_in_burst(files.path):
-            raise MovedError
+            raise MovedError(WITHOUT_PAUSE)
         self.is_restless = not is_shared and not files.shows_writes_after(now)
         had_others = is_shared and is_wal_index_open(files.path)
         seconds = seconds or (LIVE_SECONDS if is_shared else STILL_SECONDS)
@@ -130,7 +134,7 @@ class ShortReads:
         if getattr(failure, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
             raise TooLongError  # also after a write: an attempt as long would hardly succeed
         if not is_shared and not is_unchanged(files, header):
-            raise MovedError
+            raise MovedError(WITHOUT_PAUSE)
         if failure:
             raise _explained(failure, files, header)
         return answer
@@ -160,8 +164,8 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
     code = explain_error(error, files, header).code
     meanings: dict[str, Exception] = {
         "corrupt": DamagedError(set()),
-        "locked": MovedError(),
-        "needs_recovery": MovedError(),  # or the index of the WAL is just being made
+        "locked": MovedError(LOCKED),
+        "needs_recovery": MovedError(LOCKED),  # or the index of the WAL is just being made
     }
     return meanings.get(code, GiveUpError(f"it cannot be read ({code})"))
 

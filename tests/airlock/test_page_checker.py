@@ -184,8 +184,8 @@ def test_another_file_is_due_at_once_and_keeps_the_damage() -> None:
 
 
 def test_a_check_without_a_moment_continues_soon_and_crashes_back_off() -> None:
-    state = CheckState("1:2").updated({"failed": "there was no moment to read it"}, NOW)
-    assert state.integrity(None).reason == "there was no moment to read it"
+    state = CheckState("1:2").updated({"failed": "it is written without a pause"}, NOW)
+    assert state.integrity(None).reason == "it is written without a pause"
     assert not state.is_due("1:2", NOW + timedelta(seconds=59), DAY)
     assert state.is_due("1:2", NOW + timedelta(seconds=61), DAY)
     for failure in range(4):

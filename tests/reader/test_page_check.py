@@ -242,7 +242,7 @@ def test_a_writer_without_a_pause_is_left_alone(
                 assert writer.do(f"INSERT INTO keys VALUES ('n{random.random()}', {number})") == []
 
         monkeypatch.setattr(wal_index, "time", SimpleNamespace(sleep=commit))
-        with pytest.raises(GiveUpError):
+        with pytest.raises(GiveUpError, match="written without a pause"):
             check(path)
         opened.assert_not_called()
         commits = 1
