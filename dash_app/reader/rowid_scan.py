@@ -188,14 +188,12 @@ def _scan_slice(
             raise
         return replace(progress, slice_rows=max(progress.slice_rows // 4, MIN_SLICE_ROWS))
     slice_seconds = max(time.monotonic() - started, 1e-6)
+    position = progress.position if last is None else last
+    after = replace(progress, rows=progress.rows + rows, position=position)
+    if rows < progress.slice_rows:  # the time of a few rows says nothing of a whole slice
+        return _at_end(after)
     factor = min(max(SLICE_SHARE * limit_seconds / slice_seconds, 0.25), 4)
-    after = replace(
-        progress,
-        rows=progress.rows + rows,
-        position=progress.position if last is None else last,
-        slice_rows=max(int(progress.slice_rows * factor), MIN_SLICE_ROWS),
-    )
-    return _at_end(after) if rows < progress.slice_rows else after
+    return replace(after, slice_rows=max(int(progress.slice_rows * factor), MIN_SLICE_ROWS))
 
 
 def _count_slice(

@@ -200,6 +200,18 @@ def test_slices_count_each_row_once_for_any_rowids(rowids: set[int], slice_rows:
         assert rowid_scan.max_rows(connection, bounds) >= len(rowids)
 
 
+def test_slices_do_not_grow_while_rows_are_added_at_the_end() -> None:
+    """Each reading of a live table ends with a slice of few rows. They once grew beyond 2^63."""
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+        connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+        progress = ScanProgress(0)
+        for rows in range(1, 50):
+            connection.execute("INSERT INTO t VALUES (NULL)")
+            progress = scan(connection, Table(b"t", "rowid"), progress, 10)
+            assert progress.rows == rows
+        assert progress.slice_rows == ScanProgress(0).slice_rows
+
+
 @pytest.mark.parametrize("is_burst", [False, True])
 def test_beside_a_writer_a_large_table_is_counted_only_in_slices(
     reader: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch, *, is_burst: bool
