@@ -199,14 +199,18 @@ class Search:
         else:
             del self._reasons[identity]
 
-    @staticmethod
-    def _reason(path: str, size_bytes: int) -> str | None:
-        """Return why a file is skipped, as a code; None if it is a database. Raise OSError."""
+    def _reason(self, path: str, size_bytes: int) -> str | None:
+        """Return why a file is skipped, as a code; None if it is a database. Raise OSError.
+
+        A file that was requested by its own name is no leftover.
+        """
         header = read_start(os.path.realpath(path), HEADER_BYTES) if size_bytes else b""
         if not header.startswith(MAGIC):
             return "other" if size_bytes else "empty"
         application_id = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
-        return "history" if application_id == HISTORY_APPLICATION_ID else leftover_reason(path)
+        if application_id == HISTORY_APPLICATION_ID:
+            return "history"
+        return None if path in self._roots else leftover_reason(path)
 
 
 def _program(path: str, *, writes_denied: bool) -> str | None:
@@ -218,7 +222,7 @@ def _program(path: str, *, writes_denied: bool) -> str | None:
         route = choose_route(files, datetime.now(UTC), writes_denied=writes_denied)
         with connect(files.path, route) as connection:
             rows = connection.execute("SELECT name FROM main.sqlite_schema LIMIT 10000").fetchall()
-    except (OSError, UnreadableError, sqlite3.Error, MemoryError):
+    except (OSError, UnreadableError, sqlite3.Error, MemoryError, ValueError):
         return None
     names = {name.decode(errors="replace") for (name,) in rows if isinstance(name, bytes)}
     for program in PROGRAMS:

@@ -7,9 +7,9 @@ LEFTOVERS = (
     ("sidecar", r"-(wal|shm|journal)$"),
     ("temporary", r"^\.?tmp[._-]|[._-]tmp([._-]|$)|^~|~$|\.(temp|part|partial|swp|lock)$"),
     ("damaged", r"[._-](corrupt|corrupted|damaged|malformed|broken)\d*([._-]|$)"),
-    ("backup", r".[._ -](bak|backup|old|orig|prev|previous|save|saved|snapshot)\d*([._ -]|$)"),
-    ("backup", r"^(bak|backup|old)[_ -]."),
-    ("copy", r".[._ -](copy|copie|kopie)([._ -]|$)|^copy[ _-]|.\(\d+\)(\.\w+)?$"),
+    ("backup", r".[._ -](bak|backup|old|orig|prev|previous|pre|before|snapshot)\d*([._ -]|$)"),
+    ("backup", r"^(bak|backup|old)[_ -].|\.save\d*$"),
+    ("copy", r".[._ (-](copy|copie|kopie)([._ )-]|$)|^copy[ _-]|.\(\d+\)(\.\w+)?$"),
     ("dated", r"(^|\D)20\d\d[._-]?(0[1-9]|1[0-2])[._-]?(0[1-9]|[12]\d|3[01])(\D|T|$)"),
     ("dated", r"(?<!\d)1[5-9]\d{8}(\d{3})?(?!\d)|\.(db|sqlite3?)[._-]v?\d+$"),
 )

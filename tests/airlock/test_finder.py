@@ -1,7 +1,10 @@
 """Databases are found below folders and by patterns, in a process that may hang."""
 
+import json
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +12,7 @@ import pytest
 
 from dash_app.airlock.finder import Finder
 from dash_app.reader.leftovers import leftover_reason
-from tests.airlock_helpers import FileEvents
+from tests.airlock_helpers import FileEvents, public_folder
 from tests.harness import PATIENCE_SECONDS, make_database
 from tests.mounts import CAN_MOUNT, BadDisk
 
@@ -86,8 +89,9 @@ def test_watched_files_and_deeper_folders_are_left_out(tmp_path: Path) -> None:
     beside = make_database(tmp_path / "b.db", agents=1)
     make_database(tmp_path / "folder" / "c.db", agents=1)
     (tmp_path / "link.db").symlink_to(watched)
-    finder = find(tmp_path, watched=[str(tmp_path / "link.db"), "/nowhere"], depth=0)
-    assert files(finder) == {str(beside)}
+    copy = make_database(tmp_path / "copies" / "a.db.bak", agents=1)
+    finder = find(tmp_path, copy, watched=[str(tmp_path / "link.db"), "/nowhere"], depth=0)
+    assert files(finder) == {str(beside), str(copy)}  # a copy that is named
     assert finder.skipped == dict.fromkeys((str(watched), str(tmp_path / "link.db")), "watched")
 
 
@@ -106,6 +110,39 @@ def test_a_folder_that_hangs_stops_neither_the_search_nor_the_caller(tmp_path: P
     assert matching.matches == {f"{tmp_path}/x/*": [str(path)]}
 
 
+FIND_AS_NOBODY = """
+import os
+from dash_app.reader.find import main
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+main()
+"""
+
+
+def test_what_may_not_be_read_is_named() -> None:
+    with public_folder() as folder:
+        (folder / "closed").mkdir(mode=0)
+        make_database(folder / "closed.db", agents=1).chmod(0)
+        (folder / "other").write_bytes(bytes(512))
+        (folder / "other").chmod(0)
+        found = subprocess.run(
+            [sys.executable, "-c", FIND_AS_NOBODY, str(os.getpid())],
+            input=json.dumps({"folders": [str(folder)]}) + "\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (folder / "closed").chmod(0o700)
+    *answers, end = map(json.loads, found.stdout.splitlines())
+    assert {answer["skipped"]: answer["reason"] for answer in answers} == {
+        str(folder / "closed"): "no_access",
+        str(folder / "closed.db"): "unreadable",
+    }
+    assert end == {"ended": True, "complete": True}
+
+
 def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[str]) -> None:
     finder = Finder({"folders": 1})
     assert finder.wait(PATIENCE_SECONDS)
@@ -117,8 +154,26 @@ LEFTOVERS = {
     "sidecar": ("a.db-wal", "a.db-shm", "a.db-journal"),
     "temporary": (".tmp-a.sqlite", "a.db.tmp", "tmp_a.db", "a.db~", "~a.db", "a.db.part"),
     "damaged": ("a.sqlite.corrupt.1764400000", "a.corrupted.db", "a-broken.db"),
-    "backup": ("a.db.bak", "a.bak.db", "a.db.old", "a_backup.db", "backup-a.db", "a.db.bak2"),
-    "copy": ("a (1).db", "a - Copy.db", "a_copy.db", "Copy of a.db", "a copy 2.db", "a.db copy"),
+    "backup": (
+        "a.db.bak",
+        "a.bak.db",
+        "a.db.old",
+        "a_backup.db",
+        "backup-a.db",
+        "a.db.bak2",
+        "a.db.pre-upgrade",
+        "a.db.save",
+    ),
+    "copy": (
+        "a (1).db",
+        "a - Copy.db",
+        "a_copy.db",
+        "Copy of a.db",
+        "a copy 2.db",
+        "a.db copy",
+        "a (copy).db",
+        "a (3rd copy).db",
+    ),
     "dated": (
         "a-2026-11-28.db",
         "a_20261128.db",
