@@ -34,7 +34,7 @@ FILE_REASONS = {
     "empty": "empty file",
     "other": "not an SQLite file, or encrypted",
     "unreadable": "no permission to read it",
-    "unwritable": "name is not valid UTF-8, as TOML needs it",
+    "not_text": "name is not valid UTF-8, as TOML needs it",
 }
 FOLDER_REASONS = {
     "missing": "no such folder",
@@ -48,7 +48,7 @@ FOLDER_REASONS = {
     "browser": "profile of a browser or of a similar program",
     "tool": "installed packages",
     "cache": "cache",
-    "trash": "trash",
+    "trash": "trash, or snapshots of the disk",
 }
 
 EXAMPLES = f"""\b
@@ -77,9 +77,6 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
     finder = _search(folders, watched)
     found = {Path(message["file"]): message["program"] for message in finder.files}
     skipped = {printable(path): reason for path, reason in finder.skipped.items()}
-    for file in [file for file in found if _is_undecodable(file)]:
-        del found[file]
-        skipped[printable(str(file))] = "unwritable"
     proposals = propose(found.items(), names)
     if not folders:  # most of the usual folders do not exist
         skipped = {path: reason for path, reason in skipped.items() if reason != "missing"}
@@ -110,10 +107,6 @@ def _search(folders: Sequence[Path], watched: Sequence[str]) -> Finder:
         finder.wait(2 * SECONDS)
     finder.close()
     return finder
-
-
-def _is_undecodable(path: Path) -> bool:
-    return any("\udc80" <= character <= "\udcff" for character in str(path))
 
 
 def _summary(found: int, skipped: Mapping[str, str], *, is_complete: bool) -> Iterator[str]:

@@ -1,45 +1,29 @@
 """Programs whose databases are recognized, and the folders where such databases are."""
 
-from typing import NamedTuple
-
-
-class Program(NamedTuple):
-    """A program, or a part of one, that keeps databases with certain tables."""
-
-    title: str
-    tables: frozenset[str]
-    """Tables that each of its databases has, and hardly any other."""
-    pattern: str = ""
-    """The end of the paths, if it has any number of databases: one per agent, for instance."""
-
-
-def _program(title: str, tables: str, pattern: str = "") -> Program:
-    return Program(title, frozenset(tables.split()), pattern)
-
-
 PROGRAMS = (
     # docs.openclaw.ai/reference/database-schemas
-    _program(
+    (
         "OpenClaw agent",
         "schema_meta transcript_events",
         "agents/*/agent/openclaw-agent.sqlite",
     ),
     # hermes-agent.nousresearch.com/docs/developer-guide/session-storage
-    _program("Hermes profile", "messages_fts sessions state_meta", "profiles/*/state.db"),
-    _program("Hermes", "messages_fts sessions state_meta"),
-    _program("Home Assistant", "events recorder_runs states"),
-    _program("n8n", "credentials_entity execution_entity workflow_entity"),
-    _program("Uptime Kuma", "heartbeat monitor monitor_notification"),
-    _program("Jellyfin", "BaseItems MediaStreamInfos"),
-    _program("Jellyfin library", "TypedBaseItems mediastreams"),  # before version 10.11
-    _program("Sonarr", "Episodes RootFolders Series"),
-    _program("Radarr", "MovieFiles Movies RootFolders"),
-    _program("Lidarr", "Albums Artists RootFolders"),
-    _program("Readarr", "Authors Books RootFolders"),
-    _program("Prowlarr", "Applications Indexers IndexerStatus"),
-    _program("Bazarr", "table_episodes table_movies table_shows"),
+    ("Hermes profile", "messages_fts sessions state_meta", "profiles/*/state.db"),
+    ("Hermes", "messages_fts sessions state_meta", None),
+    ("Home Assistant", "events recorder_runs states", None),
+    ("n8n", "credentials_entity execution_entity workflow_entity", None),
+    ("Uptime Kuma", "heartbeat monitor monitor_notification", None),
+    ("Jellyfin", "BaseItems MediaStreamInfos", None),
+    ("Jellyfin library", "TypedBaseItems mediastreams", None),  # before version 10.11
+    ("Sonarr", "Episodes RootFolders Series", None),
+    ("Radarr", "MovieFiles Movies RootFolders", None),
+    ("Lidarr", "Albums Artists RootFolders", None),
+    ("Readarr", "Authors Books RootFolders", None),
+    ("Prowlarr", "Applications Indexers IndexerStatus", None),
+    ("Bazarr", "table_episodes table_movies table_shows", None),
 )
-"""The first that matches decides."""
+"""The title of each program, tables that its databases have and hardly any other, and the end of
+their paths if there are any number of them, such as one per agent. The first that fits decides."""
 
 FOLDERS = (
     *("~", "~/.openclaw", "~/.hermes", "~/clawd"),  # each may be a link, which is not followed

@@ -56,7 +56,11 @@ EXTENSIONS = (".db", ".sqlite", ".sqlite3", ".db3")
 APPLICATION_ID_BYTES = slice(68, 72)
 """The position in the header (sqlite.org/fileformat2.html#application_id)."""
 
+UNCERTAIN = {"other", "unreadable"}
+"""Reasons that are reported only of a file whose extension is that of a database."""
+
 TOOLS = {"node_modules", "__pycache__", "site-packages", ".git", ".cargo", ".rustup", ".npm"}
+TRASH = {"Trash", ".Trash", ".snapshots", ".zfs"}
 SYSTEM = {"/proc", "/sys", "/dev", "/run"}
 PROFILES = ({"places.sqlite"}, {"Local Storage", "Cookies"}, {"Local Storage", "Preferences"})
 """Files and folders in the profile of a browser, or of a program that is made from one."""
@@ -65,10 +69,8 @@ PROFILES = ({"places.sqlite"}, {"Local Storage", "Cookies"}, {"Local Storage", "
 class Search:
     """A search in threads, of which any may hang in a folder."""
 
-    def __init__(
-        self, request: Message, send: Callable[[Message], None], *, writes_denied: bool
-    ) -> None:
-        self._send, self._writes_denied = send, writes_denied
+    def __init__(self, request: Message, *, writes_denied: bool) -> None:
+        self._writes_denied, self._output_lock = writes_denied, threading.Lock()
         self._folders = dict.fromkeys(request.get("folders", []), 0)
         """The depth of each folder that is to be searched."""
         self._roots = tuple(self._folders)
@@ -112,7 +114,7 @@ class Search:
             if min(ages, default=0) > hung_seconds:
                 return
             silent = sum(age > SILENT_SECONDS for age in ages)
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     def _add(self, path: str, job: Callable[[str], None]) -> None:
         self._moved_at[path] = self._ends_at
@@ -133,6 +135,15 @@ class Search:
                 traceback.print_exc(limit=-1)
                 os._exit(1)
             del self._moved_at[path]
+
+    def _send(self, message: Message) -> None:
+        """Write a message to the parent. Exit if the parent is gone."""
+        try:
+            with self._output_lock:
+                sys.stdout.buffer.write(to_line(message))
+                sys.stdout.buffer.flush()
+        except OSError:
+            os._exit(0)
 
     def _skip(self, path: str, reason: str) -> None:
         self._send({"skipped": path, "reason": reason})
@@ -170,7 +181,10 @@ class Search:
 
     def _examine(self, path: str, *, is_first: bool = False) -> None:
         """Report a file if it is a database. `is_first`: other names of it come later."""
-        info = os.stat(path)
+        try:
+            info = os.stat(path)
+        except OSError:
+            return
         if stat.S_ISDIR(info.st_mode) and os.path.realpath(path) not in self._folders:
             self._skip(path, "link")
         is_named = path.lower().endswith(EXTENSIONS)
@@ -186,30 +200,31 @@ class Search:
             if reason := self._reasons.get(identity):
                 self._skip(path, reason)
             return
+        reason = self._reason(path, info.st_size)
+        if reason in UNCERTAIN and not is_named:
+            return
         self._reasons[identity] = "same_file"
-        try:
-            reason = self._reason(path, info.st_size)
-        except OSError:
-            reason = "unreadable"
-        if reason is None:
-            program = _program(path, writes_denied=self._writes_denied)
-            self._send({"file": path, "program": program})
-        elif is_named or reason not in {"other", "unreadable"}:
+        if reason:
             self._skip(path, reason)
         else:
-            del self._reasons[identity]
+            program = _program(path, writes_denied=self._writes_denied)
+            self._send({"file": path, "program": program})
 
     def _reason(self, path: str, size_bytes: int) -> str | None:
-        """Return why a file is skipped, as a code; None if it is a database. Raise OSError.
+        """Return why a file is skipped, as a code; None if it is a database.
 
         A file that was requested by its own name is no leftover.
         """
-        header = read_start(os.path.realpath(path), HEADER_BYTES) if size_bytes else b""
+        try:
+            header = read_start(os.path.realpath(path), HEADER_BYTES)
+        except OSError:
+            return "unreadable"
         if not header.startswith(MAGIC):
             return "other" if size_bytes else "empty"
-        application_id = int.from_bytes(header[APPLICATION_ID_BYTES], "big")
-        if application_id == HISTORY_APPLICATION_ID:
+        if int.from_bytes(header[APPLICATION_ID_BYTES], "big") == HISTORY_APPLICATION_ID:
             return "history"
+        if any("\ud800" <= character <= "\udfff" for character in path):
+            return "not_text"
         return None if path in self._roots else leftover_reason(path)
 
 
@@ -225,10 +240,9 @@ def _program(path: str, *, writes_denied: bool) -> str | None:
     except (OSError, UnreadableError, sqlite3.Error, MemoryError, ValueError):
         return None
     names = {name.decode(errors="replace") for (name,) in rows if isinstance(name, bytes)}
-    for program in PROGRAMS:
-        is_there = not program.pattern or fnmatchcase(path, f"*/{program.pattern}")
-        if is_there and program.tables <= names:
-            return program.title
+    for title, tables, end in PROGRAMS:
+        if names.issuperset(tables.split()) and (not end or fnmatchcase(path, f"*/{end}")):
+            return title
     return None
 
 
@@ -243,21 +257,7 @@ def _folder_reason(folder: str, names: set[str]) -> str | None:
         return "browser"
     if name.lower().strip("._-").endswith(("cache", "caches")):
         return "cache"
-    return "trash" if name in {"Trash", ".Trash"} else None
-
-
-def _send(message: Message) -> None:
-    """Write a message to the parent. Exit if the parent is gone."""
-    data = to_line(message)
-    try:
-        with OUTPUT_LOCK:
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
-    except OSError:
-        os._exit(0)
-
-
-OUTPUT_LOCK = threading.Lock()
+    return "trash" if name in TRASH else None
 
 
 def main() -> None:
@@ -267,7 +267,7 @@ def main() -> None:
     writes_denied = bool(sandbox.deny_writes())
     os.nice(LOW_PRIORITY)
     request = from_line(sys.stdin.buffer.readline())
-    Search(request, _send, writes_denied=writes_denied).run()
+    Search(request, writes_denied=writes_denied).run()
     os._exit(0)
 
 

@@ -10,7 +10,7 @@ from dash_app.model.naming import distinct_titles, label, slug, title, unique_na
 from dash_app.settings.toml_edit import toml_string
 from dash_app.system.users import home
 
-PATTERNS = {program.title: program.pattern for program in PROGRAMS if program.pattern}
+PATTERNS = {title: end for title, _tables, end in PROGRAMS if end}
 """The ends of the patterns of programs that have any number of databases."""
 
 
