@@ -2,6 +2,7 @@
 
 import select
 import time
+from pathlib import Path
 
 from dash_app.airlock.one_shot import OneShot
 from dash_app.reader.protocol import Message
@@ -13,10 +14,10 @@ START_SECONDS = 5.0
 class Finder(OneShot):
     """A search, and what it has found so far. Not thread-safe.
 
-    `files`: one message per database, in no order. `skipped`: the reason by path. `matches`: the
-    files by pattern, and `counts` their number before any limit. A pattern that could not be
-    searched is missing. `is_over`: whether the search ended; `is_complete`: whether
-    everything was searched.
+    `files`: the program of each database by path, None if it is unknown. `skipped`: the reason by
+    path. `matches`: the files by pattern, and `counts` their number before any limit. A pattern
+    that could not be searched is missing. `is_over`: whether the search ended; `is_complete`:
+    whether everything was searched.
     """
 
     def __init__(self, request: Message, seconds: float = 5.0) -> None:
@@ -27,7 +28,7 @@ class Finder(OneShot):
         module = f"dash_app.reader.{'match' if 'patterns' in request else 'find'}"
         super().__init__(module, {**request, "seconds": seconds})
         self._ends_at = self.received_at + seconds + START_SECONDS
-        self.files: list[Message] = []
+        self.files: dict[Path, str | None] = {}
         self.skipped: dict[str, str] = {}
         self.matches: dict[str, list[str]] = {}
         self.counts: dict[str, int] = {}
@@ -63,8 +64,8 @@ class Finder(OneShot):
 
     def _handle(self, message: Message) -> None:
         match message:
-            case {"file": str()}:
-                self.files.append(message)
+            case {"file": path, "program": program}:
+                self.files[Path(path)] = program
             case {"skipped": path, "reason": reason}:
                 self.skipped[path] = reason
             case {"pattern": pattern, "matches": matches, "count": count}:

@@ -75,9 +75,8 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
     path = settings.source_path(config)
     watched, names = _configured(path)
     finder = _search(folders, watched)
-    found = {Path(message["file"]): message["program"] for message in finder.files}
     skipped = {printable(path): reason for path, reason in finder.skipped.items()}
-    proposals = propose(found.items(), names)
+    proposals = propose(finder.files, names)
     if not folders:  # most of the usual folders do not exist
         skipped = {path: reason for path, reason in skipped.items() if reason != "missing"}
     if save and proposals:

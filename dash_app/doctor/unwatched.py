@@ -24,7 +24,7 @@ def examine(databases: Iterable[Database]) -> Iterator[Check]:
         while not finder.wait(1.0):
             pass
     found: dict[Path, list[str]] = {}
-    for path in sorted(Path(message["file"]) for message in finder.files):
+    for path in sorted(finder.files):
         found.setdefault(path.parent, []).append(numbers.one_line(path.name))
     for folder, names in list(found.items())[:MAX_FOLDERS]:
         count = "A database" if len(names) == 1 else numbers.plural(len(names), "database")

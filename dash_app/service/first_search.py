@@ -32,8 +32,8 @@ class FirstSearch:
         """
         if self.finder is None or not self.finder.poll():
             return None
-        files = [(Path(file["file"]), file["program"]) for file in self.finder.files]
-        proposals = sorted(propose(files, ()), key=lambda proposal: proposal.program is None)
+        found = propose(self.finder.files, ())
+        proposals = sorted(found, key=lambda proposal: proposal.program is None)
         self.finder = None
         return tuple(Database(one.name, one.label, Path(one.path)) for one in proposals)
 

@@ -1,7 +1,7 @@
 """Propose entries of the configuration for files that were found."""
 
 import glob
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,23 +45,22 @@ def usual_folders() -> list[str]:
     return [folder.replace("~", own, 1) for folder in FOLDERS if own or folder[0] != "~"]
 
 
-def propose(files: Iterable[tuple[Path, str | None]], taken: Collection[str]) -> list[Proposal]:
+def propose(files: Mapping[Path, str | None], taken: Collection[str]) -> list[Proposal]:
     """Propose an entry per file, or per set of files of one program, in order of path.
 
-    `files`: absolute paths, each with its program if known; `taken`: names of other databases.
+    `files`: the program of each, if known, by absolute path; `taken`: names of other databases.
     """
-    sets = {_pattern(path, program): (path, program) for path, program in sorted(files)}
-    paths = [path for path, _program in sets.values()]
-    titles = [program or title(path) for path, program in sets.values()]
+    sets = {_pattern(path, files[path]): path for path in sorted(files)}
+    titles = [files[path] or title(path) for path in sets.values()]
     proposals: list[Proposal] = []
     names = set(taken)
-    for pattern, text in zip(sets, distinct_titles(paths, titles), strict=True):
+    distinct = distinct_titles([*sets.values()], titles)
+    for (pattern, path), text in zip(sets.items(), distinct, strict=True):
         name = unique_name(slug(text), names)
         names.add(name)
-        program = sets[pattern][1]
-        shown = text if text == program else label(text)
+        shown = text if text == files[path] else label(text)
         number = name.removeprefix(slug(text)).replace("-", " ")
-        proposals.append(Proposal(name, shown + number, pattern, program))
+        proposals.append(Proposal(name, shown + number, pattern, files[path]))
     return proposals
 
 

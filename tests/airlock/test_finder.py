@@ -30,7 +30,7 @@ def match(*patterns: str, seconds: float = 5.0) -> Finder:
 
 
 def files(finder: Finder) -> set[str]:
-    return {message["file"] for message in finder.files}
+    return set(map(str, finder.files))
 
 
 def test_a_pattern_matches_files_without_leftovers_and_each_under_one_name(tmp_path: Path) -> None:
@@ -56,9 +56,11 @@ def test_names_with_any_bytes_are_found(tmp_path: Path) -> None:
     for name in names:
         make_database(tmp_path / name, agents=1)
     paths = {str(tmp_path / name) for name in names}
-    assert files(find(tmp_path)) == paths
     pattern, bytes_ = f"{tmp_path}/*", str(tmp_path / os.fsdecode(b"\xff.db"))
-    assert set(match(pattern).matches[pattern]) == paths - {bytes_}  # which cannot be stored
+    finder = find(tmp_path)
+    assert files(finder) == paths - {bytes_}  # which cannot be stored
+    assert finder.skipped == {bytes_: "not_text"}
+    assert set(match(pattern).matches[pattern]) == paths - {bytes_}
 
 
 def test_only_what_may_be_a_database_is_opened_and_each_file_once(
