@@ -46,6 +46,11 @@ from dash_app.system.processes import (
 LOOKS, LOOKS_SECONDS = 5, 0.15
 """The number of looks that must all show a conflict, and the time that they take."""
 
+TRANSACTION_SECONDS, TRANSACTION_PAUSE_SECONDS = 0.25, 0.001
+"""How long to wait for a transaction, and the pause between looks, which take a tenth of a core. A
+program that commits five times per second is named at the second tick, one that commits once per
+second after about five."""
+
 
 @dataclass(slots=True)
 class Look:
@@ -276,7 +281,7 @@ class Tripwire:
         known, self._memory.strays = self._memory.strays, set()
         if compare and compare_with_wal(look.files.path):
             look = look.repeat(compare=True) or look
-        if look.files.wal != self._wal:
+        if look.files.wal != self._wal or look.without_index - self._without_index:
             self._await_transaction(look)
         look, found = self._look_again(look, compare=compare)
         self._wal = look.files.wal
@@ -322,14 +327,15 @@ class Tripwire:
         self._held = {which: self._held.get(which, now) for which in stands | in_all}
 
     def _await_transaction(self, look: Look | None) -> None:
-        """List the locks without pause until each process without an index was in a transaction.
+        """Look often until each process without an index was seen in a transaction.
 
-        A transaction may last for less than a millisecond.
+        Most transactions last for a few milliseconds, while their commit waits for the disk.
         """
-        ends = time.monotonic() + LOOKS_SECONDS
+        ends = time.monotonic() + TRANSACTION_SECONDS
         while look and look.without_index - look.writers - self._memory.unlocked:
             if time.monotonic() > ends:
                 break
+            time.sleep(TRANSACTION_PAUSE_SECONDS)
             if look := look.repeat():
                 self._memory.update(look)
 
