@@ -235,7 +235,6 @@ class Tripwire:
 
     def __init__(self) -> None:
         self._memory = Memory()
-        self._wal: FileStamp | None = None
         self._held: dict[Suspicion, datetime] = {}
         self._confirmed: set[Suspicion] = set()
         self._without_index: set[int] = set()
@@ -250,18 +249,16 @@ class Tripwire:
         """Whether another engine has the database open, as the last looks and this one show."""
         return look.is_foreign and FOREIGN in self._held
 
-    def has_split(self, look: Look) -> bool:
-        """Whether a look shows two generations of the WAL."""
-        return any(kind == "wal_split" for kind, _pid in self._memory.update(look))
+    def is_split(self, look: Look, pid: int) -> bool:
+        """Whether a process that uses another WAL uses one of this path, and note that it does.
 
-    def expect_split(self, look: Look, pid: int) -> bool:
-        """Note that a process has the WAL of this path, if it can have no other; return whether so.
-
-        Its WAL is beside another name of the main file: a hard link, or a mount of the file alone.
-        Without such a name, it was beside the main file, and was deleted before the first look.
+        Otherwise its WAL is beside another name of the main file: a hard link, or a mount of the
+        file alone. Without such a name, it was deleted before the first look.
         """
-        is_alone = look.files.links == 1 and pid in look.with_other_wal
+        if ("wal_split", pid) in self._memory.update(look):
+            return True
         path = look.files.path
+        is_alone = look.files.links == 1 and pid in look.with_other_wal
         if not is_alone or is_mount_point(path) or has_mounted_alone(pid, path):
             return False
         self._memory.sessions |= {(pid, index) for index in look.locks.indexes[pid]}
@@ -281,10 +278,9 @@ class Tripwire:
         known, self._memory.strays = self._memory.strays, set()
         if compare and compare_with_wal(look.files.path):
             look = look.repeat(compare=True) or look
-        if look.files.wal != self._wal or look.without_index - self._without_index:
+        if look.files.wal != self._memory.wal or look.without_index - self._without_index:
             self._await_transaction(look)
         look, found = self._look_again(look, compare=compare)
-        self._wal = look.files.wal
         in_all, in_any = found[0].intersection(*found), found[0].union(*found)
         # A killed program may leave a stray commit, but none that is new at each tick.
         if self._memory.strays - known:

@@ -245,18 +245,17 @@ class Reader:
         if not self._host.may_have_other_wal and files.wal_bytes:
             self._own_wal_seen_at = files.identity
             return
-        look = Look.take(files, list_locks())
-        if self._tripwire.is_suspected or self._tripwire.has_split(look):
+        if self._tripwire.is_suspected:
             return
         for _probe in range(OTHER_WAL_PROBES):
+            look = Look.take(files, list_locks())
             pid = find_pid_with_other_wal(look)
             if pid is None:
                 if is_wal_index_open(files.path):
                     self._own_wal_seen_at = files.identity
                 return
             time.sleep(OTHER_WAL_PAUSE_SECONDS)
-            look = Look.take(files, list_locks())
-        if pid is not None and not self._tripwire.expect_split(look, pid):
+        if pid is not None and not self._tripwire.is_split(look, pid):
             self._other_wal_seen_at = files.main
             alone = {"mounted": "yes"} if is_mount_point(files.path) else {}
             raise UnreadableError("wal_elsewhere", **alone, holder=process_label(pid))
