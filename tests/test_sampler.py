@@ -213,6 +213,17 @@ def test_only_two_requests_wait_for_a_tick(tmp_path: Path) -> None:
         assert ticks_of(sampler) <= ticks + 1
 
 
+def test_an_acknowledgement_during_a_reload_reaches_the_next_sampler(tmp_path: Path) -> None:
+    with slow_with_an_incident(tmp_path) as (sampler, incident), ThreadPoolExecutor(1) as person:
+        sampler.stop()
+        acknowledgement = Acknowledgement("ann", datetime.now(UTC), None)
+        request = person.submit(sampler.acknowledge, {incident}, acknowledgement)
+        successor = Sampler(sampler._settings, sampler._history, inbox=sampler.inbox)
+        eventually(lambda: successor.tick().open_incidents[0].acknowledged == acknowledgement)
+        assert request.result(PATIENCE_SECONDS) is None
+        successor.finish()
+
+
 def test_only_the_first_snapshot_waits_for_readings_until_the_deadline(
     config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
