@@ -179,7 +179,6 @@ def sentences() -> dict[ProblemCode, tuple[str, str]]:
     return {
         "late": told(late),
         "rows_dropped": told(problem_of(Event("email", "rows_dropped", AT, *lost))),
-        "rolled_back": told(problem_of(Event("email", "rolled_back", AT, {}, {}))),
         "file_missing": explained("file_missing"),
         "wal_orphaned": conflict_text(
             Conflict("wal_orphaned", AT, 812, "python3", "agent.service")
