@@ -22,7 +22,7 @@ MAX_LISTED = 3
 """Maximum number of paths listed per reason. Of more, the first one and their number are shown."""
 
 FILE_REASONS = {
-    "watched": "in the configuration already",
+    "watched": "already in the configuration",
     "same_file": "another name of a file that was found",
     "backup": "backup",
     "copy": "copy",
@@ -39,9 +39,9 @@ FILE_REASONS = {
 FOLDER_REASONS = {
     "missing": "no such folder",
     "hung": "does not respond",
-    "not_reached": "the time was over",
+    "not_reached": "not reached in time",
     "no_access": "no permission",
-    "too_many": "only its first 100,000 files",
+    "too_many": "only its first 100,000 files were searched",
     "too_deep": "too deep",
     "link": "link to a folder elsewhere",
     "system": "belongs to the system",

@@ -23,7 +23,7 @@ class FirstSearch:
             if not settings.names_databases:
                 self.finder = Finder({"folders": usual_folders()}, SECONDS)
         except OSError as error:
-            log.error("databases cannot be searched for: %s", error)
+            log.error("cannot search for databases: %s", error)
 
     def poll(self) -> tuple[Database, ...] | None:
         """Return the databases to propose once the search is over, those of known programs first.

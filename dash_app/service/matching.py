@@ -73,7 +73,7 @@ def _start(settings: Settings, seconds: float = 10.0) -> Finder | None:
     try:
         return Finder({"patterns": patterns}, seconds)
     except OSError as error:
-        log.error("patterns cannot be searched for: %s", error)
+        log.error("cannot search for the files of patterns: %s", error)
         return None
 
 

@@ -115,7 +115,7 @@ class Service:
         try:
             self._apply(updated)
         except Exception as error:  # noqa: BLE001 - the service goes on with the files it has
-            log.error("the files of patterns stay as they are: %s", describe_error(error))
+            log.error("keeping the current files of patterns: %s", describe_error(error))
 
     def _apply(self, requested: Settings) -> None:
         """Apply the requested settings, except that port and history stay as they are."""

@@ -108,8 +108,7 @@ RESCUE = f"Don't start or stop its programs. `{RUN} doctor` shows how to save it
 REMEDIES: dict[FindingKind, str] = {
     **dict.fromkeys(get_args(ConflictKind), RESCUE),
     "wal_stale": (
-        f"Open it with no program yet: SQLite would apply that WAL to it. `{RUN} doctor` prints "
-        "the steps."
+        f"Do not open it yet: SQLite would apply that WAL to it. `{RUN} doctor` prints the steps."
     ),
     "pages_damaged": (
         "Copy the file with its `-wal` first, then `.recover` the copy. No `VACUUM` and no "

@@ -27,8 +27,8 @@ REPLACE_BY_ONE = (
     "Move its files aside, and put the copy in their place. If it is damaged, restore a backup "
     "instead."
 )
-KEEP = "Start its programs again. Keep the folder until nobody misses a row."
-CLOSED = "Open it with no program yet: SQLite would apply the WAL of another file to it."
+KEEP = "Start its programs again. Keep the folder until you are sure that no row is missing."
+CLOSED = "Do not open it yet: SQLite would apply the WAL of another file to it."
 MOVE_WAL = "Move that WAL aside."
 KEEP_WAL = "Start its programs again. Keep the WAL: it has the newest rows of the previous file."
 

@@ -104,7 +104,7 @@ def test_save_adds_missing_databases_and_changes_nothing_else(home: Path, tmp_pa
     assert (done.returncode, done.stderr) == (0, "")
     assert f"Added 2 databases to {config}. The former file is {config}.old." in done.stdout
     for known in ("clawd/email.db", ".openclaw/agents/main/agent/openclaw-agent.sqlite"):
-        assert f"  in the configuration already: ~/{known}" in done.stdout.splitlines()
+        assert f"  already in the configuration: ~/{known}" in done.stdout.splitlines()
     added = (
         f'\n[[databases]]\nname = "agents-co"\npath = "{home}/fleet/agents-co.db"\n'
         f'\n[[databases]]\nname = "blog"\npath = "{home}/projects/blog/db.sqlite3"\n'
