@@ -61,11 +61,14 @@ def commit(clone: Path, changelog: str) -> None:
 
 
 def add_environments(folder: Path) -> None:
-    """Give a folder the environments of this one, as folders of links."""
-    for name in (".venv", ".venv-test"):
+    """Give a folder the environments of this one, as folders of links that count as ready."""
+    for name, lock in ((".venv", "requirements.txt"), (".venv-test", "tests/requirements.txt")):
         (folder / name).mkdir()
         for path in (ROOT / name).iterdir():
             (folder / name / path.name).symlink_to(path)
+        (folder / name / "made-from").unlink()
+        sources = f"echo $HOSTTYPE; cksum ops/environment.sh requirements.txt {lock}"
+        (folder / name / "made-from").write_text(run("bash", "-c", sources, cwd=folder))
 
 
 def release(clone: Path, version: str = NEXT) -> str:
