@@ -79,7 +79,9 @@ def _configuration(settings: Settings) -> Iterator[Check]:
         yield Check("notice", "no_configuration", text, f"{RUN} discover --save")
     for pattern in settings.patterns:
         level: Level = "well" if pattern.watched and not pattern.unwatched else "notice"
-        cure = "" if pattern.watched else f"If it should, check `path` of {pattern.name}."
+        cure = (
+            "" if pattern.watched else "Check its `path`, and that this user may list its folders."
+        )
         yield Check(level, "pattern", pattern_note(pattern), cure)
     if unread := unread_configuration(settings.source):
         text = f"{numbers.short_path(unread)} is not read: XDG_CONFIG_HOME does not apply here."

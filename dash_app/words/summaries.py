@@ -121,7 +121,7 @@ def pattern_note(pattern: Pattern) -> str:
     """Return how many files match a pattern, and how many of them are watched if not all are."""
     path, total = short_path(Path(pattern.path)), pattern.watched + pattern.unwatched
     if not total:
-        return f"No file matches {path} yet."
+        return f"No database for {path} yet."  # or another entry has its files
     beyond = f", {number(pattern.unwatched)} of them not watched" if pattern.unwatched else ""
     verb = "matches" if total == 1 else "match"
     return f"{plural(total, 'file')} {verb} {path}{beyond}."

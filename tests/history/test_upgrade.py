@@ -15,9 +15,11 @@ import pytest
 
 from dash_app.history.file import COPY_SUFFIX
 from dash_app.history.incidents import IncidentQuery, find_incidents
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.schema import MIGRATIONS, UnusableHistoryError
 from dash_app.history.writer import History
 from dash_app.model.database import HISTORY_APPLICATION_ID
+from dash_app.model.match import Match
 from dash_app.settings.schema import HistorySettings
 from tests.harness import ROOT
 
@@ -104,8 +106,12 @@ def test_every_row_of_the_version_before_is_migrated(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         assert {name for (name,) in tables} - {"sqlite_sequence"} == set(ROWS)
-    with closing(History(HistorySettings(path=path))):
+    reader, match = ReadOnlyHistory(path), Match("agent", Path("/srv/a.db"), "agent-a")
+    assert (reader.matches(), reader.page_checks()) == ((), {})  # which had no tables yet
+    with closing(History(HistorySettings(path=path))) as history:
         assert contents(path) == ROWS
+        history.store_matches([match])
+        assert reader.matches() == history.matches() == (match,)
         (incident,) = find_incidents(path, IncidentQuery())
         assert (incident.evidence, len(incident.notifications)) == ("", 1)
     assert version_of(path) == len(MIGRATIONS)

@@ -1,0 +1,55 @@
+"""A pattern without a match, or with too many, is said calmly on every face."""
+
+import tomllib
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from dash_app import settings
+from dash_app.api.serializers import status_document
+from dash_app.cli.service_status import snapshot_from
+from dash_app.cli.status import exit_code, lines
+from dash_app.doctor import examine
+from dash_app.history.writer import History
+from dash_app.model.match import Pattern
+from dash_app.sampler import Sampler
+from dash_app.service.matching import with_files
+from dash_app.settings.patterns import with_found
+from dash_app.system.exit_codes import ExitCode
+from dash_app.web.app import create_server
+from dash_app.words.summaries import pattern_note
+
+NOTE = "No database for {}/*/a.db yet."
+
+
+def test_without_any_database_every_face_says_what_is_awaited(tmp_path: Path) -> None:
+    text = f'[history]\npath = "h.db"\n[[databases]]\nname = "a"\npath = "{tmp_path}/*/a.db"\n'
+    configured = with_files(settings.parse(tomllib.loads(text), tmp_path / "config.toml"))
+    note = NOTE.format(tmp_path)
+    with closing(History(configured.history)) as history:
+        sampler = Sampler(configured, history)
+        snapshot = sampler.tick()
+        client = create_server(configured, sampler, datetime.now(UTC)).test_client()
+        for path in ("/", "/glance", "/metrics", "/_dash-layout", "/api/history"):
+            assert client.get(path).status_code == 200
+        for path in ("/", "/glance"):
+            assert note in client.get(path, headers={"Accept": "text/html"}).text
+        sampler.finish()
+    document = status_document(snapshot)
+    assert (document["headline"], document["level"]) == ("Nothing here yet", "well")
+    assert snapshot_from(document).patterns == configured.patterns
+    assert [*lines(snapshot, snapshot.taken_at, is_fresh=True)][1:] == [note]
+    assert exit_code(snapshot) == ExitCode.WELL
+    (check,) = [check for check in islice(examine(configured), 2) if check.code == "pattern"]
+    assert (check.level, check.text) == ("notice", note)
+    found = {configured.patterns[0].path: [tmp_path / "x" / "a.db"]}
+    checks = list(islice(examine(with_found(configured, found)), 2))
+    assert ("well", f"1 file matches {tmp_path}/*/a.db.") in [
+        (one.level, one.text) for one in checks
+    ]
+
+
+def test_files_beyond_the_maximum_are_counted() -> None:
+    beyond = Pattern("a", "/srv/*.db", 200, 1000)
+    assert pattern_note(beyond) == "1,200 files match /srv/*.db, 1,000 of them not watched."
