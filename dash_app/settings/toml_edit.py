@@ -70,7 +70,8 @@ def add_databases(text: str, databases: str) -> str:
     """
     intended = tomllib.loads(text)
     if "databases" not in intended:
-        return "\n".join(filter(None, (text, databases)))
+        end = "" if text.endswith("\n") else "\n"
+        return f"{text}{end}\n{databases}" if text else databases
     intended["databases"] = [*intended["databases"], *tomllib.loads(databases)["databases"]]
     with _fail_if_unclear():
         after = _with_lines(text, lambda present: (*_end(present[-1]), f"\n{databases}"))
