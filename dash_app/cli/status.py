@@ -62,15 +62,21 @@ def status(config: Path | None, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(document, indent=2, sort_keys=True))
     else:
-        for line in lines(snapshot, now, is_fresh=is_fresh):
+        is_first = not configured.names_databases and all(
+            status.status == "not_initialized" for status in snapshot.databases
+        )
+        for line in lines(snapshot, now, is_fresh=is_fresh, is_first=is_first):
             click.echo(line)
     exit_now(exit_code(snapshot) if is_fresh else ExitCode.CANNOT_TELL)
 
 
-def lines(snapshot: Snapshot, now: datetime, *, is_fresh: bool) -> Iterator[str]:
+def lines(
+    snapshot: Snapshot, now: datetime, *, is_fresh: bool, is_first: bool = False
+) -> Iterator[str]:
     """Yield the headline, then each database, worst first, with its remedies below it.
 
-    A snapshot is not fresh if the service stopped reading.
+    A snapshot is not fresh if the service stopped reading. `is_first`: there is neither a
+    configuration nor any of the default databases, so that only one remedy helps.
     """
     if is_fresh:
         yield headline_with_age(snapshot, now)
@@ -81,9 +87,12 @@ def lines(snapshot: Snapshot, now: datetime, *, is_fresh: bool) -> Iterator[str]
         level = status.level if is_fresh and not status.is_paused else "unknown"
         text = printable(status_line(status, now))
         yield f"{click.style(word, fg=COLOURS[level])}  {label}  {text}"
-        for remedy in dict.fromkeys(problem.remedy for problem in status.problems):
+        problems = () if is_first else status.problems
+        for remedy in dict.fromkeys(problem.remedy for problem in problems):
             yield f"{'':{len(word)}}  {'':{len(label)}}  {remedy}"
     yield from pattern_notes(snapshot.patterns)
+    if is_first:
+        yield f"There is no configuration yet. To find your databases: {RUN} discover --save"
 
 
 def exit_code(snapshot: Snapshot) -> ExitCode:

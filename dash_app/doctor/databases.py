@@ -35,7 +35,7 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     dangers = rescue.find_dangers(settings.history.path)
     open_files = rescue.list_open_files()
     yield from conflicts_unknown(settings.databases, readings)
-    for database in settings.databases:
+    for database in () if _is_first(settings, readings) else settings.databases:
         reading = readings.get(database.name)
         if reading is None:
             text, cure = f"{database.label}: no answer.", "Its disk or mount may hang. See `dmesg`."
@@ -55,8 +55,15 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield from _rules(database, reading)
             yield from _writers(database, reading)
             yield from _mount(database, reading)
-    yield from _versions(settings, readings)
-    yield from _reader(guards)
+    versions = list(_versions(settings, readings))
+    yield from versions
+    yield from _reader(guards, bug_fix="" if versions else summaries.RESET_BUG_FIX)
+
+
+def _is_first(settings: Settings, readings: Mapping[str, Reading]) -> bool:
+    """Whether there is no configuration, which a check says, and none of the default databases."""
+    codes = [reading.code for reading in readings.values() if reading.code in ABSENCES]
+    return not settings.names_databases and len(codes) == len(settings.databases)
 
 
 def conflicts_unknown(
@@ -162,7 +169,7 @@ def _versions(settings: Settings, readings: Mapping[str, Reading]) -> Iterator[C
         yield Check("notice", "old_sqlite", text, cure)
 
 
-def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
+def _reader(guards: tuple[str, ...], bug_fix: str) -> Iterator[Check]:
     if guards:
         text = f"The kernel denies every write of the reader ({' and '.join(guards)})."
         yield Check("well", "guarded", text)
@@ -176,6 +183,6 @@ def _reader(guards: tuple[str, ...]) -> Iterator[Check]:
     major, minor, patch = sqlite3.sqlite_version_info
     if has_reset_bug(major * 1_000_000 + minor * 1_000 + patch):
         text = f"{text}; its WAL-reset bug affects writers only, here only our own history."
-        yield Check("notice", "own_sqlite_old", text, summaries.RESET_BUG_FIX)
+        yield Check("notice", "own_sqlite_old", text, bug_fix)
     else:
         yield Check("well", "own_sqlite", f"{text}.")

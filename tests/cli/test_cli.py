@@ -190,6 +190,16 @@ def test_without_a_configuration_the_default_databases_are_watched(home: Path) -
         assert (home / ".local" / "state" / "mission-control" / "history.db").exists()
 
 
+def test_without_a_configuration_status_and_doctor_name_the_next_step_once(home: Path) -> None:
+    status, doctor = run(home, "status").stdout, run(home, "doctor").stdout
+    assert status.endswith("To find your databases: ./ops/run discover --save\n")
+    assert status.count("\n") == 7
+    assert "     ./ops/run discover --save\n" in doctor
+    for text in (status, doctor):
+        assert "It connects automatically" not in text
+        assert text.count("SQLite 3.51.3 fixes that") <= 1
+
+
 def test_the_demo_names_the_next_step_and_removes_its_files(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
