@@ -169,7 +169,7 @@ def _versions(settings: Settings, readings: Mapping[str, Reading]) -> Iterator[C
         yield Check("notice", "old_sqlite", text, cure)
 
 
-def _reader(guards: tuple[str, ...], bug_fix: str) -> Iterator[Check]:
+def _reader(guards: tuple[str, ...], bug_fix: str = summaries.RESET_BUG_FIX) -> Iterator[Check]:
     if guards:
         text = f"The kernel denies every write of the reader ({' and '.join(guards)})."
         yield Check("well", "guarded", text)

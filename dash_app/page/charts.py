@@ -178,7 +178,8 @@ class TimeAxis:
         before = self.before.curve(name) if self.before else None
         if before and not _rows(before.facts[: 1 if self.step else 2]):
             before = None  # it was not watched from its start
-        return Curve(self, facts, self.trends.attrs["written"].get(name, 0), before)
+        is_partial = bool(self.trends.attrs.get("uncounted", {}).get(name))
+        return Curve(self, facts, self.trends.attrs["written"].get(name, 0), before, is_partial)
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,9 @@ class Curve:
 
     before: Curve | None
     """The span before, if it is compared."""
+
+    is_partial: bool = False
+    """Whether a table that was never counted in the range is missing."""
 
     @property
     def known(self) -> list[int]:
@@ -310,6 +314,7 @@ def _at_rest(panel: Panel, curve: Curve) -> list[str]:
     if panel.since:
         day_or_time = "%H:%M" if chosen.reach <= numbers.A_DAY else "%-d %b"
         span = f" since {panel.since.astimezone(axis.zone).strftime(day_or_time)}"
+    span += " · counted tables only" if curve.is_partial else ""
     change = [_change(curve), span]
     if curve.before:
         change = [change[0], f"{span}, ", _change(curve.before), " before"]

@@ -140,6 +140,9 @@ def test_at_rest_a_panel_shows_the_newest_value_and_the_change() -> None:
     panel = replace(panel, since=since + HOUR)
     assert "Email+4 since 16:02" in text(frame([None, None, None, 4]), WRITTEN, panel=panel)
     assert "not watched in 24 h" in text(frame([None] * 3), WRITTEN)
+    partial = frame([0, 0])
+    partial.attrs["uncounted"] = {"email": {"states"}}
+    assert "no rows in 24 h · counted tables only" in text(partial, WRITTEN)
 
 
 def test_a_week_is_compared_with_the_one_before() -> None:
