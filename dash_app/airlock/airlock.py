@@ -10,11 +10,9 @@ import os
 import select
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from math import inf
-from subprocess import TimeoutExpired
 from typing import Self
 
 from dash_app.airlock.child_process import ChildProcess, Limits
@@ -169,8 +167,7 @@ class Airlock:
         for child in self._children():
             self._abandon(child)
         for child in self._abandoned:
-            with suppress(TimeoutExpired):
-                child.wait()
+            child.join(1)
         self._shared = None
         self._suspects.clear()
 
@@ -241,7 +238,7 @@ class Airlock:
         poll.poll(wait_seconds * 1000)
         for child in children:
             child.send()
-            for message in child.receive():
+            for message in child.readings():
                 self._store(message)
             self.guards = child.guards or self.guards
             child.add_workers_if_stalled()

@@ -4,12 +4,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from dash_app.airlock.line_process import LineProcess
 from dash_app.model.reading import Code
 from dash_app.reader.protocol import (
     MAX_DATA_BYTES,
@@ -17,7 +17,6 @@ from dash_app.reader.protocol import (
     OVERDUE,
     WORKERS,
     Message,
-    from_line,
     to_line,
 )
 
@@ -35,11 +34,6 @@ STALLED_SECONDS = 0.25
 
 MAX_WORKERS = 64
 
-CHUNK_BYTES = 1 << 16
-MAX_ANSWER_BYTES = 1 << 25
-"""Maximum length of one line; 2,000 tables of 20 columns take 2 MB. A child that sends more has
-failed."""
-
 CRASHES = {signal.SIGSEGV, signal.SIGBUS}
 """Signals of a crash of SQLite. Other signals come from a person, or from the kernel when memory is
 short."""
@@ -53,65 +47,43 @@ class Limits:
     table_seconds: float
 
 
-class ChildProcess:
+class ChildProcess(LineProcess):
     """A running child, with the databases that it was asked for.
 
-    `is_closed` is whether the child has closed its pipe, because it has exited or is about to, or
-    has sent an invalid message. `started` maps each database that it is reading to the time when
-    the reading started; `queued` are the others that it was asked for.
+    `is_closed` is also whether it has sent an invalid message. `started` maps each database that it
+    is reading to the time when the reading started; `queued` are the others that it was asked for.
     """
 
     def __init__(self, limits: Limits, *, nice: int = 0) -> None:
         """Start the child with a lower priority by `nice`. Raise OSError if that fails."""
-        arguments = (os.getpid(), limits.deadline_seconds, limits.table_seconds)
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-B", "-m", "dash_app.reader", *map(str, arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-            process_group=0,  # only the service handles Ctrl-C in the terminal
-        )
+        seconds = (limits.deadline_seconds, limits.table_seconds)
+        super().__init__("dash_app.reader", *seconds, stdin=subprocess.PIPE)
         if nice:
             with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, nice)
-        if self._process.stdin is None or self._process.stdout is None:
-            raise OSError("no pipes to the airlock")
-        self._requests, self._answers = self._process.stdin, self._process.stdout
+                os.setpriority(os.PRIO_PROCESS, self.process.pid, nice)
+        assert self.process.stdin is not None  # noqa: S101 - for mypy
+        self._requests = self.process.stdin
         os.set_blocking(self._requests.fileno(), False)
-        os.set_blocking(self._answers.fileno(), False)
         self._deadline_seconds = limits.deadline_seconds
         self._acknowledge_by: float | None = time.monotonic() + START_SECONDS
         self._unacknowledged = 0
         self._unsent = bytearray()
-        self._buffer = bytearray()
-        self._moved_at = self._received_at = time.monotonic()
+        self._moved_at = self.received_at
         self._workers = WORKERS
         self._failure: str | None = None
         self._reported_overdue: set[str] = set()
-        self.is_closed = False
-        self.received_bytes = 0
         self.started: dict[str, float] = {}
         self.queued: set[str] = set()
         self.guards: tuple[str, ...] | None = None
-
-    @property
-    def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
 
     @property
     def pending(self) -> set[str]:
         """The databases whose readings have not arrived, started or not."""
         return self.queued | self.started.keys()
 
-    @property
-    def answers_descriptor(self) -> int:
-        """The descriptor to read answers from."""
-        return self._answers.fileno()
-
     def register(self, poll: select.poll) -> None:
         """Wait for answers, and for room in the pipe if a part of the requests is unsent."""
-        poll.register(self.answers_descriptor, select.POLLIN)
+        poll.register(self.answers.fileno(), select.POLLIN)
         if self._unsent and not self.is_closed:
             poll.register(self._requests.fileno(), select.POLLOUT)
 
@@ -134,17 +106,11 @@ class ChildProcess:
         except OSError:
             self.is_closed = True
 
-    def receive(self) -> list[Message]:
+    def readings(self) -> list[Message]:
         """Return the readings that have arrived, without waiting."""
         messages: list[Message] = []
         try:
-            while not self.is_closed and (data := os.read(self.answers_descriptor, CHUNK_BYTES)):
-                self._received_at = time.monotonic()
-                self.received_bytes += len(data)
-                messages += self._parse(data)
-            self.is_closed = True
-        except BlockingIOError:
-            pass
+            messages.extend(message for message in self.receive() if self._handle(message))
         except (KeyError, RecursionError, TypeError, ValueError) as error:
             self._failure = type(error).__name__
             self.is_closed = True
@@ -152,7 +118,7 @@ class ChildProcess:
 
     def restart_silence(self) -> None:
         """Measure silence from now on, since the answers were not read until now."""
-        self._received_at = time.monotonic()
+        self.received_at = time.monotonic()
 
     def is_hung(self) -> bool:
         """Whether it failed to start, or to acknowledge a request, in time."""
@@ -181,9 +147,8 @@ class ChildProcess:
     def failure(self) -> tuple[Code, dict[str, str]]:
         """Explain the failure of this child: an error code, and the details of its explanation."""
         if self.is_closed:
-            with suppress(subprocess.TimeoutExpired):
-                self.wait()
-        exit_code = self._process.returncode
+            self.join(1)
+        exit_code = self.process.returncode
         if not self.is_closed or exit_code == OVERDUE:
             return "not_responding", {}
         detail: dict[str, str] = {}
@@ -197,20 +162,12 @@ class ChildProcess:
 
     def kill(self) -> None:
         """Kill it without waiting: a process that is stuck in the kernel may exit much later."""
-        self._process.kill()
+        self.process.kill()
         self._requests.close()
-        self._answers.close()
-
-    def has_exited(self) -> bool:
-        """Whether the process has exited."""
-        return self._process.poll() is not None
-
-    def wait(self) -> None:
-        """Wait until it exits. Raise subprocess.TimeoutExpired after a second."""
-        self._process.wait(timeout=1)
+        self.answers.close()
 
     def _is_silent(self) -> bool:
-        return time.monotonic() - self._received_at > SILENT_SECONDS
+        return time.monotonic() - self.received_at > SILENT_SECONDS
 
     def _request(self, message: Message) -> None:
         self._unsent += to_line(message)
@@ -223,17 +180,6 @@ class ChildProcess:
         if self.guards is not None:  # until it has started, START_SECONDS applies
             is_due = self._unacknowledged or self._unsent
             self._acknowledge_by = time.monotonic() + ACKNOWLEDGE_SECONDS if is_due else None
-
-    def _parse(self, data: bytes) -> list[Message]:
-        """Add bytes to the buffer; return the readings in the lines that are complete."""
-        self._buffer += data
-        if len(self._buffer) > MAX_ANSWER_BYTES:
-            self._failure = f"an answer of more than {MAX_ANSWER_BYTES // 1_000_000} MB"
-            self.is_closed = True
-        if b"\n" not in data:  # do not search a long line again with each of its parts
-            return []
-        *lines, self._buffer = self._buffer.split(b"\n")
-        return [message for message in map(from_line, lines) if self._handle(message)]
 
     def _handle(self, message: Message) -> bool:
         """Process a message; return whether it carries a reading."""

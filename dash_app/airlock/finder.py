@@ -4,7 +4,7 @@ import select
 import time
 from pathlib import Path
 
-from dash_app.airlock.one_shot import OneShot
+from dash_app.airlock.line_process import OneShot
 from dash_app.reader.protocol import Message
 
 START_SECONDS = 5.0

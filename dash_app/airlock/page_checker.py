@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dash_app.airlock.one_shot import OneShot
+from dash_app.airlock.line_process import OneShot
 from dash_app.model.database import Database
 from dash_app.model.integrity import NOT_YET, Damage, Integrity, IntegrityState, TableCheck
 from dash_app.model.reading import Reading
@@ -297,7 +297,7 @@ class PageChecker:
         is_awaited: bool,
     ) -> None:
         """Receive messages, and end a check that hangs, must stop or gives way to another one."""
-        has_exited = process.process.poll() is not None
+        has_exited = process.has_exited()
         name = process.database
         try:
             for message in process.receive():

@@ -234,7 +234,7 @@ def test_an_answer_in_the_pipe_is_used_however_late_it_is_read(
 
 def is_full(child: ChildProcess) -> bool:
     """Whether the pipe of the answers is nearly full (ioctl(2), FIONREAD)."""
-    size = fcntl.ioctl(child.answers_descriptor, termios.FIONREAD, b"1234")
+    size = fcntl.ioctl(child.answers, termios.FIONREAD, b"1234")
     return int.from_bytes(size, sys.byteorder) > PIPE_BYTES * 0.9
 
 
@@ -287,7 +287,7 @@ def test_the_failure_of_a_child_is_explained(
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
     child = ChildProcess(LIMITS)
-    eventually(lambda: child.receive() or child.is_closed)
+    eventually(lambda: child.readings() or child.is_closed)
     if "read" in script:
         child.kill()
     assert child.failure() == ("reader_crashed", detail)
@@ -314,13 +314,13 @@ def test_a_reading_ends_at_its_deadline_without_the_parent(tmp_path: Path) -> No
 
     def has_exited() -> bool:
         """Whether it has exited; ask again if the count was interrupted before the views."""
-        child.receive()
+        child.readings()
         if not child.pending and not child.is_closed:
             child.request_readings({"a": str(tmp_path / "a.db")})
         return child.has_exited()
 
     eventually(has_exited)
-    child.receive()
+    child.readings()
     assert child.is_closed
     assert child.failure() == ("not_responding", {})
     assert child.overdue() == {"a"}
@@ -384,6 +384,6 @@ def test_the_number_of_children_that_cannot_be_killed_is_limited(tmp_path: Path)
         assert airlock.pids == []
         for child in held:
             child.kill()
-            child.wait()
+            child.join(1)
         assert rows(read_until(airlock, lambda reading: reading.code is None)) == {"agents": 3}
         assert airlock._abandoned == []
