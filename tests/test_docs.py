@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import tomllib
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
@@ -223,6 +224,8 @@ def test_the_changelog_is_short_lines_under_known_headings() -> None:
     assert headings <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     entries = re.split("^- ", changelog, flags=re.MULTILINE)[1:]
     assert [entry for entry in entries if len(entry.split("\n\n")[0]) > MAX_ENTRY_CHARACTERS] == []
+    starts = Counter(entry[:40] for entry in entries)
+    assert [start for start, number in starts.items() if number > 1] == []
 
 
 def anchors(document: Path) -> set[str]:
