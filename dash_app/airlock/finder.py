@@ -15,9 +15,8 @@ class Finder(OneShot):
     """A search, and what it has found so far. Not thread-safe.
 
     `files`: the program of each database by path, None if it is unknown. `skipped`: the reason by
-    path. `matches`: the files by pattern, and `counts` their number before any limit. A pattern
-    that could not be searched is missing. `is_over`: whether the search ended; `is_complete`:
-    whether everything was searched.
+    path. `matches`: the files by pattern; a pattern that could not be searched is missing.
+    `is_over`: whether the search ended; `is_complete`: whether everything was searched.
     """
 
     def __init__(self, request: Message, seconds: float = 5.0) -> None:
@@ -30,8 +29,7 @@ class Finder(OneShot):
         self._ends_at = self.received_at + seconds + START_SECONDS
         self.files: dict[Path, str | None] = {}
         self.skipped: dict[str, str] = {}
-        self.matches: dict[str, list[str]] = {}
-        self.counts: dict[str, int] = {}
+        self.matches: dict[str, list[Path]] = {}
         self.is_over = self.is_complete = self._has_ended = False
 
     def poll(self) -> bool:
@@ -68,7 +66,7 @@ class Finder(OneShot):
                 self.files[Path(path)] = program
             case {"skipped": path, "reason": reason}:
                 self.skipped[path] = reason
-            case {"pattern": pattern, "matches": matches, "count": count}:
-                self.matches[pattern], self.counts[pattern] = matches, count
+            case {"pattern": pattern, "matches": matches}:
+                self.matches[pattern] = [*map(Path, matches)]
             case {"ended": True, "complete": is_complete}:
                 self._has_ended, self.is_complete = True, is_complete

@@ -2,9 +2,9 @@
 
 Argument: the parent's pid. Request, one line: `patterns` as absolute paths, and `seconds`, after
 which it ends. Answers:
-- `{"pattern": PATTERN, "matches": [PATH, ...], "count": COUNT}`: its regular files in order,
-  without leftovers, each under one name in UTF-8; no more than `MAX_MATCHES`. A pattern that could
-  not be searched in time has no answer.
+- `{"pattern": PATTERN, "matches": [PATH, ...]}`: its regular files in order, without leftovers,
+  each under one name in UTF-8; no more than `MAX_MATCHES`. A pattern that could not be searched in
+  time has no answer.
 - `{"ended": true, "complete": WHETHER}` last: whether every pattern has its answer
 
 A pattern is that of a shell (docs.python.org/3/library/glob.html), without `**`. This is apart from
@@ -52,8 +52,7 @@ def _is_text(path: str) -> bool:
 
 
 def _answer(pattern: str) -> None:
-    found = matching_files(pattern)
-    _send({"pattern": pattern, "matches": found[:MAX_MATCHES], "count": len(found)})
+    _send({"pattern": pattern, "matches": matching_files(pattern)[:MAX_MATCHES]})
 
 
 def _send(message: dict[str, object]) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from pathlib import Path
 
 from dash_app.airlock.finder import Finder
 from dash_app.model.snapshot import Snapshot
@@ -28,7 +27,7 @@ def with_files(settings: Settings) -> Settings:
         return settings
     finder.wait(ONCE_SECONDS)
     finder.close()
-    return with_found(settings, _found(finder))
+    return with_found(settings, finder.matches)
 
 
 def over(snapshot: Snapshot | None) -> set[str]:
@@ -53,7 +52,7 @@ class PatternSearch:
         finder = self._finder
         if finder and not self._is_reported:
             self._is_reported = finder.poll()
-            return _found(finder) if self._is_reported else None
+            return finder.matches if self._is_reported else None
         is_stuck = finder is not None and finder.process.poll() is None  # in the kernel
         if time.monotonic() >= self._due and not is_stuck:
             self._due = time.monotonic() + SEARCH_EVERY_SECONDS
@@ -75,7 +74,3 @@ def _start(settings: Settings, seconds: float = 10.0) -> Finder | None:
     except OSError as error:
         log.error("cannot search for the files of patterns: %s", error)
         return None
-
-
-def _found(finder: Finder) -> Found:
-    return {pattern: [*map(Path, paths)] for pattern, paths in finder.matches.items()}
