@@ -40,7 +40,7 @@ class Proposal:
 
 
 def usual_folders() -> list[str]:
-    """Return the folders where agents and common services keep their data, if they exist or not."""
+    """Return folders in which agents and common services keep their data. Most do not exist."""
     own = str(home() or "")
     return [folder.replace("~", own, 1) for folder in FOLDERS if own or folder[0] != "~"]
 
