@@ -36,6 +36,7 @@ MAX_POINTS = 500
 
 DEFAULT_LIMIT = 50
 UNKNOWN = "unknown"
+NO_EVENTS = f"No events. Problems, such as late writes: {RUN} incidents"
 
 HISTORY_EXAMPLES = f"""\b
 Examples:
@@ -117,7 +118,10 @@ def history(  # noqa: PLR0913 - one for each option
 def events(
     config: Path | None, databases: tuple[str, ...], limit: int, since: datetime | None
 ) -> None:
-    """List events, newest first."""
+    """List what changed in the databases, newest first.
+
+    Problems that last, such as late writes, are listed by `incidents`.
+    """
     configured = load_settings(config)
     reject_unknown_databases(configured.names, databases)
     with history_file(configured) as path:
@@ -132,7 +136,7 @@ def events(
         for event in found
         if since is None or event.at >= since
     ]
-    click.echo("\n".join(table(rows)) if rows else "No events.")
+    click.echo("\n".join(table(rows)) if rows else NO_EVENTS)
 
 
 @click.command(epilog=INCIDENTS_EXAMPLES)

@@ -32,7 +32,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         "configuration": lambda: _configuration(settings),
         "service": service.examine,
         "databases": lambda: databases.examine(settings, place),
-        "folders": lambda: unwatched.examine(settings.databases),
+        "folders": lambda: unwatched.examine(settings.databases, settings.source),
         "network": lambda: network.examine(settings.server, settings.source),
         "refusals": lambda: network.examine_refusals(settings.server),
         "alerts": lambda: alerts.examine(settings.alerts),

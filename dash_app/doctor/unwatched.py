@@ -8,6 +8,7 @@ from pathlib import Path
 from dash_app.airlock.finder import Finder
 from dash_app.doctor.check import Check
 from dash_app.model.database import Database
+from dash_app.settings import default_path
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 
@@ -15,8 +16,12 @@ MAX_FOLDERS = 10
 """Maximum number of folders that get a check of their own."""
 
 
-def examine(databases: Iterable[Database]) -> Iterator[Check]:
-    """Yield one notice per folder with unwatched databases. Raise OSError."""
+def examine(databases: Iterable[Database], source: Path) -> Iterator[Check]:
+    """Yield one notice per folder with unwatched databases. Raise OSError.
+
+    `source` is the configuration file.
+    """
+    config = "" if source == default_path() else f" --config {shlex.quote(str(source))}"
     paths = [database.path for database in databases]
     folders = sorted({str(path.parent) for path in paths})
     request = {"folders": folders, "depth": 0, "watched": [*map(str, paths)]}
@@ -31,9 +36,8 @@ def examine(databases: Iterable[Database]) -> Iterator[Check]:
         is_not = "is not" if len(names) == 1 else "are not"
         place = numbers.short_path(folder)
         text = f"{count} in {place} {is_not} watched: {numbers.join_names(names)}."
-        yield Check(
-            "notice", "unwatched", text, f"{RUN} discover {shlex.quote(str(folder))} --save"
-        )
+        cure = f"{RUN} discover {shlex.quote(str(folder))} --save{config}"
+        yield Check("notice", "unwatched", text, cure)
     if (more := len(found) - MAX_FOLDERS) > 0:
         text = f"There are unwatched databases in {numbers.plural(more, 'more folder')}."
         yield Check("notice", "unwatched", text)

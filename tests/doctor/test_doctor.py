@@ -24,6 +24,7 @@ from dash_app.doctor.databases import conflicts_unknown
 from dash_app.history.schema import migrate
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.reading import has_reset_bug
+from dash_app.settings import default_path
 from dash_app.settings.schema import ServerSettings
 from dash_app.system.users import own_user_name
 from tests.airlock_helpers import give_to_nobody, public_folder
@@ -134,16 +135,19 @@ def test_databases_beside_watched_ones_are_named_once_per_folder(tmp_path: Path)
     for name in ("a.bak.db", "a.corrupt.db", "below/e.db"):
         make_database(folder / name, notes=1)
     with LiveWriter(watched[0]):
-        assert list(unwatched.examine(databases)) == []
+        assert list(unwatched.examine(databases, default_path())) == []
         make_database(folder / "crm.db", notes=1)
         make_database(folder / "leads", notes=1)
-        (check,) = unwatched.examine(databases)
+        (check,) = unwatched.examine(databases, default_path())
     assert check.text == f"2 databases in {folder} are not watched: crm.db and leads."
     assert check.cure == f"./ops/run discover '{folder}' --save"
     assert check.level == "notice"
     folders = [make_database(tmp_path / f"f{i}" / "x.db", notes=1).parent for i in range(11)]
-    found = list(unwatched.examine([replace(databases[0], path=one / "y.db") for one in folders]))
+    found = list(
+        unwatched.examine([replace(databases[0], path=one / "y.db") for one in folders], CONFIG)
+    )
     assert found[0].text == f"A database in {folders[0]} is not watched: x.db."
+    assert found[0].cure.endswith(" --save --config config.toml")
     assert found[10].text == "There are unwatched databases in 1 more folder."
 
 
