@@ -67,10 +67,6 @@ class WalIndex(NamedTuple):
         """The size of the frames that are not yet checkpointed."""
         return (self.frames - self.checkpointed) * self.frame_bytes
 
-    def is_burst_since(self, before: Self, seconds: float) -> bool:
-        """Whether more was committed in these seconds than short reads should delay."""
-        return self.commits - before.commits > BURST_COMMITS_PER_SECOND * seconds
-
     def is_held_back_by(self, slot: int) -> bool:
         """Whether the reader of a mark keeps newer frames from being checkpointed."""
         mark = self.read_marks[slot]
@@ -133,6 +129,11 @@ def read_wal_index(path: str) -> WalIndex | None:
         return None
 
 
+def is_burst(commits: int, seconds: float) -> bool:
+    """Whether so many commits within some seconds are more than short reads should delay."""
+    return commits > BURST_COMMITS_PER_SECOND * seconds
+
+
 def is_in_burst(path: str) -> bool:
     """Whether a database is written without a pause. True too if its index cannot be read now.
 
@@ -141,7 +142,9 @@ def is_in_burst(path: str) -> bool:
     before = read_wal_index(f"{path}-shm")
     time.sleep(BURST_SECONDS)
     after = read_wal_index(f"{path}-shm")
-    return before is None or after is None or after.is_burst_since(before, BURST_SECONDS)
+    return (
+        before is None or after is None or is_burst(after.commits - before.commits, BURST_SECONDS)
+    )
 
 
 def compare_with_wal(path: str) -> tuple[WalIndex, bool, frozenset[Commit]] | None:
