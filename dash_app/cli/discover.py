@@ -58,8 +58,8 @@ Examples:
   {RUN} discover ~/clawd /srv   look only into these folders
 
 \b
-Files are only read, by a process that cannot write. Copies are left out. --save keeps everything
-in the file as it is, and the former file as config.toml.old.
+Files are only read, by a process that cannot write. Copies are left out. --save changes nothing
+else in the configuration file, and keeps a copy of the old one as config.toml.old.
 """
 
 

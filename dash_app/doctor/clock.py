@@ -80,7 +80,7 @@ def _kept(*, synchronized: bool | None) -> Check:
         return Check("notice", "clock_unknown", text)
     if synchronized:
         return Check("well", "clock", "The clock is synchronized.")
-    text = "Nothing synchronizes the clock: in time all ages will be wrong."
+    text = "Nothing synchronizes the clock: over time, all ages become wrong."
     return Check("notice", "clock_not_synchronised", text, CURE)
 
 
