@@ -18,8 +18,9 @@ from dash_app.service.matching import with_files
 from dash_app.settings.patterns import with_found
 from dash_app.system.exit_codes import ExitCode
 from dash_app.web.app import create_server
-from dash_app.words.summaries import pattern_note
+from dash_app.words.summaries import pattern_note, pattern_notes
 
+ENTRY = '[[databases]]\nname = "a"\npath = "*.db"'
 NOTE = "No database for {}/*/a.db yet."
 
 
@@ -50,6 +51,9 @@ def test_without_any_database_every_face_says_what_is_awaited(tmp_path: Path) ->
     ]
 
 
-def test_files_beyond_the_maximum_are_counted() -> None:
+def test_files_beyond_the_maximum_are_counted_and_a_hung_search_is_said() -> None:
     beyond = Pattern("a", "/srv/*.db", 200, 1000)
     assert pattern_note(beyond) == "1,200 files match /srv/*.db, 1,000 of them not watched."
+    (hung,) = with_found(settings.parse(tomllib.loads(ENTRY), Path("/srv/c.toml")), {}).patterns
+    text = "New files of /srv/*.db are not seen: its disk or mount may hang."
+    assert pattern_notes([hung]) == [text]

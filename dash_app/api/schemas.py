@@ -245,8 +245,9 @@ class Pattern(TypedDict):
     path: str
     watched: Count
     """Number of its databases."""
-    unwatched: Count
-    """Number of files that match too, but are beyond the maximum."""
+    unwatched: Count | None
+    """Number of files that match too, but are beyond the maximum; null if the pattern could not be
+    searched."""
 
 
 class StatusDocument(TypedDict):

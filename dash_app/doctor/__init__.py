@@ -78,7 +78,7 @@ def _configuration(settings: Settings) -> Iterator[Check]:
         text = f"No configuration at {shown}: the five default databases are watched."
         yield Check("notice", "no_configuration", text, f"{RUN} discover --save")
     for pattern in settings.patterns:
-        level: Level = "well" if pattern.watched and not pattern.unwatched else "notice"
+        level: Level = "well" if pattern.watched and pattern.unwatched == 0 else "notice"
         cure = (
             "" if pattern.watched else "Check its `path`, and that this user may list its folders."
         )

@@ -24,5 +24,6 @@ class Pattern:
     name: str
     path: str
     watched: int
-    unwatched: int
-    """The number of files that are not watched because of the maximum per entry."""
+    unwatched: int | None
+    """The number of files that are not watched because of the maximum per entry. None if the
+    pattern could not be searched."""

@@ -90,7 +90,7 @@ class Settings(Section):
     matches: Annotated[tuple[Match, ...], Field(exclude=True)] = ()
     """The files that patterns matched, in order of path. A file of settings has none."""
     unwatched: Annotated[Mapping[str, int], Field(exclude=True)] = {}
-    """The number of files beyond the maximum, by the name of their entry."""
+    """The number of files beyond the maximum, by the name of each entry that was searched."""
 
     def with_matches(
         self, matches: tuple[Match, ...], unwatched: Mapping[str, int] = NO_FILES
@@ -115,7 +115,7 @@ class Settings(Section):
         """The patterns, in configured order."""
         watched = Counter(match.entry for match in self.matches if match.is_watched)
         return tuple(
-            Pattern(one.name, one.pattern, watched[one.name], self.unwatched.get(one.name, 0))
+            Pattern(one.name, one.pattern, watched[one.name], self.unwatched.get(one.name))
             for one in self.declared
             if one.pattern
         )

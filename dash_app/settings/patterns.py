@@ -46,7 +46,9 @@ def with_found(settings: Settings, found: Found, over: Container[str] = ()) -> S
         files = [path for path in _files(known, entry.pattern, found, over) if path not in claimed]
         watched = sorted(files[: max(0, min(MAX_MATCHES, room))])
         claimed.update(files)
-        room, unwatched[entry.name] = room - len(watched), len(files) - len(watched)
+        room -= len(watched)
+        if entry.pattern in found:
+            unwatched[entry.name] = len(files) - len(watched)
         taken = reserved.union(match.name for match in matches.values())
         for path, match in known.items():
             matches[entry.name, path] = replace(match, is_watched=False)

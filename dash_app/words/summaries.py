@@ -113,16 +113,19 @@ def reset_bug_note(reading: Reading) -> str:
 
 
 def pattern_notes(patterns: Iterable[Pattern]) -> list[str]:
-    """Return a sentence per pattern that matches no file, or more than are watched."""
-    return [pattern_note(one) for one in patterns if one.unwatched or not one.watched]
+    """Return a sentence per pattern without a database, or whose files are not all watched."""
+    return [pattern_note(one) for one in patterns if one.unwatched != 0 or not one.watched]
 
 
 def pattern_note(pattern: Pattern) -> str:
     """Return how many files match a pattern, and how many of them are watched if not all are."""
-    path, total = short_path(Path(pattern.path)), pattern.watched + pattern.unwatched
-    if not total:
+    path, beyond = short_path(Path(pattern.path)), ""
+    if pattern.unwatched is None:
+        return f"New files of {path} are not seen: its disk or mount may hang."
+    if not (total := pattern.watched + pattern.unwatched):
         return f"No database for {path} yet."  # or another entry has its files
-    beyond = f", {number(pattern.unwatched)} of them not watched" if pattern.unwatched else ""
+    if pattern.unwatched:
+        beyond = f", {number(pattern.unwatched)} of them not watched"
     verb = "matches" if total == 1 else "match"
     return f"{plural(total, 'file')} {verb} {path}{beyond}."
 
