@@ -8,7 +8,7 @@ which it ends. Answers:
 - `{"ended": true, "complete": WHETHER}` last: whether every pattern has its answer
 
 A pattern is that of a shell (docs.python.org/3/library/glob.html), without `**`. This is apart from
-`find` because it runs every 30 s: its few modules load in a third of the time.
+`find` because it runs every 40 s: its few modules load in a third of the time.
 """
 
 import glob
