@@ -89,6 +89,7 @@ WAL2 = "It uses the WAL2 format of an SQLite branch, which SQLite cannot read."
 IN_ITS_PLACE = "Another file replaced it: not an SQLite file, or encrypted. It held 3 rows."
 HEAD = "No longer an SQLite file: its header was overwritten or encrypted. It held 3 rows."
 UNFINISHED = "A crash left unfinished work in its journal or WAL."
+ABOUT_3 = "≈\N{NO-BREAK SPACE}3 rows in 1 table."  # while a lock keeps them from being counted
 HELD = "{holder} has locked it."
 NO_DATA = "The disk did not return the data."
 NO_ANSWER = "No answer within 1 s."
@@ -184,9 +185,11 @@ MATRIX = {
     "writer at first sight": unreadable(
         lambda a: faults.open_transaction(make_rollback(a)), "locked", HELD
     ),
-    "stopped writer": readable(make_rollback, faults.stop_writer, agents=3),
+    "stopped writer": readable(make_rollback, faults.stop_writer, verdict=ABOUT_3, agents=3),
     "stopped writer of a WAL": readable(make_wal, faults.stop_writer, agents=3),
-    "EXCLUSIVE transaction": readable(make_rollback, faults.exclusive_transaction, agents=3),
+    "EXCLUSIVE transaction": readable(
+        make_rollback, faults.exclusive_transaction, verdict=ABOUT_3, agents=3
+    ),
     "EXCLUSIVE mode": readable(make_wal, faults.exclusive_mode, agents=4),
     "EXCLUSIVE mode, large WAL": readable(make_wal, faults.exclusive_mode_large_wal, agents=4),
     "reader killed": reader_killed(
