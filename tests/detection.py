@@ -238,7 +238,7 @@ CHECKS: dict[str, Callable[[Path], bool]] = {
 }
 MIN_SHARE = 0.99
 WAITS = (
-    *("short_reads.CONFIRM_SECONDS", "short_reads.REST_FACTOR", "wal_index.BURST_SECONDS"),
+    *("short_reads.CONFIRM_SECONDS", "short_reads.REST_FACTOR", "short_reads.BURST_SECONDS"),
     *("page_check.MIN_REST_SECONDS", "page_check.PAUSE_FACTOR"),
 )
 """Waits that are of no use where nobody writes."""

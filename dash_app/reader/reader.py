@@ -45,7 +45,7 @@ from dash_app.reader.locks import (
 from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
 from dash_app.reader.rowid_scan import Table
 from dash_app.reader.schema import Schema, read_schema, short_name
-from dash_app.reader.wal_index import is_burst
+from dash_app.reader.wal_index import Pace
 from dash_app.system.disk import disk_of, is_mount_point
 from dash_app.system.processes import process_label
 
@@ -120,8 +120,7 @@ class Reader:
         self._tripwire = Tripwire()
         self._commits: SearchedCommits | None = None
         self._is_wal_doubted = False
-        self._seen_commits: tuple[int, float] | None = None
-        self._is_burst = False
+        self._pace = Pace()
         self._own_wal_seen_at: tuple[int, int] | None = None
         self._other_wal_seen_at: FileStamp | None = None
         self._change_counter: int | None = None
@@ -142,7 +141,7 @@ class Reader:
                 look = Look.take(files, locks or list_locks())
                 self._host = view_host(look, self._host, surroundings, now)
                 surroundings = self._host.surroundings
-                self._note_commits()
+                self._pace.note(self._host.index)
                 try:
                     cached = self._verify(files, now)
                     if cached is None and self._tripwire.is_foreign(look):
@@ -164,16 +163,6 @@ class Reader:
             if error.code != "locked":  # while it is locked, the cached reading may stay valid
                 self._cached = CachedReading(reading)
             return reading
-
-    def _note_commits(self) -> None:
-        """Note whether the WAL is written without a pause, by its commits since the last time."""
-        index, now = self._host.index, time.monotonic()
-        if index is not None and self._seen_commits is not None:
-            before, at = self._seen_commits
-            commits = index.commits - (before if before <= index.commits else 0)
-            self._is_burst = is_burst(commits, now - at)
-        # Without an index, there is no WAL, or it is just being written.
-        self._seen_commits = index.commits if index else 0, now
 
     def _with_conflicts(self, look: Look, surroundings: Surroundings, at: datetime) -> Surroundings:
         host = self._host
@@ -289,9 +278,8 @@ class Reader:
             with self._connect(files, route) as connection:
                 schema = read_schema(connection, reading, before, self._budget.table_seconds)
                 budget = self._budget_left(started)
-                budget = (
-                    budget.beside_writer(is_burst=self._is_burst) if route == "shared" else budget
-                )
+                if route == "shared":
+                    budget = budget.beside_writer(is_burst=self._pace.is_burst)
                 is_same = schema and before and schema.fingerprint == before.fingerprint
                 tables = cached.tables if is_same else user_tables(connection)
                 known = cached.counts if cached.is_current(files) else mark_outdated(cached.counts)

@@ -31,6 +31,9 @@ SLICE_SHARE = 0.05
 over."""
 
 FIRST_SLICE_ROWS, MIN_SLICE_ROWS = 10_000, 100
+"""Skipping a row takes 8 ns, counting it 53 ns: only the last slice is counted, and it has no more
+rows than the first one."""
+
 MIN_CELL_BYTES = 5
 """Minimum size of a row in a page: 2 bytes of pointer, 1 each of size, rowid and record header
 (sqlite.org/fileformat2.html#b_tree_pages)."""
@@ -182,11 +185,14 @@ def _scan_slice(
     started = time.monotonic()
     try:
         with time_limit(connection, limit_seconds):
-            rows, last = _count_slice(connection, table, first, progress.slice_rows)
+            counted = _count_slice(connection, table, first, progress.slice_rows)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname != "SQLITE_INTERRUPT":
             raise
+        counted = None
+    if counted is None:
         return replace(progress, slice_rows=max(progress.slice_rows // 4, MIN_SLICE_ROWS))
+    rows, last = counted
     slice_seconds = max(time.monotonic() - started, 1e-6)
     position = progress.position if last is None else last
     after = replace(progress, rows=progress.rows + rows, position=position)
@@ -198,10 +204,10 @@ def _scan_slice(
 
 def _count_slice(
     connection: sqlite3.Connection, table: Table, first: int, max_rows: int
-) -> tuple[int, int | None]:
+) -> tuple[int, int | None] | None:
     """Count the rows from a rowid on, up to a maximum; return their number and the last rowid.
 
-    Skipping a row takes 8 ns, counting it 53 ns: so only the last slice is counted.
+    Return None if there are fewer, but they may be too many to count.
     """
     name = table.rowid_name
     source = f"FROM {quote(table.name)} NOT INDEXED WHERE {name} >= ?"
@@ -209,6 +215,8 @@ def _count_slice(
     row = connection.execute(skip, (first, max_rows - 1)).fetchone()
     if row:
         return max_rows, row[0]
+    if max_rows > FIRST_SLICE_ROWS:
+        return None
     rows, last = connection.execute(f"SELECT count(*), max({name}) {source}", (first,)).fetchone()
     return rows, last
 

@@ -19,7 +19,7 @@ from dash_app.reader.locks import is_wal_index_open
 from dash_app.reader.protocol import Message
 from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
 from dash_app.reader.table_check import DamagedError, NotComparedError, missing_part
-from dash_app.reader.wal_index import is_in_burst
+from dash_app.reader.wal_index import BURST_SECONDS, Pace, read_wal_index
 
 STILL_SECONDS, LIVE_SECONDS = 2.0, 0.005
 """Maximum time of a statement that reads without locks until somebody writes, enough for about
@@ -74,6 +74,7 @@ class ShortReads:
         self._send = send
         self._writes_denied = writes_denied
         self._identity: tuple[int, int] | None = None
+        self._pace = Pace()
         self._sidecars = 0
         self._open_seconds, self._cpu_seconds = 0.0, time.process_time()
         self._rested_at = time.monotonic()
@@ -116,7 +117,7 @@ class ShortReads:
         now = datetime.now(UTC)
         route = choose_route(files, now, writes_denied=self._writes_denied)
         is_shared = self.is_shared = route == "shared"
-        if is_shared and is_in_burst(files.path):
+        if is_shared and self._is_in_burst(files.path):
             raise MovedError(WITHOUT_PAUSE)
         self.is_restless = not is_shared and not files.shows_writes_after(now)
         had_others = is_shared and is_wal_index_open(files.path)
@@ -138,6 +139,14 @@ class ShortReads:
         if failure:
             raise _explained(failure, files, header)
         return answer
+
+    def _is_in_burst(self, path: str) -> bool:
+        """Whether there are too many commits, since the last time or just now."""
+        self._pace.note(read_wal_index(f"{path}-shm"))
+        was_burst = self._pace.is_burst
+        time.sleep(BURST_SECONDS)
+        self._pace.note(read_wal_index(f"{path}-shm"))
+        return was_burst or self._pace.is_burst
 
     def rest(self, min_seconds: float = 0.0) -> None:
         """Rest for as long as the budget and a writer need, with nothing open."""

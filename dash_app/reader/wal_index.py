@@ -129,22 +129,27 @@ def read_wal_index(path: str) -> WalIndex | None:
         return None
 
 
-def is_burst(commits: int, seconds: float) -> bool:
-    """Whether so many commits within some seconds are more than short reads should delay."""
-    return commits > BURST_COMMITS_PER_SECOND * seconds
+class Pace:
+    """How fast a database is written, by the commits that the index of its WAL counts.
 
-
-def is_in_burst(path: str) -> bool:
-    """Whether a database is written without a pause. True too if its index cannot be read now.
-
-    The same condition applies as for `read_wal_index`.
+    `is_burst`: whether there were more since the last time than short reads should delay.
     """
-    before = read_wal_index(f"{path}-shm")
-    time.sleep(BURST_SECONDS)
-    after = read_wal_index(f"{path}-shm")
-    return (
-        before is None or after is None or is_burst(after.commits - before.commits, BURST_SECONDS)
-    )
+
+    def __init__(self) -> None:
+        """Start with the first time."""
+        self._seen: tuple[int, float] | None = None
+        self.is_burst = False
+
+    def note(self, index: WalIndex | None) -> None:
+        """Note the index at this time; None if it is just being written, or there is no WAL."""
+        now = time.monotonic()
+        if index is None:
+            self.is_burst = True
+        elif self._seen is not None:
+            before, at = self._seen
+            commits = index.commits - (before if before <= index.commits else 0)
+            self.is_burst = commits > BURST_COMMITS_PER_SECOND * (now - at)
+        self._seen = index.commits if index else 0, now
 
 
 def compare_with_wal(path: str) -> tuple[WalIndex, bool, frozenset[Commit]] | None:
