@@ -32,10 +32,10 @@ def _parts(message: Received) -> list[Received]:
     """Split a summary into the notifications that it combines."""
     if message.kind != "summary":
         return [message]
-    kinds = {"needs you": "fault", "over": "over"}
+    kinds = {"needs you": "fault", "need you": "fault", "over": "over"}
     return [
         Received(message.at, kinds[kind], (name.lower(),), f"{name}: {kind}")
-        for name, kind in re.findall(r"(Db\d+): (needs you|over)", message.text)
+        for name, kind in re.findall(r"(Db\d+): (needs? you|over)", message.text)
     ]
 
 
