@@ -19,12 +19,14 @@ import stat
 import sys
 import threading
 import time
+from contextlib import suppress
 
 from dash_app.reader import sandbox
 from dash_app.reader.leftovers import leftover_reason
 
 MAX_MATCHES = 10_000
 MAX_DATA_BYTES = 128_000_000
+STACK_BYTES, MAX_THREADS = 1 << 19, 64
 LOW_PRIORITY = 10
 OUTPUT_LOCK = threading.Lock()
 
@@ -51,8 +53,12 @@ def _is_text(path: str) -> bool:
     return True
 
 
-def _answer(pattern: str) -> None:
-    _send({"pattern": pattern, "matches": matching_files(pattern)[:MAX_MATCHES]})
+def _answer_each(patterns: list[str]) -> None:
+    """Take patterns from a list until it is empty, and answer each."""
+    with suppress(IndexError):
+        while True:
+            pattern = patterns.pop()
+            _send({"pattern": pattern, "matches": matching_files(pattern)[:MAX_MATCHES]})
 
 
 def _send(message: dict[str, object]) -> None:
@@ -69,10 +75,12 @@ def main() -> None:
     os.nice(LOW_PRIORITY)
     request = json.loads(sys.stdin.readline())
     ends_at = time.monotonic() + request["seconds"]
-    # Each pattern in a thread, of which any may hang in a folder.
+    patterns: list[str] = request["patterns"]
+    # In threads, of which any may hang in a folder.
+    threading.stack_size(STACK_BYTES)
     threads = [
-        threading.Thread(target=_answer, args=(pattern,), daemon=True)
-        for pattern in request["patterns"]
+        threading.Thread(target=_answer_each, args=(patterns,), daemon=True)
+        for _ in patterns[:MAX_THREADS]
     ]
     for thread in threads:
         thread.start()

@@ -48,6 +48,10 @@ def test_a_pattern_matches_files_without_leftovers_and_each_under_one_name(tmp_p
         pattern: [tmp_path / "a" / "agent" / "m.sqlite", other],
         missing: [],
     }
+    many = [f"{tmp_path}/{number}/*" for number in range(200)]
+    finder = match(*many)
+    assert finder.is_complete
+    assert finder.matches == {pattern: [] for pattern in many}
 
 
 def test_names_with_any_bytes_are_found(tmp_path: Path) -> None:
