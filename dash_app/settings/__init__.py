@@ -267,8 +267,8 @@ def _check_interval(settings: Settings) -> None:
 
 
 def _check_ignored_tables(settings: Settings) -> None:
-    for number, database in enumerate(settings.databases, 1):
-        for name in filter(database.rules.ignores, database.rules.tables):
+    for number, database in enumerate(settings.declared, 1):
+        for name in filter(database.rules.ignores, database.tables):
             place = f"[databases.tables.{shorten(name)}] of database number {number}"
             text = f"{place} has rules, but `ignore_tables` ignores that table: remove one of them."
             raise SettingsError(f"{settings.source}: {text}")

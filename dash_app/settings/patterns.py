@@ -35,7 +35,7 @@ def with_found(settings: Settings, found: Found, over: Container[str] = ()) -> S
     """
     plain = [entry for entry in settings.declared if entry.pattern is None]
     own = [settings.history.path, *(entry.path for entry in plain)]
-    claimed = {Path(os.path.normpath(path)) for path in own}
+    claimed = {os.path.normpath(path) for path in own}
     reserved, room = {entry.name for entry in plain}, MAX_DATABASES - len(plain)
     matches = {(match.entry, match.path): match for match in settings.matches}
     unwatched = {}
@@ -43,9 +43,10 @@ def with_found(settings: Settings, found: Found, over: Container[str] = ()) -> S
         if entry.pattern is None:
             continue
         known = {match.path: match for match in matches.values() if match.entry == entry.name}
-        files = [path for path in _files(known, entry.pattern, found, over) if path not in claimed]
+        matching = _files(known, entry.pattern, found, over)
+        files = [path for path in matching if os.path.normpath(path) not in claimed]
         watched = sorted(files[: max(0, min(MAX_MATCHES, room))])
-        claimed.update(files)
+        claimed.update(map(os.path.normpath, files))
         room -= len(watched)
         if entry.pattern in found:
             unwatched[entry.name] = len(files) - len(watched)
@@ -67,7 +68,8 @@ def _files(known: Known, pattern: str, found: Found, over: Container[str]) -> li
     ]
     if (matching := found.get(pattern)) is None:
         return watched
-    kept = [path for path in watched if path in matching or known[path].name not in over]
+    present = set(matching)
+    kept = [path for path in watched if path in present or known[path].name not in over]
     return list(dict.fromkeys([*kept, *sorted(matching)]))
 
 
@@ -75,14 +77,15 @@ def _named(
     entry: DatabaseSettings,
     paths: Sequence[Path],
     known: Known,
-    reserved: Container[str],
+    reserved: set[str],
     taken: set[str],
 ) -> Iterator[Match]:
-    """Yield each file with its name; a new name if it has none, or if another entry has it."""
+    """Yield each file with its name; a new name if it has none, or if another has it."""
     parts = wildcard_parts(Path(entry.path), paths)
     for path, part in zip(paths, parts, strict=True):
         name = known[path].name if path in known else ""
         if not name or name in reserved:
             name = unique_name(f"{entry.prefix}{slug(part)}"[:MAX_NAME_CHARACTERS], taken)
         taken.add(name)
+        reserved.add(name)
         yield Match(entry.name, path, name)

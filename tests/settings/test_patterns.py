@@ -1,6 +1,7 @@
 """Patterns: which files are watched, under which names, whatever comes, goes and returns."""
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,8 @@ def test_a_name_never_moves_to_another_file() -> None:
     gone = with_found(first, {AGENTS: files("b/x")}, over={"agent-b"})
     assert watched(gone) == {"agent-b-2": "b/x"}
     assert gone.names == ("agent-b-2", "agent-b")
+    twice = gone.with_matches((*gone.matches, replace(gone.matches[-1], path=files("a/x")[0])))
+    assert set(watched(with_found(twice, {}))) == {"agent-b-2", "agent-b-3"}
     other = with_found(gone, {AGENTS: files("b/x", "b-/x")})
     assert watched(other) == {"agent-b-3": "b-/x", "agent-b-2": "b/x"}
     back = with_found(other, {AGENTS: files("B/x", "b/x", "b-/x")})
@@ -104,6 +107,12 @@ def test_a_file_belongs_to_the_entry_that_names_it_or_to_the_first_that_matches(
         "all-main-y": "main/y",
         "mine": "main/../work/x",
     }
+    above = "/home/ann/agents/work/../*/*.sqlite"
+    found[above] = [Path(f"/home/ann/agents/work/../{part}.sqlite") for part in ("main/x", "w/x")]
+    by_other_folder = configured(
+        '"main"\npath = "/home/ann/agents/main/x.sqlite"', f'"a"\npath = "{above}"'
+    )
+    assert list(watched(with_found(by_other_folder, found))) == ["main", "a-w"]
     without = with_found(configured(entries[1]).with_matches(both.matches), found)
     assert watched(without) == {"main-x": "main/x", "main-y": "main/y"}
     alone = configured('"all-main-x"\npath = "/srv/other.db"', entries[0])
@@ -159,6 +168,10 @@ def test_only_the_written_part_of_a_path_is_a_pattern() -> None:
         ('""\npath = "~/agents/*/x.db"', "use only a to z, 0 to 9, _ and -"),
         ('"Agent"\npath = "~/agents/*/x.db"', "use only a to z, 0 to 9, _ and -"),
         ('"a"\npath = "~nosuchuser/*.db"', "~nosuchuser is not a home folder here"),
+        (
+            '"a"\npath = "*.db"\nignore_tables = ["l*"]\n[databases.tables.load]\nmin_rows = 1',
+            "[databases.tables.load] of database number 1 has rules, but `ignore_tables`",
+        ),
         ('"a"\npath = "a\\u0000*.db"', "write a path in quotes"),
         ('"a"\npath = "*.db"\n[history]\npath = "h*.db"', "write the path of one file"),
     ],
