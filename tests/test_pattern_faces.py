@@ -2,9 +2,12 @@
 
 import tomllib
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+
+import pytest
 
 from dash_app import settings
 from dash_app.api.serializers import status_document
@@ -13,12 +16,17 @@ from dash_app.cli.status import exit_code, lines
 from dash_app.doctor import examine
 from dash_app.history.writer import History
 from dash_app.model.match import Pattern
+from dash_app.model.reading import Code, LastGood
+from dash_app.model.snapshot import Snapshot
 from dash_app.sampler import Sampler
-from dash_app.service.matching import with_files
+from dash_app.service.matching import over, with_files
 from dash_app.settings.patterns import with_found
 from dash_app.system.exit_codes import ExitCode
 from dash_app.web.app import create_server
+from dash_app.words.errors import LEFT_OUT, explain_error
 from dash_app.words.summaries import pattern_note, pattern_notes
+from tests import factories
+from tests.factories import NOW
 
 ENTRY = '[[databases]]\nname = "a"\npath = "*.db"'
 NOTE = "No database for {}/*/a.db yet."
@@ -49,6 +57,18 @@ def test_without_any_database_every_face_says_what_is_awaited(tmp_path: Path) ->
     assert ("well", f"1 file matches {tmp_path}/*/a.db.") in [
         (one.level, one.text) for one in checks
     ]
+
+
+@pytest.mark.parametrize("code", ["file_missing", "folder_missing", "not_a_file"])
+def test_a_match_that_is_gone_is_left_out_once_a_person_knows(code: Code) -> None:
+    match = replace(factories.database(), is_match=True)
+    good, reading = LastGood(NOW, 1, 1), factories.failed_reading(code)
+    _cause, remedy = explain_error(code, {}, match, good, factories.WORDING)
+    assert remedy.startswith(LEFT_OUT)
+    assert LEFT_OUT not in explain_error(code, {}, match, None, factories.WORDING)[1]
+    known = factories.status(match, reading, level="well")
+    assert over(Snapshot(NOW, (known,))) == {"email"}
+    assert over(Snapshot(NOW, (factories.status(match, reading),))) == set()
 
 
 def test_files_beyond_the_maximum_are_counted_and_a_hung_search_is_said() -> None:

@@ -27,3 +27,5 @@ class Database:
     rules: Rules = field(default_factory=Rules, hash=False)
     is_page_checked: bool = True
     """Whether its pages are checked for damage in the background."""
+    is_match: bool = False
+    """Whether its file was found by a pattern of the configuration."""

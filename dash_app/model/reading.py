@@ -44,6 +44,9 @@ HOUSEKEEPING = ("sqlite_stat", "_litestream_")
 ABSENCES: frozenset[Code] = frozenset({"file_missing", "folder_missing", "file_empty", "no_tables"})
 """Codes that are a fault only if the database was once read with tables."""
 
+GONE: frozenset[Code] = frozenset({"file_missing", "folder_missing", "not_a_file"})
+"""Codes of a file that is gone, or in whose place is a folder or the like."""
+
 UNDECIDED: frozenset[Code] = frozenset({"needs_extension", "not_read_yet"})
 """Codes of databases that may be healthy. Nobody has to act."""
 

@@ -4,6 +4,7 @@ import logging
 import time
 
 from dash_app.airlock.finder import Finder
+from dash_app.model.reading import GONE
 from dash_app.model.snapshot import Snapshot
 from dash_app.settings import Settings
 from dash_app.settings.patterns import Found, with_found
@@ -14,8 +15,6 @@ is watched within a minute."""
 
 ONCE_SECONDS = 2.0
 """Maximum time for a search on which a command, or the start of the service, waits."""
-
-MISSING = {"file_missing", "folder_missing"}
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def over(snapshot: Snapshot | None) -> set[str]:
     return {
         status.database.name
         for status in (snapshot.databases if snapshot else ())
-        if status.reading.code in MISSING and not status.needs_you
+        if status.reading.code in GONE and not status.needs_you
     }
 
 

@@ -188,12 +188,17 @@ class DatabaseSettings(TableSettings, FileSettings):
         for match in matches:
             if match.entry == self.name and match.is_watched:
                 label = f"{own.label} {match.name.removeprefix(self.prefix)}"
-                yield replace(own, name=match.name, label=label, path=match.path)
+                yield replace(own, name=match.name, label=label, path=match.path, is_match=True)
 
     def _database(self) -> Database:
         """Return the database. Without a label, one is made from its name."""
         label = self.label or self.name.replace("_", " ").replace("-", " ").strip().capitalize()
-        rules = Rules(
+        return Database(self.name, label, Path(self.path), self.rules, self.integrity == "on")
+
+    @property
+    def rules(self) -> Rules:
+        """The expectations of the database, and of its tables."""
+        return Rules(
             expect=self.expectation,
             quiet=self.quiet or NO_QUIET_HOURS,
             paused=self.paused,
@@ -206,7 +211,6 @@ class DatabaseSettings(TableSettings, FileSettings):
             ignored_tables=self.ignore_tables,
             expects_replacement=self.replaced == "expected",
         )
-        return Database(self.name, label, Path(self.path), rules, self.integrity == "on")
 
     def _table_rules(self, table: TableSettings) -> TableRules:
         return TableRules(

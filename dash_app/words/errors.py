@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from dash_app.model.database import Database
-from dash_app.model.reading import Code, LastGood
+from dash_app.model.reading import GONE, Code, LastGood
 from dash_app.words.commands import RUN
 from dash_app.words.numbers import number, plural, short_path
 
@@ -38,6 +38,8 @@ NEWER_SCHEMA = (
     "Its schema needs a newer SQLite than Mission Control's {ours}; it was written by {writer}."
 )
 UPDATE = f"Update Python; `{RUN} doctor` names both versions."
+
+LEFT_OUT = "Removed on purpose? Acknowledge it, and it is no longer watched. If not:"
 
 NEVER_SEEN: dict[Code, tuple[str, str]] = {
     "file_missing": ("No file yet at {path}.", APPEARS),
@@ -189,4 +191,6 @@ def explain_error(
     }
     if number_of_format := detail.get("format"):
         facts["format"] = FORMATS.get(number_of_format, f"file format {number_of_format}")
+    if database.is_match and last_good and code in GONE:
+        remedy = f"{LEFT_OUT} {remedy}"
     return cause.format_map(facts), remedy.format_map(facts)
