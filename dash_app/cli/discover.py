@@ -40,6 +40,7 @@ FOLDER_REASONS = {
     "missing": "no such folder",
     "hung": "does not respond",
     "not_reached": "not reached in time",
+    "remote": "network or FUSE file system",
     "no_access": "no permission",
     "too_many": "only its first 100,000 files were searched",
     "too_deep": "too deep",

@@ -26,11 +26,12 @@ PROGRAMS = (
 their paths if there are any number of them, such as one per agent. The first that fits decides."""
 
 FOLDERS = (
-    *("~", "~/.openclaw", "~/.hermes", "~/clawd"),  # each may be a link, which is not followed
+    *("~/.openclaw", "~/.hermes", "~/clawd"),  # each may be a link, which is not followed
     *("/opt", "/srv", "/data", "/config", "/var/lib/docker/volumes"),
     *("/usr/share/hassio/homeassistant", "/var/lib/homeassistant", "/home/homeassistant"),
     *("/var/lib/n8n", "/var/lib/uptime-kuma", "/var/lib/jellyfin"),
     *("/var/lib/sonarr", "/var/lib/radarr", "/var/lib/lidarr", "/var/lib/readarr"),
-    *("/var/lib/prowlarr", "/var/lib/bazarr"),
+    *("/var/lib/prowlarr", "/var/lib/bazarr", "~"),
 )
-"""Where agents and common services keep their data on a Linux machine or in a container."""
+"""Where agents and common services keep their data on a Linux machine or in a container. The home
+comes last, as it may have any number of files."""

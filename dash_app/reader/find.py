@@ -14,12 +14,10 @@ import stat
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from heapq import heappop, heappush
 from itertools import islice
-from queue import SimpleQueue
 
 from dash_app.model.database import HISTORY_APPLICATION_ID
 from dash_app.model.known_programs import PROGRAMS
@@ -30,6 +28,7 @@ from dash_app.reader.files import (
     HEADER_BYTES,
     MAGIC,
     UnreadableError,
+    identity_of,
     read_header,
     read_start,
     stat_files,
@@ -37,16 +36,16 @@ from dash_app.reader.files import (
 from dash_app.reader.leftovers import leftover_reason
 from dash_app.reader.protocol import MAX_DATA_BYTES, Message, from_line, to_line
 from dash_app.reader.routes import choose_route, is_being_written
+from dash_app.system.disk import is_remote, remote_mounts
 from dash_app.system.processes import limit_memory
 
-WORKERS, MAX_WORKERS = 2, 32
-SILENT_SECONDS, HUNG_SECONDS, WATCHED_SECONDS = 0.5, 5.0, 1.0
-"""Time without progress after which a worker is replaced, and after which it is not waited for. The
-last is that of a `stat` of a watched file, which comes before the search."""
+SECONDS, HUNG_SECONDS = 5.0, 0.5
+"""The second is the time without progress after which a folder does not respond."""
 
-STACK_BYTES = 1 << 20
+LINKS = sys.maxsize
+"""Stands for the root of links, which come last: most lead to another name of what was found."""
+
 LOW_PRIORITY = 10
-SECONDS = 5.0
 MAX_DEPTH = 8
 MAX_ENTRIES = 100_000
 MIN_PAGE_BYTES = 512
@@ -67,148 +66,113 @@ PROFILES = ({"places.sqlite"}, {"Local Storage", "Cookies"}, {"Local Storage", "
 
 
 class Search:
-    """A search in threads, of which any may hang in a folder."""
+    """A search in one thread, which may hang.
+
+    Network and FUSE file systems are searched only if a requested folder is on one, and those last.
+    """
 
     def __init__(self, request: Message, *, writes_denied: bool) -> None:
-        self._writes_denied, self._output_lock = writes_denied, threading.Lock()
-        self._folders = dict.fromkeys(request.get("folders", []), 0)
-        """The depth of each folder that is to be searched."""
-        self._roots = tuple(self._folders)
-        self._watched: list[str] = request.get("watched", [])
+        self._writes_denied, self._mounts = writes_denied, remote_mounts()
         self._max_depth: int = request.get("depth", MAX_DEPTH)
-        self._ends_at = time.monotonic() + request.get("seconds", SECONDS)
-        self._queue: SimpleQueue[tuple[str, Callable[[str], None]]] = SimpleQueue()
-        self._moved_at: dict[str, float] = {}
-        """When each job last made progress, by path; in the future while it waits."""
-        self._workers = 0
-        self._links: list[str] = []
+        remote = [folder for folder in request["folders"] if is_remote(folder, self._mounts)]
+        local = [os.path.realpath(folder) for folder in request["folders"] if folder not in remote]
+        self._roots = dict.fromkeys((*local, *remote))
+        self._todo = [(number, 0, root) for number, root in enumerate(self._roots)]
+        """A heap of folders and links, after the number of their root, and their depth below it."""
+        self._known = set(self._roots)
+        self._watched: list[str] = request.get("watched", [])
         self._names: dict[tuple[int, int], str] = {}
-        """The name under which each file was opened, or is watched, by device and inode."""
-        self._reasons: dict[tuple[int, int], str] = {}
-        """Why another name of a database is skipped."""
+        """Why another name of a file is skipped, by device and inode."""
+        self._at, self._moved_at, self._is_complete = "", 0.0, False
 
-    def run(self) -> None:
-        """Search until everything was searched, the rest hangs, or the time is over."""
-        threading.stack_size(STACK_BYTES)
-        self._do(self._note_watched, self._watched, WATCHED_SECONDS)
-        self._do(self._walk, list(self._folders))
-        # Another name of a file that was found is recognized only now.
-        self._do(self._examine, sorted(self._links))
-        latest = time.monotonic() - SILENT_SECONDS
-        for path, moved_at in list(self._moved_at.items()):
-            self._skip(path, "hung" if moved_at < latest else "not_reached")
-        self._send({"ended": True, "complete": not self._moved_at})
+    def run(self, seconds: float) -> None:
+        """Search for so many seconds."""
+        thread = threading.Thread(target=self._search, daemon=True)
+        thread.start()
+        thread.join(seconds)
+        if not (is_complete := self._is_complete):
+            is_hung = time.monotonic() - self._moved_at > HUNG_SECONDS
+            _skip(self._at, "hung" if is_hung else "not_reached")
+            for _root, _depth, path in list(self._todo):
+                _skip(path, "not_reached")
+        _send({"ended": True, "complete": is_complete})
 
-    def _do(
-        self, job: Callable[[str], None], paths: list[str], hung_seconds: float = HUNG_SECONDS
-    ) -> None:
-        """Do a job for each path, and for those that it adds. Return once all the others hang."""
-        for path in paths:
-            self._add(path, job)
-        silent = 0
-        while self._moved_at and time.monotonic() < self._ends_at:
-            if self._workers < min(WORKERS + silent, MAX_WORKERS):
-                threading.Thread(target=self._work, daemon=True).start()
-                self._workers += 1
-            ages = [time.monotonic() - moved_at for moved_at in list(self._moved_at.values())]
-            if min(ages, default=0) > hung_seconds:
-                return
-            silent = sum(age > SILENT_SECONDS for age in ages)
-            time.sleep(0.02)
-
-    def _add(self, path: str, job: Callable[[str], None]) -> None:
-        self._moved_at[path] = self._ends_at
-        self._queue.put((path, job))
-
-    def _work(self) -> None:
-        while True:
-            path, job = self._queue.get()
-            self._moved_at[path] = time.monotonic()
+    def _search(self) -> None:
+        for path in self._watched:
+            if not is_remote(path, self._mounts) and (identity := identity_of(path)):
+                self._names[identity] = "watched"
+        while self._todo:
+            number, depth, path = heappop(self._todo)
+            self._at, self._moved_at = path, time.monotonic()
             try:
-                job(path)
+                if number == LINKS:
+                    self._follow(path)
+                else:
+                    self._walk(path, number, depth)
             except OSError as error:
                 if error.errno not in ABSENT:
-                    self._skip(path, "no_access")
-                elif path in self._roots:
-                    self._skip(path, "missing")
-            except BaseException:  # noqa: BLE001 - a thread must not die silently
-                traceback.print_exc(limit=-1)
-                os._exit(1)
-            del self._moved_at[path]
+                    _skip(path, "no_access")
+                elif not depth:
+                    _skip(path, "missing")
+        self._is_complete = True
 
-    def _send(self, message: Message) -> None:
-        """Write a message to the parent. Exit if the parent is gone."""
-        try:
-            with self._output_lock:
-                sys.stdout.buffer.write(to_line(message))
-                sys.stdout.buffer.flush()
-        except OSError:
-            os._exit(0)
-
-    def _skip(self, path: str, reason: str) -> None:
-        self._send({"skipped": path, "reason": reason})
-
-    def _note_watched(self, path: str) -> None:
-        info = os.stat(path)
-        self._names[info.st_dev, info.st_ino] = ""
-        self._reasons[info.st_dev, info.st_ino] = "watched"
-
-    def _walk(self, folder: str) -> None:
-        if folder in self._roots and os.path.isfile(folder):
+    def _walk(self, folder: str, number: int, depth: int) -> None:
+        if not depth and os.path.isfile(folder):
             self._examine(folder)
             return
         with os.scandir(folder) as scan:
             entries = sorted(islice(scan, MAX_ENTRIES + 1), key=lambda entry: entry.name)
         if len(entries) > MAX_ENTRIES:
-            self._skip(folder, "too_many")
-        depth = self._folders[folder]
+            _skip(folder, "too_many")
         if depth and (reason := _folder_reason(folder, {entry.name for entry in entries})):
-            self._skip(folder, reason)
+            _skip(folder, reason)
             return
         for entry in entries:
-            self._moved_at[folder] = time.monotonic()
-            if entry.is_symlink():
-                self._links.append(entry.path)
-            elif entry.is_file(follow_symlinks=False):
-                self._examine(entry.path, is_first=True)
-            elif not entry.is_dir(follow_symlinks=False) or not self._max_depth:
+            self._moved_at = time.monotonic()
+            if entry.path in self._known:
                 continue
-            elif depth == self._max_depth:
-                self._skip(entry.path, "too_deep")
-            elif entry.path not in self._folders:
-                self._folders[entry.path] = depth + 1
-                self._add(entry.path, self._walk)
+            if entry.is_symlink():
+                heappush(self._todo, (LINKS, depth, entry.path))
+            elif entry.is_file(follow_symlinks=False):
+                self._examine(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                self._add(entry.path, number, depth + 1)
 
-    def _examine(self, path: str, *, is_first: bool = False) -> None:
-        """Report a file if it is a database. `is_first`: other names of it come later."""
+    def _follow(self, link: str) -> None:
+        if is_remote(link, self._mounts):
+            _skip(link, "remote")
+        elif not os.path.isdir(link):
+            self._examine(link)
+        elif os.path.realpath(link) not in self._known:
+            _skip(link, "link")
+
+    def _add(self, folder: str, number: int, depth: int) -> None:
+        """Note that a folder is to be searched, unless it is beyond the limits."""
+        if folder in self._mounts:
+            _skip(folder, "remote")
+        elif depth <= self._max_depth:
+            self._known.add(folder)
+            heappush(self._todo, (number, depth, folder))
+        elif self._max_depth:
+            _skip(folder, "too_deep")
+
+    def _examine(self, path: str) -> None:
+        """Report a file if it is a database."""
         try:
             info = os.stat(path)
         except OSError:
             return
-        if stat.S_ISDIR(info.st_mode) and os.path.realpath(path) not in self._folders:
-            self._skip(path, "link")
         is_named = path.lower().endswith(EXTENSIONS)
         is_sized = info.st_size > 0 and info.st_size % MIN_PAGE_BYTES == 0
         if not stat.S_ISREG(info.st_mode) or not (is_named or is_sized):
             return
-        if is_first and info.st_nlink > 1:
-            self._links.append(path)
-            return
-        # Closing a file drops the locks of this process, so each is opened under one name only.
         identity = info.st_dev, info.st_ino
-        if self._names.setdefault(identity, path) != path:
-            if reason := self._reasons.get(identity):
-                self._skip(path, reason)
-            return
-        reason = self._reason(path, info.st_size)
-        if reason in UNCERTAIN and not is_named:
-            return
-        self._reasons[identity] = "same_file"
-        if reason:
-            self._skip(path, reason)
-        else:
-            program = _program(path, writes_denied=self._writes_denied)
-            self._send({"file": path, "program": program})
+        reason = self._names.get(identity) or self._reason(path, info.st_size)
+        if reason is None:
+            self._names[identity] = "same_file"
+            _send({"file": path, "program": _program(path, writes_denied=self._writes_denied)})
+        elif is_named or reason not in UNCERTAIN:
+            _skip(path, reason)
 
     def _reason(self, path: str, size_bytes: int) -> str | None:
         """Return why a file is skipped, as a code; None if it is a database.
@@ -223,6 +187,8 @@ class Search:
             return "other" if size_bytes else "empty"
         if int.from_bytes(header[APPLICATION_ID_BYTES], "big") == HISTORY_APPLICATION_ID:
             return "history"
+        if path in self._watched:
+            return "watched"
         if any("\ud800" <= character <= "\udfff" for character in path):
             return "not_text"
         return None if path in self._roots else leftover_reason(path)
@@ -260,6 +226,15 @@ def _folder_reason(folder: str, names: set[str]) -> str | None:
     return "trash" if name in TRASH else None
 
 
+def _skip(path: str, reason: str) -> None:
+    _send({"skipped": path, "reason": reason})
+
+
+def _send(message: Message) -> None:
+    sys.stdout.buffer.write(to_line(message))
+    sys.stdout.buffer.flush()
+
+
 def main() -> None:
     """Search what the parent names."""
     sandbox.die_with_parent(int(sys.argv[1]))
@@ -267,8 +242,8 @@ def main() -> None:
     writes_denied = bool(sandbox.deny_writes())
     os.nice(LOW_PRIORITY)
     request = from_line(sys.stdin.buffer.readline())
-    Search(request, writes_denied=writes_denied).run()
-    os._exit(0)
+    Search(request, writes_denied=writes_denied).run(request.get("seconds", SECONDS))
+    os._exit(0)  # the thread may hang
 
 
 if __name__ == "__main__":

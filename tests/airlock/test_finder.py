@@ -101,16 +101,22 @@ def test_watched_files_and_deeper_folders_are_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounting takes root")
-def test_a_folder_that_hangs_stops_neither_the_search_nor_the_caller(tmp_path: Path) -> None:
+def test_a_folder_that_hangs_is_searched_only_if_it_is_named_and_last(tmp_path: Path) -> None:
     path = make_database(tmp_path / "x" / "a.db", agents=1)
-    with BadDisk(tmp_path / "nas" / "b.db", "hangs"):
+    nas = tmp_path / "my nas"
+    with BadDisk(nas / "b.db", "hangs"):
+        (tmp_path / "link").symlink_to(nas)
+        watched = [str(tmp_path / "link" / "b.db")]
         started = time.monotonic()
-        finder = find(tmp_path, seconds=1)
-        matching = match(f"{tmp_path}/nas/*", f"{tmp_path}/x/*", seconds=0.5)
+        around = find(tmp_path, seconds=PATIENCE_SECONDS, watched=watched)
+        named = find(tmp_path / "link", tmp_path, seconds=1)
+        matching = match(f"{nas}/*", f"{tmp_path}/x/*", seconds=0.5)
         assert time.monotonic() - started < PATIENCE_SECONDS / 2
-    assert not finder.is_complete
-    assert files(finder) == {str(path)}
-    assert finder.skipped == {str(tmp_path / "nas"): "hung"}
+    assert around.is_complete
+    assert around.skipped == dict.fromkeys((str(nas), str(tmp_path / "link")), "remote")
+    assert not named.is_complete
+    assert named.skipped == {str(nas): "remote", str(tmp_path / "link"): "hung"}
+    assert files(around) == files(named) == {str(path)}
     assert not matching.is_complete
     assert matching.matches == {f"{tmp_path}/x/*": [path]}
 
