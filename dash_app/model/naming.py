@@ -3,21 +3,20 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
-GENERIC_FOLDERS = {
-    *("app", "data", "database", "databases", "db", "files", "instance", "prisma", "sqlite"),
-    *("state", "storage", "store", "var"),
+GENERIC = {
+    *("app", "data", "database", "databases", "db", "default", "dev", "development", "files"),
+    *("instance", "main", "prisma", "prod", "production", "sqlite", "state", "storage", "store"),
+    "var",
 }
-GENERIC_TITLES = {*GENERIC_FOLDERS, "default", "dev", "development", "main", "prod", "production"}
 """Names of folders, and of files without extension, that say nothing about the contents."""
+
+ESCAPED, WILDCARD = re.compile(r"\[.]"), re.compile(r"[*?]|\[[^]]+]")
 
 MAX_CHARACTERS = 180
 """Maximum length of a name before its number. A name in the configuration has at most 200."""
-
-TOKENS = re.compile(r"\[([*?[])]|([*?]|\[!?]?[^]]*])")
-"""An escaped character of a pattern, in the first group, or a wildcard, in the second."""
 
 
 def slug(text: str) -> str:
@@ -42,75 +41,58 @@ def label(text: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def title(path: Path) -> str:
-    """Return the name of a file without its extension; empty if it says nothing."""
-    return "" if path.stem.lower() in GENERIC_TITLES else path.stem
+def titles(files: Mapping[Path, str | None]) -> list[str]:
+    """Return a title for each file: that of its program if it is known, or the name of the file.
 
-
-def distinct_titles(paths: Sequence[Path], titles: Sequence[str]) -> list[str]:
-    """Return the titles of absolute paths. Equal ones get the folders that differ before them.
-
-    Titles stay equal if the paths differ only in their generic names.
+    If this name says nothing, it is that of the nearest folder that does. Files of one title get
+    the folders before it in which they differ, and only as many as they need. Titles stay equal if
+    the paths differ in nothing else. The paths are absolute.
     """
+    found: dict[Path, str] = {}
     groups = defaultdict(list)
-    for index, text in enumerate(titles):
-        groups[slug(text) if text else ""].append(index)
-    distinct = list(titles)
-    for text, group in groups.items():
-        if text and len(group) == 1:
-            continue
-        inner_first = [paths[index].parts[-2:0:-1] for index in group]
-        for index, part in zip(group, _shortest(_without_common(inner_first)), strict=True):
-            distinct[index] = " ".join([*reversed(part), titles[index]]).strip()
-    return distinct
+    for path, program in files.items():
+        inner_first = [path.stem, *path.parts[-2:0:-1]]
+        telling = (name for name in inner_first if name.lower() not in GENERIC)
+        found[path] = program or next(telling, path.stem)
+        groups[slug(found[path])].append(path)
+    for group in groups.values():
+        common = set.intersection(*(set(path.parts) for path in group))
+        others = [[name for name in path.parts[-2:0:-1] if name not in common] for path in group]
+        for names in others:
+            names.sort(key=lambda name: name.lower() in GENERIC)
+        for path, needed in zip(group, _shortest(others), strict=True):
+            found[path] = " ".join([*reversed(needed), found[path]])
+    return [*found.values()]
 
 
 def wildcard_parts(pattern: Path, paths: Sequence[Path]) -> list[str]:
     """Return the part of each path that tells it from the other matches of a pattern.
 
-    It is what the pattern's first wildcard stands for. The text of further wildcards, as in
-    "main sessions", follows only if it is needed. Paths that differ in nothing else give equal
-    parts.
+    It is what the pattern's first component with a wildcard stands for. The text of further ones,
+    as in "main sessions", follows only if it is needed. Paths that differ in nothing else give
+    equal parts.
     """
-    ends = {
-        index: _literal_ends(component)
-        for index, component in enumerate(pattern.parts)
-        if any(token[2] for token in TOKENS.finditer(component))
+    literals = {
+        place: texts
+        for place, component in enumerate(pattern.parts)
+        if len(texts := WILDCARD.split(ESCAPED.sub("", component))) > 1
     }
-    texts = [[_trim(path.parts[i], *literal) for i, literal in ends.items()] for path in paths]
-    return [" ".join(part) for part in _shortest(texts)]
-
-
-def _literal_ends(component: str) -> tuple[str, str]:
-    """Return the text before the first and after the last wildcard of a component."""
-    spans = [token.span() for token in TOKENS.finditer(component) if token[2]]
-    head, tail = component[: spans[0][0]], component[spans[-1][1] :]
-    return TOKENS.sub(r"\1", head), TOKENS.sub(r"\1", tail)
+    parts = [
+        [_trim(path.parts[place], texts[0], texts[-1]) for place, texts in literals.items()]
+        for path in paths
+    ]
+    return [" ".join(part) for part in _shortest(parts)]
 
 
 def _trim(text: str, head: str, tail: str) -> str:
     return text.removeprefix(head).removesuffix(tail).strip("-_. ") or text
 
 
-def _without_common(parts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the parts without generic components, and without a start that all have in common.
-
-    A part that would be empty keeps its first component.
-    """
-    telling = [
-        [p for p in part if p.lower() not in GENERIC_FOLDERS] or list(part) for part in parts
+def _shortest(parts: Sequence[Sequence[str]]) -> list[Sequence[str]]:
+    """Return the shortest start of each part, of one string or more, that no different part has."""
+    different = {tuple(part) for part in parts}
+    numbers = Counter(part[:end] for part in different for end in range(len(part)))
+    return [
+        next((part[:end] for end in range(1, len(part)) if numbers[tuple(part[:end])] == 1), part)
+        for part in parts
     ]
-    columns = enumerate(zip(*telling, strict=False))
-    first = next((index for index, column in columns if len(set(column)) > 1), 0)
-    return [part[first:] or part[:1] for part in telling]
-
-
-def _shortest(parts: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return the shortest start of each part that no different part has."""
-    shortest = [list(part) for part in parts]
-    for length in range(max(map(len, parts), default=0), 0, -1):
-        numbers = Counter(part[:length] for part in {tuple(part) for part in parts})
-        for index, part in enumerate(parts):
-            if numbers[tuple(part[:length])] == 1:
-                shortest[index] = list(part[:length])
-    return shortest

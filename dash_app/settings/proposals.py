@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dash_app.model.known_programs import FOLDERS, PROGRAMS
-from dash_app.model.naming import distinct_titles, label, slug, title, unique_name
+from dash_app.model.naming import label, slug, titles, unique_name
 from dash_app.settings.toml_edit import toml_string
 from dash_app.system.users import home
 
@@ -51,11 +51,10 @@ def propose(files: Mapping[Path, str | None], taken: Collection[str]) -> list[Pr
     `files`: the program of each, if known, by absolute path; `taken`: names of other databases.
     """
     sets = {_pattern(path, files[path]): path for path in sorted(files)}
-    titles = [files[path] or title(path) for path in sets.values()]
     proposals: list[Proposal] = []
     names = set(taken)
-    distinct = distinct_titles([*sets.values()], titles)
-    for (pattern, path), text in zip(sets.items(), distinct, strict=True):
+    texts = titles({path: files[path] for path in sets.values()})
+    for (pattern, path), text in zip(sets.items(), texts, strict=True):
         name = unique_name(slug(text), names)
         names.add(name)
         shown = text if text == files[path] else label(text)

@@ -4,19 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dash_app.model.naming import (
-    distinct_titles,
-    label,
-    slug,
-    title,
-    unique_name,
-    wildcard_parts,
-)
-
-
-def titles(*paths: str) -> list[str]:
-    files = [Path(path) for path in paths]
-    return distinct_titles(files, [title(file) for file in files])
+from dash_app.model.naming import label, slug, titles, unique_name, wildcard_parts
 
 
 @pytest.mark.parametrize(
@@ -28,17 +16,18 @@ def titles(*paths: str) -> list[str]:
         (["/a/bots/x/memory.db", "/a/bots/y/memory.db"], ["x memory", "y memory"]),
         (["/a/main/agent/m.db", "/a/work/agent/m.db"], ["main m", "work m"]),
         (["/a/x/web/t.db", "/a/y/web/t.db", "/a/z/t.db"], ["x web t", "y web t", "z t"]),
-        (["/home/ann/m.db", "/home/ann/x/m.db"], ["ann m", "x m"]),
-        (["/home/ann/CRM.db", "/home/ann/old/crm.db"], ["ann CRM", "old crm"]),
-        (["/db.sqlite3"], [""]),
-        (["/data/db.sqlite3"], ["data"]),
+        (["/home/ann/m.db", "/home/ann/x/m.db"], ["m", "x m"]),
+        (["/home/ann/CRM.db", "/home/ann/old/crm.db"], ["CRM", "old crm"]),
+        (["/srv/shop/data/crm.db", "/srv/blog/crm.db"], ["shop crm", "blog crm"]),
+        (["/srv/prod/crm.db", "/srv/dev/crm.db"], ["prod crm", "dev crm"]),
+        (["/data/db.sqlite3"], ["db"]),
         (["/s/shop/db.sqlite3", "/s/shop/data.db"], ["shop", "shop"]),
     ],
 )
 def test_a_title_is_that_of_the_file_with_the_folders_that_differ(
     paths: list[str], expected: list[str]
 ) -> None:
-    assert titles(*paths) == expected
+    assert titles({Path(path): None for path in paths}) == expected
 
 
 AGENTS = "/h/.openclaw/agents/*/agent/*.sqlite"
@@ -59,8 +48,9 @@ AGENTS = "/h/.openclaw/agents/*/agent/*.sqlite"
         ),
         ("/d/crm-*.db", ["/d/crm-eu.db", "/d/crm-.db"], ["eu", "crm-.db"]),
         ("/d/[ab]?.db", ["/d/a1.db", "/d/b1.db"], ["a1", "b1"]),
-        ("/d/[*]x*[[].db", ["/d/*xy[.db"], ["y"]),
+        ("/d/[*]x*[[].db", ["/d/*xy[.db"], ["*xy["]),
         ("/d/*", ["/d/a b.db"], ["a b.db"]),
+        ("/[[]d]/*/*.db", ["/[d]/a/x.db", "/[d]/b/x.db"], ["a", "b"]),
         ("/d/*", [], []),
     ],
 )
