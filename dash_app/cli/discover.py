@@ -1,15 +1,15 @@
 """The command `discover`: find databases and write their configuration."""
 
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
 from dash_app import settings
 from dash_app.airlock.finder import Finder
-from dash_app.cli.terminal import config_option, fail, printable, show_elapsed
+from dash_app.cli.terminal import config_option, printable, save_configuration, show_elapsed
 from dash_app.service.matching import with_files
 from dash_app.settings import toml_edit
 from dash_app.settings.proposals import Proposal, propose, usual_folders
@@ -129,15 +129,9 @@ def _group(skipped: Mapping[str, str], reason: str, text: str) -> Iterator[str]:
 
 
 def _save(path: Path, proposals: list[Proposal]) -> None:
-    try:
-        before = path.read_bytes().decode() if path.exists() else ""
-        text = toml_edit.add_databases(before, "\n".join(one.toml for one in proposals))
-        settings.parse(tomllib.loads(text), path)
-        former = toml_edit.save(path, text)
-    except (OSError, toml_edit.NotUnderstoodError) as error:
-        fail(f"{path} was not changed: {error}. Without --save, this prints what to add to it.")
+    databases = "\n".join(proposal.toml for proposal in proposals)
+    former = save_configuration(path, partial(toml_edit.add_databases, databases=databases))
     for proposal in proposals:
         click.echo(f"+ {proposal.name}  {numbers.short_path(Path(proposal.path))}")
     count = numbers.plural(len(proposals), "database")
-    kept = f" The former file is {former}." if former else ""
-    click.echo(f"Added {count} to {path}.{kept} Next: {RUN}, or reload the service.")
+    click.echo(f"Added {count} to {path}.{former} Next: {RUN}, or reload the service.")

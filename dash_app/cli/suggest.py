@@ -1,23 +1,22 @@
 """The command `suggest`: propose an expectation for each table, based on its history."""
 
-import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 
-from dash_app import settings
 from dash_app.cli.terminal import (
     config_option,
     database_option,
-    fail,
     history_file,
     load_settings,
     printable,
     reject_unknown_databases,
+    save_configuration,
 )
 from dash_app.history.coverage import find_growth, find_watched
 from dash_app.history.retention import MAX_POINT_AGE
@@ -179,15 +178,7 @@ def _without_rhythm(rhythms: Iterable[TableRhythm]) -> Iterator[str]:
 
 
 def _save(configured: Settings, additions: Additions) -> None:
-    path = configured.source
-    try:
-        is_new = not path.exists()
-        before = _databases(configured.declared) if is_new else path.read_bytes().decode()
-        text = toml_edit.add_settings(before, additions)
-        settings.parse(tomllib.loads(text), path)
-        former = toml_edit.save(path, text)
-    except (OSError, toml_edit.NotUnderstoodError) as error:
-        fail(f"{path} was not changed: {error}. Without --save, this prints what to add to it.")
+    change = partial(toml_edit.add_settings, additions=additions)
+    former = save_configuration(configured.source, change, _databases(configured.declared))
     count = numbers.plural(sum(len(tables) for tables in additions.values()), "expectation")
-    kept = f" The previous file is {former}." if former else ""
-    click.echo(f"Saved {count} to {path}.{kept} Reload the service to apply them.")
+    click.echo(f"Saved {count} to {configured.source}.{former} Reload the service to apply them.")

@@ -4,7 +4,8 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ import click
 
 from dash_app import settings
 from dash_app.history.read_only import ReadOnlyHistory
-from dash_app.settings import Settings
+from dash_app.settings import Settings, toml_edit
 from dash_app.settings.values import DURATION_UNITS
 from dash_app.system.exit_codes import ExitCode
 from dash_app.words import numbers
@@ -81,6 +82,20 @@ def load_settings(config: Path | None, port: int | None = None) -> Settings:
         return configured
     with fail_if_unreadable(configured.history.path):
         return configured.with_matches(ReadOnlyHistory(configured.history.path).matches())
+
+
+def save_configuration(path: Path, change: Callable[[str], str], default: str = "") -> str:
+    """Change the text of a configuration; say where the former one is, if there was one.
+
+    `default` is the text before if there is no file. Exit if the file cannot be changed.
+    """
+    try:
+        text = change(path.read_bytes().decode() if path.exists() else default)
+        settings.parse(tomllib.loads(text), path)
+        former = toml_edit.save(path, text)
+    except (OSError, toml_edit.NotUnderstoodError) as error:
+        fail(f"{path} was not changed: {error}. Without --save, this prints what to add to it.")
+    return f" The former file is {former}." if former else ""
 
 
 def reject_unknown_databases(known: Iterable[str], names: Sequence[str]) -> None:

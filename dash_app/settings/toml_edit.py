@@ -9,8 +9,9 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -43,24 +44,18 @@ def toml_string(value: str) -> str:
     return f'"{"".join(plain)}"'
 
 
-def _toml_key(name: str) -> str:
-    return name if BARE.fullmatch(name) else toml_string(name)
-
-
 def add_settings(text: str, additions: Additions) -> str:
     """Return a configuration with the additions, each next to the settings of its database.
 
     Raise NotUnderstoodError if the file is written in a way to which nothing can be added safely.
     """
     intended = tomllib.loads(text)
-    after = text
-    with _fail_if_unclear():
-        for number, database in enumerate(intended.get("databases", [])):
-            for table, settings in additions.get(database.get("name"), {}).items():
-                after = _with_settings(after, number, table, settings)
-                own = database.setdefault("tables", {}).setdefault(table, {})
-                own.update(tomllib.loads(settings))
-        return _checked(after, intended)
+    for number, database in enumerate(intended.get("databases", [])):
+        for table, settings in additions.get(database.get("name"), {}).items():
+            own = database.setdefault("tables", {}).setdefault(table, {})
+            own.update(tomllib.loads(settings))
+            text = _with_lines(text, number, partial(_place_of, table, settings), intended)
+    return text
 
 
 def add_databases(text: str, databases: str) -> str:
@@ -73,23 +68,7 @@ def add_databases(text: str, databases: str) -> str:
         end = "" if text.endswith("\n") else "\n"
         return f"{text}{end}\n{databases}" if text else databases
     intended["databases"] = [*intended["databases"], *tomllib.loads(databases)["databases"]]
-    with _fail_if_unclear():
-        after = _with_lines(text, lambda present: (*_end(present[-1]), f"\n{databases}"))
-        return _checked(after, intended)
-
-
-@contextmanager
-def _fail_if_unclear() -> Iterator[None]:
-    try:
-        yield
-    except (tomllib.TOMLDecodeError, TOMLKitError):
-        raise NotUnderstoodError(UNCLEAR) from None
-
-
-def _checked(text: str, intended: dict[str, Any]) -> str:
-    if tomllib.loads(text) != intended:
-        raise NotUnderstoodError(UNCLEAR)
-    return text
+    return _with_lines(text, -1, lambda last: (*_end(last), f"\n{databases}"), intended)
 
 
 def save(path: Path, text: str) -> Path | None:
@@ -116,40 +95,43 @@ def save(path: Path, text: str) -> Path | None:
     return former
 
 
-def _with_settings(text: str, number: int, table: str, settings: str) -> str:
-    """Return a configuration with settings of one table of the database with this index."""
-
-    def place(databases: AoT) -> Place:
-        database = databases[number]
-        own = database.get("tables", {}).get(table)
-        if isinstance(own, Table):
-            return own.value.body, 0, settings
-        header = f"\n[databases.tables.{_toml_key(table)}]\n"
-        return *_end(database), header + settings
-
-    return _with_lines(text, place)
+def _place_of(table: str, settings: str, database: Table) -> Place:
+    own = database.get("tables", {}).get(table)
+    if isinstance(own, Table):
+        return own.value.body, 0, settings
+    key = table if BARE.fullmatch(table) else toml_string(table)
+    return *_end(database), f"\n[databases.tables.{key}]\n{settings}"
 
 
-def _with_lines(text: str, place: Callable[[AoT], Place]) -> str:
-    """Return a configuration with lines at a place among its databases.
+def _with_lines(
+    text: str, number: int, place: Callable[[Table], Place], intended: dict[str, Any]
+) -> str:
+    """Return a configuration with lines at a place in the database with this index.
 
     They replace a marker, because tomlkit itself adds tables behind the comments on what follows,
     and below a wrong header if the database has dotted keys.
     """
     end = "\r\n" if "\r\n" in text else "\n"
     text = text if text.endswith("\n") else text + end
-    document = tomlkit.parse(text)
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError:
+        raise NotUnderstoodError(UNCLEAR) from None
     databases = document["databases"]
     if not isinstance(databases, AoT):
         raise NotUnderstoodError("its databases are not written as [[databases]]")
     if tomlkit.dumps(document) != text:  # it would reorder them
         raise NotUnderstoodError("other tables stand between its [[databases]]")
-    items, at, added = place(databases)
+    items, at, added = place(databases[number])
     marker = tomlkit.comment(uuid4().hex)
     marker.trivia.trail = ""
     items.insert(at, (None, marker))
     lines = "".join(line + end for line in added.splitlines())
-    return tomlkit.dumps(document).replace(marker.as_string(), lines)
+    after = tomlkit.dumps(document).replace(marker.as_string(), lines)
+    with suppress(tomllib.TOMLDecodeError):
+        if tomllib.loads(after) == intended:
+            return after
+    raise NotUnderstoodError(UNCLEAR)
 
 
 def _end(database: Table) -> tuple[Items, int]:
