@@ -119,11 +119,14 @@ def _path(value: object, info: ValidationInfo) -> Path:
 def _database_path(value: object, info: ValidationInfo) -> PurePath:
     """Return a path, or a pattern: a PurePath, because it names no file.
 
-    Only `*` makes a pattern: a file may well have `?` or brackets in its name.
+    Only `*` makes a pattern: a file may well have `?` or brackets in its name. In the path of one
+    file, it is written as `[*]`, and the others then as `[?]` and `[[]`.
     """
     path = _path(value, info)
     if not (isinstance(value, str) and "*" in value):
         return path
+    if "*" not in value.replace("[*]", ""):
+        return _path(re.sub(r"\[([*?[])]", r"\1", value), info)
     pattern = PurePath(escape(str(_path(".", info))), expand_home(value))
     if "**" in pattern.parts:
         raise ValueError("`**` is not supported: write one `*` for each folder")
