@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from threading import Thread
 from typing import IO
 
 from dash_app.reader.protocol import Message, from_line, to_line
@@ -29,11 +30,14 @@ class LineProcess:
             [str(part) for part in command],
             stdin=stdin,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             bufsize=0,
             process_group=0,  # only the service handles Ctrl-C in the terminal
         )
         assert self.process.stdout is not None  # noqa: S101 - for mypy
+        assert self.process.stderr is not None  # noqa: S101
         self.answers = self.process.stdout
+        Thread(target=_pass_on, args=[self.process.stderr], daemon=True).start()
         os.set_blocking(self.answers.fileno(), False)
         self._buffer = bytearray()
         self.received_bytes = 0
@@ -72,6 +76,16 @@ class LineProcess:
         """Wait until it exits, at most so many seconds: it may be stuck in the kernel."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
+
+
+def _pass_on(errors: IO[bytes]) -> None:
+    """Print what a process prints to its standard error.
+
+    It does not have ours: a pipeline would wait for it while it is stuck in the kernel.
+    """
+    with errors:
+        for line in errors:
+            os.write(2, line)
 
 
 class OneShot(LineProcess):

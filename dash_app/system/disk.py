@@ -64,7 +64,7 @@ def remote_mounts() -> set[str]:
 
 def is_remote(path: str, mounts: Container[str], links: int = MAX_LINKS) -> bool:
     """Whether an absolute path leads below one of the mounts, found without asking any of them."""
-    parts = path.split("/")
+    parts = os.path.normpath(path).split("/")
     for end in range(1, len(parts) + 1):
         folder = "/".join(parts[:end]) or "/"
         if folder in mounts:
