@@ -189,9 +189,8 @@ class Search:
             return "history"
         if path in self._watched:
             return "watched"
-        if any("\ud800" <= character <= "\udfff" for character in path):
-            return "not_text"
-        return None if path in self._roots else leftover_reason(path)
+        reason = leftover_reason(path)
+        return reason if path not in self._roots or reason == "not_text" else None
 
 
 def _program(path: str, *, writes_denied: bool) -> str | None:

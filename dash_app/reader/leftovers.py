@@ -18,6 +18,11 @@ a new database each month. Ten or thirteen digits are a time in seconds or milli
 
 
 def leftover_reason(path: str) -> str | None:
-    """Return why a file is skipped, as a code; None if its name is that of a database."""
+    """Return why a file is skipped, as a code; None if its name is that of a database.
+
+    A path that is not UTF-8 can be neither stored nor shown.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in path):
+        return "not_text"
     name = os.path.basename(path).lower()
     return next((reason for reason, form in LEFTOVERS if re.search(form, name)), None)

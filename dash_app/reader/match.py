@@ -39,18 +39,9 @@ def matching_files(pattern: str) -> list[str]:
             info = os.stat(path)
         except OSError:
             continue
-        if stat.S_ISREG(info.st_mode) and _is_text(path) and not leftover_reason(path):
+        if stat.S_ISREG(info.st_mode) and not leftover_reason(path):
             names.setdefault((info.st_dev, info.st_ino), path)
     return sorted(names.values())
-
-
-def _is_text(path: str) -> bool:
-    """Whether a path is UTF-8, without which it can be neither stored nor shown."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _answer_each(patterns: list[str]) -> None:
