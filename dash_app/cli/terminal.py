@@ -19,6 +19,7 @@ from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.settings import Settings, toml_edit
 from dash_app.settings.values import DURATION_UNITS
 from dash_app.system.exit_codes import ExitCode
+from dash_app.system.text_file import read_text
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 
@@ -90,7 +91,7 @@ def save_configuration(path: Path, change: Callable[[str], str], default: str = 
     `default` is the text before if there is no file. Exit if the file cannot be changed.
     """
     try:
-        text = change(path.read_bytes().decode() if path.exists() else default)
+        text = change(read_text(path)[0] if path.exists() else default)
         settings.parse(tomllib.loads(text), path)
         former = toml_edit.save(path, text)
     except (OSError, toml_edit.NotUnderstoodError) as error:

@@ -98,7 +98,7 @@ def test_save_adds_missing_databases_and_changes_nothing_else(home: Path, tmp_pa
         f'\n[[databases]]\nname = "agent"\npath = "{home}/.openclaw/agents/*/agent/*.sqlite"\n'
         "[databases.tables.schema_meta]\nmin_rows = 1\n\n# the page\n[server]\nport = 3100\n"
     )
-    config.write_text(before)
+    config.write_text(f"\ufeff{before}")  # as some editors on Windows do
     folders = [home / name for name in ("clawd", "projects/blog", "fleet", ".openclaw/agents")]
     done = run(home, "discover", "--config", config, "--save", *folders)
     assert (done.returncode, done.stderr) == (0, "")
@@ -111,7 +111,7 @@ def test_save_adds_missing_databases_and_changes_nothing_else(home: Path, tmp_pa
     )
     place = before.index("\n# the page")
     assert config.read_text() == before[:place] + added + before[place:]
-    assert Path(f"{config}.old").read_text() == before
+    assert Path(f"{config}.old").read_text() == f"\ufeff{before}"
     again = run(home, "discover", "--config", config, "--save", *folders)
     assert again.returncode == 0
     assert config.read_text() == before[:place] + added + before[place:]
