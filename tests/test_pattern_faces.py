@@ -75,5 +75,5 @@ def test_files_beyond_the_maximum_are_counted_and_a_hung_search_is_said() -> Non
     beyond = Pattern("a", "/srv/*.db", 200, 1000)
     assert pattern_note(beyond) == "1,200 files match /srv/*.db, 1,000 of them not watched."
     (hung,) = with_found(settings.parse(tomllib.loads(ENTRY), Path("/srv/c.toml")), {}).patterns
-    text = "New files of /srv/*.db are not seen: its disk or mount may hang."
+    text = "New files of /srv/*.db are not seen: this user may not list its folders, or they hang."
     assert pattern_notes([hung]) == [text]

@@ -3,9 +3,9 @@
 Argument: the parent's pid. Request, one line: `patterns` as absolute paths, and `seconds`, after
 which it ends. Answers:
 - `{"pattern": PATTERN, "matches": [PATH, ...]}`: its regular files in order, without leftovers,
-  each under one name in UTF-8; no more than `MAX_MATCHES`. A pattern that could not be searched in
-  time has no answer.
-- `{"ended": true, "complete": WHETHER}` last: whether every pattern has its answer
+  each under one name in UTF-8; no more than `MAX_MATCHES`. A pattern whose folder may not be
+  listed, or that was not searched in time, has no answer.
+- `{"ended": true, "complete": WHETHER}` last: whether every pattern was searched in time
 
 A pattern is that of a shell (docs.python.org/3/library/glob.html), without `**`. This is apart from
 `find` because it runs every 40 s: its few modules load in a third of the time.
@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from itertools import takewhile
 
 from dash_app.reader import sandbox
 from dash_app.reader.leftovers import leftover_reason
@@ -44,12 +45,25 @@ def matching_files(pattern: str) -> list[str]:
     return sorted(names.values())
 
 
+def _may_be_listed(pattern: str) -> bool:
+    """Whether we may list the folder before the first wildcard, as far as it exists."""
+    folder = "/".join(takewhile(lambda part: not glob.has_magic(part), pattern.split("/")))
+    try:
+        os.scandir(folder or "/").close()
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def _answer_each(patterns: list[str]) -> None:
     """Take patterns from a list until it is empty, and answer each."""
     with suppress(IndexError):
         while True:
             pattern = patterns.pop()
-            _send({"pattern": pattern, "matches": matching_files(pattern)[:MAX_MATCHES]})
+            if (files := matching_files(pattern)) or _may_be_listed(pattern):
+                _send({"pattern": pattern, "matches": files[:MAX_MATCHES]})
 
 
 def _send(message: dict[str, object]) -> None:

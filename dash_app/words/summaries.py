@@ -121,7 +121,9 @@ def pattern_note(pattern: Pattern) -> str:
     """Return how many files match a pattern, and how many of them are watched if not all are."""
     path, beyond = short_path(Path(pattern.path)), ""
     if pattern.unwatched is None:
-        return f"New files of {path} are not seen: its disk or mount may hang."
+        return (
+            f"New files of {path} are not seen: this user may not list its folders, or they hang."
+        )
     if not (total := pattern.watched + pattern.unwatched):
         return f"No database for {path} yet."  # or another entry has its files
     if pattern.unwatched:

@@ -135,9 +135,9 @@ def test_a_folder_that_hangs_is_searched_only_if_it_is_named_and_last(tmp_path: 
     assert matching.matches == {f"{tmp_path}/x/*": [path]}
 
 
-FIND_AS_NOBODY = """
+AS_NOBODY = """
 import os
-from dash_app.reader.find import main
+from dash_app.reader.{} import main
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
@@ -146,26 +146,37 @@ main()
 """
 
 
+def answers_to_nobody(module: str, request: dict[str, object]) -> list[dict[str, object]]:
+    """Return what a search answers that may not read everything, as root may."""
+    found = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY.format(module), str(os.getpid())],
+        input=json.dumps(request) + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return list(map(json.loads, found.stdout.splitlines()))
+
+
 def test_what_may_not_be_read_is_named() -> None:
     with public_folder() as folder:
         (folder / "closed").mkdir(mode=0)
         make_database(folder / "closed.db", agents=1).chmod(0)
         (folder / "other").write_bytes(bytes(512))
         (folder / "other").chmod(0)
-        found = subprocess.run(
-            [sys.executable, "-c", FIND_AS_NOBODY, str(os.getpid())],
-            input=json.dumps({"folders": [str(folder)]}) + "\n",
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        *answers, end = answers_to_nobody("find", {"folders": [str(folder)]})
+        patterns = [f"{folder}/closed/*.db", f"{folder}/cl*/*.db", f"{folder}/none/*.db"]
+        *matched, _end = answers_to_nobody("match", {"patterns": patterns, "seconds": 5})
         (folder / "closed").chmod(0o700)
-    *answers, end = map(json.loads, found.stdout.splitlines())
     assert {answer["skipped"]: answer["reason"] for answer in answers} == {
         str(folder / "closed"): "no_access",
         str(folder / "closed.db"): "unreadable",
     }
     assert end == {"ended": True, "complete": True}
+    assert {answer["pattern"]: answer["matches"] for answer in matched} == {
+        patterns[1]: [],  # one folder of many may be closed
+        patterns[2]: [],
+    }
 
 
 def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[str]) -> None:
