@@ -16,7 +16,7 @@ class Finder(OneShot):
 
     `files`: the program of each database by path, None if it is unknown. `skipped`: the reason by
     path. `matches`: the files by pattern; a pattern that could not be searched is missing.
-    `is_over`: whether the search ended; `is_complete`: whether everything was searched.
+    `is_over`: whether it ended, or was ended; `is_complete`: whether everything was searched.
     """
 
     def __init__(self, request: Message, seconds: float = 5.0) -> None:
@@ -30,7 +30,7 @@ class Finder(OneShot):
         self.files: dict[Path, str | None] = {}
         self.skipped: dict[str, str] = {}
         self.matches: dict[str, list[Path]] = {}
-        self.is_over = self.is_complete = self._has_ended = False
+        self.is_over = self.is_complete = False
 
     def poll(self) -> bool:
         """Receive what was found, without waiting. Return whether the search is over."""
@@ -40,8 +40,8 @@ class Finder(OneShot):
             for message in self.receive():
                 self._handle(message)
         except (KeyError, TypeError, ValueError, RecursionError):
-            self.close()
-        if self.is_closed or self._has_ended or time.monotonic() > self._ends_at:
+            self.is_closed = True
+        if self.is_closed or time.monotonic() > self._ends_at:
             self.close()
         return self.is_over
 
@@ -69,4 +69,4 @@ class Finder(OneShot):
             case {"pattern": pattern, "matches": matches}:
                 self.matches[pattern] = [*map(Path, matches)]
             case {"ended": True, "complete": is_complete}:
-                self._has_ended, self.is_complete = True, is_complete
+                self.is_closed, self.is_complete = True, is_complete

@@ -38,8 +38,7 @@ FILE_REASONS = {
 }
 FOLDER_REASONS = {
     "missing": "no such folder",
-    "hung": "does not respond",
-    "not_reached": "not reached in time",
+    "not_reached": "not reached in time, or does not respond",
     "remote": "network or FUSE file system",
     "no_access": "no permission",
     "too_many": "only its first 100,000 files were searched",

@@ -13,7 +13,6 @@ import sqlite3
 import stat
 import sys
 import threading
-import time
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from heapq import heappop, heappush
@@ -39,9 +38,7 @@ from dash_app.reader.routes import choose_route, is_being_written
 from dash_app.system.disk import is_remote, remote_mounts
 from dash_app.system.processes import limit_memory
 
-SECONDS, HUNG_SECONDS = 5.0, 0.5
-"""The second is the time without progress after which a folder does not respond."""
-
+SECONDS = 5.0
 LINKS = sys.maxsize
 """Stands for the root of links, which come last: most lead to another name of what was found."""
 
@@ -78,32 +75,29 @@ class Search:
         local = [os.path.realpath(folder) for folder in request["folders"] if folder not in remote]
         self._roots = dict.fromkeys((*local, *remote))
         self._todo = [(number, 0, root) for number, root in enumerate(self._roots)]
-        """A heap of folders and links, after the number of their root, and their depth below it."""
+        """A heap of folders and links, after the number of their root, and their depth below it.
+        The first is being searched."""
         self._known = set(self._roots)
         self._watched: list[str] = request.get("watched", [])
         self._names: dict[tuple[int, int], str] = {}
         """Why another name of a file is skipped, by device and inode."""
-        self._at, self._moved_at, self._is_complete = "", 0.0, False
 
     def run(self, seconds: float) -> None:
         """Search for so many seconds."""
         thread = threading.Thread(target=self._search, daemon=True)
         thread.start()
         thread.join(seconds)
-        if not (is_complete := self._is_complete):
-            is_hung = time.monotonic() - self._moved_at > HUNG_SECONDS
-            _skip(self._at, "hung" if is_hung else "not_reached")
-            for _root, _depth, path in list(self._todo):
-                _skip(path, "not_reached")
-        _send({"ended": True, "complete": is_complete})
+        rest = list(self._todo)
+        for _root, _depth, path in rest:
+            _skip(path, "not_reached")
+        _send({"ended": True, "complete": not rest})
 
     def _search(self) -> None:
         for path in self._watched:
             if not is_remote(path, self._mounts) and (identity := identity_of(path)):
                 self._names[identity] = "watched"
         while self._todo:
-            number, depth, path = heappop(self._todo)
-            self._at, self._moved_at = path, time.monotonic()
+            number, depth, path = self._todo[0]
             try:
                 if number == LINKS:
                     self._follow(path)
@@ -114,29 +108,32 @@ class Search:
                     _skip(path, "no_access")
                 elif not depth:
                     _skip(path, "missing")
-        self._is_complete = True
+            heappop(self._todo)
 
     def _walk(self, folder: str, number: int, depth: int) -> None:
         if not depth and os.path.isfile(folder):
             self._examine(folder)
             return
-        with os.scandir(folder) as scan:
-            entries = sorted(islice(scan, MAX_ENTRIES + 1), key=lambda entry: entry.name)
-        if len(entries) > MAX_ENTRIES:
-            _skip(folder, "too_many")
+        entries = _list(folder)
         if depth and (reason := _folder_reason(folder, {entry.name for entry in entries})):
             _skip(folder, reason)
             return
         for entry in entries:
-            self._moved_at = time.monotonic()
             if entry.path in self._known:
                 continue
-            if entry.is_symlink():
+            if entry.path in self._mounts:
+                _skip(entry.path, "remote")
+            elif entry.is_symlink():
                 heappush(self._todo, (LINKS, depth, entry.path))
             elif entry.is_file(follow_symlinks=False):
                 self._examine(entry.path)
-            elif entry.is_dir(follow_symlinks=False):
-                self._add(entry.path, number, depth + 1)
+            elif not entry.is_dir(follow_symlinks=False):
+                continue
+            elif depth == self._max_depth:
+                _skip(entry.path, "too_deep")
+            else:
+                self._known.add(entry.path)
+                heappush(self._todo, (number, depth + 1, entry.path))
 
     def _follow(self, link: str) -> None:
         if is_remote(link, self._mounts):
@@ -145,16 +142,6 @@ class Search:
             self._examine(link)
         elif os.path.realpath(link) not in self._known:
             _skip(link, "link")
-
-    def _add(self, folder: str, number: int, depth: int) -> None:
-        """Note that a folder is to be searched, unless it is beyond the limits."""
-        if folder in self._mounts:
-            _skip(folder, "remote")
-        elif depth <= self._max_depth:
-            self._known.add(folder)
-            heappush(self._todo, (number, depth, folder))
-        elif self._max_depth:
-            _skip(folder, "too_deep")
 
     def _examine(self, path: str) -> None:
         """Report a file if it is a database."""
@@ -191,6 +178,15 @@ class Search:
             return "watched"
         reason = leftover_reason(path)
         return reason if path not in self._roots or reason == "not_text" else None
+
+
+def _list(folder: str) -> list[os.DirEntry[str]]:
+    """Return what is in a folder, by name, up to a maximum. Raise OSError."""
+    with os.scandir(folder) as scan:
+        entries = sorted(islice(scan, MAX_ENTRIES + 1), key=lambda entry: entry.name)
+    if len(entries) > MAX_ENTRIES:
+        _skip(folder, "too_many")
+    return entries
 
 
 def _program(path: str, *, writes_denied: bool) -> str | None:

@@ -97,7 +97,10 @@ def test_watched_files_and_deeper_folders_are_left_out(tmp_path: Path) -> None:
     copy = make_database(tmp_path / "copies" / "a.db.bak", agents=1)
     finder = find(tmp_path, copy, watched=[str(tmp_path / "link.db"), "/nowhere"], depth=0)
     assert files(finder) == {str(beside), str(copy)}  # a copy that is named
-    assert finder.skipped == dict.fromkeys((str(watched), str(tmp_path / "link.db")), "watched")
+    assert finder.skipped == {
+        **dict.fromkeys((str(watched), str(tmp_path / "link.db")), "watched"),
+        **dict.fromkeys((str(copy.parent), str(tmp_path / "folder")), "too_deep"),
+    }
 
 
 FIND_AND_PRINT = """
@@ -128,7 +131,7 @@ def test_a_folder_that_hangs_is_searched_only_if_it_is_named_and_last(tmp_path: 
         assert time.monotonic() - started < PATIENCE_SECONDS / 2
     assert around.is_complete
     assert around.skipped == dict.fromkeys((str(nas), str(tmp_path / "link")), "remote")
-    skipped = {str(nas): "remote", str(tmp_path / "link"): "hung"}
+    skipped = {str(nas): "remote", str(tmp_path / "link"): "not_reached"}
     assert json.loads(named.stdout) == [False, [str(path)], skipped]
     assert files(around) == {str(path)}
     assert not matching.is_complete
