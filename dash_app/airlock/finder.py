@@ -2,6 +2,7 @@
 
 import select
 import time
+from math import inf
 from pathlib import Path
 
 from dash_app.airlock.line_process import OneShot
@@ -45,12 +46,12 @@ class Finder(OneShot):
             self.close()
         return self.is_over
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float = inf) -> bool:
         """Wait until the search is over, but at most so many seconds. Return whether it is."""
         until = time.monotonic() + seconds
         while not self.poll() and (left := min(until, self._ends_at) - time.monotonic()) > 0:
             select.select([self.answers], [], [], left)
-        return self.is_over
+        return self.poll()
 
     def close(self) -> None:
         """End the search. What was found stays."""

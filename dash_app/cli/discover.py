@@ -103,8 +103,7 @@ def _search(folders: Sequence[Path], watched: Sequence[str]) -> Finder:
     roots = [str(folder.absolute()) for folder in folders] or usual_folders()
     finder = Finder({"folders": roots, "watched": watched}, SECONDS)
     with show_elapsed("Looking for databases"):
-        finder.wait(2 * SECONDS)
-    finder.close()
+        finder.wait()
     return finder
 
 

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 from dash_app.airlock.finder import Finder
@@ -25,9 +24,8 @@ def examine(databases: Iterable[Database], source: Path) -> Iterator[Check]:
     paths = [database.path for database in databases]
     folders = sorted({str(path.parent) for path in paths})
     request = {"folders": folders, "depth": 0, "watched": [*map(str, paths)]}
-    with closing(Finder(request)) as finder:
-        while not finder.wait(1.0):
-            pass
+    finder = Finder(request)
+    finder.wait()
     found: dict[Path, list[str]] = {}
     for path in sorted(finder.files):
         found.setdefault(path.parent, []).append(numbers.one_line(path.name))

@@ -33,7 +33,7 @@ from dash_app.reader.files import (
     stat_files,
 )
 from dash_app.reader.leftovers import leftover_reason
-from dash_app.reader.protocol import MAX_DATA_BYTES, Message, from_line, to_line
+from dash_app.reader.protocol import MAX_DATA_BYTES, Message, from_line, send
 from dash_app.reader.routes import choose_route, is_being_written
 from dash_app.system.disk import is_remote, remote_mounts
 from dash_app.system.processes import limit_memory
@@ -90,7 +90,7 @@ class Search:
         rest = list(self._todo)
         for _root, _depth, path in rest:
             _skip(path, "not_reached")
-        _send({"ended": True, "complete": not rest})
+        send({"ended": True, "complete": not rest})
 
     def _search(self) -> None:
         for path in self._watched:
@@ -157,7 +157,7 @@ class Search:
         reason = self._names.get(identity) or self._reason(path, info.st_size)
         if reason is None:
             self._names[identity] = "same_file"
-            _send({"file": path, "program": _program(path, writes_denied=self._writes_denied)})
+            send({"file": path, "program": _program(path, writes_denied=self._writes_denied)})
         elif is_named or reason not in UNCERTAIN:
             _skip(path, reason)
 
@@ -222,12 +222,7 @@ def _folder_reason(folder: str, names: set[str]) -> str | None:
 
 
 def _skip(path: str, reason: str) -> None:
-    _send({"skipped": path, "reason": reason})
-
-
-def _send(message: Message) -> None:
-    sys.stdout.buffer.write(to_line(message))
-    sys.stdout.buffer.flush()
+    send({"skipped": path, "reason": reason})
 
 
 def main() -> None:

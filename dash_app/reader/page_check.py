@@ -21,7 +21,7 @@ from functools import partial
 
 from dash_app.reader import sandbox
 from dash_app.reader.files import UnreadableError
-from dash_app.reader.protocol import MAX_DATA_BYTES, OUT_OF_MEMORY, Message, from_line, to_line
+from dash_app.reader.protocol import MAX_DATA_BYTES, OUT_OF_MEMORY, Message, from_line, send
 from dash_app.reader.rowid_scan import MIN_ROWID, Rowids
 from dash_app.reader.short_reads import (
     BUSY_SECONDS,
@@ -280,27 +280,19 @@ def _shown(table: str) -> str:
     return "" if table == SCHEMA_TABLE else table
 
 
-def _send(message: Message) -> None:
-    """Write a message to the parent. Exit if the parent is gone."""
-    try:
-        os.write(sys.stdout.fileno(), to_line(message))
-    except OSError:
-        os._exit(0)
-
-
 def main() -> None:
     """Check the database that the parent names."""
     sandbox.die_with_parent(int(sys.argv[1]))
     limit_memory(MAX_DATA_BYTES)
     guards = sandbox.deny_writes()
-    _send({"guards": guards})
+    send({"guards": guards})
     request = from_line(sys.stdin.buffer.read())
     try:
-        PageCheck(request, _send, writes_denied=bool(guards)).run()
+        PageCheck(request, send, writes_denied=bool(guards)).run()
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except GiveUpError as error:
-        _send({"failed": str(error)})
+        send({"failed": str(error)})
     os._exit(0)
 
 

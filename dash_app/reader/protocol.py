@@ -1,6 +1,8 @@
 """The messages between the service and its child: one JSON object per line."""
 
 import json
+import os
+import sys
 from typing import Any
 
 from dash_app.model.encoding import encode
@@ -25,6 +27,14 @@ of 24 kB can ask for 1 GB."""
 def to_line(message: Message) -> bytes:
     """Encode a message as one line."""
     return encode(message).encode() + b"\n"
+
+
+def send(message: Message) -> None:
+    """Write a message to the parent. Exit if the parent is gone."""
+    try:
+        os.write(sys.stdout.fileno(), to_line(message))
+    except OSError:
+        os._exit(0)
 
 
 def from_line(line: bytes | bytearray) -> Message:
