@@ -46,7 +46,8 @@ FOLDER_REASONS = {
     "link": "link to a folder elsewhere",
     "system": "belongs to the system",
     "browser": "profile of a browser or of a similar program",
-    "tool": "installed packages",
+    "tool": "installed packages or a repository's own files",
+    "backups": "backups",
     "cache": "cache",
     "trash": "trash, or snapshots of the disk",
 }

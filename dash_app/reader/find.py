@@ -56,6 +56,7 @@ UNCERTAIN = {"other", "unreadable"}
 """Reasons that are reported only of a file whose extension is that of a database."""
 
 TOOLS = {"node_modules", "__pycache__", "site-packages", ".git", ".cargo", ".rustup", ".npm"}
+BACKUPS = {"backup", "backups", "bak"}
 TRASH = {"Trash", ".Trash", ".snapshots", ".zfs"}
 SYSTEM = {"/proc", "/sys", "/dev", "/run"}
 PROFILES = ({"places.sqlite"}, {"Local Storage", "Cookies"}, {"Local Storage", "Preferences"})
@@ -218,6 +219,8 @@ def _folder_reason(folder: str, names: set[str]) -> str | None:
         return "browser"
     if name.lower().strip("._-").endswith(("cache", "caches")):
         return "cache"
+    if name.lower().strip("._-") in BACKUPS:
+        return "backups"
     return "trash" if name in TRASH else None
 
 
