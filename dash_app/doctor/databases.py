@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +34,7 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     readings, guards = _read(settings)
     dangers = rescue.find_dangers(settings.history.path)
     open_files = rescue.list_open_files()
+    without_wal: list[Database] = []
     yield from conflicts_unknown(settings.databases, readings)
     for database in () if _is_first(settings, readings) else settings.databases:
         reading = readings.get(database.name)
@@ -53,8 +54,13 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield from _owners(database, host.access, place)
         if reading.code is None:
             yield from _rules(database, reading)
-            yield from _writers(database, reading)
+            if reading.journal_mode != "wal":
+                without_wal.append(database)
+            elif host.is_foreign:
+                text = f"{database.label} is open in an engine other than SQLite, such as Turso."
+                yield Check("well", "foreign_engine", text)
             yield from _mount(database, reading)
+    yield from _journals(without_wal)
     versions = list(_versions(settings, readings))
     yield from versions
     yield from _reader(guards, bug_fix="" if versions else summaries.RESET_BUG_FIX)
@@ -136,15 +142,14 @@ def _rules(database: Database, reading: Reading) -> Iterator[Check]:
             yield Check("notice", "no_such_table", text, REMEDIES["no_such_table"])
 
 
-def _writers(database: Database, reading: Reading) -> Iterator[Check]:
-    """Yield what the programs that write the database should change."""
-    if reading.journal_mode != "wal":
-        path = shlex.quote(str(database.path))
-        text = f"{database.label} is not in WAL mode: its writers and readers wait for each other."
-        yield Check("notice", "not_wal", text, f"sqlite3 {path} 'PRAGMA journal_mode = WAL'")
-    elif reading.surroundings.is_foreign:
-        text = f"{database.label} is open in an engine other than SQLite, such as Turso."
-        yield Check("well", "foreign_engine", text)
+def _journals(found: Sequence[Database]) -> Iterator[Check]:
+    """Yield the databases that are not in WAL mode, in one check."""
+    if found:
+        names = numbers.join_names([database.label for database in found])
+        text = f"Not in WAL mode, so that writers and readers wait for each other: {names}."
+        path = shlex.quote(str(found[0].path)) if len(found) == 1 else "FILE"
+        cure = f"If its program allows it: sqlite3 {path} 'PRAGMA journal_mode = WAL'"
+        yield Check("notice", "not_wal", text, cure)
 
 
 def _mount(database: Database, reading: Reading) -> Iterator[Check]:
