@@ -37,11 +37,8 @@ def recent_events(
 
     If there are none, say since when they are watched.
     """
-    ended = [
-        incident
-        for incident in snapshot.incidents
-        if incident.ended_at and database in {None, *incident.databases}
-    ]
+    concerned = [one for one in snapshot.incidents if database in {None, *one.databases}]
+    ended = [one for one in concerned if one.ended_at]
     lines = [*_event_lines(snapshot, events, ended), *_incident_lines(ended, now)]
     lines += _gap_lines(snapshot, now, has_rows=database is None)
     lines.sort(key=lambda line: line[0], reverse=True)
@@ -50,7 +47,8 @@ def recent_events(
     items = [_item(line, now, has_subject=database is None) for line in lines[:MAX_LINES]]
     parts: list[Component] = [html.Ul(items[:MAX_NEWEST])]
     if not items:
-        parts = [aside("No events yet. Watching since ", moment(started_at, "clock", now), ".")]
+        none = "No events yet" if ended == concerned else "No other events yet"
+        parts = [aside(f"{none}. Watching since ", moment(started_at, "clock", now), ".")]
     if earlier := items[MAX_NEWEST:]:
         summary = html.Summary("Earlier events and incidents")
         parts.append(html.Details([summary, html.Ul(earlier)]))

@@ -53,7 +53,8 @@ def lines(*shown: Event | Incident, view: str | None = None, lasting: Sequence[E
 
 def test_without_events_it_says_since_when_they_are_watched() -> None:
     assert lines() == lines(view="email") == "No events yet. Watching since 14:02 ."
-    assert lines(incident("down", None)) == lines()  # it lasts, so it is on its card
+    lasts = lines(incident("down", None))  # so it is on its card
+    assert lasts == "No other events yet. Watching since 14:02 ."
 
 
 def test_events_and_ended_incidents_are_merged_by_time() -> None:
@@ -98,7 +99,7 @@ def test_a_view_says_who_had_its_database_open_when_an_incident_began() -> None:
 
 
 def test_an_absence_is_shown_once_it_is_over_and_only_once() -> None:
-    assert lines(GONE, incident("gone", None)) == lines()
+    assert lines(GONE, incident("gone", None)) == lines(incident("down", None))
     once = lines(GONE, back(26), incident("gone", 26 * MINUTE))
     assert once == "Email 14:28 Back after 26 min"
     shared = incident("gone", 26 * MINUTE, "email", "health")
