@@ -56,7 +56,7 @@ def install() -> None:
         installed = version("apprise")
     except PackageNotFoundError:
         fail(f"Run {RUN} alerts install instead.")
-    click.echo(f"apprise {installed} is installed. Next: a file of URLs, and {RUN} alerts test")
+    click.echo(f"apprise {installed} is installed. Next: {RUN} alerts test")
 
 
 @alerts.command()
@@ -67,7 +67,10 @@ def test(config: Path | None) -> None:
     path, urls = _receivers(configured)
     if not urls or path is None:
         place = numbers.short_path(configured.source)
-        fail(f"No receivers. Set `urls_file` under [alerts] in {place} to a file of URLs.")
+        fail(
+            f"No receivers. Set `urls_file` under [alerts] in {place} to the path of a file "
+            "with one URL per line."
+        )
     now, id_ = datetime.now(UTC), secrets.token_hex(4)
     title, body = trial_text(now)
     host = socket.gethostname().partition(".")[0]

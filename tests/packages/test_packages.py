@@ -108,4 +108,4 @@ def test_the_installed_command_has_everything(installed: dict[str, str]) -> None
     check_demo(installed, (NAME,), NAME)
     assert f"{NAME} discover" in run(installed, NAME, "doctor")
     output = run(installed, NAME, "alerts", "install")
-    assert output.endswith(f"Next: a file of URLs, and {NAME} alerts test\n")
+    assert output.endswith(f"Next: {NAME} alerts test\n")
