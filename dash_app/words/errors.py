@@ -39,7 +39,7 @@ NEWER_SCHEMA = (
 )
 UPDATE = f"Update Python; `{RUN} doctor` names both versions."
 
-LEFT_OUT = "Removed on purpose? Acknowledge it, and it is no longer watched. If not:"
+LEFT_OUT = "Removed on purpose? Acknowledge it, and it is no longer watched. By accident?"
 
 NEVER_SEEN: dict[Code, tuple[str, str]] = {
     "file_missing": ("No file yet at {path}.", APPEARS),

@@ -428,7 +428,7 @@ def test_a_hanging_mount_affects_only_its_database(tmp_path: Path) -> None:
         more = {"server": f"port = {free_port()}", "sampler": 'deadline = "500ms"'}
         config = write_config(tmp_path, [("content", mounted), ("email", path)], **more)
         found = Report(config)
-    assert found.check("readable")["text"] == "Email: 3 rows in 1 table."
+    assert found.check("readable")["text"].endswith("3 rows in 1 table.")  # written just now: ≈
     assert found.check("not_responding")["text"].startswith("Content:")
 
 
