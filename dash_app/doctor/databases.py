@@ -56,9 +56,7 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
             yield from _rules(database, reading)
             if reading.journal_mode != "wal":
                 without_wal.append(database)
-            elif host.is_foreign:
-                text = f"{database.label} is open in an engine other than SQLite, such as Turso."
-                yield Check("well", "foreign_engine", text)
+            yield from _writers(database, reading)
             yield from _mount(database, reading)
     yield from _journals(without_wal)
     versions = list(_versions(settings, readings))
@@ -140,6 +138,13 @@ def _rules(database: Database, reading: Reading) -> Iterator[Check]:
         if table not in reading.tables:
             text = f"{database.label}: {plain(unknown_table(table, tables))}"
             yield Check("notice", "no_such_table", text, REMEDIES["no_such_table"])
+
+
+def _writers(database: Database, reading: Reading) -> Iterator[Check]:
+    """Yield that programs write the database with another engine."""
+    if reading.journal_mode == "wal" and reading.surroundings.is_foreign:
+        text = f"{database.label} is open in an engine other than SQLite, such as Turso."
+        yield Check("well", "foreign_engine", text)
 
 
 def _journals(found: Sequence[Database]) -> Iterator[Check]:
