@@ -1,6 +1,7 @@
 """The one thread that has the databases read, judges them and publishes a snapshot each tick."""
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -401,7 +402,7 @@ class Sampler:
         processed = []
         for database in self._settings.databases:
             request_file = forget_request(self._history.path, database.name)
-            if not request_file.exists():
+            if not os.access(request_file, os.F_OK):  # false too if its name is too long
                 continue
             try:
                 self._states.forget(database)

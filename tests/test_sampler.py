@@ -131,6 +131,14 @@ def test_readings_continue_if_the_history_cannot_be_written(config: Path, tmp_pa
             eventually(partial(total_rows_are, sampler, rows))
 
 
+def test_long_names_of_a_database_and_of_the_history_are_read(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    config = write_config(tmp_path, [("e" * 200, path)])
+    config.write_text(config.read_text().replace("history.db", f"{'h' * 100}.db"))
+    with sampling(config) as sampler:
+        assert total_rows_are(sampler, 3)
+
+
 def total_rows_are(sampler: Sampler, rows: int) -> bool:
     return email(sampler).reading.total_rows == rows
 
