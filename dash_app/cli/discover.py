@@ -9,7 +9,13 @@ import click
 
 from dash_app import settings
 from dash_app.airlock.finder import Finder
-from dash_app.cli.terminal import config_option, printable, save_configuration, show_elapsed
+from dash_app.cli.terminal import (
+    config_option,
+    load_settings,
+    printable,
+    save_configuration,
+    show_elapsed,
+)
 from dash_app.service.matching import with_files
 from dash_app.settings import toml_edit
 from dash_app.settings.proposals import Proposal, propose, usual_folders
@@ -92,7 +98,7 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
 
 def _configured(path: Path) -> tuple[list[str], set[str]]:
     """Return the paths of the databases that a configuration lists, and all names in it."""
-    loaded = settings.load(path) if path.exists() else None
+    loaded = load_settings(path) if path.exists() else None
     if loaded is None or not loaded.names_databases:
         return [], set()
     names = {entry.name for entry in loaded.declared}

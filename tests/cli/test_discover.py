@@ -2,11 +2,13 @@
 
 import os
 import tomllib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dash_app.history.writer import History
+from dash_app.model.match import Match
 from dash_app.settings.schema import HistorySettings
 from tests.cli.helpers import run
 from tests.harness import LiveWriter, make_database
@@ -99,7 +101,10 @@ def test_save_adds_missing_databases_and_changes_nothing_else(home: Path, tmp_pa
         f'[[databases]] # mine\nname = "email"\npath = "{home}/link.db"\n'
         f'\n[[databases]]\nname = "agent"\npath = "{home}/.openclaw/agents/*/agent/*.sqlite"\n'
         "[databases.tables.schema_meta]\nmin_rows = 1\n\n# the page\n[server]\nport = 3100\n"
+        f'[history]\npath = "{tmp_path}/h.db"\n'
     )
+    with closing(History(HistorySettings(path=tmp_path / "h.db"))) as history:
+        history.store_matches([Match("agent", tmp_path / "gone.db", "blog", is_watched=False)])
     config.write_text(f"\ufeff{before}")  # as some editors on Windows do
     folders = [home / name for name in ("clawd", "projects/blog", "fleet", ".openclaw/agents")]
     done = run(home, "discover", "--config", config, "--save", *folders)
@@ -109,7 +114,7 @@ def test_save_adds_missing_databases_and_changes_nothing_else(home: Path, tmp_pa
         assert f"  already in the configuration: ~/{known}" in done.stdout.splitlines()
     added = (
         f'\n[[databases]]\nname = "agents-co"\npath = "{home}/fleet/agents-co.db"\n'
-        f'\n[[databases]]\nname = "blog"\npath = "{home}/projects/blog/db.sqlite3"\n'
+        f'\n[[databases]]\nname = "blog-2"\npath = "{home}/projects/blog/db.sqlite3"\n'
     )
     place = before.index("\n# the page")
     assert config.read_text() == before[:place] + added + before[place:]
