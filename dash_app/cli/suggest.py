@@ -174,7 +174,7 @@ def _without_rhythm(rhythms: Iterable[TableRhythm]) -> Iterator[str]:
             yield printable(f"{found.database.name} {found.table}: {found.rhythm.reason}")
         never_grew += not found.rhythm.grew
     if never_grew:
-        yield f"{numbers.plural(never_grew, 'table')} gained no rows"
+        yield f"no new rows in the history: {numbers.plural(never_grew, 'table')}"
 
 
 def _save(configured: Settings, additions: Additions) -> None:

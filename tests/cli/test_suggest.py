@@ -85,7 +85,7 @@ def test_the_output_is_valid_configuration(tmp_path: Path, config: Path) -> None
         ("other", "tasks"): expected
     }
     assert text.count(REASON) == 3
-    assert text.endswith("\n# 1 table gained no rows\n")
+    assert text.endswith("\n# no new rows in the history: 1 table\n")
     assert config.read_text() == CONFIGURATION
     assert "other" not in output(tmp_path, "--config", config, "--database", "email")
 
