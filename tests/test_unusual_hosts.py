@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -83,7 +84,7 @@ def test_commands_work_for_a_user_id_without_a_name(config: Path, home: dict[str
     assert "3 rows" in status.stdout
     doctor = command("doctor", "--config", config, before=AS_NAMELESS, home=home)
     assert "could not be checked" not in doctor.stdout
-    assert "ok   Email: 3 rows in 1 table." in doctor.stdout
+    assert re.search(r"ok   Email: (≈\s)?3 rows in 1 table\.", doctor.stdout)  # written just now
     assert "~" not in doctor.stdout
 
 

@@ -2,12 +2,13 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from dash_app.airlock.finder import Finder
 from dash_app.doctor.check import Check
 from dash_app.model.database import Database
-from dash_app.settings import default_path
+from dash_app.settings import SettingsError, default_path
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 
@@ -20,7 +21,9 @@ def examine(databases: Iterable[Database], source: Path) -> Iterator[Check]:
 
     `source` is the configuration file.
     """
-    config = "" if source == default_path() else f" --config {shlex.quote(str(source))}"
+    config = f" --config {shlex.quote(str(source))}"
+    with suppress(SettingsError):  # without a home folder, there is no default path
+        config = "" if source == default_path() else config
     paths = [database.path for database in databases]
     folders = sorted({str(path.parent) for path in paths})
     request = {"folders": folders, "depth": 0, "watched": [*map(str, paths)]}
