@@ -14,7 +14,7 @@ from dash_app.model.naming import label, slug, titles, unique_name, wildcard_par
         (["/home/ann/shop/db.sqlite3"], ["shop"]),
         (["/srv/shop/data/db.sqlite3", "/srv/blog/db.sqlite3"], ["shop", "blog"]),
         (["/a/bots/x/memory.db", "/a/bots/y/memory.db"], ["x memory", "y memory"]),
-        (["/a/main/agent/m.db", "/a/work/agent/m.db"], ["main m", "work m"]),
+        (["/a/main/agent/m.db", "/a/ops/agent/m.db"], ["main m", "ops m"]),
         (["/a/x/web/t.db", "/a/y/web/t.db", "/a/z/t.db"], ["x web t", "y web t", "z t"]),
         (["/home/ann/m.db", "/home/ann/x/m.db"], ["m", "x m"]),
         (["/home/ann/CRM.db", "/home/ann/old/crm.db"], ["CRM", "old crm"]),

@@ -44,8 +44,8 @@ def test_each_match_is_a_database_at_the_place_of_its_entry_in_order_of_path() -
     )
     before = configured(*entries)
     assert [database.name for database in before.databases] == ["first", "last"]
-    found = with_found(before, {AGENTS: files("work/memory", "main/memory")})
-    names = ["first", "agent-main", "agent-work", "last"]
+    found = with_found(before, {AGENTS: files("ops/memory", "main/memory")})
+    names = ["first", "agent-main", "agent-ops", "last"]
     assert [database.name for database in found.databases] == names
     main = found.databases[1]
     assert (main.label, main.path) == ("Agent main", files("main/memory")[0])
@@ -95,20 +95,20 @@ def test_a_file_belongs_to_the_entry_that_names_it_or_to_the_first_that_matches(
     entries = (
         '"all"\npath = "/home/ann/agents/*/*.sqlite"',
         '"main"\npath = "/home/ann/agents/main/*.sqlite"',
-        '"mine"\npath = "/home/ann/agents/main/../work/x.sqlite"',
+        '"mine"\npath = "/home/ann/agents/main/../ops/x.sqlite"',
     )
     found = {
-        "/home/ann/agents/*/*.sqlite": files("main/x", "work/x", "main/y"),
+        "/home/ann/agents/*/*.sqlite": files("main/x", "ops/x", "main/y"),
         "/home/ann/agents/main/*.sqlite": files("main/x", "main/y"),
     }
     both = with_found(configured(*entries), found)
     assert watched(both) == {
         "all-main-x": "main/x",
         "all-main-y": "main/y",
-        "mine": "main/../work/x",
+        "mine": "main/../ops/x",
     }
-    above = "/home/ann/agents/work/../*/*.sqlite"
-    found[above] = [Path(f"/home/ann/agents/work/../{part}.sqlite") for part in ("main/x", "w/x")]
+    above = "/home/ann/agents/ops/../*/*.sqlite"
+    found[above] = [Path(f"/home/ann/agents/ops/../{part}.sqlite") for part in ("main/x", "w/x")]
     by_other_folder = configured(
         '"main"\npath = "/home/ann/agents/main/x.sqlite"', f'"a"\npath = "{above}"'
     )
@@ -121,7 +121,7 @@ def test_a_file_belongs_to_the_entry_that_names_it_or_to_the_first_that_matches(
         "all-main-x": "/srv/other.db",
         "all-main-x-2": "main/x",
         "all-main-y": "main/y",
-        "all-work": "work/x",
+        "all-ops": "ops/x",
     }
 
 
