@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from dash_app.api import schemas
+from dash_app.api import service_schemas
 from dash_app.api.csv_export import to_csv
 from dash_app.api.serializers import (
     detail_document,
@@ -197,11 +197,11 @@ def _incident() -> Incident:
     return replace(incident, notifications=(notification,))
 
 
-def _service() -> schemas.ServiceDocument:
+def _service() -> service_schemas.ServiceDocument:
     refused = Refusal("host", "server.lan:3001", "127.0.0.1", 3, NOW - HOUR)
     document = service_document(SNAPSHOT, NOW - 297 * HOUR, [refused], is_fresh=True)
     # These two are measured, so they differ each time.
-    memory: schemas.Memory = {"serviceBytes": 128_000_000, "readerBytes": [11_000_000]}
+    memory: service_schemas.Memory = {"serviceBytes": 128_000_000, "readerBytes": [11_000_000]}
     return {**document, "uptimeSeconds": 1_069_200, "memory": memory}
 
 

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from dash_app import VERSION
-from dash_app.api import schemas
+from dash_app.api import schemas, service_schemas
 from dash_app.api.parameters import PARAMETERS, Parameters
 from dash_app.api.route_docs import (
     ANY_TEXT,
@@ -37,7 +37,7 @@ Documents = tuple[
     schemas.HistoryDocument,
     schemas.EventsDocument,
     schemas.IncidentsDocument,
-    schemas.ServiceDocument,
+    service_schemas.ServiceDocument,
     schemas.ErrorDocument,
 ]
 

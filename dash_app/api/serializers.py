@@ -28,7 +28,7 @@ from dash_app.words.incidents import incident_sentence
 from dash_app.words.problems import plain
 
 if TYPE_CHECKING:
-    from dash_app.api import schemas
+    from dash_app.api import schemas, service_schemas
 
 
 @overload
@@ -140,7 +140,7 @@ def service_document(
     refused: Iterable[Refusal] = (),
     *,
     is_fresh: bool,
-) -> schemas.ServiceDocument:
+) -> service_schemas.ServiceDocument:
     """Return the document of `/api/service`: the state of Mission Control itself."""
     report = snapshot.self_report if snapshot else SelfReport()
     is_well = is_fresh and all(promise.is_kept for promise in report.promises)
@@ -176,7 +176,7 @@ def service_document(
     }
 
 
-def _refusal(refusal: Refusal) -> schemas.Refusal:
+def _refusal(refusal: Refusal) -> service_schemas.Refusal:
     return {
         "kind": refusal.kind,
         "name": refusal.name,
