@@ -24,6 +24,13 @@ SHIFTS = """
     new PerformanceObserver((list) => shifts.push(...list.getEntries().map((entry) => entry.value)))
         .observe({ type: "layout-shift", buffered: true });
 """
+DRAWN_HEIGHTS = """
+    () => {
+        if (document.querySelector("#first-view")) return null;  // its panels are replaced
+        const heights = [...document.querySelectorAll(".panel")].map((panel) => panel.offsetHeight);
+        return heights.length && heights.every(Boolean) && heights;
+    }
+"""
 NUMBERS = "(marks) => marks.map((mark) => mark.getBoundingClientRect().toJSON())"
 
 
@@ -218,11 +225,9 @@ def test_nothing_moves_when_charts_arrive_or_grow(page: Page, served: Served) ->
     page.add_init_script(SHIFTS)
     page.set_viewport_size({"width": 390, "height": 320})
     page.goto(served.url)
-    expect(page.locator("#first-view")).to_have_count(0)  # its panels are replaced
-    expect(page.locator(".panel")).to_have_count(len(LARGEST))
-    expect(page.locator(".panel").first).to_be_visible()
+    placeholders = page.wait_for_function(DRAWN_HEIGHTS).json_value()
+    assert len(placeholders) == len(LARGEST)
     heights = "(panels) => panels.map((panel) => panel.offsetHeight)"
-    placeholders = page.locator(".panel").evaluate_all(heights)
     page.locator("#trends").scroll_into_view_if_needed()
     expect(page.locator("#chart-0 .main-svg").first).to_be_attached()
     assert page.locator(".panel").evaluate_all(heights) == placeholders

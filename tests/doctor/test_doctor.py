@@ -118,7 +118,9 @@ def as_nobody() -> list[str]:
 def test_checks_without_problems_have_level_and_code(tmp_path: Path) -> None:
     found = report(tmp_path, make_database(tmp_path / "email.db", messages=3))
     assert found.exit_code == 0
-    assert found.check("readable")["text"] == "Email: 3 rows in 1 table."
+    # Of a file written just now, a count is an estimate until the table is due again.
+    text = found.check("readable")["text"].replace("\N{ALMOST EQUAL TO}\N{NO-BREAK SPACE}", "")
+    assert text == "Email: 3 rows in 1 table."
     assert {"configuration", "port_free", "history", "guarded"} <= found.codes
     assert all(set(check) == {"level", "code", "text", "cure"} for check in found.checks)
     assert not found.codes & {"not_wal", "database_owner", "side_file_owner", "clock_wrong"}
