@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 from dash_app.airlock.airlock import Airlock
+from dash_app.airlock.measurer import Measurer
 from dash_app.airlock.page_checker import CheckState, PageChecker
 from dash_app.airlock.self_check import SelfCheck
 from dash_app.alerts.notifier import Notifier
@@ -157,6 +158,7 @@ class Sampler:
         self._airlock = airlock or Airlock.from_settings(settings)
         self._store_matches()
         self._page_checks = _PageChecks(settings, history)
+        self._measurer = Measurer(settings.databases, settings.measures.share / 100, {})
         self._context = WordingContext(settings.source, own_user_name(), settings.sampler.deadline)
         self._states = StateStore(history, settings.databases, clock.now)
         self._airlock.restore(self._states.states)
@@ -293,6 +295,8 @@ class Sampler:
         if by := self._adjustments.adjustment():
             self._shift_times(by)
         self._page_checks.update(readings, now)
+        self._measurer.update(readings, now)
+        background = self._page_checks.checker, self._measurer
         taken = Snapshot(
             now,
             tuple(
@@ -303,9 +307,7 @@ class Sampler:
             disk_of(str(self._history.path)),
             patterns=self.patterns,
             found=self.found,
-            self_report=self._self_check.measure(
-                self._airlock, self._page_checks.checker, readings.values()
-            ),
+            self_report=self._self_check.measure(self._airlock, background, readings.values()),
             taken_at_seconds=self._clock.steady_seconds(),
         )
         self._tracker.update(taken, self._notifier.problems())
@@ -322,6 +324,7 @@ class Sampler:
         """Close the airlock, store all state and wait for the notification being sent."""
         self._airlock.close()
         self._page_checks.checker.close()
+        self._measurer.close()
         if self.snapshot:  # or what changed since the last record would look like silence
             self._record(self.snapshot)
         self._states.save()
@@ -356,6 +359,8 @@ class Sampler:
             is_stale=self._reading_age(name, reading, now) > self._settings.stale_after,
             activity=self._activity.get(name),
             integrity=self._page_checks.integrity.get(name),
+            measures=self._measurer.answers(name),
+            now=now,
         )
         status = judge(evidence, self._context)
         self._problems[name] = status.problems
@@ -411,6 +416,7 @@ class Sampler:
                 continue
             self._problems.pop(database.name, None)
             self._page_checks.checker.forget(database.name)
+            self._measurer.forget(database.name)
             self._tracker.forget(database.name)
             processed.append(request_file)
         return processed

@@ -102,7 +102,10 @@ def test_every_setting_is_documented() -> None:
     keys = {key for section in settings.SECTIONS.values() for key in section.model_fields}
     text = setting_block("[server]") + setting_block("expect = ")
     written = set(re.findall(r"^(\w+) = ", text, re.MULTILINE))
-    assert written | {"tables"} == keys
+    assert written | {"tables", "measures"} == keys
+    measures = tomllib.loads(setting_block("[[databases.measures]]"))["databases"][0]["measures"]
+    written = {key for measure in measures for key in measure}
+    assert written | {"equals"} == settings.NESTED["databases.measures"].model_fields.keys()
 
 
 def test_the_documented_expectations_are_valid() -> None:

@@ -3,28 +3,24 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from dash_app.airlock.line_process import OneShot
+from dash_app.airlock.background import HUNG, SILENT_SECONDS, Background, BackgroundProcess
 from dash_app.model.database import Database
 from dash_app.model.integrity import NOT_YET, Damage, Integrity, IntegrityState, TableCheck
 from dash_app.model.reading import Reading
-from dash_app.reader.protocol import OUT_OF_MEMORY, Message
+from dash_app.reader.protocol import Message
 from dash_app.settings.schema import IntegritySettings
-from dash_app.system.processes import bytes_written, cpu_seconds
 
 FIRST_SECONDS = 30.0
 """Time after the start in which nothing is checked."""
 
 TURN_SECONDS = 600.0
 """Time after which a check gives way to another database that is due, and continues later."""
-
-SILENT_SECONDS = 60.0
-"""A process that sends nothing for this time hangs. Even at rest, it sends something every 5 s."""
 
 RECHECK_DAMAGED = timedelta(hours=1)
 RETRY, MAX_RETRY = timedelta(minutes=1), timedelta(days=1)
@@ -154,13 +150,8 @@ class CheckState:
         )
 
 
-class CheckProcess(OneShot):
-    """The process that checks `database`.
-
-    `rests_until`: on the monotonic clock, when it may open the database next. `sidecars_left`: as
-    in `Airlock`. `bytes_written`: more than its messages to us. `end`: why it failed, empty if it
-    sent its last message or was not needed any longer.
-    """
+class CheckProcess(BackgroundProcess):
+    """The process that checks `database`."""
 
     def __init__(self, database: str, path: Path, state: CheckState, share: float) -> None:
         """Start the check of a database, given by name and path. Raise OSError."""
@@ -168,43 +159,9 @@ class CheckProcess(OneShot):
         request |= {"done": state.done, "progress": state.progress}
         super().__init__("dash_app.reader.page_check", request)
         self.database = database
-        self.started_at = self.received_at
-        self.cpu_seconds = self.rests_until = 0.0
-        self.sidecars_left = self.bytes_written = 0
-        self.end: str | None = None
-
-    def receive(self) -> Iterator[Message]:
-        """Yield the messages that arrived, and measure the process."""
-        written = bytes_written(self.pid)
-        self.cpu_seconds = max(self.cpu_seconds, cpu_seconds(self.pid))
-        for message in super().receive():
-            match message:
-                case {"rests_until": until, "sidecars": sidecars}:
-                    self.rests_until, self.sidecars_left = until, sidecars
-                case {"ended": _} | {"failed": _}:
-                    self.end = ""
-            yield message
-        self.bytes_written = max(self.bytes_written, written - self.received_bytes)
-
-    @property
-    def is_hung(self) -> bool:
-        """Whether it has sent nothing for too long."""
-        return time.monotonic() - self.received_at > SILENT_SECONDS
-
-    def kill(self, reason: str = "") -> None:
-        """Kill it without waiting; `reason` is why the check failed, if it did."""
-        self.process.kill()
-        self.end = reason if self.end is None else self.end
-
-    def failure(self) -> str:
-        """Return why its check failed; empty if it did not. For a process that has exited."""
-        if self.end is not None:
-            return self.end
-        is_full = self.process.returncode == OUT_OF_MEMORY
-        return "its check needs too much memory" if is_full else "its check crashed"
 
 
-class PageChecker:
+class PageChecker(Background):
     """The page checks of all databases. Not thread-safe.
 
     `states`: what is known of each database, by name.
@@ -217,35 +174,13 @@ class PageChecker:
         states: Mapping[str, CheckState],
     ) -> None:
         """Continue from the stored states of the databases that have one."""
+        super().__init__(settings.share / 100, time.monotonic() + FIRST_SECONDS)
         self._databases = databases
-        self._share = settings.share / 100
         self._every = settings.every
         self.states = {one.name: states.get(one.name, CheckState()) for one in databases}
-        self._bytes_written = self._sidecars_left = 0
         self._process: CheckProcess | None = None
-        self._start_at = time.monotonic() + FIRST_SECONDS
         self._turn_ended_at: dict[str, float] = {}
         self._known: dict[str, tuple[CheckState, str | None, Integrity]] = {}
-
-    @property
-    def pids(self) -> list[int]:
-        """The process id of the running check, if there is one."""
-        return [self._process.pid] if self._process else []
-
-    @property
-    def bytes_written(self) -> int:
-        """The number of bytes that all checks wrote, except their messages."""
-        return self._bytes_written + (self._process.bytes_written if self._process else 0)
-
-    @property
-    def sidecars_left(self) -> int:
-        """The number of WALs that stayed because their last writer closed during a step."""
-        return self._sidecars_left + (self._process.sidecars_left if self._process else 0)
-
-    @property
-    def is_at_rest(self) -> bool:
-        """Whether the running check has no file open, and will not open one within 50 ms."""
-        return self._process is None or time.monotonic() + 0.05 < self._process.rests_until
 
     def update(self, readings: Mapping[str, Reading], now: datetime) -> Mapping[str, Integrity]:
         """Receive what the process found, start the next check, and return what is known.
@@ -272,13 +207,6 @@ class PageChecker:
             self._process.kill()
         self.states[name] = CheckState()
 
-    def close(self) -> None:
-        """End the process."""
-        if self._process:
-            self._process.kill()
-            self._process.join(1.0)
-            self._process = None
-
     def _start(self, name: str, readings: Mapping[str, Reading]) -> None:
         state = self.states[name] = self.states[name].started(readings[name].file or "")
         path = next(one.path for one in self._databases if one.name == name)
@@ -297,19 +225,19 @@ class PageChecker:
         is_awaited: bool,
     ) -> None:
         """Receive messages, and end a check that hangs, must stop or gives way to another one."""
-        has_exited = process.has_exited()
+        is_over = process.is_over
         name = process.database
         try:
             for message in process.receive():
                 self.states[name] = self.states[name].updated(message, now)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
-            process.kill(f"its check sent an invalid message: {type(error).__name__}")
+            process.kill(f"sent an invalid message: {type(error).__name__}")
         turn_is_over = is_awaited and time.monotonic() - process.started_at > TURN_SECONDS
         if process.is_hung:
-            process.kill("its check hung")
+            process.kill(HUNG)
         elif reasons[name] or turn_is_over:
             process.kill()
-        if has_exited:
+        if is_over:
             self._end(process, now)
             if reasons[name] is None:  # or it continues as soon as the obstacle is gone
                 self._turn_ended_at[name] = time.monotonic()
@@ -317,12 +245,10 @@ class PageChecker:
     def _end(self, process: CheckProcess, now: datetime) -> None:
         name = process.database
         if failure := process.failure():
+            failure = f"its check {failure}"
             log.warning("page check of %s: %s", name, failure)
             self.states[name] = self.states[name].failed(failure, now)
-        self._process = None
-        self._start_at = process.started_at + process.cpu_seconds / self._share
-        self._bytes_written += process.bytes_written
-        self._sidecars_left += process.sidecars_left
+        self._forget_process(process)
 
     def _note_size(self, name: str, reading: Reading, now: datetime) -> None:
         """Note since when a file is shorter than its pages, unless a copy may be in progress."""

@@ -5,10 +5,10 @@ much they have written, so that no watched file is opened for the measurement.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dash_app.airlock.airlock import Airlock
-from dash_app.airlock.page_checker import PageChecker
+from dash_app.airlock.background import Background
 from dash_app.model.reading import Reading
 from dash_app.model.self_check import Promise, SelfReport
 from dash_app.system.processes import bytes_written, count_open_files, record_locks
@@ -35,27 +35,28 @@ class SelfCheck:
         self._ticks_missed += missed
 
     def measure(
-        self, airlock: Airlock, page_checker: PageChecker, readings: Iterable[Reading]
+        self, airlock: Airlock, others: Sequence[Background], readings: Iterable[Reading]
     ) -> SelfReport:
-        """Measure this process and its children.
+        """Measure this process and its children; `others` work in the background.
 
         While a child reads a database, the file is rightly open and locked, so the children keep
         their previous values.
         """
-        pids = [*airlock.pids, *page_checker.pids]
+        pids = [*airlock.pids, *(pid for other in others for pid in other.pids)]
         files = {reading.file for reading in readings if reading.file}
         self._files_open = count_open_files("self", files)
-        if not airlock.is_reading and page_checker.is_at_rest:
+        if not airlock.is_reading and _are_at_rest(others):
             self._measure_written(airlock.answered_bytes)
             files_open = sum(count_open_files(pid, files) for pid in pids)
             locks_held = count_locks({os.getpid(), *pids}, files)
-            if page_checker.is_at_rest:
+            if _are_at_rest(others):
                 self._files_open += files_open
                 self._locks_held = locks_held
         written = self._written_by_exited + sum(self._written_by.values())
+        written += sum(other.bytes_written for other in others)
         return SelfReport(
             promises=(
-                Promise("bytesWritten", written + page_checker.bytes_written, 0),
+                Promise("bytesWritten", written, 0),
                 Promise("locksHeldBetweenReadings", self._locks_held, 0),
                 Promise("watchedFilesLeftOpen", self._files_open, 0),
                 Promise(
@@ -66,7 +67,7 @@ class SelfCheck:
             ),
             reader_pids=tuple(pids),
             guards=airlock.guards or (),
-            sidecars_left=airlock.sidecars_left + page_checker.sidecars_left,
+            sidecars_left=airlock.sidecars_left + sum(other.sidecars_left for other in others),
             ticks=self._ticks,
             ticks_missed=self._ticks_missed,
             ticks_seconds=self._ticks_seconds,
@@ -80,6 +81,10 @@ class SelfCheck:
         self._written_by = {
             pid: max(bytes_written(pid) - answered, 0) for pid, answered in answered_bytes.items()
         }
+
+
+def _are_at_rest(others: Iterable[Background]) -> bool:
+    return all(other.is_at_rest for other in others)
 
 
 def count_locks(pids: set[int], files: set[str]) -> int:

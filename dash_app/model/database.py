@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dash_app.model.expectation import Rules
+from dash_app.model.measure import Measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,3 +30,4 @@ class Database:
     """Whether its pages are checked for damage in the background."""
     is_match: bool = False
     """Whether its file was found by a pattern of the configuration."""
+    measures: tuple[Measure, ...] = ()

@@ -25,6 +25,8 @@ LimitKind = Literal[
     "file_large",
     "disk_low",
     "mounted_alone",
+    "measure_out_of_range",
+    "measure_failed",
 ]
 """An expectation or a limit of the configuration that does not hold."""
 
@@ -94,6 +96,8 @@ class Problem:
     """
     evidence: str = ""
     """Facts that show it, a line per process; empty if the text says all."""
+    measure: str | None = None
+    """The name of the measure concerned; None if there is none."""
 
     @property
     def is_danger(self) -> bool:
@@ -102,8 +106,12 @@ class Problem:
 
     @property
     def subject(self) -> str:
-        """The database and table concerned: `email.messages`; empty without a database."""
-        return ".".join(name for name in (self.database, self.table) if name)
+        """The database and table or measure concerned: `email.messages`, `email.measure:open`.
+
+        Empty without a database.
+        """
+        measure = f"measure:{self.measure}" if self.measure else None
+        return ".".join(name for name in (self.database, self.table, measure) if name)
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ from dash_app.model.host_facts import Activity, Disk
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.integrity import Integrity
 from dash_app.model.match import Pattern
+from dash_app.model.measure import MeasureReport
 from dash_app.model.opener import Opener
 from dash_app.model.problem import Level, Problem, harm_rank, worst, worst_first
 from dash_app.model.reading import Code, LastGood, Reading
@@ -68,6 +69,8 @@ class DatabaseStatus:
     """How it compares with its expectations; None if it has none."""
     integrity: Integrity | None = None
     """What the page check found; None if nothing is known yet."""
+    measures: tuple[MeasureReport, ...] = ()
+    """Its measures, in configured order."""
     incidents: tuple[Incident, ...] = ()
     """The open incidents that include one of its problems."""
     stopped_writer: Opener | None = None

@@ -29,6 +29,7 @@ from dash_app.reader.short_reads import (
     STILL_SECONDS,
     Answer,
     GiveUpError,
+    Limits,
     ShortReads,
     TooLongError,
 )
@@ -78,7 +79,9 @@ class PageCheck:
         self, request: Message, send: Callable[[Message], None], *, writes_denied: bool
     ) -> None:
         self._path: str = request["path"]
-        self._reads = ShortReads(self._path, request["share"], send, writes_denied=writes_denied)
+        self._reads = ShortReads(
+            self._path, Limits(request["share"]), send, writes_denied=writes_denied
+        )
         self._done: set[str] = set(request["done"])
         self._progress: Message = {"sweep": None, **request["progress"]}
         self._send = send

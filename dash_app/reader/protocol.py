@@ -19,6 +19,9 @@ OUT_OF_MEMORY = 71
 OVERDUE = 72
 """Exit code of a child in which a reading exceeded its deadline."""
 
+STUCK = 73
+"""Exit code of a process whose statement cannot be interrupted."""
+
 MAX_DATA_BYTES = 256_000_000
 """Limit for a child's heap and stacks, which take 50 MB at rest and 90 MB with 2,000 tables. A file
 of 24 kB can ask for 1 GB."""

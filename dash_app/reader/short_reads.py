@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TypeVar
+from math import inf
+from typing import NamedTuple, TypeVar
 
 from dash_app.reader.connection import connect
 from dash_app.reader.errors import explain_error
 from dash_app.reader.files import Files, Header, UnreadableError, read_header, stat_files
 from dash_app.reader.locks import is_wal_index_open
-from dash_app.reader.protocol import Message
+from dash_app.reader.protocol import STUCK, Message
 from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
 from dash_app.reader.table_check import DamagedError, NotComparedError, missing_part
 from dash_app.reader.wal_index import BURST_SECONDS, Pace, read_wal_index
@@ -58,19 +59,35 @@ class TooLongError(Exception):
     """The statement was interrupted."""
 
 
+class Limits(NamedTuple):
+    """How long the reads of a database may take."""
+
+    share: float
+    """What all of them take of one core, from 0 to 1."""
+    live_seconds: float = LIVE_SECONDS
+    """Maximum time of a statement that holds back a WAL."""
+    stuck_seconds: float = inf
+    """If a statement goes on for this time after its interruption, the process exits."""
+
+
 class ShortReads:
-    """The reads of one database. Together they take a share of one core, from 0 to 1.
+    """The reads of one database.
 
     `is_shared`: whether the present read holds back a WAL. `is_restless`: whether it is without
     locks although somebody wrote a moment ago.
     """
 
     def __init__(
-        self, path: str, share: float, send: Callable[[Message], None], *, writes_denied: bool
+        self,
+        path: str,
+        limits: Limits,
+        send: Callable[[Message], None],
+        *,
+        writes_denied: bool,
     ) -> None:
         """Prepare to read. `send` is told of each rest."""
         self._path = path
-        self._share = share
+        self._limits = limits
         self._send = send
         self._writes_denied = writes_denied
         self._identity: tuple[int, int] | None = None
@@ -91,7 +108,7 @@ class ShortReads:
         reason, is_suspect = "its files come and go", False
         for _attempt in range(MAX_ATTEMPTS):
             try:
-                return self._read_once(work, seconds)
+                return self.read_once(work, seconds)
             except (MovedError, UnreadableError) as error:
                 reason = str(error) if isinstance(error, MovedError) else reason
                 self.rest(BUSY_SECONDS)
@@ -104,9 +121,14 @@ class ShortReads:
                 self.rest()
         raise GiveUpError(reason)
 
-    def _read_once(
-        self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None
+    def read_once(
+        self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None = None
     ) -> Answer:
+        """Open the database, work and close it. The caller rests.
+
+        Raise what `read` does, with DamagedError at once, or MovedError or UnreadableError if this
+        is no moment to read.
+        """
         files = stat_settled(self._path)
         if self._identity not in {None, files.identity}:
             raise GiveUpError("its file was replaced")
@@ -121,12 +143,12 @@ class ShortReads:
             raise MovedError(WITHOUT_PAUSE)
         self.is_restless = not is_shared and not files.shows_writes_after(now)
         had_others = is_shared and is_wal_index_open(files.path)
-        seconds = seconds or (LIVE_SECONDS if is_shared else STILL_SECONDS)
+        seconds = seconds or (self._limits.live_seconds if is_shared else STILL_SECONDS)
         failure: Exception | None = None
         started = time.monotonic()
         try:
             with connect(files.path, route) as connection:
-                answer = _run(work, connection, seconds, None if is_shared else files)
+                answer = self._run(work, connection, seconds, None if is_shared else files)
         except (sqlite3.Error, UnicodeError, DamagedError) as error:
             failure = error
         self._open_seconds += time.monotonic() - started
@@ -140,6 +162,42 @@ class ShortReads:
             raise _explained(failure, files, header)
         return answer
 
+    def _run(
+        self,
+        work: Callable[[sqlite3.Connection], Answer],
+        connection: sqlite3.Connection,
+        seconds: float,
+        files: Files | None,
+    ) -> Answer:
+        """Return the answer of work, interrupted after so many seconds or once a file was written.
+
+        `files` are those of a reading without locks. It takes the processor only when no other
+        process wants it; what holds back a WAL would do so for much longer on a busy machine.
+        """
+        answers: list[Answer] = []
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            if files:
+                with suppress(OSError):  # as a filter of system calls may answer
+                    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
+            try:
+                answers.append(work(connection))
+            except BaseException as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+
+        thread, ends = threading.Thread(target=run), time.monotonic() + seconds
+        thread.start()
+        while thread.is_alive():
+            thread.join(min(seconds, WATCH_SECONDS))
+            if time.monotonic() > ends or (files and _has_moved(files)):
+                connection.interrupt()
+            if time.monotonic() > ends + self._limits.stuck_seconds:
+                os._exit(STUCK)
+        if errors:
+            raise errors[0]
+        return answers[0]
+
     def _is_in_burst(self, path: str) -> bool:
         """Whether there are too many commits, since the last time or just now."""
         self._pace.note(read_wal_index(f"{path}-shm"))
@@ -151,7 +209,7 @@ class ShortReads:
     def rest(self, min_seconds: float = 0.0) -> None:
         """Rest for as long as the budget and a writer need, with nothing open."""
         now, cpu_seconds = time.monotonic(), time.process_time()
-        seconds = (cpu_seconds - self._cpu_seconds) / self._share - (now - self._rested_at)
+        seconds = (cpu_seconds - self._cpu_seconds) / self._limits.share - (now - self._rested_at)
         live_seconds = REST_FACTOR * self._open_seconds if self.is_shared else 0
         seconds = max(seconds, live_seconds, min_seconds)
         while seconds > 0:
@@ -177,40 +235,6 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
         "needs_recovery": MovedError(LOCKED),  # or the index of the WAL is just being made
     }
     return meanings.get(code, GiveUpError(f"it cannot be read ({code})"))
-
-
-def _run(
-    work: Callable[[sqlite3.Connection], Answer],
-    connection: sqlite3.Connection,
-    seconds: float,
-    files: Files | None,
-) -> Answer:
-    """Return the answer of work, interrupted after so many seconds or once a file was written.
-
-    `files` are those of a reading without locks. It takes the processor only when no other process
-    wants it; what holds back a WAL would do so for much longer on a busy machine.
-    """
-    answers: list[Answer] = []
-    errors: list[BaseException] = []
-
-    def run() -> None:
-        if files:
-            with suppress(OSError):  # as a filter of system calls may answer
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
-        try:
-            answers.append(work(connection))
-        except BaseException as error:  # noqa: BLE001 - raised below
-            errors.append(error)
-
-    thread, ends = threading.Thread(target=run), time.monotonic() + seconds
-    thread.start()
-    while thread.is_alive():
-        thread.join(min(seconds, WATCH_SECONDS))
-        if time.monotonic() > ends or (files and _has_moved(files)):
-            connection.interrupt()
-    if errors:
-        raise errors[0]
-    return answers[0]
 
 
 def _has_moved(files: Files) -> bool:

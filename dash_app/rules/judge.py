@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import chain
 
 from dash_app.model.database import Database
@@ -10,10 +10,12 @@ from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport
 from dash_app.model.host_facts import Activity
 from dash_app.model.integrity import Integrity
+from dash_app.model.measure import Answer, MeasureReport
 from dash_app.model.problem import Level, Problem, danger_first, worst, worst_first
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
 from dash_app.rules.changes import refine_code
+from dash_app.rules.measures import measure_problems, measure_reports
 from dash_app.rules.problems import (
     conflict_problems,
     damage_problems,
@@ -56,6 +58,10 @@ class Evidence:
     activity: Activity | None = None
     integrity: Integrity | None = None
     """What the page check found."""
+    measures: Mapping[str, Answer] = field(default_factory=dict)
+    """The newest answers to measures, by name."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """The time of the snapshot."""
 
 
 def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
@@ -66,7 +72,8 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
     """
     database, reading, state = evidence.database, evidence.reading, evidence.state
     level: Level = "unknown" if reading.is_undecided else LEVELS[state.status]
-    problems = tuple(danger_first(_problems(evidence, level, context)))
+    measures = measure_reports(database, evidence.measures, evidence.now)
+    problems = tuple(danger_first(_problems(evidence, measures, level, context)))
     others = [problem.level for problem in problems if problem.code != reading.code]
     level = worst(["unknown" if evidence.is_stale else level, *others])
     return DatabaseStatus(
@@ -82,10 +89,16 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
         activity=evidence.activity,
         expectations=evidence.expectations,
         integrity=evidence.integrity,
+        measures=measures,
     )
 
 
-def _problems(evidence: Evidence, level: Level, context: WordingContext) -> Iterator[Problem]:
+def _problems(
+    evidence: Evidence,
+    measures: Iterable[MeasureReport],
+    level: Level,
+    context: WordingContext,
+) -> Iterator[Problem]:
     """Yield the error of a reading at this level, if it has one, then other problems, worst first.
 
     If the tables disappeared, the error has the code of that event.
@@ -108,5 +121,6 @@ def _problems(evidence: Evidence, level: Level, context: WordingContext) -> Iter
             damage_problems(database.name, evidence.integrity),
             wal_problems(database.name, reading),
             limit_problems(database, reading, evidence.expectations, evidence.before, starts),
+            measure_problems(database.name, measures, evidence.now, starts),
         )
         yield from worst_first([*left, *chain(*others)])

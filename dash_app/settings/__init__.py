@@ -19,19 +19,21 @@ from pydantic import AfterValidator, Field, ValidationError
 from dash_app.model.database import Database
 from dash_app.model.match import Match, Pattern
 from dash_app.settings.errors import explain, shorten
+from dash_app.settings.measures import MeasureSettings
 from dash_app.settings.schema import (
     AlertsSettings,
     DatabaseSettings,
     ExpectSettings,
     HistorySettings,
     IntegritySettings,
+    MeasuresSettings,
     MetricsSettings,
     SamplerSettings,
-    Section,
     ServerSettings,
     TableSettings,
     WatchSettings,
 )
+from dash_app.settings.section import Section
 from dash_app.settings.values import expand_home
 from dash_app.system.text_file import read_text
 
@@ -82,6 +84,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     watch: WatchSettings = WatchSettings()
     integrity: IntegritySettings = IntegritySettings()
+    measures: MeasuresSettings = MeasuresSettings()
     alerts: AlertsSettings = AlertsSettings()
     declared: Annotated[tuple[DatabaseSettings, ...], AfterValidator(_check_names)] = Field(
         default_factory=_default_databases, alias="databases"
@@ -143,7 +146,11 @@ SECTIONS: dict[str, type[Section]] = {
 } | {"databases": DatabaseSettings}
 """The tables that a file may contain."""
 
-NESTED: dict[str, type[Section]] = {"databases.tables": TableSettings, "expect": ExpectSettings}
+NESTED: dict[str, type[Section]] = {
+    "databases.tables": TableSettings,
+    "databases.measures": MeasureSettings,
+    "expect": ExpectSettings,
+}
 """The tables that the table of a database may contain."""
 
 MAX_PROBLEMS = 20

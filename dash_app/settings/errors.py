@@ -32,8 +32,8 @@ MAX_SHOWN_CHARACTERS = 100
 def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]]) -> str:
     """Return a sentence for one error of pydantic.
 
-    `sections` has the model of each table by its name; "databases.tables" and "expect" are inside a
-    database's table.
+    `sections` has the model of each table by its name; "databases.tables", "databases.measures" and
+    "expect" are inside a database's table.
     """
     section, place, key = _place(problem["loc"])
     place, key = shorten(place), shorten(key)
@@ -47,7 +47,7 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
         message = message.replace("Input should be", "write").replace("'", '"')
     if problem["type"] == "tuple_type" and key == "databases":
         message = "write [[databases]], with two brackets"
-    if key == section == "databases":
+    if key == section in {"databases", "databases.measures"}:
         return f"{place}: {message}."
     return f"{place} `{key}` = {_display(key, problem['input'])}: {message}."
 
@@ -85,6 +85,9 @@ def _place(location: tuple[str | int, ...]) -> tuple[str, str, str]:
             rest = list(location[4:])
             section = "databases.tables"
             place = f"[databases.tables.{table}] of database number {number + 1}"
+        case ("databases", int(number), "measures", int(measure), *rest):
+            section = "databases.measures"
+            place = f"[[databases.measures]] number {measure + 1} of database number {number + 1}"
         case ("databases", int(number), *rest):
             section, place = "databases", f"[[databases]] number {number + 1}"
         case (str(section), *rest):

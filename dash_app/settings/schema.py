@@ -5,13 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from dash_app.model.database import Database
 from dash_app.model.expectation import Expectation, Rules, TableRules
 from dash_app.model.match import Match
 from dash_app.model.quiet_hours import NO_QUIET_HOURS
+from dash_app.settings.measures import (
+    MAX_MEASURES,
+    MeasureSettings,
+    check_measures,
+    foreign_keys_measure,
+)
 from dash_app.settings.quiet_hours import QuietHoursSetting
+from dash_app.settings.section import Section
 from dash_app.settings.values import (
     MAX_INTEGER,
     Count,
@@ -45,12 +52,6 @@ GRACE_SHARE = 0.25
 T = TypeVar("T")
 Names = Annotated[tuple[T, ...], Field(max_length=1000)]
 """A list with which every request is compared."""
-
-
-class Section(BaseModel):
-    """A TOML table with known settings and immutable values."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ServerSettings(Section):
@@ -111,6 +112,12 @@ class IntegritySettings(Section):
 
     share: Annotated[Percent, Field(ge=0.1)] = 1.0
     every: Annotated[Duration, between("1h", "366d")] = duration("1d")
+
+
+class MeasuresSettings(Section):
+    """`share` is what asking for all measures together may take of one core, in percent."""
+
+    share: Annotated[Percent, Field(ge=0.1)] = 1.0
 
 
 class AlertsSettings(Section):
@@ -178,6 +185,10 @@ class DatabaseSettings(TableSettings, FileSettings):
     replaced: Literal["unexpected", "expected"] = "unexpected"
     ignore_tables: Names[TablePattern] = ()
     tables: dict[str, TableSettings] = Field(default_factory=dict)
+    foreign_keys: Flag = False
+    measures: Annotated[
+        tuple[MeasureSettings, ...], Field(max_length=MAX_MEASURES), AfterValidator(check_measures)
+    ] = ()
 
     def databases(self, matches: Iterable[Match]) -> Iterator[Database]:
         """Yield the database; of a pattern, one per match that is watched, in their order."""
@@ -193,7 +204,17 @@ class DatabaseSettings(TableSettings, FileSettings):
     def _database(self) -> Database:
         """Return the database. Without a label, one is made from its name."""
         label = self.label or self.name.replace("_", " ").replace("-", " ").strip().capitalize()
-        return Database(self.name, label, Path(self.path), self.rules, self.integrity == "on")
+        measures = tuple(settings.measure for settings in self.measures)
+        if self.foreign_keys:
+            measures += (foreign_keys_measure(),)
+        return Database(
+            self.name,
+            label,
+            Path(self.path),
+            self.rules,
+            self.integrity == "on",
+            measures=measures,
+        )
 
     @property
     def rules(self) -> Rules:

@@ -73,6 +73,8 @@ BRIEFLY: dict[str, tuple[str, str]] = {
     "wal_large": ("WAL too large", "has a large WAL"),
     "file_large": ("file too large", "is too large"),
     "mounted_alone": ("mounted alone", "is mounted without its folder"),
+    "measure_out_of_range": ("out of range", "has a measure out of range"),
+    "measure_failed": ("measure fails", "has a measure that fails"),
     "alerts_failing": ("notifications not sent", UNREADABLE),
 }
 """Problems on the badge of a card, with a capital, and in titles of incidents; and as the headline
@@ -127,6 +129,8 @@ REMEDIES: dict[FindingKind, str] = {
     "wal_large": "A long read or write keeps it from shrinking. Check what has it open.",
     "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
     "mounted_alone": MOUNT_FOLDER,
+    "measure_out_of_range": "Look at these rows, or correct its limits in the configuration.",
+    "measure_failed": "Correct its `sql` in the configuration.",
 }
 MOUNTED_ALONE = "Only its file is mounted here: a WAL or journal beside it is not seen."
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dash_app.airlock import page_checker
+from dash_app.airlock.background import BackgroundProcess
 from dash_app.airlock.page_checker import CheckState, PageChecker
 from dash_app.model.database import Database
 from dash_app.model.encoding import encode
@@ -101,7 +102,7 @@ def test_a_crash_or_hang_concerns_one_database(
         os.kill(checks.checker.pids[0], signal.SIGSEGV)
         checks.until(lambda known: known["hanging"].state == "checking")
         os.kill(checks.checker.pids[0], signal.SIGSTOP)
-        monkeypatch.setattr(page_checker, "SILENT_SECONDS", 0.1)
+        monkeypatch.setattr(BackgroundProcess, "is_hung", True)
         checks.until(lambda known: known["hanging"].reason == "its check hung")
         monkeypatch.undo()
         known = checks.until(lambda known: known["sound"].checked_at)

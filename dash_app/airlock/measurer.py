@@ -1,0 +1,180 @@
+"""Ask for the measures of all databases, those that are due in turn, in a process of its own."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from dash_app.airlock.background import CRASHED, HUNG, Background, BackgroundProcess
+from dash_app.model.database import Database
+from dash_app.model.measure import AGE, Answer, Failure, Measure, Value
+from dash_app.model.reading import Reading
+from dash_app.reader.protocol import Message
+from dash_app.system.decoding import decode_parsed
+
+MAX_PAUSE_SECONDS = 3600.0
+"""Each failure of a measure doubles the time until it is asked again, up to this."""
+
+SILENT_SECONDS = 10.0
+"""A process that sends nothing for this time hangs: a query takes 3 s at most."""
+
+Key = tuple[str, str]
+"""The names of a database and of a measure."""
+
+Stamp = tuple[str | None, datetime]
+"""A file, and when it was read: a file that was not read again has not changed."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureState:
+    """The newest answer to one measure. `due_at`: when to ask again, on the monotonic clock."""
+
+    answer: Answer = field(default_factory=Answer)
+    failures: int = 0
+    uses_time: bool = False
+    stamp: Stamp | None = None
+    due_at: float = 0.0
+
+    def is_due(self, stamp: Stamp, now: float) -> bool:
+        """Whether to ask now: the answer may be another one than before."""
+        may_differ = self.uses_time or self.answer.failure or stamp != self.stamp
+        return bool(may_differ) and now >= self.due_at
+
+    def asked(self, measure: Measure, stamp: Stamp, now: float) -> "MeasureState":
+        """Return the state once the measure was asked."""
+        return replace(self, stamp=stamp, due_at=now + measure.every.total_seconds())
+
+    def answered(self, message: Message) -> "MeasureState":
+        """Return the state after a message with values."""
+        values = tuple(Value(label, number) for label, number in message["values"])
+        answer = Answer(values, decode_parsed(datetime, message["at"]))
+        return replace(self, answer=answer, failures=0, uses_time=bool(message["uses_time"]))
+
+    def failed(
+        self, measure: Measure, code: str, detail: Mapping[str, str], now: datetime
+    ) -> "MeasureState":
+        """Return the state after a failure. The last values stay."""
+        before = self.answer.failure
+        since = before.since if before and before.code == code else now
+        every_seconds = measure.every.total_seconds()
+        pause_seconds = min(every_seconds * 2 ** min(self.failures, 12), MAX_PAUSE_SECONDS)
+        return replace(
+            self,
+            answer=replace(self.answer, failure=Failure(code, since, detail)),
+            failures=self.failures + 1,
+            due_at=time.monotonic() + max(pause_seconds, every_seconds),
+        )
+
+
+class Measurer(Background):
+    """The measures of all databases that have an SQL query, or foreign keys. Not thread-safe.
+
+    `states`: the newest answers, by the names of database and measure.
+    """
+
+    def __init__(
+        self, databases: Sequence[Database], share: float, known: Mapping[Key, Answer]
+    ) -> None:
+        """Prepare to ask. `share` is of one core, from 0 to 1; `known` are earlier answers."""
+        super().__init__(share, time.monotonic())
+        self._measures: dict[Key, tuple[Database, Measure]] = {}
+        self._names: dict[str, list[str]] = {}
+        for database in databases:
+            for measure in database.measures:
+                if measure.kind != "rows_written":
+                    self._measures[database.name, measure.name] = database, measure
+                    self._names.setdefault(database.name, []).append(measure.name)
+        self.states = {key: MeasureState(known.get(key, Answer())) for key in self._measures}
+        self._asking: Key | None = None
+
+    def update(self, readings: Mapping[str, Reading], now: datetime) -> None:
+        """Receive answers, and ask for what is due. Never wait."""
+        if self._process:
+            self._continue(self._process, now)
+        elif time.monotonic() >= self._start_at:
+            self._start(readings)
+
+    def answers(self, database: str) -> dict[str, Answer]:
+        """Return the newest answers of a database by the names of its measures."""
+        names = self._names.get(database, ())
+        return {name: self.states[database, name].answer for name in names}
+
+    def forget(self, database: str) -> None:
+        """Forget what is known of a database."""
+        for name in self._names.get(database, ()):
+            self.states[database, name] = MeasureState()
+
+    def _start(self, readings: Mapping[str, Reading]) -> None:
+        now = time.monotonic()
+        due: list[tuple[float, Key, Stamp]] = []
+        for key, state in self.states.items():
+            reading = readings.get(key[0])
+            if reading is None or reading.code is not None or reading.surroundings.conflicts:
+                continue
+            stamp = reading.file, reading.read_at
+            if state.is_due(stamp, now):
+                due.append((state.due_at, key, stamp))
+        if not due:
+            return
+        due.sort(key=lambda one: one[:2])
+        try:
+            self._process = BackgroundProcess(
+                "dash_app.reader.measure",
+                {"measures": [self._request(key) for _, key, _ in due]},
+                SILENT_SECONDS,
+            )
+        except OSError as error:
+            log.error("measures: could not start: %s", error)
+            return
+        for _due_at, key, stamp in due:
+            self.states[key] = self.states[key].asked(self._measures[key][1], stamp, now)
+
+    def _request(self, key: Key) -> Message:
+        database, measure = self._measures[key]
+        return {
+            "id": key,
+            "path": os.path.abspath(database.path),
+            "kind": measure.kind,
+            "sql": measure.sql,
+            "is_age": measure.unit == AGE,
+        }
+
+    def _continue(self, process: BackgroundProcess, now: datetime) -> None:
+        is_over = process.is_over
+        try:
+            for message in process.receive():
+                self._take(message, now)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            log.error("measures: invalid message: %s", type(error).__name__)
+            process.kill(CRASHED)
+        if process.is_hung:
+            process.kill(HUNG)
+        if is_over:
+            failure = process.failure()
+            if failure and self._asking:
+                log.warning("measure %s of %s: %s", self._asking[1], self._asking[0], failure)
+                self._fail(self._asking, failure, {}, now)
+            self._asking = None
+            self._forget_process(process)
+
+    def _take(self, message: Message, now: datetime) -> None:
+        match message:
+            case {"asking": [database, name]}:
+                self._asking = database, name
+            case {"id": [database, name], **answer}:
+                key, self._asking = (database, name), None
+                match answer:
+                    case {"values": _}:
+                        self.states[key] = self.states[key].answered(answer)
+                    case {"waits": reason}:
+                        self._fail(key, "waits", {"why": reason}, now)
+                    case {"error": code, "detail": detail}:
+                        self._fail(key, code, detail, now)
+
+    def _fail(self, key: Key, code: str, detail: Mapping[str, str], now: datetime) -> None:
+        measure = self._measures[key][1]
+        self.states[key] = self.states[key].failed(measure, code, detail, now)

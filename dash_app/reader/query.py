@@ -1,0 +1,240 @@
+"""Run a user's query so that it can only read, and take numbers and labels from what it returns.
+
+The query may be careless or hostile, and so may the schema of its database: a view can call any
+function, and a table can be virtual.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from math import isfinite
+
+from dash_app.model.measure import MAX_LABEL_CHARACTERS, MAX_ROWS
+
+MAX_VALUE_BYTES = 64_000_000
+"""Maximum size of a text, a blob or a row, and of what SQLite needs for a query."""
+
+MAX_TABLES, MAX_TEXT_CHARACTERS = 20, 200
+
+OF_TIME = """current_date current_time current_timestamp date datetime julianday strftime time
+timediff unixepoch"""
+OF_ANYTHING = """-> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil ceiling char
+coalesce concat concat_ws cos cosh count cume_dist degrees dense_rank exp first_value floor format
+glob group_concat hex highlight if ifnull iif instr json json_array json_array_length
+json_error_position json_extract json_group_array json_group_object json_insert json_object
+json_patch json_pretty json_quote json_remove json_replace json_set json_type json_valid lag
+last_value lead length like likelihood likely ln log log10 log2 lower ltrim match matchinfo max
+median min mod nth_value ntile nullif octet_length offsets percent_rank percentile pi pow power
+printf quote radians random rank replace round row_number rtrim sign sin sinh snippet soundex
+sqlite_version sqrt string_agg subtype substr substring sum tan tanh total trim trunc typeof unhex
+unicode unistr unlikely upper"""
+TIME_FUNCTIONS = frozenset(OF_TIME.split())
+FUNCTIONS = TIME_FUNCTIONS.union(OF_ANYTHING.split())
+"""Functions of SQLite without side effects (sqlite.org/lang_corefunc.html and its neighbours)."""
+
+ACTIONS = {
+    getattr(sqlite3, f"SQLITE_{name.upper().replace(' ', '_')}"): name
+    for name in (
+        "alter table",
+        "analyze",
+        "attach",
+        "create index",
+        "create table",
+        "create temp table",
+        "create temp trigger",
+        "create temp view",
+        "create trigger",
+        "create view",
+        "create vtable",
+        "delete",
+        "detach",
+        "drop table",
+        "drop view",
+        "insert",
+        "pragma",
+        "reindex",
+        "savepoint",
+        "transaction",
+        "update",
+    )
+}
+TABLE_NAMES = """
+    SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view')
+    AND name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY name LIMIT ?
+"""
+SCHEMA_TABLES = ("sqlite_master", "sqlite_temp_master", "sqlite_schema")
+SECONDS, MILLISECONDS = (1e8, 1e10), (1e11, 1e13)
+"""Times since 1970 in these units, from 1973 and 1973 on, to 2286."""
+
+JULIAN_DAYS, DAY_OF_1970 = (2.4e6, 2.6e6), 2_440_587.5
+"""From 1858 to 2406."""
+
+OTHER_UNITS = {1e14: "microseconds", 1e17: "nanoseconds"}
+AHEAD_SECONDS = 86_400
+"""A time that is further ahead is wrong; clocks and time zones differ by less."""
+
+Number = int | float
+
+
+class QueryError(Exception):
+    """A query that has no answer: a code of `words.measures`, and facts for its sentence."""
+
+    def __init__(self, code: str, **detail: str) -> None:
+        super().__init__(code)
+        self.code, self.detail = code, detail
+
+
+class Guard:
+    """What a connection may do while it runs a query.
+
+    `uses_time`: whether the query calls a date or time function, so that its answer changes while
+    the database does not. `refused`: what was refused.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Put the guard on a connection."""
+        self.uses_time = False
+        self.refused = ""
+        connection.execute("PRAGMA trusted_schema = 0")
+        connection.execute(f"PRAGMA hard_heap_limit = {MAX_VALUE_BYTES}")
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        connection.set_authorizer(self._authorize)
+
+    def _authorize(
+        self, action: int, first: str | None, second: str | None, _database: str | None, _by: object
+    ) -> int:
+        """Allow reading, and what SQLite asks itself while it connects a virtual table.
+
+        For `json_each` it updates columns of the schema, in words only (`sqlite3_declare_vtab`),
+        and FTS5 looks whether the file has changed.
+        """
+        if action in {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_RECURSIVE}:
+            return sqlite3.SQLITE_OK
+        name = (second or "").lower()
+        if action == sqlite3.SQLITE_FUNCTION and name in FUNCTIONS:
+            self.uses_time = self.uses_time or name in TIME_FUNCTIONS
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_UPDATE and first in SCHEMA_TABLES:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() == "data_version":
+            return sqlite3.SQLITE_OK
+        is_function = action == sqlite3.SQLITE_FUNCTION
+        what = f"the function {name}()" if is_function else ACTIONS.get(action, "that").upper()
+        self.refused = self.refused or _short(what)
+        return sqlite3.SQLITE_DENY
+
+
+def count_rows(cursor: sqlite3.Cursor) -> int:
+    """Return the number of rows of an answer, counted up to `MAX_ROWS`."""
+    return sum(1 for _row in _rows(cursor))
+
+
+def read_values(cursor: sqlite3.Cursor, *, is_age: bool) -> list[tuple[str | None, Number | None]]:
+    """Return the labels and numbers of an answer: a single number has no label.
+
+    Of an age, the numbers are times in seconds since 1970. Raise QueryError.
+    """
+    columns = len(cursor.description or ())
+    if columns not in {1, 2}:
+        raise QueryError("columns", columns=str(columns))
+    rows = list(_rows(cursor))
+    if len(rows) > (1 if columns == 1 else MAX_ROWS - 1):
+        raise QueryError("rows" if columns == 1 else "labels")
+    values = [
+        (None if columns == 1 else label_of(row[0]), _number(row[-1], is_age=is_age))
+        for row in rows
+    ]
+    labels = [label for label, _ in values]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise QueryError("label_twice", label=twice)
+    return values
+
+
+def _rows(cursor: sqlite3.Cursor) -> Iterator[tuple[object, ...]]:
+    for number, row in enumerate(cursor, 1):
+        yield row
+        if number == MAX_ROWS:
+            return
+
+
+def label_of(value: object) -> str:
+    """Return a label for a value in the first column, in one line."""
+    if value is None:
+        return "(none)"
+    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    line = " ".join(text[: 4 * MAX_LABEL_CHARACTERS].split())
+    line = "".join(character for character in line if character.isprintable())
+    return line[:MAX_LABEL_CHARACTERS].rstrip() or "(empty)"
+
+
+def _number(value: object, *, is_age: bool) -> Number | None:
+    if is_age and value is not None:
+        return _time(value)
+    if value is None or (isinstance(value, int | float) and isfinite(value)):
+        return value
+    raise QueryError("not_a_number", type=_type(value))
+
+
+def _type(value: object) -> str:
+    return "text" if isinstance(value, bytes) else "infinity"
+
+
+def _time(value: object) -> float:
+    """Return a time of any of SQLite's usual forms, in seconds since 1970. Raise QueryError."""
+    if isinstance(value, bytes):
+        seconds = _parsed_time(value)
+    elif isinstance(value, int | float):
+        seconds = _scaled_time(value)
+    else:
+        raise QueryError("not_a_time")
+    ahead_seconds = seconds - datetime.now(UTC).timestamp()
+    if ahead_seconds > AHEAD_SECONDS:
+        raise QueryError("future", days=str(int(ahead_seconds // 86_400)))
+    return seconds
+
+
+def _parsed_time(value: bytes) -> float:
+    try:
+        text = value[:100].decode().strip()
+        if text.replace(".", "", 1).isdigit():
+            return _scaled_time(float(text))
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise QueryError("not_a_time") from None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _scaled_time(value: float) -> float:
+    if SECONDS[0] <= value < SECONDS[1]:
+        return value
+    if MILLISECONDS[0] <= value < MILLISECONDS[1]:
+        return value / 1000
+    if JULIAN_DAYS[0] <= value < JULIAN_DAYS[1]:
+        return (value - DAY_OF_1970) * 86_400
+    for least, unit in OTHER_UNITS.items():
+        if least <= value < 1000 * least:
+            raise QueryError("time_unit", unit=unit)
+    raise QueryError("not_a_time")
+
+
+def scanned_tables(connection: sqlite3.Connection, sql: str) -> list[str]:
+    """Return the tables that a query reads from their first row to the last, by its plan."""
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchmany(100)
+    lines = [row[-1].decode(errors="replace").split() for row in plan]
+    return [_short(words[1]) for words in lines if words[0] == "SCAN" and len(words) > 1]
+
+
+def table_names(connection: sqlite3.Connection) -> list[str]:
+    """Return the tables and views that exist, up to a maximum."""
+    names = connection.execute(TABLE_NAMES, (MAX_TABLES,))
+    return [_short(name.decode(errors="replace")) for (name,) in names]
+
+
+def _short(text: str) -> str:
+    line = "".join(character if character.isprintable() else " " for character in text)
+    return line if len(line) <= MAX_TEXT_CHARACTERS else f"{line[:MAX_TEXT_CHARACTERS]}…"
+
+
+def error_text(error: Exception) -> str:
+    """Return SQLite's message in one line."""
+    return _short(str(error))

@@ -1,0 +1,95 @@
+"""Judge the answers to measures: reports for all faces, and problems. Pure functions."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from dash_app.model.database import Database
+from dash_app.model.measure import AGE, Answer, Failure, Measure, MeasureReport, Value
+from dash_app.model.problem import Problem, worst
+from dash_app.words.measures import explain, out_of_range
+from dash_app.words.problems import REMEDIES
+
+PATIENCE: Mapping[str, tuple[timedelta, int]] = {
+    "waits": (timedelta(minutes=10), 3),
+    **dict.fromkeys(("slow", "damaged", "crashed", "hung"), (timedelta(0), 1)),
+}
+"""How long a failure must have lasted, also as a multiple of `every`, before it is reported: a busy
+machine may explain a single one. Others are certain at once."""
+
+MEASURED: Mapping[str, str] = {
+    "no_rows": "Look at the rows that its `sql` returns, or correct it.",
+    "foreign_keys": "Look at the rows that `PRAGMA foreign_key_check` returns.",
+    "rows_written": "Check what writes it, and its log.",
+}
+"""What to do about a value out of range, by the kind of the measure."""
+
+
+def measure_reports(
+    database: Database, answers: Mapping[str, Answer], now: datetime
+) -> tuple[MeasureReport, ...]:
+    """Return a report for each measure of a database; `answers` are by their names."""
+    return tuple(
+        _report(measure, answers.get(measure.name, Answer()), now) for measure in database.measures
+    )
+
+
+def _report(measure: Measure, answer: Answer, now: datetime) -> MeasureReport:
+    failure = answer.failure
+    error = explain(failure) if failure and _is_reported(measure, failure, now) else None
+    values = answer.values
+    if measure.unit == AGE:
+        values = tuple(_with_age(value, now) for value in values)
+    report = MeasureReport(measure, values, answer.measured_at, "well", error)
+    if report.out_of_range:
+        return replace(report, level=worst([measure.level, "notice"]))
+    if error:
+        return replace(report, level="notice")
+    is_known = any(value.number is not None for value in values)
+    return report if is_known else replace(report, level="unknown")
+
+
+def _is_reported(measure: Measure, failure: Failure, now: datetime) -> bool:
+    least, multiple = PATIENCE.get(failure.code, (timedelta(0), 0))
+    return now - failure.since >= max(least, multiple * measure.every)
+
+
+def _with_age(value: Value, now: datetime) -> Value:
+    """Turn a time into its age. A time that is slightly ahead is now."""
+    if value.number is None:
+        return value
+    return Value(value.label, max(now.timestamp() - value.number, 0.0))
+
+
+def measure_problems(
+    database: str,
+    reports: Iterable[MeasureReport],
+    now: datetime,
+    starts: Mapping[str, datetime],
+) -> Iterator[Problem]:
+    """Yield what is wrong with the measures of a database at a snapshot of `now`.
+
+    `starts` has the start of known problems by their ids, also from before a restart.
+    """
+    for report in reports:
+        measure = report.measure
+        if report.out_of_range:
+            remedy = MEASURED.get(measure.kind, REMEDIES["measure_out_of_range"])
+            problem = Problem(
+                "measure_out_of_range",
+                measure.level,
+                now,
+                "",
+                remedy,
+                database,
+                measure=measure.name,
+            )
+            since = starts.get(problem.id, now)
+            text, text_since = out_of_range(report, now, since)
+            yield replace(problem, since=since, text=text, text_since=text_since)
+        if report.error:
+            text, remedy = f"{measure.label}: {report.error}", REMEDIES["measure_failed"]
+            problem = Problem(
+                "measure_failed", "notice", now, text, remedy, database, measure=measure.name
+            )
+            yield replace(problem, since=starts.get(problem.id, now))

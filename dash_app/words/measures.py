@@ -1,0 +1,122 @@
+"""Measures in words: values with their units, limits that do not hold, and failures."""
+
+from datetime import datetime, timedelta
+from math import floor, log10
+
+from dash_app.model.measure import AGE, MAX_ROWS, Failure, Measure, MeasureReport, Value
+from dash_app.words.numbers import age, clock, first_of, moment, number, size
+
+Sentence = tuple[str, datetime | None]
+UNKNOWN = "unknown"
+DIGITS = 4
+"""Significant digits of a number with a fraction."""
+
+MAX_NAMED = 3
+"""Maximum number of values named in a sentence; the others are counted."""
+
+DURATIONS = {"s": 1.0, "ms": 0.001}
+FAILURES = {
+    "sql": "SQLite says: {text}. Tables: {tables}.",
+    "refused": "It may only read: {what} is refused.",
+    "slow": "Its query takes longer than {ms} ms{scans}.",
+    "memory": "Its query needs too much memory.",
+    "needs too much memory": "Its query needs too much memory.",
+    "cannot be interrupted": "Its query did not end when it was interrupted.",
+    "crashed": "Its query crashed SQLite.",
+    "hung": "Its query did not answer.",
+    "damaged": "Its query met damage, or a table that SQLite cannot read.",
+    "columns": "Its query returns {columns} columns: return a number, or a label and a number.",
+    "rows": "Its query returns several rows of one column: return one number, or label each.",
+    "labels": f"Its query returns {MAX_ROWS:,} labels or more: return fewer.",
+    "label_twice": "Its query returns the label {label} twice.",
+    "not_a_number": "Its query returns {type} where a number belongs.",
+    "not_a_time": "Its query returns no time: an ISO text, seconds, milliseconds or a Julian day.",
+    "time_unit": "Its query returns a time in {unit}: return seconds or milliseconds.",
+    "future": "Its query returns a time {days} days ahead: its unit or zone may be wrong.",
+    "waits": "Not measured since {since}: {why}.",
+}
+"""Why a measure could not be had, by the code of the failure."""
+
+
+def value_text(value: float | None, unit: str) -> str:
+    """Return a value with its unit: 1,204, 12.5%, 4.2 MB, 3 h, 0.35 USD; unknown."""
+    if value is None:
+        return UNKNOWN
+    if unit == "bytes":
+        return f"{'−' if value < 0 else ''}{size(int(abs(value)))}"
+    if unit == AGE:
+        return age(timedelta(seconds=value))
+    if unit in DURATIONS:
+        return _duration(value * DURATIONS[unit])
+    text = number_text(value)
+    return f"{text}%" if unit == "%" else f"{text} {unit}".rstrip()
+
+
+def number_text(value: float) -> str:
+    """Return a number with thousands separators and four digits: 1,204, 0.3512, 12.5, 12,345."""
+    if value == int(value) and abs(value) < 1e15:
+        text = number(int(value))
+    elif abs(value) >= 1e15 or abs(value) < 1e-6:
+        text = f"{value:.3e}"
+    else:
+        decimals = max(DIGITS - 1 - floor(log10(abs(value))), 0)
+        text = f"{value:,.{decimals}f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text.replace("-", "−", 1) if value < 0 else text
+
+
+def _duration(seconds: float) -> str:
+    if abs(seconds) < 1:
+        return f"{number_text(seconds * 1000)} ms"
+    if abs(seconds) < 60:
+        return f"{number_text(seconds)} s"
+    text = age(timedelta(seconds=abs(seconds)))
+    return f"−{text}" if seconds < 0 else text
+
+
+def out_of_range(report: MeasureReport, now: datetime, since: datetime) -> Sentence:
+    """Describe the values outside the limits of a measure at a snapshot of `now`.
+
+    `since` is when the problem began. Return the sentence and, of an age, the time in it from which
+    the age counts: the sentence is stored.
+    """
+    measure, wrong = report.measure, report.out_of_range
+    if measure.kind in {"foreign_keys", "no_rows"}:
+        rows = int(wrong[0].number or 0)
+        count = f"{number(rows)} or more" if rows == MAX_ROWS else number(rows)
+        return f"{measure.label}: {count} row{'' if rows == 1 else 's'}, none allowed.", None
+    limits = f"{limits_text(measure)}."
+    if measure.unit != AGE:
+        named = [f"{_named(value)}{value_text(value.number, measure.unit)}" for value in wrong]
+        return f"{measure.label}: {', '.join(first_of(named, MAX_NAMED))}; {limits}", None
+    oldest = max(wrong, key=lambda value: value.number or 0)
+    time = now - timedelta(seconds=oldest.number or 0)
+    more = f", and {number(len(wrong) - 1)} more" if wrong[1:] else ""
+    text = f"{measure.label}: {_named(oldest)}since {clock(time, since)}{more}; {limits}"
+    return text, time
+
+
+def explain(failure: Failure) -> str:
+    """Return why a measure could not be had, in a sentence."""
+    facts = {"tables": "none", **{key: value for key, value in failure.detail.items() if value}}
+    scans = failure.detail.get("scans")
+    facts["scans"] = f" and reads all of {scans}" if scans else ""
+    facts["since"] = moment(failure.since)
+    return FAILURES[failure.code].format_map(facts)
+
+
+def _named(value: Value) -> str:
+    return f"{value.label} " if value.label is not None else ""
+
+
+def limits_text(measure: Measure) -> str:
+    """Return the limits of a measure in words: at most 50; between 1 and 5; exactly 3."""
+    least, greatest, equals = (
+        None if limit is None else value_text(limit, measure.unit)
+        for limit in (measure.least, measure.greatest, measure.equals)
+    )
+    if equals is not None:
+        return f"exactly {equals} is allowed"
+    if least is not None and greatest is not None:
+        return f"{least} to {greatest} is allowed"
+    return f"at least {least} is allowed" if greatest is None else f"at most {greatest} is allowed"
