@@ -14,6 +14,7 @@ from dash_app.api.serializers import (
     events_document,
     history_document,
     incidents_document,
+    measures_document,
     service_document,
     status_document,
 )
@@ -26,6 +27,7 @@ from dash_app.model.expectation import Expectation, ExpectationReport, Expectati
 from dash_app.model.host_facts import Activity, Disk, Holder, Surroundings
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.integrity import Integrity
+from dash_app.model.measure import AGE, Measure, MeasureReport, Value
 from dash_app.model.notification import Notification
 from dash_app.model.opener import Opener
 from dash_app.model.problem import Problem, worst
@@ -66,6 +68,18 @@ def _status(database: Database, reading: Reading, *problems: Problem) -> Databas
     )
 
 
+def _measures() -> tuple[MeasureReport, ...]:
+    minute = HOUR / 60
+    pinned = Measure("open_tasks", "Open tasks", minute, greatest=50, is_pinned=True)
+    statuses = Value("done", 91), Value("open", 35)
+    newest = Measure("newest_task", "Newest task", minute, unit=AGE, greatest=3600)
+    return (
+        MeasureReport(pinned, (Value(None, 35),), READ_AT, "well"),
+        MeasureReport(Measure("by_status", "Tasks by status", minute), statuses, READ_AT, "well"),
+        MeasureReport(newest, (Value(None, 7.0),), READ_AT, "well"),
+    )
+
+
 def _coordination() -> DatabaseStatus:
     reading = Reading(
         READ_AT,
@@ -93,6 +107,7 @@ def _coordination() -> DatabaseStatus:
         _status(_database("coordination"), reading),
         activity=Activity((1,) * 24, 109, NOW - 24 * HOUR, is_whole_day=True),
         expectations=ExpectationReport(tables={"tasks": tasks}),
+        measures=_measures(),
         integrity=Integrity(
             "clean",
             NOW - 6 * HOUR,
@@ -207,6 +222,7 @@ def _service() -> service_schemas.ServiceDocument:
 
 STATUS = status_document(SNAPSHOT)
 DATABASE = detail_document(SNAPSHOT.status_of("coordination"), [EMPTIED], OPENERS)
+MEASURES = measures_document(SNAPSHOT, ["coordination"])
 EVENTS = events_document([EMPTIED], EventQuery(limit=1), has_more=True)
 INCIDENTS = incidents_document([_incident()], IncidentQuery())
 _LAST = int(NOW.timestamp())

@@ -13,7 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
 from dash_app import VERSION
-from dash_app.api import schemas, service_schemas
+from dash_app.api import incident_schemas, schemas, service_schemas
 from dash_app.api.parameters import PARAMETERS, Parameters
 from dash_app.api.route_docs import (
     ANY_TEXT,
@@ -34,9 +34,10 @@ from dash_app.api.routes import DESCRIPTION as FILE
 Documents = tuple[
     schemas.StatusDocument,
     schemas.DatabaseDocument,
+    schemas.MeasuresDocument,
     schemas.HistoryDocument,
     schemas.EventsDocument,
-    schemas.IncidentsDocument,
+    incident_schemas.IncidentsDocument,
     service_schemas.ServiceDocument,
     schemas.ErrorDocument,
 ]

@@ -236,6 +236,7 @@ class GlanceParameters(Parameters):
 PARAMETERS: dict[str, type[Parameters]] = {
     "/api/db-status": Parameters,
     "/api/databases/<name>": Parameters,
+    "/api/measures": DatabaseParameters,
     "/api/history": HistoryParameters,
     "/api/events": EventsParameters,
     "/api/incidents": IncidentsParameters,

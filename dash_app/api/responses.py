@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, g, jsonify, request
 
 from dash_app.api.parameters import PARAMETERS, parse
+from dash_app.model.measure import AGE
 
 if TYPE_CHECKING:
     from dash_app.api import schemas
@@ -60,7 +61,15 @@ def respond(encoded: Encoded, taken_at: datetime | None = None) -> Response:
 def facts_of(database: schemas.Database) -> dict[str, object]:
     """Return a database without the times that change with each reading."""
     facts = {key: value for key, value in database.items() if key not in READING_TIMES}
-    return facts | {"change": database["change"] and database["change"]["rows"]}
+    change = database["change"] and database["change"]["rows"]
+    measures = [facts_of_measure(measure) for measure in database["measures"]]
+    return facts | {"change": change, "measures": measures}
+
+
+def facts_of_measure(measure: schemas.Measure) -> dict[str, object]:
+    """Return a measure without what changes with each reading: a time, or an age by itself."""
+    changing = {"value", "values"} if measure["unit"] == AGE else {"measuredAt"}
+    return {key: value for key, value in measure.items() if key not in changing}
 
 
 def error_response(status: int, code: str, message: str) -> Response:

@@ -68,6 +68,12 @@ ROUTES: dict[str, Route] = {
         has_age=True,
         errors=(404,),
     ),
+    "/api/measures": Route(
+        "getMeasures",
+        "The measures of all databases: values, limits, level",
+        _json("MeasuresDocument", examples.MEASURES),
+        has_age=True,
+    ),
     "/api/history": Route(
         "getHistory",
         "Row counts and sizes over time",

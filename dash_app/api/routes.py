@@ -10,7 +10,12 @@ from pathlib import Path
 from flask import Blueprint, Response, g, request
 
 from dash_app.api.csv_export import to_csv
-from dash_app.api.parameters import EventsParameters, HistoryParameters, IncidentsParameters
+from dash_app.api.parameters import (
+    DatabaseParameters,
+    EventsParameters,
+    HistoryParameters,
+    IncidentsParameters,
+)
 from dash_app.api.responses import (
     Encoded,
     allow_origins,
@@ -19,6 +24,7 @@ from dash_app.api.responses import (
     error_response,
     etag_of,
     facts_of,
+    facts_of_measure,
     respond,
 )
 from dash_app.api.serializers import (
@@ -27,6 +33,7 @@ from dash_app.api.serializers import (
     history_document,
     incidents_document,
     instant,
+    measures_document,
     service_document,
     status_document,
 )
@@ -57,7 +64,7 @@ def create_api(
     check_requests(api, settings.names)
     watched = tuple(database.name for database in settings.databases)
     allow_origins(api, settings.server.allowed_origins)
-    _add_databases(api, settings.history.path, newest)
+    _add_databases(api, settings.history.path, newest, watched)
     _add_service(api, newest, fresh, started_at)
     _add_description(api, settings)
     _add_history(api, settings.history, watched)
@@ -72,7 +79,9 @@ def _encoded_status(snapshot: Snapshot) -> Encoded:
     return encode(document, facts)
 
 
-def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> None:
+def _add_databases(
+    api: Blueprint, history: Path, newest: NewestSnapshot, watched: tuple[str, ...]
+) -> None:
     @api.get("/api/db-status")
     def db_status() -> Response:
         snapshot = newest()
@@ -94,6 +103,16 @@ def _add_databases(api: Blueprint, history: Path, newest: NewestSnapshot) -> Non
         # The end of an opener is a time that changes with each record.
         spans = [(opener["pid"], opener["from"]) for opener in document["openers"]]
         facts = facts_of(document) | {"openers": spans}
+        return respond(encode(document, facts), snapshot.taken_at)
+
+    @api.get("/api/measures")
+    def measures() -> Response:
+        parameters: DatabaseParameters = g.parameters
+        snapshot = newest()
+        if snapshot is None:
+            return _no_reading_yet()
+        document = measures_document(snapshot, parameters.database or watched)
+        facts = {"measures": [facts_of_measure(measure) for measure in document["measures"]]}
         return respond(encode(document, facts), snapshot.taken_at)
 
 

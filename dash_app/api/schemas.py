@@ -15,8 +15,7 @@ from dash_app.model.event import EventKind, Facts
 from dash_app.model.expectation import State
 from dash_app.model.host_facts import Use
 from dash_app.model.integrity import IntegrityState
-from dash_app.model.notification import NotificationKind
-from dash_app.model.problem import FindingKind, Level, ProblemCode
+from dash_app.model.problem import FindingKind, Level
 from dash_app.model.reading import Code, WaitReason
 from dash_app.model.snapshot import Status
 
@@ -81,6 +80,8 @@ class Finding(TypedDict):
     """One thing to do."""
     table: str | None
     """The table that has the problem; null if it is the whole database."""
+    measure: str | None
+    """The name of the measure concerned; null if there is none."""
 
 
 class Standing(TypedDict):
@@ -186,6 +187,49 @@ class Integrity(TypedDict):
     """The greatest first."""
 
 
+class MeasureValue(TypedDict):
+    """A value of a measure that has one for each label."""
+
+    label: str
+    """At most 60 characters. The values beyond twelve are one with the label `others`: their sum,
+    or the greatest age."""
+    value: float | None
+
+
+class MeasureLimits(TypedDict):
+    """The limits that each value of a measure must keep; null if there is no such limit."""
+
+    min: float | None
+    max: float | None
+    equals: float | None
+
+
+class Measure(TypedDict):
+    """A number, or one for each label, that the configuration has the database asked for."""
+
+    name: str
+    label: str
+    unit: str | None
+    """`bytes`, `s`, `ms`, `%`, `age` or any other text; null for a plain number. An age is in
+    seconds, at `takenAt`."""
+    value: float | None
+    """Its number; null if that is unknown, or if it has `values`."""
+    values: list[MeasureValue]
+    """Its numbers by label; empty if it has one number."""
+    measuredAt: Time | None
+    """When the values were true; they still are if the file has not changed. Null if there are
+    none yet."""
+    level: Level
+    """`fault` or `notice`, as configured, of a value outside its limits; otherwise `notice` with an
+    `error`, and `unknown` without a value."""
+    error: str | None
+    """Why the values could not be renewed, for people; null if they could."""
+    limits: MeasureLimits | None
+    """Null if no value is wrong."""
+    pinned: bool
+    """Whether it is on the card of its database."""
+
+
 class Database(TypedDict):
     """A database with its newest reading and its problems."""
 
@@ -205,6 +249,8 @@ class Database(TypedDict):
     """Its problems, worst first."""
     integrity: Integrity | None
     """Null until something is known."""
+    measures: list[Measure]
+    """In configured order."""
     acknowledged: Acknowledgement | None
     """Who acknowledged all of its problems, so that it needs nobody; null if nobody did."""
     watch: Watch | None
@@ -263,6 +309,20 @@ class StatusDocument(TypedDict):
     headline: str
     databases: list[Database]
     patterns: list[Pattern]
+
+
+class DatabaseMeasure(Measure):
+    """A measure of a database."""
+
+    database: str
+
+
+class MeasuresDocument(TypedDict):
+    """The measures of all databases, or of some, in configured order."""
+
+    takenAt: Time
+    """When this snapshot was taken."""
+    measures: list[DatabaseMeasure]
 
 
 class Holder(TypedDict):
@@ -377,56 +437,6 @@ class HistoryDocument(TypedDict):
     """One series per table, or per database if the metric is of the whole database."""
 
     series: list[Series]
-
-
-class Message(TypedDict):
-    """A notification of an incident."""
-
-    kind: Annotated[NotificationKind, open_text(NotificationKind, "Why it was sent.")]
-    title: str
-    madeAt: Time
-    sentAt: Time | None
-    """Null if it is not sent yet."""
-    attempts: Count
-    failure: str | None
-    """Why the last attempt failed."""
-
-
-class Incident(TypedDict):
-    """Problems of one cause, from start to end."""
-
-    id: Annotated[int, Field(ge=1)]
-    key: str
-    """Identifies the cause. A cause that returns later is a new incident with the same key."""
-    databases: list[str]
-    """All databases that were ever affected, in the order in which they were."""
-    kind: Annotated[
-        str,
-        open_text(
-            ProblemCode, "The worst problem: a finding's kind, an error's code, or failing alerts."
-        ),
-    ]
-    level: Level
-    """The worst level of its problems; if it has ended, the last one."""
-    text: str
-    """The problem, its cause and the affected databases."""
-    remedy: str
-    """One thing to do."""
-    since: Time
-    endedAt: Time | None
-    acknowledged: Acknowledgement | None
-    evidence: list[str]
-    """Facts that show the cause, kept after its end: a line per process, with inodes and locks."""
-    messages: list[Message]
-    """Oldest first."""
-
-
-class IncidentsDocument(TypedDict):
-    """Incidents, newest first."""
-
-    incidents: list[Incident]
-    next: str | None
-    """The `before` for older incidents; null if there are none."""
 
 
 class Error(TypedDict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, overload
@@ -16,6 +16,7 @@ from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
 from dash_app.model.incident import Acknowledgement, Incident
 from dash_app.model.integrity import Integrity
+from dash_app.model.measure import MeasureReport
 from dash_app.model.opener import Opener
 from dash_app.model.refusal import Refusal
 from dash_app.model.self_check import SelfReport
@@ -28,7 +29,7 @@ from dash_app.words.incidents import incident_sentence
 from dash_app.words.problems import plain
 
 if TYPE_CHECKING:
-    from dash_app.api import schemas, service_schemas
+    from dash_app.api import incident_schemas, schemas, service_schemas
 
 
 @overload
@@ -84,6 +85,7 @@ def database_document(status: DatabaseStatus) -> schemas.Database:
         "error": _error(status),
         "findings": _findings(status),
         "integrity": _integrity(status.integrity),
+        "measures": [_measure(report) for report in status.measures],
         "acknowledged": _acknowledgement(status.acknowledged),
         "watch": _watch(status),
         "lastGood": {"readAt": rfc3339(good.read_at), "totalRows": good.total_rows}
@@ -131,6 +133,19 @@ def detail_document(
         "freelistBytes": reading.free_bytes,
         "tableBytes": dict(status.integrity.table_bytes) if status.integrity else {},
         "events": [event_document(event) for event in events],
+    }
+
+
+def measures_document(snapshot: Snapshot, databases: Container[str]) -> schemas.MeasuresDocument:
+    """Return the document of `/api/measures` for some databases."""
+    return {
+        "takenAt": rfc3339(snapshot.taken_at),
+        "measures": [
+            {"database": status.database.name, **_measure(report)}
+            for status in snapshot.databases
+            if status.database.name in databases
+            for report in status.measures
+        ],
     }
 
 
@@ -221,7 +236,7 @@ def events_document(
 
 def incidents_document(
     incidents: Sequence[Incident], query: IncidentQuery
-) -> schemas.IncidentsDocument:
+) -> incident_schemas.IncidentsDocument:
     """Return the document of `/api/incidents` for the result of a query."""
     return {
         "incidents": [_incident(incident) for incident in incidents],
@@ -271,9 +286,32 @@ def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
             "text": plain(problem.text),
             "remedy": problem.remedy,
             "table": problem.table,
+            "measure": problem.measure,
         }
         for problem in status.findings
     ]
+
+
+def _measure(report: MeasureReport) -> schemas.Measure:
+    measure = report.measure
+    values = () if report.is_single else report.shown
+    limits: schemas.MeasureLimits = {
+        "min": measure.least,
+        "max": measure.greatest,
+        "equals": measure.equals,
+    }
+    return {
+        "name": measure.name,
+        "label": measure.label,
+        "unit": measure.unit or None,
+        "value": report.number,
+        "values": [{"label": value.label or "", "value": value.number} for value in values],
+        "measuredAt": rfc3339(report.measured_at),
+        "level": report.level,
+        "error": report.error and plain(report.error),
+        "limits": limits if measure.has_limits else None,
+        "pinned": measure.is_pinned,
+    }
 
 
 def _integrity(integrity: Integrity | None) -> schemas.Integrity | None:
@@ -315,7 +353,7 @@ def _standing(state: ExpectationState) -> schemas.Standing:
     }
 
 
-def _incident(incident: Incident) -> schemas.Incident:
+def _incident(incident: Incident) -> incident_schemas.Incident:
     return {
         "id": incident.id or 0,
         "key": incident.key,

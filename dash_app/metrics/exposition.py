@@ -64,6 +64,7 @@ class Exposition(Collector):
             yield from _tables(snapshot.databases, self._max_tables)
             yield from _page_checks(snapshot.databases, self._max_tables)
             yield from _expectations(snapshot.databases)
+            yield from _measures(snapshot.databases)
 
 
 def label(name: str) -> str:
@@ -196,6 +197,37 @@ def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
         "expectation_due_timestamp_seconds",
         "When the next write is, or was, due.",
         ((labels, seconds(expectation.due_at)) for labels, expectation in states),
+    )
+
+
+def _measures(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
+    """Yield the values, level and time of each measure; a single value has no label."""
+    measures = [
+        (_labels(status) | {"measure": report.measure.name}, report)
+        for status in databases
+        for report in status.measures
+    ]
+    yield _gauge(
+        "measure_value",
+        "A value of a measure, in its unit; an age is in seconds.",
+        (
+            (
+                labels | {"label": label(shown.label or ""), "unit": report.measure.unit},
+                shown.number,
+            )
+            for labels, report in measures
+            for shown in report.shown
+        ),
+    )
+    yield _gauge(
+        "measure_level",
+        "1 for the level of a measure, 0 for all others.",
+        _one_hot(((labels, report.level) for labels, report in measures), "level", Level),
+    )
+    yield _gauge(
+        "measure_measured_timestamp_seconds",
+        "When the values of a measure were true; they still are if the file has not changed.",
+        ((labels, seconds(report.measured_at)) for labels, report in measures),
     )
 
 

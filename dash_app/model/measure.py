@@ -138,10 +138,13 @@ class MeasureReport:
 
     @property
     def shown(self) -> tuple[Value, ...]:
-        """The values that faces show: the greatest `MAX_SHOWN`, in order, and `OTHERS`."""
+        """The values that faces show: the greatest `MAX_SHOWN`, in order, and `OTHERS`.
+
+        A value with that label of its own is one of the others.
+        """
         if len(self.values) <= MAX_SHOWN:
             return self.values
-        ranked = sorted(self.values, key=lambda value: -(value.number or 0))
+        ranked = sorted(self.values, key=lambda v: (v.label == OTHERS, -(v.number or 0)))
         greatest = ranked[:MAX_SHOWN]
         shown = tuple(value for value in self.values if value in greatest)
         return (*shown, Value(OTHERS, self.combined(ranked[MAX_SHOWN:])))

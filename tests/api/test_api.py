@@ -25,6 +25,7 @@ KEYS = {
     "findings": list,
     "integrity": dict | None,
     "watch": dict | None,
+    "measures": list,
     "lastGood": dict | None,
     "rowCounts": dict,
     "totalRows": int | None,
