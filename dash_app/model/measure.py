@@ -80,6 +80,8 @@ class Value:
     """None if the measure has one number."""
     number: float | None
     """None if it is unknown."""
+    time: datetime | None = None
+    """The time whose age the number is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,8 @@ class MeasureReport:
     """That of its values, or a notice if they could not be had; unknown without a value."""
     error: str | None = None
     """Why the values could not be renewed, in sentences."""
+    remedy: str = ""
+    """What to do about the error."""
 
     @property
     def is_single(self) -> bool:

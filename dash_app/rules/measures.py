@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from dash_app.model.database import Database
 from dash_app.model.measure import AGE, Answer, Failure, Measure, MeasureReport, Value
 from dash_app.model.problem import Problem, worst
-from dash_app.words.measures import explain, out_of_range
+from dash_app.words.measures import FAILURE_REMEDIES, explain, out_of_range
 from dash_app.words.problems import REMEDIES
 
 PATIENCE: Mapping[str, tuple[timedelta, int]] = {
@@ -36,11 +36,14 @@ def measure_reports(
 
 def _report(measure: Measure, answer: Answer, now: datetime) -> MeasureReport:
     failure = answer.failure
-    error = explain(failure) if failure and _is_reported(measure, failure, now) else None
+    error, remedy = None, ""
+    if failure and _is_reported(measure, failure, now):
+        error = explain(failure)
+        remedy = FAILURE_REMEDIES.get(failure.code, REMEDIES["measure_failed"])
     values = answer.values
     if measure.unit == AGE:
         values = tuple(_with_age(value, now) for value in values)
-    report = MeasureReport(measure, values, answer.measured_at, "well", error)
+    report = MeasureReport(measure, values, answer.measured_at, "well", error, remedy)
     if report.out_of_range:
         return replace(report, level=worst([measure.level, "notice"]))
     if error:
@@ -58,7 +61,8 @@ def _with_age(value: Value, now: datetime) -> Value:
     """Turn a time into its age. A time that is slightly ahead is now."""
     if value.number is None:
         return value
-    return Value(value.label, max(now.timestamp() - value.number, 0.0))
+    time = datetime.fromtimestamp(max(value.number, 0.0), UTC)  # a year before 1 raises an error
+    return Value(value.label, max(now.timestamp() - value.number, 0.0), time)
 
 
 def measure_problems(
@@ -85,11 +89,11 @@ def measure_problems(
                 measure=measure.name,
             )
             since = starts.get(problem.id, now)
-            text, text_since = out_of_range(report, now, since)
+            text, text_since = out_of_range(report, since)
             yield replace(problem, since=since, text=text, text_since=text_since)
         if report.error:
-            text, remedy = f"{measure.label}: {report.error}", REMEDIES["measure_failed"]
+            text = f"{measure.label}: {report.error}"
             problem = Problem(
-                "measure_failed", "notice", now, text, remedy, database, measure=measure.name
+                "measure_failed", "notice", now, text, report.remedy, database, measure=measure.name
             )
             yield replace(problem, since=starts.get(problem.id, now))

@@ -4,26 +4,23 @@ from datetime import datetime, timedelta
 from math import floor, log10
 
 from dash_app.model.measure import AGE, MAX_ROWS, Failure, Measure, MeasureReport, Value
-from dash_app.words.numbers import age, clock, first_of, moment, number, size
+from dash_app.words.numbers import age, clock, every, first_of, join_names, moment, number, size
 
 Sentence = tuple[str, datetime | None]
 UNKNOWN = "unknown"
 DIGITS = 4
 """Significant digits of a number with a fraction."""
 
-MAX_NAMED = 3
-"""Maximum number of values named in a sentence; the others are counted."""
-
 DURATIONS = {"s": 1.0, "ms": 0.001}
 FAILURES = {
-    "sql": "SQLite says: {text}. Tables: {tables}.",
-    "refused": "It may only read: {what} is refused.",
+    "sql": "SQLite: {text}. Tables: {tables}.",
+    "refused": "Its query may only read: {what} is refused.",
     "slow": "Its query takes longer than {ms} ms{scans}.",
     "memory": "Its query needs too much memory.",
     "needs too much memory": "Its query needs too much memory.",
     "cannot be interrupted": "Its query did not end when it was interrupted.",
     "crashed": "Its query crashed SQLite.",
-    "hung": "Its query did not answer.",
+    "hung": "Its query did not end.",
     "damaged": "Its query met damage, or a table that SQLite cannot read.",
     "columns": "Its query returns {columns} columns: return a number, or a label and a number.",
     "rows": "Its query returns several rows of one column: return one number, or label each.",
@@ -36,6 +33,12 @@ FAILURES = {
     "waits": "Not measured since {since}: {why}.",
 }
 """Why a measure could not be had, by the code of the failure."""
+
+FAILURE_REMEDIES = {
+    "slow": "Let its query read fewer rows, for instance with an index.",
+    "waits": "It is asked again by itself.",
+}
+"""What to do about a failure, if not to correct the query."""
 
 
 def value_text(value: float | None, unit: str) -> str:
@@ -74,8 +77,8 @@ def _duration(seconds: float) -> str:
     return f"−{text}" if seconds < 0 else text
 
 
-def out_of_range(report: MeasureReport, now: datetime, since: datetime) -> Sentence:
-    """Describe the values outside the limits of a measure at a snapshot of `now`.
+def out_of_range(report: MeasureReport, since: datetime) -> Sentence:
+    """Describe the values outside the limits of a measure: Open tasks: 63, more than 50.
 
     `since` is when the problem began. Return the sentence and, of an age, the time in it from which
     the age counts: the sentence is stored.
@@ -85,15 +88,29 @@ def out_of_range(report: MeasureReport, now: datetime, since: datetime) -> Sente
         rows = int(wrong[0].number or 0)
         count = f"{number(rows)} or more" if rows == MAX_ROWS else number(rows)
         return f"{measure.label}: {count} row{'' if rows == 1 else 's'}, none allowed.", None
-    limits = f"{limits_text(measure)}."
-    if measure.unit != AGE:
-        named = [f"{_named(value)}{value_text(value.number, measure.unit)}" for value in wrong]
-        return f"{measure.label}: {', '.join(first_of(named, MAX_NAMED))}; {limits}", None
-    oldest = max(wrong, key=lambda value: value.number or 0)
-    time = now - timedelta(seconds=oldest.number or 0)
-    more = f", and {number(len(wrong) - 1)} more" if wrong[1:] else ""
-    text = f"{measure.label}: {_named(oldest)}since {clock(time, since)}{more}; {limits}"
-    return text, time
+    wrong = tuple(sorted(wrong, key=lambda value: -(value.number or 0)))
+    old = " old" if measure.unit == AGE else ""
+    named: dict[str, list[str]] = {}
+    for value in wrong:
+        time = value.time and f"from {clock(value.time, since)}"
+        text = f"{_named(value)}{time or value_text(value.number, measure.unit)}"
+        named.setdefault(_broken_limit(measure, value.number or 0), []).append(text)
+    if old:  # only the first age can be kept up to date
+        named = {key: first_of(texts, 1) for key, texts in named.items()}
+    clauses = [
+        f"{join_names(texts)}, {'each ' if texts[1:] else ''}{limit}{old}"
+        for limit, texts in named.items()
+    ]
+    return f"{measure.label}: {'; '.join(clauses)}.", wrong[0].time
+
+
+def _broken_limit(measure: Measure, value: float) -> str:
+    least, greatest, equals = _limits(measure)
+    if equals is not None:
+        return f"not {equals}"
+    if least is None or (measure.greatest is not None and value > measure.greatest):
+        return f"more than {greatest}"
+    return f"fewer than {least} rows" if measure.kind == "rows_written" else f"less than {least}"
 
 
 def explain(failure: Failure) -> str:
@@ -110,13 +127,28 @@ def _named(value: Value) -> str:
 
 
 def limits_text(measure: Measure) -> str:
-    """Return the limits of a measure in words: at most 50; between 1 and 5; exactly 3."""
-    least, greatest, equals = (
-        None if limit is None else value_text(limit, measure.unit)
-        for limit in (measure.least, measure.greatest, measure.equals)
-    )
+    """Return the limits of a measure: at most 50, 1 to 5, exactly 3, no rows; or nothing."""
+    least, greatest, equals = _limits(measure)
+    if measure.kind in {"foreign_keys", "no_rows"}:
+        return "no rows"
     if equals is not None:
-        return f"exactly {equals} is allowed"
+        return f"exactly {equals}"
     if least is not None and greatest is not None:
-        return f"{least} to {greatest} is allowed"
-    return f"at least {least} is allowed" if greatest is None else f"at most {greatest} is allowed"
+        return f"{least} to {greatest}"
+    if least is not None:
+        return f"at least {least}"
+    return f"at most {greatest}" if greatest is not None else ""
+
+
+def _limits(measure: Measure) -> list[str | None]:
+    """Return the least, the greatest and the only value allowed, each with its unit."""
+    limits = measure.least, measure.greatest, measure.equals
+    return [None if limit is None else _limit(limit, measure.unit) for limit in limits]
+
+
+def _limit(limit: float, unit: str) -> str:
+    """Return a limit with its unit. That of an age is not rounded: 90 min."""
+    if unit != AGE:
+        return value_text(limit, unit)
+    length = every(timedelta(seconds=limit)).removeprefix("every ")
+    return {"day": "1 d", "hour": "1 h", "minute": "1 min"}.get(length, length)

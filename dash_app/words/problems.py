@@ -129,7 +129,7 @@ REMEDIES: dict[FindingKind, str] = {
     "wal_large": "A long read or write keeps it from shrinking. Check what has it open.",
     "file_large": "Remove old rows and let its program `VACUUM` it, or raise `max_size`.",
     "mounted_alone": MOUNT_FOLDER,
-    "measure_out_of_range": "Look at these rows, or correct its limits in the configuration.",
+    "measure_out_of_range": "Look at the rows behind it, or correct its limits.",
     "measure_failed": "Correct its `sql` in the configuration.",
 }
 MOUNTED_ALONE = "Only its file is mounted here: a WAL or journal beside it is not seen."
@@ -171,9 +171,11 @@ def badge_text(badge: str) -> str:
 def current_parts(problem: Problem) -> Sentence:
     """Return a problem in a sentence that stays true: No write for 3 h; expected every hour."""
     since = problem.text_since or problem.since
-    # The text of another version of the service may have no such phrase.
-    before, phrase, after = problem.text.partition(f"since {clock(since, problem.since)}")
-    return (f"{before}for ", since, after) if phrase else (problem.text,)
+    for word, current in (("since", "for "), ("from", "")):
+        before, phrase, after = problem.text.partition(f"{word} {clock(since, problem.since)}")
+        if phrase:
+            return f"{before}{current}", since, after
+    return (problem.text,)  # such as that of another version of the service
 
 
 def moment_word(problem: Problem) -> str:

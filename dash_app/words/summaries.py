@@ -19,6 +19,7 @@ from dash_app.words.problems import (
     badge_text,
     current_parts,
     disk_line,
+    kind_in_brief,
     moment_word,
     other_problems,
     predicate,
@@ -193,8 +194,13 @@ def others(snapshot: Snapshot) -> str:
 
 def trouble(status: DatabaseStatus) -> str:
     """Return a database that needs a person, with its worst problem: Email is down."""
-    what = [predicate(problem.code) for problem in status.pressing[:1]]
-    return " ".join([status.database.label, *(what or ["needs you"])])
+    for problem in status.pressing[:1]:
+        if problem.code == "measure_out_of_range":
+            labels = {report.measure.name: report.measure.label for report in status.measures}
+            measure = labels.get(problem.measure or "", "a measure")
+            return f"{status.database.label}: {measure} {kind_in_brief(problem.code)}"
+        return f"{status.database.label} {predicate(problem.code)}"
+    return f"{status.database.label} needs you"
 
 
 def title(label: str | None = None, needing: Sequence[DatabaseStatus] = ()) -> str:
