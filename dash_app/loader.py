@@ -1,6 +1,7 @@
 """Read-only pandas frames for the page: tables of the snapshot, and trends of the history.
 
-Counts never become floats: columns of numbers have the type `Int64`, with `<NA>` for unknown.
+Counts never become floats: their columns have the type `Int64`, with `<NA>` for unknown. Those of
+measures have `Float64`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import reduce
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from dash_app.history.coverage import Span
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection, Series, TableDay
 from dash_app.model.expectation import OVERDUE
+from dash_app.model.measure import AGE, MAX_SHOWN, OTHERS, Measure, Value
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
@@ -45,6 +48,21 @@ TABLE = {
 """A table's count, and the state of its expectation; `state` is missing if it has none."""
 
 COUNT_COLUMNS = {"database": "str", **TABLE}
+MEASURE_COLUMNS = {
+    "database": "str",
+    "measure": "str",
+    "label": "str",
+    "value_label": "str",
+    "value": "Float64",
+    "unit": "str",
+    "measured_at": TIME,
+    "level": "str",
+    "error": "str",
+    "is_pinned": "bool",
+}
+"""`measure` is the name of a measure, `label` its own, and `value_label` that of one of its values,
+missing if it has one number. The value of an age is in seconds."""
+
 TABLE_COLUMNS = {**TABLE, "change": "Int64", "per_hour": "float", "grew_at": TIME}
 
 
@@ -63,6 +81,32 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
         ascending=[True, False, False, True],
         na_position="first",
     )
+
+
+def measures_frame(snapshot: Snapshot) -> pd.DataFrame:
+    """Return one row per shown value of each measure of all databases, with MEASURE_COLUMNS.
+
+    They are in configured order, the values in the order of the query. A measure without a value
+    has one row, whose value is missing.
+    """
+    rows = [
+        {
+            "database": status.database.name,
+            "measure": report.measure.name,
+            "label": report.measure.label,
+            "value_label": value.label,
+            "value": value.number,
+            "unit": report.measure.unit,
+            "measured_at": report.measured_at,
+            "level": report.level,
+            "error": report.error,
+            "is_pinned": report.measure.is_pinned,
+        }
+        for status in snapshot.databases
+        for report in status.measures
+        for value in report.shown or (Value(None, None),)
+    ]
+    return _frame(rows, MEASURE_COLUMNS)
 
 
 def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.DataFrame:
@@ -132,6 +176,39 @@ def trend_frame(path: Path, trend: Trend) -> pd.DataFrame:
         "uncounted": uncounted,
     }
     return trends
+
+
+def measure_trend_frame(path: Path, database: str, measure: Measure, trend: Trend) -> pd.DataFrame:
+    """Return the values of a measure over time. Of a trend, the range and the steps count.
+
+    Index and attributes: as those of rows in `trend_frame`, without dips and times that nobody
+    watched, in which a value is missing. Columns, as `Float64`: the labels of the values; "" of a
+    measure with one number. Of more than `MAX_SHOWN`, the greatest last ones, in order of their
+    first value, and OTHERS, the sum of the others; of ages, the greatest. Raise sqlite3.Error.
+    """
+    until = trend.until or datetime.now(UTC)
+    _since, window = _range(replace(trend, is_rate=False), until)
+    index = pd.to_datetime(window.instants, unit="s", utc=True).astype(TIME)
+    selection = Selection((database,), metric=measure.metric)
+    columns = {
+        found.label or "": pd.Series([value for _, value in found.points], index, dtype="Float64")
+        for found in series.find_series(path, selection, window)
+    }
+    trends = _greatest(pd.DataFrame(columns, index), measure)
+    trends.attrs = {"step": timedelta(seconds=window.step), "until": _time(window.instants[-1])}
+    return trends
+
+
+def _greatest(values: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    """Return at most `MAX_SHOWN` columns, and one that combines the others."""
+    own = values.drop(columns=OTHERS, errors="ignore")
+    if len(own.columns) <= MAX_SHOWN:
+        return values
+    newest = own.ffill().iloc[-1].fillna(-inf)
+    rest = newest.sort_values(kind="stable").index[:-MAX_SHOWN]
+    others = values[values.columns.intersection([*rest, OTHERS])]
+    combined = others.max(axis=1) if measure.unit == AGE else others.sum(axis=1, min_count=1)
+    return own.drop(columns=rest).assign(**{OTHERS: combined.astype("Float64")})
 
 
 def with_present(

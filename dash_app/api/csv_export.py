@@ -19,10 +19,11 @@ def to_csv(series: Iterable[Series]) -> str:
     """Return the series of `/api/history` as CSV."""
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(("time", "database", "table", "metric", "unit", "value"))
+    writer.writerow(("time", "database", "table", "metric", "unit", "value", "label"))
     for line in series:
-        labels = (_text(line["database"]), _text(line["table"]), line["metric"], line["unit"])
-        writer.writerows((time, *labels, value) for time, value in line["points"])
+        names = (_text(line["database"]), _text(line["table"]), line["metric"], _text(line["unit"]))
+        label = _text(line["label"])
+        writer.writerows((time, *names, value, label) for time, value in line["points"])
     return text.getvalue()
 
 

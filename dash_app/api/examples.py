@@ -235,7 +235,8 @@ HISTORY = history_document(
             ((_LAST - 3600, None), (_LAST - 1800, 120), (_LAST, 126)),
             (None, None, (118, 126)),
         )
-    ]
+    ],
+    (),
 )
 HISTORY_CSV = to_csv(HISTORY["series"])
 SERVICE = _service()

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Self, get_origin
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from flask import request
 from pydantic import (
@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from dash_app.history.chart_grid import Window
 from dash_app.history.event_queries import EventQuery
 from dash_app.history.incidents import IncidentQuery
-from dash_app.history.series import Extent, Metric
+from dash_app.history.series import MEASURE, Extent, Metric
 from dash_app.model.event import EventKind
 
 DEFAULT_RANGE = timedelta(hours=24)
@@ -91,6 +91,12 @@ def _cursor_or_time(value: object) -> int | datetime:
         raise ValueError(text) from None
 
 
+def _metric(value: object) -> object:
+    if value not in get_args(Metric) and not re.fullmatch(MEASURE, str(value)):
+        raise ValueError(f"must be one of {', '.join(get_args(Metric))}, measure:NAME")
+    return value
+
+
 def _configured(name: str, info: ValidationInfo) -> str:
     names: Sequence[str] = info.context or ()
     if name not in names:
@@ -100,6 +106,7 @@ def _configured(name: str, info: ValidationInfo) -> str:
 
 Time = Annotated[datetime, BeforeValidator(_time), Field(examples=[EXAMPLE_TIME])]
 DatabaseName = Annotated[str, AfterValidator(_configured)]
+AnyMetric = Metric | Annotated[str, Field(pattern=f"^{MEASURE}$")]
 INT64: JsonDict = {"format": "int64"}
 
 
@@ -122,12 +129,12 @@ class HistoryParameters(DatabaseParameters):
     table: tuple[str, ...] = Field(
         (), description="Only tables of these names; repeatable.", examples=[["tasks"]]
     )
-    metric: Metric = Field(
+    metric: Annotated[AnyMetric, BeforeValidator(_metric)] = Field(
         "rows",
         description="What to return. `inserted` is the rows written since the previous point, even"
         " if they were deleted since, except those written while the database was not watched."
         " `table_bytes` is the size of each table, and of each index under its own name, as of the"
-        " page check.",
+        " page check. `measure:open_tasks` is the values of the measure `open_tasks`.",
     )
     until: Time = Field(
         default_factory=lambda: datetime.now(UTC), alias="to", description="The end; default: now."

@@ -42,6 +42,7 @@ from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.history.incidents import find_incidents
 from dash_app.history.openers import find_openers
 from dash_app.history.series import Selection
+from dash_app.model.database import Database
 from dash_app.model.refusal import REFUSALS
 from dash_app.model.snapshot import NewestSnapshot, Snapshot
 from dash_app.settings import Settings
@@ -67,7 +68,7 @@ def create_api(
     _add_databases(api, settings.history.path, newest, watched)
     _add_service(api, newest, fresh, started_at)
     _add_description(api, settings)
-    _add_history(api, settings.history, watched)
+    _add_history(api, settings.history, settings.databases)
     return api
 
 
@@ -154,15 +155,15 @@ def _no_reading_yet() -> Response:
     return response
 
 
-def _add_history(api: Blueprint, settings: HistorySettings, watched: tuple[str, ...]) -> None:
+def _add_history(api: Blueprint, settings: HistorySettings, watched: tuple[Database, ...]) -> None:
     @api.get("/api/history")
     def history() -> Response:
         parameters: HistoryParameters = g.parameters
         path = settings.path
-        databases = parameters.database or watched
+        databases = parameters.database or tuple(database.name for database in watched)
         selection = Selection(databases, parameters.table, parameters.metric)
         window = parameters.window(series.extent(path, selection), settings.every.total_seconds())
-        document = history_document(series.find_series(path, selection, window))
+        document = history_document(series.find_series(path, selection, window), watched)
         is_csv = parameters.format == "csv"
         body = to_csv(document["series"]).encode() if is_csv else encode(document).body
         facts = body

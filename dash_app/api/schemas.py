@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from dash_app.history.series import Metric
+from dash_app.history.series import MEASURE, Metric
 from dash_app.model.event import EventKind, Facts
 from dash_app.model.expectation import State
 from dash_app.model.host_facts import Use
@@ -423,18 +423,24 @@ class Series(TypedDict):
 
     database: str
     table: str | None
-    """Null if the metric is of the whole database."""
-    metric: Metric
-    unit: str
-    points: list[tuple[Time, int | None]]
-    """Time and value, oldest first. Null while the database was not watched or the count was
+    """Null if the metric is of the whole database, or a measure."""
+    metric: Metric | Annotated[str, Field(pattern=f"^{MEASURE}$")]
+    label: str | None
+    """Which value of a measure it is; null if it has one number, or for another metric."""
+    unit: str | None
+    """Null if a measure has none. The values of an age are seconds."""
+    points: list[tuple[Time, int | float | None]]
+    """Time and value, oldest first. Null while the database was not watched or the value was
     unknown; never interpolated. A table that no longer exists has 0 rows."""
-    ranges: list[tuple[int, int] | None]
+    ranges: list[tuple[int | float, int | float] | None]
     """For each point, the minimum and maximum since the previous one; null if they are equal."""
 
 
 class HistoryDocument(TypedDict):
-    """One series per table, or per database if the metric is of the whole database."""
+    """One series per table, per label of a measure, or per database.
+
+    A measure has at most 50 labels; `others` is the sum of the others, or the greatest age.
+    """
 
     series: list[Series]
 

@@ -11,6 +11,7 @@ from dash_app import VERSION
 from dash_app.history.event_queries import EventQuery
 from dash_app.history.incidents import IncidentQuery
 from dash_app.history.series import Series
+from dash_app.model.database import Database, measure_units
 from dash_app.model.event import Event
 from dash_app.model.expectation import ExpectationReport, ExpectationState
 from dash_app.model.host_facts import Disk, Holder
@@ -205,15 +206,26 @@ def _disk(disk: Disk | None) -> schemas.Disk | None:
     return None if disk is None else {"freeBytes": disk.free_bytes, "totalBytes": disk.total_bytes}
 
 
-def history_document(series: Iterable[Series]) -> schemas.HistoryDocument:
-    """Return the document of `/api/history`."""
+UNITS = {
+    **dict.fromkeys(("rows", "inserted"), "rows"),
+    **dict.fromkeys(("size_bytes", "wal_bytes", "table_bytes"), "bytes"),
+}
+"""The units of metrics, except measures."""
+
+
+def history_document(
+    series: Iterable[Series], databases: Iterable[Database]
+) -> schemas.HistoryDocument:
+    """Return the document of `/api/history`. The databases have the units of their measures."""
+    units = measure_units(databases)
     return {
         "series": [
             {
                 "database": line.database,
                 "table": line.table,
                 "metric": line.metric,
-                "unit": "bytes" if line.metric.endswith("_bytes") else "rows",
+                "label": line.label,
+                "unit": UNITS.get(line.metric) or units.get((line.database, line.metric)) or None,
                 "points": [(instant(at), value) for at, value in line.points],
                 "ranges": list(line.ranges),
             }

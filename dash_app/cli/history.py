@@ -1,7 +1,8 @@
 """The commands that read the history: `history`, `events` and `incidents`."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import get_args
@@ -23,12 +24,14 @@ from dash_app.history import series
 from dash_app.history.chart_grid import Window
 from dash_app.history.event_queries import EventQuery, find_events
 from dash_app.history.incidents import IncidentQuery, find_incidents
-from dash_app.history.series import Metric, Selection, Series
+from dash_app.history.series import MEASURE, Metric, Selection, Series
+from dash_app.model.database import Database, measure_units
 from dash_app.settings import Settings
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_line
+from dash_app.words.measures import value_text
 
 DEFAULT_RANGE = timedelta(hours=24)
 MAX_POINTS = 500
@@ -43,6 +46,7 @@ Examples:
   {RUN} history                              rows of all tables, last 24 hours
   {RUN} history --database email --from 7d   one database, last week
   {RUN} history --metric inserted --from 1h  rows written in the last hour
+  {RUN} history --metric measure:open_tasks  values of a measure
   {RUN} history --from 30d --csv > rows.csv  for a spreadsheet
   {RUN} history --from 2026-11-01T00:00:00Z --to 2026-11-08T00:00:00Z
 
@@ -72,15 +76,24 @@ Reads only the history, so the service does not need to run.
 """
 
 
+class MetricName(click.Choice[str]):
+    """A metric, or that of a measure."""
+
+    def __init__(self) -> None:
+        super().__init__((*get_args(Metric), "measure:NAME"))
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name of a metric."""
+        return value if re.fullmatch(MEASURE, value) else super().convert(value, param, ctx)
+
+
 @click.command(epilog=HISTORY_EXAMPLES)
 @config_option
 @database_option
 @click.option(
     "--table", "tables", multiple=True, metavar="TABLE", help="Only this table; repeatable."
 )
-@click.option(
-    "--metric", type=click.Choice(get_args(Metric)), default="rows", help="Default: rows."
-)
+@click.option("--metric", type=MetricName(), default="rows", help="Default: rows.")
 @click.option("--from", "since", type=Instant(), help="The start, such as 7d; default: 24h.")
 @click.option("--to", "until", type=Instant(), help="The end; default: now.")
 @click.option("--csv", "wants_csv", is_flag=True, help="Print the CSV of /api/history.")
@@ -89,7 +102,7 @@ def history(  # noqa: PLR0913 - one for each option
     databases: tuple[str, ...],
     tables: tuple[str, ...],
     *,
-    metric: Metric,
+    metric: str,
     since: datetime | None,
     until: datetime | None,
     wants_csv: bool,
@@ -103,9 +116,13 @@ def history(  # noqa: PLR0913 - one for each option
     with history_file(configured) as path:
         found = list(series.find_series(path, selection, window))
     if wants_csv:
-        click.echo(to_csv(history_document(found)["series"]).encode(), nl=False)
+        click.echo(
+            to_csv(history_document(found, configured.databases)["series"]).encode(), nl=False
+        )
     elif found:
-        click.echo("\n".join(table(summarize(found), right=frozenset({2, 3, 4, 5}))))
+        click.echo(
+            "\n".join(table(summarize(found, configured.databases), right=frozenset({2, 3, 4, 5})))
+        )
     else:
         click.echo("Nothing recorded.")
 
@@ -161,14 +178,18 @@ def incidents(
         click.echo("\n".join(table(rows)) if rows else "No incidents.")
 
 
-def summarize(found: Sequence[Series]) -> list[tuple[str, ...]]:
+def summarize(found: Sequence[Series], databases: Iterable[Database] = ()) -> list[tuple[str, ...]]:
     """Return a header and one row per series: its last, minimum and maximum value and its change.
 
-    For rows written, the only number is their sum. All series are of one metric.
+    For rows written, the only number is their sum. All series are of one metric. The databases
+    have the units of their measures.
     """
     if found and found[0].metric == "inserted":
         return [("DATABASE", "TABLE", "WRITTEN"), *map(_total, found)]
-    return [("DATABASE", "TABLE", "LAST", "MIN", "MAX", "CHANGE"), *map(_range, found)]
+    is_measure = bool(found) and re.fullmatch(MEASURE, found[0].metric)
+    header = ("DATABASE", "LABEL" if is_measure else "TABLE", "LAST", "MIN", "MAX", "CHANGE")
+    units = measure_units(databases)
+    return [header, *(_range(line, units.get((line.database, line.metric), "")) for line in found)]
 
 
 def _total(series: Series) -> tuple[str, ...]:
@@ -178,23 +199,22 @@ def _total(series: Series) -> tuple[str, ...]:
     return series.database, series.table or "", total
 
 
-def _range(series: Series) -> tuple[str, ...]:
+def _range(series: Series, unit: str) -> tuple[str, ...]:
+    names = series.database, series.table or series.label or ""
     known = [value for _, value in series.points if value is not None]
     if not known:
-        return series.database, series.table or "", *[UNKNOWN] * 4
+        return *names, *[UNKNOWN] * 4
     extremes = [*known, *(value for pair in series.ranges if pair for value in pair)]
     values = (known[-1], min(extremes), max(extremes))
-    texts = (_value(series.metric, value) for value in values)
-    change = _change(series.metric, known[-1] - known[0])
-    return series.database, series.table or "", *texts, change
-
-
-def _value(metric: Metric, value: int) -> str:
-    return numbers.number(value) if metric == "rows" else numbers.size(value)
-
-
-def _change(metric: Metric, value: int) -> str:
-    return numbers.change(value) if metric == "rows" else numbers.size_change(value)
+    change = known[-1] - known[0]
+    match series.metric:
+        case "rows":
+            return *names, *map(numbers.number, values), numbers.change(change)
+        case "size_bytes" | "wal_bytes" | "table_bytes":
+            return *names, *map(numbers.size, values), numbers.size_change(change)
+    sign = "+" if change > 0 else "−"
+    shown = f"{sign}{value_text(abs(change), unit)}" if change else numbers.change(0)
+    return *names, *(value_text(value, unit) for value in values), shown
 
 
 def _minute(time: datetime) -> str:

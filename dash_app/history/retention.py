@@ -25,6 +25,7 @@ def prune(connection: sqlite3.Connection, now: datetime, retention: timedelta) -
     """Delete everything older than the retention. Raise sqlite3.Error."""
     _delete_points(connection, int((now - min(retention, MAX_POINT_AGE)).timestamp()))
     _delete_the_rest(connection, int((now - retention).timestamp()))
+    _delete_labels(connection, int((now - retention).timestamp()))
     connection.execute(
         "DELETE FROM opener WHERE until < :at OR (database, since, pid) IN ("
         " SELECT database, since, pid FROM (SELECT *, row_number() OVER"
@@ -33,7 +34,10 @@ def prune(connection: sqlite3.Connection, now: datetime, retention: timedelta) -
         " WHERE place > :max)",
         {"at": int((now - MAX_OPENER_AGE).timestamp()), "max": MAX_OPENERS},
     )
-    connection.execute("DELETE FROM integrity WHERE database NOT IN (SELECT database FROM watched)")
+    for table in ("integrity", "measure"):
+        connection.execute(
+            f"DELETE FROM {table} WHERE database NOT IN (SELECT database FROM watched)"  # noqa: S608
+        )
 
 
 def is_nearly_full(connection: sqlite3.Connection) -> bool:
@@ -90,3 +94,17 @@ def _delete_the_rest(connection: sqlite3.Connection, before: int) -> None:
         " OR (incident IS NULL AND unixepoch(made_at) < ?)",
         (before,),
     )
+
+
+def _delete_labels(connection: sqlite3.Connection, before: int) -> None:
+    """Delete the labels of measures that have had no value since a time, to make room for others.
+
+    Their newest point, which no other deletion touches, says that the value is unknown.
+    """
+    gone = connection.execute(
+        "SELECT id FROM series WHERE label IS NOT NULL AND NOT EXISTS"
+        " (SELECT 1 FROM point WHERE series = id AND (at >= ? OR number IS NOT NULL))",
+        (before,),
+    ).fetchall()
+    for table, key in (("point", "series"), ("rollup", "series"), ("series", "id")):
+        connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", gone)  # noqa: S608

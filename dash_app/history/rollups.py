@@ -20,13 +20,23 @@ _ROLL_UP = """
             SELECT at, last, written FROM {finer} WHERE series = :series AND at <= :at
             ORDER BY at DESC LIMIT 1
         )
+    ), sums AS (
+        SELECT min(least) AS least, max(greatest) AS greatest,
+            (SELECT last FROM within ORDER BY at DESC LIMIT 1) AS last,
+            (SELECT written FROM within ORDER BY at DESC LIMIT 1) AS written
+        FROM within
     )
-    SELECT :series, {span}, :at, (SELECT last FROM within ORDER BY at DESC LIMIT 1),
-        min(least), max(greatest), (SELECT written FROM within ORDER BY at DESC LIMIT 1)
-    FROM within
+    SELECT :series, {span}, :at, {counts}, written, {numbers} FROM sums
 """
-_HOURS = _ROLL_UP.format(finer="minute", span=HOUR)
-_DAYS = _ROLL_UP.format(finer="hour", span=DAY)
+_COLUMNS = ("last", "least", "greatest")
+_PLACES = {
+    "counts": ", ".join(f"iif(typeof({name}) = 'real', NULL, {name})" for name in _COLUMNS),
+    "numbers": ", ".join(f"iif(typeof({name}) = 'real', {name}, NULL)" for name in _COLUMNS),
+}
+"""Values of measures are real numbers, in columns of their own."""
+
+_HOURS = _ROLL_UP.format(finer="minute", span=HOUR, **_PLACES)
+_DAYS = _ROLL_UP.format(finer="hour", span=DAY, **_PLACES)
 
 
 def roll_up(connection: sqlite3.Connection, changed: Iterable[tuple[int, int]]) -> None:

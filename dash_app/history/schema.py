@@ -177,6 +177,36 @@ MIGRATIONS = (
         PRIMARY KEY (entry, path)
     ) STRICT, WITHOUT ROWID;
     """,
+    # Counts stay whole numbers. The values of measures have columns of their own.
+    """
+    ALTER TABLE series ADD COLUMN label TEXT;       -- of a value of a measure; null if it has one
+    DROP INDEX series_key;
+    CREATE UNIQUE INDEX series_key
+        ON series (database, metric, ifnull("table", ''), ifnull(label, ''));
+    DROP VIEW minute;
+    DROP VIEW hour;
+    DROP VIEW day;
+    ALTER TABLE point ADD COLUMN number REAL;
+    ALTER TABLE rollup ADD COLUMN last_number REAL;
+    ALTER TABLE rollup ADD COLUMN least_number REAL;
+    ALTER TABLE rollup ADD COLUMN greatest_number REAL;
+    CREATE VIEW minute AS SELECT series, at, ifnull(value, number) AS last,
+        ifnull(value, number) AS least, ifnull(value, number) AS greatest, written FROM point;
+    CREATE VIEW hour AS SELECT series, at, ifnull(last, last_number) AS last,
+        ifnull(least, least_number) AS least, ifnull(greatest, greatest_number) AS greatest,
+        written FROM rollup WHERE span = 3600;
+    CREATE VIEW day AS SELECT series, at, ifnull(last, last_number) AS last,
+        ifnull(least, least_number) AS least, ifnull(greatest, greatest_number) AS greatest,
+        written FROM rollup WHERE span = 86400;
+    CREATE TABLE measure (
+        database TEXT NOT NULL,
+        path TEXT NOT NULL,
+        name TEXT NOT NULL,
+        question TEXT NOT NULL,     -- what was asked
+        answer TEXT NOT NULL,       -- the newest one, as JSON
+        PRIMARY KEY (database, path, name)
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 ROLLUPS_SINCE = 3
 """The version that added rollups."""

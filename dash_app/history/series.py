@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from dash_app.history.chart_grid import VIEWS, Step, Window
 from dash_app.history.coverage import Span, gaps_between, last_writes, spans
@@ -19,15 +19,21 @@ from dash_app.model.host_facts import Activity
 from dash_app.words.numbers import A_WEEK, is_one_day
 
 Metric = Literal["rows", "inserted", "size_bytes", "wal_bytes", "table_bytes"]
-_Row = tuple[int, int | None, int | None, int | None]
+MEASURE = r"measure:[a-z0-9_-]{1,60}"
+"""The metrics of measures. Their values are floats, all others are whole numbers."""
+
+Number = Any
+"""An int, or a float if the metric is a measure."""
+
+_Row = tuple[int, Number | None, Number | None, Number | None]
 """A time, and the last, least and greatest value stored for it."""
 
-_Range = tuple[int, int] | None
-_Value = tuple[int, int | None, _Range, bool]
+_Range = tuple[Number, Number] | None
+_Value = tuple[int, Number | None, _Range, bool]
 """An instant of a window, the last value of its step, the range if it moved, and whether the series
 had started by then."""
 
-_Points = tuple[tuple[int, int | None], ...]
+_Points = tuple[tuple[int, Number | None], ...]
 _Ranges = tuple[_Range, ...]
 _Parts = tuple[int | None, ...]
 _Meanwhile = tuple[int, int, int]
@@ -120,7 +126,9 @@ class Series:
 
     database: str
     table: str | None
-    metric: Metric
+    metric: str
+    """A `Metric`, or one that matches `MEASURE`."""
+
     points: _Points
     """Pairs of an instant and its value, None if the database was not watched."""
 
@@ -135,6 +143,9 @@ class Series:
     """Of a table, each time in which its database was not watched from one step to another: start,
     end, and the rows written meanwhile. They are in no value of `inserted`."""
 
+    label: str | None = None
+    """Which value of a measure it is; None if the measure has one number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -142,7 +153,7 @@ class Selection:
 
     databases: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
-    metric: Metric = "rows"
+    metric: str = "rows"
 
 
 class Extent(NamedTuple):
@@ -252,7 +263,7 @@ def recent_gaps(path: Path, now: datetime) -> tuple[tuple[datetime, datetime, in
             if end >= earliest and end - start > MIN_GAP_SECONDS
         }
         every = {"since": earliest, "until": int(now.timestamp()), "step": 1}
-        for id_, (database, _) in _select(connection, Selection()).items() if rows else ():
+        for id_, (database, *_) in _select(connection, Selection()).items() if rows else ():
             facts = {"series": id_, "database": database, **every}
             for start, end, written in connection.execute(MEANWHILE, facts):
                 # A database may be back some seconds after the first one.
@@ -272,11 +283,11 @@ def _find(connection: sqlite3.Connection, selection: Selection, window: Window) 
     names = _select(connection, selection)
     watched = {
         name: _watched(spans(connection, name), window, is_inserted=is_inserted)
-        for name in {name for name, _ in names.values()}
+        for name in {name for name, *_ in names.values()}
     }
     steps = window.steps
     facts: dict[str, object] = {"since": steps[0][1], "until": steps[-1][2], "step": window.step}
-    for id_, (database, table) in names.items():
+    for id_, (database, table, label) in names.items():
         facts |= {"series": id_, "database": database}
         rows: Iterator[_Row] = connection.execute(walk, facts)
         if is_inserted and not connection.execute(IS_COUNTED, (id_,)).fetchone()[0]:
@@ -287,7 +298,7 @@ def _find(connection: sqlite3.Connection, selection: Selection, window: Window) 
             columns = _differences(_without(gaps, values, steps), watched[database])
         else:
             columns = _values(values, watched[database])
-        yield Series(database, table, selection.metric, *columns, gaps)
+        yield Series(database, table, selection.metric, *columns, gaps, label)
 
 
 def _without(
@@ -396,15 +407,16 @@ def _at_steps(rows: Iterator[_Row], steps: list[Step]) -> Iterator[_Value]:
 
 def _select(
     connection: sqlite3.Connection, selection: Selection
-) -> dict[int, tuple[str, str | None]]:
-    """Return database and table of each selected series by its id."""
+) -> dict[int, tuple[str, str | None, str | None]]:
+    """Return database, table and label of each selected series by its id."""
     rows = connection.execute(
-        'SELECT id, database, "table" FROM series WHERE metric = ? ORDER BY database, "table"',
+        'SELECT id, database, "table", label FROM series WHERE metric = ?'
+        ' ORDER BY database, "table", id',
         ("rows" if selection.metric == INSERTED else selection.metric,),
     )
     return {
-        id_: (database, table)
-        for id_, database, table in rows
+        id_: (database, table, label)
+        for id_, database, table, label in rows
         if (not selection.databases or database in selection.databases)
         and (not selection.tables or table in selection.tables)
     }

@@ -3,7 +3,7 @@
 import logging
 import os
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -38,21 +38,25 @@ from dash_app.model.encoding import encode
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.match import Match
+from dash_app.model.measure import AGE, OTHERS, MeasureReport
 from dash_app.model.reading import Reading, rows_inserted
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.decoding import decode
 
-Key = tuple[str, str | None, str]
-"""A series: database, table or None, and metric."""
+Key = tuple[str, str | None, str, str | None]
+"""A series: database, table or None, metric, and of a measure with several values the label."""
 
-Values = tuple[int | None, int | None]
-"""A value, and for a table the sum of all rows written up to then."""
+Values = tuple[int | None, int | None, float | None]
+"""A count or size, for a table the sum of all rows written up to then, the value of a measure."""
 
 EVENT_FIELDS = ("database", "kind", "at", "before", "after", "ended_at")
 
 GAP_FACTOR = 3
 """A pause between records that is longer than this multiple of the usual one was not watched."""
+
+MAX_LABELS = 50
+"""Maximum number of labels of a measure with a series of their own, until they are pruned."""
 
 PRUNE_EVERY = timedelta(hours=1)
 BACKFILL_GAP_SECONDS = 108_000
@@ -192,18 +196,25 @@ class History:
         return self._record()
 
     def backfill(
-        self, points: Iterable[tuple[str, str, datetime, int, int]], events: Iterable[Event]
+        self,
+        points: Iterable[tuple[str, str, datetime, int, int]],
+        events: Iterable[Event],
+        measured: Iterable[tuple[str, str, str | None, datetime, float]] = (),
     ) -> None:
-        """Store earlier points and events. Raise sqlite3.Error.
+        """Store earlier points, events and values of measures. Raise sqlite3.Error.
 
         A point is a database, a table, a time, its rows and the sum of its written rows. Points are
-        in order of time; a pause longer than `BACKFILL_GAP_SECONDS` was not watched.
+        in order of time; a pause longer than `BACKFILL_GAP_SECONDS` was not watched. What was
+        measured is a database, the name of a measure, a label or None, a time and a number.
         """
         with self._connection:
             for database, table, time, rows, written in points:
                 at = int(time.timestamp())
-                self._store(at, (database, table, "rows"), (rows, written))
+                self._store(at, (database, table, "rows", None), (rows, written, None))
                 self._watch(database, at, BACKFILL_GAP_SECONDS)
+            for database, name, label, time, number in measured:
+                key = database, None, f"measure:{name}", label
+                self._store(int(time.timestamp()), key, (None, None, float(number)))
             for event in events:
                 self._store_event(event)
             self._roll_up()
@@ -331,8 +342,10 @@ class History:
         return {(name, path): decode(Reading, baseline) for name, path, baseline in rows}
 
     def _load_series(self) -> dict[Key, int]:
-        rows = self._connection.execute('SELECT database, "table", metric, id FROM series')
-        return {(database, table, metric): id_ for database, table, metric, id_ in rows}
+        rows = self._connection.execute('SELECT database, "table", metric, label, id FROM series')
+        return {
+            (database, table, metric, label): id_ for database, table, metric, label, id_ in rows
+        }
 
     def _store_all(self, at: int, status: DatabaseStatus) -> None:
         """Store every number of a database: 0 for a missing table, NULL if it is unknown.
@@ -347,20 +360,46 @@ class History:
             if key[0] == name and (is_measured or key[2] != "table_bytes")
         }
         for table, count in reading.tables.items():
-            numbers[name, table, "rows"] = count.rows if count.is_known else None
+            numbers[name, table, "rows", None] = count.rows if count.is_known else None
         for table, size_bytes in integrity.table_bytes.items() if integrity else ():
-            numbers[name, table, "table_bytes"] = size_bytes
-        numbers[name, None, "size_bytes"] = reading.size_bytes
-        numbers[name, None, "wal_bytes"] = reading.wal_bytes
+            numbers[name, table, "table_bytes", None] = size_bytes
+        numbers[name, None, "size_bytes", None] = reading.size_bytes
+        numbers[name, None, "wal_bytes", None] = reading.wal_bytes
+        measured = self._measured(status)
         file = name, str(status.database.path)
         before = self._before.get(file, reading)
-        for key, value in numbers.items():
+        for key, value in {**dict.fromkeys(measured), **numbers}.items():
             written = None
             if key[1] and key[2] == "rows":
-                _, written_before = self._last_values(self._series_id(key), at)
+                _, written_before, _ = self._last_values(self._series_id(key), at)
                 written = (written_before or 0) + rows_inserted(before, reading, key[1])
-            self._store(at, key, (value, written))
+            self._store(at, key, (value, written, measured.get(key)))
         self._before[file] = reading
+
+    def _measured(self, status: DatabaseStatus) -> dict[Key, float | None]:
+        """Return the values of measures, except those that could not be renewed.
+
+        A measure has at most `MAX_LABELS` series with labels of its own. Values with other labels
+        are one series, `OTHERS`.
+        """
+        found: dict[Key, float | None] = {}
+        name = status.database.name
+        known = {key for key in self._series if key[0] == name and key[3] not in {None, OTHERS}}
+        count = Counter(metric for _, _, metric, _ in known)
+        for report in status.measures:
+            metric, others = report.measure.metric, []
+            for value in () if report.error else report.values:
+                key = name, None, metric, value.label
+                if value.label is None or key in known:
+                    found[key] = _stored(report, value.number)
+                elif value.label != OTHERS and count[metric] < MAX_LABELS:
+                    count[metric] += 1
+                    found[key] = _stored(report, value.number)
+                else:
+                    others.append(value)
+            if others:
+                found[name, None, metric, OTHERS] = _stored(report, report.combined(others))
+        return found
 
     def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
         """Extend the span in which a database was watched, or start a new one after a gap."""
@@ -382,7 +421,7 @@ class History:
         series = self._series_id(key)
         if self._last_values(series, at) != values or series not in self._last:
             self._connection.execute(
-                "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?)", (series, at, *values)
+                "INSERT OR REPLACE INTO point VALUES (?, ?, ?, ?, ?)", (series, at, *values)
             )
             self._last[series] = values
             self._changed.append((series, at))
@@ -396,21 +435,25 @@ class History:
         """Return the last values of a series at a time; None for those that are unknown."""
         if series not in self._last:
             row = self._connection.execute(
-                "SELECT value, written FROM point WHERE series = ? AND at <= ?"
+                "SELECT value, written, number FROM point WHERE series = ? AND at <= ?"
                 " ORDER BY at DESC LIMIT 1",
                 (series, at),
             ).fetchone()
             if row:
                 self._last[series] = row
-        return self._last.get(series, (None, None))
+        return self._last.get(series, (None, None, None))
 
     def _series_id(self, key: Key) -> int:
         if key not in self._series:
             self._connection.execute(
-                'INSERT OR IGNORE INTO series (database, "table", metric) VALUES (?, ?, ?)', key
+                'INSERT OR IGNORE INTO series (database, "table", metric, label)'
+                " VALUES (?, ?, ?, ?)",
+                key,
             )
             self._series[key] = self._connection.execute(
-                'SELECT id FROM series WHERE database = ? AND "table" IS ? AND metric = ?', key
+                'SELECT id FROM series WHERE database = ? AND "table" IS ? AND metric = ?'
+                " AND label IS ?",
+                key,
             ).fetchone()[0]
         return self._series[key]
 
@@ -427,6 +470,14 @@ class History:
             ).fetchone()[0]
             latest = now if newest is None else datetime.fromtimestamp(newest + DAY, UTC)
             prune(self._connection, min(now, latest), self._settings.retention)
+            self._series, self._last = self._load_series(), {}
+
+
+def _stored(report: MeasureReport, number: float | None) -> float | None:
+    """Return a number as it is stored: whole seconds of an age take three bytes."""
+    if number is None:
+        return None
+    return float(round(number) if report.measure.unit == AGE else number)
 
 
 def _as_json(reading: Reading) -> str:

@@ -9,6 +9,7 @@ from dash_app.model.expectation import Rules
 from dash_app.model.measure import Measure
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -31,3 +32,12 @@ class Database:
     is_match: bool = False
     """Whether its file was found by a pattern of the configuration."""
     measures: tuple[Measure, ...] = ()
+
+
+def measure_units(databases: Iterable[Database]) -> dict[tuple[str, str], str]:
+    """Return the units of all measures by the name of the database and the metric."""
+    return {
+        (database.name, measure.metric): measure.unit
+        for database in databases
+        for measure in database.measures
+    }

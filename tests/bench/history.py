@@ -27,7 +27,7 @@ SPAN = """
     WITH RECURSIVE past(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM past LIMIT :spans)
     INSERT OR REPLACE INTO rollup
     SELECT id, :span, (unixepoch() / :span - n) * :span, 1000000 - n, 1000000 - n - 1, 1000000 - n,
-        1000000 - n
+        1000000 - n, NULL, NULL, NULL
     FROM series, past WHERE metric = 'rows'
 """
 WATCHED = "UPDATE watched SET since = unixepoch() - 86400 * :days"

@@ -64,7 +64,9 @@ def _write_a_day(history: sqlite3.Connection) -> None:
             written += {0: 2 * largest, 1: largest, 2: 0}.get(hours, 1)
             if hours not in GAP:
                 at = min(present - hours * HOUR + 9, now)
-                history.execute("INSERT INTO point VALUES (?, ?, 126, ?)", (series, at, written))
+                history.execute(
+                    "INSERT INTO point VALUES (?, ?, 126, ?, NULL)", (series, at, written)
+                )
         gap = (present - GAP[-1] * HOUR, present - (GAP[0] - 1) * HOUR + 9)
         history.execute("DELETE FROM watched WHERE database = ?", (name,))
         spans = [(name, present - 30 * HOUR, gap[0]), (name, gap[1], now)]

@@ -68,7 +68,7 @@ def test_history_as_csv_has_every_value(tmp_path: Path, recorded: Path) -> None:
         tmp_path, "history", "--config", recorded, "--csv", "--database", "email", *window
     )
     head, *rows = csv.reader(io.StringIO("\n".join(lines)))
-    assert head == ["time", "database", "table", "metric", "unit", "value"]
+    assert head == ["time", "database", "table", "metric", "unit", "value", "label"]
     assert {tuple(row[1:5]) for row in rows} == {("email", "tasks", "rows", "rows")}
     assert list(dict.fromkeys(row[5] for row in rows if row[5])) == ["100", "1250", "90", "124"]
 

@@ -445,12 +445,13 @@ def test_a_chart_has_the_last_known_value_and_the_range_at_each_instant(
         for at, (last, *extremes) in found.items()
     )
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("INSERT INTO series VALUES (1, 'email', 'tasks', 'rows')")
+        connection.execute("INSERT INTO series VALUES (1, 'email', 'tasks', 'rows', NULL)")
         connection.execute("INSERT INTO watched VALUES ('email', 0, 1e9)")
         points = [(at, last) for at, last, *_ in rows if is_point]
-        connection.executemany("INSERT INTO point VALUES (1, ?, ?, NULL)", points)
+        connection.executemany("INSERT INTO point (series, at, value) VALUES (1, ?, ?)", points)
         sums = [(window.span, *row) for row in rows if not is_point]
-        connection.executemany("INSERT INTO rollup VALUES (1, ?, ?, ?, ?, ?, NULL)", sums)
+        into = "INSERT INTO rollup (series, span, at, last, least, greatest)"
+        connection.executemany(f"{into} VALUES (1, ?, ?, ?, ?, ?)", sums)
     (chart,) = series.find_series(path, Selection(), window)
     assert [at for at, _ in chart.points] == window.instants
     since = window.first - window.step + is_point
@@ -496,8 +497,10 @@ def test_a_migration_moves_written_rows_beside_the_row_count(path: Path) -> None
         connection.commit()
     History(HistorySettings(path=path)).close()
     with closing(sqlite3.connect(path)) as connection:
-        points = connection.execute("SELECT * FROM point ORDER BY series, at").fetchall()
-        hours = connection.execute("SELECT * FROM rollup ORDER BY series, at").fetchall()
+        points = connection.execute("SELECT series, at, value, written FROM point").fetchall()
+        hours = connection.execute(
+            "SELECT series, span, at, last, least, greatest, written FROM rollup"
+        ).fetchall()
         left = connection.execute("SELECT metric FROM series ORDER BY id").fetchall()
     assert points == [(0, 60, 5, 0), (0, 120, 5, 4), (0, 180, 2, 4), (0, 240, 2, 9)]
     assert hours == [(0, HOUR, 0, 2, 2, 5, 9), (0, HOUR, HOUR, 2, 2, 2, 11)]

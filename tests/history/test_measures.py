@@ -1,0 +1,165 @@
+"""What the history keeps of measures: values over time, and the newest answers."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from dash_app import loader
+from dash_app.history import series
+from dash_app.history.chart_grid import Window
+from dash_app.history.rollups import DAY, HOUR
+from dash_app.history.series import Selection
+from dash_app.history.writer import MAX_LABELS, History
+from dash_app.model.measure import AGE, MAX_SHOWN, OTHERS, Measure, MeasureReport, Value
+from dash_app.model.snapshot import Snapshot
+from dash_app.settings.schema import HistorySettings
+from tests.factories import snapshot
+from tests.history.helpers import MINUTE, START
+
+COST = Measure("cost", "Cost", MINUTE, unit="USD")
+NEWEST = Measure("newest", "Newest", MINUTE, unit=AGE)
+BY_STATUS = Measure("by_status", "By status", MINUTE)
+START_SECONDS = int(START.timestamp())
+Numbers = dict[str | None, float | None]
+
+
+def measured(minute: int, *reports: MeasureReport) -> Snapshot:
+    taken = snapshot(START + minute * MINUTE, email={"tasks": 9})
+    return replace(taken, databases=(replace(taken.databases[0], measures=reports),))
+
+
+def report(measure: Measure, numbers: Numbers, error: str | None = None) -> MeasureReport:
+    values = tuple(Value(label, number) for label, number in numbers.items())
+    return MeasureReport(measure, values, START, "well", error)
+
+
+def single(minute: int, number: float | None, error: str | None = None) -> Snapshot:
+    return measured(minute, report(COST, {None: number}, error))
+
+
+def found(path: Path, measure: Measure, window: Window) -> dict[str | None, Sequence[float | None]]:
+    """Return the values of each label in a window."""
+    selection = Selection(("email",), metric=measure.metric)
+    lines = series.find_series(path, selection, window)
+    return {line.label: [value for _, value in line.points] for line in lines}
+
+
+def minutes(last: int) -> Window:
+    return Window(START_SECONDS, START_SECONDS + last * 60, 60)
+
+
+def test_a_value_is_a_real_number_unknown_while_it_cannot_be_had_and_counts_stay_whole(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "history.db"
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute, number in enumerate((0.35, 2, 2, None)):
+            history.record(single(minute, number))
+        history.record(single(4, 2, error="Its query crashed SQLite."))
+        history.record(single(5, -3.5))
+        history.record(measured(6))  # it is no longer configured
+        stored = history._connection.execute(
+            "SELECT typeof(value), typeof(number), metric FROM point JOIN series ON series = id"
+            " WHERE metric <> 'wal_bytes'"
+        ).fetchall()
+        sums = history._connection.execute(
+            "SELECT DISTINCT typeof(last), typeof(least), typeof(last_number), least_number,"
+            " greatest_number, metric LIKE 'measure:%' FROM rollup JOIN series ON series = id"
+            " WHERE metric <> 'wal_bytes'"
+        ).fetchall()
+    assert found(path, COST, minutes(6)) == {None: [0.35, 2.0, 2.0, None, None, -3.5, None]}
+    # Neither the second 2, nor the second unknown value, changed anything.
+    of_measure = [kinds for *kinds, metric in stored if metric == COST.metric]
+    assert of_measure.count(["null", "real"]) == 3
+    assert of_measure.count(["null", "null"]) == 2
+    counts = {tuple(kinds) for *kinds, metric in stored if metric != COST.metric}
+    assert counts == {("integer", "null")}
+    assert set(sums) == {
+        ("integer", "integer", "null", None, None, 0),
+        ("null", "null", "null", -3.5, 2.0, 1),
+    }
+
+
+def test_hours_and_days_of_a_measure_have_its_last_least_and_greatest_value(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "history.db"
+    numbers = {0: 1.5, 20: 9.25, 40: 4.5, 70: 0.5, 26 * 60: 8.0}
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute, number in numbers.items():
+            history.record(single(minute, number))
+        history._connection.execute("UPDATE watched SET until = until + 86400")
+        history._connection.commit()
+    hours = Window(START_SECONDS + HOUR, START_SECONDS + 2 * HOUR, HOUR, HOUR)
+    days = Window(START_SECONDS + DAY, START_SECONDS + 2 * DAY, DAY, DAY)
+    for window, lasts, ranges in (
+        (hours, [4.5, 0.5], [(1.5, 9.25), (0.5, 4.5)]),
+        (days, [0.5, 8.0], [(0.5, 9.25), (0.5, 8.0)]),
+    ):
+        (line,) = series.find_series(path, Selection(metric=COST.metric), window)
+        assert ([value for _, value in line.points], list(line.ranges)) == (lasts, ranges)
+
+
+def test_at_most_fifty_labels_have_a_series_until_they_are_pruned(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    settings = HistorySettings.model_validate({"path": path, "retention": "2d"})
+    many: Numbers = {f"s{n}": float(n) for n in range(MAX_LABELS + 3)}
+    ages: Numbers = {label: 60.4 * float(label[1:]) for label in map(str, many)}
+    with closing(History(settings)) as history:
+        history.record(measured(0, report(BY_STATUS, many), report(NEWEST, ages)))
+        few: Numbers = {"s1": 7, "new": 2, OTHERS: 3}
+        history.record(measured(1, report(BY_STATUS, few)))
+        kept = found(path, BY_STATUS, minutes(1))
+        assert len(kept) == MAX_LABELS + 1
+        assert (kept["s1"], kept["s2"]) == ([1, 7], [2, None])
+        assert kept[OTHERS] == [50 + 51 + 52, 2 + 3]
+        # Of ages, the greatest; whole seconds.
+        assert found(path, NEWEST, minutes(0))[OTHERS] == [round(60.4 * 52)]
+
+        for day in range(1, 5):
+            history.record(measured(day * 1440, report(BY_STATUS, {"s1": 7})))
+        history.record(measured(4 * 1440 + 1, report(BY_STATUS, {"s1": 7, "new": 2})))
+        last = Window(START_SECONDS + 4 * DAY + 60, START_SECONDS + 4 * DAY + 60, 60)
+        assert found(path, BY_STATUS, last) == {"s1": [7], "new": [2]}
+        assert found(path, NEWEST, last) == {}
+        for table in ("point", "rollup"):
+            sql = f"SELECT count(*) FROM {table} WHERE series NOT IN (SELECT id FROM series)"
+            assert history._connection.execute(sql).fetchone() == (0,)
+
+
+def test_a_frame_has_the_values_of_each_label_and_at_most_twelve(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    many: Numbers = {f"s{n:02}": float(n) for n in range(MAX_SHOWN + 3)}
+    times = [START + minute * MINUTE for minute in range(3)]
+    values = [("email", "cost", None, at, 0.5 + n) for n, at in enumerate(times)]
+    with closing(History(HistorySettings(path=path))) as history:
+        history.backfill([("email", "tasks", at, 1, 1) for at in times], (), values)
+        history.record(measured(3, report(COST, {None: 4}), report(BY_STATUS, many)))
+    trend = loader.Trend(3 * MINUTE, 10, MINUTE, until=START + 3 * MINUTE)
+    cost = loader.measure_trend_frame(path, "email", COST, trend)
+    assert (list(cost.columns), str(cost.index.dtype)) == ([""], loader.TIME)
+    assert (str(cost[""].dtype), cost[""].tolist()) == ("Float64", [0.5, 1.5, 2.5, 4.0])
+    assert cost.attrs == {"step": MINUTE, "until": cost.index[-1]}
+    by_status = loader.measure_trend_frame(path, "email", BY_STATUS, trend)
+    assert list(by_status.columns) == [*list(many)[3:], OTHERS]
+    assert by_status.iloc[-1].tolist() == [*range(3, MAX_SHOWN + 3), 0 + 1 + 2]
+    assert by_status.iloc[0].isna().all()
+    ages = replace(BY_STATUS, unit=AGE)
+    assert loader.measure_trend_frame(path, "email", ages, trend)[OTHERS].iloc[-1] == 2
+    none = loader.measure_trend_frame(path, "other", COST, trend)
+    assert (none.empty, len(none.index)) == (True, 4)
+
+
+def test_the_newest_values_are_a_frame() -> None:
+    never = MeasureReport(NEWEST, error="Its query did not answer.", level="notice")
+    frame = loader.measures_frame(measured(0, report(BY_STATUS, {"open": 3, "done": None}), never))
+    types = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
+    assert types == loader.MEASURE_COLUMNS
+    columns = ["measure", "value_label", "value", "level"]
+    rows = frame[columns].astype(object).where(frame[columns].notna(), None).to_numpy().tolist()
+    assert rows == [
+        ["by_status", "open", 3.0, "well"],
+        ["by_status", "done", None, "well"],
+        ["newest", None, None, "notice"],
+    ]
