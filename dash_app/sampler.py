@@ -320,6 +320,11 @@ class Sampler:
             snapshot = self._publish(snapshot)
         return snapshot
 
+    def measure(self, seconds: float) -> None:
+        """Ask for all measures, for the next tick, and wait at most so many seconds."""
+        statuses = self.snapshot.databases if self.snapshot else ()
+        self._measurer.finish({s.database.name: s.reading for s in statuses}, seconds)
+
     def finish(self) -> None:
         """Close the airlock, store all state and wait for the notification being sent."""
         self._airlock.close()

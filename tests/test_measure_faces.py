@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from dash_app.api.serializers import status_document
+from dash_app.cli.service_status import snapshot_from
 from dash_app.model.measure import AGE, MAX_SHOWN, OTHERS, Answer, Failure, Measure, Value
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.rules.judge import Evidence, judge
+from dash_app.words.summaries import status_line
 from tests.contract import validator
 from tests.factories import NOW, WORDING, database, good_reading
 from tests.metrics.helpers import exposed, value
@@ -72,7 +74,7 @@ def test_the_documents_have_the_values_and_what_is_wrong() -> None:
         {"label": "open", "value": None},
     ]
     assert (measures["orphans"]["measuredAt"], measures["orphans"]["level"]) == (None, "notice")
-    assert measures["orphans"]["error"] == "SQLite says: no such table: x. Tables: a."
+    assert "no such table: x" in (measures["orphans"]["error"] or "")
     findings = {finding["measure"]: finding for finding in email["findings"]}
     assert {name: found["kind"] for name, found in findings.items()} == {
         "open_tasks": "measure_out_of_range",
@@ -98,6 +100,29 @@ def test_the_metrics_have_values_levels_and_times() -> None:
     assert of("orphans", "measured_timestamp_seconds") is None
     levels = {name: of(name, "level", level="fault") for name in ANSWERS}
     assert levels == {name: float(name in {"open_tasks", "newest_task"}) for name in ANSWERS}
+
+
+def test_a_line_has_the_pinned_measures_and_what_is_wrong_with_any() -> None:
+    """The same line with a service, whose document `status` turns into a snapshot, and without."""
+    snapshot = Snapshot(NOW, (ALL,))
+    rebuilt = snapshot_from(status_document(snapshot))
+    for databases in (snapshot.databases, rebuilt.databases):
+        (line,) = (status_line(found, NOW) for found in databases)
+        assert line.count("Open tasks") == 1
+        assert "Newest task: " in line
+        assert "2 h" in line
+        assert "Orphans: " in line
+        assert "no such table: x" in line
+        assert line.endswith("3 rows. Cost today: 0.3512 USD.")
+    pinned = replace(BY_STATUS, is_pinned=True)
+    values = tuple(Value(label, 5) for label in "abcd")
+    failing = Answer(values, NOW - MINUTE, Failure("crashed", NOW - 2 * MINUTE))
+    for answer, text in (
+        (ANSWERS["by_status"], "By status: done 91, open unknown."),
+        (Answer(), "By status: unknown."),
+        (failing, "By status: a 5, b 5, c 5, 1 more (1 min ago)."),
+    ):
+        assert status_line(status((pinned,), {"by_status": answer}), NOW).endswith(text)
 
 
 def test_labels_beyond_those_shown_are_one_and_unique() -> None:

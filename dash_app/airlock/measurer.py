@@ -2,10 +2,11 @@
 
 import logging
 import os
+import select
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from dash_app.airlock.background import CRASHED, HUNG, Background, BackgroundProcess
 from dash_app.model.database import Database
@@ -95,8 +96,19 @@ class Measurer(Background):
         """Receive answers, and ask for what is due. Never wait."""
         if self._process:
             self._continue(self._process, now)
-        elif time.monotonic() >= self._start_at:
+        if not self._process and time.monotonic() >= self._start_at:
             self._start(readings)
+
+    def finish(self, readings: Mapping[str, Reading], seconds: float) -> None:
+        """Ask for everything that is due, and wait for the answers, at most so many seconds."""
+        until = time.monotonic() + seconds
+        self.update(readings, datetime.now(UTC))
+        while (process := self._process) and (left := until - time.monotonic()) > 0:
+            if process.is_closed:
+                process.join(left)
+            else:
+                select.select([process.answers], [], [], min(left, 1.0))  # it may hang
+            self.update(readings, datetime.now(UTC))
 
     def answers(self, database: str) -> dict[str, Answer]:
         """Return the newest answers of a database by the names of its measures."""

@@ -13,6 +13,9 @@ from dash_app.model.snapshot import Snapshot
 from dash_app.sampler import Sampler
 from dash_app.settings import Settings
 
+MEASURE_SECONDS = 5.0
+"""Maximum time to wait for the measures; those that are late are unknown."""
+
 
 def read_once(configured: Settings, airlock: Airlock) -> tuple[Snapshot, StatusDocument]:
     """Return a snapshot, based on the state in the history, and its document; close the airlock."""
@@ -23,6 +26,9 @@ def read_once(configured: Settings, airlock: Airlock) -> tuple[Snapshot, StatusD
         for _second_or_third in range(2):  # a conflict must be seen twice, and locks may be missed
             if _is_undecided(snapshot):
                 snapshot = sampler.tick()
+        if any(database.measures for database in configured.databases):
+            sampler.measure(MEASURE_SECONDS)
+            snapshot = sampler.tick()
         if path.exists():  # its incidents have the acknowledgements
             known = find_incidents(path, IncidentQuery(is_open=True, limit=MAX_LOADED))
             snapshot = snapshot.with_incidents(tuple(known))

@@ -4,20 +4,22 @@ Only what a line of `status` shows is rebuilt. The service may be a newer versio
 unknown here counts as a fault, other unknown values are kept.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 from dash_app.api.schemas import Database as DatabaseDocument
 from dash_app.api.schemas import Finding, StatusDocument
 from dash_app.api.schemas import Integrity as IntegrityDocument
+from dash_app.api.schemas import Measure as MeasureDocument
 from dash_app.model.database import Database
 from dash_app.model.expectation import OVERDUE, Rules
 from dash_app.model.host_facts import Activity
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.integrity import Damage, Integrity
 from dash_app.model.match import Pattern
+from dash_app.model.measure import AGE, Measure, MeasureReport, Value
 from dash_app.model.problem import SEVERITY, Level, Problem, ProblemCode, danger_first
 from dash_app.model.reading import LastGood, Reading, TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
@@ -28,19 +30,21 @@ instant = datetime.fromisoformat
 
 def snapshot_from(document: StatusDocument) -> Snapshot:
     """Return a document as a snapshot. Raise KeyError, TypeError or ValueError if it is not one."""
-    statuses = tuple(_status(database) for database in document["databases"])
+    taken_at = instant(document["takenAt"])
+    statuses = tuple(_status(database, taken_at) for database in document["databases"])
     patterns = tuple(
         Pattern(one["name"], one["path"], one["watched"], one["unwatched"])
         for one in document.get("patterns", [])  # older services have none
     )
-    return Snapshot(instant(document["takenAt"]), statuses, patterns=patterns)
+    return Snapshot(taken_at, statuses, patterns=patterns)
 
 
-def _status(document: DatabaseDocument) -> DatabaseStatus:
+def _status(document: DatabaseDocument, taken_at: datetime) -> DatabaseStatus:
     level, reading, change = _level(document["level"]), _reading(document), document["change"]
     good, watch = document["lastGood"], document.get("watch")  # older services have no `watch`
     known = document.get("acknowledged")  # older services have none
-    problems = danger_first(_problems(document))
+    measures = tuple(map(_measure, document.get("measures", [])))  # older services have none
+    problems = danger_first(_problems(document, measures, taken_at))
     is_uncertain = any(finding["level"] == "unknown" for finding in document["findings"])
     activity = None
     if change and reading.counted_rows is not None:
@@ -64,6 +68,7 @@ def _status(document: DatabaseDocument) -> DatabaseStatus:
         is_stale=level == "unknown" and not (reading.is_undecided or is_uncertain),
         activity=activity,
         integrity=_integrity(document.get("integrity")),
+        measures=measures,
         acknowledged=known
         and Acknowledgement(known["by"], instant(known["at"]), _instant(known["until"])),
     )
@@ -83,7 +88,21 @@ def _integrity(found: IntegrityDocument | None) -> Integrity | None:
     )
 
 
-def _problems(document: DatabaseDocument) -> Iterator[Problem]:
+def _measure(document: MeasureDocument) -> MeasureReport:
+    unit, is_pinned = document["unit"] or "", document["pinned"]
+    values = tuple(Value(one["label"], one["value"]) for one in document["values"])
+    return MeasureReport(
+        Measure(document["name"], document["label"], timedelta(), unit=unit, is_pinned=is_pinned),
+        values or (Value(None, document["value"]),),
+        _instant(document["measuredAt"]),
+        _level(document["level"]),
+        document["error"],
+    )
+
+
+def _problems(
+    document: DatabaseDocument, measures: Sequence[MeasureReport], taken_at: datetime
+) -> Iterator[Problem]:
     if error := document["error"]:
         level, since = _level(document["level"]), instant(document["since"])
         yield Problem(error["code"], level, since, error["message"], error["remedy"])
@@ -95,8 +114,21 @@ def _problems(document: DatabaseDocument) -> Iterator[Problem]:
             finding["text"],
             finding["remedy"],
             table=finding.get("table"),
-            text_since=_last_write(document, finding),
+            text_since=_last_write(document, finding) or _oldest(measures, finding, taken_at),
+            measure=finding.get("measure"),
         )
+
+
+def _oldest(
+    measures: Sequence[MeasureReport], finding: Finding, taken_at: datetime
+) -> datetime | None:
+    """Return the time whose age is out of range, if a finding is that."""
+    name = finding.get("measure")
+    found = next((one for one in measures if one.measure.name == name), None)
+    if found is None or found.measure.unit != AGE:
+        return None
+    ages = [value.number for value in found.values if value.number is not None]
+    return taken_at - timedelta(seconds=max(ages)) if ages else None
 
 
 def _last_write(document: DatabaseDocument, finding: Finding) -> datetime | None:

@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from dash_app.doctor import alerts, clock, databases, history, network, service, unwatched
+from dash_app.doctor import (
+    alerts,
+    clock,
+    databases,
+    history,
+    measures,
+    network,
+    service,
+    unwatched,
+)
 from dash_app.doctor.check import Check
 from dash_app.model.problem import Level, worst
 from dash_app.settings import Settings, default_path, unread_configuration
@@ -32,6 +41,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         "configuration": lambda: _configuration(settings),
         "service": service.examine,
         "databases": lambda: databases.examine(settings, place),
+        "measures": lambda: measures.examine(settings),
         "folders": lambda: unwatched.examine(settings.databases, settings.source),
         "network": lambda: network.examine(settings.server, settings.source),
         "refusals": lambda: network.examine_refusals(settings.server),

@@ -31,7 +31,7 @@ def examine(settings: Settings, place: WordingContext) -> Iterator[Check]:
     """Yield the checks of each database, and of the reader."""
     if not settings.databases:
         return  # and there is no reader: the files of a pattern are yet to come
-    readings, guards = _read(settings)
+    readings, guards = read(settings)
     dangers = rescue.find_dangers(settings.history.path)
     open_files = rescue.list_open_files()
     without_wal: list[Database] = []
@@ -86,7 +86,8 @@ def conflicts_unknown(
         yield Check("notice", "conflicts_unknown", text, cure)
 
 
-def _read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
+def read(settings: Settings) -> tuple[Mapping[str, Reading], tuple[str, ...]]:
+    """Return a reading of each database, and what denies writes to the reader."""
     with closing(Airlock.from_settings(settings)) as airlock:
         wait_seconds = WAITS * settings.sampler.deadline.total_seconds()
         airlock.read(wait_seconds)

@@ -13,7 +13,18 @@ from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 from dash_app.words.incidents import acknowledged_by
 from dash_app.words.integrity import check_line, spoken_line
-from dash_app.words.numbers import A_DAY, age, ago, change, clock, number, plural, short_path
+from dash_app.words.measures import UNKNOWN, value_text
+from dash_app.words.numbers import (
+    A_DAY,
+    age,
+    ago,
+    change,
+    clock,
+    first_of,
+    number,
+    plural,
+    short_path,
+)
 from dash_app.words.problems import (
     Sentence,
     badge_text,
@@ -27,6 +38,9 @@ from dash_app.words.problems import (
 )
 
 PAUSED = "Paused: no alerts."
+MAX_VALUES = 3
+"""Maximum number of values of a pinned measure in a line; the others are counted."""
+
 STATES = ("well", "acknowledged", "not initialized", "paused", "unknown")
 """States of databases that need nobody, in the order of the headline."""
 
@@ -312,8 +326,26 @@ def _numbers(status: DatabaseStatus, now: datetime) -> Iterator[str]:
         yield f"{rows_of(reading)}{_change(status, now)}."
         if line := check_line(status):
             yield spoken_line(line, now)
+        yield from _pinned(status, now)
     if status.is_stale:
         yield f"As of {clock(reading.verified_at, now)}, {ago(now - reading.verified_at)}."
+
+
+def _pinned(status: DatabaseStatus, now: datetime) -> Iterator[str]:
+    """Yield each pinned measure that no problem names: Tasks by status: done 91, open 35."""
+    named = {problem.measure for problem in status.problems if problem.code != "measure_failed"}
+    for report in status.measures:
+        measure = report.measure
+        if not measure.is_pinned or measure.name in named:
+            continue
+        texts = [
+            f"{value.label or ''} {value_text(value.number, measure.unit)}".lstrip()
+            for value in report.shown
+        ]
+        shown = ", ".join(first_of(texts, MAX_VALUES)) or UNKNOWN
+        if report.error and report.measured_at:
+            shown += f" ({ago(now - report.measured_at)})"
+        yield f"{measure.label}: {shown}."
 
 
 def _change(status: DatabaseStatus, now: datetime) -> str:

@@ -71,6 +71,10 @@ def test_without_the_service_there_is_one_line_per_database_worst_first(
     tmp_path: Path, config: Path
 ) -> None:
     make_database(tmp_path / "email.db", messages=3, letters=4)
+    measure = 'name = "unread"\nsql = "SELECT count(*) FROM letters"\npinned = true'
+    late = '[[databases]]\nname = "late"'
+    text = config.read_text().replace(late, f"[[databases.measures]]\n{measure}\n{late}")
+    config.write_text(text)
     code, output = status(tmp_path, config)
     assert code == 0
     assert re.fullmatch(
@@ -79,7 +83,8 @@ def test_without_the_service_there_is_one_line_per_database_worst_first(
     assert output[1].startswith("new  Late   No file yet at ")
     assert output[2].startswith(" " * 12 + "It connects automatically")
     assert re.fullmatch(
-        r"ok   Email  Last write (now|\d+ s ago)\. 7 rows\. Not checked yet\.", output[3]
+        r"ok   Email  Last write (now|\d+ s ago)\. 7 rows\. Not checked yet\. Unread: 4\.",
+        output[3],
     )
     assert not (tmp_path / "history.db").exists()
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from dash_app import doctor
-from dash_app.doctor import Check, clock, network, service, unwatched
+from dash_app import doctor, settings
+from dash_app.doctor import Check, clock, measures, network, service, unwatched
 from dash_app.doctor.databases import conflicts_unknown
 from dash_app.history.schema import migrate
 from dash_app.model.host_facts import Surroundings
@@ -639,3 +639,31 @@ def test_a_rule_for_a_missing_table_is_reported(tmp_path: Path) -> None:
         file.write("\n[databases.tables.mesages]\nmin_rows = 1\n")
     check = Report(config).check("no_such_table")
     assert check["text"] == "Email: mesages: no such table. Tables: messages."
+
+
+def test_measures_that_fail_are_reported(tmp_path: Path) -> None:
+    """Each is asked once, and the file of another database does not exist yet."""
+    make_database(tmp_path / "email.db", messages=3, drafts=0)
+    config = write_config(tmp_path, [(name, tmp_path / f"{name}.db") for name in ("late", "email")])
+    queries = {
+        "good": "SELECT count(*) FROM messages",
+        "wrong": "SELECT nope FROM messages",
+        "refused": "DELETE FROM messages",
+        "void": "SELECT max(text) FROM drafts",
+    }
+    with config.open("a") as file:
+        for name, sql in queries.items():
+            file.write(f'\n[[databases.measures]]\nname = "{name}"\nsql = "{sql}"\n')
+    checks = list(measures.examine(settings.load(config)))
+    found = [
+        ("notice", "measure_failed", "Email: Wrong: "),
+        ("notice", "measure_failed", "Email: Refused: "),
+        ("well", "measures", "Email: 2 measures answer."),
+    ]
+    assert [(check.level, check.code) for check in checks] == [one[:2] for one in found]
+    for check, (*_, text) in zip(checks, found, strict=True):
+        assert check.text.startswith(text)
+    assert "no such column: nope" in checks[0].text
+    assert "drafts, messages" in checks[0].text
+    assert "DELETE" in checks[1].text
+    assert all(bool(check.cure) == (check.level != "well") for check in checks)
