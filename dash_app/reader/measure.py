@@ -13,7 +13,6 @@ Argument: the parent's pid. Request, one line: `measures`, a list of `id` (datab
 import os
 import sqlite3
 import sys
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +31,7 @@ from dash_app.reader.query import (
 )
 from dash_app.reader.short_reads import (
     STILL_SECONDS,
+    WITHOUT_PAUSE,
     GiveUpError,
     Limits,
     MovedError,
@@ -41,18 +41,24 @@ from dash_app.reader.short_reads import (
 from dash_app.reader.table_check import DamagedError, NotComparedError
 from dash_app.system.processes import limit_memory
 
-LIVE_SECONDS = 0.04
-"""Maximum time of a query beside a writer: a WAL of a busy one grows by some 100 frames meanwhile.
-A quiet file may be read for `STILL_SECONDS`."""
+LIVE_SECONDS, WAL_FRAMES = 0.04, 60
+"""Maximum time of a query beside a writer, and growth of the WAL meanwhile: 6% of the usual 1,000
+frames, since it grows on until the query ends. A quiet file may be read for `STILL_SECONDS`."""
+
+QUIET_SECONDS = 2.1
+"""After this time without a write, a file is quiet."""
 
 STUCK_SECONDS = 1.0
 """A query that goes on for this long after its interruption is stuck in one function, such as LIKE
 with many wildcards. The process then ends."""
 
 ATTEMPTS = 3
-FOREIGN_KEY_CHECK = "PRAGMA foreign_key_check"
+FOREIGN_KEY_CHECK = "foreign_key_check"
 
-Values = list[tuple[str | None, int | float | None]]
+OF_QUERY = tuple(
+    f"SQLITE_{name}" for name in ("ERROR", "AUTH", "TOOBIG", "MISMATCH", "RANGE", "SCHEMA")
+)
+"""Errors of a query. It is SCHEMA for a syntax error in the first statement of a connection."""
 
 
 class Measurer:
@@ -73,16 +79,19 @@ class Measurer:
     def _ask(self, measure: Message) -> Message:
         """Return the answer to one measure, or why there is none."""
         reads = self._reads.setdefault(measure["path"], self._short_reads(measure["path"]))
-        reason = ""
+        reason, has_waited = WITHOUT_PAUSE, False
         for _attempt in range(ATTEMPTS):
-            started = time.monotonic()
             try:
                 return reads.read_once(partial(_measure, measure=measure))
             except TooLongError:
                 limit_seconds = LIVE_SECONDS if reads.is_shared else STILL_SECONDS
-                if time.monotonic() - started >= limit_seconds:
+                if not reads.is_out_of_time:
+                    reason = WITHOUT_PAUSE
+                elif reads.is_shared and not has_waited:
+                    has_waited = True
+                    reads.rest(QUIET_SECONDS)
+                else:
                     return self._too_slow(measure, reads, limit_seconds)
-                reason = "it is written without a pause"
             except (MovedError, UnreadableError, GiveUpError) as error:
                 reason = error.code if isinstance(error, UnreadableError) else str(error)
             except (DamagedError, NotComparedError):
@@ -92,7 +101,7 @@ class Measurer:
         return {"waits": reason}
 
     def _short_reads(self, path: str) -> ShortReads:
-        limits = Limits(1.0, LIVE_SECONDS, STUCK_SECONDS)
+        limits = Limits(1.0, LIVE_SECONDS, STUCK_SECONDS, WAL_FRAMES)
         return ShortReads(path, limits, send, writes_denied=self._writes_denied)
 
     def _too_slow(self, measure: Message, reads: ShortReads, limit_seconds: float) -> Message:
@@ -106,10 +115,11 @@ class Measurer:
 def _measure(connection: sqlite3.Connection, measure: Message) -> Message:
     """Run the query of a measure. Raise sqlite3.Error if an error concerns the file."""
     at = datetime.now(UTC)
-    is_query = measure["kind"] != "foreign_keys"
-    guard = Guard(connection) if is_query else None
+    pragma = FOREIGN_KEY_CHECK if measure["kind"] == "foreign_keys" else ""
+    sql = f"PRAGMA {pragma}" if pragma else measure["sql"]
+    guard = Guard(connection, pragma)
     try:
-        cursor = connection.execute(measure["sql"] if is_query else FOREIGN_KEY_CHECK)
+        cursor = connection.execute(sql)
         if measure["kind"] == "number":
             values = read_values(cursor, is_age=measure["is_age"])
         else:
@@ -119,22 +129,20 @@ def _measure(connection: sqlite3.Connection, measure: Message) -> Message:
     except MemoryError:
         return {"error": "memory", "detail": {}}
     except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
-        if guard and guard.refused:
+        if guard.refused:
             return {"error": "refused", "detail": {"what": guard.refused}}
         if _concerns_file(error):
             raise
-        connection.set_authorizer(None)
+        text = error_text(connection, sql, error)
         tables = ", ".join(table_names(connection))
-        return {"error": "sql", "detail": {"text": error_text(error), "tables": tables}}
-    uses_time = bool(guard and guard.uses_time)
-    return {"values": values, "at": at.isoformat(), "uses_time": uses_time}
+        return {"error": "sql", "detail": {"text": text, "tables": tables}}
+    return {"values": values, "at": at.isoformat(), "uses_time": guard.uses_time}
 
 
 def _concerns_file(error: Exception) -> bool:
     """Whether an error says something about the file or the moment, and not about the query."""
     name = getattr(error, "sqlite_errorname", "")
-    of_query = ("SQLITE_ERROR", "SQLITE_AUTH", "SQLITE_TOOBIG", "SQLITE_MISMATCH", "SQLITE_RANGE")
-    return bool(name) and not name.startswith(of_query)
+    return bool(name) and not name.startswith(OF_QUERY)
 
 
 def main() -> None:

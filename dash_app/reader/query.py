@@ -4,12 +4,14 @@ The query may be careless or hostile, and so may the schema of its database: a v
 function, and a table can be virtual.
 """
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import isfinite
 
 from dash_app.model.measure import MAX_LABEL_CHARACTERS, MAX_ROWS
+from dash_app.reader.schema import list_tables
 
 MAX_VALUE_BYTES = 64_000_000
 """Maximum size of a text, a blob or a row, and of what SQLite needs for a query."""
@@ -58,10 +60,10 @@ ACTIONS = {
         "update",
     )
 }
-TABLE_NAMES = """
-    SELECT name FROM main.sqlite_schema WHERE type IN ('table', 'view')
-    AND name NOT LIKE 'sqlite^_%' ESCAPE '^' ORDER BY name LIMIT ?
-"""
+QUOTED = re.compile(r"""["']|(?<!^fts5): """)
+"""What comes before a value in a message: no such column: x; near 'x'; fts5: syntax error."""
+
+SCANS = {b"Rewind", b"Last", b"Count"}
 SCHEMA_TABLES = ("sqlite_master", "sqlite_temp_master", "sqlite_schema")
 SECONDS, MILLISECONDS = (1e8, 1e10), (1e11, 1e13)
 """Times since 1970 in these units, from 1973 and 1973 on, to 2286."""
@@ -91,11 +93,15 @@ class Guard:
     the database does not. `refused`: what was refused.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        """Put the guard on a connection."""
+    def __init__(self, connection: sqlite3.Connection, pragma: str = "") -> None:
+        """Put the guard on a connection. It allows one pragma.
+
+        `trusted_schema` stays on: no function of the schema can do more than these, and without it
+        SQLite 3.40 refuses JSON functions and FTS5 in views.
+        """
         self.uses_time = False
         self.refused = ""
-        connection.execute("PRAGMA trusted_schema = 0")
+        self._pragmas = {"data_version", pragma}
         connection.execute(f"PRAGMA hard_heap_limit = {MAX_VALUE_BYTES}")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         connection.set_authorizer(self._authorize)
@@ -116,7 +122,7 @@ class Guard:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_UPDATE and first in SCHEMA_TABLES:
             return sqlite3.SQLITE_OK
-        if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() == "data_version":
+        if action == sqlite3.SQLITE_PRAGMA and (first or "").lower() in self._pragmas:
             return sqlite3.SQLITE_OK
         is_function = action == sqlite3.SQLITE_FUNCTION
         what = f"the function {name}()" if is_function else ACTIONS.get(action, "that").upper()
@@ -137,13 +143,12 @@ def read_values(cursor: sqlite3.Cursor, *, is_age: bool) -> list[tuple[str | Non
     columns = len(cursor.description or ())
     if columns not in {1, 2}:
         raise QueryError("columns", columns=str(columns))
-    rows = list(_rows(cursor))
-    if len(rows) > (1 if columns == 1 else MAX_ROWS - 1):
-        raise QueryError("rows" if columns == 1 else "labels")
     values = [
         (None if columns == 1 else label_of(row[0]), _number(row[-1], is_age=is_age))
-        for row in rows
+        for row in _rows(cursor)  # one at a time: each may have 64 MB
     ]
+    if len(values) > (1 if columns == 1 else MAX_ROWS - 1):
+        raise QueryError("rows" if columns == 1 else "labels")
     labels = [label for label, _ in values]
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         raise QueryError("label_twice", label=twice)
@@ -218,16 +223,23 @@ def _scaled_time(value: float) -> float:
 
 
 def scanned_tables(connection: sqlite3.Connection, sql: str) -> list[str]:
-    """Return the tables that a query reads from their first row to the last, by its plan."""
-    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}").fetchmany(100)
-    lines = [row[-1].decode(errors="replace").split() for row in plan]
-    return [_short(words[1]) for words in lines if words[0] == "SCAN" and len(words) > 1]
+    """Return the tables that a query reads from their first row to the last, by its program.
+
+    Its plan has only aliases (sqlite.org/opcode.html; `p2` of OpenRead is a root page).
+    """
+    program = connection.execute(f"EXPLAIN {sql}").fetchmany(10_000)
+    roots = {row[2]: row[3] for row in program if row[1] == b"OpenRead"}
+    pages = {roots.get(row[2], 0) for row in program if row[1] in SCANS} - {0}
+    find = "SELECT tbl_name || '' FROM main.sqlite_schema WHERE rootpage = ?"
+    names = [connection.execute(find, (page,)).fetchone() for page in sorted(pages)[:MAX_TABLES]]
+    return sorted({_short(name[0].decode(errors="replace")) for name in names if name})
 
 
 def table_names(connection: sqlite3.Connection) -> list[str]:
-    """Return the tables and views that exist, up to a maximum."""
-    names = connection.execute(TABLE_NAMES, (MAX_TABLES,))
-    return [_short(name.decode(errors="replace")) for (name,) in names]
+    """Return the tables and views that exist, without those of FTS5 or SQLite, up to a maximum."""
+    names = [name for name, kind, _ in list_tables(connection) if kind != b"shadow"]
+    names = [name for name in names if not name.startswith(b"sqlite_")]
+    return [_short(name.decode(errors="replace")) for name in names[:MAX_TABLES]]
 
 
 def _short(text: str) -> str:
@@ -235,6 +247,14 @@ def _short(text: str) -> str:
     return line if len(line) <= MAX_TEXT_CHARACTERS else f"{line[:MAX_TEXT_CHARACTERS]}…"
 
 
-def error_text(error: Exception) -> str:
-    """Return SQLite's message in one line."""
-    return _short(str(error))
+def error_text(connection: sqlite3.Connection, sql: str, error: Exception) -> str:
+    """Return SQLite's message in one line.
+
+    A message from the run may quote the content of a row: it ends before that.
+    """
+    text = str(error).rstrip(".")
+    try:
+        connection.execute(f"EXPLAIN {sql}").close()
+    except (sqlite3.Error, sqlite3.Warning, UnicodeError):
+        return _short(text)
+    return _short(QUOTED.split(text)[0].strip())

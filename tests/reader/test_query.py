@@ -1,0 +1,237 @@
+"""A measure's query can only read: it is answered, refused or cut, whatever it or a table tries."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from dash_app.reader.protocol import STUCK
+from dash_app.reader.query import QueryError, read_values
+from dash_app.words.measures import FAILURES
+from tests.airlock_helpers import FileEvents, file_states
+from tests.harness import LiveWriter, execute
+from tests.measuring import ask, request
+
+SCHEMA = """
+    PRAGMA journal_mode = WAL;
+    CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT, json TEXT, upper AS (upper(text)));
+    INSERT INTO notes (text, json) VALUES
+        ('SECRET', '{"a": 1}'), ('* SECRET', '[]'), (x'ff53', 9e999), ('SECRET', 'SECRET');
+    CREATE VIRTUAL TABLE found USING fts5(text);
+    INSERT INTO found VALUES ('one word');
+    CREATE TABLE runs (id INTEGER PRIMARY KEY, note REFERENCES notes);
+    INSERT INTO runs (note) VALUES (1), (7), (NULL);
+    CREATE VIEW json_view AS SELECT json_extract(json, '$.a') FROM notes WHERE json_valid(json);
+    CREATE VIEW found_view AS SELECT * FROM found WHERE found MATCH 'word';
+    CREATE VIEW loads AS SELECT load_extension('evil');
+    CREATE VIEW v0 AS SELECT 1 AS a;
+    CREATE TRIGGER emptied INSTEAD OF INSERT ON v0 BEGIN DELETE FROM notes; END;
+"""
+BOMB = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n{}) SELECT "
+BIG = "replace(printf('%.*c', 900, 'x'), 'x', printf('%.*c', {}, 'x'))"
+VALUES = {
+    "SELECT count(*) FROM notes": [[None, 4]],
+    "SELECT text, count(*) FROM notes GROUP BY text": [
+        ["* SECRET", 1],
+        ["SECRET", 2],
+        ["\ufffdS", 1],
+    ],
+    "SELECT count(*) FROM found WHERE found MATCH 'word'": [[None, 1]],
+    "SELECT sum(value) FROM json_each('[1, 2.5]')": [[None, 3.5]],
+    "SELECT count(*) FROM json_view": [[None, 2]],
+    "SELECT count(*) FROM found_view": [[None, 1]],
+    "SELECT count(upper) FROM notes": [[None, 4]],
+    "SELECT NULL": [[None, None]],
+    "SELECT 1 WHERE 0": [],
+    "SELECT 'a', NULL": [["a", None]],
+    "SELECT NULL, 1": [["(none)", 1]],
+    "SELECT '', 1": [["(empty)", 1]],
+    "SELECT 'a' || char(10, 0, 8238) || 'b', 1": [["a b", 1]],
+    f"SELECT {BIG.format(9)}, 1": [["x" * 60, 1]],
+    "SELECT 9223372036854775807": [[None, 2**63 - 1]],
+    "SELECT 9e999 - 9e999": [[None, None]],
+    BOMB.format(" LIMIT 999") + "i, i FROM n": [[str(n), n] for n in range(1, 1000)],
+}
+"""Answers, by the query."""
+
+FAILED = {
+    "DELETE FROM notes": "refused",
+    "WITH n AS (SELECT 1) INSERT INTO notes (text) SELECT * FROM n RETURNING id": "refused",
+    "INSERT INTO v0 VALUES (1)": "refused",
+    "UPDATE notes SET text = 1": "refused",
+    "UPDATE sqlite_schema SET sql = ''": "sql",
+    "DROP TABLE notes": "refused",
+    "CREATE TEMP TABLE more (a)": "refused",
+    "CREATE VIRTUAL TABLE more USING fts5(a)": "refused",
+    "INSERT INTO found (found) VALUES ('optimize')": "refused",
+    "ATTACH 'other.db' AS other": "refused",
+    "VACUUM": "refused",
+    "VACUUM INTO 'copy.db'": "refused",
+    "ANALYZE": "refused",
+    "REINDEX": "refused",
+    "BEGIN": "refused",
+    "SAVEPOINT a": "refused",
+    "PRAGMA user_version": "refused",
+    "PRAGMA writable_schema = 1": "refused",
+    "PRAGMA foreign_key_check": "refused",
+    "SELECT count(*) FROM pragma_table_info('notes')": "refused",
+    "SELECT load_extension('evil')": "refused",
+    "SELECT fts3_tokenizer('simple', x'00')": "refused",
+    "SELECT randomblob(900000000)": "refused",
+    "SELECT * FROM loads": "sql",
+    "SELECT 1; DELETE FROM notes": "sql",
+    "SELECT ?": "sql",
+    "SELECT": "sql",
+    "SELECT 1 FROM missing": "sql",
+    "SELECT readfile('/etc/passwd')": "sql",
+    "SELECT json_extract('{}', text) FROM notes": "sql",
+    "SELECT count(*) FROM found WHERE found MATCH (SELECT text || ':a' FROM notes)": "sql",
+    "SELECT count(*) FROM found WHERE found MATCH (SELECT text FROM notes WHERE id = 2)": "sql",
+    "SELECT count(*) FROM found WHERE found MATCH (SELECT '\"' || text FROM notes)": "sql",
+    "SELECT " + "(" * 5000 + "1" + ")" * 5000: "sql",
+    f"SELECT hex({BIG.format(44_000)})": "sql",
+    f"SELECT {BIG.format(66_000)}": "memory",
+    "-- nothing": "columns",
+    "SELECT 1, 2, 3": "columns",
+    "EXPLAIN SELECT 1": "columns",
+    "VALUES (1), (2)": "rows",
+    "SELECT 'a', 1 UNION ALL SELECT 'a', 2": "label_twice",
+    BOMB.format("") + "i, i FROM n": "labels",
+    BOMB.format("") + "count(*) FROM n": "slow",
+    f"{BOMB.format('')} i || {BIG.format(22_000)}, i FROM n": "slow",
+    "SELECT count(*) FROM notes a, notes b, notes c, notes d, notes e, notes f, notes g, notes h,"
+    " notes i, notes j, notes k, notes l": "slow",
+    "SELECT text FROM notes LIMIT 1": "not_a_number",
+    "SELECT x'00'": "not_a_number",
+    "SELECT 9e999": "not_a_number",
+}
+"""Codes of failures, by the query."""
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quiet database whose schema is as hostile as its queries."""
+    path = tmp_path_factory.mktemp("hostile") / "hostile.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(SCHEMA)
+    return path
+
+
+def test_a_query_is_answered_refused_or_cut(hostile: Path) -> None:
+    """Nothing is written, and no content of a row gets out except as a label."""
+    before = file_states(hostile.parent)
+    with FileEvents(hostile.parent) as events:
+        answers, code = ask(request(hostile, sql) for sql in [*FAILED, *VALUES])
+        assert {what for what, _ in events.take()} <= {"opened"}
+    assert file_states(hostile.parent) == before
+    assert code == 0
+    assert {sql: answers[sql].get("error") for sql in FAILED} == FAILED
+    assert {sql: answers[sql].get("values") for sql in VALUES} == VALUES
+    assert "SECRET" not in str([answers[sql] for sql in FAILED])
+    assert set(FAILED.values()) <= FAILURES.keys()
+
+
+def test_messages_name_what_helps(hostile: Path) -> None:
+    sqls = {
+        "SELECT 1 FROM missing": ("text", "no such table: missing"),
+        "SELECT text FRM notes": ("text", 'near "notes": syntax error'),
+        "SELECT json_extract('{}', text) FROM notes": ("text", "JSON path error near"),
+        "SELECT oops FROM notes": (
+            "tables",
+            "found, found_view, json_view, loads, notes, runs, v0",
+        ),
+        "DELETE FROM notes": ("what", "DELETE"),
+        "SELECT load_extension('x')": ("what", "the function load_extension()"),
+        "SELECT count(*) FROM notes AS a, notes b, notes c, notes d, notes e, notes f, notes g,"
+        " notes h, notes i, notes j, notes k, runs AS l": ("scans", "notes, runs"),
+    }
+    answers, _ = ask(request(hostile, sql) for sql in sqls)
+    for sql, (name, text) in sqls.items():
+        assert answers[sql]["detail"][name] == text
+
+
+def test_kinds_of_measures(hostile: Path) -> None:
+    every_row = BOMB.format("") + "* FROM n"
+    answers, _ = ask(
+        [
+            request(hostile, "SELECT * FROM notes", "no_rows"),
+            request(hostile, every_row, "no_rows"),
+            request(hostile, "", "foreign_keys"),
+            request(hostile, "SELECT count(*) FROM notes WHERE date('now') > '2020'"),
+        ]
+    )
+    assert [answer["values"] for answer in answers.values()] == [
+        [[None, 4]],
+        [[None, 1000]],
+        [[None, 1]],
+        [[None, 4]],
+    ]
+    assert [answer["uses_time"] for answer in answers.values()] == [False, False, False, True]
+
+
+def test_a_query_that_cannot_be_interrupted_ends_the_process(tmp_path: Path) -> None:
+    """Each view joins the one before twice: no computer prepares a query of the last one."""
+    path = tmp_path / "a.db"
+    views = (f"CREATE VIEW v{n + 1} AS SELECT a.i FROM v{n} a, v{n} b" for n in range(30))
+    execute(path, "CREATE VIEW v0 AS SELECT 1 AS i", *views)
+    answers, code = ask([request(path, "SELECT 1"), request(path, "SELECT count(*) FROM v30")])
+    assert ([*answers], code) == (["SELECT 1"], STUCK)
+
+
+def test_beside_a_writer_a_query_has_40_ms(hostile: Path) -> None:
+    with LiveWriter(hostile) as writer:
+        writer.do("INSERT INTO runs (note) VALUES (1)")
+        fast, slow = "SELECT count(*) FROM runs", BOMB.format("") + "count(*) FROM n"
+        answers, _ = ask([request(hostile, fast), request(hostile, slow)])
+        assert answers[fast]["values"] == [[None, 4]]
+        assert answers[slow]["detail"]["ms"] == "40"
+        writer.close()
+
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+SECONDS = NOW.timestamp()
+JULIAN = SECONDS / 86_400 + 2_440_587.5
+DAY = timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"'{NOW:%Y-%m-%d %H:%M:%S}'",
+        f"'{NOW:%Y-%m-%dT%H:%M:%S.000000000}Z'",
+        f"'{NOW.astimezone(timezone(timedelta(hours=2))):%Y-%m-%d %H:%M:%S}+02:00'",
+        *(SECONDS, f"{SECONDS:.0f}", f"'{SECONDS:.0f}'", f"'{SECONDS}'"),
+        *(f"{SECONDS * 1000:.0f}", f"'{SECONDS * 1000:.0f}'"),
+        *(f"{JULIAN:.9f}", f"'{JULIAN:.9f}'"),
+    ],
+)
+def test_a_time_has_any_usual_form(value: str) -> None:
+    ((label, seconds),) = _values(f"SELECT {value}")
+    assert label is None
+    assert seconds == pytest.approx(SECONDS, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (f"{SECONDS * 1e6:.0f}", "time_unit"),
+        (f"{SECONDS * 1e9:.0f}", "time_unit"),
+        (f"'{NOW + 2 * DAY:%Y-%m-%d}'", "future"),
+        (f"{(NOW + 40 * DAY).timestamp():.0f}", "future"),
+        *((value, "not_a_time") for value in ("0", "-1", "20", "'soon'", "''", "x'ff'", "9e999")),
+        ("'58223-01-01'", "not_a_time"),
+    ],
+)
+def test_a_wrong_time_is_an_error(value: str, code: str) -> None:
+    with pytest.raises(QueryError) as failure:
+        _values(f"SELECT {value}")
+    assert failure.value.code == code
+    assert FAILURES[code].format_map(failure.value.detail)
+
+
+def _values(sql: str) -> list[tuple[str | None, float | None]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.text_factory = bytes
+        return read_values(connection.execute(sql), is_age=True)
