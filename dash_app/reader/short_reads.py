@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from math import inf
 from typing import NamedTuple, TypeVar
 
@@ -41,7 +42,7 @@ LOCKED, WITHOUT_PAUSE = "another program keeps it locked", "it is written withou
 """Why there was no moment."""
 
 PULSE_SECONDS = 5.0
-WATCH_SECONDS = 0.05
+WATCH_SECONDS, WATCH_WAL_SECONDS = 0.05, 0.001
 LOWEST_PRIORITY = 19
 
 Answer = TypeVar("Answer")
@@ -68,13 +69,16 @@ class Limits(NamedTuple):
     """Maximum time of a statement that holds back a WAL."""
     stuck_seconds: float = inf
     """If a statement goes on for this time after its interruption, the process exits."""
+    wal_frames: float = inf
+    """Maximum number of frames by which a WAL that is held back may grow meanwhile."""
 
 
 class ShortReads:
     """The reads of one database.
 
     `is_shared`: whether the present read holds back a WAL. `is_restless`: whether it is without
-    locks although somebody wrote a moment ago.
+    locks although somebody wrote a moment ago. `is_out_of_time`: whether the last one was
+    interrupted because of its time.
     """
 
     def __init__(
@@ -95,7 +99,7 @@ class ShortReads:
         self._sidecars = 0
         self._open_seconds, self._cpu_seconds = 0.0, time.process_time()
         self._rested_at = time.monotonic()
-        self.is_shared = self.is_restless = False
+        self.is_shared = self.is_restless = self.is_out_of_time = False
 
     def read(
         self, work: Callable[[sqlite3.Connection], Answer], seconds: float | None = None
@@ -148,7 +152,7 @@ class ShortReads:
         started = time.monotonic()
         try:
             with connect(files.path, route) as connection:
-                answer = self._run(work, connection, seconds, None if is_shared else files)
+                answer = self._run(work, connection, seconds, self._disturbance(files, header))
         except (sqlite3.Error, UnicodeError, DamagedError) as error:
             failure = error
         self._open_seconds += time.monotonic() - started
@@ -167,18 +171,18 @@ class ShortReads:
         work: Callable[[sqlite3.Connection], Answer],
         connection: sqlite3.Connection,
         seconds: float,
-        files: Files | None,
+        is_disturbed: Callable[[], bool],
     ) -> Answer:
-        """Return the answer of work, interrupted after so many seconds or once a file was written.
+        """Return the answer of work, interrupted after so many seconds or once it is disturbed.
 
-        `files` are those of a reading without locks. It takes the processor only when no other
-        process wants it; what holds back a WAL would do so for much longer on a busy machine.
+        A reading without locks takes the processor only when no other process wants it; what holds
+        back a WAL would do so for much longer on a busy machine.
         """
         answers: list[Answer] = []
         errors: list[BaseException] = []
 
         def run() -> None:
-            if files:
+            if not self.is_shared:
                 with suppress(OSError):  # as a filter of system calls may answer
                     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOWEST_PRIORITY)
             try:
@@ -186,17 +190,27 @@ class ShortReads:
             except BaseException as error:  # noqa: BLE001 - raised below
                 errors.append(error)
 
+        watches_wal = self.is_shared and self._limits.wal_frames < inf
+        watch_seconds = WATCH_WAL_SECONDS if watches_wal else min(seconds, WATCH_SECONDS)
         thread, ends = threading.Thread(target=run), time.monotonic() + seconds
         thread.start()
         while thread.is_alive():
-            thread.join(min(seconds, WATCH_SECONDS))
-            if time.monotonic() > ends or (files and _has_moved(files)):
+            thread.join(watch_seconds)
+            self.is_out_of_time = time.monotonic() > ends
+            if self.is_out_of_time or is_disturbed():
                 connection.interrupt()
             if time.monotonic() > ends + self._limits.stuck_seconds:
                 os._exit(STUCK)
         if errors:
             raise errors[0]
         return answers[0]
+
+    def _disturbance(self, files: Files, header: Header) -> Callable[[], bool]:
+        """Return what ends a read: any write if it has no locks, otherwise a WAL that grows."""
+        if not self.is_shared:
+            return partial(_has_moved, files)
+        max_bytes = _wal_bytes(files) + self._limits.wal_frames * header.page_bytes
+        return lambda: _wal_bytes(files) > max_bytes
 
     def _is_in_burst(self, path: str) -> bool:
         """Whether there are too many commits, since the last time or just now."""
@@ -235,6 +249,13 @@ def _explained(error: Exception, files: Files, header: Header) -> Exception:
         "needs_recovery": MovedError(LOCKED),  # or the index of the WAL is just being made
     }
     return meanings.get(code, GiveUpError(f"it cannot be read ({code})"))
+
+
+def _wal_bytes(files: Files) -> int:
+    try:
+        return os.stat(f"{files.path}-wal").st_size
+    except OSError:
+        return 0
 
 
 def _has_moved(files: Files) -> bool:
