@@ -35,13 +35,12 @@ class BackgroundProcess(OneShot):
         self._killed_at = inf
         self.started_at = self.received_at
         self.cpu_seconds = self.rests_until = 0.0
-        self.sidecars_left = self.bytes_written = 0
+        self.sidecars_left = self.bytes_written = self._written = 0
         self._end: str | None = None
 
     def receive(self) -> Iterator[Message]:
         """Yield the messages that arrived, and measure the process."""
-        written = bytes_written(self.pid)
-        self.cpu_seconds = max(self.cpu_seconds, cpu_seconds(self.pid))
+        self._measure()
         for message in super().receive():
             match message:
                 case {"rests_until": until, "sidecars": sidecars}:
@@ -49,7 +48,11 @@ class BackgroundProcess(OneShot):
                 case {"ended": _} | {"failed": _}:
                     self._end = ""
             yield message
-        self.bytes_written = max(self.bytes_written, written - self.received_bytes)
+        self.bytes_written = max(self.bytes_written, self._written - self.received_bytes)
+
+    def _measure(self) -> None:
+        self._written = max(self._written, bytes_written(self.pid))
+        self.cpu_seconds = max(self.cpu_seconds, cpu_seconds(self.pid))
 
     @property
     def is_hung(self) -> bool:
@@ -59,6 +62,7 @@ class BackgroundProcess(OneShot):
     @property
     def is_over(self) -> bool:
         """Whether nothing more will come of it. Its last messages may not have been received."""
+        self._measure()  # once it is known to have exited, the kernel forgets its numbers
         return self.has_exited() or time.monotonic() - self._killed_at > KILLED_SECONDS
 
     def kill(self, reason: str = "") -> None:

@@ -7,20 +7,38 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Annotated
 
-from dash_app.airlock.background import CRASHED, HUNG, Background, BackgroundProcess
+from pydantic import Field, FiniteFloat
+
+from dash_app.airlock.background import CRASHED, FAILURES, HUNG, Background, BackgroundProcess
 from dash_app.model.database import Database
-from dash_app.model.measure import AGE, Answer, Failure, Measure, Value
+from dash_app.model.measure import (
+    AGE,
+    MAX_LABEL_CHARACTERS,
+    MAX_ROWS,
+    Answer,
+    Failure,
+    Measure,
+    Value,
+)
 from dash_app.model.reading import Reading
 from dash_app.reader.protocol import Message
 from dash_app.system.decoding import decode_parsed
 
 MAX_PAUSE_SECONDS = 3600.0
-"""Each failure of a measure doubles the time until it is asked again, up to this."""
+"""Each costly failure of a measure doubles the time until it is asked again, up to this."""
+
+COSTLY = {"slow", "memory", "damaged", HUNG, CRASHED, *FAILURES.values()}
+PASSING = COSTLY | {"waits"}
+"""Failures that may end although the file stays the same."""
+
+MAX_DETAIL_CHARACTERS = 5000
 
 SILENT_SECONDS = 10.0
 """A process that sends nothing for this time hangs: a query takes 3 s at most."""
 
+Row = tuple[Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS)] | None, int | FiniteFloat | None]
 Key = tuple[str, str]
 """The names of a database and of a measure."""
 
@@ -42,8 +60,9 @@ class MeasureState:
 
     def is_due(self, stamp: Stamp, now: float) -> bool:
         """Whether to ask now: the answer may be another one than before."""
-        may_differ = self.uses_time or self.answer.failure or stamp != self.stamp
-        return bool(may_differ) and now >= self.due_at
+        failure = self.answer.failure
+        is_passing = failure is not None and failure.code in PASSING
+        return (self.uses_time or is_passing or stamp != self.stamp) and now >= self.due_at
 
     def asked(self, measure: Measure, stamp: Stamp, now: float) -> "MeasureState":
         """Return the state once the measure was asked."""
@@ -51,7 +70,8 @@ class MeasureState:
 
     def answered(self, message: Message) -> "MeasureState":
         """Return the state after a message with values."""
-        values = tuple(Value(label, number) for label, number in message["values"])
+        rows = decode_parsed(list[Row], message["values"][:MAX_ROWS])
+        values = tuple(Value(label, number) for label, number in rows)
         answer = Answer(values, decode_parsed(datetime, message["at"]))
         return replace(self, answer=answer, failures=0, uses_time=bool(message["uses_time"]))
 
@@ -62,13 +82,12 @@ class MeasureState:
         before = self.answer.failure
         since = before.since if before and before.code == code else now
         every_seconds = measure.every.total_seconds()
+        failed = replace(self, answer=replace(self.answer, failure=Failure(code, since, detail)))
+        if code not in COSTLY:
+            return replace(failed, failures=0)
         pause_seconds = min(every_seconds * 2 ** min(self.failures, 12), MAX_PAUSE_SECONDS)
-        return replace(
-            self,
-            answer=replace(self.answer, failure=Failure(code, since, detail)),
-            failures=self.failures + 1,
-            due_at=time.monotonic() + max(pause_seconds, every_seconds),
-        )
+        due_at = time.monotonic() + max(pause_seconds, every_seconds)
+        return replace(failed, failures=self.failures + 1, due_at=due_at)
 
 
 class Measurer(Background):
@@ -90,6 +109,7 @@ class Measurer(Background):
                     self._measures[database.name, measure.name] = database, measure
                     self._names.setdefault(database.name, []).append(measure.name)
         self.states = {key: MeasureState(known.get(key, Answer())) for key in self._measures}
+        self._due: dict[Key, Stamp] = {}
         self._asking: Key | None = None
 
     def update(self, readings: Mapping[str, Reading], now: datetime) -> None:
@@ -122,28 +142,27 @@ class Measurer(Background):
 
     def _start(self, readings: Mapping[str, Reading]) -> None:
         now = time.monotonic()
-        due: list[tuple[float, Key, Stamp]] = []
+        due: dict[Key, Stamp] = {}
         for key, state in self.states.items():
             reading = readings.get(key[0])
             if reading is None or reading.code is not None or reading.surroundings.conflicts:
                 continue
             stamp = reading.file, reading.read_at
             if state.is_due(stamp, now):
-                due.append((state.due_at, key, stamp))
+                due[key] = stamp
         if not due:
             return
-        due.sort(key=lambda one: one[:2])
+        in_turn = sorted(due, key=lambda key: (self.states[key].due_at, key))
         try:
             self._process = BackgroundProcess(
                 "dash_app.reader.measure",
-                {"measures": [self._request(key) for _, key, _ in due]},
+                {"measures": [self._request(key) for key in in_turn]},
                 SILENT_SECONDS,
             )
         except OSError as error:
             log.error("measures: could not start: %s", error)
             return
-        for _due_at, key, stamp in due:
-            self.states[key] = self.states[key].asked(self._measures[key][1], stamp, now)
+        self._due = due
 
     def _request(self, key: Key) -> Message:
         database, measure = self._measures[key]
@@ -159,7 +178,7 @@ class Measurer(Background):
         is_over = process.is_over
         try:
             for message in process.receive():
-                self._take(message, now)
+                self._take(message, process, now)
         except (KeyError, TypeError, ValueError, RecursionError) as error:
             log.error("measures: invalid message: %s", type(error).__name__)
             process.kill(CRASHED)
@@ -173,19 +192,23 @@ class Measurer(Background):
             self._asking = None
             self._forget_process(process)
 
-    def _take(self, message: Message, now: datetime) -> None:
+    def _take(self, message: Message, process: BackgroundProcess, now: datetime) -> None:
         match message:
             case {"asking": [database, name]}:
-                self._asking = database, name
+                key = self._asking = database, name
+                measure, stamp = self._measures[key][1], self._due[key]
+                self.states[key] = self.states[key].asked(measure, stamp, process.started_at)
             case {"id": [database, name], **answer}:
                 key, self._asking = (database, name), None
                 match answer:
                     case {"values": _}:
                         self.states[key] = self.states[key].answered(answer)
-                    case {"waits": reason}:
+                    case {"waits": str(reason)}:
                         self._fail(key, "waits", {"why": reason}, now)
-                    case {"error": code, "detail": detail}:
-                        self._fail(key, code, detail, now)
+                    case {"error": str(code), "detail": detail}:
+                        facts = decode_parsed(dict[str, str], detail)
+                        facts = {name: fact[:MAX_DETAIL_CHARACTERS] for name, fact in facts.items()}
+                        self._fail(key, code, facts, now)
 
     def _fail(self, key: Key, code: str, detail: Mapping[str, str], now: datetime) -> None:
         measure = self._measures[key][1]
