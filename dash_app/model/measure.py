@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -158,4 +159,7 @@ class MeasureReport:
         numbers = [value.number for value in values if value.number is not None]
         if not numbers:
             return None
-        return max(numbers) if self.measure.unit == AGE else sum(numbers)
+        if self.measure.unit == AGE:
+            return max(numbers)
+        total = sum(numbers)
+        return total if isfinite(total) else None

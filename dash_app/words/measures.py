@@ -1,5 +1,6 @@
 """Measures in words: values with their units, limits that do not hold, and failures."""
 
+from collections import defaultdict
 from datetime import datetime, timedelta
 from math import floor, log10
 
@@ -11,6 +12,9 @@ UNKNOWN = "unknown"
 DIGITS = 4
 """Significant digits of a number with a fraction."""
 
+HUGE = 1e13
+"""From here on, units are not converted: no duration has as many seconds."""
+
 DURATIONS = {"s": 1.0, "ms": 0.001}
 FAILURES = {
     "sql": "SQLite: {text}. Tables: {tables}.",
@@ -19,7 +23,7 @@ FAILURES = {
     "memory": "Its query needs too much memory.",
     "needs too much memory": "Its query needs too much memory.",
     "cannot be interrupted": "Its query did not end when it was interrupted.",
-    "crashed": "Its query crashed SQLite.",
+    "crashed": "The process that ran its query crashed.",
     "hung": "Its query did not end.",
     "damaged": "Its query met damage, or a table that SQLite cannot read.",
     "columns": "Its query returns {columns} columns: return a number, or a label and a number.",
@@ -45,6 +49,8 @@ def value_text(value: float | None, unit: str) -> str:
     """Return a value with its unit: 1,204, 12.5%, 4.2 MB, 3 h, 0.35 USD; unknown."""
     if value is None:
         return UNKNOWN
+    if abs(value) >= HUGE:
+        return f"{number_text(value)} {unit}".rstrip()
     if unit == "bytes":
         return f"{'−' if value < 0 else ''}{size(int(abs(value)))}"
     if unit == AGE:
@@ -119,7 +125,7 @@ def explain(failure: Failure) -> str:
     scans = failure.detail.get("scans")
     facts["scans"] = f" and reads all of {scans}" if scans else ""
     facts["since"] = moment(failure.since)
-    return FAILURES[failure.code].format_map(facts)
+    return FAILURES.get(failure.code, "Its query failed.").format_map(defaultdict(str, facts))
 
 
 def _named(value: Value) -> str:
