@@ -17,7 +17,7 @@ from tests.bench.systems import mission_control
 from tests.bench.workloads import Workloads
 
 SUBJECTS = (
-    *("status", "truth", "watching", "observed", "memory"),
+    *("status", "truth", "watching", "observed", "measures", "memory"),
     *("start", "page", "history", "growth"),
 )
 

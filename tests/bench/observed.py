@@ -17,7 +17,7 @@ from tests.harness import Served, eventually, write_config
 
 WRITER = """
 import json, os, sqlite3, sys, time
-path, seconds, rate = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+path, seconds, rate, burst = sys.argv[1], *map(float, sys.argv[2:5])
 connection = sqlite3.connect(path, isolation_level=None, timeout=0)
 connection.execute("PRAGMA synchronous = NORMAL")
 took, busy, wal_bytes = [], 0, 0
@@ -29,7 +29,7 @@ while (now := time.perf_counter()) < began + seconds:
     except sqlite3.OperationalError:
         busy += 1
     wal_bytes = max(wal_bytes, os.stat(path + "-wal").st_size)
-    if rate:
+    if rate and (len(took) + busy) % burst == 0:
         time.sleep(max(0, began + (len(took) + busy) / rate - time.perf_counter()))
 took.sort()
 print(json.dumps({
@@ -82,9 +82,9 @@ def _tables(title: str, pairs: list[tuple[WriterRun, WriterRun]]) -> Iterator[Ta
         yield table
 
 
-def write(path: Path, seconds: float, rate: float) -> WriterRun:
-    """Let a writer process commit for some seconds."""
-    command = [sys.executable, "-c", WRITER, str(path), str(seconds), str(rate)]
+def write(path: Path, seconds: float, rate: float, burst: int = 1) -> WriterRun:
+    """Let a writer process commit for some seconds, so many times at full speed before it waits."""
+    command = [sys.executable, "-c", WRITER, str(path), str(seconds), str(rate), str(burst)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return WriterRun(**json.loads(done.stdout))
 
