@@ -41,8 +41,8 @@ from dash_app.reader.short_reads import (
 from dash_app.reader.table_check import DamagedError, NotComparedError
 from dash_app.system.processes import limit_memory
 
-LIVE_SECONDS, WAL_FRAMES = 0.04, 60
-"""Maximum time of a query beside a writer, and growth of the WAL meanwhile: 6% of the usual 1,000
+LIVE_SECONDS, WAL_FRAMES = 0.04, 50
+"""Maximum time of a query beside a writer, and growth of the WAL meanwhile: 5% of the usual 1,000
 frames, since it grows on until the query ends. A quiet file may be read for `STILL_SECONDS`."""
 
 QUIET_SECONDS = 2.1
