@@ -5,11 +5,15 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from dash_app.alerts.policy import Outbox, plan
 from dash_app.api.serializers import status_document
 from dash_app.cli.service_status import snapshot_from
+from dash_app.incidents.correlation import IncidentState, correlate
 from dash_app.model.measure import AGE, MAX_SHOWN, OTHERS, Answer, Failure, Measure, Value
+from dash_app.model.notification import Notification
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.rules.judge import Evidence, judge
+from dash_app.settings.schema import AlertsSettings
 from dash_app.words.summaries import status_line
 from tests.contract import validator
 from tests.factories import NOW, WORDING, database, good_reading
@@ -123,6 +127,25 @@ def test_a_line_has_the_pinned_measures_and_what_is_wrong_with_any() -> None:
         (failing, "By status: a 5, b 5, c 5, 1 more (1 min ago)."),
     ):
         assert status_line(status((pinned,), {"by_status": answer}), NOW).endswith(text)
+
+
+def test_a_fault_is_sent_with_its_value_and_a_notice_is_not() -> None:
+    policy = AlertsSettings()
+
+    def sent(measures: tuple[Measure, ...]) -> list[Notification]:
+        snapshot = Snapshot(NOW, (status(measures, ANSWERS),))
+        (incident,) = correlate(IncidentState(), snapshot, policy.settle).incidents
+        incident = replace(incident, id=1)
+        return [*plan(Outbox(), [incident], policy, NOW + 2 * MINUTE).notifications]
+
+    (notification,) = sent((OPEN,))
+    assert (notification.kind, notification.title) == ("fault", "Email: needs you")
+    cause, times, remedy, *_ = notification.body.splitlines()
+    assert cause.startswith("Email: Open tasks: 63")
+    assert (times, bool(remedy)) == ("Since 15:00 UTC.", True)
+    assert sent((replace(OPEN, level="notice"),)) == sent((ORPHANS,)) == []
+    both = sent((replace(OPEN, level="notice"), NEWEST, ORPHANS))
+    assert [line for line in both[0].body.splitlines() if "13:00" in line]  # the time, not an age
 
 
 def test_labels_beyond_those_shown_are_one_and_unique() -> None:

@@ -3,8 +3,8 @@
 Pure functions. An incident sends a notification once it has lasted `after`, and another once it has
 been over for `settle`. In between, reminders repeat every `remind` until a person acknowledges it.
 Notifications due in quiet hours, or beyond the hourly limit, are held back and combined into a
-summary. An incident that is merely late sends nothing until it is down. A program that destroys a
-database is notified at once, also in quiet hours.
+summary. An incident that is merely late sends nothing until it is down, and one of measures only if
+it is a fault. A program that destroys a database is notified at once, also in quiet hours.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ AWAY_PAUSE = timedelta(hours=1)
 """The same pause for receivers that could not be connected to, and so have received nothing."""
 
 FAILING: Final = "alerts_failing"
-NEVER_NOTIFIED_KINDS = frozenset({"late", FAILING})
-"""A late table is soon down, and the next notification reports failed ones."""
+NEVER_NOTIFIED_KINDS = frozenset({"late", "measure_failed", FAILING})
+"""A late table is soon down, the next notification reports failed ones, and a query that fails says
+nothing about the database."""
 
 DELIVERED = frozenset({"delivered", "partial"})
 """Outcomes of attempts after which a receiver has a notification, at least in part."""
@@ -283,7 +284,8 @@ def _next_kind(
         is_reported = last and last.kind == "over" and not should_resend
         has_settled = now - incident.ended_at >= policy.settle
         return "over" if last and has_settled and not is_reported else None
-    if incident.kind in NEVER_NOTIFIED_KINDS or incident.acknowledgement(now):
+    is_minor = incident.kind == "measure_out_of_range" and incident.level != "fault"
+    if is_minor or incident.kind in NEVER_NOTIFIED_KINDS or incident.acknowledgement(now):
         return None
     if last is None:
         is_due = incident.is_danger or now - incident.since >= policy.after
