@@ -32,7 +32,7 @@ FILES = ROOT / "ops" / "prometheus"
 MACHINES = ("here", "attic", "cellar")
 TOKEN = "a token"
 DASHBOARD = json.loads((ROOT / "ops" / "grafana" / "mission-control.json").read_text())
-VARIABLES = {"$host": ".*", "$database": ".*", "$__rate_interval": "1m"}
+VARIABLES = {"$host": ".*", "$database": ".*", "$measure": ".*", "$__rate_interval": "1m"}
 METRIC = re.compile(r"\b(?:mission_control|process)_\w+|\bup\b")
 
 
@@ -116,7 +116,12 @@ def serve(folder: Path) -> Served:
     (folder / "token").write_text(TOKEN)
     (folder / "token").chmod(0o600)
     server = f"token_file = {json.dumps(str(folder / 'token'))}"
-    return Served(write_config(folder, [("email", database)], server=server))
+    config = write_config(folder, [("email", database)], server=server)
+    with config.open("a") as file:
+        file.write(
+            '\n[[databases.measures]]\nname = "unread"\nsql = "SELECT max(id) FROM messages"\n'
+        )
+    return Served(config)
 
 
 def configure(folder: Path, services: dict[str, Served]) -> None:
@@ -153,7 +158,9 @@ def test_each_rule_is_tested() -> None:
 
 def test_prometheus_answers_how_many_rows_a_writer_wrote(fleet: Fleet) -> None:
     rows = 'mission_control_table_rows{database="email", table="messages"}'
-    fleet.prometheus.await_values(rows, dict.fromkeys(MACHINES, 3.0))
+    unread = 'mission_control_measure_value{database="email", measure="unread"}'
+    for expression in (rows, unread):
+        fleet.prometheus.await_values(expression, dict.fromkeys(MACHINES, 3.0))
     for number in range(4):
         fleet.writer.do(f"INSERT INTO messages (text) VALUES ('{number}')")
     fleet.prometheus.await_values(rows, {"here": 7, "attic": 3, "cellar": 3})
@@ -202,7 +209,7 @@ def lost(before: Any, after: Any, path: str = "") -> list[str]:
 
 def test_the_dashboard_has_variables_for_host_and_database() -> None:
     variables = {variable["name"]: variable for variable in DASHBOARD["templating"]["list"]}
-    assert list(variables) == ["datasource", "host", "database"]
+    assert list(variables) == ["datasource", "host", "database", "measure"]
     for panel in DASHBOARD["panels"]:
         assert all("$host" in target["expr"] for target in panel["targets"]), panel["title"]
 
