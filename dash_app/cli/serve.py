@@ -11,6 +11,7 @@ import click
 from dash_app import settings
 from dash_app.cli.terminal import config_option, fail, fail_if_unreadable, port_option
 from dash_app.demo.environment import Demo, running_demo
+from dash_app.demo.rules import RULES
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.writer import History
 from dash_app.sampler import Sampler
@@ -22,9 +23,6 @@ from dash_app.words import numbers
 from dash_app.words.commands import RUN, other_port
 
 NEXT_STEP = f"Your own databases: {RUN} discover --save"
-
-EXPECTED = {"health": {"expect": {"every": "1m", "grace": "1h"}}}
-"""The expectations of the demo: its `health` is late a minute after its only write."""
 
 log = logging.getLogger(__name__)
 
@@ -72,8 +70,7 @@ def demo(port: int | None) -> None:
     """Serve the page for five demo databases with live writers, in a temporary folder."""
     with running_demo() as started:
         databases = [
-            {"name": one.name, "label": one.label, "path": str(one.path)}
-            | EXPECTED.get(one.name, {})
+            {"name": one.name, "label": one.label, "path": str(one.path), **RULES[one.name]}
             for one in started.databases
         ]
         history = {"path": str(started.folder / "history.db")}
