@@ -20,8 +20,10 @@ from dash_app.model.expectation import Expectation, ExpectationReport, Expectati
 from dash_app.model.host_facts import Holder
 from dash_app.model.incident import Incident
 from dash_app.model.integrity import Damage, Integrity
+from dash_app.model.measure import Measure, MeasureReport, Value
 from dash_app.model.problem import Problem, ProblemCode
 from dash_app.model.reading import Code, LastGood
+from dash_app.rules.measures import measure_problems
 from dash_app.rules.problems import damage_problems, limit_problems, problem_of
 from dash_app.settings import Settings
 from dash_app.words.errors import WordingContext, explain_error
@@ -180,6 +182,9 @@ def sentences() -> dict[ProblemCode, tuple[str, str]]:
     reading = replace(factories.good_reading(AT, messages=1), wal_bytes=90_000_000)
     (late,) = limit_problems(factories.database(), reading, silent, (), {})
     (damaged,) = damage_problems("email", pages)
+    open_tasks = Measure("open_tasks", "Open tasks", MINUTE, greatest=50)
+    report = MeasureReport(open_tasks, (Value(None, 63),), AT)
+    (excess,) = measure_problems("email", [report], AT, {})
     return {
         "late": told(late),
         "rows_dropped": told(problem_of(Event("email", "rows_dropped", AT, *lost))),
@@ -187,6 +192,7 @@ def sentences() -> dict[ProblemCode, tuple[str, str]]:
         "wal_orphaned": conflict_text(
             Conflict("wal_orphaned", AT, 812, "python3", "agent.service")
         ),
+        "measure_out_of_range": told(excess),
         "pages_damaged": told(damaged),
         "locked": explained("locked"),
         "log_held": (log_held(reading, Holder(812, "node", (), AT), AT), REMEDIES["log_held"]),

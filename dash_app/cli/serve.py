@@ -96,7 +96,8 @@ def _serve(
         with fail_if_unreadable(history.path):
             configured = with_files(configured.with_matches(history.matches()))
     if demo:
-        history.backfill(demo.backfill.points(), demo.backfill.events())
+        past = demo.backfill
+        history.backfill(past.points(), past.events(), past.measured())
     sampler = Sampler(configured, history)
     sampler.start()
     try:

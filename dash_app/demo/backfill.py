@@ -1,17 +1,19 @@
 """What the writers wrote, and what happened, in the thirty days before the demo started."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from operator import itemgetter
 from pathlib import Path
 from random import Random
 
 from dash_app.demo.rhythm import RHYTHMS
-from dash_app.demo.tables import AGENTS, TABLES, connect
+from dash_app.demo.tables import AGENTS, COSTS_USD, TABLES, connect
 from dash_app.model.event import Event
 
 Point = tuple[str, str, datetime, int, int]
+Measured = tuple[str, str, str | None, datetime, float]
 
 LENGTH = timedelta(days=30)
 BACKFILLED = ("coordination", "observability", "email", "health")
@@ -60,15 +62,27 @@ class Backfill:
         A table has a point for each minute or hour in which it grew, and one at the start and at
         `now`, because its rows are known in between. There are none in the gap.
         """
-        gap_end = self._now - GAP_END
         points = (
             (database, table, at, rows + self._rows_dropped_later(table, at), rows)
             for database, tables in self._times.items()
             for table, times in tables.items()
             for at, rows in self._counts(times)
-            if not gap_end - GAP_LENGTH < at < gap_end
+            if self._is_watched(at)
         )
         return sorted(points, key=itemgetter(2))
+
+    def measured(self) -> Iterator[Measured]:
+        """Yield (database, measure, label, time, value): what the measures would have shown."""
+        tables = (("coordination", "tasks"), ("email", "messages"), ("observability", "events"))
+        for database, table in tables:
+            costs: defaultdict[date, float] = defaultdict(float)
+            before = 0
+            for at, rows in self._counts(self._times[database][table]):
+                costs[at.date()] += sum(COSTS_USD[n % len(COSTS_USD)] for n in range(before, rows))
+                before = rows
+                for name, label, value in _measured(table, rows, costs[at.date()]):
+                    if self._is_watched(at):
+                        yield database, name, label, at, value
 
     def events(self) -> list[Event]:
         """Return a drop of rows, already acknowledged, and a change of a schema."""
@@ -95,6 +109,10 @@ class Backfill:
     def _rows_dropped_later(self, table: str, at: datetime) -> int:
         return DROPPED_ROWS if table == DROPPED_TABLE and at < self._now - DROP_AGE else 0
 
+    def _is_watched(self, at: datetime) -> bool:
+        gap_end = self._now - GAP_END
+        return not gap_end - GAP_LENGTH < at < gap_end
+
     def _counts(self, times: Iterable[datetime]) -> Iterator[tuple[datetime, int]]:
         """Yield the last time in each minute or hour and the rows written by then."""
         counts = {self._start: (self._start, 0)}
@@ -105,3 +123,19 @@ class Backfill:
             counts[slot] = (at, rows)
         counts[self._now] = (self._now, rows)
         yield from counts.values()
+
+
+def _measured(table: str, rows: int, cost_usd: float) -> Iterator[tuple[str, str | None, float]]:
+    """Yield measure, label and value for a number of rows, as `tables` settles them."""
+    waiting = rows * 7 % 11
+    if table == "tasks":
+        waiting = min(waiting + 8, rows)
+        failed = (rows - waiting) // 60
+        yield "open_tasks", None, waiting
+        for status, count in (("done", rows - waiting - failed), ("failed", failed)):
+            yield "tasks_by_status", status, count
+        yield "tasks_by_status", "open", waiting
+    elif table == "messages":
+        yield "unanswered", None, min(waiting + 3, rows)
+    else:
+        yield "cost_today", None, round(cost_usd, 2)

@@ -30,6 +30,7 @@ from dash_app.demo.backfill import (
 )
 from dash_app.demo.environment import Demo, running_demo
 from dash_app.demo.rhythm import RHYTHMS, Rhythm
+from dash_app.demo.rules import RULES
 from dash_app.demo.temp_folder import PREFIX, held_folder, remove_leftovers
 from dash_app.history.writer import BACKFILL_GAP_SECONDS
 from dash_app.words.events import event_text
@@ -152,6 +153,19 @@ def test_points_agree_with_the_times_in_the_rows(tmp_path: Path, points: list[Po
         if table == "events" and at.day == NOW.day:
             sql = f"SELECT COUNT(*) FROM events WHERE at <= '{at:%Y-%m-%dT%H:%M:%SZ}'"
             assert query(tmp_path / "backfill.db", sql) == [(rows,)]
+
+
+def test_the_last_measured_values_are_those_of_the_queries(tmp_path: Path) -> None:
+    last: dict[tuple[str, str], dict[str | None, float]] = {}
+    for database, name, label, _at, value in Backfill(NOW).measured():
+        last.setdefault((database, name), {})[label] = value
+    for database in BACKFILLED:
+        Backfill(NOW).create(database, tmp_path / database)
+    for (database, name), values in last.items():
+        (sql,) = [one["sql"] for one in RULES[database]["measures"] if one["name"] == name]
+        rows = query(tmp_path / database, sql.replace("'now'", f"'{NOW:%Y-%m-%d}'"))
+        assert values == {(row[0] if row[1:] else None): row[-1] for row in rows}
+    assert len(last) == 4
 
 
 def test_the_backfill_has_a_gap_a_drop_and_a_schema_change(points: list[Point]) -> None:
