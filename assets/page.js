@@ -346,7 +346,7 @@
     const isFilteredOut = link.hash && !byId(link.hash.slice(1)), url = new URL(link.href);
     if (link.search === here.search && !isFilteredOut) return;
     event.preventDefault();
-    if (!isFilteredOut) return go(url);
+    if (!isFilteredOut) return go(url), byId(link.hash.slice(1))?.scrollIntoView();
     for (const name of ["name", "state"]) url.searchParams.delete(name);
     here.assign(url);
   };

@@ -142,6 +142,12 @@ class MeasureReport:
         )
 
     @property
+    def ranked(self) -> list[Value]:
+        """The values, those out of range first, then the greatest."""
+        wrong = self.out_of_range
+        return sorted(self.values, key=lambda value: (value not in wrong, -(value.number or 0)))
+
+    @property
     def shown(self) -> tuple[Value, ...]:
         """The values that faces show: the greatest `MAX_SHOWN`, in order, and `OTHERS`.
 

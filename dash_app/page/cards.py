@@ -16,6 +16,7 @@ from dash_app.model.problem import DANGERS, HARM, Problem
 from dash_app.model.snapshot import DatabaseStatus
 from dash_app.page import ids
 from dash_app.page.acknowledging import database_controls
+from dash_app.page.measures import pinned_measures
 from dash_app.page.sparkline import UNREADABLE, sparkline
 from dash_app.page.widgets import (
     STATES,
@@ -75,14 +76,18 @@ def cards(
 def card(
     status: DatabaseStatus, incidents: Sequence[Incident], tables: list[Any], now: datetime
 ) -> Component:
-    """Return the card of a database. Its page check and its tables are folded on a phone."""
+    """Return the card of a database. Page check, measures and tables are folded on a phone."""
     database = status.database
     lines = problem_lines(status, now)
     if status.status == "connected":
         lines.append(_facts(status, now))
     lines += sparkline(status, incidents)
     check = check_line(status)
-    more = [*([muted(check, now)] if check else []), *_tables(database.name, tables, now)]
+    more = [
+        *([muted(check, now)] if check else []),
+        *pinned_measures(status, now),
+        *_tables(database.name, tables, now),
+    ]
     if more:
         lines.append(html.Div(more, id=ids.more(database.name), className="more"))
     whole: Component = dbc.Card(

@@ -19,6 +19,7 @@ from dash_app.page.headline import lines
 from dash_app.page.incidents import evidence
 from dash_app.page.integrity import integrity_section, weekly_growth
 from dash_app.page.layout import Facts
+from dash_app.page.measures import measures_section
 from dash_app.page.openers import openers_section
 from dash_app.page.sparkline import sparkline
 from dash_app.page.url_query import parse, with_values
@@ -85,7 +86,7 @@ class Details:
 def view(details: Details, search: str | None, now: datetime, incidents: Component) -> Facts:
     """Return the facts of one database, its tables sorted as the URL's query says, or by rows."""
     status = details.status
-    facts, is_read = [*_facts(status, now), *_day(details, now)], status.status == "connected"
+    facts = [*_facts(status, now), *_day(details, now)]
     verdict = [
         *([] if status.problems or facts else [aside(status.verdict)]),
         *problem_lines(status, now),
@@ -104,23 +105,33 @@ def view(details: Details, search: str | None, now: datetime, incidents: Compone
         id=ids.HEADLINE,
         className="headline",
     )
-    tables = _tables(details, search, now)
-    storage = html.Section([html.H2("Storage"), _storage(details, now)])
-    beside = [details.events, storage]
+    sections = [
+        incidents,
+        *measures_section(status, search, now),
+        html.Section(_tables(details, search, now), className="boxed"),
+    ]
+    return Facts(
+        [
+            head,
+            *([html.Div(facts, className="box")] if facts else []),
+            html.Div(sections, className="parts"),
+        ],
+        [html.Div(_beside(details, now), className="beside"), *_folded(details, now)],
+    )
+
+
+def _beside(details: Details, now: datetime) -> list[Component]:
+    """Return events, storage, openers and the page check."""
+    status = details.status
+    is_read = status.status == "connected"
+    beside = [details.events, html.Section([html.H2("Storage"), _storage(details, now)])]
     if is_read or details.openers:
         beside.append(openers_section(status, details.openers, details.interval, now))
     if is_read and status.integrity:
         growth = weekly_growth(status.integrity, details.bytes_before, now)
         note = summaries.reset_bug_note(status.reading)
         beside.append(integrity_section(status.integrity, growth, note, now))
-    return Facts(
-        [
-            head,
-            *([html.Div(facts, className="box")] if facts else []),
-            html.Div([incidents, html.Section(tables, className="boxed")], className="parts"),
-        ],
-        [html.Div(beside, className="beside"), *_folded(details, now)],
-    )
+    return beside
 
 
 def _folded(details: Details, now: datetime) -> list[Component]:

@@ -181,7 +181,8 @@ def version_of(
     query, own = url_query.parse(search), None
     if snapshot and database and (check := snapshot.status_of(database).integrity):
         own = percent(check), replace(check, checked_share=0)  # which changes at each tick
-    shown = database, query, own, snapshot and _fingerprint(snapshot)
+    measures = _measures(snapshot.status_of(database)) if snapshot and database else None
+    shown = database, query, own, measures, snapshot and _fingerprint(snapshot)
     return zlib.crc32(repr(shown).encode())
 
 
@@ -199,6 +200,7 @@ def _fingerprint(snapshot: Snapshot) -> int:
             status.reading.last_modified,
             status.reading.tables,
             check_line(status),
+            _measures(status, only_pinned=True),
         )
         for status in snapshot.databases
     ]
@@ -215,3 +217,17 @@ def _fingerprint(snapshot: Snapshot) -> int:
         snapshot.found,
     )
     return zlib.crc32(repr((databases, snapshot.events, incidents, own)).encode())
+
+
+def _measures(status: DatabaseStatus, *, only_pinned: bool = False) -> list[object]:
+    """Return the facts of measures on the page. Of an age, that is its time, which stands still."""
+    return [
+        (
+            report.measure.name,
+            [(value.label, value.time or value.number) for value in report.values],
+            report.error,
+            None if only_pinned and not report.error else report.measured_at,
+        )
+        for report in status.measures
+        if report.measure.is_pinned or not only_pinned
+    ]
