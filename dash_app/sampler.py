@@ -17,6 +17,7 @@ from dash_app.airlock.measurer import Measurer
 from dash_app.airlock.page_checker import CheckState, PageChecker
 from dash_app.airlock.self_check import SelfCheck
 from dash_app.alerts.notifier import Notifier
+from dash_app.history.answers import AnswerStore
 from dash_app.history.coverage import undisturbed_since
 from dash_app.history.file import forget_request
 from dash_app.history.read_only import ReadOnlyHistory
@@ -141,6 +142,7 @@ class Sampler:
     """The newest published snapshot."""
     found: tuple[Database, ...] = ()
     """The found databases for the next snapshot."""
+    _recorded_at: datetime | None = None
 
     def __init__(
         self,
@@ -158,7 +160,9 @@ class Sampler:
         self._airlock = airlock or Airlock.from_settings(settings)
         self._store_matches()
         self._page_checks = _PageChecks(settings, history)
-        self._measurer = Measurer(settings.databases, settings.measures.share / 100, {})
+        self._answers = AnswerStore(history, settings.databases, settings.history.every)
+        known, share = self._answers.known, settings.measures.share / 100
+        self._measurer = Measurer(settings.databases, share, known)
         self._context = WordingContext(settings.source, own_user_name(), settings.sampler.deadline)
         self._states = StateStore(history, settings.databases, clock.now)
         self._airlock.restore(self._states.states)
@@ -169,15 +173,13 @@ class Sampler:
         self._problems: dict[str, tuple[Problem, ...]] = {}
         self._verified: dict[str, tuple[datetime, float]] = {}
         self._load_past()
-        self._recorded_at: datetime | None = None
         self._adjustments = AdjustmentDetector(clock)
         self._self_check = SelfCheck(self._deadline_seconds)
         self._stopping, self._wake = threading.Event(), threading.Event()
         self._notifier = Notifier(settings, history, self._wake.set, clock)
         self._due = time.monotonic()
         self._thread = self._new_thread()
-        self.inbox = inbox or Inbox()
-        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+        self.inbox, self._waiting = inbox or Inbox(), threading.BoundedSemaphore(MAX_WAITING)
         self.patterns = settings.patterns
         """The patterns with the present numbers of files, for the next snapshot."""
         self.first_snapshot = threading.Event()
@@ -334,6 +336,7 @@ class Sampler:
             self._record(self.snapshot)
         self._states.save()
         self._page_checks.save()
+        self._answers.save(self._measurer.newest)
         self._notifier.stop()
 
     def _take_requests(self) -> _Requests:
@@ -364,7 +367,7 @@ class Sampler:
             is_stale=self._reading_age(name, reading, now) > self._settings.stale_after,
             activity=self._activity.get(name),
             integrity=self._page_checks.integrity.get(name),
-            measures=self._measurer.answers(name),
+            measures=self._measurer.answers(name) | self._answers.windows.get(name, {}),
             now=now,
         )
         status = judge(evidence, self._context)
@@ -441,6 +444,7 @@ class Sampler:
         self._tracker.store_again()
         self._notifier.store_again()
         self._page_checks.store_again()
+        self._answers.store_again()
         self._store_matches()
         self._recorded_at = None
 
@@ -462,6 +466,7 @@ class Sampler:
         self._recorded_at = snapshot.taken_at
         self._states.save()
         self._page_checks.save()
+        self._answers.save(self._measurer.newest)
         self._tracker.record_openers()
         self._load_past()
 
@@ -481,6 +486,7 @@ class Sampler:
             path, now = self._history.path, self._clock.now()
             self._activity, self._gaps = recent_activity(path, names, now), recent_gaps(path, now)
             self._undisturbed_since = undisturbed_since(path, names)
+            self._answers.load_windows(now)
         except sqlite3.Error as error:
             log.error("history cannot be read: %s", error)
             self._activity, self._gaps, self._undisturbed_since = {}, (), None

@@ -15,6 +15,12 @@ from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.system.decoding import decode
 
+AnswerKey = tuple[str, str, str]
+"""The name of a database, its path, and the name of a measure."""
+
+StoredAnswer = tuple[str, str]
+"""What was asked, and the newest answer, as JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -62,6 +68,16 @@ class ReadOnlyHistory:
     def store_page_checks(self, states: Mapping[tuple[str, str], str]) -> None:
         """Do nothing: this history is read-only."""
 
+    def answers(self) -> dict[AnswerKey, StoredAnswer]:
+        """Return the stored answers to measures. Raise sqlite3.Error."""
+        if not self.path.exists():
+            return {}
+        with open_read_only(self.path) as connection:
+            return answers_in(connection)
+
+    def store_answers(self, answers: Mapping[AnswerKey, StoredAnswer]) -> None:
+        """Do nothing: this history is read-only."""
+
     def matches(self) -> tuple[Match, ...]:
         """Return the files that patterns matched, in order of path. Raise sqlite3.Error."""
         if not self.path.exists():
@@ -85,6 +101,17 @@ def page_checks_in(connection: sqlite3.Connection) -> dict[tuple[str, str], str]
         return {}
     rows = connection.execute("SELECT database, path, state FROM integrity")
     return {(database, path): state for database, path, state in rows}
+
+
+def answers_in(connection: sqlite3.Connection) -> dict[AnswerKey, StoredAnswer]:
+    """Return the stored answers to measures. Raise sqlite3.Error."""
+    if not _has_table(connection, "measure"):
+        return {}
+    rows = connection.execute("SELECT database, path, name, question, answer FROM measure")
+    return {
+        (database, path, name): (question, answer)
+        for database, path, name, question, answer in rows
+    }
 
 
 def matches_in(connection: sqlite3.Connection) -> tuple[Match, ...]:

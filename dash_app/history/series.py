@@ -191,6 +191,16 @@ def written_between(path: Path, since: datetime, until: datetime) -> Iterator[tu
         yield from connection.execute(WRITTEN_BETWEEN, facts)
 
 
+def written_by(
+    connection: sqlite3.Connection, database: str, table: str, since: datetime, until: datetime
+) -> int | None:
+    """Return the rows written to a table in a range; None if it was never counted."""
+    facts = {"since": int(since.timestamp()), "until": int(until.timestamp())}
+    sql = f'{WRITTEN_BETWEEN} AND database = :database AND "table" = :table'
+    found = connection.execute(sql, {**facts, "database": database, "table": table}).fetchone()
+    return found[2] if found else None
+
+
 def recent_activity(path: Path, databases: Iterable[str], now: datetime) -> dict[str, Activity]:
     """Return the activity of the last 24 hours by database. Raise sqlite3.Error."""
     with open_read_only(path) as connection:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sqlite3
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -26,9 +26,18 @@ from dash_app.history.file import (
     suspects,
 )
 from dash_app.history.incidents import IncidentTable
+from dash_app.history.measures import Key, measured_values
 from dash_app.history.notifications import NotificationTable
 from dash_app.history.openers import OpenerTable
-from dash_app.history.read_only import Loss, matches_in, page_checks_in, state_in
+from dash_app.history.read_only import (
+    AnswerKey,
+    Loss,
+    StoredAnswer,
+    answers_in,
+    matches_in,
+    page_checks_in,
+    state_in,
+)
 from dash_app.history.retention import is_nearly_full, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.row_codec import to_row
@@ -38,14 +47,10 @@ from dash_app.model.encoding import encode
 from dash_app.model.event import Event
 from dash_app.model.host_facts import Surroundings
 from dash_app.model.match import Match
-from dash_app.model.measure import AGE, OTHERS, MeasureReport
 from dash_app.model.reading import Reading, rows_inserted
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Snapshot
 from dash_app.settings.schema import HistorySettings
 from dash_app.system.decoding import decode
-
-Key = tuple[str, str | None, str, str | None]
-"""A series: database, table or None, metric, and of a measure with several values the label."""
 
 Values = tuple[int | None, int | None, float | None]
 """A count or size, for a table the sum of all rows written up to then, the value of a measure."""
@@ -54,9 +59,6 @@ EVENT_FIELDS = ("database", "kind", "at", "before", "after", "ended_at")
 
 GAP_FACTOR = 3
 """A pause between records that is longer than this multiple of the usual one was not watched."""
-
-MAX_LABELS = 50
-"""Maximum number of labels of a measure with a series of their own, until they are pruned."""
 
 PRUNE_EVERY = timedelta(hours=1)
 BACKFILL_GAP_SECONDS = 108_000
@@ -258,6 +260,18 @@ class History:
                 [(*key, state) for key, state in states.items()],
             )
 
+    def answers(self) -> dict[AnswerKey, StoredAnswer]:
+        """Return the stored answers to measures. Raise sqlite3.Error."""
+        return answers_in(self._connection)
+
+    def store_answers(self, answers: Mapping[AnswerKey, StoredAnswer]) -> None:
+        """Store answers to measures. Raise sqlite3.Error."""
+        with self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO measure VALUES (?, ?, ?, ?, ?)",
+                [(*key, *answer) for key, answer in answers.items()],
+            )
+
     def matches(self) -> tuple[Match, ...]:
         """Return the files that patterns matched, in order of path. Raise sqlite3.Error."""
         return matches_in(self._connection)
@@ -273,7 +287,7 @@ class History:
     def forget(self, database: Database, now: datetime) -> None:
         """Delete the state of a database and end its events; points stay. Raise sqlite3.Error."""
         with self._connection:
-            for table in ("memory", "opener", "integrity"):
+            for table in ("memory", "opener", "integrity", "measure"):
                 self._connection.execute(
                     f"DELETE FROM {table} WHERE database = ?",  # noqa: S608
                     (database.name,),
@@ -365,7 +379,7 @@ class History:
             numbers[name, table, "table_bytes", None] = size_bytes
         numbers[name, None, "size_bytes", None] = reading.size_bytes
         numbers[name, None, "wal_bytes", None] = reading.wal_bytes
-        measured = self._measured(status)
+        measured = measured_values(status, self._series)
         file = name, str(status.database.path)
         before = self._before.get(file, reading)
         for key, value in {**dict.fromkeys(measured), **numbers}.items():
@@ -375,31 +389,6 @@ class History:
                 written = (written_before or 0) + rows_inserted(before, reading, key[1])
             self._store(at, key, (value, written, measured.get(key)))
         self._before[file] = reading
-
-    def _measured(self, status: DatabaseStatus) -> dict[Key, float | None]:
-        """Return the values of measures, except those that could not be renewed.
-
-        A measure has at most `MAX_LABELS` series with labels of its own. Values with other labels
-        are one series, `OTHERS`.
-        """
-        found: dict[Key, float | None] = {}
-        name = status.database.name
-        known = {key for key in self._series if key[0] == name and key[3] not in {None, OTHERS}}
-        count = Counter(metric for _, _, metric, _ in known)
-        for report in status.measures:
-            metric, others = report.measure.metric, []
-            for value in () if report.error else report.values:
-                key = name, None, metric, value.label
-                if value.label is None or key in known:
-                    found[key] = _stored(report, value.number)
-                elif value.label != OTHERS and count[metric] < MAX_LABELS:
-                    count[metric] += 1
-                    found[key] = _stored(report, value.number)
-                else:
-                    others.append(value)
-            if others:
-                found[name, None, metric, OTHERS] = _stored(report, report.combined(others))
-        return found
 
     def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
         """Extend the span in which a database was watched, or start a new one after a gap."""
@@ -471,13 +460,6 @@ class History:
             latest = now if newest is None else datetime.fromtimestamp(newest + DAY, UTC)
             prune(self._connection, min(now, latest), self._settings.retention)
             self._series, self._last = self._load_series(), {}
-
-
-def _stored(report: MeasureReport, number: float | None) -> float | None:
-    """Return a number as it is stored: whole seconds of an age take three bytes."""
-    if number is None:
-        return None
-    return float(round(number) if report.measure.unit == AGE else number)
 
 
 def _as_json(reading: Reading) -> str:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
 
     from dash_app.model.quiet_hours import QuietHours
 
@@ -58,6 +59,11 @@ class Measure:
     def metric(self) -> str:
         """Its name among the metrics of the history."""
         return f"measure:{self.name}"
+
+    @property
+    def question(self) -> str:
+        """What is asked. The answer to another question says nothing about this one."""
+        return f"{self.kind} {AGE if self.unit == AGE else ''} {self.sql}"
 
     @property
     def has_limits(self) -> bool:

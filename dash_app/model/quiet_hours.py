@@ -84,6 +84,12 @@ class QuietHours:
             since = end
         return since + duration
 
+    def begun_before(self, at: datetime, reach: timedelta) -> list[TimeRange]:
+        """Return the spans that began in the time `reach` before an instant, newest first."""
+        days = [at.date() + n * A_DAY for n in range(-reach.days - 2, 2)]
+        ranges = {span.starting_on(day) for span in self.spans for day in days}
+        return sorted((one for one in ranges if one and at - reach <= one[0] < at), reverse=True)
+
     def _on(self, at: datetime) -> tuple[TimeRange, ...]:
         return _quiet_ranges(self, at.date()) if self.spans else ()
 

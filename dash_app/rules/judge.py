@@ -72,7 +72,8 @@ def judge(evidence: Evidence, context: WordingContext) -> DatabaseStatus:
     """
     database, reading, state = evidence.database, evidence.reading, evidence.state
     level: Level = "unknown" if reading.is_undecided else LEVELS[state.status]
-    measures = measure_reports(database, evidence.measures, evidence.now)
+    tables = evidence.reading.tables
+    measures = measure_reports(database, evidence.measures, evidence.now, tables)
     problems = tuple(danger_first(_problems(evidence, measures, level, context)))
     others = [problem.level for problem in problems if problem.code != reading.code]
     level = worst(["unknown" if evidence.is_stale else level, *others])

@@ -1,6 +1,6 @@
 """Judge the answers to measures: reports for all faces, and problems. Pure functions."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -8,6 +8,7 @@ from dash_app.model.database import Database
 from dash_app.model.measure import AGE, Answer, Failure, Measure, MeasureReport, Value
 from dash_app.model.problem import Problem, worst
 from dash_app.words.measures import FAILURE_REMEDIES, explain, out_of_range
+from dash_app.words.numbers import join_names
 from dash_app.words.problems import REMEDIES
 
 PATIENCE: Mapping[str, tuple[timedelta, int]] = {
@@ -26,12 +27,20 @@ MEASURED: Mapping[str, str] = {
 
 
 def measure_reports(
-    database: Database, answers: Mapping[str, Answer], now: datetime
+    database: Database, answers: Mapping[str, Answer], now: datetime, tables: Collection[str] = ()
 ) -> tuple[MeasureReport, ...]:
-    """Return a report for each measure of a database; `answers` are by their names."""
-    return tuple(
-        _report(measure, answers.get(measure.name, Answer()), now) for measure in database.measures
-    )
+    """Return a report for each measure of a database.
+
+    `answers` are by the names of measures. `tables` are those of the database, if they are known.
+    """
+    reports = []
+    for measure in database.measures:
+        answer = answers.get(measure.name, Answer())
+        if measure.table and tables and measure.table not in tables:
+            detail = {"table": measure.table, "tables": join_names(sorted(tables))}
+            answer = replace(answer, failure=Failure("no_table", now, detail))
+        reports.append(_report(measure, answer, now))
+    return tuple(reports)
 
 
 def _report(measure: Measure, answer: Answer, now: datetime) -> MeasureReport:

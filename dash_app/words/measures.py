@@ -25,6 +25,7 @@ FAILURES = {
     "cannot be interrupted": "Its query did not end when it was interrupted.",
     "crashed": "The process that ran its query crashed.",
     "hung": "Its query did not end.",
+    "no_table": "There is no table {table}. Tables: {tables}.",
     "damaged": "Its query met damage, or a table that SQLite cannot read.",
     "columns": "Its query returns {columns} columns: return a number, or a label and a number.",
     "rows": "Its query returns several rows of one column: return one number, or label each.",
@@ -39,6 +40,7 @@ FAILURES = {
 """Why a measure could not be had, by the code of the failure."""
 
 FAILURE_REMEDIES = {
+    "no_table": "Correct its `table` in the configuration.",
     "slow": "Let its query read fewer rows, for instance with an index.",
     "waits": "It is asked again by itself.",
 }

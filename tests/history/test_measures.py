@@ -3,18 +3,33 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from dash_app import loader
 from dash_app.history import series
+from dash_app.history.answers import AnswerStore, window_answers
 from dash_app.history.chart_grid import Window
+from dash_app.history.measures import MAX_LABELS
+from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection
-from dash_app.history.writer import MAX_LABELS, History
-from dash_app.model.measure import AGE, MAX_SHOWN, OTHERS, Measure, MeasureReport, Value
+from dash_app.history.writer import History
+from dash_app.model.measure import (
+    AGE,
+    MAX_SHOWN,
+    OTHERS,
+    Answer,
+    Failure,
+    Measure,
+    MeasureReport,
+    Value,
+)
 from dash_app.model.snapshot import Snapshot
+from dash_app.rules.measures import measure_reports
+from dash_app.settings.quiet_hours import parse_quiet_hours
 from dash_app.settings.schema import HistorySettings
-from tests.factories import snapshot
+from tests.factories import database, snapshot
 from tests.history.helpers import MINUTE, START
 
 COST = Measure("cost", "Cost", MINUTE, unit="USD")
@@ -163,3 +178,91 @@ def test_the_newest_values_are_a_frame() -> None:
         ["by_status", "done", None, "well"],
         ["newest", None, None, "notice"],
     ]
+
+
+def test_the_newest_answers_survive_a_restart_until_another_question_is_asked(
+    tmp_path: Path,
+) -> None:
+    settings = HistorySettings(path=tmp_path / "history.db")
+    since = START - timedelta(hours=2)
+    failure = Failure("sql", since, {"text": "no such table: x", "tables": "tasks"})
+    answers = {
+        ("email", "cost"): Answer((Value(None, 2.5),), START),
+        ("email", "by_status"): Answer((Value("open", 3), Value("done", None)), since, failure),
+    }
+    watched = replace(database(), measures=(COST, BY_STATUS))
+    with closing(History(settings)) as history:
+        AnswerStore(history, (watched,), MINUTE).save(answers)
+    assert AnswerStore(ReadOnlyHistory(settings.path), (watched,), MINUTE).known == answers
+    with closing(History(settings)) as history:
+        store = AnswerStore(history, (watched,), MINUTE)
+        assert store.known == answers
+        history._connection.execute("DELETE FROM measure")
+        store.save(answers)  # nothing changed
+        assert AnswerStore(history, (watched,), MINUTE).known == {}
+        store.store_again()
+        store.save(answers)
+        other = replace(COST, sql="SELECT 1", least=3)
+        same = replace(BY_STATUS, greatest=2, label="Tasks")
+        changed = replace(watched, measures=(other, same))
+        assert set(AnswerStore(history, (changed,), MINUTE).known) == {("email", "by_status")}
+        elsewhere = replace(watched, path=Path("/srv/other.db"))
+        assert AnswerStore(history, (elsewhere,), MINUTE).known == {}
+        history.forget(watched, START)
+        assert AnswerStore(history, (watched,), MINUTE).known == {}
+    assert AnswerStore(ReadOnlyHistory(tmp_path / "missing.db"), (watched,), MINUTE).known == {}
+
+
+NIGHTLY = Measure(
+    "nightly",
+    "Nightly",
+    MINUTE,
+    "rows_written",
+    least=40,
+    table="runs",
+    window=parse_quiet_hours("02:00-06:00 UTC"),
+)
+HALF_HOUR = timedelta(minutes=30)
+
+
+def test_a_window_counts_from_its_end_until_the_next_one_is_met(tmp_path: Path) -> None:
+    """Hours are since START, a midnight. A record is stored each half hour."""
+    path = tmp_path / "history.db"
+    settings = HistorySettings.model_validate({"path": path, "every": "30m"})
+    watched = replace(database(), measures=(NIGHTLY, COST))
+    rows = 100
+
+    def watch(first: float, last: float, gained: dict[float, int]) -> None:
+        """Record from one hour to another; the table is seen to gain rows at these hours."""
+        nonlocal rows
+        with closing(History(settings)) as history:
+            for hour in (first + n / 2 for n in range(round((last - first) * 2) + 1)):
+                rows += gained.get(hour, 0)
+                history.record(snapshot(START + hour * 2 * HALF_HOUR, email={"runs": rows}))
+
+    def answer(hour: float) -> tuple[float | None, float] | None:
+        now = START + hour * 2 * HALF_HOUR
+        found = window_answers(path, [watched], now, HALF_HOUR)["email"]["nightly"]
+        if found.measured_at is None:
+            return None
+        return found.values[0].number, (found.measured_at - START) / (2 * HALF_HOUR)
+
+    watch(0, 26.5, {1.5: 500, 2.5: 30, 6: 9, 7: 500})
+    assert [answer(hour) for hour in (5, 6.5)] == [None, None]
+    assert [answer(hour) for hour in (7, 20, 26.5)] == [(39, 6)] * 3
+    watch(27, 49, {27.5: 40, 29: 2})
+    assert [answer(hour) for hour in (28, 40)] == [(42, 28), (42, 30)]
+    watch(52, 80, {53: 50})  # nobody watched the begin of a window at 50
+    assert [answer(hour) for hour in (50.5, 54, 60)] == [(42, 30), (42, 30), None]
+    assert answer(79) == (0, 78)
+    watch(81, 101, {})
+    watch(104, 110, {104.5: 90})  # and the end of one at 102
+    assert [answer(hour) for hour in (101, 105, 109)] == [(0, 78)] * 3
+    assert window_answers(tmp_path / "missing.db", [database()], START, HALF_HOUR) == {}
+
+
+def test_a_window_of_a_table_that_does_not_exist_is_an_error() -> None:
+    watched = replace(database(), measures=(NIGHTLY,))
+    (reported,) = measure_reports(watched, {}, START, {"tasks": 1, "run": 2})
+    assert reported.error == "There is no table runs. Tables: run and tasks."
+    assert measure_reports(watched, {}, START)[0].error is None
