@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from tests.harness import PATIENCE_SECONDS, LiveWriter, Served, make_database, write_config
+from tests.harness import (
+    PATIENCE_SECONDS,
+    LiveWriter,
+    Served,
+    eventually,
+    make_database,
+    write_config,
+)
 
 KEYS = {
     "name": str,
@@ -42,6 +49,20 @@ KEYS = {
     "verifiedAt": str,
     "waitingFor": dict | None,
 }
+MEASURES = """
+[[databases.measures]]
+name = "newest"
+sql = "SELECT 1700000000 FROM messages LIMIT 1"
+unit = "age"
+[[databases.measures]]
+name = "by_id"
+sql = "SELECT id, length(text) FROM messages"
+[[databases.measures]]
+name = "unread"
+sql = "SELECT count(*) FROM messages"
+max = 9
+pinned = true
+"""
 TIMES = ("since", "lastModified", "readAt", "verifiedAt")
 
 
@@ -57,7 +78,11 @@ def served(folder: Path) -> Iterator[Served]:
         broken = folder / "broken.db"
         broken.write_text("hello " * 100)
         paths = {"email": folder / "email.db", "late": folder / "late.db", "broken": broken}
-        with Served(write_config(folder, paths.items())) as served:
+        config = write_config(folder, paths.items())
+        # After the path of email, the first database.
+        first, *rest = config.read_text().split('[[databases]]\nname = "late"')
+        config.write_text('[[databases]]\nname = "late"'.join([first + MEASURES, *rest]))
+        with Served(config) as served:
             yield served
 
 
@@ -113,6 +138,36 @@ def test_unknown_values_are_null_not_0(served: Served) -> None:
 def test_the_age_header_has_the_age_of_the_facts(served: Served) -> None:
     _, headers, _ = headers_of(served, "/api/db-status")
     assert 0 <= int(headers["Age"]) <= 3
+
+
+def test_measures_have_their_values_and_a_growing_age_changes_no_etag(served: Served) -> None:
+    eventually(
+        lambda: all(found["measuredAt"] for found in served.json("/api/measures")["measures"])
+    )
+    found = served.json("/api/measures")
+    newest, by_id, unread = found["measures"]
+    assert [measure["database"] for measure in found["measures"]] == ["email"] * 3
+    taken_at = datetime.fromisoformat(found["takenAt"]).timestamp()
+    assert newest["value"] == pytest.approx(taken_at - 1_700_000_000, abs=0.01)
+    assert by_id["value"] is None
+    assert by_id["values"] == [{"label": str(id_), "value": 5} for id_ in (1, 2, 3)] + [
+        {"label": "4", "value": 1}
+    ]
+    assert (unread["value"], unread["level"], unread["error"]) == (4, "well", None)
+    email = served.database("email")
+    assert email["measures"][1:] == [
+        {key: value for key, value in measure.items() if key != "database"}
+        for measure in (by_id, unread)
+    ]
+    assert served.json("/api/measures?database=late&database=email")["measures"][1:] == [
+        by_id,
+        unread,
+    ]
+    assert served.json("/api/measures?database=late")["measures"] == []
+    assert served.get("/api/measures?database=none")[0] == 400
+    _, headers, body = headers_of(served, "/api/measures")
+    eventually(lambda: headers_of(served, "/api/measures")[2] != body)
+    assert headers_of(served, "/api/measures")[1]["Etag"] == headers["Etag"]
 
 
 def history(served: Served, query: str = "") -> list[dict[str, Any]]:
