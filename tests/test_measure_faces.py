@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from dash_app.alerts.policy import Outbox, plan
+from dash_app.api.responses import facts_of
 from dash_app.api.serializers import status_document
 from dash_app.cli.service_status import snapshot_from
 from dash_app.incidents.correlation import IncidentState, correlate
@@ -41,11 +42,13 @@ ANSWERS = {
 }
 
 
-def status(measures: tuple[Measure, ...], answers: Mapping[str, Answer]) -> DatabaseStatus:
+def status(
+    measures: tuple[Measure, ...], answers: Mapping[str, Answer], now: datetime = NOW
+) -> DatabaseStatus:
     """A database that is well, but for these answers to its measures."""
     subject = replace(database(), measures=measures)
     state = DatabaseState("connected", None, NOW, None)
-    evidence = Evidence(subject, good_reading(tasks=3), state, measures=answers, now=NOW)
+    evidence = Evidence(subject, good_reading(tasks=3), state, measures=answers, now=now)
     return judge(evidence, WORDING)
 
 
@@ -87,6 +90,18 @@ def test_the_documents_have_the_values_and_what_is_wrong() -> None:
     }
     assert findings["open_tasks"]["table"] is None
     assert email["level"] == "fault"
+
+
+def test_an_age_by_itself_is_no_new_fact() -> None:
+    """The ETag of a document stays until a measure has another value."""
+    newest = replace(NEWEST, greatest=None)
+    answers = ANSWERS, ANSWERS, {**ANSWERS, "by_status": Answer((Value("done", 92),), NOW)}
+    facts = []
+    for seconds, known in enumerate(answers):
+        at = NOW + timedelta(seconds=seconds)
+        snapshot = Snapshot(at, (status((newest, BY_STATUS), known, at),))
+        facts.append(facts_of(status_document(snapshot)["databases"][0]))
+    assert facts[0] == facts[1] != facts[2]
 
 
 def test_the_metrics_have_values_levels_and_times() -> None:

@@ -13,7 +13,7 @@ import yaml
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from dash_app.model.problem import DANGERS, Level
-from tests.harness import ROOT, Served, make_database, write_config
+from tests.harness import ROOT, Served, eventually, make_database, write_config
 
 SNIPPETS = (ROOT / "ops" / "integrations" / "README.md").read_text()
 SKILL = (ROOT / "ops" / "skill" / "SKILL.md").read_text()
@@ -27,7 +27,13 @@ ADDRESS = "http://127.0.0.1:3001"
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("integrations")
     path = make_database(folder / "email.db", messages=3)
-    with Served(write_config(folder, [("email", path)])) as served:
+    config = write_config(folder, [("email", path)])
+    with config.open("a") as file:
+        file.write(
+            '\n[[databases.measures]]\nname = "unread"\nsql = "SELECT count(*) + 4 FROM messages"\n'
+        )
+    with Served(config) as served:
+        eventually(lambda: served.json("/api/measures")["measures"][0]["measuredAt"])
         yield served
 
 
@@ -47,10 +53,10 @@ def test_home_assistant_reads_level_headline_and_rows(status: Any) -> None:
         templates += [sensor["availability"] for sensor in sensors if "availability" in sensor]
         return [environment.from_string(t).render(value_json=document) for t in templates]
 
-    assert values(status) == ["False", status["headline"], "3", "True"]
+    assert values(status) == ["False", status["headline"], "3", "7", "True"]
     database = {**status["databases"][0], "totalRows": None}
     worse = {**status, "level": "fault", "databases": [database]}
-    assert values(worse) == ["True", status["headline"], "None", "False"]
+    assert values(worse) == ["True", status["headline"], "None", "7", "False"]
     assert set(rest["sensor"][0]["json_attributes"]) <= status.keys()
 
 
@@ -66,7 +72,11 @@ def test_the_fields_of_homepage_glance_and_uptime_kuma_exist(status: Any) -> Non
     assert set(re.findall(r' \.String "(\w+)', template)) <= database.keys()
     (query,) = re.findall(r"`level in (\[.*?\]) \? headline", SNIPPETS)
     assert set(json.loads(query)) == {"fault", "unknown"} < set(get_args(Level))
-    assert re.findall(r"`databases\[(\w+)=.*?\]\.(\w+)`", SNIPPETS) == [("name", "level")]
+    queries = re.findall(r"databases\[(\w+)=[^]]*\]\.(?:measures\[(\w+)=.*?\]\.)?(\w+)`", SNIPPETS)
+    assert queries == [("name", "", "level"), ("name", "name", "value")]
+    (measure,) = database["measures"]
+    names = re.findall(r"`(?:items|name|label): (\w+)`", SNIPPETS)
+    assert [measure.get(name) for name in names] == [None, "Unread", 7]
 
 
 def test_each_url_answers(served: Served) -> None:
