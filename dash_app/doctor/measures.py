@@ -1,13 +1,13 @@
 """What is wrong with the measures, each asked once without the service."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 
 from dash_app.airlock.measurer import Measurer
 from dash_app.doctor.check import Check
 from dash_app.doctor.databases import read
-from dash_app.model.database import Database
-from dash_app.model.measure import Answer
+from dash_app.model.measure import Answer, Failure
 from dash_app.settings import Settings
 from dash_app.words.measures import FAILURE_REMEDIES, explain
 from dash_app.words.numbers import join_names, plural
@@ -18,35 +18,38 @@ ASK_SECONDS = 15.0
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Yield what is wrong with each measure of the databases that can be read."""
+    """Yield each failure once, with the databases that can be read and have it.
+
+    A single one counts, with which the service has patience.
+    """
     databases = [database for database in settings.databases if database.measures]
     if not databases:
         return
     readings, _guards = read(settings)
     with closing(Measurer(databases, 1.0, {})) as measurer:
         measurer.finish(readings, ASK_SECONDS)
+    failures: dict[tuple[str, str], list[str]] = {}
+    answered = 0
     for database in databases:
         reading = readings.get(database.name)
-        if reading and reading.code is None and not reading.surroundings.conflicts:
-            yield from _checks(database, measurer.answers(database.name))
-
-
-def _checks(database: Database, answers: Mapping[str, Answer]) -> Iterator[Check]:
-    """Yield a check per failure, also those with which the service has patience."""
-    answered, unanswered = 0, []
-    for measure in database.measures:
-        answer = answers.get(measure.name, Answer())
-        if answer.failure:
-            text = f"{database.label}: {measure.label}: {plain(explain(answer.failure))}"
-            cure = FAILURE_REMEDIES.get(answer.failure.code, REMEDIES["measure_failed"])
-            yield Check("notice", "measure_failed", text, cure)
-        elif answer.measured_at:
-            answered += 1
-        elif measure.kind != "rows_written":
-            unanswered.append(measure.label)
-    if unanswered:
-        text = f"{database.label}: no answer within {ASK_SECONDS:g} s: {join_names(unanswered)}."
-        yield Check("unknown", "measure_not_answered", text, "Look at their queries.")
+        if reading is None or reading.code or reading.surroundings.conflicts:
+            continue
+        answers = measurer.answers(database.name)
+        for measure in database.measures:
+            answer = answers.get(measure.name)
+            if answer and (failure := answer.failure or _no_answer(answer)):
+                key = f"{measure.label}: {plain(explain(failure))}", failure.code
+                failures.setdefault(key, []).append(database.label)
+            answered += bool(answer and answer.measured_at)
+    for (text, code), labels in failures.items():
+        cure = FAILURE_REMEDIES.get(code, REMEDIES["measure_failed"])
+        yield Check("notice", "measure_failed", f"{join_names(labels)}: {text}", cure)
     if answered:
         verb = "answers" if answered == 1 else "answer"
-        yield Check("well", "measures", f"{database.label}: {plural(answered, 'measure')} {verb}.")
+        yield Check("well", "measures", f"{plural(answered, 'measure')} {verb}.")
+
+
+def _no_answer(answer: Answer) -> Failure | None:
+    """Return the failure of a measure that was not asked in time."""
+    now = datetime.now(UTC)
+    return None if answer.measured_at else Failure("waits", now, {"why": "others took too long"})
