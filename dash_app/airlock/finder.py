@@ -6,7 +6,9 @@ from math import inf
 from pathlib import Path
 
 from dash_app.airlock.line_process import OneShot
+from dash_app.model.schema import Schema
 from dash_app.reader.protocol import Message
+from dash_app.system.decoding import decode_parsed
 
 START_SECONDS = 5.0
 """Time that the process may take beyond the time of its search."""
@@ -15,9 +17,10 @@ START_SECONDS = 5.0
 class Finder(OneShot):
     """A search, and what it has found so far. Not thread-safe.
 
-    `files`: the program of each database by path, None if it is unknown. `skipped`: the reason by
-    path. `matches`: the files by pattern; a pattern that could not be searched is missing.
-    `is_over`: whether it ended, or was ended; `is_complete`: whether everything was searched.
+    `files`: the program of each database by path, None if it is unknown. `schemas`: the tables of
+    each by path, if they were asked for and could be read. `skipped`: the reason by path.
+    `matches`: the files by pattern; a pattern that could not be searched is missing. `is_over`:
+    whether it ended, or was ended; `is_complete`: whether everything was searched.
     """
 
     def __init__(self, request: Message, seconds: float = 5.0) -> None:
@@ -29,6 +32,7 @@ class Finder(OneShot):
         super().__init__(module, {**request, "seconds": seconds})
         self._ends_at = self.received_at + seconds + START_SECONDS
         self.files: dict[Path, str | None] = {}
+        self.schemas: dict[Path, Schema] = {}
         self.skipped: dict[str, str] = {}
         self.matches: dict[str, list[Path]] = {}
         self.is_over = self.is_complete = False
@@ -63,8 +67,10 @@ class Finder(OneShot):
 
     def _handle(self, message: Message) -> None:
         match message:
-            case {"file": path, "program": program}:
+            case {"file": path, "program": program, "schema": schema}:
                 self.files[Path(path)] = program
+                if schema:
+                    self.schemas[Path(path)] = decode_parsed(Schema, schema)
             case {"skipped": path, "reason": reason}:
                 self.skipped[path] = reason
             case {"pattern": pattern, "matches": matches}:

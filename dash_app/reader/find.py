@@ -1,9 +1,11 @@
 """The search process: finds SQLite files below folders.
 
 Argument: the parent's pid. Request, one line, with lists of absolute paths: `folders` (or files),
-and `watched`, databases that are known already; optionally `depth` of folders below `folders`, and
-`seconds`, after which the search ends. Answers, in no order:
-- `{"file": PATH, "program": TITLE}`: a database, and the program that keeps it; null if unknown
+and `watched`, databases that are known already; optionally `depth` of folders below `folders`,
+`seconds`, after which the search ends, and `schema`, whether to describe the tables. Answers, in no
+order:
+- `{"file": PATH, "program": TITLE, "schema": {...}}`: a database, the program that keeps it, and
+  its tables (`schema.describe_tables`); null if unknown
 - `{"skipped": PATH, "reason": CODE}`: a database that is left out, or a folder that is not searched
 - `{"ended": true, "complete": WHETHER}` last: whether everything was searched
 """
@@ -13,6 +15,7 @@ import sqlite3
 import stat
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from heapq import heappop, heappush
@@ -35,6 +38,7 @@ from dash_app.reader.files import (
 from dash_app.reader.leftovers import leftover_reason
 from dash_app.reader.protocol import MAX_DATA_BYTES, Message, from_line, send
 from dash_app.reader.routes import choose_route, is_being_written
+from dash_app.reader.schema import describe_tables
 from dash_app.system.disk import is_remote, remote_mounts
 from dash_app.system.processes import limit_memory
 
@@ -54,6 +58,8 @@ APPLICATION_ID_BYTES = slice(68, 72)
 
 UNCERTAIN = {"other", "unreadable"}
 """Reasons that are reported only of a file whose extension is that of a database."""
+
+NAMES = "SELECT name FROM main.sqlite_schema LIMIT 10000"
 
 TOOLS = {"node_modules", "__pycache__", "site-packages", ".git", ".cargo", ".rustup", ".npm"}
 BACKUPS = {"backup", "backups", "bak"}
@@ -80,6 +86,7 @@ class Search:
         The first is being searched."""
         self._known = set(self._roots)
         self._watched: list[str] = request.get("watched", [])
+        self._with_schema: bool = request.get("schema", False)
         self._names: dict[tuple[int, int], str] = {}
         """Why another name of a file is skipped, by device and inode."""
 
@@ -158,9 +165,22 @@ class Search:
         reason = self._names.get(identity) or self._reason(path, info.st_size)
         if reason is None:
             self._names[identity] = "same_file"
-            send({"file": path, "program": _program(path, writes_denied=self._writes_denied)})
+            send({"file": path, **self._describe(path)})
         elif is_named or reason not in UNCERTAIN:
             _skip(path, reason)
+
+    def _describe(self, path: str) -> Message:
+        """Return the program and the tables of a database, as far as it can be read now."""
+        program = schema = None
+        with suppress(OSError, UnreadableError, sqlite3.Error, MemoryError, ValueError):
+            files = stat_files(path)
+            if is_being_written(files, read_header(files)):
+                return {"program": None, "schema": None}
+            route = choose_route(files, datetime.now(UTC), writes_denied=self._writes_denied)
+            with connect(files.path, route) as connection:
+                program = _program(path, connection.execute(NAMES).fetchall())
+                schema = describe_tables(connection) if self._with_schema else None
+        return {"program": program, "schema": schema}
 
     def _reason(self, path: str, size_bytes: int) -> str | None:
         """Return why a file is skipped, as a code; None if it is a database.
@@ -190,17 +210,8 @@ def _list(folder: str) -> list[os.DirEntry[str]]:
     return entries
 
 
-def _program(path: str, *, writes_denied: bool) -> str | None:
-    """Return the title of the program whose tables a database has, if it can be read now."""
-    try:
-        files = stat_files(path)
-        if is_being_written(files, read_header(files)):
-            return None
-        route = choose_route(files, datetime.now(UTC), writes_denied=writes_denied)
-        with connect(files.path, route) as connection:
-            rows = connection.execute("SELECT name FROM main.sqlite_schema LIMIT 10000").fetchall()
-    except (OSError, UnreadableError, sqlite3.Error, MemoryError, ValueError):
-        return None
+def _program(path: str, rows: list[tuple[object]]) -> str | None:
+    """Return the title of the program whose tables a database has, by the names in its schema."""
     names = {name.decode(errors="replace") for (name,) in rows if isinstance(name, bytes)}
     for title, tables, end in PROGRAMS:
         if names.issuperset(tables.split()) and (not end or fnmatchcase(path, f"*/{end}")):

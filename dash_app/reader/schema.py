@@ -37,6 +37,19 @@ COLUMNS = """
 """Without virtual tables, whose columns may need a module that is missing here, and without views,
 whatever type they claim to have: see `list_tables`."""
 
+UNIQUE = """
+    SELECT made.name, max(part.name)
+    FROM main.sqlite_schema AS made JOIN pragma_index_list(made.name) AS own
+    JOIN pragma_index_info(own.name) AS part
+    WHERE made.type = 'table' AND made.rootpage > 0 AND own."unique"
+    GROUP BY made.name, own.name HAVING count(*) = 1
+"""
+REFERENCES = """
+    SELECT made.name, part."from"
+    FROM main.sqlite_schema AS made JOIN pragma_foreign_key_list(made.name) AS part
+    WHERE made.type = 'table' AND made.rootpage > 0
+"""
+
 PRAGMAS = ("user_version", "application_id", "freelist_count", "page_size", "schema_version")
 
 HOUSEKEEPING_TABLES = tuple(name.encode() for name in HOUSEKEEPING)
@@ -73,6 +86,20 @@ def list_tables(connection: sqlite3.Connection) -> list[tuple[bytes, bytes, bool
 
 def _deny_select(action: int, *_: object) -> int:
     return sqlite3.SQLITE_DENY if action == sqlite3.SQLITE_SELECT else sqlite3.SQLITE_OK
+
+
+def describe_tables(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Return the fields of `model.schema.Schema` for a message. Raise sqlite3.Error."""
+    shadows = {name for name, kind, _ in list_tables(connection) if kind == b"shadow"}
+    tables: dict[str, dict[str, str]] = {}
+    for table, column, kind in connection.execute(COLUMNS):
+        if table not in shadows and not table.startswith((b"sqlite_", *HOUSEKEEPING_TABLES)):
+            tables.setdefault(short_name(table), {})[short_name(column)] = short_name(kind).upper()
+    pairs = {
+        field: [[*map(short_name, row)] for row in connection.execute(sql) if None not in row]
+        for field, sql in (("unique", UNIQUE), ("references", REFERENCES))
+    }
+    return {"tables": tables, **pairs}
 
 
 def read_schema(

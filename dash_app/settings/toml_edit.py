@@ -9,7 +9,7 @@ import re
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,26 @@ def add_settings(text: str, additions: Additions) -> str:
     return text
 
 
+def add_measures(text: str, measures: Mapping[str, Sequence[str]]) -> str:
+    """Return a configuration with measures, given as TOML by database, each after its settings.
+
+    Lines without a `name` are settings of the database itself. Raise NotUnderstoodError as
+    `add_settings` does.
+    """
+    intended = tomllib.loads(text)
+    for number, database in enumerate(intended.get("databases", [])):
+        for lines in measures.get(database.get("name"), ()):
+            added = tomllib.loads(lines)
+            if "name" in added:
+                database["measures"] = [*database.get("measures", ()), added]
+                place = partial(_place_of_measure, lines)
+            else:
+                database.update(added)
+                place = partial(_place_of_own, lines)
+            text = _with_lines(text, number, place, intended)
+    return text
+
+
 def add_databases(text: str, databases: str) -> str:
     """Return a configuration with databases, given as TOML, after those that it has.
 
@@ -100,7 +120,17 @@ def _place_of(table: str, settings: str, database: Table) -> Place:
     if isinstance(own, Table):
         return own.value.body, 0, settings
     key = table if BARE.fullmatch(table) else toml_string(table)
-    return *_end(database), f"\n[databases.tables.{key}]\n{settings}"
+    return *_end(database, "tables"), f"\n[databases.tables.{key}]\n{settings}"
+
+
+def _place_of_measure(lines: str, database: Table) -> Place:
+    return *_end(database, "measures"), f"\n[[databases.measures]]\n{lines}"
+
+
+def _place_of_own(lines: str, database: Table) -> Place:
+    items: Items = database.value.body
+    after_name = (at for at, (key, _) in enumerate(items, 1) if key and key.key == "name")
+    return items, next(after_name), lines
 
 
 def _with_lines(
@@ -134,14 +164,24 @@ def _with_lines(
     raise NotUnderstoodError(UNCLEAR)
 
 
-def _end(database: Table) -> tuple[Items, int]:
-    """Return the place after the last setting of a database, before any comments."""
+def _end(database: Table, name: str = "") -> tuple[Items, int]:
+    """Return the place after the tables of this name in a database, or else after all settings.
+
+    Comments on what follows stay behind it.
+    """
     items: Items = database.value.body
+    ends = (
+        at
+        for at, (key, item) in enumerate(items, 1)
+        if key and key.key == name and not key.is_dotted() and isinstance(item, Table | AoT)
+    )
+    at = next(ends, len(items))
     while True:
-        at = len(items)
         while at and isinstance(items[at - 1][1], Comment | Whitespace):
             at -= 1
         key, last = items[at - 1] if at else (None, None)
+        last = last.body[-1] if isinstance(last, AoT) else last
         if not isinstance(last, Table) or key is None or key.is_dotted():
             return items, at
         items = last.value.body
+        at = len(items)

@@ -1,0 +1,191 @@
+"""Propose measures for a database by the names and types of its columns.
+
+Each proposal has a probe, a query for one number: how many different values a column has, or which
+form its times have. The number decides whether the measure is worth having, and with which query.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from dash_app.model.measure import AGE
+from dash_app.model.naming import slug
+from dash_app.model.schema import Schema
+
+MAX_CANDIDATES, MAX_NAME_CHARACTERS = 60, 60
+
+TIMES = (
+    *("created_at", "created", "created_on", "inserted_at", "added_at", "received_at", "sent_at"),
+    *("recorded_at", "occurred_at", "started_at", "timestamp", "time", "ts", "at", "date"),
+)
+STATUSES = (
+    *("status", "state", "outcome", "result", "phase", "stage", "level", "severity", "kind"),
+    *("type", "priority", "role", "channel"),
+)
+"""Names of columns with the time of a row, and with few values. The likeliest come first."""
+
+KEYS = (
+    *("uuid", "guid", "external_id", "slug", "url", "uri", "email", "hash", "sha256"),
+    *("fingerprint", "dedupe_key", "dedup_key", "idempotency_key"),
+)
+COST, TOKENS = r"(.*_)?(costs?|spend|usd|eur)(_.*)?", r"(?!max_|limit_)(.*_)?tokens(_.*)?"
+CURRENCIES = ("usd", "eur")
+
+NUMBER_TYPE, TEXT_TYPE, TIME_TYPE = "^$|INT|REAL|FLO|DOU|NUM|DEC", "^$|CHAR|TEXT|INT", "^[^B]*$"
+"""The types that fit (sqlite.org/datatype3.html, 3.1). BLOB and BOOLEAN are no times."""
+
+KEYWORDS = """add all and as between by case check default delete distinct else end escape exists
+from group having if in index insert into is isnull join limit not notnull null on or order primary
+references returning select set table then to transaction union unique update using values when
+where"""
+RESERVED = frozenset(KEYWORDS.split())
+
+FORM = (
+    "SELECT CASE WHEN newest LIKE '____-__-__ %' THEN 1 WHEN newest LIKE '____-__-__T%' THEN 2"
+    " WHEN typeof(newest) = 'text' THEN 0 WHEN newest BETWEEN 1e8 AND 1e10 THEN 3"
+    " WHEN newest BETWEEN 1e11 AND 1e13 THEN 4 END FROM (SELECT max({time}) AS newest FROM {table})"
+)
+DAY_AGO = {
+    1: "datetime('now', '-1 day')",
+    2: "strftime('%Y-%m-%dT%H:%M:%S', 'now', '-1 day')",
+    3: "strftime('%s', 'now') - 86400",
+    4: "(strftime('%s', 'now') - 86400) * 1000",
+}
+"""The time a day ago in the form that `FORM` finds: text with a space or a T, seconds, or
+milliseconds."""
+
+VALUES = "SELECT count(*) FROM (SELECT 1 FROM {table} GROUP BY {column} LIMIT 13)"
+FEW = range(1, 13)
+"""Numbers of different values. Faces show at most 12."""
+
+BY_VALUE = "SELECT {column}, count(*) FROM {table} GROUP BY {column}"
+SUM = "SELECT coalesce(sum({column}), 0) FROM {table} WHERE {time} > "
+NEWEST = "SELECT max({time}) FROM {table}"
+REPEATED = "SELECT count({column}) - count(DISTINCT {column}) FROM {table}"
+REPEATED_OF_MANY = (
+    "SELECT CASE WHEN count({column}) >= 20 THEN count({column}) - count(DISTINCT {column}) END"
+    " FROM {table}"
+)
+"""Fewer values of a key may be unique by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A measure that may be worth having."""
+
+    name: str
+    reason: str
+    """In words; `{}` stands for the number of the probe."""
+    probe: str
+    queries: Mapping[int, str]
+    """The query of the measure by the number of the probe; without one, it is not worth having."""
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+    """Its other settings."""
+
+
+class _Table:
+    """A table of a schema. `time` is the column with the time of a row, if there is one."""
+
+    def __init__(self, schema: Schema, name: str) -> None:
+        self.name = name
+        self._types = schema.tables[name]
+        self._keys = {
+            column for table, column in schema.unique | schema.references if table == name
+        }
+        times = self.columns(TIMES, TIME_TYPE)
+        self.time = next((column for _words, column in times), None)
+
+    def columns(self, names: Iterable[str], kind: str) -> Iterator[tuple[str, str]]:
+        """Yield the columns with such names and types, with their names as words."""
+        for name in names:
+            for column, declared in self._types.items():
+                words = _words(column)
+                if re.fullmatch(f"(?:{name})(_ms|_ts|_utc)?", words) and re.search(kind, declared):
+                    yield words, column
+
+    def is_key(self, column: str) -> bool:
+        """Whether the column is unique, or refers to another table."""
+        return column in self._keys
+
+    def sql(self, template: str, column: str = "") -> str:
+        """Return a query of the table."""
+        names = {"table": self.name, "time": self.time or "", "column": column}
+        return template.format_map({key: _quoted(name) for key, name in names.items()})
+
+
+def candidates(schema: Schema, without: Iterable[str]) -> list[Candidate]:
+    """Return measures for the tables of a schema, except some, the most telling kind first."""
+    kinds: tuple[Callable[[_Table], Iterator[Candidate]], ...]
+    kinds = (_by_status, _sums, _duplicates, _newest)
+    tables = [
+        _Table(schema, name)
+        for name in sorted(schema.tables.keys() - {*without})
+        if all("]" not in text and text.isprintable() for text in (name, *schema.tables[name]))
+    ]
+    found = [candidate for kind in kinds for table in tables for candidate in kind(table)]
+    return found[:MAX_CANDIDATES]
+
+
+def _by_status(table: _Table) -> Iterator[Candidate]:
+    """Yield the number of rows by the likeliest column with a status."""
+    names = [f"(\\w+_)?{name}" for name in STATUSES]
+    for words, column in table.columns(names, TEXT_TYPE):
+        if not table.is_key(column):
+            reason = f"{table.name}.{column} has few different values: {{}}"
+            queries = dict.fromkeys(FEW, table.sql(BY_VALUE, column))
+            name = _name(f"{table.name}_by_{words}")
+            yield Candidate(name, reason, table.sql(VALUES, column), queries)
+            return
+
+
+def _sums(table: _Table) -> Iterator[Candidate]:
+    """Yield the sum per day of each column with costs or tokens."""
+    for words, column in table.columns((COST, TOKENS), NUMBER_TYPE) if table.time else ():
+        currency = next((name.upper() for name in CURRENCIES if name in words.split("_")), "")
+        unit = currency if re.fullmatch(COST, words) else "tokens"
+        label = f"{_words(table.name)} {words} in 24 h".replace("_", " ").capitalize()
+        yield Candidate(
+            _name(f"{table.name}_{words}_24h"),
+            f"{table.name}.{column} is named like {unit or 'costs'}, {table.time} like a time",
+            table.sql(FORM),
+            {form: table.sql(SUM, column) + ago for form, ago in DAY_AGO.items()},
+            {"label": label, "unit": unit},
+        )
+
+
+def _duplicates(table: _Table) -> Iterator[Candidate]:
+    """Yield the number of rows that repeat a natural key that is not unique by the schema."""
+    own_key = f"{_words(table.name).removesuffix('s')}_id"
+    for words, column in table.columns((*KEYS, re.escape(own_key)), TEXT_TYPE):
+        if not table.is_key(column):
+            yield Candidate(
+                _name(f"{table.name}_repeated_{words}"),
+                f"{table.name}.{column} is named like a key and has no unique index; none repeats",
+                table.sql(REPEATED_OF_MANY, column),
+                {0: table.sql(REPEATED, column)},
+                {"max": 0, "every": "10m", "level": "notice"},
+            )
+
+
+def _newest(table: _Table) -> Iterator[Candidate]:
+    """Yield the age of the newest row."""
+    if table.time:
+        reason = f"{table.name}.{table.time} has the time of each row, by its name and form"
+        queries = dict.fromkeys(DAY_AGO, table.sql(NEWEST))
+        name = _name(f"newest_{table.name}")
+        yield Candidate(name, reason, table.sql(FORM), queries, {"unit": AGE})
+
+
+def _words(name: str) -> str:
+    """Return a name in lower case with underscores: created_at for createdAt."""
+    return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def _name(text: str) -> str:
+    return slug(_words(text))[:MAX_NAME_CHARACTERS].strip("_-")
+
+
+def _quoted(name: str) -> str:
+    """Return a name in SQL. In a TOML string, brackets need no escape as double quotes do."""
+    is_plain = re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) and name.lower() not in RESERVED
+    return name if is_plain else f"[{name}]"
