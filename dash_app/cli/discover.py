@@ -83,7 +83,7 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
     watched, names = _configured(path)
     finder = _search(folders, watched)
     skipped = {printable(path): reason for path, reason in finder.skipped.items()}
-    proposals = propose(finder.files, names)
+    proposals = propose(finder.files, names, finder.schemas)
     if not folders:  # most of the usual folders do not exist
         skipped = {path: reason for path, reason in skipped.items() if reason != "missing"}
     if save and proposals:
@@ -108,7 +108,7 @@ def _configured(path: Path) -> tuple[list[str], set[str]]:
 
 def _search(folders: Sequence[Path], watched: Sequence[str]) -> Finder:
     roots = [str(folder.absolute()) for folder in folders] or usual_folders()
-    finder = Finder({"folders": roots, "watched": watched}, SECONDS)
+    finder = Finder({"folders": roots, "watched": watched, "schema": True}, SECONDS)
     with show_elapsed("Looking for databases"):
         finder.wait()
     return finder

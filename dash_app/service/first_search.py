@@ -32,7 +32,7 @@ class FirstSearch:
         """
         if self.finder is None or not self.finder.poll():
             return None
-        found = propose(self.finder.files, ())
+        found = propose(self.finder.files, (), {})
         proposals = sorted(found, key=lambda proposal: proposal.program is None)
         self.finder = None
         return tuple(Database(one.name, one.label, Path(one.path)) for one in proposals)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from dash_app.model.known_programs import FOLDERS, PROGRAMS
 from dash_app.model.naming import label, slug, titles, unique_name
+from dash_app.model.schema import Schema
+from dash_app.settings.packs import packs
 from dash_app.settings.toml_edit import toml_string
 from dash_app.system.users import home
 
@@ -24,6 +26,8 @@ class Proposal:
     """A pattern in the syntax of the configuration, which may match one file only."""
     program: str | None
     """The program whose tables it has, if it was recognized."""
+    packs: tuple[str, ...] = ()
+    """The packs that fit its tables."""
 
     @property
     def toml(self) -> str:
@@ -33,6 +37,8 @@ class Proposal:
             lines.insert(0, f"# Each {self.program}, also new ones, by its tables.")
         elif self.program:
             lines.insert(0, f"# {self.program}, by its tables.")
+        if self.packs:
+            lines.insert(0, f"# `suggest` proposes the measures of {' and '.join(self.packs)}.")
         lines.append(f"path = {toml_string(self.path)}")
         if self.label != self.name.replace("_", " ").replace("-", " ").capitalize():
             lines.append(f"label = {toml_string(self.label)}")
@@ -45,10 +51,13 @@ def usual_folders() -> list[str]:
     return [folder.replace("~", own, 1) for folder in FOLDERS if own or folder[0] != "~"]
 
 
-def propose(files: Mapping[Path, str | None], taken: Collection[str]) -> list[Proposal]:
+def propose(
+    files: Mapping[Path, str | None], taken: Collection[str], schemas: Mapping[Path, Schema]
+) -> list[Proposal]:
     """Propose an entry per file, or per set of files of one program, in order of path.
 
-    `files`: the program of each, if known, by absolute path; `taken`: names of other databases.
+    `files`: the program of each, if known, by absolute path; `taken`: names of other databases;
+    `schemas`: the tables of those that could be read.
     """
     sets = {_pattern(path, files[path]): path for path in sorted(files)}
     proposals: list[Proposal] = []
@@ -59,7 +68,9 @@ def propose(files: Mapping[Path, str | None], taken: Collection[str]) -> list[Pr
         names.add(name)
         shown = text if text == files[path] else label(text)
         number = name.removeprefix(slug(text)).replace("-", " ")
-        proposals.append(Proposal(name, shown + number, pattern, files[path]))
+        schema = schemas.get(path)
+        fitting = tuple(pack.name for pack in packs() if schema and pack.fits(schema))
+        proposals.append(Proposal(name, shown + number, pattern, files[path], fitting))
     return proposals
 
 

@@ -11,7 +11,8 @@ from dash_app.history.writer import History
 from dash_app.model.match import Match
 from dash_app.settings.schema import HistorySettings
 from tests.cli.helpers import run
-from tests.harness import LiveWriter, make_database
+from tests.harness import LiveWriter, execute, make_database
+from tests.pack_databases import DATABASES
 
 AGENT = {"schema_meta": 1, "transcript_events": 1}
 HERMES = {"messages_fts": 1, "sessions": 1, "state_meta": 1}
@@ -31,6 +32,7 @@ FOUND: dict[str, tuple[dict[str, int], str, str]] = {
     "fleet/agents-co.db": ({"a": 1}, "fleet-agents-co", ""),
     'odd/it\'s "x"\n.db': ({"a": 1}, "it-s-x", 'It\'s "x"'),
     "odd/Ж.db": ({"a": 1}, "database", "Ж"),
+    "projects/sessions.db": ({}, "sessions", ""),
 }
 """Databases of a home, each with its tables, its name, and its label if that needs to be set. One
 without a name is part of a pattern."""
@@ -53,6 +55,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("home")
     for name, (tables, _name, _label) in FOUND.items():
         make_database(home / name.replace("*", "mail bot"), wal=True, **tables)
+    execute(home / "projects" / "sessions.db", *DATABASES["django-sessions"].script.split(";"))
     for name in LEFT_OUT:
         make_database(home / name, a=1)
     profile = home / ".config" / "chromium" / "Default"
@@ -87,6 +90,7 @@ def test_the_databases_of_agents_and_services_are_found_and_others_named(home: P
         shown = path if is_file else path.removesuffix("/x.db").removesuffix("/2026-11-28")
         assert f"#   {reason}: ~/{shown}" in lines
     assert "# Each OpenClaw agent, also new ones, by its tables." in lines
+    assert "# `suggest` proposes the measures of django-sessions." in lines
     assert "#   another name of a file that was found: ~/link.db" in lines
     assert "#   history of Mission Control: ~/.local/history.db" in lines
     assert "#   profile of a browser or of a similar program: ~/.config/chromium/Default" in lines

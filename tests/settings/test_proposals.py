@@ -19,10 +19,10 @@ def agent(state: str, name: str) -> Path:
 
 def test_databases_of_one_program_become_a_pattern_per_place() -> None:
     files = {agent("h/.openclaw", "main"): AGENT, agent("h/.openclaw", "a"): AGENT}
-    (proposal,) = propose(files, ())
+    (proposal,) = propose(files, (), {})
     path = "/h/.openclaw/agents/*/agent/openclaw-agent.sqlite"
     assert proposal == Proposal("openclaw-agent", AGENT, path, AGENT)
-    two = propose({**files, agent("srv/[x]", "main"): AGENT}, ())
+    two = propose({**files, agent("srv/[x]", "main"): AGENT}, (), {})
     assert [(one.name, one.path) for one in two] == [
         ("openclaw-openclaw-agent", path),
         ("x-openclaw-agent", "/srv/[[]x]/agents/*/agent/openclaw-agent.sqlite"),
@@ -30,13 +30,13 @@ def test_databases_of_one_program_become_a_pattern_per_place() -> None:
 
 
 def test_a_taken_name_gets_a_number_that_the_label_shows() -> None:
-    (proposal,) = propose({Path("/h/Über mail.db"): None}, {"uber-mail"})
+    (proposal,) = propose({Path("/h/Über mail.db"): None}, {"uber-mail"}, {})
     assert (proposal.name, proposal.label) == ("uber-mail-2", "Über mail 2")
 
 
 @pytest.mark.parametrize("path", ["/h/[a]*?.db", '/h/it\'s "x"\n\t\\.db', "/h/\u202ex.db"])
 def test_any_path_in_utf_8_survives_the_configuration(path: str) -> None:
-    (proposal,) = propose({Path(path): None}, ())
+    (proposal,) = propose({Path(path): None}, (), {})
     loaded = settings.parse(tomllib.loads(proposal.toml), Path("/h/config.toml"))
     (entry,) = loaded.declared
     assert (entry.pattern, str(entry.path)) == (None, path)
