@@ -1,4 +1,4 @@
-"""The command `suggest`: propose an expectation for each table, based on its history."""
+"""The command `suggest`: propose expectations by the history, and measures by the tables."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from dash_app.cli.measure_proposals import propose_measures
 from dash_app.cli.terminal import (
     config_option,
     database_option,
@@ -17,6 +18,7 @@ from dash_app.cli.terminal import (
     printable,
     reject_unknown_databases,
     save_configuration,
+    show_elapsed,
 )
 from dash_app.history.coverage import find_growth, find_watched
 from dash_app.history.retention import MAX_POINT_AGE
@@ -41,8 +43,8 @@ Examples:
   {RUN} suggest --save            write it to the configuration file
 
 \b
-Reads only the history, so the service does not need to run. Configured expectations stay as they
-are.
+Databases are read by a process that cannot write, and the service does not need to run. What is
+configured stays as it is.
 """
 
 
@@ -62,14 +64,15 @@ class TableRhythm:
         return self.rhythm.expect, tuple(self.rhythm.quiet)
 
 
-@click.command(short_help="Propose an expectation for each table.", epilog=EXAMPLES)
+@click.command(short_help="Propose expectations and measures.", epilog=EXAMPLES)
 @config_option
 @database_option
-@click.option("--save", is_flag=True, help="Write it to the configuration file.")
+@click.option("--save", is_flag=True, help="Write them to the configuration file.")
 def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> None:
-    """Propose how often each table should gain rows, based on its history.
+    """Propose how often each table should gain rows, and measures that are worth watching.
 
-    Tables without a rhythm are listed with the reason.
+    Expectations come from the history. Measures come from packs for known programs, and from names
+    and types of columns. Tables without a rhythm are listed with the reason.
     """
     configured = load_settings(config)
     reject_unknown_databases((one.name for one in configured.databases), databases)
@@ -80,16 +83,33 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
         if not databases or not set(databases).isdisjoint(one.name for one in own)
     ]
     rhythms = _rhythms(configured, selected)
-    additions, differing = _proposals(rhythms)
-    if not additions:
+    additions, remarks = _proposals(rhythms)
+    measures: dict[str, list[str]] = {}
+    with show_elapsed("Trying measures"):
+        for entry, own in selected:
+            measures[entry], more = propose_measures(own)
+            remarks += more
+    change = partial(_change, additions=additions, measures=measures)
+    proposed = {*additions, *(entry for entry, found in measures.items() if found)}
+    if not proposed:
         click.echo("# Nothing to propose.")
     elif save:
-        _save(configured, additions)
+        former = save_configuration(configured.source, change, _databases(configured.declared))
+        found = {"expectation": additions.values(), "measure": measures.values()}
+        counts = {kind: sum(map(len, groups)) for kind, groups in found.items()}
+        saved = " and ".join(numbers.plural(n, kind) for kind, n in counts.items() if n)
+        click.echo(
+            f"Saved {saved} to {configured.source}.{former} Reload the service to apply them."
+        )
     else:
-        changed = [entry for entry in configured.declared if entry.name in additions]
-        click.echo(toml_edit.add_settings(_databases(changed), additions))
-    for line in (*differing, *_without_rhythm(rhythms)):
+        click.echo(change(_databases(one for one in configured.declared if one.name in proposed)))
+    for line in (*remarks, *_without_rhythm(rhythms)):
         click.echo(f"# {line}")
+
+
+def _change(text: str, additions: Additions, measures: dict[str, list[str]]) -> str:
+    """Return a configuration with what is proposed. Raise toml_edit.NotUnderstoodError."""
+    return toml_edit.add_measures(toml_edit.add_settings(text, additions), measures)
 
 
 def _rhythms(
@@ -97,6 +117,8 @@ def _rhythms(
 ) -> list[TableRhythm]:
     """Return the rhythm of each table without an expectation, of databases by their entry."""
     since, zone = datetime.now(UTC) - MAX_POINT_AGE, _zone_name()
+    if not configured.history.path.exists():
+        return []
     with history_file(configured) as path:
         return [
             TableRhythm(entry, database, table, rhythm_of(instants, spans, zone))
@@ -175,10 +197,3 @@ def _without_rhythm(rhythms: Iterable[TableRhythm]) -> Iterator[str]:
         never_grew += not found.rhythm.grew
     if never_grew:
         yield f"no new rows in the history: {numbers.plural(never_grew, 'table')}"
-
-
-def _save(configured: Settings, additions: Additions) -> None:
-    change = partial(toml_edit.add_settings, additions=additions)
-    former = save_configuration(configured.source, change, _databases(configured.declared))
-    count = numbers.plural(sum(len(tables) for tables in additions.values()), "expectation")
-    click.echo(f"Saved {count} to {configured.source}.{former} Reload the service to apply them.")

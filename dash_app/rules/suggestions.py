@@ -131,7 +131,7 @@ def _by_status(table: _Table) -> Iterator[Candidate]:
     names = [f"(\\w+_)?{name}" for name in STATUSES]
     for words, column in table.columns(names, TEXT_TYPE):
         if not table.is_key(column):
-            reason = f"{table.name}.{column} has few different values: {{}}"
+            reason = f"Different values of {table.name}.{column}: {{}}"
             queries = dict.fromkeys(FEW, table.sql(BY_VALUE, column))
             name = _name(f"{table.name}_by_{words}")
             yield Candidate(name, reason, table.sql(VALUES, column), queries)
@@ -142,11 +142,12 @@ def _sums(table: _Table) -> Iterator[Candidate]:
     """Yield the sum per day of each column with costs or tokens."""
     for words, column in table.columns((COST, TOKENS), NUMBER_TYPE) if table.time else ():
         currency = next((name.upper() for name in CURRENCIES if name in words.split("_")), "")
-        unit = currency if re.fullmatch(COST, words) else "tokens"
+        is_cost = re.fullmatch(COST, words)
+        unit, what = (currency, "a cost") if is_cost else ("tokens", "a number of tokens")
         label = f"{_words(table.name)} {words} in 24 h".replace("_", " ").capitalize()
         yield Candidate(
             _name(f"{table.name}_{words}_24h"),
-            f"{table.name}.{column} is named like {unit or 'costs'}, {table.time} like a time",
+            f"By their names, {table.name}.{column} is {what}, and {table.time} the time of a row",
             table.sql(FORM),
             {form: table.sql(SUM, column) + ago for form, ago in DAY_AGO.items()},
             {"label": label, "unit": unit},
@@ -160,7 +161,7 @@ def _duplicates(table: _Table) -> Iterator[Candidate]:
         if not table.is_key(column):
             yield Candidate(
                 _name(f"{table.name}_repeated_{words}"),
-                f"{table.name}.{column} is named like a key and has no unique index; none repeats",
+                f"By its name, {table.name}.{column} is a key. No value repeats as yet",
                 table.sql(REPEATED_OF_MANY, column),
                 {0: table.sql(REPEATED, column)},
                 {"max": 0, "every": "10m", "level": "notice"},
@@ -170,7 +171,7 @@ def _duplicates(table: _Table) -> Iterator[Candidate]:
 def _newest(table: _Table) -> Iterator[Candidate]:
     """Yield the age of the newest row."""
     if table.time:
-        reason = f"{table.name}.{table.time} has the time of each row, by its name and form"
+        reason = f"By its name, {table.name}.{table.time} is the time of a row"
         queries = dict.fromkeys(DAY_AGO, table.sql(NEWEST))
         name = _name(f"newest_{table.name}")
         yield Candidate(name, reason, table.sql(FORM), queries, {"unit": AGE})

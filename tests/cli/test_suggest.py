@@ -1,4 +1,4 @@
-"""`suggest`: expectations from the history of a table, printed or saved."""
+"""`suggest`: expectations from the history, and measures from the tables, printed or saved."""
 
 import tomllib
 from contextlib import closing
@@ -9,12 +9,18 @@ import pytest
 
 from dash_app import settings
 from dash_app.cli import suggest
+from dash_app.cli.measure_proposals import Proposal
 from dash_app.history.writer import History
 from dash_app.model.expectation import Expectation
 from dash_app.model.match import Match
+from dash_app.model.measure import Answer, Failure
+from dash_app.model.schema import Schema
+from dash_app.rules.suggestions import candidates
 from dash_app.settings.schema import HistorySettings
-from dash_app.settings.toml_edit import NotUnderstoodError, add_settings
+from dash_app.settings.toml_edit import NotUnderstoodError, add_measures, add_settings
 from tests.cli.helpers import run
+from tests.harness import LiveWriter, execute, make_database
+from tests.pack_databases import DATABASES, make_pack_database
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 HOURLY = 'expect = {every = "65m", grace = "15m"}'
@@ -130,6 +136,75 @@ def test_a_pattern_gets_what_fits_all_of_its_files(tmp_path: Path, config: Path)
     assert (entry.pattern, set(entry.tables)) == (str(tmp_path / "*.db"), set(tables))
 
 
+def test_measures_are_saved_from_packs_and_by_names_and_nothing_of_a_row_is_written(
+    tmp_path: Path,
+) -> None:
+    gateway = make_pack_database(tmp_path / "state" / "gateway.db", "openclaw")
+    tables = "CREATE TABLE bills (id INTEGER PRIMARY KEY, state TEXT, cost REAL, sent_at TEXT)"
+    parent = "CREATE TABLE lines (id INTEGER PRIMARY KEY, bill INTEGER REFERENCES bills(id))"
+    rows = "INSERT INTO bills VALUES (1, 'a secret state', 2, '2026-11-29T12:00:00Z')"
+    execute(gateway, tables, parent, rows, "INSERT INTO lines VALUES (1, 1), (2, 7)")
+    config = tmp_path / "config.toml"
+    text = f'[[databases]]\nname = "gateway"\npath = "{gateway}"\n'
+    config.write_text(f'{text}\n[history]\npath = "h.db"\n')
+    with LiveWriter(gateway) as writer:
+        assert writer.do("INSERT INTO lines VALUES (3, 1)") == []
+        files = set(gateway.parent.iterdir())
+        saved = output(tmp_path, "--config", config, "--save")
+        assert set(gateway.parent.iterdir()) == files
+    assert saved.startswith("Saved 12 measures to")
+    text = config.read_text()
+    assert "secret" not in saved + text
+    assert text.count("# From the pack openclaw.\n") == 8
+    for reason in ("Rows whose parent is missing: 1", "Different values of bills.state: 1"):
+        assert f"{reason}\n" in text
+    (database,) = settings.load(config).databases
+    own = "bills_by_state", "bills_cost_24h", "newest_bills", "foreign_keys"
+    assert {one.name for one in database.measures} == {*DATABASES["openclaw"].expected, *own}
+    assert output(tmp_path, "--config", config, "--save") == "# Nothing to propose.\n"
+
+
+def test_while_a_file_is_written_without_pause_the_names_of_columns_must_do() -> None:
+    schema = Schema({"runs": {"status": "TEXT", "cost": "REAL", "created_at": "INTEGER"}})
+    busy = Answer(failure=Failure("waits", NOW, {"why": "it is written without a pause"}))
+    texts = [Proposal(one.name, one, "number").toml(busy) for one in candidates(schema, ())]
+    assert texts == [
+        (
+            "# Different values of runs.status: not counted, since it is being written\n"
+            'name = "runs_by_status"\nsql = "SELECT status, count(*) FROM runs GROUP BY status"'
+        ),
+        None,  # the form of its times is not known
+        (
+            "# By its name, runs.created_at is the time of a row\n"
+            'name = "newest_runs"\nsql = "SELECT max(created_at) FROM runs"\nunit = "age"'
+        ),
+    ]
+
+
+def test_measures_that_cannot_be_had_are_not_proposed_and_the_reason_is_printed(
+    tmp_path: Path, config: Path
+) -> None:
+    """Here a database that is missing, and a table without a status in one file of a pattern."""
+    make = "CREATE TABLE runs (status TEXT, created_at INTEGER)"
+    for name in ("email", "second"):
+        time = 1764400000 if name == "email" else 1764400000000000
+        insert = f"INSERT INTO runs VALUES ('open', {time})"
+        execute(make_database(tmp_path / f"{name}.db"), make, insert)
+    (tmp_path / "third.db").write_text("not a database")
+    pattern = f'[[databases]]\nname = "my"\npath = "{tmp_path}/*.db"\n'
+    config.write_text(f'[history]\npath = "history.db"\n{pattern}')
+    with closing(History(HistorySettings(path=tmp_path / "history.db"))) as history:
+        names = ("email", "second")
+        history.store_matches(Match("my", tmp_path / f"{one}.db", one) for one in names)
+    printed = output(tmp_path, "--config", config)
+    assert 'name = "runs_by_status"' in printed
+    assert "newest_runs" not in printed
+    config.write_text(pattern.replace("*", "third") + '[history]\npath = "none.db"\n')
+    assert output(tmp_path, "--config", config) == (
+        "# Nothing to propose.\n# my: no measures, because its tables cannot be read now\n"
+    )
+
+
 def test_an_unsupported_file_is_not_changed(tmp_path: Path, config: Path) -> None:
     inline = 'history.path = "history.db"\ndatabases = [{name = "email", path = "email.db"}]\n'
     config.write_text(inline)
@@ -171,6 +246,22 @@ def test_added_lines_keep_line_endings_and_later_comments(before: str, after: st
     header = '[databases.tables."t\\U0000000A\\U00000022"]'
     expected = after.replace("{header}", header).replace("{0}", HOURLY)
     assert add_settings(before, {"a": {'t\n"': HOURLY}}) == expected
+
+
+def test_measures_and_tables_stay_together_in_any_order() -> None:
+    measure, own = '# why\nname = "{}"\nsql = "SELECT 1"', "foreign_keys = true"
+    before = '[[databases]]\nname = "a" # mine\npath = "a.db"\n\n# the end\n[server]\nport = 3100\n'
+    text = add_measures(before, {"a": [own, measure.format("x")]})
+    text = add_settings(text, {"a": {"t": HOURLY}})
+    text = add_measures(text, {"a": [measure.format("y")]})
+    text = add_settings(text, {"a": {"u": HOURLY}})
+    measures = "".join(f"\n[[databases.measures]]\n{measure.format(name)}\n" for name in "xy")
+    tables = "".join(f"\n[databases.tables.{name}]\n{HOURLY}\n" for name in "tu")
+    head, end = before.split('path = "a.db"\n')
+    assert text == f'{head}{own}\npath = "a.db"\n{measures}{tables}{end}'
+    inline = '[[databases]]\nname = "a"\nmeasures = [{name = "z", sql = "SELECT 1"}]\n'
+    with pytest.raises(NotUnderstoodError):
+        add_measures(inline, {"a": [measure]})
 
 
 @pytest.mark.parametrize(
