@@ -5,14 +5,16 @@ Each is tried once, by the process that asks for measures and within its limits.
 
 import tomllib
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from dash_app.airlock.finder import Finder
-from dash_app.airlock.measurer import ask_once
+from dash_app.airlock.measurer import Measurer
 from dash_app.cli.terminal import printable
 from dash_app.model.database import Database
 from dash_app.model.measure import Answer, Measure, MeasureKind
+from dash_app.model.reading import Reading
 from dash_app.model.schema import Schema
 from dash_app.rules.suggestions import Candidate, candidates
 from dash_app.settings.measures import FOREIGN_KEYS, MAX_MEASURES
@@ -98,7 +100,10 @@ def _of_database(database: Database) -> tuple[dict[str, str], list[str]]:
         if own.name not in known:
             proposals.setdefault(own.name, own)
     probes = tuple(own.probe for own in proposals.values())
-    answers = ask_once(replace(database, measures=probes), SECONDS)
+    now = datetime.now(UTC)
+    with closing(Measurer([replace(database, measures=probes)], 1.0, {})) as measurer:
+        measurer.finish({database.name: Reading(now, now)}, SECONDS)
+        answers = measurer.answers(database.name)
     found: dict[str, str] = {}
     remarks: list[str] = []
     for name, proposal in proposals.items():

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from dash_app.airlock.measurer import ask_once
+from dash_app.airlock.measurer import Measurer
 from dash_app.model.database import Database
 from dash_app.model.measure import AGE
+from dash_app.model.reading import Reading
 from dash_app.model.schema import Schema
 from dash_app.reader.schema import describe_tables
 from dash_app.settings.measures import MeasureSettings, check_measures
 from dash_app.settings.packs import FOLDER, Pack, packs
 from dash_app.system.decoding import decode_parsed
+from tests.harness import PATIENCE_SECONDS
 from tests.pack_databases import DATABASES, make_pack_database
 
 PACKS = {pack.name: pack for pack in packs()}
@@ -52,13 +54,15 @@ def test_the_measures_of_a_pack_answer_as_they_should(name: str, tmp_path: Path)
     path = make_pack_database(tmp_path / "anything.db", name)
     own = measures(PACKS[name])
     database = Database("a", "A", path, measures=tuple(one.measure for one in own))
-    answers = ask_once(database, 30)
-    now, expected = datetime.now(UTC).timestamp(), dict(DATABASES[name].expected)
+    at, expected = datetime.now(UTC), dict(DATABASES[name].expected)
+    with closing(Measurer([database], 1.0, {})) as measurer:
+        measurer.finish({"a": Reading(at, at)}, PATIENCE_SECONDS)
+        answers = measurer.answers("a")
     assert {one: answer.failure for one, answer in answers.items() if answer.failure} == {}
     for measure in database.measures:
         values = {value.label: value.number for value in answers[measure.name].values}
         if measure.unit == AGE:
-            values = {None: round((now - (values[None] or 0)) / 3600, 2)}
+            values = {None: round((at.timestamp() - (values[None] or 0)) / 3600, 2)}
         wanted = expected.pop(measure.name)
         assert values == (wanted if isinstance(wanted, dict) else {None: wanted}), measure.name
     assert expected == {}
