@@ -4,11 +4,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.harness import ROOT
+from dash_app.airlock.measurer import Measurer
+from dash_app.model.database import Database
+from dash_app.model.measure import MeasureReport
+from dash_app.model.problem import Problem
+from dash_app.model.reading import Reading
+from dash_app.rules.measures import measure_problems, measure_reports
+from dash_app.settings.measures import MeasureSettings, foreign_keys_measure
+from tests.harness import ROOT, eventually
 
 ASK = """
 from dash_app.reader import measure, short_reads
@@ -37,3 +46,48 @@ def ask(measures: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], int]:
     assert not done.stderr
     messages = map(json.loads, done.stdout.splitlines())
     return {message["id"][1]: message for message in messages if "id" in message}, done.returncode
+
+
+class Measures:
+    """A measurer over databases, and what it answers. Each round is an interval later."""
+
+    def __init__(self, databases: Sequence[Database], share: float = 1.0) -> None:
+        self.databases = databases
+        self.measurer = Measurer(databases, share, {})
+        self.readings: dict[str, Reading] = {}
+        self.now = datetime.now(UTC)
+
+    def start(self, *, changed: bool = True) -> None:
+        """Let an interval pass, in which the files changed or not, and begin to ask."""
+        self.now += timedelta(minutes=1)
+        states = self.measurer.states
+        self.measurer.states = {key: replace(states[key], due_at=0.0) for key in states}
+        if changed:
+            self.readings = {
+                one.name: Reading(self.now, self.now, file=one.name) for one in self.databases
+            }
+        self.measurer.update(self.readings, self.now)
+
+    def round(self, *, changed: bool = True) -> None:
+        """Ask for all that is due, until the process has ended."""
+        self.start(changed=changed)
+        eventually(self.is_over)
+
+    def is_over(self) -> bool:
+        """Whether the process has ended; starts no other one."""
+        if process := self.measurer._process:
+            self.measurer._continue(process, self.now)
+        return not self.measurer.pids
+
+    def reports(self, database: Database) -> tuple[MeasureReport, ...]:
+        return measure_reports(database, self.measurer.answers(database.name), self.now)
+
+    def problems(self, database: Database) -> list[Problem]:
+        return list(measure_problems(database.name, self.reports(database), self.now, {}))
+
+
+def database_of(path: Path, *measures: dict[str, Any], foreign_keys: bool = False) -> Database:
+    """Return a database with measures from their settings."""
+    configured = [MeasureSettings.model_validate(measure).measure for measure in measures]
+    configured += [foreign_keys_measure()] if foreign_keys else []
+    return Database(path.stem, path.stem, path, measures=tuple(configured))
