@@ -22,7 +22,7 @@ from tests.harness import ROOT, eventually
 ASK = """
 from dash_app.reader import measure, short_reads
 measure.STILL_SECONDS = short_reads.STILL_SECONDS = 0.05
-measure.QUIET_SECONDS, measure.STUCK_SECONDS, short_reads.REST_FACTOR = 0.05, 0.5, 0
+measure.QUIET_SECONDS, measure.STUCK_SECONDS, short_reads.REST_FACTOR = 0.05, {}, 0
 measure.main()
 """
 """The process, with limits that a test can wait for."""
@@ -33,10 +33,12 @@ def request(path: Path, sql: str, kind: str = "number", *, is_age: bool = False)
     return {"id": ["a", sql], "path": str(path), "kind": kind, "sql": sql, "is_age": is_age}
 
 
-def ask(measures: Iterable[dict[str, Any]]) -> tuple[dict[str, Any], int]:
+def ask(
+    measures: Iterable[dict[str, Any]], stuck_seconds: float = 5.0
+) -> tuple[dict[str, Any], int]:
     """Return the answers by the query of their measures, and the exit code of the process."""
     done = subprocess.run(
-        [sys.executable, "-S", "-B", "-c", ASK, str(os.getpid())],
+        [sys.executable, "-S", "-B", "-c", ASK.format(stuck_seconds), str(os.getpid())],
         input=json.dumps({"measures": list(measures)}),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -36,7 +36,7 @@ PASSING = COSTLY | {"waits"}
 MAX_DETAIL_CHARACTERS = 5000
 
 SILENT_SECONDS = 10.0
-"""A process that sends nothing for this time hangs: a query takes 3 s at most."""
+"""A process that sends nothing for this time hangs: a query takes 7 s at most."""
 
 Row = tuple[Annotated[str, Field(max_length=MAX_LABEL_CHARACTERS)] | None, int | FiniteFloat | None]
 Key = tuple[str, str]
