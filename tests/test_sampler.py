@@ -113,6 +113,26 @@ def test_a_limit_keeps_its_start_over_a_restart_and_a_lock(tmp_path: Path) -> No
         assert email(sampler).problems == first
 
 
+def test_a_problem_of_a_measure_goes_on_in_the_first_snapshot_after_a_restart(
+    tmp_path: Path,
+) -> None:
+    path = make_database(tmp_path / "email.db", messages=3)
+    config = write_config(tmp_path, [("email", path)])
+    measure = "[[databases.measures]]\nname = 'n'\nsql = 'SELECT count(*) FROM messages'\nmax = 2\n"
+    config.write_text(f"{config.read_text()}\n{measure}")
+    with sampling(config) as sampler:
+        (first,) = eventually(lambda: email(sampler).problems)
+        assert first.code == "measure_out_of_range"
+        (incident,) = snapshot_of(sampler).open_incidents
+    loaded = settings.load(config)
+    with closing(History(loaded.history)) as history:
+        sampler = Sampler(loaded, history)
+        restarted = sampler.tick()
+        sampler.finish()
+    assert restarted.databases[0].problems == (first,)
+    assert [one.id for one in restarted.incidents] == [incident.id]
+
+
 def test_a_replaced_file_is_read_at_once(config: Path, tmp_path: Path) -> None:
     make_database(tmp_path / "email.db", messages=3)
     with sampling(config) as sampler:

@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from dash_app.cli.history import summarize
 from dash_app.history.series import Series
 from dash_app.history.writer import History
 from dash_app.model.event import Event
+from dash_app.model.measure import AGE, Measure
 from dash_app.settings.schema import HistorySettings
 from tests.cli.helpers import environment, output_lines, run, usage_error
+from tests.factories import database
 from tests.harness import ROOT, Served, eventually, make_database, write_config
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -137,6 +140,26 @@ def test_sizes_have_units(metric: Any, row: tuple[str, ...]) -> None:
     assert summarize([Series("email", None, metric, points)])[1][: len(row)] == row
     unknown = summarize([Series("email", None, metric, ((1, None),))])[1]
     assert unknown == ("email", "", *["unknown"] * 4)
+
+
+def test_values_of_measures_have_labels_and_units() -> None:
+    measures = (
+        Measure("cost", "Cost", timedelta(minutes=1), unit="USD"),
+        Measure("newest", "Newest", timedelta(minutes=1), unit=AGE),
+    )
+    watched = [replace(database(), measures=measures)]
+    points = ((1, None), (2, 1.5), (3, 0.25))
+    cost = [Series("email", None, "measure:cost", points, label=label) for label in ("a", "b")]
+    head, *rows = summarize([cost[0], replace(cost[1], points=((1, None),))], watched)
+    assert head == ("DATABASE", "LABEL", "LAST", "MIN", "MAX", "CHANGE")
+    assert rows == [
+        ("email", "a", "0.25 USD", "0.25 USD", "1.5 USD", "−1.25 USD"),
+        ("email", "b", *["unknown"] * 4),
+    ]
+    ages = Series("email", None, "measure:newest", ((1, 60.0), (2, 7260.0)))
+    assert summarize([ages], watched)[1] == ("email", "", "2 h", "1 min", "2 h", "+2 h")
+    removed = Series("email", None, "measure:removed", ((1, 5.0), (2, 5.0)))
+    assert summarize([removed], watched)[1] == ("email", "", "5", "5", "5", "no change")
 
 
 def test_events_are_listed_newest_first(tmp_path: Path, recorded: Path) -> None:

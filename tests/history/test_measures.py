@@ -7,13 +7,15 @@ from datetime import timedelta
 from pathlib import Path
 
 from dash_app import loader
+from dash_app.api.csv_export import to_csv
+from dash_app.api.serializers import history_document
 from dash_app.history import series
 from dash_app.history.answers import AnswerStore, window_answers
 from dash_app.history.chart_grid import Window
 from dash_app.history.measures import MAX_LABELS
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.rollups import DAY, HOUR
-from dash_app.history.series import Selection
+from dash_app.history.series import Selection, Series
 from dash_app.history.writer import History
 from dash_app.model.measure import (
     AGE,
@@ -164,6 +166,25 @@ def test_a_frame_has_the_values_of_each_label_and_at_most_twelve(tmp_path: Path)
     assert loader.measure_trend_frame(path, "email", ages, trend)[OTHERS].iloc[-1] == 2
     none = loader.measure_trend_frame(path, "other", COST, trend)
     assert (none.empty, len(none.index)) == (True, 4)
+
+
+def test_the_route_and_its_csv_have_labels_numbers_and_units() -> None:
+    watched = replace(database(), measures=(COST,))
+    lines = [
+        Series("email", None, COST.metric, ((START_SECONDS, 0.5),), (None,), label="=1+1"),
+        Series("email", None, "measure:removed", ((START_SECONDS, None),), (None,)),
+        Series("email", "tasks", "rows", ((START_SECONDS, 7),), (None,)),
+    ]
+    document = history_document(lines, [watched])["series"]
+    facts = [(line["label"], line["unit"], line["points"][0][1]) for line in document]
+    assert facts == [("=1+1", "USD", 0.5), (None, None, None), (None, "rows", 7)]
+    head, *rows = to_csv(document).splitlines()
+    assert head == "time,database,table,metric,unit,value,label"
+    assert [row.partition("Z,")[2] for row in rows] == [
+        "email,,measure:cost,USD,0.5,'=1+1",
+        "email,,measure:removed,,,",
+        "email,tasks,rows,rows,7,",
+    ]
 
 
 def test_the_newest_values_are_a_frame() -> None:
