@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dash_app.cli.measure_proposals import propose_measures
+from dash_app.cli.measure_trials import propose_measures
 from dash_app.cli.terminal import (
     config_option,
     database_option,

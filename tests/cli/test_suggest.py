@@ -9,13 +9,9 @@ import pytest
 
 from dash_app import settings
 from dash_app.cli import suggest
-from dash_app.cli.measure_proposals import Proposal
 from dash_app.history.writer import History
 from dash_app.model.expectation import Expectation
 from dash_app.model.match import Match
-from dash_app.model.measure import Answer, Failure
-from dash_app.model.schema import Schema
-from dash_app.rules.suggestions import candidates
 from dash_app.settings.schema import HistorySettings
 from dash_app.settings.toml_edit import NotUnderstoodError, add_measures, add_settings
 from tests.cli.helpers import run
@@ -156,29 +152,12 @@ def test_measures_are_saved_from_packs_and_by_names_and_nothing_of_a_row_is_writ
     text = config.read_text()
     assert "secret" not in saved + text
     assert text.count("# From the pack openclaw.\n") == 8
-    for reason in ("Rows whose parent is missing: 1", "Different values of bills.state: 1"):
+    for reason in ("Rows whose parent is missing: 1", "bills.state has few different values: 1"):
         assert f"{reason}\n" in text
     (database,) = settings.load(config).databases
     own = "bills_by_state", "bills_cost_24h", "newest_bills", "foreign_keys"
     assert {one.name for one in database.measures} == {*DATABASES["openclaw"].expected, *own}
     assert output(tmp_path, "--config", config, "--save") == "# Nothing to propose.\n"
-
-
-def test_while_a_file_is_written_without_pause_the_names_of_columns_must_do() -> None:
-    schema = Schema({"runs": {"status": "TEXT", "cost": "REAL", "created_at": "INTEGER"}})
-    busy = Answer(failure=Failure("waits", NOW, {"why": "it is written without a pause"}))
-    texts = [Proposal(one.name, one, "number").toml(busy) for one in candidates(schema, ())]
-    assert texts == [
-        (
-            "# Different values of runs.status: not counted, since it is being written\n"
-            'name = "runs_by_status"\nsql = "SELECT status, count(*) FROM runs GROUP BY status"'
-        ),
-        None,  # the form of its times is not known
-        (
-            "# By its name, runs.created_at is the time of a row\n"
-            'name = "newest_runs"\nsql = "SELECT max(created_at) FROM runs"\nunit = "age"'
-        ),
-    ]
 
 
 def test_measures_that_cannot_be_had_are_not_proposed_and_the_reason_is_printed(

@@ -1,18 +1,24 @@
-"""Propose measures for a database by the names and types of its columns.
+"""Measures that may be worth having, by packs and by the names and types of columns.
 
-Each proposal has a probe, a query for one number: how many different values a column has, or which
-form its times have. The number decides whether the measure is worth having, and with which query.
+Each has a probe, a query for one number: how many different values a column has, or which form its
+times have. The number decides whether the measure is worth having, and with which query.
 """
 
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
-from dash_app.model.measure import AGE
+from dash_app.model.measure import AGE, MeasureKind
 from dash_app.model.naming import slug
 from dash_app.model.schema import Schema
+from dash_app.settings.measures import FOREIGN_KEYS
+from dash_app.settings.packs import packs
+from dash_app.settings.toml_edit import toml_string
 
-MAX_CANDIDATES, MAX_NAME_CHARACTERS = 60, 60
+MAX_NAME_CHARACTERS = 60
+NOT_COUNTED = "not counted, since it is being written"
 
 TIMES = (
     *("created_at", "created", "created_on", "inserted_at", "added_at", "received_at", "sent_at"),
@@ -28,8 +34,7 @@ KEYS = (
     *("uuid", "guid", "external_id", "slug", "url", "uri", "email", "hash", "sha256"),
     *("fingerprint", "dedupe_key", "dedup_key", "idempotency_key"),
 )
-COST, TOKENS = r"(.*_)?(costs?|spend|usd|eur)(_.*)?", r"(?!max_|limit_)(.*_)?tokens(_.*)?"
-CURRENCIES = ("usd", "eur")
+COST, TOKENS = r"(.*_)?(costs?|spend|usd)(_.*)?", r"(?!max_|limit_)(.*_)?tokens(_.*)?"
 
 NUMBER_TYPE, TEXT_TYPE, TIME_TYPE = "^$|INT|REAL|FLO|DOU|NUM|DEC", "^$|CHAR|TEXT|INT", "^[^B]*$"
 """The types that fit (sqlite.org/datatype3.html, 3.1). BLOB and BOOLEAN are no times."""
@@ -71,16 +76,14 @@ REPEATED_OF_MANY = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A measure that may be worth having."""
+    """A measure that may be worth having, and its probe: a query, or a measure of another kind."""
 
     name: str
-    reason: str
-    """In words; `{}` stands for the number of the probe."""
+    kind: MeasureKind
     probe: str
-    queries: Mapping[int, str]
-    """The query of the measure by the number of the probe; without one, it is not worth having."""
-    settings: Mapping[str, str | int] = field(default_factory=dict)
-    """Its other settings."""
+    toml: Callable[[int | None], str | None]
+    """Return its settings with the reason, by the number that the probe found; None if the measure
+    is not worth having. Without a number, because there was no moment to read, names must do."""
 
 
 class _Table:
@@ -89,9 +92,8 @@ class _Table:
     def __init__(self, schema: Schema, name: str) -> None:
         self.name = name
         self._types = schema.tables[name]
-        self._keys = {
-            column for table, column in schema.unique | schema.references if table == name
-        }
+        keys = schema.unique | schema.references
+        self._keys = {column for table, column in keys if table == name}
         times = self.columns(TIMES, TIME_TYPE)
         self.time = next((column for _words, column in times), None)
 
@@ -113,17 +115,30 @@ class _Table:
         return template.format_map({key: _quoted(name) for key, name in names.items()})
 
 
-def candidates(schema: Schema, without: Iterable[str]) -> list[Candidate]:
-    """Return measures for the tables of a schema, except some, the most telling kind first."""
-    kinds: tuple[Callable[[_Table], Iterator[Candidate]], ...]
-    kinds = (_by_status, _sums, _duplicates, _newest)
+def candidates(schema: Schema) -> Iterator[Candidate]:
+    """Yield measures for a schema: those of packs, and for other tables the most telling first."""
+    fitting = [pack for pack in packs() if pack.fits(schema)]
+    for pack in fitting:
+        for text in pack.measures:
+            own = tomllib.loads(text)
+            lines = f"# From the pack {pack.name}.\n{text}"
+            yield Candidate(own["name"], "no_rows", own["sql"], partial(_settings, lines))
+    if schema.references:
+        text = "# It has foreign keys. Rows whose parent is missing: {}\nforeign_keys = true"
+        yield Candidate(FOREIGN_KEYS, "foreign_keys", "", partial(_settings, text))
+    others = schema.tables.keys() - {table for pack in fitting for table in pack.tables}
     tables = [
         _Table(schema, name)
-        for name in sorted(schema.tables.keys() - {*without})
+        for name in sorted(others)
         if all("]" not in text and text.isprintable() for text in (name, *schema.tables[name]))
     ]
-    found = [candidate for kind in kinds for table in tables for candidate in kind(table)]
-    return found[:MAX_CANDIDATES]
+    for kind in (_by_status, _sums, _duplicates, _newest):
+        for table in tables:
+            yield from kind(table)
+
+
+def _settings(text: str, number: int | None) -> str:
+    return text.replace("{}", NOT_COUNTED if number is None else str(number), 1)
 
 
 def _by_status(table: _Table) -> Iterator[Candidate]:
@@ -131,26 +146,24 @@ def _by_status(table: _Table) -> Iterator[Candidate]:
     names = [f"(\\w+_)?{name}" for name in STATUSES]
     for words, column in table.columns(names, TEXT_TYPE):
         if not table.is_key(column):
-            reason = f"Different values of {table.name}.{column}: {{}}"
-            queries = dict.fromkeys(FEW, table.sql(BY_VALUE, column))
-            name = _name(f"{table.name}_by_{words}")
-            yield Candidate(name, reason, table.sql(VALUES, column), queries)
+            reason = f"{table.name}.{column} has few different values: {{}}"
+            queries = dict.fromkeys((None, *FEW), table.sql(BY_VALUE, column))
+            name = f"{table.name}_by_{words}"
+            yield _candidate(name, table.sql(VALUES, column), queries, reason)
             return
 
 
 def _sums(table: _Table) -> Iterator[Candidate]:
     """Yield the sum per day of each column with costs or tokens."""
     for words, column in table.columns((COST, TOKENS), NUMBER_TYPE) if table.time else ():
-        currency = next((name.upper() for name in CURRENCIES if name in words.split("_")), "")
         is_cost = re.fullmatch(COST, words)
-        unit, what = (currency, "a cost") if is_cost else ("tokens", "a number of tokens")
-        label = f"{_words(table.name)} {words} in 24 h".replace("_", " ").capitalize()
-        yield Candidate(
-            _name(f"{table.name}_{words}_24h"),
-            f"By their names, {table.name}.{column} is {what}, and {table.time} the time of a row",
+        what = "a cost" if is_cost else "a number of tokens"
+        yield _candidate(
+            f"{table.name}_{words}_24h",
             table.sql(FORM),
             {form: table.sql(SUM, column) + ago for form, ago in DAY_AGO.items()},
-            {"label": label, "unit": unit},
+            f"By their names, {table.name}.{column} is {what}, and {table.time} the time of a row",
+            unit=("USD" if "usd" in words else "") if is_cost else "tokens",
         )
 
 
@@ -159,31 +172,48 @@ def _duplicates(table: _Table) -> Iterator[Candidate]:
     own_key = f"{_words(table.name).removesuffix('s')}_id"
     for words, column in table.columns((*KEYS, re.escape(own_key)), TEXT_TYPE):
         if not table.is_key(column):
-            yield Candidate(
-                _name(f"{table.name}_repeated_{words}"),
-                f"By its name, {table.name}.{column} is a key. No value repeats as yet",
+            yield _candidate(
+                f"{table.name}_repeated_{words}",
                 table.sql(REPEATED_OF_MANY, column),
                 {0: table.sql(REPEATED, column)},
-                {"max": 0, "every": "10m", "level": "notice"},
+                f"By its name, {table.name}.{column} is a key. No value repeats as yet",
+                max=0,
+                every="10m",
+                level="notice",
             )
 
 
 def _newest(table: _Table) -> Iterator[Candidate]:
     """Yield the age of the newest row."""
     if table.time:
+        queries = dict.fromkeys((None, *DAY_AGO), table.sql(NEWEST))
         reason = f"By its name, {table.name}.{table.time} is the time of a row"
-        queries = dict.fromkeys(DAY_AGO, table.sql(NEWEST))
-        name = _name(f"newest_{table.name}")
-        yield Candidate(name, reason, table.sql(FORM), queries, {"unit": AGE})
+        yield _candidate(f"newest_{table.name}", table.sql(FORM), queries, reason, unit=AGE)
+
+
+def _candidate(
+    name: str, probe: str, queries: Mapping[int | None, str], reason: str, **settings: str | int
+) -> Candidate:
+    """Return a measure with these queries, by the number that its probe finds."""
+    name = slug(_words(name))[:MAX_NAME_CHARACTERS].strip("_-")
+
+    def toml(number: int | None) -> str | None:
+        if number not in queries:
+            return None
+        own = {"name": name, "sql": queries[number], **settings}
+        lines = (
+            f"{key} = {value if isinstance(value, int) else toml_string(value)}"
+            for key, value in own.items()
+            if value != ""
+        )
+        return "\n".join([f"# {_settings(reason, number)}", *lines])
+
+    return Candidate(name, "number", probe, toml)
 
 
 def _words(name: str) -> str:
     """Return a name in lower case with underscores: created_at for createdAt."""
     return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _name(text: str) -> str:
-    return slug(_words(text))[:MAX_NAME_CHARACTERS].strip("_-")
 
 
 def _quoted(name: str) -> str:

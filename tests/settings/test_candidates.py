@@ -1,6 +1,7 @@
 """Measures that are proposed by the names and types of columns, and by one number per probe."""
 
 import sqlite3
+import tomllib
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,8 @@ import pytest
 
 from dash_app.model.schema import Schema
 from dash_app.reader.schema import describe_tables
-from dash_app.rules.suggestions import MAX_CANDIDATES, Candidate, candidates
+from dash_app.settings.candidates import candidates
+from dash_app.settings.measures import MeasureSettings
 from dash_app.system.decoding import decode_parsed
 
 NOW = datetime.now(UTC)
@@ -45,14 +47,17 @@ def schema_of(connection: sqlite3.Connection) -> Schema:
     return schema
 
 
-def proposals(connection: sqlite3.Connection, *without: str) -> dict[str, tuple[Candidate, str]]:
-    """The candidates whose probe finds a number that has a query, with that query."""
+def proposals(connection: sqlite3.Connection) -> dict[str, MeasureSettings]:
+    """The measures that are worth having by the number that the probe finds."""
     chosen = {}
-    for candidate in candidates(schema_of(connection), without):
-        ((number,),) = connection.execute(candidate.probe)
-        if number in candidate.queries:
-            assert candidate.name not in chosen
-            chosen[candidate.name] = candidate, candidate.queries[number]
+    for candidate in candidates(schema_of(connection)):
+        if candidate.kind == "number":
+            ((number,),) = connection.execute(candidate.probe)
+            text = None if number is None else candidate.toml(number)
+            if text:
+                assert candidate.name not in chosen
+                chosen[candidate.name] = MeasureSettings.model_validate(tomllib.loads(text))
+                assert chosen[candidate.name].name == candidate.name
     return chosen
 
 
@@ -77,39 +82,53 @@ def test_each_kind_is_proposed_with_a_query_that_fits(form: str) -> None:
             *("runs_by_status", "runs_cost_usd_24h", "runs_prompt_tokens_24h", "newest_runs"),
             *("runs_repeated_run_id", "newest_mails", "mails_repeated_mail_id"),
         }
-        values = {name: connection.execute(sql).fetchall() for name, (_, sql) in found.items()}
+        values = {name: connection.execute(own.sql).fetchall() for name, own in found.items()}
     assert values["runs_by_status"] == [(None, 10), ("done", 10), ("open", 10)]
     assert values["runs_cost_usd_24h"] == [(14.5,)]
     assert values["runs_prompt_tokens_24h"] == [(29 * 7,)]
     assert values["runs_repeated_run_id"] == values["mails_repeated_mail_id"] == [(0,)]
-    assert found["newest_runs"][0].settings == {"unit": "age"}
-    assert found["runs_cost_usd_24h"][0].settings["unit"] == "USD"
-    assert found["runs_prompt_tokens_24h"][0].settings["unit"] == "tokens"
-    assert found["runs_repeated_run_id"][0].settings["max"] == 0
+    units = {name: own.unit for name, own in found.items()}
+    assert units["newest_runs"] == "age"
+    assert units["runs_cost_usd_24h"] == "USD"
+    assert units["runs_prompt_tokens_24h"] == "tokens"
+    assert found["runs_repeated_run_id"].max == 0
 
 
-def test_nothing_is_proposed_without_rows_and_nothing_of_a_table_that_is_left_out() -> None:
+def test_nothing_is_proposed_of_empty_tables() -> None:
     with closing(connection_with(TABLES.format(type="TEXT"))) as connection:
         assert proposals(connection) == {}
-        fill(connection, "text")
-        assert {name.split("_")[0] for name in proposals(connection, "runs")} == {"newest", "mails"}
 
 
 def test_a_probe_tells_how_many_values_there_are_and_a_query_which() -> None:
     with closing(
         connection_with("CREATE TABLE t (state TEXT); INSERT INTO t VALUES ('secret')")
     ) as c:
-        (candidate,) = candidates(schema_of(c), ())
+        (candidate,) = candidates(schema_of(c))
         assert c.execute(candidate.probe).fetchall() == [(1,)]
+        assert (candidate.toml(1) or "").startswith("# t.state has few different values: 1\n")
         c.executemany("INSERT INTO t VALUES (?)", [(str(number),) for number in range(100)])
         assert c.execute(candidate.probe).fetchall() == [(13,)]
-        assert 13 not in candidate.queries
+        assert candidate.toml(13) is None
 
 
-def test_unusual_names_are_quoted_or_left_out_and_the_number_is_limited() -> None:
+def test_unusual_names_are_quoted_or_left_out() -> None:
     odd = {"a b": {"status": ""}, 'a"b': {"to": "", "status": ""}, "a]b": {"status": ""}}
-    many = {f"t{number}": {"status": "TEXT"} for number in range(100)}
-    (first, second) = candidates(Schema(odd), ())
-    assert first.queries[1] == "SELECT status, count(*) FROM [a b] GROUP BY status"
-    assert second.queries[1] == 'SELECT status, count(*) FROM [a"b] GROUP BY status'
-    assert len(candidates(Schema(many), ())) == MAX_CANDIDATES
+    odd["a\nb"] = {"status": ""}
+    queries = [tomllib.loads(one.toml(1) or "")["sql"] for one in candidates(Schema(odd))]
+    groups = "SELECT status, count(*) FROM [{}] GROUP BY status"
+    assert queries == [groups.format("a b"), groups.format('a"b')]
+
+
+def test_without_a_moment_to_read_the_names_of_columns_must_do() -> None:
+    schema = Schema({"runs": {"status": "TEXT", "cost": "REAL", "created_at": "INTEGER"}})
+    assert [candidate.toml(None) for candidate in candidates(schema)] == [
+        (
+            "# runs.status has few different values: not counted, since it is being written\n"
+            'name = "runs_by_status"\nsql = "SELECT status, count(*) FROM runs GROUP BY status"'
+        ),
+        None,  # the form of its times is not known
+        (
+            "# By its name, runs.created_at is the time of a row\n"
+            'name = "newest_runs"\nsql = "SELECT max(created_at) FROM runs"\nunit = "age"'
+        ),
+    ]
