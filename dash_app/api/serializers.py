@@ -307,11 +307,6 @@ def _findings(status: DatabaseStatus) -> list[schemas.Finding]:
 def _measure(report: MeasureReport) -> schemas.Measure:
     measure = report.measure
     values = () if report.is_single else report.shown
-    limits: schemas.MeasureLimits = {
-        "min": measure.least,
-        "max": measure.greatest,
-        "equals": measure.equals,
-    }
     return {
         "name": measure.name,
         "label": measure.label,
@@ -321,7 +316,9 @@ def _measure(report: MeasureReport) -> schemas.Measure:
         "measuredAt": rfc3339(report.measured_at),
         "level": report.level,
         "error": report.error and plain(report.error),
-        "limits": limits if measure.has_limits else None,
+        "limits": {"min": measure.least, "max": measure.greatest, "equals": measure.equals}
+        if measure.has_limits
+        else None,
         "pinned": measure.is_pinned,
     }
 

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 
 from dash_app.airlock.measurer import Measurer
 from dash_app.doctor.check import Check
 from dash_app.doctor.databases import read
-from dash_app.model.measure import Answer, Failure
+from dash_app.model.measure import Answer
 from dash_app.settings import Settings
 from dash_app.words.measures import FAILURE_REMEDIES, explain
-from dash_app.words.numbers import join_names, plural
+from dash_app.words.numbers import join_names, number, plural
 from dash_app.words.problems import REMEDIES, plain
 
 ASK_SECONDS = 15.0
@@ -29,27 +28,23 @@ def examine(settings: Settings) -> Iterator[Check]:
     with closing(Measurer(databases, 1.0, {})) as measurer:
         measurer.finish(readings, ASK_SECONDS)
     failures: dict[tuple[str, str], list[str]] = {}
-    answered = 0
+    answers: list[Answer] = []
     for database in databases:
         reading = readings.get(database.name)
         if reading is None or reading.code or reading.surroundings.conflicts:
             continue
-        answers = measurer.answers(database.name)
-        for measure in database.measures:
-            answer = answers.get(measure.name)
-            if answer and (failure := answer.failure or _no_answer(answer)):
-                key = f"{measure.label}: {plain(explain(failure))}", failure.code
-                failures.setdefault(key, []).append(database.label)
-            answered += bool(answer and answer.measured_at)
+        for name, answer in measurer.answers(database.name).items():
+            answers.append(answer)
+            if answer.failure:
+                label = next(one.label for one in database.measures if one.name == name)
+                text = f"{label}: {plain(explain(answer.failure))}"
+                failures.setdefault((text, answer.failure.code), []).append(database.label)
     for (text, code), labels in failures.items():
         cure = FAILURE_REMEDIES.get(code, REMEDIES["measure_failed"])
         yield Check("notice", "measure_failed", f"{join_names(labels)}: {text}", cure)
-    if answered:
-        verb = "answers" if answered == 1 else "answer"
-        yield Check("well", "measures", f"{plural(answered, 'measure')} {verb}.")
-
-
-def _no_answer(answer: Answer) -> Failure | None:
-    """Return the failure of a measure that was not asked in time."""
-    now = datetime.now(UTC)
-    return None if answer.measured_at else Failure("waits", now, {"why": "others took too long"})
+    if not answers:
+        return
+    answered = sum(answer.measured_at is not None for answer in answers)
+    is_over = all(answer.measured_at or answer.failure for answer in answers)
+    text = f"{number(answered)} of {plural(len(answers), 'measure')} answered."
+    yield Check("well" if is_over else "unknown", "measures", text)
