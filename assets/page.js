@@ -300,7 +300,7 @@
     }
   };
   const pointAt = (plot, finger, at, edges, name) => {
-    const { facts, top } = plot.dataset, fact = JSON.parse(facts)[at], width = edges[1] - edges[0];
+    const { facts, gap, top } = plot.dataset, fact = JSON.parse(facts)[at], width = edges[1] - edges[0];
     const [bar, line] = plot.querySelectorAll(".finger-bar, .finger-line");
     // A bar covers 70% of its step. Plotly draws whole pixels, which the finger covers too.
     line.style.left = percent(edges[at] + (top ? 0.35 * width : 0));
@@ -308,10 +308,11 @@
       height: percent(top && fact > 0 ? Math.min(1, Math.max(0.04, fact / top)) : 0) });
     const mark = [...plot.querySelectorAll(".rule")].find((rule) =>
       Math.abs(rule.offsetLeft - fingerAt * plot.clientWidth) <= 8);
-    const rows = fact === null ? "" : `${fact.toLocaleString("en")} ${fact === 1 ? "row" : "rows"}`;
+    // That of a measure is a text with its unit.
+    const rows = typeof fact !== "number" ? fact ?? "" : `${fact.toLocaleString("en")} ${fact === 1 ? "row" : "rows"}`;
     const said = mark?.dataset.text ?? rows;
     const time = document.createElement("span");
-    time.textContent = `${said ? "" : "not watched"} ${mark?.dataset.time ?? name}`;
+    time.textContent = `${said ? "" : gap} ${mark?.dataset.time ?? name}`;
     finger.replaceChildren(said, time);
   };
   root.addEventListener("pointerleave", follow);

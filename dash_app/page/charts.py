@@ -1,4 +1,4 @@
-"""Trends as small multiples: one panel per database or table, on a shared time axis.
+"""Trends as small multiples: a panel per database, table or measure, on a shared time axis.
 
 Plotly draws bars and lines only. Labels, marks and gaps are HTML: they follow the theme, grow with
 the text and are never cut. Figures are plain dicts, because Plotly's own classes cost 10 MB.
@@ -21,10 +21,11 @@ from dash.development.base_component import Component
 
 from dash_app.model.event import EventKind
 from dash_app.page import ids
+from dash_app.page.chart_choice import Choice
 from dash_app.page.markup import plain
-from dash_app.page.url_query import parse
-from dash_app.page.widgets import and_more, aria, aside, choices, data, middle_ellipsis, unbroken
+from dash_app.page.widgets import and_more, aria, aside, data, middle_ellipsis, unbroken
 from dash_app.words import numbers
+from dash_app.words.measures import SCALED_UNITS, value_text
 
 MAX_POINTS, MAX_BARS = 300, 60
 """A panel is at most about 400 pixels wide."""
@@ -42,7 +43,7 @@ ROW_SHARE, STUB_SHARE, BAR_SHARE = 0.04, 0.02, 0.7
 COLOUR, FAINT = "gray", "silver"
 """Plotly needs colours. The style sheet replaces them, so that they follow the theme."""
 
-UNWATCHED = "not watched"
+UNWATCHED, NO_VALUE = "not watched", "no value"
 CONFIG: Any = {"staticPlot": True, "responsive": True}
 CHANGES: tuple[EventKind, ...] = ("schema_changed", "version_changed")
 """Kinds of events that are marked as changes. The others are problems, and so incidents."""
@@ -63,52 +64,6 @@ Note = tuple[Component | str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """How far back the charts reach; frequency and format of the times below, format of others."""
-
-    key: str
-    label: str
-    reach: timedelta
-    tick_frequency: str
-    tick_format: str
-    time_format: str
-
-
-RANGES = (
-    Range("1h", "1 h", timedelta(hours=1), "15min", "%H:%M", "%H:%M"),
-    Range("6h", "6 h", timedelta(hours=6), "2h", "%H:%M", "%H:%M"),
-    Range("24h", "24 h", timedelta(hours=24), "6h", "%H:%M", "%H:%M"),
-    Range("7d", "7 d", timedelta(days=7), "2D", "%-d %b", "%-d %b, %H:%M"),
-    Range("30d", "30 d", timedelta(days=30), "7D", "%-d %b", "%-d %b, %H:%M"),
-    Range("1y", "1 y", timedelta(days=365), "QS", "%b", "%-d %b"),
-)
-DEFAULT_RANGE = RANGES[2]
-COMPARED = {"7d", "30d"}
-"""Ranges that are drawn together with the span before them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What the charts show: rows written, or rows, and how far back. It is part of the URL."""
-
-    range: Range
-    is_rate: bool
-    offered: tuple[Range, ...]
-    """The ranges up to the shortest that holds the whole history."""
-
-    @classmethod
-    def from_search(cls, search: str | None, age: timedelta = timedelta.max) -> Choice:
-        """Parse a URL's query for a history of this age; anything unknown is the default."""
-        query = parse(search)
-        longest = next((option for option in RANGES if option.reach >= age), RANGES[-1])
-        default = min(longest, DEFAULT_RANGE, key=lambda option: option.reach)
-        chosen = next((option for option in RANGES if option.key == query.get("range")), default)
-        end = max(longest.reach, chosen.reach)
-        offered = tuple(option for option in RANGES if option.reach <= end)
-        return cls(chosen, query.get("show") != "rows", offered)
-
-
-@dataclass(frozen=True, slots=True)
 class Panel:
     """One chart: its column of the trend frame, its title and its marks."""
 
@@ -118,6 +73,20 @@ class Panel:
     note: Note = ()
     since: datetime | None = None
     """When its database was first watched, if that is within the range."""
+    unit: str | None = None
+    """The unit of a measure; None for rows."""
+
+    def text(self, value: float, *, is_tick: bool = False) -> str:
+        """Return a value in words. A tick has no unit that stands behind a number."""
+        if self.unit is None:
+            return numbers.short_number(int(value))
+        return value_text(value, "" if is_tick and self.unit not in SCALED_UNITS else self.unit)
+
+    def change(self, value: float) -> str:
+        """Return a difference in words: +24, −3 USD, no change."""
+        if self.unit is None or not value:
+            return numbers.change(int(value))
+        return f"{'+' if value > 0 else '−'}{value_text(abs(value), self.unit)}"
 
 
 class TimeAxis:
@@ -132,6 +101,7 @@ class TimeAxis:
     ) -> None:
         self.trends, self.choice, self.zone, self.before = trends, choice, zone, before
         self.step: timedelta = trends.attrs["step"] if choice.is_rate else timedelta(0)
+        self.gap = NO_VALUE if choice.is_measure else UNWATCHED
         self.instants = pd.DatetimeIndex(trends.index).tz_convert(zone)
         self._start = self.instants[0].timestamp()
         end = (self.instants[-1] + BAR_SHARE * self.step).timestamp()
@@ -170,16 +140,17 @@ class TimeAxis:
     def curve(self, name: str) -> Curve:
         """Return the curve of a column; a gap if there is no such column."""
         column = self.trends.get(name, pd.Series(pd.NA, self.trends.index, dtype="Int64"))
-        facts: list[int | str] = column.to_numpy(dtype=object, na_value=UNWATCHED).tolist()
-        for start, end, rows in self.trends.attrs["meanwhile"].get(name, ()):
+        facts: list[float | str] = column.to_numpy(dtype=object, na_value=self.gap).tolist()
+        for start, end, rows in self.trends.attrs.get("meanwhile", {}).get(name, ()):
             words = f"{UNWATCHED}, {numbers.plural(rows, 'row')} came" if rows else UNWATCHED
             for place in range(*self.instants.searchsorted([start - self.step, end])):
                 facts[place] = words if facts[place] == UNWATCHED else facts[place]
         before = self.before.curve(name) if self.before else None
-        if before and not _rows(before.facts[: 1 if self.step else 2]):
+        if before and not _known(before.facts[: 1 if self.step else 2]):
             before = None  # it was not watched from its start
         is_partial = bool(self.trends.attrs.get("uncounted", {}).get(name))
-        return Curve(self, facts, self.trends.attrs["written"].get(name, 0), before, is_partial)
+        written = self.trends.attrs.get("written", {}).get(name, 0)
+        return Curve(self, facts, written, before, is_partial)
 
 
 @dataclass(frozen=True)
@@ -187,8 +158,8 @@ class Curve:
     """The values of one panel."""
 
     axis: TimeAxis
-    facts: list[int | str]
-    """For each instant the rows, or the words for a gap: not watched, or a part is unknown."""
+    facts: list[float | str]
+    """For each instant the value, or the words for a gap: not watched, or a part is unknown."""
 
     written: int
     """The rows written in the range, also while nobody watched."""
@@ -200,12 +171,12 @@ class Curve:
     """Whether a table that was never counted in the range is missing."""
 
     @property
-    def known(self) -> list[int]:
+    def known(self) -> list[float]:
         """The values that are known, without the running bar."""
-        return _rows(self.facts[:-1] if self.axis.step else self.facts)
+        return _known(self.facts[:-1] if self.axis.step else self.facts)
 
     @cached_property
-    def scale(self) -> tuple[int, int]:
+    def scale(self) -> tuple[float, float]:
         """The least and the greatest value; of rows written, 0 and the greatest.
 
         A running bar is not in the scale, unless nothing else was written.
@@ -213,26 +184,19 @@ class Curve:
         values = self.known + (self.before.known if self.before else [])
         if not self.axis.step:
             return min(values, default=0), max(values, default=0)
-        return 0, max(max(values, default=0) or sum(_rows(self.facts)), MIN_TOP)
+        return 0, max(max(values, default=0) or sum(_known(self.facts)), MIN_TOP)
 
-    def runs(self, kind: type) -> Iterator[tuple[int, int]]:
-        """Yield the first place of each run of values (int), or of each gap (str), and its end."""
-        for found, run in groupby(range(len(self.facts)), key=lambda at: type(self.facts[at])):
-            places = list(run)
-            if found is kind:
-                yield places[0], places[-1] + 1
-
-
-def _rows(facts: list[int | str]) -> list[int]:
-    return [fact for fact in facts if isinstance(fact, int)]
+    def runs(self, *, of_gaps: bool = False) -> Iterator[tuple[int, int]]:
+        """Yield the first place of each run of values, or of each gap, and its end."""
+        places = range(len(self.facts))
+        for is_gap, run in groupby(places, key=lambda at: isinstance(self.facts[at], str)):
+            found = list(run)
+            if is_gap == of_gaps:
+                yield found[0], found[-1] + 1
 
 
-def choice_links(choice: Choice, search: str | None) -> list[Component]:
-    """Return two rows of links: what to show, and how far back. The page's script follows them."""
-    ranges = {option.key: option.label for option in choice.offered}
-    modes = {"": "Rows written", "rows": "Rows"}
-    shown = choices("show", modes, "" if choice.is_rate else "rows", search)
-    return [plain(shown, choices("range", ranges, choice.range.key, search))]
+def _known(facts: list[float | str]) -> list[float]:
+    return [fact for fact in facts if not isinstance(fact, str)]
 
 
 def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -> list[Component]:
@@ -245,14 +209,14 @@ def draw_charts(panels: Sequence[Panel], axis: TimeAxis, database: str | None) -
     drawn = [_panel(*each) for each in zip(count(), shown, curves, strict=False)]
     query = {
         "format": "csv",
-        "metric": "inserted" if axis.choice.is_rate else "rows",
+        "metric": axis.choice.metric,
         "from": (datetime.now(UTC) - axis.choice.range.reach).isoformat(timespec="seconds"),
         **({"database": database} if database else {}),
     }
-    link = html.A("CSV", href=f"/api/history?{urlencode(query)}")
-    formats = html.Div([as_table(shown, curves), link], className="formats")
+    link = [html.A("CSV", href=f"/api/history?{urlencode(query)}")] if query["metric"] else []
+    formats = html.Div([as_table(shown, curves), *link], className="formats")
     shared = data(edges=json.dumps(axis.edges), names=json.dumps(axis.names))
-    return [*drawn, plain(_below(panels, [formats] if shown else [], shared))]
+    return [*drawn, plain(_below(panels, [formats] if shown else [], shared, axis.gap))]
 
 
 def empty_charts(panels: Sequence[Panel]) -> list[Component]:
@@ -270,8 +234,8 @@ def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:
     """Return a folded table with one column per chart, newest first, of about 24 instants."""
     times = curves[0].axis.instants.strftime("%-d %b, %H:%M") if curves else ()
     columns = [
-        [numbers.number(fact) if isinstance(fact, int) else fact for fact in curve.facts]
-        for curve in curves
+        [fact if isinstance(fact, str) else _in_full(panel, fact) for fact in curve.facts]
+        for panel, curve in zip(panels, curves, strict=True)
     ]
     lines = [
         html.Tr([html.Th(times[at], scope="row"), *(html.Td(column[at]) for column in columns)])
@@ -280,6 +244,10 @@ def as_table(panels: Sequence[Panel], curves: Sequence[Curve]) -> Component:
     head = html.Tr([html.Th("Time"), *(html.Th(panel.label, scope="col") for panel in panels)])
     table = html.Table([html.Thead(head), html.Tbody(lines)])
     return html.Details([html.Summary("As a table"), html.Div(table)], className="as-table")
+
+
+def _in_full(panel: Panel, value: float) -> str:
+    return numbers.number(int(value)) if panel.unit is None else panel.text(value)
 
 
 def _panel(number: int, panel: Panel, curve: Curve) -> Component:
@@ -291,7 +259,8 @@ def _panel(number: int, panel: Panel, curve: Curve) -> Component:
         role="img",
         **aria(label=f"{panel.label}: {''.join(rest)}"),
     )
-    return html.Div([plain(_head(panel.label, rest)), frame], className="panel")
+    kind = "panel" if panel.unit is None else "panel of-measure"
+    return html.Div([plain(_head(panel.label, rest)), frame], className=kind)
 
 
 def _head(label: str, rest: Sequence[str] = ()) -> Component:
@@ -309,36 +278,38 @@ def _at_rest(panel: Panel, curve: Curve) -> list[str]:
     """Return the newest value and the change over the range: facts, each followed by its words."""
     axis, chosen = curve.axis, curve.axis.choice.range
     span = f" in {unbroken(chosen.label)}"
-    if not _rows(curve.facts):
-        return [UNWATCHED, span]
+    if not _known(curve.facts):
+        return [axis.gap, span]
     if panel.since:
         day_or_time = "%H:%M" if chosen.reach <= numbers.A_DAY else "%-d %b"
         span = f" since {panel.since.astimezone(axis.zone).strftime(day_or_time)}"
     span += " · counted tables only" if curve.is_partial else ""
-    change = [_change(curve), span]
+    change = [_change(panel, curve), span]
     if curve.before:
-        change = [change[0], f"{span}, ", _change(curve.before), " before"]
+        change = [change[0], f"{span}, ", _change(panel, curve.before), " before"]
     newest = curve.facts[-1]
     is_same = panel.since and panel.since > axis.instants[-1]  # the running bar as the range
     if isinstance(newest, str) or is_same or (curve.before and axis.step):
         return change
-    noun = "row" if newest == 1 else "rows"
-    words = f" {axis.names[-1] if axis.step else noun} · "
-    return [numbers.short_number(newest), words, *change]
+    noun = "" if panel.unit is not None else " row" if newest == 1 else " rows"
+    words = f"{f' {axis.names[-1]}' if axis.step else noun} · "
+    return [panel.text(newest), words, *change]
 
 
-def _change(curve: Curve) -> str:
+def _change(panel: Panel, curve: Curve) -> str:
     if curve.axis.choice.is_rate:
         return f"+{numbers.short_number(curve.written)}" if curve.written else "no rows"
-    return numbers.change(curve.known[-1] - curve.known[0])
+    return panel.change(curve.known[-1] - curve.known[0])
 
 
 def _labels(panel: Panel, curve: Curve) -> list[Component]:
     """Return what is around and over a figure: ticks, hours, gaps, marks, and the finger."""
     axis, edges, reach = curve.axis, curve.axis.edges, 0 if curve.axis.step else 1
-    ticks = [html.Span(numbers.short_number(value)) for value in sorted({*curve.scale})]
+    scale = curve.scale if _known(curve.facts) else ()
+    texts = dict.fromkeys(panel.text(value, is_tick=True) for value in scale)
+    ticks = [html.Span(text) for text in texts]
     hours = [html.Span(text, style=_at(share)) for share, text in axis.ticks]
-    gaps = [(edges[max(0, first - reach)], edges[end]) for first, end in curve.runs(str)]
+    gaps = [(edges[max(0, first - reach)], edges[end]) for first, end in curve.runs(of_gaps=True)]
     bands = [
         html.Span(className="band", style=_at(start) | {"right": f"{1 - end:.2%}"})
         for start, end in gaps
@@ -358,8 +329,11 @@ def _labels(panel: Panel, curve: Curve) -> list[Component]:
     finger = [html.Span(className="finger-bar"), html.Span(className="finger-line")]
     compared = "has-before" if curve.before else ""
     top = {"top": str(curve.scale[1])} if axis.step else {}
-    values = [fact if isinstance(fact, int) else None for fact in curve.facts]
-    facts = data(facts=json.dumps(values), **top)
+    values = [
+        None if isinstance(fact, str) else fact if panel.unit is None else panel.text(fact)
+        for fact in curve.facts
+    ]
+    facts = data(facts=json.dumps(values, ensure_ascii=False), gap=axis.gap, **top)
     return [
         html.Div(ticks, className="ticks"),
         html.Div(hours, className="instants"),
@@ -371,12 +345,18 @@ def _at(share: float) -> dict[str, str]:
     return {"left": f"{share:.2%}"}
 
 
-def _below(panels: Sequence[Panel], formats: list[Component], shared: dict[str, Any]) -> Component:
+def _below(
+    panels: Sequence[Panel],
+    formats: list[Component],
+    shared: dict[str, Any],
+    gap: str = UNWATCHED,
+) -> Component:
     """Return what is below the charts: a legend of marks, the lines that replace charts, formats.
 
     The style sheet hides marks that do not occur.
     """
-    legend = [html.Li([html.Span(className=f"sign {key}"), text]) for key, text in MARKS.items()]
+    marks = MARKS | {"sign-gap": gap}
+    legend = [html.Li([html.Span(className=f"sign {key}"), text]) for key, text in marks.items()]
     texts = {str(panel.note): panel.note for panel in panels if panel.note}
     labels = {key: [each.label for each in panels if str(each.note) == key] for key in texts}
     notes = [
@@ -416,7 +396,7 @@ def figure(curve: Curve) -> dict[str, Any]:
 def _bars(curve: Curve) -> dict[str, Any]:
     """Return the bars, of which the running one is pale, and the stubs of times without rows."""
     edges, (_, high) = curve.axis.edges, curve.scale
-    known = [(at, rows) for at, rows in enumerate(curve.facts) if isinstance(rows, int)]
+    known = [(at, rows) for at, rows in enumerate(curve.facts) if not isinstance(rows, str)]
     running = len(curve.facts) - 1
     return {
         "type": "bar",
@@ -446,5 +426,5 @@ def _lines(curve: Curve, colour: str, width: float, fill: str) -> list[dict[str,
             "marker": {"size": 2, "color": COLOUR},
             "line": {"shape": "hv", "width": width, "color": colour},
         }
-        for first, end in curve.runs(int)
+        for first, end in curve.runs()
     ]

@@ -6,20 +6,37 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from functools import cached_property
 
+import pandas as pd
 from dash.development.base_component import Component
 
 from dash_app import loader
 from dash_app.history import coverage
 from dash_app.history.event_queries import EventQuery, events_page
 from dash_app.history.incidents import IncidentQuery, find_incidents
+from dash_app.model.measure import MeasureReport, Value
 from dash_app.model.snapshot import Snapshot
 from dash_app.page import charts
-from dash_app.page.charts import Choice, Mark, Note, Panel, TimeAxis
+from dash_app.page.chart_choice import COMPARED, MEASURES, SHOWS, Choice, choice_links
+from dash_app.page.charts import Mark, Note, Panel, TimeAxis
 from dash_app.page.database_list import select
+from dash_app.page.url_query import parse
 from dash_app.page.widgets import moment
 from dash_app.settings import Settings
 from dash_app.words.events import event_text
 from dash_app.words.incidents import labels_and_cause
+
+Chosen = tuple[str, str, str]
+"""A database, one of its measures, and the label of one of its values, empty for a single one."""
+
+
+def _key(value: Chosen) -> str:
+    """Return the name of a value's column. A label has no line breaks."""
+    return "\n".join(value)
+
+
+def _value_of(key: str) -> Chosen:
+    database, name, label = key.split("\n", 2)
+    return database, name, label
 
 
 @dataclass(frozen=True)
@@ -36,13 +53,18 @@ class Trends:
     def choice(self) -> Choice:
         """What the URL chooses, by how long the databases of this view have been watched."""
         first = min(self._since.values(), default=self.now)
-        return Choice.from_search(self.search, self.now - first)
+        shows = SHOWS | ({MEASURES: "Measures"} if self._reports else {})
+        if self.database:
+            metric = parse(self.search).get("show")
+            measures = [report.measure for report in self._reports.values()]
+            shows |= {one.metric: one.label for one in measures if one.metric == metric}
+        return Choice.from_search(self.search, self.now - first, shows)
 
     @property
     def links(self) -> list[Component]:
         """The links to other choices, once there is something to choose from."""
         has_charts = any(map(self._has_line, self._since.values()))
-        return charts.choice_links(self.choice, self.search) if has_charts else []
+        return choice_links(self.choice, self.search) if has_charts else []
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -50,14 +72,22 @@ class Trends:
         found = len(self._databases)
         if not found and not self.settings.databases:
             return ("Nothing recorded yet.",)
+        own = self.snapshot.history_notes if self.snapshot and self.database else ()
+        if self.choice.is_measure:
+            total = sum(len(report.shown) or 1 for report in self._chosen.values())
+            drawn, one = len(self._values), "a measure" if self.database else "a database"
+            more = f"{drawn} of {total} values. Choose {one} for others."
+            return (*own, more) if drawn < total else own
         if self.database or found <= charts.MAX_PANELS:
-            return self.snapshot.history_notes if self.snapshot and self.database else ()
+            return own
         is_all = found == len(self.settings.databases)
         more = ", those in trouble first. Filter by name for others." if is_all else " found."
         return (f"{charts.MAX_PANELS} of {found}{more}",)
 
     def panels(self) -> list[Panel]:
         """Return the panels. Those without anything to draw have a note instead."""
+        if self.choice.is_measure:
+            return self._measure_panels(self._values)
         if self.database:
             common = self._panel(self.database, self.database)
             return [
@@ -68,17 +98,95 @@ class Trends:
 
     def draw(self, zone: tzinfo) -> list[Component]:
         """Return the charts, from the loader's trend frames."""
-        choice, history, before = self.choice, self.settings.history, None
-        reach, points = choice.range.reach, charts.MAX_BARS if choice.is_rate else charts.MAX_POINTS
-        trend = loader.Trend(reach, points, history.every, self.database, is_rate=choice.is_rate)
-        trends = loader.trend_frame(history.path, trend)
-        if self.snapshot and not choice.is_rate:
+        choice, before, panels = self.choice, None, self.panels()
+        trends = self._frame(self.now)
+        if choice.is_measure:  # also of labels that are gone
+            known = {_key(value) for value in self._values}
+            gone = [_value_of(key) for key in trends.columns if key not in known]
+            panels += self._measure_panels(gone[: max(charts.MAX_PANELS - len(panels), 0)])
+            trends = self._with_present(trends)
+        elif self.snapshot and not choice.is_rate:
             trends = loader.with_present(trends, self.snapshot, self.database)
-        if choice.range.key in charts.COMPARED:
-            earlier = loader.trend_frame(history.path, replace(trend, until=self.now - reach))
-            before = TimeAxis(earlier, choice, zone)
+        if choice.range.key in COMPARED:
+            before = TimeAxis(self._frame(self.now - choice.range.reach), choice, zone)
         axis = TimeAxis(trends, choice, zone, before)
-        return charts.draw_charts(self.panels(), axis, self.database)
+        return charts.draw_charts(panels, axis, self.database)
+
+    def _frame(self, until: datetime) -> pd.DataFrame:
+        """Return the loader's trend frame of the range that ends then."""
+        choice, history = self.choice, self.settings.history
+        points = charts.MAX_BARS if choice.is_rate else charts.MAX_POINTS
+        trend = loader.Trend(
+            choice.range.reach, points, history.every, self.database, choice.is_rate, until
+        )
+        if not choice.is_measure:
+            return loader.trend_frame(history.path, trend)
+        columns: dict[str, pd.Series[float]] = {}
+        for (database, name), report in self._chosen.items():
+            if any((database, name) == value[:2] for value in self._values):
+                frame = loader.measure_trend_frame(history.path, database, report.measure, trend)
+                columns |= {_key((database, name, str(label))): frame[label] for label in frame}
+        trends = pd.DataFrame(columns, frame.index)
+        trends.attrs = frame.attrs
+        return trends
+
+    def _with_present(self, trends: pd.DataFrame) -> pd.DataFrame:
+        """Append the values of the snapshot to a frame, so that charts agree with the cards."""
+        if self.snapshot is None:
+            return trends
+        present = {
+            _key((*key, value.label or "")): pd.Series(
+                [value.number], pd.DatetimeIndex([self.snapshot.taken_at]), dtype="Float64"
+            )
+            for key, report in self._chosen.items()
+            if not report.error and self.snapshot.status_of(key[0]).status == "connected"
+            for value in report.shown
+        }
+        extended = pd.concat([trends, pd.DataFrame(present)])
+        extended.attrs = trends.attrs
+        return extended
+
+    @cached_property
+    def _reports(self) -> dict[tuple[str, str], MeasureReport]:
+        """The measures of this view, by database and name. The overview has the pinned ones."""
+        names = [self.database] if self.database else [name for name, _ in self._databases]
+        return {
+            (status.database.name, report.measure.name): report
+            for status in (self.snapshot.databases if self.snapshot else ())
+            if status.database.name in names
+            for report in status.measures
+            if self.database or report.measure.is_pinned
+        }
+
+    @property
+    def _chosen(self) -> dict[tuple[str, str], MeasureReport]:
+        """The measures that are chosen, those with one number first."""
+        metric = self.choice.metric
+        reports = sorted(self._reports.items(), key=lambda item: len(item[1].shown) > 1)
+        return {key: one for key, one in reports if metric in {"", one.measure.metric}}
+
+    @cached_property
+    def _values(self) -> list[Chosen]:
+        """The values of the chosen measures that have a chart."""
+        values = [
+            (*key, value.label or "")
+            for key, report in self._chosen.items()
+            for value in report.shown or (Value(None, None),)
+        ]
+        return values[: charts.MAX_PANELS + (len(self._chosen) == 1)]  # and others
+
+    def _measure_panels(self, values: list[Chosen]) -> list[Panel]:
+        labels, shown = dict(self._databases), {database for database, _, _ in values}
+        common = {name: self._panel(name, labels[name]) for name in shown}
+        panels = []
+        for database, name, label in values:
+            measure = self._reports[database, name].measure
+            parts = [measure.label, label] if self.choice.metric == "" else [label or measure.label]
+            text = ": ".join(filter(None, parts))
+            text = text if self.database else f"{labels[database]} · {text}"
+            key = _key((database, name, label))
+            panels.append(replace(common[database], name=key, label=text, unit=measure.unit))
+        return panels
 
     @cached_property
     def _since(self) -> dict[str, datetime]:

@@ -16,6 +16,9 @@ HUGE = 1e13
 """From here on, units are not converted: no duration has as many seconds."""
 
 DURATIONS = {"s": 1.0, "ms": 0.001}
+SCALED_UNITS = {"bytes", "%", AGE, *DURATIONS}
+"""Units that are part of a number. All others stand behind it, as they are."""
+
 FAILURES = {
     "sql": "SQLite: {text}. Tables: {tables}.",
     "refused": "Its query may only read: {what} is refused.",

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from dash_app.page import charts
-from dash_app.page.charts import DEFAULT_RANGE, Choice, Curve, Panel, TimeAxis, figure
+from dash_app.page.chart_choice import DEFAULT_RANGE, Choice, choice_links
+from dash_app.page.charts import Curve, Panel, TimeAxis, figure
 from dash_app.page.markup import draw
 
 HOUR = timedelta(hours=1)
@@ -215,12 +216,12 @@ def test_the_choice_is_part_of_the_url_and_keeps_the_rest_of_it() -> None:
     search = "?range=7d&show=rows&sort=change"
     choice = Choice.from_search(search)
     assert (choice.range.key, choice.is_rate) == ("7d", False)
-    (links,) = charts.choice_links(choice, search)
+    (links,) = choice_links(choice, search)
     html = links.to_plotly_json()["props"]["html"]
     assert 'href="?range=7d&amp;show=rows&amp;sort=change" aria-current="true"' in html
     assert 'href="?range=30d&amp;show=rows&amp;sort=change">' in html
     assert 'href="?range=7d&amp;sort=change"' in html
-    (links,) = charts.choice_links(choice, "?show=rows")
+    (links,) = choice_links(choice, "?show=rows")
     assert 'href="?"' in links.to_plotly_json()["props"]["html"]  # not the present URL
     assert html.count("aria-current") == 2
 
@@ -252,3 +253,19 @@ def test_the_longest_range_offered_holds_the_whole_history(
 def test_a_range_in_the_url_is_shown_also_if_the_history_is_shorter() -> None:
     choice = Choice.from_search("range=30d", HOUR)
     assert choice.range.key == choice.offered[-1].key == "30d"
+
+
+def test_a_measure_has_texts_with_its_unit_and_gaps_without_a_value() -> None:
+    trends = frame([1, 2, 3])
+    trends["email"] = pd.array([0.35, None, 1204.5], dtype="Float64")
+    panel, choice = Panel("email", "Cost", unit="USD"), replace(ROWS, show="measure:cost")
+    html = drawn(trends, choice, panel)
+    assert 'data-facts="[&quot;0.35 USD&quot;, null, &quot;1,204 USD&quot;]"' in html
+    assert 'data-gap="no value"' in html
+    assert '<div class="ticks"><span>0.35</span><span>1,204</span></div>' in html
+    assert "1,204 USD · +1,204 USD in 24 h" in text(trends, choice, panel=panel)
+    sizes = frame([41_000, 4_200_000])
+    assert "<span>41 kB</span>" in drawn(sizes, choice, Panel("email", "Size", unit="bytes"))
+    nothing = drawn(frame([1, None]), choice, replace(panel, name="x"))
+    assert '<span class="fact">no value</span> in' in nothing
+    assert '<div class="ticks"></div>' in nothing

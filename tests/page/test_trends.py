@@ -1,19 +1,24 @@
 """Which panels the trends of a view have, from a recorded history."""
 
+import re
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from html import unescape
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from dash_app.history.writer import History
 from dash_app.model.event import Event
 from dash_app.model.incident import Incident
+from dash_app.model.measure import Answer, Measure, Value
 from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.page.charts import Panel
 from dash_app.page.markup import draw
 from dash_app.page.trends import Trends
+from dash_app.rules.measures import measure_reports
 from dash_app.settings import Settings
 from dash_app.settings.schema import DatabaseSettings, HistorySettings
 from tests.factories import NOW, database, snapshot
@@ -110,3 +115,68 @@ def test_the_default_range_is_as_long_as_the_history_of_the_view(path: Path) -> 
     names = ["email", "new"]
     assert trends(path, names, None).choice.range.key == "6h"
     assert trends(path, names, None, view="new").choice.range.key == "1h"
+
+
+def measured(at: datetime, number: float, *labels: str, unit: str = "USD") -> Snapshot:
+    """Email with a pinned measure of one number, and one with a value for each label."""
+    cost = Measure("cost", "Cost", MINUTE, sql="x", unit=unit, is_pinned=True)
+    states = Measure("states", "States", MINUTE, sql="x")
+    values = tuple(Value(label, number + place) for place, label in enumerate(labels))
+    answers = {"cost": Answer((Value(None, number),), at), "states": Answer(values, at)}
+    watched = replace(database(), measures=(states, cost))
+    (status,) = snapshot(at, email={"tasks": 9}).databases
+    reports = measure_reports(watched, answers, at)
+    return Snapshot(at, (replace(status, database=watched, measures=reports),))
+
+
+@pytest.fixture(scope="module")
+def measures_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An hour and a half of email's measures; the value of the label old ended half-way."""
+    path = tmp_path_factory.mktemp("measures") / "history.db"
+    with closing(History(HistorySettings(path=path))) as history:
+        for minutes in range(90, -1, -1):
+            labels = ("open", "done", "old") if minutes > 45 else ("open", "done")
+            history.record(measured(NOW - minutes * MINUTE, 2.5 - minutes / 100, *labels))
+    return path
+
+
+def chart_texts(view: Trends) -> list[str]:
+    """Title and value of each chart, as they are drawn."""
+    drawn = [part.to_plotly_json()["props"] for part in view.draw(ZoneInfo("UTC"))]
+    heads = [part["children"][0].html for part in drawn if "children" in part]
+    return [" ".join(re.sub("<[^>]+>", " ", unescape(head)).split()) for head in heads]
+
+
+def test_the_overview_draws_the_pinned_measures(measures_path: Path) -> None:
+    shown = measured(NOW, 3.5, "open", "done")
+    view = trends(measures_path, ["email"], shown, "show=measures&range=1h")
+    assert chart_texts(view) == ["Email · Cost 3.5 USD · +1.6 USD in 1 h"]
+    (links,) = view.links
+    assert 'aria-current="true">Measures</a>' in links.to_plotly_json()["props"]["html"]
+    without = trends(measures_path, ["email"], snapshot(NOW, email={"tasks": 9}), "show=measures")
+    assert not without.choice.is_measure
+
+
+def test_a_view_draws_a_measure_with_its_labels_also_those_that_are_gone(
+    measures_path: Path,
+) -> None:
+    shown = measured(NOW, 3.5, "open", "done")
+    view = trends(measures_path, ["email"], shown, "show=measure:states&range=1h", "email")
+    open_, done, old = chart_texts(view)
+    assert open_ == "open 3.5 · +1.6 in 1 h"
+    assert done.startswith("done 4.5 · +1.6")
+    assert old.startswith("old +0.1")
+    html = "".join(str(part) for part in view.draw(ZoneInfo("UTC")))
+    assert "metric=measure%3Astates" in html
+    both = replace(view, search="show=measures&range=1h")
+    assert [text.split(" 3")[0] for text in chart_texts(both)][:2] == ["Cost", "States: open"]
+
+
+def test_of_many_values_twelve_have_a_chart(measures_path: Path) -> None:
+    labels = [f"l{number}" for number in range(20)]
+    shown = measured(NOW, 3.5, *labels)
+    view = trends(measures_path, ["email"], shown, "show=measures", "email")
+    assert len(view.panels()) == 12
+    assert view.notes == ("12 of 14 values. Choose a measure for others.",)
+    one = replace(view, search="show=measure:states")
+    assert (one.notes, one.panels()[-1].label) == ((), "others")
