@@ -45,28 +45,30 @@ for _line in sys.stdin:
     print(encode([reader.read(), reader.cost]), flush=True)
 """
 
-CHILD_AS_NOBODY = """#!/bin/sh
+CHANGED_CHILD = """#!/bin/sh
 test "$4" = dash_app.reader || exec {python} "$@"
 shift 4
 exec {python} -S -B -c '
 import os
-from dash_app.reader.__main__ import main
-os.setgroups([])
-os.setgid(65534)
-os.setuid(65534)
-main()
+from dash_app.reader import __main__ as child
+{changes}
+child.main()
 ' "$@"
 """
-"""Stands in for Python: imports our modules as root, then gives up root."""
+"""Stands in for Python: imports our modules, and changes them before the child starts."""
+
+WITHOUT_TURNS = "child.CORE_SHARE = 1"
+"""Counts a changed table at once, whatever its previous count took of a core."""
+
+AS_NOBODY = "os.setgroups([])\nos.setgid(65534)\nos.setuid(65534)"
 
 
-def run_children_as_nobody(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the tests run as root, run the airlock's children as an ordinary user."""
-    if os.geteuid() == 0:
-        python = folder / "python"
-        python.write_text(CHILD_AS_NOBODY.format(python=sys.executable))
-        python.chmod(0o755)
-        monkeypatch.setattr(sys, "executable", str(python))
+def change_children(folder: Path, monkeypatch: pytest.MonkeyPatch, *changes: str) -> None:
+    """Run Python code in the airlock's children before they start."""
+    python = folder / "python"
+    python.write_text(CHANGED_CHILD.format(python=sys.executable, changes="\n".join(changes)))
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
 
 
 @contextmanager

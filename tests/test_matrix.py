@@ -26,7 +26,7 @@ from dash_app.system.processes import command_name, process_label, unit_of
 from dash_app.words import numbers
 from dash_app.words.problems import process_name
 from tests import faults
-from tests.airlock_helpers import public_folder, run_children_as_nobody
+from tests.airlock_helpers import AS_NOBODY, WITHOUT_TURNS, change_children, public_folder
 from tests.faults import ADD, add, make_large, make_rollback, make_wal
 from tests.harness import LiveWriter, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk, Mount
@@ -346,10 +346,10 @@ def facts(path: Path, made: object) -> Mapping[str, str]:
 def test_each_fault_changes_its_own_card_only(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     with public_folder() as folder, ExitStack() as stack:
         path = folder / case.name
-        if case.nobody:
-            run_children_as_nobody(folder, monkeypatch)
         writers = neighbours(folder, stack)
         made = cause(case.first, path, stack)
+        as_nobody = [AS_NOBODY] if case.nobody and os.geteuid() == 0 else []
+        change_children(folder, monkeypatch, WITHOUT_TURNS, *as_nobody)
         watch = Watch(path, folder, stack)
         eventually(watch.connected)
         if case.then:
