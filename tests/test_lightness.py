@@ -23,8 +23,8 @@ from tests.airlock_helpers import await_quiet, open_airlock, read_exact
 from tests.factories import snapshot
 from tests.harness import ROOT, eventually, make_database, write_config
 
-TICKS, MAX_ROUNDS = 200, 6
-MAX_KEPT_BYTES = 20_000
+TICKS, MAX_ROUNDS = 100, 12
+MAX_KEPT_BYTES = 10_000
 """Enough for the newest snapshot and some caches; 100 bytes per tick would exceed it."""
 
 MAX_READS_PER_TICK = 30
@@ -55,10 +55,10 @@ print(sum(count.rows for count in reading.tables.values()), len(started))
 """
 
 
-@pytest.fixture
-def quiet(tmp_path: Path) -> list[tuple[str, Path]]:
-    """Five databases that were not written recently."""
-    folder = tmp_path / "watched"
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Path]]:
+    """Five databases that were not written recently, and that no test writes."""
+    folder = tmp_path_factory.mktemp("watched")
     paths = [(f"db{n}", make_database(folder / f"db{n}.db", a=3, b=40)) for n in range(5)]
     await_quiet(folder)
     return paths
