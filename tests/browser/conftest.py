@@ -1,7 +1,7 @@
 """A real browser. `quiet_page` fails a test that logs to the console or leaves this machine."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from dash_app.airlock.page_checker import CheckState
 from dash_app.history.writer import History
 from dash_app.model.encoding import encode
 from dash_app.model.integrity import TableCheck
-from tests.harness import PATIENCE_SECONDS
+from tests.harness import PATIENCE_SECONDS, eventually
 
 FLAGS = (
     "--no-sandbox",  # the tests may run as root
@@ -51,6 +51,16 @@ def store_page_checks(config: Path, index: str = "by_time") -> None:
             states[database.name, str(database.path)] = encode(state)
     with closing(History(configured.history)) as history:
         history.store_page_checks(states)
+
+
+def run_until(page: Page, until: Callable[[], object]) -> None:
+    """Advance the page's clock, once it is installed, by seconds until a condition holds."""
+
+    def probe() -> bool:
+        page.clock.run_for(1000)
+        return bool(until())
+
+    eventually(probe)
 
 
 @pytest.fixture(scope="session")

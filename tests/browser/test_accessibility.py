@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import store_page_checks
+from tests.browser.conftest import run_until, store_page_checks
 from tests.harness import Served, eventually, make_database, write_config
 
 PATHS = (
@@ -55,6 +55,7 @@ def test_axe_finds_nothing_in_either_scheme(page: Page, served: Served, path: st
 
 def test_axe_finds_nothing_while_acknowledging_and_offline(page: Page, served: Served) -> None:
     page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    page.clock.install()
     page.goto(served.url)
     card = page.locator("#app #card-gone")
     card.get_by_text("Acknowledge").click()
@@ -63,10 +64,10 @@ def test_axe_finds_nothing_while_acknowledging_and_offline(page: Page, served: S
     expect(card).to_contain_text("Acknowledged until")
     assert violations(page) == set()
     page.context.set_offline(True)
-    expect(page.locator("#app #notice")).to_contain_text("offline")
+    run_until(page, lambda: "offline" in page.locator("#app #notice").inner_text())
     assert violations(page) == set()
     page.context.set_offline(False)
-    expect(page.locator("#app #notice")).to_be_empty()
+    run_until(page, lambda: not page.locator("#app #notice").inner_text())
     card.get_by_role("button", name="Undo").click()
     expect(card).not_to_contain_text("Acknowledged")
 

@@ -9,6 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.browser.conftest import run_until
 from tests.harness import Served, eventually, make_database, write_config
 
 PHONE = {"width": 390, "height": 660}
@@ -125,13 +126,14 @@ def test_a_link_to_a_card_that_is_filtered_out_clears_the_filter(
 
 
 def test_a_row_claims_nothing_while_the_server_is_silent(page: Page, fifty: Served) -> None:
+    page.clock.install()
     page.goto(fifty.url)
     icon = rows(page).first.locator(".icon")
     expect(icon).to_be_visible()
     expect(rows(page).nth(20).locator(".when-fresh")).to_be_visible()
     assert_accessible_at_each_size(page)
     page.route("**/_dash-update-component*", lambda route: route.abort())
-    expect(icon).to_be_hidden()
+    run_until(page, icon.is_hidden)
     expect(rows(page).nth(20)).to_contain_text("As of")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
+from tests.browser.conftest import run_until
 from tests.harness import Served, eventually, execute, make_database, write_config
 
 CALLBACKS = "**/_dash-update-component*"
@@ -217,17 +218,19 @@ def test_a_notice_takes_the_place_of_the_lines(page: Page, served: Served, width
 
 
 def test_nothing_is_red_or_amber_offline(page: Page, served: Served) -> None:
+    page.clock.install()
     visit(page, served.url)
     coloured = page.locator("#app .state:is(.ok, .warn, .bad) >> visible=true")
     expect(coloured.first).to_be_visible()
     page.context.set_offline(True)
+    run_until(page, page.locator("#app #notice").inner_text)
     expect(page.locator("#app #notice")).to_contain_text("This device has been offline since")
     badges = page.locator("#app .card.incident .state >> visible=true").all_inner_texts()
     assert badges
     assert all(re.match(r"As of \d\d:\d\d$", badge) for badge in badges)
     expect(coloured).to_have_count(0)
     page.context.set_offline(False)
-    expect(page.locator("#app #notice")).to_be_empty()
+    run_until(page, lambda: not page.locator("#app #notice").inner_text())
 
 
 def test_a_translated_page_keeps_working(quiet_page: Page, tmp_path: Path) -> None:
