@@ -8,7 +8,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 from dash_app import settings
 from dash_app.airlock.page_checker import CheckState
@@ -27,6 +34,7 @@ FLAGS = (
     "--disable-features=WebUIOmniboxPopup,WebUIOmniboxAimPopup",  # its own pages, next to ours
 )
 ZONE = "Europe/Paris"
+PHONE: ViewportSize = {"width": 390, "height": 660}
 
 expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
@@ -75,7 +83,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    context = browser.new_context(viewport={"width": 390, "height": 660}, timezone_id=ZONE)
+    context = browser.new_context(viewport=PHONE, timezone_id=ZONE)
     yield context
     context.close()
 

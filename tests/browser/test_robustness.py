@@ -3,13 +3,14 @@
 import base64
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-from tests.browser.conftest import run_until
+from tests.browser.conftest import PHONE, ZONE, run_until
 from tests.harness import Served, eventually, execute, make_database, write_config
 
 CALLBACKS = "**/_dash-update-component*"
@@ -130,6 +131,25 @@ def visit(page: Page, url: str) -> None:
         expect(page.locator("#app .panels .below")).to_be_visible()
 
 
+@pytest.fixture(scope="module")
+def opened(browser: Browser, served: Served) -> Iterator[dict[str, Page]]:
+    """Each page in a tab of its own, with its charts, for the tests that only look at it."""
+    context = browser.new_context(viewport=PHONE, timezone_id=ZONE)
+    pages = {path: context.new_page() for path in PATHS}
+    for path, page in pages.items():
+        visit(page, served.url + path)
+    yield pages
+    context.close()
+
+
+@contextmanager
+def resized(page: Page) -> Iterator[None]:
+    """Give a page its size back."""
+    yield
+    page.set_viewport_size(PHONE)
+    page.evaluate("document.documentElement.style.fontSize = ''")
+
+
 def ink(decoder: Page, shape: Locator) -> float:
     """Return the greatest contrast within the picture of an element."""
     contrast: float = decoder.evaluate(INK, base64.b64encode(shape.screenshot()).decode())
@@ -158,22 +178,24 @@ def test_every_shape_and_choice_is_visible_in_forced_colours(
         context.close()
 
 
-def test_paper_gets_light_colours_and_no_controls(page: Page, served: Served) -> None:
-    page.emulate_media(color_scheme="dark")
-    for path in PATHS:
-        visit(page, served.url + path)
+def test_paper_gets_light_colours_and_no_controls(opened: dict[str, Page]) -> None:
+    for path, page in opened.items():
+        page.emulate_media(color_scheme="dark")
+        if path in PATHS[:2]:
+            expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
         page.emulate_media(media="print", color_scheme="dark")
         assert page.locator("button >> visible=true").count() == 0, path
         assert page.locator("nav a >> visible=true").count() == 0, path
         body = page.locator("body")
         expect(body).to_have_css("background-color", "rgb(255, 255, 255)")
         expect(body).to_have_css("color", "rgb(24, 24, 27)")
-        page.emulate_media(media="screen", color_scheme="dark")
+        page.emulate_media(media="screen", color_scheme="light")
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_controls_are_large_and_their_rings_whole(page: Page, served: Served, path: str) -> None:
-    visit(page, served.url + path)
+def test_controls_are_large_and_their_rings_whole(opened: dict[str, Page], path: str) -> None:
+    page = opened[path]
+    page.bring_to_front()
     page.keyboard.press("Tab")
     assert page.evaluate(CUT) == []
     assert page.evaluate(SMALL) == []
@@ -181,18 +203,18 @@ def test_controls_are_large_and_their_rings_whole(page: Page, served: Served, pa
 
 @pytest.mark.parametrize("path", PATHS[:2])
 def test_no_line_breaks_within_a_time_or_a_short_part_of_a_path(
-    page: Page, served: Served, path: str
+    opened: dict[str, Page], path: str
 ) -> None:
-    visit(page, served.url + path)
-    for width, size in product((320, 390, 1440), ("100%", "200%")):
-        page.set_viewport_size({"width": width, "height": 700})
-        page.evaluate(f"document.documentElement.style.fontSize = '{size}'")
-        assert page.evaluate(BROKEN) == [], (width, size)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, size
+    page = opened[path]
+    with resized(page):
+        for width, size in product((320, 390, 1440), ("100%", "200%")):
+            page.set_viewport_size({"width": width, "height": 700})
+            page.evaluate(f"document.documentElement.style.fontSize = '{size}'")
+            assert page.evaluate(BROKEN) == [], (width, size)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, size
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_a_notice_takes_the_place_of_the_lines(page: Page, served: Served, width: int) -> None:
+def test_a_notice_takes_the_place_of_the_lines(opened: dict[str, Page]) -> None:
     """A view keeps its cause, and its notice has a line of its own."""
 
     def stop(route: Route) -> None:
@@ -200,21 +222,32 @@ def test_a_notice_takes_the_place_of_the_lines(page: Page, served: Served, width
         body = re.sub(r'"ageMs":\d+', '"ageMs":60000', answer.text())
         route.fulfill(response=answer, body=body)
 
-    page.set_viewport_size({"width": width, "height": 700})
-    for path in PATHS[:2]:
-        visit(page, served.url + path)
-        top = "document.querySelector('#app .card, #app .pairs').getBoundingClientRect().top"
+    def tops(page: Page) -> list[float]:
+        """Where the first card or fact is, on a phone and on a desktop."""
         page.evaluate("scrollTo(0, 0)")
-        before = page.evaluate(top)
-        page.route(CALLBACKS, stop)
-        expect(page.locator("#app #notice code")).to_have_text(re.compile("^systemctl --user"))
-        expect(page.locator("#app #notice")).to_contain_text("The server stopped reading at")
-        if path == "/":
-            assert page.evaluate(top) == before
-        else:
-            expect(page.locator("#app .cause").first).to_be_visible()
-        page.unroute_all(behavior="wait")
-        expect(page.locator("#app #notice")).to_be_empty()
+        found = []
+        for width in (390, 1440):
+            page.set_viewport_size({"width": width, "height": 700})
+            found.append(
+                page.evaluate(
+                    "document.querySelector('#app .card, #app .pairs').getBoundingClientRect().top"
+                )
+            )
+        return found
+
+    for path in PATHS[:2]:
+        page = opened[path]
+        with resized(page):
+            before = tops(page)
+            page.route(CALLBACKS, stop)
+            expect(page.locator("#app #notice code")).to_have_text(re.compile("^systemctl --user"))
+            expect(page.locator("#app #notice")).to_contain_text("The server stopped reading at")
+            if path == "/":
+                assert tops(page) == before
+            else:
+                expect(page.locator("#app .cause").first).to_be_visible()
+            page.unroute_all(behavior="wait")
+            expect(page.locator("#app #notice")).to_be_empty()
 
 
 def test_nothing_is_red_or_amber_offline(page: Page, served: Served) -> None:
