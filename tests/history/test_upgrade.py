@@ -26,6 +26,8 @@ from tests.harness import ROOT
 BEFORE = 5
 """The schema of the version before."""
 
+BEFORE_MEASURES = 7
+
 AT = "2026-11-01T00:00:00+00:00"
 BASELINE = f'{{"read_at": "{AT}", "verified_at": "{AT}", "tables": {{}}}}'
 ROWS: dict[str, list[tuple[object, ...]]] = {
@@ -73,26 +75,33 @@ def contents(path: Path) -> dict[str, list[tuple[object, ...]]]:
         }
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A history that the version before wrote, its last rows still in the WAL."""
-    path = tmp_path / "history.db"
+def written(folder: Path, version: int) -> Path:
+    """Return a history that a version with this schema wrote, its last rows still in the WAL."""
+    path = folder / "history.db"
     writer = sqlite3.connect(path)
     writer.execute(f"PRAGMA application_id = {HISTORY_APPLICATION_ID}")
     writer.execute("PRAGMA journal_mode = WAL")
     writer.executescript(";".join(MIGRATIONS[:BEFORE]))
-    writer.execute(f"PRAGMA user_version = {BEFORE}")
+    later = ";".join(MIGRATIONS[BEFORE:version])
+    writer.execute(f"PRAGMA user_version = {version}")
     writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     with writer:
         for table, rows in ROWS.items():
             places = ", ".join("?" * len(rows[0]))
             writer.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
-    killed = tmp_path / "killed"
+    writer.executescript(later)
+    killed = folder / "killed"
     killed.mkdir()
     for side in ("", "-wal"):
         shutil.copyfile(f"{path}{side}", killed / f"history.db{side}")
     writer.close()
     return killed / "history.db"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A history that the version before wrote."""
+    return written(tmp_path, BEFORE)
 
 
 def version_of(path: Path) -> int:
@@ -115,6 +124,29 @@ def test_every_row_of_the_version_before_is_migrated(path: Path) -> None:
         (incident,) = find_incidents(path, IncidentQuery())
         assert (incident.evidence, len(incident.notifications)) == ("", 1)
     assert version_of(path) == len(MIGRATIONS)
+
+
+def test_counts_stay_whole_numbers_beside_the_values_of_measures(tmp_path: Path) -> None:
+    path = written(tmp_path, BEFORE_MEASURES)
+    History(HistorySettings(path=path)).close()
+    copy = path.with_name(f"{path.name}{COPY_SUFFIX}")
+    assert (version_of(copy), version_of(path)) == (BEFORE_MEASURES, len(MIGRATIONS))
+    assert contents(path) == contents(copy) == ROWS
+    with closing(sqlite3.connect(path)) as connection:
+        for table, counts, numbers in (
+            ("point", ("value", "written"), ("number",)),
+            (
+                "rollup",
+                ("last", "least", "greatest", "written"),
+                ("last_number", "least_number", "greatest_number"),
+            ),
+        ):
+            info = connection.execute(f"PRAGMA table_info({table})")
+            types = {name: kind for _, name, kind, *_ in info}
+            assert {types[name] for name in counts} == {"INTEGER"}
+            assert {types[name] for name in numbers} == {"REAL"}
+            found = connection.execute(f"SELECT DISTINCT {', '.join(numbers)} FROM {table}")
+            assert found.fetchall() == [(None,) * len(numbers)]
 
 
 def test_a_migration_first_copies_the_file_and_keeps_one_copy(path: Path) -> None:
