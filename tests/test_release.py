@@ -10,6 +10,7 @@ import pytest
 
 from dash_app import VERSION
 from tests.harness import PATIENCE_SECONDS, ROOT
+from tests.pack_databases import make_pack_database
 
 MAJOR, MINOR, PATCH = map(int, VERSION.split("."))
 NEXT = f"{MAJOR}.{MINOR + 1}.0"
@@ -156,6 +157,7 @@ def test_the_tarball_makes_the_same_files_again(unpacked: Path, dist: Path) -> N
 def test_an_unpacked_tarball_runs_without_git(unpacked: Path) -> None:
     add_environments(unpacked)
     assert run("ops/run", "--version", cwd=unpacked) == f"Mission Control, version {NEXT}\n"
+    assert [*(unpacked / "ops" / "packs").glob("*.toml")] != []
     assert run("ops/run", "install", "--help", cwd=unpacked).startswith("Usage: ./ops/install")
 
 
@@ -181,7 +183,7 @@ def bin_folder(dist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin"
 
 
-def test_the_wheel_has_the_same_commands(bin_folder: Path) -> None:
+def test_the_wheel_has_the_same_commands_and_packs(bin_folder: Path, tmp_path: Path) -> None:
     """They name themselves as they are found: by a name in PATH, and otherwise by a path."""
     command, found = bin_folder / "sqlite-mission-control", f"{bin_folder}:{os.environ['PATH']}"
     assert run(command, "--version", cwd=bin_folder) == f"Mission Control, version {NEXT}\n"
@@ -189,3 +191,6 @@ def test_the_wheel_has_the_same_commands(bin_folder: Path) -> None:
     assert usage.startswith(f"Usage: '{command}' install [--with-root]")
     output = run(command, "history", cwd=bin_folder, check=False, more={"PATH": found})
     assert output.endswith("Start it with sqlite-mission-control\n")
+    sessions = make_pack_database(tmp_path / "site.db", "django-sessions")
+    output = run(command, "discover", sessions, cwd=bin_folder)
+    assert "# `suggest` proposes the measures of django-sessions.\n" in output

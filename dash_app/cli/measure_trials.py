@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 
 from dash_app.airlock.finder import Finder
 from dash_app.airlock.measurer import Measurer
@@ -23,7 +22,7 @@ from dash_app.words.measures import explain
 SECONDS = 60.0
 """Maximum time to try the measures of one database. Beside a writer, each is followed by a rest."""
 
-MAX_TRIED, MAX_PROPOSED = 60, 20
+MAX_TRIED, MAX_PROPOSED = 200, 20
 """Maximum numbers of measures tried per database, and proposed at once per entry."""
 
 
@@ -50,7 +49,11 @@ def _try(database: Database) -> tuple[dict[str, str], list[str]]:
         return {}, [f"{database.name}: no measures, because its tables cannot be read now"]
     known = {text for measure in database.measures for text in (measure.name, measure.sql)}
     tried: dict[str, Candidate] = {}
-    for candidate in islice(candidates(schema), MAX_TRIED):
+    remarks: list[str] = []
+    for candidate in candidates(schema):
+        if len(tried) == MAX_TRIED:
+            remarks.append(f"{database.name}: it has many tables, and not all measures were tried")
+            break
         if candidate.name not in known:
             tried.setdefault(candidate.name, candidate)
     probes = tuple(
@@ -62,7 +65,6 @@ def _try(database: Database) -> tuple[dict[str, str], list[str]]:
         measurer.finish({database.name: Reading(now, now)}, SECONDS)
         answers = measurer.answers(database.name)
     found: dict[str, str] = {}
-    remarks: list[str] = []
     for name, candidate in tried.items():
         text = _settings(candidate, answers[name])
         if text and tomllib.loads(text).get("sql") not in known:

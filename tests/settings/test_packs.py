@@ -17,7 +17,7 @@ from dash_app.reader.schema import describe_tables
 from dash_app.settings.measures import MeasureSettings, check_measures
 from dash_app.settings.packs import FOLDER, Pack, packs
 from dash_app.system.decoding import decode_parsed
-from tests.harness import PATIENCE_SECONDS
+from tests.harness import PATIENCE_SECONDS, execute
 from tests.pack_databases import DATABASES, make_pack_database
 
 PACKS = {pack.name: pack for pack in packs()}
@@ -79,3 +79,19 @@ def test_a_pack_is_recognized_by_all_of_its_tables_and_columns(name: str, tmp_pa
         for column in columns:
             fewer = {kept: kind for kept, kind in schema.tables[table].items() if kept != column}
             assert not PACKS[name].fits(Schema({**schema.tables, table: fewer}))
+
+
+def test_views_are_no_tables_of_a_pack(tmp_path: Path) -> None:
+    """They are not read either: SQLite would need forever to prepare these."""
+    path = tmp_path / "a.db"
+    bomb = [
+        f"CREATE VIEW v{number} AS SELECT a.* FROM v{number - 1} AS a JOIN v{number - 1}"
+        for number in range(1, 60)
+    ]
+    names = PACKS["django-sessions"].tables["django_session"]
+    columns = ", ".join(f"'x' AS {name}" for name in names)
+    view = "CREATE VIEW django_session AS SELECT * FROM v59"
+    execute(path, "CREATE TABLE t (x)", f"CREATE VIEW v0 AS SELECT {columns}", *bomb, view)
+    schema = schema_of(path)
+    assert list(schema.tables) == ["t"]
+    assert [pack.name for pack in packs() if pack.fits(schema)] == []
