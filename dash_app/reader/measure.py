@@ -53,6 +53,7 @@ STUCK_SECONDS = 1.0
 with many wildcards. The process then ends."""
 
 ATTEMPTS = 3
+DAMAGED = (DamagedError, NotComparedError)
 FOREIGN_KEY_CHECK = "foreign_key_check"
 
 OF_QUERY = tuple(
@@ -94,7 +95,7 @@ class Measurer:
                     return self._too_slow(measure, reads, limit_seconds)
             except (MovedError, UnreadableError, GiveUpError) as error:
                 reason = error.code if isinstance(error, UnreadableError) else str(error)
-            except (DamagedError, NotComparedError):
+            except DAMAGED:
                 return {"error": "damaged", "detail": {}}
             finally:
                 reads.rest()
@@ -106,9 +107,9 @@ class Measurer:
 
     def _too_slow(self, measure: Message, reads: ShortReads, limit_seconds: float) -> Message:
         tables: list[str] = []
-        with suppress(MovedError, UnreadableError, GiveUpError, TooLongError, NotComparedError):
+        with suppress(MovedError, UnreadableError, GiveUpError, TooLongError, *DAMAGED):
             tables = reads.read_once(partial(scanned_tables, sql=measure["sql"]))
-        detail = {"ms": str(round(limit_seconds * 1000)), "scans": ", ".join(tables)}
+        detail = {"ms": f"{round(limit_seconds * 1000):,}", "scans": ", ".join(tables)}
         return {"error": "slow", "detail": detail}
 
 

@@ -1,7 +1,7 @@
-"""Cost of fifty measures to a writer, and what they take of a core and of memory.
+"""Cost of fifty measures: to a writer, and of a core and of memory.
 
-The same writer commits alone, beside a service without measures and beside one with fifty, in
-turns, to the same database.
+The same writer commits alone and beside a service that asks for them as often as possible, in
+turns, to the same database. What they take is measured at their default interval.
 """
 
 import os
@@ -22,10 +22,12 @@ QUERIES = (
     "SELECT substr(text, 1, 5), count(*) FROM events WHERE id <= 1000 GROUP BY 1",
     "SELECT max(id) FROM tasks",
     "SELECT count(*) FROM tasks WHERE date('now') > '2020'",
-    "SELECT count(*) FROM events AS a, events AS b WHERE a.id < b.id",
+    "SELECT count(*) FROM tasks WHERE text LIKE '%usual%'",
 )
-"""The last one takes longer than it may, and that before it may not beside many tasks."""
+SLOW = "SELECT count(*) FROM events AS a, events AS b WHERE a.id < b.id"
+"""One of the fifty takes longer than it may."""
 
+WITHOUT, WITH = "without measures", "with fifty"
 PACES = {
     "500 commits per second": (500.0, 1),
     "2,000 per second in bursts of 400": (2000.0, 400),
@@ -36,52 +38,58 @@ PACES = {
 def measure(run: Run) -> Iterator[Table]:
     """Write at a steady pace, in bursts and at full speed."""
     rounds, seconds = run.either(2, 5), run.either(12, 60)
-    cost = Table("What fifty measures take", "% of one core")
-    memory = Table("Memory: Pss of all processes", "MB")
     for number, (pace, (rate, burst)) in enumerate(PACES.items()):
         folder = run.folder / f"measures-{number}"
         path = make(folder / "busy.db", {"events": ROWS, "tasks": 0})
-        writes: dict[str, list[WriterRun]] = {"alone": [], "watched": [], "measured": []}
+        pairs = []
         for _round in range(rounds):
-            writes["alone"].append(write(path, seconds, rate, burst))
-            for name in ("watched", "measured"):
-                config = _config(folder / name, path, MEASURES if name == "measured" else 0)
-                with mission_control(config) as system:
-                    before = _cpu_seconds(system)
-                    writes[name].append(write(path, seconds, rate, burst))
-                    share = 100 * (_cpu_seconds(system) - before) / seconds
-                    cost.add(f"{name}, {pace}", share)
-                    memory.add(f"{name}, {pace}", system.memory_mb())
-        yield from _tables(pace, writes)
-        cost.difference(f"measures, {pace}", f"measured, {pace}", f"watched, {pace}", 1.0)
-        memory.ratio(f"with / without, {pace}", f"measured, {pace}", f"watched, {pace}", 1.1)
-    yield cost
+            alone = write(path, seconds, rate, burst)
+            with mission_control(_config(folder, path, MEASURES, "10s")):
+                pairs.append((alone, write(path, seconds, rate, burst)))
+        yield from _tables(pace, pairs)
+    yield from _costs(run)
+
+
+def _costs(run: Run) -> Iterator[Table]:
+    """Compare a service with measures to one without, beside the same writer."""
+    cpu = Table("What fifty measures take, each asked once per minute", "% of one core")
+    memory = Table("The same: Pss of all processes", "MB")
+    path = make(run.folder / "measures" / "busy.db", {"events": ROWS, "tasks": 0})
+    for _round in range(run.either(2, 5)):
+        for name, count in ((WITHOUT, 0), (WITH, MEASURES)):
+            with mission_control(_config(path.parent, path, count, "1m")) as system:
+                seconds, before = run.either(60, 300), _cpu_seconds(system)
+                write(path, seconds, 500)
+                cpu.add(name, 100 * (_cpu_seconds(system) - before) / seconds)
+                memory.add(name, system.memory_mb())
+    cpu.difference("measures", WITH, WITHOUT, 1.0)
+    memory.difference("measures", WITH, WITHOUT, 10)
+    yield cpu
     yield memory
 
 
-def _tables(pace: str, writes: dict[str, list[WriterRun]]) -> Iterator[Table]:
+def _tables(pace: str, pairs: list[tuple[WriterRun, WriterRun]]) -> Iterator[Table]:
     for unit, name, limit in (
         ("commits per second", "commits_per_second", 0.98),
         ("MB, largest WAL", "wal_mb", 1.1),
     ):
         table = Table(f"Writer beside fifty measures, {pace}", unit)
-        for system, runs in writes.items():
-            for one in runs:
-                table.add(system, getattr(one, name))
+        for alone, measured in pairs:
+            table.add("alone", getattr(alone, name))
+            table.add("measured", getattr(measured, name))
         table.ratio("measured / alone", "measured", "alone", limit, at_most=name == "wal_mb")
-        table.notes.append(f"SQLITE_BUSY: {sum(one.busy for one in writes['measured'])} times")
+        table.notes.append(f"SQLITE_BUSY: {sum(measured.busy for _, measured in pairs)} times")
         yield table
 
 
-def _config(folder: Path, path: Path, measures: int) -> Path:
-    """Write a configuration with an empty history, and measures as often as possible."""
-    folder.mkdir(parents=True, exist_ok=True)
+def _config(folder: Path, path: Path, measures: int, every: str) -> Path:
+    """Write a configuration with an empty history and a number of measures."""
     for file in folder.glob("history.db*"):
         file.unlink()
     config = write_config(folder, [("busy", path)], interval=FASTEST)
     lines = (
-        f'[[databases.measures]]\nname = "m{number}"\nevery = "10s"\n'
-        f'sql = "{QUERIES[number % len(QUERIES)]}"\n'
+        f'[[databases.measures]]\nname = "m{number}"\nevery = "{every}"\n'
+        f'sql = "{QUERIES[number % len(QUERIES)] if number else SLOW}"\n'
         for number in range(measures)
     )
     config.write_text("\n".join([config.read_text(), *lines]))
