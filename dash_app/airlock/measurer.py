@@ -157,7 +157,8 @@ class Measurer(Background):
                 due[key] = stamp
         if not due:
             return
-        in_turn = sorted(due, key=lambda key: (self.states[key].due_at, key))
+        states = self.states
+        in_turn = sorted(due, key=lambda key: (states[key].failures, states[key].due_at, key))
         try:
             self._process = BackgroundProcess(
                 "dash_app.reader.measure",
