@@ -234,7 +234,8 @@ HISTORY = history_document(
             "rows",
             ((_LAST - 3600, None), (_LAST - 1800, 120), (_LAST, 126)),
             (None, None, (118, 126)),
-        )
+        ),
+        Series("coordination", None, "measure:by_status", ((_LAST, 40.0),), (None,), label="open"),
     ],
     (),
 )

@@ -76,7 +76,7 @@ ROUTES: dict[str, Route] = {
     ),
     "/api/history": Route(
         "getHistory",
-        "Row counts and sizes over time",
+        "Row counts, sizes and values of measures over time",
         _json("HistoryDocument", examples.HISTORY) | {CSV: (ANY_TEXT, examples.HISTORY_CSV)},
     ),
     "/api/events": Route(

@@ -85,7 +85,7 @@ class Value:
 
     label: str | None
     """None if the measure has one number."""
-    number: float | None
+    number: int | float | None
     """None if it is unknown."""
     time: datetime | None = None
     """The time whose age the number is."""

@@ -218,6 +218,8 @@ def test_the_newest_answers_survive_a_restart_until_another_question_is_asked(
     with closing(History(settings)) as history:
         store = AnswerStore(history, (watched,), MINUTE)
         assert store.known == answers
+        (kept, _) = store.known["email", "by_status"].values
+        assert isinstance(kept.number, int)
         history._connection.execute("DELETE FROM measure")
         store.save(answers)  # nothing changed
         assert AnswerStore(history, (watched,), MINUTE).known == {}
