@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from dash_app.airlock.finder import Finder
 from dash_app.airlock.measurer import Measurer
@@ -34,7 +35,8 @@ def propose_measures(databases: Sequence[Database]) -> tuple[list[str], list[str
     tried = [_try(database) for database in databases]
     remarks = [remark for _, failed in tried for remark in failed]
     texts = [text for name, text in tried[0][0].items() if all(name in found for found, _ in tried)]
-    room = min(MAX_PROPOSED, MAX_MEASURES - max(len(database.measures) for database in databases))
+    free = MAX_MEASURES - max(len(database.measures) for database in databases)
+    room = max(0, min(MAX_PROPOSED, free))
     if len(texts) > room:
         remarks.append(f"{len(texts) - room} more measures are not proposed at once")
     return texts[:room], remarks
@@ -49,28 +51,27 @@ def _try(database: Database) -> tuple[dict[str, str], list[str]]:
         return {}, [f"{database.name}: no measures, because its tables cannot be read now"]
     known = {text for measure in database.measures for text in (measure.name, measure.sql)}
     tried: dict[str, Candidate] = {}
-    remarks: list[str] = []
     for candidate in candidates(schema):
-        if len(tried) == MAX_TRIED:
-            remarks.append(f"{database.name}: it has many tables, and not all measures were tried")
-            break
         if candidate.name not in known:
             tried.setdefault(candidate.name, candidate)
     probes = tuple(
         Measure(name, name, timedelta(minutes=1), candidate.kind, candidate.probe)
-        for name, candidate in tried.items()
+        for name, candidate in islice(tried.items(), MAX_TRIED)
     )
     now = datetime.now(UTC)
     with closing(Measurer([replace(database, measures=probes)], 1.0, {})) as measurer:
         measurer.finish({database.name: Reading(now, now)}, SECONDS)
         answers = measurer.answers(database.name)
     found: dict[str, str] = {}
-    for name, candidate in tried.items():
-        text = _settings(candidate, answers[name])
+    remarks: list[str] = []
+    for name, answer in answers.items():
+        text = _settings(tried[name], answer)
         if text and tomllib.loads(text).get("sql") not in known:
             found[name] = text
-        elif (failure := answers[name].failure) and not text:
-            remarks.append(printable(f"{database.name} {name}: {explain(failure)}"))
+        elif answer.failure and not text:
+            remarks.append(printable(f"{database.name} {name}: {explain(answer.failure)}"))
+    if untried := len(tried) - sum(bool(own.values or own.failure) for own in answers.values()):
+        remarks.append(f"{database.name}: {untried} more measures were not tried")
     return found, remarks
 
 

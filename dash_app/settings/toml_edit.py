@@ -61,8 +61,8 @@ def add_settings(text: str, additions: Additions) -> str:
 def add_measures(text: str, measures: Mapping[str, Sequence[str]]) -> str:
     """Return a configuration with measures, given as TOML by database, each after its settings.
 
-    Lines without a `name` are settings of the database itself. Raise NotUnderstoodError as
-    `add_settings` does.
+    Lines without a `name` are settings of the database itself, unless it has them. Raise
+    NotUnderstoodError as `add_settings` does.
     """
     intended = tomllib.loads(text)
     for number, database in enumerate(intended.get("databases", [])):
@@ -70,11 +70,10 @@ def add_measures(text: str, measures: Mapping[str, Sequence[str]]) -> str:
             added = tomllib.loads(lines)
             if "name" in added:
                 database["measures"] = [*database.get("measures", ()), added]
-                place = partial(_place_of_measure, lines)
-            else:
+                text = _with_lines(text, number, partial(_place_of_measure, lines), intended)
+            elif not added.keys() & database.keys():
                 database.update(added)
-                place = partial(_place_of_own, lines)
-            text = _with_lines(text, number, place, intended)
+                text = _with_lines(text, number, partial(_place_of_own, lines), intended)
     return text
 
 

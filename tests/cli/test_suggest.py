@@ -238,6 +238,8 @@ def test_measures_and_tables_stay_together_in_any_order() -> None:
     tables = "".join(f"\n[databases.tables.{name}]\n{HOURLY}\n" for name in "tu")
     head, end = before.split('path = "a.db"\n')
     assert text == f'{head}{own}\npath = "a.db"\n{measures}{tables}{end}'
+    refused = before.replace("path", "foreign_keys = false\npath")
+    assert add_measures(refused, {"a": [own]}) == refused
     inline = '[[databases]]\nname = "a"\nmeasures = [{name = "z", sql = "SELECT 1"}]\n'
     with pytest.raises(NotUnderstoodError):
         add_measures(inline, {"a": [measure]})
