@@ -1,7 +1,7 @@
-"""Service processes that need not load their modules, which takes a second of a core each time.
+"""Processes that need not load their modules: a service takes a second of a core for that.
 
-A process of each pytest worker loads what `serve` loads, once. It forks a process for each service,
-which then runs the command.
+Two processes of each pytest worker load what `serve` loads, and what the other commands load, once.
+They fork a process for each service or command, which then runs it.
 """
 
 import functools
@@ -12,12 +12,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from dash_app.cli import MODULES
+
 NURSERY = """
-import gc, json, os, sys
+import gc, importlib, json, os, sys
 gc.disable()
-import dash_app.cli.serve, dash_app.service.service
+for name in sys.argv[1:]:
+    importlib.import_module(name)
 gc.freeze()
 for line in sys.stdin:
     order = json.loads(line)
@@ -33,28 +37,43 @@ os.environ.clear()
 os.environ.update(order["environment"])
 os.chdir(order["folder"])
 os.dup2(os.open(os.devnull, os.O_RDWR), 0)
-log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-os.dup2(log, 1)
-os.dup2(log, 2)
-os.close(log)
+for descriptor, path in enumerate(order["outputs"], 1):
+    output = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    os.dup2(output, descriptor)
+    os.close(output)
 sys.argv[1:] = order["arguments"]
 exec(order["code"])
 """
 
 
+COMMANDS = (
+    "dash_app.cli.read_once",
+    *(f"dash_app.cli.{name}" for name in sorted({*MODULES.values()})),
+)
+SERVICE = ("dash_app.cli.serve", "dash_app.service.service")
+
+
 class Forked:
-    """A process that runs Python code with our modules loaded; a Popen as far as tests need it."""
+    """A process that runs Python code with our modules loaded; a Popen as far as tests need it.
+
+    `outputs` are the files to which it appends what it prints, and its errors.
+    """
 
     def __init__(
-        self, code: str, arguments: list[str], log: Path, environment: dict[str, str]
+        self,
+        code: str,
+        arguments: list[str],
+        outputs: tuple[Path, Path],
+        environment: dict[str, str],
+        modules: tuple[str, ...] = SERVICE,
     ) -> None:
         python = {name: value for name, value in environment.items() if name.startswith("PYTHON")}
-        self._nursery = _nursery(json.dumps(python))
+        self._nursery = _nursery(json.dumps(python), modules)
         self.returncode: int | None = None
         self.pid = self._order(
             code=code,
             arguments=arguments,
-            log=str(log),
+            outputs=[str(output) for output in outputs],
             environment=environment,
             folder=str(Path.cwd()),
         )
@@ -94,13 +113,29 @@ class Forked:
 
 
 @functools.cache
-def _nursery(python: str) -> subprocess.Popen[str]:
+def _nursery(python: str, modules: tuple[str, ...]) -> subprocess.Popen[str]:
     """Start one with these settings of Python (JSON). It ends with this process."""
     return subprocess.Popen(
-        [sys.executable, "-c", NURSERY],
+        [sys.executable, "-c", NURSERY, *modules],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         # Threads of a library would not be forked.
         env={"PATH": os.environ["PATH"], **json.loads(python), "OPENBLAS_NUM_THREADS": "1"},
     )
+
+
+def run_forked(
+    arguments: list[str], environment: dict[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run one of our commands to its end. Raise subprocess.TimeoutExpired."""
+    with TemporaryDirectory() as folder:
+        outputs = (Path(folder, "printed"), Path(folder, "errors"))
+        process = Forked("import dash_app.__main__", arguments, outputs, environment, COMMANDS)
+        try:
+            code = process.wait(60)
+        except BaseException:
+            process.kill()
+            raise
+        printed, errors = (output.read_text() for output in outputs)
+    return subprocess.CompletedProcess(arguments, code, printed, errors)

@@ -221,7 +221,7 @@ class Served:
                 command = [sys.executable, "-c", self._code, *arguments]
                 process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
         else:
-            process = Forked(self._code, arguments, self._log, environment)
+            process = Forked(self._code, arguments, (self._log, self._log), environment)
         try:
             eventually(lambda: self.answers() or process.poll() is not None)
         except BaseException:

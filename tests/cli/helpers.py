@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.forked import run_forked
 from tests.harness import ROOT
 
 
@@ -15,11 +16,13 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def run(home: Path, *arguments: object, **variables: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dash_app", *map(str, arguments)]
     changed = environment(home) | {name: str(value) for name, value in variables.items()}
-    return subprocess.run(
-        command, env=changed, capture_output=True, text=True, check=False, timeout=60
-    )
+    if variables:  # which may concern Python or the libraries
+        command = [sys.executable, "-m", "dash_app", *map(str, arguments)]
+        return subprocess.run(
+            command, env=changed, capture_output=True, text=True, check=False, timeout=60
+        )
+    return run_forked(list(map(str, arguments)), changed)
 
 
 def output_lines(tmp_path: Path, *arguments: object) -> list[str]:

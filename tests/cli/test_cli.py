@@ -226,7 +226,7 @@ def test_a_killed_demo_leaves_no_process_and_the_next_one_removes_its_files(
         children = [pid for task in tasks for pid in task.read_text().split()]
         process.kill()
         process.wait()
-    assert len(children) == 6
+    assert len(children) >= 6  # and at times one that asks measures
     eventually(lambda: not any(is_alive(pid) for pid in children))
     with running(home, "demo", "--port", free_port()) as process:
         output_until(process, "discover --save")

@@ -23,8 +23,10 @@ def test_the_readme_leads_to_the_databases_of_a_home(tmp_path: Path) -> None:
     for words in filter(None, commands):
         assert PRINTS[words[0]] in run(tmp_path, *words).stdout
 
-    (pattern,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    (tmp_path / ".config" / "mission-control" / "config.toml").write_text(pattern)
+    pattern, measure = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    config = tmp_path / ".config" / "mission-control" / "config.toml"
+    config.write_text(pattern + measure)
     status = run(tmp_path, "status").stdout
     assert "Agent main" in status
     assert "Agent scout" in status
+    assert "Coordination" in status

@@ -29,6 +29,7 @@ from dash_app.settings.schema import ServerSettings
 from dash_app.system.users import own_user_name
 from tests.airlock_helpers import give_to_nobody, public_folder
 from tests.factories import database, good_reading
+from tests.forked import run_forked
 from tests.harness import ROOT, LiveWriter, Served, free_port, make_database, write_config
 from tests.mounts import CAN_MOUNT, BadDisk
 
@@ -73,18 +74,20 @@ class Report:
     """The output of `doctor --json`: its exit code and its checks."""
 
     def __init__(self, config: Path, *before: str) -> None:
-        errors = config.with_suffix(".log")
-        with errors.open("w") as log:  # a pipe would stay open in a reader that hangs
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(config.parent)}
+        arguments = ["doctor", "--json", "--config", str(config)]
+        if before:
             done = subprocess.run(
-                [*before, sys.executable, "-m", "dash_app", "doctor", "--json", "--config", config],
-                env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(config.parent)},
-                stdout=subprocess.PIPE,
-                stderr=log,
+                [*before, sys.executable, "-m", "dash_app", *arguments],
+                env=environment,
+                capture_output=True,
                 text=True,
                 check=False,
                 timeout=60,
             )
-        assert done.stdout, errors.read_text()
+        else:
+            done = run_forked(arguments, environment)
+        assert done.stdout, done.stderr
         self.exit_code = done.returncode
         self.checks = json.loads(done.stdout)
 
