@@ -42,6 +42,7 @@ LOCKED, WITHOUT_PAUSE = "another program keeps it locked", "it is written withou
 """Why there was no moment."""
 
 PULSE_SECONDS = 5.0
+FIRST_BURST_SECONDS = 0.1
 WATCH_SECONDS, WATCH_WAL_SECONDS = 0.05, 0.001
 PATIENCE = 5
 LOWEST_PRIORITY = 19
@@ -216,10 +217,14 @@ class ShortReads:
         return lambda: _wal_bytes(files) > max_bytes
 
     def _is_in_burst(self, path: str) -> bool:
-        """Whether there are too many commits, since the last time or just now."""
+        """Whether there are too many commits, since the last time or just now.
+
+        The first time it looks for longer: a busy machine may stop a fast writer for 20 ms.
+        """
+        seconds = BURST_SECONDS if self._pace.is_known else FIRST_BURST_SECONDS
         self._pace.note(read_wal_index(f"{path}-shm"))
         was_burst = self._pace.is_burst
-        time.sleep(BURST_SECONDS)
+        time.sleep(seconds)
         self._pace.note(read_wal_index(f"{path}-shm"))
         return was_burst or self._pace.is_burst
 

@@ -140,6 +140,11 @@ class Pace:
         self._seen: tuple[int, float] | None = None
         self.is_burst = False
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there was a time before."""
+        return self._seen is not None
+
     def note(self, index: WalIndex | None) -> None:
         """Note the index at this time; None if it is just being written, or there is no WAL."""
         now = time.monotonic()
