@@ -32,13 +32,6 @@ OPENCLAW = PackDatabase(
         delivery_status TEXT NOT NULL, notify_policy TEXT NOT NULL, created_at INTEGER NOT NULL,
         started_at INTEGER, ended_at INTEGER, error TEXT, terminal_outcome TEXT);
     CREATE INDEX idx_task_runs_status ON task_runs(status);
-    CREATE TABLE delivery_queue_entries (queue_name TEXT NOT NULL, id TEXT NOT NULL,
-        status TEXT NOT NULL, retry_count INTEGER NOT NULL DEFAULT 0, entry_json TEXT NOT NULL,
-        enqueued_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, failed_at INTEGER,
-        PRIMARY KEY (queue_name, id));
-    CREATE TABLE cron_jobs (store_key TEXT NOT NULL, job_id TEXT NOT NULL, name TEXT NOT NULL,
-        enabled INTEGER NOT NULL, schedule_kind TEXT NOT NULL, job_json TEXT NOT NULL,
-        PRIMARY KEY (store_key, job_id));
     INSERT INTO task_runs SELECT 'task ' || value, 'cron', 'me', 'text',
         CASE value WHEN 1 THEN 'failed' WHEN 2 THEN 'lost' WHEN 3 THEN 'failed'
             WHEN 4 THEN 'running' WHEN 5 THEN 'running' ELSE 'succeeded' END,
@@ -47,6 +40,24 @@ OPENCLAW = PackDatabase(
         {MS} - iif(value IN (3, 9), 30, 1) * {HOUR} * 1000, NULL, NULL
         FROM (SELECT 1 AS value UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5
             UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9);
+    """,
+    {
+        "newest_task": 1,
+        "tasks_by_status": {"failed": 2, "lost": 1, "running": 2, "succeeded": 4},
+        "tasks_failed_24h": 2,
+        "tasks_stuck": 1,
+        "tasks_not_delivered_24h": 1,
+    },
+)
+OPENCLAW_QUEUES = PackDatabase(
+    f"""
+    CREATE TABLE delivery_queue_entries (queue_name TEXT NOT NULL, id TEXT NOT NULL,
+        status TEXT NOT NULL, retry_count INTEGER NOT NULL DEFAULT 0, entry_json TEXT NOT NULL,
+        enqueued_at INTEGER NOT NULL, updated_at INTEGER NOT NULL, failed_at INTEGER,
+        PRIMARY KEY (queue_name, id));
+    CREATE TABLE cron_jobs (store_key TEXT NOT NULL, job_id TEXT NOT NULL, name TEXT NOT NULL,
+        enabled INTEGER NOT NULL, schedule_kind TEXT NOT NULL, job_json TEXT NOT NULL,
+        PRIMARY KEY (store_key, job_id));
     INSERT INTO delivery_queue_entries VALUES
         ('out', 'a', 'pending', 0, '', {MS} - 2 * {HOUR} * 1000, 0, NULL),
         ('out', 'b', 'pending', 0, '', {MS}, 0, NULL), ('out', 'c', 'failed', 9, '', 0, 0, 0);
@@ -55,11 +66,6 @@ OPENCLAW = PackDatabase(
         ('other', '1', 'news', 1, 'cron', '');
     """,
     {
-        "newest_task": 1,
-        "tasks_by_status": {"failed": 2, "lost": 1, "running": 2, "succeeded": 4},
-        "tasks_failed_24h": 2,
-        "tasks_stuck": 1,
-        "tasks_not_delivered_24h": 1,
         "deliveries_by_status": {"failed": 1, "pending": 2},
         "deliveries_stuck": 1,
         "cron_jobs_repeated": 1,
@@ -183,6 +189,7 @@ DATABASES = {
     "laravel-queue": LARAVEL,
     "n8n": N8N,
     "openclaw": OPENCLAW,
+    "openclaw-queues": OPENCLAW_QUEUES,
     "solid-queue": SOLID_QUEUE,
 }
 """By the name of the pack."""

@@ -89,6 +89,8 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
         for entry, own in selected:
             measures[entry], more = propose_measures(own)
             remarks += more
+    if not configured.history.path.exists():
+        remarks.append("no history yet, and so no expectations")
     change = partial(_change, additions=additions, measures=measures)
     proposed = {*additions, *(entry for entry, found in measures.items() if found)}
     if not proposed:
