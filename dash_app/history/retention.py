@@ -3,6 +3,8 @@
 import sqlite3
 from datetime import datetime, timedelta
 
+from dash_app.history.rollups import DAY, HOUR
+
 MAX_POINT_AGE = timedelta(days=35)
 """A chart of earlier times shows hours or days, which stay for the whole retention."""
 
@@ -106,5 +108,9 @@ def _delete_labels(connection: sqlite3.Connection, before: int) -> None:
         " (SELECT 1 FROM point WHERE series = id AND (at >= ? OR number IS NOT NULL))",
         (before,),
     ).fetchall()
-    for table, key in (("point", "series"), ("rollup", "series"), ("series", "id")):
-        connection.executemany(f"DELETE FROM {table} WHERE {key} = ?", gone)  # noqa: S608
+    for sql in (
+        "DELETE FROM point WHERE series = ?",
+        f"DELETE FROM rollup WHERE span IN ({HOUR}, {DAY}) AND series = ?",  # noqa: S608
+        "DELETE FROM series WHERE id = ?",
+    ):
+        connection.executemany(sql, gone)

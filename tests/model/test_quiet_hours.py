@@ -153,3 +153,15 @@ def test_invalid_quiet_hours_are_rejected(value: object, reason: str) -> None:
 
 def test_the_first_day_is_monday() -> None:
     assert utc("2026-11-23").weekday() == DAYS.index("Mon")
+
+
+def test_spans_that_began_are_whole_and_newest_first() -> None:
+    hours = parse_quiet_hours(["Fri-Sat 22:00-02:00 Europe/Paris", "Sat 23:00-24:00 UTC"])
+    found = hours.begun_before(utc("2026-10-24 23:30"), timedelta(days=7, hours=1))
+    assert found == [
+        (utc("2026-10-24 23:00"), utc("2026-10-25 00:00")),
+        (utc("2026-10-24 20:00"), utc("2026-10-25 01:00")),  # 02:00 shows twice
+        (utc("2026-10-23 20:00"), utc("2026-10-24 00:00")),
+        (utc("2026-10-17 23:00"), utc("2026-10-18 00:00")),
+    ]
+    assert hours.begun_before(utc("2026-10-24 20:00"), HOUR) == []
