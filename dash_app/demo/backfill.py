@@ -73,8 +73,8 @@ class Backfill:
 
     def measured(self) -> Iterator[Measured]:
         """Yield (database, measure, label, time, value): what the measures would have shown."""
-        tables = (("coordination", "tasks"), ("email", "messages"), ("observability", "events"))
-        for database, table in tables:
+        for database in BACKFILLED:
+            table = RHYTHMS[database][0]
             costs: defaultdict[date, float] = defaultdict(float)
             before = 0
             for at, rows in self._counts(self._times[database][table]):
@@ -127,15 +127,16 @@ class Backfill:
 
 def _measured(table: str, rows: int, cost_usd: float) -> Iterator[tuple[str, str | None, float]]:
     """Yield measure, label and value for a number of rows, as `tables` settles them."""
-    waiting = rows * 7 % 11
     if table == "tasks":
-        waiting = min(waiting + 8, rows)
+        waiting = min(8 + abs(rows % 80 - 40) // 2, rows)
         failed = (rows - waiting) // 60
         yield "open_tasks", None, waiting
         for status, count in (("done", rows - waiting - failed), ("failed", failed)):
             yield "tasks_by_status", status, count
         yield "tasks_by_status", "open", waiting
     elif table == "messages":
-        yield "unanswered", None, min(waiting + 3, rows)
+        yield "unanswered", None, min(3 + abs(rows % 30 - 15) // 2, rows)
+    elif table == "readings":
+        yield "newest_reading", None, 20 + rows * 7 % 11
     else:
         yield "cost_today", None, round(cost_usd, 2)

@@ -61,7 +61,7 @@ TASKS = Table(
     18,
     {"status": ("open",)},
     "UPDATE tasks SET status = iif(id % 60, 'done', 'failed') WHERE status = 'open'"
-    " AND id <= (SELECT max(id) - 8 - max(id) * 7 % 11 FROM tasks)",
+    " AND id <= (SELECT max(id) - 8 - abs(max(id) % 80 - 40) / 2 FROM tasks)",
 )
 EVENTS = Table(
     "events",
@@ -82,7 +82,7 @@ MESSAGES = Table(
     80,
     {"is_answered": (0,)},
     "UPDATE messages SET is_answered = 1 WHERE NOT is_answered"
-    " AND id <= (SELECT max(id) - 3 - max(id) * 7 % 11 FROM messages)",
+    " AND id <= (SELECT max(id) - 3 - abs(max(id) % 30 - 15) / 2 FROM messages)",
 )
 ATTACHMENTS = Table("attachments", "message_id INTEGER, file_name TEXT, size_bytes INTEGER")
 READINGS = Table("readings", "at TEXT, cpu_percent REAL, memory_mb INTEGER, celsius REAL")
