@@ -145,6 +145,8 @@ def test_a_file_that_cannot_be_read_keeps_the_last_values(tmp_path: Path) -> Non
             measures.round()
             assert (number(measures), code(measures)) == (3, "waits")
             writer.do("ROLLBACK")
+            measures.round(changed=False)
+            assert (number(measures), code(measures)) == (3, None)
         path.rename(tmp_path / "away")
         measures.round()
         assert (number(measures), code(measures)) == (3, "waits")
