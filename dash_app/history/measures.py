@@ -13,8 +13,10 @@ MAX_LABELS = 50
 """Maximum number of labels of a measure with a series of their own, until they are pruned."""
 
 
-def measured_values(status: DatabaseStatus, series: Iterable[Key]) -> dict[Key, float | None]:
-    """Return the values of measures, except those that could not be renewed.
+def measured_values(
+    status: DatabaseStatus, series: Iterable[Key], since: int
+) -> dict[Key, float | None]:
+    """Return the values of measures, except those that could not be renewed since a time.
 
     A measure has at most `MAX_LABELS` series with labels of its own, in addition to the given ones.
     Values with other labels are one series, `OTHERS`.
@@ -25,7 +27,7 @@ def measured_values(status: DatabaseStatus, series: Iterable[Key]) -> dict[Key, 
     found: dict[Key, float | None] = {}
     for report in status.measures:
         metric, others = report.measure.metric, []
-        for value in () if report.error else report.values:
+        for value in report.values if _is_current(report, since) else ():
             key = name, None, metric, value.label
             is_new = value.label is not None and key not in known
             if is_new and (value.label == OTHERS or count[metric] >= MAX_LABELS):
@@ -36,6 +38,13 @@ def measured_values(status: DatabaseStatus, series: Iterable[Key]) -> dict[Key, 
         if others:
             found[name, None, metric, OTHERS] = _stored(report, report.combined(others))
     return found
+
+
+def _is_current(report: MeasureReport, since: int) -> bool:
+    """Whether values are of the time since then; those of a window hold until the next one."""
+    at = report.measured_at
+    is_old = at is not None and at.timestamp() < since and report.measure.window is None
+    return not (report.error or is_old)
 
 
 def _stored(report: MeasureReport, number: float | None) -> float | None:

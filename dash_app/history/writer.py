@@ -346,8 +346,8 @@ class History:
         self._at = at
         for status in snapshot.databases:
             if status.status == "connected" and not status.is_stale:
-                self._watch(status.database.name, at)
-                self._store_all(at, status)
+                since = self._watch(status.database.name, at)
+                self._store_all(at, status, since)
 
     def _load_baselines(self) -> dict[tuple[str, str], Reading]:
         rows = self._connection.execute(
@@ -361,8 +361,10 @@ class History:
             (database, table, metric, label): id_ for database, table, metric, label, id_ in rows
         }
 
-    def _store_all(self, at: int, status: DatabaseStatus) -> None:
-        """Store every number of a database: 0 for a missing table, NULL if it is unknown.
+    def _store_all(self, at: int, status: DatabaseStatus, since: int) -> None:
+        """Store every number of a database that has been watched without a gap since a time.
+
+        A missing table has 0 rows. What is unknown is NULL, also what was measured before the gap.
 
         The sizes of tables stay as they were until a check of all tables has measured them.
         """
@@ -379,7 +381,7 @@ class History:
             numbers[name, table, "table_bytes", None] = size_bytes
         numbers[name, None, "size_bytes", None] = reading.size_bytes
         numbers[name, None, "wal_bytes", None] = reading.wal_bytes
-        measured = measured_values(status, self._series)
+        measured = measured_values(status, self._series, since)
         file = name, str(status.database.path)
         before = self._before.get(file, reading)
         for key, value in {**dict.fromkeys(measured), **numbers}.items():
@@ -390,20 +392,25 @@ class History:
             self._store(at, key, (value, written, measured.get(key)))
         self._before[file] = reading
 
-    def _watch(self, database: str, at: int, gap_seconds: int = 0) -> None:
-        """Extend the span in which a database was watched, or start a new one after a gap."""
+    def _watch(self, database: str, at: int, gap_seconds: int = 0) -> int:
+        """Extend the span in which a database was watched, or start a new one after a gap.
+
+        Return the start of the span.
+        """
         usual_seconds = int(GAP_FACTOR * self._settings.every.total_seconds())
         earliest = at - max(gap_seconds, usual_seconds)
         extended = self._connection.execute(
             "UPDATE watched SET until = max(until, :at) WHERE database = :database AND since ="
             " (SELECT max(since) FROM watched WHERE database = :database AND since <= :at)"
-            " AND until >= :earliest",
+            " AND until >= :earliest RETURNING since",
             {"at": at, "database": database, "earliest": earliest},
+        ).fetchall()
+        if extended:
+            return int(extended[0][0])
+        self._connection.execute(
+            "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)", (database, at, at)
         )
-        if extended.rowcount == 0:
-            self._connection.execute(
-                "INSERT OR REPLACE INTO watched VALUES (?, ?, ?)", (database, at, at)
-            )
+        return at
 
     def _store(self, at: int, key: Key, values: Values) -> None:
         """Store a point if its values changed."""

@@ -37,18 +37,29 @@ from tests.history.helpers import MINUTE, START
 COST = Measure("cost", "Cost", MINUTE, unit="USD")
 NEWEST = Measure("newest", "Newest", MINUTE, unit=AGE)
 BY_STATUS = Measure("by_status", "By status", MINUTE)
+NIGHTLY = Measure(
+    "nightly",
+    "Nightly",
+    MINUTE,
+    "rows_written",
+    least=40,
+    table="runs",
+    window=parse_quiet_hours("02:00-06:00 UTC"),
+)
 START_SECONDS = int(START.timestamp())
 Numbers = dict[str | None, float | None]
 
 
 def measured(minute: int, *reports: MeasureReport) -> Snapshot:
     taken = snapshot(START + minute * MINUTE, email={"tasks": 9})
-    return replace(taken, databases=(replace(taken.databases[0], measures=reports),))
+    at = taken.taken_at
+    measures = tuple(replace(one, measured_at=one.measured_at or at) for one in reports)
+    return replace(taken, databases=(replace(taken.databases[0], measures=measures),))
 
 
 def report(measure: Measure, numbers: Numbers, error: str | None = None) -> MeasureReport:
     values = tuple(Value(label, number) for label, number in numbers.items())
-    return MeasureReport(measure, values, START, "well", error)
+    return MeasureReport(measure, values, None, "well", error)
 
 
 def single(minute: int, number: float | None, error: str | None = None) -> Snapshot:
@@ -96,6 +107,23 @@ def test_a_value_is_a_real_number_unknown_while_it_cannot_be_had_and_counts_stay
         ("integer", "integer", "null", None, None, 0),
         ("null", "null", "null", -3.5, 2.0, 1),
     }
+
+
+def test_what_was_measured_before_a_gap_is_unknown_after_it_except_in_a_window(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "history.db"
+    reports = [
+        replace(report(measure, {None: 5.0}), measured_at=START) for measure in (COST, NIGHTLY)
+    ]
+    with closing(History(HistorySettings(path=path))) as history:
+        for minute in (0, 1, 3, 120, 121):
+            history.record(measured(minute, *reports))
+    window = Window(START_SECONDS, START_SECONDS + 120 * 60, 60 * 60).extended_to(
+        START + 121 * MINUTE
+    )
+    assert found(path, COST, window) == {None: [5, 5, None, None]}
+    assert found(path, NIGHTLY, window) == {None: [5, 5, 5, 5]}
 
 
 def test_hours_and_days_of_a_measure_have_its_last_least_and_greatest_value(
@@ -236,15 +264,6 @@ def test_the_newest_answers_survive_a_restart_until_another_question_is_asked(
     assert AnswerStore(ReadOnlyHistory(tmp_path / "missing.db"), (watched,), MINUTE).known == {}
 
 
-NIGHTLY = Measure(
-    "nightly",
-    "Nightly",
-    MINUTE,
-    "rows_written",
-    least=40,
-    table="runs",
-    window=parse_quiet_hours("02:00-06:00 UTC"),
-)
 HALF_HOUR = timedelta(minutes=30)
 
 
