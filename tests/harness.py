@@ -192,11 +192,15 @@ OPTIMIZED = {
 """The environment of the systemd unit: no docstrings, no assertions."""
 
 
+OUR_VARIABLES = {"HOME", "NOTIFY_SOCKET", "WATCHDOG_USEC"}
+"""Variables that no library reads while it is loaded."""
+
+
 class Served:
     """A service process, `python -m dash_app serve`, with a configuration.
 
-    `patch` is Python code that runs first, for example to lower a limit. A process with an
-    environment of its own loads its modules itself, as an installed service does.
+    `patch` is Python code that runs first, for example to lower a limit. With variables
+    that may concern libraries, it loads its modules itself, as an installed service does.
     """
 
     def __init__(
@@ -216,7 +220,7 @@ class Served:
         arguments = ["serve", "--config", str(self._config), "--address", "127.0.0.1"]
         arguments += ["--port", str(self.port)]
         process: Forked | subprocess.Popen[bytes]
-        if self._more_environment:  # which may concern the libraries
+        if self._more_environment.keys() - OUR_VARIABLES:
             with self._log.open("ab") as log:
                 command = [sys.executable, "-c", self._code, *arguments]
                 process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)

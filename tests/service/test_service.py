@@ -4,6 +4,7 @@ import ctypes
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import socket
@@ -11,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -136,12 +138,17 @@ def started_at(thread: int) -> tuple[int, int]:
     return int(rest.split()[19]), thread
 
 
+def context_switches(pid: int, thread: int) -> list[str]:
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+    return re.findall(r"ctxt_switches:\t(\d+)", status)
+
+
 @contextmanager
 def hung(served: Served, *, kills: bool = True) -> Iterator[None]:
     """Stop the first thread that a service started; at the end, kill the service or continue it.
 
-    A thread that was stopped while it holds something that all threads need, such as the
-    interpreter's lock, is continued for a moment and stopped again.
+    It is stopped in its pause between two readings: while it works, it holds locks that the other
+    threads need. If it then holds the interpreter's lock after all, it is continued for a moment.
     """
     pid = served.process.pid
     libc = ctypes.CDLL(None, use_errno=True)
@@ -152,7 +159,14 @@ def hung(served: Served, *, kills: bool = True) -> Iterator[None]:
     def trace(request: int) -> None:
         assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
 
+    def pauses() -> bool:
+        """Whether it does not run for 50 ms. For the interpreter's lock, it asks every 5 ms."""
+        before = context_switches(pid, thread)
+        time.sleep(0.05)
+        return context_switches(pid, thread) == before
+
     def is_stopped_alone() -> bool:
+        eventually(pauses)
         trace(PTRACE_INTERRUPT)
         os.waitpid(thread, WALL)
         if served.answers(within=2):
