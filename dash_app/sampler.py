@@ -106,7 +106,7 @@ class _PageChecks:
         """Load the stored states. Raise sqlite3.Error."""
         self._history = history
         self._keys = {one.name: (one.name, str(one.path)) for one in settings.databases}
-        stored = history.page_checks()
+        stored = history.states("integrity")
         states: dict[str, CheckState] = {}
         for name, key in self._keys.items():
             with suppress(ValueError):  # it is damaged
@@ -129,7 +129,7 @@ class _PageChecks:
 
     def _store(self, states: Mapping[str, CheckState]) -> Mapping[str, CheckState]:
         encoded = {self._keys[name]: encode(state) for name, state in states.items()}
-        self._history.store_page_checks(encoded)
+        self._history.store_states("integrity", encoded)
         return {}
 
 
@@ -336,7 +336,7 @@ class Sampler:
             self._record(self.snapshot)
         self._states.save()
         self._page_checks.save()
-        self._answers.save(self._measurer.newest)
+        self._answers.save(self._measurer.answers)
         self._notifier.stop()
 
     def _take_requests(self) -> _Requests:
@@ -466,7 +466,7 @@ class Sampler:
         self._recorded_at = snapshot.taken_at
         self._states.save()
         self._page_checks.save()
-        self._answers.save(self._measurer.newest)
+        self._answers.save(self._measurer.answers)
         self._tracker.record_openers()
         self._load_past()
 

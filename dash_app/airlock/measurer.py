@@ -135,11 +135,6 @@ class Measurer(Background):
         names = self._names.get(database, ())
         return {name: self.states[database, name].answer for name in names}
 
-    @property
-    def newest(self) -> dict[Key, Answer]:
-        """The newest answers of all databases."""
-        return {key: state.answer for key, state in self.states.items()}
-
     def forget(self, database: str) -> None:
         """Forget what is known of a database."""
         for name in self._names.get(database, ()):

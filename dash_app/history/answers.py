@@ -5,8 +5,9 @@ week in which rows are expected.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -32,6 +33,14 @@ LATE = 1.5
 """So much of the usual pause after a write, the record that has it is stored at the latest."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """An answer, and what was asked."""
+
+    question: str
+    answer: Answer
+
+
 class AnswerStore:
     """The newest answers to measures, kept in step with the history. For use by one thread.
 
@@ -47,40 +56,47 @@ class AnswerStore:
     ) -> None:
         """Load the answers. Records are stored every `every`. Raise sqlite3.Error."""
         self._history, self._databases, self._every = history, databases, every
-        self.windows: dict[str, dict[str, Answer]] = {}
-        self._asked = {
-            (database.name, measure.name): (database, measure)
-            for database in databases
-            for measure in database.measures
+        self._places = {
+            database.name: (database.name, str(database.path)) for database in databases
         }
-        stored = history.answers()
+        self.windows: dict[str, dict[str, Answer]] = {}
         self.known: dict[Key, Answer] = {}
-        for key, (database, measure) in self._asked.items():
-            question, answer = stored.get((key[0], str(database.path), key[1]), ("", ""))
-            if question == measure.question:
-                with suppress(ValueError):  # it is damaged
-                    self.known[key] = decode(Answer, answer)
-        self._writes = WriteBehind("answers to measures", self._store, self.known)
+        states = history.states("answer")
+        for database in databases:
+            stored: dict[str, _Stored] = {}
+            with suppress(ValueError):  # it is damaged
+                stored = decode(dict[str, _Stored], states.get(self._places[database.name], "{}"))
+            for measure in database.measures:
+                found = stored.get(measure.name)
+                if found and found.question == measure.question:
+                    self.known[database.name, measure.name] = found.answer
+        self._writes = WriteBehind("answers to measures", self._store, {})
 
     def load_windows(self, now: datetime) -> None:
         """Count what was written in windows, as the history knows it. Raise sqlite3.Error."""
         self.windows = window_answers(self._history.path, self._databases, now, self._every)
 
-    def save(self, answers: Mapping[Key, Answer]) -> None:
-        """Store the answers that changed."""
-        self._writes.save(answers)
+    def save(self, answers_of: Callable[[str], Mapping[str, Answer]]) -> None:
+        """Store the answers that changed, given by name for a database."""
+        self._writes.save(
+            {
+                database.name: {
+                    measure.name: _Stored(measure.question, answers[measure.name])
+                    for measure in database.measures
+                    if measure.name in answers
+                }
+                for database in self._databases
+                if (answers := answers_of(database.name))
+            }
+        )
 
     def store_again(self) -> None:
         """Store all answers with the next call of `save`: the history is a new file."""
         self._writes.restart()
 
-    def _store(self, answers: Mapping[Key, Answer]) -> Mapping[Key, Answer]:
-        rows = {}
-        for key, answer in answers.items():
-            database, measure = self._asked[key]
-            place = database.name, str(database.path), measure.name
-            rows[place] = measure.question, encode(answer)
-        self._history.store_answers(rows)
+    def _store(self, changed: Mapping[str, dict[str, _Stored]]) -> dict[str, dict[str, _Stored]]:
+        encoded = {self._places[name]: encode(stored) for name, stored in changed.items()}
+        self._history.store_states("answer", encoded)
         return {}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from dash_app.history.file import open_read_only
 from dash_app.history.row_codec import select
@@ -15,11 +16,9 @@ from dash_app.model.reading import LastGood, Reading
 from dash_app.model.snapshot import DatabaseState, Snapshot
 from dash_app.system.decoding import decode
 
-AnswerKey = tuple[str, str, str]
-"""The name of a database, its path, and the name of a measure."""
-
-StoredAnswer = tuple[str, str]
-"""What was asked, and the newest answer, as JSON."""
+StateTable = Literal["integrity", "answer"]
+"""The tables with a state of each database at its path, as JSON: that of its page check, and the
+newest answers to its measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,24 +57,14 @@ class ReadOnlyHistory:
     ) -> None:
         """Do nothing: this history is read-only."""
 
-    def page_checks(self) -> dict[tuple[str, str], str]:
-        """Return the stored state of each page check by database and path. Raise sqlite3.Error."""
+    def states(self, table: StateTable) -> dict[tuple[str, str], str]:
+        """Return the stored states by database and path. Raise sqlite3.Error."""
         if not self.path.exists():
             return {}
         with open_read_only(self.path) as connection:
-            return page_checks_in(connection)
+            return states_in(connection, table)
 
-    def store_page_checks(self, states: Mapping[tuple[str, str], str]) -> None:
-        """Do nothing: this history is read-only."""
-
-    def answers(self) -> dict[AnswerKey, StoredAnswer]:
-        """Return the stored answers to measures. Raise sqlite3.Error."""
-        if not self.path.exists():
-            return {}
-        with open_read_only(self.path) as connection:
-            return answers_in(connection)
-
-    def store_answers(self, answers: Mapping[AnswerKey, StoredAnswer]) -> None:
+    def store_states(self, table: StateTable, states: Mapping[tuple[str, str], str]) -> None:
         """Do nothing: this history is read-only."""
 
     def matches(self) -> tuple[Match, ...]:
@@ -95,23 +84,12 @@ class ReadOnlyHistory:
         """Do nothing: this history is read-only."""
 
 
-def page_checks_in(connection: sqlite3.Connection) -> dict[tuple[str, str], str]:
-    """Return the stored state of each page check by database and path. Raise sqlite3.Error."""
-    if not _has_table(connection, "integrity"):
+def states_in(connection: sqlite3.Connection, table: StateTable) -> dict[tuple[str, str], str]:
+    """Return the stored states by database and path. Raise sqlite3.Error."""
+    if not _has_table(connection, table):
         return {}
-    rows = connection.execute("SELECT database, path, state FROM integrity")
+    rows = connection.execute(f"SELECT database, path, state FROM {table}")  # noqa: S608
     return {(database, path): state for database, path, state in rows}
-
-
-def answers_in(connection: sqlite3.Connection) -> dict[AnswerKey, StoredAnswer]:
-    """Return the stored answers to measures. Raise sqlite3.Error."""
-    if not _has_table(connection, "measure"):
-        return {}
-    rows = connection.execute("SELECT database, path, name, question, answer FROM measure")
-    return {
-        (database, path, name): (question, answer)
-        for database, path, name, question, answer in rows
-    }
 
 
 def matches_in(connection: sqlite3.Connection) -> tuple[Match, ...]:

@@ -36,7 +36,7 @@ def prune(connection: sqlite3.Connection, now: datetime, retention: timedelta) -
         " WHERE place > :max)",
         {"at": int((now - MAX_OPENER_AGE).timestamp()), "max": MAX_OPENERS},
     )
-    for table in ("integrity", "measure"):
+    for table in ("integrity", "answer"):
         connection.execute(
             f"DELETE FROM {table} WHERE database NOT IN (SELECT database FROM watched)"  # noqa: S608
         )

@@ -198,13 +198,11 @@ MIGRATIONS = (
     CREATE VIEW day AS SELECT series, at, ifnull(last, last_number) AS last,
         ifnull(least, least_number) AS least, ifnull(greatest, greatest_number) AS greatest,
         written FROM rollup WHERE span = 86400;
-    CREATE TABLE measure (
+    CREATE TABLE answer (
         database TEXT NOT NULL,
         path TEXT NOT NULL,
-        name TEXT NOT NULL,
-        question TEXT NOT NULL,     -- what was asked
-        answer TEXT NOT NULL,       -- the newest one, as JSON
-        PRIMARY KEY (database, path, name)
+        state TEXT NOT NULL,        -- the newest answers to its measures, as JSON
+        PRIMARY KEY (database, path)
     ) STRICT, WITHOUT ROWID;
     """,
 )

@@ -29,15 +29,7 @@ from dash_app.history.incidents import IncidentTable
 from dash_app.history.measures import Key, measured_values
 from dash_app.history.notifications import NotificationTable
 from dash_app.history.openers import OpenerTable
-from dash_app.history.read_only import (
-    AnswerKey,
-    Loss,
-    StoredAnswer,
-    answers_in,
-    matches_in,
-    page_checks_in,
-    state_in,
-)
+from dash_app.history.read_only import Loss, StateTable, matches_in, state_in, states_in
 from dash_app.history.retention import is_nearly_full, make_room, prune
 from dash_app.history.rollups import DAY, roll_up
 from dash_app.history.row_codec import to_row
@@ -248,28 +240,16 @@ class History:
                 ),
             )
 
-    def page_checks(self) -> dict[tuple[str, str], str]:
-        """Return the stored state of each page check by database and path. Raise sqlite3.Error."""
-        return page_checks_in(self._connection)
+    def states(self, table: StateTable) -> dict[tuple[str, str], str]:
+        """Return the stored states by database and path. Raise sqlite3.Error."""
+        return states_in(self._connection, table)
 
-    def store_page_checks(self, states: Mapping[tuple[str, str], str]) -> None:
-        """Store the states of page checks by database and path. Raise sqlite3.Error."""
+    def store_states(self, table: StateTable, states: Mapping[tuple[str, str], str]) -> None:
+        """Store states by database and path. Raise sqlite3.Error."""
         with self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO integrity VALUES (?, ?, ?)",
+                f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)",  # noqa: S608
                 [(*key, state) for key, state in states.items()],
-            )
-
-    def answers(self) -> dict[AnswerKey, StoredAnswer]:
-        """Return the stored answers to measures. Raise sqlite3.Error."""
-        return answers_in(self._connection)
-
-    def store_answers(self, answers: Mapping[AnswerKey, StoredAnswer]) -> None:
-        """Store answers to measures. Raise sqlite3.Error."""
-        with self._connection:
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO measure VALUES (?, ?, ?, ?, ?)",
-                [(*key, *answer) for key, answer in answers.items()],
             )
 
     def matches(self) -> tuple[Match, ...]:
@@ -287,7 +267,7 @@ class History:
     def forget(self, database: Database, now: datetime) -> None:
         """Delete the state of a database and end its events; points stay. Raise sqlite3.Error."""
         with self._connection:
-            for table in ("memory", "opener", "integrity", "measure"):
+            for table in ("memory", "opener", "integrity", "answer"):
                 self._connection.execute(
                     f"DELETE FROM {table} WHERE database = ?",  # noqa: S608
                     (database.name,),

@@ -58,7 +58,7 @@ def store_page_checks(config: Path, index: str = "by_time") -> None:
             )
             states[database.name, str(database.path)] = encode(state)
     with closing(History(configured.history)) as history:
-        history.store_page_checks(states)
+        history.store_states("integrity", states)
 
 
 def run_until(page: Page, until: Callable[[], object]) -> None:

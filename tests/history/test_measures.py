@@ -236,23 +236,25 @@ def test_the_newest_answers_survive_a_restart_until_another_question_is_asked(
     since = START - timedelta(hours=2)
     failure = Failure("sql", since, {"text": "no such table: x", "tables": "tasks"})
     answers = {
-        ("email", "cost"): Answer((Value(None, 2.5),), START),
-        ("email", "by_status"): Answer((Value("open", 3), Value("done", None)), since, failure),
+        "cost": Answer((Value(None, 2.5),), START),
+        "by_status": Answer((Value("open", 3), Value("done", None)), since, failure),
     }
     watched = replace(database(), measures=(COST, BY_STATUS))
     with closing(History(settings)) as history:
-        AnswerStore(history, (watched,), MINUTE).save(answers)
-    assert AnswerStore(ReadOnlyHistory(settings.path), (watched,), MINUTE).known == answers
+        AnswerStore(history, (watched,), MINUTE).save({"email": answers}.__getitem__)
+    known = {("email", name): answer for name, answer in answers.items()}
+    assert AnswerStore(ReadOnlyHistory(settings.path), (watched,), MINUTE).known == known
     with closing(History(settings)) as history:
         store = AnswerStore(history, (watched,), MINUTE)
-        assert store.known == answers
+        assert store.known == known
         (kept, _) = store.known["email", "by_status"].values
         assert isinstance(kept.number, int)
-        history._connection.execute("DELETE FROM measure")
-        store.save(answers)  # nothing changed
+        store.save({"email": answers}.__getitem__)
+        history._connection.execute("DELETE FROM answer")
+        store.save({"email": answers}.__getitem__)  # nothing changed
         assert AnswerStore(history, (watched,), MINUTE).known == {}
         store.store_again()
-        store.save(answers)
+        store.save({"email": answers}.__getitem__)
         other = replace(COST, sql="SELECT 1", least=3)
         same = replace(BY_STATUS, greatest=2, label="Tasks")
         changed = replace(watched, measures=(other, same))

@@ -116,7 +116,7 @@ def test_every_row_of_the_version_before_is_migrated(path: Path) -> None:
         tables = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
         assert {name for (name,) in tables} - {"sqlite_sequence"} == set(ROWS)
     reader, match = ReadOnlyHistory(path), Match("agent", Path("/srv/a.db"), "agent-a")
-    assert (reader.matches(), reader.page_checks()) == ((), {})  # which had no tables yet
+    assert (reader.matches(), reader.states("integrity")) == ((), {})  # which had no tables yet
     with closing(History(HistorySettings(path=path))) as history:
         assert contents(path) == ROWS
         history.store_matches([match])
