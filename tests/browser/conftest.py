@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -96,6 +96,13 @@ def page(context: BrowserContext) -> Page:
 @pytest.fixture
 def quiet_page(page: Page) -> Iterator[Page]:
     """A page whose console must stay empty and whose requests must stay on this machine."""
+    with silent(page):
+        yield page
+
+
+@contextmanager
+def silent(page: Page) -> Iterator[None]:
+    """Fail if a page logs to the console or requests anything from another machine."""
     noise: list[str] = []
     page.on("console", lambda message: noise.append(message.text))
     page.on("pageerror", lambda error: noise.append(str(error)))
@@ -115,5 +122,5 @@ def quiet_page(page: Page) -> Iterator[Page]:
             else None
         ),
     )
-    yield page
+    yield
     assert noise == []

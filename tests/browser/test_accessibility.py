@@ -6,9 +6,9 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import run_until, store_page_checks
+from tests.browser.conftest import PHONE, ZONE, run_until, store_page_checks
 from tests.harness import Served, eventually, make_database, write_config
 
 PATHS = (
@@ -35,6 +35,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         make_database(folder / "new.db", tasks=1).replace(paths["replaced"])
         eventually(lambda: served.json("/api/db-status")["headline"] == "2 of 4 need you")
         yield served
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    """One page for all tests, which loads the scripts once."""
+    context = browser.new_context(viewport=PHONE, timezone_id=ZONE)
+    yield context.new_page()
+    context.close()
 
 
 @pytest.mark.parametrize("path", PATHS)
