@@ -22,6 +22,7 @@ from tests.harness import (
     eventually,
     free_port,
     make_database,
+    other_server,
     write_config,
 )
 
@@ -162,8 +163,8 @@ def test_doctor_exits_0_if_everything_is_well(home: Path, tmp_path: Path) -> Non
 
 def test_doctor_prints_each_problem_with_its_fix(home: Path, tmp_path: Path) -> None:
     (tmp_path / "email.db").write_text("hello " * 100)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        more = {"server": f"port = {taken.getsockname()[1]}"}
+    with other_server() as port:
+        more = {"server": f"port = {port}"}
         config = write_config(tmp_path, [("email", tmp_path / "email.db")], **more)
         done = run(home, "doctor", "--config", config)
     assert done.returncode == 3

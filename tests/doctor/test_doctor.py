@@ -30,7 +30,15 @@ from dash_app.system.users import own_user_name
 from tests.airlock_helpers import give_to_nobody, public_folder
 from tests.factories import database, good_reading
 from tests.forked import run_forked
-from tests.harness import ROOT, LiveWriter, Served, free_port, make_database, write_config
+from tests.harness import (
+    ROOT,
+    LiveWriter,
+    Served,
+    free_port,
+    make_database,
+    other_server,
+    write_config,
+)
 from tests.mounts import CAN_MOUNT, BadDisk
 
 OPEN_FOLDERS = """
@@ -241,8 +249,7 @@ def test_databases_written_by_an_old_sqlite_are_one_check(tmp_path: Path) -> Non
 
 def test_a_taken_port_names_its_process_and_a_free_port(tmp_path: Path) -> None:
     path = make_database(tmp_path / "email.db", messages=3)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+    with other_server() as port:
         more = {"server": f'port = {port}\naddresses = ["127.0.0.1"]'}
         found = report(tmp_path, path, **more)
     check = found.check("port_taken")
