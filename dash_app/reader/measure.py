@@ -69,6 +69,7 @@ class Measurer:
         self._measures: list[Message] = request["measures"]
         self._writes_denied = writes_denied
         self._reads: dict[str, ShortReads] = {}
+        self._in_burst: set[str] = set()
 
     def run(self) -> None:
         """Ask for all measures."""
@@ -78,10 +79,14 @@ class Measurer:
         send({"ended": True})
 
     def _ask(self, measure: Message) -> Message:
-        """Return the answer to one measure, or why there is none."""
+        """Return the answer to one measure, or why there is none.
+
+        A database that is written without a pause is left alone from then on: with each look, the
+        chance grows that a busy machine has just stopped its writer.
+        """
         reads = self._reads.setdefault(measure["path"], self._short_reads(measure["path"]))
         reason, has_waited = WITHOUT_PAUSE, False
-        for _attempt in range(ATTEMPTS):
+        for _attempt in range(0 if measure["path"] in self._in_burst else ATTEMPTS):
             try:
                 return reads.read_once(partial(_measure, measure=measure))
             except TooLongError:
@@ -95,6 +100,9 @@ class Measurer:
                     return self._too_slow(measure, reads, limit_seconds)
             except (MovedError, UnreadableError, GiveUpError) as error:
                 reason = error.code if isinstance(error, UnreadableError) else str(error)
+                if reads.is_shared and reason == WITHOUT_PAUSE:
+                    self._in_burst.add(measure["path"])
+                    break
             except DAMAGED:
                 return {"error": "damaged", "detail": {}}
             finally:
