@@ -13,7 +13,7 @@ from dash_app.words.problems import REMEDIES
 
 PATIENCE: Mapping[str, tuple[timedelta, int]] = {
     "waits": (timedelta(minutes=10), 3),
-    **dict.fromkeys(("slow", "damaged", "crashed", "hung"), (timedelta(0), 1)),
+    **dict.fromkeys(("slow", "damaged", "crashed", "hung"), (timedelta(0), 2)),
 }
 """How long a failure must have lasted, also as a multiple of `every`, before it is reported: a busy
 machine may explain a single one. Others are certain at once."""
