@@ -76,6 +76,11 @@ class Panel:
     unit: str | None = None
     """The unit of a measure; None for rows."""
 
+    @property
+    def kind(self) -> str:
+        """The classes of its element."""
+        return "panel" if self.unit is None else "panel of-measure"
+
     def text(self, value: float, *, is_tick: bool = False) -> str:
         """Return a value in words. A tick has no unit that stands behind a number."""
         if self.unit is None:
@@ -223,7 +228,7 @@ def empty_charts(panels: Sequence[Panel]) -> list[Component]:
     """Return placeholders of the right size, until the charts come into view."""
     frame = html.Div(html.Div(className="plot"), className="frame")
     drawn = [
-        html.Div([_head(panel.label), frame], className="panel")
+        html.Div([_head(panel.label), frame], className=panel.kind)
         for panel in panels
         if not panel.note
     ]
@@ -259,8 +264,7 @@ def _panel(number: int, panel: Panel, curve: Curve) -> Component:
         role="img",
         **aria(label=f"{panel.label}: {''.join(rest)}"),
     )
-    kind = "panel" if panel.unit is None else "panel of-measure"
-    return html.Div([plain(_head(panel.label, rest)), frame], className=kind)
+    return html.Div([plain(_head(panel.label, rest)), frame], className=panel.kind)
 
 
 def _head(label: str, rest: Sequence[str] = ()) -> Component:

@@ -39,9 +39,9 @@ def _in_brief(report: MeasureReport, now: datetime) -> list[Component | str]:
     parts: list[Component | str] = []
     for value in report.ranked[:MAX_NAMES]:
         label = [] if value.label is None else [f"{value.label} "]
-        parts += [*([" · "] if parts else []), *label, _value(report, value, now)]
+        parts += [*([", "] if parts else []), *label, _value(report, value, now)]
     more = len(report.values) - MAX_NAMES
-    return [*parts, f" · {numbers.number(more)} more"] if more > 0 else parts
+    return [*parts, f", {numbers.number(more)} more"] if more > 0 else parts
 
 
 def _value(report: MeasureReport, value: Value, now: datetime) -> Component | str:

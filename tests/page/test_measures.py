@@ -62,7 +62,7 @@ WELL = (
 
 def test_pinned_measures_stand_on_the_card() -> None:
     text = card_text(status(WELL))
-    assert "Open tasks 12 Tasks by status open 63 · done 7 · held 2 · 1 more" in text
+    assert "Open tasks 12 Tasks by status open 63, done 7, held 2, 1 more" in text
     assert text.index("1 more Newest task 58 min") < text.index("email tasks 1")
     assert "measures" not in card_html(status(WELL[3:]))
 
@@ -73,7 +73,7 @@ def test_a_value_out_of_range_has_a_mark_and_comes_first() -> None:
     assert (
         'icon-cross" aria-hidden="true"></span><span class="visually-hidden">Out of range' in html
     )
-    assert "<dd>held 2 · open 63 · done 7 · 1 more</dd>" in html
+    assert "<dd>held 2, open 63, done 7, 1 more</dd>" in html
     mild = replace(OPEN, level="notice")
     assert "icon-clock" in card_html(status([(mild, answered(Value(None, 63)))]))
     paused = replace(database("email", Rules(paused=True)), measures=(OPEN,))
