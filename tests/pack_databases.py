@@ -36,7 +36,7 @@ OPENCLAW = PackDatabase(
         CASE value WHEN 1 THEN 'failed' WHEN 2 THEN 'lost' WHEN 3 THEN 'failed'
             WHEN 4 THEN 'running' WHEN 5 THEN 'running' ELSE 'succeeded' END,
         CASE WHEN value IN (8, 9) THEN 'failed' ELSE 'delivered' END, 'done_only',
-        {MS} - value * {HOUR} * 1000, {MS} - (value + 2) * {HOUR} * 1000,
+        {MS} - value * {HOUR} * 1000, {MS} - (value + 1.5) * {HOUR} * 1000,
         {MS} - iif(value IN (3, 9), 30, 1) * {HOUR} * 1000, NULL, NULL
         FROM (SELECT 1 AS value UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5
             UNION SELECT 6 UNION SELECT 7 UNION SELECT 8 UNION SELECT 9);
