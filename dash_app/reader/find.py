@@ -24,7 +24,7 @@ from itertools import islice
 from dash_app.model.database import HISTORY_APPLICATION_ID
 from dash_app.model.known_programs import PROGRAMS
 from dash_app.reader import sandbox
-from dash_app.reader.connection import connect
+from dash_app.reader.connection import connect, time_limit
 from dash_app.reader.files import (
     ABSENT,
     HEADER_BYTES,
@@ -46,6 +46,7 @@ SECONDS = 5.0
 LINKS = sys.maxsize
 """Stands for the root of links, which come last: most lead to another name of what was found."""
 
+DESCRIBE_SECONDS = 2.0
 LOW_PRIORITY = 10
 MAX_DEPTH = 8
 MAX_ENTRIES = 100_000
@@ -179,7 +180,9 @@ class Search:
             route = choose_route(files, datetime.now(UTC), writes_denied=self._writes_denied)
             with connect(files.path, route) as connection:
                 program = _program(path, connection.execute(NAMES).fetchall())
-                schema = describe_tables(connection) if self._with_schema else None
+                if self._with_schema:
+                    with time_limit(connection, DESCRIBE_SECONDS):
+                        schema = describe_tables(connection)
         return {"program": program, "schema": schema}
 
     def _reason(self, path: str, size_bytes: int) -> str | None:

@@ -50,6 +50,9 @@ REFERENCES = """
     WHERE made.type = 'table' AND made.rootpage > 0
 """
 
+MAX_DESCRIBED, MAX_DESCRIBED_BYTES = 50_000, 200
+"""Maximum number of columns in a description, and size of the names of one: 10 MB at most."""
+
 PRAGMAS = ("user_version", "application_id", "freelist_count", "page_size", "schema_version")
 
 HOUSEKEEPING_TABLES = tuple(name.encode() for name in HOUSEKEEPING)
@@ -89,16 +92,22 @@ def _deny_select(action: int, *_: object) -> int:
 
 
 def describe_tables(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Return the fields of `model.schema.Schema` for a message. Raise sqlite3.Error."""
+    """Return the fields of `model.schema.Schema` for a message, as far as it has room for them.
+
+    Raise sqlite3.Error.
+    """
     shadows = {name for name, kind, _ in list_tables(connection) if kind == b"shadow"}
     tables: dict[str, dict[str, str]] = {}
-    for table, column, kind in connection.execute(COLUMNS):
-        if table not in shadows and not table.startswith((b"sqlite_", *HOUSEKEEPING_TABLES)):
+    for table, column, kind in connection.execute(COLUMNS).fetchmany(MAX_DESCRIBED):
+        is_own = table not in shadows and not table.startswith((b"sqlite_", *HOUSEKEEPING_TABLES))
+        if is_own and len(table) + len(column) + len(kind) <= MAX_DESCRIBED_BYTES:
             tables.setdefault(short_name(table), {})[short_name(column)] = short_name(kind).upper()
-    pairs = {
-        field: [[*map(short_name, row)] for row in connection.execute(sql) if None not in row]
-        for field, sql in (("unique", UNIQUE), ("references", REFERENCES))
-    }
+    pairs: dict[str, list[tuple[str, str]]] = {"unique": [], "references": []}
+    for field, sql in (("unique", UNIQUE), ("references", REFERENCES)):
+        for row in connection.execute(sql).fetchmany(MAX_DESCRIBED):
+            table, column = (short_name(name or b"") for name in row)
+            if column in tables.get(table, ()):
+                pairs[field].append((table, column))
     return {"tables": tables, **pairs}
 
 

@@ -132,3 +132,10 @@ def test_without_a_moment_to_read_the_names_of_columns_must_do() -> None:
             'name = "newest_runs"\nsql = "SELECT max(created_at) FROM runs"\nunit = "age"'
         ),
     ]
+
+
+def test_a_schema_is_described_without_what_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(connection_with(f"CREATE TABLE t (status TEXT, {'n' * 300} TEXT, a INT)")) as c:
+        assert schema_of(c).tables == {"t": {"status": "TEXT", "a": "INT"}}
+        monkeypatch.setattr("dash_app.reader.schema.MAX_DESCRIBED", 1)
+        assert schema_of(c).tables == {"t": {"status": "TEXT"}}
