@@ -74,7 +74,7 @@ BRIEFLY: dict[str, tuple[str, str]] = {
     "file_large": ("file too large", "is too large"),
     "mounted_alone": ("mounted alone", "is mounted without its folder"),
     "measure_out_of_range": ("out of range", "has a measure out of range"),
-    "measure_failed": ("measure fails", "has a measure that fails"),
+    "measure_failed": ("not measured", "lacks a measure"),
     "alerts_failing": ("notifications not sent", UNREADABLE),
 }
 """Problems on the badge of a card, with a capital, and in titles of incidents; and as the headline

@@ -209,9 +209,9 @@ def others(snapshot: Snapshot) -> str:
 def trouble(status: DatabaseStatus) -> str:
     """Return a database that needs a person, with its worst problem: Email is down."""
     for problem in status.pressing[:1]:
-        if problem.code == "measure_out_of_range":
+        if problem.measure:
             labels = {report.measure.name: report.measure.label for report in status.measures}
-            measure = labels.get(problem.measure or "", "a measure")
+            measure = labels.get(problem.measure, problem.measure)
             return f"{status.database.label}: {measure} {kind_in_brief(problem.code)}"
         return f"{status.database.label} {predicate(problem.code)}"
     return f"{status.database.label} needs you"

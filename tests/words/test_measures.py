@@ -125,3 +125,6 @@ def test_the_headline_names_the_measure() -> None:
     problems = tuple(measure_problems("email", reports, NOW, {}))
     status = replace(status, database=watched, measures=reports, problems=problems, level="fault")
     assert headline(Snapshot(NOW, (status,)), NOW + HOUR) == "Email: Open tasks out of range, 1 h"
+    failed = replace(problems[0], code="measure_failed")
+    status = replace(status, problems=(failed,))
+    assert headline(Snapshot(NOW, (status,)), NOW + HOUR) == "Email: Open tasks not measured, 1 h"
