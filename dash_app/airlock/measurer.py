@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from sys import float_info
 from typing import Annotated
 
 from pydantic import Field, FiniteFloat
@@ -69,8 +70,10 @@ class MeasureState:
         return replace(self, stamp=stamp, due_at=now + measure.every.total_seconds())
 
     def answered(self, message: Message) -> "MeasureState":
-        """Return the state after a message with values."""
+        """Return the state after a message with values. Raise ValueError if it is invalid."""
         rows = decode_parsed(list[Row], message["values"][:MAX_ROWS])
+        if any(abs(number or 0) > float_info.max for _, number in rows):
+            raise ValueError("a number is too large")
         values = tuple(Value(label, number) for label, number in rows)
         answer = Answer(values, decode_parsed(datetime, message["at"]))
         return replace(self, answer=answer, failures=0, uses_time=bool(message["uses_time"]))
