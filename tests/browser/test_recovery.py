@@ -182,6 +182,7 @@ def test_a_page_that_arrives_partly_turns_grey_and_reloads(
         run_until(page, page.locator("#app #card-email").count)
         expect(headline(page), pattern).to_have_text("Email is well")
         expect(page.locator("#age"), pattern).to_contain_text("updated")
+        page.close()  # or it would go on asking while the others are tested
 
 
 def test_a_page_behind_another_path_turns_grey(page: Page, unchanged: Served) -> None:
