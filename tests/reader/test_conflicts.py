@@ -38,6 +38,8 @@ from tests.harness import PATIENCE_SECONDS, LiveWriter, execute, make_database
 from tests.mounts import CAN_MOUNT, Mount, run_with_own_locks
 from tests.soak.watch import soak, summary
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 F_OFD_SETLK = 37
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 COUNT = "SELECT count(*) FROM agents"

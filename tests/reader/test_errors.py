@@ -15,6 +15,8 @@ from dash_app.reader.locks import write_lock_holder
 from tests.airlock_helpers import ReaderProcess, open_airlock, public_folder, read, read_until, rows
 from tests.harness import LiveWriter, make_database
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 
 def nothing(_path: Path) -> None:
     pass

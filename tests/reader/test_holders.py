@@ -21,6 +21,8 @@ from dash_app.system.processes import command_name
 from tests.airlock_helpers import ReaderProcess, await_quiet, open_airlock, read, read_until
 from tests.harness import LiveWriter, eventually, make_database
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"
 GROW = f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many"

@@ -25,6 +25,8 @@ from tests.airlock_helpers import await_quiet, open_airlock, read, read_exact, r
 from tests.harness import LiveWriter, Served, eventually, make_database, write_config
 from tests.mounts import CAN_MOUNT
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"
 INSERTS = f"{MANY} INSERT INTO agents (text) SELECT hex(randomblob(2000)) FROM many"
 

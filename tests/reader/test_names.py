@@ -12,6 +12,8 @@ from tests.airlock_helpers import open_airlock, read, read_exact, rows
 from tests.factories import AWKWARD_TABLE_NAMES
 from tests.harness import LiveWriter, make_database
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 PATHS = [
     "with space.db",
     "a?mode=rwc.db",

@@ -17,6 +17,8 @@ from tests.airlock_helpers import (
 )
 from tests.harness import PATIENCE_SECONDS, LiveWriter, make_database
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 
 

@@ -19,6 +19,8 @@ from dash_app.reader.reader import Reader
 from tests.airlock_helpers import ReaderProcess, open_airlock, public_folder, read, read_until, rows
 from tests.harness import LiveWriter, make_database
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 OURS = sqlite3.sqlite_version
 NEWER, OLDER = 3_099_001, 3_008_000
 

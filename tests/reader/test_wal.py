@@ -25,6 +25,8 @@ from tests.airlock_helpers import (
 )
 from tests.harness import LiveWriter, eventually, make_database
 
+pytestmark = pytest.mark.usefixtures("count_at_once")
+
 ADD = "INSERT INTO agents (text) VALUES ('one more')"
 MANY = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM many WHERE n < 300)"
 SPILL = (
