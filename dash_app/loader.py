@@ -23,7 +23,7 @@ from dash_app.history.coverage import Span
 from dash_app.history.rollups import DAY, HOUR
 from dash_app.history.series import Selection, Series, TableDay
 from dash_app.model.expectation import OVERDUE
-from dash_app.model.measure import AGE, MAX_SHOWN, OTHERS, Measure, Value
+from dash_app.model.measure import AGE, MAX_SHOWN, OTHERS, Measure
 from dash_app.model.reading import TableCount
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
 
@@ -48,21 +48,6 @@ TABLE = {
 """A table's count, and the state of its expectation; `state` is missing if it has none."""
 
 COUNT_COLUMNS = {"database": "str", **TABLE}
-MEASURE_COLUMNS = {
-    "database": "str",
-    "measure": "str",
-    "label": "str",
-    "value_label": "str",
-    "value": "Float64",
-    "unit": "str",
-    "measured_at": TIME,
-    "level": "str",
-    "error": "str",
-    "is_pinned": "bool",
-}
-"""`measure` is the name of a measure, `label` its own, and `value_label` that of one of its values,
-missing if it has one number. The value of an age is in seconds."""
-
 TABLE_COLUMNS = {**TABLE, "change": "Int64", "per_hour": "float", "grew_at": TIME}
 
 
@@ -81,32 +66,6 @@ def counts_frame(snapshot: Snapshot) -> pd.DataFrame:
         ascending=[True, False, False, True],
         na_position="first",
     )
-
-
-def measures_frame(snapshot: Snapshot) -> pd.DataFrame:
-    """Return one row per shown value of each measure of all databases, with MEASURE_COLUMNS.
-
-    They are in configured order, the values in the order of the query. A measure without a value
-    has one row, whose value is missing.
-    """
-    rows = [
-        {
-            "database": status.database.name,
-            "measure": report.measure.name,
-            "label": report.measure.label,
-            "value_label": value.label,
-            "value": value.number,
-            "unit": report.measure.unit,
-            "measured_at": report.measured_at,
-            "level": report.level,
-            "error": report.error,
-            "is_pinned": report.measure.is_pinned,
-        }
-        for status in snapshot.databases
-        for report in status.measures
-        for value in report.shown or (Value(None, None),)
-    ]
-    return _frame(rows, MEASURE_COLUMNS)
 
 
 def table_frame(path: Path | None, status: DatabaseStatus, now: datetime) -> pd.DataFrame:

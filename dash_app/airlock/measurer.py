@@ -148,7 +148,9 @@ class Measurer(Background):
         due: dict[Key, Stamp] = {}
         for key, state in self.states.items():
             reading = readings.get(key[0])
-            if reading is None or reading.code is not None or reading.surroundings.conflicts:
+            if reading is None or reading.code is not None:
+                continue
+            if reading.surroundings.conflicts or reading.surroundings.is_foreign:
                 continue
             stamp = reading.file, reading.read_at
             if state.is_due(stamp, now):

@@ -215,20 +215,6 @@ def test_the_route_and_its_csv_have_labels_numbers_and_units() -> None:
     ]
 
 
-def test_the_newest_values_are_a_frame() -> None:
-    never = MeasureReport(NEWEST, error="Its query did not answer.", level="notice")
-    frame = loader.measures_frame(measured(0, report(BY_STATUS, {"open": 3, "done": None}), never))
-    types = {str(name): str(dtype) for name, dtype in frame.dtypes.items()}
-    assert types == loader.MEASURE_COLUMNS
-    columns = ["measure", "value_label", "value", "level"]
-    rows = frame[columns].astype(object).where(frame[columns].notna(), None).to_numpy().tolist()
-    assert rows == [
-        ["by_status", "open", 3.0, "well"],
-        ["by_status", "done", None, "well"],
-        ["newest", None, None, "notice"],
-    ]
-
-
 def test_the_newest_answers_survive_a_restart_until_another_question_is_asked(
     tmp_path: Path,
 ) -> None:
