@@ -408,6 +408,7 @@ class Sampler:
         self._states.shift_times(by)
         self._tracker.shift_times(by)
         self._notifier.shift_times(by)
+        self._measurer.shift_times(by)
         self._problems = shift_times(self._problems, by)
 
     def _process_forget_requests(self) -> list[Path]:

@@ -22,6 +22,7 @@ from tests.harness import ROOT, eventually
 ASK = """
 from dash_app.reader import measure, short_reads
 measure.STILL_SECONDS = short_reads.STILL_SECONDS = 0.05
+measure.TURN_SECONDS = {}
 measure.QUIET_SECONDS, measure.STUCK_SECONDS, short_reads.REST_FACTOR = 0.05, {}, 0
 measure.main()
 """
@@ -34,11 +35,18 @@ def request(path: Path, sql: str, kind: str = "number", *, is_age: bool = False)
 
 
 def ask(
-    measures: Iterable[dict[str, Any]], stuck_seconds: float = 5.0
+    measures: Iterable[dict[str, Any]], stuck_seconds: float = 5.0, turn_seconds: float = 1e9
 ) -> tuple[dict[str, Any], int]:
     """Return the answers by the query of their measures, and the exit code of the process."""
     done = subprocess.run(
-        [sys.executable, "-S", "-B", "-c", ASK.format(stuck_seconds), str(os.getpid())],
+        [
+            sys.executable,
+            "-S",
+            "-B",
+            "-c",
+            ASK.format(turn_seconds, stuck_seconds),
+            str(os.getpid()),
+        ],
         input=json.dumps({"measures": list(measures)}),
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,

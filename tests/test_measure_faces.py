@@ -68,6 +68,7 @@ def test_the_documents_have_the_values_and_what_is_wrong() -> None:
         "value": 63,
         "values": [],
         "measuredAt": "2026-11-23T14:59:00.000Z",
+        "old": False,
         "level": "fault",
         "error": None,
         "limits": {"min": None, "max": 50, "equals": None},

@@ -6,7 +6,7 @@ import select
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from sys import float_info
 from typing import Annotated
 
@@ -24,6 +24,7 @@ from dash_app.model.measure import (
     Value,
 )
 from dash_app.model.reading import Reading
+from dash_app.model.times import shift_times
 from dash_app.reader.protocol import Message
 from dash_app.system.decoding import decode_parsed
 
@@ -65,9 +66,20 @@ class MeasureState:
         is_passing = failure is not None and failure.code in PASSING
         return (self.uses_time or is_passing or stamp != self.stamp) and now >= self.due_at
 
-    def asked(self, measure: Measure, stamp: Stamp, now: float) -> "MeasureState":
+    def answer_for(self, stamp: Stamp | None) -> Answer:
+        """Return the answer as it stands for a file that was read then, if it was read yet."""
+        is_known = self.stamp is not None and stamp is not None
+        is_current = self.answer.failure is None and stamp == self.stamp
+        return replace(self.answer, is_current=is_current) if is_known else self.answer
+
+    @property
+    def turn(self) -> tuple[int, bool, float]:
+        """What comes first: what has been answered costs least, what fails costs most."""
+        return self.failures, self.answer.measured_at is None, self.due_at
+
+    def asked(self, measure: Measure, now: float) -> "MeasureState":
         """Return the state once the measure was asked."""
-        return replace(self, stamp=stamp, due_at=now + measure.every.total_seconds())
+        return replace(self, due_at=now + measure.every.total_seconds())
 
     def answered(self, message: Message) -> "MeasureState":
         """Return the state after a message with values. Raise ValueError if it is invalid."""
@@ -113,30 +125,47 @@ class Measurer(Background):
                     self._names.setdefault(database.name, []).append(measure.name)
         self.states = {key: MeasureState(known.get(key, Answer())) for key in self._measures}
         self._due: dict[Key, Stamp] = {}
+        self._stamps: dict[str, Stamp] = {}
         self._asking: Key | None = None
 
     def update(self, readings: Mapping[str, Reading], now: datetime) -> None:
         """Receive answers, and ask for what is due. Never wait."""
+        for name in self._names:
+            if (reading := readings.get(name)) and reading.code is None:
+                self._stamps[name] = reading.file, reading.read_at
         if self._process:
             self._continue(self._process, now)
         if not self._process and time.monotonic() >= self._start_at:
             self._start(readings)
 
     def finish(self, readings: Mapping[str, Reading], seconds: float) -> None:
-        """Ask for everything that is due, and wait for the answers, at most so many seconds."""
+        """Ask for everything that is due, and wait for the answers, at most so many seconds.
+
+        The budget does not count: somebody waits for them.
+        """
         until = time.monotonic() + seconds
-        self.update(readings, datetime.now(UTC))
-        while (process := self._process) and (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0:
+            self._start_at = 0.0
+            self.update(readings, datetime.now(UTC))
+            if (process := self._process) is None:
+                return
             if process.is_closed:
                 process.join(left)
             else:
                 select.select([process.answers], [], [], min(left, 1.0))  # it may hang
-            self.update(readings, datetime.now(UTC))
 
     def answers(self, database: str) -> dict[str, Answer]:
         """Return the newest answers of a database by the names of its measures."""
         names = self._names.get(database, ())
-        return {name: self.states[database, name].answer for name in names}
+        stamp = self._stamps.get(database)
+        return {name: self.states[database, name].answer_for(stamp) for name in names}
+
+    def shift_times(self, by: timedelta) -> None:
+        """Shift all times after the clock was set."""
+        self.states = {
+            key: replace(state, answer=shift_times(state.answer, by))
+            for key, state in self.states.items()
+        }
 
     def forget(self, database: str) -> None:
         """Forget what is known of a database."""
@@ -152,13 +181,13 @@ class Measurer(Background):
                 continue
             if reading.surroundings.conflicts or reading.surroundings.is_foreign:
                 continue
-            stamp = reading.file, reading.read_at
+            stamp = self._stamps[key[0]]
             if state.is_due(stamp, now):
                 due[key] = stamp
         if not due:
             return
         states = self.states
-        in_turn = sorted(due, key=lambda key: (states[key].failures, states[key].due_at, key))
+        in_turn = sorted(due, key=lambda key: (*states[key].turn, key))
         try:
             self._process = BackgroundProcess(
                 "dash_app.reader.measure",
@@ -202,8 +231,8 @@ class Measurer(Background):
         match message:
             case {"asking": [database, name]}:
                 key = self._asking = database, name
-                measure, stamp = self._measures[key][1], self._due[key]
-                self.states[key] = self.states[key].asked(measure, stamp, process.started_at)
+                measure = self._measures[key][1]
+                self.states[key] = self.states[key].asked(measure, process.started_at)
             case {"id": [database, name], **answer}:
                 key, self._asking = (database, name), None
                 match answer:
@@ -215,6 +244,7 @@ class Measurer(Background):
                         facts = decode_parsed(dict[str, str], detail)
                         facts = {name: fact[:MAX_DETAIL_CHARACTERS] for name, fact in facts.items()}
                         self._fail(key, code, facts, now)
+                self.states[key] = replace(self.states[key], stamp=self._due[key])
 
     def _fail(self, key: Key, code: str, detail: Mapping[str, str], now: datetime) -> None:
         measure = self._measures[key][1]

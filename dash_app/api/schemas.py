@@ -211,7 +211,7 @@ class Measure(TypedDict):
     label: str
     unit: str | None
     """`bytes`, `s`, `ms`, `%`, `age` or any other text; null for a plain number. An age is in
-    seconds, at `takenAt`."""
+    seconds, at `takenAt`, or at `measuredAt` if the file has changed since."""
     value: float | None
     """Its number; null if that is unknown, or if it has `values`."""
     values: list[MeasureValue]
@@ -219,6 +219,8 @@ class Measure(TypedDict):
     measuredAt: Time | None
     """When the values were true; they still are if the file has not changed. Null if there are
     none yet."""
+    old: bool
+    """Whether there are values that could not be renewed in time: others may hold by now."""
     level: Level
     """`fault` or `notice`, as configured, of a value outside its limits; otherwise `notice` with an
     `error`, and `unknown` without a value."""

@@ -314,6 +314,7 @@ def _measure(report: MeasureReport) -> schemas.Measure:
         "value": report.number,
         "values": [{"label": value.label or "", "value": value.number} for value in values],
         "measuredAt": rfc3339(report.measured_at),
+        "old": report.is_old,
         "level": report.level,
         "error": report.error and plain(report.error),
         "limits": {"min": measure.least, "max": measure.greatest, "equals": measure.equals}

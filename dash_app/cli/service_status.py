@@ -97,6 +97,7 @@ def _measure(document: MeasureDocument) -> MeasureReport:
         _instant(document["measuredAt"]),
         _level(document["level"]),
         document["error"],
+        is_old=document["old"],
     )
 
 

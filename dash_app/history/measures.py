@@ -43,8 +43,8 @@ def measured_values(
 def _is_current(report: MeasureReport, since: int) -> bool:
     """Whether values are of the time since then; those of a window hold until the next one."""
     at = report.measured_at
-    is_old = at is not None and at.timestamp() < since and report.measure.window is None
-    return not (report.error or is_old)
+    is_earlier = at is not None and at.timestamp() < since and report.measure.window is None
+    return not (report.is_old or is_earlier)
 
 
 def _stored(report: MeasureReport, number: float | None) -> float | None:

@@ -111,6 +111,9 @@ class Answer:
     measured_at: datetime | None = None
     """When the values were true; None if there are none."""
     failure: Failure | None = None
+    is_current: bool = True
+    """Whether the file has not changed since then, as far as is known. If it has, an age no longer
+    grows: there may be a newer time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ class MeasureReport:
 
     measure: Measure
     values: tuple[Value, ...] = ()
-    """As in `Answer`, but an age is that of the snapshot, in seconds."""
+    """As in `Answer`, but an age is in seconds: that of the snapshot, or that of
+    `measured_at` if the file has changed since."""
     measured_at: datetime | None = None
     level: Literal["well", "notice", "unknown", "fault"] = "unknown"
     """That of its values, or a notice if they could not be had; unknown without a value."""
@@ -127,6 +131,8 @@ class MeasureReport:
     """Why the values could not be renewed, in sentences."""
     remedy: str = ""
     """What to do about the error."""
+    is_old: bool = False
+    """Whether there are values that could not be renewed in time."""
 
     @property
     def is_single(self) -> bool:

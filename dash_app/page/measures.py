@@ -26,7 +26,7 @@ def pinned_measures(status: DatabaseStatus, now: datetime) -> list[Component]:
 def _line(report: MeasureReport, status: DatabaseStatus, now: datetime) -> Component:
     state = None if status.is_paused else _state(report)
     value = _in_brief(report, now)
-    if report.measured_at and (report.error or status.status != "connected"):
+    if report.measured_at and (report.is_old or status.status != "connected"):
         value += [", as of ", moment(report.measured_at, "clock", now)]
     term = html.Dt([html.Span(report.measure.label, className="label"), *_mark(state)])
     return html.Div([term, html.Dd(value)], className=state[1] if state else None)

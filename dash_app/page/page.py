@@ -226,7 +226,7 @@ def _measures(status: DatabaseStatus, *, only_pinned: bool = False) -> list[obje
             report.measure.name,
             [(value.label, value.time or value.number) for value in report.values],
             report.error,
-            None if only_pinned and not report.error else report.measured_at,
+            None if only_pinned and not report.is_old else report.measured_at,
         )
         for report in status.measures
         if report.measure.is_pinned or not only_pinned

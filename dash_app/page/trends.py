@@ -139,7 +139,7 @@ class Trends:
                 [value.number], pd.DatetimeIndex([self.snapshot.taken_at]), dtype="Float64"
             )
             for key, report in self._chosen.items()
-            if not report.error and self.snapshot.status_of(key[0]).status == "connected"
+            if not report.is_old and self.snapshot.status_of(key[0]).status == "connected"
             for value in report.shown
         }
         extended = pd.concat([trends, pd.DataFrame(present)])

@@ -7,12 +7,13 @@ Argument: the parent's pid. Request, one line: `measures`, a list of `id` (datab
 - `{"id": ID, "values": [[LABEL, NUMBER], ...], "at": TIME, "uses_time": WHETHER}`
 - `{"id": ID, "error": CODE, "detail": {...}}`: see `words.measures`
 - `{"id": ID, "waits": REASON}`: there was no moment to read
-- `{"ended": true}` last
+- `{"ended": true}` last; what has no answer by then is to be asked again
 """
 
 import os
 import sqlite3
 import sys
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -48,6 +49,10 @@ frames, since it grows on until the query ends. A quiet file may be read for `ST
 QUIET_SECONDS = 2.1
 """After this time without a write, a file is quiet."""
 
+TURN_SECONDS = 1.0
+"""After this time of the processor, what is left is for the next process: at a share of 1%, it may
+start after 100 s, or 300 s if the last query has taken its 2 s."""
+
 STUCK_SECONDS = 1.0
 """A query that goes on for this long after its interruption is stuck in one function, such as LIKE
 with many wildcards. The process then ends."""
@@ -72,8 +77,10 @@ class Measurer:
         self._in_burst: set[str] = set()
 
     def run(self) -> None:
-        """Ask for all measures."""
+        """Ask for all measures, or until this has taken its turn of the processor."""
         for measure in self._measures:
+            if time.process_time() > TURN_SECONDS:
+                break
             send({"asking": measure["id"]})
             send({"id": measure["id"], **self._ask(measure)})
         send({"ended": True})

@@ -18,6 +18,9 @@ PATIENCE: Mapping[str, tuple[timedelta, int]] = {
 """How long a failure must have lasted, also as a multiple of `every`, before it is reported: a busy
 machine may explain a single one. Others are certain at once."""
 
+OLD = timedelta(minutes=2)
+"""So much later than its time, a measure is asked on a busy machine, or with little budget left."""
+
 MEASURED: Mapping[str, str] = {
     "no_rows": "Look at the rows that its `sql` returns, or correct it.",
     "foreign_keys": "Look at the rows that `PRAGMA foreign_key_check` returns.",
@@ -49,10 +52,13 @@ def _report(measure: Measure, answer: Answer, now: datetime) -> MeasureReport:
     if failure and _is_reported(measure, failure, now):
         error = explain(failure)
         remedy = FAILURE_REMEDIES.get(failure.code, REMEDIES["measure_failed"])
-    values = answer.values
+    values, measured_at = answer.values, answer.measured_at
     if measure.unit == AGE:
-        values = tuple(_with_age(value, now) for value in values)
-    report = MeasureReport(measure, values, answer.measured_at, "well", error, remedy)
+        at = None if answer.is_current else measured_at
+        values = tuple(_with_age(value, now, at) for value in values)
+    is_late = measured_at and not answer.is_current and now - measured_at > measure.every + OLD
+    is_old = bool(measured_at and (error or is_late))
+    report = MeasureReport(measure, values, measured_at, "well", error, remedy, is_old)
     if report.out_of_range:
         return replace(report, level=worst([measure.level, "notice"]))
     if error:
@@ -66,10 +72,12 @@ def _is_reported(measure: Measure, failure: Failure, now: datetime) -> bool:
     return now - failure.since >= max(least, multiple * measure.every)
 
 
-def _with_age(value: Value, now: datetime) -> Value:
-    """Turn a time into its age. A time that is slightly ahead is now."""
+def _with_age(value: Value, now: datetime, at: datetime | None) -> Value:
+    """Turn a time into its age, or its age at a time. A time that is slightly ahead is now."""
     if value.number is None:
         return value
+    if at:
+        return Value(value.label, max(at.timestamp() - value.number, 0.0))
     time = datetime.fromtimestamp(max(value.number, 0.0), UTC)  # a year before 1 raises an error
     return Value(value.label, max(now.timestamp() - value.number, 0.0), time)
 

@@ -343,7 +343,7 @@ def _pinned(status: DatabaseStatus, now: datetime) -> Iterator[str]:
             for value in report.shown
         ]
         shown = ", ".join(first_of(texts, MAX_VALUES)) or UNKNOWN
-        if report.error and report.measured_at:
+        if report.is_old and report.measured_at:
             shown += f" ({ago(now - report.measured_at)})"
         yield f"{measure.label}: {shown}."
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,43 @@ def test_only_costly_failures_are_asked_less_often() -> None:
         pauses.append(round(state.due_at - time.monotonic(), -1))
     assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
     assert state.failed(measure, "waits", {}, NOW).failures == 0
+
+
+def test_what_is_answered_comes_first_and_what_fails_last() -> None:
+    """A process ends once it has taken its turn: what fails must not keep others from theirs."""
+    due, answered = MeasureState(), MeasureState(Answer(measured_at=NOW), due_at=9.0)
+    assert sorted([replace(answered, failures=1), due, answered], key=lambda one: one.turn) == [
+        answered,
+        due,
+        replace(answered, failures=1),
+    ]
+
+
+def test_an_answer_is_current_until_the_file_changes(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", tasks=3)
+    query = "SELECT unixepoch() - 60 FROM tasks LIMIT 1"
+    database = database_of(path, sql("tasks", query, unit="age", max=300))
+    with asking(database) as measures:
+        assert answer(measures).is_current
+        measures.round()
+        measures.now += timedelta(hours=1)
+        assert [one.code for one in measures.problems(database)] == ["measure_out_of_range"]
+        measures.readings["a"] = replace(measures.readings["a"], read_at=measures.now)
+        measures.measurer._start_at = time.monotonic() + 3600  # the budget is spent
+        measures.measurer.update(measures.readings, measures.now)
+        assert not answer(measures).is_current
+        assert not measures.problems(database)
+        (old,) = measures.reports(database)
+        assert (int(old.number or 0), old.is_old) == (60, True)
+        measures.measurer._start_at = 0
+        measures.round()
+        assert answer(measures).is_current
+        path.unlink()
+        measures.round()
+        assert (code(measures), answer(measures).is_current) == ("waits", False)
+        since = answer(measures).failure.since  # type: ignore[union-attr]
+        measures.measurer.shift_times(-timedelta(hours=3))
+        assert answer(measures).failure.since == since - timedelta(hours=3)  # type: ignore[union-attr]
 
 
 def test_what_a_process_used_counts_although_it_ended_between_two_ticks(tmp_path: Path) -> None:

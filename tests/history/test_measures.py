@@ -59,7 +59,7 @@ def measured(minute: int, *reports: MeasureReport) -> Snapshot:
 
 def report(measure: Measure, numbers: Numbers, error: str | None = None) -> MeasureReport:
     values = tuple(Value(label, number) for label, number in numbers.items())
-    return MeasureReport(measure, values, None, "well", error)
+    return MeasureReport(measure, values, None, "well", error, is_old=bool(error))
 
 
 def single(minute: int, number: float | None, error: str | None = None) -> Snapshot:

@@ -236,3 +236,7 @@ def _values(sql: str) -> list[tuple[str | None, float | None]]:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.text_factory = bytes
         return read_values(connection.execute(sql), is_age=True)
+
+
+def test_what_is_left_after_a_turn_of_the_processor_has_no_answer(hostile: Path) -> None:
+    assert ask([request(hostile, "SELECT 1")], turn_seconds=0.0) == ({}, 0)
