@@ -20,6 +20,7 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app.model.event import EventKind
+from dash_app.model.measure import AGE
 from dash_app.page import ids
 from dash_app.page.chart_choice import Choice
 from dash_app.page.markup import plain
@@ -91,7 +92,10 @@ class Panel:
         """Return a difference in words: +24, −3 USD, no change."""
         if self.unit is None or not value:
             return numbers.change(int(value))
-        return f"{'+' if value > 0 else '−'}{value_text(abs(value), self.unit)}"
+        text = value_text(abs(value), self.unit)
+        if self.unit == AGE and text == numbers.age(timedelta(0)):
+            return numbers.change(0)
+        return f"{'+' if value > 0 else '−'}{text}"
 
 
 class TimeAxis:
@@ -179,6 +183,12 @@ class Curve:
     def known(self) -> list[float]:
         """The values that are known, without the running bar."""
         return _known(self.facts[:-1] if self.axis.step else self.facts)
+
+    @property
+    def measured_since(self) -> datetime | None:
+        """When the first value of a measure was had, if that is within the range."""
+        first, _ = next(self.runs())
+        return self.axis.instants[first] if first and self.axis.choice.is_measure else None
 
     @cached_property
     def scale(self) -> tuple[float, float]:
@@ -284,9 +294,9 @@ def _at_rest(panel: Panel, curve: Curve) -> list[str]:
     span = f" in {unbroken(chosen.label)}"
     if not _known(curve.facts):
         return [axis.gap, span]
-    if panel.since:
+    if since := curve.measured_since or panel.since:
         day_or_time = "%H:%M" if chosen.reach <= numbers.A_DAY else "%-d %b"
-        span = f" since {panel.since.astimezone(axis.zone).strftime(day_or_time)}"
+        span = f" since {since.astimezone(axis.zone).strftime(day_or_time)}"
     span += " · counted tables only" if curve.is_partial else ""
     change = [_change(panel, curve), span]
     if curve.before:

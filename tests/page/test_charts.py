@@ -264,6 +264,10 @@ def test_a_measure_has_texts_with_its_unit_and_gaps_without_a_value() -> None:
     assert 'data-gap="no value"' in html
     assert '<div class="ticks"><span>0.35</span><span>1,204</span></div>' in html
     assert "1,204 USD · +1,204 USD in 24 h" in text(trends, choice, panel=panel)
+    newer = frame([None, 3, 3])  # its database has been watched for longer
+    assert "3 USD · no change since 14:00" in text(newer, choice, panel=panel)
+    age = frame([30, 31])
+    assert "31 s · no change in" in text(age, choice, panel=replace(panel, unit="age"))
     sizes = frame([41_000, 4_200_000])
     assert "<span>41 kB</span>" in drawn(sizes, choice, Panel("email", "Size", unit="bytes"))
     nothing = drawn(frame([1, None]), choice, replace(panel, name="x"))
