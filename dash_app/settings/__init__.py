@@ -71,7 +71,8 @@ def _check_names(databases: tuple[DatabaseSettings, ...]) -> tuple[DatabaseSetti
         raise ValueError(f"list at most {MAX_DATABASES}")
     numbers = Counter(database.name for database in databases)
     if repeated := sorted(name for name, number in numbers.items() if number > 1):
-        raise ValueError(f"each name must be unique; given twice: {', '.join(repeated)}")
+        names = ", ".join(repeated)
+        raise ValueError(f"each name must be unique; given twice: {names}. Join these entries")
     return databases
 
 

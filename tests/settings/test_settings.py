@@ -139,7 +139,10 @@ def test_values_and_paths_are_parsed() -> None:
         ('[alerts]\nquiet = "22-7"', "[alerts] `quiet` = '22-7': write days, times or both, and a"),
         ("[fleet]", "[fleet] is reserved for a later version"),
         ("databases = []", "list at least one database"),
-        (DATABASE * 2, "config.toml: [[databases]]: each name must be unique; given twice: a"),
+        (
+            DATABASE * 2,
+            "[[databases]]: each name must be unique; given twice: a. Join these entries",
+        ),
         ('[[databases]]\nname = "a"', "[[databases]] number 1 needs `path`"),
         ('[[databases]]\nname = "A b"\npath = "x"', "[[databases]] number 1 `name` = 'A b'"),
         (DATABASE + 'lable = "x"', "number 1 has no setting `lable`. Allowed: name, path, label"),
