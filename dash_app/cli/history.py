@@ -107,7 +107,7 @@ def history(  # noqa: PLR0913 - one for each option
     until: datetime | None,
     wants_csv: bool,
 ) -> None:
-    """Summarize how row counts and sizes changed."""
+    """Summarize how row counts, sizes and measures changed."""
     configured = load_settings(config)
     reject_unknown_databases(configured.names, databases)
     watched = tuple(database.name for database in configured.databases)

@@ -34,6 +34,9 @@ from dash_app.words.commands import RUN
 LOCAL_TIME, ZONES = Path("/etc/localtime"), "zoneinfo"
 """/etc/localtime is a link to a file below a folder of this name."""
 
+NEXT = f""" Next: {RUN}, or reload the service.
+A measure is shown in the view of its database; with `pinned = true`, also on its card."""
+
 UNITS = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
 
 EXAMPLES = f"""\b
@@ -100,9 +103,7 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
         found = {"expectation": additions.values(), "measure": measures.values()}
         counts = {kind: sum(map(len, groups)) for kind, groups in found.items()}
         saved = " and ".join(numbers.plural(n, kind) for kind, n in counts.items() if n)
-        click.echo(
-            f"Saved {saved} to {configured.source}.{former} Reload the service to apply them."
-        )
+        click.echo(f"Saved {saved} to {configured.source}.{former}{NEXT}")
     else:
         click.echo(change(_databases(one for one in configured.declared if one.name in proposed)))
     for line in (*remarks, *_without_rhythm(rhythms)):

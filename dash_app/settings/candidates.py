@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from dash_app.model.measure import AGE, MeasureKind
-from dash_app.model.naming import slug
+from dash_app.model.naming import label, slug
 from dash_app.model.schema import Schema
 from dash_app.settings.measures import FOREIGN_KEYS
 from dash_app.settings.packs import packs
@@ -157,12 +157,14 @@ def _sums(table: _Table) -> Iterator[Candidate]:
     """Yield the sum per day of each column with costs or tokens."""
     for words, column in table.columns((COST, TOKENS), NUMBER_TYPE) if table.time else ():
         is_cost = re.fullmatch(COST, words)
+        title = label(f"{table.name} {words}".removesuffix("_usd"))[:MAX_NAME_CHARACTERS]
         what = "a cost" if is_cost else "a number of tokens"
         yield _candidate(
             f"{table.name}_{words}_24h",
             table.sql(FORM),
             {form: table.sql(SUM, column) + ago for form, ago in DAY_AGO.items()},
             f"By their names, {table.name}.{column} is {what}, and {table.time} the time of a row",
+            label=f"{title} in 24 h",
             unit=("USD" if "usd" in words else "") if is_cost else "tokens",
         )
 
@@ -176,7 +178,7 @@ def _duplicates(table: _Table) -> Iterator[Candidate]:
                 f"{table.name}_repeated_{words}",
                 table.sql(REPEATED_OF_MANY, column),
                 {0: table.sql(REPEATED, column)},
-                f"By its name, {table.name}.{column} is a key. No value repeats as yet",
+                f"By its name, {table.name}.{column} is a key. No value repeats so far",
                 max=0,
                 every="10m",
                 level="notice",

@@ -98,7 +98,7 @@ def out_of_range(report: MeasureReport, since: datetime) -> Sentence:
     if measure.kind in {"foreign_keys", "no_rows"}:
         rows = int(wrong[0].number or 0)
         count = f"{number(rows)} or more" if rows == MAX_ROWS else number(rows)
-        return f"{measure.label}: {count} row{'' if rows == 1 else 's'}, none allowed.", None
+        return f"{measure.label}: {count}, none allowed.", None
     wrong = tuple(sorted(wrong, key=lambda value: -(value.number or 0)))
     old = " old" if measure.unit == AGE else ""
     named: dict[str, list[str]] = {}

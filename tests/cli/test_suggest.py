@@ -149,6 +149,7 @@ def test_measures_are_saved_from_packs_and_by_names_and_nothing_of_a_row_is_writ
         saved = output(tmp_path, "--config", config, "--save")
         assert set(gateway.parent.iterdir()) == files
     assert saved.startswith("Saved 9 measures to")
+    assert "`pinned = true`" in saved
     text = config.read_text()
     assert "secret" not in saved + text
     assert text.count("# From the pack openclaw.\n") == 5

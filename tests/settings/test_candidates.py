@@ -87,6 +87,7 @@ def test_each_kind_is_proposed_with_a_query_that_fits(form: str) -> None:
     assert values["runs_cost_usd_24h"] == [(14.5,)]
     assert values["runs_prompt_tokens_24h"] == [(29 * 7,)]
     assert values["runs_repeated_run_id"] == values["mails_repeated_mail_id"] == [(0,)]
+    assert found["runs_cost_usd_24h"].label == "Runs cost in 24 h"
     units = {name: own.unit for name, own in found.items()}
     assert units["newest_runs"] == "age"
     assert units["runs_cost_usd_24h"] == "USD"

@@ -72,13 +72,13 @@ OUT_OF_RANGE: list[tuple[Measure, list[Value], str, str]] = [
     (
         measure("Without owner", kind="no_rows", greatest=0),
         [Value(None, 1)],
-        "Without owner: 1 row, none allowed.",
+        "Without owner: 1, none allowed.",
         "no rows",
     ),
     (
         measure("Without owner", kind="no_rows", greatest=0),
         [Value(None, 1000)],
-        "Without owner: 1,000 or more rows, none allowed.",
+        "Without owner: 1,000 or more, none allowed.",
         "no rows",
     ),
     (
