@@ -24,12 +24,13 @@ OF_ANYTHING = """-> ->> abs acos acosh asin asinh atan atan2 atanh avg bm25 ceil
 coalesce concat concat_ws cos cosh count cume_dist degrees dense_rank exp first_value floor format
 glob group_concat hex highlight if ifnull iif instr json json_array json_array_length
 json_error_position json_extract json_group_array json_group_object json_insert json_object
-json_patch json_pretty json_quote json_remove json_replace json_set json_type json_valid lag
-last_value lead length like likelihood likely ln log log10 log2 lower ltrim match matchinfo max
-median min mod nth_value ntile nullif octet_length offsets percent_rank percentile pi pow power
-printf quote radians random rank replace round row_number rtrim sign sin sinh snippet soundex
-sqlite_version sqrt string_agg subtype substr substring sum tan tanh total trim trunc typeof unhex
-unicode unistr unlikely upper"""
+json_patch json_pretty json_quote json_remove json_replace json_set json_type json_valid jsonb
+jsonb_array jsonb_extract jsonb_group_array jsonb_group_object jsonb_insert jsonb_object jsonb_patch
+jsonb_remove jsonb_replace jsonb_set lag last_value lead length like likelihood likely ln log log10
+log2 lower ltrim match matchinfo max median min mod nth_value ntile nullif octet_length offsets
+percent_rank percentile percentile_cont percentile_disc pi pow power printf quote radians random
+rank replace round row_number rtrim sign sin sinh snippet soundex sqlite_version sqrt string_agg
+substr substring subtype sum tan tanh total trim trunc typeof unhex unicode unistr unlikely upper"""
 TIME_FUNCTIONS = frozenset(OF_TIME.split())
 FUNCTIONS = TIME_FUNCTIONS.union(OF_ANYTHING.split())
 """Functions of SQLite without side effects (sqlite.org/lang_corefunc.html and its neighbours)."""
