@@ -31,7 +31,14 @@ measure.main()
 
 def request(path: Path, sql: str, kind: str = "number", *, is_age: bool = False) -> dict[str, Any]:
     """Return a request for a measure, which is named by its query."""
-    return {"id": ["a", sql], "path": str(path), "kind": kind, "sql": sql, "is_age": is_age}
+    return {
+        "id": ["a", sql],
+        "path": str(path),
+        "kind": kind,
+        "sql": sql,
+        "is_age": is_age,
+        "is_trial": False,
+    }
 
 
 def ask(

@@ -60,6 +60,11 @@ class MeasureState:
     stamp: Stamp | None = None
     due_at: float = 0.0
 
+    @property
+    def is_untried(self) -> bool:
+        """Whether nothing is known of what it costs."""
+        return not self.failures and self.answer == Answer()
+
     def is_due(self, stamp: Stamp, now: float) -> bool:
         """Whether to ask now: the answer may be another one than before."""
         failure = self.answer.failure
@@ -207,6 +212,7 @@ class Measurer(Background):
             "kind": measure.kind,
             "sql": measure.sql,
             "is_age": measure.unit == AGE,
+            "is_trial": self.states[key].is_untried,
         }
 
     def _continue(self, process: BackgroundProcess, now: datetime) -> None:
@@ -236,6 +242,9 @@ class Measurer(Background):
             case {"id": [database, name], **answer}:
                 key, self._asking = (database, name), None
                 match answer:
+                    case {"is_costly": _}:
+                        self.states[key] = MeasureState(failures=1)
+                        return
                     case {"values": _}:
                         self.states[key] = self.states[key].answered(answer)
                     case {"waits": str(reason)}:

@@ -1,11 +1,12 @@
 """The measuring process: asks for measures of several databases, each in one short read.
 
 Argument: the parent's pid. Request, one line: `measures`, a list of `id` (database and name),
-`path`, `kind`, `sql` and `is_age`. Messages:
+`path`, `kind`, `sql`, `is_age` and `is_trial`. Messages:
 - `{"asking": ID}`: if the process ends or hangs now, this measure is the cause
 - `{"rests_until": TIME, "sidecars": COUNT}`: nothing is open until then (monotonic clock)
 - `{"id": ID, "values": [[LABEL, NUMBER], ...], "at": TIME, "uses_time": WHETHER}`
 - `{"id": ID, "error": CODE, "detail": {...}}`: see `words.measures`
+- `{"id": ID, "is_costly": true}`: a trial took longer than `LIVE_SECONDS`; others come first
 - `{"id": ID, "waits": REASON}`: there was no moment to read
 - `{"ended": true}` last; what has no answer by then is to be asked again
 """
@@ -95,8 +96,11 @@ class Measurer:
         reason, has_waited = WITHOUT_PAUSE, False
         for _attempt in range(0 if measure["path"] in self._in_burst else ATTEMPTS):
             try:
-                return reads.read_once(partial(_measure, measure=measure))
+                trial_seconds = LIVE_SECONDS if measure["is_trial"] else None
+                return reads.read_once(partial(_measure, measure=measure), trial_seconds)
             except TooLongError:
+                if reads.is_out_of_time and measure["is_trial"]:
+                    return {"is_costly": True}
                 limit_seconds = LIVE_SECONDS if reads.is_shared else STILL_SECONDS
                 if not reads.is_out_of_time:
                     reason = WITHOUT_PAUSE

@@ -131,6 +131,17 @@ def test_what_is_answered_comes_first_and_what_fails_last() -> None:
     ]
 
 
+def test_a_costly_query_does_not_keep_others_from_their_first_answer(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "a.db", tasks=3)
+    with asking(database_of(path, sql("endless", ENDLESS), sql("tasks", COUNT))) as measures:
+        measures.round()
+        assert (number(measures), answer(measures, "endless")) == (3, Answer())
+        costly = measures.measurer.states["a", "endless"]
+        assert costly == MeasureState(failures=1)
+        assert costly.is_due(("a", measures.now), time.monotonic())
+        assert not costly.is_untried
+
+
 def test_an_answer_is_current_until_the_file_changes(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", tasks=3)
     query = "SELECT unixepoch() - 60 FROM tasks LIMIT 1"
