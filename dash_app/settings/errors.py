@@ -46,7 +46,9 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
     if problem["type"] == "literal_error":
         message = message.replace("Input should be", "write").replace("'", '"')
     if problem["type"] == "tuple_type" and key == "databases":
-        message = "write [[databases]], with two brackets"
+        message = "write [[databases]], with two brackets, above the settings of each database"
+    if problem["type"] == "tuple_type" and key == "measures":
+        message = "write [[databases.measures]], with two brackets"
     if key == section in {"databases", "databases.measures"}:
         return f"{place}: {message}."
     return f"{place} `{key}` = {_display(key, problem['input'])}: {message}."

@@ -158,6 +158,7 @@ def test_values_and_paths_are_parsed() -> None:
         (DATABASE + 'max_drop = "120%"', "`max_drop` = '120%': write a percentage from \"0%\" to"),
         (DATABASE + "max_drop = 0.2", "number 1 `max_drop` = 0.2: write a percentage"),
         (DATABASE + 'min_free = "2"', "number 1 `min_free` = '2': write a number and a unit"),
+        (DATABASE + "measures.name = 3", "write [[databases.measures]], with two brackets"),
         (DATABASE + "tables = 3", "[[databases]] number 1 `tables` = 3: write a table"),
         (DATABASE + "tables = {a = 3}", "[[databases]] number 1 `tables.a` = 3: write a table"),
         (TABLE + "min_rows = -1", "[databases.tables.a] of database number 1 `min_rows` = -1"),
