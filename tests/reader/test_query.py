@@ -191,18 +191,17 @@ def test_beside_a_writer_a_query_has_40_ms(hostile: Path) -> None:
         writer.close()
 
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-SECONDS = NOW.timestamp()
+PAST = datetime(2026, 11, 1, 12, 34, 56, tzinfo=UTC)
+SECONDS = PAST.timestamp()
 JULIAN = SECONDS / 86_400 + 2_440_587.5
-DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        f"'{NOW:%Y-%m-%d %H:%M:%S}'",
-        f"'{NOW:%Y-%m-%dT%H:%M:%S.000000000}Z'",
-        f"'{NOW.astimezone(timezone(timedelta(hours=2))):%Y-%m-%d %H:%M:%S}+02:00'",
+        f"'{PAST:%Y-%m-%d %H:%M:%S}'",
+        f"'{PAST:%Y-%m-%dT%H:%M:%S.000000000}Z'",
+        f"'{PAST.astimezone(timezone(timedelta(hours=2))):%Y-%m-%d %H:%M:%S}+02:00'",
         *(SECONDS, f"{SECONDS:.0f}", f"'{SECONDS:.0f}'", f"'{SECONDS}'"),
         *(f"{SECONDS * 1000:.0f}", f"'{SECONDS * 1000:.0f}'"),
         *(f"{JULIAN:.9f}", f"'{JULIAN:.9f}'"),
@@ -219,8 +218,8 @@ def test_a_time_has_any_usual_form(value: str) -> None:
     [
         (f"{SECONDS * 1e6:.0f}", "time_unit"),
         (f"{SECONDS * 1e9:.0f}", "time_unit"),
-        (f"'{NOW + 2 * DAY:%Y-%m-%d}'", "future"),
-        (f"{(NOW + 40 * DAY).timestamp():.0f}", "future"),
+        ("'2200-01-01'", "future"),
+        ("7258118400", "future"),
         *((value, "not_a_time") for value in ("0", "-1", "20", "'soon'", "''", "x'ff'", "9e999")),
         ("'58223-01-01'", "not_a_time"),
     ],
