@@ -37,6 +37,9 @@ NOT_WATCHED = "It is no longer watched."
 
 OPEN_THEN = "Open then: "
 
+MEASURED = {"measure_out_of_range", "measure_failed"}
+"""Kinds whose cause begins with the label of a measure."""
+
 EXACT = timedelta(minutes=1)
 """Clock times have minutes."""
 
@@ -129,7 +132,10 @@ def ending(incident: Incident) -> str:
         return f"On time again {after} late"
     if incident.kind == "down":
         return f"Back {after}: had been down since"
-    return f"Over {after}: {kind_in_brief(incident.kind)} since"
+    what = kind_in_brief(incident.kind)
+    if incident.kind in MEASURED:
+        what = f"{labels_and_cause(incident)[1].partition(SEPARATOR)[0]} {what}"
+    return f"Over {after}: {what} since"
 
 
 def acknowledged_by(acknowledgement: Acknowledgement) -> str:

@@ -82,6 +82,13 @@ def test_an_incident_that_ended_says_how_long_it_took(
     assert lines(incident(kind, ended), view="email").startswith(text)
 
 
+def test_an_ended_problem_of_a_measure_names_the_measure() -> None:
+    ended = incident("measure_out_of_range", 2 * MINUTE)
+    ended = replace(ended, text="Email: Open tasks: 63, more than 50.")
+    text = "Over after 2 min: Open tasks out of range since 14:02"
+    assert lines(ended, view="email").startswith(text)
+
+
 def test_a_view_shows_its_own_without_a_name() -> None:
     shown = (incident("down", MINUTE, "health"), incident("down", 2 * MINUTE, "email", "health"))
     assert lines(*shown, view="email") == "Back after 2 min: had been down since 14:02 14:04"
