@@ -93,7 +93,7 @@ def suggest(config: Path | None, databases: tuple[str, ...], *, save: bool) -> N
             measures[entry], more = propose_measures(own)
             remarks += more
     if not configured.history.path.exists():
-        remarks.append("no history yet, and so no expectations")
+        remarks.append("no expectations yet, because there is no history")
     change = partial(_change, additions=additions, measures=measures)
     proposed = {*additions, *(entry for entry, found in measures.items() if found)}
     if not proposed:

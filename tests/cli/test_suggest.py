@@ -159,7 +159,7 @@ def test_measures_are_saved_from_packs_and_by_names_and_nothing_of_a_row_is_writ
     own = "bills_by_state", "bills_cost_24h", "newest_bills", "foreign_keys"
     assert {one.name for one in database.measures} == {*DATABASES["openclaw"].expected, *own}
     again = output(tmp_path, "--config", config, "--save")
-    assert again == "# Nothing to propose.\n# no history yet, and so no expectations\n"
+    assert again == "# Nothing to propose.\n# no expectations yet, because there is no history\n"
 
 
 def test_measures_that_cannot_be_had_are_not_proposed_and_the_reason_is_printed(
@@ -183,7 +183,7 @@ def test_measures_that_cannot_be_had_are_not_proposed_and_the_reason_is_printed(
     config.write_text(pattern.replace("*", "third") + '[history]\npath = "none.db"\n')
     assert output(tmp_path, "--config", config) == (
         "# Nothing to propose.\n# my: no measures, because its tables cannot be read now\n"
-        "# no history yet, and so no expectations\n"
+        "# no expectations yet, because there is no history\n"
     )
 
 
