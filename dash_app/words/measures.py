@@ -35,7 +35,9 @@ FAILURES = {
     "labels": f"Its query returns {MAX_ROWS:,} labels or more: return fewer.",
     "label_twice": "Its query returns a label twice: {label}.",
     "not_a_number": "Its query returns {type} where a number belongs.",
-    "not_a_time": "Its query has no time: return ISO text, seconds, milliseconds or a Julian day.",
+    "not_a_time": (
+        "Its query does not return a time: return ISO text, seconds, milliseconds or a Julian day."
+    ),
     "time_unit": "Its query returns a time in {unit}: return seconds or milliseconds.",
     "future": "Its query returns a time {days} days ahead: its unit or zone may be wrong.",
     "waits": "Not measured since {since}: {why}.",
