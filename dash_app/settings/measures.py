@@ -1,13 +1,15 @@
 """The settings of a measure."""
 
+import re
+from sys import float_info
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from dash_app.model.measure import Measure, MeasureKind, MeasureLevel
+from dash_app.model.measure import AGE, Measure, MeasureKind, MeasureLevel
 from dash_app.settings.quiet_hours import QuietHoursSetting
 from dash_app.settings.section import Section
-from dash_app.settings.values import Count, Duration, Flag, Label, between, duration
+from dash_app.settings.values import Count, Duration, Flag, Label, between, duration, one_line
 
 MAX_MEASURES, MAX_PINNED = 50, 3
 MAX_SQL_CHARACTERS = 10_000
@@ -24,7 +26,7 @@ WHICH = (
 def _number(value: object) -> float:
     """Return a finite number. Raise ValueError if it is none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not abs(value) < float("inf"):  # type: ignore[arg-type]
+    if not is_number or not abs(value) <= float_info.max:  # type: ignore[arg-type]
         raise ValueError("write a number, without quotes")
     return value  # type: ignore[return-value]
 
@@ -39,7 +41,7 @@ class MeasureSettings(Section):
     label: Label = ""
     sql: Annotated[str, Field(max_length=MAX_SQL_CHARACTERS)] = ""
     every: Annotated[Duration, between("10s", "366d")] = duration("1m")
-    unit: Annotated[str, Field(max_length=20)] = ""
+    unit: Annotated[str, Field(max_length=20), AfterValidator(one_line)] = ""
     min: Number | None = None
     max: Number | None = None
     equals: Number | None = None
@@ -63,6 +65,8 @@ class MeasureSettings(Section):
             raise ValueError(f"`{limits[0]}` is not needed: the measure has its limit already")
         if self.no_rows and of_window:
             raise ValueError("`no_rows` needs `sql`")
+        if self.unit.strip() == AGE and (self.no_rows or of_window):
+            raise ValueError(f'`unit` = "{AGE}" needs `sql` that returns a time')
         if self.equals is not None and len(limits) > 1:
             raise ValueError("write either `equals`, or `min` and `max`")
         if self.min is not None and self.max is not None and self.min > self.max:
@@ -75,7 +79,7 @@ class MeasureSettings(Section):
         kind: MeasureKind = "no_rows" if self.no_rows else "number"
         return Measure(
             self.name,
-            self.label or self.name.replace("_", " ").replace("-", " ").strip().capitalize(),
+            self.label or " ".join(re.split("[_-]+", self.name)).strip().capitalize() or self.name,
             self.every,
             "rows_written" if self.window else kind,
             self.sql.strip(),

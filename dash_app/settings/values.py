@@ -232,7 +232,7 @@ def _ascii_name(name: str) -> str:
     return name.encode("idna").decode()
 
 
-def _label(value: str) -> str:
+def one_line(value: str) -> str:
     """Return a label as one line without control characters."""
     line = " ".join(value.split())
     return "".join(c for c in line if c not in BIDI and unicodedata.category(c) != "Cc")
@@ -289,4 +289,4 @@ Origin = Annotated[str, AfterValidator(_origin)]
 Users = Annotated[tuple[str, ...], AfterValidator(_users)]
 PageLink = Annotated[str, AfterValidator(_page_link)]
 TablePattern = Annotated[str, Field(min_length=1, max_length=1000)]
-Label = Annotated[str, Field(max_length=200), AfterValidator(_label)]
+Label = Annotated[str, Field(max_length=200), AfterValidator(one_line)]

@@ -1,7 +1,7 @@
 """Measures in words: values with their units, limits that do not hold, and failures."""
 
 from collections import defaultdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from math import floor, log10
 
 from dash_app.model.measure import AGE, MAX_ROWS, Failure, Measure, MeasureReport, Value
@@ -105,9 +105,8 @@ def out_of_range(report: MeasureReport, since: datetime) -> Sentence:
     old = " old" if measure.unit == AGE else ""
     named: dict[str, list[str]] = {}
     for value in wrong:
-        time = value.time and f"from {clock(value.time, since)}"
-        text = f"{_named(value)}{time or value_text(value.number, measure.unit)}"
-        named.setdefault(_broken_limit(measure, value.number or 0), []).append(text)
+        text, limit = _compared(report, value, since)
+        named.setdefault(limit, []).append(f"{_named(value)}{text}")
     if old:  # only the first age can be kept up to date
         named = {key: first_of(texts, 1) for key, texts in named.items()}
     clauses = [
@@ -117,13 +116,26 @@ def out_of_range(report: MeasureReport, since: datetime) -> Sentence:
     return f"{measure.label}: {'; '.join(clauses)}.", wrong[0].time
 
 
-def _broken_limit(measure: Measure, value: float) -> str:
-    least, greatest, equals = _limits(measure)
-    if equals is not None:
-        return f"not {equals}"
-    if least is None or (measure.greatest is not None and value > measure.greatest):
-        return f"more than {greatest}"
-    return f"fewer than {least} rows" if measure.kind == "rows_written" else f"less than {least}"
+def _compared(report: MeasureReport, value: Value, since: datetime) -> tuple[str, str]:
+    """Return a value out of range, or the time of an age, and the limit that it breaks: 3, not 2.
+
+    Both have all their digits if they would look the same without.
+    """
+    measure, found = report.measure, value.number or 0
+    limit, words = measure.greatest or 0, "more than {}"
+    if measure.equals is not None:
+        limit, words = measure.equals, "not {}"
+    elif measure.least is not None and found < measure.least:
+        is_rows = measure.kind == "rows_written"
+        limit, words = measure.least, "fewer than {} rows" if is_rows else "less than {}"
+    text, limit_text = value_text(found, measure.unit), _limit(limit, measure.unit)
+    if measure.unit == AGE:
+        at = (report.measured_at or since).timestamp() - found
+        text = f"from {clock(value.time or datetime.fromtimestamp(max(at, 0), UTC), since)}"
+    elif text == value_text(limit, measure.unit):
+        exact = (f"{one:,.15g}".replace("-", "−") for one in (found, limit))
+        text, limit_text = (f"{one} {measure.unit}".rstrip() for one in exact)
+    return text, words.format(limit_text)
 
 
 def explain(failure: Failure) -> str:
@@ -141,7 +153,10 @@ def _named(value: Value) -> str:
 
 def limits_text(measure: Measure) -> str:
     """Return the limits of a measure: at most 50, 1 to 5, exactly 3, no rows; or nothing."""
-    least, greatest, equals = _limits(measure)
+    limits = measure.least, measure.greatest, measure.equals
+    least, greatest, equals = (
+        None if limit is None else _limit(limit, measure.unit) for limit in limits
+    )
     if measure.kind in {"foreign_keys", "no_rows"}:
         return "no rows"
     if equals is not None:
@@ -153,15 +168,10 @@ def limits_text(measure: Measure) -> str:
     return f"at most {greatest}" if greatest is not None else ""
 
 
-def _limits(measure: Measure) -> list[str | None]:
-    """Return the least, the greatest and the only value allowed, each with its unit."""
-    limits = measure.least, measure.greatest, measure.equals
-    return [None if limit is None else _limit(limit, measure.unit) for limit in limits]
-
-
 def _limit(limit: float, unit: str) -> str:
-    """Return a limit with its unit. That of an age is not rounded: 90 min."""
-    if unit != AGE:
-        return value_text(limit, unit)
-    length = every(timedelta(seconds=limit)).removeprefix("every ")
+    """Return a limit with its unit. A time is not rounded: 90 min."""
+    seconds = limit * {AGE: 1.0, **DURATIONS}.get(unit, 0.0)
+    if not 60 <= seconds < HUGE:
+        return value_text(limit, "s" if unit == AGE else unit)
+    length = every(timedelta(seconds=seconds)).removeprefix("every ")
     return {"day": "1 d", "hour": "1 h", "minute": "1 min"}.get(length, length)

@@ -201,6 +201,8 @@ def test_a_file_that_cannot_be_read_keeps_the_last_values(tmp_path: Path) -> Non
         assert (number(measures), code(measures)) == (3, "waits")
         make_database(path, tasks=5)
         measures.round()
+        while code(measures) == "waits":  # on a busy machine it looks as if somebody were writing
+            measures.round(changed=False)
         assert (number(measures), code(measures)) == (5, None)
         measures.readings["a"] = replace(measures.readings["a"], code="corrupt")
         measures.start(changed=False)

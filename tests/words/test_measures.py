@@ -99,6 +99,24 @@ OUT_OF_RANGE: list[tuple[Measure, list[Value], str, str]] = [
         "Newest task: ann from 12:00 UTC and 1 more, each more than 1 h old.",
         "at most 1 h",
     ),
+    (
+        measure("Cost", greatest=50, unit="USD"),
+        [Value(None, 50.004)],
+        "Cost: 50.004 USD, more than 50 USD.",
+        "at most 50 USD",
+    ),
+    (
+        measure("Newest run", greatest=90, unit="s"),
+        [Value(None, 110)],
+        "Newest run: 110 s, more than 90 s.",
+        "at most 90 s",
+    ),
+    (
+        measure("Oldest", least=1e300, unit="age"),
+        [Value(None, THREE_HOURS_AGO)],
+        "Oldest: from 12:00 UTC, less than 1.000e+300 s old.",
+        "at least 1.000e+300 s",
+    ),
 ]
 
 
