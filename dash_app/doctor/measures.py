@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 
 from dash_app.airlock.measurer import Measurer
 from dash_app.doctor.check import Check
 from dash_app.doctor.databases import read
 from dash_app.model.measure import Answer
+from dash_app.rules.measures import missing_table
 from dash_app.settings import Settings
 from dash_app.words.measures import FAILURE_REMEDIES, explain
 from dash_app.words.numbers import join_names, number, plural
@@ -33,12 +35,13 @@ def examine(settings: Settings) -> Iterator[Check]:
         reading = readings.get(database.name)
         if reading is None or reading.code or reading.surroundings.conflicts:
             continue
-        for name, answer in measurer.answers(database.name).items():
-            answers.append(answer)
-            if answer.failure:
-                label = next(one.label for one in database.measures if one.name == name)
-                text = f"{label}: {plain(explain(answer.failure))}"
-                failures.setdefault((text, answer.failure.code), []).append(database.label)
+        asked = measurer.answers(database.name)
+        answers += asked.values()
+        for measure in database.measures:
+            failure = asked.get(measure.name, Answer()).failure
+            if failure := failure or missing_table(measure, reading.tables, datetime.now(UTC)):
+                text = f"{measure.label}: {plain(explain(failure))}"
+                failures.setdefault((text, failure.code), []).append(database.label)
     for (text, code), labels in failures.items():
         cure = FAILURE_REMEDIES.get(code, REMEDIES["measure_failed"])
         yield Check("notice", "measure_failed", f"{join_names(labels)}: {text}", cure)

@@ -664,10 +664,13 @@ def test_measures_that_fail_are_reported(tmp_path: Path) -> None:
     with config.open("a") as file:
         for name, sql in queries.items():
             file.write(f'\n[[databases.measures]]\nname = "{name}"\nsql = "{sql}"\n')
+        window = 'rows_written = 1\nwindow = "02:00-03:00 UTC"'
+        file.write(f'\n[[databases.measures]]\nname = "runs"\ntable = "runs"\n{window}\n')
     checks = list(measures.examine(settings.load(config)))
     found = [
         ("notice", "measure_failed", "Email: Wrong: "),
         ("notice", "measure_failed", "Email: Refused: "),
+        ("notice", "measure_failed", "Email: Runs: The"),
         ("well", "measures", "2 of 4 measures answered."),
     ]
     assert [(check.level, check.code) for check in checks] == [one[:2] for one in found]

@@ -294,5 +294,5 @@ def test_a_window_counts_from_its_end_until_the_next_one_is_met(tmp_path: Path) 
 def test_a_window_of_a_table_that_does_not_exist_is_an_error() -> None:
     watched = replace(database(), measures=(NIGHTLY,))
     (reported,) = measure_reports(watched, {}, START, {"tasks": 1, "run": 2})
-    assert reported.error == "There is no table runs. Tables: run and tasks."
+    assert reported.error == "There is no table runs. Tables: run, tasks."
     assert measure_reports(watched, {}, START)[0].error is None
