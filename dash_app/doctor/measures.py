@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 from dash_app.airlock.measurer import Measurer
 from dash_app.doctor.check import Check
 from dash_app.doctor.databases import read
-from dash_app.model.measure import Answer
-from dash_app.rules.measures import missing_table
+from dash_app.model.measure import Answer, missing_table
 from dash_app.settings import Settings
 from dash_app.words.measures import FAILURE_REMEDIES, explain
 from dash_app.words.numbers import join_names, number, plural

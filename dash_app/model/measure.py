@@ -5,7 +5,7 @@ Some measures have one number, others one for each label: tasks by status.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import isfinite
@@ -27,6 +27,9 @@ AGE = "age"
 
 MAX_ROWS = 1_000
 """Maximum number of labels of a measure, and of rows that are counted."""
+
+MAX_TABLES = 20
+"""Maximum number of tables that an error names."""
 
 MAX_SHOWN, MAX_LABEL_CHARACTERS = 12, 60
 OTHERS = "others"
@@ -99,6 +102,14 @@ class Failure:
     since: datetime
     """When the first of successive failures with this code happened."""
     detail: Mapping[str, str] = field(default_factory=dict)
+
+
+def missing_table(measure: Measure, tables: Collection[str], now: datetime) -> Failure | None:
+    """Return the failure of a measure whose table is not among those of its database."""
+    if not measure.table or not tables or measure.table in tables:
+        return None
+    names = ", ".join(sorted(tables)[:MAX_TABLES])
+    return Failure("no_table", now, {"table": measure.table, "tables": names})
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import isfinite
 
-from dash_app.model.measure import MAX_LABEL_CHARACTERS, MAX_ROWS
+from dash_app.model.measure import MAX_LABEL_CHARACTERS, MAX_ROWS, MAX_TABLES
 from dash_app.reader.schema import list_tables
 
 MAX_VALUE_BYTES = 64_000_000
 """Maximum size of a text, a blob or a row, and of what SQLite needs for a query."""
 
-MAX_TABLES, MAX_TEXT_CHARACTERS = 20, 200
+MAX_TEXT_CHARACTERS = 200
 
 OF_TIME = """current_date current_time current_timestamp date datetime julianday strftime time
 timediff unixepoch"""

@@ -5,10 +5,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from dash_app.model.database import Database
-from dash_app.model.measure import AGE, Answer, Failure, Measure, MeasureReport, Value
+from dash_app.model.measure import (
+    AGE,
+    Answer,
+    Failure,
+    Measure,
+    MeasureReport,
+    Value,
+    missing_table,
+)
 from dash_app.model.problem import Problem, worst
 from dash_app.words.measures import FAILURE_REMEDIES, explain, out_of_range
-from dash_app.words.numbers import first_of
 from dash_app.words.problems import REMEDIES
 
 PATIENCE: Mapping[str, tuple[timedelta, int]] = {
@@ -20,9 +27,6 @@ machine may explain a single one. Others are certain at once."""
 
 OLD = timedelta(minutes=2)
 """So much later than its time, a measure is asked on a busy machine, or with little budget left."""
-
-MAX_TABLES = 20
-"""Maximum number of tables that a sentence names."""
 
 MEASURED: Mapping[str, str] = {
     "no_rows": "Look at the rows that its `sql` returns, or correct it.",
@@ -46,14 +50,6 @@ def measure_reports(
             answer = replace(answer, failure=failure)
         reports.append(_report(measure, answer, now))
     return tuple(reports)
-
-
-def missing_table(measure: Measure, tables: Collection[str], now: datetime) -> Failure | None:
-    """Return the failure of a measure whose table is not among those of its database."""
-    if not measure.table or not tables or measure.table in tables:
-        return None
-    names = ", ".join(first_of(sorted(tables), MAX_TABLES))
-    return Failure("no_table", now, {"table": measure.table, "tables": names})
 
 
 def _report(measure: Measure, answer: Answer, now: datetime) -> MeasureReport:
