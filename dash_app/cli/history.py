@@ -31,7 +31,7 @@ from dash_app.words import numbers
 from dash_app.words.commands import RUN
 from dash_app.words.events import event_text
 from dash_app.words.incidents import incident_line
-from dash_app.words.measures import value_text
+from dash_app.words.measures import change_text, value_text
 
 DEFAULT_RANGE = timedelta(hours=24)
 MAX_POINTS = 500
@@ -212,9 +212,7 @@ def _range(series: Series, unit: str) -> tuple[str, ...]:
             return *names, *map(numbers.number, values), numbers.change(change)
         case "size_bytes" | "wal_bytes" | "table_bytes":
             return *names, *map(numbers.size, values), numbers.size_change(change)
-    sign = "+" if change > 0 else "−"
-    shown = f"{sign}{value_text(abs(change), unit)}" if change else numbers.change(0)
-    return *names, *(value_text(value, unit) for value in values), shown
+    return *names, *(value_text(value, unit) for value in values), change_text(change, unit)
 
 
 def _minute(time: datetime) -> str:

@@ -20,13 +20,12 @@ from dash import dcc, html
 from dash.development.base_component import Component
 
 from dash_app.model.event import EventKind
-from dash_app.model.measure import AGE
 from dash_app.page import ids
 from dash_app.page.chart_choice import Choice
 from dash_app.page.markup import plain
 from dash_app.page.widgets import and_more, aria, aside, data, middle_ellipsis, unbroken
 from dash_app.words import numbers
-from dash_app.words.measures import SCALED_UNITS, value_text
+from dash_app.words.measures import SCALED_UNITS, change_text, value_text
 
 MAX_POINTS, MAX_BARS = 300, 60
 """A panel is at most about 400 pixels wide."""
@@ -90,12 +89,7 @@ class Panel:
 
     def change(self, value: float) -> str:
         """Return a difference in words: +24, −3 USD, no change."""
-        if self.unit is None or not value:
-            return numbers.change(int(value))
-        text = value_text(abs(value), self.unit)
-        if self.unit == AGE and text == numbers.age(timedelta(0)):
-            return numbers.change(0)
-        return f"{'+' if value > 0 else '−'}{text}"
+        return numbers.change(int(value)) if self.unit is None else change_text(value, self.unit)
 
 
 class TimeAxis:

@@ -5,7 +5,17 @@ from datetime import UTC, datetime, timedelta
 from math import floor, log10
 
 from dash_app.model.measure import AGE, MAX_ROWS, Failure, Measure, MeasureReport, Value
-from dash_app.words.numbers import age, clock, every, first_of, join_names, moment, number, size
+from dash_app.words.numbers import (
+    age,
+    change,
+    clock,
+    every,
+    first_of,
+    join_names,
+    moment,
+    number,
+    size,
+)
 
 Sentence = tuple[str, datetime | None]
 UNKNOWN = "unknown"
@@ -66,6 +76,14 @@ def value_text(value: float | None, unit: str) -> str:
         return _duration(value * DURATIONS[unit])
     text = number_text(value)
     return f"{text}%" if unit == "%" else f"{text} {unit}".rstrip()
+
+
+def change_text(value: float, unit: str) -> str:
+    """Return a difference with its sign: +24, −3 USD; no change, also of an age by under 2 s."""
+    text = value_text(abs(value), unit)
+    if not value or (unit == AGE and text == age(timedelta(0))):
+        return change(0)
+    return f"{'+' if value > 0 else '−'}{text}"
 
 
 def number_text(value: float) -> str:
