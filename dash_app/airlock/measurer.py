@@ -77,11 +77,6 @@ class MeasureState:
         is_current = self.answer.failure is None and stamp == self.stamp
         return replace(self.answer, is_current=is_current) if is_known else self.answer
 
-    @property
-    def turn(self) -> tuple[int, bool, float]:
-        """What comes first: what has been answered costs least, what fails costs most."""
-        return self.failures, self.answer.measured_at is None, self.due_at
-
     def asked(self, measure: Measure, now: float) -> "MeasureState":
         """Return the state once the measure was asked."""
         return replace(self, due_at=now + measure.every.total_seconds())
@@ -192,7 +187,7 @@ class Measurer(Background):
         if not due:
             return
         states = self.states
-        in_turn = sorted(due, key=lambda key: (*states[key].turn, key))
+        in_turn = sorted(due, key=lambda key: (states[key].failures, states[key].due_at, key))
         try:
             self._process = BackgroundProcess(
                 "dash_app.reader.measure",

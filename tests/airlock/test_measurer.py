@@ -121,16 +121,6 @@ def test_only_costly_failures_are_asked_less_often() -> None:
     assert state.failed(measure, "waits", {}, NOW).failures == 0
 
 
-def test_what_is_answered_comes_first_and_what_fails_last() -> None:
-    """A process ends once it has taken its turn: what fails must not keep others from theirs."""
-    due, answered = MeasureState(), MeasureState(Answer(measured_at=NOW), due_at=9.0)
-    assert sorted([replace(answered, failures=1), due, answered], key=lambda one: one.turn) == [
-        answered,
-        due,
-        replace(answered, failures=1),
-    ]
-
-
 def test_a_costly_query_does_not_keep_others_from_their_first_answer(tmp_path: Path) -> None:
     path = make_database(tmp_path / "a.db", tasks=3)
     with asking(database_of(path, sql("endless", ENDLESS), sql("tasks", COUNT))) as measures:
