@@ -158,17 +158,15 @@ class MeasureReport:
     @property
     def out_of_range(self) -> tuple[Value, ...]:
         """The values outside the limits."""
-        return tuple(
-            value
-            for value in self.values
-            if value.number is not None and not self.measure.allows(value.number)
-        )
+        return tuple(value for value in self.values if self._is_wrong(value))
 
     @property
     def ranked(self) -> list[Value]:
         """The values, those out of range first, then the greatest."""
-        wrong = self.out_of_range
-        return sorted(self.values, key=lambda value: (value not in wrong, -(value.number or 0)))
+        return sorted(self.values, key=lambda v: (not self._is_wrong(v), -(v.number or 0)))
+
+    def _is_wrong(self, value: Value) -> bool:
+        return value.number is not None and not self.measure.allows(value.number)
 
     @property
     def shown(self) -> tuple[Value, ...]:
