@@ -54,6 +54,7 @@ MEASURES = """
 name = "newest"
 sql = "SELECT 1700000000 FROM messages LIMIT 1"
 unit = "age"
+every = "10s"
 [[databases.measures]]
 name = "by_id"
 sql = "SELECT id, length(text) FROM messages"
