@@ -245,8 +245,11 @@ def test_only_a_few_databases_are_read_alone_at_a_time(tmp_path: Path) -> None:
         airlock._suspects = {str(n): Suspect() for n in range(6)}
         airlock.read(0)
         assert len(airlock.pids) == MAX_ALONE
-        eventually(lambda: len(airlock.read(PATIENCE_SECONDS)) == len(paths))
-        assert not airlock._suspects
+
+        def all_are_read() -> bool:  # a busy machine may make one of them miss its deadline
+            return len(airlock.read(PATIENCE_SECONDS)) == len(paths) and not airlock._suspects
+
+        eventually(all_are_read)
 
 
 def hungry(path: Path) -> Path:
