@@ -48,9 +48,15 @@ LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){50}""")
 """A dotted key of 50 parts. No setting has as many, and parsing time grows with their square."""
 
 TABLES_HINT = (
-    " Write each [table] once, and [databases.tables.NAME] below the [[databases]] that has the"
-    " table."
+    " Write each key and each [table] once, and [databases.tables.NAME] below the [[databases]]"
+    " that has the table."
 )
+TOML_HINTS = {
+    "Cannot (overwrite a value|declare)": TABLES_HINT,
+    "Invalid value": ' Write text in straight quotes "", and true or false without.',
+}
+"""What to write instead, by what `tomllib` reports."""
+
 NO_FILES: Mapping[str, int] = MappingProxyType({})
 MIN_STALE_AFTER = timedelta(seconds=60)
 
@@ -204,8 +210,7 @@ def _read(path: Path, *, may_be_missing: bool) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}.") from None
     except tomllib.TOMLDecodeError as error:
-        is_repeated = re.search("Cannot (overwrite a value|declare)", str(error))
-        hint = TABLES_HINT if is_repeated else ""
+        hint = next((hint for text, hint in TOML_HINTS.items() if re.search(text, str(error))), "")
         raise SettingsError(f"{path}: not valid TOML: {error}.{hint}") from None
     except RecursionError:
         raise SettingsError(f"{path}: not valid TOML: brackets are nested too deeply.") from None
@@ -247,6 +252,13 @@ def parse(data: dict[str, Any], source: Path) -> Settings:
 
 def _problems(error: ValidationError, source: Path) -> Iterator[str]:
     problems = error.errors(include_url=False, include_context=False)
+    lists = {problem["loc"][:-1] for problem in problems}
+    # A list without its wrong elements is not too short.
+    problems = [
+        problem
+        for problem in problems
+        if problem["type"] != "too_short" or problem["loc"] not in lists
+    ]
     for problem in problems[:MAX_PROBLEMS]:
         yield f"{source}: {explain(dict(problem), SECTIONS | NESTED)}"
     if len(problems) > MAX_PROBLEMS:

@@ -25,6 +25,8 @@ MESSAGES = {
 }
 """What to write instead, by pydantic's error type."""
 
+MEASURE = "write [[databases.measures]], with two brackets, below the [[databases]] that it asks"
+
 MAX_SHOWN_NUMBER = 10**40
 MAX_SHOWN_CHARACTERS = 100
 
@@ -39,7 +41,9 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
     place, key = shorten(place), shorten(key)
     if problem["type"] == "extra_forbidden":
         allowed = ", ".join(sections[section].model_fields)
-        return f"{place} has no setting `{key}`. Allowed: {allowed}."
+        is_measure = section == "measures" and key in sections["databases.measures"].model_fields
+        hint = f" For a measure, {MEASURE}." if is_measure else ""
+        return f"{place} has no setting `{key}`. Allowed: {allowed}.{hint}"
     if problem["type"] == "missing":
         return f"{place} needs `{key}`."
     message = MESSAGES.get(problem["type"], str(problem["msg"]).removeprefix("Value error, "))
@@ -47,8 +51,10 @@ def explain(problem: Mapping[str, Any], sections: Mapping[str, type[BaseModel]])
         message = message.replace("Input should be", "write").replace("'", '"')
     if problem["type"] == "tuple_type" and key == "databases":
         message = "write [[databases]], with two brackets, above the settings of each database"
-    if problem["type"] == "tuple_type" and key == "measures":
-        message = "write [[databases.measures]], with two brackets"
+    if problem["type"] in {"tuple_type", "model_type"} and key == "measures":
+        message = MEASURE
+    if problem["type"] == "dict_type" and key == "tables":
+        message = "write [databases.tables.NAME] above the settings of each table"
     if key == section in {"databases", "databases.measures"}:
         return f"{place}: {message}."
     return f"{place} `{key}` = {_display(key, problem['input'])}: {message}."

@@ -31,6 +31,12 @@ PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,15})?)\s*%")
 MAX_INTEGER = 2**63 - 1
 """The largest integer of TOML and of SQLite."""
 
+NOT_PLAIN = re.compile(
+    r"""[\s"'`]|\$[A-Za-z_{(]|%\w+%|\\\\|[A-Za-z][A-Za-z0-9+.-]*:[/\\]|file:|:memory:"""
+)
+"""How a path begins that only a shell, Windows or a library understands. Here it would be a file
+beside the configuration, which never appears. Before a name that is meant so, people write ./"""
+
 HOST = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 MAX_HOST_CHARACTERS = 253
 NOT_A_HOST = (
@@ -59,7 +65,7 @@ def duration(value: object) -> timedelta:
 
 
 def _size(value: object) -> int:
-    amount, unit = _quantity(value, SIZE_UNITS, '"500MB" or "2GB"')
+    amount, unit = _quantity(value, SIZE_UNITS, '"800kB", "500MB" or "2GB"')
     return int(amount * SIZE_UNITS[unit])
 
 
@@ -112,6 +118,8 @@ def _path(value: object, info: ValidationInfo) -> Path:
         return value
     if not isinstance(value, str) or not value.strip() or "\0" in value:
         raise ValueError("write a path in quotes")
+    if NOT_PLAIN.match(value):
+        raise ValueError('write a path such as "~/x" or "/srv/x": no variable, URL or Windows path')
     folder: Path = info.context["folder"] if info.context else Path.cwd()
     return folder / expand_home(value)
 
@@ -260,8 +268,9 @@ def _origin(value: str) -> str:
 
 def _page_link(value: str) -> str:
     """Return the base of links to the page, without a slash at its end."""
-    match = re.fullmatch(r"(https?://[^\s/?#]+)(/[^\s?#]*)?", value)
-    if value and not match:
+    text = value.strip()
+    match = re.fullmatch(r"(https?://[^\s/?#]+)(/[^\s?#]*)?", text, re.IGNORECASE)
+    if text and not match:
         raise ValueError('write the URL of the page, such as "https://box.example.ts.net"')
     if match and (match[2] or "").strip("/"):
         raise ValueError(

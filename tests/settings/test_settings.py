@@ -81,7 +81,17 @@ def test_values_and_paths_are_parsed() -> None:
         ('[server]\ntoken_file = "/dev/null"', "is not a regular file"),
         ('[server]\ntoken_file = "/dev/zero"', "is not a regular file"),
         ('[alerts]\nurls_file = "/dev/zero"', "is not a regular file"),
-        ('[alerts]\nurls_file = "ntfys://ntfy.sh/s3cr3t"', "`urls_file` = a URL: cannot be read"),
+        ('[alerts]\nurls_file = "ntfys://ntfy.sh/s3cr3t"', "`urls_file` = a URL: write a path"),
+        (
+            DATABASE.replace("a.db", "$HOME/a.db"),
+            "number 1 `path` = '$HOME/a.db': write a path such",
+        ),
+        (DATABASE.replace("a.db", "${HOME}/*.db"), "no variable, URL or Windows path"),
+        (DATABASE.replace("a.db", " ~/a.db"), "no variable, URL or Windows path"),
+        (DATABASE.replace("a.db", "sqlite:////a.db"), "no variable, URL or Windows path"),
+        (DATABASE.replace('"a.db"', r"'C:\a.db'"), "no variable, URL or Windows path"),
+        (DATABASE.replace('"a.db"', """"'/a.db'\""""), "no variable, URL or Windows path"),
+        ('[history]\npath = "%HOME%/h.db"', "no variable, URL or Windows path"),
         (f'[sampler]\ninterval = "{"9" * 400}s"', "write a number and a unit"),
         ('[sampler]\ninterval = "999999999999999d"', "that is too long"),
         ('[history]\nmax_size = "999999999999999GB"', "that is too large"),
@@ -159,7 +169,9 @@ def test_values_and_paths_are_parsed() -> None:
         (DATABASE + "max_drop = 0.2", "number 1 `max_drop` = 0.2: write a percentage"),
         (DATABASE + 'min_free = "2"', "number 1 `min_free` = '2': write a number and a unit"),
         (DATABASE + "measures.name = 3", "write [[databases.measures]], with two brackets"),
-        (DATABASE + "tables = 3", "[[databases]] number 1 `tables` = 3: write a table"),
+        ("[[measures]]\nname = 'm'", "write [[databases.measures]], with two brackets, below the"),
+        ("[measures]\nsql = 'm'", "Allowed: share. For a measure, write [[databases.measures]]"),
+        (DATABASE + "tables = 3", "number 1 `tables` = 3: write [databases.tables.NAME] above the"),
         (DATABASE + "tables = {a = 3}", "[[databases]] number 1 `tables.a` = 3: write a table"),
         (TABLE + "min_rows = -1", "[databases.tables.a] of database number 1 `min_rows` = -1"),
         (
@@ -277,6 +289,9 @@ def test_all_wrong_settings_are_reported_at_once() -> None:
     with pytest.raises(SettingsError) as rejection:
         parse("[server]\nport = 0\nprot = 1\n[sampler]\ninterval = 1")
     assert len(str(rejection.value).splitlines()) == 3
+    with pytest.raises(SettingsError) as rejection:
+        parse('[server]\naddresses = ["*", "all"]')
+    assert "list at least one" not in str(rejection.value)
 
 
 def test_option_precedes_environment_precedes_default_path(
@@ -307,6 +322,8 @@ def test_option_precedes_environment_precedes_default_path(
         (b"x\n\xff\xfe", "is not UTF-8 text (line 2)"),
         ("[server]".encode("utf-16"), "is not UTF-8 text (line 1)"),
         (b"[server]\rport = 1\r", "not valid TOML"),
+        (b"[server]\nport = 1\nport = 2", "Write each key and each [table] once"),
+        (b"[history]\npath = /srv/h.db", "Write text in straight quotes"),
         (b"x = " + b"[" * 100_000, "brackets are nested too deeply"),
         (b"x = " + b"9" * 5000, "a number has too many digits"),
         (b"a." * 400_000 + b"a = 1", "a key has too many parts"),
@@ -430,6 +447,19 @@ def test_an_ipv4_address_may_be_written_as_ipv6() -> None:
     written = {"addresses": ["::ffff:10.0.0.1"], "allowed_clients": ["::ffff:10.0.0.0/104"]}
     server = settings.parse({"server": written}, Path("/c.toml")).server
     assert (server.addresses, server.allowed_clients) == (("10.0.0.1",), ("10.0.0.0/8",))
+
+
+@pytest.mark.parametrize("written", ["https://box", " HTTPS://box/ "])
+def test_a_link_may_be_written_as_people_copy_it(written: str) -> None:
+    assert settings.parse({"alerts": {"link": written}}, Path("/c.toml")).alerts.link.lower() == (
+        "https://box"
+    )
+
+
+@pytest.mark.parametrize("name", ["./$HOME.db", "a$b.db", "a:b.db", "50%.db", "/srv/C:/a.db"])
+def test_a_file_may_have_an_unusual_name(name: str) -> None:
+    (database,) = parse(DATABASE.replace("a.db", name)).databases
+    assert database.path == Path("/etc/mc", name)
 
 
 def test_a_label_is_shown_in_one_line_without_control_characters() -> None:
