@@ -2,9 +2,10 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Event, Thread
+from threading import Event, Thread, get_ident
 from typing import Literal
 
 Route = Literal["immutable", "lock_free", "shared"]
@@ -27,6 +28,7 @@ QUERIES: dict[Route, str] = {
 }
 BUSY_SECONDS = 0.25
 RETRY_SECONDS = 0.01
+WAIT_FACTOR = 10
 
 
 @contextmanager
@@ -61,13 +63,39 @@ def time_limit(connection: sqlite3.Connection, seconds: float) -> Iterator[None]
 
     A progress handler does not work: `COUNT(*)` is a single opcode and never calls it.
     """
+    ends_at = time.monotonic() + seconds
+    with _limit(connection, lambda: ends_at - time.monotonic()):
+        yield
+
+
+@contextmanager
+def cpu_limit(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Interrupt the connection's statement once this thread has used so much time of a core.
+
+    On a busy machine, it waits much longer for a core than it computes. `WAIT_FACTOR` limits that.
+    """
+    clock = time.pthread_getcpuclockid(get_ident())
+    ends_at = time.monotonic() + WAIT_FACTOR * seconds
+    used_at_end = time.clock_gettime(clock) + seconds
+
+    def left() -> float:
+        return min(used_at_end - time.clock_gettime(clock), ends_at - time.monotonic())
+
+    with _limit(connection, left):
+        yield
+
+
+@contextmanager
+def _limit(connection: sqlite3.Connection, left: Callable[[], float]) -> Iterator[None]:
+    """Interrupt the connection's statement once no seconds are left."""
     done = Event()
 
     def interrupt() -> None:
-        wait_seconds = max(seconds, 0)
-        while not done.wait(wait_seconds):  # an interrupt before the statement has no effect
-            connection.interrupt()
-            wait_seconds = RETRY_SECONDS
+        wait_seconds = max(left(), 0)
+        while not done.wait(wait_seconds):
+            if left() <= 0:  # an interrupt before the statement has no effect
+                connection.interrupt()
+            wait_seconds = max(left(), RETRY_SECONDS)
 
     watchdog = Thread(target=interrupt)
     watchdog.start()

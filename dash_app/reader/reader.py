@@ -295,10 +295,11 @@ class Reader:
         reading = replace(
             schema.reading if schema else reading,
             tables={short_name(name): state.count for name, state in counts.items()},
-            content_commit=self._content_commit(files, schema),
+            content_commit=self._content_commit(files, schema or before),
         )
         reading = self._with_wal_doubt(reading, files, header)
-        return CachedReading(reading, files, files.shows_writes_after(now), schema, tables, counts)
+        quiet = files.shows_writes_after(now)
+        return CachedReading(reading, files, quiet, schema or before, tables, counts)
 
     def _content_commit(self, files: Files, schema: Schema | None) -> str | None:
         """Identify the newest commit in the WAL that wrote content; None if there is none."""

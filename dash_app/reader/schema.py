@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dash_app.model.reading import HOUSEKEEPING, Reading
-from dash_app.reader.connection import time_limit
+from dash_app.reader.connection import cpu_limit
 
 Row = tuple[bytes, bytes, bytes, bytes, int]
 """A row of the schema table: type, name, table, SQL, root page (0 for virtual tables)."""
@@ -117,10 +117,11 @@ def read_schema(
     """Fill in the fields of a reading that come from the schema.
 
     Its objects are those of `before` if the schema is the same. Return None if the schema cannot
-    be read within the limit. Raise sqlite3.Error if the error concerns the file.
+    be read within the limit, which a busy machine alone does not exceed: without its schema, moved
+    rows would seem lost. Raise sqlite3.Error if the error concerns the file.
     """
     try:
-        with time_limit(connection, limit_seconds):
+        with cpu_limit(connection, limit_seconds):
             return _read_schema(connection, reading, before)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname in {"SQLITE_INTERRUPT", "SQLITE_ERROR"}:

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from dash_app.airlock.airlock import Airlock
 from dash_app.airlock.child_process import Limits
 from dash_app.model.reading import Reading, TableCount
 from dash_app.reader import counts
-from dash_app.reader.connection import connect, time_limit
+from dash_app.reader.connection import connect, cpu_limit, time_limit
 from dash_app.reader.counts import (
     NOT_REACHED,
     Budget,
@@ -166,6 +167,17 @@ def test_counting_a_large_table_ends_within_the_budget_of_the_reading(large: Pat
         states = count_tables(connection, user_tables(connection), {}, budget)
     huge = states[b"huge"].count
     assert huge.estimate == "at_most" or huge.error == NOT_REACHED
+
+
+def test_a_cpu_limit_does_not_count_the_time_for_which_the_machine_is_busy() -> None:
+    many = "WITH RECURSIVE many(n) AS (SELECT 1 UNION ALL SELECT n FROM many)"
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as connection:
+        connection.create_function("wait", 0, lambda: time.sleep(0.3))
+        with cpu_limit(connection, 0.2):
+            assert connection.execute("SELECT wait()").fetchone() == (None,)
+        with pytest.raises(sqlite3.OperationalError) as caught, cpu_limit(connection, 0.01):
+            connection.execute(f"{many} SELECT max(n) FROM many")
+    assert caught.value.sqlite_errorname == "SQLITE_INTERRUPT"
 
 
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, 0.001, 0.05])

@@ -13,6 +13,8 @@ import pytest
 
 from dash_app.model.encoding import encode
 from dash_app.model.reading import Reading
+from dash_app.reader.counts import Budget
+from dash_app.reader.reader import Reader
 from dash_app.rules.writes import last_write
 from dash_app.system.decoding import decode
 from tests.airlock_helpers import open_airlock, read_exact
@@ -145,6 +147,27 @@ def test_a_replicator_does_not_write(tmp_path: Path) -> None:
         assert last.has_changed()
         assert replicator.do(REPLICATE) == []
         assert not last.has_changed()
+
+
+def test_a_replicator_does_not_write_while_the_schema_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that is far too busy."""
+    path = make(tmp_path / "a.db", "WAL")
+    reader = Reader(str(path), Budget(1, 2, 0.02))
+    with LiveWriter(path) as replicator, LiveWriter(path) as writer:
+        assert writer.do(INSERT) == []
+        assert replicator.do(REPLICATE) == []
+        last = LastWrite(path, reader.read)
+        with monkeypatch.context() as patch:
+            patch.setattr("dash_app.reader.reader.read_schema", lambda *_: None)
+            for _reading in range(2):
+                assert replicator.do(REPLICATE) == []
+                assert not last.has_changed()
+        assert replicator.do(REPLICATE) == []
+        assert not last.has_changed()
+        assert writer.do(UPDATE) == []
+        assert last.has_changed()
 
 
 def test_a_transaction_that_is_rolled_back_is_not_a_write(tmp_path: Path) -> None:
