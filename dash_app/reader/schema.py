@@ -24,10 +24,12 @@ MAX_OBJECTS_CHARACTERS = 4_000_000
 """Three times what 2,000 tables of 20 columns take. A hostile file of 30 kB can ask for 20 MB."""
 
 SEQUENCES = """
-    SELECT name, seq FROM main.sqlite_sequence
+    SELECT name, seq, min(rowid) FROM main.sqlite_sequence
     WHERE typeof(seq) = 'integer' AND name IN (SELECT name || '' FROM main.sqlite_schema)
+    GROUP BY name
 """
-"""Any program may write to this table, so rows that are not the counter of a table are ignored."""
+"""Any program may write to this table, so rows that are not the counter of a table are ignored. Of
+two rows for a table, which a migration may leave, SQLite uses the first."""
 
 COLUMNS = """
     SELECT made.name, part.name, part.type
@@ -152,7 +154,7 @@ def _read_schema(connection: sqlite3.Connection, reading: Reading, before: Schem
         application_id=application_id,
         free_bytes=free_pages * page_bytes,
         objects=before.reading.objects if before and is_same else _objects(connection, rows),
-        sequences={short_name(name): seq for name, seq in sequences or ()},
+        sequences={short_name(name): seq for name, seq, _ in sequences or ()},
         roots=roots,
         schema_version=schema_version,
         statistics=None if statistics is None else zlib.crc32(repr(statistics).encode()),

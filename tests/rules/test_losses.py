@@ -9,7 +9,7 @@ import pytest
 
 from dash_app.model.event import Event
 from dash_app.model.expectation import Rules
-from dash_app.model.reading import Reading
+from dash_app.model.reading import Reading, rows_inserted
 from dash_app.rules.changes import apply_reading
 from dash_app.rules.drop_policy import QUEUE_PENDING, RECENTLY, learn_habits
 from dash_app.words.events import event_text
@@ -67,6 +67,18 @@ def test_a_sequence_that_restarts_is_not_an_older_state(
 ) -> None:
     """As migrations and cleanups do: neilotoole/sq issue 757, fnc12/sqlite_orm issue 806."""
     assert event_texts(events_of(numbered, *changes)) == expected
+
+
+@pytest.mark.parametrize("leftover", [3, 100_000])
+def test_a_second_sequence_that_a_migration_left_hides_no_row(
+    numbered: Path, leftover: int
+) -> None:
+    """SQLite uses the first: mphacker/TeslaUSB pull request 203."""
+    execute(numbered, f"INSERT INTO sqlite_sequence VALUES ('jobs', {leftover})")
+    with open_airlock(numbered) as airlock:
+        before = read_exact(airlock)
+        execute(numbered, "DELETE FROM jobs WHERE id <= 9", fill("jobs", 9))
+        assert rows_inserted(before, read_exact(airlock), "jobs") == 9
 
 
 @pytest.fixture
