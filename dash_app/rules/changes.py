@@ -56,7 +56,7 @@ def apply_reading(
     state = next_state(reading, before)
     if before is None or before.baseline is None:
         return replace(state, baseline=reading if reading.code is None else None), ()
-    baseline = before.baseline
+    baseline = with_device_of(reading, before.baseline)
     if reading.code is not None:
         absence = before.absence or _absence(reading, baseline)
         state = replace(state, absence=absence, baseline=baseline)
@@ -77,6 +77,17 @@ def apply_reading(
         events.append(_event(database, kind, reading, found))
     trail = next_trail(baseline, reading, trail)
     return replace(state, baseline=_next_baseline(baseline, reading, trail)), tuple(events)
+
+
+def with_device_of(reading: Reading, baseline: Reading) -> Reading:
+    """Return the last reading with the device number that its file has now.
+
+    Disks, and btrfs, overlay or network mounts, may get another number each time they are mounted.
+    The inode stays, and the content is no older.
+    """
+    was, now = ((one.file or "").rpartition(":")[2] for one in (baseline, reading))
+    is_older = _lower_counters(baseline, reading).keys() & {CHANGES, TIME}
+    return replace(baseline, file=reading.file) if was == now and not is_older else baseline
 
 
 def refine_code(baseline: Reading | None, reading: Reading) -> Reading:

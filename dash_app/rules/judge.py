@@ -14,7 +14,7 @@ from dash_app.model.measure import Answer, MeasureReport
 from dash_app.model.problem import Level, Problem, danger_first, worst, worst_first
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState, DatabaseStatus, Status
-from dash_app.rules.changes import refine_code
+from dash_app.rules.changes import refine_code, with_device_of
 from dash_app.rules.measures import measure_problems, measure_reports
 from dash_app.rules.problems import (
     conflict_problems,
@@ -33,6 +33,7 @@ LEVELS: dict[Status, Level] = {"connected": "well", "not_initialized": "notice",
 
 def with_baseline(reading: Reading, baseline: Reading | None) -> Reading:
     """Complete a reading from the last one with tables, which may be older than this process."""
+    baseline = baseline and with_device_of(reading, baseline)
     reading = with_earlier_growth(refine_code(baseline, reading), baseline)
     if reading.code is not None:
         return reading

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from dash_app.model.expectation import Rules
+from dash_app.model.reading import Reading
 from dash_app.rules.changes import apply_reading
+from dash_app.rules.judge import with_baseline
 from dash_app.rules.problems import resolve_events
 from tests.airlock_helpers import open_airlock, read_exact
 from tests.harness import execute
@@ -277,3 +279,32 @@ def test_a_file_that_was_away_and_written_is_not_another_copy(tmp_path: Path) ->
         away.rename(path)
 
     assert event_texts(events_of(path, remove, come_back)) == ["Gone", "Back after now"]
+
+
+def on_another_device(reading: Reading) -> Reading:
+    """As after a start of the machine, which gives numbers to mounts in another order."""
+    device, _, inode = (reading.file or "").partition(":")
+    return replace(reading, file=f"{int(device) + 1}:{inode}")
+
+
+def test_a_file_under_another_device_number_is_the_same_file(path: Path) -> None:
+    """Nobody wrote to it, and it is neither replaced nor written."""
+    with open_airlock(path) as airlock:
+        first = with_baseline(read_exact(airlock), None)
+        state, _ = apply_reading("a", first, None)
+        again = with_baseline(on_another_device(read_exact(airlock)), state.baseline)
+        assert again.last_modified == first.last_modified
+        state, events = apply_reading("a", again, state)
+        assert events == ()
+        cp("backup")(path)
+        older = with_baseline(on_another_device(read_exact(airlock)), state.baseline)
+        _, events = apply_reading("a", older, state)
+    assert event_texts(list(events)) == [f"Overwritten by another copy with {FEWER}"]
+
+
+def test_an_older_copy_with_the_same_inode_on_another_device_is_another_file(path: Path) -> None:
+    with open_airlock(path) as airlock:
+        state, _ = apply_reading("a", read_exact(airlock), None)
+        cp("backup")(path)
+        _, events = apply_reading("a", on_another_device(read_exact(airlock)), state)
+    assert event_texts(list(events)) == [f"Replaced by another file with {FEWER}"]
