@@ -41,12 +41,9 @@ def find_content_commit(
     last_frame = searched.frames if searched else 0
     fits = True
     try:
-        descriptor = open_read_only(path)
-        try:
-            fits = index.fits(descriptor) and not index.find_strays(descriptor)
-            frame = _newest_frame(descriptor, index, housekeeping, last_frame)
-        finally:
-            os.close(descriptor)
+        with open_read_only(path) as wal:
+            fits = index.fits(wal) and not index.find_strays(wal)
+            frame = _newest_frame(wal, index, housekeeping, last_frame)
     except OSError:
         frame = index.frames
     if frame > last_frame:

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple, Self
@@ -211,17 +211,22 @@ def find_access(path: str) -> Access:
     return Access(path, owners, blocked_by, is_mounted_alone=is_mount_point(path))
 
 
-def open_read_only(path: str) -> int:
-    """Open a regular file; return its descriptor. Raise OSError if it cannot be opened.
+@contextmanager
+def open_read_only(path: str) -> Iterator[int]:
+    """Open a regular file within a context, as a descriptor. Raise OSError.
 
     Reading from it leaves the file's access time alone if we own the file: the kernel allows
     O_NOATIME only to the owner.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW
     try:
-        return os.open(path, flags | os.O_NOATIME)
+        descriptor = os.open(path, flags | os.O_NOATIME)
     except PermissionError:
-        return os.open(path, flags)
+        descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def read_start(path: str, size: int) -> bytes:
@@ -230,11 +235,8 @@ def read_start(path: str, size: int) -> bytes:
     Closing the file drops all locks that this process has on it, so no connection to it may be
     open meanwhile.
     """
-    descriptor = open_read_only(path)
-    try:
+    with open_read_only(path) as descriptor:
         return os.read(descriptor, size)
-    finally:
-        os.close(descriptor)
 
 
 def read_header(files: Files) -> Header:

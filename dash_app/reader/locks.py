@@ -134,13 +134,10 @@ def has_unlisted_locks(path: str, main: FileId, index: FileId | None) -> bool:
 
 def _find_conflict(path: str, lock_type: int, first: int, length: int) -> int | None:
     try:
-        descriptor = open_read_only(path)
-        try:
+        with open_read_only(path) as descriptor:
             request = FLOCK.pack(lock_type, os.SEEK_SET, first, length, 0)
             answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, request)
-            conflict, _whence, start, _length, pid = FLOCK.unpack(answer)
-        finally:
-            os.close(descriptor)
+        conflict, _whence, start, _length, pid = FLOCK.unpack(answer)
     except OSError:  # some network file systems have no locks
         return None
     # SQLite never locks bytes before the range: another program holds a lock of its own kind.

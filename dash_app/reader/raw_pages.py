@@ -4,7 +4,7 @@ import os
 import time
 from array import array
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from struct import Struct
 
 from dash_app.reader.commits import FRAME_HEADER
@@ -17,7 +17,7 @@ from dash_app.reader.files import (
     open_read_only,
     stat_files,
 )
-from dash_app.reader.locks import find_write_lock, is_wal_index_open
+from dash_app.reader.locks import PENDING_BYTE, find_write_lock, is_wal_index_open
 from dash_app.reader.wal_index import (
     FRAME_HEADER_BYTES,
     INDEX_BYTES,
@@ -34,7 +34,6 @@ FIELDS = Struct(">16xH2xB3xIIIII8xI36xI4x")
 freelist, schema version, the largest root page (0 without a pointer map), and the change counter
 for which the number of pages is valid (sqlite.org/fileformat2.html#the_database_header)."""
 
-PENDING_BYTE = 0x40000000
 MAP_ENTRY = Struct(">BI")
 """An entry of a pointer map: how a page is used, and by which page."""
 
@@ -143,14 +142,11 @@ def open_pages(path: str) -> Iterator[RawPages]:
     No connection of this process to it may be open meanwhile: see `files.read_start`.
     """
     files = stat_files(path)
-    descriptors = [open_read_only(files.path)]
-    try:
+    with ExitStack() as stack:
+        main, wal = stack.enter_context(open_read_only(files.path)), None
         if files.wal_bytes:
-            descriptors.append(open_read_only(f"{files.path}-wal"))
-        yield RawPages(files, descriptors[0], descriptors[1] if files.wal_bytes else None)
-    finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+            wal = stack.enter_context(open_read_only(f"{files.path}-wal"))
+        yield RawPages(files, main, wal)
 
 
 def _newer_frames(path: str, index: WalIndex) -> dict[int, int]:
@@ -160,14 +156,11 @@ def _newer_frames(path: str, index: WalIndex) -> dict[int, int]:
         raise NotStillError("Its WAL is too large.")
     begin, end = INDEX_BYTES // 4 + first, INDEX_BYTES // 4 + last
     pages = array("I")
-    descriptor = open_read_only(f"{path}-shm")
-    try:
+    with open_read_only(f"{path}-shm") as descriptor:
         for start in range(begin // BLOCK_SLOTS * BLOCK_SLOTS, end, BLOCK_SLOTS):
             slots = range(max(begin, start), min(end, start + BLOCK_SLOTS))
             offset = start // BLOCK_SLOTS * INDEX_BLOCK_BYTES + 4 * (slots.start - start)
             pages.frombytes(os.pread(descriptor, 4 * len(slots), offset))
-    finally:
-        os.close(descriptor)
     if len(pages) != last - first:
         raise NotStillError("Its WAL and the index of it differ.")
     return dict(zip(pages, range(first + 1, last + 1), strict=True))

@@ -5,6 +5,7 @@ The format is described in sqlite.org/walformat.html. Integers have the machine'
 
 import os
 import time
+from contextlib import ExitStack
 from struct import Struct
 from typing import NamedTuple, Self
 
@@ -168,14 +169,12 @@ def compare_with_wal(path: str) -> tuple[WalIndex, bool, frozenset[Commit]] | No
         index = read_wal_index(f"{path}-shm")
         if index is None:
             return None
-        try:
-            wal = open_read_only(f"{path}-wal")
-        except OSError:  # the last connection to close removes it first
-            return None
-        try:
+        with ExitStack() as stack:
+            try:
+                wal = stack.enter_context(open_read_only(f"{path}-wal"))
+            except OSError:  # the last connection to close removes it first
+                return None
             lacks_frame, strays = not index.fits(wal), index.find_strays(wal)
-        finally:
-            os.close(wal)
         if read_wal_index(f"{path}-shm") == index:
             return (index, lacks_frame, strays) if lacks_frame or strays else None
     return None
