@@ -288,9 +288,14 @@ def _failed_count(error: sqlite3.Error, before: TableCount) -> TableCount:
     if name == "SQLITE_CORRUPT_VTAB":
         reason = "its module finds its index damaged"
         return TableCount(None, datetime.now(UTC), error=reason)
-    matches = ((reason, pattern.match(str(error))) for pattern, reason in MISSING_EXTENSIONS)
+    return TableCount(None, datetime.now(UTC), error=missing_part(str(error)))
+
+
+def missing_part(message: str) -> str:
+    """Return in a few words what SQLite lacks for a query, by its message."""
+    matches = ((reason, pattern.match(message)) for pattern, reason in MISSING_EXTENSIONS)
     reasons = (reason.format(match[1]) for reason, match in matches if match)
-    return TableCount(None, datetime.now(UTC), error=next(reasons, "its query fails"))
+    return next(reasons, "its query fails")
 
 
 def _estimated(count: TableCount) -> TableCount:

@@ -55,7 +55,7 @@ def explain_error(error: Exception, files: Files, header: Header) -> UnreadableE
     if primary in REFUSALS:
         code = _code_of_refusal(files)
     if code is None:
-        return UnreadableError("cannot_read", error=name, text=_one_line(text))
+        return UnreadableError("cannot_read", error=name, text=one_line(text))
     holder = write_lock_holder(files) if code == "locked" else None
     return UnreadableError(code, **({"holder": holder} if holder else {}))
 
@@ -80,7 +80,7 @@ def _explain_schema_error(reason: str, header: Header) -> UnreadableError:
     if is_newer and "cannot reference objects in database" not in reason:
         writer = format_version(header.sqlite_version)
         return UnreadableError("unsupported", writer=writer, ours=sqlite3.sqlite_version)
-    return UnreadableError("cannot_read", schema=_one_line(reason))
+    return UnreadableError("cannot_read", schema=one_line(reason))
 
 
 def _code_of_refusal(files: Files) -> Code | None:
@@ -101,6 +101,7 @@ def _code_of_refusal(files: Files) -> Code | None:
     return "needs_recovery"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return a text in one line without control characters, cut to `MAX_TEXT_CHARACTERS`."""
     line = "".join(character if character.isprintable() else " " for character in text)
     return line if len(line) <= MAX_TEXT_CHARACTERS else f"{line[:MAX_TEXT_CHARACTERS]}…"

@@ -11,12 +11,11 @@ from datetime import UTC, datetime
 from math import isfinite
 
 from dash_app.model.measure import MAX_LABEL_CHARACTERS, MAX_ROWS, MAX_TABLES
+from dash_app.reader.errors import one_line
 from dash_app.reader.schema import list_tables
 
 MAX_VALUE_BYTES = 64_000_000
 """Maximum size of a text, a blob or a row, and of what SQLite needs for a query."""
-
-MAX_TEXT_CHARACTERS = 200
 
 OF_TIME = """current_date current_time current_timestamp date datetime julianday strftime time
 timediff unixepoch"""
@@ -35,31 +34,12 @@ TIME_FUNCTIONS = frozenset(OF_TIME.split())
 FUNCTIONS = TIME_FUNCTIONS.union(OF_ANYTHING.split())
 """Functions of SQLite without side effects (sqlite.org/lang_corefunc.html and its neighbours)."""
 
+OTHER_ACTIONS = """alter table, analyze, attach, create index, create table, create temp table,
+create temp trigger, create temp view, create trigger, create view, create vtable, delete, detach,
+drop table, drop view, insert, pragma, reindex, savepoint, transaction, update"""
 ACTIONS = {
     getattr(sqlite3, f"SQLITE_{name.upper().replace(' ', '_')}"): name
-    for name in (
-        "alter table",
-        "analyze",
-        "attach",
-        "create index",
-        "create table",
-        "create temp table",
-        "create temp trigger",
-        "create temp view",
-        "create trigger",
-        "create view",
-        "create vtable",
-        "delete",
-        "detach",
-        "drop table",
-        "drop view",
-        "insert",
-        "pragma",
-        "reindex",
-        "savepoint",
-        "transaction",
-        "update",
-    )
+    for name in re.split(r",\s", OTHER_ACTIONS)
 }
 QUOTED = re.compile(r"""["']|(?<!^fts5): """)
 """What comes before a value in a message: no such column: x; near 'x'; fts5: syntax error."""
@@ -127,7 +107,7 @@ class Guard:
             return sqlite3.SQLITE_OK
         is_function = action == sqlite3.SQLITE_FUNCTION
         what = f"the function {name}()" if is_function else ACTIONS.get(action, "that").upper()
-        self.refused = self.refused or _short(what)
+        self.refused = self.refused or one_line(what)
         return sqlite3.SQLITE_DENY
 
 
@@ -233,19 +213,14 @@ def scanned_tables(connection: sqlite3.Connection, sql: str) -> list[str]:
     pages = {roots.get(row[2], 0) for row in program if row[1] in SCANS} - {0}
     find = "SELECT tbl_name || '' FROM main.sqlite_schema WHERE rootpage = ?"
     names = [connection.execute(find, (page,)).fetchone() for page in sorted(pages)[:MAX_TABLES]]
-    return sorted({_short(name[0].decode(errors="replace")) for name in names if name})
+    return sorted({one_line(name[0].decode(errors="replace")) for name in names if name})
 
 
 def table_names(connection: sqlite3.Connection) -> list[str]:
     """Return the tables and views that exist, without those of FTS5 or SQLite, up to a maximum."""
     names = [name for name, kind, _ in list_tables(connection) if kind != b"shadow"]
     names = [name for name in names if not name.startswith(b"sqlite_")]
-    return [_short(name.decode(errors="replace")) for name in names[:MAX_TABLES]]
-
-
-def _short(text: str) -> str:
-    line = "".join(character if character.isprintable() else " " for character in text)
-    return line if len(line) <= MAX_TEXT_CHARACTERS else f"{line[:MAX_TEXT_CHARACTERS]}…"
+    return [one_line(name.decode(errors="replace")) for name in names[:MAX_TABLES]]
 
 
 def error_text(connection: sqlite3.Connection, sql: str, error: Exception) -> str:
@@ -257,5 +232,5 @@ def error_text(connection: sqlite3.Connection, sql: str, error: Exception) -> st
     try:
         connection.execute(f"EXPLAIN {sql}").close()
     except (sqlite3.Error, sqlite3.Warning, UnicodeError):
-        return _short(text)
-    return _short(QUOTED.split(text)[0].strip())
+        return one_line(text)
+    return one_line(QUOTED.split(text)[0].strip())

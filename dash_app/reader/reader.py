@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -150,7 +150,8 @@ class Reader:
                 finally:
                     surroundings = self._with_conflicts(look, surroundings, now)
             reading = replace(self._cached.reading, surroundings=surroundings)
-            return _of_one_generation(reading) if self._tripwire.is_suspected else reading
+            detail = {**reading.detail, "one_generation": "yes"}
+            return _estimated(reading, detail) if self._tripwire.is_suspected else reading
         except (UnreadableError, OSError) as error:
             if isinstance(error, OSError):
                 error = explain_os_error(error, self._path)
@@ -258,7 +259,7 @@ class Reader:
         if files.wal_bytes or not header.is_wal or self._own_wal_seen_at == files.identity:
             return reading
         if self._other_wal_seen_at == files.main:
-            return _of_main_file(reading)
+            return _estimated(reading, {"main_only": "yes"})
         return replace(reading, detail={"names": str(files.links)}) if files.links > 1 else reading
 
     def _read_by(self, route: Route, files: Files, header: Header, now: datetime) -> CachedReading:
@@ -371,19 +372,10 @@ def _failed(
     return CachedReading(reading, files if stays else None, stays)
 
 
-def _of_main_file(reading: Reading) -> Reading:
-    """Turn the counts of a reading into estimates, since rows in a WAL are missing from them."""
-    return replace(_estimated(reading), detail={"main_only": "yes"})
-
-
-def _of_one_generation(reading: Reading) -> Reading:
-    """Turn the counts of a reading into estimates, since a program may not see the same rows."""
-    return replace(_estimated(reading), detail={**reading.detail, "one_generation": "yes"})
-
-
-def _estimated(reading: Reading) -> Reading:
+def _estimated(reading: Reading, detail: Mapping[str, str]) -> Reading:
+    """Turn exact counts into estimates: rows may be in a WAL that was not read."""
     tables = {
         name: replace(count, estimate="about") if count.is_exact else count
         for name, count in reading.tables.items()
     }
-    return replace(reading, tables=tables)
+    return replace(reading, tables=tables, detail=detail)

@@ -15,12 +15,13 @@ from math import inf
 from typing import NamedTuple, TypeVar
 
 from dash_app.reader.connection import connect
+from dash_app.reader.counts import missing_part
 from dash_app.reader.errors import explain_error
 from dash_app.reader.files import Files, Header, UnreadableError, read_header, stat_files
 from dash_app.reader.locks import is_wal_index_open
 from dash_app.reader.protocol import STUCK, Message
 from dash_app.reader.routes import choose_route, is_being_written, is_unchanged, stat_settled
-from dash_app.reader.table_check import DamagedError, NotComparedError, missing_part
+from dash_app.reader.table_check import DamagedError, NotComparedError
 from dash_app.reader.wal_index import BURST_SECONDS, Pace, read_wal_index
 
 STILL_SECONDS, LIVE_SECONDS = 2.0, 0.005

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import NamedTuple
 
-from dash_app.reader.counts import MISSING_EXTENSIONS
 from dash_app.reader.rowid_scan import MAX_ROWID, Rowids, quote, rowid_names
 from dash_app.reader.schema import list_tables
 
@@ -255,13 +254,6 @@ def read_rows(connection: sqlite3.Connection, plan: Plan, rowids: Rowids) -> Non
     where = f"WHERE {plan.rowid} BETWEEN ? AND ?"
     sql = f"SELECT count(typeof({_quoted(plan.last_column)})) FROM {plan.source} NOT INDEXED"  # noqa: S608
     connection.execute(f"{sql} {where}", rowids).fetchone()
-
-
-def missing_part(message: str) -> str:
-    """Return what SQLite lacks by its message, for "not compared: …"."""
-    matches = ((reason, pattern.match(message)) for pattern, reason in MISSING_EXTENSIONS)
-    found = (reason.format(match[1]) for reason, match in matches if match)
-    return next(found, "its query fails")
 
 
 def _probe(plan: Plan, index: Index) -> str:
