@@ -6,7 +6,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Container, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,11 +22,10 @@ from dash_app.history.file import forget_request
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.schema import UnusableHistoryError
 from dash_app.history.series import recent_activity, recent_gaps
-from dash_app.history.write_behind import WriteBehind
+from dash_app.history.stored_states import StoredStates
 from dash_app.history.writer import History
 from dash_app.incidents.tracker import IncidentTracker
 from dash_app.model.database import Database
-from dash_app.model.encoding import encode
 from dash_app.model.incident import Acknowledgement
 from dash_app.model.integrity import Integrity
 from dash_app.model.problem import Problem
@@ -39,7 +37,6 @@ from dash_app.rules.lateness import load_trackers
 from dash_app.rules.state import StateStore
 from dash_app.settings import Settings
 from dash_app.system.clock import CLOCK, AdjustmentDetector, Clock
-from dash_app.system.decoding import decode
 from dash_app.system.disk import disk_of
 from dash_app.system.users import own_user_name
 from dash_app.words.errors import WordingContext
@@ -99,40 +96,6 @@ class Inbox:
         return requests
 
 
-class _PageChecks:
-    """The page checker, and its state in the history. `integrity`: what is known, by database."""
-
-    def __init__(self, settings: Settings, history: History | ReadOnlyHistory) -> None:
-        """Load the stored states. Raise sqlite3.Error."""
-        self._history = history
-        self._keys = {one.name: (one.name, str(one.path)) for one in settings.databases}
-        stored = history.states("integrity")
-        states: dict[str, CheckState] = {}
-        for name, key in self._keys.items():
-            with suppress(ValueError):  # it is damaged
-                states |= {name: decode(CheckState, stored[key])} if key in stored else {}
-        self.checker = PageChecker(settings.databases, settings.integrity, states)
-        self._writes = WriteBehind("page checks", self._store, states)
-        self.integrity: Mapping[str, Integrity] = {}
-
-    def update(self, readings: Mapping[str, Reading], now: datetime) -> None:
-        """Continue the checks, without waiting."""
-        self.integrity = self.checker.update(readings, now)
-
-    def save(self) -> None:
-        """Store the states that changed."""
-        self._writes.save(self.checker.states)
-
-    def store_again(self) -> None:
-        """Store all states with the next call of `save`: the history is a new file."""
-        self._writes.restart()
-
-    def _store(self, states: Mapping[str, CheckState]) -> Mapping[str, CheckState]:
-        encoded = {self._keys[name]: encode(state) for name, state in states.items()}
-        self._history.store_states("integrity", encoded)
-        return {}
-
-
 class Sampler:
     """Publishes the newest snapshot. All methods but `tick` and `finish` are for any thread."""
 
@@ -159,7 +122,10 @@ class Sampler:
         self._started_seconds = clock.steady_seconds()
         self._airlock = airlock or Airlock.from_settings(settings)
         self._store_matches()
-        self._page_checks = _PageChecks(settings, history)
+        self._checks = StoredStates(history, "integrity", CheckState, settings.databases)
+        stored = self._checks.loaded
+        self._page_checker = PageChecker(settings.databases, settings.integrity, stored)
+        self._integrity: Mapping[str, Integrity] = {}
         self._answers = AnswerStore(history, settings.databases, settings.history.every)
         known, share = self._answers.known, settings.measures.share / 100
         self._measurer = Measurer(settings.databases, share, known)
@@ -296,9 +262,9 @@ class Sampler:
         now = self._clock.now()
         if by := self._adjustments.adjustment():
             self._shift_times(by)
-        self._page_checks.update(readings, now)
+        self._integrity = self._page_checker.update(readings, now)
         self._measurer.update(readings, now)
-        background = self._page_checks.checker, self._measurer
+        background = self._page_checker, self._measurer
         taken = Snapshot(
             now,
             tuple(
@@ -330,12 +296,12 @@ class Sampler:
     def finish(self) -> None:
         """Close the airlock, store all state and wait for the notification being sent."""
         self._airlock.close()
-        self._page_checks.checker.close()
+        self._page_checker.close()
         self._measurer.close()
         if self.snapshot:  # or what changed since the last record would look like silence
             self._record(self.snapshot)
         self._states.save()
-        self._page_checks.save()
+        self._checks.save(self._page_checker.states)
         self._answers.save(self._measurer.answers)
         self._notifier.stop()
 
@@ -366,7 +332,7 @@ class Sampler:
             starts={id_: i.since for i in self._tracker.incidents for id_ in i.problem_ids},
             is_stale=self._reading_age(name, reading, now) > self._settings.stale_after,
             activity=self._activity.get(name),
-            integrity=self._page_checks.integrity.get(name),
+            integrity=self._integrity.get(name),
             measures=self._measurer.answers(name) | self._answers.windows.get(name, {}),
             now=now,
         )
@@ -424,7 +390,7 @@ class Sampler:
                 log.error("%s is not forgotten yet: %s", database.name, error)
                 continue
             self._problems.pop(database.name, None)
-            self._page_checks.checker.forget(database.name)
+            self._page_checker.forget(database.name)
             self._measurer.forget(database.name)
             self._tracker.forget(database.name)
             processed.append(request_file)
@@ -444,7 +410,7 @@ class Sampler:
         self._states.store_again()
         self._tracker.store_again()
         self._notifier.store_again()
-        self._page_checks.store_again()
+        self._checks.store_again()
         self._answers.store_again()
         self._store_matches()
         self._recorded_at = None
@@ -466,7 +432,7 @@ class Sampler:
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
         self._states.save()
-        self._page_checks.save()
+        self._checks.save(self._page_checker.states)
         self._answers.save(self._measurer.answers)
         self._tracker.record_openers()
         self._load_past()

@@ -6,7 +6,6 @@ week in which rows are expected.
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,13 +14,11 @@ from dash_app.history.coverage import Span, spans
 from dash_app.history.file import open_read_only
 from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.history.series import written_by
-from dash_app.history.write_behind import WriteBehind
+from dash_app.history.stored_states import StoredStates
 from dash_app.history.writer import History
 from dash_app.model.database import Database
-from dash_app.model.encoding import encode
 from dash_app.model.measure import Answer, Measure, Value
 from dash_app.model.quiet_hours import TimeRange
-from dash_app.system.decoding import decode
 
 Key = tuple[str, str]
 """The names of a database and of a measure."""
@@ -55,30 +52,24 @@ class AnswerStore:
         every: timedelta,
     ) -> None:
         """Load the answers. Records are stored every `every`. Raise sqlite3.Error."""
-        self._history, self._databases, self._every = history, databases, every
-        self._places = {
-            database.name: (database.name, str(database.path)) for database in databases
-        }
+        self._path, self._databases, self._every = history.path, databases, every
+        self._states = StoredStates(history, "answer", dict[str, _Stored], databases)
         self.windows: dict[str, dict[str, Answer]] = {}
         self.known: dict[Key, Answer] = {}
-        states = history.states("answer")
         for database in databases:
-            stored: dict[str, _Stored] = {}
-            with suppress(ValueError):  # it is damaged
-                stored = decode(dict[str, _Stored], states.get(self._places[database.name], "{}"))
+            stored = self._states.loaded.get(database.name, {})
             for measure in database.measures:
                 found = stored.get(measure.name)
                 if found and found.question == measure.question:
                     self.known[database.name, measure.name] = found.answer
-        self._writes = WriteBehind("answers to measures", self._store, {})
 
     def load_windows(self, now: datetime) -> None:
         """Count what was written in windows, as the history knows it. Raise sqlite3.Error."""
-        self.windows = window_answers(self._history.path, self._databases, now, self._every)
+        self.windows = window_answers(self._path, self._databases, now, self._every)
 
     def save(self, answers_of: Callable[[str], Mapping[str, Answer]]) -> None:
         """Store the answers that changed, given by name for a database."""
-        self._writes.save(
+        self._states.save(
             {
                 database.name: {
                     measure.name: _Stored(measure.question, answers[measure.name])
@@ -92,12 +83,7 @@ class AnswerStore:
 
     def store_again(self) -> None:
         """Store all answers with the next call of `save`: the history is a new file."""
-        self._writes.restart()
-
-    def _store(self, changed: Mapping[str, dict[str, _Stored]]) -> dict[str, dict[str, _Stored]]:
-        encoded = {self._places[name]: encode(stored) for name, stored in changed.items()}
-        self._history.store_states("answer", encoded)
-        return {}
+        self._states.store_again()
 
 
 def window_answers(

@@ -82,6 +82,7 @@ class PageSweep:
         self.suspects: list[Suspect] = []
         self.is_outdated = False
         self.blocked: str | None = None
+        self.free_pages = 0
         self.page_bytes = 0
         self._path = path
         self._schema_version = schema_version
@@ -164,6 +165,7 @@ class PageSweep:
         if not pages.stood_still():
             raise NotStillError("It is written without a pause.")
         self._count, self.page_bytes = pages.count, pages.page_bytes
+        self.free_pages = pages.free_count
         read = len(walk.claims) - walk.above + walk.skipped
         self._trees[target] = known + read, following
         self._left = self._left if following is not None else self._left[1:]
