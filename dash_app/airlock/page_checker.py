@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from dash_app.airlock.background import HUNG, SILENT_SECONDS, Background, BackgroundProcess
@@ -150,17 +149,6 @@ class CheckState:
         )
 
 
-class CheckProcess(BackgroundProcess):
-    """The process that checks `database`."""
-
-    def __init__(self, database: str, path: Path, state: CheckState, share: float) -> None:
-        """Start the check of a database, given by name and path. Raise OSError."""
-        request: Message = {"path": os.path.abspath(path), "share": share}
-        request |= {"done": state.done, "progress": state.progress}
-        super().__init__("dash_app.reader.page_check", request)
-        self.database = database
-
-
 class PageChecker(Background):
     """The page checks of all databases. Not thread-safe.
 
@@ -178,7 +166,7 @@ class PageChecker(Background):
         self._databases = databases
         self._every = settings.every
         self.states = {one.name: states.get(one.name, CheckState()) for one in databases}
-        self._process: CheckProcess | None = None
+        self._checking = ""
         self._turn_ended_at: dict[str, float] = {}
         self._known: dict[str, tuple[CheckState, str | None, Integrity]] = {}
 
@@ -194,7 +182,7 @@ class PageChecker(Background):
             if reasons[name] is None and state.is_due(readings[name].file or "", now, self._every)
         ]
         if self._process:
-            self._continue(self._process, now, reasons, is_awaited=len(due) > 1)
+            self._continue(self._process, now, reasons[self._checking], is_awaited=len(due) > 1)
         elif due and time.monotonic() >= self._start_at:
             self._start(min(due)[-1], readings)
         for name in self.states.keys() & readings.keys():
@@ -203,30 +191,32 @@ class PageChecker(Background):
 
     def forget(self, name: str) -> None:
         """Forget what is known of a database."""
-        if self._process and self._process.database == name:
+        if self._process and self._checking == name:
             self._process.kill()
         self.states[name] = CheckState()
 
     def _start(self, name: str, readings: Mapping[str, Reading]) -> None:
         state = self.states[name] = self.states[name].started(readings[name].file or "")
         path = next(one.path for one in self._databases if one.name == name)
+        request: Message = {"path": os.path.abspath(path), "share": self._share}
+        request |= {"done": state.done, "progress": state.progress}
         try:
-            self._process = CheckProcess(name, path, state, self._share)
+            self._process = BackgroundProcess("dash_app.reader.page_check", request)
+            self._checking = name
         except OSError as error:
             log.error("page check: could not start: %s", error)
             self._start_at = time.monotonic() + SILENT_SECONDS
 
     def _continue(
         self,
-        process: CheckProcess,
+        process: BackgroundProcess,
         now: datetime,
-        reasons: Mapping[str, str | None],
+        obstacle: str | None,
         *,
         is_awaited: bool,
     ) -> None:
         """Receive messages, and end a check that hangs, must stop or gives way to another one."""
-        is_over = process.is_over
-        name = process.database
+        is_over, name = process.is_over, self._checking
         try:
             for message in process.receive():
                 self.states[name] = self.states[name].updated(message, now)
@@ -235,20 +225,17 @@ class PageChecker(Background):
         turn_is_over = is_awaited and time.monotonic() - process.started_at > TURN_SECONDS
         if process.is_hung:
             process.kill(HUNG)
-        elif reasons[name] or turn_is_over:
+        elif obstacle or turn_is_over:
             process.kill()
-        if is_over:
-            self._end(process, now)
-            if reasons[name] is None:  # or it continues as soon as the obstacle is gone
-                self._turn_ended_at[name] = time.monotonic()
-
-    def _end(self, process: CheckProcess, now: datetime) -> None:
-        name = process.database
+        if not is_over:
+            return
         if failure := process.failure():
             failure = f"its check {failure}"
             log.warning("page check of %s: %s", name, failure)
             self.states[name] = self.states[name].failed(failure, now)
         self._forget_process(process)
+        if obstacle is None:  # or it continues as soon as the obstacle is gone
+            self._turn_ended_at[name] = time.monotonic()
 
     def _note_size(self, name: str, reading: Reading, now: datetime) -> None:
         """Note since when a file is shorter than its pages, unless a copy may be in progress."""
