@@ -9,17 +9,12 @@ import click
 
 from dash_app import settings
 from dash_app.airlock.finder import Finder
-from dash_app.cli.terminal import (
-    config_option,
-    load_settings,
-    printable,
-    save_configuration,
-    show_elapsed,
-)
+from dash_app.cli.terminal import config_option, load_settings, save_configuration, show_elapsed
 from dash_app.service.matching import with_files
 from dash_app.settings import toml_edit
 from dash_app.settings.proposals import Proposal, propose, usual_folders
 from dash_app.system.exit_codes import ExitCode
+from dash_app.system.processes import printable
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 

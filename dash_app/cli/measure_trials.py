@@ -12,12 +12,12 @@ from itertools import islice
 
 from dash_app.airlock.finder import Finder
 from dash_app.airlock.measurer import Measurer
-from dash_app.cli.terminal import printable
 from dash_app.model.database import Database
 from dash_app.model.measure import Answer, Measure
 from dash_app.model.reading import Reading
 from dash_app.settings.candidates import Candidate, candidates
 from dash_app.settings.measures import MAX_MEASURES
+from dash_app.system.processes import printable
 from dash_app.words.measures import explain
 
 SECONDS = 60.0

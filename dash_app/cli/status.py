@@ -12,18 +12,13 @@ import click
 from dash_app.airlock.airlock import Airlock
 from dash_app.api.schemas import StatusDocument
 from dash_app.cli.service_status import snapshot_from
-from dash_app.cli.terminal import (
-    config_option,
-    exit_now,
-    load_settings,
-    printable,
-    show_elapsed,
-)
+from dash_app.cli.terminal import config_option, exit_now, load_settings, show_elapsed
 from dash_app.model.snapshot import Snapshot
 from dash_app.service.matching import with_files
 from dash_app.settings import Settings
 from dash_app.system import self_probe
 from dash_app.system.exit_codes import ExitCode
+from dash_app.system.processes import printable
 from dash_app.words.commands import RUN
 from dash_app.words.summaries import (
     aligned,

@@ -15,7 +15,6 @@ from dash_app.cli.terminal import (
     database_option,
     history_file,
     load_settings,
-    printable,
     reject_unknown_databases,
     save_configuration,
     show_elapsed,
@@ -28,6 +27,7 @@ from dash_app.rules.rhythm import Rhythm, rhythm_of
 from dash_app.settings import Settings, toml_edit
 from dash_app.settings.schema import FileSettings
 from dash_app.settings.toml_edit import Additions, toml_string
+from dash_app.system.processes import printable
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
 

@@ -19,6 +19,7 @@ from dash_app.history.read_only import ReadOnlyHistory
 from dash_app.settings import Settings, toml_edit
 from dash_app.settings.values import DURATION_UNITS
 from dash_app.system.exit_codes import ExitCode
+from dash_app.system.processes import printable
 from dash_app.system.text_file import read_text
 from dash_app.words import numbers
 from dash_app.words.commands import RUN
@@ -119,11 +120,6 @@ def table(rows: Sequence[Sequence[str]], right: frozenset[int] = frozenset()) ->
         ).rstrip()
         for row in rows
     ]
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters, which the name of a table may contain."""
-    return "".join(character if character.isprintable() else "�" for character in text)
 
 
 @contextmanager

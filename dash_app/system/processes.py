@@ -96,7 +96,7 @@ def sees_all_processes() -> bool:
 
 def command_name(pid: int) -> str:
     """Return the name of a process's command, or "A program" if it is unknown."""
-    return (_printable(_read(f"{pid}/comm").strip()) if pid > 0 else "") or "A program"
+    return (printable(_read(f"{pid}/comm").strip()) if pid > 0 else "") or "A program"
 
 
 def is_reader(pid: int) -> bool:
@@ -107,7 +107,7 @@ def is_reader(pid: int) -> bool:
     return READER in _read(f"{pid}/cmdline")
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Replace characters that would move a terminal's cursor or turn a text around."""
     return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
@@ -126,7 +126,7 @@ def unit_of(pid: int) -> str | None:
     if container := CONTAINER.search(path):
         return f"container {container[0][:12]}"
     units = UNIT.findall(path)  # the last line is that of systemd, in both versions of cgroups
-    return _printable(units[-1]) if units else None
+    return printable(units[-1]) if units else None
 
 
 def has_mounted_alone(pid: int, path: str) -> bool:
