@@ -1,6 +1,7 @@
 """The glance: one column of verdicts, worst first, as HTML without scripts."""
 
 from datetime import datetime
+from pathlib import Path
 
 from dash import html
 from dash.development.base_component import Component
@@ -14,21 +15,7 @@ from dash_app.words import summaries
 from dash_app.words.numbers import clock
 from dash_app.words.summaries import glance_line, snapshot_age
 
-DOCUMENT = versioned("""<!DOCTYPE html>
-<html lang="en" data-bs-theme="dark" data-level="{level}">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, viewport-fit=cover">
-{refresh}
-<title>{title}</title>
-<link rel="icon" type="image/svg+xml" href="/assets/icons/state-{level}.svg">
-<script src="/assets/theme.js"></script>
-<link rel="stylesheet" href="/assets/page.css">
-</head>
-<body class="glance">{body}</body>
-</html>
-""")
-
+DOCUMENT = versioned(Path(__file__).with_name("glance.html").read_text(encoding="utf-8"))
 REFRESH = '<meta http-equiv="refresh" content="30">'
 
 

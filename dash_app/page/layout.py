@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from dash import dcc, html
@@ -21,28 +22,7 @@ OTHER_FACES = {
 }
 """The same facts for small screens, scripts and monitoring."""
 
-FRESHNESS = """\
-.when-stale.when-stale { display: none }
-[data-freshness="stale"] .when-stale.when-stale { display: inline-flex }
-[data-freshness="stale"] .when-fresh { display: none }
-[data-freshness="aging"] h1 .when-stale.when-stale { display: inline }
-[data-freshness="aging"] h1 .when-fresh { display: none }
-html { --grace: 20s }
-@media (scripting: none) { html { --grace: 90s } }
-#first-view :is(h1, [class$=-head] > span, .lists li > span) { position: relative }
-#first-view .when-stale.when-stale { display: inline-flex; position: absolute; top: 0; right: 0 }
-#first-view h1 .when-stale.when-stale { right: auto; left: 0 }
-#first-view :is(.when-stale, .when-left) { visibility: hidden }
-#first-view .section-head + .lines .notice { height: 0 }
-#first-view :is(.when-stale, .when-left) { animation: appear 0s var(--grace) forwards }
-#first-view :is(.when-fresh, h1 + .lines > :first-child, .lists li > .icon) {
-  animation: vanish 0s var(--grace) forwards;
-}
-#first-view .dot { animation: fade 0s var(--grace) forwards }
-@keyframes appear { to { visibility: visible; height: auto } }
-@keyframes vanish { to { visibility: hidden } }
-@keyframes fade { to { background: gray } }
-"""
+FRESHNESS = Path(__file__).with_name("freshness.css").read_text(encoding="utf-8")
 """Styles that switch between fresh and stale facts, in the HTML in case no other file arrives.
 
 The first view turns grey by itself unless the app replaces it in time. If scripts are off, the page
@@ -50,35 +30,7 @@ reloads every 30 s, and turns grey only if that fails.
 """
 
 INDEX = (
-    versioned("""<!DOCTYPE html>
-<html lang="en" translate="no" class="notranslate" data-bs-theme="dark" data-level="{%level%}">
-<head>
-{%metas%}
-<meta name="google" content="notranslate">
-<title>{%view_title%}</title>
-<meta name="theme-color" media="(prefers-color-scheme: dark)" content="#09090b">
-<meta name="theme-color" media="(prefers-color-scheme: light)" content="#f4f4f5">
-<link rel="icon" id="icon" type="image/svg+xml" href="/assets/icons/state-unknown.svg">
-<link rel="manifest" href="/assets/manifest.webmanifest">
-<link rel="apple-touch-icon" href="/assets/icons/app-180.png">
-<noscript><meta http-equiv="refresh" content="30"></noscript>
-<style>{%freshness%}</style>
-<script>{%recover%}</script>
-<script src="/assets/theme.js"></script>
-{%css%}
-<script src="/assets/start.js" defer></script>
-</head>
-<body>
-<div id="first-view">{%first_view%}</div>
-<div id="app" hidden>{%app_entry%}</div>
-{%config%}
-<template id="scripts">
-{%scripts%}
-{%renderer%}
-</template>
-</body>
-</html>
-""")
+    versioned(Path(__file__).with_name("index.html").read_text(encoding="utf-8"))
     .replace("{%freshness%}", FRESHNESS)
     .replace("{%recover%}", RECOVER)
 )
