@@ -110,16 +110,10 @@ def _databases(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
     for gauge in GAUGES:
         samples = ((_labels(status), gauge.value(status)) for status in databases)
         yield _gauge(f"database_{gauge.name}", gauge.help, samples)
-    yield _gauge(
-        "database_status",
-        "1 for the status of a database, 0 for all others.",
-        _one_hot(((_labels(s), s.status) for s in databases), "status", Status),
-    )
-    yield _gauge(
-        "database_level",
-        "1 for the level of a database, 0 for all others.",
-        _one_hot(((_labels(s), s.level) for s in databases), "level", Level),
-    )
+    statuses = [(_labels(s), s.status) for s in databases]
+    levels = [(_labels(s), s.level) for s in databases]
+    yield _one_hot("database_status", "the status of a database", statuses, "status", Status)
+    yield _one_hot("database_level", "the level of a database", levels, "level", Level)
     yield _gauge(
         "database_error",
         "1 for the code of the error that keeps a database from being read.",
@@ -164,11 +158,9 @@ def _tables(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterator[Me
 def _page_checks(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterator[Metric]:
     """Yield the state of each page check, and the sizes of the first tables and indexes by name."""
     checks = [(_labels(status), status.integrity) for status in databases if status.integrity]
-    yield _gauge(
-        "database_integrity",
-        "1 for the state of the page check of a database, 0 for all others.",
-        _one_hot(((labels, check.state) for labels, check in checks), "state", IntegrityState),
-    )
+    states = [(labels, check.state) for labels, check in checks]
+    what = "the state of the page check of a database"
+    yield _one_hot("database_integrity", what, states, "state", IntegrityState)
     yield _gauge(
         "table_bytes",
         "Bytes of a table without its indexes, or of an index, as the page check last found them.",
@@ -182,21 +174,19 @@ def _page_checks(databases: Iterable[DatabaseStatus], max_tables: int) -> Iterat
 
 def _expectations(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
     """Yield the state of each expectation; without the name of a table, it is of the file."""
-    states = [
+    expectations = [
         (_labels(status) | {"table": label(table or "")}, expectation)
         for status in databases
         if status.expectations
         for table, expectation in status.expectations.states.items()
     ]
-    yield _gauge(
-        "expectation_state",
-        "1 for the state of an expectation, 0 for all others. Without a table, it is of the file.",
-        _one_hot(((labels, found.state) for labels, found in states), "state", State),
-    )
+    states = [(labels, expectation.state) for labels, expectation in expectations]
+    what = "the state of an expectation (without a table, that of the file)"
+    yield _one_hot("expectation_state", what, states, "state", State)
     yield _gauge(
         "expectation_due_timestamp_seconds",
         "When the next write is, or was, due.",
-        ((labels, seconds(expectation.due_at)) for labels, expectation in states),
+        ((labels, seconds(expectation.due_at)) for labels, expectation in expectations),
     )
 
 
@@ -219,11 +209,8 @@ def _measures(databases: Iterable[DatabaseStatus]) -> Iterator[Metric]:
             for shown in report.shown
         ),
     )
-    yield _gauge(
-        "measure_level",
-        "1 for the level of a measure, 0 for all others.",
-        _one_hot(((labels, report.level) for labels, report in measures), "level", Level),
-    )
+    levels = [(labels, report.level) for labels, report in measures]
+    yield _one_hot("measure_level", "the level of a measure", levels, "level", Level)
     yield _gauge(
         "measure_measured_timestamp_seconds",
         "When the values of a measure were true; they still are if the file has not changed.",
@@ -247,9 +234,16 @@ def _gauge(
 
 
 def _one_hot(
-    known: Iterable[tuple[dict[str, str], str]], name: str, values: object
-) -> Iterator[tuple[dict[str, str], float]]:
-    """Yield one sample per value of a Literal type: 1 for the known one, 0 for all others."""
-    for labels, present in known:
-        for value in get_args(values):
-            yield labels | {name: value}, float(value == present)
+    name: str,
+    what: str,
+    known: Iterable[tuple[dict[str, str], str]],
+    label_name: str,
+    values: object,
+) -> GaugeMetricFamily:
+    """Return a gauge of a Literal type: one sample per value, with the value as a label."""
+    samples = (
+        (labels | {label_name: value}, float(value == present))
+        for labels, present in known
+        for value in get_args(values)
+    )
+    return _gauge(name, f"1 for {what}, 0 for all others.", samples)
