@@ -106,6 +106,8 @@ class Sampler:
     found: tuple[Database, ...] = ()
     """The found databases for the next snapshot."""
     _recorded_at: datetime | None = None
+    _integrity: Mapping[str, Integrity]
+    """What the page checks found, by database."""
 
     def __init__(
         self,
@@ -123,9 +125,7 @@ class Sampler:
         self._airlock = airlock or Airlock.from_settings(settings)
         self._store_matches()
         self._checks = StoredStates(history, "integrity", CheckState, settings.databases)
-        stored = self._checks.loaded
-        self._page_checker = PageChecker(settings.databases, settings.integrity, stored)
-        self._integrity: Mapping[str, Integrity] = {}
+        self._checker = PageChecker(settings.databases, settings.integrity, self._checks.loaded)
         self._answers = AnswerStore(history, settings.databases, settings.history.every)
         known, share = self._answers.known, settings.measures.share / 100
         self._measurer = Measurer(settings.databases, share, known)
@@ -148,8 +148,7 @@ class Sampler:
         self.inbox, self._waiting = inbox or Inbox(), threading.BoundedSemaphore(MAX_WAITING)
         self.patterns = settings.patterns
         """The patterns with the present numbers of files, for the next snapshot."""
-        self.first_snapshot = threading.Event()
-        """Set once there is a snapshot."""
+        self.first_snapshot = threading.Event()  # set once there is a snapshot
 
     def start(self) -> None:
         """Start the sampler thread."""
@@ -262,9 +261,9 @@ class Sampler:
         now = self._clock.now()
         if by := self._adjustments.adjustment():
             self._shift_times(by)
-        self._integrity = self._page_checker.update(readings, now)
+        self._integrity = self._checker.update(readings, now)
         self._measurer.update(readings, now)
-        background = self._page_checker, self._measurer
+        background = self._checker, self._measurer
         taken = Snapshot(
             now,
             tuple(
@@ -296,12 +295,12 @@ class Sampler:
     def finish(self) -> None:
         """Close the airlock, store all state and wait for the notification being sent."""
         self._airlock.close()
-        self._page_checker.close()
+        self._checker.close()
         self._measurer.close()
         if self.snapshot:  # or what changed since the last record would look like silence
             self._record(self.snapshot)
         self._states.save()
-        self._checks.save(self._page_checker.states)
+        self._checks.save(self._checker.states)
         self._answers.save(self._measurer.answers)
         self._notifier.stop()
 
@@ -390,7 +389,7 @@ class Sampler:
                 log.error("%s is not forgotten yet: %s", database.name, error)
                 continue
             self._problems.pop(database.name, None)
-            self._page_checker.forget(database.name)
+            self._checker.forget(database.name)
             self._measurer.forget(database.name)
             self._tracker.forget(database.name)
             processed.append(request_file)
@@ -432,7 +431,7 @@ class Sampler:
             self.history_paused = history_paused(error.sqlite_errorname)
         self._recorded_at = snapshot.taken_at
         self._states.save()
-        self._checks.save(self._page_checker.states)
+        self._checks.save(self._checker.states)
         self._answers.save(self._measurer.answers)
         self._tracker.record_openers()
         self._load_past()

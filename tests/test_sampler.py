@@ -298,11 +298,11 @@ def test_the_history_keeps_what_a_page_check_found(config: Path, tmp_path: Path)
     with closing(History(loaded.history)) as history:
         sampler = Sampler(loaded, history)
         sampler.tick()
-        sampler._page_checker.states["email"] = state
+        sampler._checker.states["email"] = state
         sampler.finish()
         sampler = Sampler(loaded, history)
         integrity = sampler.tick().databases[0].integrity
         sampler.finish()
         assert integrity is not None
         assert (integrity.state, integrity.damage) == ("damaged", state.damage)
-        assert sampler._page_checker.states["email"] == state
+        assert sampler._checker.states["email"] == state
