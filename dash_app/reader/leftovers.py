@@ -6,6 +6,7 @@ import re
 LEFTOVERS = (
     ("sidecar", r"-(wal|shm|journal)$"),
     ("temporary", r"^\.?tmp[._-]|[._-]tmp([._-]|$)|^~|~$|\.(temp|part|partial|swp|lock)$"),
+    ("temporary", r"\.(db|sqlite3?)[._-]([a-z]+-)*(new|next|swap|rebuild|reindex)([._-]|$)"),
     ("damaged", r"[._-](corrupt|corrupted|damaged|malformed|broken)\d*([._-]|$)"),
     ("backup", r".[._ -](bak|backup|old|orig|prev|previous|pre|before|snapshot)\d*([._ -]|$)"),
     ("backup", r"^(bak|backup|old)[_ -].|\.save\d*$"),

@@ -191,7 +191,10 @@ def test_a_failed_search_is_over_and_not_complete(capfd: pytest.CaptureFixture[s
 
 LEFTOVERS = {
     "sidecar": ("a.db-wal", "a.db-shm", "a.db-journal"),
-    "temporary": (".tmp-a.sqlite", "a.db.tmp", "tmp_a.db", "a.db~", "~a.db", "a.db.part"),
+    "temporary": (
+        *(".tmp-a.sqlite", "a.db.tmp", "tmp_a.db", "a.db~", "~a.db", "a.db.part", "a.db.new"),
+        "a.sqlite.memory-reindex-315925c0-1a2b-4c5d-8e9f-001122334455",  # openclaw issue 134830
+    ),
     "damaged": ("a.sqlite.corrupt.1764400000", "a.corrupted.db", "a-broken.db"),
     "backup": (
         "a.db.bak",
@@ -237,6 +240,9 @@ DATABASES = (
         "agent-20.db",
         "copyright.db",
         "template.db",
+        "new.db",
+        "a-new.db",
+        "reindex.db",
         "1234567890123456.db",
     ),
 )
