@@ -113,7 +113,10 @@ REMEDIES: dict[FindingKind, str] = {
     ),
     "rows_dropped": INTENDED + ", move file and `-wal` aside together, then restore a backup.",
     "rolled_back": INTENDED + " and look for the newer file.",
-    "replaced": INTENDED + " and look for the previous file.",
+    "replaced": (
+        'Intended? Acknowledge it; if it is regular, set `replaced = "expected"`. If not, stop its '
+        "writer and look for the previous file."
+    ),
     "log_held": "One read never finished. Restart that program when you can.",
     "wal_growing": "Check what has it open and prevents a checkpoint.",
     "disk_low": "Make room before its writers fail.",
@@ -267,11 +270,17 @@ def log_held(reading: Reading, holder: Holder, pinned_since: datetime) -> str:
 
 
 def wal_growing(reading: Reading, growth: WalGrowth) -> tuple[str, str]:
-    """Return why a WAL keeps growing, and the remedy."""
+    """Return why a WAL keeps growing, and the remedy.
+
+    Without a checkpoint, a reader that cannot be seen from here, as in a container, may prevent it.
+    """
     sizes = f"WAL {size(reading.wal_bytes or 0)} for a file of {size(reading.size_bytes or 0)}"
+    since = f"since {clock(growth.since, growth.since)}"
+    if growth.is_checkpointed is False and reading.surroundings.holders is None:
+        return f"{sizes}: not checkpointed {since}.", REMEDIES["wal_growing"]
     if growth.is_checkpointed is False:
         return (
-            f"{sizes}: no program checkpoints it.",
+            f"{sizes}: no program has checkpointed it {since}.",
             "Let its program run `PRAGMA wal_checkpoint`, or leave `wal_autocheckpoint` on.",
         )
     if growth.readers:

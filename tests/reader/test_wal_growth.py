@@ -11,7 +11,7 @@ import pytest
 from dash_app.history.writer import History
 from dash_app.model.database import Database
 from dash_app.model.encoding import encode
-from dash_app.model.host_facts import Surroundings, WalGrowth
+from dash_app.model.host_facts import Holder, Surroundings, WalGrowth
 from dash_app.model.reading import Reading
 from dash_app.model.snapshot import DatabaseState
 from dash_app.reader import wal_growth
@@ -98,15 +98,16 @@ def test_a_huge_wal_is_lasting_even_beside_a_larger_main_file() -> None:
     assert report.is_checkpointed is None
 
 
-def reading(growth: WalGrowth) -> Reading:
-    surroundings = Surroundings(wal_growth=growth)
+def reading(growth: WalGrowth, *, are_holders_known: bool = True) -> Reading:
+    holders = (Holder(6, "writer", ("write",), NOW),) if are_holders_known else None
+    surroundings = Surroundings(wal_growth=growth, holders=holders)
     return Reading(NOW, NOW, wal_bytes=636 * MB, size_bytes=6 * MB, surroundings=surroundings)
 
 
 @pytest.mark.parametrize(
     ("is_checkpointed", "readers", "text"),
     [
-        (False, ("node (pid 812)",), "no program checkpoints it."),
+        (False, ("node (pid 812)",), "no program has checkpointed it since 14:02 UTC."),
         (True, ("node (pid 812)",), "it always has a reader: node (pid 812)."),
         (None, (), "for an unknown reason."),
     ],
@@ -120,6 +121,14 @@ def test_the_problem_names_the_cause(
     assert problem.text.startswith("WAL 636 MB for a file of 6.0 MB: ")
     assert problem.text.endswith(text)
     assert decode(Reading, encode(reading(growth))) == reading(growth)
+
+
+def test_a_reader_that_cannot_be_seen_is_not_excluded_as_the_cause() -> None:
+    """As in a container, which does not list the locks of other programs."""
+    growth = WalGrowth(NOW, True, "a", False)
+    (problem,) = wal_problems("email", reading(growth, are_holders_known=False))
+    assert problem.text.endswith("MB: not checkpointed since 14:02 UTC.")
+    assert "wal_autocheckpoint" not in problem.remedy
 
 
 def test_the_growth_survives_a_restart(tmp_path: Path) -> None:
