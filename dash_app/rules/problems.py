@@ -15,7 +15,7 @@ from dash_app.model.integrity import Integrity
 from dash_app.model.problem import FindingKind, Level, LimitKind, Problem
 from dash_app.model.reading import Reading
 from dash_app.rules.changes import NEWEST, WHOLE, progress
-from dash_app.rules.drop_policy import DEFAULT_POLICY, DropPolicy
+from dash_app.rules.drop_policy import DEFAULT_POLICY, MIN_LOST_ROWS, RECENTLY, DropPolicy
 from dash_app.rules.ignored import without_ignored
 from dash_app.words.events import event_text
 from dash_app.words.problems import (
@@ -118,6 +118,8 @@ def _is_undone(
     if reading.code is not None:
         return False
     if _is_replacement(event) and not policy.rules.expects_replacement:
+        if _is_built_again(event, reading):
+            return True
         is_original = "file" in event.before and event.before["file"] == reading.file
         if NEWEST not in event.before:  # stored by an earlier version
             return is_original
@@ -133,6 +135,26 @@ def _is_undone(
         and not policy.is_reportable(table, rows, count.rows or 0)
         for table, rows in event.before.get("rows", {}).items()
         if not policy.rules.ignores(table)
+    )
+
+
+def _is_built_again(event: Event, reading: Reading) -> bool:
+    """Whether a file that began without rows, unlike an older copy, has all of them again soon.
+
+    Programs that build a file anew delete it, create it and fill it.
+    """
+    is_soon = timedelta(0) <= reading.verified_at - event.at <= RECENTLY
+    left = event.after.get("rows", {}).values()
+    return (
+        is_soon
+        and bool(left)
+        and all((rows or 0) < MIN_LOST_ROWS for rows in left)
+        and all(
+            (count := reading.tables.get(table)) is not None
+            and count.is_exact
+            and (count.rows or 0) >= rows
+            for table, rows in event.before["rows"].items()
+        )
     )
 
 

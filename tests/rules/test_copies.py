@@ -160,6 +160,34 @@ def test_a_smaller_copy_is_a_problem_until_the_newest_state_is_back(
         assert after(cp_p("newest")) == []
 
 
+def build(path: Path) -> None:
+    """Create the file with its tables, without rows, as programs do that build it anew."""
+    new = path.with_name("new")
+    execute(new, "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)")
+    execute(new, "CREATE TABLE settings (id INTEGER PRIMARY KEY, body TEXT)")
+    new.replace(path)
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_a_file_that_is_built_anew_is_a_problem_until_it_has_its_rows_again(
+    path: Path, *, is_away: bool
+) -> None:
+    """A search index, or a database that a job exports: simonw/datasette issue 271."""
+    with watched_service(path) as after:
+        if is_away:
+            after(remove)
+        (lost,) = after(build)
+        assert lost.endswith("with 5,218 fewer rows: queue 5,209 → 0, settings 9 → 0")
+        assert after(sql(fill("queue", 5208), fill("settings", 9))) == [lost]
+        assert after(sql(fill("queue", 1))) == []
+
+
+def test_a_file_that_has_as_many_rows_again_after_a_day_had_lost_them(path: Path) -> None:
+    with watched_service(path) as after:
+        (lost,) = after(build)
+        assert after(sql(fill("queue", 5209), fill("settings", 9)), timedelta(days=1)) == [lost]
+
+
 def test_a_file_time_from_a_fast_clock_does_not_make_an_older_state(path: Path) -> None:
     """The file was written while the clock was fast; rows are deleted after it was corrected."""
     with open_airlock(path) as airlock:
