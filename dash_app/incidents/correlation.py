@@ -26,16 +26,7 @@ from dash_app.model.problem import (
 )
 from dash_app.model.reading import ABSENCES, Code
 from dash_app.model.snapshot import DatabaseStatus, Snapshot
-from dash_app.words.incidents import (
-    NOT_WATCHED,
-    OUR_LABEL,
-    WRITES_STOPPED,
-    folder_gone,
-    incident_text,
-    open_then,
-    process_gone,
-    process_remedy,
-)
+from dash_app.words import incidents as words
 
 SAME_CAUSE_WINDOW = timedelta(minutes=1)
 """Problems of one database that start this close together have one cause.
@@ -119,7 +110,7 @@ def _with_openers(incident: Incident, openers: Openers) -> Incident:
     if incident.kind == "pages_damaged":
         return incident
     found = [o for name in incident.databases for o in open_at(openers[name], incident.since)]
-    return replace(incident, evidence=_evidence(incident.evidence, open_then(found)))
+    return replace(incident, evidence=_evidence(incident.evidence, words.open_then(found)))
 
 
 def _rank(incident: Incident) -> tuple[bool, tuple[int, int], datetime]:
@@ -212,13 +203,14 @@ def _incident(
     silent = (problem.database or "" for problem in group if problem.is_silence)
     writer = next((writers[name] for name in silent if name in writers), None)
     names = {problem.database for problem in group}
+    remedy = words.process_remedy(writer.command) if writer and first.is_silence else first.remedy
     return Incident(
         key=key,
         databases=tuple(name for name in statuses if name in names),
         kind=first.code,
         level=worst(problem.level for problem in group),
         text=_text(group, statuses, writer),
-        remedy=process_remedy(writer.command) if writer and first.is_silence else first.remedy,
+        remedy=remedy,
         since=min(problem.since for problem in group),
         evidence=_evidence(*(problem.evidence for problem in group)),
         problem_ids=tuple(problem.id for problem in group),
@@ -271,19 +263,19 @@ def _database_of(key: str) -> str:
 def _text(group: Sequence[Problem], statuses: Statuses, writer: Opener | None) -> str:
     ranked = worst_first(group)
     names = (problem.database for problem in ranked)
-    all_labels = (statuses[name].database.label if name else OUR_LABEL for name in names)
+    all_labels = (statuses[name].database.label if name else words.OUR_LABEL for name in names)
     labels = list(dict.fromkeys(all_labels))
     sentences = [problem.text for problem in ranked]
     folders = {_missing_folder(problem, statuses) for problem in group}
     if len(labels) > 1 and len(folders) == 1 and (folder := folders.pop()):
-        sentences = [folder_gone(folder)]
+        sentences = [words.folder_gone(folder)]
     if len(labels) > 1 and all(problem.is_silence for problem in group):
-        sentences = [WRITES_STOPPED]
+        sentences = [words.WRITES_STOPPED]
     if writer:
         since = min(problem.since for problem in group)
-        gone = process_gone(writer, labels, since)
+        gone = words.process_gone(writer, labels, since)
         sentences = [sentences[0], gone, *sentences[1:]]
-    return incident_text(labels, sentences)
+    return words.incident_text(labels, sentences)
 
 
 def _end(
@@ -308,7 +300,7 @@ def _end(
         return incident
     text = incident.text
     if incident.databases and not readings:
-        text = f"{text} {NOT_WATCHED}"
+        text = f"{text} {words.NOT_WATCHED}"
     return replace(incident, text=text, ended_at=now)
 
 

@@ -17,23 +17,8 @@ from dash_app.model.reading import Reading
 from dash_app.rules.changes import NEWEST, WHOLE, progress
 from dash_app.rules.drop_policy import DEFAULT_POLICY, MIN_LOST_ROWS, RECENTLY, DropPolicy
 from dash_app.rules.ignored import without_ignored
+from dash_app.words import problems as words
 from dash_app.words.events import event_text
-from dash_app.words.problems import (
-    MOUNTED_ALONE,
-    REMEDIES,
-    conflict_text,
-    disk_low,
-    evidence_line,
-    few_rows,
-    log_held,
-    no_such_table,
-    overdue,
-    pages_damaged,
-    remedy_for,
-    too_large,
-    unknown_table,
-    wal_growing,
-)
 
 LOG_HELD_BYTES = 64_000_000
 LOG_HELD = timedelta(minutes=1)
@@ -61,7 +46,7 @@ def problem_of(event: Event) -> Problem | None:
     if kind is None or WHOLE in event.before:
         return None
     level: Level = "notice" if kind == "replaced" and not has_lost_rows else "fault"
-    text, remedy = f"{event_text(event)}.", remedy_for(event, kind)
+    text, remedy = f"{event_text(event)}.", words.remedy_for(event, kind)
     return Problem(kind, level, event.at, text, remedy, event.database, needs_acknowledgement=True)
 
 
@@ -167,17 +152,18 @@ def conflict_problems(
     """
     for conflict in reading.surroundings.conflicts:
         level: Level = "fault" if conflict.is_certain else "unknown"
-        text, remedy = conflict_text(conflict)
+        text, remedy = words.conflict_text(conflict)
         problem = Problem(conflict.kind, level, conflict.since, text, remedy, database)
         since = starts.get(problem.id, conflict.since)
-        yield replace(problem, since=since, evidence=evidence_line(conflict))
+        yield replace(problem, since=since, evidence=words.evidence_line(conflict))
 
 
 def damage_problems(database: str, integrity: Integrity | None) -> Iterator[Problem]:
     """Yield a problem for each table with damaged pages, until a clean check of the table."""
     if integrity:
-        for damage, text in zip(integrity.damage, pages_damaged(integrity), strict=True):
-            at, table, remedy = damage.found_at, damage.table or None, REMEDIES["pages_damaged"]
+        for damage, text in zip(integrity.damage, words.pages_damaged(integrity), strict=True):
+            at, remedy = damage.found_at, words.REMEDIES["pages_damaged"]
+            table = damage.table or None
             yield Problem("pages_damaged", "fault", at, text, remedy, database, table)
 
 
@@ -188,12 +174,12 @@ def wal_problems(database: str, reading: Reading) -> Iterator[Problem]:
     if pins and (host.backlog_bytes or 0) >= LOG_HELD_BYTES:
         since, holder = min(pins, key=lambda pin: pin[0])
         if reading.verified_at - since >= LOG_HELD:
-            text = log_held(reading, holder, since)
-            yield Problem("log_held", "notice", since, text, REMEDIES["log_held"], database)
+            text = words.log_held(reading, holder, since)
+            yield Problem("log_held", "notice", since, text, words.REMEDIES["log_held"], database)
             return
     growth = host.wal_growth
     if growth and growth.is_lasting:
-        text, remedy = wal_growing(reading, growth)
+        text, remedy = words.wal_growing(reading, growth)
         yield Problem("wal_growing", "notice", growth.since, text, remedy, database)
 
 
@@ -232,11 +218,11 @@ def limit_problems(
         missing = [p.table for p, code in known if code == "no_such_table" and p.table]
     yield from _overdue_writes(name, reading, report, missing)
     if reading.code is not None:
-        yield from (replace(problem, remedy=REMEDIES[code]) for problem, code in known)
+        yield from (replace(problem, remedy=words.REMEDIES[code]) for problem, code in known)
         return
     for code, table, text in _exceeded(rules, reading, missing):
         level, now = LIMITS[code], reading.verified_at
-        problem = Problem(code, level, now, text, REMEDIES[code], name, table)
+        problem = Problem(code, level, now, text, words.REMEDIES[code], name, table)
         yield replace(problem, since=starts.get(problem.id, now))
 
 
@@ -247,12 +233,12 @@ def _overdue_writes(
     for table, state in report.states.items() if report else ():
         if state.due_at is None or state.state not in OVERDUE or table in missing:
             continue
-        text, since = overdue(state, table), state.last_at
+        text, since = words.overdue(state, table), state.last_at
         if table and reading.code is None and table not in reading.tables:
-            text, since = no_such_table(state, table), None
+            text, since = words.no_such_table(state, table), None
         code: LimitKind = "late" if state.state == "late" else "down"
         level: Level = "notice" if code == "late" else "fault"
-        problem = Problem(code, level, state.due_at, text, REMEDIES[code], name, table)
+        problem = Problem(code, level, state.due_at, text, words.REMEDIES[code], name, table)
         yield replace(problem, text_since=since)
 
 
@@ -272,19 +258,19 @@ def _exceeded(rules: Rules, reading: Reading, missing: Iterable[str]) -> Exceede
     tables = tuple(sorted(reading.tables))
     for table in missing:
         if rules.tables[table].min_rows is None:  # or it has too few rows already
-            yield "no_such_table", table, unknown_table(table, tables)
+            yield "no_such_table", table, words.unknown_table(table, tables)
     wal, size, disk = reading.wal_bytes, reading.size_bytes, reading.surroundings.disk
     if rules.max_wal_bytes is not None and (wal or 0) > rules.max_wal_bytes:
-        yield "wal_large", None, too_large("WAL", wal or 0, rules.max_wal_bytes)
+        yield "wal_large", None, words.too_large("WAL", wal or 0, rules.max_wal_bytes)
     if rules.max_size_bytes is not None and (size or 0) > rules.max_size_bytes:
-        yield "file_large", None, too_large("File", size or 0, rules.max_size_bytes)
+        yield "file_large", None, words.too_large("File", size or 0, rules.max_size_bytes)
     if disk and (
         disk.is_low if rules.min_free_bytes is None else disk.free_bytes < rules.min_free_bytes
     ):
-        yield "disk_low", None, disk_low(disk, rules.min_free_bytes)
+        yield "disk_low", None, words.disk_low(disk, rules.min_free_bytes)
     access = reading.surroundings.access
     if access and access.is_mounted_alone:
-        yield "mounted_alone", None, MOUNTED_ALONE
+        yield "mounted_alone", None, words.MOUNTED_ALONE
 
 
 def _row_limits(rules: Rules, reading: Reading) -> Exceeded:
@@ -292,11 +278,11 @@ def _row_limits(rules: Rules, reading: Reading) -> Exceeded:
     if rules.min_rows is not None and judged.total_complete:
         rows = judged.total_rows or 0
         if rows < rules.min_rows:
-            yield "few_rows", None, few_rows(None, rows, rules.min_rows)
+            yield "few_rows", None, words.few_rows(None, rows, rules.min_rows)
     for table, own in rules.tables.items():
         count = reading.tables.get(table)
         if own.paused or own.min_rows is None or (count and not count.is_known):
             continue
         rows = (count.rows or 0) if count else 0
         if rows < own.min_rows:
-            yield "few_rows", table, few_rows(table, rows if count else None, own.min_rows)
+            yield "few_rows", table, words.few_rows(table, rows if count else None, own.min_rows)
