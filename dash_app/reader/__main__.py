@@ -3,7 +3,7 @@
 Arguments: the parent's pid, the deadline of one database and the budget of one table, in seconds.
 
 Requests: `{"read": {NAME: PATH, ...}}`, or `{"workers": COUNT}` to start more threads. Answers:
-- `{"guards": [NAME, ...], "sqlite": VERSION}` once, after the start
+- `{"guards": [NAME, ...]}` once, after the start
 - `{"acknowledged": true}` for each request
 - `{"started": NAME}` when the reading of a database starts
 - `{"name": NAME, "cost": [...], "reading": {...}}` when it ends. A reading leaves out `objects`
@@ -15,7 +15,6 @@ Requests: `{"read": {NAME: PATH, ...}}`, or `{"workers": COUNT}` to start more t
 
 import os
 import select
-import sqlite3
 import sys
 import threading
 import time
@@ -176,7 +175,7 @@ def main() -> None:
     limit_memory(MAX_DATA_BYTES)
     guards = sandbox.deny_writes()
     child = Child(float(deadline_seconds), float(table_seconds), writes_denied=bool(guards))
-    child.send({"guards": guards, "sqlite": sqlite3.sqlite_version})
+    child.send({"guards": guards})
     child.run()
     os._exit(0)
 

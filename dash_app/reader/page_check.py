@@ -2,7 +2,6 @@
 
 Argument: the parent's pid. Request, one line: `path`, `share` (of one core, from 0 to 1), and how
 far an earlier process got: `done` (names of tables) and `progress`. Messages:
-- `{"guards": [NAME, ...]}` once, after the start
 - `{"rests_until": TIME, "sidecars": COUNT}`: nothing is open until then (monotonic clock)
 - `{"progress": {...}, "share": SHARE}`: from here, another process can continue
 - `{"bytes": {NAME: BYTES, ...}, "tables": {INDEX: TABLE, ...}}` once all pages were read
@@ -287,11 +286,10 @@ def main() -> None:
     """Check the database that the parent names."""
     sandbox.die_with_parent(int(sys.argv[1]))
     limit_memory(MAX_DATA_BYTES)
-    guards = sandbox.deny_writes()
-    send({"guards": guards})
+    writes_denied = bool(sandbox.deny_writes())
     request = from_line(sys.stdin.buffer.read())
     try:
-        PageCheck(request, send, writes_denied=bool(guards)).run()
+        PageCheck(request, send, writes_denied=writes_denied).run()
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except GiveUpError as error:
