@@ -83,7 +83,9 @@ def test_a_manager_with_another_configuration_home(emptied: Machine) -> None:
 def test_variables_of_the_shell_do_not_affect_the_service(emptied: Machine) -> None:
     """A configuration that the service does not read is reported."""
     emptied.user("mkdir -p cfg/mission-control; touch cfg/mission-control/config.toml")
-    output = install(emptied, "export XDG_CONFIG_HOME=~/cfg XDG_STATE_HOME=~/s XDG_DATA_HOME=~/d; ")
+    session = "XDG_RUNTIME_DIR=/run/user/0 DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/0/bus"
+    theirs = f"export XDG_CONFIG_HOME=~/cfg XDG_STATE_HOME=~/s XDG_DATA_HOME=~/d {session}; "
+    output = install(emptied, theirs)
     assert "cfg/mission-control/config.toml is not read" in output
     assert "mission-control.service" in emptied.user("ls .config/systemd/user")
     assert emptied.user("ls -d s d", check=False).count("No such file") == 2
