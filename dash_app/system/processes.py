@@ -64,12 +64,12 @@ def record_locks() -> set[RecordLock]:
         if len(text) > PIECE_LINES:
             file.seek(0)
             lines.update(file.read().splitlines())
-    locks = {_parse_lock(line.partition(":")[2]) for line in lines}
+    locks = {parse_lock(line.partition(":")[2]) for line in lines}
     return {lock for lock in locks if lock}
 
 
 @lru_cache(maxsize=4096)
-def _parse_lock(line: str) -> RecordLock | None:
+def parse_lock(line: str) -> RecordLock | None:
     """Parse a line without its number; most are the same again at the next tick."""
     try:
         kind, *_advisory, mode, pid, file, first, last = line.split()

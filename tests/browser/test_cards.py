@@ -12,7 +12,7 @@ from dash_app import settings
 from dash_app.history.writer import History
 from dash_app.model.incident import Incident
 from tests.browser.conftest import store_page_checks
-from tests.harness import Served, make_database, write_config
+from tests.harness import Served, eventually, make_database, write_config
 
 LABEL = "A database whose name is as long as sixty letters, or a few more"
 NAMES = ("coordination", "observability", "content", "email", "health")
@@ -48,6 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         history.incidents.store([past])
     store_page_checks(config)
     with Served(config) as served:
+        eventually(lambda: served.json("/api/db-status")["level"] == "well")
         yield served
 
 

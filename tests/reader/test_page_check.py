@@ -8,6 +8,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import Mock
@@ -18,9 +19,9 @@ from dash_app.reader import connection, files, page_check, routes, short_reads, 
 from dash_app.reader.counts import Budget
 from dash_app.reader.page_check import PageCheck
 from dash_app.reader.reader import Reader
-from dash_app.reader.short_reads import GiveUpError
+from dash_app.reader.short_reads import GiveUpError, Limits
 from dash_app.reader.table_check import UNNAMED
-from tests.harness import LiveWriter, execute
+from tests.harness import PATIENCE_SECONDS, LiveWriter, execute
 
 PAGE_BYTES = 1024
 WAYS = ("still", "in slices")
@@ -86,7 +87,7 @@ def prepared(way: str, path: Path) -> Iterator[None]:
         patch.setattr(page_check, "BUSY_SECONDS", 0.02)
         patch.setattr(short_reads, "BUSY_SECONDS", 0.02)
         patch.setattr(short_reads, "REST_FACTOR", 0)
-        patch.setattr(short_reads, "LIVE_SECONDS", 1.0)
+        patch.setattr(page_check, "Limits", partial(Limits, live_seconds=PATIENCE_SECONDS))
         patch.setattr(routes, "CLOCK_STEP_SECONDS", 0)
         patch.setattr(files, "GRANULARITY_NS", 1)
         if way == "in slices":

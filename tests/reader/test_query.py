@@ -11,7 +11,7 @@ from dash_app.reader.protocol import STUCK
 from dash_app.reader.query import QueryError, read_values
 from dash_app.words.measures import FAILURES
 from tests.airlock_helpers import FileEvents, file_states
-from tests.harness import LiveWriter, execute
+from tests.harness import LiveWriter, eventually, execute
 from tests.measuring import ask, request
 
 SCHEMA = """
@@ -90,7 +90,6 @@ FAILED = {
     "SELECT count(*) FROM found WHERE found MATCH (SELECT text || ':a' FROM notes)": "sql",
     "SELECT count(*) FROM found WHERE found MATCH (SELECT text FROM notes WHERE id = 2)": "sql",
     "SELECT count(*) FROM found WHERE found MATCH (SELECT '\"' || text FROM notes)": "sql",
-    "SELECT " + "(" * 5000 + "1" + ")" * 5000: "sql",
     f"SELECT hex({BIG.format(44_000)})": "sql",
     f"SELECT {BIG.format(66_000)}": "memory",
     "-- nothing": "columns",
@@ -109,6 +108,11 @@ FAILED = {
 }
 """Codes of failures, by the query."""
 
+DEEP = "SELECT " + "(" * 5000 + "1" + ")" * 5000
+"""SQLite's parser has a stack of its own, which grows since 3.46."""
+
+JSON_PATH = "bad JSON path" if sqlite3.sqlite_version_info >= (3, 45) else "JSON path error near"
+
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -123,12 +127,13 @@ def test_a_query_is_answered_refused_or_cut(hostile: Path) -> None:
     """Nothing is written, and no content of a row gets out except as a label."""
     before = file_states(hostile.parent)
     with FileEvents(hostile.parent) as events:
-        answers, code = ask(request(hostile, sql) for sql in [*FAILED, *VALUES])
+        answers, code = ask(request(hostile, sql) for sql in [*FAILED, *VALUES, DEEP])
         assert {what for what, _ in events.take()} <= {"opened"}
     assert file_states(hostile.parent) == before
     assert code == 0
     assert {sql: answers[sql].get("error") for sql in FAILED} == FAILED
     assert {sql: answers[sql].get("values") for sql in VALUES} == VALUES
+    assert answers[DEEP].get("values", [[None, 1]]) == [[None, 1]]
     assert "SECRET" not in str([answers[sql] for sql in FAILED])
     assert set(FAILED.values()) <= FAILURES.keys()
 
@@ -137,7 +142,7 @@ def test_messages_name_what_helps(hostile: Path) -> None:
     sqls = {
         "SELECT 1 FROM missing": ("text", "no such table: missing"),
         "SELECT text FRM notes": ("text", 'near "notes": syntax error'),
-        "SELECT json_extract('{}', text) FROM notes": ("text", "JSON path error near"),
+        "SELECT json_extract('{}', text) FROM notes": ("text", JSON_PATH),
         "SELECT oops FROM notes": (
             "tables",
             "found, found_view, json_view, loads, notes, runs, v0",
@@ -185,9 +190,14 @@ def test_beside_a_writer_a_query_has_40_ms(hostile: Path) -> None:
     with LiveWriter(hostile) as writer:
         writer.do("INSERT INTO runs (note) VALUES (1)")
         fast, slow = "SELECT count(*) FROM runs", BOMB.format("") + "count(*) FROM n"
-        answers, _ = ask([request(hostile, fast), request(hostile, slow)])
-        assert answers[fast]["values"] == [[None, 4]]
-        assert answers[slow]["detail"]["ms"] == "40"
+
+        def is_answered() -> bool:
+            """Whether the machine let a query run within its time."""
+            answers, _ = ask([request(hostile, fast), request(hostile, slow)])
+            assert answers[slow]["detail"]["ms"] == "40"
+            return bool(answers[fast].get("values") == [[None, 4]])
+
+        eventually(is_answered)
         writer.close()
 
 
