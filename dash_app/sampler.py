@@ -288,7 +288,7 @@ class Sampler:
         return snapshot
 
     def measure(self, seconds: float) -> None:
-        """Ask for all measures, for the next tick, and wait at most so many seconds."""
+        """Ask for all measures, for the next tick, and wait for them at most `seconds`."""
         statuses = self.snapshot.databases if self.snapshot else ()
         self._measurer.finish({s.database.name: s.reading for s in statuses}, seconds)
 

@@ -51,7 +51,7 @@ class Finder(OneShot):
         return self.is_over
 
     def wait(self, seconds: float = inf) -> bool:
-        """Wait until the search is over, but at most so many seconds. Return whether it is."""
+        """Wait until the search is over, but at most `seconds`. Return whether it is."""
         until = time.monotonic() + seconds
         while not self.poll() and (left := min(until, self._ends_at) - time.monotonic()) > 0:
             select.select([self.answers], [], [], left)

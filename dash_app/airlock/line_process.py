@@ -73,7 +73,7 @@ class LineProcess:
         return self.process.poll() is not None
 
     def join(self, seconds: float) -> None:
-        """Wait until it exits, at most so many seconds: it may be stuck in the kernel."""
+        """Wait until it exits, at most `seconds`: it may be stuck in the kernel."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(seconds)
 

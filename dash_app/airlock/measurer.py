@@ -139,7 +139,7 @@ class Measurer(Background):
             self._start(readings)
 
     def finish(self, readings: Mapping[str, Reading], seconds: float) -> None:
-        """Ask for everything that is due, and wait for the answers, at most so many seconds.
+        """Ask for everything that is due, and wait for the answers, at most `seconds`.
 
         The budget does not count: somebody waits for them.
         """

@@ -25,7 +25,7 @@ class Heartbeat:
     """A thread that requests the heartbeat URL at a fixed interval, if one is configured."""
 
     def __init__(self, watch: WatchSettings, is_fresh: Callable[[], bool]) -> None:
-        """Take the settings, and a function that returns whether databases are being read."""
+        """Prepare. `is_fresh` returns whether databases are being read."""
         self._file = watch.heartbeat_file
         self._every_seconds = watch.heartbeat_every.total_seconds()
         self._is_fresh = is_fresh

@@ -43,7 +43,7 @@ def write(name: str, connection: Connection) -> Pauses:
 
 
 def during(seconds: float, pauses: Pauses) -> Pauses:
-    """Yield pauses of so many seconds in all."""
+    """Yield pauses of `seconds` in all."""
     for pause in pauses:
         yield min(pause, seconds)
         seconds -= pause

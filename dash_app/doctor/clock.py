@@ -66,7 +66,7 @@ def before_record(now: float, recorded_at: float, cure: str) -> Check | None:
 
 
 def is_synchronized() -> bool | None:
-    """Return whether the clock is synchronized; None if the kernel does not tell."""
+    """Return whether the clock is synchronized; None if the kernel does not report it."""
     state = ctypes.create_string_buffer(TIMEX_BYTES)
     if ctypes.CDLL(None, use_errno=True).adjtimex(state) < 0:
         return None

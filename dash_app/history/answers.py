@@ -24,10 +24,10 @@ Key = tuple[str, str]
 """The names of a database and of a measure."""
 
 REACH = timedelta(days=15)
-"""So far back goes the search for a window that was watched: a weekly one started twice by then."""
+"""How far back to search for a window that was watched. A weekly one has started twice by then."""
 
 LATE = 1.5
-"""So much of the usual pause after a write, the record that has it is stored at the latest."""
+"""The record that contains a write is stored at most this multiple of the usual pause later."""
 
 
 @dataclass(frozen=True, slots=True)

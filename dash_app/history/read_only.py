@@ -34,7 +34,7 @@ class ReadOnlyHistory:
     """A history that is never written. Where `History` stores something, it does nothing."""
 
     def __init__(self, path: Path) -> None:
-        """Take the path of the file, which may be missing."""
+        """Use the file at a path, which may be missing."""
         self.path = path
         self.loss: Loss | None = None
         self.incidents: None = None

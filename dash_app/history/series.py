@@ -41,7 +41,7 @@ _Meanwhile = tuple[int, int, int]
 
 ACTIVITY_HOURS = 24
 PAUSE_SECONDS = 180
-"""So long after a record, the step that now runs counts as watched. Records are a minute apart."""
+"""Time after a record for which the current step counts as watched. Records are a minute apart."""
 
 GAPS_REACH, MIN_GAP_SECONDS = timedelta(days=7), 600
 """How far back gaps are reported, and the longest that is not. A restart is no news."""
@@ -140,8 +140,8 @@ class Series:
     while the database was not watched or the count was unknown."""
 
     gaps: tuple[_Meanwhile, ...] = ()
-    """Of a table, each time in which its database was not watched from one step to another: start,
-    end, and the rows written meanwhile. They are in no value of `inserted`."""
+    """For a table, each time in which its database was not watched from one step to another: start,
+    end, and the rows written meanwhile. Those rows are in no value of `inserted`."""
 
     label: str | None = None
     """Which value of a measure it is; None if the measure has one number."""

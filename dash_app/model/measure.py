@@ -53,7 +53,7 @@ class Measure:
     level: MeasureLevel = "fault"
     """The level of a value outside these limits."""
     is_pinned: bool = False
-    """Whether it stands on the card."""
+    """Whether it is on the card."""
     table: str = ""
     window: QuietHours | None = None
     """The times of a week in which rows are expected."""

@@ -82,7 +82,7 @@ def hour_levels(
 
 
 def _levels(incident: Incident) -> Iterator[tuple[Level, datetime, datetime | None]]:
-    """Yield what an incident was, from when until when."""
+    """Yield the levels of an incident, each with its start and its end."""
     yield "notice", incident.since, incident.ended_at
     if incident.fault:
         yield "fault", *incident.fault

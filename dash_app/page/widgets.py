@@ -21,7 +21,8 @@ MAX_UNBROKEN = 12
 """Code of at most this length, such as `-journal`, never breaks into two lines."""
 
 MAX_UNCUT, TAIL = 16, 8
-"""A longer name keeps so many letters at its end; the style sheet knows the latter."""
+"""A longer name than the first is shortened, and keeps the second number of letters at its end. The
+style sheet knows the second too."""
 
 SHOW_AGE_AFTER = timedelta(minutes=1)
 """Beyond this age, an estimate shows when its table was last counted exactly."""

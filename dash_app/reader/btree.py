@@ -45,8 +45,8 @@ class Page(NamedTuple):
     is_index: bool
     children: Sequence[int]
     rowids: Sequence[int]
-    """In a leaf, those of its rows; above, the highest of each child but the last. Empty for an
-    index."""
+    """In a leaf, those of its rows; above the leaves, the highest of each child except the last.
+    Empty for an index."""
     chains: Sequence[tuple[int, int]]
     """The first page of each overflow chain, and the bytes that the chain holds."""
 

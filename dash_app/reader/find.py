@@ -92,7 +92,7 @@ class Search:
         """Why another name of a file is skipped, by device and inode."""
 
     def run(self, seconds: float) -> None:
-        """Search for so many seconds."""
+        """Search for at most `seconds`."""
         thread = threading.Thread(target=self._search, daemon=True)
         thread.start()
         thread.join(seconds)

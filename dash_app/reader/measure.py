@@ -51,8 +51,8 @@ QUIET_SECONDS = 2.1
 """After this time without a write, a file is quiet."""
 
 TURN_SECONDS = 1.0
-"""After this time of the processor, what is left is for the next process: at a share of 1%, it may
-start after 100 s, or 300 s if the last query has taken its 2 s."""
+"""Processor time after which the rest is left to the next process. At a share of 1%, that starts
+after 100 s, or after 300 s if the last query took its 2 s."""
 
 STUCK_SECONDS = 1.0
 """A query that goes on for this long after its interruption is stuck in one function, such as LIKE

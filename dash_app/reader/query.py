@@ -47,10 +47,10 @@ QUOTED = re.compile(r"""["']|(?<!^fts5): """)
 SCANS = {b"Rewind", b"Last", b"Count"}
 SCHEMA_TABLES = ("sqlite_master", "sqlite_temp_master", "sqlite_schema")
 SECONDS, MILLISECONDS = (1e8, 1e10), (1e11, 1e13)
-"""Times since 1970 in these units, from 1973 and 1973 on, to 2286."""
+"""Times since 1970 in these units: from 1973 to 2286."""
 
 JULIAN_DAYS, DAY_OF_1970 = (2.4e6, 2.6e6), 2_440_587.5
-"""From 1858 to 2406."""
+"""Julian days from 1858 to 2406, and that of 1 January 1970."""
 
 OTHER_UNITS = {1e14: "microseconds", 1e17: "nanoseconds"}
 AHEAD_SECONDS = 86_400

@@ -43,7 +43,8 @@ BLOCK_SLOTS = 4096
 index's header takes the first of these slots (sqlite.org/walformat.html)."""
 
 MAX_FRAMES = 200_000
-"""Of a WAL that are not checkpointed: a dictionary of as many pages takes 20 MB, and 25 ms."""
+"""Maximum number of frames not yet checkpointed. A dictionary of as many pages takes 20 MB and
+25 ms."""
 
 
 class NotStillError(Exception):

@@ -93,7 +93,7 @@ class ShortReads:
         *,
         writes_denied: bool,
     ) -> None:
-        """Prepare to read. `send` is told of each rest."""
+        """Prepare to read. `send` receives a message about each rest."""
         self._path = path
         self._limits = limits
         self._send = send
@@ -110,8 +110,8 @@ class ShortReads:
     ) -> Answer:
         """Open the database, work and close it, until no write came in between; then rest.
 
-        Raise DamagedError if there is damage twice, NotComparedError, TooLongError after so many
-        seconds, or GiveUpError.
+        Raise DamagedError if there is damage twice, NotComparedError, TooLongError after `seconds`,
+        or GiveUpError.
         """
         reason, is_suspect = "its files come and go", False
         for _attempt in range(MAX_ATTEMPTS):
@@ -177,7 +177,7 @@ class ShortReads:
         seconds: float,
         is_disturbed: Callable[[], bool],
     ) -> Answer:
-        """Return the answer of work, interrupted after so many seconds or once it is disturbed.
+        """Return the answer of work, interrupted after `seconds` or once it is disturbed.
 
         A reading without locks takes the processor only when no other process wants it; what holds
         back a WAL would do so for much longer on a busy machine.
@@ -246,7 +246,7 @@ class ShortReads:
 
 
 def _explained(error: Exception, files: Files, header: Header) -> Exception:
-    """Return what an error during the work means."""
+    """Return the meaning of an error that the work raised."""
     if isinstance(error, DamagedError):
         return error
     if getattr(error, "sqlite_errorname", "").startswith("SQLITE_ERROR"):

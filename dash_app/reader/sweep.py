@@ -19,7 +19,7 @@ UNIT_SECONDS = 0.01
 RETRY_SECONDS = 0.005
 MAX_SUSPECTS = 1000
 VERSION = 2
-"""Of what `progress` has."""
+"""The version of the format of `progress`."""
 
 
 class Target(NamedTuple):
@@ -128,7 +128,7 @@ class PageSweep:
         }
 
     def step(self, seconds: float) -> None:
-        """Read for about so many seconds, less if nothing is left to read now.
+        """Read for about `seconds`, less if nothing is left to read now.
 
         No connection of this process to the database may be open meanwhile: see
         `files.read_start`. Raise UnreadableError.

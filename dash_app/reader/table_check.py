@@ -32,7 +32,7 @@ class DamagedError(Exception):
     """SQLite found damage, in these pages as far as it names them, or entries are missing."""
 
     def __init__(self, pages: set[int]) -> None:
-        """Take the pages that are known."""
+        """Keep the pages that are known."""
         super().__init__(pages)
         self.pages = pages
 

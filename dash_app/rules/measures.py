@@ -26,7 +26,7 @@ PATIENCE: Mapping[str, tuple[timedelta, int]] = {
 machine may explain a single one. Others are certain at once."""
 
 OLD = timedelta(minutes=2)
-"""So much later than its time, a measure is asked on a busy machine, or with little budget left."""
+"""A measure may be asked this much later than due: on a busy machine, or with little budget."""
 
 MEASURED: Mapping[str, str] = {
     "no_rows": "Look at the rows that its `sql` returns, or correct it.",
@@ -94,7 +94,7 @@ def measure_problems(
     now: datetime,
     starts: Mapping[str, datetime],
 ) -> Iterator[Problem]:
-    """Yield what is wrong with the measures of a database at a snapshot of `now`.
+    """Yield the problems of the measures of a database at a snapshot of `now`.
 
     `starts` has the start of known problems by their ids, also from before a restart.
     """

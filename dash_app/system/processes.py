@@ -102,7 +102,7 @@ def command_name(pid: int) -> str:
 def is_reader(pid: int) -> bool:
     """Whether a process is a reader of Mission Control, which writes to no database.
 
-    Its name would not tell: a program may be called like us.
+    Its name proves nothing: another program may have the same one.
     """
     return READER in _read(f"{pid}/cmdline")
 
