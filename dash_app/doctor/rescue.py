@@ -59,7 +59,7 @@ class OpenFile(NamedTuple):
         return bool(self.descriptor.lstat().st_mode & stat.S_IWUSR)
 
 
-class Holder(NamedTuple):
+class HeldFiles(NamedTuple):
     """The main files, WALs and WAL indexes that a process has open of one database."""
 
     mains: list[OpenFile]
@@ -151,7 +151,7 @@ def list_open_files() -> list[OpenFile]:
     return files
 
 
-def find_holders(path: Path, open_files: Iterable[OpenFile]) -> dict[int, Holder]:
+def find_holders(path: Path, open_files: Iterable[OpenFile]) -> dict[int, HeldFiles]:
     """Return the processes that have a database open, by their pids.
 
     `path` has no symbolic links. Files of other names are looked at only in processes that have
@@ -174,11 +174,11 @@ def find_holders(path: Path, open_files: Iterable[OpenFile]) -> dict[int, Holder
             locked = list_locks().mains.get(pid, ())
             mains = [file for file in files if file.identity in locked]
         if mains or wals:
-            holders[pid] = Holder(mains, wals, indexes)
+            holders[pid] = HeldFiles(mains, wals, indexes)
     return holders
 
 
-def find_unlocked(path: Path, holders: Mapping[int, Holder]) -> list[int]:
+def find_unlocked(path: Path, holders: Mapping[int, HeldFiles]) -> list[int]:
     """Return the processes that have a WAL open for writing without SQLite's locks.
 
     A connection has the index of its WAL open, or keeps others from the main file.
@@ -202,7 +202,7 @@ def is_in_use(path: Path) -> bool:
     return bool(_lock_holders(path) or find_holders(path, list_open_files()))
 
 
-def find_generations(path: Path, holders: Mapping[int, Holder]) -> list[Generation]:
+def find_generations(path: Path, holders: Mapping[int, HeldFiles]) -> list[Generation]:
     """Return the files that each process uses together, and those at `path`.
 
     A WAL that is used with another main file does not belong to the one at `path`. One that is used

@@ -68,7 +68,7 @@ OF_QUERY = tuple(
 """Errors of a query. It is SCHEMA for a syntax error in the first statement of a connection."""
 
 
-class Measurer:
+class MeasureRun:
     """The measures of one request, in their order."""
 
     def __init__(self, request: Message, *, writes_denied: bool) -> None:
@@ -175,7 +175,7 @@ def main() -> None:
     limit_memory(MAX_DATA_BYTES)
     writes_denied = bool(sandbox.deny_writes())
     request = from_line(sys.stdin.buffer.read())
-    Measurer(request, writes_denied=writes_denied).run()
+    MeasureRun(request, writes_denied=writes_denied).run()
     os._exit(0)
 
 

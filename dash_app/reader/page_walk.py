@@ -40,7 +40,7 @@ class Place(NamedTuple):
     path: Path = ()
 
 
-class Problem(NamedTuple):
+class WrongPage(NamedTuple):
     """A page that cannot be right, and the rowids that its parents allow; None in an index."""
 
     page: int
@@ -58,7 +58,7 @@ class Walk:
 
     def __init__(self, pages: RawPages, *, is_index: bool) -> None:
         self.claims: set[int] = set()
-        self.problems: list[Problem] = []
+        self.problems: list[WrongPage] = []
         self.skipped = self.above = 0
         self._pages = pages
         self._is_index = is_index
@@ -191,4 +191,4 @@ class Walk:
 
     def _report(self, place: Place, reason: str) -> None:
         rowids = None if self._is_index else (place.low + 1, place.high)
-        self.problems.append(Problem(place.page, reason, rowids))
+        self.problems.append(WrongPage(place.page, reason, rowids))
