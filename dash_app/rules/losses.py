@@ -46,7 +46,8 @@ class Gain(NamedTuple):
 def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, Drop]:
     """Return the tables that lost too many rows between two readings of one file.
 
-    Rows that moved to another table are not lost, nor are those of a table created recently.
+    Rows that moved to another table are not lost, nor are those of a table created recently, nor
+    those of a dropped table that was only a copy.
     """
     new_tables = _tables_created_recently(before, after) - policy.habits.rewritten.keys()
     drops = {
@@ -55,6 +56,9 @@ def lost_rows(before: Reading, after: Reading, policy: DropPolicy) -> dict[str, 
         if policy.is_reportable(name, drop[0], drop[1] or 0)
         and (name not in new_tables or policy.is_configured(name))
     }
+    for name in _dropped_copies(drops, before, after):
+        if not policy.is_configured(name):
+            del drops[name]
     # A new table may start on the first page of a dropped one, as if that had been renamed.
     gone = count_families(name for name in drops if name not in after.tables)
     usual = {family for family, n in gone.items() if n <= policy.habits.families.get(family, 0)}
@@ -91,6 +95,7 @@ def next_trail(before: Reading, after: Reading, more: Facts) -> Facts:
 
     - `recent`: recent gains, as lists of the fields of `Gain`
     - `filled`: tables that grew recently from fewer than `MIN_LOST_ROWS` rows, and when
+    - `copies`: tables that were created as a copy of another one, that table, and its name then
     - `waiting` (from `more`): pending drops: their rows before and after, and until when they are
       pending
     - `copied` (from `more`): tables not counted yet in a copy, and the newest state before it
@@ -104,7 +109,8 @@ def next_trail(before: Reading, after: Reading, more: Facts) -> Facts:
     filled = {table: at for table, at in filled.items() if table not in takers}
     grown = [gain for gain in gains if (gain.rows or 0) >= MIN_LOST_ROWS and gain.table not in new]
     largest = sorted(grown, key=lambda gain: gain.rows or 0, reverse=True)[:MAX_GAINS]
-    trail = {"recent": [*new.values(), *largest], "filled": filled, **more}
+    copies = _copies(before, after)
+    trail = {"recent": [*new.values(), *largest], "filled": filled, "copies": copies, **more}
     return {name: value for name, value in trail.items() if value}
 
 
@@ -289,6 +295,42 @@ def _tables_with_older_rows(before: Reading, after: Reading) -> set[str]:
         if was - (now or 0) >= MIN_LOST_ROWS and name not in recent
     }
     return {taker for takers in _match_moves(drops, before, after).values() for taker in takers}
+
+
+def _copies(before: Reading, after: Reading) -> dict[str, tuple[str, str]]:
+    """Return the tables that began with the rows of another one, by their present names.
+
+    A cautious migration keeps the table that it replaced, or a backup of it, for days. Tables of
+    one family may have equally many rows by chance.
+    """
+    names = renamed_tables(before, after)
+    former = {now: name for name, now in names.items()}
+    earlier = before.trail.get("copies", {}).items()
+    copies = {names.get(copy, copy): (names.get(of, of), name) for copy, (of, name) in earlier}
+    rows, columns = exact_rows(after), _columns(after)
+    new = [gain.table for gain in _recent_gains(before, after) if gain.rows is None]
+    for table in new[-MAX_COMPARED:]:
+        same = (other for other, count in rows.items() if count == rows.get(table) != 0)
+        for other in same:
+            is_family = (family_of(table) or table) == (family_of(other) or other)
+            if not is_family and _is_similar(columns.get(table), columns.get(other)):
+                copies.setdefault(table, (other, former.get(other, other)))
+    found = [(copy, of) for copy, of in copies.items() if {copy, of[0]} <= after.tables.keys()]
+    return dict(found[-MAX_GAINS:])
+
+
+def _dropped_copies(drops: Iterable[str], before: Reading, after: Reading) -> list[str]:
+    """Return the dropped tables whose rows another table still has, as one is a copy of the other.
+
+    Of the two, the one that has the name of the original is in use.
+    """
+    rows, was = exact_rows(after), exact_rows(before)
+    pairs = {}
+    for copy, (original, name) in before.trail.get("copies", {}).items():
+        unused, used = (original, copy) if copy == name else (copy, original)
+        pairs[unused] = used
+    gone = [name for name in drops if name not in after.tables and name in pairs]
+    return [name for name in gone if rows.get(pairs[name], -1) >= was.get(name, 0)]
 
 
 def row_gains(before: Reading, after: Reading) -> dict[str, int]:

@@ -150,6 +150,50 @@ def test_rows_that_were_merged_or_split_are_not_lost(path: Path, source: str) ->
     assert losses(events) == []
 
 
+KEEP = "CREATE TABLE logs_backup AS SELECT * FROM logs"
+
+
+@pytest.mark.parametrize(
+    ("steps", "dropped"),
+    [
+        ([sql(KEEP)], "logs_backup"),
+        ([sql("BEGIN", NEW, COPY, TO_OLD, TO_LOGS, "COMMIT")], "logs_old"),
+        ([sql(NEW, COPY), sql(TO_OLD), sql(TO_LOGS)], "logs_old"),
+        ([sql(NEW), sql(COPY)], "logs_new"),
+    ],
+)
+def test_a_copy_that_is_dropped_days_later_is_not_a_loss(
+    path: Path, steps: list[Callable[[Path], None]], dropped: str
+) -> None:
+    """A cautious migration keeps the old table, and a failed one its new one: Alembic's batches."""
+    with watched_service(path) as after:
+        for step in steps:
+            assert after(step) == []
+        assert after(None, timedelta(days=7)) == []
+        assert after(sql(fill("logs", 30))) == []
+        assert after(sql(f"DROP TABLE {dropped}")) == []
+
+
+@pytest.mark.parametrize(
+    ("steps", "dropped"),
+    [
+        ([sql(KEEP)], "logs"),
+        ([sql(KEEP), sql("DELETE FROM logs WHERE id <= 2000")], "logs_backup"),
+        ([sql("BEGIN", NEW, COPY, TO_OLD, TO_LOGS, "COMMIT")], "logs"),
+        ([make("logs_2026_11", 300), make("logs_2026_12", 300)], "logs_2026_11"),
+    ],
+)
+def test_a_table_whose_copy_lacks_rows_or_is_not_used_is_a_loss(
+    path: Path, steps: list[Callable[[Path], None]], dropped: str
+) -> None:
+    with watched_service(path) as after:
+        for step in steps:
+            assert after(step) == []
+        assert after(None, timedelta(days=7)) == []
+        (lost,) = after(sql(f"DROP TABLE {dropped}"))
+        assert lost.startswith(f"Schema changed: − table {dropped}; {dropped} ")
+
+
 def losses(events: list[Event]) -> list[str]:
     return [event_text(event) for event in events if event.before.get("rows")]
 
