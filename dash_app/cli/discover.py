@@ -78,7 +78,7 @@ def discover(config: Path | None, folders: tuple[Path, ...], *, save: bool) -> N
     watched, names = _configured(path)
     finder = _search(folders, watched)
     skipped = {printable(path): reason for path, reason in finder.skipped.items()}
-    proposals = propose(finder.files, names, finder.schemas)
+    proposals = propose(finder.files, names, finder.schemas, map(Path, watched))
     if not folders:  # most of the usual folders do not exist
         skipped = {path: reason for path, reason in skipped.items() if reason != "missing"}
     if save and proposals:

@@ -1,7 +1,7 @@
 """Propose entries of the configuration for files that were found."""
 
 import glob
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,18 +52,22 @@ def usual_folders() -> list[str]:
 
 
 def propose(
-    files: Mapping[Path, str | None], taken: Collection[str], schemas: Mapping[Path, Schema]
+    files: Mapping[Path, str | None],
+    taken: Collection[str],
+    schemas: Mapping[Path, Schema],
+    watched: Iterable[Path] = (),
 ) -> list[Proposal]:
     """Propose an entry per file, or per set of files of one program, in order of path.
 
     `files`: the program of each, if known, by absolute path; `taken`: names of other databases;
-    `schemas`: the tables of those that could be read.
+    `schemas`: the tables of those that could be read; `watched`: the other databases, from which a
+    name should differ by more than a number.
     """
     sets = {_pattern(path, files[path]): path for path in sorted(files)}
     proposals: list[Proposal] = []
     names = set(taken)
-    texts = titles({path: files[path] for path in sets.values()})
-    for (pattern, path), text in zip(sets.items(), texts, strict=True):
+    texts = titles({path: files[path] for path in sets.values()} | dict.fromkeys(watched))
+    for (pattern, path), text in zip(sets.items(), texts, strict=False):
         name = unique_name(slug(text), names)
         names.add(name)
         shown = text if text == files[path] else label(text)

@@ -34,6 +34,12 @@ def test_a_taken_name_gets_a_number_that_the_label_shows() -> None:
     assert (proposal.name, proposal.label) == ("uber-mail-2", "Über mail 2")
 
 
+def test_a_later_database_is_named_after_its_difference_from_the_watched_ones() -> None:
+    watched = [Path(f"/h/agents/{name}/agent.db") for name in ("main", "ops")]
+    (proposal,) = propose({Path("/h/agents/writer/agent.db"): None}, {"agent"}, {}, watched)
+    assert (proposal.name, proposal.label) == ("writer-agent", "Writer agent")
+
+
 @pytest.mark.parametrize("path", ["/h/[a]*?.db", '/h/it\'s "x"\n\t\\.db', "/h/\u202ex.db"])
 def test_any_path_in_utf_8_survives_the_configuration(path: str) -> None:
     (proposal,) = propose({Path(path): None}, (), {})
