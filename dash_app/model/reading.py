@@ -203,17 +203,28 @@ def rows_inserted(before: Reading, after: Reading, table: str) -> int:
     It includes rows deleted since. Deletions hide insertions from a row count, but not from rowids
     that are given out in sequence: AUTOINCREMENT promises that, and packed rowids show it.
     """
-    was, now = before.tables.get(table), after.tables.get(table)
+    name = table if table in before.tables else _former_name(before, after, table)
+    was, now = before.tables.get(name), after.tables.get(table)
     if now is None or not now.is_known:
         return 0
     if was is None or not was.is_known:
         return 0 if was else now.rows or 0
     net = (now.rows or 0) - (was.rows or 0)
-    if table in before.sequences and table in after.sequences:
-        return max(net, after.sequences[table] - before.sequences[table], 0)
+    if name in before.sequences and table in after.sequences:
+        return max(net, after.sequences[table] - before.sequences[name], 0)
     if not was.rowids or not now.rowids or not now.is_packed:
         return max(net, 0)
     return max(net, now.rowids[1] - was.rowids[1], 0)
+
+
+def _former_name(before: Reading, after: Reading, table: str) -> str:
+    """Return the name of the table that had the first page of a new one: a renamed table keeps it.
+
+    If a new table reuses the page of a dropped one, fewer of its rows count.
+    """
+    names = {page: name for name, page in before.roots.items()}
+    page = after.roots.get(table, 0) if before.file == after.file else 0
+    return names.get(page, table)
 
 
 @dataclass(frozen=True, slots=True)

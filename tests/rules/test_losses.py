@@ -150,6 +150,21 @@ def test_rows_that_were_merged_or_split_are_not_lost(path: Path, source: str) ->
     assert losses(events) == []
 
 
+def test_a_renamed_table_was_not_written(path: Path) -> None:
+    """Its rows moved, and are not in the number of rows written that day."""
+    with open_airlock(path) as airlock:
+        before = read_exact(airlock)
+        execute(path, "BEGIN", TO_OLD, fill("logs_old", 7), LOGS, "COMMIT")
+        after = read_exact(airlock)
+        assert {table: rows_inserted(before, after, table) for table in after.tables} == {
+            "logs_old": 7,
+            "logs": 0,
+            "other": 0,
+        }
+        execute(path, "CREATE TABLE logs_copy AS SELECT * FROM logs_old")
+        assert rows_inserted(after, read_exact(airlock), "logs_copy") == 5007
+
+
 KEEP = "CREATE TABLE logs_backup AS SELECT * FROM logs"
 
 
