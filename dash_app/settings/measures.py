@@ -1,12 +1,12 @@
 """The settings of a measure."""
 
-import re
 from sys import float_info
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from dash_app.model.measure import AGE, Measure, MeasureKind, MeasureLevel
+from dash_app.model.naming import label
 from dash_app.settings.quiet_hours import QuietHoursSetting
 from dash_app.settings.section import Section
 from dash_app.settings.values import Count, Duration, Flag, Label, between, duration, one_line
@@ -79,7 +79,7 @@ class MeasureSettings(Section):
         kind: MeasureKind = "no_rows" if self.no_rows else "number"
         return Measure(
             self.name,
-            self.label or " ".join(re.split("[_-]+", self.name)).strip().capitalize() or self.name,
+            self.label or label(self.name) or self.name,
             self.every,
             "rows_written" if self.window else kind,
             self.sql.strip(),
@@ -96,8 +96,8 @@ class MeasureSettings(Section):
 
 def foreign_keys_measure() -> Measure:
     """Return the measure of rows whose parent is missing."""
-    label = "Rows without their parent"
-    return Measure(FOREIGN_KEYS, label, duration("1m"), "foreign_keys", greatest=0)
+    text = "Rows without their parent"
+    return Measure(FOREIGN_KEYS, text, duration("1m"), "foreign_keys", greatest=0)
 
 
 def check_measures(measures: tuple[MeasureSettings, ...]) -> tuple[MeasureSettings, ...]:

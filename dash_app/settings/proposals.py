@@ -40,7 +40,7 @@ class Proposal:
         if self.packs:
             lines.insert(0, f"# `suggest` proposes the measures of {' and '.join(self.packs)}.")
         lines.append(f"path = {toml_string(self.path)}")
-        if self.label != self.name.replace("_", " ").replace("-", " ").capitalize():
+        if self.label != label(self.name):
             lines.append(f"label = {toml_string(self.label)}")
         return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from dash_app.model.database import Database
 from dash_app.model.expectation import Expectation, Rules, TableRules
 from dash_app.model.match import Match
+from dash_app.model.naming import label
 from dash_app.model.quiet_hours import NO_QUIET_HOURS
 from dash_app.settings.measures import (
     MAX_MEASURES,
@@ -198,18 +199,17 @@ class DatabaseSettings(TableSettings, FileSettings):
             return
         for match in matches:
             if match.entry == self.name and match.is_watched:
-                label = f"{own.label} {match.name.removeprefix(self.prefix)}"
-                yield replace(own, name=match.name, label=label, path=match.path, is_match=True)
+                text = f"{own.label} {match.name.removeprefix(self.prefix)}"
+                yield replace(own, name=match.name, label=text, path=match.path, is_match=True)
 
     def _database(self) -> Database:
         """Return the database. Without a label, one is made from its name."""
-        label = self.label or self.name.replace("_", " ").replace("-", " ").strip().capitalize()
         measures = tuple(settings.measure for settings in self.measures)
         if self.foreign_keys:
             measures += (foreign_keys_measure(),)
         return Database(
             self.name,
-            label,
+            self.label or label(self.name) or self.name,
             Path(self.path),
             self.rules,
             self.integrity == "on",

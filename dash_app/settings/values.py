@@ -259,11 +259,10 @@ def _users(value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
 def _origin(value: str) -> str:
     """Return the origin of a website as a browser sends it."""
     text = value.strip().lower().removesuffix("/")
-    match = re.fullmatch(r"(http|https)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", text)
+    match = re.fullmatch(r"(https?)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", text)
     if match is None:
         raise ValueError('write a scheme and a host, such as "https://box.example.ts.net"')
-    default_port = {"http": ":80", "https": ":443"}[match[1]]
-    return text.removesuffix(default_port) if match[3] == default_port else text
+    return text.removesuffix({"http": ":80", "https": ":443"}[match[1]])
 
 
 def _page_link(value: str) -> str:
