@@ -299,9 +299,6 @@ class Sampler:
         self._measurer.close()
         if self.snapshot:  # or what changed since the last record would look like silence
             self._record(self.snapshot)
-        self._states.save()
-        self._checks.save(self._checker.states)
-        self._answers.save(self._measurer.answers)
         self._notifier.stop()
 
     def _take_requests(self) -> _Requests:
