@@ -52,10 +52,10 @@ EVENT_FIELDS = ("database", "kind", "at", "before", "after", "ended_at")
 GAP_FACTOR = 3
 """A pause between records that is longer than this multiple of the usual one was not watched."""
 
-PRUNE_EVERY = timedelta(hours=1)
 BACKFILL_GAP_SECONDS = 108_000
 """The same limit for a backfill, which has a point only when a table grew."""
 
+PRUNE_EVERY = timedelta(hours=1)
 MAX_PENDING = 1440
 """Maximum number of records kept in memory while the file cannot be written: one day."""
 
