@@ -40,6 +40,7 @@ from dash_app.reader.table_check import (
     WITHOUT_ROWID,
     DamagedError,
     NotComparedError,
+    OrderError,
     Plan,
     Position,
     check_slice,
@@ -156,9 +157,9 @@ class PageCheck:
         try:
             self._reads.read(work, seconds)
         except DamagedError as error:
-            return error.pages
+            return None if isinstance(error, OrderError) else error.pages
         except (NotComparedError, TooLongError):
-            pass
+            return None
         return None
 
     def _check_table(self, table: str) -> str | None:
@@ -166,12 +167,28 @@ class PageCheck:
         plan = self._plan(table)
         try:
             if plan:
-                return self._check(plan)
+                return self._check_in_any_order(plan)
         except NotComparedError as error:
             # The table or an index may have been removed meanwhile.
             return str(error) if self._plan(table) == plan else self._check_table(table)
         targets, _version = self._schema(read_targets)
         return UNNAMED if any(target.table == table for target in targets) else None
+
+    def _check_in_any_order(self, plan: Plan) -> str | None:
+        """Check a table, without the order of its texts if its program has defined another one.
+
+        In any order, an index has an entry per row.
+        """
+        try:
+            return self._check(plan) or None
+        except OrderError:
+            plan, reordered = plan.without_order()
+        notes = [self._check(plan)]
+        try:
+            notes.append(self._compare_counts(reordered))
+        except DamagedError:
+            self._report(plan.table.decode(), set())
+        return ", ".join(filter(None, notes)) or None
 
     def _check(self, plan: Plan) -> str | None:
         table, note = plan.table.decode(), plan.note
@@ -183,6 +200,8 @@ class PageCheck:
             except NotComparedError as error:
                 note = str(error)
                 continue
+            except OrderError:
+                raise
             except DamagedError as error:
                 self._report(table, error.pages)
                 return note
@@ -194,6 +213,8 @@ class PageCheck:
         try:
             self._check_rows(plan)
             notes.append(self._compare_counts(plan))
+        except OrderError:
+            raise
         except DamagedError:
             self._report(table, set())
         return ", ".join(filter(None, notes)) or None

@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from dash_app.reader.schema import list_tables
 EXPRESSION, WITHOUT_ROWID = "expression index", "WITHOUT ROWID"
 UNSWEPT, UNCOUNTED = "pages, written without a pause", "entries without a row"
 """What a check in slices leaves out."""
+OWN_COLLATION = "order by a collation of its program"
 UNNAMED = "name too long, or not UTF-8"
 """Why nothing of a table can be compared: no statement of ours can name it."""
 
@@ -20,6 +21,7 @@ VALUE_MESSAGES = re.compile("(NULL|TEXT|NUMERIC|non-[A-Z]+) value in |CHECK cons
 
 INDEX_MESSAGE = re.compile(
     r"(?:row \d+ missing from|entries in|entry in|for row \d+ of|from) index "
+    r"|row not in PRIMARY KEY order for "
 )
 PAGE = re.compile(r"[Pp]age (\d+)")
 SQL_TOKEN = re.compile(
@@ -37,6 +39,13 @@ class DamagedError(Exception):
         self.pages = pages
 
 
+class OrderError(DamagedError):
+    """Entries are not where SQLite's collation puts them, and the program may define that anew.
+
+    Many programs replace NOCASE, so that it knows more letters than those of ASCII.
+    """
+
+
 class NotComparedError(Exception):
     """SQLite lacks something here, or cannot compare it; the text is a short note."""
 
@@ -46,6 +55,11 @@ Position = int | list[int | float | str]
 with this value, but for a number of rows."""
 
 MAX_SKIPPED_ROWS = 20_000
+MAX_MESSAGES = 100
+"""`integrity_check` ends after so many."""
+
+FUNCTIONS = (b"Function", b"PureFunc")
+OTHER_COLLATION = re.compile(rb"\b(NOCASE|RTRIM)\b")
 
 
 class Index(NamedTuple):
@@ -56,6 +70,11 @@ class Index(NamedTuple):
     """The names of its columns and of their collations."""
     where: str = "1"
     """The condition of a partial index."""
+
+    @property
+    def is_reordered(self) -> bool:
+        """Whether it is in an order that the program may define: see `OrderError`."""
+        return any(collation != b"BINARY" for _, collation in self.columns)
 
 
 class Plan(NamedTuple):
@@ -70,6 +89,9 @@ class Plan(NamedTuple):
     indexes: tuple[Index, ...] = ()
     left_out: frozenset[str] = frozenset()
     """Names of the indexes that are not compared."""
+    reordered: frozenset[str] = frozenset()
+    """Names of the indexes, and of the table if it is WITHOUT ROWID, with another collation than
+    BINARY in their order."""
     note: str | None = None
     """What slices do not compare; None if they compare all."""
 
@@ -77,6 +99,18 @@ class Plan(NamedTuple):
     def source(self) -> str:
         """The table in a statement. Raise UnicodeDecodeError."""
         return quote(self.table)
+
+    def without_order(self) -> tuple["Plan", "Plan"]:
+        """Return the plan without what is `reordered`, and that of the indexes left out thereby."""
+        kept = tuple(index for index in self.indexes if _text(index.name) not in self.reordered)
+        left = tuple(index for index in self.indexes if index not in kept)
+        plan = self._replace(
+            keys=() if _text(self.table) in self.reordered else self.keys,
+            indexes=kept,
+            left_out=self.left_out | self.reordered,
+            note=", ".join(filter(None, (self.note, OWN_COLLATION))),
+        )
+        return plan, self._replace(indexes=left)
 
 
 def read_plan(connection: sqlite3.Connection, table: bytes) -> Plan | None:
@@ -89,32 +123,32 @@ def read_plan(connection: sqlite3.Connection, table: bytes) -> Plan | None:
     rowid = rowid_names(connection).get(table, "rowid") if has_rowid else None
     last = [column for column, kind in kinds.items() if kind == 0][-1:]
     plan = Plan(table, rowid, last[0] if last else b"rowid")
-    if not has_rowid:
-        return _with_keys(connection, plan)
-    if rowid is None:
-        return plan
     sql = "SELECT name FROM pragma_index_list(?)"
     names = [name for (name,) in connection.execute(sql, (_text(table),)).fetchall()]
     found = {name: _read_index(connection, plan, name, kinds) for name in names}
-    left_out = frozenset(_text(name) for name, index in found.items() if index is None)
     indexes = tuple(index for index in found.values() if index)
-    return plan._replace(indexes=indexes, left_out=left_out, note=EXPRESSION if left_out else None)
+    left_out = frozenset(_text(name) for name, index in found.items() if index is None)
+    reordered = frozenset(_text(index.name) for index in indexes if index.is_reordered)
+    plan = plan._replace(left_out=left_out, reordered=reordered)
+    if not has_rowid:
+        return _with_keys(connection, plan)
+    note = EXPRESSION if left_out else None
+    return plan._replace(indexes=indexes, note=note) if rowid else plan
 
 
 def _with_keys(connection: sqlite3.Connection, plan: Plan) -> Plan:
     sql = """
-        SELECT list.origin = 'pk', part.desc, part.name
+        SELECT list.origin = 'pk', part.desc, part.name, part.coll
         FROM pragma_index_list(?) AS list, pragma_index_xinfo(list.name) AS part
         WHERE part.key ORDER BY part.seqno
     """
     parts = connection.execute(sql, (_text(plan.table),)).fetchall()
-    keys = [(descends, name) for is_key, descends, name in parts if is_key]
-    plan = plan._replace(note=WITHOUT_ROWID if len(keys) < len(parts) else None)
-    return (
-        plan
-        if any(descends for descends, _ in keys)
-        else plan._replace(keys=tuple(name for _, name in keys))
-    )
+    keys = [part for is_key, *part in parts if is_key]
+    if any(collation != b"BINARY" for *_, collation in keys):
+        plan = plan._replace(reordered=plan.reordered | {_text(plan.table)})
+    note = WITHOUT_ROWID if len(keys) < len(parts) else None
+    ascending = () if any(descends for descends, *_ in keys) else tuple(name for _, name, _ in keys)
+    return plan._replace(note=note, keys=ascending)
 
 
 def _read_index(
@@ -122,7 +156,8 @@ def _read_index(
 ) -> Index | None:
     """Read how an index is made. Return None if its entries cannot be compared with the rows.
 
-    It has an expression, a generated column, or a collation of the writing program.
+    It has an expression, a generated column, or a collation of the writing program; or its
+    condition has a function or collation, which the program may have replaced.
     """
     sql = "SELECT name, coll FROM pragma_index_xinfo(?) WHERE key"
     columns = connection.execute(sql, (_text(name),)).fetchall()
@@ -131,13 +166,19 @@ def _read_index(
     made = connection.execute("SELECT sql FROM main.sqlite_schema WHERE name = ?", (_text(name),))
     (made_by,) = made.fetchone() or (None,)
     index = Index(name, tuple(columns), _condition(_text(made_by)) if made_by else "1")
+    explain = f"EXPLAIN SELECT 1 FROM {plan.source} NOT INDEXED WHERE {index.where}"  # noqa: S608
     try:
-        connection.execute(f"EXPLAIN SELECT ({_probe(plan, index)}) FROM {plan.source} AS o")  # noqa: S608
+        program = connection.execute(explain).fetchall()
+        if plan.rowid:
+            connection.execute(f"EXPLAIN SELECT ({_probe(plan, index)}) FROM {plan.source} AS o")  # noqa: S608
     except sqlite3.OperationalError as error:
         if not getattr(error, "sqlite_errorname", "").startswith("SQLITE_ERROR"):
             raise
         return None
-    return index
+    is_replaceable = any(
+        row[1].startswith(FUNCTIONS) or OTHER_COLLATION.search(row[5] or b"") for row in program
+    )
+    return None if is_replaceable else index
 
 
 def _condition(sql: str) -> str:
@@ -151,12 +192,19 @@ def _condition(sql: str) -> str:
 
 
 def check_whole(connection: sqlite3.Connection, plan: Plan, pragma: str) -> None:
-    """Check a table by `quick_check` or `integrity_check`. Raise DamagedError or sqlite3.Error."""
+    """Check a table by `quick_check` or `integrity_check`.
+
+    Raise DamagedError, NotComparedError or sqlite3.Error.
+    """
     connection.execute("PRAGMA ignore_check_constraints = 1")
     rows = connection.execute(f"PRAGMA main.{pragma}({_quoted(plan.table)})").fetchall()
     lines = [line for (text,) in rows for line in _text(text).splitlines()]
     if damage := list(_damage(lines, plan.left_out)):
-        raise DamagedError({int(page) for line in damage for page in PAGE.findall(line)[:1]})
+        is_order = not list(_damage(damage, plan.reordered))
+        pages = {int(page) for line in damage for page in PAGE.findall(line)[:1]}
+        raise OrderError(pages) if is_order else DamagedError(pages)
+    if len(rows) >= MAX_MESSAGES:
+        raise NotComparedError(plan.note or "")
 
 
 def _damage(lines: Iterable[str], left_out: frozenset[str]) -> Iterator[str]:
@@ -183,19 +231,28 @@ def check_slice(
     )
     names = [f"m{number}" for number in range(len(plan.indexes))]
     columns = ", ".join(["r", "c", *names])
-    total = " + ".join(["0", *(f"total({name})" for name in names)])
+    totals = (" + ".join(["0", *(f"total({m})" for m in part)]) for part in _by_order(plan, names))
     sql = f"""
         WITH part({columns}) AS (
             SELECT o.{plan.rowid}, typeof(o.{_quoted(plan.last_column)}){missing}
             FROM {plan.source} AS o NOT INDEXED
             WHERE o.{plan.rowid} >= ? ORDER BY o.{plan.rowid} LIMIT ?
         )
-        SELECT count(c), max(r), {total} FROM part
+        SELECT count(c), max(r), {", ".join(totals)} FROM part
     """  # noqa: S608 - names are quoted, conditions are from the schema
-    read, last, lacking = connection.execute(sql, (first, rows)).fetchone()
-    if lacking:
-        raise DamagedError(set())
+    read, last, lacking, out_of_order = connection.execute(sql, (first, rows)).fetchone()
+    if lacking or out_of_order:
+        raise DamagedError(set()) if lacking else OrderError(set())
     return None if read < rows or last == MAX_ROWID else last + 1
+
+
+def _by_order(plan: Plan, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Divide names, one per index of a plan, by whether the index is reordered."""
+    pairs = list(zip(plan.indexes, names, strict=True))
+    return (
+        [name for index, name in pairs if not index.is_reordered],
+        [name for index, name in pairs if index.is_reordered],
+    )
 
 
 def _check_keys(
@@ -218,7 +275,7 @@ def _check_keys(
     rows = max(rows, 2)
     found = connection.execute(sql, (*start[:1], rows, skip)).fetchall()
     if any(is_wrong for is_wrong, *_ in found):
-        raise DamagedError(set())
+        raise OrderError(set()) if _text(plan.table) in plan.reordered else DamagedError(set())
     if len(found) < rows:
         return None
     same = sum(is_same for _, is_same, *_ in found)

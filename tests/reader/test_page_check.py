@@ -201,6 +201,58 @@ def insert_without_index(path: Path) -> None:
         connection.execute("PRAGMA schema_version = 1001")
 
 
+def by_length(left: str, right: str) -> int:
+    return (len(left) > len(right)) - (len(left) < len(right)) or (left > right) - (left < right)
+
+
+def make_in_own_order(path: Path) -> Path:
+    """Let a program sort and compare in its own way, under names that SQLite has too."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.create_collation("NOCASE", by_length)
+        connection.create_function("like", 2, lambda _pattern, text: text > "5", deterministic=True)
+        connection.executescript("""
+            PRAGMA journal_mode = WAL;
+            CREATE TABLE keys (name TEXT, value);
+            CREATE TABLE mine (name TEXT COLLATE NOCASE, n);
+            CREATE INDEX mine_name ON mine (name);
+            CREATE INDEX mine_some ON mine (n) WHERE name = '17';
+            CREATE INDEX mine_like ON mine (n) WHERE name LIKE 'x%';
+            CREATE TABLE my_keys (name TEXT COLLATE NOCASE PRIMARY KEY) WITHOUT ROWID;
+            WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 300)
+            INSERT INTO mine SELECT n, n FROM numbers;
+            INSERT INTO my_keys SELECT name FROM mine;
+        """)
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    return path
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_order_that_a_program_defines_is_not_damage(tmp_path: Path, way: str) -> None:
+    """Many programs replace NOCASE by one for all letters, or LIKE by that of ICU."""
+    path = make_in_own_order(tmp_path / "a.db")
+    with prepared(way, path):
+        result = check(path)
+    assert result.damaged == {}
+    own = "order by a collation of its program"
+    assert result.notes["mine"] == f"expression index, {own}"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("DROP INDEX mine_some; DROP INDEX mine_like")
+        connection.execute("PRAGMA writable_schema = 1")
+        sql = "DELETE FROM sqlite_schema WHERE name = 'mine_name' RETURNING *"
+        row = connection.execute(sql).fetchone()
+        connection.execute("PRAGMA schema_version = 1000")
+        connection.commit()
+    execute(path, "INSERT INTO mine VALUES ('18', 18)")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = 1")
+        connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+        connection.execute("PRAGMA schema_version = 1001")
+        connection.commit()
+    with prepared(way, path):
+        result = check(path)
+    assert result.damaged == {"mine": 1}  # an entry is missing in any order
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_each_damage_is_found_in_its_table(path: Path, way: str) -> None:
     damage_everything(path)
