@@ -33,6 +33,12 @@ MAX_SCHEMA_FORMAT = 255
 """SQLite has reached 4 in twenty years. A larger number means noise, or encryption that leaves the
 first bytes as they were."""
 
+RESERVED_OFFSET, MIN_CIPHER_BYTES = 20, 16
+"""Encryption reserves bytes at the end of each page, at least as many as a block of AES has."""
+
+FIRST_PAGE_TYPES = {b"\x05", b"\x0d"}
+"""The first byte after the header: the type of the page that begins the schema."""
+
 ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG}
 """Errors of paths that cannot lead to a file."""
 
@@ -144,7 +150,9 @@ class Header(NamedTuple):
         if read_version in OTHER_FORMATS:
             raise UnreadableError("unsupported", format=str(read_version))
         schema_format = int.from_bytes(data[SCHEMA_FORMAT_BYTES], "big")
-        if read_version > WAL_FORMAT or schema_format > MAX_SCHEMA_FORMAT:
+        is_ciphered = data[RESERVED_OFFSET] >= MIN_CIPHER_BYTES
+        is_ciphered &= data[HEADER_BYTES : HEADER_BYTES + 1] not in {*FIRST_PAGE_TYPES, b""}
+        if read_version > WAL_FORMAT or schema_format > MAX_SCHEMA_FORMAT or is_ciphered:
             raise UnreadableError("not_a_database")
         counter = int.from_bytes(data[CHANGE_COUNTER_BYTES], "big")
         version = int.from_bytes(data[SQLITE_VERSION_BYTES], "big")
@@ -279,7 +287,7 @@ def explain_os_error(error: OSError, path: str) -> UnreadableError:
 
 def _read_header_bytes(path: str) -> bytes:
     try:
-        return read_start(path, HEADER_BYTES)
+        return read_start(path, HEADER_BYTES + 1)
     except OSError as error:
         raise explain_os_error(error, path) from error
 

@@ -337,7 +337,18 @@ def noise_after_a_plain_head(path: Path) -> None:
         file.write(random.Random(1).randbytes(4064))
 
 
-@pytest.mark.parametrize("encrypt", [noise_after_the_magic, noise_after_a_plain_head])
+def noise_after_the_header(path: Path) -> None:
+    """Like SQLCipher with `cipher_plaintext_header_size = 96`: 80 bytes of each page are its own."""
+    with path.open("r+b") as file:
+        file.seek(20)
+        file.write(b"\x50")
+        file.seek(96)
+        file.write(random.Random(1).randbytes(4000))
+
+
+@pytest.mark.parametrize(
+    "encrypt", [noise_after_the_magic, noise_after_a_plain_head, noise_after_the_header]
+)
 def test_noise_after_the_magic_is_not_a_newer_format(
     tmp_path: Path, encrypt: Callable[[Path], None]
 ) -> None:
