@@ -32,6 +32,7 @@ from dash_app.reader.query import (
     table_names,
 )
 from dash_app.reader.short_reads import (
+    CONFIRM_SECONDS,
     STILL_SECONDS,
     WITHOUT_PAUSE,
     GiveUpError,
@@ -97,8 +98,7 @@ class MeasureRun:
         for _attempt in range(0 if measure["path"] in self._in_burst else ATTEMPTS):
             cpu_seconds = time.process_time()
             try:
-                trial_seconds = LIVE_SECONDS if is_trial else None
-                return reads.read_once(partial(_measure, measure=measure), trial_seconds)
+                return _read(reads, measure, LIVE_SECONDS if is_trial else None)
             except TooLongError:
                 if is_trial and time.process_time() - cpu_seconds > LIVE_SECONDS / 2:
                     return {"is_costly": True}
@@ -136,6 +136,16 @@ class MeasureRun:
         return {"error": "slow", "detail": detail}
 
 
+def _read(reads: ShortReads, measure: Message, seconds: float | None) -> Message:
+    """Read once, or again after damage: the file may be half of a copy in progress."""
+    work = partial(_measure, measure=measure)
+    try:
+        return reads.read_once(work, seconds)
+    except DAMAGED:
+        reads.rest(CONFIRM_SECONDS)
+        return reads.read_once(work, seconds)
+
+
 def _measure(connection: sqlite3.Connection, measure: Message) -> Message:
     """Run the query of a measure. Raise sqlite3.Error if an error concerns the file."""
     at = datetime.now(UTC)
@@ -155,6 +165,8 @@ def _measure(connection: sqlite3.Connection, measure: Message) -> Message:
     except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
         if guard.refused:
             return {"error": "refused", "detail": {"what": guard.refused}}
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_CORRUPT_VTAB":
+            return {"error": "virtual_table", "detail": {}}
         if _concerns_file(error):
             raise
         text = error_text(connection, sql, error)

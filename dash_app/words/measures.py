@@ -40,6 +40,7 @@ FAILURES = {
     "hung": "Its query did not end.",
     "no_table": "There is no table {table}. Tables: {tables}.",
     "damaged": "Its query met damage, or a table that SQLite cannot read.",
+    "virtual_table": "A virtual table, such as FTS5, finds its own index damaged or out of date.",
     "columns": "Its query returns {columns} columns: return a number, or a label and a number.",
     "rows": "Its query returns several rows of one column: return one number, or label each.",
     "labels": f"Its query returns {MAX_ROWS:,} labels or more: return fewer.",
@@ -57,6 +58,7 @@ FAILURES = {
 FAILURE_REMEDIES = {
     "no_table": "Correct its `table` in the configuration.",
     "slow": "Let its query read fewer rows, for instance with an index.",
+    "virtual_table": "Its program can rebuild that index.",
     "waits": "It is asked again by itself.",
 }
 """What to do about a failure, if not to correct the query."""

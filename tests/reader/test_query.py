@@ -4,14 +4,16 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from dash_app.reader import measure
 from dash_app.reader.protocol import STUCK
 from dash_app.reader.query import QueryError, read_values
 from dash_app.words.measures import FAILURES
 from tests.airlock_helpers import FileEvents, file_states
-from tests.harness import LiveWriter, eventually, execute
+from tests.harness import LiveWriter, eventually, execute, make_database
 from tests.measuring import ask, request
 
 SCHEMA = """
@@ -21,6 +23,8 @@ SCHEMA = """
         ('SECRET', '{"a": 1}'), ('* SECRET', '[]'), (x'ff53', 9e999), ('SECRET', 'SECRET');
     CREATE VIRTUAL TABLE found USING fts5(text);
     INSERT INTO found VALUES ('one word');
+    CREATE VIRTUAL TABLE stale USING fts5(text, content = notes, content_rowid = id);
+    INSERT INTO stale (rowid, text) VALUES (9, 'deleted');
     CREATE TABLE runs (id INTEGER PRIMARY KEY, note REFERENCES notes);
     INSERT INTO runs (note) VALUES (1), (7), (NULL);
     CREATE VIEW json_view AS SELECT json_extract(json, '$.a') FROM notes WHERE json_valid(json);
@@ -90,6 +94,7 @@ FAILED = {
     "SELECT count(*) FROM found WHERE found MATCH (SELECT text || ':a' FROM notes)": "sql",
     "SELECT count(*) FROM found WHERE found MATCH (SELECT text FROM notes WHERE id = 2)": "sql",
     "SELECT count(*) FROM found WHERE found MATCH (SELECT '\"' || text FROM notes)": "sql",
+    "SELECT count(text) FROM stale WHERE stale MATCH 'deleted'": "virtual_table",
     f"SELECT hex({BIG.format(44_000)})": "sql",
     f"SELECT {BIG.format(66_000)}": "memory",
     "-- nothing": "columns",
@@ -145,7 +150,7 @@ def test_messages_name_what_helps(hostile: Path) -> None:
         "SELECT json_extract('{}', text) FROM notes": ("text", JSON_PATH),
         "SELECT oops FROM notes": (
             "tables",
-            "found, found_view, json_view, loads, notes, runs, v0",
+            "found, found_view, json_view, loads, notes, runs, stale, v0",
         ),
         "DELETE FROM notes": ("what", "DELETE"),
         "SELECT load_extension('x')": ("what", "the function load_extension()"),
@@ -249,3 +254,31 @@ def _values(sql: str) -> list[tuple[str | None, float | None]]:
 
 def test_what_is_left_after_a_turn_of_the_processor_has_no_answer(hostile: Path) -> None:
     assert ask([request(hostile, "SELECT 1")], turn_seconds=0.0) == ({}, 0)
+
+
+def test_a_query_that_meets_damage_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may be half of a copy in progress."""
+    path = make_database(tmp_path / "a.db", notes=3)
+    whole = path.read_bytes()
+    half = whole[:4096] + bytes(len(whole) - 4096)
+    rests: list[dict[str, Any]] = []
+
+    def finish_copy(message: dict[str, Any]) -> None:
+        rests.append(message)
+        path.write_bytes(whole)
+
+    monkeypatch.setattr(measure, "CONFIRM_SECONDS", 0.01)
+    monkeypatch.setattr(measure, "ATTEMPTS", 1000)  # the file was written a moment ago
+    count = request(path, "SELECT count(*) FROM notes")
+    for send, answer in (
+        (finish_copy, ("values", [(None, 3)])),
+        (rests.append, ("error", "damaged")),
+    ):
+        path.write_bytes(half)
+        monkeypatch.setattr(measure, "send", send)
+        assert (
+            answer in measure.MeasureRun({"measures": []}, writes_denied=False)._ask(count).items()
+        )
+    assert rests

@@ -338,7 +338,7 @@ def noise_after_a_plain_head(path: Path) -> None:
 
 
 def noise_after_the_header(path: Path) -> None:
-    """Like SQLCipher with `cipher_plaintext_header_size = 96`: 80 bytes of each page are its own."""
+    """Like SQLCipher with `cipher_plaintext_header_size = 96`, and 80 bytes at each page's end."""
     with path.open("r+b") as file:
         file.seek(20)
         file.write(b"\x50")
